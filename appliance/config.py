@@ -1,0 +1,215 @@
+"""`appliance.toml` as frozen dataclasses; the only reader of the environment.
+
+Rules: every key is declared here with its meaning, unit and range; an unknown key is refused
+and the nearest known one named; a value out of range is refused. `docs/config.md` is generated
+from this file.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from appliance.errors import UsageError
+
+T = TypeVar("T")
+FILE_NAME = "appliance.toml"
+
+
+def _key(
+    default: Any, doc: str, *, low: int | None = None, high: int | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:  # fmt: skip
+    return field(
+        default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices}
+    )
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """`[server]`: the LAN listener."""
+
+    host: str = _key("127.0.0.1", "Address to listen on. Anything but loopback needs TLS.")
+    port: int = _key(8080, "TCP port.", low=0, high=65_535)
+    docs: bool = _key(True, "Serve /docs and /openapi.json.")
+    max_body_bytes: int = _key(4 << 20, "Largest request body.", low=1024, high=1 << 30)
+    max_connections: int = _key(1024, "Most open connections.", low=1, high=100_000)
+    drain_seconds: int = _key(30, "How long running answers may go on after SIGTERM.", low=0, high=3600)
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """`[engine]`: what all workers share."""
+
+    memory_mib: int = _key(
+        0, "Memory budget of all workers; 0 means 80 % of the host's memory.", low=0, high=1 << 24
+    )
+    threads: int = _key(0, "Compute threads of a worker; 0 means one per core.", low=0, high=1024)
+    max_queued: int = _key(256, "Requests that may wait for a slot, per model.", low=1, high=100_000)
+    max_prepare_bytes: int = _key(
+        2 << 20, "Largest prompt text that is tokenised, in bytes.", low=1024, high=1 << 30
+    )
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """`[audit]`: the log."""
+
+    content: str = _key(
+        "encrypted",
+        "What is kept of prompts and answers: encrypted, commit-only (commitments alone) or off.",
+        choices=("encrypted", "commit-only", "off"),
+    )
+    reserve_mib: int = _key(
+        256, "Free disk space below which new requests are refused.", low=0, high=1 << 20
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """`[models."ID"]`: one model. The table `[models.default]` holds for all without their own."""
+
+    n_ctx: int = _key(
+        8192, "Cells of the KV cache, shared by the running requests, in tokens.", low=128, high=1 << 22
+    )
+    slots: int = _key(8, "Requests that run at once.", low=1, high=256)
+    reproducible: bool = _key(
+        False, "Separate KV streams: the same request gives the same text under any load; slower."
+    )
+    autoload: bool = _key(True, "Load at `serve` once it is approved.")
+    prefill_budget: int = _key(
+        512, "Prompt tokens that one step may process beside the running answers.", low=16, high=8192
+    )
+
+
+@dataclass(frozen=True)
+class RolesConfig:
+    """`[admin.roles]`: who may do what on the admin socket, as user or group names or uids.
+
+    The owner of the data directory and root are admins always.
+    """
+
+    viewer: tuple[str, ...] = _key((), "May look.")
+    operator: tuple[str, ...] = _key((), "May also load, unload and cancel.")
+    approver: tuple[str, ...] = _key((), "May also approve models.")
+    admin: tuple[str, ...] = _key((), "May do everything.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    roles: RolesConfig = field(default_factory=RolesConfig)
+    models: Mapping[str, ModelConfig] = field(default_factory=dict)
+
+    def model(self, model_id: str) -> ModelConfig:
+        """The settings of one model: its own table, else the default's."""
+        return self.models.get(model_id) or self.models.get("default") or ModelConfig()
+
+
+def data_directory(option: str | None) -> Path:
+    """`--data`, else `APPLIANCE_DATA`, else refuse.
+
+    Raises:
+        UsageError: `data_missing` when neither is given.
+    """
+    chosen = option or os.environ.get("APPLIANCE_DATA")
+    if not chosen:
+        raise UsageError("data_missing", "Neither --data nor APPLIANCE_DATA names a data directory.")
+    return Path(chosen).absolute()
+
+
+def load_config(data: Path) -> Config:
+    """Read `DATA/appliance.toml`.
+
+    Raises:
+        UsageError: `data_missing` when the directory is not initialised, `config_invalid`
+            when the file is not TOML, has an unknown key or a value out of range.
+    """
+    try:
+        text = (data / FILE_NAME).read_text(encoding="utf-8")
+    except FileNotFoundError as missing:
+        raise UsageError("data_missing", f"{data} has no {FILE_NAME}.") from missing
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("config_invalid", f"{FILE_NAME} cannot be read: {error}") from error
+    return parse_config(text)
+
+
+def parse_config(text: str) -> Config:
+    """Turn the text of the file into a checked configuration.
+
+    Raises:
+        UsageError: `config_invalid`.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
+    _refuse_unknown(table, {"server", "engine", "audit", "admin", "models"}, "")
+    admin = _table(table, "admin", "")
+    _refuse_unknown(admin, {"roles"}, "admin.")
+    models = _table(table, "models", "")
+    return Config(
+        server=_section(ServerConfig, _table(table, "server", ""), "server."),
+        engine=_section(EngineConfig, _table(table, "engine", ""), "engine."),
+        audit=_section(AuditConfig, _table(table, "audit", ""), "audit."),
+        roles=_section(RolesConfig, _table(admin, "roles", "admin."), "admin.roles."),
+        models={
+            name: _section(ModelConfig, _table(models, name, "models."), f"models.{name}.")
+            for name in models
+        },
+    )
+
+
+def _table(parent: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    value = parent.get(name, {})
+    if not isinstance(value, dict):
+        raise UsageError("config_invalid", f"{where}{name} must be a table.", param=where + name)
+    return cast(dict[str, Any], value)
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise UsageError(
+                "config_invalid",
+                f"Unknown key {where}{name}; did you mean {where}{near[0]}?",
+                param=where + name,
+            )
+
+
+def _section(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    declared = {f.name: f for f in fields(cast(Any, kind))}
+    _refuse_unknown(table, set(declared), where)
+    values = {}
+    for name, value in table.items():
+        spec = declared[name]
+        default = () if spec.default is MISSING else spec.default
+        values[name] = _checked(value, default, spec.metadata, where + name)
+    return kind(**values)
+
+
+def _checked(value: Any, default: Any, rule: Mapping[str, Any], where: str) -> Any:
+    def refuse(wanted: str) -> UsageError:
+        return UsageError("config_invalid", f"{where} must be {wanted}, not {value!r}.", param=where)
+
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not all(isinstance(v, str | int) for v in value):
+            raise refuse("a list of names or ids")
+        return tuple(str(v) for v in value)
+    if type(value) is not type(default):
+        raise refuse({bool: "true or false", int: "an integer", str: "text"}[type(default)])
+    if rule["choices"] and value not in rule["choices"]:
+        raise refuse("one of " + ", ".join(rule["choices"]))
+    if isinstance(value, int) and not isinstance(value, bool):
+        low, high = rule["low"], rule["high"]
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise refuse(f"between {low} and {high}")
+    return value

@@ -1,0 +1,111 @@
+"""SQLite through SQLAlchemy Core: one driver, checked pragmas, additive migrations.
+
+Rules:
+- The driver is pysqlite3, never the standard library's sqlite3: that one carries SQLite's
+  WAL-reset corruption bug on current Debian, and two copies of SQLite in one process drop
+  each other's POSIX locks.
+- WAL with synchronous=FULL. Pragmas are read back after they are set; a database that does
+  not take them is refused.
+- Transactions begin with BEGIN IMMEDIATE, so that a writer never fails half way for a lock.
+- Migrations are a list of SQL scripts; `user_version` counts how many have run. A script is
+  never edited and only adds. A database from a newer version is refused.
+- The file is never opened and closed by other means in a process that holds it (POSIX locks).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pysqlite3.dbapi2
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from appliance.errors import StateRefused
+
+# 3.51.3 fixed the WAL-reset bug.
+OLDEST_SQLITE = (3, 51, 3)
+
+
+def open_database(path: Path, migrations: Sequence[str]) -> Engine:
+    """Open or create a database and bring it to the newest version.
+
+    Args:
+        path: the file; its directory must exist. Created with mode 0600.
+        migrations: SQL scripts, oldest first.
+
+    Raises:
+        StateRefused: `database_unusable` when SQLite is too old, a pragma does not hold, or
+            the file comes from a newer version of the product.
+    """
+    if pysqlite3.dbapi2.sqlite_version_info < OLDEST_SQLITE:
+        raise StateRefused(
+            "database_unusable",
+            f"SQLite {pysqlite3.dbapi2.sqlite_version} is older than 3.51.3 and can corrupt its log.",
+        )
+    if not path.exists():
+        path.touch(mode=0o600)
+    engine = create_engine(f"sqlite:///{path}", module=pysqlite3.dbapi2)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    try:
+        _migrate(engine, path, migrations)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def open_readonly(path: Path) -> Engine:
+    """Open an existing database for reading; writes fail in SQLite itself."""
+    engine = create_engine(
+        f"sqlite:///file:{path}?mode=ro&uri=true", module=pysqlite3.dbapi2
+    )
+    event.listen(engine, "connect", _plain)
+    return engine
+
+
+def _plain(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's `begin` event below starts transactions
+    wanted = {"journal_mode": "wal", "synchronous": 2, "recursive_triggers": 1, "foreign_keys": 1}
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA busy_timeout = 5000")
+        for name, value in wanted.items():
+            cursor.execute(f"PRAGMA {name} = {value}")
+            got = cursor.execute(f"PRAGMA {name}").fetchone()[0]
+            if got != value:
+                raise StateRefused("database_unusable", f"SQLite keeps {name} at {got}, not {value}.")
+    finally:
+        cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _migrate(engine: Engine, path: Path, migrations: Sequence[str]) -> None:
+    with engine.begin() as connection:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version > len(migrations):
+            raise StateRefused(
+                "database_unusable",
+                f"{path.name} has schema version {version}; this version knows {len(migrations)}.",
+            )
+        for number, script in enumerate(migrations[version:], start=version + 1):
+            for statement in _statements(script):
+                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(f"PRAGMA user_version = {number}")
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script at lines that end a statement; a trigger's body ends with END;."""
+    statements, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if pysqlite3.dbapi2.complete_statement(current):
+            statements.append(current)
+            current = ""
+    return statements

@@ -1,0 +1,224 @@
+"""Every error that the product raises on purpose, and every stable code.
+
+    ApplianceError
+    ├── UsageError             the command line or the configuration is wrong   (exit 2)
+    ├── Refused                a check said no; nothing was changed             (exit 1)
+    │   ├── SignatureRefused   the signature of an artifact
+    │   ├── GgufRejected       the bytes of a GGUF file
+    │   ├── PolicyRefused      the trust policy, a role or an approval
+    │   ├── StateRefused       a state or a resource that does not allow the action
+    │   └── AuditRefused       a log, proof or key that does not verify
+    ├── RequestRefused         an API request that the client must change       (HTTP 4xx)
+    │   ├── BadRequest
+    │   ├── Unauthenticated
+    │   ├── Forbidden
+    │   ├── NotFound
+    │   ├── TooLarge
+    │   └── Overloaded
+    ├── Unavailable            the appliance cannot serve now                   (HTTP 503)
+    │   ├── AuditUnavailable   the log cannot be written: no record, no answer
+    │   └── WorkerLost         the engine process of a model ended
+    └── ServerUnreachable      a command needs the server and none answers      (exit 3)
+
+Rules: every error carries a code from `CODES`; the message says what happened with the
+values that matter, the hint (kept here, one per code) says what to do next. HTTP statuses
+are mapped in `api/errors.py` only, exit statuses in `cli/main.py` only. `docs/errors.md`
+is generated from this file.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Code(NamedTuple):
+    """What a stable code means, and what the person who sees it does next."""
+
+    meaning: str
+    hint: str
+
+
+CODES: Final[dict[str, Code]] = {
+    # configuration and command line
+    "config_invalid": Code(
+        "appliance.toml cannot be used", "Correct the named key; docs/config.md lists all keys."
+    ),
+    "data_missing": Code(
+        "the data directory was not initialised", "Run `appliance init` for this directory."
+    ),
+    "data_exists": Code(
+        "the data directory is already initialised", "Choose another --data directory."
+    ),
+    "profile_unsupported": Code(
+        "this profile is not available in this version",
+        "Use `init --profile lab`; the site profile comes with trust metadata.",
+    ),
+    "data_locked": Code(
+        "another process holds the data directory",
+        "Stop the other process, or run the command while the server answers.",
+    ),
+    "database_unusable": Code(
+        "a database cannot be used safely",
+        "Use the bundled SQLite; restore the database from a backup if it is from a newer version.",
+    ),
+    "bind_refused": Code(
+        "a non-loopback address needs TLS and at least one key", "Listen on 127.0.0.1."
+    ),
+    # lifecycle
+    "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
+    "model_id_taken": Code("the id is in use by another artifact", "Pass another --id."),
+    "invalid_model_id": Code(
+        "the id has characters that are not allowed",
+        "Use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit.",
+    ),
+    "wrong_state": Code(
+        "the model's state does not allow this", "`appliance model show ID` says what comes next."
+    ),
+    "not_approved": Code(
+        "the model has fewer valid approvals than the policy asks for",
+        "A different approver must run `appliance model approve`.",
+    ),
+    "insufficient_memory": Code(
+        "the model does not fit into the memory budget",
+        "Unload another model, lower n_ctx or slots, or raise memory_mib in appliance.toml.",
+    ),
+    "model_load_failed": Code(
+        "the engine could not load the model", "`appliance audit tail` shows the engine's reason."
+    ),
+    "confinement_failed": Code(
+        "the worker could not be confined, so no model was loaded",
+        "The kernel must offer seccomp and Landlock; `appliance doctor` reports both.",
+    ),
+    "server_required": Code(
+        "this command needs a running server", "Start it with `appliance serve`."
+    ),
+    "server_unreachable": Code(
+        "the admin socket does not answer", "Start the server, or check who may use the socket."
+    ),
+    # requests
+    "invalid_json": Code("the body is not JSON", "Send one JSON object in UTF-8."),
+    "invalid_value": Code("a field has a value that is not allowed", "Correct the named field."),
+    "unsupported_parameter": Code(
+        "a field asks for something that cannot be honoured", "Remove the field."
+    ),
+    "invalid_api_key": Code("the API key is missing, wrong, expired or revoked", "Ask an admin for a key."),
+    "model_not_allowed": Code("this key may not use this model", "Ask an admin to allow the model."),
+    "forbidden": Code("the caller's role does not allow this", "Ask an admin."),
+    "model_not_found": Code("no such model is being served", "GET /v1/models lists the ids."),
+    "not_found": Code("no such resource", "Check the address."),
+    "method_not_allowed": Code("the address does not take this method", "Check the method."),
+    "unsupported_media_type": Code("the body is not JSON by its type", "Send Content-Type: application/json."),
+    "request_too_large": Code("the body is larger than the limit", "Send less; limits are in appliance.toml."),
+    "context_length_exceeded": Code(
+        "prompt and answer do not fit into the model's context",
+        "Shorten the prompt or lower max_tokens.",
+    ),
+    "template_failed": Code(
+        "the model's chat template refused the messages", "Check the roles and their order."
+    ),
+    "queue_full": Code("too many requests are waiting", "Try again later."),
+    # availability
+    "audit_unavailable": Code(
+        "the audit log cannot be written, so no answer may leave",
+        "Free disk space or repair the disk under the audit directory, then restart.",
+    ),
+    "worker_lost": Code("the engine process ended", "It restarts by itself; try again."),
+    "model_loading": Code("the model is not ready yet", "Try again when /readyz says 200."),
+    "shutting_down": Code("the server is stopping", "Try again when it is back."),
+    "internal_error": Code("an error that the product did not expect", "Report it with the request id."),
+}
+
+
+class ApplianceError(Exception):
+    """An error with a stable code, for a person and for a script.
+
+    Args:
+        code: a key of `CODES`.
+        message: what happened, one sentence, with the values that matter.
+        param: the field or argument at fault, if there is one.
+    """
+
+    def __init__(self, code: str, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+    @property
+    def hint(self) -> str:
+        """What to do next."""
+        return CODES[self.code].hint
+
+    def diagnostics(self) -> str:
+        """The sentence for the person: what happened and what to do."""
+        return f"{self.message}\n{self.hint}"
+
+
+class UsageError(ApplianceError):
+    """The command line or the configuration is wrong."""
+
+
+class Refused(ApplianceError):
+    """A check said no, and nothing was changed."""
+
+
+class SignatureRefused(Refused):
+    """An artifact's signature or manifest does not hold."""
+
+
+class GgufRejected(Refused):
+    """A GGUF file breaks the format or a limit."""
+
+
+class PolicyRefused(Refused):
+    """The trust policy does not allow this."""
+
+
+class StateRefused(Refused):
+    """A state, an id or a resource does not allow this."""
+
+
+class AuditRefused(Refused):
+    """A log, a proof or a key does not verify."""
+
+
+class RequestRefused(ApplianceError):
+    """An API request that the client must change before it tries again."""
+
+
+class BadRequest(RequestRefused):
+    """The request is malformed or asks for what cannot be honoured."""
+
+
+class Unauthenticated(RequestRefused):
+    """No valid API key came with the request."""
+
+
+class Forbidden(RequestRefused):
+    """The caller is known and may not do this."""
+
+
+class NotFound(RequestRefused):
+    """The named thing does not exist, or not for this caller."""
+
+
+class TooLarge(RequestRefused):
+    """The request is larger than a limit."""
+
+
+class Overloaded(RequestRefused):
+    """A bounded queue is full or a quota is used up."""
+
+
+class Unavailable(ApplianceError):
+    """The appliance cannot serve this now."""
+
+
+class AuditUnavailable(Unavailable):
+    """The audit log cannot be written."""
+
+
+class WorkerLost(Unavailable):
+    """The engine process of the model ended."""
+
+
+class ServerUnreachable(ApplianceError):
+    """A command needs the running server."""

@@ -1,0 +1,34 @@
+"""The one sanitiser for untrusted text on its way to a person's eyes.
+
+Prompts, model output, file names and certificate subjects are data. Before any of them
+reaches a terminal, a log line or a table it passes `visible`: control characters, bidirectional
+overrides, zero-width and other invisible characters become visible escapes, so that text can
+neither move the cursor nor pretend to be other text.
+"""
+
+import unicodedata
+
+# Cc control, Cf format (bidi, zero-width, soft hyphen), Cs surrogates, Co private, Cn unassigned,
+# Zl/Zp line and paragraph separators.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str, *, limit: int = 2_000, newlines: bool = False) -> str:
+    """Text that is safe to print.
+
+    Args:
+        text: anything.
+        limit: most characters of `text` that are kept; an ellipsis marks the cut.
+        newlines: keep "\\n" and "\\t" as they are.
+    """
+    cut = text[:limit]
+    shown = "".join(
+        c if (newlines and c in "\n\t") or unicodedata.category(c) not in _HIDDEN else _escape(c)
+        for c in cut
+    )
+    return shown if len(text) <= limit else shown + "…"
+
+
+def _escape(character: str) -> str:
+    point = ord(character)
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"

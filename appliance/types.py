@@ -1,0 +1,143 @@
+"""Value types that several packages share. Plain data: no behaviour that needs another module."""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
+"""What an audit body may hold: no floats (see audit/entry.py)."""
+
+
+class Role(enum.StrEnum):
+    """What a person may do on the admin socket, from least to most."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The app behind an API key.
+
+    Attributes:
+        key_id: public id of the key, part of every audit record of the app.
+        name: the name that an admin gave it.
+        models: model ids that it may use; empty means all.
+    """
+
+    key_id: str
+    name: str
+    models: frozenset[str] = frozenset()
+
+    def may_use(self, model: str) -> bool:
+        """Whether the key allows this model id."""
+        return not self.models or model in self.models
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Where an audit entry stands in the log: what the client may keep as evidence.
+
+    Attributes:
+        seq: sequence number of the entry, from 0.
+        leaf: RFC 6962 leaf hash of the entry, 32 bytes.
+        size: tree size of the signed checkpoint that covers it.
+    """
+
+    seq: int
+    leaf: bytes
+    size: int
+
+    def header(self) -> str:
+        """The value of `x-appliance-receipt`."""
+        return f"{self.seq} {self.leaf.hex()} {self.size}"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a row of logits becomes a token.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_k: keep the k most likely tokens; 0 keeps all.
+        top_p: nucleus mass in (0, 1].
+        min_p: drop tokens below this share of the most likely one, in [0, 1].
+        seed: with the step number, all that the random stream depends on.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One request for text, as the API hands it to the use-case.
+
+    Exactly one of `messages` (chat: rendered by the model's template), `prompt` (text) and
+    `tokens` (ids) is set.
+
+    Attributes:
+        max_tokens: most tokens to generate; None means as many as the context leaves.
+        seed: None lets the use-case draw one; the effective seed is in the audit record.
+        min_tokens: tokens before an end-of-generation token or a stop string may end the text.
+    """
+
+    model: str
+    messages: tuple[dict[str, Any], ...] | None = None
+    prompt: str | None = None
+    tokens: tuple[int, ...] | None = None
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    min_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks and from where; goes into the audit record as it is.
+
+    Attributes:
+        request_id: the id that the client sees as `x-request-id`.
+        ip: address of the peer.
+        route: the path that was called.
+        retry: value of `x-stainless-retry-count`, 0 when absent.
+    """
+
+    principal: Principal
+    request_id: str
+    ip: str
+    route: str
+    retry: int = 0
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of an answer, as text that will not change any more.
+
+    `finish_reason` ("stop" or "length") is set on the last one only.
+    """
+
+    text: str
+    tokens: int
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the API says about a model that is being served."""
+
+    id: str
+    digest: str
+    n_ctx: int
+    created: int
+    extra: dict[str, Any] = field(default_factory=dict)
