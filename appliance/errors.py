@@ -83,6 +83,9 @@ CODES: Final[dict[str, Code]] = {
     "model_load_failed": Code(
         "the engine could not load the model", "`appliance audit tail` shows the engine's reason."
     ),
+    "not_sealed": Code(
+        "the worker got a descriptor without all seals", "Report it: only sealed memory is loaded."
+    ),
     "confinement_failed": Code(
         "the worker could not be confined, so no model was loaded",
         "The kernel must offer seccomp and Landlock; `appliance doctor` reports both.",
@@ -100,7 +103,6 @@ CODES: Final[dict[str, Code]] = {
         "a field asks for something that cannot be honoured", "Remove the field."
     ),
     "invalid_api_key": Code("the API key is missing, wrong, expired or revoked", "Ask an admin for a key."),
-    "model_not_allowed": Code("this key may not use this model", "Ask an admin to allow the model."),
     "forbidden": Code("the caller's role does not allow this", "Ask an admin."),
     "model_not_found": Code("no such model is being served", "GET /v1/models lists the ids."),
     "not_found": Code("no such resource", "Check the address."),

@@ -1,0 +1,187 @@
+"""Give up every right that a loaded inference worker does not need (Linux x86-64, libc only).
+
+Rules: called once, after every import and with one thread; afterwards the process opens nothing,
+has no network, cannot start a process or gain a privilege, and maps no new executable memory.
+seccomp and no_new_privs are required: without them the drop fails. Landlock and MDWE are used
+where the kernel has them, and what is in force is returned.
+"""
+
+import ctypes
+import os
+import resource
+import struct
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import StateRefused
+
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE = 4, 38, 65
+_SYS_MPROTECT, _SYS_SECCOMP, _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_RESTRICT = 10, 317, 444, 446
+_AUDIT_ARCH_X86_64, _X32_BIT = 0xC000003E, 0x40000000
+_ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+_CLONE_THREAD, _PROT_READ, _PROT_EXEC = 0x10000, 1, 4
+_ARCH_REQ_XCOMP_PERM, _PR_SET_NAME = 0x1023, 15
+_SECCOMP_SET_MODE_FILTER, _TSYNC_AND_SPEC_ALLOW = 1, 1 | 4
+
+# Seen with strace over load, decode and templates, and a few that libc or Python may use at any
+# time. All else is refused.
+_ALLOWED = {
+    "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "munmap": 11,
+    "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17,
+    "readv": 19, "sched_yield": 24, "mremap": 25, "madvise": 28, "nanosleep": 35, "getpid": 39,
+    "sendto": 44, "recvfrom": 45, "recvmsg": 47, "exit": 60, "getrusage": 98, "sysinfo": 99,
+    "sigaltstack": 131, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
+    "restart_syscall": 219, "fadvise64": 221, "clock_gettime": 228, "clock_nanosleep": 230,
+    "exit_group": 231, "set_robust_list": 273, "getrandom": 318, "membarrier": 324, "rseq": 334,
+}  # fmt: skip
+_KILLED = {"execve": 59, "ptrace": 101, "bpf": 321, "execveat": 322}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, Any]:
+    """Drop all rights, in the only order that works.
+
+    Args:
+        memory_bytes: address space that may be mapped beyond what is mapped now.
+        keep: the descriptors that may be open beside /dev/null and the error pipe.
+
+    Returns:
+        What is in force: `landlock` (ABI, 0 when absent), `mdwe`, `seccomp`, `no_new_privs`.
+
+    Raises:
+        StateRefused: `confinement_failed` when a required layer is missing, or a thread or an
+            open file is there that the layers would not cover.
+    """
+    try:
+        _check_alone(keep)
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _set_limits(mapped + memory_bytes)
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _prctl(_PR_SET_DUMPABLE, 0)
+        mdwe = _forbid_writable_code()
+        landlock = _landlock()
+        _seccomp()
+    except OSError as error:
+        raise StateRefused("confinement_failed", f"The worker cannot be confined: {error}") from error
+    return {"no_new_privs": True, "seccomp": True, "landlock": landlock, "mdwe": mdwe}
+
+
+def _check_alone(keep: Collection[int]) -> None:
+    threads = len(os.listdir("/proc/self/task"))
+    strays = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue  # the descriptor of this very listing
+        if int(name) not in keep and target != "/dev/null":
+            strays.append(target)
+    if threads != 1 or strays:
+        raise StateRefused(
+            "confinement_failed", f"Before the drop: {threads} threads, open files {strays}."
+        )
+
+
+def _call(number: int, *args: Any) -> int:
+    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
+    result = int(_libc.syscall(ctypes.c_long(number), *words))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"system call {number}: {os.strerror(ctypes.get_errno())}")
+    return result
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, *(ctypes.c_ulong(v) for v in (value, 0, 0, 0))) < 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
+
+
+def _set_limits(address_space: int) -> None:
+    limits = {
+        resource.RLIMIT_AS: address_space,
+        resource.RLIMIT_NOFILE: 16,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+    }
+    for name, value in limits.items():
+        resource.setrlimit(name, (value, value))
+
+
+def _forbid_writable_code() -> bool:
+    """Make the page of ctypes callbacks read-only, then ask for memory-deny-write-execute.
+
+    After this no callback can be created or freed, so the worker leaves with `os._exit`.
+    """
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, permissions = line.split()[:2]
+        if "w" in permissions and "x" in permissions:
+            start, end = (int(part, 16) for part in span.split("-"))
+            _call(_SYS_MPROTECT, start, end - start, _PROT_READ | _PROT_EXEC)
+    try:
+        _prctl(_PR_SET_MDWE, 1)
+    except OSError:
+        return False  # before Linux 6.3; seccomp refuses executable maps all the same
+    return True
+
+
+def _landlock() -> int:
+    """Enter a domain with no rules: no file, no TCP, no signal or abstract socket outside it."""
+    try:
+        abi = _call(_SYS_LANDLOCK_CREATE, 0, 0, 1)
+    except OSError:
+        return 0
+    filesystem = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
+    network = 3 if abi >= 4 else 0
+    scoped = 3 if abi >= 6 else 0
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    ruleset = _call(
+        _SYS_LANDLOCK_CREATE, struct.pack("=QQQ", filesystem, network, scoped)[:size], size, 0
+    )
+    _call(_SYS_LANDLOCK_RESTRICT, ruleset, 0)
+    os.close(ruleset)
+    return abi
+
+
+def _op(code: int, k: int, jump_true: int = 0, jump_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, jump_true, jump_false, k)
+
+
+def _program() -> bytes:
+    """The filter in classic BPF: allowed calls pass, some calls kill, all else is EPERM."""
+    load, jump_eq, jump_ge, bit_and, ret = 0x20, 0x15, 0x35, 0x54, 0x06
+    any_bits = 0xFFFFFFFF
+    rules = [  # system call, argument, mask, accepted values; the frequent ones first
+        (158, 0, any_bits, [_ARCH_REQ_XCOMP_PERM]),  # arch_prctl: AMX tiles, asked at every graph
+        (56, 0, _CLONE_THREAD, [_CLONE_THREAD]),  # clone: threads, never processes
+        (9, 2, _PROT_EXEC, [0]),  # mmap: nothing new becomes executable
+        (10, 2, _PROT_EXEC, [0]),  # mprotect
+        (72, 1, any_bits, [1, 2, 3, 1030, 1034]),  # fcntl: GETFD SETFD GETFL DUPFD_CLOEXEC GET_SEALS
+        (157, 0, any_bits, [_PR_SET_NAME]),  # prctl
+        (234, 0, any_bits, [os.getpid()]),  # tgkill: only itself (abort)
+    ]
+    code = [_op(load, 4), _op(jump_eq, _AUDIT_ARCH_X86_64, 1, 0), _op(ret, _KILL_PROCESS)]
+    code += [_op(load, 0), _op(jump_ge, _X32_BIT, 0, 1), _op(ret, _KILL_PROCESS)]
+    code += [_op(jump_eq, 435, 0, 1), _op(ret, _ERRNO | _ENOSYS)]  # clone3: libc falls back to clone
+    for number, argument, mask, values in rules:
+        body = [_op(load, 16 + 8 * argument), _op(bit_and, mask)]
+        for value in values:
+            body += [_op(jump_eq, value, 0, 1), _op(ret, _ALLOW)]
+        body.append(_op(ret, _ERRNO | _EPERM))
+        code += [_op(jump_eq, number, 0, len(body)), *body]
+    for number in _ALLOWED.values():
+        code += [_op(jump_eq, number, 0, 1), _op(ret, _ALLOW)]
+    for number in _KILLED.values():
+        code += [_op(jump_eq, number, 0, 1), _op(ret, _KILL_PROCESS)]
+    return b"".join([*code, _op(ret, _ERRNO | _EPERM)])
+
+
+def _seccomp() -> None:
+    program = ctypes.create_string_buffer(_program())
+    header = struct.pack("=HxxxxxxQ", (len(program) - 1) // 8, ctypes.addressof(program))
+    thread = _call(_SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, _TSYNC_AND_SPEC_ALLOW, header)
+    if thread:
+        raise OSError(0, f"thread {thread} did not take the filter")

@@ -1,0 +1,107 @@
+"""The batching loop: plan, compute, sample, report; one step at a time, on one thread.
+
+Rules: what a step reports is final; a request reports a finish reason exactly once; when it is
+finished or cancelled, its KV cells are free before the next step.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.engine.cells import Cells
+from appliance.engine.messages import Row, Step
+from appliance.engine.runner import Model
+from appliance.engine.sampling import pick
+from appliance.engine.scheduler import Scheduler
+from appliance.engine.sequence import Sequence
+
+
+class Engine:
+    """Sequences of one model, decoded together.
+
+    Args:
+        model: what computes the logits.
+        scheduler: with the cells of the model's cache.
+    """
+
+    def __init__(self, model: Model, scheduler: Scheduler) -> None:
+        self.model = model
+        self.scheduler = scheduler
+        self._sequences: dict[int, Sequence] = {}
+        self._cancelled: list[int] = []
+
+    @property
+    def cells(self) -> Cells:
+        """The KV accounting."""
+        return self.scheduler.cells
+
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._sequences)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence."""
+        self._sequences[sequence.id] = sequence
+        self.scheduler.add(sequence)
+
+    def cancel(self, request: int) -> None:
+        """End a request at the next step; one that is not there has ended already."""
+        if request in self._sequences:
+            self._cancelled.append(request)
+
+    def step(self) -> Step:
+        """Run one step for everything that is there."""
+        rows = [self._end_cancelled(request) for request in self._take_cancelled()]
+        plan = self.scheduler.plan()
+        for slot in plan.freed:
+            self.model.forget(slot)
+        if plan.chunks:
+            logits = self.model.forward(plan.chunks)
+            at = 0
+            for chunk in plan.chunks:
+                chunk.sequence.computed += chunk.count
+                if chunk.samples:
+                    token = pick(logits[at], chunk.sequence.sampling, chunk.sequence.generated)
+                    rows.append(self._accept(chunk.sequence, token))
+                    at += 1
+        return Step(
+            rows, len(self.scheduler.running), len(self.scheduler.waiting), self.cells.used
+        )
+
+    def _take_cancelled(self) -> list[int]:
+        taken = [r for r in dict.fromkeys(self._cancelled) if r in self._sequences]
+        self._cancelled.clear()
+        return taken
+
+    def _end_cancelled(self, request: int) -> Row:
+        sequence = self._sequences[request]
+        self._remove(sequence)
+        return Row(request, "", 0, "cancelled")
+
+    def _pick(self, sequence: Sequence, logits: NDArray[np.float32]) -> int:
+        if sequence.generated < sequence.min_tokens:
+            logits = logits.copy()
+            logits[list(self.model.ends)] = -np.inf
+        return pick(logits, sequence.sampling, sequence.generated)
+
+    def _accept(self, sequence: Sequence, token: int) -> Row:
+        """Append a sampled token; the row to report."""
+        sequence.tokens.append(token)
+        text, finish = "", None
+        if token in self.model.ends and not sequence.ignore_eos:
+            finish = "stop"
+        else:
+            text = sequence.stream.push(self.model.piece(token), may_stop=sequence.generated >= sequence.min_tokens)
+            if sequence.stream.stopped:
+                finish = "stop"
+            elif sequence.generated >= sequence.max_tokens:
+                finish = "length"
+        if finish:
+            text += sequence.stream.finish()
+            self._remove(sequence)
+        return Row(sequence.id, text, 1, finish)
+
+    def _remove(self, sequence: Sequence) -> None:
+        slot = self.scheduler.remove(sequence)
+        if slot is not None:
+            self.model.forget(slot)
+        del self._sequences[sequence.id]

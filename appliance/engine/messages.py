@@ -1,0 +1,158 @@
+"""What crosses the socket between the server and a worker; nothing else does.
+
+A frame is a four-byte little-endian length and a msgpack body. The worker is not trusted: the
+server bounds every frame that it reads. Order of a request: `Prepare` → `Prepared` or
+`Rejected`; then `Run` → rows in `Step`, the last one with a finish reason. `Cancel` may come at
+any time and is answered by a last row with reason "cancelled" once the request runs.
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+
+from appliance.types import Sampling
+
+HEADER = struct.Struct("<I")
+LARGEST_FRAME = 16 << 20
+
+
+class Load(msgspec.Struct, tag="load", frozen=True):
+    """The first message: how to load the model whose descriptor the worker inherited.
+
+    Attributes:
+        variant: absolute path of the CPU backend library.
+        n_ctx: KV cells in tokens; also the longest context of one request.
+        slots: sequences that run at once.
+        reproducible: separate KV streams and fixed batch shapes.
+        memory_bytes: address space that may be mapped beyond what is mapped at the drop.
+    """
+
+    variant: str
+    n_ctx: int
+    slots: int
+    threads: int
+    prefill_budget: int
+    reproducible: bool
+    memory_bytes: int
+    max_prepare_bytes: int
+
+
+class Prepare(msgspec.Struct, tag="prepare", frozen=True):
+    """Render, tokenise and check a request, without running it."""
+
+    id: int
+    sampling: Sampling
+    messages: tuple[dict[str, Any], ...] | None = None
+    prompt: str | None = None
+    tokens: tuple[int, ...] | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    min_tokens: int = 0
+
+
+class Run(msgspec.Struct, tag="run", frozen=True):
+    """Start a prepared request: its intent is durable."""
+
+    id: int
+
+
+class Cancel(msgspec.Struct, tag="cancel", frozen=True):
+    """Forget a prepared request, or end a running one at the next step."""
+
+    id: int
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """The model is loaded. `confinement` lists what is in force."""
+
+    n_ctx: int
+    n_vocab: int
+    confinement: dict[str, Any]
+    load_ms: int
+
+
+class Failed(msgspec.Struct, tag="failed", frozen=True):
+    """The model could not be loaded; the worker ends."""
+
+    code: str
+    message: str
+
+
+class Prepared(msgspec.Struct, tag="prepared", frozen=True):
+    """What the audit record and the quota need to know before anything runs.
+
+    Attributes:
+        prompt_tokens: length of the prompt in tokens.
+        max_tokens: the limit in force: what was asked, or what the context leaves.
+        prompt_sha256: over the token ids as little-endian 32-bit integers.
+        template_sha256: of the chat template that rendered the prompt, "" if none did.
+    """
+
+    id: int
+    prompt_tokens: int
+    max_tokens: int
+    prompt_sha256: str
+    template_sha256: str
+
+
+class Rejected(msgspec.Struct, tag="rejected", frozen=True):
+    """The request cannot run; the code is one of `errors.CODES`."""
+
+    id: int
+    code: str
+    message: str
+    param: str | None = None
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """What one step added to one request.
+
+    Attributes:
+        text: text that will not change any more; may be empty while a stop string may begin.
+        tokens: tokens generated in this step.
+        finish: "stop", "length" or "cancelled" on the last row.
+    """
+
+    id: int
+    text: str
+    tokens: int
+    finish: str | None = None
+
+
+class Step(msgspec.Struct, tag="step", frozen=True):
+    """One engine step for all requests together, and the engine's state after it."""
+
+    rows: list[Row]
+    running: int
+    waiting: int
+    cells_used: int
+
+
+ToWorker = Load | Prepare | Run | Cancel
+FromWorker = Ready | Failed | Prepared | Rejected | Step
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker = msgspec.msgpack.Decoder(ToWorker)
+_from_worker = msgspec.msgpack.Decoder(FromWorker)
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """The bytes of one message on the socket."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def decode_to_worker(body: bytes) -> ToWorker:
+    """Decode a frame's body in the worker."""
+    return _to_worker.decode(body)
+
+
+def decode_from_worker(body: bytes) -> FromWorker:
+    """Decode a frame's body in the server.
+
+    Raises:
+        msgspec.DecodeError: the worker sent something else; the caller ends it.
+    """
+    return _from_worker.decode(body)

@@ -1,0 +1,102 @@
+"""From a request to token ids: the step before anything is recorded or run.
+
+Rules: runs on the worker's reader thread, never on the decode thread; refuses what does not fit
+the context instead of cutting it; every limit is in bytes or tokens and stated in the refusal.
+"""
+
+import hashlib
+from collections.abc import Sequence as ReadOnly
+from typing import Protocol
+
+import numpy as np
+
+from appliance.engine.messages import Prepare
+from appliance.engine.templates import ChatTemplate
+from appliance.errors import BadRequest
+
+
+class Tokenizer(Protocol):
+    """The vocabulary's part of the runner."""
+
+    n_vocab: int
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of a text."""
+        ...
+
+
+class Preparer:
+    """Renders, tokenises and measures requests of one model.
+
+    Args:
+        tokenizer: the model's vocabulary.
+        template: the model's chat template.
+        bos: text of the begin token, which some templates write themselves.
+        n_ctx: longest context of one request, in tokens.
+        max_bytes: longest prompt text, in UTF-8 bytes.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, template: ChatTemplate, *, bos: str, n_ctx: int, max_bytes: int
+    ) -> None:
+        self._tokenizer = tokenizer
+        self.template = template
+        self._bos = bos
+        self._n_ctx = n_ctx
+        self._max_bytes = max_bytes
+
+    def tokens(self, request: Prepare) -> list[int]:
+        """The prompt's token ids.
+
+        Raises:
+            BadRequest: `template_failed`, `request_too_large`, `invalid_value`.
+        """
+        if request.tokens is not None:
+            if any(not 0 <= t < self._tokenizer.n_vocab for t in request.tokens):
+                raise BadRequest(
+                    "invalid_value",
+                    f"Token ids must be between 0 and {self._tokenizer.n_vocab - 1}.",
+                    param="prompt",
+                )
+            tokens = list(request.tokens)
+        elif request.messages is not None:
+            text = self._measured(self.template.render(request.messages))
+            begins = bool(self._bos) and text.startswith(self._bos)
+            tokens = self._tokenizer.tokenize(text, add_special=not begins, parse_special=True)
+        else:
+            text = self._measured(request.prompt or "")
+            tokens = self._tokenizer.tokenize(text, add_special=True, parse_special=True)
+        if not tokens:
+            raise BadRequest("invalid_value", "The prompt is empty.", param="prompt")
+        return tokens
+
+    def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
+        """Most tokens that the request may generate.
+
+        Raises:
+            BadRequest: `context_length_exceeded` when prompt and answer do not fit.
+        """
+        room = self._n_ctx - prompt_tokens
+        wanted = room if max_tokens is None else max_tokens
+        if room < 1 or wanted > room:
+            asked = "" if max_tokens is None else f" and {max_tokens} for the answer"
+            raise BadRequest(
+                "context_length_exceeded",
+                f"This model's maximum context length is {self._n_ctx} tokens. However, the request "
+                f"has {prompt_tokens} tokens in the prompt{asked}.",
+                param="messages",
+            )
+        return wanted
+
+    def _measured(self, text: str) -> str:
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > self._max_bytes:
+            raise BadRequest(
+                "request_too_large", f"The prompt has {size} bytes; the limit is {self._max_bytes}."
+            )
+        return text
+
+
+def digest(tokens: ReadOnly[int]) -> str:
+    """SHA-256 over token ids as little-endian 32-bit integers, in hex."""
+    return hashlib.sha256(np.asarray(tokens, "<i4").tobytes()).hexdigest()

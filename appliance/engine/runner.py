@@ -1,0 +1,263 @@
+"""The only module that calls llama.cpp.
+
+Rules: one thread owns the context (`forward`, `forget`); the vocabulary is read-only and may be
+used from another thread (`tokenize`, `piece`). The model comes as a descriptor and is read
+through a C FILE, so that no path is ever opened. Callbacks of ctypes are made in `prepare_library`,
+before the confinement makes their page read-only.
+"""
+
+import ctypes
+import os
+from collections import deque
+from collections.abc import Sequence as ReadOnly
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import llama_cpp.llama_cpp as llama
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.engine.scheduler import Chunk
+from appliance.errors import BadRequest, StateRefused
+
+_MMAP = 1  # llama_load_mode: pages of the sealed file are shared, not copied
+
+
+class Model(Protocol):
+    """What the engine needs of a model; the runner below, or a plain one in the tests."""
+
+    n_vocab: int
+    ends: frozenset[int]  # tokens that end a generation
+
+    def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
+        """Compute one step; logits of the chunks that sample, shape (rows, n_vocab)."""
+        ...
+
+    def forget(self, slot: int) -> None:
+        """Drop a sequence from the KV cache."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token, empty for control tokens."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunnerConfig:
+    """Shapes of the context.
+
+    Attributes:
+        n_ctx: KV cells in tokens: of the cache (unified) or of each stream (reproducible).
+        slots: sequences.
+        n_batch: most tokens in one step.
+    """
+
+    n_ctx: int
+    slots: int
+    threads: int
+    n_batch: int
+    reproducible: bool = False
+
+
+class Library:
+    """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it."""
+
+    def __init__(self, variant: Path) -> None:
+        self.log: deque[str] = deque(maxlen=20)
+        # The callback object must live as long as the library can call it.
+        self._callback = llama.llama_log_callback(self._on_log)
+        llama.llama_log_set(self._callback, ctypes.c_void_p(0))
+        ggml = ctypes.CDLL(str(variant.parent / "libggml.so"), mode=ctypes.RTLD_GLOBAL)
+        ggml.ggml_backend_load.restype = ctypes.c_void_p
+        ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]
+        # With no backend registered, llama_backend_init would search the working directory.
+        if not ggml.ggml_backend_load(str(variant).encode()):
+            raise StateRefused("model_load_failed", f"The CPU backend {variant.name} did not load.")
+        llama.llama_backend_init()
+
+    def _on_log(self, level: int, text: bytes, _data: object) -> None:
+        if level >= 3:  # warnings and errors
+            self.log.append(text.decode("utf-8", "replace").strip())
+
+
+class Runner:
+    """A model and its context."""
+
+    def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
+        self._library = library
+        self.config = config
+        params = llama.llama_model_default_params()
+        params.load_mode = _MMAP
+        self._model = self._load(fd, params)
+        self._vocab = llama.llama_model_get_vocab(self._model)
+        self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
+        self._context = self._make_context(config)
+        self._memory = llama.llama_get_memory(self._context)
+        self._batch = Batch(config.n_batch)
+        self.ends = frozenset(
+            t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)
+        )
+        self._pieces: dict[int, bytes] = {}
+
+    def _load(self, fd: int, params: Any) -> Any:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_char_p]
+        libc.fclose.argtypes = [ctypes.c_void_p]
+        os.lseek(fd, 0, os.SEEK_SET)
+        file = libc.fdopen(fd, b"rb")
+        if not file:
+            raise StateRefused("model_load_failed", "The model's descriptor cannot be read.")
+        try:
+            model = llama.llama_model_load_from_file_ptr(file, params)
+        finally:
+            libc.fclose(file)
+        if not model:
+            raise self._failure("llama.cpp did not load the model")
+        return model
+
+    def _make_context(self, config: RunnerConfig) -> Any:
+        params = llama.llama_context_default_params()
+        params.n_ctx = config.n_ctx * (config.slots if config.reproducible else 1)
+        params.n_batch = config.n_batch
+        params.n_ubatch = min(config.n_batch, 512)
+        params.n_seq_max = config.slots
+        params.n_threads = params.n_threads_batch = config.threads
+        params.kv_unified = not config.reproducible
+        params.swa_full = True
+        params.no_perf = True
+        context = llama.llama_init_from_model(self._model, params)
+        if not context:
+            raise self._failure("llama.cpp made no context")
+        return context
+
+    def _failure(self, what: str) -> StateRefused:
+        reason = "; ".join(list(self._library.log)[-3:]) or "no reason given"
+        return StateRefused("model_load_failed", f"{what}: {reason}")
+
+    def meta(self, key: str) -> str | None:
+        """A metadata value of the GGUF as text."""
+        size = 1 << 20
+        buffer = ctypes.create_string_buffer(size)
+        count = llama.llama_model_meta_val_str(self._model, key.encode(), buffer, size)
+        return buffer.raw[:count].decode("utf-8", "replace") if 0 <= count < size else None
+
+    def token_text(self, which: str) -> str:
+        """The text of the "bos" or "eos" token, "" if the model has none."""
+        get = {"bos": llama.llama_vocab_bos, "eos": llama.llama_vocab_eos}[which]
+        token = int(get(self._vocab))
+        return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of a text.
+
+        Args:
+            text: the text; its UTF-8 length bounds the number of tokens.
+            add_special: add the begin token where the model wants one.
+            parse_special: read control tokens in the text as such.
+        """
+        raw = text.encode("utf-8", "surrogatepass")
+        size = len(raw) + 8
+        buffer = (llama.llama_token * size)()
+        count = llama.llama_tokenize(
+            self._vocab, raw, len(raw), buffer, size, add_special, parse_special
+        )
+        if count < 0:
+            raise BadRequest("invalid_value", "The prompt cannot be tokenised.", param="prompt")
+        return list(buffer[:count])
+
+    def adds_bos(self) -> bool:
+        """Whether the tokeniser puts a begin token in front."""
+        return bool(llama.llama_vocab_get_add_bos(self._vocab))
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token, empty for control tokens."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._piece(token, special=False)
+        return known
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        size = 256
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
+        """Compute one step.
+
+        Returns:
+            Logits of the chunks that sample, in order, shape (rows, n_vocab). A view of
+            llama.cpp's buffer: good until the next call.
+        """
+        if self.config.reproducible:
+            return self._forward_alone(chunks)
+        return self._decode(chunks)
+
+    def _forward_alone(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
+        """One call per sequence, so that no batch shape depends on who else is there."""
+        rows = [self._decode([chunk]).copy() for chunk in chunks]
+        return np.concatenate(rows)
+
+    def _decode(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
+        outputs = self._batch.fill(chunks)
+        status = llama.llama_decode(self._context, self._batch.struct)
+        if status:
+            raise RuntimeError(f"llama_decode returned {status}")
+        if not outputs:
+            return np.empty((0, self.n_vocab), np.float32)
+        return np.ctypeslib.as_array(
+            llama.llama_get_logits(self._context), (outputs, self.n_vocab)
+        )
+
+    def forget(self, slot: int) -> None:
+        """Drop a sequence from the KV cache."""
+        llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def positions(self, slot: int) -> int:
+        """How many positions the KV cache holds for a sequence."""
+        return int(llama.llama_memory_seq_pos_max(self._memory, slot)) + 1
+
+
+class Batch:
+    """A `llama_batch` over numpy arrays, so that a step is filled by slices and not by tokens."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._token = np.zeros(size, np.int32)
+        self._pos = np.zeros(size, np.int32)
+        self._n_seq = np.ones(size, np.int32)
+        self._seq = np.zeros(size, np.int32)
+        # seq_id[i] points at _seq[i]: every token belongs to one sequence.
+        self._seq_pointers = self._seq.ctypes.data + 4 * np.arange(size, dtype=np.uintp)
+        self._logits = np.zeros(size, np.int8)
+        self.struct = llama.llama_batch()
+        fields = {
+            "token": self._token,
+            "pos": self._pos,
+            "n_seq_id": self._n_seq,
+            "seq_id": self._seq_pointers,
+            "logits": self._logits,
+        }
+        kinds = dict((name, kind) for name, kind, *_ in llama.llama_batch._fields_)
+        for name, array in fields.items():
+            setattr(self.struct, name, ctypes.cast(array.ctypes.data, kinds[name]))
+
+    def fill(self, chunks: ReadOnly[Chunk]) -> int:
+        """Write the chunks' tokens; the number of rows of logits that they ask for."""
+        at = outputs = 0
+        self._logits[:] = 0
+        for chunk in chunks:
+            end = at + chunk.count
+            self._token[at:end] = chunk.sequence.tokens[chunk.start : chunk.start + chunk.count]
+            self._pos[at:end] = np.arange(chunk.start, chunk.start + chunk.count)
+            self._seq[at:end] = chunk.sequence.slot
+            if chunk.samples:
+                self._logits[end - 1] = 1
+                outputs += 1
+            at = end
+        self.struct.n_tokens = at
+        return outputs

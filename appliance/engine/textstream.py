@@ -1,0 +1,59 @@
+"""Token bytes in, text that will not change any more out.
+
+Rules: text is cut before the first stop string; nothing that could still become a stop string
+or half a character leaves; bytes that are not UTF-8 become U+FFFD.
+"""
+
+import codecs
+
+
+class TextStream:
+    """Incremental UTF-8 decoding with stop strings.
+
+    Args:
+        stop: strings that end the text and are not part of it.
+    """
+
+    def __init__(self, stop: tuple[str, ...] = ()) -> None:
+        self._stop = stop
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self.stopped = False
+
+    def push(self, piece: bytes, *, may_stop: bool = True) -> str:
+        """Add a token's bytes; the text that is now certain.
+
+        Args:
+            piece: bytes of one token.
+            may_stop: False while the request asked for more tokens first; stop strings that
+                end before that point are plain text.
+        """
+        text = self._decoder.decode(piece)
+        if not self._stop:
+            return text
+        self._held += text
+        if not may_stop:
+            out, self._held = self._held, ""
+            return out
+        at = min((i for s in self._stop if (i := self._held.find(s)) >= 0), default=-1)
+        if at >= 0:
+            self.stopped = True
+            out, self._held = self._held[:at], ""
+            return out
+        keep = max(_overlap(self._held, s) for s in self._stop)
+        out = self._held[: len(self._held) - keep]
+        self._held = self._held[len(self._held) - keep :]
+        return out
+
+    def finish(self) -> str:
+        """What was held back, once nothing follows."""
+        out, self._held = self._held + self._decoder.decode(b"", final=True), ""
+        return "" if self.stopped else out
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    for size in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:size]):
+            return size
+    return 0

@@ -1,0 +1,213 @@
+"""The engine worker: a child process that holds one model and talks over one socket.
+
+Order: import everything, load the CPU variant, rehearse what loads lazily, check the seals, drop
+all rights, and only then read the first byte of the model. Two threads: this one reads the socket
+and prepares requests; the other owns the llama.cpp context. The process ends when its socket does.
+
+usage: python -I -m appliance.engine.worker MODEL_FD SOCKET_FD
+"""
+
+import os
+
+# Before numpy and ggml are imported: OpenBLAS would start a thread that the confinement cannot
+# cover, and ggml's abort handler would fork a debugger.
+os.environ.update(OPENBLAS_NUM_THREADS="1", GGML_NO_BACKTRACE="1")
+
+import contextlib
+import fcntl
+import queue
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
+import numpy as np
+import numpy.ctypeslib  # noqa: F401 - loaded lazily otherwise
+
+from appliance.engine import confine, messages
+from appliance.engine.cells import Cells
+from appliance.engine.loop import Engine
+from appliance.engine.prepare import Preparer, digest
+from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.sampling import pick
+from appliance.engine.scheduler import Scheduler
+from appliance.engine.sequence import Sequence
+from appliance.engine.templates import CHATML, ChatTemplate
+from appliance.engine.textstream import TextStream
+from appliance.errors import ApplianceError, BadRequest, StateRefused
+from appliance.types import Sampling
+
+_F_GET_SEALS, _FOUR_SEALS = 1034, 0x1 | 0x2 | 0x4 | 0x8  # SEAL, SHRINK, GROW, WRITE
+
+
+class Channel:
+    """Frames over the socket; two threads send, one receives."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, message: messages.FromWorker) -> None:
+        """Send one message."""
+        data = messages.frame(message)
+        with self._lock:
+            self._connection.sendall(data)
+
+    def receive(self) -> messages.ToWorker | None:
+        """The next message; None once the server is gone."""
+        header = self._exactly(messages.HEADER.size)
+        if header is None:
+            return None
+        body = self._exactly(messages.HEADER.unpack(header)[0])
+        return None if body is None else messages.decode_to_worker(body)
+
+    def _exactly(self, size: int) -> bytes | None:
+        data = self._connection.recv(size, socket.MSG_WAITALL)
+        return data if len(data) == size else None
+
+
+class Worker:
+    """Requests of one model."""
+
+    def __init__(self, channel: Channel, runner: Runner, load: messages.Load) -> None:
+        trained = int(runner.meta(f"{runner.meta('general.architecture')}.context_length") or 0)
+        self.n_ctx = min(load.n_ctx, trained or load.n_ctx)
+        self._channel = channel
+        self._runner = runner
+        self._inbox: queue.SimpleQueue[Sequence | int] = queue.SimpleQueue()
+        self._prepared: dict[int, Sequence] = {}
+        bos = runner.token_text("bos")
+        template = ChatTemplate(
+            runner.meta("tokenizer.chat_template") or CHATML,
+            bos=bos,
+            eos=runner.token_text("eos"),
+            limit=load.max_prepare_bytes,
+        )
+        self._preparer = Preparer(
+            runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
+        )
+        cells = Cells(load.n_ctx, load.slots, separate=load.reproducible)
+        self._engine = Engine(
+            runner, Scheduler(cells, load.prefill_budget, fixed_chunks=load.reproducible)
+        )
+
+    def serve(self) -> None:
+        """Answer messages until the server closes the socket."""
+        threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
+        while (message := self._channel.receive()) is not None:
+            if isinstance(message, messages.Prepare):
+                self._channel.send(self._prepare(message))
+            elif isinstance(message, messages.Run):
+                self._inbox.put(self._prepared.pop(message.id))
+            elif isinstance(message, messages.Cancel) and not self._prepared.pop(message.id, None):
+                self._inbox.put(message.id)
+
+    def _prepare(self, request: messages.Prepare) -> messages.Prepared | messages.Rejected:
+        try:
+            tokens = self._preparer.tokens(request)
+            limit = self._preparer.limit(len(tokens), request.max_tokens)
+        except BadRequest as error:
+            return messages.Rejected(request.id, error.code, error.message, error.param)
+        except MemoryError:
+            return messages.Rejected(request.id, "request_too_large", "The prompt needs too much memory.")
+        self._prepared[request.id] = Sequence(
+            id=request.id,
+            tokens=tokens,
+            sampling=request.sampling,
+            max_tokens=limit,
+            stream=TextStream(request.stop),
+            ignore_eos=request.ignore_eos,
+            min_tokens=request.min_tokens,
+        )
+        template = self._preparer.template.sha256 if request.messages is not None else ""
+        return messages.Prepared(request.id, len(tokens), limit, digest(tokens), template)
+
+    def _decode_forever(self) -> None:
+        """The thread that owns the context. If it fails the process ends: the server restarts it."""
+        try:
+            while True:
+                self._take_messages()
+                step = self._engine.step()
+                if step.rows or not self._engine.busy():
+                    self._channel.send(step)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(70)
+
+    def _take_messages(self) -> None:
+        """Everything that has arrived; waits only when there is nothing to compute."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._inbox.get(block=not self._engine.busy())
+                if isinstance(item, Sequence):
+                    self._engine.add(item)
+                else:
+                    self._engine.cancel(item)
+
+
+def rehearse() -> None:
+    """Use once what loads modules or codecs lazily: after the drop it could not."""
+    template = ChatTemplate(
+        "{{ 'a\\n' ~ strftime_now('%d %b %Y') ~ ({'a': 1}|tojson) }}{% if messages[0].x %}"
+        "{{ raise_exception('no') }}{% endif %}",
+        bos="", eos="", limit=1000,
+    )  # fmt: skip
+    template.render(({"x": False},))
+    with contextlib.suppress(BadRequest):
+        template.render(({"x": True},))
+    logits = np.zeros(16, np.float32)
+    pick(logits, Sampling(temperature=0.5, top_k=4, top_p=0.9, min_p=0.1, seed=1), 0)
+    TextStream(("x",)).push(b"\xff")
+    traceback.format_exc()
+
+
+def load_model(load: messages.Load, model_fd: int, socket_fd: int) -> tuple[Runner, dict[str, object]]:
+    """Confine the process, then load the model."""
+    library = Library(Path(load.variant))
+    rehearse()
+    if fcntl.fcntl(model_fd, _F_GET_SEALS) & _FOUR_SEALS != _FOUR_SEALS:
+        raise StateRefused("not_sealed", "The model's descriptor does not carry all four seals.")
+    in_force = confine.drop(load.memory_bytes, keep={model_fd, socket_fd, 2})
+    runner = Runner(
+        library,
+        model_fd,
+        RunnerConfig(
+            n_ctx=load.n_ctx,
+            slots=load.slots,
+            threads=load.threads,
+            n_batch=load.prefill_budget + load.slots,
+            reproducible=load.reproducible,
+        ),
+    )
+    return runner, in_force
+
+
+def main(model_fd: int, socket_fd: int) -> int:
+    """Load, report, serve. Returns the exit status."""
+    channel = Channel(socket.socket(fileno=socket_fd))
+    load = channel.receive()
+    if not isinstance(load, messages.Load):
+        return 64
+    begun = time.monotonic()
+    try:
+        runner, in_force = load_model(load, model_fd, socket_fd)
+        worker = Worker(channel, runner, load)
+    except ApplianceError as error:
+        channel.send(messages.Failed(error.code, error.message))
+        return 1
+    took = int((time.monotonic() - begun) * 1000)
+    channel.send(messages.Ready(worker.n_ctx, runner.n_vocab, in_force, took))
+    worker.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    status = 70
+    try:
+        status = main(int(sys.argv[1]), int(sys.argv[2]))
+    except BaseException:
+        traceback.print_exc()
+    os._exit(status)  # an orderly exit would free ctypes callbacks, and their page is read-only now
