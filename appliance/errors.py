@@ -96,6 +96,159 @@ CODES: Final[dict[str, Code]] = {
     "server_unreachable": Code(
         "the admin socket does not answer", "Start the server, or check who may use the socket."
     ),
+    # trust: directories, signatures and manifests
+    "artifact_not_directory": Code(
+        "the artifact is not a plain directory", "Name the directory itself, not a link or a file."
+    ),
+    "artifact_unreadable": Code(
+        "the artifact cannot be read", "Check the medium and the permissions of the files."
+    ),
+    "artifact_changed": Code(
+        "the stored artifact is not the one that was checked at import",
+        "Suspend it, find out who changed the store, and import the artifact again.",
+    ),
+    "file_symlink": Code(
+        "the artifact contains a symbolic link", "Replace the link by the file and sign again."
+    ),
+    "file_hardlink": Code(
+        "a file of the artifact has a second name outside it",
+        "Copy the artifact (`cp -r`) so that each file has one link.",
+    ),
+    "file_special": Code(
+        "the artifact contains a FIFO, socket or device", "Remove it; only files and directories."
+    ),
+    "file_name_refused": Code(
+        "a file name is not portable, not normalised or differs from another only in case",
+        "Rename the file and sign again.",
+    ),
+    "file_ignored_path": Code(
+        "files lie under a path that OMS signatures do not cover",
+        "Remove .git, .github, .gitattributes and .gitignore from the artifact.",
+    ),
+    "file_limit": Code(
+        "the artifact has too many, too deep or too large files", "docs/trust.md lists the limits."
+    ),
+    "file_missing": Code(
+        "a signed file is missing", "Copy the complete artifact from its publisher again."
+    ),
+    "file_extra": Code(
+        "a file is not covered by the signature", "Remove the file, or have the publisher sign again."
+    ),
+    "file_changed": Code(
+        "a file's bytes differ from what was signed",
+        "Do not use this copy; fetch the artifact from its publisher again.",
+    ),
+    "file_changing": Code(
+        "a file changed while it was read", "Make sure that nothing writes to it, and try again."
+    ),
+    "insufficient_disk": Code(
+        "the disk has no room for the artifact", "Free space in the data directory and try again."
+    ),
+    "sealing_failed": Code(
+        "the file cannot be held in sealed memory", "Free memory; `appliance doctor` shows what is missing."
+    ),
+    "signature_missing": Code(
+        "the artifact has no model.sig", "Sign it with `appliance model sign DIR --key KEY`."
+    ),
+    "signature_json_invalid": Code(
+        "model.sig is not strict JSON (syntax, duplicate keys, numbers, depth or size)",
+        "Have the publisher sign again.",
+    ),
+    "signature_malformed": Code(
+        "model.sig is not an OMS v1.0 bundle with one signature", "Have the publisher sign again."
+    ),
+    "signature_method_unsupported": Code(
+        "model.sig uses a method or algorithm that is not accepted",
+        "Sign with the key method, files, sha256 and an ECDSA key.",
+    ),
+    "signature_key_unsupported": Code(
+        "the key is not an ECDSA key on P-256, P-384 or P-521 in PEM",
+        "Make one with `openssl ecparam -name secp384r1 -genkey`.",
+    ),
+    "signature_key_unknown": Code(
+        "the signature was made with another key", "Ask who signed it, and for that person's key."
+    ),
+    "signature_wrong": Code(
+        "the signature does not fit the manifest", "Do not use this copy; ask the publisher."
+    ),
+    "manifest_malformed": Code(
+        "the signed manifest breaks the OMS v1.0 format", "Have the publisher sign again."
+    ),
+    "manifest_name_refused": Code(
+        "the manifest names a path that is not plain, relative and unique",
+        "Do not use this copy; ask the publisher.",
+    ),
+    "manifest_ignore_refused": Code(
+        "the manifest leaves out files or allows links", "Have the publisher sign all files."
+    ),
+    "manifest_root_mismatch": Code(
+        "the manifest's root digest does not fit its files", "Do not use this copy; ask the publisher."
+    ),
+    "model_file_count": Code(
+        "a model artifact must hold exactly one *.gguf file", "Put each model into its own directory."
+    ),
+    # trust: policy and approvals
+    "policy_missing": Code("there is no trust policy", "Run `appliance init`."),
+    "policy_invalid": Code(
+        "the trust policy breaks its schema", "Ask the security officer for a corrected policy."
+    ),
+    "policy_signature": Code(
+        "the trust policy is not signed by the trust root",
+        "Do not use it; ask the security officer and check who changed it.",
+    ),
+    "publisher_not_allowed": Code(
+        "the signer may not publish", "Ask the security officer to add the key, or sign with another."
+    ),
+    "algorithm_not_allowed": Code(
+        "the policy does not allow the key's algorithm", "Use a key with an algorithm from the policy."
+    ),
+    "key_revoked": Code("the key is revoked", "Have the artifact signed or approved with a valid key."),
+    "digest_revoked": Code("the artifact is revoked", "Use a version that is not revoked."),
+    "engine_revoked": Code("this engine version is revoked", "Update the appliance."),
+    "model_not_in_policy": Code(
+        "the policy does not allow this model", "Ask the security officer to allow it."
+    ),
+    "template_not_in_policy": Code(
+        "the chat template is not the pinned one", "Ask the approver to compare the templates."
+    ),
+    "approval_malformed": Code(
+        "the approval is not a signed approval statement", "Approve with `appliance model approve`."
+    ),
+    "approval_signature": Code(
+        "the approval's signature does not hold", "Approve again with the right key."
+    ),
+    "approval_other_artifact": Code(
+        "the approval is for another artifact or signature", "Approve the artifact that is stored now."
+    ),
+    "approval_duplicate": Code(
+        "this person has approved already", "A different approver must approve."
+    ),
+    "approver_not_allowed": Code("the key may not approve", "Use the key of an approver."),
+    "approver_name_mismatch": Code(
+        "the name is not the person that the policy binds to the key", "Pass your own name with --as."
+    ),
+    "approver_not_distinct": Code(
+        "the publisher may not approve the own artifact", "A different person must approve."
+    ),
+    # trust: GGUF
+    "gguf_magic": Code("the file is not GGUF", "Convert the model to GGUF."),
+    "gguf_version": Code("the GGUF version or byte order is not accepted", "Convert it to GGUF v3."),
+    "gguf_truncated": Code("the GGUF file ends too early", "Copy the file again."),
+    "gguf_limit": Code("the GGUF file exceeds a limit", "docs/trust.md lists the limits."),
+    "gguf_name": Code("a key or tensor has a name that is not allowed", "Convert the model again."),
+    "gguf_duplicate": Code("a key or tensor occurs twice", "Convert the model again."),
+    "gguf_value": Code("a metadata value has a wrong type or value", "Convert the model again."),
+    "gguf_string": Code("a string is not UTF-8 or holds NUL", "Convert the model again."),
+    "gguf_alignment": Code("the alignment is not acceptable", "Convert the model again."),
+    "gguf_tensor_shape": Code("a tensor has an impossible shape", "Convert the model again."),
+    "gguf_tensor_type": Code("a tensor has an unknown or removed type", "Quantise the model again."),
+    "gguf_tensor_offset": Code("tensor data overlap or leave gaps", "Convert the model again."),
+    "gguf_trailing": Code("bytes follow the tensor data", "Convert the model again."),
+    "gguf_split": Code("the model is split over several files", "Merge it with llama-gguf-split."),
+    "gguf_tokenizer": Code("the tokenizer's data are inconsistent", "Convert the model again."),
+    "gguf_architecture": Code(
+        "the model's architecture is not on the list", "docs/trust.md lists the architectures."
+    ),
     # requests
     "invalid_json": Code("the body is not JSON", "Send one JSON object in UTF-8."),
     "invalid_value": Code("a field has a value that is not allowed", "Correct the named field."),
