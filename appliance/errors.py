@@ -62,6 +62,21 @@ CODES: Final[dict[str, Code]] = {
     "bind_refused": Code(
         "a non-loopback address needs TLS and at least one key", "Listen on 127.0.0.1."
     ),
+    # commands and the admin socket
+    "file_unusable": Code(
+        "a file cannot be read or written", "Check the path, its permissions and the free space."
+    ),
+    "key_unreadable": Code(
+        "a file does not hold the key that is needed",
+        "Keys are PEM files: ECDSA on P-256, P-384 or P-521, Ed25519 for the audit log.",
+    ),
+    "incompatible_server": Code(
+        "the server and this command do not understand each other",
+        "Use the command of the version that the server runs.",
+    ),
+    "interrupted": Code(
+        "the caller went away before the work was done", "Start it again; nothing was changed."
+    ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
     "model_id_taken": Code("the id is in use by another artifact", "Pass another --id."),
@@ -249,6 +264,15 @@ CODES: Final[dict[str, Code]] = {
     "gguf_architecture": Code(
         "the model's architecture is not on the list", "docs/trust.md lists the architectures."
     ),
+    # API keys
+    "unknown_key_id": Code("no key has this id", "`appliance key list` names them."),
+    "key_name_taken": Code(
+        "a key of this name is in use", "Choose another name, or revoke the other key first."
+    ),
+    "invalid_key_name": Code(
+        "the name of a key is empty, too long or not printable",
+        "Use 1 to 64 printable characters.",
+    ),
     # requests
     "invalid_json": Code("the body is not JSON", "Send one JSON object in UTF-8."),
     "invalid_value": Code("a field has a value that is not allowed", "Correct the named field."),
@@ -278,6 +302,31 @@ CODES: Final[dict[str, Code]] = {
     "worker_lost": Code("the engine process ended", "It restarts by itself; try again."),
     "model_loading": Code("the model is not ready yet", "Try again when /readyz says 200."),
     "shutting_down": Code("the server is stopping", "Try again when it is back."),
+    # audit log
+    "audit_corrupt": Code(
+        "the audit log on disk does not verify, so it is not continued",
+        "Keep the files as evidence, run `appliance audit verify`, then restore a backup.",
+    ),
+    "audit_entry_invalid": Code(
+        "an audit entry breaks the format", "See docs/audit-format.md for the format."
+    ),
+    "audit_origin_invalid": Code(
+        "the name of the audit log cannot be used",
+        "Use a name like a URL without scheme: no blanks, no plus sign.",
+    ),
+    "audit_key_invalid": Code(
+        "a key file of an audit log cannot be read", "Pass the log's genesis.pub."
+    ),
+    "checkpoint_invalid": Code(
+        "a signed head of the log does not verify", "Compare the log's name and its genesis.pub."
+    ),
+    "proof_invalid": Code(
+        "a proof does not verify", "Ask for the proof again and check it against the log's genesis.pub."
+    ),
+    "content_unavailable": Code(
+        "the text of an entry was not kept, was erased or does not decrypt",
+        "`appliance audit show` says how the entry keeps its content.",
+    ),
     "internal_error": Code("an error that the product did not expect", "Report it with the request id."),
 }
 

@@ -1,0 +1,210 @@
+"""Signed heads of the log: C2SP tlog-checkpoint in a C2SP signed-note, with Ed25519.
+
+Rules:
+- A checkpoint says: the log `origin` has `size` entries and this RFC 6962 root. Three lines,
+  no extension lines.
+- The key's name is the origin. Its id is the first four bytes of
+  SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key).
+- Parsing is strict: a note has one spelling. Signatures by other keys (a key handover,
+  witnesses) are kept and ignored; one by the expected key must hold.
+- Public keys travel as note verifier keys, `name+hex id+base64(0x01 ‖ key)`: the name is
+  bound to the key, so a log cannot pass for another one.
+
+Sources: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, RFC 8032.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from appliance.audit.merkle import HASH_BYTES
+from appliance.errors import AuditRefused
+
+MAX_NOTE: Final = 65_536
+MAX_SIGNATURES: Final = 32
+MAX_ORIGIN: Final = 200
+_ED25519: Final = b"\x01"
+_DASH: Final = "\u2014 "
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The head of a log.
+
+    Attributes:
+        origin: name of the log.
+        size: number of entries.
+        root: RFC 6962 root, 32 bytes.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        """The lines that are signed."""
+        return f"{self.origin}\n{self.size}\n{_b64(self.root)}\n"
+
+
+@dataclass(frozen=True)
+class VerifierKey:
+    """A public key bound to the name of the log that it speaks for.
+
+    Attributes:
+        public: Ed25519 public key, 32 bytes.
+    """
+
+    name: str
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """Four bytes that name the key in a signature line."""
+        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
+
+    def encode(self) -> str:
+        """The key as one line of text, without the newline."""
+        return f"{self.name}+{self.key_id.hex()}+{_b64(_ED25519 + self.public)}"
+
+    @classmethod
+    def parse(cls, line: bytes) -> "VerifierKey":
+        """Read one line, with or without its newline.
+
+        Raises:
+            AuditRefused: `audit_key_invalid`.
+        """
+        try:
+            name, key_id, encoded = line.removesuffix(b"\n").decode().rsplit("+", 2)
+            kind_and_key = _unb64(encoded)
+            if kind_and_key[:1] == _ED25519 and len(kind_and_key) == 33:
+                key = cls(check_origin(name), kind_and_key[1:])
+                if key.key_id.hex() == key_id:
+                    return key
+        except (ValueError, AuditRefused):
+            pass
+        raise AuditRefused("audit_key_invalid", "The file is not a verifier key of an audit log.")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature line of a note."""
+
+    name: str
+    key_id: bytes
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Note:
+    """A parsed and not yet verified checkpoint note."""
+
+    checkpoint: Checkpoint
+    signatures: tuple[Signature, ...]
+
+
+def check_origin(origin: str) -> str:
+    """The name of a log, if it can be one: as C2SP asks, no blanks and no plus sign.
+
+    Raises:
+        AuditRefused: `audit_origin_invalid`.
+    """
+    plain = origin and len(origin) <= MAX_ORIGIN and not _CONTROL.search(origin)
+    if not plain or "+" in origin or any(c.isspace() for c in origin):
+        raise AuditRefused(
+            "audit_origin_invalid",
+            "The name of an audit log has 1 to 200 characters, no blanks and no plus sign.",
+        )
+    return origin
+
+
+def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> bytes:
+    """The signed note of a checkpoint."""
+    text = checkpoint.text()
+    name = checkpoint.origin
+    key_id = VerifierKey(name, key.public_key().public_bytes_raw()).key_id
+    line = f"{_DASH}{name} {_b64(key_id + key.sign(text.encode()))}\n"
+    return f"{text}\n{line}".encode()
+
+
+def parse(note: bytes) -> Note:
+    """Read a note without believing it.
+
+    Raises:
+        AuditRefused: `checkpoint_invalid`.
+    """
+    try:
+        return _parse(note)
+    except (ValueError, AuditRefused) as error:
+        raise _invalid(str(error)) from error
+
+
+def verify(note: bytes, key: VerifierKey) -> Checkpoint:
+    """The checkpoint of a note that this key signed.
+
+    Raises:
+        AuditRefused: `checkpoint_invalid` when the note is malformed, belongs to another log,
+            is not signed by the key, or a signature under the key's name and id does not hold.
+    """
+    parsed = parse(note)
+    checkpoint = parsed.checkpoint
+    if checkpoint.origin != key.name:
+        raise _invalid("it belongs to another log")
+    ours = [s for s in parsed.signatures if (s.name, s.key_id) == (key.name, key.key_id)]
+    if not ours:
+        raise _invalid("it is not signed by the log's key")
+    public = Ed25519PublicKey.from_public_bytes(key.public)
+    text = checkpoint.text().encode()
+    for signature in ours:
+        try:
+            public.verify(signature.value, text)
+        except InvalidSignature as error:
+            raise _invalid("its signature does not hold") from error
+    return checkpoint
+
+
+def _parse(note: bytes) -> Note:
+    if len(note) > MAX_NOTE:
+        raise _invalid("it is too long")
+    head, _, tail = note.decode().rpartition("\n\n")
+    lines, signatures = head.split("\n"), tail.split("\n")
+    if len(lines) != 3 or signatures.pop() or not 0 < len(signatures) <= MAX_SIGNATURES:
+        raise _invalid("it has other lines than a checkpoint")
+    origin, size, root = lines
+    if not _SIZE.fullmatch(size) or len(_unb64(root)) != HASH_BYTES:
+        raise _invalid("its size or root is malformed")
+    checkpoint = Checkpoint(check_origin(origin), int(size), _unb64(root))
+    return Note(checkpoint, tuple(map(_signature, signatures)))
+
+
+def _signature(line: str) -> Signature:
+    if not line.startswith(_DASH):
+        raise _invalid("a signature line is malformed")
+    name, _, encoded = line.removeprefix(_DASH).partition(" ")
+    value = _unb64(encoded)
+    if len(value) <= 4:
+        raise _invalid("a signature is too short")
+    return Signature(check_origin(name), value[:4], value[4:])
+
+
+def _b64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _unb64(text: str) -> bytes:
+    """Standard base64 with padding, in its one spelling. Raises ValueError."""
+    value = base64.b64decode(text, validate=True)
+    if _b64(value) != text:
+        raise binascii.Error("base64 has more than one spelling here")
+    return value
+
+
+def _invalid(reason: str) -> AuditRefused:
+    return AuditRefused("checkpoint_invalid", f"The checkpoint is not valid: {reason}.")

@@ -1,0 +1,194 @@
+"""The body of an audit entry: canonical bytes that are stored and hashed and never rewritten.
+
+Rules:
+- A body is one JSON object in the form of RFC 8785 (JCS), limited to strings, integers below
+  2^53 in magnitude, booleans, null, arrays and objects with ASCII keys. No floats: a decimal
+  number is a string, a time is an integer in microseconds.
+- `decode` accepts exactly what `encode` makes: bytes that would be written differently, a
+  duplicate key among them, are refused.
+- `prev`, the leaf hash of the entry before, is part of the body, so the leaf hash binds the
+  whole past and the Merkle tree proves the chain too.
+- Every field that a query or the verifier reads is checked here; kinds may carry more fields.
+
+`docs/audit-format.md` is the byte-exact description.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Union, cast
+
+import msgspec
+
+from appliance.audit.merkle import leaf_hash
+from appliance.errors import AuditRefused
+from appliance.types import Json
+
+SCHEMA: Final = 1
+MAX_BODY: Final = 65_535
+MAX_INT: Final = 2**53 - 1
+NO_ENTRY: Final = bytes(32)
+"""`prev` of the genesis entry."""
+
+_COMMON: Final[dict[str, type]] = {
+    "v": int,
+    "kind": str,
+    "seq": int,
+    "prev": str,
+    "epoch": int,
+    "time_us": int,
+    "boot_id": str,
+    "mono_us": int,
+}
+ASSIGNED: Final = frozenset(_COMMON) | {"content"}
+"""Fields that the log fills in; a draft may not bring them."""
+
+KINDS: Final[dict[str, dict[str, type]]] = {
+    "genesis": {"origin": str, "profile": str, "public_key": str, "instance": str},
+    "intent": {"request_id": str, "key_id": str, "model": str},
+    "outcome": {"intent": int, "request_id": str, "status": str},
+    "admin": {"actor": str, "action": str},
+    "model": {"actor": str, "model": str, "state": str},
+    "worker": {"model": str, "event": str},
+    "start": {},
+    "stop": {},
+}
+"""Kinds of entries and the fields that each must have."""
+
+# Indexed where present, whatever the kind.
+_QUERIED: Final[dict[str, type]] = {"request_id": str, "key_id": str, "model": str}
+
+
+def _json_type(depth: int) -> Any:
+    scalar = Union[str, Annotated[int, msgspec.Meta(ge=-MAX_INT, le=MAX_INT)], bool, None]
+    nested: Any = scalar
+    for _ in range(depth):
+        nested = Union[scalar, list[nested], dict[str, nested]]
+    return dict[str, nested]
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+_DECODER: Final = msgspec.json.Decoder(_json_type(5))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as it was read: the decoded body, its exact bytes and its hashes.
+
+    Attributes:
+        raw: the canonical body.
+        leaf: RFC 6962 leaf hash of `raw`, 32 bytes.
+    """
+
+    body: Mapping[str, Json]
+    raw: bytes
+    leaf: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Entry":
+        """Decode a body. Raises AuditRefused (`audit_entry_invalid`)."""
+        return cls(decode(raw), raw, leaf_hash(raw))
+
+    @property
+    def seq(self) -> int:
+        """Sequence number, from 0."""
+        return cast(int, self.body["seq"])
+
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`."""
+        return cast(str, self.body["kind"])
+
+    @property
+    def time_us(self) -> int:
+        """Wall time of the append, microseconds since the Unix epoch."""
+        return cast(int, self.body["time_us"])
+
+
+def canonical(value: Mapping[str, Json]) -> bytes:
+    """The canonical form of an object (RFC 8785, limited as the module says).
+
+    Raises:
+        AuditRefused: `audit_entry_invalid` for a float, an integer of 2^53 or more, a key or
+            a string that is not Unicode, a key outside ASCII, or nesting deeper than six.
+    """
+    try:
+        raw = _ENCODER.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise _invalid(str(error)) from error
+    parse_canonical(raw)
+    return raw
+
+
+def parse_canonical(raw: bytes) -> dict[str, Json]:
+    """Read a canonical object; anything `canonical` would not write is refused.
+
+    Raises:
+        AuditRefused: `audit_entry_invalid`.
+    """
+    try:
+        value = cast(dict[str, Json], _DECODER.decode(raw))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise _invalid(str(error)) from error
+    # Duplicate keys, blanks, order, escapes and -0 all show here.
+    if _ENCODER.encode(value) != raw:
+        raise _invalid("not in canonical form")
+    # ASCII keys sort alike in every encoding, so no reader needs JCS's UTF-16 order.
+    if not raw.isascii() and not _ascii_keys(value):
+        raise _invalid("a key outside ASCII")
+    return value
+
+
+def encode(body: Mapping[str, Json]) -> bytes:
+    """The bytes of a complete body, checked as `decode` checks them.
+
+    Raises:
+        AuditRefused: `audit_entry_invalid`, also for more than 65,535 bytes.
+    """
+    raw = canonical(body)
+    if len(raw) > MAX_BODY:
+        raise _invalid(f"{len(raw)} bytes; at most {MAX_BODY} fit")
+    _check(body)
+    return raw
+
+
+def decode(raw: bytes) -> dict[str, Json]:
+    """Read a body.
+
+    Raises:
+        AuditRefused: `audit_entry_invalid` when the bytes are not canonical, a field that the
+            kind must have is missing or has another type, or version or kind is unknown.
+    """
+    if len(raw) > MAX_BODY:
+        raise _invalid(f"{len(raw)} bytes; at most {MAX_BODY} fit")
+    body = parse_canonical(raw)
+    _check(body)
+    return body
+
+
+def _check(body: Mapping[str, Json]) -> None:
+    _require(body, _COMMON)
+    if body["v"] != SCHEMA:
+        raise _invalid(f"schema version {body['v']}; this version knows {SCHEMA}")
+    fields = KINDS.get(cast(str, body["kind"]))
+    if fields is None:
+        raise _invalid("unknown kind")
+    _require(body, fields)
+    for name, kind in _QUERIED.items():
+        if name in body and type(body[name]) is not kind:
+            raise _invalid(f"field {name} has another type")
+
+
+def _require(body: Mapping[str, Json], fields: Mapping[str, type]) -> None:
+    for name, kind in fields.items():
+        if type(body.get(name)) is not kind:
+            raise _invalid(f"field {name} is missing or has another type")
+
+
+def _ascii_keys(value: Json) -> bool:
+    if isinstance(value, dict):
+        return all(key.isascii() and _ascii_keys(inner) for key, inner in value.items())
+    return all(map(_ascii_keys, value)) if isinstance(value, list) else True
+
+
+def _invalid(reason: str) -> AuditRefused:
+    return AuditRefused("audit_entry_invalid", f"An audit entry is not valid: {reason}.")
