@@ -1,0 +1,144 @@
+"""An approval: one person's signed statement that one artifact may be used, and what it means.
+
+Rules: the statement names the artifact by its OMS root digest and by the digest of the very
+`model.sig`; it carries the printed name, the time and the meaning of the signature (21 CFR
+11.50), and nothing else; the name must be the person whom the policy binds to the key.
+
+Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/trust.md).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.clock import iso
+from appliance.errors import PolicyRefused
+from appliance.trust import dsse, ecdsa, strict_json
+from appliance.trust.names import SIGNATURE_FILE
+from appliance.trust.policy import TrustPolicy
+
+PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Final = "https://appliance.invalid/approval/v1"
+MAX_ENVELOPE: Final = 64 << 10
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+@dataclass(frozen=True)
+class ApprovalSubject:
+    """What is approved.
+
+    Attributes:
+        digest: hex OMS root digest.
+        signature_sha256: hex SHA-256 of `model.sig`.
+    """
+
+    digest: str
+    signature_sha256: str
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A valid approval.
+
+    Attributes:
+        time: ISO 8601 in UTC, as the approver's machine told it.
+        key: hint of the approver's key.
+    """
+
+    name: str
+    meaning: str
+    time: str
+    key: str
+
+
+def sign(
+    subject: ApprovalSubject, *, name: str, meaning: str, time_us: int, private_key: bytes
+) -> bytes:
+    """Make an approval as a DSSE envelope.
+
+    Args:
+        name: the approver, as in the policy.
+        meaning: what the signature says, for example "evaluated and fit for use".
+        time_us: microseconds since the epoch.
+        private_key: PEM.
+
+    Raises:
+        PolicyRefused: `approval_malformed` when name or meaning cannot be printed.
+        SignatureRefused: `signature_key_unsupported`.
+    """
+    payload = strict_json.dump(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": _subjects(subject),
+            "predicateType": PREDICATE_TYPE,
+            "predicate": {"name": name, "time": iso(time_us), "meaning": meaning},
+        }
+    )
+    _read(payload)
+    return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
+
+
+def verify(envelope: bytes, policy: TrustPolicy, subject: ApprovalSubject) -> Approval:
+    """Check an approval of `subject`.
+
+    Raises:
+        PolicyRefused: `approval_malformed`, `approval_signature`, `approval_other_artifact`,
+            and what `TrustPolicy.approver` raises.
+    """
+    refuse = _refuse("approval_malformed")
+    if len(envelope) > MAX_ENVELOPE:
+        raise refuse(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
+    read = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
+    if len(read.signatures) != 1:
+        raise refuse("it must have exactly one signature")
+    hint = read.signatures[0][0]
+    statement = _read(read.payload)
+    # Who may approve is asked before whether the signature holds, so that a person with a
+    # wrong key learns why.
+    key = policy.approver(hint, statement.name)
+    dsse.signers(read, {hint: key.public}, _refuse("approval_signature"))
+    if statement.subjects != _subjects(subject):
+        raise PolicyRefused(
+            "approval_other_artifact", f"The approval by {statement.name} is for another artifact."
+        )
+    return Approval(statement.name, statement.meaning, statement.time, hint)
+
+
+@dataclass(frozen=True)
+class _Statement:
+    subjects: list[Any]
+    name: str
+    time: str
+    meaning: str
+
+
+def _read(payload: bytes) -> _Statement:
+    refuse = _refuse("approval_malformed")
+    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
+    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
+        raise refuse(f"_type is not {STATEMENT_TYPE}")
+    if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
+        raise refuse(f"predicateType is not {PREDICATE_TYPE}")
+    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    strict_json.only(predicate, {"name", "time", "meaning"}, "predicate", refuse)
+    name, time, meaning = (
+        strict_json.member(predicate, field, str, refuse) for field in ("name", "time", "meaning")
+    )
+    for text, limit in ((name, 100), (meaning, 500)):
+        if not text.strip() or not text.isprintable() or len(text) > limit:
+            raise refuse("name and meaning must be printable, at most 100 and 500 characters")
+    if not _TIME.fullmatch(time):
+        raise refuse("time is not like 2026-11-24T16:00:00Z")
+    return _Statement(strict_json.member(value, "subject", list, refuse), name, time, meaning)
+
+
+def _subjects(subject: ApprovalSubject) -> list[Any]:
+    return [
+        {"name": "model", "digest": {"sha256": subject.digest}},
+        {"name": SIGNATURE_FILE, "digest": {"sha256": subject.signature_sha256}},
+    ]
+
+
+def _refuse(code: str) -> strict_json.Refuse:
+    return lambda problem: PolicyRefused(code, f"Approval: {problem}.")

@@ -1,0 +1,120 @@
+"""ECDSA on the three NIST curves that OMS v1.0 allows, each with its own hash.
+
+Rules: P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512 and nothing else; the hash
+follows from the curve, never from the signed data. A key is named by its hint: the hex
+SHA-256 of the SubjectPublicKeyInfo as PEM text, written again by us, so that one key has one
+hint however its file was formatted.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+from appliance.errors import SignatureRefused
+
+PublicKey = ec.EllipticCurvePublicKey
+PrivateKey = ec.EllipticCurvePrivateKey
+
+
+class Algorithm(NamedTuple):
+    """A curve's one signature algorithm, named as in the OMS algorithm registry."""
+
+    name: str
+    hash: type[hashes.HashAlgorithm]
+
+
+ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
+    {
+        "secp256r1": Algorithm("ecdsa-p256-sha256", hashes.SHA256),
+        "secp384r1": Algorithm("ecdsa-p384-sha384", hashes.SHA384),
+        "secp521r1": Algorithm("ecdsa-p521-sha512", hashes.SHA512),
+    }
+)
+
+
+def load_public(pem: bytes) -> PublicKey:
+    """Read a public key.
+
+    Raises:
+        SignatureRefused: `signature_key_unsupported` for anything but the three curves.
+    """
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _unsupported("The public key is not readable PEM.") from error
+    if not isinstance(key, PublicKey) or key.curve.name not in ALGORITHMS:
+        raise _unsupported("The public key is not on P-256, P-384 or P-521.")
+    return key
+
+
+def load_private(pem: bytes) -> PrivateKey:
+    """Read an unencrypted private key.
+
+    Raises:
+        SignatureRefused: `signature_key_unsupported`.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _unsupported("The private key is not readable, unencrypted PEM.") from error
+    if not isinstance(key, PrivateKey) or key.curve.name not in ALGORITHMS:
+        raise _unsupported("The private key is not on P-256, P-384 or P-521.")
+    return key
+
+
+def _unsupported(message: str) -> SignatureRefused:
+    return SignatureRefused("signature_key_unsupported", message)
+
+
+def public_pem(key: PublicKey) -> bytes:
+    """The key as SubjectPublicKeyInfo in PEM."""
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def private_pem(key: PrivateKey) -> bytes:
+    """The key as unencrypted PKCS #8 in PEM."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def hint(key: PublicKey) -> str:
+    """The key's name in OMS: hex SHA-256 over its PEM text (not DER)."""
+    return hashlib.sha256(public_pem(key)).hexdigest()
+
+
+def algorithm(key: PublicKey | PrivateKey) -> Algorithm:
+    """The one algorithm of the key's curve."""
+    return ALGORITHMS[key.curve.name]
+
+
+def sign(key: PrivateKey, message: bytes) -> bytes:
+    """A DER signature over `message`."""
+    return key.sign(message, ec.ECDSA(algorithm(key).hash()))
+
+
+def is_der(signature: bytes) -> bool:
+    """Whether the bytes are one DER sequence of two integers and nothing more."""
+    try:
+        r, s = utils.decode_dss_signature(signature)
+    except ValueError:
+        return False
+    return r > 0 and s > 0
+
+
+def verify(key: PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether `signature` is the key's over `message`."""
+    try:
+        key.verify(signature, message, ec.ECDSA(algorithm(key).hash()))
+    except InvalidSignature:
+        return False
+    return True

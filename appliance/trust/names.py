@@ -1,0 +1,53 @@
+"""Which relative paths may name a file of an artifact.
+
+Rules: the same name must mean the same file on every system that handles it, so a name is
+relative, `/`-separated, NFC, printable, without `.`, `..` or empty parts, backslashes or drive
+letters, and bounded; two names of one artifact may not differ in case alone. A directory on
+disk and a signed manifest obey the same rules.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+SIGNATURE_FILE: Final = "model.sig"
+"""The OMS bundle inside an artifact; never listed in its own manifest."""
+
+IGNORED_PATHS: Final = frozenset({".git", ".github", ".gitattributes", ".gitignore"})
+"""Top-level paths that OMS v1.0 leaves out of a manifest by default."""
+
+MAX_PATH: Final = 1_024
+MAX_PART: Final = 255
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+
+
+def problem(name: str) -> str | None:
+    """What is wrong with a path, as the end of a sentence; None when it may be used."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    parts = name.split("/")
+    if size > MAX_PATH or any(len(part.encode()) > MAX_PART for part in parts):
+        return "is too long"
+    if any(part in ("", ".", "..") for part in parts):
+        return "is not a plain relative path"
+    if "\\" in name or _DRIVE.match(name):
+        return "has a backslash or a drive letter"
+    if not name.isprintable():
+        return "has characters that do not print"
+    if unicodedata.normalize("NFC", name) != name:
+        return "is not in Unicode normal form C"
+    return None
+
+
+def twins(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that are equal, or differ in case alone; None when there are none."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        if folded in seen:
+            return seen[folded], name
+        seen[folded] = name
+    return None
