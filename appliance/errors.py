@@ -293,6 +293,10 @@ CODES: Final[dict[str, Code]] = {
     "template_failed": Code(
         "the model's chat template refused the messages", "Check the roles and their order."
     ),
+    "key_quarantined": Code(
+        "requests of this key have ended the model's engine twice",
+        "Wait ten minutes; an operator finds the cause in the audit log.",
+    ),
     "queue_full": Code("too many requests are waiting", "Try again later."),
     # availability
     "audit_unavailable": Code(

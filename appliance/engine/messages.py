@@ -86,14 +86,12 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
     Attributes:
         prompt_tokens: length of the prompt in tokens.
         max_tokens: the limit in force: what was asked, or what the context leaves.
-        prompt_sha256: over the token ids as little-endian 32-bit integers.
         template_sha256: of the chat template that rendered the prompt, "" if none did.
     """
 
     id: int
     prompt_tokens: int
     max_tokens: int
-    prompt_sha256: str
     template_sha256: str
 
 

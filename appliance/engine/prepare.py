@@ -4,11 +4,7 @@ Rules: runs on the worker's reader thread, never on the decode thread; refuses w
 the context instead of cutting it; every limit is in bytes or tokens and stated in the refusal.
 """
 
-import hashlib
-from collections.abc import Sequence as ReadOnly
 from typing import Protocol
-
-import numpy as np
 
 from appliance.engine.messages import Prepare
 from appliance.engine.templates import ChatTemplate
@@ -96,7 +92,3 @@ class Preparer:
             )
         return text
 
-
-def digest(tokens: ReadOnly[int]) -> str:
-    """SHA-256 over token ids as little-endian 32-bit integers, in hex."""
-    return hashlib.sha256(np.asarray(tokens, "<i4").tobytes()).hexdigest()

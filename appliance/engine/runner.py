@@ -122,6 +122,7 @@ class Runner:
         params.n_batch = config.n_batch
         params.n_ubatch = min(config.n_batch, 512)
         params.n_seq_max = config.slots
+        params.n_outputs_max = config.slots  # else logits for a whole batch are reserved
         params.n_threads = params.n_threads_batch = config.threads
         params.kv_unified = not config.reproducible
         params.swa_full = True

@@ -30,7 +30,7 @@ import numpy.ctypeslib  # noqa: F401 - loaded lazily otherwise
 from appliance.engine import confine, messages
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
-from appliance.engine.prepare import Preparer, digest
+from appliance.engine.prepare import Preparer
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.sampling import pick
 from appliance.engine.scheduler import Scheduler
@@ -100,7 +100,7 @@ class Worker:
         while (message := self._channel.receive()) is not None:
             if isinstance(message, messages.Prepare):
                 self._channel.send(self._prepare(message))
-            elif isinstance(message, messages.Run):
+            elif isinstance(message, messages.Run) and message.id in self._prepared:
                 self._inbox.put(self._prepared.pop(message.id))
             elif isinstance(message, messages.Cancel) and not self._prepared.pop(message.id, None):
                 self._inbox.put(message.id)
@@ -123,7 +123,7 @@ class Worker:
             min_tokens=request.min_tokens,
         )
         template = self._preparer.template.sha256 if request.messages is not None else ""
-        return messages.Prepared(request.id, len(tokens), limit, digest(tokens), template)
+        return messages.Prepared(request.id, len(tokens), limit, template)
 
     def _decode_forever(self) -> None:
         """The thread that owns the context. If it fails the process ends: the server restarts it."""

@@ -1,0 +1,48 @@
+"""What follows from the death of a worker.
+
+Rules: a death is attributed to the requests that were being prepared or had just been admitted;
+two deaths attributed to a key keep that key from that model for ten minutes; five deaths of a
+model in ten minutes suspend it; restarts wait longer each time. Pure: time comes in as seconds.
+"""
+
+from collections.abc import Iterable
+
+WINDOW_S = 600.0
+KEY_DEATHS = 2
+MODEL_DEATHS = 5
+_BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0)
+
+
+class Deaths:
+    """The deaths of one model's workers."""
+
+    def __init__(self) -> None:
+        self._model: list[float] = []
+        self._keys: dict[str, list[float]] = {}
+        self._blocked_until: dict[str, float] = {}
+
+    def record(self, now: float, suspects: Iterable[str]) -> None:
+        """Note a death and the keys that it is attributed to."""
+        self._model = [*self._recent(self._model, now), now]
+        for key in set(suspects):
+            deaths = [*self._recent(self._keys.get(key, []), now), now]
+            self._keys[key] = deaths
+            if len(deaths) >= KEY_DEATHS:
+                self._blocked_until[key] = now + WINDOW_S
+
+    def blocked_for(self, key: str, now: float) -> float:
+        """Seconds for which a key may not use the model; 0 when it may."""
+        return max(0.0, self._blocked_until.get(key, 0.0) - now)
+
+    def must_suspend(self, now: float) -> bool:
+        """Whether the model has died too often."""
+        return len(self._recent(self._model, now)) >= MODEL_DEATHS
+
+    def backoff(self, now: float) -> float:
+        """Seconds to wait before the next start."""
+        count = len(self._recent(self._model, now))
+        return _BACKOFF_S[min(max(count - 1, 0), len(_BACKOFF_S) - 1)]
+
+    @staticmethod
+    def _recent(times: list[float], now: float) -> list[float]:
+        return [t for t in times if now - t < WINDOW_S]

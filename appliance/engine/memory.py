@@ -1,0 +1,52 @@
+"""How much memory a model takes, from its header and its settings, before it is loaded.
+
+Pure. The sealed copy counts once; weights that the CPU backend repacks count again; an estimate
+is an upper bound of the usual case plus 10 %.
+"""
+
+from dataclasses import dataclass
+
+from appliance.config import ModelConfig
+from appliance.trust.gguf import GgufFacts
+
+MIB = 1 << 20
+_PROCESS = 110 * MIB  # Python, numpy, llama.cpp and their heaps
+_KV_BYTES = 2  # the cache holds 16-bit floats
+_WIDE_ROWS = 24  # intermediate rows of n_embd floats that the compute buffer keeps per token
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by purpose."""
+
+    sealed: int
+    repacked: int
+    kv: int
+    compute: int
+
+    @property
+    def total(self) -> int:
+        """The sum plus 10 %."""
+        return (self.sealed + self.repacked + self.kv + self.compute) * 11 // 10
+
+    def describe(self) -> str:
+        """The numbers in MiB, for a person."""
+        return (
+            f"{self.total // MIB} MiB (sealed copy {self.sealed // MIB}, repacked weights "
+            f"{self.repacked // MIB}, KV cache {self.kv // MIB}, compute {self.compute // MIB}, "
+            "plus 10 %)"
+        )
+
+
+def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
+    """The memory of one worker with this model and these settings."""
+    cells = config.n_ctx * (config.slots if config.reproducible else 1)
+    per_cell = facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
+    batch = min(config.prefill_budget + config.slots, 512)
+    compute = batch * facts.n_embd * 4 * _WIDE_ROWS + 2 * config.slots * facts.n_vocab * 4
+    return Estimate(
+        sealed=facts.file_bytes,
+        repacked=facts.tensor_bytes,
+        kv=cells * per_cell,
+        compute=compute + _PROCESS,
+    )

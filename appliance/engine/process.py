@@ -1,0 +1,242 @@
+"""The server's end of a worker: start it, talk to it, notice its death.
+
+Rules: the worker is not trusted: frames are bounded and decoded strictly, and one that breaks
+the protocol is killed. The environment of the child is empty, its descriptors are the sealed
+model, the socket and an error pipe. A request ends with a row or with None when the worker died.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from appliance.engine import messages
+from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
+
+_START_TIMEOUT_S = 600.0
+_PREPARE_TIMEOUT_S = 30.0
+_STDERR_TAIL = 4096
+
+
+class Sealed(Protocol):
+    """A sealed memory file."""
+
+    def reopen(self) -> int:
+        """A read-only descriptor with an offset of its own."""
+        ...
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a worker ended.
+
+    Attributes:
+        status: exit status; negative for a signal.
+        suspects: keys whose requests were being prepared or newly admitted.
+        reason: the end of its error output.
+    """
+
+    status: int
+    suspects: frozenset[str]
+    reason: str
+
+
+class WorkerProcess:
+    """A running worker. Make one with `start`."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:  # fmt: skip
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._ids = itertools.count(1)
+        self._preparing: dict[int, asyncio.Future[messages.Prepared]] = {}
+        self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
+        self._keys: dict[int, str] = {}  # requests that a death would be attributed to
+        self._stderr = b""
+        self.running = 0
+        self.waiting = 0
+        self.cells_used = 0
+        self.ready: messages.Ready
+
+    @classmethod
+    async def start(cls, model: Sealed, load: messages.Load) -> "WorkerProcess":
+        """Start a worker and wait until its model is loaded.
+
+        Raises:
+            StateRefused: with the worker's code when the model does not load.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        fd = model.reopen()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-m", "appliance.engine.worker", str(fd), str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE, env={}, cwd="/", pass_fds=(fd, theirs.fileno()),
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(fd)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        worker = cls(process, reader, writer)
+        try:
+            await worker._handshake(load)
+        except BaseException:
+            worker.kill()
+            await worker.closed()
+            raise
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker."""
+        return self._process.pid
+
+    @property
+    def load(self) -> int:
+        """Requests that were started and have not ended."""
+        return len(self._rows)
+
+    async def _handshake(self, load: messages.Load) -> None:
+        self._writer.write(messages.frame(load))
+        try:
+            first = await asyncio.wait_for(self._receive(), _START_TIMEOUT_S)
+        except (EOFError, msgspec.MsgspecError, TimeoutError) as error:
+            self.kill()
+            death = await self.closed()
+            raise StateRefused(
+                "model_load_failed", f"The worker ended with {death.status}: {death.reason[-500:]}"
+            ) from error
+        if isinstance(first, messages.Failed):
+            raise StateRefused(first.code, first.message)
+        if not isinstance(first, messages.Ready):
+            raise StateRefused("model_load_failed", "The worker broke the protocol.")
+        self.ready = first
+
+    async def prepare(self, request: messages.Prepare, key: str) -> messages.Prepared:
+        """Render and tokenise a request in the worker.
+
+        Args:
+            request: with an id from `next_id`.
+            key: id of the API key, for attribution.
+
+        Raises:
+            BadRequest: with the worker's code.
+            WorkerLost: the worker ended meanwhile, or needed too long and was ended.
+        """
+        future: asyncio.Future[messages.Prepared] = asyncio.get_running_loop().create_future()
+        self._preparing[request.id] = future
+        self._keys[request.id] = key
+        try:
+            await self._send(request)
+            return await asyncio.wait_for(future, _PREPARE_TIMEOUT_S)
+        except TimeoutError as error:
+            self.kill()
+            raise WorkerLost("worker_lost", "Preparing the prompt took too long.") from error
+        finally:
+            self._preparing.pop(request.id, None)
+            if not (future.done() and not future.cancelled() and future.exception() is None):
+                self._keys.pop(request.id, None)
+
+    def next_id(self) -> int:
+        """An id for the next request."""
+        return next(self._ids)
+
+    async def run(self, request: int) -> "asyncio.Queue[messages.Row | None]":
+        """Start a prepared request; its rows, then nothing more after a finish reason or None."""
+        rows: asyncio.Queue[messages.Row | None] = asyncio.Queue()
+        self._rows[request] = rows
+        await self._send(messages.Run(request))
+        return rows
+
+    async def cancel(self, request: int) -> None:
+        """Forget a prepared request or end a running one."""
+        self._keys.pop(request, None)
+        with contextlib.suppress(WorkerLost):
+            await self._send(messages.Cancel(request))
+
+    async def _send(self, message: messages.ToWorker) -> None:
+        try:
+            self._writer.write(messages.frame(message))
+            await self._writer.drain()
+        except (ConnectionError, RuntimeError) as error:
+            raise WorkerLost("worker_lost", "The engine process of the model ended.") from error
+
+    async def _receive(self) -> messages.FromWorker:
+        header = await self._reader.readexactly(messages.HEADER.size)
+        (size,) = messages.HEADER.unpack(header)
+        if size > messages.LARGEST_FRAME:
+            raise EOFError(f"a frame of {size} bytes")
+        return messages.decode_from_worker(await self._reader.readexactly(size))
+
+    async def pump(self) -> Death:
+        """Deliver what the worker sends until it ends; then fail what was under way."""
+        errors = asyncio.create_task(self._read_stderr())
+        try:
+            while True:
+                self._deliver(await self._receive())
+        except (EOFError, ConnectionError, msgspec.MsgspecError):
+            self.kill()
+        finally:
+            self._fail_all()
+        await errors
+        return await self.closed()
+
+    def _deliver(self, message: messages.FromWorker) -> None:
+        if isinstance(message, messages.Step):
+            self.running, self.waiting = message.running, message.waiting
+            self.cells_used = message.cells_used
+            for row in message.rows:
+                self._keys.pop(row.id, None)
+                rows = self._rows.get(row.id) if row.finish is None else self._rows.pop(row.id, None)
+                if rows is not None:
+                    rows.put_nowait(row)
+        elif isinstance(message, messages.Prepared | messages.Rejected):
+            future = self._preparing.get(message.id)
+            if future is None or future.done():
+                return
+            if isinstance(message, messages.Prepared):
+                future.set_result(message)
+            else:
+                kind = TooLarge if message.code == "request_too_large" else BadRequest
+                future.set_exception(kind(message.code, message.message, param=message.param))
+
+    def _fail_all(self) -> None:
+        lost = WorkerLost("worker_lost", "The engine process of the model ended.")
+        for future in self._preparing.values():
+            if not future.done():
+                future.set_exception(lost)
+        for rows in self._rows.values():
+            rows.put_nowait(None)
+        self._rows.clear()
+
+    async def _read_stderr(self) -> None:
+        if self._process.stderr is None:
+            return
+        while data := await self._process.stderr.read(4096):
+            self._stderr = (self._stderr + data)[-_STDERR_TAIL:]
+
+    def kill(self) -> None:
+        """End the worker now; its memory comes back with it."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def closed(self) -> Death:
+        """Wait for the end of the process."""
+        self._writer.close()
+        if not self._stderr:
+            await self._read_stderr()
+        status = await self._process.wait()
+        suspects = frozenset(self._keys.values())
+        return Death(status, suspects, self._stderr.decode("utf-8", "replace"))

@@ -1,0 +1,289 @@
+"""The use-case of an answer: authorise, prepare, record the intent, run, record the outcome.
+
+Rules:
+- The intent is durable before the model runs, so no byte of an answer exists without it.
+- The last piece of an answer, with its finish reason, is handed out only after the outcome is
+  durable. Every intent gets exactly one outcome: ok, cancelled or error; a crash leaves
+  `unknown`, written at the next start.
+- If the log cannot be written there is no answer.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+
+from appliance.audit.log import AuditLog, Draft
+from appliance.clock import Clock
+from appliance.engine.messages import Prepare, Prepared, Row
+from appliance.engine.process import WorkerProcess
+from appliance.errors import (
+    ApplianceError,
+    AuditUnavailable,
+    NotFound,
+    Unavailable,
+    WorkerLost,
+)
+from appliance.supervisor import Supervisor
+from appliance.trust.store import VerifiedModel
+from appliance.types import (
+    Caller,
+    Delta,
+    GenerationRequest,
+    Json,
+    ModelCard,
+    Principal,
+    Receipt,
+    Sampling,
+)
+
+
+class Generation:
+    """One running answer; iterate over it once.
+
+    Attributes:
+        card: the model that answers.
+        prompt_tokens: length of the prompt.
+        cached_tokens: prompt tokens whose KV entries were reused.
+        completion_tokens: tokens generated so far.
+        seed: the effective seed.
+        intent: receipt of the intent entry.
+        outcome: receipt of the outcome entry, once it is durable.
+        created: Unix time in seconds.
+    """
+
+    def __init__(
+        self, *, card: ModelCard, caller: Caller, worker: WorkerProcess, request: int,
+        prepared: Prepared, seed: int, intent: Receipt, created: int, audit: AuditLog,
+    ) -> None:  # fmt: skip
+        self.card = card
+        self.prompt_tokens = prepared.prompt_tokens
+        self.cached_tokens = 0
+        self.completion_tokens = 0
+        self.seed = seed
+        self.intent = intent
+        self.outcome: Receipt | None = None
+        self.created = created
+        self._caller = caller
+        self._worker = worker
+        self._request = request
+        self._audit = audit
+        self._begun = time.monotonic()
+        self._first: float | None = None
+        self._text: list[str] = []
+        self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
+        self._ended = asyncio.Event()
+        # The record is written whatever becomes of the client's task.
+        self._task = asyncio.create_task(self._follow())
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        """The answer in pieces.
+
+        Raises:
+            WorkerLost: the engine ended; the outcome is recorded as an error.
+            AuditUnavailable: the outcome cannot be recorded.
+        """
+        while True:
+            item = await self._out.get()
+            if isinstance(item, ApplianceError):
+                raise item
+            yield item
+            if item.finish_reason:
+                return
+
+    async def cancel(self) -> None:
+        """End the answer because nobody waits for it; does nothing when it has ended."""
+        if not self._ended.is_set():
+            await self._worker.cancel(self._request)
+
+    async def finished(self) -> None:
+        """Wait until the outcome is recorded or has failed to be."""
+        await self._ended.wait()
+
+    async def _follow(self) -> None:
+        try:
+            rows = await self._worker.run(self._request)
+            last = await self._forward(rows)
+            await self._conclude(last)
+        except ApplianceError as error:
+            await self._fail(error)
+        finally:
+            self._ended.set()
+
+    async def _forward(self, rows: "asyncio.Queue[Row | None]") -> Row:
+        """Hand out rows until the last one, which waits for the outcome."""
+        while True:
+            row = await rows.get()
+            if row is None:
+                raise WorkerLost("worker_lost", "The engine process of the model ended.")
+            self.completion_tokens += row.tokens
+            if row.text:
+                self._first = self._first or time.monotonic()
+                self._text.append(row.text)
+            if row.finish:
+                return row
+            if row.text:
+                self._out.put_nowait(Delta(row.text, row.tokens))
+
+    async def _conclude(self, last: Row) -> None:
+        status = "cancelled" if last.finish == "cancelled" else "ok"
+        self.outcome = await self._record(status, last.finish or "")
+        self._out.put_nowait(Delta(last.text, last.tokens, last.finish))
+
+    async def _fail(self, error: ApplianceError) -> None:
+        if not isinstance(error, AuditUnavailable):
+            try:
+                self.outcome = await self._record("error", error.code)
+            except AuditUnavailable as unavailable:
+                error = unavailable
+        self._out.put_nowait(error)
+
+    async def _record(self, status: str, finish: str) -> Receipt:
+        now = time.monotonic()
+        text = "".join(self._text).encode("utf-8", "replace")
+        fields: dict[str, Json] = {
+            "intent": self.intent.seq,
+            "request_id": self._caller.request_id,
+            "key_id": self._caller.principal.key_id,
+            "model": self.card.id,
+            "status": status,
+            "finish": finish,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "ttft_us": int(((self._first or now) - self._begun) * 1e6),
+            "duration_us": int((now - self._begun) * 1e6),
+            "bytes": len(text),
+        }
+        return await append(self._audit, Draft("outcome", fields, {"completion": text}))
+
+
+class Inference:
+    """Answers for apps.
+
+    Args:
+        supervisor: where the models are.
+        audit: the log.
+        clock: wall time of what is recorded.
+    """
+
+    def __init__(self, supervisor: Supervisor, audit: AuditLog, clock: Clock) -> None:
+        self._supervisor = supervisor
+        self._audit = audit
+        self._clock = clock
+        self._running: set[Generation] = set()
+
+    def cards(self, principal: Principal) -> list[ModelCard]:
+        """The models that an app may use now."""
+        return [c for c in self._supervisor.cards() if principal.may_use(c.id)]
+
+    def running(self) -> list[Generation]:
+        """The answers under way."""
+        return list(self._running)
+
+    async def start(self, caller: Caller, request: GenerationRequest) -> Generation:
+        """Check, prepare and record a request, and start it.
+
+        Returns:
+            A generation whose intent is durable.
+
+        Raises:
+            NotFound: `model_not_found`, also when the key may not use the model.
+            BadRequest: what the worker refuses, `context_length_exceeded` among it.
+            Overloaded: `queue_full`, `key_quarantined`.
+            AuditUnavailable: the log cannot be written.
+            Unavailable: the model is not ready.
+        """
+        if self._audit.latched:
+            raise AuditUnavailable("audit_unavailable", self._audit.latched)
+        if not caller.principal.may_use(request.model):
+            raise NotFound(
+                "model_not_found", f"The model {request.model!r} does not exist.", param="model"
+            )
+        model, worker = self._supervisor.worker(request.model, caller.principal.key_id)
+        seed = secrets.randbits(63) if request.seed is None else request.seed
+        number = worker.next_id()
+        prepared = await worker.prepare(_prepare(number, request, seed), caller.principal.key_id)
+        try:
+            intent = await append(self._audit, self._intent(caller, request, model, prepared, seed))
+        except BaseException:
+            await worker.cancel(number)
+            raise
+        generation = Generation(
+            card=self._supervisor.card(model.id), caller=caller, worker=worker, request=number, prepared=prepared,
+            seed=seed, intent=intent, created=self._clock.wall_us() // 1_000_000, audit=self._audit,
+        )  # fmt: skip
+        self._running.add(generation)
+        generation._task.add_done_callback(lambda _: self._running.discard(generation))
+        return generation
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for running answers, then cancel what is left and wait for the records."""
+        waiting = [asyncio.create_task(g.finished()) for g in self.running()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=seconds)
+        for generation in self.running():
+            await generation.cancel()
+        if waiting:
+            await asyncio.wait(waiting, timeout=10)
+
+    def _intent(
+        self, caller: Caller, request: GenerationRequest, model: VerifiedModel, prepared: Prepared,
+        seed: int,
+    ) -> Draft:  # fmt: skip
+        fields: dict[str, Json] = {
+            "request_id": caller.request_id,
+            "key_id": caller.principal.key_id,
+            "app": caller.principal.name,
+            "ip": caller.ip,
+            "route": caller.route,
+            "retry": caller.retry,
+            "model": model.id,
+            "digest": model.digest,
+            "policy": model.policy_version,
+            "engine": self._supervisor.engine,
+            "template": prepared.template_sha256,
+            "prompt_tokens": prepared.prompt_tokens,
+            "params": _params(request, prepared, seed),
+        }
+        prompt = request.messages or request.prompt or request.tokens
+        content = json.dumps(prompt, ensure_ascii=False, separators=(",", ":"))
+        return Draft("intent", fields, {"prompt": content.encode("utf-8", "replace")})
+
+
+def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
+    return Prepare(
+        id=number,
+        sampling=Sampling(
+            temperature=request.temperature, top_k=request.top_k, top_p=request.top_p,
+            min_p=request.min_p, seed=seed,
+        ),
+        messages=request.messages, prompt=request.prompt, tokens=request.tokens,
+        max_tokens=request.max_tokens, stop=request.stop, ignore_eos=request.ignore_eos,
+        min_tokens=request.min_tokens,
+    )  # fmt: skip
+
+
+def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[str, Json]:
+    """The effective sampling parameters; decimals as text, because bodies hold no floats."""
+    return {
+        "temperature": repr(request.temperature),
+        "top_k": request.top_k,
+        "top_p": repr(request.top_p),
+        "min_p": repr(request.min_p),
+        "seed": str(seed),
+        "max_tokens": prepared.max_tokens,
+        "min_tokens": request.min_tokens,
+        "ignore_eos": request.ignore_eos,
+        "stop": list(request.stop),
+    }
+
+
+async def append(audit: AuditLog, draft: Draft) -> Receipt:
+    """Append one entry and wait until it is durable.
+
+    Raises:
+        AuditUnavailable: it is not, and may never be.
+    """
+    (receipt,) = await asyncio.shield(asyncio.wrap_future(audit.append(draft)))
+    return receipt
