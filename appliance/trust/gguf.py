@@ -97,7 +97,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     header = read_header(reader)
     tensors = read_tensors(reader, header)
     metadata = header.metadata
-    if _integer(metadata, "split.count", 1, "gguf_split") > 1:
+    if _integer(metadata, "split.count", 1, "gguf_split") not in (0, 1):
         raise GgufRejected("gguf_split", "The model is split over several files.")
     architecture = _text(metadata, "general.architecture")
     if architecture not in ARCHITECTURES:

@@ -190,10 +190,10 @@ class TrustPolicy:
         if digest != rule.template_sha256:
             raise PolicyRefused("template_not_in_policy", f"The chat template has digest {digest}.")
 
-    def may_approve(self, approver: PolicyKey, publisher: PolicyKey) -> bool:
-        """Whether the two are different people, where the policy asks for it."""
+    def may_approve(self, person: str, publisher: PolicyKey) -> bool:
+        """Whether a person is another than the publisher, where the policy asks for it."""
         distinct = PUBLISHER in self.roles[APPROVER].distinct_from
-        return not distinct or approver.person != publisher.person
+        return not distinct or person != publisher.person
 
     def check_approvals(self, persons: Sequence[str]) -> None:
         """Ask for enough different people.

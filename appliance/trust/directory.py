@@ -1,0 +1,249 @@
+"""Artifact directories: listed, hashed and copied without trusting what lies in them.
+
+Rules: everything is reached from one directory descriptor, so that renaming a parent changes
+nothing; only plain files with one name and plain directories are allowed; names obey
+`names.problem`; nothing may lie under the paths that OMS leaves out; numbers, sizes and depth
+are bounded. What is found is checked again at each descriptor that is opened.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import SignatureRefused, StateRefused
+from appliance.text import visible
+from appliance.trust import names, sealed
+from appliance.trust.oms import MAX_BUNDLE, MAX_FILES
+from appliance.trust.sealed import Progress
+
+MAX_DEPTH: Final = 16
+MAX_FILE_BYTES: Final = 1 << 40
+_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An open artifact directory.
+
+    Attributes:
+        fd: descriptor of the directory.
+        sizes: bytes of every file by relative path, `model.sig` included.
+    """
+
+    fd: int
+    sizes: Mapping[str, int]
+
+    @property
+    def covered(self) -> dict[str, int]:
+        """The files that a signature must cover: all but `model.sig`."""
+        return {name: size for name, size in self.sizes.items() if name != names.SIGNATURE_FILE}
+
+    def signature(self) -> bytes:
+        """The bytes of `model.sig`.
+
+        Raises:
+            SignatureRefused: `signature_missing`, `signature_json_invalid` when it is too
+                large, or what `sealed.open_regular` raises.
+        """
+        size = self.sizes.get(names.SIGNATURE_FILE)
+        if size is None:
+            raise SignatureRefused("signature_missing", "The artifact has no model.sig.")
+        if size > MAX_BUNDLE:
+            raise SignatureRefused(
+                "signature_json_invalid", f"model.sig has {size} bytes, more than {MAX_BUNDLE}."
+            )
+        return read_prefix(self.fd, names.SIGNATURE_FILE, MAX_BUNDLE)
+
+
+@contextlib.contextmanager
+def open_artifact(path: Path) -> Iterator[Artifact]:
+    """Open and list an artifact directory.
+
+    Raises:
+        SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, `file_symlink`,
+            `file_hardlink`, `file_special`, `file_name_refused`, `file_ignored_path`,
+            `file_limit`.
+    """
+    shown = visible(str(path), limit=200)
+    try:
+        fd = os.open(path, _OPEN)
+    except OSError as error:
+        plain = error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENOENT)
+        raise SignatureRefused(
+            "artifact_not_directory" if plain else "artifact_unreadable",
+            f"{shown} cannot be opened as a directory: {error.strerror}.",
+        ) from error
+    try:
+        yield Artifact(fd, _list(fd))
+    finally:
+        os.close(fd)
+
+
+def _list(root: int) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    try:
+        _walk(root, "", 0, sizes)
+    except OSError as error:
+        raise SignatureRefused(
+            "artifact_unreadable", f"The artifact cannot be listed: {error.strerror}."
+        ) from error
+    if pair := names.twins(sizes):
+        first, second = (visible(name, limit=200) for name in pair)
+        raise SignatureRefused(
+            "file_name_refused", f"{first} and {second} differ in case or form alone."
+        )
+    return sizes
+
+
+def _walk(directory: int, prefix: str, depth: int, sizes: dict[str, int]) -> None:
+    if depth > MAX_DEPTH:
+        raise SignatureRefused("file_limit", f"Directories are nested more than {MAX_DEPTH} deep.")
+    with os.scandir(directory) as entries:
+        found = sorted(entry.name for entry in entries)
+    for name in found:
+        path = prefix + name
+        if wrong := names.problem(path):
+            shown = visible(path, limit=200)
+            raise SignatureRefused("file_name_refused", f"The name {shown} {wrong}.")
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if path in names.IGNORED_PATHS:
+            raise SignatureRefused("file_ignored_path", f"{path} is outside the signature.")
+        if stat.S_ISDIR(status.st_mode):
+            below = sealed.open_beneath(directory, name, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                _walk(below, path + "/", depth + 1, sizes)
+            finally:
+                os.close(below)
+            continue
+        sealed.check_regular(status, path)
+        sizes[path] = status.st_size
+        if len(sizes) > MAX_FILES or status.st_size > MAX_FILE_BYTES:
+            raise SignatureRefused(
+                "file_limit",
+                f"More than {MAX_FILES} files, or {visible(path)} exceeds {MAX_FILE_BYTES} bytes.",
+            )
+
+
+class Meter:
+    """Turns blocks into calls of a `Progress`."""
+
+    def __init__(self, progress: Progress, phase: str, total: int) -> None:
+        self._progress, self._phase, self._total, self._done = progress, phase, total, 0
+
+    def advance(self, count: int) -> None:
+        """Count `count` more bytes."""
+        self._done += count
+        self._progress(self._phase, self._done, self._total)
+
+
+def hash_files(artifact: Artifact, files: Mapping[str, int], meter: Meter) -> dict[str, str]:
+    """Hex SHA-256 of each file.
+
+    Raises:
+        SignatureRefused: what `sealed.open_regular` and `sealed.read_blocks` raise.
+    """
+    digests = {}
+    for name in files:
+        fd = sealed.open_regular(artifact.fd, name)
+        try:
+            digests[name] = sealed.read_blocks(fd, name, lambda block: None, meter.advance)
+        finally:
+            os.close(fd)
+    return digests
+
+
+def read_prefix(directory: int, name: str, limit: int) -> bytes:
+    """The first bytes of a file, at most `limit`.
+
+    Raises:
+        SignatureRefused: what `sealed.open_regular` raises.
+    """
+    fd = sealed.open_regular(directory, name)
+    try:
+        data = bytearray()
+        while len(data) < limit and (block := os.read(fd, min(sealed.BLOCK, limit - len(data)))):
+            data += block
+    finally:
+        os.close(fd)
+    return bytes(data)
+
+
+def copy_artifact(artifact: Artifact, target: Path, progress: Progress) -> None:
+    """Copy every file into a new directory and make the copy durable.
+
+    Args:
+        target: must not exist; removed again when the copy fails.
+
+    Raises:
+        SignatureRefused: what `sealed.open_regular` and `sealed.read_blocks` raise.
+        StateRefused: `insufficient_disk`.
+        FileExistsError: `target` exists.
+    """
+    total = sum(artifact.sizes.values())
+    space = os.statvfs(target.parent)
+    if space.f_bavail * space.f_frsize < total:
+        raise StateRefused(
+            "insufficient_disk",
+            f"The artifact has {total} bytes; {space.f_bavail * space.f_frsize} are free.",
+        )
+    target.mkdir(mode=0o700)
+    try:
+        meter = Meter(progress, "copying", total)
+        for name in artifact.sizes:
+            _copy_file(artifact.fd, name, target / name, meter)
+        for directory in {target / Path(name).parent for name in artifact.sizes} | {target.parent}:
+            sync_directory(directory)
+    except OSError as error:
+        remove_tree(target)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StateRefused("insufficient_disk", "The disk is full.") from error
+        raise
+    except BaseException:
+        remove_tree(target)
+        raise
+
+
+def _copy_file(directory: int, name: str, target: Path, meter: Meter) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source = sealed.open_regular(directory, name)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        copy = os.open(target, flags, 0o400)
+        try:
+            sealed.read_blocks(
+                source, name, lambda block: sealed.write_all(copy, block), meter.advance
+            )
+            os.fsync(copy)
+        finally:
+            os.close(copy)
+    finally:
+        os.close(source)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, _OPEN)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of ours without following links; nothing happens if it is missing."""
+    for base, directories, files in os.walk(path, topdown=False, followlinks=False):
+        for name in files:
+            (Path(base) / name).unlink()
+        for name in directories:
+            entry = Path(base) / name
+            if entry.is_symlink():
+                entry.unlink()
+            else:
+                entry.rmdir()
+    if path.is_dir():
+        path.rmdir()

@@ -1,0 +1,159 @@
+"""What the appliance remembers about models and their approvals, in appliance.db.
+
+Rules: a record is a note of a decision, never the ground for the next one; approvals are kept as
+the envelopes that were signed, byte for byte.
+"""
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+
+from appliance.errors import CODES
+
+TABLES: Final = """
+CREATE TABLE models (
+  id TEXT PRIMARY KEY,
+  state TEXT NOT NULL,
+  digest TEXT,
+  code TEXT,
+  message TEXT NOT NULL,
+  created_us INTEGER NOT NULL,
+  facts TEXT NOT NULL
+) STRICT;
+CREATE TABLE model_approvals (
+  model TEXT NOT NULL REFERENCES models (id) ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  envelope BLOB NOT NULL,
+  PRIMARY KEY (model, key)
+) STRICT;
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+_MODELS: Final = sa.table(
+    "models",
+    *map(sa.column, ("id", "state", "digest", "code", "message", "created_us", "facts")),
+)
+_APPROVALS: Final = sa.table("model_approvals", *map(sa.column, ("model", "key", "envelope")))
+
+
+class ModelState(enum.StrEnum):
+    """How far a model has come; docs/trust.md draws the edges."""
+
+    QUARANTINED = "quarantined"
+    VETTED = "vetted"
+    VERIFIED = "verified"
+    APPROVED = "approved"
+    STAGED = "staged"
+    SERVING = "serving"
+    SUSPENDED = "suspended"
+    RETIRED = "retired"
+    REFUSED = "refused"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One model.
+
+    Attributes:
+        state: a value of `ModelState`.
+        digest: hex OMS root digest, once the artifact was verified.
+        code: why it was refused, suspended or revoked.
+        created_us: when it was imported, microseconds since the epoch.
+        facts: `GgufFacts.summary()`, empty before vetting.
+    """
+
+    id: str
+    state: str
+    digest: str | None = None
+    code: str | None = None
+    message: str = ""
+    created_us: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hint(self) -> str:
+        """What to do about `code`; empty when there is none."""
+        return CODES[self.code].hint if self.code in CODES else ""
+
+
+class Records:
+    """The two tables.
+
+    Args:
+        database: appliance.db.
+    """
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+
+    def save(self, record: ModelRecord, *, fresh: bool = False) -> None:
+        """Insert or replace a record.
+
+        Args:
+            fresh: it is about a new artifact, so that older approvals go.
+        """
+        values = {
+            "id": record.id,
+            "state": ModelState(record.state).value,
+            "digest": record.digest,
+            "code": record.code,
+            "message": record.message,
+            "created_us": record.created_us,
+            "facts": json.dumps(dict(record.facts)),
+        }
+        with self._database.begin() as connection:
+            if fresh:
+                connection.execute(sa.delete(_APPROVALS).where(_APPROVALS.c.model == record.id))
+            changed = connection.execute(
+                sa.update(_MODELS).where(_MODELS.c.id == record.id).values(values)
+            )
+            if not changed.rowcount:
+                connection.execute(sa.insert(_MODELS).values(values))
+
+    def find(self, model_id: str) -> ModelRecord | None:
+        """The record with this id."""
+        with self._database.begin() as connection:
+            rows = _select(connection, _MODELS.c.id == model_id)
+        return rows[0] if rows else None
+
+    def all(self) -> list[ModelRecord]:
+        """Every record, by id."""
+        with self._database.begin() as connection:
+            return _select(connection, sa.true())
+
+    def delete(self, model_id: str) -> None:
+        """Forget a model and its approvals."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_APPROVALS).where(_APPROVALS.c.model == model_id))
+            connection.execute(sa.delete(_MODELS).where(_MODELS.c.id == model_id))
+
+    def add_approval(self, model_id: str, key: str, envelope: bytes) -> None:
+        """Keep an approval; one per key, the newest wins."""
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.delete(_APPROVALS).where(_APPROVALS.c.model == model_id, _APPROVALS.c.key == key)
+            )
+            connection.execute(
+                sa.insert(_APPROVALS).values(model=model_id, key=key, envelope=envelope)
+            )
+
+    def approvals(self, model_id: str) -> list[bytes]:
+        """The envelopes for a model, by key."""
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(_APPROVALS.c.envelope)
+                .where(_APPROVALS.c.model == model_id)
+                .order_by(_APPROVALS.c.key)
+            )
+            return [bytes(envelope) for (envelope,) in rows]
+
+
+def _select(connection: Connection, where: sa.ColumnElement[bool]) -> list[ModelRecord]:
+    rows = connection.execute(sa.select(_MODELS).where(where).order_by(_MODELS.c.id)).mappings()
+    return [ModelRecord(**{**row, "facts": json.loads(row["facts"])}) for row in rows]

@@ -1,0 +1,230 @@
+"""Files in sealed memory: what was hashed is what is mapped, whatever happens on the disk.
+
+Rules:
+- A file is opened below a directory with `openat2`, which follows no link on the way, and must
+  be a regular file with one name. There is no fallback for kernels without `openat2`.
+- It is read once: each block is hashed and copied into a memfd, which is then sealed against
+  writing, growing, shrinking and further sealing. The bytes that were hashed are in memory that
+  nobody can change any more, this process included.
+- Descriptors handed out are read-only and each has its own offset.
+
+Source: openat2(2), memfd_create(2), fcntl(2) "File Sealing".
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from appliance.errors import SignatureRefused, StateRefused
+from appliance.text import visible
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with a phase, the bytes done and the bytes in all."""
+Blocks: TypeAlias = Callable[[memoryview], None]
+
+BLOCK: Final = 4 << 20
+_SYS_OPENAT2: Final = 437  # the same number on every architecture
+_RESOLVE: Final = 0x02 | 0x04 | 0x08  # NO_MAGICLINKS | NO_SYMLINKS | BENEATH
+_MFD_NOEXEC_SEAL: Final = 8  # since Linux 6.3; Python's os names it from 3.14 on
+SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+@dataclass
+class SealedFile:
+    """A file in sealed memory.
+
+    Attributes:
+        fd: read-only; its offset is shared by all who use it, so prefer `reopen`.
+        size: bytes.
+        sha256: hex digest of exactly these bytes.
+    """
+
+    fd: int
+    size: int
+    sha256: str
+
+    def reopen(self) -> int:
+        """A new read-only descriptor with an offset of its own, at 0."""
+        return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Give the memory back once no other descriptor holds it. Safe to repeat."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def open_beneath(directory: int, path: str, flags: int = os.O_RDONLY) -> int:
+    """Open a path below a directory without following any link.
+
+    Args:
+        directory: descriptor of the directory.
+
+    Raises:
+        OSError: what openat2 says; ELOOP for a symbolic link, EXDEV for a way out.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    how = struct.pack("=QQQ", flags, 0, _RESOLVE)
+    fd = libc.syscall(
+        ctypes.c_long(_SYS_OPENAT2),
+        ctypes.c_int(directory),
+        ctypes.c_char_p(os.fsencode(path)),
+        ctypes.c_char_p(how),
+        ctypes.c_size_t(len(how)),
+    )
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return int(fd)
+
+
+def open_regular(directory: int, path: str) -> int:
+    """Open a regular file with one name below a directory.
+
+    Raises:
+        SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`, `file_missing`,
+            `artifact_unreadable`.
+    """
+    shown = visible(path, limit=200)
+    try:
+        fd = open_beneath(directory, path)
+    except FileNotFoundError as error:
+        raise SignatureRefused("file_missing", f"{shown} is missing.", param=path) from error
+    except OSError as error:
+        code = {
+            errno.ELOOP: "file_symlink",
+            errno.EXDEV: "file_symlink",
+            errno.ENXIO: "file_special",
+        }
+        raise SignatureRefused(
+            code.get(error.errno or 0, "artifact_unreadable"),
+            f"{shown} cannot be opened: {error.strerror}.",
+            param=path,
+        ) from error
+    try:
+        check_regular(os.fstat(fd), path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_regular(status: os.stat_result, path: str) -> None:
+    """Refuse what is not a plain file with one name.
+
+    Raises:
+        SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`.
+    """
+    shown = visible(path, limit=200)
+    if stat.S_ISLNK(status.st_mode):
+        raise SignatureRefused("file_symlink", f"{shown} is a symbolic link.", param=path)
+    if not stat.S_ISREG(status.st_mode):
+        raise SignatureRefused("file_special", f"{shown} is not a regular file.", param=path)
+    if status.st_nlink != 1:
+        raise SignatureRefused("file_hardlink", f"{shown} has {status.st_nlink} names.", param=path)
+
+
+def read_blocks(fd: int, path: str, consume: Blocks, advance: Callable[[int], None]) -> str:
+    """Read a file once, from its beginning, and hash it on the way.
+
+    Args:
+        consume: gets each block before the next is read.
+        advance: gets the number of bytes of each block.
+
+    Returns:
+        Hex SHA-256 of all blocks.
+
+    Raises:
+        SignatureRefused: `file_changing` when there are fewer or more bytes than the file had
+            at first; `artifact_unreadable` when the medium fails.
+    """
+    size = os.fstat(fd).st_size
+    digest, buffer, done = hashlib.sha256(), memoryview(bytearray(BLOCK)), 0
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    while count := _read(fd, path, buffer, done):
+        digest.update(buffer[:count])
+        consume(buffer[:count])
+        done += count
+        advance(count)
+        if done > size:
+            break
+    if done != size:
+        raise SignatureRefused(
+            "file_changing", f"{visible(path)} had {size} bytes and then {done}.", param=path
+        )
+    return digest.hexdigest()
+
+
+def _read(fd: int, path: str, buffer: memoryview, offset: int) -> int:
+    try:
+        return os.preadv(fd, [buffer], offset)
+    except OSError as error:
+        raise SignatureRefused(
+            "artifact_unreadable", f"{visible(path)} cannot be read: {error.strerror}.", param=path
+        ) from error
+
+
+def write_all(fd: int, block: memoryview) -> None:
+    """Write a whole block.
+
+    Raises:
+        OSError: as write(2).
+    """
+    while block:
+        block = block[os.write(fd, block) :]
+
+
+def seal_and_close(
+    fd: int, path: str, advance: Callable[[int], None] = lambda count: None
+) -> SealedFile:
+    """Copy an open file into sealed memory, hashing it in the same pass.
+
+    Args:
+        fd: readable; closed in every case.
+        path: the file's name, for messages.
+        advance: gets the number of bytes of each block.
+
+    Raises:
+        SignatureRefused: what `read_blocks` raises.
+        StateRefused: `sealing_failed` when the kernel or the memory does not allow it.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, fd)
+        try:
+            memory = _memfd()
+            stack.callback(os.close, memory)
+
+            def copy(block: memoryview) -> None:
+                write_all(memory, block)
+                # The copy is what counts from here on; two in memory would be one too many.
+                os.posix_fadvise(fd, 0, os.lseek(memory, 0, os.SEEK_CUR), os.POSIX_FADV_DONTNEED)
+
+            digest = read_blocks(fd, path, copy, advance)
+            os.fchmod(memory, 0o400)
+            fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
+            if fcntl.fcntl(memory, fcntl.F_GET_SEALS) & SEALS != SEALS:
+                raise StateRefused("sealing_failed", "The kernel did not keep the seals.")
+            readable = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY | os.O_CLOEXEC)
+            return SealedFile(readable, os.fstat(memory).st_size, digest)
+        except OSError as error:
+            raise StateRefused("sealing_failed", f"Sealing failed: {error.strerror}.") from error
+
+
+def _memfd() -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create("model", flags | _MFD_NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # before Linux 6.3
+            raise
+    return os.memfd_create("model", flags)

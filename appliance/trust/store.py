@@ -1,0 +1,347 @@
+"""The model store: artifacts on disk, what is known about them, and the way to a verified model.
+
+Rules:
+- An artifact is copied in first and checked where it lies then; nothing is believed about the
+  medium that it came from.
+- A record says what was decided; it never replaces a check. `seal` checks everything again,
+  from the stored bytes to the approvals, and it is the only maker of a `VerifiedModel`.
+- Approvals are stored as they were signed and verified again under the policy of the day.
+- A copy becomes visible under its id in one step; unfinished ones are removed when the store
+  opens.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine
+
+from appliance.clock import Clock
+from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
+from appliance.text import visible
+from appliance.trust import approval as approvals_
+from appliance.trust import artifact as artifacts
+from appliance.trust import directory as directories
+from appliance.trust import ecdsa, oms
+from appliance.trust import policy as policies
+from appliance.trust.approval import Approval, ApprovalSubject
+from appliance.trust.artifact import Signed
+from appliance.trust.directory import Artifact
+from appliance.trust.gguf import GgufFacts
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.records import TABLES, ModelRecord, ModelState, Records
+from appliance.trust.sealed import Progress, SealedFile
+
+__all__ = [
+    "TABLES",
+    "Checked",
+    "ModelRecord",
+    "ModelState",
+    "ModelStore",
+    "VerifiedModel",
+    "load_policy",
+]
+
+_PART: Final = ".part"
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NEVER_AGAIN: Final = frozenset({ModelState.REFUSED, ModelState.RETIRED, ModelState.REVOKED})
+_MAX_POLICY: Final = 4 << 20
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A stored artifact that passed.
+
+    Attributes:
+        digest: hex OMS root digest.
+        signer: hint of the publisher's key.
+    """
+
+    digest: str
+    signer: str
+    facts: GgufFacts
+
+
+@dataclass(frozen=True)
+class VerifiedModel:
+    """A model whose sealed bytes passed every check. Only `ModelStore.seal` makes one.
+
+    Attributes:
+        digest: hex OMS root digest of the artifact.
+        gguf_sha256: hex digest of the sealed bytes.
+        signer: hint of the publisher's key.
+        approvers: names of the people who approved.
+    """
+
+    id: str
+    digest: str
+    gguf_sha256: str
+    sealed: SealedFile
+    facts: GgufFacts
+    policy_version: int
+    signer: str
+    approvers: tuple[str, ...]
+
+    def close(self) -> None:
+        """Give the sealed memory back."""
+        self.sealed.close()
+
+
+class ModelStore:
+    """The models of one data directory; at most one process has it open.
+
+    Args:
+        database: appliance.db with `TABLES`.
+        directory: `DATA/models`, made if it is missing.
+        clock: dates imports.
+    """
+
+    def __init__(self, database: Engine, directory: Path, clock: Clock) -> None:
+        self._records = Records(database)
+        self._directory = directory
+        self._clock = clock
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for leftover in directory.glob("*" + _PART):
+            directories.remove_tree(leftover)
+
+    def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
+        """Copy an artifact into the store, unchecked.
+
+        Args:
+            model_id: by default the name of the directory. The id of a refused model may be
+                used again.
+
+        Raises:
+            StateRefused: `invalid_model_id`, `model_id_taken`, `insufficient_disk`.
+            SignatureRefused: what `directory.open_artifact` raises.
+        """
+        name = source.absolute().name if model_id is None else model_id
+        if not _ID.fullmatch(name) or name.endswith(_PART):
+            raise StateRefused("invalid_model_id", f"{visible(name, limit=80)!r} cannot be an id.")
+        part, final = self._directory / (name + _PART), self._directory / name
+        self._check_free(name)
+        with directories.open_artifact(source) as artifact:
+            try:
+                directories.copy_artifact(artifact, part, progress)
+            except FileExistsError as error:
+                raise StateRefused("model_id_taken", f"{name} is being imported.") from error
+        try:
+            self._check_free(name)  # another import may have finished before `part` was ours
+            directories.remove_tree(final)
+            part.rename(final)
+        except BaseException:
+            directories.remove_tree(part)
+            raise
+        directories.sync_directory(self._directory)
+        record = ModelRecord(name, ModelState.QUARANTINED, created_us=self._clock.wall_us())
+        self._records.save(record, fresh=True)
+        return record
+
+    def _check_free(self, model_id: str) -> None:
+        record = self._records.find(model_id)
+        if record is not None and record.state != ModelState.REFUSED:
+            raise StateRefused("model_id_taken", f"{model_id} is in use, {record.state}.")
+
+    def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
+        """Verify and vet the stored copy; the record stays as it is.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails.
+        """
+        with self._open(model_id) as artifact:
+            signed = artifacts.check_signature(artifact, model_id, policy)
+            facts = artifacts.check_stored(artifact, signed, policy, progress)
+        return Checked(signed.manifest.root, signed.publisher.hint, facts)
+
+    def seal(self, model_id: str, policy: TrustPolicy, progress: Progress) -> VerifiedModel:
+        """Check everything again and hold the model in sealed memory.
+
+        Returns:
+            The only kind of model that can be loaded; the caller closes it.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `wrong_state`, `sealing_failed`.
+            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails, among
+                them `not_approved` and `artifact_changed`.
+        """
+        record = self.record(model_id)
+        if record.state in _NEVER_AGAIN:
+            raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
+        with self._open(model_id) as artifact:
+            signed = artifacts.check_signature(artifact, model_id, policy)
+            if record.digest not in (None, signed.manifest.root):
+                raise SignatureRefused(
+                    "artifact_changed",
+                    f"{model_id} was {record.digest} and is {signed.manifest.root} now.",
+                )
+            valid = self._valid_approvals(model_id, signed, policy)
+            names = tuple(approval.name for approval in valid)
+            if "approval" in signed.rule.require:
+                policy.check_approvals(names)
+            sealed, facts = artifacts.seal(artifact, signed, policy, progress)
+        return VerifiedModel(
+            id=model_id,
+            digest=signed.manifest.root,
+            gguf_sha256=sealed.sha256,
+            sealed=sealed,
+            facts=facts,
+            policy_version=policy.version,
+            signer=signed.publisher.hint,
+            approvers=names,
+        )
+
+    def subject(self, model_id: str) -> ApprovalSubject:
+        """What an approver of this model signs.
+
+        Raises:
+            StateRefused: `unknown_model_id`; `wrong_state` before the model was verified.
+            SignatureRefused: `artifact_changed` when the stored signature is another one now.
+        """
+        record = self.record(model_id)
+        if record.digest is None or record.state in _NEVER_AGAIN:
+            raise StateRefused("wrong_state", f"{model_id} is {record.state}, not verified.")
+        with self._open(model_id) as artifact:
+            data = artifact.signature()
+            root = oms.parse_manifest(oms.parse_bundle(data)).root
+        if root != record.digest:
+            raise SignatureRefused("artifact_changed", f"{model_id} is {root} now.")
+        return artifacts.subject(root, data)
+
+    def add_approval(self, model_id: str, envelope: bytes, policy: TrustPolicy) -> list[Approval]:
+        """Check an approval and keep it.
+
+        Returns:
+            All valid approvals of the model, the new one among them.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `wrong_state`.
+            PolicyRefused: what `approval.verify` raises; `approver_not_distinct`,
+                `approval_duplicate`.
+        """
+        subject = self.subject(model_id)
+        with self._open(model_id) as artifact:
+            signed = artifacts.check_signature(artifact, model_id, policy)
+        approval = approvals_.verify(envelope, policy, subject)
+        if not policy.may_approve(approval.name, signed.publisher):
+            raise PolicyRefused(
+                "approver_not_distinct", f"{approval.name} signed {model_id} as its publisher."
+            )
+        valid = self._valid_approvals(model_id, signed, policy)
+        if any(earlier.name == approval.name for earlier in valid):
+            raise PolicyRefused(
+                "approval_duplicate", f"{approval.name} has approved {model_id} already."
+            )
+        self._records.add_approval(model_id, approval.key, envelope)
+        return self._valid_approvals(model_id, signed, policy)
+
+    def approvals(self, model_id: str, policy: TrustPolicy) -> list[Approval]:
+        """The approvals that count under this policy, one per person, by time.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused, PolicyRefused: when the artifact itself is not acceptable.
+        """
+        with self._open(model_id) as artifact:
+            signed = artifacts.check_signature(artifact, model_id, policy)
+        return self._valid_approvals(model_id, signed, policy)
+
+    def _valid_approvals(
+        self, model_id: str, signed: Signed, policy: TrustPolicy
+    ) -> list[Approval]:
+        valid: dict[str, Approval] = {}
+        for envelope in self._records.approvals(model_id):
+            with contextlib.suppress(Refused):  # a revoked key, say: it does not count any more
+                approval = approvals_.verify(envelope, policy, signed.subject)
+                if policy.may_approve(approval.name, signed.publisher):
+                    valid.setdefault(approval.name, approval)
+        return sorted(valid.values(), key=lambda approval: (approval.time, approval.name))
+
+    def save(self, record: ModelRecord) -> None:
+        """Insert or replace a record."""
+        self._records.save(record)
+
+    def record(self, model_id: str) -> ModelRecord:
+        """The record of a model.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+        """
+        record = self._records.find(model_id)
+        if record is None:
+            shown = visible(model_id, limit=80)
+            raise StateRefused("unknown_model_id", f"The store has no model {shown}.")
+        return record
+
+    def records(self) -> list[ModelRecord]:
+        """All records, by id."""
+        return self._records.all()
+
+    def set_state(
+        self,
+        model_id: str,
+        state: str,
+        *,
+        digest: str | None = None,
+        code: str | None = None,
+        message: str = "",
+        facts: GgufFacts | None = None,
+    ) -> ModelRecord:
+        """Note a new state; digest and facts stay when they are not given.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+        """
+        old = self.record(model_id)
+        record = replace(
+            old,
+            state=state,
+            digest=digest or old.digest,
+            code=code,
+            message=message,
+            facts=old.facts if facts is None else facts.summary(),
+        )
+        self._records.save(record)
+        return record
+
+    def discard(self, model_id: str) -> None:
+        """Remove a model's files, approvals and record; nothing happens when there are none."""
+        self._records.delete(model_id)
+        if _ID.fullmatch(model_id):
+            directories.remove_tree(self._directory / model_id)
+
+    @contextlib.contextmanager
+    def _open(self, model_id: str) -> Iterator[Artifact]:
+        self.record(model_id)
+        with directories.open_artifact(self._directory / model_id) as artifact:
+            yield artifact
+
+
+def load_policy(directory: Path) -> TrustPolicy:
+    """Read and verify the trust policy.
+
+    Args:
+        directory: `DATA/trust` with `root.pub` and `policy.json`.
+
+    Raises:
+        PolicyRefused: `policy_missing`, `policy_signature`, `policy_invalid`.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            root = directories.read_prefix(fd, "root.pub", _MAX_POLICY)
+            envelope = directories.read_prefix(fd, "policy.json", _MAX_POLICY + 1)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise PolicyRefused("policy_missing", f"No trust policy: {error.strerror}.") from error
+    except SignatureRefused as error:
+        raise PolicyRefused("policy_missing", f"No trust policy: {error.message}") from error
+    try:
+        return policies.verify(envelope, ecdsa.load_public(root))
+    except SignatureRefused as error:
+        raise PolicyRefused("policy_signature", f"root.pub: {error.message}") from error
