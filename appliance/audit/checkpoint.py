@@ -82,7 +82,7 @@ class VerifierKey:
             AuditRefused: `audit_key_invalid`.
         """
         try:
-            name, key_id, encoded = line.removesuffix(b"\n").decode().rsplit("+", 2)
+            name, key_id, encoded = line.removesuffix(b"\n").decode().split("+", 2)
             kind_and_key = _unb64(encoded)
             if kind_and_key[:1] == _ED25519 and len(kind_and_key) == 33:
                 key = cls(check_origin(name), kind_and_key[1:])

@@ -13,9 +13,10 @@ Rules:
 `docs/audit-format.md` is the byte-exact description.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Union, cast
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 
@@ -56,18 +57,46 @@ KINDS: Final[dict[str, dict[str, type]]] = {
 
 # Indexed where present, whatever the kind.
 _QUERIED: Final[dict[str, type]] = {"request_id": str, "key_id": str, "model": str}
+_PART_FIELDS: Final[dict[str, set[str]]] = {
+    "encrypted": {"commitment", "ciphertext"},
+    "commit-only": {"commitment"},
+}
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 def _json_type(depth: int) -> Any:
-    scalar = Union[str, Annotated[int, msgspec.Meta(ge=-MAX_INT, le=MAX_INT)], bool, None]
+    scalar: Any = str | Annotated[int, msgspec.Meta(ge=-MAX_INT, le=MAX_INT)] | bool | None
     nested: Any = scalar
     for _ in range(depth):
-        nested = Union[scalar, list[nested], dict[str, nested]]
+        nested = scalar | list[nested] | dict[str, nested]
     return dict[str, nested]
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder(_json_type(5))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a caller wants to have recorded; the log adds the rest.
+
+    Attributes:
+        kind: one of `KINDS`, but not genesis.
+        fields: the kind's fields and more; none of `ASSIGNED`.
+        contents: texts by name, e.g. `{"prompt": b"…"}`. They go encrypted beside the log.
+    """
+
+    kind: str
+    fields: Mapping[str, Json]
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what no log would take. Raises AuditRefused (`audit_entry_invalid`)."""
+        if self.kind not in KINDS or self.kind == "genesis":
+            raise _invalid("unknown kind")
+        taken = ASSIGNED.intersection(self.fields)
+        if taken:
+            raise _invalid(f"the log itself fills in {min(taken)}")
 
 
 @dataclass(frozen=True)
@@ -176,6 +205,25 @@ def _check(body: Mapping[str, Json]) -> None:
     for name, kind in _QUERIED.items():
         if name in body and type(body[name]) is not kind:
             raise _invalid(f"field {name} has another type")
+    if "content" in body:
+        _check_content(body["content"])
+
+
+def _check_content(content: Json) -> None:
+    """`{"mode": "off"}`, or key, mode and one or more parts with a commitment each."""
+    if content == {"mode": "off"}:
+        return
+    if not isinstance(content, dict) or content.keys() != {"key", "mode", "parts"}:
+        raise _invalid("content has other fields")
+    wanted = _PART_FIELDS.get(cast(str, content["mode"]))
+    parts = content["parts"]
+    if wanted is None or not isinstance(content["key"], str) or not isinstance(parts, dict):
+        raise _invalid("content has other types")
+    for part in parts.values():
+        if not isinstance(part, dict) or part.keys() != wanted:
+            raise _invalid("a part of the content has other fields")
+        if not all(isinstance(v, str) and _DIGEST.fullmatch(v) for v in part.values()):
+            raise _invalid("a part of the content has no digest")
 
 
 def _require(body: Mapping[str, Json], fields: Mapping[str, type]) -> None:

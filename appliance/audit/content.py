@@ -1,0 +1,97 @@
+"""What was asked and answered, apart from the log: encrypted with one key per record.
+
+Rules:
+- An entry holds, for each text, a commitment and the hash of its ciphertext, never the text.
+- Each record has its own random data key (DEK). Text is encrypted with AES-256-GCM; the
+  associated data is `<key id>|<name of the text>`, so a ciphertext fits one place only.
+- The commitment is HMAC-SHA-256 of the text under a key derived from the DEK by HKDF. It lets
+  a holder of text and DEK prove what was said, and tells nothing once the DEK is destroyed.
+- A DEK is stored only wrapped: AES-256-GCM under the key-encryption key (KEK), bound to its id.
+  Destroying the wrapped DEK erases the text; the log still verifies.
+
+Sources: NIST SP 800-38D (GCM), RFC 5869 (HKDF), RFC 2104 (HMAC).
+"""
+
+import hmac
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from appliance.errors import AuditRefused
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+_COMMIT: Final = b"appliance audit commitment v1|"
+_WRAP: Final = b"appliance audit dek v1|"
+_KEK_ID: Final = b"appliance audit kek v1"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """An encrypted text: the nonce, and the ciphertext with its 16-byte tag."""
+
+    nonce: bytes
+    ciphertext: bytes
+
+    def digest(self) -> bytes:
+        """SHA-256(nonce ‖ ciphertext): what the entry says about it."""
+        return sha256(self.nonce + self.ciphertext).digest()
+
+
+def commitment(dek: bytes, key_id: str, name: str, text: bytes) -> bytes:
+    """HMAC-SHA-256(HKDF(DEK), text), 32 bytes."""
+    derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=_COMMIT + _place(key_id, name)).derive(dek)
+    return hmac.digest(derived, text, "sha256")
+
+
+def encrypt(dek: bytes, key_id: str, name: str, text: bytes) -> Sealed:
+    """Encrypt one text of a record."""
+    nonce = os.urandom(NONCE_BYTES)
+    return Sealed(nonce, AESGCM(dek).encrypt(nonce, text, _place(key_id, name)))
+
+
+def decrypt(dek: bytes, key_id: str, name: str, sealed: Sealed) -> bytes:
+    """The text.
+
+    Raises:
+        AuditRefused: `content_unavailable` when key, place or bytes do not belong together.
+    """
+    try:
+        return AESGCM(dek).decrypt(sealed.nonce, sealed.ciphertext, _place(key_id, name))
+    except (InvalidTag, ValueError) as error:
+        raise AuditRefused("content_unavailable", f"The {name} does not decrypt.") from error
+
+
+def wrap(kek: bytes, key_id: str, dek: bytes) -> bytes:
+    """A DEK as it is stored: nonce ‖ ciphertext ‖ tag, 60 bytes."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(kek).encrypt(nonce, dek, _WRAP + key_id.encode())
+
+
+def unwrap(kek: bytes, key_id: str, wrapped: bytes) -> bytes:
+    """The DEK.
+
+    Raises:
+        AuditRefused: `content_unavailable` when it was wrapped by another KEK or for another id.
+    """
+    try:
+        nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+        return AESGCM(kek).decrypt(nonce, sealed, _WRAP + key_id.encode())
+    except (InvalidTag, ValueError) as error:
+        message = "The content key does not unwrap with this key-encryption key."
+        raise AuditRefused("content_unavailable", message) from error
+
+
+def kek_name(kek: bytes) -> str:
+    """Sixteen hex digits that name a KEK and tell nothing about it."""
+    return hmac.digest(kek, _KEK_ID, "sha256")[:8].hex()
+
+
+def _place(key_id: str, name: str) -> bytes:
+    return f"{key_id}|{name}".encode()

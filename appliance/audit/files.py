@@ -1,0 +1,163 @@
+"""The files of an audit directory, and how they are written.
+
+    log.db        the log                         keys.db   wrapped content keys
+    genesis.pub   verifier key of epoch 0         HEAD      newest signed head, seconds old
+    signing.pem   private key of the epoch, 0600  kek       key-encryption key, 0600
+
+Rules: key files are created once and never overwritten. HEAD is replaced whole (write, sync,
+rename, sync of the directory). One process writes: it holds flock on the directory itself.
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.content import KEY_BYTES
+from appliance.errors import AuditRefused, StateRefused
+
+MODES: Final = ("encrypted", "commit-only", "off")
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """Paths inside one audit directory."""
+
+    directory: Path
+
+    @property
+    def log(self) -> Path:
+        """The database of entries, heads and ciphertexts."""
+        return self.directory / "log.db"
+
+    @property
+    def keys(self) -> Path:
+        """The database of wrapped content keys."""
+        return self.directory / "keys.db"
+
+    @property
+    def genesis(self) -> Path:
+        """The verifier key that genesis names."""
+        return self.directory / "genesis.pub"
+
+    @property
+    def signing(self) -> Path:
+        """The private key that signs heads."""
+        return self.directory / "signing.pem"
+
+    @property
+    def kek(self) -> Path:
+        """The key that wraps content keys."""
+        return self.directory / "kek"
+
+    @property
+    def head(self) -> Path:
+        """The newest head, apart from the database."""
+        return self.directory / "HEAD"
+
+    def check_present(self) -> None:
+        """Raises StateRefused (`data_missing`) when this is not an audit directory."""
+        for path in (self.log, self.keys, self.genesis):
+            if not path.is_file():
+                raise StateRefused("data_missing", f"{self.directory} holds no {path.name}.")
+
+    def lock(self) -> int:
+        """Become the one writer; closing the descriptor ends it.
+
+        Raises:
+            StateRefused: `data_locked` when another process is the writer, `data_missing`.
+        """
+        try:
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StateRefused("data_missing", f"{self.directory} cannot be opened.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            message = f"Another process writes the audit log in {self.directory}."
+            raise StateRefused("data_locked", message) from error
+        return descriptor
+
+    def verifier_key(self) -> VerifierKey:
+        """The key in genesis.pub. Raises AuditRefused (`audit_key_invalid`)."""
+        return VerifierKey.parse(read_key(self.genesis))
+
+    def signing_key(self) -> Ed25519PrivateKey:
+        """The private key. Raises AuditRefused (`audit_key_invalid`)."""
+        try:
+            key = load_pem_private_key(read_key(self.signing), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _bad_key(self.signing) from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise _bad_key(self.signing)
+        return key
+
+    def key_encryption_key(self) -> bytes:
+        """The KEK, 32 bytes. Raises AuditRefused (`audit_key_invalid`)."""
+        kek = read_key(self.kek)
+        if len(kek) != KEY_BYTES:
+            raise _bad_key(self.kek)
+        return kek
+
+
+def read_key(path: Path) -> bytes:
+    """A small key file. Raises AuditRefused (`audit_key_invalid`)."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _bad_key(path) from error
+
+
+def private_pem(key: Ed25519PrivateKey) -> bytes:
+    """PKCS #8 in PEM."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Create a file that must not exist, durably. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        _write(file.fileno(), data)
+    sync_directory(path.parent)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a new content in the place of a file, whole or not at all. Raises OSError."""
+    temporary = path.with_name(path.name + ".new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
+        _write(file.fileno(), data)
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def _bad_key(path: Path) -> AuditRefused:
+    return AuditRefused("audit_key_invalid", f"{path.name} cannot be read as a key of the log.")

@@ -1,0 +1,260 @@
+"""The audit log as the product writes it: no record, no answer.
+
+Rules:
+- One process writes (flock), in one thread, through one connection. Everything that waits is
+  committed together, so many clients share one disk sync.
+- A receipt exists only for what is durable and signed.
+- After an error of a commit nobody knows what is on disk: the log latches and refuses
+  everything until it is opened again, which reads what is really there.
+- Below the disk reserve new work is refused; outcomes, worker events and the stop may use it.
+- The queue is bounded in entries and bytes for new work. What ends work is always taken: its
+  number is bounded by the work that began.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+from appliance.audit import session
+from appliance.audit.entry import Draft
+from appliance.audit.files import MODES, LogFiles
+from appliance.audit.session import FAILURES, Session, reason
+from appliance.clock import Clock
+from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, UsageError
+from appliance.types import Receipt
+
+__all__ = ["AuditLog", "Draft", "Receipt"]
+
+MAX_BATCH: Final = 512
+MAX_WAITING: Final = 8_192
+MAX_WAITING_BYTES: Final = 256 << 20
+HEAD_SECONDS: Final = 1.0
+_ENDS_WORK: Final = frozenset({"outcome", "worker", "stop"})
+
+Receipts: TypeAlias = tuple[Receipt, ...]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    drafts: tuple[Draft, ...]
+    future: "Future[Receipts]"
+    cost: int
+
+    @property
+    def ends_work(self) -> bool:
+        return all(draft.kind in _ENDS_WORK for draft in self.drafts)
+
+
+class AuditLog:
+    """An open log. `create` once, then `open`; `append` from any thread."""
+
+    def __init__(self, writing: Session, reserve_bytes: int) -> None:
+        """Use `open`."""
+        self._session, self._reserve = writing, reserve_bytes
+        self._waiting: deque[_Waiting] = deque()
+        self._cost = 0
+        self._changed = threading.Condition()
+        self._failure: str | None = None
+        self._closing = False
+        self._head_due: float | None = None
+        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
+
+    @staticmethod
+    def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
+        """Make a log with its keys, its first entry and the first signed head.
+
+        Args:
+            origin: name of the log, like a URL without scheme; unique to this appliance.
+            profile: `lab` or `site`; stays in entry 0.
+
+        Raises:
+            StateRefused: `data_exists` when the directory is not empty.
+            AuditRefused: `audit_origin_invalid`.
+            AuditUnavailable: when the disk refuses.
+        """
+        session.create(directory, origin=origin, profile=profile, clock=clock)
+
+    @classmethod
+    def open(cls, directory: Path, *, clock: Clock, content: str, reserve_bytes: int) -> Self:
+        """Become the writer of a log. Open intents are closed as `unknown` before it returns.
+
+        Args:
+            content: what is kept of texts: `encrypted`, `commit-only` or `off`.
+            reserve_bytes: free disk space below which new work is refused.
+
+        Raises:
+            StateRefused: `data_missing`, `data_locked` when there is a writer already, or
+                `database_unusable`.
+            AuditRefused: `audit_corrupt` when the log may not be continued, `audit_key_invalid`.
+            AuditUnavailable: when the disk refuses.
+        """
+        if content not in MODES:
+            raise UsageError("config_invalid", f"Audit content mode {content!r} is unknown.")
+        log = cls(Session.begin(LogFiles(directory), mode=content, clock=clock), reserve_bytes)
+        log._thread.start()
+        return log
+
+    def append(self, *drafts: Draft) -> "Future[Receipts]":
+        """Record drafts in consecutive entries, all or none.
+
+        Returns:
+            A future of one receipt per draft, resolved when they are durable. It fails with
+            AuditUnavailable (`audit_unavailable`) when the log cannot be written, and with
+            AuditRefused (`audit_entry_invalid`) when a draft cannot be an entry. It cannot be
+            cancelled: what was handed over is recorded.
+        """
+        future: Future[Receipts] = Future()
+        future.set_running_or_notify_cancel()
+        cost = sum(len(text) for draft in drafts for text in draft.contents.values())
+        try:
+            for draft in drafts:
+                draft.check()
+            with self._changed:
+                self._admit(_Waiting(drafts, future, cost))
+        except ApplianceError as refusal:
+            future.set_exception(refusal)
+        return future
+
+    @property
+    def latched(self) -> str | None:
+        """Why new work is refused, or None. A shortage of disk space ends by itself."""
+        return self._refusal() or self._shortage()
+
+    @property
+    def size(self) -> int:
+        """Durable entries."""
+        return self._session.writer.size
+
+    def close(self) -> None:
+        """Commit what waits, write HEAD, give up the lock. Closing twice is harmless."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        if self._failure is not None:
+            self._session.abandon()
+            return
+        try:
+            self._session.close()
+        except FAILURES as error:
+            # What was acknowledged is durable; opening again settles the rest.
+            self._failure = f"Closing the audit log failed ({reason(error)})."
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _refusal(self) -> str | None:
+        return self._failure or ("The audit log is closed." if self._closing else None)
+
+    def _admit(self, waiting: _Waiting) -> None:
+        refusal = self._refusal()
+        full = len(self._waiting) >= MAX_WAITING or self._cost + waiting.cost > MAX_WAITING_BYTES
+        if refusal is None and full and not waiting.ends_work:
+            refusal = "Too many audit entries wait for the disk."
+        if refusal is not None:
+            raise _cannot(refusal)
+        self._waiting.append(waiting)
+        self._cost += waiting.cost
+        self._changed.notify()
+
+    def _run(self) -> None:
+        while (batch := self._take()) is not None:
+            try:
+                self._commit(batch)
+                self._write_head()
+            except Exception as error:
+                # Whatever it was: what is on disk is unknown now.
+                self._latch(error, batch)
+                return
+
+    def _take(self) -> list[_Waiting] | None:
+        """What waits, at most one batch; nothing when HEAD is due; None at the end."""
+        with self._changed:
+            while not self._waiting:
+                if self._closing:
+                    return None
+                if not self._changed.wait(self._seconds_to_head()):
+                    return []
+            batch: list[_Waiting] = []
+            entries = 0
+            while self._waiting and entries < MAX_BATCH:
+                batch.append(self._waiting.popleft())
+                entries += len(batch[-1].drafts)
+                self._cost -= batch[-1].cost
+            return batch
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
+        shortage = self._shortage()
+        taken = [w for w in batch if shortage is None or w.ends_work]
+        results = self._session.writer.commit([w.drafts for w in taken])
+        for waiting, result in zip(taken, results, strict=True):
+            if isinstance(result, AuditRefused):
+                waiting.future.set_exception(result)
+            else:
+                waiting.future.set_result(result)
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_exception(_cannot(shortage or ""))
+        if self._head_due is None:
+            self._head_due = time.monotonic() + HEAD_SECONDS
+        self._session.writer.tidy()
+
+    def _latch(self, error: Exception, batch: Sequence[_Waiting]) -> None:
+        refusal = (
+            f"Writing the audit log failed after entry {self.size - 1} ({reason(error)}); "
+            "nothing is recorded until it is opened again."
+        )
+        with self._changed:
+            self._failure = refusal
+            stranded = [*batch, *self._waiting]
+            self._waiting.clear()
+        for waiting in stranded:
+            if not waiting.future.done():
+                waiting.future.set_exception(_cannot(refusal))
+
+    def _shortage(self) -> str | None:
+        try:
+            facts = os.statvfs(self._session.files.directory)
+        except OSError as error:
+            return f"The audit directory cannot be reached ({error.strerror})."
+        free = facts.f_bavail * facts.f_frsize
+        if free >= self._reserve:
+            return None
+        reserve = self._reserve >> 20
+        return f"Only {free >> 20} MiB are free under the audit log; new work needs {reserve} MiB."
+
+    def _seconds_to_head(self) -> float | None:
+        return None if self._head_due is None else max(0.0, self._head_due - time.monotonic())
+
+    def _write_head(self) -> None:
+        if self._seconds_to_head() != 0.0:
+            return
+        try:
+            self._session.write_head()
+            self._head_due = None
+        except OSError:
+            # The database has the head; an older copy beside it is still an ancestor.
+            self._head_due = time.monotonic() + HEAD_SECONDS
+
+
+def _cannot(why: str) -> AuditUnavailable:
+    return AuditUnavailable("audit_unavailable", why)

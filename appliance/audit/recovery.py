@@ -1,0 +1,121 @@
+"""Opening a log: what must hold before a new entry may follow.
+
+Rules:
+- The newest head is signed by the log's key and covers every entry.
+- The tree's edge, rebuilt from stored hashes, has the signed root; so every hash that a later
+  root will rest on is the one that was signed.
+- The newest entries (up to `TAIL`) hash to their leaves, follow each other and are canonical.
+- HEAD, which lies apart from the database, is an ancestor of it: a database that lost its tail
+  is not continued.
+- Older bodies are left to `verify`, which reads everything.
+"""
+
+from typing import Any, Final, cast
+
+from appliance.audit import store
+from appliance.audit.checkpoint import Checkpoint, VerifierKey, verify
+from appliance.audit.entry import NO_ENTRY, Draft, Entry
+from appliance.audit.host import Moment
+from appliance.audit.merkle import Frontier
+from appliance.audit.writer import Tail
+from appliance.errors import AuditRefused
+
+TAIL: Final = 4_096
+
+_OPEN_INTENTS: Final = """
+SELECT body FROM leaf AS i
+WHERE kind = 'intent'
+  AND seq > coalesce((SELECT max(seq) FROM leaf WHERE kind = 'start'), -1)
+  AND NOT EXISTS (SELECT 1 FROM leaf WHERE intent = i.seq)
+ORDER BY seq
+"""
+
+
+def read_tail(dbapi: Any, key: VerifierKey, head_note: bytes) -> tuple[Tail, list[Entry]]:
+    """The end of a log that may be continued, and its intents without an outcome.
+
+    Raises:
+        AuditRefused: `audit_corrupt`.
+    """
+    head = _signed_head(dbapi, key)
+    _check_genesis(dbapi, key)
+    frontier = Frontier.at(head.size, store.subtree(dbapi))
+    if frontier.root() != head.root:
+        raise _corrupt("the entries do not have the signed root")
+    _check_ancestor(dbapi, key, head_note, head)
+    last = _check_newest(dbapi, head.size)
+    body = last.body
+    moment = Moment(last.time_us, cast(str, body["boot_id"]), cast(int, body["mono_us"]))
+    intents = _open_intents(dbapi)
+    requests = {e.seq: cast(str, e.body["request_id"]) for e in intents}
+    return Tail(frontier, last.leaf, moment, requests), intents
+
+
+def unknown_outcome(intent: Entry) -> Draft:
+    """What is recorded of a request whose end nobody saw."""
+    copied = {k: intent.body[k] for k in ("request_id", "key_id", "model")}
+    return Draft("outcome", {**copied, "intent": intent.seq, "status": "unknown"})
+
+
+def _open_intents(dbapi: Any) -> list[Entry]:
+    # Every opening closes all that it finds and `start` is appended after it, so intents
+    # before the newest `start` need no look.
+    return [Entry.parse(row[0]) for row in dbapi.execute(_OPEN_INTENTS)]
+
+
+def _signed_head(dbapi: Any, key: VerifierKey) -> Checkpoint:
+    note = store.newest_note(dbapi)
+    if note is None:
+        raise _corrupt("it has no signed head")
+    try:
+        head = verify(note, key)
+    except AuditRefused as error:
+        raise _corrupt(error.message) from error
+    if head.size != store.size(dbapi):
+        raise _corrupt(f"the newest head covers {head.size} of {store.size(dbapi)} entries")
+    return head
+
+
+def _check_genesis(dbapi: Any, key: VerifierKey) -> None:
+    for _, _, _, body in store.leaves(dbapi, 0, 1):
+        genesis = _parse(body, 0).body
+        if (genesis.get("origin"), genesis.get("public_key")) == (key.name, key.public.hex()):
+            return
+    raise _corrupt("genesis.pub is not the key that entry 0 names")
+
+
+def _check_ancestor(dbapi: Any, key: VerifierKey, note: bytes, head: Checkpoint) -> None:
+    try:
+        seen = verify(note, key)
+    except AuditRefused as error:
+        raise _corrupt(f"HEAD: {error.message}") from error
+    if seen.size > head.size:
+        raise _corrupt(f"it has {head.size} entries, but HEAD has seen {seen.size}")
+    if Frontier.at(seen.size, store.subtree(dbapi)).root() != seen.root:
+        raise _corrupt("HEAD has seen other entries")
+
+
+def _check_newest(dbapi: Any, size: int) -> Entry:
+    first = max(0, size - TAIL)
+    expected, prev, entry = first, NO_ENTRY if first == 0 else None, None
+    for seq, stored_prev, stored, body in store.leaves(dbapi, first, size):
+        entry = _parse(body, seq)
+        follows = prev is None or stored_prev == prev
+        named = (entry.body["seq"], entry.body["prev"]) == (seq, stored_prev.hex())
+        if seq != expected or entry.leaf != stored or not follows or not named:
+            raise _corrupt(f"entry {expected} does not verify")
+        expected, prev = seq + 1, stored
+    if entry is None or expected != size:
+        raise _corrupt(f"entry {expected} is missing")
+    return entry
+
+
+def _parse(body: bytes, seq: int) -> Entry:
+    try:
+        return Entry.parse(body)
+    except AuditRefused as error:
+        raise _corrupt(f"entry {seq} does not verify: {error.message}") from error
+
+
+def _corrupt(reason: str) -> AuditRefused:
+    return AuditRefused("audit_corrupt", f"The audit log does not verify: {reason}.")

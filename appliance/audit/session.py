@@ -1,0 +1,218 @@
+"""The one writing session of an audit directory: lock, databases, keys and writer together.
+
+Rules:
+- A session begins by checking the end of the log, sweeping unused content keys and closing
+  every open intent as `unknown`; only then can anything new be written.
+- Every failure of driver or disk leaves here as AuditUnavailable (`audit_unavailable`).
+- `close` settles what can wait (HEAD, unused keys, the WAL). `abandon` only lets go: after a
+  failed commit nothing more is written.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import pysqlite3.dbapi2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.audit import recovery, store
+from appliance.audit.checkpoint import VerifierKey, check_origin
+from appliance.audit.content import KEY_BYTES
+from appliance.audit.entry import NO_ENTRY, Draft, Entry
+from appliance.audit.files import LogFiles, private_pem, replace, sync_directory, write_new
+from appliance.audit.host import HostMoments, uuid7
+from appliance.audit.keyring import Keyring
+from appliance.audit.merkle import Frontier
+from appliance.audit.writer import Tail, Writer
+from appliance.clock import Clock
+from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, StateRefused
+
+FAILURES: Final = (SQLAlchemyError, pysqlite3.dbapi2.Error, OSError)
+"""What driver and file system raise."""
+_BATCH: Final = 512
+
+
+@contextmanager
+def unavailable(doing: str) -> Iterator[None]:
+    """Turn failures of driver and disk into AuditUnavailable."""
+    try:
+        yield
+    except FAILURES as error:
+        raise AuditUnavailable("audit_unavailable", f"{doing}: {reason(error)}.") from error
+
+
+def reason(error: BaseException) -> str:
+    """An error in a few words, without SQL."""
+    origin = getattr(error, "orig", None) or error
+    return str(origin).split("\n", 1)[0] or type(origin).__name__
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that writing needs. Made by `begin`."""
+
+    files: LogFiles
+    lock: int
+    engine: Engine
+    connection: Connection
+    keyring: Keyring
+    writer: Writer
+
+    @classmethod
+    def begin(cls, files: LogFiles, *, mode: str, clock: Clock) -> Self:
+        """Take the lock, check the end of the log, close what a crash left open.
+
+        Raises:
+            StateRefused: `data_missing`, `data_locked`, `database_unusable`.
+            AuditRefused: `audit_corrupt`, `audit_key_invalid`.
+            AuditUnavailable: when the disk refuses.
+        """
+        files.check_present()
+        lock = files.lock()
+        try:
+            with unavailable("The audit log cannot be opened"):
+                public, key = _keys(files)
+                session, intents = cls._checked(files, lock, public, key, mode, clock)
+                session._recover(intents)
+        except BaseException:
+            os.close(lock)
+            raise
+        return session
+
+    @classmethod
+    def _checked(
+        cls,
+        files: LogFiles,
+        lock: int,
+        public: VerifierKey,
+        key: Ed25519PrivateKey,
+        mode: str,
+        clock: Clock,
+    ) -> tuple[Self, list[Entry]]:
+        engine = store.open_log(files.log)
+        connection = engine.connect()
+        try:
+            tail, intents = recovery.read_tail(store.raw(connection), public, _head(files))
+            keyring = Keyring(files.keys, files.key_encryption_key(), clock)
+        except BaseException:
+            connection.close()
+            engine.dispose()
+            raise
+        writer = Writer(
+            connection, keyring, tail,
+            origin=public.name, epoch=0, key=key, mode=mode, moments=HostMoments(clock),
+        )  # fmt: skip
+        return cls(files, lock, engine, connection, keyring, writer), intents
+
+    def _recover(self, intents: list[Entry]) -> None:
+        try:
+            dbapi = store.raw(self.connection)
+            self.keyring.sweep(lambda key_id: store.names_key(dbapi, key_id))
+            drafts = [recovery.unknown_outcome(intent) for intent in intents]
+            for start in range(0, len(drafts), _BATCH):
+                (result,) = self.writer.commit([drafts[start : start + _BATCH]])
+                if isinstance(result, ApplianceError):
+                    raise result
+            if drafts:
+                self.write_head()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def write_head(self) -> None:
+        """Put the newest signed head into HEAD. Raises OSError."""
+        if self.writer.note:
+            replace(self.files.head, self.writer.note)
+
+    def close(self) -> None:
+        """Settle and let go. Raises what driver and file system raise, having let go."""
+        try:
+            self.keyring.destroy_unused()
+            self.writer.checkpoint("TRUNCATE")
+            self.write_head()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go without writing."""
+        self._let_go()
+        os.close(self.lock)
+
+    def _let_go(self) -> None:
+        self.keyring.abandon()
+        self.connection.close()
+        self.engine.dispose()
+
+
+def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
+    """Make an audit directory: its keys, its first entry and the first signed head.
+
+    Raises:
+        StateRefused: `data_exists` when the directory is not empty.
+        AuditRefused: `audit_origin_invalid`.
+        AuditUnavailable: when the disk refuses.
+    """
+    check_origin(origin)
+    files = LogFiles(directory)
+    with unavailable("The audit log cannot be created"):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise StateRefused("data_exists", f"{directory} is not empty.")
+        key = Ed25519PrivateKey.generate()
+        public = VerifierKey(origin, key.public_key().public_bytes_raw())
+        write_new(files.signing, private_pem(key), 0o600)
+        write_new(files.kek, os.urandom(KEY_BYTES), 0o600)
+        genesis = Draft(
+            "genesis",
+            {
+                "origin": origin,
+                "profile": profile,
+                "public_key": public.public.hex(),
+                "instance": uuid7(clock.wall_us()),
+            },
+        )
+        _write_genesis(files, genesis, public, key, clock)
+        # Last: a directory without genesis.pub is not an audit log.
+        write_new(files.genesis, public.encode().encode() + b"\n", 0o644)
+        sync_directory(directory.absolute().parent)
+
+
+def _write_genesis(
+    files: LogFiles, genesis: Draft, public: VerifierKey, key: Ed25519PrivateKey, clock: Clock
+) -> None:
+    engine = store.open_log(files.log)
+    connection = engine.connect()
+    keyring = Keyring(files.keys, files.key_encryption_key(), clock)
+    writer = Writer(
+        connection, keyring, Tail(Frontier(), NO_ENTRY, None, {}),
+        origin=public.name, epoch=0, key=key, mode="off", moments=HostMoments(clock),
+    )  # fmt: skip
+    session = Session(files, files.lock(), engine, connection, keyring, writer)
+    try:
+        (result,) = writer.commit([[genesis]])
+        if isinstance(result, ApplianceError):
+            raise result
+    except BaseException:
+        session.abandon()
+        raise
+    session.close()
+
+
+def _keys(files: LogFiles) -> tuple[VerifierKey, Ed25519PrivateKey]:
+    public, key = files.verifier_key(), files.signing_key()
+    if key.public_key().public_bytes_raw() != public.public:
+        raise AuditRefused("audit_corrupt", "signing.pem is not the key of genesis.pub.")
+    return public, key
+
+
+def _head(files: LogFiles) -> bytes:
+    try:
+        return files.head.read_bytes()
+    except FileNotFoundError as error:
+        message = "HEAD, the newest signed head beside the database, is missing."
+        raise AuditRefused("audit_corrupt", message) from error

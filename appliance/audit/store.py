@@ -1,0 +1,159 @@
+"""The tables of `log.db` and the statements on them.
+
+Rules:
+- Rows are added and never changed: triggers refuse UPDATE and DELETE on every table, and
+  with `recursive_triggers` (set by db.py) also REPLACE. This raises the cost of tampering;
+  what proves it is the chain, the tree and the signatures.
+- Columns beside `body` are copies for SQLite's benefit: `seq`, `prev` and `hash` are compared
+  with the body by the verifier, and the columns that queries use are generated from it.
+- `node` holds inner nodes of the tree at levels 8, 16, …. They are derived and never believed:
+  a root computed from them must be the signed one.
+- Readers take raw DBAPI cursors: rows come as tuples while SQLite steps through them.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+
+from appliance.audit.merkle import TILE_LEVELS, Subtree, fold
+from appliance.db import open_database
+from appliance.errors import AuditRefused
+
+_SCHEMA: Final = """
+CREATE TABLE leaf (
+  seq INTEGER PRIMARY KEY,
+  prev BLOB NOT NULL UNIQUE CHECK (length(prev) = 32),
+  hash BLOB NOT NULL CHECK (length(hash) = 32),
+  body BLOB NOT NULL CHECK (length(body) <= 65535),
+  kind TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.kind')) VIRTUAL,
+  time_us INTEGER GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.time_us')) VIRTUAL,
+  request_id TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.request_id')) VIRTUAL,
+  key_id TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.key_id')) VIRTUAL,
+  model TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.model')) VIRTUAL,
+  intent INTEGER GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.intent')) VIRTUAL,
+  dek TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.content.key')) VIRTUAL
+) STRICT;
+CREATE INDEX leaf_kind ON leaf (kind);
+CREATE INDEX leaf_time ON leaf (time_us);
+CREATE INDEX leaf_request ON leaf (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX leaf_key ON leaf (key_id) WHERE key_id IS NOT NULL;
+CREATE INDEX leaf_model ON leaf (model) WHERE model IS NOT NULL;
+CREATE UNIQUE INDEX leaf_intent ON leaf (intent) WHERE intent IS NOT NULL;
+CREATE UNIQUE INDEX leaf_dek ON leaf (dek) WHERE dek IS NOT NULL;
+CREATE TABLE checkpoint (
+  size INTEGER PRIMARY KEY,
+  note BLOB NOT NULL
+) STRICT;
+CREATE TABLE node (
+  level INTEGER NOT NULL,
+  idx INTEGER NOT NULL,
+  hash BLOB NOT NULL CHECK (length(hash) = 32),
+  PRIMARY KEY (level, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE content (
+  seq INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  nonce BLOB NOT NULL,
+  ct BLOB NOT NULL,
+  PRIMARY KEY (seq, name)
+) STRICT;
+"""
+_TABLES: Final = ("leaf", "checkpoint", "node", "content")
+
+
+def _triggers() -> str:
+    return "".join(
+        f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} BEGIN\n"
+        f"  SELECT RAISE(ABORT, 'the audit log is append-only');\nEND;\n"
+        for table in _TABLES
+        for change in ("UPDATE", "DELETE")
+    )
+
+
+MIGRATIONS: Final[Sequence[str]] = (_SCHEMA + _triggers(),)
+
+_INSERT_LEAF: Final = "INSERT INTO leaf (seq, prev, hash, body) VALUES (?, ?, ?, ?)"
+_INSERT_NODE: Final = "INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)"
+_INSERT_CONTENT: Final = "INSERT INTO content (seq, name, nonce, ct) VALUES (?, ?, ?, ?)"
+_INSERT_CHECKPOINT: Final = "INSERT INTO checkpoint (size, note) VALUES (?, ?)"
+
+LeafRow = tuple[int, bytes, bytes, bytes]
+"""seq, prev, hash, body."""
+NodeRow = tuple[int, int, bytes]
+"""level, index, hash."""
+ContentRow = tuple[int, str, bytes, bytes]
+"""seq, name, nonce, ciphertext."""
+
+
+def open_log(path: Path) -> Engine:
+    """Open or create `log.db` for the writer. Raises StateRefused (`database_unusable`)."""
+    return open_database(path, MIGRATIONS)
+
+
+def raw(connection: Connection) -> Any:
+    """The DBAPI connection below, for statements outside of SQLAlchemy's transactions."""
+    return connection.connection.driver_connection
+
+
+def insert(
+    connection: Connection,
+    leaves: Sequence[LeafRow],
+    nodes: Sequence[NodeRow],
+    contents: Sequence[ContentRow],
+    checkpoint: tuple[int, bytes],
+) -> None:
+    """Add the rows of one commit; the caller owns the transaction."""
+    connection.exec_driver_sql(_INSERT_LEAF, list(leaves))
+    if nodes:
+        connection.exec_driver_sql(_INSERT_NODE, list(nodes))
+    if contents:
+        connection.exec_driver_sql(_INSERT_CONTENT, list(contents))
+    connection.exec_driver_sql(_INSERT_CHECKPOINT, checkpoint)
+
+
+def leaves(dbapi: Any, first: int, end: int) -> Iterator[LeafRow]:
+    """Rows with first ≤ seq < end, in order."""
+    sql = "SELECT seq, prev, hash, body FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq"
+    return iter(dbapi.execute(sql, (first, end)))
+
+
+def size(dbapi: Any) -> int:
+    """One more than the highest sequence number."""
+    return int(dbapi.execute("SELECT coalesce(max(seq) + 1, 0) FROM leaf").fetchone()[0])
+
+
+def newest_note(dbapi: Any) -> bytes | None:
+    """The note of the newest checkpoint."""
+    sql = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
+    row = dbapi.execute(sql).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def names_key(dbapi: Any, key_id: str) -> bool:
+    """Whether an entry names this content key."""
+    return dbapi.execute("SELECT 1 FROM leaf WHERE dek = ?", (key_id,)).fetchone() is not None
+
+
+def subtree(dbapi: Any) -> Subtree:
+    """The tree as it is stored, for proofs and for the writer's edge.
+
+    The function raises AuditRefused (`audit_corrupt`) where a hash is missing.
+    """
+
+    def at(level: int, index: int) -> bytes:
+        stored = level - level % TILE_LEVELS
+        width = 1 << (level - stored)
+        if stored == 0:
+            sql = "SELECT hash FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq"
+            values: tuple[int, ...] = (index * width, (index + 1) * width)
+        else:
+            sql = "SELECT hash FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+            values = (stored, index * width, (index + 1) * width)
+        found = [row[0] for row in dbapi.execute(sql, values)]
+        if len(found) != width:
+            raise AuditRefused("audit_corrupt", "The audit log lacks hashes of its tree.")
+        return fold(found)
+
+    return at

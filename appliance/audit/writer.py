@@ -1,0 +1,246 @@
+"""Drafts become rows: numbered, chained, encrypted, and signed in the commit that stores them.
+
+Rules:
+- One commit holds the entries, their ciphertexts and a checkpoint signed over them, so no
+  durable entry is ever unsigned.
+- State moves on only after COMMIT returned. After any error the database may or may not hold
+  the rows; the writer must then be thrown away and the log opened again.
+- A draft that cannot become an entry fails alone; the others in the batch go on.
+- An outcome closes an open intent with the same request id, once.
+- Within one boot the time since boot never falls, whatever the host reports.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection
+
+from appliance.audit import content, store
+from appliance.audit.checkpoint import Checkpoint, sign
+from appliance.audit.entry import SCHEMA, Draft, encode
+from appliance.audit.host import Moment, Moments
+from appliance.audit.keyring import Keyring
+from appliance.audit.merkle import Frontier, leaf_hash
+from appliance.errors import AuditRefused
+from appliance.types import Json, Receipt
+
+WAL_BYTES: Final = 4 << 20
+"""How much is written between two moves of the WAL into the database file."""
+
+
+@dataclass
+class Tail:
+    """Where the log ends.
+
+    Attributes:
+        frontier: edge of the tree over all entries.
+        prev: leaf hash of the newest entry.
+        moment: when that was appended; None before genesis.
+        open_intents: request id by sequence number of each intent without an outcome.
+    """
+
+    frontier: Frontier
+    prev: bytes
+    moment: Moment | None
+    open_intents: dict[int, str]
+
+
+@dataclass
+class _Batch:
+    tail: Tail
+    leaves: list[store.LeafRow] = field(default_factory=list)
+    nodes: list[store.NodeRow] = field(default_factory=list)
+    contents: list[store.ContentRow] = field(default_factory=list)
+
+    def bytes_written(self) -> int:
+        return sum(len(row[3]) + 600 for row in self.leaves) + sum(
+            len(row[3]) + 100 for row in self.contents
+        )
+
+
+class Writer:
+    """Commits batches of drafts. For one thread at a time."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        keyring: Keyring,
+        tail: Tail,
+        *,
+        origin: str,
+        epoch: int,
+        key: Ed25519PrivateKey,
+        mode: str,
+        moments: Moments,
+    ) -> None:
+        self._connection, self._keyring, self._tail = connection, keyring, tail
+        self._origin, self._epoch, self._key = origin, epoch, key
+        self._mode, self._moments = mode, moments
+        self._wal_bytes = 0
+        self.note = b""
+        store.raw(connection).execute("PRAGMA wal_autocheckpoint = 0")
+
+    @property
+    def size(self) -> int:
+        """Entries in the log, all of them durable."""
+        return self._tail.frontier.size
+
+    def commit(self, groups: Sequence[Sequence[Draft]]) -> list[tuple[Receipt, ...] | AuditRefused]:
+        """Store all drafts, each group in consecutive entries or not at all.
+
+        Returns:
+            For each group its receipts, or why it cannot be recorded.
+
+        Raises:
+            Exception: of the driver or the file system; the state on disk is then unknown.
+        """
+        if self._mode != "off":
+            self._keyring.ensure(sum(bool(d.contents) for drafts in groups for d in drafts))
+        batch = _Batch(self._copy_tail())
+        built: list[list[store.LeafRow] | AuditRefused] = []
+        for drafts in groups:
+            try:
+                built.append(self._add(batch, drafts))
+            except AuditRefused as refusal:
+                built.append(refusal)
+        if batch.leaves:
+            self._store(batch)
+        size = self.size
+        return [
+            rows
+            if isinstance(rows, AuditRefused)
+            else tuple(Receipt(r[0], r[2], size) for r in rows)
+            for rows in built
+        ]
+
+    def tidy(self) -> None:
+        """After the waiters are served: make keys, move a long WAL into the database file.
+
+        Raises:
+            Exception: of the driver or the file system, as `commit`.
+        """
+        self._keyring.refill()
+        if self._wal_bytes >= WAL_BYTES:
+            self.checkpoint("PASSIVE")
+
+    def checkpoint(self, how: str) -> None:
+        """Run SQLite's WAL checkpoint and let its errors out (automatic ones swallow them)."""
+        store.raw(self._connection).execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+        self._wal_bytes = 0
+
+    def _copy_tail(self) -> Tail:
+        tail = self._tail
+        return Tail(tail.frontier.copy(), tail.prev, tail.moment, dict(tail.open_intents))
+
+    def _store(self, batch: _Batch) -> None:
+        frontier = batch.tail.frontier
+        head = Checkpoint(self._origin, frontier.size, frontier.root())
+        note = sign(head, self._key)
+        with self._connection.begin():
+            store.insert(
+                self._connection, batch.leaves, batch.nodes, batch.contents, (head.size, note)
+            )
+        self._tail, self.note = batch.tail, note
+        self._wal_bytes += batch.bytes_written()
+
+    def _add(self, batch: _Batch, drafts: Sequence[Draft]) -> list[store.LeafRow]:
+        """Build a group's rows aside, then take them into the batch."""
+        tail = batch.tail
+        moment = self._moment(tail.moment)
+        seq, prev = tail.frontier.size, tail.prev
+        rows: list[store.LeafRow] = []
+        contents: list[store.ContentRow] = []
+        keys: list[tuple[str, bytes]] = []
+        intents = _Intents(tail.open_intents)
+        try:
+            for draft in drafts:
+                body = self._header(draft, seq, prev, moment)
+                intents.follow(body)
+                if draft.contents:
+                    body["content"] = self._seal(draft.contents, seq, keys, contents)
+                raw = encode(body)
+                leaf = leaf_hash(raw)
+                rows.append((seq, prev, leaf, raw))
+                seq, prev = seq + 1, leaf
+        except AuditRefused:
+            self._keyring.put_back(keys)
+            raise
+        intents.apply()
+        for row in rows:
+            batch.nodes += tail.frontier.append(row[2])
+        tail.prev, tail.moment = prev, moment
+        batch.leaves += rows
+        batch.contents += contents
+        return rows
+
+    def _header(self, draft: Draft, seq: int, prev: bytes, moment: Moment) -> dict[str, Json]:
+        return {
+            **draft.fields,
+            "v": SCHEMA,
+            "kind": draft.kind,
+            "seq": seq,
+            "prev": prev.hex(),
+            "epoch": self._epoch,
+            "time_us": moment.time_us,
+            "boot_id": moment.boot_id,
+            "mono_us": moment.mono_us,
+        }
+
+    def _seal(
+        self,
+        texts: Mapping[str, bytes],
+        seq: int,
+        keys: list[tuple[str, bytes]],
+        rows: list[store.ContentRow],
+    ) -> Json:
+        """What the entry says about its texts; their ciphertexts go to `rows`."""
+        if self._mode == "off":
+            return {"mode": "off"}
+        keys.append(self._keyring.take())
+        key_id, dek = keys[-1]
+        parts: dict[str, Json] = {}
+        for name, text in texts.items():
+            part: dict[str, Json] = {
+                "commitment": content.commitment(dek, key_id, name, text).hex()
+            }
+            if self._mode == "encrypted":
+                sealed = content.encrypt(dek, key_id, name, text)
+                part["ciphertext"] = sealed.digest().hex()
+                rows.append((seq, name, sealed.nonce, sealed.ciphertext))
+            parts[name] = part
+        return {"key": key_id, "mode": self._mode, "parts": parts}
+
+    def _moment(self, last: Moment | None) -> Moment:
+        now = self._moments.now()
+        if last is not None and last.boot_id == now.boot_id and now.mono_us < last.mono_us:
+            return Moment(now.time_us, now.boot_id, last.mono_us)
+        return now
+
+
+class _Intents:
+    """Open intents as one group of drafts changes them, applied when the group is complete."""
+
+    def __init__(self, open_intents: dict[int, str]) -> None:
+        self._open = open_intents
+        self._opened: dict[int, str] = {}
+        self._closed: set[int] = set()
+
+    def follow(self, body: Mapping[str, Json]) -> None:
+        """Take in one entry. Raises AuditRefused when an outcome has no open intent."""
+        if body["kind"] == "intent":
+            self._opened[cast(int, body["seq"])] = cast(str, body.get("request_id"))
+        elif body["kind"] == "outcome":
+            intent = cast(int, body.get("intent"))
+            request = self._open.get(intent)
+            if request is None or request != body.get("request_id") or intent in self._closed:
+                message = f"Entry {intent} is not an open intent of this request."
+                raise AuditRefused("audit_entry_invalid", message)
+            self._closed.add(intent)
+
+    def apply(self) -> None:
+        """Make the changes."""
+        self._open.update(self._opened)
+        for intent in self._closed:
+            del self._open[intent]
