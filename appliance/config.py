@@ -20,9 +20,13 @@ FILE_NAME = "appliance.toml"
 
 
 def _key(
-    default: Any, doc: str, *, low: int | None = None, high: int | None = None,
+    default: Any,
+    doc: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
     choices: tuple[str, ...] = (),
-) -> Any:  # fmt: skip
+) -> Any:
     return field(
         default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices}
     )
@@ -37,7 +41,9 @@ class ServerConfig:
     docs: bool = _key(True, "Serve /docs and /openapi.json.")
     max_body_bytes: int = _key(4 << 20, "Largest request body.", low=1024, high=1 << 30)
     max_connections: int = _key(1024, "Most open connections.", low=1, high=100_000)
-    drain_seconds: int = _key(30, "How long running answers may go on after SIGTERM.", low=0, high=3600)
+    drain_seconds: int = _key(
+        30, "How long running answers may go on after SIGTERM.", low=0, high=3600
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,9 @@ class EngineConfig:
         0, "Memory budget of all workers; 0 means 80 % of the host's memory.", low=0, high=1 << 24
     )
     threads: int = _key(0, "Compute threads of a worker; 0 means one per core.", low=0, high=1024)
-    max_queued: int = _key(256, "Requests that may wait for a slot, per model.", low=1, high=100_000)
+    max_queued: int = _key(
+        256, "Requests that may wait for a slot, per model.", low=1, high=100_000
+    )
     max_prepare_bytes: int = _key(
         2 << 20, "Largest prompt text that is tokenised, in bytes.", low=1024, high=1 << 30
     )
@@ -73,7 +81,10 @@ class ModelConfig:
     """`[models."ID"]`: one model. The table `[models.default]` holds for all without their own."""
 
     n_ctx: int = _key(
-        8192, "Cells of the KV cache, shared by the running requests, in tokens.", low=128, high=1 << 22
+        8192,
+        "Cells of the KV cache, shared by the running requests, in tokens.",
+        low=128,
+        high=1 << 22,
     )
     slots: int = _key(8, "Requests that run at once.", low=1, high=256)
     reproducible: bool = _key(
@@ -81,7 +92,10 @@ class ModelConfig:
     )
     autoload: bool = _key(True, "Load at `serve` once it is approved.")
     prefill_budget: int = _key(
-        512, "Prompt tokens that one step may process beside the running answers.", low=16, high=8192
+        512,
+        "Prompt tokens that one step may process beside the running answers.",
+        low=16,
+        high=8192,
     )
 
 
@@ -121,7 +135,9 @@ def data_directory(option: str | None) -> Path:
     """
     chosen = option or os.environ.get("APPLIANCE_DATA")
     if not chosen:
-        raise UsageError("data_missing", "Neither --data nor APPLIANCE_DATA names a data directory.")
+        raise UsageError(
+            "data_missing", "Neither --data nor APPLIANCE_DATA names a data directory."
+        )
     return Path(chosen).absolute()
 
 
@@ -198,7 +214,9 @@ def _section(kind: type[T], table: Mapping[str, Any], where: str) -> T:
 
 def _checked(value: Any, default: Any, rule: Mapping[str, Any], where: str) -> Any:
     def refuse(wanted: str) -> UsageError:
-        return UsageError("config_invalid", f"{where} must be {wanted}, not {value!r}.", param=where)
+        return UsageError(
+            "config_invalid", f"{where} must be {wanted}, not {value!r}.", param=where
+        )
 
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(v, str | int) for v in value):

@@ -39,7 +39,7 @@ def open_database(path: Path, migrations: Sequence[str]) -> Engine:
     if pysqlite3.dbapi2.sqlite_version_info < OLDEST_SQLITE:
         raise StateRefused(
             "database_unusable",
-            f"SQLite {pysqlite3.dbapi2.sqlite_version} is older than 3.51.3 and can corrupt its log.",
+            f"SQLite {pysqlite3.dbapi2.sqlite_version} is too old: 3.51.3 is needed.",
         )
     if not path.exists():
         path.touch(mode=0o600)
@@ -56,9 +56,7 @@ def open_database(path: Path, migrations: Sequence[str]) -> Engine:
 
 def open_readonly(path: Path) -> Engine:
     """Open an existing database for reading; writes fail in SQLite itself."""
-    engine = create_engine(
-        f"sqlite:///file:{path}?mode=ro&uri=true", module=pysqlite3.dbapi2
-    )
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", module=pysqlite3.dbapi2)
     event.listen(engine, "connect", _plain)
     return engine
 
@@ -77,7 +75,9 @@ def _configure(connection: Any, _record: Any) -> None:
             cursor.execute(f"PRAGMA {name} = {value}")
             got = cursor.execute(f"PRAGMA {name}").fetchone()[0]
             if got != value:
-                raise StateRefused("database_unusable", f"SQLite keeps {name} at {got}, not {value}.")
+                raise StateRefused(
+                    "database_unusable", f"SQLite keeps {name} at {got}, not {value}."
+                )
     finally:
         cursor.close()
 

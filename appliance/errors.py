@@ -82,7 +82,7 @@ CODES: Final[dict[str, Code]] = {
     "model_id_taken": Code("the id is in use by another artifact", "Pass another --id."),
     "invalid_model_id": Code(
         "the id has characters that are not allowed",
-        "Use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit.",
+        "Use up to 64 letters, digits, dots, dashes and underscores; begin with a letter or digit.",
     ),
     "wrong_state": Code(
         "the model's state does not allow this", "`appliance model show ID` says what comes next."
@@ -147,7 +147,8 @@ CODES: Final[dict[str, Code]] = {
         "a signed file is missing", "Copy the complete artifact from its publisher again."
     ),
     "file_extra": Code(
-        "a file is not covered by the signature", "Remove the file, or have the publisher sign again."
+        "a file is not covered by the signature",
+        "Remove the file, or have the publisher sign again.",
     ),
     "file_changed": Code(
         "a file's bytes differ from what was signed",
@@ -160,7 +161,8 @@ CODES: Final[dict[str, Code]] = {
         "the disk has no room for the artifact", "Free space in the data directory and try again."
     ),
     "sealing_failed": Code(
-        "the file cannot be held in sealed memory", "Free memory; `appliance doctor` shows what is missing."
+        "the file cannot be held in sealed memory",
+        "Free memory; `appliance doctor` shows what is missing.",
     ),
     "signature_missing": Code(
         "the artifact has no model.sig", "Sign it with `appliance model sign DIR --key KEY`."
@@ -197,10 +199,12 @@ CODES: Final[dict[str, Code]] = {
         "the manifest leaves out files or allows links", "Have the publisher sign all files."
     ),
     "manifest_root_mismatch": Code(
-        "the manifest's root digest does not fit its files", "Do not use this copy; ask the publisher."
+        "the manifest's root digest does not fit its files",
+        "Do not use this copy; ask the publisher.",
     ),
     "model_file_count": Code(
-        "a model artifact must hold exactly one *.gguf file", "Put each model into its own directory."
+        "a model artifact must hold exactly one *.gguf file",
+        "Put each model into its own directory.",
     ),
     # trust: policy and approvals
     "policy_missing": Code("there is no trust policy", "Run `appliance init`."),
@@ -212,12 +216,16 @@ CODES: Final[dict[str, Code]] = {
         "Do not use it; ask the security officer and check who changed it.",
     ),
     "publisher_not_allowed": Code(
-        "the signer may not publish", "Ask the security officer to add the key, or sign with another."
+        "the signer may not publish",
+        "Ask the security officer to add the key, or sign with another.",
     ),
     "algorithm_not_allowed": Code(
-        "the policy does not allow the key's algorithm", "Use a key with an algorithm from the policy."
+        "the policy does not allow the key's algorithm",
+        "Use a key with an algorithm from the policy.",
     ),
-    "key_revoked": Code("the key is revoked", "Have the artifact signed or approved with a valid key."),
+    "key_revoked": Code(
+        "the key is revoked", "Have the artifact signed or approved with a valid key."
+    ),
     "digest_revoked": Code("the artifact is revoked", "Use a version that is not revoked."),
     "engine_revoked": Code("this engine version is revoked", "Update the appliance."),
     "model_not_in_policy": Code(
@@ -233,21 +241,25 @@ CODES: Final[dict[str, Code]] = {
         "the approval's signature does not hold", "Approve again with the right key."
     ),
     "approval_other_artifact": Code(
-        "the approval is for another artifact or signature", "Approve the artifact that is stored now."
+        "the approval is for another artifact or signature",
+        "Approve the artifact that is stored now.",
     ),
     "approval_duplicate": Code(
         "this person has approved already", "A different approver must approve."
     ),
     "approver_not_allowed": Code("the key may not approve", "Use the key of an approver."),
     "approver_name_mismatch": Code(
-        "the name is not the person that the policy binds to the key", "Pass your own name with --as."
+        "the name is not the person that the policy binds to the key",
+        "Pass your own name with --as.",
     ),
     "approver_not_distinct": Code(
         "the publisher may not approve the own artifact", "A different person must approve."
     ),
     # trust: GGUF
     "gguf_magic": Code("the file is not GGUF", "Convert the model to GGUF."),
-    "gguf_version": Code("the GGUF version or byte order is not accepted", "Convert it to GGUF v3."),
+    "gguf_version": Code(
+        "the GGUF version or byte order is not accepted", "Convert it to GGUF v3."
+    ),
     "gguf_truncated": Code("the GGUF file ends too early", "Copy the file again."),
     "gguf_limit": Code("the GGUF file exceeds a limit", "docs/trust.md lists the limits."),
     "gguf_name": Code("a key or tensor has a name that is not allowed", "Convert the model again."),
@@ -256,7 +268,9 @@ CODES: Final[dict[str, Code]] = {
     "gguf_string": Code("a string is not UTF-8 or holds NUL", "Convert the model again."),
     "gguf_alignment": Code("the alignment is not acceptable", "Convert the model again."),
     "gguf_tensor_shape": Code("a tensor has an impossible shape", "Convert the model again."),
-    "gguf_tensor_type": Code("a tensor has an unknown or removed type", "Quantise the model again."),
+    "gguf_tensor_type": Code(
+        "a tensor has an unknown or removed type", "Quantise the model again."
+    ),
     "gguf_tensor_offset": Code("tensor data overlap or leave gaps", "Convert the model again."),
     "gguf_trailing": Code("bytes follow the tensor data", "Convert the model again."),
     "gguf_split": Code("the model is split over several files", "Merge it with llama-gguf-split."),
@@ -279,13 +293,19 @@ CODES: Final[dict[str, Code]] = {
     "unsupported_parameter": Code(
         "a field asks for something that cannot be honoured", "Remove the field."
     ),
-    "invalid_api_key": Code("the API key is missing, wrong, expired or revoked", "Ask an admin for a key."),
+    "invalid_api_key": Code(
+        "the API key is missing, wrong, expired or revoked", "Ask an admin for a key."
+    ),
     "forbidden": Code("the caller's role does not allow this", "Ask an admin."),
     "model_not_found": Code("no such model is being served", "GET /v1/models lists the ids."),
     "not_found": Code("no such resource", "Check the address."),
     "method_not_allowed": Code("the address does not take this method", "Check the method."),
-    "unsupported_media_type": Code("the body is not JSON by its type", "Send Content-Type: application/json."),
-    "request_too_large": Code("the body is larger than the limit", "Send less; limits are in appliance.toml."),
+    "unsupported_media_type": Code(
+        "the body is not JSON by its type", "Send Content-Type: application/json."
+    ),
+    "request_too_large": Code(
+        "the body is larger than the limit", "Send less; limits are in appliance.toml."
+    ),
     "context_length_exceeded": Code(
         "prompt and answer do not fit into the model's context",
         "Shorten the prompt or lower max_tokens.",
@@ -325,13 +345,16 @@ CODES: Final[dict[str, Code]] = {
         "a signed head of the log does not verify", "Compare the log's name and its genesis.pub."
     ),
     "proof_invalid": Code(
-        "a proof does not verify", "Ask for the proof again and check it against the log's genesis.pub."
+        "a proof does not verify",
+        "Ask for the proof again and check it against the log's genesis.pub.",
     ),
     "content_unavailable": Code(
         "the text of an entry was not kept, was erased or does not decrypt",
         "`appliance audit show` says how the entry keeps its content.",
     ),
-    "internal_error": Code("an error that the product did not expect", "Report it with the request id."),
+    "internal_error": Code(
+        "an error that the product did not expect", "Report it with the request id."
+    ),
 }
 
 

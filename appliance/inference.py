@@ -12,7 +12,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.clock import Clock
@@ -22,7 +22,6 @@ from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
     NotFound,
-    Unavailable,
     WorkerLost,
 )
 from appliance.supervisor import Supervisor
@@ -54,9 +53,18 @@ class Generation:
     """
 
     def __init__(
-        self, *, card: ModelCard, caller: Caller, worker: WorkerProcess, request: int,
-        prepared: Prepared, seed: int, intent: Receipt, created: int, audit: AuditLog,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        card: ModelCard,
+        caller: Caller,
+        worker: WorkerProcess,
+        request: int,
+        prepared: Prepared,
+        seed: int,
+        intent: Receipt,
+        created: int,
+        audit: AuditLog,
+    ) -> None:
         self.card = card
         self.prompt_tokens = prepared.prompt_tokens
         self.cached_tokens = 0
@@ -210,9 +218,16 @@ class Inference:
             await worker.cancel(number)
             raise
         generation = Generation(
-            card=self._supervisor.card(model.id), caller=caller, worker=worker, request=number, prepared=prepared,
-            seed=seed, intent=intent, created=self._clock.wall_us() // 1_000_000, audit=self._audit,
-        )  # fmt: skip
+            card=self._supervisor.card(model.id),
+            caller=caller,
+            worker=worker,
+            request=number,
+            prepared=prepared,
+            seed=seed,
+            intent=intent,
+            created=self._clock.wall_us() // 1_000_000,
+            audit=self._audit,
+        )
         self._running.add(generation)
         generation._task.add_done_callback(lambda _: self._running.discard(generation))
         return generation
@@ -228,9 +243,13 @@ class Inference:
             await asyncio.wait(waiting, timeout=10)
 
     def _intent(
-        self, caller: Caller, request: GenerationRequest, model: VerifiedModel, prepared: Prepared,
+        self,
+        caller: Caller,
+        request: GenerationRequest,
+        model: VerifiedModel,
+        prepared: Prepared,
         seed: int,
-    ) -> Draft:  # fmt: skip
+    ) -> Draft:
         fields: dict[str, Json] = {
             "request_id": caller.request_id,
             "key_id": caller.principal.key_id,
@@ -255,13 +274,20 @@ def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
     return Prepare(
         id=number,
         sampling=Sampling(
-            temperature=request.temperature, top_k=request.top_k, top_p=request.top_p,
-            min_p=request.min_p, seed=seed,
+            temperature=request.temperature,
+            top_k=request.top_k,
+            top_p=request.top_p,
+            min_p=request.min_p,
+            seed=seed,
         ),
-        messages=request.messages, prompt=request.prompt, tokens=request.tokens,
-        max_tokens=request.max_tokens, stop=request.stop, ignore_eos=request.ignore_eos,
+        messages=request.messages,
+        prompt=request.prompt,
+        tokens=request.tokens,
+        max_tokens=request.max_tokens,
+        stop=request.stop,
+        ignore_eos=request.ignore_eos,
         min_tokens=request.min_tokens,
-    )  # fmt: skip
+    )
 
 
 def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[str, Json]:

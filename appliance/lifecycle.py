@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.audit.log import AuditLog, Draft
-from appliance.errors import Refused, StateRefused
-from appliance.supervisor import Supervisor
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.supervisor import ENGINE, Supervisor
+from appliance.trust.approval import ApprovalSubject
 from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ApprovalSubject, ModelRecord, ModelStore, VerifiedModel
+from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.types import Json
 
 Progress = Callable[[str, int, int], None]
@@ -34,9 +35,12 @@ class Lifecycle:
     """
 
     def __init__(
-        self, store: ModelStore, policy: Callable[[], TrustPolicy], supervisor: Supervisor,
+        self,
+        store: ModelStore,
+        policy: Callable[[], TrustPolicy],
+        supervisor: Supervisor,
         audit: AuditLog,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._store = store
         self._policy = policy
         self._supervisor = supervisor
@@ -82,17 +86,29 @@ class Lifecycle:
             checked = self._store.check(record.id, policy, progress)
         except Refused as error:
             self._edge(
-                actor, record.id, "quarantined", "refused", policy=policy.version, code=error.code,
+                actor,
+                record.id,
+                "quarantined",
+                "refused",
+                policy=policy.version,
+                code=error.code,
                 reason=error.message,
-            )  # fmt: skip
+            )
             return self._store.set_state(
                 record.id, "refused", code=error.code, message=error.message
             )
         self._edge(
-            actor, record.id, "quarantined", "verified", policy=policy.version,
-            digest=checked.digest, signer=checked.signer,
-        )  # fmt: skip
-        return self._store.set_state(record.id, "verified", digest=checked.digest)
+            actor,
+            record.id,
+            "quarantined",
+            "verified",
+            policy=policy.version,
+            digest=checked.digest,
+            signer=checked.signer,
+        )
+        return self._store.set_state(
+            record.id, "verified", digest=checked.digest, facts=checked.facts
+        )
 
     def subject(self, model_id: str) -> ApprovalSubject:
         """What an approver of the model signs."""
@@ -113,20 +129,34 @@ class Lifecycle:
             approvals = self._store.add_approval(model_id, envelope, policy)
         except Refused as error:
             self._edge(
-                actor, model_id, record.state, record.state, event="approval_refused",
-                policy=policy.version, code=error.code, reason=error.message,
-            )  # fmt: skip
+                actor,
+                model_id,
+                record.state,
+                record.state,
+                event="approval_refused",
+                policy=policy.version,
+                code=error.code,
+                reason=error.message,
+            )
             raise
         latest = approvals[-1]
-        enough = policy.is_approved(approvals)
-        state = "approved" if enough else record.state
+        state = "approved" if _enough(policy, [a.name for a in approvals]) else record.state
         self._edge(
-            actor, model_id, record.state, state, event="approval", policy=policy.version,
-            digest=record.digest or "", approver=latest.name, meaning=latest.meaning,
-        )  # fmt: skip
+            actor,
+            model_id,
+            record.state,
+            state,
+            event="approval",
+            policy=policy.version,
+            digest=record.digest or "",
+            approver=latest.name,
+            meaning=latest.meaning,
+        )
         return self._store.set_state(model_id, state, digest=record.digest)
 
-    async def load(self, actor: str, model_id: str, progress: Progress | None = None) -> ModelRecord:
+    async def load(
+        self, actor: str, model_id: str, progress: Progress | None = None
+    ) -> ModelRecord:
         """Verify the stored bytes again, seal them and serve them.
 
         Raises:
@@ -138,14 +168,15 @@ class Lifecycle:
             if record.state not in _LOADABLE:
                 code = "not_approved" if record.state == "verified" else "wrong_state"
                 raise StateRefused(code, f"{model_id} is {record.state}, not approved.")
-            model = await asyncio.to_thread(
-                self._store.seal, model_id, policy, progress or _silent
-            )
+            policy.check_engine(ENGINE, self._supervisor.engine_version)
+            model = await asyncio.to_thread(self._store.seal, model_id, policy, progress or _silent)
         except Refused as error:
             self._refused_load(actor, record, policy, error)
             raise
         try:
-            self._edge(actor, model_id, "approved", "staged", policy=policy.version, digest=model.digest)
+            self._edge(
+                actor, model_id, "approved", "staged", policy=policy.version, digest=model.digest
+            )
             await self._supervisor.start(model)
         except BaseException as error:
             model.close()
@@ -159,9 +190,15 @@ class Lifecycle:
         self, actor: str, record: ModelRecord, policy: TrustPolicy, error: Refused
     ) -> None:
         self._edge(
-            actor, record.id, record.state, record.state, event="load_refused",
-            policy=policy.version, code=error.code, reason=error.message,
-        )  # fmt: skip
+            actor,
+            record.id,
+            record.state,
+            record.state,
+            event="load_refused",
+            policy=policy.version,
+            code=error.code,
+            reason=error.message,
+        )
 
     async def unload(self, actor: str, model_id: str) -> ModelRecord:
         """End the worker; the model stays approved.
@@ -213,7 +250,13 @@ class Lifecycle:
         Raises:
             PolicyRefused: the model, a key or the engine is no longer allowed.
         """
-        self._store.recheck(model, self._policy())
+        policy = self._policy()
+        policy.check_digests(model.digest, model.gguf_sha256)
+        policy.publisher(model.signer)
+        policy.check_engine(ENGINE, self._supervisor.engine_version)
+        names = [a.name for a in self._store.approvals(model.id, policy)]
+        if "approval" in policy.model_rule(model.id, model.digest).require:
+            policy.check_approvals(names)
 
     async def autoload(self) -> list[str]:
         """Load every approved model that is configured to; what is refused is audited and skipped.
@@ -231,19 +274,37 @@ class Lifecycle:
         return problems
 
     def _edge(
-        self, actor: str, model_id: str, before: str, after: str, *, event: str = "state",
+        self,
+        actor: str,
+        model_id: str,
+        before: str,
+        after: str,
+        *,
+        event: str = "state",
         **fields: Json,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Record an edge and wait until it is durable."""
         self._audit.append(
             Draft(
                 "model",
                 {
-                    "actor": actor, "model": model_id, "event": event, "from": before, "to": after,
+                    "actor": actor,
+                    "model": model_id,
+                    "event": event,
+                    "from": before,
+                    "to": after,
                     **fields,
                 },
-            )  # fmt: skip
+            )
         ).result()
+
+
+def _enough(policy: TrustPolicy, names: list[str]) -> bool:
+    try:
+        policy.check_approvals(names)
+    except PolicyRefused:
+        return False
+    return True
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

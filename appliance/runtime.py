@@ -63,7 +63,7 @@ def initialise(data: Path, profile: str, clock: Clock | None = None) -> None:
         raise StateRefused("data_exists", f"{data} exists and is not empty.")
     clock = clock or SystemClock()
     data.mkdir(parents=True, exist_ok=True, mode=0o750)
-    for name, mode in (("audit", 0o700), ("models", 0o750), ("run", 0o750), ("trust", 0o750)):
+    for name, mode in (("audit", 0o700), ("models", 0o700), ("run", 0o750)):
         (data / name).mkdir(mode=mode)
     lab.create(data, clock)
     origin = f"appliance.lab/{secrets.token_hex(8)}"
@@ -96,9 +96,11 @@ def open_services(
         database = open_database(data / "appliance.db", [store.TABLES, keys.TABLES])
         stack.callback(database.dispose)
         audit = AuditLog.open(
-            data / "audit", clock=clock, content=config.audit.content,
+            data / "audit",
+            clock=clock,
+            content=config.audit.content,
             reserve_bytes=config.audit.reserve_mib << 20,
-        )  # fmt: skip
+        )
         stack.callback(audit.close)
         models = ModelStore(database, data / "models", clock)
 
@@ -113,11 +115,19 @@ def open_services(
         reader = LogReader(data / "audit")
         stack.callback(reader.close)
         yield Services(
-            data=data, config=config, clock=clock, profile=policy.profile,
-            keys=KeyStore(database, clock), audit=audit, reader=reader, store=models,
-            lifecycle=lifecycle, inference=Inference(supervisor, audit, clock),
-            supervisor=supervisor, started_us=clock.wall_us(),
-        )  # fmt: skip
+            data=data,
+            config=config,
+            clock=clock,
+            profile=policy.profile,
+            keys=KeyStore(database, clock),
+            audit=audit,
+            reader=reader,
+            store=models,
+            lifecycle=lifecycle,
+            inference=Inference(supervisor, audit, clock),
+            supervisor=supervisor,
+            started_us=clock.wall_us(),
+        )
 
 
 @contextlib.contextmanager

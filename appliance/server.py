@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
@@ -53,9 +54,12 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
         if not _is_loopback(address):
             raise UsageError("bind_refused", f"{address} is not a loopback address.")
         number = services.config.server.port if port is None else port
-        with _listen(address, number) as lan, _listen_admin(data) as admin:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_serve(services, lan, admin))
+        with (
+            _listen(address, number) as lan,
+            _listen_admin(data) as admin,
+            asyncio.Runner(loop_factory=uvloop.Loop) as runner,
+        ):
+            runner.run(_serve(services, lan, admin))
 
 
 async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -> None:
@@ -68,20 +72,30 @@ async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -
     servers = [
         _Server(
             uvicorn.Config(
-                create_lan_app(services), log_config=None, access_log=False, lifespan="off",
-                server_header=False, timeout_graceful_shutdown=drain + 15,
+                create_lan_app(services),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=drain + 15,
                 limit_concurrency=services.config.server.max_connections,
             )
         ),
         _Server(
             uvicorn.Config(
-                create_admin_app(services), http=PeerProtocol, log_config=None, access_log=False,
-                lifespan="off", server_header=False, timeout_graceful_shutdown=5,
+                create_admin_app(services),
+                http=PeerProtocol,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=5,
             )
         ),
-    ]  # fmt: skip
+    ]
     tasks = [
-        asyncio.create_task(s.serve(sockets=[k])) for s, k in zip(servers, (lan, admin), strict=True)
+        asyncio.create_task(s.serve(sockets=[k]))
+        for s, k in zip(servers, (lan, admin), strict=True)
     ]
     _log.info("listening on http://%s:%s (profile %s)", *lan.getsockname()[:2], services.profile)
     loading = asyncio.create_task(_autoload(services))
@@ -119,10 +133,14 @@ def _is_loopback(address: str) -> bool:
 def _listen(address: str, port: int) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server(
-            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=1024
+            (address, port),
+            family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+            backlog=1024,
         )
     except OSError as error:
-        raise UsageError("bind_refused", f"{address}:{port} cannot be used: {error.strerror}") from error
+        raise UsageError(
+            "bind_refused", f"{address}:{port} cannot be used: {error.strerror}"
+        ) from error
     with listener:
         yield listener
 
@@ -131,7 +149,9 @@ def _listen(address: str, port: int) -> Iterator[socket.socket]:
 def _listen_admin(data: Path) -> Iterator[socket.socket]:
     path = data / SOCKET
     if len(os.fsencode(path)) > _UNIX_PATH_LIMIT:
-        raise UsageError("bind_refused", f"{path} is too long for a Unix socket; use a shorter --data.")
+        raise UsageError(
+            "bind_refused", f"{path} is too long for a Unix socket; use a shorter --data."
+        )
     path.unlink(missing_ok=True)  # DATA/lock is ours, so nobody listens there
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         before = os.umask(0o117)
@@ -144,9 +164,3 @@ def _listen_admin(data: Path) -> Iterator[socket.socket]:
             yield listener
         finally:
             path.unlink(missing_ok=True)
-
-
-def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
-    import uvloop
-
-    return uvloop.Loop

@@ -29,6 +29,7 @@ from appliance.trust.store import VerifiedModel
 from appliance.types import Json, ModelCard
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
+ENGINE = "llama-cpp-python"
 _ADDRESS_SLACK = 3 << 30  # thread stacks, malloc arenas and mappings that are never touched
 
 
@@ -83,9 +84,12 @@ class Supervisor:
     """
 
     def __init__(
-        self, config: Config, clock: Clock, record: Record,
+        self,
+        config: Config,
+        clock: Clock,
+        record: Record,
         recheck: Callable[[VerifiedModel], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._config = config
         self._clock = clock
         self._record = record
@@ -97,7 +101,12 @@ class Supervisor:
     def engine(self) -> str:
         """Name and version of the engine, as audit records and fingerprints carry it."""
         variant = self._variant.stem.removeprefix("libggml-cpu-") if self._variant else "not loaded"
-        return f"llama-cpp-python {version('llama-cpp-python')} {variant}"
+        return f"{ENGINE} {self.engine_version} {variant}"
+
+    @property
+    def engine_version(self) -> str:
+        """Version of the engine, for the trust policy."""
+        return version(ENGINE)
 
     def budget(self) -> int:
         """Bytes that all workers may take together."""
@@ -172,9 +181,11 @@ class Supervisor:
         served = self._served[model_id]
         n_ctx = served.worker.ready.n_ctx if served.worker else served.config.n_ctx
         return ModelCard(
-            id=model_id, digest=served.model.digest, n_ctx=n_ctx,
+            id=model_id,
+            digest=served.model.digest,
+            n_ctx=n_ctx,
             created=served.since_us // 1_000_000,
-        )  # fmt: skip
+        )
 
     def is_loaded(self, model_id: str) -> bool:
         """Whether a model has a worker, or will have one again."""
@@ -198,7 +209,9 @@ class Supervisor:
         """
         served = self._served.get(model_id)
         if served is None:
-            raise NotFound("model_not_found", f"The model {model_id!r} does not exist.", param="model")
+            raise NotFound(
+                "model_not_found", f"The model {model_id!r} does not exist.", param="model"
+            )
         left = served.deaths.blocked_for(key_id, time.monotonic())
         if left:
             raise Overloaded(
@@ -209,7 +222,9 @@ class Supervisor:
         if served.state != "ready" or served.worker is None:
             raise Unavailable("model_loading", f"{model_id} is not ready yet.")
         if served.worker.load >= served.config.slots + self._config.engine.max_queued:
-            raise Overloaded("queue_full", f"{served.worker.load} requests are waiting for {model_id}.")
+            raise Overloaded(
+                "queue_full", f"{served.worker.load} requests are waiting for {model_id}."
+            )
         return served.model, served.worker
 
     def status(self) -> list[WorkerStatus]:
@@ -284,16 +299,23 @@ class Supervisor:
 
     async def _note_death(self, served: Served, pid: int, death: Death) -> None:
         await self._note(
-            served, "exit", pid=pid, status=death.status,
-            suspects=sorted(death.suspects), reason=death.reason[-500:],
-        )  # fmt: skip
+            served,
+            "exit",
+            pid=pid,
+            status=death.status,
+            suspects=[*sorted(death.suspects)],
+            reason=death.reason[-500:],
+        )
 
     async def _note(self, served: Served, event: str, **fields: Json) -> None:
         with contextlib.suppress(Unavailable):  # a latched log must not stop the restart
             await self._record(
                 "worker",
                 {
-                    "event": event, "model": served.model.id, "digest": served.model.digest,
-                    "engine": self.engine, **fields,
+                    "event": event,
+                    "model": served.model.id,
+                    "digest": served.model.digest,
+                    "engine": self.engine,
+                    **fields,
                 },
-            )  # fmt: skip
+            )

@@ -31,4 +31,10 @@ def visible(text: str, *, limit: int = 2_000, newlines: bool = False) -> str:
 
 def _escape(character: str) -> str:
     point = ord(character)
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+    return (
+        f"\\x{point:02x}"
+        if point < 0x100
+        else f"\\u{point:04x}"
+        if point < 0x10000
+        else f"\\U{point:08x}"
+    )

@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-Json: TypeAlias = "str | int | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 """What an audit body may hold: no floats (see audit/entry.py)."""
 
 

@@ -44,7 +44,7 @@ class Cells:
         return seq
 
     def grow(self, seq: int, count: int) -> bool:
-        """Take cells for tokens that the next step adds; False, with no change, if there is no room."""
+        """Take cells for tokens of the next step; False, with no change, if there is no room."""
         if count > self.room(seq):
             return False
         self._used[seq] += count

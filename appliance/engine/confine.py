@@ -66,19 +66,21 @@ def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, Any]:
         landlock = _landlock()
         _seccomp()
     except OSError as error:
-        raise StateRefused("confinement_failed", f"The worker cannot be confined: {error}") from error
+        raise StateRefused(
+            "confinement_failed", f"The worker cannot be confined: {error}"
+        ) from error
     return {"no_new_privs": True, "seccomp": True, "landlock": landlock, "mdwe": mdwe}
 
 
 def _check_alone(keep: Collection[int]) -> None:
-    threads = len(os.listdir("/proc/self/task"))
+    threads = len(list(Path("/proc/self/task").iterdir()))
     strays = []
-    for name in os.listdir("/proc/self/fd"):
+    for entry in list(Path("/proc/self/fd").iterdir()):
         try:
-            target = os.readlink(f"/proc/self/fd/{name}")
+            target = str(entry.readlink())
         except FileNotFoundError:
             continue  # the descriptor of this very listing
-        if int(name) not in keep and target != "/dev/null":
+        if int(entry.name) not in keep and target != "/dev/null":
             strays.append(target)
     if threads != 1 or strays:
         raise StateRefused(
@@ -90,7 +92,9 @@ def _call(number: int, *args: Any) -> int:
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
     result = int(_libc.syscall(ctypes.c_long(number), *words))
     if result < 0:
-        raise OSError(ctypes.get_errno(), f"system call {number}: {os.strerror(ctypes.get_errno())}")
+        raise OSError(
+            ctypes.get_errno(), f"system call {number}: {os.strerror(ctypes.get_errno())}"
+        )
     return result
 
 
@@ -159,13 +163,21 @@ def _program() -> bytes:
         (56, 0, _CLONE_THREAD, [_CLONE_THREAD]),  # clone: threads, never processes
         (9, 2, _PROT_EXEC, [0]),  # mmap: nothing new becomes executable
         (10, 2, _PROT_EXEC, [0]),  # mprotect
-        (72, 1, any_bits, [1, 2, 3, 1030, 1034]),  # fcntl: GETFD SETFD GETFL DUPFD_CLOEXEC GET_SEALS
+        (
+            72,
+            1,
+            any_bits,
+            [1, 2, 3, 1030, 1034],
+        ),  # fcntl: GETFD SETFD GETFL DUPFD_CLOEXEC GET_SEALS
         (157, 0, any_bits, [_PR_SET_NAME]),  # prctl
         (234, 0, any_bits, [os.getpid()]),  # tgkill: only itself (abort)
     ]
     code = [_op(load, 4), _op(jump_eq, _AUDIT_ARCH_X86_64, 1, 0), _op(ret, _KILL_PROCESS)]
     code += [_op(load, 0), _op(jump_ge, _X32_BIT, 0, 1), _op(ret, _KILL_PROCESS)]
-    code += [_op(jump_eq, 435, 0, 1), _op(ret, _ERRNO | _ENOSYS)]  # clone3: libc falls back to clone
+    code += [
+        _op(jump_eq, 435, 0, 1),
+        _op(ret, _ERRNO | _ENOSYS),
+    ]  # clone3: libc falls back to clone
     for number, argument, mask, values in rules:
         body = [_op(load, 16 + 8 * argument), _op(bit_and, mask)]
         for value in values:

@@ -63,9 +63,7 @@ class Engine:
                     token = pick(logits[at], chunk.sequence.sampling, chunk.sequence.generated)
                     rows.append(self._accept(chunk.sequence, token))
                     at += 1
-        return Step(
-            rows, len(self.scheduler.running), len(self.scheduler.waiting), self.cells.used
-        )
+        return Step(rows, len(self.scheduler.running), len(self.scheduler.waiting), self.cells.used)
 
     def _take_cancelled(self) -> list[int]:
         taken = [r for r in dict.fromkeys(self._cancelled) if r in self._sequences]
@@ -90,7 +88,9 @@ class Engine:
         if token in self.model.ends and not sequence.ignore_eos:
             finish = "stop"
         else:
-            text = sequence.stream.push(self.model.piece(token), may_stop=sequence.generated >= sequence.min_tokens)
+            text = sequence.stream.push(
+                self.model.piece(token), may_stop=sequence.generated >= sequence.min_tokens
+            )
             if sequence.stream.stopped:
                 finish = "stop"
             elif sequence.generated >= sequence.max_tokens:

@@ -78,8 +78,8 @@ class Preparer:
             asked = "" if max_tokens is None else f" and {max_tokens} for the answer"
             raise BadRequest(
                 "context_length_exceeded",
-                f"This model's maximum context length is {self._n_ctx} tokens. However, the request "
-                f"has {prompt_tokens} tokens in the prompt{asked}.",
+                f"This model's maximum context length is {self._n_ctx} tokens. However, this "
+                f"request has {prompt_tokens} tokens in the prompt{asked}.",
                 param="messages",
             )
         return wanted
@@ -91,4 +91,3 @@ class Preparer:
                 "request_too_large", f"The prompt has {size} bytes; the limit is {self._max_bytes}."
             )
         return text
-

@@ -51,9 +51,11 @@ class WorkerProcess:
     """A running worker. Make one with `start`."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader,
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -78,10 +80,19 @@ class WorkerProcess:
         fd = model.reopen()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", "appliance.engine.worker", str(fd), str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE, env={}, cwd="/", pass_fds=(fd, theirs.fileno()),
-            )  # fmt: skip
+                sys.executable,
+                "-I",
+                "-m",
+                "appliance.engine.worker",
+                str(fd),
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                env={},
+                cwd="/",
+                pass_fds=(fd, theirs.fileno()),
+            )
         except BaseException:
             ours.close()
             raise
@@ -199,7 +210,9 @@ class WorkerProcess:
             self.cells_used = message.cells_used
             for row in message.rows:
                 self._keys.pop(row.id, None)
-                rows = self._rows.get(row.id) if row.finish is None else self._rows.pop(row.id, None)
+                rows = (
+                    self._rows.get(row.id) if row.finish is None else self._rows.pop(row.id, None)
+                )
                 if rows is not None:
                     rows.put_nowait(row)
         elif isinstance(message, messages.Prepared | messages.Rejected):

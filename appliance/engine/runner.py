@@ -210,9 +210,7 @@ class Runner:
             raise RuntimeError(f"llama_decode returned {status}")
         if not outputs:
             return np.empty((0, self.n_vocab), np.float32)
-        return np.ctypeslib.as_array(
-            llama.llama_get_logits(self._context), (outputs, self.n_vocab)
-        )
+        return np.ctypeslib.as_array(llama.llama_get_logits(self._context), (outputs, self.n_vocab))
 
     def forget(self, slot: int) -> None:
         """Drop a sequence from the KV cache."""
@@ -236,14 +234,14 @@ class Batch:
         self._seq_pointers = self._seq.ctypes.data + 4 * np.arange(size, dtype=np.uintp)
         self._logits = np.zeros(size, np.int8)
         self.struct = llama.llama_batch()
-        fields = {
+        fields: dict[str, NDArray[Any]] = {
             "token": self._token,
             "pos": self._pos,
             "n_seq_id": self._n_seq,
             "seq_id": self._seq_pointers,
             "logits": self._logits,
         }
-        kinds = dict((name, kind) for name, kind, *_ in llama.llama_batch._fields_)
+        kinds = {name: kind for name, kind, *_ in llama.llama_batch._fields_}
         for name, array in fields.items():
             setattr(self.struct, name, ctypes.cast(array.ctypes.data, kinds[name]))
 
@@ -255,10 +253,17 @@ class Batch:
             end = at + chunk.count
             self._token[at:end] = chunk.sequence.tokens[chunk.start : chunk.start + chunk.count]
             self._pos[at:end] = np.arange(chunk.start, chunk.start + chunk.count)
-            self._seq[at:end] = chunk.sequence.slot
+            self._seq[at:end] = _slot(chunk)
             if chunk.samples:
                 self._logits[end - 1] = 1
                 outputs += 1
             at = end
         self.struct.n_tokens = at
         return outputs
+
+
+def _slot(chunk: Chunk) -> int:
+    slot = chunk.sequence.slot
+    if slot is None:
+        raise RuntimeError("a sequence without a slot cannot be computed")
+    return slot

@@ -62,7 +62,7 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> int | None:
-        """Forget a sequence, finished or cancelled; the slot that the KV cache must free, if any."""
+        """Forget a sequence, ended or cancelled; the slot that the KV cache must free, if any."""
         if sequence.slot is None:
             self.waiting.remove(sequence)
             return None
@@ -79,12 +79,16 @@ class Scheduler:
 
     def _plan_decodes(self, plan: Plan) -> None:
         for sequence in list(self.running):
-            if sequence.slot is None or sequence.pending != 1:
-                continue  # set aside a moment ago, or still reading its prompt
-            while sequence.slot is not None and not self.cells.grow(sequence.slot, 1):
-                plan.freed.append(self._set_aside(plan))
-            if sequence.slot is not None:
+            if sequence.pending == 1 and self._make_room(sequence, plan):
                 plan.chunks.append(Chunk(sequence, sequence.computed, 1))
+
+    def _make_room(self, sequence: Sequence, plan: Plan) -> bool:
+        """Take a cell for a sequence, setting others aside; False if it is set aside itself."""
+        while (slot := sequence.slot) is not None:
+            if self.cells.grow(slot, 1):
+                return True
+            plan.freed.append(self._set_aside(plan))
+        return False
 
     def _plan_prompts(self, plan: Plan, left: int) -> int:
         for sequence in list(self.running):

@@ -50,7 +50,9 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source)
         except (jinja2.TemplateError, RecursionError, MemoryError) as error:
-            raise BadRequest("template_failed", f"The chat template does not compile: {error}") from error
+            raise BadRequest(
+                "template_failed", f"The chat template does not compile: {error}"
+            ) from error
 
     def render(self, messages: tuple[dict[str, Any], ...]) -> str:
         """The prompt text for a conversation, ready for the assistant's turn.
@@ -60,18 +62,25 @@ class ChatTemplate:
         """
         parts, size = [], 0
         try:
-            for part in self._template.generate(messages=list(messages), add_generation_prompt=True):
+            for part in self._template.generate(
+                messages=list(messages), add_generation_prompt=True
+            ):
                 parts.append(part)
                 size += len(part)
                 if size > self._limit:
                     raise BadRequest(
-                        "template_failed", f"The rendered prompt is longer than {self._limit} characters."
+                        "template_failed",
+                        f"The rendered prompt is longer than {self._limit} characters.",
                     )
         except BadRequest:
             raise
-        except Exception as error:  # a template can raise anything; none of it is our fault or state
+        except (
+            Exception
+        ) as error:  # a template can raise anything; none of it is our fault or state
             raise BadRequest(
-                "template_failed", f"The chat template refused the messages: {error}", param="messages"
+                "template_failed",
+                f"The chat template refused the messages: {error}",
+                param="messages",
             ) from error
         return "".join(parts)
 

@@ -40,20 +40,29 @@ def best_variant(directory: Path) -> Path:
     Raises:
         StateRefused: `model_load_failed` when none does.
     """
-    candidates = sorted(directory.glob("libggml-cpu-*.so")) or sorted(directory.glob("libggml-cpu.so"))
+    candidates = sorted(directory.glob("libggml-cpu-*.so")) or sorted(
+        directory.glob("libggml-cpu.so")
+    )
     scores = json.loads(_child("score", *map(str, candidates)) or "{}")
     for path in sorted(scores, key=lambda p: -scores[p]):
         if scores[path] > 0 and _child("multiply", path) == "ok":
             return Path(path)
-    raise StateRefused("model_load_failed", f"No CPU library in {directory.name} runs on this host.")
+    raise StateRefused(
+        "model_load_failed", f"No CPU library in {directory.name} runs on this host."
+    )
 
 
 def _child(*arguments: str) -> str | None:
     """Run this module in a child; its output, or None if it died."""
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module
+    done = subprocess.run(
         [sys.executable, "-I", "-m", "appliance.engine.variants", *arguments],
-        env={}, cwd="/", capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        env={},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -94,10 +103,17 @@ def multiply(path: str) -> bool:
     backend = call(ggml, "ggml_backend_init_by_type", pointer, (ctypes.c_int, 0), (pointer, None))
     context = call(base, "ggml_init", pointer, (_InitParams, _InitParams(1 << 20, None, True)))
     a, b = (
-        call(base, "ggml_new_tensor_2d", pointer,
-             (pointer, context), (ctypes.c_int, _F32), (integer, _SIZE), (integer, _SIZE))
+        call(
+            base,
+            "ggml_new_tensor_2d",
+            pointer,
+            (pointer, context),
+            (ctypes.c_int, _F32),
+            (integer, _SIZE),
+            (integer, _SIZE),
+        )
         for _ in range(2)
-    )  # fmt: skip
+    )
     product = call(base, "ggml_mul_mat", pointer, (pointer, context), (pointer, a), (pointer, b))
     graph = call(base, "ggml_new_graph", pointer, (pointer, context))
     call(base, "ggml_build_forward_expand", None, (pointer, graph), (pointer, product))
@@ -107,13 +123,27 @@ def multiply(path: str) -> bool:
     right = array(*(float((5 * i) % 11 - 5) for i in range(_SIZE * _SIZE)))
     nbytes = ctypes.sizeof(array)
     for tensor, values in ((a, left), (b, right)):
-        call(base, "ggml_backend_tensor_set", None,
-             (pointer, tensor), (pointer, ctypes.addressof(values)), (size, 0), (size, nbytes))  # fmt: skip
+        call(
+            base,
+            "ggml_backend_tensor_set",
+            None,
+            (pointer, tensor),
+            (pointer, ctypes.addressof(values)),
+            (size, 0),
+            (size, nbytes),
+        )
     if call(base, "ggml_backend_graph_compute", ctypes.c_int, (pointer, backend), (pointer, graph)):
         return False
     out = array()
-    call(base, "ggml_backend_tensor_get", None,
-         (pointer, product), (pointer, ctypes.addressof(out)), (size, 0), (size, nbytes))  # fmt: skip
+    call(
+        base,
+        "ggml_backend_tensor_get",
+        None,
+        (pointer, product),
+        (pointer, ctypes.addressof(out)),
+        (size, 0),
+        (size, nbytes),
+    )
     wanted = [
         sum(left[r * _SIZE + k] * right[c * _SIZE + k] for k in range(_SIZE))
         for c in range(_SIZE)

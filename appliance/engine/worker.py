@@ -25,7 +25,7 @@ from pathlib import Path
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
 import numpy as np
-import numpy.ctypeslib  # noqa: F401 - loaded lazily otherwise
+import numpy.ctypeslib
 
 from appliance.engine import confine, messages
 from appliance.engine.cells import Cells
@@ -112,7 +112,9 @@ class Worker:
         except BadRequest as error:
             return messages.Rejected(request.id, error.code, error.message, error.param)
         except MemoryError:
-            return messages.Rejected(request.id, "request_too_large", "The prompt needs too much memory.")
+            return messages.Rejected(
+                request.id, "request_too_large", "The prompt needs too much memory."
+            )
         self._prepared[request.id] = Sequence(
             id=request.id,
             tokens=tokens,
@@ -126,7 +128,7 @@ class Worker:
         return messages.Prepared(request.id, len(tokens), limit, template)
 
     def _decode_forever(self) -> None:
-        """The thread that owns the context. If it fails the process ends: the server restarts it."""
+        """The thread that owns the context; if it fails the process ends, to be restarted."""
         try:
             while True:
                 self._take_messages()
@@ -153,8 +155,10 @@ def rehearse() -> None:
     template = ChatTemplate(
         "{{ 'a\\n' ~ strftime_now('%d %b %Y') ~ ({'a': 1}|tojson) }}{% if messages[0].x %}"
         "{{ raise_exception('no') }}{% endif %}",
-        bos="", eos="", limit=1000,
-    )  # fmt: skip
+        bos="",
+        eos="",
+        limit=1000,
+    )
     template.render(({"x": False},))
     with contextlib.suppress(BadRequest):
         template.render(({"x": True},))
@@ -164,7 +168,9 @@ def rehearse() -> None:
     traceback.format_exc()
 
 
-def load_model(load: messages.Load, model_fd: int, socket_fd: int) -> tuple[Runner, dict[str, object]]:
+def load_model(
+    load: messages.Load, model_fd: int, socket_fd: int
+) -> tuple[Runner, dict[str, object]]:
     """Confine the process, then load the model."""
     library = Library(Path(load.variant))
     rehearse()
