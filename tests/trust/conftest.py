@@ -1,0 +1,16 @@
+"""Fixtures of the trust tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.trust import forge
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[forge.Lab]:
+    """A data directory of the lab profile with a signed artifact beside it."""
+    made = forge.make_lab(tmp_path)
+    yield made
+    made.database.dispose()
