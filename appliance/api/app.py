@@ -1,0 +1,54 @@
+"""The LAN application: which routes there are, and what stands before them.
+
+Rules: nothing but the OpenAI surface is served here, never an admin route; only `PUBLIC` needs
+no key; the framework's telemetry and its pages with remote assets are off.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
+from starlette.middleware import Middleware
+
+import appliance
+from appliance.api.errors import install_error_handlers
+from appliance.api.openai import generate, health, models, receipts
+from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
+from appliance.wire.openai import ErrorResponse
+
+if TYPE_CHECKING:
+    from appliance.runtime import Services
+
+PUBLIC: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+# "default" also keeps the framework from describing its own 422, which is never sent.
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {"model": ErrorResponse, "description": "Every error has this shape."}
+}
+
+
+def create_lan_app(services: "Services") -> FastAPI:
+    """The app of the LAN listener."""
+    server = services.config.server
+    app = FastAPI(
+        title="appliance",
+        version=appliance.__version__,
+        openapi_url="/openapi.json" if server.docs else None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
+        responses=_RESPONSES,
+        middleware=[
+            Middleware(RequestContext, profile=services.profile),
+            Middleware(KeyGate, authenticate=services.keys.authenticate, public=PUBLIC),
+            Middleware(BodyGate, max_bytes=server.max_body_bytes),
+        ],
+    )
+    app.state.services = services
+    install_error_handlers(app)
+    app.include_router(health.router)
+    # Describes the key in the OpenAPI document; `KeyGate` checks it.
+    bearer = Depends(HTTPBearer(auto_error=False, description="An API key; or `x-api-key`."))
+    for module in (generate, models, receipts):
+        app.include_router(module.router, dependencies=[bearer])
+    return app

@@ -1,0 +1,42 @@
+"""What routes ask for: the services, and who calls."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from appliance.errors import Unauthenticated
+from appliance.types import Caller
+
+if TYPE_CHECKING:
+    from appliance.runtime import Services
+
+
+def services_of(request: Request) -> "Services":
+    """The services that the app was made with."""
+    services: Services = request.app.state.services
+    return services
+
+
+def caller_of(request: Request) -> Caller:
+    """The app behind a request, as `transport.KeyGate` let it pass.
+
+    Raises:
+        Unauthenticated: `invalid_api_key` when no gate was passed; no route relies on that.
+    """
+    principal = request.scope["state"].get("principal")
+    if principal is None:
+        raise Unauthenticated("invalid_api_key", "This address needs an API key.")
+    return Caller(
+        principal=principal,
+        request_id=request.scope["state"]["request_id"],
+        ip=request.client.host if request.client else "",
+        route=request.scope["path"],
+        retry=_count(request.headers.get("x-stainless-retry-count", "")),
+    )
+
+
+def _count(value: str) -> int:
+    return int(value) if value.isascii() and value.isdecimal() and len(value) <= 3 else 0
+
+
+CallerDep = Annotated[Caller, Depends(caller_of)]

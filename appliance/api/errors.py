@@ -1,0 +1,204 @@
+"""The only place where errors become HTTP answers.
+
+Rules:
+- Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the
+  shape of the OpenAI API; `code` is one of `appliance.errors.CODES`.
+- A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
+  `x-should-retry` says whether trying again can help.
+- An unexpected exception answers 500 `internal_error` with no detail; it is logged with the
+  request id and without its message, which may quote a prompt.
+"""
+
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from appliance.errors import (
+    CODES,
+    ApplianceError,
+    BadRequest,
+    Forbidden,
+    NotFound,
+    Overloaded,
+    Refused,
+    RequestRefused,
+    ServerUnreachable,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UsageError,
+)
+from appliance.text import visible
+
+STATUS_BY_CLASS: Final[Mapping[type[ApplianceError], int]] = {
+    UsageError: 400,
+    Refused: 409,
+    RequestRefused: 400,
+    BadRequest: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    TooLarge: 413,
+    Overloaded: 429,
+    Unavailable: 503,
+    ServerUnreachable: 503,
+    ApplianceError: 500,
+}
+"""The status of an error class; a subclass that is not named has its parent's."""
+
+STATUS_BY_CODE: Final[Mapping[str, int]] = {
+    "unknown_model_id": 404,
+    "unknown_key_id": 404,
+    "invalid_json": 400,
+    "invalid_value": 400,
+    "unsupported_parameter": 400,
+    "context_length_exceeded": 400,
+    "template_failed": 400,
+    "invalid_api_key": 401,
+    "forbidden": 403,
+    "model_not_allowed": 403,
+    "not_found": 404,
+    "model_not_found": 404,
+    "method_not_allowed": 405,
+    "request_too_large": 413,
+    "unsupported_media_type": 415,
+    "key_quarantined": 429,
+    "queue_full": 429,
+    "internal_error": 500,
+    "audit_corrupt": 503,
+    "audit_unavailable": 503,
+    "model_loading": 503,
+    "request_cancelled": 503,
+    "shutting_down": 503,
+    "worker_lost": 503,
+}
+"""Codes whose status is the same whoever raises them; they win over the class."""
+
+RETRY_AFTER: Final[Mapping[str, int]] = {
+    "queue_full": 1,
+    "worker_lost": 2,
+    "model_loading": 5,
+    "shutting_down": 10,
+    "audit_unavailable": 60,
+    "key_quarantined": 600,
+}
+"""Seconds to wait before trying again."""
+
+# Trying again at once cannot help, and costs the work a second time.
+_HOPELESS: Final = frozenset(
+    {"audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined"}
+)
+_TYPES: Final[Mapping[int, str]] = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+_CODE_OF_HTTP_STATUS: Final[Mapping[int, str]] = {
+    400: "invalid_json",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+}
+_logger = logging.getLogger("appliance.api")
+
+
+def status_of(error: ApplianceError) -> int:
+    """The HTTP status of an error."""
+    if error.code in STATUS_BY_CODE:
+        return STATUS_BY_CODE[error.code]
+    return next(STATUS_BY_CLASS[kind] for kind in type(error).__mro__ if kind in STATUS_BY_CLASS)
+
+
+def error_body(error: ApplianceError) -> dict[str, Any]:
+    """The inner object of an error answer: message, type, param, code."""
+    status = status_of(error)
+    kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
+    return {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+
+
+def error_response(error: ApplianceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The whole answer: status, body and the headers that belong to the status."""
+    status = status_of(error)
+    extra = dict(headers or {})
+    if status == 401:
+        extra["www-authenticate"] = 'Bearer realm="appliance"'
+    if status in (429, 503):
+        extra["retry-after"] = str(RETRY_AFTER.get(error.code, 5))
+    if status == 429 or status >= 500:
+        extra["x-should-retry"] = "false" if error.code in _HOPELESS else "true"
+    return JSONResponse({"error": error_body(error)}, status_code=status, headers=extra)
+
+
+def unexpected(error: BaseException, request_id: str) -> ApplianceError:
+    """Log an exception that nobody expected and return what the client may know of it."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    _logger.error("%s: unexpected %s\n%s", request_id, type(error).__name__, frames)
+    return ApplianceError("internal_error", f"{CODES['internal_error'].meaning} ({request_id}).")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make an app answer every error that a route or the framework raises in our shape."""
+    app.add_exception_handler(ApplianceError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_error(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ApplianceError):
+        raise error
+    return error_response(error)
+
+
+async def _on_validation(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return error_response(refusal_of(error.errors()))
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    if isinstance(
+        error.__cause__, ApplianceError
+    ):  # the framework wraps what reading a body raised
+        return error_response(error.__cause__)
+    code = _CODE_OF_HTTP_STATUS.get(error.status_code)
+    if code is None:
+        raise error
+    where = visible(f"{request.method} {request.url.path}", limit=200)
+    refused = BadRequest(code, f"{where}: {CODES[code].meaning}.")
+    return error_response(refused, error.headers)
+
+
+def refusal_of(errors: Any) -> BadRequest:
+    """The first of pydantic's validation errors as one of ours, naming the field.
+
+    Args:
+        errors: pydantic's list of dicts with `type`, `loc`, `msg` and perhaps `ctx`.
+    """
+    first = errors[0]
+    place, kind = tuple(first["loc"]), first["type"]
+    if kind in CODES:  # raised by a validator of ours
+        param = ".".join(filter(None, (_param(place), first["ctx"]["field"])))
+        reason = visible(first["ctx"]["reason"], limit=300)
+        return BadRequest(kind, f"{param}: {reason}.", param=param)
+    if kind == "json_invalid" or place == ("body",):
+        return BadRequest("invalid_json", "The body is not one JSON object.")
+    param = _param(place)
+    reason = visible(first["msg"].removeprefix("Value error, "), limit=300)
+    return BadRequest("invalid_value", f"{param}: {reason}.", param=param)
+
+
+def _param(place: tuple[str | int, ...]) -> str:
+    """`("body", "messages", 0, "role")` as `messages[0].role`."""
+    name = ""
+    for part in place[1:]:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    return visible(name, limit=100)

@@ -1,0 +1,165 @@
+"""One answer to one client, streamed or whole, for as long as the client is there.
+
+Rules:
+- When the client goes away the generation is cancelled, also before its first token and when
+  nothing is streamed. Its start is never cut in half: an intent that is on its way into the
+  log is waited for, so that it gets its outcome.
+- The status line waits for the first delta: what fails before it has a true status, and the
+  SDKs try again by themselves. What fails later ends the stream with an error event.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from appliance.api.errors import unexpected
+from appliance.api.openai.formats import Format, error_event
+from appliance.errors import ApplianceError, Unavailable
+
+if TYPE_CHECKING:
+    from appliance.inference import Generation
+
+T = TypeVar("T")
+_FINISHED: Final = frozenset({"stop", "length"})
+_JSON: Final = [(b"content-type", b"application/json")]
+_EVENTS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class _Format(Protocol):
+    def __call__(self, generation: "Generation", /) -> Format: ...
+
+
+class ClientGone(Exception):
+    """The client closed the connection."""
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` until it ends or the client leaves; nothing of it runs on afterwards.
+
+    Raises:
+        ClientGone: the client left first; `work` was cancelled and has ended.
+    """
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(receive))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        working.cancel()
+        gone.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Answer(Response):
+    """The response of a generation.
+
+    Args:
+        start: starts the generation; what it raises becomes the answer.
+        form: how the generation is written.
+        request_id: for the log.
+        stream: as server-sent events, else as one document.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], Awaitable["Generation"]],
+        form: _Format,
+        *,
+        request_id: str,
+        stream: bool,
+    ) -> None:
+        super().__init__()
+        self._start = start
+        self._form = form
+        self._request_id = request_id
+        self._write = self._write_events if stream else self._write_document
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; returns in silence when the client has gone."""
+        try:
+            await while_connected(receive, self._answer(send))
+        except ClientGone:
+            return
+
+    async def _answer(self, send: Send) -> None:
+        generation = await _unbroken(self._start())
+        try:
+            await self._write(generation, send)
+        finally:
+            await generation.cancel()
+
+    async def _write_document(self, generation: "Generation", send: Send) -> None:
+        form, texts, finish = self._form(generation), [], None
+        async for delta in generation:
+            texts.append(delta.text)
+            finish = delta.finish_reason
+        whole = form.whole("".join(texts), _checked(finish))
+        receipt = generation.outcome.header() if generation.outcome else ""
+        body = whole.model_dump_json().encode()
+        length = (b"content-length", str(len(body)).encode())
+        await send(_head([*_JSON, length], receipt))
+        await send(_body(body, last=True))
+
+    async def _write_events(self, generation: "Generation", send: Send) -> None:
+        form, begun, finish = self._form(generation), False, None
+        try:
+            async for delta in generation:
+                finish = delta.finish_reason
+                events = b"" if begun else form.opening()
+                if delta.text:
+                    events += form.piece(delta.text)
+                if finish:
+                    events += form.closing(_checked(finish))
+                if not begun:
+                    begun = True
+                    await send(_head(_EVENTS, generation.intent.header()))
+                await send(_body(events, last=finish is not None))
+            _checked(finish)
+        except Exception as error:
+            if not begun:
+                raise
+            known = error if isinstance(error, ApplianceError) else None
+            event = error_event(known or unexpected(error, self._request_id))
+            await send(_body(event, last=True))
+
+
+async def _unbroken(start: Awaitable["Generation"]) -> "Generation":
+    """Await the start; if cancelled meanwhile, wait for it and cancel what it began."""
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        (outcome,) = await asyncio.gather(starting, return_exceptions=True)
+        if not isinstance(outcome, BaseException):
+            await outcome.cancel()
+        raise
+
+
+def _checked(finish: str | None) -> str:
+    if finish == "cancelled":
+        raise Unavailable("request_cancelled", "The answer was ended before it was complete.")
+    if finish not in _FINISHED:
+        raise RuntimeError(f"an answer ended with {finish!r}")
+    return finish
+
+
+def _head(headers: list[tuple[bytes, bytes]], receipt: str) -> Message:
+    named = [*headers, (b"x-appliance-receipt", receipt.encode())]
+    return {"type": "http.response.start", "status": 200, "headers": named}
+
+
+def _body(data: bytes, *, last: bool) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": not last}

@@ -1,0 +1,168 @@
+"""The bytes of an answer: one JSON document, or server-sent events.
+
+Rules of a stream (openai-python and openai-node rely on them): every chunk has the same id,
+created and model; the first delta of a chat names the role; exactly one chunk has a finish
+reason; with `include_usage` one more chunk, without choices, has the token counts and all
+others have `usage: null`, else none has the field; the comment before `[DONE]` is the receipt
+of the outcome.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+from pydantic import BaseModel
+
+from appliance.api.errors import error_body
+from appliance.errors import ApplianceError
+from appliance.wire.openai import (
+    AssistantMessage,
+    ChatChoice,
+    ChatCompletion,
+    Completion,
+    CompletionChoice,
+    PromptTokensDetails,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from appliance.inference import Generation
+
+DONE: Final = b"data: [DONE]\n\n"
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class _Delta(msgspec.Struct, omit_defaults=True):
+    role: str | None = None
+    content: str | None = None
+
+
+class _ChatChoice(msgspec.Struct):
+    delta: _Delta
+    index: int = 0
+    logprobs: None = None
+    finish_reason: str | None = None
+
+
+class _TextChoice(msgspec.Struct):
+    text: str
+    index: int = 0
+    logprobs: None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    id: str
+    object: str
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[_ChatChoice | _TextChoice]
+    usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Format(ABC):
+    """How one generation is written; `chat` and `completions` differ in their choices.
+
+    Args:
+        generation: the answer; its counts and receipts are read when they are written.
+        request_id: the id of the answer is derived from it.
+        include_usage: whether the stream tells the token counts.
+    """
+
+    prefix: ClassVar[str]
+    object: ClassVar[str]
+
+    def __init__(self, generation: "Generation", request_id: str, include_usage: bool) -> None:
+        self._generation = generation
+        self._include_usage = include_usage
+        self.head: Final[dict[str, Any]] = {
+            "id": f"{self.prefix}-{request_id.removeprefix('req-')}",
+            "created": generation.created,
+            "model": generation.card.id,
+            "system_fingerprint": f"fp_{generation.card.digest[:16]}",
+        }
+
+    @abstractmethod
+    def whole(self, text: str, finish: str) -> BaseModel:
+        """The answer as one document."""
+
+    @abstractmethod
+    def opening(self) -> bytes:
+        """What a stream begins with."""
+
+    @abstractmethod
+    def piece(self, text: str, finish: str | None = None) -> bytes:
+        """The chunk of one delta; the one with a finish reason has no text."""
+
+    def closing(self, finish: str) -> bytes:
+        """What a complete stream ends with: finish reason, counts, receipt, `[DONE]`."""
+        end = self.piece("", finish)
+        if self._include_usage:
+            end += self._event([], self.usage().model_dump())
+        if self._generation.outcome is not None:
+            end += f": receipt {self._generation.outcome.header()}\n\n".encode()
+        return end + DONE
+
+    def usage(self) -> Usage:
+        """The token counts so far."""
+        g = self._generation
+        return Usage(
+            prompt_tokens=g.prompt_tokens,
+            completion_tokens=g.completion_tokens,
+            total_tokens=g.prompt_tokens + g.completion_tokens,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=g.cached_tokens),
+        )
+
+    def _event(
+        self, choices: list[_ChatChoice | _TextChoice], usage: dict[str, Any] | None = None
+    ) -> bytes:
+        shown = usage if self._include_usage else msgspec.UNSET
+        chunk = _Chunk(object=self.object, choices=choices, usage=shown, **self.head)
+        return b"data: " + _ENCODER.encode(chunk) + b"\n\n"
+
+
+class ChatFormat(Format):
+    """`/v1/chat/completions`."""
+
+    prefix = "chatcmpl"
+    object = "chat.completion.chunk"
+
+    def whole(self, text: str, finish: str) -> ChatCompletion:
+        """The answer as one document."""
+        choice = ChatChoice(message=AssistantMessage(content=text), finish_reason=finish)
+        return ChatCompletion(choices=[choice], usage=self.usage(), **self.head)
+
+    def opening(self) -> bytes:
+        """The delta that names the role."""
+        return self._event([_ChatChoice(_Delta(role="assistant", content=""))])
+
+    def piece(self, text: str, finish: str | None = None) -> bytes:
+        """The chunk of one delta."""
+        delta = _Delta() if finish else _Delta(content=text)
+        return self._event([_ChatChoice(delta, finish_reason=finish)])
+
+
+class CompletionFormat(Format):
+    """`/v1/completions`."""
+
+    prefix = "cmpl"
+    object = "text_completion"
+
+    def whole(self, text: str, finish: str) -> Completion:
+        """The answer as one document."""
+        choice = CompletionChoice(text=text, finish_reason=finish)
+        return Completion(choices=[choice], usage=self.usage(), **self.head)
+
+    def opening(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def piece(self, text: str, finish: str | None = None) -> bytes:
+        """The chunk of one delta."""
+        return self._event([_TextChoice(text, finish_reason=finish)])
+
+
+def error_event(error: ApplianceError) -> bytes:
+    """What ends a stream that failed: the SDKs raise it; no `[DONE]` follows."""
+    return b"data: " + _ENCODER.encode({"error": error_body(error)}) + b"\n\n"

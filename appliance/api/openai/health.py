@@ -1,0 +1,31 @@
+"""`GET /healthz` and `GET /readyz`: for probes, without a key and without site data."""
+
+from fastapi import APIRouter, Request
+
+from appliance.api.deps import services_of
+from appliance.errors import AuditUnavailable, Unavailable
+from appliance.wire.openai import Health
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """The server is alive."""
+    return Health(status="ok")
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Health:
+    """A model can answer and the answer can be recorded.
+
+    Raises:
+        AuditUnavailable: the log cannot be written.
+        Unavailable: `model_loading` while no model is ready.
+    """
+    services = services_of(request)
+    if services.audit.latched:
+        raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")
+    if not any(status.state == "ready" for status in services.supervisor.status()):
+        raise Unavailable("model_loading", "No model is ready.")
+    return Health(status="ready")

@@ -1,0 +1,35 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`: what the key may use now."""
+
+from fastapi import APIRouter, Request
+
+from appliance.api.deps import CallerDep, services_of
+from appliance.errors import NotFound
+from appliance.types import ModelCard
+from appliance.wire.openai import Model, ModelList
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/v1/models")
+async def models(request: Request, caller: CallerDep) -> ModelList:
+    """The models that are being served and that the key may use."""
+    cards = services_of(request).inference.cards(caller.principal)
+    return ModelList(data=[_model(card) for card in cards])
+
+
+@router.get("/v1/models/{model_id:path}")
+async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
+    """One model; ids may contain slashes and colons."""
+    for card in services_of(request).inference.cards(caller.principal):
+        if card.id == model_id:
+            return _model(card)
+    raise NotFound("model_not_found", "The model does not exist.", param="model")
+
+
+def _model(card: ModelCard) -> Model:
+    return Model(
+        id=card.id,
+        created=card.created,
+        max_model_len=card.n_ctx,
+        meta={"digest": card.digest, **card.extra},
+    )

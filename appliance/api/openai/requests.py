@@ -1,0 +1,62 @@
+"""From the schema of a request to what the use-case takes.
+
+Rules: defaults are OpenAI's; `developer` is the newer name of `system`, which is the one that
+chat templates know; fields that change no answer are dropped and, where unknown, logged by name.
+"""
+
+import logging
+from typing import Any, Final
+
+from appliance.text import visible
+from appliance.types import GenerationRequest
+from appliance.wire.openai import ChatRequest, CompletionRequest, GenerationFields
+from appliance.wire.unsupported import REQUEST_FIELDS
+
+# Sent by the SDKs for OpenAI's own service; none of them changes what an answer says.
+_HARMLESS: Final = frozenset(
+    {
+        "metadata", "parallel_tool_calls", "prediction", "prompt_cache_key", "reasoning_effort",
+        "safety_identifier", "service_tier", "store", "user", "verbosity",
+    }
+)  # fmt: skip
+_MOST_LOGGED: Final = 20
+_logger = logging.getLogger("appliance.api")
+
+
+def chat_generation(body: ChatRequest) -> GenerationRequest:
+    """A conversation, to be rendered by the model's template."""
+    messages = tuple(
+        {"role": "system" if m.role == "developer" else m.role, "content": m.content}
+        for m in body.messages
+    )
+    return GenerationRequest(messages=messages, **_common(body))
+
+
+def completion_generation(body: CompletionRequest) -> GenerationRequest:
+    """A text or token ids, taken as they are."""
+    if isinstance(body.prompt, str):
+        return GenerationRequest(prompt=body.prompt, **_common(body))
+    return GenerationRequest(tokens=tuple(body.prompt), **_common(body))
+
+
+def log_ignored(body: GenerationFields, request_id: str) -> None:
+    """Name the unknown fields of a request in the log; their values are nobody's business."""
+    ignored = sorted(set(body.model_extra or ()) - _HARMLESS - set(REQUEST_FIELDS))
+    if ignored:
+        names = ", ".join(visible(name, limit=40) for name in ignored[:_MOST_LOGGED])
+        _logger.info("%s: ignored unknown fields: %s", request_id, names)
+
+
+def _common(body: GenerationFields) -> dict[str, Any]:
+    return {
+        "model": body.model,
+        "max_tokens": body.token_limit,
+        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "top_k": max(body.top_k or 0, 0),
+        "top_p": 1.0 if body.top_p is None else body.top_p,
+        "min_p": body.min_p or 0.0,
+        "seed": body.seed,
+        "stop": tuple(body.stop),
+        "ignore_eos": bool(body.ignore_eos),
+        "min_tokens": body.min_tokens or 0,
+    }

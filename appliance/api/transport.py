@@ -1,0 +1,156 @@
+"""What every HTTP exchange passes before a route sees it: request id, key, size and type.
+
+Rules:
+- Plain ASGI. The framework reads a body before it runs dependencies and answers unknown
+  addresses without them; here a request without a key is refused first, whatever it asks for.
+- Default deny: a path that is not listed as public needs a key. A new route is protected by
+  being new.
+- The size limit holds while a body arrives, so a chunked body cannot pass it either.
+- Every answer carries `x-request-id` and `x-appliance-profile`.
+"""
+
+import uuid
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from appliance.api.errors import error_response, unexpected
+from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated
+from appliance.types import Principal
+
+NO_TELEMETRY: Final[dict[str, Any]] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""For `FastAPI(telemetry=…)`: otherwise an environment variable makes it send data out."""
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """Outermost: names the request, tags every answer, and turns a crash into our 500."""
+
+    app: ASGIApp
+    profile: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = f"req-{uuid.uuid4().hex}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        tags = [
+            (b"x-request-id", request_id.encode()),
+            (b"x-appliance-profile", self.profile.encode()),
+        ]
+        started = False
+
+        async def tagged(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), *tags]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, tagged)
+        except Exception as error:
+            known = unexpected(error, request_id)
+            if started:
+                _cut_off()
+            await error_response(known)(scope, receive, tagged)
+
+
+@dataclass(frozen=True)
+class KeyGate:
+    """Lets a request pass that brings a valid key, or asks for a public path.
+
+    Args:
+        authenticate: the holder of a secret; raises Unauthenticated.
+        public: paths that need no key, compared whole.
+    """
+
+    app: ASGIApp
+    authenticate: Callable[[str], Principal]
+    public: Set[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] not in self.public:
+            try:
+                scope["state"]["principal"] = self.authenticate(_secret(Headers(scope=scope)))
+            except Unauthenticated as refused:
+                await error_response(refused)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class BodyGate:
+    """Refuses bodies that are too large or not JSON by their type."""
+
+    app: ASGIApp
+    max_bytes: int
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refused = self._refusal(Headers(scope=scope))
+        if refused is not None:
+            await error_response(refused)(scope, receive, send)
+            return
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > self.max_bytes:
+                    raise self._too_large()
+            return message
+
+        await self.app(scope, limited, send)
+
+    def _refusal(self, headers: Headers) -> RequestRefused | None:
+        length = headers.get("content-length", "0")
+        if not length.isascii() or not length.isdecimal():
+            return BadRequest("invalid_value", "content-length is not a number.")
+        if len(length) > 18 or int(length) > self.max_bytes:
+            return self._too_large()
+        if int(length) == 0 and "transfer-encoding" not in headers:
+            return None
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return BadRequest("unsupported_media_type", "Content-Type must be application/json.")
+        return None
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge("request_too_large", f"The body is larger than {self.max_bytes} bytes.")
+
+
+def _secret(headers: Headers) -> str:
+    """The secret out of `Authorization: Bearer` or, without one, `x-api-key`."""
+    bearer, plain = headers.getlist("authorization"), headers.getlist("x-api-key")
+    if len(bearer) > 1 or len(plain) > 1:
+        raise Unauthenticated("invalid_api_key", "More than one header names an API key.")
+    scheme, _, value = bearer[0].partition(" ") if bearer else ("", "", "")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    return plain[0].strip() if plain else ""
+
+
+def _cut_off() -> NoReturn:
+    """End an answer that has begun: the server closes the connection on any exception."""
+    raise RuntimeError("the answer was cut off") from None

@@ -1,0 +1,112 @@
+"""Request fields whose meaning would be lost, and so are refused.
+
+Rules: a field is in the table as long as the engine cannot do what it asks for; the day it can,
+its row goes. A value that asks for nothing (null, the default, an empty list) always passes.
+Unknown fields that are not in the table are ignored: SDKs send many that change no answer.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import PydanticCustomError
+
+
+class Unsupported(NamedTuple):
+    """A field: which values of it ask for nothing, and why all others are refused."""
+
+    harmless: Callable[[Any], bool]
+    reason: str
+
+
+def _absent(*defaults: Any) -> Callable[[Any], bool]:
+    """Null and the defaults ask for nothing; types count, since `False == 0` in Python."""
+    return lambda value: (
+        value is None
+        or any(type(value) is type(default) and value == default for default in defaults)
+    )
+
+
+def _at_most_one(value: Any) -> bool:
+    # Values that are no count at all (0, negative, text) are left to the schema.
+    return not isinstance(value, int) or value <= 1
+
+
+def _plain_text(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and value.get("type") == "text")
+
+
+_NO_TOOLS: Final = "tool calling is not available yet"
+_NO_SCHEMA: Final = "constrained output is not available yet; nothing would enforce it"
+_NO_SAMPLER: Final = "this sampling rule is not available yet"
+_NO_LOGPROBS: Final = "log-probabilities are not available yet"
+_ONE_ANSWER: Final = "one answer per request; send several requests"
+
+REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
+    "n": Unsupported(_at_most_one, _ONE_ANSWER),
+    "best_of": Unsupported(_at_most_one, _ONE_ANSWER),
+    "use_beam_search": Unsupported(_absent(False), _ONE_ANSWER),
+    "tools": Unsupported(_absent([]), _NO_TOOLS),
+    "functions": Unsupported(_absent([]), _NO_TOOLS),
+    "function_call": Unsupported(_absent("none", "auto"), _NO_TOOLS),
+    "tool_choice": Unsupported(_absent("none", "auto"), _NO_TOOLS),
+    "web_search_options": Unsupported(_absent(), "the appliance reaches no network"),
+    "response_format": Unsupported(_plain_text, _NO_SCHEMA),
+    "json_schema": Unsupported(_absent(), _NO_SCHEMA),
+    "grammar": Unsupported(_absent(""), _NO_SCHEMA),
+    "structured_outputs": Unsupported(_absent(), _NO_SCHEMA),
+    "guided_json": Unsupported(_absent(), _NO_SCHEMA),
+    "guided_regex": Unsupported(_absent(), _NO_SCHEMA),
+    "guided_choice": Unsupported(_absent(), _NO_SCHEMA),
+    "guided_grammar": Unsupported(_absent(), _NO_SCHEMA),
+    "logprobs": Unsupported(_absent(False), _NO_LOGPROBS),
+    "top_logprobs": Unsupported(_absent(0), _NO_LOGPROBS),
+    "prompt_logprobs": Unsupported(_absent(), _NO_LOGPROBS),
+    "logit_bias": Unsupported(_absent({}), _NO_SAMPLER),
+    "presence_penalty": Unsupported(_absent(0, 0.0), _NO_SAMPLER),
+    "frequency_penalty": Unsupported(_absent(0, 0.0), _NO_SAMPLER),
+    "repetition_penalty": Unsupported(_absent(1, 1.0), _NO_SAMPLER),
+    "repeat_penalty": Unsupported(_absent(1, 1.0), _NO_SAMPLER),
+    "stop_token_ids": Unsupported(_absent([]), "stop takes strings only"),
+    "echo": Unsupported(_absent(False), "the prompt is not repeated in the answer"),
+    "suffix": Unsupported(_absent(""), "text is not filled into a gap"),
+    "audio": Unsupported(_absent(), "models answer with text only"),
+    "modalities": Unsupported(_absent([], ["text"]), "models answer with text only"),
+    "chat_template": Unsupported(_absent(), "the template is part of the signed model"),
+    "chat_template_kwargs": Unsupported(_absent({}), "the template takes no arguments yet"),
+    "add_generation_prompt": Unsupported(_absent(True), "an answer is always begun"),
+    "continue_final_message": Unsupported(_absent(False), "an answer is always begun"),
+}
+
+MESSAGE_FIELDS: Final[Mapping[str, Unsupported]] = {
+    "tool_calls": Unsupported(_absent([]), _NO_TOOLS),
+    "function_call": Unsupported(_absent(), _NO_TOOLS),
+    "audio": Unsupported(_absent(), "models read text only"),
+}
+
+
+def refuse_unsupported(data: Any, table: Mapping[str, Unsupported]) -> Any:
+    """Pass `data` on if no field of the table asks for something.
+
+    With `tool_choice: "none"` the tools are only context that the model may not call: they
+    are ignored.
+
+    Raises:
+        PydanticCustomError: `unsupported_parameter` with the field and the reason.
+    """
+    if isinstance(data, dict):
+        for field, rule in table.items():
+            if field in data and not rule.harmless(data[field]):
+                if field == "tools" and data.get("tool_choice") == "none":
+                    continue
+                raise field_refused("unsupported_parameter", field, rule.reason)
+    return data
+
+
+def field_refused(code: str, field: str, reason: str) -> PydanticCustomError:
+    """A refusal with a code of ours, for a validator to raise.
+
+    Args:
+        field: the name below the value that is being validated; empty for that value itself.
+    """
+    values = {"field": field, "reason": reason}
+    return PydanticCustomError(code, "{field}: {reason}", values)  # type: ignore[arg-type]
