@@ -1,0 +1,59 @@
+# `make demo` shows the main job end to end, `make test` checks and tests; both do all the
+# set-up, into .venv/, and are safe to repeat. PYTHON= picks another Python (3.11 to 3.13).
+PYTHON ?= python3
+RUN := .venv/bin/python
+MODEL_DIR := .venv/model
+SYSTEM := apt-get install -y git make g++ python3-venv
+UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 \
+  --no-emit-index-url $(if $(UPGRADE),--upgrade)
+
+unexport PYTHONPATH PYTHONHOME
+.PHONY: help preflight setup demo serve check test test-all wheels lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+preflight:
+	@for tool in git $(firstword $(CXX)) $(PYTHON); do \
+	  command -v $$tool >/dev/null || { echo '$(SYSTEM)'; exit 2; }; done
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo '$(SYSTEM)'; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed, not `$(PYTHON) -V`: make PYTHON=..."; exit 2; }
+
+setup: preflight  ## virtual environment, llama.cpp wheel (6 to 9 minutes, once), default model
+	@$(PYTHON) -m installer.bundle.environment .venv
+	@$(RUN) -m installer.bundle.llama_wheel
+	@$(RUN) -m installer.bundle.default_model $(MODEL_DIR)
+
+demo: setup  ## sign, approve, load, serve, one answer, its receipt checked offline
+	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR)
+
+serve: setup  ## like demo, and the server keeps running
+	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR) --serve
+
+check: setup  ## linter, formatter, types, import rules
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	.venv/bin/lint-imports --no-logo
+
+test: check wheels  ## checks, then the tests
+	$(RUN) -m pytest -m "not slow"
+
+test-all: check wheels  ## checks, then every test, the slow ones too
+	$(RUN) -m pytest
+
+wheels: setup  ## fill offline-wheels/PLATFORM/ for an installation without a network
+	@$(RUN) -m installer.bundle.wheels
+
+lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer versions
+	$(RUN) -m pip install -q --require-hashes -r offline-wheels/lock-tools.txt
+	$(UV) pyproject.toml -o offline-wheels/lock-runtime.txt
+	$(UV) --group build -o offline-wheels/lock-build.txt
+	$(UV) --group dev -c offline-wheels/lock-runtime.txt -o offline-wheels/lock-dev.txt
+	$(UV) --group tools -o offline-wheels/lock-tools.txt
+	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
+
+clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf offline-wheels/*/

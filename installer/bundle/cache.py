@@ -1,0 +1,43 @@
+"""What is expensive to make or to fetch is kept outside the checkout, and checked when used.
+
+The root is `${XDG_CACHE_HOME:-$HOME/.cache}/appliance`. An entry appears by one rename when
+it is complete; whoever makes one holds a lock file, so that two builds do not collide.
+"""
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from installer.bundle.steps import HEARTBEAT, say
+
+
+def cache_root() -> Path:
+    """The cache directory of this product (XDG Base Directory Specification)."""
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
+    return base / "appliance"
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; while another process holds it, wait and say so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                say(f"  another process is making {path.stem}; waiting for it")
+                time.sleep(HEARTBEAT)
+        yield

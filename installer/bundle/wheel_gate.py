@@ -1,0 +1,92 @@
+"""The gate that every llama.cpp wheel passes before it is installed or carried anywhere.
+
+Rules: nothing but the package and its metadata at the top of the archive; exactly the CPU
+variants that the loader chooses from; every library looks for others beside itself and
+nowhere else (an empty or absolute RUNPATH entry is a way to plant code); no library needs
+anything outside the wheel but glibc and the C++ runtime; no path of the build is left in it.
+"""
+
+import re
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from installer.bundle.elf import Dynamic, read_dynamic
+from installer.bundle.steps import BundleError
+
+VARIANTS: Final = frozenset(
+    {
+        "alderlake",
+        "cannonlake",
+        "cascadelake",
+        "cooperlake",
+        "haswell",
+        "icelake",
+        "ivybridge",
+        "piledriver",
+        "sandybridge",
+        "sapphirerapids",
+        "skylakex",
+        "sse42",
+        "x64",
+        "zen4",
+    }
+)
+"""The x86-64 variants of ggml (ggml/src/CMakeLists.txt, GGML_CPU_ALL_VARIANTS)."""
+
+_SYSTEM: Final = frozenset(
+    {"ld-linux-x86-64.so.2", "libc.so.6", "libgcc_s.so.1", "libm.so.6", "libstdc++.so.6"}
+)
+_LIB: Final = "llama_cpp/lib/"
+_VARIANT: Final = re.compile(re.escape(_LIB) + r"libggml-cpu-(\w+)\.so")
+
+
+def check_llama_wheel(path: Path, *, build_path: str | None = None) -> tuple[int, int]:
+    """Refuse a wheel that is not what the flags ask for.
+
+    Args:
+        path: the wheel.
+        build_path: directory of the build, which no file in the wheel may name.
+
+    Returns:
+        The newest glibc that a library asks for, as (major, minor).
+
+    Raises:
+        BundleError: naming the file and the rule that it breaks.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            _check_names(path.name, names)
+            libraries = {n: archive.read(n) for n in names if ".so" in PurePosixPath(n).name}
+            for name in names if build_path else ():
+                if str(build_path).encode() in archive.read(name):
+                    raise BundleError(f"{name}: names the directory of the build, {build_path}")
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BundleError(f"{path.name}: not a readable wheel: {error}") from error
+    beside = frozenset(PurePosixPath(name).name for name in libraries)
+    return max(_check_library(name, read_dynamic(libraries[name]), beside) for name in libraries)
+
+
+def _check_names(wheel: str, names: list[str]) -> None:
+    info = "-".join(wheel.split("-")[:2]) + ".dist-info"
+    strays = sorted({name.split("/")[0] for name in names} - {"llama_cpp", info})
+    if strays:
+        raise BundleError(f"{wheel}: unexpected at the top of the wheel: {', '.join(strays)}")
+    found = {match[1] for name in names if (match := _VARIANT.fullmatch(name))}
+    if found != VARIANTS:
+        raise BundleError(
+            f"{wheel}: CPU variants missing: {sorted(VARIANTS - found)}, "
+            f"unexpected: {sorted(found - VARIANTS)}"
+        )
+
+
+def _check_library(name: str, facts: Dynamic, beside: frozenset[str]) -> tuple[int, int]:
+    if not name.startswith(_LIB):
+        raise BundleError(f"{name}: a library outside {_LIB}")
+    if facts.rpath is not None or facts.runpath != "$ORIGIN":
+        raise BundleError(f"{name}: RUNPATH {facts.runpath!r}, RPATH {facts.rpath!r}, not $ORIGIN")
+    foreign = sorted(set(facts.needed) - beside - _SYSTEM)
+    if foreign:
+        raise BundleError(f"{name}: needs libraries that the wheel does not bring: {foreign}")
+    return facts.glibc

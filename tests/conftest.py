@@ -1,0 +1,27 @@
+"""What any test may ask for: a system tool, the default model, a scratch copy of a file."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from installer.bundle.cache import cache_root
+from installer.bundle.default_model import default_model, obtain
+
+
+def need_tool(name: str) -> str:
+    """The path of a system tool; without it the test is skipped, and fails under CI=true."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found is None:
+        reason = f"{name} is not installed (tests/debian-packages.txt)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def default_model_path() -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct, checked against the catalogue. Read-only."""
+    return obtain(cache_root() / "models", default_model())
