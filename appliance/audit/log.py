@@ -25,7 +25,8 @@ from typing import Final, Self, TypeAlias
 from appliance.audit import session
 from appliance.audit.entry import Draft
 from appliance.audit.files import MODES, LogFiles
-from appliance.audit.session import FAILURES, Session, reason
+from appliance.audit.session import Session
+from appliance.audit.store import FAILURES, reason
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, UsageError
 from appliance.types import Receipt

@@ -9,16 +9,12 @@ Rules:
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-import pysqlite3.dbapi2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit import recovery, store
 from appliance.audit.checkpoint import VerifierKey, check_origin
@@ -28,28 +24,12 @@ from appliance.audit.files import LogFiles, private_pem, replace, sync_directory
 from appliance.audit.host import HostMoments, uuid7
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier
+from appliance.audit.store import unavailable
 from appliance.audit.writer import Tail, Writer
 from appliance.clock import Clock
-from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, StateRefused
+from appliance.errors import ApplianceError, AuditRefused, StateRefused
 
-FAILURES: Final = (SQLAlchemyError, pysqlite3.dbapi2.Error, OSError)
-"""What driver and file system raise."""
 _BATCH: Final = 512
-
-
-@contextmanager
-def unavailable(doing: str) -> Iterator[None]:
-    """Turn failures of driver and disk into AuditUnavailable."""
-    try:
-        yield
-    except FAILURES as error:
-        raise AuditUnavailable("audit_unavailable", f"{doing}: {reason(error)}.") from error
-
-
-def reason(error: BaseException) -> str:
-    """An error in a few words, without SQL."""
-    origin = getattr(error, "orig", None) or error
-    return str(origin).split("\n", 1)[0] or type(origin).__name__
 
 
 @dataclass(frozen=True)

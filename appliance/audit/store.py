@@ -12,14 +12,17 @@ Rules:
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine
+import pysqlite3.dbapi2
+from sqlalchemy import Connection, Engine, column, table
+from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.merkle import TILE_LEVELS, Subtree, fold
 from appliance.db import open_database
-from appliance.errors import AuditRefused
+from appliance.errors import AuditRefused, AuditUnavailable
 
 _SCHEMA: Final = """
 CREATE TABLE leaf (
@@ -74,10 +77,19 @@ def _triggers() -> str:
 
 MIGRATIONS: Final[Sequence[str]] = (_SCHEMA + _triggers(),)
 
+leaf: Final = table(
+    "leaf", *map(column, ("seq", "prev", "hash", "body", "kind", "time_us")),
+    *map(column, ("request_id", "key_id", "model", "intent")),
+)  # fmt: skip
+"""For queries that are put together at run time."""
+
 _INSERT_LEAF: Final = "INSERT INTO leaf (seq, prev, hash, body) VALUES (?, ?, ?, ?)"
 _INSERT_NODE: Final = "INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)"
 _INSERT_CONTENT: Final = "INSERT INTO content (seq, name, nonce, ct) VALUES (?, ?, ?, ?)"
 _INSERT_CHECKPOINT: Final = "INSERT INTO checkpoint (size, note) VALUES (?, ?)"
+
+FAILURES: Final = (SQLAlchemyError, pysqlite3.dbapi2.Error, OSError)
+"""What driver and file system raise."""
 
 LeafRow = tuple[int, bytes, bytes, bytes]
 """seq, prev, hash, body."""
@@ -85,6 +97,21 @@ NodeRow = tuple[int, int, bytes]
 """level, index, hash."""
 ContentRow = tuple[int, str, bytes, bytes]
 """seq, name, nonce, ciphertext."""
+
+
+@contextmanager
+def unavailable(doing: str) -> Iterator[None]:
+    """Turn failures of driver and disk into AuditUnavailable."""
+    try:
+        yield
+    except FAILURES as error:
+        raise AuditUnavailable("audit_unavailable", f"{doing}: {reason(error)}.") from error
+
+
+def reason(error: BaseException) -> str:
+    """An error in a few words, without SQL."""
+    origin = getattr(error, "orig", None) or error
+    return str(origin).split("\n", 1)[0] or type(origin).__name__
 
 
 def open_log(path: Path) -> Engine:

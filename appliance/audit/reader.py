@@ -1,0 +1,230 @@
+"""Reading the log, from any process and while it is written.
+
+Rules:
+- Connections are read-only in SQLite itself.
+- An entry is handed out only after its body was decoded strictly, hashed to the stored leaf
+  hash and found to name its own place. Indexes find candidates; bodies decide.
+- What a proof says was checked against genesis.pub before it leaves.
+- Every list is bounded.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+from sqlalchemy import Engine, select
+
+from appliance.audit import store
+from appliance.audit.checkpoint import verify
+from appliance.audit.content import Sealed, commitment, decrypt
+from appliance.audit.entry import Entry
+from appliance.audit.files import LogFiles
+from appliance.audit.keyring import find_key
+from appliance.audit.merkle import inclusion_proof
+from appliance.audit.proof import build_proof, check_proof
+from appliance.audit.store import leaf, unavailable
+from appliance.db import open_readonly
+from appliance.errors import AuditRefused, NotFound
+from appliance.types import Json
+
+MAX_LIMIT: Final = 1_000
+_DOING: Final = "The audit log cannot be read"
+
+
+class LogReader:
+    """The entries of an audit directory. Usable from any thread."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises StateRefused (`data_missing`) when there is no log."""
+        self._files = LogFiles(directory)
+        self._files.check_present()
+        self._log = open_readonly(self._files.log)
+        self._keys = open_readonly(self._files.keys)
+
+    @property
+    def size(self) -> int:
+        """Entries in the log."""
+        with _cursor(self._log) as log:
+            return store.size(log)
+
+    def entry(self, seq: int) -> Entry:
+        """One entry.
+
+        Raises:
+            NotFound: `not_found`.
+            AuditRefused: `audit_corrupt` when the row does not verify.
+            AuditUnavailable: when the database cannot be read (also of all methods below).
+        """
+        with _cursor(self._log) as log:
+            return _entry(log, seq)
+
+    def tail(self, count: int) -> list[Entry]:
+        """The newest entries, oldest first. Raises as `entry`."""
+        with _cursor(self._log) as log:
+            end = store.size(log)
+            first = max(0, end - min(count, MAX_LIMIT))
+            return [_checked(row) for row in store.leaves(log, first, end)]
+
+    def search(
+        self,
+        *,
+        kind: str | None = None,
+        request_id: str | None = None,
+        model: str | None = None,
+        key_id: str | None = None,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        after_seq: int = -1,
+        limit: int = 100,
+    ) -> list[Entry]:
+        """Entries that match all that is given, in order; at most `limit` (1,000).
+
+        Args:
+            since_us: earliest wall time, microseconds, included.
+            until_us: latest wall time, microseconds, excluded.
+            after_seq: only entries after this one, to go on where a page ended.
+
+        Raises:
+            As `entry`.
+        """
+        given = {"kind": kind, "request_id": request_id, "model": model, "key_id": key_id}
+        wanted = {name: value for name, value in given.items() if value is not None}
+        query = select(leaf.c.seq, leaf.c.prev, leaf.c.hash, leaf.c.body)
+        query = query.where(leaf.c.seq > after_seq)
+        for name, value in wanted.items():
+            query = query.where(leaf.c[name] == value)
+        if since_us is not None:
+            query = query.where(leaf.c.time_us >= since_us)
+        if until_us is not None:
+            query = query.where(leaf.c.time_us < until_us)
+        query = query.order_by(leaf.c.seq).limit(max(0, min(limit, MAX_LIMIT)))
+        with unavailable(_DOING), self._log.connect() as connection:
+            found = [_checked(row) for row in connection.execute(query)]
+        for entry in found:
+            if any(entry.body.get(name) != value for name, value in wanted.items()):
+                raise _corrupt(entry.seq)
+        return found
+
+    def find_request(self, request_id: str, key_id: str) -> tuple[Entry, Entry | None]:
+        """A request's intent and its outcome, if there is one yet.
+
+        Raises:
+            NotFound: `not_found` when this key made no such request.
+            As `entry`.
+        """
+        intents = self.search(kind="intent", request_id=request_id, key_id=key_id, limit=1)
+        if not intents:
+            raise NotFound("not_found", f"There is no request {request_id!r} of this key.")
+        sql = "SELECT seq, prev, hash, body FROM leaf WHERE intent = ?"
+        with _cursor(self._log) as log:
+            row = log.execute(sql, (intents[0].seq,)).fetchone()
+        outcome = None if row is None else _checked(row)
+        if outcome is not None and outcome.body.get("intent") != intents[0].seq:
+            raise _corrupt(outcome.seq)
+        return intents[0], outcome
+
+    def content(self, seq: int, name: str) -> bytes:
+        """A text of an entry, decrypted and checked against its commitment.
+
+        Raises:
+            AuditRefused: `content_unavailable` when it was not kept, was erased or does not
+                match the entry. As `entry` otherwise.
+        """
+        entry = self.entry(seq)
+        key_id, part = _part(entry, name)
+        sql = "SELECT nonce, ct FROM content WHERE seq = ? AND name = ?"
+        with _cursor(self._log) as log:
+            row = log.execute(sql, (seq, name)).fetchone()
+        sealed = None if row is None else Sealed(*row)
+        if sealed is None or sealed.digest().hex() != part["ciphertext"]:
+            raise _gone(f"The stored {name} of entry {seq} is not what the entry names.")
+        with _cursor(self._keys) as keys:
+            dek = find_key(keys, self._files.key_encryption_key(), key_id)
+        if dek is None:
+            raise _gone(f"The content of entry {seq} was erased.")
+        text = decrypt(dek, key_id, name, sealed)
+        if commitment(dek, key_id, name, text).hex() != part["commitment"]:
+            raise _gone(f"The {name} of entry {seq} does not match its commitment.")
+        return text
+
+    def checkpoint(self) -> str:
+        """The newest signed head, a C2SP checkpoint note. Raises as `entry`."""
+        with _cursor(self._log) as log:
+            return _note(log).decode()
+
+    def proof(self, seq: int) -> bytes:
+        """The self-contained proof of an entry under the newest head.
+
+        Raises:
+            As `entry`; `audit_corrupt` also when the proof does not hold.
+        """
+        key = self._files.verifier_key()
+        with _cursor(self._log) as log:
+            entry = _entry(log, seq)  # before the head, which then covers it
+            note = _note(log)
+            head = verify(note, key)
+            if seq >= head.size:
+                raise _corrupt(seq)
+            path = inclusion_proof(seq, head.size, store.subtree(log))
+        document = build_proof(entry.raw, seq, path, note)
+        try:
+            check_proof(document, key.encode().encode())
+        except AuditRefused as error:
+            raise _corrupt(seq) from error
+        return document
+
+    def close(self) -> None:
+        """Let go of the databases."""
+        self._log.dispose()
+        self._keys.dispose()
+
+
+@contextmanager
+def _cursor(engine: Engine) -> Iterator[Any]:
+    """A DBAPI connection for a few statements."""
+    with unavailable(_DOING), engine.connect() as connection:
+        yield store.raw(connection)
+
+
+def _entry(log: Any, seq: int) -> Entry:
+    for row in store.leaves(log, seq, seq + 1):
+        return _checked(row)
+    raise NotFound("not_found", f"The log has no entry {seq}.")
+
+
+def _checked(row: Sequence[Any]) -> Entry:
+    seq, prev, stored, body = row
+    try:
+        entry = Entry.parse(body)
+    except AuditRefused as error:
+        raise _corrupt(seq) from error
+    if entry.leaf != stored or (entry.seq, entry.body["prev"]) != (seq, prev.hex()):
+        raise _corrupt(seq)
+    return entry
+
+
+def _note(log: Any) -> bytes:
+    note = store.newest_note(log)
+    if note is None:
+        raise AuditRefused("audit_corrupt", "The audit log has no signed head.")
+    return note
+
+
+def _part(entry: Entry, name: str) -> tuple[str, dict[str, str]]:
+    """Key id, commitment and ciphertext hash of a text that was kept."""
+    content = cast("dict[str, Json]", entry.body.get("content") or {"mode": "off"})
+    if content["mode"] != "encrypted":
+        raise _gone(f"The content of entry {entry.seq} was not kept.")
+    part = cast("dict[str, dict[str, str]]", content["parts"]).get(name)
+    if part is None:
+        raise _gone(f"Entry {entry.seq} has no {name}.")
+    return cast(str, content["key"]), part
+
+
+def _gone(message: str) -> AuditRefused:
+    return AuditRefused("content_unavailable", message)
+
+
+def _corrupt(seq: int) -> AuditRefused:
+    return AuditRefused("audit_corrupt", f"Entry {seq} of the audit log does not verify.")
