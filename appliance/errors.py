@@ -318,6 +318,9 @@ CODES: Final[dict[str, Code]] = {
         "Wait ten minutes; an operator finds the cause in the audit log.",
     ),
     "queue_full": Code("too many requests are waiting", "Try again later."),
+    "request_cancelled": Code(
+        "the answer was ended by an operator or because the server stops", "Try again."
+    ),
     # availability
     "audit_unavailable": Code(
         "the audit log cannot be written, so no answer may leave",

@@ -165,9 +165,7 @@ async def _on_validation(_request: Request, error: Exception) -> JSONResponse:
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
-    if isinstance(
-        error.__cause__, ApplianceError
-    ):  # the framework wraps what reading a body raised
+    if isinstance(error.__cause__, ApplianceError):  # what reading a body raised comes wrapped
         return error_response(error.__cause__)
     code = _CODE_OF_HTTP_STATUS.get(error.status_code)
     if code is None:

@@ -12,8 +12,9 @@ Rules:
 import uuid
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
+from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,7 +22,7 @@ from appliance.api.errors import error_response, unexpected
 from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated
 from appliance.types import Principal
 
-NO_TELEMETRY: Final[dict[str, Any]] = {
+NO_TELEMETRY: Final[TelemetryConfig] = {
     "tracing": False,
     "metrics": False,
     "logs": False,

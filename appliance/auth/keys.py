@@ -7,13 +7,14 @@ Rules:
   The refusal never says which part was wrong.
 - The process that holds the data directory's lock is the only writer, so the keys live in
   memory: checking one reads no database, and a revocation holds from the next request on.
-- `last_used` is for people. It is noted in memory and written by `flush`, at most once a minute
-  and never on the path of a request.
+- `last_used` is for people. It is noted in memory and written by a thread of its own, at most
+  once a minute, so that no request waits for a commit.
 """
 
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
 import threading
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
@@ -46,6 +48,7 @@ ROLES: Final = ("app",)
 _SECRET = re.compile(r"sk-([0-9a-f]{12})-([A-Za-z0-9_-]{43})", re.ASCII)
 _FLUSH_EVERY_US = 60_000_000
 _LONGEST_NAME = 64
+_logger = logging.getLogger("appliance.auth")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class KeyStore:
         self._hashes: dict[str, bytes] = {}
         self._used: dict[str, int] = {}
         self._flushed_us = clock.wall_us()
+        self._flushing: threading.Thread | None = None
         with database.connect() as connection:
             for row in connection.execute(text("SELECT * FROM api_keys")).mappings():
                 self._keys[row["id"]] = _key(row)
@@ -164,23 +168,36 @@ class KeyStore:
         if key.expires_us is not None and key.expires_us <= now:
             raise _refusal()
         self._used[key_id] = now
+        self._flush_when_due(now)
         return Principal(key_id=key.id, name=key.name, models=frozenset(key.models))
 
-    def flush(self, *, force: bool = False) -> None:
-        """Write the times of last use, unless that was done within the last minute."""
+    def close(self) -> None:
+        """Write what is known of last uses; the store stays usable."""
+        if self._flushing is not None:
+            self._flushing.join()
+        self._flush()
+
+    def _flush_when_due(self, now: int) -> None:
+        if abs(now - self._flushed_us) >= _FLUSH_EVERY_US:
+            self._flushed_us = now
+            self._flushing = threading.Thread(target=self._flush, daemon=True)
+            self._flushing.start()
+
+    def _flush(self) -> None:
         with self._lock:
-            now = self._clock.wall_us()
-            if not self._used or not (force or abs(now - self._flushed_us) >= _FLUSH_EVERY_US):
-                return
             used, self._used = self._used, {}
-            with self._database.begin() as connection:
-                connection.execute(
-                    text("UPDATE api_keys SET last_used_us = :at WHERE id = :id"),
-                    [{"at": at, "id": key_id} for key_id, at in used.items()],
-                )
+            if not used:
+                return
             for key_id, at in used.items():
                 self._keys[key_id] = replace(self._keys[key_id], last_used_us=at)
-            self._flushed_us = now
+            try:
+                with self._database.begin() as connection:
+                    connection.execute(
+                        text("UPDATE api_keys SET last_used_us = :at WHERE id = :id"),
+                        [{"at": at, "id": key_id} for key_id, at in used.items()],
+                    )
+            except SQLAlchemyError as error:
+                _logger.warning("last uses of keys were not written: %s", type(error).__name__)
 
     def _new_id(self) -> str:
         while (key_id := secrets.token_hex(6)) in self._keys:

@@ -9,6 +9,7 @@ Rules:
 Source: OpenAI API reference, chat completions and completions; the extra fields are vLLM's.
 """
 
+import re
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -20,6 +21,7 @@ from appliance.wire.unsupported import (
     refuse_unsupported,
 )
 
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 _INT32: Final = 2**31 - 1
 _COMPLETION_TOKENS: Final = 16  # OpenAI's default for completions
 
@@ -68,11 +70,7 @@ def _one_prompt(prompt: Any) -> Any:
 
 def _characters(text: Any) -> Any:
     # JSON can spell half of a surrogate pair, which is no character and has no UTF-8.
-    if (
-        isinstance(text, str)
-        and not text.isascii()
-        and any("\ud800" <= c <= "\udfff" for c in text)
-    ):
+    if isinstance(text, str) and _HALF_PAIR.search(text):
         raise ValueError("the text has half of a surrogate pair")
     return text
 

@@ -1,10 +1,15 @@
 """`GET /v1/receipts/{request_id}`: the evidence of a request, for the app that sent it."""
 
+import re
+from typing import Final
+
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.errors import NotFound
 from appliance.wire.openai import EntryRef, ReceiptResponse
 
+_REQUEST_ID: Final = re.compile("req-[0-9a-f]{32}")
 router = APIRouter(tags=["receipts"])
 
 
@@ -17,6 +22,8 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
     Raises:
         NotFound: no such request, or another app's.
     """
+    if not _REQUEST_ID.fullmatch(request_id):
+        raise NotFound("not_found", "This is not the id of a request.")
     reader = services_of(request).reader
     intent, outcome = reader.find_request(request_id, caller.principal.key_id)
     return ReceiptResponse(
