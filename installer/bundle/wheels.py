@@ -12,6 +12,7 @@ Rules
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -20,9 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from installer.bundle import llama_wheel
 from installer.bundle.cache import cache_root, sha256_file
-from installer.bundle.locks import LOCKS, Locked, canonical, read_lock, wheel_name
+from installer.bundle.llama_recipe import SOURCE_DATE_EPOCH, recipe
+from installer.bundle.llama_wheel import Wheel, obtain
+from installer.bundle.locks import LOCKS, Locked, read_lock, wheel_name
 from installer.bundle.steps import BundleError, command_line, run_pip, say
 
 SUMS: Final = "SHA256SUMS"
@@ -30,7 +32,7 @@ REQUIREMENTS: Final = "requirements.txt"
 OWN: Final = "appliance"
 
 
-def fill(parent: Path, checkout: Path, llama: llama_wheel.Wheel) -> Path:
+def fill(parent: Path, checkout: Path, llama: Wheel) -> Path:
     """Collect and check the wheels for this Python; the directory that holds them.
 
     Wheels of an earlier directory are taken over where the lock still names their hash.
@@ -43,20 +45,13 @@ def fill(parent: Path, checkout: Path, llama: llama_wheel.Wheel) -> Path:
         directory = Path(work) / "wheels"
         directory.mkdir()
         _keep(parent, lock, directory)
-        say("Collecting the locked wheels")
-        run_pip(
-            *("download", "--only-binary", ":all:", "--no-deps", "--require-hashes"),
-            *("--find-links", str(directory), "-r", str(LOCKS / "lock-runtime.txt")),
-            *("-d", str(directory)),
-            what="download",
-            log=Path(work) / "download.log",
-        )
+        _download(directory, Path(work) / "download.log")
         shutil.copyfile(llama.path, directory / llama.path.name)
         run_pip(
             *("wheel", "--no-deps", "--no-build-isolation", "-w", str(directory), str(checkout)),
             what="own wheel",
             log=Path(work) / "own.log",
-            env=os.environ | {"SOURCE_DATE_EPOCH": str(llama_wheel.SOURCE_DATE_EPOCH)},
+            env=os.environ | {"SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)},
         )
         wheels = sorted(directory.iterdir())
         _write_lists(directory, wheels)
@@ -67,16 +62,29 @@ def fill(parent: Path, checkout: Path, llama: llama_wheel.Wheel) -> Path:
     return target
 
 
-def platform_name(wheels: Sequence[Path], llama: llama_wheel.Wheel) -> str:
+def _download(directory: Path, log: Path) -> None:
+    """The locked wheels for this Python; the index is asked only if one is missing."""
+    arguments = (
+        *("download", "--only-binary", ":all:", "--no-deps", "--require-hashes"),
+        *("--find-links", str(directory), "-d", str(directory)),
+        *("-r", str(LOCKS / "lock-runtime.txt")),
+    )
+    try:
+        run_pip(*arguments, "--no-index", what="wheels at hand", log=log)
+    except BundleError:
+        say("Fetching the locked wheels")
+        run_pip(*arguments, what="download", log=log)
+
+
+def platform_name(wheels: Sequence[Path], llama: Wheel) -> str:
     """Python and the oldest glibc that all wheels run on, e.g. `cp311-manylinux_2_38_x86_64`."""
-    needs = [tuple(map(int, llama.facts["glibc"].split(".")))]
+    major, minor = llama.facts["glibc"].split(".")
+    needs = [(int(major), int(minor))]
     for wheel in wheels:
-        for tag in wheel_name(wheel).platform.split("."):
-            if tag.startswith("manylinux_"):
-                needs.append((int(tag.split("_")[1]), int(tag.split("_")[2])))
-    major, minor = max(needs)
+        tags = re.findall(r"manylinux_(\d+)_(\d+)_", wheel_name(wheel).platform)
+        needs += sorted((int(major), int(minor)) for major, minor in tags)[:1]
     python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    return f"{python}-manylinux_{major}_{minor}_{llama.facts['machine']}"
+    return "{}-manylinux_{}_{}_{}".format(python, *max(needs), llama.facts["machine"])
 
 
 def check(directory: Path, lock: Sequence[Locked], llama_sha256: str) -> None:
@@ -150,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.wheels")
     parser.add_argument("--parent", type=Path, default=LOCKS, help="where the directory is made")
     parent = parser.parse_args().parent
-    llama = llama_wheel.obtain(cache_root() / "llama-wheels", llama_wheel.recipe())
+    llama = obtain(cache_root() / "llama-wheels", recipe())
     directory = fill(parent, LOCKS.parent, llama)
     wheels = list(directory.glob("*.whl"))
     size = sum(path.stat().st_size for path in wheels)
