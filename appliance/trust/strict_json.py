@@ -19,7 +19,7 @@ Refuse: TypeAlias = Callable[[str], ApplianceError]
 MAX_BYTES: Final = 4 << 20
 MAX_DEPTH: Final = 16
 # An integer of more digits fits into no field, and turning it into one takes quadratic time.
-_MAX_DIGITS: Final = 18
+_MAX_DIGITS: Final = 19
 
 
 def parse(data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES) -> object:
