@@ -1,0 +1,1 @@
+"""API keys of apps, and later their quotas and shares."""

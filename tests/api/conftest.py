@@ -1,0 +1,62 @@
+"""The LAN app on real keys and a real audit log, with a scripted engine."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from appliance.api.app import create_lan_app
+from appliance.config import Config, ServerConfig
+from appliance.runtime import Services, initialise, open_services
+from tests.api.fake import CARD, FakeInference, FakeSupervisor, with_fakes
+
+MAX_BODY = 20_000
+
+
+@dataclass
+class Lan:
+    """One app, its parts, and a client that has a key."""
+
+    app: FastAPI
+    services: Services
+    inference: FakeInference
+    supervisor: FakeSupervisor
+    secret: str
+    client: httpx.AsyncClient
+
+    def anonymous(self, **headers: str) -> httpx.AsyncClient:
+        """A client without a key."""
+        transport = httpx.ASGITransport(self.app)
+        return httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers)
+
+
+@pytest.fixture(scope="session")
+def real_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Services of a lab data directory; no model is loaded."""
+    data = tmp_path_factory.mktemp("lan") / "data"
+    initialise(data, "lab")
+    with open_services(data, config=Config(server=ServerConfig(max_body_bytes=MAX_BODY))) as made:
+        yield made
+
+
+@pytest.fixture
+async def lan(real_services: Services) -> AsyncIterator[Lan]:
+    """A fresh app with a fresh key."""
+    inference, supervisor = FakeInference(real_services.audit), FakeSupervisor(["ready"])
+    services = with_fakes(real_services, inference, supervisor)
+    app = create_lan_app(services)
+    key, secret = services.keys.create("test app")
+    transport = httpx.ASGITransport(app)
+    headers = {"authorization": f"Bearer {secret}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers) as c:
+        yield Lan(app, services, inference, supervisor, secret, c)
+    services.keys.revoke(key.id)
+
+
+@pytest.fixture
+def chat_body() -> dict[str, object]:
+    """The smallest chat request."""
+    return {"model": CARD.id, "messages": [{"role": "user", "content": "Hi"}]}

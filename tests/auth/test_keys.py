@@ -1,0 +1,235 @@
+"""Keys: made once, stored as hashes, refused in one voice."""
+
+import string
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, event, text
+
+from appliance.auth.keys import TABLES, KeyStore
+from appliance.clock import FixedClock
+from appliance.db import open_database
+from appliance.errors import StateRefused, Unauthenticated
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(tmp_path / "appliance.db", [TABLES])
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def keys(database: Engine, clock: FixedClock) -> Iterator[KeyStore]:
+    store = KeyStore(database, clock)
+    yield store
+    store.close()
+
+
+def refusal_of(keys: KeyStore, secret: str) -> str:
+    with pytest.raises(Unauthenticated) as caught:
+        keys.authenticate(secret)
+    assert caught.value.code == "invalid_api_key"
+    return caught.value.message
+
+
+def test_a_new_key_authenticates_as_its_app(keys: KeyStore) -> None:
+    key, secret = keys.create("billing", models=["a", "b"])
+    principal = keys.authenticate(secret)
+    assert (principal.key_id, principal.name) == (key.id, "billing")
+    assert principal.may_use("a") and not principal.may_use("c")
+
+
+def test_the_secret_has_256_bits_in_the_documented_form(keys: KeyStore) -> None:
+    key, secret = keys.create("billing")
+    prefix, key_id, random = secret.split("-", 2)
+    assert (prefix, key_id, len(random)) == ("sk", key.id, 43)
+    assert set(random) <= set(string.ascii_letters + string.digits + "-_")
+
+
+def test_the_database_holds_no_secret(keys: KeyStore, tmp_path: Path) -> None:
+    _, secret = keys.create("billing")
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"billing" in stored  # the control: the row is in these bytes
+    assert secret.split("-", 2)[2].encode() not in stored
+
+
+def test_keys_outlive_the_process(database: Engine, clock: FixedClock, keys: KeyStore) -> None:
+    _, secret = keys.create("billing", models=["m"], expires_us=clock.now_us + 5)
+    again = KeyStore(database, clock)
+    assert again.list() == keys.list()
+    assert again.authenticate(secret).models == {"m"}
+
+
+def test_a_revoked_key_is_refused_at_once_and_after_a_restart(
+    database: Engine, clock: FixedClock, keys: KeyStore
+) -> None:
+    key, secret = keys.create("billing")
+    keys.authenticate(secret)
+    assert keys.revoke(key.id).revoked_us == clock.now_us
+    refusal_of(keys, secret)
+    refusal_of(KeyStore(database, clock), secret)
+
+
+def test_revoking_twice_keeps_the_first_time(keys: KeyStore, clock: FixedClock) -> None:
+    key, _ = keys.create("billing")
+    first = keys.revoke(key.id)
+    clock.advance(5)
+    assert keys.revoke(key.id) == first
+
+
+def test_a_key_ends_at_its_expiry(keys: KeyStore, clock: FixedClock) -> None:
+    _, secret = keys.create("billing", expires_us=clock.now_us + 1_000_000)
+    clock.now_us += 999_999
+    keys.authenticate(secret)
+    clock.now_us += 1
+    refusal_of(keys, secret)
+
+
+def test_every_refusal_reads_the_same(keys: KeyStore, clock: FixedClock) -> None:
+    key, secret = keys.create("one")
+    old, expired = keys.create("two", expires_us=clock.now_us + 1)
+    dead, revoked = keys.create("three")
+    keys.revoke(dead.id)
+    clock.advance(1)
+    wrong = secret[:-1] + ("A" if secret[-1] != "A" else "B")
+    unknown = f"sk-{'0' * 12}-{secret[16:]}"
+    mixed = f"sk-{old.id}-{secret[16:]}"
+    messages = {refusal_of(keys, s) for s in ("", wrong, unknown, mixed, expired, revoked)}
+    assert len(messages) == 1
+    assert keys.authenticate(secret).key_id == key.id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s + "=",
+        lambda s: s + "\n",
+        lambda s: " " + s,
+        lambda s: s.upper(),
+        lambda s: s[3:],
+        lambda s: s.replace("sk-", "SK-"),
+        lambda s: s[:-1] + "é",
+        lambda s: s[:-1] + "\x00",
+        lambda s: s * 10_000,
+        lambda s: s[:15] + "-",
+    ],
+)  # fmt: skip
+def test_a_malformed_secret_is_refused(keys: KeyStore, change: object) -> None:
+    assert callable(change)
+    _, secret = keys.create("billing")
+    refusal_of(keys, change(secret))
+
+
+def test_checking_a_key_reads_no_database(database: Engine, keys: KeyStore) -> None:
+    _, secret = keys.create("billing")
+    statements = 0
+
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    event.listen(database, "before_cursor_execute", count)
+    keys.authenticate(secret)
+    refusal_of(keys, "sk-nonsense")
+    assert statements == 0
+    with database.connect() as connection:  # the control: the counter counts
+        connection.execute(text("SELECT 1"))
+    assert statements > 0
+
+
+def stored_last_use(database: Engine, key_id: str) -> int | None:
+    with database.connect() as connection:
+        sql = text("SELECT last_used_us FROM api_keys WHERE id = :id")
+        value: int | None = connection.execute(sql, {"id": key_id}).scalar_one()
+        return value
+
+
+def test_last_use_is_known_at_once_and_written_at_close(
+    database: Engine, keys: KeyStore, clock: FixedClock
+) -> None:
+    key, secret = keys.create("billing")
+    assert keys.list()[0].last_used_us is None
+    keys.authenticate(secret)
+    assert keys.list()[0].last_used_us == clock.now_us
+    assert stored_last_use(database, key.id) is None
+    keys.close()
+    assert stored_last_use(database, key.id) == clock.now_us
+    assert keys.list()[0].last_used_us == clock.now_us
+
+
+def test_last_use_is_written_once_a_minute_by_another_thread(
+    database: Engine, keys: KeyStore, clock: FixedClock
+) -> None:
+    key, secret = keys.create("billing")
+    writers: list[str] = []
+
+    def note(_connection: object) -> None:
+        writers.append(threading.current_thread().name)
+
+    event.listen(database, "commit", note)
+    clock.advance(59)
+    keys.authenticate(secret)
+    assert writers == []
+    clock.advance(1)
+    keys.authenticate(secret)
+    keys.authenticate(secret)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and "_flush" in thread.name:
+            thread.join()
+    assert len(writers) == 1 and writers[0] != threading.current_thread().name
+    assert stored_last_use(database, key.id) == clock.now_us
+
+
+def test_two_live_keys_cannot_share_a_name(keys: KeyStore) -> None:
+    key, _ = keys.create("billing")
+    with pytest.raises(StateRefused) as caught:
+        keys.create("billing")
+    assert caught.value.code == "key_name_taken"
+    keys.revoke(key.id)
+    keys.create("billing")
+    assert [k.name for k in keys.list()] == ["billing", "billing"]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a\nb", "a\x1b[2Jb", "\u202eabc", " a", "e\u0301"])
+def test_names_are_short_and_printable(keys: KeyStore, name: str) -> None:
+    with pytest.raises(StateRefused) as caught:
+        keys.create(name)
+    assert caught.value.code == "invalid_key_name"
+    assert keys.list() == ()
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 64, "Rechnungsprüfung 2", "日本"])
+def test_printable_names_of_any_script_are_fine(keys: KeyStore, name: str) -> None:
+    assert keys.create(name)[0].name == name
+
+
+def test_unknown_roles_and_past_expiries_are_refused(keys: KeyStore, clock: FixedClock) -> None:
+    for options in ({"role": "admin"}, {"expires_us": clock.now_us}):
+        with pytest.raises(StateRefused) as caught:
+            keys.create("billing", **options)  # type: ignore[arg-type]
+        assert caught.value.code == "invalid_value"
+
+
+def test_revoking_an_unknown_key_is_refused(keys: KeyStore) -> None:
+    with pytest.raises(StateRefused) as caught:
+        keys.revoke("nothing")
+    assert caught.value.code == "unknown_key_id"
+
+
+SECRET_LIKE = st.from_regex(r"sk-[0-9a-f]{12}-[A-Za-z0-9_-]{43}", fullmatch=True)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=80) | SECRET_LIKE)
+def test_no_text_passes_by_chance_or_breaks_the_check(keys: KeyStore, secret: str) -> None:
+    refusal_of(keys, secret)
