@@ -90,6 +90,8 @@ _INSERT_CHECKPOINT: Final = "INSERT INTO checkpoint (size, note) VALUES (?, ?)"
 
 FAILURES: Final = (SQLAlchemyError, pysqlite3.dbapi2.Error, OSError)
 """What driver and file system raise."""
+DAMAGE: Final = pysqlite3.dbapi2.DatabaseError
+"""What SQLite raises when it meets pages that make no sense."""
 
 LeafRow = tuple[int, bytes, bytes, bytes]
 """seq, prev, hash, body."""
@@ -146,9 +148,51 @@ def leaves(dbapi: Any, first: int, end: int) -> Iterator[LeafRow]:
     return iter(dbapi.execute(sql, (first, end)))
 
 
+def leaves_from(dbapi: Any, first: int, end: int, limit: int) -> list[LeafRow]:
+    """The next rows at or after `first`, at most `limit`."""
+    sql = "SELECT seq, prev, hash, body FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?"
+    return list(dbapi.execute(sql, (first, end, limit)))
+
+
+def checkpoints(dbapi: Any, above: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Heads of trees with above < size ≤ end, in order."""
+    sql = "SELECT size, note FROM checkpoint WHERE size > ? AND size <= ? ORDER BY size"
+    return iter(dbapi.execute(sql, (above, end)))
+
+
+def next_checkpoint(dbapi: Any, size: int) -> int | None:
+    """Size of the first head that covers `size` entries."""
+    row = dbapi.execute("SELECT min(size) FROM checkpoint WHERE size >= ?", (size,)).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def note_of(dbapi: Any, size: int) -> bytes | None:
+    """The head of the tree of exactly this size."""
+    row = dbapi.execute("SELECT note FROM checkpoint WHERE size = ?", (size,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def node(dbapi: Any, level: int, index: int) -> bytes | None:
+    """A stored inner node."""
+    sql = "SELECT hash FROM node WHERE level = ? AND idx = ?"
+    row = dbapi.execute(sql, (level, index)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def contents(dbapi: Any, first: int, end: int) -> Iterator[ContentRow]:
+    """Ciphertexts of the entries first ≤ seq < end, in order."""
+    sql = "SELECT seq, name, nonce, ct FROM content WHERE seq >= ? AND seq < ? ORDER BY seq, name"
+    return iter(dbapi.execute(sql, (first, end)))
+
+
 def size(dbapi: Any) -> int:
     """One more than the highest sequence number."""
     return int(dbapi.execute("SELECT coalesce(max(seq) + 1, 0) FROM leaf").fetchone()[0])
+
+
+def lowest(dbapi: Any) -> int:
+    """The lowest sequence number; 0 where all is well."""
+    return int(dbapi.execute("SELECT coalesce(min(seq), 0) FROM leaf").fetchone()[0])
 
 
 def newest_note(dbapi: Any) -> bytes | None:

@@ -1,0 +1,234 @@
+"""What the verifier checks, entry by entry and head by head. Pure: rows in, findings out.
+
+Rules:
+- A finding names the entry that is wrong, not the one where it shows: when entry n+1 does not
+  follow entry n, the blame goes to the one whose other neighbour disagrees too, or that no
+  valid head has covered yet.
+- One cause, one finding: after a finding about the tree, roots that differ are its consequence
+  and stay silent; signatures and everything local to an entry go on being checked.
+- The number of findings kept is bounded; all are counted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from appliance.audit.checkpoint import VerifierKey, verify
+from appliance.audit.entry import decode
+from appliance.audit.merkle import Frontier, leaf_hash
+from appliance.errors import AuditRefused
+from appliance.types import Json
+
+MAX_FINDINGS: Final = 100
+Body = dict[str, Json]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that does not verify.
+
+    Attributes:
+        seq: the entry at fault, or the first that is no longer proved.
+        code: one of those in docs/audit-format.md.
+    """
+
+    seq: int
+    code: str
+    message: str
+
+
+@dataclass
+class Findings:
+    """Problems found so far.
+
+    Attributes:
+        count: all of them; `kept` holds the first `MAX_FINDINGS`.
+        tree: whether one of them explains roots that differ.
+        newest: sequence number of the newest one about an entry.
+    """
+
+    kept: list[Problem] = field(default_factory=list)
+    count: int = 0
+    tree: bool = False
+    newest: int = -1
+
+    def add(self, seq: int, code: str, message: str) -> None:
+        """Note a problem."""
+        self.count += 1
+        if len(self.kept) < MAX_FINDINGS:
+            self.kept.append(Problem(seq, code, message))
+
+    def entry(self, seq: int, code: str, message: str) -> None:
+        """Note a problem of an entry that makes later roots differ."""
+        self.add(seq, code, message)
+        self.tree = True
+        self.newest = max(self.newest, seq)
+
+
+class ChainCheck:
+    """Entries in order: body, place, chain, and the tree they make.
+
+    Attributes:
+        frontier: edge of the tree over what was read.
+        expected: the next sequence number.
+        covered: entries below this are proved by a valid head.
+    """
+
+    def __init__(self, findings: Findings, frontier: Frontier, before: bytes | None) -> None:
+        self.frontier = frontier
+        self.expected = self.covered = frontier.size
+        self._found = findings
+        # Leaf hashes that the next entry may name as `prev`; two when a stored hash is wrong.
+        self._before: tuple[str, ...] = () if before is None else (before.hex(),)
+        self._shift = 0
+        self._suspect: int | None = None
+        self._boot: tuple[str, int] = ("", 0)
+
+    def row(
+        self, seq: int, prev: bytes, stored: bytes, raw: bytes
+    ) -> tuple[Body | None, list[tuple[int, int, bytes]]]:
+        """Check one row.
+
+        Returns:
+            The decoded body if it is an entry, and the inner nodes that it completed.
+        """
+        if seq != self.expected:
+            self.missing(seq)
+        leaf = leaf_hash(raw)
+        if leaf != stored:
+            self._found.entry(seq, "leaf_mismatch", f"Entry {seq} is not the one that was hashed.")
+        shift = self._shift
+        body = self._body(seq, prev, raw)
+        follows = prev.hex() if body is None else cast(str, body["prev"])
+        self._link(seq, follows, self._shift - shift)
+        self._before = (stored.hex(), leaf.hex()) if leaf != stored else (stored.hex(),)
+        self.expected = seq + 1
+        return body, self.frontier.append(leaf)
+
+    def missing(self, next_seq: int) -> None:
+        """Entries up to `next_seq` are not there."""
+        gap = f"Entries {self.expected} to {next_seq - 1} are missing."
+        self._found.entry(self.expected, "entry_missing", gap)
+        self._settle()
+        self._before = ()
+
+    def head(self, size: int, note: bytes, key: VerifierKey) -> None:
+        """Check the head of a tree that has just reached `size` entries."""
+        try:
+            checkpoint = verify(note, key)
+        except AuditRefused as error:
+            self._found.add(size - 1, "checkpoint_invalid", f"Head of size {size}: {error.message}")
+            return
+        if checkpoint.size != size:
+            message = f"The head stored for size {size} speaks of size {checkpoint.size}."
+            self._found.add(size - 1, "checkpoint_invalid", message)
+        elif checkpoint.root == self.frontier.root():
+            self.covered = size
+        elif not self._found.tree:
+            message = f"Entries {self.covered} to {size - 1} are not those that were signed."
+            self._found.entry(self.covered, "root_mismatch", message)
+
+    def end(self, size: int) -> None:
+        """The rows are over; there should have been `size`."""
+        if self.expected < size:
+            self.missing(size)
+        self._settle()
+        if self.covered < size and not self._found.tree:
+            message = f"Entries {self.covered} to {size - 1} are covered by no valid head."
+            self._found.entry(self.covered, "unsigned", message)
+
+    def _body(self, seq: int, prev: bytes, raw: bytes) -> Body | None:
+        try:
+            body = decode(raw)
+        except AuditRefused as error:
+            self._found.entry(seq, "body_invalid", f"Entry {seq}: {error.message}")
+            return None
+        shift = cast(int, body["seq"]) - seq
+        if shift and shift != self._shift:
+            message = f"Entry {seq} says that it is entry {body['seq']}."
+            self._found.entry(seq, "seq_mismatch", message)
+        self._shift = shift
+        if body["prev"] != prev.hex():
+            message = f"Entry {seq} is filed under another predecessor than it names."
+            self._found.entry(seq, "prev_mismatch", message)
+        if body["epoch"] != 0:
+            self._found.entry(seq, "epoch_invalid", f"Entry {seq} names an epoch without a key.")
+        self._time(seq, cast(str, body["boot_id"]), cast(int, body["mono_us"]))
+        return body
+
+    def _time(self, seq: int, boot: str, mono: int) -> None:
+        if boot == self._boot[0] and mono < self._boot[1]:
+            self._found.add(seq, "time_fell", f"Entry {seq} is older than the one before it.")
+        self._boot = (boot, mono)
+
+    def _link(self, seq: int, follows: str, shifted: int) -> None:
+        if not self._before or follows in self._before:
+            self._settle()
+            return
+        if self._suspect == seq - 1:
+            self._blame(seq - 1)  # it disagrees with both neighbours
+        elif shifted < 0:
+            self._blame(seq - 1)  # an entry was put in before this one
+        elif self._found.newest >= seq - 1:
+            pass  # told already
+        elif self.covered > seq - 1:
+            self._blame(seq)
+        else:
+            self._suspect = seq - 1
+            return
+        self._suspect = None
+
+    def _settle(self) -> None:
+        """Nothing else spoke against the later of the two: blame the earlier."""
+        if self._suspect is not None:
+            self._blame(self._suspect)
+            self._suspect = None
+
+    def _blame(self, seq: int) -> None:
+        if self._found.newest < seq:
+            message = f"Entry {seq} is not the one that its neighbours knew."
+            self._found.entry(seq, "chain_broken", message)
+
+
+class LinkCheck:
+    """Intents and outcomes, both ways.
+
+    Attributes:
+        open: request id of each intent without an outcome so far.
+    """
+
+    def __init__(self, findings: Findings, earlier: Callable[[int], str | None]) -> None:
+        """`earlier` gives the request id of an intent before the range, or None."""
+        self.open: dict[int, str] = {}
+        self._found, self._earlier = findings, earlier
+
+    def entry(self, seq: int, body: Body) -> None:
+        """Follow one entry."""
+        kind = body["kind"]
+        if kind == "intent":
+            self.open[seq] = cast(str, body["request_id"])
+        elif kind == "outcome":
+            self._outcome(seq, cast(int, body["intent"]), cast(str, body["request_id"]))
+        elif kind == "start":
+            for intent in self.open:
+                message = f"Intent {intent} has no outcome, though the server started anew."
+                self._found.add(intent, "outcome_missing", message)
+            self.open.clear()
+
+    def _outcome(self, seq: int, intent: int, request_id: str) -> None:
+        asked = self.open.pop(intent, None) or self._earlier(intent)
+        if asked is None:
+            message = f"Outcome {seq} belongs to no open intent."
+            self._found.add(seq, "outcome_orphan", message)
+        elif asked != request_id:
+            message = f"Outcome {seq} and its intent {intent} name different requests."
+            self._found.add(seq, "outcome_mismatch", message)
+
+
+def ciphertexts(body: Body) -> dict[str, str]:
+    """SHA-256 of each ciphertext that an entry names, by name of the text."""
+    content = body.get("content")
+    if not isinstance(content, dict) or content["mode"] != "encrypted":
+        return {}
+    parts = cast("dict[str, dict[str, str]]", content["parts"])
+    return {name: part["ciphertext"] for name, part in parts.items()}
