@@ -1,23 +1,30 @@
-"""What any test may ask for: a system tool, the default model, a scratch copy of a file."""
+"""What any test may ask for: a system tool, the default model, this checkout's directory."""
 
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import default_model, obtain
 
+CHECKOUT = Path(__file__).parents[1]
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test because the machine lacks something; under CI=true that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
 
 def need_tool(name: str) -> str:
     """The path of a system tool; without it the test is skipped, and fails under CI=true."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if found is None:
-        reason = f"{name} is not installed (tests/debian-packages.txt)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable(f"{name} is not installed (tests/debian-packages.txt)")
     return found
 
 

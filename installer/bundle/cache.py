@@ -29,7 +29,7 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, *, heartbeat: float = HEARTBEAT) -> Iterator[None]:
     """Hold the lock file `path`; while another process holds it, wait and say so."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -39,5 +39,5 @@ def exclusive(path: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 say(f"  another process is making {path.stem}; waiting for it")
-                time.sleep(HEARTBEAT)
+                time.sleep(heartbeat)
         yield

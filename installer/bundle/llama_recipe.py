@@ -112,6 +112,7 @@ def build_environment(part: Path) -> dict[str, str]:
     env = {n: v for n, v in os.environ.items() if n in _KEPT or not _DROPPED.fullmatch(n)}
     env["CMAKE_ARGS"] = shlex.join(flag.replace("{build}", str(part)) for flag in FLAGS)
     env["CMAKE_GENERATOR"] = "Ninja"
+    env |= {"CC": env.get("CC") or "gcc", "CXX": env.get("CXX") or "g++"}
     env["SOURCE_DATE_EPOCH"] = str(SOURCE_DATE_EPOCH)
     env["TMPDIR"] = str(part / "tmp")
     env["PATH"] = f"{Path(sys.executable).parent}:{env.get('PATH', os.defpath)}"

