@@ -216,7 +216,7 @@ def test_printable_names_of_any_script_are_fine(keys: KeyStore, name: str) -> No
 def test_unknown_roles_and_past_expiries_are_refused(keys: KeyStore, clock: FixedClock) -> None:
     for options in ({"role": "admin"}, {"expires_us": clock.now_us}):
         with pytest.raises(StateRefused) as caught:
-            keys.create("billing", **options)  # type: ignore[arg-type]
+            keys.create("billing", **options)
         assert caught.value.code == "invalid_value"
 
 

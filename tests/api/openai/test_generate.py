@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from appliance.types import Receipt
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT
 
