@@ -1,0 +1,244 @@
+"""Examining an artifact under a policy: each bad artifact ends with its code, in a fixed order."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import GgufRejected, PolicyRefused, Refused, SignatureRefused
+from appliance.trust import artifact as artifacts
+from appliance.trust import policy
+from appliance.trust.directory import open_artifact
+from appliance.trust.gguf import GgufFacts
+from appliance.trust.policy import TrustPolicy
+from tests.trust import forge
+from tests.trust.forge import Gguf, Lab, as_json, quiet, sha256, string, u32
+
+Change = Callable[[Lab], object]
+Examine = Callable[[Lab], GgufFacts]
+
+
+def check(lab: Lab) -> GgufFacts:
+    with open_artifact(lab.artifact) as artifact:
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+        return artifacts.check_stored(artifact, signed, lab.policy, quiet)
+
+
+def seal(lab: Lab) -> GgufFacts:
+    with open_artifact(lab.artifact) as artifact:
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+        sealed, facts = artifacts.seal(artifact, signed, lab.policy, quiet)
+    sealed.close()
+    return facts
+
+
+def code_of(examine: Examine, lab: Lab, kind: type[Refused] = Refused) -> str:
+    with pytest.raises(kind) as caught:
+        examine(lab)
+    return caught.value.code
+
+
+@pytest.fixture(params=[check, seal], ids=["stored", "sealed"])
+def examine(request: pytest.FixtureRequest) -> Examine:
+    chosen: Examine = request.param
+    return chosen
+
+
+def test_a_good_artifact(lab: Lab, examine: Examine) -> None:
+    assert examine(lab).architecture == "llama"
+
+
+def flip(lab: Lab, place: int) -> None:
+    path = lab.artifact / "tiny.gguf"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x40
+    path.write_bytes(data)
+
+
+def swap_tensors(lab: Lab) -> None:
+    path = lab.artifact / "tiny.gguf"
+    data = path.read_bytes()
+    path.write_bytes(data[:-64] + data[-32:] + data[-64:-32])
+    assert path.read_bytes() != data
+
+
+def append(lab: Lab) -> None:
+    with (lab.artifact / "tiny.gguf").open("ab") as file:
+        file.write(b"x")
+
+
+def signature(data: bytes) -> Change:
+    return lambda lab: (lab.artifact / "model.sig").write_bytes(data)
+
+
+def rewrite(name: str, digest: str = sha256(b"s")) -> Change:
+    """A manifest, validly signed, that also lists `name`."""
+
+    def change(lab: Lab) -> None:
+        files = forge.digests_below(lab.artifact) | {name: digest}
+        (lab.artifact / "model.sig").write_bytes(forge.model_sig(files, lab.key("publisher")))
+
+    return change
+
+
+def no_model(lab: Lab) -> None:
+    (lab.artifact / "tiny.gguf").rename(lab.artifact / "tiny.bin")
+    lab.resign()
+
+
+def two_models(lab: Lab) -> None:
+    (lab.artifact / "b.GGUF").write_bytes(b"GGUF")
+    lab.resign()
+
+
+CONTENT: dict[str, tuple[Change, str]] = {
+    "flipped bit in a tensor": (lambda lab: flip(lab, -1), "file_changed"),
+    "flipped bit in the metadata": (lambda lab: flip(lab, 60), "file_changed"),
+    "truncated": (lambda lab: os.truncate(lab.artifact / "tiny.gguf", 200), "file_changed"),
+    "appended": (append, "file_changed"),
+    "changed beside the model": (
+        lambda lab: (lab.artifact / "LICENSE").write_text("MIT"),
+        "file_changed",
+    ),
+    "missing model": (lambda lab: (lab.artifact / "tiny.gguf").unlink(), "file_missing"),
+    "missing file": (lambda lab: (lab.artifact / "LICENSE").unlink(), "file_missing"),
+    "extra file": (lambda lab: (lab.artifact / "evil.bin").touch(), "file_extra"),
+    "renamed": (
+        lambda lab: (lab.artifact / "tiny.gguf").rename(lab.artifact / "big.gguf"),
+        "file_missing",
+    ),
+    "no signature": (lambda lab: (lab.artifact / "model.sig").unlink(), "signature_missing"),
+    "signature not JSON": (signature(b"OMS"), "signature_json_invalid"),
+    "signature with a duplicate key": (
+        signature(b'{"mediaType":"a","mediaType":"a"}'),
+        "signature_json_invalid",
+    ),
+    "name outside": (rewrite("../secret"), "manifest_name_refused"),
+    "unknown algorithm": (
+        lambda lab: lab.resign(lambda s: s["predicate"]["resources"][0].update(algorithm="crc32")),
+        "signature_method_unsupported",
+    ),
+    "another signer": (
+        lambda lab: forge.resign(lab.artifact, forge.new_key()),
+        "publisher_not_allowed",
+    ),
+    "an approver as signer": (
+        lambda lab: forge.resign(lab.artifact, lab.key("approver-1")),
+        "publisher_not_allowed",
+    ),
+    "no model file": (no_model, "model_file_count"),
+    "two model files": (two_models, "model_file_count"),
+}
+
+
+@pytest.mark.parametrize(("change", "code"), CONTENT.values(), ids=CONTENT)
+def test_bad_content(lab: Lab, examine: Examine, change: Change, code: str) -> None:
+    change(lab)
+    expected = PolicyRefused if code == "publisher_not_allowed" else SignatureRefused
+    assert code_of(examine, lab, expected) == code
+
+
+def test_two_tensors_swapped(lab: Lab, examine: Examine) -> None:
+    path = lab.artifact / "tiny.gguf"
+    data = path.read_bytes()
+    path.write_bytes(data[:-32] + bytes(range(32)))
+    lab.resign()
+    examine(lab)
+    swap_tensors(lab)
+    assert code_of(examine, lab) == "file_changed"
+
+
+def model(data: bytes) -> Change:
+    def change(lab: Lab) -> None:
+        (lab.artifact / "tiny.gguf").write_bytes(data)
+        lab.resign()
+
+    return change
+
+
+def broken(key: str, value: bytes) -> bytes:
+    gguf = Gguf()
+    gguf.pairs[key] = value
+    return gguf.build()
+
+
+MODELS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "gguf_magic"),
+    "not GGUF": (b"PK\x03\x04 not a model", "gguf_magic"),
+    "truncated before it was signed": (Gguf().build()[:-1], "gguf_truncated"),
+    "bytes after it": (Gguf(tail=b"x").build(), "gguf_trailing"),
+    "split": (broken("split.count", u32(2)), "gguf_split"),
+    "another architecture": (broken("general.architecture", string("mamba")), "gguf_architecture"),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), MODELS.values(), ids=MODELS)
+def test_a_signature_does_not_make_a_bad_model_good(
+    lab: Lab, examine: Examine, data: bytes, code: str
+) -> None:
+    model(data)(lab)
+    assert code_of(examine, lab, GgufRejected) == code
+
+
+def under(lab: Lab, change: Callable[[dict[str, object]], object]) -> TrustPolicy:
+    document = lab.document()
+    change(document)
+    return policy.parse(as_json(document))
+
+
+def test_revoked_key_and_digests(lab: Lab, examine: Examine) -> None:
+    with open_artifact(lab.artifact) as artifact:
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+    for field, value, code in (
+        ("keys", lab.hint("publisher"), "key_revoked"),
+        ("digests", signed.manifest.root, "digest_revoked"),
+        ("digests", signed.manifest.files["tiny.gguf"], "digest_revoked"),
+    ):
+        original = lab.policy
+        lab.policy = under(lab, lambda d, f=field, v=value: d["revoked"].update({f: [v]}))  # type: ignore[misc]
+        assert code_of(examine, lab, PolicyRefused) == code
+        lab.policy = original
+        examine(lab)
+
+
+def test_pinned_template(lab: Lab, examine: Examine) -> None:
+    for template, good in (("{{ messages[0].content }}", True), ("{{ backdoor }}", False)):
+        rule = {"id": "tiny", "template_sha256": sha256(template.encode())}
+        lab.policy = under(lab, lambda d, r=rule: d.update(models=[r]))  # type: ignore[misc]
+        if good:
+            examine(lab)
+        else:
+            assert code_of(examine, lab, PolicyRefused) == "template_not_in_policy"
+
+
+def test_a_model_that_is_not_listed(lab: Lab, examine: Examine) -> None:
+    lab.policy = under(lab, lambda d: d.update(models=[{"id": "another"}]))
+    assert code_of(examine, lab, PolicyRefused) == "model_not_in_policy"
+
+
+def test_refusing_gives_sealed_memory_back(lab: Lab) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    flip(lab, -1)
+    code_of(seal, lab)
+    model(b"not GGUF")(lab)
+    code_of(seal, lab)
+    assert open_files() == before
+
+
+def test_a_model_that_changes_after_its_signature_was_read(lab: Lab) -> None:
+    """A writer that races with the copy cannot slip anything in."""
+    path = lab.artifact / "tiny.gguf"
+    good = path.read_bytes()
+
+    def race(phase: str, done: int, total: int) -> None:
+        path.write_bytes(good + b"x")
+
+    with open_artifact(lab.artifact) as artifact:
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+        with pytest.raises(SignatureRefused) as caught:
+            artifacts.seal(artifact, signed, lab.policy, race)
+    assert caught.value.code == "file_changed"
