@@ -217,6 +217,14 @@ def test_a_model_that_is_not_listed(lab: Lab, examine: Examine) -> None:
     assert code_of(examine, lab, PolicyRefused) == "model_not_in_policy"
 
 
+def test_what_can_be_refused_without_hashing_is(lab: Lab) -> None:
+    """A stick full of unsigned files costs no time."""
+    (lab.artifact / "evil.bin").touch()
+    with open_artifact(lab.artifact) as artifact, pytest.raises(SignatureRefused) as caught:
+        artifacts.check_signature(artifact, "tiny", lab.policy)
+    assert caught.value.code == "file_extra"
+
+
 def test_refusing_gives_sealed_memory_back(lab: Lab) -> None:
     def open_files() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
