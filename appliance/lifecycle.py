@@ -291,8 +291,8 @@ class Lifecycle:
                     "actor": actor,
                     "model": model_id,
                     "event": event,
-                    "from": before,
-                    "to": after,
+                    "before": before,
+                    "state": after,
                     **fields,
                 },
             )

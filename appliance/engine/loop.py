@@ -4,6 +4,8 @@ Rules: what a step reports is final; a request reports a finish reason exactly o
 finished or cancelled, its KV cells are free before the next step.
 """
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +13,9 @@ from appliance.engine.cells import Cells
 from appliance.engine.messages import Row, Step
 from appliance.engine.runner import Model
 from appliance.engine.sampling import pick
-from appliance.engine.scheduler import Scheduler
+from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
+from appliance.engine.threads import Threads
 
 
 class Engine:
@@ -21,11 +24,13 @@ class Engine:
     Args:
         model: what computes the logits.
         scheduler: with the cells of the model's cache.
+        threads: decides the thread count after each step; None leaves it as it is.
     """
 
-    def __init__(self, model: Model, scheduler: Scheduler) -> None:
+    def __init__(self, model: Model, scheduler: Scheduler, threads: Threads | None = None) -> None:
         self.model = model
         self.scheduler = scheduler
+        self._threads = threads
         self._sequences: dict[int, Sequence] = {}
         self._cancelled: list[int] = []
 
@@ -55,15 +60,26 @@ class Engine:
         for slot in plan.freed:
             self.model.forget(slot)
         if plan.chunks:
-            logits = self.model.forward(plan.chunks)
+            logits = self._forward(plan.chunks)
             at = 0
             for chunk in plan.chunks:
                 chunk.sequence.computed += chunk.count
                 if chunk.samples:
-                    token = pick(logits[at], chunk.sequence.sampling, chunk.sequence.generated)
+                    token = self._pick(chunk.sequence, logits[at])
                     rows.append(self._accept(chunk.sequence, token))
                     at += 1
         return Step(rows, len(self.scheduler.running), len(self.scheduler.waiting), self.cells.used)
+
+    def _forward(self, chunks: list[Chunk]) -> NDArray[np.float32]:
+        begun = time.monotonic()
+        logits = self.model.forward(chunks)
+        now = time.monotonic()
+        if self._threads is not None:
+            before = self._threads.count
+            count = self._threads.record(sum(c.count for c in chunks), now - begun, now)
+            if count != before:
+                self.model.set_threads(count)
+        return logits
 
     def _take_cancelled(self) -> list[int]:
         taken = [r for r in dict.fromkeys(self._cancelled) if r in self._sequences]

@@ -64,6 +64,7 @@ class WorkerProcess:
         self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
         self._stderr = b""
+        self._errors = asyncio.create_task(self._read_stderr())
         self.running = 0
         self.waiting = 0
         self.cells_used = 0
@@ -193,7 +194,6 @@ class WorkerProcess:
 
     async def pump(self) -> Death:
         """Deliver what the worker sends until it ends; then fail what was under way."""
-        errors = asyncio.create_task(self._read_stderr())
         try:
             while True:
                 self._deliver(await self._receive())
@@ -201,7 +201,6 @@ class WorkerProcess:
             self.kill()
         finally:
             self._fail_all()
-        await errors
         return await self.closed()
 
     def _deliver(self, message: messages.FromWorker) -> None:
@@ -248,8 +247,7 @@ class WorkerProcess:
     async def closed(self) -> Death:
         """Wait for the end of the process."""
         self._writer.close()
-        if not self._stderr:
-            await self._read_stderr()
+        await self._errors
         status = await self._process.wait()
         suspects = frozenset(self._keys.values())
         return Death(status, suspects, self._stderr.decode("utf-8", "replace"))

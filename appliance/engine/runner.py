@@ -42,6 +42,10 @@ class Model(Protocol):
         """The bytes of a token, empty for control tokens."""
         ...
 
+    def set_threads(self, count: int) -> None:
+        """Use this many threads from the next step on."""
+        ...
+
 
 @dataclass(frozen=True)
 class RunnerConfig:
@@ -215,6 +219,10 @@ class Runner:
     def forget(self, slot: int) -> None:
         """Drop a sequence from the KV cache."""
         llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def set_threads(self, count: int) -> None:
+        """Use this many threads from the next step on."""
+        llama.llama_set_n_threads(self._context, count, count)
 
     def positions(self, slot: int) -> int:
         """How many positions the KV cache holds for a sequence."""

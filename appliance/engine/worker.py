@@ -37,6 +37,7 @@ from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.templates import CHATML, ChatTemplate
 from appliance.engine.textstream import TextStream
+from appliance.engine.threads import Threads
 from appliance.errors import ApplianceError, BadRequest, StateRefused
 from appliance.types import Sampling
 
@@ -91,7 +92,10 @@ class Worker:
         )
         cells = Cells(load.n_ctx, load.slots, separate=load.reproducible)
         self._engine = Engine(
-            runner, Scheduler(cells, load.prefill_budget, fixed_chunks=load.reproducible)
+            runner,
+            Scheduler(cells, load.prefill_budget, fixed_chunks=load.reproducible),
+            # The thread count may show in the last bits of a logit: reproducible mode keeps it.
+            None if load.reproducible else Threads(load.threads),
         )
 
     def serve(self) -> None:
