@@ -42,13 +42,14 @@ def distribution(
     Returns:
         ids and probabilities, both of shape (kept,) with kept >= 1.
     """
-    scaled = logits.astype(np.float64) / sampling.temperature
+    with np.errstate(over="ignore"):  # a temperature next to 0 leaves the likeliest token alone
+        scaled = (logits.astype(np.float64) - float(logits.max())) / sampling.temperature
     if 0 < sampling.top_k < len(scaled):
         kept = np.argpartition(scaled, -sampling.top_k)[-sampling.top_k :]
     else:
         kept = np.arange(len(scaled))
     order = kept[np.argsort(-scaled[kept], kind="stable")]
-    weights = np.exp(scaled[order] - scaled[order[0]])
+    weights = np.exp(scaled[order])
     probabilities = weights / weights.sum()
     count = len(order)
     if sampling.top_p < 1:

@@ -1,7 +1,8 @@
 """Token bytes in, text that will not change any more out.
 
-Rules: text is cut before the first stop string; nothing that could still become a stop string
-or half a character leaves; bytes that are not UTF-8 become U+FFFD.
+Rules: text is cut before the stop string that is complete first, however the bytes were split;
+nothing that could still become a stop string or half a character leaves; bytes that are not UTF-8
+become U+FFFD.
 """
 
 import codecs
@@ -32,14 +33,8 @@ class TextStream:
         if not self._stop:
             return text
         self._held += text
-        if not may_stop:
-            out, self._held = self._held, ""
-            return out
-        at = min((i for s in self._stop if (i := self._held.find(s)) >= 0), default=-1)
-        if at >= 0:
-            self.stopped = True
-            out, self._held = self._held[:at], ""
-            return out
+        if not may_stop or self._cut():
+            return self._take()
         keep = max(_overlap(self._held, s) for s in self._stop)
         out = self._held[: len(self._held) - keep]
         self._held = self._held[len(self._held) - keep :]
@@ -47,8 +42,21 @@ class TextStream:
 
     def finish(self) -> str:
         """What was held back, once nothing follows."""
-        out, self._held = self._held + self._decoder.decode(b"", final=True), ""
-        return "" if self.stopped else out
+        self._held += "" if self.stopped else self._decoder.decode(b"", final=True)
+        self._cut()
+        return self._take()
+
+    def _cut(self) -> bool:
+        """End the text before the stop string that is complete first; whether there is one."""
+        found = [(i + len(s), i) for s in self._stop if (i := self._held.find(s)) >= 0]
+        if found:
+            self.stopped = True
+            self._held = self._held[: min(found)[1]]
+        return bool(found)
+
+    def _take(self) -> str:
+        out, self._held = self._held, ""
+        return out
 
 
 def _overlap(text: str, stop: str) -> int:
