@@ -70,6 +70,16 @@ CODES: Final[dict[str, Code]] = {
         "a file does not hold the key that is needed",
         "Keys are PEM files: ECDSA on P-256, P-384 or P-521, Ed25519 for the audit log.",
     ),
+    "file_too_open": Code(
+        "a private file may be read by more than its owner", "Run chmod 0600 on the file."
+    ),
+    "host_unsuitable": Code(
+        "the host lacks something that the product needs", "docs/install.md lists the needs."
+    ),
+    "role_name_unknown": Code(
+        "a user or group in [admin.roles] is not known on this host",
+        "Correct the name, or create the user or group.",
+    ),
     "incompatible_server": Code(
         "the server and this command do not understand each other",
         "Use the command of the version that the server runs.",

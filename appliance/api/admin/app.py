@@ -1,0 +1,38 @@
+"""The admin app: what people do with the appliance, over a Unix socket only.
+
+Rules: no route without a role; no interactive documentation; bodies are bounded. The same app
+answers a command when no server runs (`private.serve_privately`), so each command has one
+implementation and one audit trail.
+"""
+
+from fastapi import FastAPI
+
+from appliance.api.admin import audit, keys, models, status, trust
+from appliance.api.admin.deps import AdminState
+from appliance.api.admin.errors import install_admin_errors
+from appliance.api.admin.roles import role_table
+from appliance.api.transport import NO_TELEMETRY, BodyGate, RequestContext
+from appliance.runtime import Services
+
+_MAX_BODY_BYTES = 1 << 20
+
+
+def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:
+    """The app over these services.
+
+    Args:
+        served: False when a command uses it by itself while no server runs.
+    """
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
+    app.state.admin = AdminState(
+        services=services,
+        roles=role_table(services.config.roles),
+        owner_uid=services.data.stat().st_uid,
+        served=served,
+    )
+    install_admin_errors(app)
+    app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)
+    app.add_middleware(RequestContext, profile=services.profile)
+    for part in (status, models, keys, audit, trust):
+        app.include_router(part.router)
+    return app

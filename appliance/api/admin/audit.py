@@ -1,0 +1,116 @@
+"""Routes of the audit log: read, search, prove, verify.
+
+Rules: reading decrypted prompts and answers takes an admin and is itself recorded before they
+leave; everything else shows bodies only. A page has at most 1,000 entries.
+"""
+
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from appliance.api.admin.deps import Person, ServicesDep, Viewer, demand
+from appliance.api.admin.stream import Report, stream
+from appliance.api.admin.times import microseconds
+from appliance.audit.entry import Draft, Entry
+from appliance.audit.verify import verify_log
+from appliance.clock import iso
+from appliance.runtime import Services
+from appliance.types import Json, Role
+from appliance.wire import admin as wire
+
+router = APIRouter(prefix="/admin/audit")
+Seq = Annotated[int, Path(ge=0, lt=1 << 53)]
+
+
+@router.post("/verify")
+def verify(_: Viewer, services: ServicesDep, wanted: wire.VerifyRange) -> StreamingResponse:
+    """Check the log; the answer is a stream of JSON lines."""
+
+    def work(report: Report) -> wire.Verification:
+        return verification(services.data, wanted, report)
+
+    return stream(work)
+
+
+@router.get("/tail")
+def tail(
+    _: Viewer, services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 20
+) -> wire.EntryList:
+    """The newest entries, oldest of them first."""
+    return wire.EntryList(entries=[_entry_of(entry) for entry in services.reader.tail(count)])
+
+
+@router.get("/entries")
+def search(
+    _: Viewer, services: ServicesDep, query: Annotated[wire.EntryQuery, Query()]
+) -> wire.EntryList:
+    """Entries that match every condition, oldest first."""
+    found = services.reader.search(
+        kind=query.kind,
+        request_id=query.request_id,
+        model=query.model,
+        key_id=query.key_id,
+        since_us=None if query.since is None else microseconds(query.since, "since"),
+        until_us=None if query.until is None else microseconds(query.until, "until"),
+        after_seq=-1 if query.after is None else query.after,
+        limit=query.limit,
+    )
+    more = found[-1].seq if len(found) == query.limit else None
+    return wire.EntryList(entries=[_entry_of(entry) for entry in found], next_after=more)
+
+
+@router.get("/entries/{seq}")
+def show(person: Viewer, services: ServicesDep, seq: Seq, content: bool = False) -> wire.Entry:
+    """One entry; with `content` the texts that belong to it, for admins."""
+    entry = services.reader.entry(seq)
+    shown = _entry_of(entry)
+    if not content:
+        return shown
+    demand(person, Role.ADMIN)
+    return shown.model_copy(update={"content": _contents(services, person, entry)})
+
+
+@router.get("/entries/{seq}/proof")
+def prove(_: Viewer, services: ServicesDep, seq: Seq) -> Response:
+    """A proof of one entry that needs nothing but the genesis key to check."""
+    return Response(services.reader.proof(seq), media_type="text/plain")
+
+
+def _contents(services: Services, person: Person, entry: Entry) -> dict[str, str]:
+    kept = entry.body.get("content")
+    parts = kept.get("parts") if isinstance(kept, dict) else None
+    if not isinstance(parts, dict):
+        return {}
+    texts = {name: services.reader.content(entry.seq, name) for name in sorted(parts)}
+    fields: dict[str, Json] = {
+        "action": "content_read",
+        "actor": person.actor,
+        "entry": entry.seq,
+    }
+    services.audit.append(Draft("admin", fields)).result()
+    return {name: text.decode(errors="replace") for name, text in texts.items()}
+
+
+def _entry_of(entry: Entry) -> wire.Entry:
+    return wire.Entry(
+        seq=entry.seq,
+        kind=entry.kind,
+        time=iso(entry.time_us),
+        leaf=entry.leaf.hex(),
+        prev=str(entry.body["prev"]),
+        body=dict(entry.body),
+    )
+
+
+def verification(data: FilePath, wanted: wire.VerifyRange, report: Report) -> wire.Verification:
+    """Check the log of a data directory; needs only its files."""
+    found = verify_log(
+        data / "audit",
+        first=wanted.first,
+        last=wanted.last,
+        progress=lambda done, total: report("verifying", done, total),
+        genesis_public=None if wanted.genesis_key is None else wanted.genesis_key.encode(),
+    )
+    return wire.Verification.model_validate(found, from_attributes=True)

@@ -1,0 +1,121 @@
+"""Routes of the artifacts: import, approve, load, suspend, retire."""
+
+import contextlib
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
+from appliance.api.admin.stream import Report, stream
+from appliance.clock import iso
+from appliance.errors import Refused
+from appliance.runtime import Services
+from appliance.trust.store import ModelRecord, load_policy
+from appliance.wire import admin as wire
+
+router = APIRouter(prefix="/admin/models")
+
+
+def model_of(services: Services, record: ModelRecord) -> wire.Model:
+    """A record of the store as the admin socket tells it."""
+    return wire.Model(
+        id=record.id,
+        state=record.state,
+        digest=record.digest,
+        loaded=services.lifecycle.is_loaded(record.id),
+        code=record.code,
+        message=record.message,
+        hint=record.hint,
+        created=iso(record.created_us),
+    )
+
+
+@router.get("")
+def list_models(_: Viewer, services: ServicesDep) -> wire.ModelList:
+    """Every artifact in the store."""
+    records = services.lifecycle.records()
+    return wire.ModelList(models=[model_of(services, record) for record in records])
+
+
+@router.post("/import")
+def import_model(
+    person: Admin, services: ServicesDep, wanted: wire.ModelImport
+) -> StreamingResponse:
+    """Copy, vet and verify an artifact; the answer is a stream of JSON lines."""
+
+    def work(report: Report) -> wire.Model:
+        record = services.lifecycle.import_model(person.actor, Path(wanted.path), wanted.id, report)
+        return model_of(services, record)
+
+    return stream(work)
+
+
+@router.get("/{model_id}")
+def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDetail:
+    """One artifact with its approvals and what its file says of itself."""
+    record = services.lifecycle.record(model_id)
+    return wire.ModelDetail(
+        **model_of(services, record).model_dump(),
+        approvals=_approvals(services, model_id),
+        facts=dict(record.facts),
+    )
+
+
+@router.get("/{model_id}/subject")
+def show_subject(_: Viewer, services: ServicesDep, model_id: str) -> wire.Subject:
+    """What an approver signs."""
+    subject = services.lifecycle.subject(model_id)
+    return wire.Subject(
+        id=model_id, digest=subject.digest, signature_sha256=subject.signature_sha256
+    )
+
+
+@router.post("/{model_id}/approvals")
+def approve_model(
+    person: Approver, services: ServicesDep, model_id: str, upload: wire.ApprovalUpload
+) -> wire.Model:
+    """Check and keep one approval."""
+    record = services.lifecycle.approve(person.actor, model_id, upload.envelope.encode())
+    return model_of(services, record)
+
+
+@router.post("/{model_id}/load")
+async def load_model(person: Operator, services: ServicesDep, model_id: str) -> wire.Model:
+    """Seal, verify and start the model; answers when it is ready."""
+    record = await services.lifecycle.load(person.actor, model_id)
+    return model_of(services, record)
+
+
+@router.post("/{model_id}/unload")
+async def unload_model(person: Operator, services: ServicesDep, model_id: str) -> wire.Model:
+    """End the model's worker."""
+    record = await services.lifecycle.unload(person.actor, model_id)
+    return model_of(services, record)
+
+
+@router.post("/{model_id}/suspend")
+async def suspend_model(
+    person: Admin, services: ServicesDep, model_id: str, why: wire.Reason
+) -> wire.Model:
+    """End the model's worker and refuse to start it again."""
+    record = await services.lifecycle.suspend(person.actor, model_id, why.reason)
+    return model_of(services, record)
+
+
+@router.post("/{model_id}/retire")
+async def retire_model(person: Admin, services: ServicesDep, model_id: str) -> wire.Model:
+    """Take the model out of use for good."""
+    record = await services.lifecycle.retire(person.actor, model_id)
+    return model_of(services, record)
+
+
+def _approvals(services: Services, model_id: str) -> list[wire.Approval]:
+    """Those that count today; none for an artifact that is not acceptable any more."""
+    with contextlib.suppress(Refused):
+        policy = load_policy(services.data / "trust")
+        return [
+            wire.Approval(name=a.name, meaning=a.meaning, time=a.time)
+            for a in services.store.approvals(model_id, policy)
+        ]
+    return []

@@ -1,0 +1,79 @@
+"""Who may do what on the admin socket.
+
+Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other
+users and groups a role; of several the highest counts; everyone else is denied. Names are
+resolved once, at start: a name that the host does not know gives nobody a right and is
+reported by `status` and `doctor`. There is no admin key.
+"""
+
+import grp
+import pwd
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from appliance.config import RolesConfig
+from appliance.types import Role
+
+_ORDER = tuple(Role)
+_ROOT = 0
+
+
+@dataclass(frozen=True)
+class RoleTable:
+    """`[admin.roles]` with the names turned into ids; `unresolved` are those the host lacks."""
+
+    users: Mapping[int, Role]
+    groups: Mapping[int, Role]
+    unresolved: tuple[str, ...] = ()
+
+
+def allows(role: Role, needed: Role) -> bool:
+    """Whether a role may do what `needed` may do: the roles include each other upwards."""
+    return _ORDER.index(role) >= _ORDER.index(needed)
+
+
+def resolve_role(uid: int, gids: Collection[int], owner_uid: int, roles: RoleTable) -> Role | None:
+    """The highest role of a peer, or None when it has none.
+
+    Args:
+        uid: effective user of the peer.
+        gids: its primary and supplementary groups.
+        owner_uid: owner of the data directory.
+    """
+    if uid in (_ROOT, owner_uid):
+        return Role.ADMIN
+    held = [roles.users.get(uid), *(roles.groups.get(gid) for gid in gids)]
+    return max((role for role in held if role), key=_ORDER.index, default=None)
+
+
+def role_table(config: RolesConfig) -> RoleTable:
+    """Look the configured names up: each is a user name, a group name or a uid."""
+    users: dict[int, Role] = {}
+    groups: dict[int, Role] = {}
+    unresolved = []
+    for role in _ORDER:  # upwards, so that the highest role of a name stays
+        for name in getattr(config, role.value):
+            uid, gid = _user(name), _group(name)
+            if uid is not None:
+                users[uid] = role
+            if gid is not None:
+                groups[gid] = role
+            if uid is None and gid is None:
+                unresolved.append(name)
+    return RoleTable(users, groups, tuple(unresolved))
+
+
+def _user(name: str) -> int | None:
+    if name.isascii() and name.isdecimal():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def _group(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None

@@ -1,0 +1,83 @@
+"""The status route: the whole appliance at a glance, and what needs a person's attention."""
+
+from importlib.metadata import version
+from typing import Literal, TypeAlias
+
+from fastapi import APIRouter
+
+from appliance import hardware
+from appliance.api.admin.deps import AdminState, State, Viewer
+from appliance.api.admin.models import model_of
+from appliance.audit import checkpoint
+from appliance.runtime import Services
+from appliance.supervisor import WorkerStatus
+from appliance.wire import admin as wire
+
+ServerState: TypeAlias = Literal["serving", "loading", "idle", "refusing", "stopped"]
+router = APIRouter(prefix="/admin")
+
+
+@router.get("/status")
+def show_status(person: Viewer, state: State) -> wire.Status:
+    """The appliance, its models, workers, log and host."""
+    services = state.services
+    facts = hardware.host_facts(services.data)
+    workers = services.supervisor.status()
+    return wire.Status(
+        version=version("appliance"),
+        profile=services.profile,
+        state=server_state(state.served, services.audit.latched, workers),
+        role=person.role,
+        data=str(services.data),
+        uptime_seconds=max(0, services.clock.wall_us() - services.started_us) // 1_000_000,
+        models=[model_of(services, record) for record in services.lifecycle.records()],
+        workers=[_worker_of(worker) for worker in workers],
+        audit=_audit_head(services),
+        host=_host_of(facts),
+        alarms=_alarms(state, facts),
+    )
+
+
+def server_state(served: bool, latched: str | None, workers: list[WorkerStatus]) -> ServerState:
+    """One word for the whole: the worst thing that is true."""
+    if latched:
+        return "refusing"
+    if not served:
+        return "stopped"
+    states = {worker.state for worker in workers}
+    if "ready" in states:
+        return "serving"
+    return "loading" if states & {"starting", "restarting"} else "idle"
+
+
+def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
+    services = state.services
+    alarms = list(hardware.problems(facts))
+    if services.audit.latched:
+        alarms.append(f"The audit log cannot be written: {services.audit.latched}.")
+    reserve = services.config.audit.reserve_mib << 20
+    if facts.disk_free < reserve:
+        alarms.append(
+            f"{facts.disk_free >> 20} MiB of disk are free; below {reserve >> 20} MiB"
+            " new requests are refused."
+        )
+    alarms += [f"[admin.roles] names {name!r}, who is unknown." for name in state.roles.unresolved]
+    alarms += [
+        f"Model {worker.model} is {worker.state}."
+        for worker in services.supervisor.status()
+        if worker.state in ("restarting", "suspended")
+    ]
+    return alarms
+
+
+def _audit_head(services: Services) -> wire.AuditHead:
+    head = checkpoint.parse(services.reader.checkpoint().encode()).checkpoint
+    return wire.AuditHead(entries=head.size, root=head.root.hex(), latched=services.audit.latched)
+
+
+def _worker_of(worker: WorkerStatus) -> wire.Worker:
+    return wire.Worker.model_validate(worker, from_attributes=True)
+
+
+def _host_of(facts: hardware.HostFacts) -> wire.Host:
+    return wire.Host.model_validate(facts, from_attributes=True)

@@ -1,0 +1,61 @@
+"""The command line: `appliance COMMAND`.
+
+Rules: exit status 0 done, 1 refused or a check failed, 2 wrong usage, 3 the server cannot be
+reached; errors of the product are explained here and nowhere else.
+"""
+
+import contextlib
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from appliance.cli import audit, doctor, init, key, model, serve, status, trust, tui
+from appliance.cli.output import Output
+from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
+
+_REFUSED, _USAGE, _UNREACHABLE = 1, 2, 3
+
+
+def exit_status(error: ApplianceError) -> int:
+    """The exit status that an error has."""
+    if isinstance(error, UsageError):
+        return _USAGE
+    return _UNREACHABLE if isinstance(error, ServerUnreachable) else _REFUSED
+
+
+class _Main(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        output = ctx.ensure_object(Output)
+        try:
+            return super().invoke(ctx)
+        except click.ClickException:
+            raise
+        except ApplianceError as error:
+            output.error(error)
+            ctx.exit(exit_status(error))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            known = Refused("file_unusable", f"{error.filename or 'A file'}: {error.strerror}.")
+            output.error(known)
+            ctx.exit(_REFUSED)
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("appliance"), prog_name="appliance")
+def cli() -> None:
+    """Small, specialised language models with signed loading and audited answers."""
+
+
+for _command in (
+    init.init, serve.serve, status.status, doctor.doctor, model.model, key.key, audit.audit,
+    trust.trust, tui.tui,
+):  # fmt: skip
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    with contextlib.suppress(KeyboardInterrupt):
+        cli()

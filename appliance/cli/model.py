@@ -1,0 +1,212 @@
+"""`model`: artifacts from the signer's desk to the engine and out again.
+
+Rules: `sign` and `verify` need neither data directory nor server; private keys are read here and
+stay in this process, only signatures go to the server.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import (
+    Output,
+    Progress,
+    data_option,
+    json_option,
+    safe,
+    size,
+    state,
+    table,
+)
+from appliance.clock import SystemClock
+from appliance.errors import Refused
+from appliance.trust import approval, oms, signing
+from appliance.trust.approval import ApprovalSubject
+from appliance.wire.admin import Model, ModelDetail
+
+_DIRECTORY = click.Path(path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def model() -> None:
+    """Models: sign, import, approve, load."""
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@json_option
+@click.pass_obj
+def sign(output: Output, directory: Path, key: Path) -> None:
+    """Sign every file of a directory into model.sig (OMS)."""
+    with Progress() as progress:
+        bundle = signing.sign_directory(directory, key.read_bytes(), progress)
+    manifest = oms.parse_manifest(oms.parse_bundle(bundle))
+    document = {
+        "digest": manifest.root,
+        "files": len(manifest.files),
+        "signature": str(directory / "model.sig"),
+    }
+    output.data(document, [f"signed {len(manifest.files)} files, digest {manifest.root}"])
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.option(
+    "--key", "keys", type=_FILE, required=True, multiple=True,
+    help="A public key that may have signed, PEM; may be repeated.",
+)  # fmt: skip
+@json_option
+@click.pass_obj
+def verify(output: Output, directory: Path, keys: tuple[Path, ...]) -> None:
+    """Verify model.sig and every file against public keys."""
+    with Progress() as progress:
+        pems = [key.read_bytes() for key in keys]
+        manifest = signing.verify_directory(directory, pems, progress)
+    document = {"ok": True, "digest": manifest.root, "files": dict(manifest.files)}
+    output.data(document, [f"[+] verified {len(manifest.files)} files, digest {manifest.root}"])
+
+
+@model.command("import")
+@click.argument("path", metavar="PATH", type=_DIRECTORY)
+@click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
+@data_option
+@json_option
+@click.pass_context
+def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
+    """Copy a directory into the store, vet and verify it."""
+    output = ctx.ensure_object(Output)
+    source = path.absolute()
+    with admin_client(data) as client, Progress() as progress:
+        try:
+            shown = client.import_model(source, model_id, progress)
+        except Refused as error:  # not even stored; told in the same shape
+            shown = Model(
+                id=model_id or source.name, state="refused", digest=None,
+                code=error.code, message=error.message, hint=error.hint,
+            )  # fmt: skip
+    output.data(shown, _lines(shown))
+    if shown.state == "refused":
+        ctx.exit(1)
+
+
+@model.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
+@click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
+@click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
+@data_option
+@json_option
+@click.pass_obj
+def approve(output: Output, data: Path, model_id: str, name: str, key: Path, meaning: str) -> None:
+    """Sign one approval; enough different people make a model loadable."""
+    private = key.read_bytes()
+    with admin_client(data) as client:
+        wanted = client.subject(model_id)
+        envelope = approval.sign(
+            ApprovalSubject(wanted.digest, wanted.signature_sha256),
+            name=name,
+            meaning=meaning,
+            time_us=SystemClock().wall_us(),
+            private_key=private,
+        )
+        output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
+        approved = client.approve(model_id, envelope)
+    output.data(approved, _lines(approved))
+
+
+@model.command("list")
+@data_option
+@json_option
+@click.pass_obj
+def list_(output: Output, data: Path) -> None:
+    """List the models and their states."""
+    with admin_client(data) as client:
+        found = client.models()
+    rows = [(m.id, state(m.state), (m.digest or "-")[:16], m.code or "") for m in found.models]
+    head = ("ID", "STATE", "DIGEST", "WHY")
+    output.data(found, table(head, rows) if rows else ["no models"])
+
+
+@model.command()
+@click.argument("model_id", metavar="ID")
+@data_option
+@json_option
+@click.pass_obj
+def show(output: Output, data: Path, model_id: str) -> None:
+    """Show one model: its state and why, approvals, facts."""
+    with admin_client(data) as client:
+        detail = client.model(model_id)
+    output.data(detail, _details(detail))
+
+
+@model.command()
+@click.argument("model_id", metavar="ID")
+@data_option
+@json_option
+@click.pass_obj
+def load(output: Output, data: Path, model_id: str) -> None:
+    """Verify an approved model once more and serve it."""
+    with admin_client(data, needs_server=True) as client:
+        output.note(f"loading {safe(model_id)}")
+        loaded = client.load(model_id)
+    output.data(loaded, _lines(loaded))
+
+
+@model.command()
+@click.argument("model_id", metavar="ID")
+@data_option
+@json_option
+@click.pass_obj
+def unload(output: Output, data: Path, model_id: str) -> None:
+    """Stop serving a model and free its memory."""
+    with admin_client(data, needs_server=True) as client:
+        unloaded = client.unload(model_id)
+    output.data(unloaded, _lines(unloaded))
+
+
+@model.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
+@data_option
+@json_option
+@click.pass_obj
+def suspend(output: Output, data: Path, model_id: str, reason: str) -> None:
+    """Stop serving a model until it is approved again."""
+    with admin_client(data) as client:
+        suspended = client.suspend(model_id, reason)
+    output.data(suspended, _lines(suspended))
+
+
+@model.command()
+@click.argument("model_id", metavar="ID")
+@data_option
+@json_option
+@click.pass_obj
+def retire(output: Output, data: Path, model_id: str) -> None:
+    """Take a model out of service for good; its files stay as evidence."""
+    with admin_client(data) as client:
+        retired = client.retire(model_id)
+    output.data(retired, _lines(retired))
+
+
+def _lines(shown: Model) -> Iterator[str]:
+    yield f"{safe(shown.id)} {state(shown.state)}" + (f" {shown.digest}" if shown.digest else "")
+    if shown.code:
+        yield f"  {shown.code}: {safe(shown.message)}"
+        yield f"  {safe(shown.hint)}"
+    elif shown.message:
+        yield f"  {safe(shown.message)}"
+
+
+def _details(detail: ModelDetail) -> Iterator[str]:
+    yield from _lines(detail)
+    yield f"  imported {detail.created}, {'loaded' if detail.loaded else 'not loaded'}"
+    for given in detail.approvals:
+        yield f"  approved by {safe(given.name)} at {given.time}: {safe(given.meaning)}"
+    for name, value in detail.facts.items():
+        shown = size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)
+        yield f"  {safe(name)}: {safe(shown)}"

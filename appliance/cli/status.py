@@ -1,0 +1,101 @@
+"""`status`: the appliance at a glance, in plain text or JSON.
+
+Rules: no alternate screen and no colour, so that it works on a serial line, in a log and with a
+screen reader; the profile is named first when it is the lab's.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, data_option, json_option, safe, size, state, table
+from appliance.clock import SystemClock, iso
+from appliance.errors import ServerUnreachable
+from appliance.wire.admin import Status
+
+_SECONDS_BETWEEN = 2.0
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Print it again every two seconds until ctrl-c.")
+@data_option
+@json_option
+@click.pass_obj
+def status(output: Output, data: Path, watch: bool) -> None:
+    """Show server, models, log and host."""
+    if watch and output.as_json:
+        raise click.UsageError("--watch and --json exclude each other.")
+    if not watch:
+        _show(output, data)
+        return
+    for turn in itertools.count():
+        if turn:
+            time.sleep(_SECONDS_BETWEEN)
+            click.echo()
+        click.echo(iso(SystemClock().wall_us()))
+        try:
+            _show(output, data)
+        except ServerUnreachable as error:  # it may come back
+            click.echo(f"[!] down: {safe(error.message)}")
+
+
+def _show(output: Output, data: Path) -> None:
+    with admin_client(data) as client:
+        found = client.status()
+    output.data(found, lines(found))
+
+
+def lines(found: Status) -> Iterator[str]:
+    """The status for a person."""
+    up = f", up {duration(found.uptime_seconds)}" if found.state != "stopped" else ""
+    yield f"appliance {found.version}  {found.profile.upper()}  {state(found.state)}{up}"
+    if found.profile == "lab":
+        yield "  LAB: keys made on this machine; loopback only; not for production"
+    head = found.audit
+    yield (
+        f"audit   {state('refusing' if head.latched else 'ok')} {head.entries} entries, "
+        f"root {head.root[:16]}"
+    )
+    host = found.host
+    yield (
+        f"host    {safe(host.cpu)}, {host.cores} cores, {size(host.memory_available)} of "
+        f"{size(host.memory)} memory free, {size(host.disk_free)} disk free"
+    )
+    yield f"you     {found.role}"
+    yield ""
+    yield from _models(found)
+    for alarm in found.alarms:
+        yield f"[!] {safe(alarm)}"
+
+
+def _models(found: Status) -> Iterator[str]:
+    workers = {worker.model: worker for worker in found.workers}
+    rows = []
+    for shown in found.models:
+        worker = workers.get(shown.id)
+        rows.append(
+            (
+                safe(shown.id),
+                state(worker.state if worker else shown.state),
+                f"{worker.running}/{worker.slots}" if worker else "-",
+                str(worker.queued) if worker else "-",
+                f"{worker.kv_used}/{worker.n_ctx}" if worker else "-",
+                f"{worker.memory_mib} MiB" if worker else "-",
+                shown.code or "",
+            )
+        )
+    if not rows:
+        yield "no models"
+        return
+    yield from table(("MODEL", "STATE", "RUNNING", "QUEUED", "KV", "MEMORY", "WHY"), rows)
+
+
+def duration(seconds: int) -> str:
+    """A time span in its two largest units."""
+    parts = [(seconds // 86_400, "d"), (seconds // 3_600 % 24, "h"), (seconds // 60 % 60, "min")]
+    shown = [f"{count} {unit}" for count, unit in [*parts, (seconds % 60, "s")] if count]
+    return " ".join(shown[:2]) or "0 s"

@@ -1,0 +1,248 @@
+"""The typed client of the admin socket.
+
+Rules: every answer is checked against `wire.admin`; every failure is an error of `errors.py`
+with the code that the server gave; a change is never sent twice. The client blocks: a program
+with an event loop calls it from a thread (it may be shared by threads).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
+from appliance.wire import admin as wire
+
+T = TypeVar("T", bound=BaseModel)
+Report: TypeAlias = Callable[[str, int, int], None]
+
+_CONNECT_SECONDS = 2.0
+_ANSWER_SECONDS = 30.0
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+def socket_path(data: Path) -> Path:
+    """Where the server of a data directory listens for people."""
+    return data / "run" / "admin.sock"
+
+
+class AdminClient:
+    """One connection to a running appliance, or to one command's own copy of the app.
+
+    Args:
+        socket: the Unix socket.
+        answer_seconds: how long any answer but those of long work may take.
+
+    Every method raises:
+        ServerUnreachable: `server_unreachable` when nothing answers.
+        Refused, Unavailable: the server said no or cannot; the code is the server's.
+    """
+
+    def __init__(self, socket: Path, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        self._socket = socket
+        transport = httpx.HTTPTransport(uds=str(socket))
+        timeout = httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS)
+        self._http = httpx.Client(transport=transport, base_url="http://appliance", timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._http.close()
+
+    # the appliance
+
+    def status(self) -> wire.Status:
+        """The whole appliance at a glance."""
+        return self._get(wire.Status, "/admin/status")
+
+    def trust(self) -> wire.Trust:
+        """The trust policy in force."""
+        return self._get(wire.Trust, "/admin/trust")
+
+    # models
+
+    def models(self) -> wire.ModelList:
+        """Every artifact in the store."""
+        return self._get(wire.ModelList, "/admin/models")
+
+    def model(self, model_id: str) -> wire.ModelDetail:
+        """One artifact."""
+        return self._get(wire.ModelDetail, _model(model_id))
+
+    def import_model(self, path: Path, model_id: str | None, report: Report) -> wire.Model:
+        """Bring an artifact in; a refused one comes back with state and code, not as an error."""
+        body = wire.ModelImport.of(path=str(path), id=model_id)
+        return self._long(wire.Model, "/admin/models/import", body, report)
+
+    def subject(self, model_id: str) -> wire.Subject:
+        """What an approver of this artifact signs."""
+        return self._get(wire.Subject, _model(model_id) + "/subject")
+
+    def approve(self, model_id: str, envelope: bytes) -> wire.Model:
+        """Add a signed approval."""
+        body = wire.ApprovalUpload.of(envelope=envelope.decode())
+        return self._post(wire.Model, _model(model_id) + "/approvals", body)
+
+    def load(self, model_id: str) -> wire.Model:
+        """Verify the artifact once more and start its engine; returns when it is ready."""
+        return self._post(wire.Model, _model(model_id) + "/load", slow=True)
+
+    def unload(self, model_id: str) -> wire.Model:
+        """End the model's engine."""
+        return self._post(wire.Model, _model(model_id) + "/unload", slow=True)
+
+    def suspend(self, model_id: str, reason: str) -> wire.Model:
+        """Unload the model and refuse to load it."""
+        body = wire.Reason.of(reason=reason)
+        return self._post(wire.Model, _model(model_id) + "/suspend", body, slow=True)
+
+    def retire(self, model_id: str) -> wire.Model:
+        """Take the model out of use for good."""
+        return self._post(wire.Model, _model(model_id) + "/retire", slow=True)
+
+    # keys
+
+    def keys(self) -> wire.KeyList:
+        """Every API key, without secrets."""
+        return self._get(wire.KeyList, "/admin/keys")
+
+    def create_key(self, wanted: wire.KeyCreate) -> wire.NewKey:
+        """Make a key; its secret is in this answer and nowhere else."""
+        return self._post(wire.NewKey, "/admin/keys", wanted)
+
+    def revoke_key(self, key_id: str) -> wire.Key:
+        """Make a key useless from now on."""
+        return self._post(wire.Key, f"/admin/keys/{_identifier(key_id, 'not_found')}/revoke")
+
+    # audit
+
+    def verify_log(self, wanted: wire.VerifyRange, report: Report) -> wire.Verification:
+        """Check every entry, link, proof and signature of a range."""
+        return self._long(wire.Verification, "/admin/audit/verify", wanted, report)
+
+    def tail(self, count: int) -> wire.EntryList:
+        """The newest entries, oldest of them first."""
+        return self._get(wire.EntryList, "/admin/audit/tail", {"count": count})
+
+    def search(self, query: wire.EntryQuery) -> wire.EntryList:
+        """Entries that match every given condition."""
+        return self._get(
+            wire.EntryList, "/admin/audit/entries", query.model_dump(exclude_none=True)
+        )
+
+    def entry(self, seq: int, *, content: bool = False) -> wire.Entry:
+        """One entry; with `content` its decrypted texts too, which is itself recorded."""
+        return self._get(wire.Entry, f"/admin/audit/entries/{seq:d}", {"content": content})
+
+    def proof(self, seq: int) -> bytes:
+        """A self-contained proof of one entry, as the file's bytes."""
+        return self._sent("GET", f"/admin/audit/entries/{seq:d}/proof").content
+
+    # transport
+
+    def _get(self, kind: type[T], path: str, query: dict[str, Any] | None = None) -> T:
+        return _parsed(kind, self._sent("GET", path, params=query).content)
+
+    def _post(
+        self, kind: type[T], path: str, body: BaseModel | None = None, *, slow: bool = False
+    ) -> T:
+        options: dict[str, Any] = {"json": body.model_dump(mode="json")} if body else {}
+        if slow:
+            options["timeout"] = self._patient()
+        return _parsed(kind, self._sent("POST", path, **options).content)
+
+    def _sent(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._reachable():
+            response = self._http.request(method, path, **options)
+        if not response.is_success:
+            raise _refusal(response)
+        return response
+
+    def _long(self, kind: type[T], path: str, body: BaseModel, report: Report) -> T:
+        """Send a request whose answer is a stream of progress with the result at its end."""
+        with (
+            self._reachable(),
+            self._http.stream(
+                "POST", path, json=body.model_dump(mode="json"), timeout=self._patient()
+            ) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise _refusal(response)
+            for text in response.iter_lines():
+                line = _parsed(wire.StreamLine, text.encode())
+                if line.error:
+                    raise _error(line.error, httpx.codes.CONFLICT)
+                if line.result is not None:
+                    return _validated(kind, line.result)
+                if line.progress:
+                    report(line.progress.phase, line.progress.done, line.progress.total)
+        raise ServerUnreachable("server_unreachable", "The server went away before it was done.")
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            raise ServerUnreachable(
+                "server_unreachable", f"{self._socket} does not answer: {why}."
+            ) from error
+
+    def _patient(self) -> httpx.Timeout:
+        return httpx.Timeout(None, connect=_CONNECT_SECONDS)
+
+
+def _model(model_id: str) -> str:
+    return f"/admin/models/{_identifier(model_id, 'unknown_model_id')}"
+
+
+def _identifier(value: str, code: str) -> str:
+    """An id that is safe as a part of a path; no other can name anything."""
+    if not _IDENTIFIER.fullmatch(value):
+        raise Refused(code, f"{value!r} is not an id.")
+    return value
+
+
+def _refusal(response: httpx.Response) -> ApplianceError:
+    return _error(_parsed(wire.ErrorReply, response.content).error, response.status_code)
+
+
+def _error(body: wire.ErrorBody, status: int) -> ApplianceError:
+    if body.code not in CODES:
+        return _incompatible(f"unknown code {body.code}: {body.message}")
+    kind: type[ApplianceError] = Refused if status < 500 else Unavailable
+    return kind(body.code, body.message, param=body.param)
+
+
+def _parsed(kind: type[T], content: bytes) -> T:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise _incompatible(f"not a {kind.__name__}") from error
+
+
+def _validated(kind: type[T], value: dict[str, Any]) -> T:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise _incompatible(f"not a {kind.__name__}") from error
+
+
+def _incompatible(why: str) -> ApplianceError:
+    return Unavailable("incompatible_server", f"The server's answer cannot be read ({why}).")

@@ -1,0 +1,343 @@
+"""Schemas of the admin socket, shared by `api.admin` and `client`.
+
+Rules: field names are what scripts read from `--json`, so they only ever grow; requests refuse
+unknown fields, replies allow them, so that an older client reads a newer server. Times are
+ISO 8601 in UTC, digests lower-case hex, sizes bytes (MiB where the name says so). Text from
+models, keys and requests is carried as it is: whoever shows it calls `text.visible`.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from appliance.errors import BadRequest
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def of(cls, **fields: Any) -> Self:
+        """A checked request.
+
+        Raises:
+            BadRequest: `invalid_value` naming the field.
+        """
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            param = ".".join(map(str, first["loc"]))
+            raise BadRequest("invalid_value", f"{param}: {first['msg']}.", param=param) from error
+
+
+class ErrorBody(_Reply):
+    """One error: what happened, its stable code, and what to do next."""
+
+    message: str
+    type: str = ""
+    param: str | None = None
+    code: str
+    hint: str = ""
+
+
+class ErrorReply(_Reply):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorBody
+
+
+# status
+
+
+class Worker(_Reply):
+    """One engine process."""
+
+    model: str
+    digest: str
+    pid: int | None
+    state: str
+    n_ctx: int
+    slots: int
+    running: int
+    queued: int
+    kv_used: int
+    restarts: int
+    confinement: dict[str, Any]
+    variant: str
+    memory_mib: int
+
+
+class AuditHead(_Reply):
+    """The head of the log; `latched` is why it cannot be written, null while it can."""
+
+    entries: int
+    root: str
+    latched: str | None = None
+
+
+class Host(_Reply):
+    """The host that the server runs on."""
+
+    cpu: str
+    cores: int
+    memory: int
+    memory_available: int
+    kernel: str
+    seccomp: bool
+    landlock_abi: int
+    disk_free: int
+
+
+class Model(_Reply):
+    """One artifact in the store. `code` says why it was refused."""
+
+    id: str
+    state: str
+    digest: str | None
+    loaded: bool = False
+    code: str | None = None
+    message: str = ""
+    hint: str = ""
+    created: str = ""
+
+
+class Status(_Reply):
+    """The whole appliance at a glance.
+
+    `state` is "serving" (a worker is ready), "loading" (one is starting), "idle" (none),
+    "refusing" (the log cannot be written) or "stopped" (no server runs). `role` is the caller's.
+    """
+
+    version: str
+    profile: str
+    state: Literal["serving", "loading", "idle", "refusing", "stopped"]
+    role: str
+    data: str
+    uptime_seconds: int
+    models: list[Model]
+    workers: list[Worker]
+    audit: AuditHead
+    host: Host
+    alarms: list[str]
+
+
+# models
+
+
+class ModelList(_Reply):
+    """Every artifact in the store."""
+
+    models: list[Model]
+
+
+class Approval(_Reply):
+    """One valid approval of an artifact."""
+
+    name: str
+    meaning: str
+    time: str
+
+
+class ModelDetail(Model):
+    """One artifact with its approvals and what its file says of itself."""
+
+    approvals: list[Approval] = []
+    facts: dict[str, Any] = {}
+
+
+class ModelImport(_Request):
+    """Copy an artifact from a directory of the server's host into the store."""
+
+    path: str
+    id: str | None = None
+
+
+class Subject(_Reply):
+    """What an approver signs: the artifact's digest and that of its signature file."""
+
+    id: str
+    digest: str
+    signature_sha256: str
+
+
+class ApprovalUpload(_Request):
+    """A DSSE envelope, as the JSON text that was signed over."""
+
+    envelope: str = Field(max_length=65_536)
+
+
+class Reason(_Request):
+    """Why somebody does something, for the record."""
+
+    reason: str = Field(default="", max_length=1_000)
+
+
+# keys
+
+
+class Key(_Reply):
+    """One API key without its secret."""
+
+    id: str
+    name: str
+    role: str
+    models: list[str]
+    created: str
+    expires: str | None
+    revoked: bool
+    last_used: str | None = None
+
+
+class NewKey(Key):
+    """A key that was just made; the only time that its secret is shown."""
+
+    secret: str
+
+
+class KeyList(_Reply):
+    """Every API key."""
+
+    keys: list[Key]
+
+
+class KeyCreate(_Request):
+    """Make a key. `models` empty means all; `expires` is a date (ISO 8601, UTC)."""
+
+    name: str = Field(min_length=1, max_length=100)
+    role: str = "app"
+    models: list[str] = Field(default=[], max_length=1_000)
+    expires: str | None = Field(default=None, max_length=40)
+
+
+# audit
+
+
+class VerifyRange(_Request):
+    """Which entries to check; `last` null means the newest.
+
+    `genesis_key` is the text of a genesis.pub that was kept elsewhere, to be believed instead of
+    the one beside the log.
+    """
+
+    first: int = Field(default=0, ge=0, lt=1 << 53)
+    last: int | None = Field(default=None, ge=0, lt=1 << 53)
+    genesis_key: str | None = Field(default=None, max_length=1_000)
+
+
+class EntryQuery(_Request):
+    """Conditions on entries, all of which must hold; times are ISO 8601."""
+
+    kind: str | None = Field(default=None, max_length=40)
+    request_id: str | None = Field(default=None, max_length=200)
+    model: str | None = Field(default=None, max_length=64)
+    key_id: str | None = Field(default=None, max_length=64)
+    since: str | None = Field(default=None, max_length=40)
+    until: str | None = Field(default=None, max_length=40)
+    after: int | None = Field(default=None, ge=0, lt=1 << 53)
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+class Entry(_Reply):
+    """One audit entry; `content` holds decrypted texts where they were asked for and allowed."""
+
+    seq: int
+    kind: str
+    time: str
+    leaf: str
+    prev: str
+    body: dict[str, Any]
+    content: dict[str, str] | None = None
+
+
+class EntryList(_Reply):
+    """Entries, oldest first. `next_after` continues a search that reached its limit."""
+
+    entries: list[Entry]
+    next_after: int | None = None
+
+
+class Problem(_Reply):
+    """One thing that does not hold, at one entry (null: the log as a whole)."""
+
+    seq: int | None
+    code: str
+    message: str
+
+
+class Verification(_Reply):
+    """What a verification of the log found; `ok` is true only when `problems` is empty.
+
+    `problems` holds the first of `problem_count`. `open_intents` have no outcome yet,
+    `unwitnessed` entries are covered by no independent witness.
+    """
+
+    ok: bool
+    entries: int
+    first: int = Field(alias="from")
+    last: int | None = Field(alias="to")
+    root: str
+    problems: list[Problem]
+    problem_count: int
+    open_intents: int
+    unwitnessed: int
+
+
+# trust
+
+
+class TrustKey(_Reply):
+    """A key, by its hint (SHA-256 of the public key), and the person who holds it."""
+
+    person: str
+    key: str
+    revoked: bool
+
+
+class TrustRole(_Reply):
+    """Who may act in a role, and how many different people it takes."""
+
+    threshold: int
+    distinct_from: list[str]
+    holders: list[TrustKey]
+
+
+class Trust(_Reply):
+    """The trust policy in force."""
+
+    version: int
+    profile: str
+    org: str
+    issued: str
+    roles: dict[str, TrustRole]
+    models: list[str]
+    algorithms: list[str]
+    revoked_keys: list[str]
+    revoked_digests: list[str]
+    revoked_engines: list[str]
+
+
+# long work
+
+
+class Progress(_Reply):
+    """How far a long step is, in bytes or entries."""
+
+    phase: str
+    done: int
+    total: int
+
+
+class StreamLine(_Reply):
+    """One line of an `application/x-ndjson` answer: exactly one field is set.
+
+    Lines with `progress` come first; the last line has `result` or `error`.
+    """
+
+    progress: Progress | None = None
+    result: dict[str, Any] | None = None
+    error: ErrorBody | None = None
