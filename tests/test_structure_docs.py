@@ -12,7 +12,7 @@ _BULLET = re.compile(r"^ *- `([^`]+)`:", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
-_DOCS_PATH = re.compile(r"\bdocs/[\w./-]+\.md\b")
+_DOCS_PATH = re.compile(r"(?<![\w/])docs/[\w./-]+\.md\b")
 
 
 def undescribed(bullets: set[str], present: set[str]) -> set[str]:
