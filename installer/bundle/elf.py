@@ -41,7 +41,7 @@ def read_dynamic(data: bytes) -> Dynamic:
         raise BundleError("not a 64-bit little-endian ELF file")
     try:
         return _read(data)
-    except (struct.error, StopIteration, ValueError) as error:
+    except (struct.error, StopIteration, ValueError, OverflowError) as error:
         raise BundleError(f"damaged ELF file: {error}") from error
 
 

@@ -54,7 +54,7 @@ def fill(parent: Path, checkout: Path, llama: Wheel) -> Path:
             env=os.environ | {"SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)},
         )
         wheels = sorted(directory.iterdir())
-        _write_lists(directory, wheels)
+        write_lists(directory, wheels)
         check(directory, lock, llama.sha256)
         target = parent / platform_name(wheels, llama)
         shutil.rmtree(target, ignore_errors=True)
@@ -134,7 +134,8 @@ def _keep(parent: Path, lock: Sequence[Locked], directory: Path) -> None:
             shutil.copyfile(wheel, directory / wheel.name)
 
 
-def _write_lists(directory: Path, wheels: Sequence[Path]) -> None:
+def write_lists(directory: Path, wheels: Sequence[Path]) -> None:
+    """Write `requirements.txt` and `SHA256SUMS` for the wheels in the directory."""
     lines = []
     for path in wheels:
         wheel = wheel_name(path)
