@@ -62,7 +62,6 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "template_failed": 400,
     "invalid_api_key": 401,
     "forbidden": 403,
-    "model_not_allowed": 403,
     "not_found": 404,
     "model_not_found": 404,
     "method_not_allowed": 405,
@@ -182,10 +181,10 @@ def refusal_of(errors: Any) -> BadRequest:
         errors: pydantic's list of dicts with `type`, `loc`, `msg` and perhaps `ctx`.
     """
     first = errors[0]
-    place, kind = tuple(first["loc"]), first["type"]
-    if kind in CODES:  # raised by a validator of ours
-        param = ".".join(filter(None, (_param(place), first["ctx"]["field"])))
-        reason = visible(first["ctx"]["reason"], limit=300)
+    place, kind, context = tuple(first["loc"]), first["type"], first.get("ctx", {})
+    if kind in CODES and "reason" in context:  # raised by a validator of ours
+        param = ".".join(filter(None, (_param(place), context["field"])))
+        reason = visible(context["reason"], limit=300)
         return BadRequest(kind, f"{param}: {reason}.", param=param)
     if kind == "json_invalid" or place == ("body",):
         return BadRequest("invalid_json", "The body is not one JSON object.")

@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions` and `POST /v1/completions`."""
 
 from functools import partial
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 
@@ -12,15 +13,21 @@ from appliance.types import Caller, GenerationRequest
 from appliance.wire.openai import ChatCompletion, ChatRequest, Completion, CompletionRequest
 
 router = APIRouter(tags=["generate"])
+_ALSO_STREAMED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The answer; with `stream` as server-sent events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion)
+@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_ALSO_STREAMED)
 async def chat(request: Request, body: ChatRequest, caller: CallerDep) -> Answer:
     """Answer a conversation."""
     return _answer(request, caller, body, chat_generation(body), ChatFormat)
 
 
-@router.post("/v1/completions", response_model=Completion)
+@router.post("/v1/completions", response_model=Completion, responses=_ALSO_STREAMED)
 async def completions(request: Request, body: CompletionRequest, caller: CallerDep) -> Answer:
     """Continue a text."""
     return _answer(request, caller, body, completion_generation(body), CompletionFormat)

@@ -17,12 +17,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Health:
-    """A model can answer and the answer can be recorded.
-
-    Raises:
-        AuditUnavailable: the log cannot be written.
-        Unavailable: `model_loading` while no model is ready.
-    """
+    """A model can answer, and the answer can be recorded; 503 while not."""
     services = services_of(request)
     if services.audit.latched:
         raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")

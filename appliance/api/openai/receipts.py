@@ -13,15 +13,10 @@ _REQUEST_ID: Final = re.compile("req-[0-9a-f]{32}")
 router = APIRouter(tags=["receipts"])
 
 
+# A plain function, so that it runs in a thread: it reads the log's database.
 @router.get("/v1/receipts/{request_id}")
 def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResponse:
-    """The entries, an inclusion proof and the newest signed head of the log.
-
-    A plain function, so that it runs in a thread: it reads the log's database.
-
-    Raises:
-        NotFound: no such request, or another app's.
-    """
+    """The entries, an inclusion proof and the newest signed head; 404 for another app's request."""
     if not _REQUEST_ID.fullmatch(request_id):
         raise NotFound("not_found", "This is not the id of a request.")
     reader = services_of(request).reader

@@ -1,19 +1,47 @@
-"""Chat and completions, whole: what goes to the engine and what comes back."""
+"""Chat and completions through the app: documents, streams, receipts."""
 
+import json
 from typing import Any
 
+import pytest
+
+from appliance.types import Delta
 from tests.api.conftest import Lan
-from tests.api.fake import CARD, TEXT
+from tests.api.fake import CARD, TEXT, worker_lost
+
+USAGE = {
+    "prompt_tokens": 7,
+    "completion_tokens": 3,
+    "total_tokens": 10,
+    "prompt_tokens_details": {"cached_tokens": 3},
+}
+CHAT, TEXTS = "/v1/chat/completions", "/v1/completions"
+
+
+def events(body: str) -> list[Any]:
+    """The `data:` lines of a stream, decoded; comments and `[DONE]` as they are."""
+    found: list[Any] = []
+    for block in body.split("\n\n")[:-1]:
+        payload = block.removeprefix("data: ")
+        found.append(json.loads(payload) if payload.startswith("{") else payload)
+    return found
+
+
+async def stream(lan: Lan, path: str, body: dict[str, Any]) -> tuple[Any, list[Any]]:
+    reply = await lan.client.post(path, json={**body, "stream": True})
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert reply.text.endswith("\n\n")
+    return reply, events(reply.text)
 
 
 async def test_a_chat_answer_has_every_field_of_the_contract(
     lan: Lan, chat_body: dict[str, Any]
 ) -> None:
-    reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+    reply = await lan.client.post(CHAT, json=chat_body)
     assert reply.status_code == 200
-    request_id = reply.headers["x-request-id"]
     assert reply.json() == {
-        "id": request_id.replace("req-", "chatcmpl-"),
+        "id": reply.headers["x-request-id"].replace("req-", "chatcmpl-"),
         "object": "chat.completion",
         "created": 1_764_000_001,
         "model": CARD.id,
@@ -26,10 +54,182 @@ async def test_a_chat_answer_has_every_field_of_the_contract(
                 "finish_reason": "stop",
             }
         ],
-        "usage": {
-            "prompt_tokens": 7,
-            "completion_tokens": 3,
-            "total_tokens": 10,
-            "prompt_tokens_details": {"cached_tokens": 3},
-        },
+        "usage": USAGE,
     }
+
+
+async def test_a_completion_has_every_field_of_the_contract(lan: Lan) -> None:
+    reply = await lan.client.post(TEXTS, json={"model": CARD.id, "prompt": "Hi"})
+    assert reply.json() == {
+        "id": reply.headers["x-request-id"].replace("req-", "cmpl-"),
+        "object": "text_completion",
+        "created": 1_764_000_001,
+        "model": CARD.id,
+        "system_fingerprint": "fp_" + "ab" * 8,
+        "choices": [{"index": 0, "text": TEXT, "logprobs": None, "finish_reason": "stop"}],
+        "usage": USAGE,
+    }
+
+
+async def test_the_caller_and_the_request_reach_the_use_case(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    headers = {"x-stainless-retry-count": "2"}
+    reply = await lan.client.post(CHAT, json={**chat_body, "seed": 5}, headers=headers)
+    ((caller, request),) = lan.inference.requests
+    assert caller.request_id == reply.headers["x-request-id"]
+    assert (caller.principal.name, caller.ip, caller.route, caller.retry) == (
+        "test app", "127.0.0.1", CHAT, 2,
+    )  # fmt: skip
+    assert (request.seed, request.messages) == (5, ({"role": "user", "content": "Hi"},))
+
+
+async def test_a_document_names_the_outcome_and_a_stream_the_intent(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    whole = await lan.client.post(CHAT, json=chat_body)
+    streamed, found = await stream(lan, CHAT, chat_body)
+    first, second = lan.inference.generations
+    assert first.outcome and second.outcome
+    assert whole.headers["x-appliance-receipt"] == first.outcome.header()
+    assert streamed.headers["x-appliance-receipt"] == second.intent.header()
+    assert found[-2:] == [
+        f": receipt {second.outcome.header()}",
+        "data: [DONE]".removeprefix("data: "),
+    ]
+
+
+async def test_a_chat_stream_is_what_the_sdks_expect(lan: Lan, chat_body: dict[str, Any]) -> None:
+    reply, found = await stream(lan, CHAT, chat_body)
+    chunks = found[:-2]
+    request_id = reply.headers["x-request-id"]
+    assert {(c["id"], c["object"], c["created"], c["model"]) for c in chunks} == {
+        (request_id.replace("req-", "chatcmpl-"), "chat.completion.chunk", 1_764_000_001, CARD.id)
+    }
+    choices = [c["choices"][0] for c in chunks]
+    assert all(len(c["choices"]) == 1 and c["choices"][0]["index"] == 0 for c in chunks)
+    assert choices[0]["delta"] == {"role": "assistant", "content": ""}
+    assert "".join(c["delta"].get("content", "") for c in choices) == TEXT
+    assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["stop"]
+    assert choices[-1] == {"delta": {}, "index": 0, "logprobs": None, "finish_reason": "stop"}
+    assert all("usage" not in c for c in chunks)
+
+
+async def test_a_completion_stream_is_text_and_one_finish_reason(lan: Lan) -> None:
+    _, found = await stream(lan, TEXTS, {"model": CARD.id, "prompt": "Hi"})
+    choices = [c["choices"][0] for c in found[:-2]]
+    assert {c["object"] for c in found[:-2]} == {"text_completion"}
+    assert "".join(c["text"] for c in choices) == TEXT
+    assert [c["finish_reason"] for c in choices] == [None, None, None, "stop"]
+
+
+@pytest.mark.parametrize("path", [CHAT, TEXTS])
+async def test_usage_comes_last_when_asked_for_and_is_null_before(lan: Lan, path: str) -> None:
+    body = {
+        "model": CARD.id, "prompt": "Hi", "messages": [{"role": "user", "content": "Hi"}],
+        "stream_options": {"include_usage": True},
+    }  # fmt: skip
+    _, found = await stream(lan, path, body)
+    *others, last = found[:-2]
+    assert last["choices"] == [] and last["usage"] == USAGE
+    assert all(c["usage"] is None and len(c["choices"]) == 1 for c in others)
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, {"include_usage": None}])
+async def test_usage_stays_away_when_not_asked_for(
+    lan: Lan, chat_body: dict[str, Any], options: Any
+) -> None:
+    _, found = await stream(lan, CHAT, {**chat_body, "stream_options": options})
+    assert not any("usage" in c for c in found[:-2])
+
+
+async def test_stream_options_without_a_stream_change_nothing(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    body = {**chat_body, "stream_options": {"include_usage": True}}
+    assert (await lan.client.post(CHAT, json=body)).json()["usage"] == USAGE
+
+
+async def test_an_answer_without_text_still_has_a_role_and_an_end(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    lan.inference.script = (Delta("", 1), Delta("", 0, "length"))
+    _, found = await stream(lan, CHAT, chat_body)
+    assert [c["choices"][0]["delta"] for c in found[:-2]] == [
+        {"role": "assistant", "content": ""},
+        {},
+    ]
+    assert found[-3]["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("path", [CHAT, TEXTS])
+async def test_a_failure_in_mid_stream_is_an_error_event_and_no_done(lan: Lan, path: str) -> None:
+    lan.inference.script = (Delta("Hel", 1), worker_lost())
+    body = {"model": CARD.id, "prompt": "x", "messages": [{"role": "user", "content": "Hi"}]}
+    reply, found = await stream(lan, path, body)
+    assert found[-1] == {
+        "error": {
+            "message": "The engine process of the model ended.",
+            "type": "server_error",
+            "param": None,
+            "code": "worker_lost",
+        }
+    }
+    assert "[DONE]" not in reply.text and "receipt" not in reply.text
+    assert not any(c["choices"][0]["finish_reason"] for c in found[:-1])
+
+
+async def test_an_unexpected_failure_in_mid_stream_tells_nothing(
+    lan: Lan, chat_body: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    lan.inference.script = (Delta("Hel", 1), KeyError("secret plan"))
+    reply, found = await stream(lan, CHAT, chat_body)
+    assert found[-1]["error"]["code"] == "internal_error"
+    assert "secret plan" not in reply.text + caplog.text
+    assert reply.headers["x-request-id"] in caplog.text
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_failure_before_the_first_token_has_a_status(
+    lan: Lan, chat_body: dict[str, Any], streamed: bool
+) -> None:
+    lan.inference.script = (worker_lost(),)
+    reply = await lan.client.post(CHAT, json={**chat_body, "stream": streamed})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "worker_lost")
+    assert reply.headers["x-should-retry"] == "true"
+
+
+async def test_a_failure_in_the_middle_of_a_document_is_no_answer(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    lan.inference.script = (Delta("Hel", 1), worker_lost())
+    reply = await lan.client.post(CHAT, json=chat_body)
+    assert reply.status_code == 503 and "Hel" not in reply.text
+
+
+async def test_an_answer_ended_by_an_operator_is_not_passed_off_as_complete(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    lan.inference.script = (Delta("Hel", 1), Delta("", 0, "cancelled"))
+    whole = await lan.client.post(CHAT, json=chat_body)
+    assert (whole.status_code, whole.json()["error"]["code"]) == (503, "request_cancelled")
+    _, found = await stream(lan, CHAT, chat_body)
+    assert found[-1]["error"]["code"] == "request_cancelled"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_answer_that_never_ends_properly_is_an_internal_error(
+    lan: Lan, chat_body: dict[str, Any], streamed: bool
+) -> None:
+    lan.inference.script = (Delta("Hel", 1),)
+    reply = await lan.client.post(CHAT, json={**chat_body, "stream": streamed})
+    assert "internal_error" in reply.text and "[DONE]" not in reply.text
+
+
+async def test_every_generation_is_released(lan: Lan, chat_body: dict[str, Any]) -> None:
+    for script in ((Delta("a", 1, "stop"),), (Delta("a", 1), worker_lost()), (worker_lost(),)):
+        lan.inference.script = script
+        for streamed in (True, False):
+            await lan.client.post(CHAT, json={**chat_body, "stream": streamed})
+    assert len(lan.inference.generations) == 6
+    assert all(g.cancelled.is_set() for g in lan.inference.generations)

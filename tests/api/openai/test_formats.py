@@ -1,0 +1,59 @@
+"""The bytes of a stream, whatever the text is."""
+
+import json
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.api.openai.formats import ChatFormat, CompletionFormat, Format, error_event
+from appliance.errors import BadRequest
+from appliance.inference import Generation
+from appliance.types import Receipt
+from tests.api.fake import CARD
+
+
+class Counts:
+    """The attributes of a generation that a format reads."""
+
+    card = CARD
+    created = 5
+    prompt_tokens, completion_tokens, cached_tokens = 2, 3, 1
+    outcome = Receipt(9, b"\xab" * 32, 10)
+
+
+def form(kind: type[Format], include_usage: bool = False) -> Format:
+    return kind(cast(Generation, Counts()), "req-1", include_usage)
+
+
+@given(st.text())
+@pytest.mark.parametrize("kind", [ChatFormat, CompletionFormat])
+def test_any_text_is_one_event_and_comes_back_whole(kind: type[Format], text: str) -> None:
+    event = form(kind).piece(text)
+    assert event.startswith(b"data: ") and event.endswith(b"\n\n")
+    assert event.count(b"\n") == 2 and b"\r" not in event
+    choice = json.loads(event.removeprefix(b"data: "))["choices"][0]
+    assert (choice["delta"]["content"] if kind is ChatFormat else choice["text"]) == text
+
+
+def test_the_receipt_of_the_outcome_is_a_comment_just_before_done() -> None:
+    assert (
+        form(ChatFormat)
+        .closing("stop")
+        .endswith(b": receipt 9 " + b"ab" * 32 + b" 10\n\ndata: [DONE]\n\n")
+    )
+
+
+def test_usage_is_the_last_chunk() -> None:
+    closing = form(ChatFormat, include_usage=True).closing("stop")
+    end, usage, receipt, done, rest = closing.split(b"\n\n")
+    assert json.loads(end[6:])["usage"] is None
+    assert json.loads(usage[6:])["usage"]["total_tokens"] == 5
+    assert receipt.startswith(b":") and done == b"data: [DONE]" and rest == b""
+
+
+def test_an_error_event_holds_the_error_object() -> None:
+    event = error_event(BadRequest("invalid_value", 'line\n"quote"'))
+    assert event.count(b"\n") == 2
+    assert json.loads(event[6:])["error"]["message"] == 'line\n"quote"'

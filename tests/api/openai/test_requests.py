@@ -1,0 +1,82 @@
+"""From schemas to the use-case: defaults, names, and what is only logged."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from appliance.api.openai.requests import chat_generation, completion_generation, log_ignored
+from appliance.types import GenerationRequest
+from appliance.wire.openai import ChatRequest, CompletionRequest
+
+USER = {"role": "user", "content": "Hi"}
+
+
+def chat(**fields: Any) -> ChatRequest:
+    return ChatRequest.model_validate({"model": "m", "messages": [USER], **fields})
+
+
+def completion(**fields: Any) -> CompletionRequest:
+    return CompletionRequest.model_validate({"model": "m", "prompt": "Hi", **fields})
+
+
+def test_the_defaults_are_those_of_openai() -> None:
+    assert chat_generation(chat()) == GenerationRequest(
+        model="m", messages=(USER,), max_tokens=None, temperature=1.0, top_p=1.0, top_k=0,
+        min_p=0.0, seed=None, stop=(), ignore_eos=False, min_tokens=0,
+    )  # fmt: skip
+    assert completion_generation(completion()).max_tokens == 16
+
+
+def test_every_field_arrives() -> None:
+    fields = {
+        "max_completion_tokens": 9, "temperature": 0, "top_p": 0.5, "top_k": 40, "min_p": 0.1,
+        "seed": -4, "stop": ["a", "b"], "ignore_eos": True, "min_tokens": 2,
+    }  # fmt: skip
+    got = chat_generation(chat(**fields))
+    assert (got.max_tokens, got.temperature, got.top_p, got.top_k) == (9, 0.0, 0.5, 40)
+    assert (got.min_p, got.seed, got.stop) == (0.1, -4, ("a", "b"))
+    assert (got.ignore_eos, got.min_tokens) == (True, 2)
+
+
+def test_minus_one_keeps_all_tokens_as_zero_does() -> None:
+    assert chat_generation(chat(top_k=-1)).top_k == 0
+
+
+def test_developer_is_the_system_and_other_fields_of_a_message_stay_behind() -> None:
+    messages = [
+        {"role": "developer", "content": "Be brief.", "name": "x"},
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+        {"role": "tool", "content": "5", "tool_call_id": "1"},
+    ]
+    assert chat_generation(chat(messages=messages)).messages == (
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "tool", "content": "5"},
+    )
+
+
+def test_a_prompt_is_text_or_tokens() -> None:
+    text, tokens = (
+        completion_generation(completion()),
+        completion_generation(completion(prompt=[5])),
+    )
+    assert (text.prompt, text.tokens, text.messages) == ("Hi", None, None)
+    assert (tokens.prompt, tokens.tokens, tokens.messages) == (None, (5,), None)
+
+
+def test_unknown_fields_are_logged_by_name_only(caplog: pytest.LogCaptureFixture) -> None:
+    body = chat(user="u", store=True, metadata={}, tools=[], secret_field="plan", **{"\x1b[2J": 1})
+    with caplog.at_level(logging.INFO, "appliance.api"):
+        log_ignored(body, "req-1")
+    assert caplog.messages == ["req-1: ignored unknown fields: \\x1b[2J, secret_field"]
+
+
+def test_the_log_line_is_bounded_and_silent_when_all_is_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, "appliance.api"):
+        log_ignored(chat(user="u", temperature=1, n=1), "req-1")
+        assert not caplog.messages
+        log_ignored(chat(**{f"{i}{'x' * 500}": i for i in range(500)}), "req-2")
+    assert len(caplog.messages) == 1 and len(caplog.messages[0]) < 1200

@@ -1,0 +1,258 @@
+"""The LAN app as a whole: default deny on every route and method, one shape for every error."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from appliance.api.app import PUBLIC, create_lan_app
+from appliance.config import Config, ServerConfig
+from appliance.errors import CODES, AuditUnavailable, BadRequest, Overloaded, Unavailable
+from appliance.runtime import Services
+from tests.api.conftest import MAX_BODY, Lan
+from tests.api.fake import worker_lost
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
+ROUTES = {
+    "/healthz": {"GET"},
+    "/readyz": {"GET"},
+    "/openapi.json": {"GET", "HEAD"},
+    "/v1/chat/completions": {"POST"},
+    "/v1/completions": {"POST"},
+    "/v1/models": {"GET"},
+    "/v1/models/{model_id:path}": {"GET"},
+    "/v1/receipts/{request_id}": {"GET"},
+}
+JSON = {"content-type": "application/json"}
+
+
+def routes_of(app: FastAPI) -> dict[str, set[str]]:
+    return {str(c.path): set(c.methods or ()) for c in iter_route_contexts(app.routes)}
+
+
+def shaped(reply: httpx.Response) -> dict[str, Any]:
+    """The error of an answer, after checking its shape and the headers that all answers have."""
+    body = reply.json()
+    assert set(body) == {"error"}
+    error: dict[str, Any] = body["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"] and error["type"] and error["code"] in CODES
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["x-request-id"].startswith("req-")
+    assert reply.headers["x-appliance-profile"] == "lab"
+    return error
+
+
+# the surface
+
+
+async def test_the_lan_serves_these_routes_and_no_other(lan: Lan) -> None:
+    assert routes_of(lan.app) == ROUTES
+    assert set(ROUTES) >= PUBLIC
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_no_route_answers_without_a_key_but_the_public_ones(lan: Lan, method: str) -> None:
+    others = ["/", "/v1", "/v1/embeddings", "/docs", "/admin/status", "/metrics", "/healthz/"]
+    async with lan.anonymous() as client:
+        for path in [*routes_of(lan.app), *others]:
+            reply = await client.request(method, path, json={})
+            if path in PUBLIC:
+                assert reply.status_code in (200, 405)
+            else:
+                assert (reply.status_code, path) == (401, path)
+                assert method == "HEAD" or shaped(reply)["code"] == "invalid_api_key"
+    assert not lan.inference.requests
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_with_a_key_other_methods_are_405_and_other_paths_404(lan: Lan, method: str) -> None:
+    for path, methods in routes_of(lan.app).items():
+        if method not in methods and method != "HEAD":
+            reply = await lan.client.request(method, path)
+            assert (reply.status_code, path) == (405, path)
+            assert shaped(reply)["code"] == "method_not_allowed"
+            assert set(reply.headers["allow"].replace(" ", "").split(",")) == methods
+    if method != "HEAD":
+        for path in ("/", "/v1/embeddings", "/docs", "/admin/status", "/v1/chat/completions/"):
+            reply = await lan.client.request(method, path)
+            assert (reply.status_code, shaped(reply)["code"]) == (404, "not_found")
+
+
+async def test_a_wrong_key_is_refused_before_the_body_is_looked_at(lan: Lan) -> None:
+    async with lan.anonymous(authorization="Bearer sk-wrong") as client:
+        for body, kind in ((b"{", "application/json"), (b"x" * 99_999, "text/plain")):
+            reply = await client.post(
+                "/v1/chat/completions", content=body, headers={"content-type": kind}
+            )
+            assert reply.status_code == 401
+            assert reply.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_revoked_key_is_refused_from_the_next_request_on(lan: Lan) -> None:
+    key, secret = lan.services.keys.create("short lived")
+    async with lan.anonymous(**{"x-api-key": secret}) as client:
+        assert (await client.get("/v1/models")).status_code == 200
+        lan.services.keys.revoke(key.id)
+        assert shaped(await client.get("/v1/models"))["code"] == "invalid_api_key"
+
+
+async def test_the_openapi_document_describes_the_routes_and_the_error_shape(lan: Lan) -> None:
+    async with lan.anonymous() as client:
+        document = (await client.get("/openapi.json")).json()
+    assert set(document["paths"]) == {
+        path.replace(":path", "") for path in ROUTES if path != "/openapi.json"
+    }
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert operation["responses"]["default"]["content"]["application/json"]["schema"] == {
+                "$ref": "#/components/schemas/ErrorResponse"
+            }
+
+
+async def test_docs_off_removes_the_document(real_services: Services) -> None:
+    config = Config(server=ServerConfig(docs=False))
+    app = create_lan_app(replace(real_services, config=config))
+    assert "/openapi.json" not in routes_of(app)
+
+
+async def test_the_environment_cannot_make_the_framework_send_data_out(
+    real_services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    on = {key: value for key, value in FastAPI()._telemetry.items() if value}
+    off = {key: value for key, value in create_lan_app(real_services)._telemetry.items() if value}
+    assert on["auto_configure"] and not off
+
+
+# bad bodies
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"not json", b"[]", b"null", b'"text"', b"5", b'{"model": "m"',
+        b'{"a": 1}{"b": 2}', b"\xff\xfe{}", b'{"model": "\xc3\x28"}', b"{'model': 'm'}",
+        b"[" * 9_000, b'{"a":' * 3_000, b'{"a": ' + b"1" * 9_000 + b"}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+async def test_a_body_that_is_not_one_json_object_is_invalid_json(
+    lan: Lan, path: str, body: bytes
+) -> None:
+    reply = await lan.client.post(path, content=body, headers=JSON)
+    assert (reply.status_code, shaped(reply)["code"]) == (400, "invalid_json")
+
+
+async def test_a_body_that_is_too_large_is_413(lan: Lan, chat_body: dict[str, Any]) -> None:
+    chat_body["messages"] = [{"role": "user", "content": "x" * MAX_BODY}]
+    reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+    assert (reply.status_code, shaped(reply)["code"]) == (413, "request_too_large")
+    assert not lan.inference.requests
+
+
+async def test_a_chunked_body_cannot_pass_the_limit(lan: Lan) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100 * MAX_BODY:
+            sent += 1000
+            yield b" " * 1000
+
+    reply = await lan.client.post("/v1/chat/completions", content=endless(), headers=JSON)
+    assert (reply.status_code, shaped(reply)["code"]) == (413, "request_too_large")
+    assert sent < 2 * MAX_BODY
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "param"),
+    [
+        ({"n": 0}, "invalid_value", "n"),
+        ({"n": 2}, "unsupported_parameter", "n"),
+        ({"max_tokens": -1}, "invalid_value", "max_tokens"),
+        ({"max_tokens": 0}, "invalid_value", "max_tokens"),
+        ({"max_completion_tokens": -5}, "invalid_value", "max_completion_tokens"),
+        ({"temperature": float("nan")}, "invalid_value", "temperature"),
+        ({"temperature": float("inf")}, "invalid_value", "temperature"),
+        ({"model": None}, "invalid_value", "model"),
+        ({"messages": []}, "invalid_value", "messages"),
+        ({"tools": [{}]}, "unsupported_parameter", "tools"),
+        ({"response_format": {"type": "json_object"}}, "unsupported_parameter", "response_format"),
+    ],
+)
+async def test_a_bad_field_is_400_and_named(
+    lan: Lan, chat_body: dict[str, Any], change: dict[str, Any], code: str, param: str
+) -> None:
+    body = json.dumps({**chat_body, **change})
+    reply = await lan.client.post("/v1/chat/completions", content=body, headers=JSON)
+    error = shaped(reply)
+    assert (reply.status_code, error["code"], error["param"]) == (400, code, param)
+    assert error["message"].startswith(param)
+    assert not lan.inference.requests
+
+
+async def test_a_body_of_another_type_is_415(lan: Lan) -> None:
+    reply = await lan.client.post("/v1/chat/completions", data={"model": "m"})
+    assert (reply.status_code, shaped(reply)["code"]) == (415, "unsupported_media_type")
+
+
+# what the use-case refuses
+
+
+async def test_an_unknown_model_is_404(lan: Lan, chat_body: dict[str, Any]) -> None:
+    for name in ("nothing", "../../etc/passwd", "org/echo:1\u0000"):
+        chat_body["model"] = name
+        reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+        error = shaped(reply)
+        assert (reply.status_code, error["code"]) == (404, "model_not_found")
+        assert error["param"] == "model"
+
+
+async def test_a_prompt_longer_than_the_context_says_how_long_it_is(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    message = "This model's maximum context length is 512 tokens, the messages have 600."
+    lan.inference.refusal = BadRequest("context_length_exceeded", message, param="messages")
+    reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+    assert reply.status_code == 400
+    assert shaped(reply) == {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("error", "status", "again"),
+    [
+        (Overloaded("queue_full", "Full."), 429, "true"),
+        (Unavailable("model_loading", "Loading."), 503, "true"),
+        (AuditUnavailable("audit_unavailable", "The disk is full."), 503, "false"),
+        (worker_lost(), 503, "true"),
+        (RuntimeError("the prompt was: secret"), 500, "false"),
+    ],
+)
+async def test_what_fails_before_the_answer_has_a_status(
+    lan: Lan,
+    chat_body: dict[str, Any],
+    stream: bool,
+    error: Exception,
+    status: int,
+    again: str,
+) -> None:
+    lan.inference.refusal = error
+    reply = await lan.client.post("/v1/chat/completions", json={**chat_body, "stream": stream})
+    assert reply.status_code == status
+    assert "secret" not in json.dumps(shaped(reply))
+    assert reply.headers["x-should-retry"] == again
+    assert ("retry-after" in reply.headers) == (status in (429, 503))
