@@ -7,12 +7,14 @@ import base64
 import copy
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine
@@ -34,6 +36,24 @@ HASHES: dict[str, type[hashes.HashAlgorithm]] = {
 
 def quiet(phase: str, done: int, total: int) -> None:
     """A progress that nobody watches."""
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def watch_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files and directories that are made durable from here on, in order."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        real(fd)
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return synced
 
 
 def new_key(curve: ec.EllipticCurve | None = None) -> ec.EllipticCurvePrivateKey:

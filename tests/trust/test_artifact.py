@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -226,15 +225,12 @@ def test_what_can_be_refused_without_hashing_is(lab: Lab) -> None:
 
 
 def test_refusing_gives_sealed_memory_back(lab: Lab) -> None:
-    def open_files() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    before = open_files()
+    before = forge.open_descriptors()
     flip(lab, -1)
     code_of(seal, lab)
     model(b"not GGUF")(lab)
     code_of(seal, lab)
-    assert open_files() == before
+    assert forge.open_descriptors() == before
 
 
 def test_a_model_that_changes_after_its_signature_was_read(lab: Lab) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.errors import Refused
 from appliance.trust import directory, oms, sealed
-from tests.trust.forge import make_artifact, quiet, sha256
+from tests.trust.forge import make_artifact, open_descriptors, quiet, sha256, watch_syncs
 
 Change = Callable[[Path], object]
 
@@ -158,6 +158,21 @@ def test_a_copy_is_complete_private_and_read_only(source: Path, tmp_path: Path) 
     assert (target / "docs" / "card.md").read_text() == "# tiny"
     assert (target / "tiny.gguf").stat().st_mode & 0o777 == 0o400
     assert target.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_copy_is_durable_and_leaves_no_descriptor_open(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watch_syncs(monkeypatch)
+    before = open_descriptors()
+    with directory.open_artifact(source) as artifact:
+        directory.copy_artifact(artifact, tmp_path / "copy", quiet)
+        directory.hash_files(artifact, artifact.sizes, directory.Meter(quiet, "hashing", 1))
+        directory.read_prefix(artifact.fd, "LICENSE", 1)
+    assert open_descriptors() == before
+    # The files first, then the directories that name them.
+    assert set(synced[:3]) == {"LICENSE", "card.md", "tiny.gguf"}
+    assert set(synced[3:]) == {"docs", "copy", tmp_path.name}
 
 
 def test_an_existing_target_is_left_alone(source: Path, tmp_path: Path) -> None:

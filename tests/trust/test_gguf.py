@@ -146,8 +146,14 @@ MODEL: dict[str, tuple[Change, str]] = {
     "no context length": (drop("llama.context_length"), "gguf_value"),
 }
 
+
+def unlisted_tokenizer(gguf: Gguf) -> None:
+    gguf.pairs["tokenizer.ggml.model"] = string("t5")
+    gguf.pairs["tokenizer.ggml.merges"] = array(Kind.STRING, ["a b"])
+
+
 TOKENIZER: dict[str, Change] = {
-    "unlisted tokenizer": put("tokenizer.ggml.model", string("t5")),
+    "unlisted tokenizer": unlisted_tokenizer,
     "no tokens": drop("tokenizer.ggml.tokens"),
     "empty vocabulary": tokens([]),
     "tokens as numbers": put("tokenizer.ggml.tokens", array(Kind.UINT32, [1])),

@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import Refused, SignatureRefused, StateRefused
 from appliance.trust import sealed
-from tests.trust.forge import sha256
+from tests.trust.forge import open_descriptors, sha256
 
 DATA = bytes(range(256)) * 64
 
@@ -183,9 +183,9 @@ def test_what_is_not_a_plain_file(tmp_path: Path, directory: int) -> None:
 
 def test_refusing_leaves_no_descriptor_open(tmp_path: Path, directory: int) -> None:
     os.link(tmp_path / "a" / "file", tmp_path / "hard")
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_descriptors()
     code_of(lambda: sealed.open_regular(directory, "hard"))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_descriptors() == before
 
 
 def read(path: Path, consume: sealed.Blocks) -> str:

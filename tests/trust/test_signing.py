@@ -9,7 +9,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.errors import SignatureRefused
 from appliance.trust import ecdsa, signing
-from tests.trust.forge import make_artifact, new_key, quiet, resign
+from tests.trust.forge import (
+    make_artifact,
+    new_key,
+    open_descriptors,
+    quiet,
+    resign,
+    watch_syncs,
+)
 
 KEY, OTHER = new_key(ec.SECP521R1()), new_key(ec.SECP521R1())
 PUB, OTHER_PUB = ecdsa.public_pem(KEY.public_key()), ecdsa.public_pem(OTHER.public_key())
@@ -44,6 +51,17 @@ def test_signing_again_replaces_the_signature(artifact: Path) -> None:
     names = {path.name for path in artifact.iterdir()}
     assert names == {"LICENSE", "docs", "model.sig", "tiny.gguf"}
     signing.verify_directory(artifact, [PUB], quiet)
+
+
+def test_a_signature_is_durable_and_leaves_no_descriptor_open(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watch_syncs(monkeypatch)
+    before = open_descriptors()
+    signing.sign_directory(artifact, PEM, quiet)
+    signing.verify_directory(artifact, [PUB], quiet)
+    assert open_descriptors() == before
+    assert synced == ["model.sig.part", "tiny"]
 
 
 def flip(path: Path) -> None:

@@ -78,6 +78,21 @@ def test_progress_is_reported_by_phase(lab: Lab) -> None:
     assert all(done == total > 0 for done, total in phases.values())
 
 
+def test_each_step_is_durable_and_leaves_no_descriptor_open(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = lab.approved()
+    lab.store.discard(model_id)
+    before = forge.open_descriptors()
+    synced = forge.watch_syncs(monkeypatch)
+    lab.approved()
+    lab.store.seal(model_id, lab.policy, quiet).close()
+    store.load_policy(lab.data / "trust")
+    assert forge.open_descriptors() == before
+    assert synced[-1] == "models"  # after the copy was given its name
+    assert {"tiny.gguf", "model.sig", "tiny.part"} <= set(synced[:-1])
+
+
 # Quarantine
 
 
