@@ -49,6 +49,7 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
         StateRefused: `data_locked`.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with open_services(data) as services:
         address = host or services.config.server.host
         if not _is_loopback(address):

@@ -7,12 +7,13 @@ any time and is answered by a last row with reason "cancelled" once the request 
 """
 
 import struct
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from appliance.types import Sampling
 
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 HEADER = struct.Struct("<I")
 LARGEST_FRAME = 16 << 20
 
@@ -67,10 +68,10 @@ class Cancel(msgspec.Struct, tag="cancel", frozen=True):
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The model is loaded. `confinement` lists what is in force."""
 
-    n_ctx: int
-    n_vocab: int
-    confinement: dict[str, Any]
-    load_ms: int
+    n_ctx: Count
+    n_vocab: Count
+    confinement: dict[str, bool | int]
+    load_ms: Count
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):
@@ -90,8 +91,8 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
     """
 
     id: int
-    prompt_tokens: int
-    max_tokens: int
+    prompt_tokens: Count
+    max_tokens: Count
     template_sha256: str
 
 
@@ -115,17 +116,17 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
     id: int
     text: str
-    tokens: int
-    finish: str | None = None
+    tokens: Count
+    finish: Literal["stop", "length", "cancelled"] | None = None
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):
     """One engine step for all requests together, and the engine's state after it."""
 
     rows: list[Row]
-    running: int
-    waiting: int
-    cells_used: int
+    running: Count
+    waiting: Count
+    cells_used: Count
 
 
 ToWorker = Load | Prepare | Run | Cancel

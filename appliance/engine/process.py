@@ -10,7 +10,9 @@ import contextlib
 import itertools
 import os
 import socket
+import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,7 +54,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: subprocess.Popen[bytes],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -63,8 +65,7 @@ class WorkerProcess:
         self._preparing: dict[int, asyncio.Future[messages.Prepared]] = {}
         self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
-        self._stderr = b""
-        self._errors = asyncio.create_task(self._read_stderr())
+        self._ended: asyncio.Future[tuple[int, bytes]] = _watch(process)
         self.running = 0
         self.waiting = 0
         self.cells_used = 0
@@ -80,16 +81,18 @@ class WorkerProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         fd = model.reopen()
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-m",
-                "appliance.engine.worker",
-                str(fd),
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    "appliance.engine.worker",
+                    str(fd),
+                    str(theirs.fileno()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 env={},
                 cwd="/",
                 pass_fds=(fd, theirs.fileno()),
@@ -233,21 +236,36 @@ class WorkerProcess:
             rows.put_nowait(None)
         self._rows.clear()
 
-    async def _read_stderr(self) -> None:
-        if self._process.stderr is None:
-            return
-        while data := await self._process.stderr.read(4096):
-            self._stderr = (self._stderr + data)[-_STDERR_TAIL:]
-
     def kill(self) -> None:
         """End the worker now; its memory comes back with it."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     async def closed(self) -> Death:
         """Wait for the end of the process."""
         self._writer.close()
-        await self._errors
-        status = await self._process.wait()
+        status, errors = await asyncio.shield(self._ended)
         suspects = frozenset(self._keys.values())
-        return Death(status, suspects, self._stderr.decode("utf-8", "replace"))
+        return Death(status, suspects, errors.decode("utf-8", "replace"))
+
+
+def _watch(process: subprocess.Popen[bytes]) -> "asyncio.Future[tuple[int, bytes]]":
+    """A future of the exit status and the end of the error output.
+
+    A thread, since the event loop's own subprocesses hand descriptors to the child that the
+    confinement would have to trust.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[tuple[int, bytes]] = loop.create_future()
+
+    def watch() -> None:
+        tail = b""
+        if process.stderr is not None:
+            with process.stderr as errors:
+                while data := os.read(errors.fileno(), 4096):
+                    tail = (tail + data)[-_STDERR_TAIL:]
+        status = process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(ended.set_result, (status, tail))
+
+    threading.Thread(target=watch, name=f"worker-{process.pid}", daemon=True).start()
+    return ended

@@ -49,7 +49,7 @@ class ChatTemplate:
         )
         try:
             self._template = environment.from_string(source)
-        except (jinja2.TemplateError, RecursionError, MemoryError) as error:
+        except Exception as error:  # Python's own compiler and lexer have limits too
             raise BadRequest(
                 "template_failed", f"The chat template does not compile: {error}"
             ) from error
