@@ -1,0 +1,128 @@
+"""The configuration file."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config import (
+    AuditConfig,
+    Config,
+    EngineConfig,
+    ModelConfig,
+    RolesConfig,
+    ServerConfig,
+    data_directory,
+    load_config,
+    parse_config,
+)
+from appliance.errors import UsageError
+
+SECTIONS: dict[str, type[Any]] = {
+    "server": ServerConfig,
+    "engine": EngineConfig,
+    "audit": AuditConfig,
+    "admin.roles": RolesConfig,
+    "models.default": ModelConfig,
+}
+
+
+def refusal(text: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        parse_config(text)
+    assert caught.value.code == "config_invalid"
+    return caught.value
+
+
+def test_an_empty_file_is_the_defaults() -> None:
+    assert parse_config("") == Config()
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_documented_and_refuses_another_type(section: str) -> None:
+    for key in fields(SECTIONS[section]):
+        assert key.metadata["doc"].endswith(".")
+        error = refusal(f"[{section}]\n{key.name} = 1.5\n")
+        assert error.param == f"{section}.{key.name}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_range_is_enforced_at_both_ends(section: str) -> None:
+    for key in fields(SECTIONS[section]):
+        for bound, step in (("low", -1), ("high", 1)):
+            limit = key.metadata[bound]
+            if limit is not None:
+                parse_config(f"[{section}]\n{key.name} = {limit}\n")
+                refusal(f"[{section}]\n{key.name} = {limit + step}\n")
+
+
+def test_an_unknown_key_is_refused_with_the_nearest() -> None:
+    error = refusal("[server]\nprot = 1\n")
+    assert "server.port" in error.message
+    assert error.param == "server.prot"
+
+
+@pytest.mark.parametrize(
+    "text", ["[sever]\n", "[admin]\nrole = 1\n", "server = 3\n", "models = []"]
+)
+def test_unknown_and_misshapen_tables_are_refused(text: str) -> None:
+    refusal(text)
+
+
+def test_a_choice_refuses_what_is_not_listed() -> None:
+    assert parse_config('[audit]\ncontent = "off"\n').audit.content == "off"
+    refusal('[audit]\ncontent = "plain"\n')
+
+
+def test_true_is_not_a_number() -> None:
+    refusal("[server]\nport = true\n")
+
+
+def test_names_and_ids_of_roles_become_text() -> None:
+    roles = parse_config('[admin.roles]\noperator = ["ops", 1001]\n').roles
+    assert roles.operator == ("ops", "1001")
+    refusal("[admin.roles]\noperator = [1.5]\n")
+
+
+def test_a_model_has_its_own_table_or_the_default() -> None:
+    config = parse_config('[models.default]\nslots = 2\n[models."a"]\nslots = 3\n')
+    assert config.model("a").slots == 3
+    assert config.model("b").slots == 2
+    assert Config().model("b") == ModelConfig()
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_configuration_or_is_refused(text: str) -> None:
+    try:
+        parse_config(text)
+    except UsageError as error:
+        assert error.code == "config_invalid"
+
+
+def test_a_directory_without_the_file_was_not_initialised(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_config(tmp_path)
+    assert caught.value.code == "data_missing"
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "appliance.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError) as caught:
+        load_config(tmp_path)
+    assert caught.value.code == "config_invalid"
+
+
+def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPLIANCE_DATA", "/from/environment")
+    assert data_directory(None) == Path("/from/environment")
+    assert data_directory("/from/option") == Path("/from/option")
+
+
+def test_without_either_there_is_no_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APPLIANCE_DATA", raising=False)
+    with pytest.raises(UsageError) as caught:
+        data_directory(None)
+    assert caught.value.code == "data_missing"

@@ -1,0 +1,100 @@
+"""SQLite as the product opens it."""
+
+import stat
+from pathlib import Path
+
+import pysqlite3.dbapi2
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from appliance import db
+from appliance.db import open_database, open_readonly
+from appliance.errors import StateRefused
+
+FIRST = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT) STRICT;\n"
+SECOND = """
+CREATE TABLE log (text TEXT) STRICT;
+CREATE TRIGGER copy AFTER INSERT ON note BEGIN
+  INSERT INTO log VALUES (new.text);
+END;
+"""
+
+
+def scalar(engine: Engine, sql: str) -> object:
+    with engine.connect() as connection:
+        return connection.exec_driver_sql(sql).scalar_one()
+
+
+def test_the_pragmas_hold(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "a.db", [FIRST])
+    assert scalar(engine, "PRAGMA journal_mode") == "wal"
+    assert scalar(engine, "PRAGMA synchronous") == 2
+    assert scalar(engine, "PRAGMA foreign_keys") == 1
+    engine.dispose()
+
+
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    open_database(tmp_path / "a.db", [FIRST]).dispose()
+    assert stat.S_IMODE((tmp_path / "a.db").stat().st_mode) == 0o600
+
+
+def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
+    open_database(tmp_path / "a.db", [FIRST]).dispose()
+    engine = open_database(tmp_path / "a.db", [FIRST, SECOND])
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO note (text) VALUES ('x')")
+    assert scalar(engine, "SELECT text FROM log") == "x"
+    assert scalar(engine, "PRAGMA user_version") == 2
+    engine.dispose()
+
+
+def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DBAPIError):
+        open_database(
+            tmp_path / "a.db", [FIRST, "CREATE TABLE fine (x);\nCREATE TABLE note (x);\n"]
+        )
+    engine = open_database(tmp_path / "a.db", [FIRST])
+    assert scalar(engine, "SELECT count(*) FROM sqlite_schema WHERE name = 'fine'") == 0
+    engine.dispose()
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    open_database(tmp_path / "a.db", [FIRST, SECOND]).dispose()
+    with pytest.raises(StateRefused) as caught:
+        open_database(tmp_path / "a.db", [FIRST])
+    assert caught.value.code == "database_unusable"
+
+
+def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pysqlite3.dbapi2, "sqlite_version_info", (3, 51, 2))
+    with pytest.raises(StateRefused) as caught:
+        open_database(tmp_path / "a.db", [FIRST])
+    assert caught.value.code == "database_unusable"
+    assert not (tmp_path / "a.db").exists()
+
+
+def test_a_transaction_holds_the_write_lock_from_its_begin(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "a.db", [FIRST])
+    other = pysqlite3.dbapi2.connect(str(tmp_path / "a.db"), timeout=0)
+    with (
+        engine.begin(),
+        pytest.raises(pysqlite3.dbapi2.OperationalError, match="locked"),
+    ):
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")  # the control: it is free now
+    other.close()
+    engine.dispose()
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    open_database(tmp_path / "a.db", [FIRST]).dispose()
+    engine = open_readonly(tmp_path / "a.db")
+    assert scalar(engine, "SELECT count(*) FROM note") == 0
+    with engine.connect() as connection, pytest.raises(DBAPIError, match="readonly"):
+        connection.exec_driver_sql("INSERT INTO note (text) VALUES ('x')")
+    engine.dispose()
+
+
+def test_the_driver_is_the_bundled_one() -> None:
+    assert pysqlite3.dbapi2.sqlite_version_info >= db.OLDEST_SQLITE

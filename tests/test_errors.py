@@ -1,0 +1,59 @@
+"""The error tree and its codes, against the whole source."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from appliance import errors
+from appliance.errors import CODES, ApplianceError
+
+SOURCE = Path(errors.__file__).parent
+CLASSES = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if inspect.isclass(kind) and issubclass(kind, ApplianceError)
+}
+
+
+def raised_codes(tree: ast.AST) -> set[str]:
+    """The codes that are spelled out where an error is made."""
+    return {
+        call.args[0].value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in CLASSES
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    }
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
+def test_every_code_that_is_raised_is_known(path: Path) -> None:
+    assert raised_codes(ast.parse(path.read_text())) <= CODES.keys()
+
+
+def test_the_search_for_codes_sees_them() -> None:
+    assert raised_codes(ast.parse("raise Refused('no_such_code', 'x')")) == {"no_such_code"}
+
+
+def test_every_class_is_drawn_in_the_tree() -> None:
+    drawn = errors.__doc__ or ""
+    assert [name for name in CLASSES if name not in drawn] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_tells_what_it_means_and_what_to_do(code: str) -> None:
+    meaning, hint = CODES[code]
+    assert meaning and not meaning.endswith(".")
+    assert hint.endswith((".", "`"))
+    assert code == code.lower() and " " not in code
+
+
+def test_an_error_explains_itself() -> None:
+    error = errors.Refused("wrong_state", "m is retired.", param="id")
+    assert (error.code, error.param) == ("wrong_state", "id")
+    assert error.diagnostics().splitlines() == ["m is retired.", CODES["wrong_state"].hint]
