@@ -95,7 +95,7 @@ async def test_a_document_names_the_outcome_and_a_stream_the_intent(
     assert streamed.headers["x-appliance-receipt"] == second.intent.header()
     assert found[-2:] == [
         f": receipt {second.outcome.header()}",
-        "data: [DONE]".removeprefix("data: "),
+        "[DONE]",
     ]
 
 
