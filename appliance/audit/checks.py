@@ -5,10 +5,12 @@ Rules:
   follow entry n, the blame goes to the one whose other neighbour disagrees too, or that no
   valid head has covered yet.
 - One cause, one finding: after a finding about the tree, roots that differ are its consequence
-  and stay silent; signatures and everything local to an entry go on being checked.
+  and stay silent until a root holds again; signatures and everything local to an entry go on
+  being checked.
 - The number of findings kept is bounded; all are counted.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -44,13 +46,13 @@ class Findings:
     Attributes:
         count: all of them; `kept` holds the first `MAX_FINDINGS`.
         tree: whether one of them explains roots that differ.
-        newest: sequence number of the newest one about an entry.
+        recent: entries that the newest ones were about.
     """
 
     kept: list[Problem] = field(default_factory=list)
     count: int = 0
     tree: bool = False
-    newest: int = -1
+    recent: deque[int] = field(default_factory=lambda: deque(maxlen=4))
 
     def add(self, seq: int, code: str, message: str) -> None:
         """Note a problem."""
@@ -62,7 +64,7 @@ class Findings:
         """Note a problem of an entry that makes later roots differ."""
         self.add(seq, code, message)
         self.tree = True
-        self.newest = max(self.newest, seq)
+        self.recent.append(seq)
 
 
 class ChainCheck:
@@ -82,6 +84,7 @@ class ChainCheck:
         self._before: tuple[str, ...] = () if before is None else (before.hex(),)
         self._shift = 0
         self._suspect: int | None = None
+        self._unsigned: str | None = None
         self._boot: tuple[str, int] = ("", 0)
 
     def row(
@@ -124,9 +127,11 @@ class ChainCheck:
             self._found.add(size - 1, "checkpoint_invalid", message)
         elif checkpoint.root == self.frontier.root():
             self.covered = size
+            self._found.tree = False  # whatever was found, these are the signed entries
         elif not self._found.tree:
-            message = f"Entries {self.covered} to {size - 1} are not those that were signed."
-            self._found.entry(self.covered, "root_mismatch", message)
+            # The next entry may tell which one it is.
+            self._found.tree = True
+            self._unsigned = f"Entries {self.covered} to {size - 1} are not those that were signed."
 
     def end(self, size: int) -> None:
         """The rows are over; there should have been `size`."""
@@ -164,28 +169,26 @@ class ChainCheck:
     def _link(self, seq: int, follows: str, shifted: int) -> None:
         if not self._before or follows in self._before:
             self._settle()
-            return
-        if self._suspect == seq - 1:
+        elif self._suspect == seq - 2:
             self._blame(seq - 1)  # it disagrees with both neighbours
-        elif shifted < 0:
-            self._blame(seq - 1)  # an entry was put in before this one
-        elif self._found.newest >= seq - 1:
-            pass  # told already
+        elif shifted < 0 or self._unsigned is not None:
+            self._blame(seq - 1)  # a head does not know it, or it pushed the others back
         elif self.covered > seq - 1:
-            self._blame(seq)
-        else:
+            self._blame(seq)  # the one before is proved
+        elif not {seq - 1, seq} & {*self._found.recent}:
             self._suspect = seq - 1
-            return
-        self._suspect = None
 
     def _settle(self) -> None:
-        """Nothing else spoke against the later of the two: blame the earlier."""
+        """Nothing more is known: blame the earlier of two, or what the head does not prove."""
         if self._suspect is not None:
             self._blame(self._suspect)
-            self._suspect = None
+        elif self._unsigned is not None:
+            self._found.entry(self.covered, "root_mismatch", self._unsigned)
+        self._unsigned = None
 
     def _blame(self, seq: int) -> None:
-        if self._found.newest < seq:
+        self._suspect = self._unsigned = None
+        if seq not in self._found.recent:
             message = f"Entry {seq} is not the one that its neighbours knew."
             self._found.entry(seq, "chain_broken", message)
 

@@ -40,8 +40,8 @@ def find_key(dbapi: Any, kek: bytes, key_id: str) -> bytes | None:
     Raises:
         AuditRefused: `content_unavailable` when the KEK is not the one that wrapped it.
     """
-    row = dbapi.execute("SELECT wrapped FROM dek WHERE id = ?", (key_id,)).fetchone()
-    return None if row is None else unwrap(kek, key_id, row[0])
+    row = dbapi.execute("SELECT CAST(wrapped AS BLOB) FROM dek WHERE id = ?", (key_id,)).fetchone()
+    return None if row is None else unwrap(kek, key_id, row[0] or b"")
 
 
 class Keyring:

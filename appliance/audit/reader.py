@@ -90,8 +90,7 @@ class LogReader:
         """
         given = {"kind": kind, "request_id": request_id, "model": model, "key_id": key_id}
         wanted = {name: value for name, value in given.items() if value is not None}
-        query = select(leaf.c.seq, leaf.c.prev, leaf.c.hash, leaf.c.body)
-        query = query.where(leaf.c.seq > after_seq)
+        query = select(leaf.c.seq).where(leaf.c.seq > after_seq)
         for name, value in wanted.items():
             query = query.where(leaf.c[name] == value)
         if since_us is not None:
@@ -100,7 +99,7 @@ class LogReader:
             query = query.where(leaf.c.time_us < until_us)
         query = query.order_by(leaf.c.seq).limit(max(0, min(limit, MAX_LIMIT)))
         with unavailable(_DOING), self._log.connect() as connection:
-            found = [_checked(row) for row in connection.execute(query)]
+            found = [_entry(store.raw(connection), seq) for seq in connection.scalars(query).all()]
         for entry in found:
             if any(entry.body.get(name) != value for name, value in wanted.items()):
                 raise _corrupt(entry.seq)
@@ -116,10 +115,9 @@ class LogReader:
         intents = self.search(kind="intent", request_id=request_id, key_id=key_id, limit=1)
         if not intents:
             raise NotFound("not_found", f"There is no request {request_id!r} of this key.")
-        sql = "SELECT seq, prev, hash, body FROM leaf WHERE intent = ?"
         with _cursor(self._log) as log:
-            row = log.execute(sql, (intents[0].seq,)).fetchone()
-        outcome = None if row is None else _checked(row)
+            seq = store.outcome_of(log, intents[0].seq)
+            outcome = None if seq is None else _entry(log, seq)
         if outcome is not None and outcome.body.get("intent") != intents[0].seq:
             raise _corrupt(outcome.seq)
         return intents[0], outcome
@@ -133,10 +131,9 @@ class LogReader:
         """
         entry = self.entry(seq)
         key_id, part = _part(entry, name)
-        sql = "SELECT nonce, ct FROM content WHERE seq = ? AND name = ?"
         with _cursor(self._log) as log:
-            row = log.execute(sql, (seq, name)).fetchone()
-        sealed = None if row is None else Sealed(*row)
+            rows = store.contents(log, seq, seq + 1)
+            sealed = next((Sealed(*row[2:]) for row in rows if row[1] == name), None)
         if sealed is None or sealed.digest().hex() != part["ciphertext"]:
             raise _gone(f"The stored {name} of entry {seq} is not what the entry names.")
         with _cursor(self._keys) as keys:

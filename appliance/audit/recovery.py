@@ -23,7 +23,7 @@ from appliance.errors import AuditRefused
 TAIL: Final = 4_096
 
 _OPEN_INTENTS: Final = """
-SELECT body FROM leaf AS i
+SELECT seq FROM leaf AS i
 WHERE kind = 'intent'
   AND seq > coalesce((SELECT max(seq) FROM leaf WHERE kind = 'start'), -1)
   AND NOT EXISTS (SELECT 1 FROM leaf WHERE intent = i.seq)
@@ -60,7 +60,8 @@ def unknown_outcome(intent: Entry) -> Draft:
 def _open_intents(dbapi: Any) -> list[Entry]:
     # Every opening closes all that it finds and `start` is appended after it, so intents
     # before the newest `start` need no look.
-    return [Entry.parse(row[0]) for row in dbapi.execute(_OPEN_INTENTS)]
+    found = [row[0] for row in dbapi.execute(_OPEN_INTENTS)]
+    return [_parse(row[3], seq) for seq in found for row in store.leaves(dbapi, seq, seq + 1)]
 
 
 def _signed_head(dbapi: Any, key: VerifierKey) -> Checkpoint:

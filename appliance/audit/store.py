@@ -77,9 +77,29 @@ def _triggers() -> str:
 
 MIGRATIONS: Final[Sequence[str]] = (_SCHEMA + _triggers(),)
 
+# Someone who edits the file can put any type into a column; what is read is always bytes.
+_LEAVES: Final = """
+SELECT seq, coalesce(CAST(prev AS BLOB), x''), coalesce(CAST(hash AS BLOB), x''),
+  coalesce(CAST(body AS BLOB), x'')
+FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?
+"""
+_CONTENTS: Final = """
+SELECT seq, name, coalesce(CAST(nonce AS BLOB), x''), coalesce(CAST(ct AS BLOB), x'')
+FROM content WHERE seq >= ? AND seq < ? ORDER BY seq, name
+"""
+
+_CHECKPOINTS: Final = """
+SELECT size, coalesce(CAST(note AS BLOB), x'')
+FROM checkpoint WHERE size > ? AND size <= ? ORDER BY size
+"""
+_NODES: Final = """
+SELECT coalesce(CAST(hash AS BLOB), x'')
+FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx
+"""
+
 leaf: Final = table(
-    "leaf", *map(column, ("seq", "prev", "hash", "body", "kind", "time_us")),
-    *map(column, ("request_id", "key_id", "model", "intent")),
+    "leaf",
+    *map(column, ("seq", "kind", "time_us", "request_id", "key_id", "model")),
 )  # fmt: skip
 """For queries that are put together at run time."""
 
@@ -142,22 +162,14 @@ def insert(
     connection.exec_driver_sql(_INSERT_CHECKPOINT, checkpoint)
 
 
-def leaves(dbapi: Any, first: int, end: int) -> Iterator[LeafRow]:
-    """Rows with first ≤ seq < end, in order."""
-    sql = "SELECT seq, prev, hash, body FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq"
-    return iter(dbapi.execute(sql, (first, end)))
-
-
-def leaves_from(dbapi: Any, first: int, end: int, limit: int) -> list[LeafRow]:
-    """The next rows at or after `first`, at most `limit`."""
-    sql = "SELECT seq, prev, hash, body FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?"
-    return list(dbapi.execute(sql, (first, end, limit)))
+def leaves(dbapi: Any, first: int, end: int, limit: int = -1) -> Iterator[LeafRow]:
+    """Rows with first ≤ seq < end, in order, at most `limit`."""
+    return iter(dbapi.execute(_LEAVES, (first, end, limit)))
 
 
 def checkpoints(dbapi: Any, above: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Heads of trees with above < size ≤ end, in order."""
-    sql = "SELECT size, note FROM checkpoint WHERE size > ? AND size <= ? ORDER BY size"
-    return iter(dbapi.execute(sql, (above, end)))
+    return iter(dbapi.execute(_CHECKPOINTS, (above, end)))
 
 
 def next_checkpoint(dbapi: Any, size: int) -> int | None:
@@ -168,21 +180,19 @@ def next_checkpoint(dbapi: Any, size: int) -> int | None:
 
 def note_of(dbapi: Any, size: int) -> bytes | None:
     """The head of the tree of exactly this size."""
-    row = dbapi.execute("SELECT note FROM checkpoint WHERE size = ?", (size,)).fetchone()
-    return None if row is None else bytes(row[0])
+    sql = "SELECT CAST(note AS BLOB) FROM checkpoint WHERE size = ?"
+    return _first(dbapi, sql, (size,))
 
 
 def node(dbapi: Any, level: int, index: int) -> bytes | None:
     """A stored inner node."""
-    sql = "SELECT hash FROM node WHERE level = ? AND idx = ?"
-    row = dbapi.execute(sql, (level, index)).fetchone()
-    return None if row is None else bytes(row[0])
+    sql = "SELECT CAST(hash AS BLOB) FROM node WHERE level = ? AND idx = ?"
+    return _first(dbapi, sql, (level, index))
 
 
 def contents(dbapi: Any, first: int, end: int) -> Iterator[ContentRow]:
     """Ciphertexts of the entries first ≤ seq < end, in order."""
-    sql = "SELECT seq, name, nonce, ct FROM content WHERE seq >= ? AND seq < ? ORDER BY seq, name"
-    return iter(dbapi.execute(sql, (first, end)))
+    return iter(dbapi.execute(_CONTENTS, (first, end)))
 
 
 def size(dbapi: Any) -> int:
@@ -197,9 +207,7 @@ def lowest(dbapi: Any) -> int:
 
 def newest_note(dbapi: Any) -> bytes | None:
     """The note of the newest checkpoint."""
-    sql = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
-    row = dbapi.execute(sql).fetchone()
-    return None if row is None else bytes(row[0])
+    return _first(dbapi, "SELECT CAST(note AS BLOB) FROM checkpoint ORDER BY size DESC LIMIT 1")
 
 
 def names_key(dbapi: Any, key_id: str) -> bool:
@@ -217,14 +225,25 @@ def subtree(dbapi: Any) -> Subtree:
         stored = level - level % TILE_LEVELS
         width = 1 << (level - stored)
         if stored == 0:
-            sql = "SELECT hash FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq"
             values: tuple[int, ...] = (index * width, (index + 1) * width)
+            found = [row[2] for row in leaves(dbapi, *values)]
         else:
-            sql = "SELECT hash FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
             values = (stored, index * width, (index + 1) * width)
-        found = [row[0] for row in dbapi.execute(sql, values)]
+            found = [bytes(row[0]) for row in dbapi.execute(_NODES, values)]
         if len(found) != width:
             raise AuditRefused("audit_corrupt", "The audit log lacks hashes of its tree.")
         return fold(found)
 
     return at
+
+
+def outcome_of(dbapi: Any, intent: int) -> int | None:
+    """Sequence number of the entry that closes an intent."""
+    row = dbapi.execute("SELECT seq FROM leaf WHERE intent = ?", (intent,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _first(dbapi: Any, sql: str, values: Sequence[int] = ()) -> bytes | None:
+    """The only column of the first row; NULL counts as nothing."""
+    row = dbapi.execute(sql, values).fetchone()
+    return None if row is None else row[0]

@@ -189,7 +189,7 @@ class _Run:
         )
 
     def _chunk(self) -> list[store.LeafRow]:
-        return store.leaves_from(self._db, self._chain.expected, self._end, CHUNK)
+        return list(store.leaves(self._db, self._chain.expected, self._end, CHUNK))
 
     def _edge(self, first: int) -> tuple[Frontier, bytes | None]:
         if first == 0:

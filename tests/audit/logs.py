@@ -1,0 +1,183 @@
+"""Small logs to test with, and the tools of someone who has root and wants to change one."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pysqlite3.dbapi2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance.audit.checkpoint import Checkpoint, sign
+from appliance.audit.files import LogFiles
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.merkle import Frontier, leaf_hash
+from appliance.clock import FixedClock
+from appliance.types import Json, Receipt
+
+ORIGIN = "appliance.example/audit/test"
+PROMPT = b"What is the capital of France?"
+ANSWER = b"Paris."
+
+
+def new_log(directory: Path, origin: str = ORIGIN) -> Path:
+    AuditLog.create(directory, origin=origin, profile="lab", clock=FixedClock())
+    return directory
+
+
+def open_log(
+    directory: Path,
+    *,
+    content: str = "encrypted",
+    reserve: int = 0,
+    clock: FixedClock | None = None,
+) -> AuditLog:
+    return AuditLog.open(
+        directory, clock=clock or FixedClock(), content=content, reserve_bytes=reserve
+    )
+
+
+def intent(request: str, text: bytes = PROMPT, **more: Json) -> Draft:
+    fields: dict[str, Json] = {"request_id": request, "key_id": "k1", "model": "m1", **more}
+    return Draft("intent", fields, {"prompt": text})
+
+
+def outcome(asked: int, request: str, text: bytes = ANSWER) -> Draft:
+    fields: dict[str, Json] = {"intent": asked, "request_id": request, "status": "completed"}
+    return Draft("outcome", fields, {"completion": text})
+
+
+def admin(action: str) -> Draft:
+    return Draft("admin", {"actor": "uid:0", "action": action})
+
+
+def ask(log: AuditLog, request: str) -> tuple[Receipt, Receipt]:
+    """One request from intent to outcome, each durable before the next step."""
+    (asked,) = log.append(intent(request)).result()
+    (answered,) = log.append(outcome(asked.seq, request)).result()
+    return asked, answered
+
+
+def sample(directory: Path) -> Path:
+    """Forty entries: 0 genesis, 1 start, 2–13 one commit each, 14–29 one commit, 30–39 one."""
+    new_log(directory)
+    with open_log(directory) as log:
+        log.append(Draft("start", {})).result()
+        for i in range(6):
+            ask(log, f"single-{i}")
+        asked = log.append(*(intent(f"batch-{i}") for i in range(8)), *map(admin, "abcdefgh"))
+        first = asked.result()[0].seq
+        log.append(
+            *(outcome(first + i, f"batch-{i}") for i in range(8)), admin("y"), admin("z")
+        ).result()
+        assert log.size == 40
+    return directory
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the leaf table, as anybody could write it."""
+
+    seq: int
+    prev: bytes
+    hash: bytes
+    body: bytes
+
+    def fields(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+def raw_body(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def consistent(row: Row, **changes: Any) -> Row:
+    """The row with other fields and, without more ado, the hash that fits them."""
+    body = raw_body({**row.fields(), **changes})
+    return replace(row, body=body, hash=leaf_hash(body))
+
+
+class Intruder:
+    """Root, with the database in hand and the log not running."""
+
+    def __init__(self, directory: Path) -> None:
+        self.files = LogFiles(directory)
+
+    def sql(self, *statements: str, values: Sequence[Any] = ()) -> None:
+        """Run statements with triggers and constraints out of the way."""
+        database = pysqlite3.dbapi2.connect(str(self.files.log), isolation_level=None)
+        try:
+            for table in ("leaf", "checkpoint", "node", "content"):
+                for change in ("update", "delete"):
+                    database.execute(f"DROP TRIGGER IF EXISTS {table}_no_{change}")
+            for statement in statements:
+                database.execute(statement, values)
+        finally:
+            database.close()
+
+    def rows(self) -> list[Row]:
+        database = pysqlite3.dbapi2.connect(str(self.files.log))
+        try:
+            found = database.execute("SELECT seq, prev, hash, body FROM leaf ORDER BY seq")
+            return [Row(*row) for row in found]
+        finally:
+            database.close()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Replace the table by one without constraints."""
+        database = pysqlite3.dbapi2.connect(str(self.files.log), isolation_level=None)
+        try:
+            database.execute("DROP TABLE leaf")
+            database.execute("CREATE TABLE leaf (seq INTEGER PRIMARY KEY, prev, hash, body)")
+            values = [(r.seq, r.prev, r.hash, r.body) for r in rows]
+            database.executemany("INSERT INTO leaf VALUES (?, ?, ?, ?)", values)
+        finally:
+            database.close()
+
+    def change(self, seq: int, how: Callable[[Row], Row]) -> None:
+        self.write([how(row) if row.seq == seq else row for row in self.rows()])
+
+    def rechain(self, bodies: Sequence[bytes]) -> list[Row]:
+        """Rows for these bodies as they would have been written, `prev` and `seq` filled in."""
+        rows, prev = [], bytes(32)
+        for seq, body in enumerate(bodies):
+            filled = raw_body({**json.loads(body), "seq": seq, "prev": prev.hex()})
+            rows.append(Row(seq, prev, leaf_hash(filled), filled))
+            prev = rows[-1].hash
+        return rows
+
+    def resign(self, key: Ed25519PrivateKey | None = None, origin: str = ORIGIN) -> None:
+        """Sign every head anew over the rows as they are; with the log's key if none is given."""
+        signer = key or self.files.signing_key()
+        rows, frontier = self.rows(), Frontier()
+        database = pysqlite3.dbapi2.connect(str(self.files.log), isolation_level=None)
+        for trigger in ("checkpoint_no_update", "checkpoint_no_delete"):
+            database.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+        sizes = {size for (size,) in database.execute("SELECT size FROM checkpoint")} | {len(rows)}
+        note = b""
+        for row in rows:
+            frontier.append(row.hash)
+            if frontier.size in sizes:
+                note = sign(Checkpoint(origin, frontier.size, frontier.root()), signer)
+                database.execute(
+                    "INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (frontier.size, note)
+                )
+        database.execute("DELETE FROM checkpoint WHERE size > ?", (len(rows),))
+        database.close()
+        self.files.head.write_bytes(note)
+
+
+def copy(directory: Path, to: Path) -> Path:
+    shutil.copytree(directory, to)
+    return to
+
+
+def destroy_key(directory: Path, key_id: str) -> None:
+    """Erasure: the wrapped content key is deleted."""
+    database = pysqlite3.dbapi2.connect(str(LogFiles(directory).keys))
+    with database:
+        assert database.execute("DELETE FROM dek WHERE id = ?", (key_id,)).rowcount == 1
+    database.close()
