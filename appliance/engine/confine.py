@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, Any]:
+def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int]:
     """Drop all rights, in the only order that works.
 
     Args:

@@ -59,6 +59,9 @@ class Threads:
         else:
             slow = usual is not None and seconds > _SLOW * usual
             self._strikes = self._strikes + 1 if slow else 0
+            if self._strikes >= _STRIKES:  # the host has changed: compare with how it is now
+                while len(times) > _SAMPLES:
+                    times.popleft()
             self._maybe_try(len(times), now)
         return self.count
 

@@ -68,9 +68,12 @@ def _child(*arguments: str) -> str | None:
 
 def score(libraries: list[str]) -> dict[str, int]:
     """ggml's score of each library on this CPU; 0 means that it cannot run."""
-    scores = {}
+    scores = dict.fromkeys(libraries, 0)
     for path in libraries:
-        library = ctypes.CDLL(path)
+        try:
+            library = ctypes.CDLL(path)
+        except OSError:
+            continue
         function = getattr(library, "ggml_backend_score", None)
         scores[path] = int(function()) if function else 1
     return scores

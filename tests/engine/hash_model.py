@@ -1,0 +1,70 @@
+"""A model without weights: its logits are a hash of what is in its KV cache, position by position.
+
+It keeps what was really written for each slot. A token at a wrong position, a cell of another
+sequence or a cell left over from an earlier one changes every answer that follows.
+"""
+
+import hashlib
+from collections.abc import Sequence as ReadOnly
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.engine.scheduler import Chunk
+
+N_VOCAB = 24
+END = 23
+
+
+class HashModel:
+    """Fulfils `runner.Model`; token 0 is "a", the last one ends a text."""
+
+    def __init__(self, capacity: int, slots: int, *, separate: bool = False) -> None:
+        self.n_vocab = N_VOCAB
+        self.ends = frozenset({END})
+        self.kv: dict[int, dict[int, int]] = {}
+        self.calls: list[list[tuple[int, int, int]]] = []  # (id, start, count) of each step
+        self.threads = 0
+        self._capacity, self._slots, self._separate = capacity, slots, separate
+
+    def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
+        """Write the chunks' tokens, then read the rows."""
+        assert chunks, "an empty step"
+        self.calls.append([(c.sequence.id, c.start, c.count) for c in chunks])
+        for chunk in chunks:
+            self.write(chunk)
+        self.check_room()
+        rows = [self.row(c) for c in chunks if c.samples]
+        return np.stack(rows) if rows else np.empty((0, N_VOCAB), np.float32)
+
+    def write(self, chunk: Chunk) -> None:
+        """Put a chunk's tokens into its slot."""
+        slot = chunk.sequence.slot
+        assert slot is not None and 0 <= slot < self._slots
+        cells = self.kv.setdefault(slot, {})
+        for position in range(chunk.start, chunk.start + chunk.count):
+            cells[position] = chunk.sequence.tokens[position]
+
+    def check_room(self) -> None:
+        """A cache cannot hold more than it has."""
+        sizes = [len(cells) for cells in self.kv.values()]
+        assert (max(sizes) if self._separate else sum(sizes)) <= self._capacity
+
+    def row(self, chunk: Chunk) -> NDArray[np.float32]:
+        """Logits that depend on every cell of the slot."""
+        cells = self.kv[chunk.sequence.slot or 0]
+        digest = hashlib.sha256(repr(sorted(cells.items())).encode()).digest()
+        noise = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
+        return noise.standard_normal(N_VOCAB).astype(np.float32) * 3
+
+    def forget(self, slot: int) -> None:
+        """Drop a slot's cells."""
+        self.kv.pop(slot, None)
+
+    def piece(self, token: int) -> bytes:
+        """One letter a token."""
+        return b"" if token == END else bytes([ord("a") + token])
+
+    def set_threads(self, count: int) -> None:
+        """Nothing here is computed by threads."""
+        self.threads = count

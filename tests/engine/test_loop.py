@@ -1,0 +1,355 @@
+"""The batching loop with a model whose every answer depends on every cell of its own sequence."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from appliance.engine.cells import Cells
+from appliance.engine.loop import Engine
+from appliance.engine.messages import Row
+from appliance.engine.scheduler import Chunk, Scheduler
+from appliance.engine.sequence import Sequence
+from appliance.engine.textstream import TextStream
+from appliance.types import Sampling
+from tests.engine.hash_model import END, HashModel
+
+GREEDY = Sampling(temperature=0)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request of a run."""
+
+    tokens: tuple[int, ...]
+    max_tokens: int
+    sampling: Sampling = GREEDY
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    min_tokens: int = 0
+    arrives: int = 0
+    cancelled: int | None = None
+
+    def sequence(self, number: int) -> Sequence:
+        return Sequence(
+            id=number,
+            tokens=list(self.tokens),
+            sampling=self.sampling,
+            max_tokens=self.max_tokens,
+            stream=TextStream(self.stop),
+            ignore_eos=self.ignore_eos,
+            min_tokens=self.min_tokens,
+        )
+
+
+@dataclass
+class Answer:
+    """What the rows of one request said."""
+
+    text: str = ""
+    tokens: int = 0
+    finish: str | None = None
+
+    def take(self, row: Row) -> None:
+        assert self.finish is None, "a row after the last one"
+        self.text += row.text
+        self.tokens += row.tokens
+        self.finish = row.finish
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A cache, a budget and requests that come and go."""
+
+    capacity: int
+    slots: int
+    budget: int
+    asks: list[Ask] = field(default_factory=list)
+    separate: bool = False
+
+
+Make = Callable[[int, int, bool], HashModel]
+
+
+def plain(capacity: int, slots: int, separate: bool) -> HashModel:
+    return HashModel(capacity, slots, separate=separate)
+
+
+def play(scene: Scene, make: Make = plain) -> dict[int, Answer]:
+    """Run all requests to their ends; nothing may be left."""
+    model = make(scene.capacity, scene.slots, scene.separate)
+    cells = Cells(scene.capacity, scene.slots, separate=scene.separate)
+    engine = Engine(model, Scheduler(cells, scene.budget, fixed_chunks=scene.separate))
+    answers: dict[int, Answer] = {}
+    last = max(a.arrives for a in scene.asks)
+    for step in range(3000):
+        if step > last and not engine.busy():
+            break
+        for number, ask in enumerate(scene.asks):
+            if ask.arrives == step:
+                engine.add(ask.sequence(number))
+                answers[number] = Answer()
+            if ask.cancelled is not None and ask.arrives + ask.cancelled == step:
+                engine.cancel(number)
+                engine.cancel(number)
+        result = engine.step()
+        for row in result.rows:
+            answers[row.id].take(row)
+        assert result.cells_used == engine.cells.used
+        assert result.running + result.waiting == sum(a.finish is None for a in answers.values())
+    else:
+        raise AssertionError("the engine never came to rest")
+    assert engine.cells.used == 0 and not model.kv, "cells were left behind"
+    assert all(a.finish for a in answers.values()), "an answer without an end"
+    return answers
+
+
+def alone(ask: Ask) -> Answer:
+    """The answer of a request that has the model to itself."""
+    size = len(ask.tokens) + ask.max_tokens
+    quiet = Ask(
+        ask.tokens,
+        ask.max_tokens,
+        ask.sampling,
+        ask.stop,
+        ask.ignore_eos,
+        ask.min_tokens,
+    )
+    return play(Scene(size, 1, size, [quiet]))[0]
+
+
+def check_isolation(scene: Scene, make: Make = plain) -> None:
+    """Every answer is the one that its request gets alone, or its beginning when cancelled."""
+    answers = play(scene, make)
+    for number, ask in enumerate(scene.asks):
+        expected, got = alone(ask), answers[number]
+        if got.finish == "cancelled":
+            assert ask.cancelled is not None
+            assert expected.text.startswith(got.text) and got.tokens <= expected.tokens
+        else:
+            assert got == expected
+
+
+@st.composite
+def asks(draw: st.DrawFn, capacity: int) -> Ask:
+    tokens = draw(st.lists(st.integers(0, END - 1), min_size=1, max_size=min(20, capacity - 1)))
+    limit = draw(st.integers(1, min(24, capacity - len(tokens))))
+    sampling = Sampling(
+        temperature=draw(st.sampled_from([0, 0.7, 1.5])),
+        top_k=draw(st.sampled_from([0, 1, 5])),
+        top_p=draw(st.sampled_from([1.0, 0.8])),
+        min_p=draw(st.sampled_from([0.0, 0.1])),
+        seed=draw(st.integers(0, 2**63)),
+    )
+    return Ask(
+        tuple(tokens),
+        limit,
+        sampling,
+        stop=draw(st.sampled_from([(), ("ab",), ("c", "de")])),
+        ignore_eos=draw(st.booleans()),
+        min_tokens=draw(st.integers(0, 4)),
+        arrives=draw(st.integers(0, 12)),
+        cancelled=draw(st.none() | st.integers(0, 20)),
+    )
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    capacity = draw(st.integers(6, 48))
+    return Scene(
+        capacity,
+        draw(st.integers(1, 5)),
+        draw(st.integers(1, 12)),
+        draw(st.lists(asks(capacity), min_size=1, max_size=7)),
+        draw(st.booleans()),
+    )
+
+
+@settings(deadline=None, max_examples=200)
+@given(scenes())
+def test_answers_are_those_of_an_idle_engine_whatever_else_runs(scene: Scene) -> None:
+    check_isolation(scene)
+
+
+class LeaksACell(HashModel):
+    """One cell of another sequence is visible."""
+
+    def write(self, chunk: Chunk) -> None:
+        super().write(chunk)
+        slot = chunk.sequence.slot
+        for other, cells in self.kv.items():
+            if other != slot and cells and slot is not None:
+                self.kv[slot].setdefault(1000, cells[min(cells)])
+
+
+class NeverForgets(HashModel):
+    """A reused slot still holds tokens of its last owner."""
+
+    def forget(self, slot: int) -> None:
+        for position in list(self.kv.get(slot, {}))[:-1]:
+            del self.kv[slot][position]
+
+    def check_room(self) -> None:
+        """Not the point here."""
+
+
+class WritesToTheWrongSlot(HashModel):
+    """The rows of one step are mixed up."""
+
+    def write(self, chunk: Chunk) -> None:
+        super().write(chunk)
+        for slot, cells in self.kv.items():
+            if slot != chunk.sequence.slot and cells:
+                position, token = max(cells), chunk.sequence.tokens[chunk.start]
+                cells[position] = token
+
+
+class OffByOne(HashModel):
+    """Chunks after the first one are written one position late."""
+
+    def write(self, chunk: Chunk) -> None:
+        if chunk.start and chunk.count > 1:
+            chunk = Chunk(chunk.sequence, chunk.start + 1, chunk.count - 1)
+        super().write(chunk)
+
+
+class SwapsRows(HashModel):
+    """Logits go to the wrong sequences."""
+
+    def forward(self, chunks: Iterable[Chunk]) -> NDArray[np.float32]:
+        return super().forward(list(chunks))[::-1]
+
+
+@pytest.mark.parametrize(
+    "broken", [LeaksACell, NeverForgets, WritesToTheWrongSlot, OffByOne, SwapsRows]
+)
+def test_a_cache_that_leaks_is_caught(broken: type[HashModel]) -> None:
+    """The control: each fault changes an answer of some scene."""
+
+    @settings(
+        deadline=None,
+        max_examples=150,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
+    @given(scenes())
+    def check(scene: Scene) -> None:
+        check_isolation(scene, lambda c, s, separate: broken(c, s, separate=separate))
+
+    with pytest.raises(AssertionError):
+        check()
+
+
+def test_a_preempted_request_says_the_same_and_the_client_sees_only_time() -> None:
+    requests = [Ask((1, 2, 3, 4), 12, ignore_eos=True), Ask((5, 6, 7, 8), 12, ignore_eos=True)]
+    model = HashModel(20, 2)
+    engine = Engine(model, Scheduler(Cells(20, 2), 8))
+    answers = {n: Answer() for n in range(2)}
+    for number, ask in enumerate(requests):
+        engine.add(ask.sequence(number))
+    while engine.busy():
+        for row in engine.step().rows:
+            answers[row.id].take(row)
+    starts = [start for call in model.calls for i, start, _ in call if i == 1]
+    assert starts.count(0) >= 2  # it was set aside and computed again
+    assert [answers[n] for n in range(2)] == [alone(a) for a in requests]
+
+
+def first_step_texts(ask: Ask, count: int) -> list[Row]:
+    engine = Engine(HashModel(64, 1), Scheduler(Cells(64, 1), 64))
+    engine.add(ask.sequence(0))
+    rows: list[Row] = []
+    while engine.busy() and len(rows) < count:
+        rows += engine.step().rows
+    return rows
+
+
+def find_ending(minimum: int) -> Ask:
+    """A greedy request whose first `minimum` tokens or fewer hold the end token."""
+    for first in range(END):
+        for second in range(END):
+            ask = Ask((first, second), 30)
+            answer = alone(ask)
+            if answer.finish == "stop" and answer.tokens <= minimum:
+                return ask
+    raise AssertionError("no such request")
+
+
+def test_the_end_token_stops_the_text_and_is_not_part_of_it() -> None:
+    ask = find_ending(5)
+    answer = alone(ask)
+    assert answer.finish == "stop" and len(answer.text) == answer.tokens - 1
+
+
+def test_ignore_eos_goes_on_to_the_limit() -> None:
+    ask = find_ending(5)
+    answer = alone(Ask(ask.tokens, 30, ignore_eos=True))
+    assert (answer.finish, answer.tokens) == ("length", 30)
+
+
+def test_min_tokens_forbids_the_end_token_before_that_many() -> None:
+    ask = find_ending(5)
+    answer = alone(Ask(ask.tokens, 30, min_tokens=10))
+    assert answer.tokens > 10 or answer.finish == "length"
+    assert len(answer.text) >= 10
+
+
+def test_min_tokens_delays_a_stop_string() -> None:
+    text = alone(Ask((3, 1), 20, ignore_eos=True)).text
+    ask = Ask((3, 1), 20, stop=(text[1],), ignore_eos=True)
+    assert alone(ask).text == text[:1]
+    delayed = alone(Ask((3, 1), 20, stop=(text[1],), ignore_eos=True, min_tokens=4))
+    assert delayed.text[:3] == text[:3]
+
+
+def test_a_stop_string_is_cut_off_and_ends_the_answer() -> None:
+    text = alone(Ask((3, 1), 20, ignore_eos=True)).text
+    answer = alone(Ask((3, 1), 20, stop=(text[6:9],), ignore_eos=True))
+    assert answer.text == text[: text.index(text[6:9])]
+    assert answer.finish == "stop"
+
+
+def test_half_a_stop_string_at_the_limit_is_text() -> None:
+    text = alone(Ask((3, 1), 5, ignore_eos=True)).text
+    answer = alone(Ask((3, 1), 5, stop=(text[-1] + "zzz",), ignore_eos=True))
+    assert (answer.text, answer.finish) == (text, "length")
+
+
+def test_a_cancelled_request_ends_at_the_next_step_in_every_state() -> None:
+    model = HashModel(64, 1)
+    engine = Engine(model, Scheduler(Cells(64, 1), 4))
+    engine.add(Ask(tuple(range(20)), 5).sequence(0))  # five steps of prefill
+    engine.add(Ask((1, 2), 5).sequence(1))  # queued: there is one slot
+    first = engine.step()
+    assert (first.rows, first.running, first.waiting) == ([], 1, 1)
+    engine.cancel(0)
+    engine.cancel(1)
+    last = engine.step()
+    assert [(r.id, r.finish, r.text) for r in last.rows] == [
+        (0, "cancelled", ""),
+        (1, "cancelled", ""),
+    ]
+    assert (last.running, last.waiting, last.cells_used) == (0, 0, 0)
+    assert not engine.busy() and not model.kv
+
+
+def test_cancelling_what_is_not_there_does_nothing() -> None:
+    engine = Engine(HashModel(8, 1), Scheduler(Cells(8, 1), 4))
+    engine.cancel(7)
+    assert engine.step().rows == []
+    assert not engine.busy()
+
+
+def test_a_request_that_ends_and_is_cancelled_at_once_reports_one_end() -> None:
+    engine = Engine(HashModel(8, 1), Scheduler(Cells(8, 1), 4))
+    engine.add(Ask((1,), 1).sequence(0))
+    (row,) = engine.step().rows
+    assert row.finish in {"stop", "length"}
+    engine.cancel(0)
+    assert engine.step().rows == []

@@ -1,0 +1,119 @@
+"""From a request to token ids and a limit, with every refusal."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.engine.messages import Prepare
+from appliance.engine.prepare import Preparer
+from appliance.engine.templates import ChatTemplate
+from appliance.errors import BadRequest
+from appliance.types import Sampling
+
+
+class Letters:
+    """A vocabulary of bytes; 300 is the begin token."""
+
+    n_vocab = 301
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, bool, bool]] = []
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        self.asked.append((text, add_special, parse_special))
+        return ([300] if add_special and text else []) + list(text.encode("utf-8", "surrogatepass"))
+
+
+def preparer(
+    tokenizer: Letters, *, source: str = "{{ messages[0].content }}", n_ctx: int = 50
+) -> Preparer:
+    template = ChatTemplate(source, bos="<s>", eos="</s>", limit=200)
+    return Preparer(tokenizer, template, bos="<s>", n_ctx=n_ctx, max_bytes=100)
+
+
+def ask(**fields: Any) -> Prepare:
+    return Prepare(id=1, sampling=Sampling(), **fields)
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"messages": ({"role": "user", "content": text},)}
+
+
+def refused(request: Prepare) -> BadRequest:
+    with pytest.raises(BadRequest) as caught:
+        preparer(Letters()).tokens(request)
+    return caught.value
+
+
+def test_text_is_tokenised_with_the_begin_token() -> None:
+    assert preparer(Letters()).tokens(ask(prompt="ab")) == [300, 97, 98]
+
+
+def test_a_conversation_is_rendered_first() -> None:
+    letters = Letters()
+    preparer(letters, source="[{{ messages[0].content }}]").tokens(ask(**user("hi")))
+    assert letters.asked == [("[hi]", True, True)]
+
+
+def test_a_template_that_writes_the_begin_token_gets_no_second_one() -> None:
+    letters = Letters()
+    preparer(letters, source="{{ bos_token }}{{ messages[0].content }}").tokens(ask(**user("x")))
+    assert letters.asked == [("<s>x", False, True)]
+
+
+@pytest.mark.parametrize("ids", [(-1,), (301,), (5, 2**40)])
+def test_token_ids_outside_the_vocabulary_are_refused(ids: tuple[int, ...]) -> None:
+    error = refused(ask(tokens=ids))
+    assert (error.code, error.param) == ("invalid_value", "prompt")
+    assert "between 0 and 300" in error.message
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=30).map(tuple))
+def test_token_ids_pass_as_they_are(ids: tuple[int, ...]) -> None:
+    assert preparer(Letters()).tokens(ask(tokens=ids)) == list(ids)
+
+
+@pytest.mark.parametrize("request_", [ask(prompt=""), ask(tokens=()), ask(**user(""))])
+def test_an_empty_prompt_is_refused(request_: Prepare) -> None:
+    assert refused(request_).code == "invalid_value"
+
+
+@pytest.mark.parametrize(
+    "request_", [ask(prompt="é" * 51), ask(**user("x" * 101))], ids=["text", "chat"]
+)
+def test_a_prompt_longer_than_the_limit_in_bytes_is_refused_with_both_numbers(
+    request_: Prepare,
+) -> None:
+    error = refused(request_)
+    assert error.code == "request_too_large"
+    assert "100" in error.message
+
+
+def test_the_limit_in_bytes_itself_is_allowed() -> None:
+    assert len(preparer(Letters()).tokens(ask(prompt="x" * 100))) == 101
+
+
+def test_a_lone_surrogate_is_no_python_error() -> None:
+    preparer(Letters()).tokens(ask(prompt="a\ud800"))
+
+
+@given(st.integers(1, 60), st.none() | st.integers(1, 80))
+def test_the_limit_is_what_was_asked_or_what_is_left(prompt: int, asked: int | None) -> None:
+    subject = preparer(Letters(), n_ctx=50)
+    room = 50 - prompt
+    if room >= 1 and (asked is None or asked <= room):
+        assert subject.limit(prompt, asked) == (asked or room)
+    else:
+        with pytest.raises(BadRequest) as caught:
+            subject.limit(prompt, asked)
+        assert caught.value.code == "context_length_exceeded"
+        assert caught.value.message.startswith("This model's maximum context length is 50 tokens")
+        assert str(prompt) in caught.value.message
+
+
+def test_a_template_that_fails_is_the_requests_refusal() -> None:
+    with pytest.raises(BadRequest) as caught:
+        preparer(Letters(), source="{{ raise_exception('no') }}").tokens(ask(**user("x")))
+    assert caught.value.code == "template_failed"

@@ -1,0 +1,188 @@
+"""From logits to a token: cutoffs, frequencies, and a random stream of its own for each request."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from appliance.engine.sampling import distribution, pick, uniform
+from appliance.types import Sampling
+
+LOGITS = np.array([2.0, 1.0, 0.5, 0.0, -1.0, -2.0, 1.5, 0.2], np.float32)
+rows = st.lists(st.integers(-3000, 3000), min_size=2, max_size=40, unique=True).map(
+    lambda values: (np.array(values) / 100).astype(np.float32)
+)
+
+
+def softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """The textbook distribution, written another way than the code under test."""
+    weights = [math.exp(float(v) / temperature) for v in logits]
+    return np.array([w / sum(weights) for w in weights])
+
+
+def chi_square(counts: Counter[int], expected: NDArray[np.float64], draws: int) -> float:
+    """Pearson's statistic; tokens without expected mass must not occur."""
+    total = 0.0
+    for token, share in enumerate(expected):
+        if share == 0:
+            assert counts[token] == 0
+        else:
+            total += (counts[token] - share * draws) ** 2 / (share * draws)
+    return total
+
+
+def drawn(sampling: Sampling, draws: int) -> Counter[int]:
+    """Tokens of many requests, one step each."""
+    return Counter(
+        pick(
+            LOGITS,
+            Sampling(
+                sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p, seed=seed
+            ),
+            0,
+        )
+        for seed in range(draws)
+    )
+
+
+def expected_after_cutoffs(sampling: Sampling) -> NDArray[np.float64]:
+    shares = softmax(LOGITS, sampling.temperature)
+    order = sorted(range(len(shares)), key=lambda t: -shares[t])
+    if sampling.top_k:
+        order = order[: sampling.top_k]
+    mass = sum(shares[t] for t in order)
+    scaled = {t: shares[t] / mass for t in order}
+    kept, total = [], 0.0
+    for token in order:
+        kept.append(token)
+        total += scaled[token]
+        if total >= sampling.top_p:
+            break
+    kept = [t for t in kept if scaled[t] >= sampling.min_p * scaled[order[0]]]
+    rest = sum(scaled[t] for t in kept)
+    return np.array([scaled[t] / rest if t in kept else 0.0 for t in range(len(shares))])
+
+
+CASES = [
+    Sampling(temperature=1.0),
+    Sampling(temperature=0.4),
+    Sampling(temperature=2.0),
+    Sampling(temperature=1.0, top_k=3),
+    Sampling(temperature=1.0, top_p=0.7),
+    Sampling(temperature=1.0, min_p=0.3),
+    Sampling(temperature=1.3, top_k=6, top_p=0.9, min_p=0.1),
+]
+# 99.9 % quantile of chi-square with 7 degrees of freedom, the most that eight tokens give.
+LIMIT = 24.32
+DRAWS = 4000
+
+
+@pytest.mark.parametrize("sampling", CASES)
+def test_frequencies_follow_the_distribution(sampling: Sampling) -> None:
+    counts = drawn(sampling, DRAWS)
+    assert chi_square(counts, expected_after_cutoffs(sampling), DRAWS) < LIMIT
+
+
+def test_a_wrong_temperature_is_caught_by_the_frequencies() -> None:
+    counts = drawn(Sampling(temperature=1.2), DRAWS)
+    assert chi_square(counts, expected_after_cutoffs(Sampling(temperature=1.0)), DRAWS) > LIMIT
+
+
+def test_frequencies_over_the_steps_of_one_request_follow_the_distribution() -> None:
+    counts = Counter(pick(LOGITS, Sampling(seed=5), step) for step in range(DRAWS))
+    assert chi_square(counts, softmax(LOGITS, 1.0), DRAWS) < LIMIT
+
+
+@given(rows)
+def test_temperature_zero_is_the_likeliest_token(logits: NDArray[np.float32]) -> None:
+    assert pick(logits, Sampling(temperature=0, top_k=3, seed=9), 4) == int(np.argmax(logits))
+
+
+def test_of_equal_logits_greedy_takes_the_lowest_id() -> None:
+    assert pick(np.array([0, 3, 3, 1], np.float32), Sampling(temperature=0), 0) == 1
+
+
+@given(rows, st.integers(1, 50), st.floats(0.1, 5))
+def test_top_k_keeps_the_k_likeliest(logits: NDArray[np.float32], k: int, heat: float) -> None:
+    ids, _ = distribution(logits, Sampling(temperature=heat, top_k=k))
+    assert list(ids) == list(np.argsort(-logits, kind="stable")[: min(k, len(logits))])
+
+
+@given(rows, st.floats(0.01, 0.99))
+def test_top_p_keeps_the_smallest_nucleus_of_that_mass(
+    logits: NDArray[np.float32], top_p: float
+) -> None:
+    ids, probabilities = distribution(logits, Sampling(top_p=top_p))
+    shares = softmax(logits, 1.0)
+    assert math.isclose(float(probabilities.sum()), float(shares[ids].sum()), rel_tol=1e-9)
+    assert probabilities.sum() >= top_p - 1e-9
+    assert probabilities[:-1].sum() < top_p + 1e-9  # one token fewer is not enough
+
+
+@given(rows, st.floats(0.01, 0.99))
+def test_min_p_drops_what_is_below_its_share_of_the_likeliest(
+    logits: NDArray[np.float32], min_p: float
+) -> None:
+    ids, _ = distribution(logits, Sampling(min_p=min_p))
+    shares = softmax(logits, 1.0)
+    for token, share in enumerate(shares):
+        ratio = share / shares.max()
+        if abs(ratio - min_p) > 1e-6:
+            assert (token in ids) == (ratio >= min_p)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=1, top_p=1e-9, seed=3),
+        Sampling(temperature=1, top_k=1, seed=3),
+        Sampling(temperature=1, min_p=1.0, seed=3),
+        Sampling(temperature=1e-9, seed=3),
+        Sampling(temperature=1e-310, seed=3),
+        Sampling(temperature=5e-324, seed=3),
+    ],
+)
+def test_the_narrowest_settings_leave_the_likeliest_token(sampling: Sampling) -> None:
+    assert {pick(LOGITS, sampling, step) for step in range(50)} == {0}
+
+
+def test_hot_settings_and_huge_logits_stay_finite() -> None:
+    logits = np.array([3e38, -3e38, 0, 1], np.float32)
+    _, probabilities = distribution(logits, Sampling(temperature=1e-3))
+    assert np.isfinite(probabilities).all()
+
+
+def test_a_forbidden_token_is_never_drawn() -> None:
+    logits = LOGITS.copy()
+    logits[0] = -np.inf
+    assert 0 not in {pick(logits, Sampling(temperature=2, seed=s), 0) for s in range(500)}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**63), st.integers(0, 100_000))
+def test_the_random_number_is_a_function_of_seed_and_step(seed: int, step: int) -> None:
+    for other in range(3):  # what other requests draw in between changes nothing
+        uniform(other, step + other)
+    assert uniform(seed, step) == uniform(seed, step)
+    assert 0 <= uniform(seed, step) < 1
+    assert uniform(seed, step) != uniform(seed, step + 1)
+
+
+def test_neighbouring_seeds_and_steps_do_not_share_numbers() -> None:
+    seen = {uniform(seed, step) for seed in range(60) for step in range(60)}
+    assert len(seen) == 3600
+
+
+def test_the_random_numbers_are_uniform_over_seeds() -> None:
+    counts = Counter(int(uniform(seed, 0) * 8) for seed in range(DRAWS))
+    assert chi_square(counts, np.full(8, 1 / 8), DRAWS) < LIMIT
+
+
+def test_the_logits_are_not_changed() -> None:
+    logits = LOGITS.copy()
+    pick(logits, Sampling(temperature=0.5, top_k=2, top_p=0.5, min_p=0.1), 0)
+    assert (logits == LOGITS).all()

@@ -1,0 +1,357 @@
+"""The scheduler on plain values: a driver plays the model and checks every step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from appliance.engine.cells import Cells
+from appliance.engine.scheduler import Plan, Scheduler
+from appliance.engine.sequence import Sequence
+from appliance.engine.textstream import TextStream
+from appliance.types import Sampling
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request: when it comes, how long it is, when its client leaves (None: never)."""
+
+    arrives: int
+    prompt: int
+    max_tokens: int
+    cancelled: int | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A cache, a budget and the requests of one run."""
+
+    capacity: int
+    slots: int
+    budget: int
+    asks: list[Ask]
+    separate: bool = False
+    fixed_chunks: bool = False
+
+
+@st.composite
+def scenes(draw: st.DrawFn, *, cancels: bool = True, reproducible: bool = False) -> Scene:
+    capacity = draw(st.integers(4, 48))
+    asks = []
+    for _ in range(draw(st.integers(1, 9))):
+        prompt = draw(st.integers(1, capacity - 1))
+        asks.append(
+            Ask(
+                draw(st.integers(0, 15)),
+                prompt,
+                draw(st.integers(1, capacity - prompt)),
+                draw(st.none() | st.integers(0, 40)) if cancels else None,
+            )
+        )
+    return Scene(
+        capacity,
+        draw(st.integers(1, 5)),
+        draw(st.integers(1, 16)),
+        asks,
+        separate=reproducible,
+        fixed_chunks=reproducible,
+    )
+
+
+@dataclass
+class Trace:
+    """What happened in a run."""
+
+    ended: list[int] = field(default_factory=list)
+    admitted: list[int] = field(default_factory=list)
+    set_aside: list[int] = field(default_factory=list)
+    cuts: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    steps: int = 0
+
+
+Make = Callable[[Cells, int, bool], Scheduler]
+
+
+def plain(cells: Cells, budget: int, fixed_chunks: bool) -> Scheduler:
+    return Scheduler(cells, budget, fixed_chunks=fixed_chunks)
+
+
+def play(scene: Scene, make: Make = plain) -> Trace:
+    """Run a scene to its end and check the rules at each step."""
+    return _Player(scene, make).run()
+
+
+class _Player:
+    def __init__(self, scene: Scene, make: Make) -> None:
+        cells = Cells(scene.capacity, scene.slots, separate=scene.separate)
+        self.scene = scene
+        self.scheduler = make(cells, scene.budget, scene.fixed_chunks)
+        self.alive: dict[int, Sequence] = {}
+        self.trace = Trace()
+        # The oldest request gains a token at each step, so this many steps end them all.
+        self.bound = 60 + sum(a.prompt + a.max_tokens + 1 for a in scene.asks)
+
+    def run(self) -> Trace:
+        step = 0
+        while step <= max(a.arrives for a in self.scene.asks) or self.alive:
+            assert step < self.bound, f"{sorted(self.alive)} never ended"
+            self._arrivals_and_cancels(step)
+            self._step()
+            step += 1
+        assert self.scheduler.cells.used == 0
+        assert not self.scheduler.running and not self.scheduler.waiting
+        self.trace.steps = step
+        return self.trace
+
+    def _arrivals_and_cancels(self, step: int) -> None:
+        for number, ask in enumerate(self.scene.asks):
+            if ask.arrives == step:
+                tokens = [1000 * number + i for i in range(ask.prompt)]
+                sequence = Sequence(number, tokens, Sampling(), ask.max_tokens, TextStream())
+                self.alive[number] = sequence
+                self.scheduler.add(sequence)
+            if ask.cancelled is not None and ask.arrives + ask.cancelled == step:
+                gone = self.alive.pop(number, None)
+                if gone is not None:
+                    slot = gone.slot
+                    assert self.scheduler.remove(gone) == slot
+
+    def _step(self) -> None:
+        before = list(self.scheduler.running)
+        decoding = [s for s in before if s.pending == 1]
+        held = {s.id: s.computed for s in before}
+        plan = self.scheduler.plan()
+        self._check(plan, before, decoding, held)
+        for chunk in plan.chunks:
+            sequence = chunk.sequence
+            if chunk.start < sequence.prompt_tokens:
+                self.trace.cuts.setdefault(sequence.id, []).append((chunk.start, chunk.count))
+            sequence.computed += chunk.count
+            if chunk.samples:
+                sequence.tokens.append(-len(sequence.tokens))
+                if sequence.generated == sequence.max_tokens:
+                    del self.alive[sequence.id]
+                    self.trace.ended.append(sequence.id)
+                    self.scheduler.remove(sequence)
+
+    def _check(
+        self, plan: Plan, before: list[Sequence], decoding: list[Sequence], held: dict[int, int]
+    ) -> None:
+        running, waiting = self.scheduler.running, list(self.scheduler.waiting)
+        everyone = sorted(s.id for s in [*running, *waiting])
+        assert everyone == sorted(self.alive), "a request was lost or doubled"
+        slots = [s.slot for s in running]
+        assert None not in slots and len(set(slots)) == len(slots) <= self.scene.slots
+        assert all(s.slot is None and s.computed == 0 for s in waiting), "stale cells"
+        put_back = [s.id for s in before if s in waiting or s.computed < held[s.id]]
+        self.trace.set_aside += put_back
+        chunked = [c.sequence.id for c in plan.chunks]
+        assert len(set(chunked)) == len(chunked)
+        for chunk in plan.chunks:
+            assert chunk.sequence in running
+            assert chunk.start == chunk.sequence.computed and chunk.count >= 1
+            assert chunk.start + chunk.count <= len(chunk.sequence.tokens)
+        for sequence in decoding:
+            if sequence.id not in put_back:
+                assert sequence.id in chunked, "a running answer was left out"
+        # What one step adds beside running answers stays within the budget.
+        decoded = {s.id for s in decoding}
+        prompts = sum(c.count for c in plan.chunks if c.sequence.id not in decoded)
+        assert prompts <= self.scene.budget, "over the budget"
+        self._check_cells(plan, running)
+        self._check_order(before, running, waiting)
+        assert plan.chunks or not self.alive, "nothing moves"
+        assert len(set(plan.freed)) == len(plan.freed)
+
+    def _check_cells(self, plan: Plan, running: list[Sequence]) -> None:
+        adds = {c.sequence.id: c.count for c in plan.chunks}
+        sizes = [s.computed + adds.get(s.id, 0) for s in running]
+        assert sum(sizes) == self.scheduler.cells.used, "the accounting is not what is there"
+        assert (max(sizes, default=0) if self.scene.separate else sum(sizes)) <= self.scene.capacity
+
+    def _check_order(
+        self, before: list[Sequence], running: list[Sequence], waiting: list[Sequence]
+    ) -> None:
+        for sequence in running:
+            if sequence not in before and sequence.id not in self.trace.admitted:
+                self.trace.admitted.append(sequence.id)
+        arrival = {n: (a.arrives, n) for n, a in enumerate(self.scene.asks)}
+        for queue in (running, waiting):
+            order = [arrival[s.id] for s in queue]
+            assert order == sorted(order), "somebody overtook"
+        if running and waiting:
+            assert arrival[running[-1].id] < arrival[waiting[0].id], "somebody overtook"
+
+
+@settings(deadline=None, max_examples=300)
+@given(scenes())
+def test_every_request_ends_in_bounded_steps_and_none_shares_a_cell(scene: Scene) -> None:
+    trace = play(scene)
+    never_cancelled = {n for n, a in enumerate(scene.asks) if a.cancelled is None}
+    assert never_cancelled <= set(trace.ended)
+
+
+@settings(deadline=None, max_examples=200)
+@given(scenes(cancels=False, reproducible=True))
+def test_fixed_chunks_are_cut_alike_alone_and_under_load(scene: Scene) -> None:
+    together = play(scene)
+    assert not together.set_aside
+    for number, ask in enumerate(scene.asks):
+        alone = Scene(scene.capacity, scene.slots, scene.budget, [ask], True, True)
+        assert together.cuts[number] == play(alone).cuts[0]
+
+
+@settings(deadline=None, max_examples=100)
+@given(scenes(reproducible=True))
+def test_the_rules_hold_with_separate_streams(scene: Scene) -> None:
+    play(scene)
+
+
+def test_chunks_under_load_differ_without_fixed_chunks() -> None:
+    """The control of the test above: it could fail."""
+    asks = [Ask(0, 6, 2), Ask(0, 20, 2)]
+    cuts = play(Scene(40, 4, 8, asks)).cuts[1]
+    assert cuts != play(Scene(40, 4, 8, asks[1:])).cuts[0]
+
+
+def test_a_full_cache_sets_the_youngest_aside_and_computes_it_again_from_its_tokens() -> None:
+    trace = play(Scene(12, 3, 8, [Ask(0, 4, 6), Ask(1, 4, 6)]))
+    assert set(trace.set_aside) == {1}
+    assert trace.ended == [0, 1]
+    # The second time its prompt and what was generated go through from position 0.
+    assert [start for start, _ in trace.cuts[1]].count(0) >= 2
+
+
+def test_an_arrival_joins_the_very_next_step() -> None:
+    scheduler = Scheduler(Cells(100, 4), 16)
+    first = Sequence(1, [1, 2], Sampling(), 5, TextStream())
+    scheduler.add(first)
+    scheduler.plan()
+    first.computed, first.tokens = 2, [1, 2, 3]
+    scheduler.add(Sequence(2, [4, 5], Sampling(), 5, TextStream()))
+    assert [(c.sequence.id, c.count) for c in scheduler.plan().chunks] == [(1, 1), (2, 2)]
+
+
+def test_a_long_prompt_does_not_stop_running_answers() -> None:
+    asks = [Ask(0, 2, 30), Ask(1, 40, 2)]
+    trace = play(Scene(80, 2, 4, asks))
+    assert trace.steps < 40  # the 30 answers of the first went on beside the 10 chunks
+
+
+def test_a_plan_with_nothing_to_do_is_empty() -> None:
+    assert Scheduler(Cells(8, 1), 4).plan() == Plan([], [])
+
+
+def test_a_cancelled_request_in_the_queue_holds_nothing() -> None:
+    scheduler = Scheduler(Cells(8, 1), 4)
+    waiting = Sequence(1, [1], Sampling(), 1, TextStream())
+    scheduler.add(waiting)
+    assert scheduler.remove(waiting) is None
+    assert not scheduler.plan().chunks
+
+
+class LosesWhatItSetsAside(Scheduler):
+    def _set_aside(self, plan: Plan) -> int:
+        slot = super()._set_aside(plan)
+        self.waiting.popleft()
+        return slot
+
+
+class KeepsStalePositions(Scheduler):
+    def _set_aside(self, plan: Plan) -> int:
+        held = self.running[-1].computed
+        slot = super()._set_aside(plan)
+        self.waiting[0].computed = held
+        return slot
+
+
+class SetsAsideTheOldest(Scheduler):
+    def _set_aside(self, plan: Plan) -> int:
+        self.running.append(self.running.pop(0))
+        return super()._set_aside(plan)
+
+
+class ServesTheNewestFirst(Scheduler):
+    def _admit(self, plan: Plan, left: int) -> None:
+        self.waiting.reverse()
+        super()._admit(plan, left)
+
+
+class SkipsTheLastAnswer(Scheduler):
+    def _plan_decodes(self, plan: Plan) -> None:
+        super()._plan_decodes(plan)
+        if len(plan.chunks) > 1:
+            dropped = plan.chunks.pop().sequence
+            if dropped.slot is not None:
+                self.cells._used[dropped.slot] -= 1
+
+
+class IgnoresTheBudget(Scheduler):
+    def _admit(self, plan: Plan, left: int) -> None:
+        super()._admit(plan, left + 1)
+
+
+class ReleasesTooMuch(Scheduler):
+    def _release(self, sequence: Sequence) -> int:
+        slot = super()._release(sequence)
+        if self.running:
+            other = self.running[0].slot
+            if other is not None and self.cells._used[other]:
+                self.cells._used[other] -= 1
+        return slot
+
+
+class StarvesLongPrompts(Scheduler):
+    def _admit(self, plan: Plan, left: int) -> None:
+        if self.waiting and self.waiting[0].pending <= self.budget:
+            super()._admit(plan, left)
+
+
+MUTANTS = [
+    LosesWhatItSetsAside,
+    KeepsStalePositions,
+    SetsAsideTheOldest,
+    ServesTheNewestFirst,
+    SkipsTheLastAnswer,
+    IgnoresTheBudget,
+    ReleasesTooMuch,
+    StarvesLongPrompts,
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_scheduler_is_caught(mutant: type[Scheduler]) -> None:
+    """The control of the properties: each of these breaks one rule."""
+
+    @settings(
+        deadline=None,
+        max_examples=300,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
+    @given(scenes())
+    def check(scene: Scene) -> None:
+        play(scene, lambda cells, budget, fixed: mutant(cells, budget, fixed_chunks=fixed))
+
+    with pytest.raises(AssertionError):
+        check()
+
+
+class CutsWhereTheBudgetEnds(Scheduler):
+    def __init__(self, cells: Cells, budget: int, *, fixed_chunks: bool = False) -> None:
+        super().__init__(cells, budget, fixed_chunks=False)
+
+
+def test_a_scheduler_that_cuts_by_load_is_caught() -> None:
+    scene = Scene(40, 4, 8, [Ask(0, 6, 2), Ask(0, 20, 2)], True, True)
+    alone = Scene(40, 4, 8, scene.asks[1:], True, True)
+
+    def make(cells: Cells, budget: int, fixed: bool) -> Scheduler:
+        return CutsWhereTheBudgetEnds(cells, budget, fixed_chunks=fixed)
+
+    assert play(scene, make).cuts[1] != play(alone, make).cuts[0]
+    assert play(scene).cuts[1] == play(alone).cuts[0]

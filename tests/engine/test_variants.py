@@ -1,0 +1,56 @@
+"""The CPU variant is chosen by trying, never by trust in a score."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from appliance.engine import variants
+from appliance.errors import StateRefused
+
+
+@pytest.fixture(scope="module")
+def directory() -> Path:
+    return variants.library_directory()
+
+
+def test_the_best_variant_is_a_library_of_the_wheel_that_computes(directory: Path) -> None:
+    best = variants.best_variant(directory)
+    assert best.is_absolute() and best.parent == directory and best.suffix == ".so"
+    assert variants._child("multiply", str(best)) == "ok"
+
+
+def test_no_other_variant_with_a_higher_score_works(directory: Path) -> None:
+    best = variants.best_variant(directory)
+    libraries = [str(p) for p in directory.glob("libggml-cpu*.so")]
+    answer = variants._child("score", *libraries)
+    assert answer is not None
+    scores = json.loads(answer)
+    for path, value in scores.items():
+        if value > scores[str(best)]:
+            assert variants._child("multiply", path) != "ok"
+
+
+def test_a_file_that_is_no_library_does_not_hide_the_others(
+    tmp_path: Path, directory: Path
+) -> None:
+    best = variants.best_variant(directory)
+    for name in ("libggml-base.so", "libggml.so", best.name):
+        shutil.copy(directory / name, tmp_path / name)
+    (tmp_path / "libggml-cpu-zz-broken.so").write_bytes(b"\x7fELF" + os.urandom(4000))
+    assert variants.best_variant(tmp_path) == tmp_path / best.name
+
+
+def test_a_directory_without_libraries_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StateRefused) as caught:
+        variants.best_variant(tmp_path)
+    assert caught.value.code == "model_load_failed"
+
+
+def test_the_child_gets_an_empty_environment(
+    monkeypatch: pytest.MonkeyPatch, directory: Path
+) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "/nonexistent.so")
+    assert variants.best_variant(directory).exists()
