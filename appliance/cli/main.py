@@ -4,7 +4,6 @@ Rules: exit status 0 done, 1 refused or a check failed, 2 wrong usage, 3 the ser
 reached; errors of the product are explained here and nowhere else.
 """
 
-import contextlib
 from importlib.metadata import version
 from typing import Any
 
@@ -57,5 +56,4 @@ for _command in (
 
 def main() -> None:
     """Run the command line and end the process."""
-    with contextlib.suppress(KeyboardInterrupt):
-        cli()
+    cli()

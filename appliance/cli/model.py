@@ -50,7 +50,7 @@ def sign(output: Output, directory: Path, key: Path) -> None:
         "files": len(manifest.files),
         "signature": str(directory / "model.sig"),
     }
-    output.data(document, [f"signed {len(manifest.files)} files, digest {manifest.root}"])
+    output.data(document, [f"signed {_files(manifest)}, digest {manifest.root}"])
 
 
 @model.command()
@@ -67,7 +67,7 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...]) -> None:
         pems = [key.read_bytes() for key in keys]
         manifest = signing.verify_directory(directory, pems, progress)
     document = {"ok": True, "digest": manifest.root, "files": dict(manifest.files)}
-    output.data(document, [f"[+] verified {len(manifest.files)} files, digest {manifest.root}"])
+    output.data(document, [f"[+] verified {_files(manifest)}, digest {manifest.root}"])
 
 
 @model.command("import")
@@ -191,6 +191,11 @@ def retire(output: Output, data: Path, model_id: str) -> None:
     with admin_client(data) as client:
         retired = client.retire(model_id)
     output.data(retired, _lines(retired))
+
+
+def _files(manifest: oms.Manifest) -> str:
+    count = len(manifest.files)
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _lines(shown: Model) -> Iterator[str]:

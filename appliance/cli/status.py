@@ -30,7 +30,7 @@ def status(output: Output, data: Path, watch: bool) -> None:
     if watch and output.as_json:
         raise click.UsageError("--watch and --json exclude each other.")
     if not watch:
-        _show(output, data)
+        _show(output, data, needs_server=False)
         return
     for turn in itertools.count():
         if turn:
@@ -38,13 +38,15 @@ def status(output: Output, data: Path, watch: bool) -> None:
             click.echo()
         click.echo(iso(SystemClock().wall_us()))
         try:
-            _show(output, data)
+            # Never the app in this process: a watcher must not hold the lock that a starting
+            # server needs.
+            _show(output, data, needs_server=True)
         except ServerUnreachable as error:  # it may come back
             click.echo(f"[!] down: {safe(error.message)}")
 
 
-def _show(output: Output, data: Path) -> None:
-    with admin_client(data) as client:
+def _show(output: Output, data: Path, *, needs_server: bool) -> None:
+    with admin_client(data, needs_server=needs_server) as client:
         found = client.status()
     output.data(found, lines(found))
 
