@@ -56,4 +56,4 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 
 clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf offline-wheels/*/
+	rm -rf .demo offline-wheels/*/

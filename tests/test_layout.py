@@ -1,0 +1,94 @@
+"""The tree is what docs/structures.md and the working rules say."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT
+
+LONGEST = 400
+TABLES = {"appliance/errors.py"}
+"""Longer files that are one table and would be harder to read in pieces."""
+
+TARGETS = ("setup", "demo", "serve", "check", "test", "test-all", "wheels", "lock", "clean")
+
+
+def modules(*packages: str) -> list[Path]:
+    found = [path for name in packages for path in (CHECKOUT / name).rglob("*.py")]
+    return [path.relative_to(CHECKOUT) for path in found]
+
+
+def mirror(module: Path) -> Path:
+    """Where the tests of a module are: the appliance's own without the leading directory."""
+    parts = module.parts[1:] if module.parts[0] == "appliance" else module.parts
+    return Path("tests", *parts[:-1], f"test_{parts[-1]}")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [path for path in modules("appliance", "tui", "installer") if not path.stem.startswith("__")],
+    ids=str,
+)
+def test_each_module_has_its_tests(module: Path) -> None:
+    assert (CHECKOUT / mirror(module)).is_file()
+
+
+@pytest.mark.parametrize("module", modules("appliance", "tui", "installer"), ids=str)
+def test_files_stay_short(module: Path) -> None:
+    lines = len((CHECKOUT / module).read_text().splitlines())
+    assert lines <= LONGEST or str(module) in TABLES
+
+
+def test_packages_are_packages_and_data_is_not() -> None:
+    for module in modules("appliance", "tui", "installer"):
+        assert (CHECKOUT / module.parent / "__init__.py").is_file(), module
+    for place in ("tests", "models", "offline-wheels", "docs"):
+        assert not list((CHECKOUT / place).rglob("__init__.py")), place
+
+
+def test_the_wheel_holds_the_product_only(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", tmp_path, CHECKOUT], check=True)
+    (wheel,) = tmp_path.glob("appliance-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} <= {
+        "appliance",
+        "tui",
+        f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info",
+    }
+    assert "appliance/errors.py" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_make_has_its_targets() -> None:
+    text = (CHECKOUT / "Makefile").read_text()
+    described = re.findall(r"(?m)^([a-z-]+):.*## ", text)
+    assert set(TARGETS) <= set(described)
+    phony = re.search(r"(?m)^\.PHONY: (.*)$", text)
+    assert phony is not None
+    assert set(described) <= set(phony[1].split())
+
+
+def test_integration_calls_make_test() -> None:
+    script = CHECKOUT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    lines = script.read_text().splitlines()
+    assert lines[-1] == "exec make test"
+    assert "set -euo pipefail" in lines
+    assert "export CI=true" in lines
+
+
+def test_nothing_heavy_is_tracked() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=CHECKOUT
+    ).stdout.split("\0")
+    files = [CHECKOUT / name for name in tracked if name and (CHECKOUT / name).is_file()]
+    assert files
+    assert [path for path in files if path.stat().st_size > 1_000_000] == []
+    assert [path for path in files if path.suffix in {".gguf", ".whl", ".pem", ".so"}] == []
