@@ -1,25 +1,33 @@
 """The examples in the guides are true: each marked block is executed, in the order of the page.
 
-A block counts when the line before its fence is `<!-- tested -->`. Blocks of one page share a
-directory, as they would for a person who follows it; each runs in a process of its own.
+A block counts when the line before its fence is `<!-- tested -->`, or `<!-- tested beside a
+server -->` when it comes after `appliance serve`. Blocks of one page share a directory, as they
+would for a person who follows it; each runs in a process of its own.
 """
 
+import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import need_tool
+
 ROOT = Path(__file__).parents[2]
 APP_GUIDE = ROOT / "docs" / "app-guide.md"
 ADMIN_GUIDE = ROOT / "docs" / "admin-guide.md"
-_MARK = "<!-- tested -->"
-_BLOCK = re.compile(rf"^{_MARK}\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ALONE, SERVED = "<!-- tested -->", "<!-- tested beside a server -->"
+MODEL = "pump-assistant"
 _COMMANDS = {"python": [sys.executable, "-W", "error", "-"], "sh": ["/bin/sh", "-eu"]}
+_PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+_LISTENING = re.compile(r"listening on (http://\S+)")
 
 
 @dataclass(frozen=True)
@@ -31,19 +39,22 @@ class Block:
     line: int
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str, mark: str) -> list[Block]:
     """The marked blocks of a page, in order."""
+    block = re.compile(rf"^{mark}\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return [
         Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1)
-        for match in _BLOCK.finditer(text)
+        for match in block.finditer(text)
     ]
 
 
-def follow(page: Path, directory: Path, variables: Mapping[str, str]) -> list[str]:
+def follow(
+    page: Path, directory: Path, variables: Mapping[str, str], mark: str = ALONE
+) -> list[str]:
     """Execute a page's blocks; what each printed. Every block must succeed and print."""
     text = page.read_text(encoding="utf-8")
-    found = blocks(text)
-    assert len(found) == text.count(f"{_MARK}\n"), "a mark without a block"
+    found = blocks(text, mark)
+    assert len(found) == text.count(f"{mark}\n"), "a mark without a block"
     return [execute(block, directory, variables) for block in found]
 
 
@@ -55,7 +66,7 @@ def execute(block: Block, directory: Path, variables: Mapping[str, str]) -> str:
         capture_output=True,
         text=True,
         cwd=directory,
-        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", **variables},
+        env={"PATH": _PATH, **variables},
         timeout=300,
         check=False,
     )
@@ -65,29 +76,69 @@ def execute(block: Block, directory: Path, variables: Mapping[str, str]) -> str:
     return done.stdout
 
 
-def test_admin_guide(tmp_path: Path, default_model_path: Path) -> None:
-    artifact = tmp_path / "pump-assistant"
-    artifact.mkdir()
-    shutil.copyfile(default_model_path, artifact / "model.gguf")
-    printed = follow(ADMIN_GUIDE, tmp_path, {"APPLIANCE_DATA": str(tmp_path / "data")})
-    told = "\n".join(printed)
-    assert "[+] approved" in told
-    assert "sk-" in told
-    assert "[+] verified: seq 0 root" in told
+@contextmanager
+def served(data: Path) -> Iterator[str]:
+    """`appliance serve` with a model ready; its address. It must end well on SIGTERM."""
+    process = subprocess.Popen(
+        ["appliance", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": _PATH, "APPLIANCE_DATA": str(data)},
+    )
+    log = process.stderr
+    assert log is not None
+    try:
+        address = None
+        for line in log:
+            if match := _LISTENING.search(line):
+                address = match[1]
+            assert "not loaded" not in line, line
+            if f"serving {MODEL}" in line:
+                break
+        assert address is not None, "the server ended"
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with log:
+            rest = log.read()
+        assert process.wait(60) == 0, rest
 
 
-def test_a_failing_and_a_silent_example_are_noticed(tmp_path: Path) -> None:
-    for number, code in enumerate(
-        ("raise SystemExit(3)\n", "import warnings; warnings.warn('old')\n", "pass\n")
-    ):
-        page = tmp_path / f"{number}.md"
-        page.write_text(f"text\n\n{_MARK}\n```python\n{code}```\n", encoding="utf-8")
-        with pytest.raises(AssertionError, match="line 5, exit"):
-            follow(page, tmp_path, {})
+def test_the_guides_from_an_empty_directory_to_a_checked_receipt(
+    tmp_path: Path, default_model_path: Path
+) -> None:
+    need_tool("curl")
+    (tmp_path / MODEL).mkdir()
+    shutil.copyfile(default_model_path, tmp_path / MODEL / "model.gguf")
+    data = {"APPLIANCE_DATA": str(tmp_path / "data")}
+
+    alone = "\n".join(follow(ADMIN_GUIDE, tmp_path, data))
+    assert "[+] approved" in alone
+    assert "[+] verified: seq 0 root" in alone
+
+    key = json.loads(execute(Block("sh", "appliance key create docs --json", 0), tmp_path, data))
+    with served(tmp_path / "data") as address:
+        told = follow(ADMIN_GUIDE, tmp_path, data, SERVED)
+        assert "[+] ready" in told[-1]
+        app = {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": key["secret"]}
+        printed = "\n".join(follow(APP_GUIDE, tmp_path, {**app, "MODEL": MODEL}))
+    assert "context_length_exceeded" in printed
+    assert "data: [DONE]" in printed
+    assert re.search(r"\[\+\] verified: seq \d+ root [0-9a-f]{64}", printed)
+
+
+@pytest.mark.parametrize(
+    "code", ["raise SystemExit(3)", "import warnings; warnings.warn('old')", "pass"]
+)
+def test_a_failing_and_a_silent_example_are_noticed(tmp_path: Path, code: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"text\n\n{ALONE}\n```python\n{code}\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="line 5, exit"):
+        follow(page, tmp_path, {})
 
 
 def test_a_mark_that_is_not_at_a_block_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"{_MARK}\n\n```python\nprint(1)\n```\n", encoding="utf-8")
+    page.write_text(f"{ALONE}\n\n```python\nprint(1)\n```\n", encoding="utf-8")
     with pytest.raises(AssertionError, match="a mark without a block"):
         follow(page, tmp_path, {})
