@@ -1,0 +1,104 @@
+"""Writes docs/errors.md and docs/config.md from the tables of the product.
+
+Rules: nothing is said here that the source does not say; `tests/test_docs.py` fails while a file
+differs from what this makes. Run `.venv/bin/python docs/generate.py` after changing
+`appliance/errors.py`, `appliance/api/errors.py` or `appliance/config.py`.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from appliance import config
+from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
+from appliance.errors import CODES
+
+DOCS = Path(__file__).parent
+_NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
+
+
+def errors_document() -> str:
+    """docs/errors.md: every stable code, those of the LAN API with their HTTP status first."""
+    lines = [
+        "# Error codes",
+        "",
+        _NOTE,
+        "",
+        "A code never changes its meaning. Over HTTP every error is",
+        '`{"error": {"message", "type", "param", "code"}}`; commands with `--json` print `code`,',
+        "`message` and `hint`.",
+        "",
+        "## Answers of the LAN API",
+        "",
+        "| HTTP | code | what it means | what to do | Retry-After |",
+        "|---|---|---|---|---|",
+    ]
+    for code in sorted(STATUS_BY_CODE, key=lambda c: (STATUS_BY_CODE[c], c)):
+        meaning, hint = CODES[code]
+        after = f"{RETRY_AFTER[code]} s" if code in RETRY_AFTER else ""
+        cells = [str(STATUS_BY_CODE[code]), f"`{code}`", meaning, hint, after]
+        lines.append(_row(cells))
+    lines += ["", "## Commands and the admin socket", ""]
+    lines += ["| code | what it means | what to do |", "|---|---|---|"]
+    for code, (meaning, hint) in sorted(CODES.items()):
+        if code not in STATUS_BY_CODE:
+            lines.append(_row([f"`{code}`", meaning, hint]))
+    return "\n".join(lines) + "\n"
+
+
+def config_document() -> str:
+    """docs/config.md: every key of appliance.toml with its default, range and meaning."""
+    lines = [
+        "# appliance.toml",
+        "",
+        _NOTE,
+        "",
+        "One file in the data directory. An unknown key is refused and the nearest known one is",
+        "named. From the environment only `APPLIANCE_DATA` is read: the data directory, when",
+        "`--data` does not name it.",
+    ]
+    for section in _sections():
+        title, _, rest = (inspect.getdoc(section) or "").partition("\n")
+        lines += ["", f"## {title.rstrip('.')}", ""]
+        if rest.strip():
+            lines += [rest.strip(), ""]
+        lines += ["| key | default | range | meaning |", "|---|---|---|---|"]
+        for item in dataclasses.fields(section):
+            cells = [f"`{item.name}`", f"`{_toml(item.default)}`", _range(item.metadata)]
+            lines.append(_row([*cells, item.metadata["doc"]]))
+    return "\n".join(lines) + "\n"
+
+
+def _sections() -> Iterator[type[Any]]:
+    """The dataclasses of tables, in the order of the source; each names its table first."""
+    classes = [c for _, c in inspect.getmembers(config, dataclasses.is_dataclass)]
+    for section in sorted(classes, key=lambda c: inspect.getsourcelines(c)[1]):
+        if (inspect.getdoc(section) or "").startswith("`["):
+            yield section
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _range(rule: Any) -> str:
+    if rule["choices"]:
+        return ", ".join(f"`{choice}`" for choice in rule["choices"])
+    return "" if rule["low"] is None else f"{rule['low']} to {rule['high']}"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+DOCUMENTS = {"errors.md": errors_document, "config.md": config_document}
+
+if __name__ == "__main__":
+    for name, make in DOCUMENTS.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
