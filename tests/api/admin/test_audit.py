@@ -1,0 +1,125 @@
+"""The audit log over the admin socket."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.api.admin.audit import verification
+from appliance.audit.entry import Draft
+from appliance.audit.proof import check_proof
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.runtime import Services
+from appliance.wire.admin import EntryQuery, KeyCreate, VerifyRange
+from tests.api.admin.lab import LabData, Reports
+
+
+def code_of(call: Callable[[], object]) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        call()
+    return caught.value.code
+
+
+def intent(services: Services, request_id: str, prompt: str = "hello") -> int:
+    draft = Draft(
+        "intent",
+        {"request_id": request_id, "key_id": "k1", "model": "m"},
+        {"prompt": prompt.encode()},
+    )
+    (receipt,) = services.audit.append(draft).result()
+    return receipt.seq
+
+
+def test_the_tail_is_the_newest_oldest_first(services: Services, client: AdminClient) -> None:
+    seqs = [intent(services, f"r{n}") for n in range(4)]
+    assert [entry.seq for entry in client.tail(3).entries] == seqs[-3:]
+    assert client.tail(1_000).entries[0].kind == "genesis"
+
+
+def test_each_entry_names_the_one_before(services: Services, client: AdminClient) -> None:
+    intent(services, "r")
+    before, entry = client.tail(2).entries
+    assert entry.prev == before.leaf
+    assert client.entry(entry.seq) == entry
+
+
+def test_a_search_matches_every_condition_and_pages(
+    services: Services, client: AdminClient
+) -> None:
+    seqs = [intent(services, f"r{n}") for n in range(3)]
+    assert [e.seq for e in client.search(EntryQuery(request_id="r1")).entries] == [seqs[1]]
+    assert client.search(EntryQuery(request_id="r1", kind="admin")).entries == []
+    first = client.search(EntryQuery(model="m", limit=2))
+    assert ([e.seq for e in first.entries], first.next_after) == (seqs[:2], seqs[1])
+    rest = client.search(EntryQuery(model="m", limit=2, after=first.next_after))
+    assert ([e.seq for e in rest.entries], rest.next_after) == (seqs[2:], None)
+    assert client.search(EntryQuery(since="2099-01-01")).entries == []
+    assert len(client.search(EntryQuery(until="2099-01-01", key_id="k1")).entries) == 3
+    assert code_of(lambda: client.search(EntryQuery(since="yesterday"))) == "invalid_value"
+
+
+def test_texts_are_shown_when_asked_for_and_that_is_recorded(
+    services: Services, client: AdminClient
+) -> None:
+    seq = intent(services, "r", "how much?")
+    assert client.entry(seq).content is None
+    assert services.reader.search(kind="admin") == []
+    assert client.entry(seq, content=True).content == {"prompt": "how much?"}
+    (read,) = services.reader.search(kind="admin")
+    assert (read.body["action"], read.body["entry"]) == ("content_read", seq)
+
+
+def test_an_entry_without_texts_has_none_to_show(client: AdminClient) -> None:
+    assert client.entry(0, content=True).content == {}
+
+
+def test_a_proof_holds_for_the_genesis_key(
+    lab: LabData, services: Services, client: AdminClient
+) -> None:
+    seq = intent(services, "r")
+    genesis = (lab.data / "audit" / "genesis.pub").read_bytes()
+    result = check_proof(client.proof(seq), genesis)
+    assert (result.seq, result.body["request_id"]) == (seq, "r")
+
+
+def test_entries_that_do_not_exist(client: AdminClient) -> None:
+    assert code_of(lambda: client.entry(99)) == "not_found"
+    assert code_of(lambda: client.proof(99)) == "not_found"
+    assert code_of(lambda: client.entry(-1)) == "invalid_value"
+    assert code_of(lambda: client.tail(0)) == "invalid_value"
+    assert code_of(lambda: client.tail(1_001)) == "invalid_value"
+
+
+def test_a_good_log_verifies(services: Services, client: AdminClient) -> None:
+    client.create_key(KeyCreate(name="app"))
+    reports = Reports()
+    found = client.verify_log(VerifyRange(), reports)
+    head = client.status().audit
+    assert (found.ok, found.problems) == (True, [])
+    assert (found.entries, found.first, found.last, found.root) == (2, 0, 1, head.root)
+
+
+def test_a_range_can_be_verified(services: Services, client: AdminClient) -> None:
+    for n in range(5):
+        intent(services, f"r{n}")
+    found = client.verify_log(VerifyRange(first=2, last=3), Reports())
+    assert (found.ok, found.first, found.last) == (True, 2, 3)
+    assert code_of(lambda: client.verify_log(VerifyRange(first=99), Reports())) == "not_found"
+
+
+def test_another_genesis_key_is_a_problem(services: Services, client: AdminClient) -> None:
+    other = "other+00000000+" + "A" * 44
+    wanted = VerifyRange(genesis_key=other)
+    assert code_of(lambda: client.verify_log(wanted, Reports())) == "audit_key_invalid"
+
+
+def test_verification_needs_the_files_alone(lab: LabData) -> None:
+    reports = Reports()
+    found = verification(lab.data, VerifyRange(), reports)
+    assert found.ok
+    assert set(reports.phases) <= {"verifying"}
+
+
+def test_there_is_no_log_to_verify(tmp_path: Path) -> None:
+    assert code_of(lambda: verification(tmp_path, VerifyRange(), Reports())) == "data_missing"

@@ -1,0 +1,92 @@
+"""API keys over the admin socket."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.audit.log import AuditLog
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
+from appliance.runtime import Services
+from appliance.wire.admin import KeyCreate
+from tests.api.admin.lab import client_of
+
+
+def error_of(call: Callable[[], object]) -> ApplianceError:
+    with pytest.raises(Refused) as caught:
+        call()
+    return caught.value
+
+
+def test_a_new_key_works_and_is_recorded_without_its_secret(
+    services: Services, client: AdminClient
+) -> None:
+    made = client.create_key(KeyCreate(name="app", models=["a"], expires="2099-01-01"))
+    principal = services.keys.authenticate(made.secret)
+    assert (principal.key_id, principal.models) == (made.id, frozenset({"a"}))
+    assert made.expires == "2099-01-01T00:00:00Z"
+    (entry,) = services.reader.search(kind="admin")
+    assert (entry.body["action"], entry.body["key_id"]) == ("key_create", made.id)
+    assert made.secret.encode()[-43:] not in entry.raw
+
+
+def test_the_list_has_no_secrets(client: AdminClient) -> None:
+    made = client.create_key(KeyCreate(name="app"))
+    (listed,) = client.keys().keys
+    assert listed.model_dump() == made.model_dump(exclude={"secret"})
+
+
+def test_a_revoked_key_is_useless_and_stays_listed(services: Services, client: AdminClient) -> None:
+    made = client.create_key(KeyCreate(name="app"))
+    assert client.revoke_key(made.id).revoked
+    with pytest.raises(Unauthenticated):
+        services.keys.authenticate(made.secret)
+    assert [key.revoked for key in client.keys().keys] == [True]
+    actions = [entry.body["action"] for entry in services.reader.search(kind="admin")]
+    assert actions == ["key_create", "key_revoke"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "param"),
+    [
+        (KeyCreate(name=" app"), "invalid_key_name", "name"),
+        (KeyCreate(name="a\x1b[2J"), "invalid_key_name", "name"),
+        (KeyCreate(name="app", role="root"), "invalid_value", "role"),
+        (KeyCreate(name="app", expires="tomorrow"), "invalid_value", "expires"),
+        (KeyCreate(name="app", expires="2001-01-01"), "invalid_value", "expires"),
+    ],
+)
+def test_a_key_that_cannot_be(
+    services: Services, client: AdminClient, wanted: KeyCreate, code: str, param: str
+) -> None:
+    error = error_of(lambda: client.create_key(wanted))
+    assert (error.code, error.param) == (code, param)
+    assert services.keys.list() == ()
+    assert services.reader.search(kind="admin") == []
+
+
+def test_a_name_is_used_once(client: AdminClient) -> None:
+    client.create_key(KeyCreate(name="app"))
+    assert error_of(lambda: client.create_key(KeyCreate(name="app"))).code == "key_name_taken"
+
+
+@pytest.mark.parametrize("key_id", ["0123456789ab", "x"])
+def test_an_unknown_key_is_refused(client: AdminClient, key_id: str) -> None:
+    assert error_of(lambda: client.revoke_key(key_id)).code == "unknown_key_id"
+
+
+def test_no_record_no_key(services: Services, tmp_path: Path) -> None:
+    AuditLog.create(tmp_path / "full", origin="t/x", profile="lab", clock=services.clock)
+    full = AuditLog.open(
+        tmp_path / "full", clock=services.clock, content="off", reserve_bytes=1 << 62
+    )
+    with (
+        full,
+        client_of(replace(services, audit=full)) as client,
+        pytest.raises(Unavailable) as caught,
+    ):
+        client.create_key(KeyCreate(name="app"))
+    assert caught.value.code == "audit_unavailable"
+    assert [key.revoked_us is not None for key in services.keys.list()] == [True]

@@ -1,0 +1,171 @@
+"""Artifacts over the admin socket, on the real store, policy and log."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.client import AdminClient
+from appliance.errors import Refused
+from appliance.runtime import Services
+from appliance.trust import ecdsa
+from tests.api.admin.lab import APPROVERS, LabData, Reports
+from tests.trust import forge
+
+
+def code_of(call: Callable[[], object]) -> str:
+    with pytest.raises(Refused) as caught:
+        call()
+    return caught.value.code
+
+
+def edges(services: Services, model_id: str) -> list[object]:
+    return [e.body["state"] for e in services.reader.search(kind="model", model=model_id)]
+
+
+def test_from_a_signed_directory_to_an_approved_model(
+    lab: LabData, services: Services, client: AdminClient
+) -> None:
+    reports = Reports()
+    imported = client.import_model(lab.artifact(), None, reports)
+    assert (imported.id, imported.state, imported.code) == ("tiny", "verified", None)
+    assert imported.digest is not None and len(imported.digest) == 64
+    one, two = APPROVERS
+    assert client.approve("tiny", lab.approval(client, "tiny", one)).state == "verified"
+    assert client.approve("tiny", lab.approval(client, "tiny", two)).state == "approved"
+    assert [(m.id, m.state, m.loaded) for m in client.models().models] == [
+        ("tiny", "approved", False)
+    ]
+    assert edges(services, "tiny") == ["quarantined", "verified", "verified", "approved"]
+    actors = {e.body["actor"] for e in services.reader.search(kind="model")}
+    assert actors == {f"uid:{os.getuid()}"}
+
+
+def test_the_detail_names_who_approved_and_what_the_file_is(
+    lab: LabData, client: AdminClient
+) -> None:
+    detail = client.model(lab.approved(client))
+    assert [(a.name, a.meaning) for a in detail.approvals] == [
+        (name, "fit for use") for name in APPROVERS
+    ]
+    assert detail.facts["architecture"] == "llama"
+
+
+def test_approvals_do_not_count_once_the_stored_files_were_touched(
+    lab: LabData, client: AdminClient
+) -> None:
+    model_id = lab.approved(client)
+    signature = lab.data / "models" / model_id / "model.sig"
+    signature.chmod(0o600)
+    signature.write_bytes(b"{}")
+    assert client.model(model_id).approvals == []
+
+
+def test_a_refused_artifact_comes_back_with_its_code(
+    lab: LabData, services: Services, client: AdminClient
+) -> None:
+    artifact = lab.artifact()
+    (artifact / "LICENSE").write_text("Apache-2.1")
+    refused = client.import_model(artifact, "bad", Reports())
+    assert (refused.state, refused.code, refused.digest) == ("refused", "file_changed", None)
+    assert refused.hint
+    assert client.model("bad").code == "file_changed"
+    assert edges(services, "bad") == ["quarantined", "refused"]
+
+
+def test_what_cannot_even_be_stored_leaves_no_model(lab: LabData, client: AdminClient) -> None:
+    artifact = lab.artifact()
+    (artifact / "link").symlink_to("LICENSE")
+    assert code_of(lambda: client.import_model(artifact, "x", Reports())) == "file_symlink"
+    assert client.models().models == []
+
+
+def test_an_id_is_taken_only_once(lab: LabData, client: AdminClient) -> None:
+    model_id = lab.approved(client)
+    again = lab.data.parent / model_id
+    assert code_of(lambda: client.import_model(again, None, Reports())) == "model_id_taken"
+    assert client.model(model_id).state == "approved"
+
+
+@pytest.mark.parametrize("bad", ["../x", "a/b", "", ".", "x" * 65, "\x1b[2J"])
+def test_an_id_that_is_none_is_refused(lab: LabData, client: AdminClient, bad: str) -> None:
+    path = lab.artifact()
+    assert code_of(lambda: client.import_model(path, bad, Reports())) == "invalid_model_id"
+    assert code_of(lambda: client.model(bad)) == "unknown_model_id"
+
+
+def test_approvals_that_do_not_hold(lab: LabData, client: AdminClient) -> None:
+    client.import_model(lab.artifact(), "tiny", Reports())
+    client.import_model(lab.artifact("other"), "other", Reports())
+    one, two = APPROVERS
+    other = lab.approval(client, "other", one)
+    mismatch = lab.approval(client, "tiny", one, key=two)
+    publisher = lab.approval(client, "tiny", "publisher")
+    first = lab.approval(client, "tiny", one)
+    swapped = json.dumps(
+        {**json.loads(first), "signatures": json.loads(other)["signatures"]}
+    ).encode()
+    assert code_of(lambda: client.approve("tiny", other)) == "approval_other_artifact"
+    assert code_of(lambda: client.approve("tiny", mismatch)) == "approver_name_mismatch"
+    assert code_of(lambda: client.approve("tiny", publisher)) == "approver_not_allowed"
+    assert code_of(lambda: client.approve("tiny", swapped)) == "approval_signature"
+    assert code_of(lambda: client.approve("tiny", b"not json")) == "approval_malformed"
+    client.approve("tiny", first)
+    assert code_of(lambda: client.approve("tiny", first)) == "approval_duplicate"
+    assert client.model("tiny").state == "verified"
+
+
+def test_an_unknown_model_is_refused_everywhere(client: AdminClient) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: client.model("none"),
+        lambda: client.subject("none"),
+        lambda: client.approve("none", b"{}"),
+        lambda: client.load("none"),
+        lambda: client.unload("none"),
+        lambda: client.suspend("none", ""),
+        lambda: client.retire("none"),
+    ]
+    assert {code_of(call) for call in calls} == {"unknown_model_id"}
+
+
+def test_one_approval_does_not_make_a_model_loadable(lab: LabData, client: AdminClient) -> None:
+    client.import_model(lab.artifact(), "tiny", Reports())
+    client.approve("tiny", lab.approval(client, "tiny", APPROVERS[0]))
+    assert code_of(lambda: client.load("tiny")) == "not_approved"
+
+
+def test_a_model_that_is_not_loaded_cannot_be_unloaded(lab: LabData, client: AdminClient) -> None:
+    lab.approved(client)
+    assert code_of(lambda: client.unload("tiny")) == "wrong_state"
+
+
+def test_suspended_and_retired_models_stay_so(
+    lab: LabData, services: Services, client: AdminClient
+) -> None:
+    lab.approved(client)
+    suspended = client.suspend("tiny", "odd answers")
+    assert (suspended.state, suspended.message) == ("suspended", "odd answers")
+    assert code_of(lambda: client.load("tiny")) == "wrong_state"
+    assert client.retire("tiny").state == "retired"
+    assert code_of(lambda: client.suspend("tiny", "again")) == "wrong_state"
+    assert edges(services, "tiny")[-2:] == ["suspended", "retired"]
+    reasons = [entry.body.get("reason") for entry in services.reader.search(kind="model")]
+    assert "odd answers" in reasons
+
+
+def test_a_path_that_is_no_directory(lab: LabData, client: AdminClient) -> None:
+    missing = Path("/nonexistent/model")
+    assert code_of(lambda: client.import_model(missing, "x", Reports())) == "artifact_not_directory"
+
+
+def test_the_default_id_is_the_name_of_the_directory(lab: LabData, client: AdminClient) -> None:
+    assert client.import_model(lab.artifact("my-model"), None, Reports()).id == "my-model"
+
+
+def test_a_file_that_is_no_gguf(lab: LabData, client: AdminClient) -> None:
+    artifact = lab.artifact()
+    (artifact / "tiny.gguf").write_bytes(b"NOPE" + bytes(100))
+    forge.resign(artifact, ecdsa.load_private(lab.key("publisher").read_bytes()))
+    assert client.import_model(artifact, "bad", Reports()).code == "gguf_magic"
