@@ -17,7 +17,7 @@ def unavailable(reason: str) -> NoReturn:
     """Skip the test because the machine lacks something; under CI=true that is a failure."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 
 def need_tool(name: str) -> str:

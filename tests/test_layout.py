@@ -92,3 +92,11 @@ def test_nothing_heavy_is_tracked() -> None:
     assert files
     assert [path for path in files if path.stat().st_size > 1_000_000] == []
     assert [path for path in files if path.suffix in {".gguf", ".whl", ".pem", ".so"}] == []
+
+
+def test_packages_of_the_set_up_are_the_first_of_the_tests() -> None:
+    text = (CHECKOUT / "tests" / "debian-packages.txt").read_text()
+    packages = [line for line in text.splitlines() if not line.startswith("#")]
+    makefile = (CHECKOUT / "Makefile").read_text()
+    assert f"SYSTEM := apt-get install -y {' '.join(packages[:4])}\n" in makefile
+    assert packages[:4] == ["git", "make", "g++", "python3-venv"]
