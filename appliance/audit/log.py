@@ -217,7 +217,7 @@ class AuditLog:
                 waiting.future.set_exception(_cannot(shortage or ""))
         if self._head_due is None:
             self._head_due = time.monotonic() + HEAD_SECONDS
-        self._session.writer.tidy()
+        self._session.writer.tidy(spare=shortage is not None)
 
     def _latch(self, error: Exception, batch: Sequence[_Waiting]) -> None:
         refusal = (
@@ -237,11 +237,12 @@ class AuditLog:
             facts = os.statvfs(self._session.files.directory)
         except OSError as error:
             return f"The audit directory cannot be reached ({error.strerror})."
-        free = facts.f_bavail * facts.f_frsize
+        # What waits in the WAL is written a second time, into the database file.
+        free = facts.f_bavail * facts.f_frsize - self._session.writer.wal_bytes
         if free >= self._reserve:
             return None
-        reserve = self._reserve >> 20
-        return f"Only {free >> 20} MiB are free under the audit log; new work needs {reserve} MiB."
+        free, reserve = max(0, free) >> 20, self._reserve >> 20
+        return f"Only {free} MiB are free under the audit log; new work needs {reserve} MiB."
 
     def _seconds_to_head(self) -> float | None:
         return None if self._head_due is None else max(0.0, self._head_due - time.monotonic())

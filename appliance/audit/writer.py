@@ -26,8 +26,9 @@ from appliance.audit.merkle import Frontier, leaf_hash
 from appliance.errors import AuditRefused
 from appliance.types import Json, Receipt
 
-WAL_BYTES: Final = 4 << 20
-"""How much is written between two moves of the WAL into the database file."""
+PAGE: Final = 4_096
+WAL_BYTES: Final = 16 << 20
+"""How much may wait in the WAL before it is moved into the database file."""
 
 
 @dataclass
@@ -54,14 +55,19 @@ class _Batch:
     nodes: list[store.NodeRow] = field(default_factory=list)
     contents: list[store.ContentRow] = field(default_factory=list)
 
-    def bytes_written(self) -> int:
-        return sum(len(row[3]) + 600 for row in self.leaves) + sum(
-            len(row[3]) + 100 for row in self.contents
-        )
+    def wal_bytes(self) -> int:
+        """About what the commit adds to the WAL: rather more than less."""
+        payload = sum(len(row[3]) for row in (*self.leaves, *self.contents))
+        return PAGE * (14 + 2 * len(self.leaves)) + payload
 
 
 class Writer:
-    """Commits batches of drafts. For one thread at a time."""
+    """Commits batches of drafts. For one thread at a time.
+
+    Attributes:
+        note: the newest signed head; empty before the first commit.
+        wal_bytes: about how much waits in the WAL and will need as much again when it moves.
+    """
 
     def __init__(
         self,
@@ -78,7 +84,7 @@ class Writer:
         self._connection, self._keyring, self._tail = connection, keyring, tail
         self._origin, self._epoch, self._key = origin, epoch, key
         self._mode, self._moments = mode, moments
-        self._wal_bytes = 0
+        self.wal_bytes = 0
         self.note = b""
         store.raw(connection).execute("PRAGMA wal_autocheckpoint = 0")
 
@@ -115,20 +121,23 @@ class Writer:
             for rows in built
         ]
 
-    def tidy(self) -> None:
+    def tidy(self, *, spare: bool) -> None:
         """After the waiters are served: make keys, move a long WAL into the database file.
+
+        Args:
+            spare: space is short, so move the WAL at once and write into its old place again.
 
         Raises:
             Exception: of the driver or the file system, as `commit`.
         """
         self._keyring.refill()
-        if self._wal_bytes >= WAL_BYTES:
+        if self.wal_bytes >= (1 if spare else WAL_BYTES):
             self.checkpoint("PASSIVE")
 
     def checkpoint(self, how: str) -> None:
         """Run SQLite's WAL checkpoint and let its errors out (automatic ones swallow them)."""
         store.raw(self._connection).execute(f"PRAGMA wal_checkpoint({how})").fetchall()
-        self._wal_bytes = 0
+        self.wal_bytes = 0
 
     def _copy_tail(self) -> Tail:
         tail = self._tail
@@ -143,7 +152,7 @@ class Writer:
                 self._connection, batch.leaves, batch.nodes, batch.contents, (head.size, note)
             )
         self._tail, self.note = batch.tail, note
-        self._wal_bytes += batch.bytes_written()
+        self.wal_bytes += batch.wal_bytes()
 
     def _add(self, batch: _Batch, drafts: Sequence[Draft]) -> list[store.LeafRow]:
         """Build a group's rows aside, then take them into the batch."""

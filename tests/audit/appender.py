@@ -1,0 +1,53 @@
+"""A process that appends and says what it was promised, until it is killed.
+
+    python -m tests.audit.appender DIRECTORY honest|early
+
+Each line is `seq leaf` of one entry. `honest` prints it when the future resolved; `early`, the
+control, when the draft was handed over, which promises what is not on disk yet.
+"""
+
+import sys
+import threading
+from pathlib import Path
+
+from appliance.audit.log import AuditLog
+from tests.audit.logs import intent, open_log, outcome
+
+THREADS = 4
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def honest(log: AuditLog, number: int) -> None:
+    n = 0
+    while True:
+        n += 1
+        request = f"{number}-{n}"
+        (asked,) = log.append(intent(request)).result()
+        say(f"{asked.seq} {asked.leaf.hex()}")
+        if n % 3:  # every third stays open
+            (done,) = log.append(outcome(asked.seq, request)).result()
+            say(f"{done.seq} {done.leaf.hex()}")
+
+
+def early(log: AuditLog) -> None:
+    seq = log.size
+    while True:
+        log.append(intent(str(seq), bytes(10_000)))
+        say(f"{seq} ?")
+        seq += 1
+
+
+def main() -> None:
+    log = open_log(Path(sys.argv[1]))
+    if sys.argv[2] == "early":
+        early(log)
+    for number in range(THREADS):
+        threading.Thread(target=honest, args=(log, number)).start()
+
+
+if __name__ == "__main__":
+    main()

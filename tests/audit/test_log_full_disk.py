@@ -1,0 +1,123 @@
+"""A file system of a few MiB that really fills up under the log."""
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from appliance.audit.log import AuditLog, Receipt
+from appliance.audit.reader import LogReader
+from appliance.audit.verify import verify_log
+from appliance.clock import FixedClock
+from appliance.errors import AuditUnavailable
+from tests.audit.logs import ORIGIN, admin, intent, new_log, open_log, outcome
+from tests.conftest import need_tool, unavailable
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of 8 MiB."""
+    mount, umount = need_tool("mount"), need_tool("umount")
+    if os.geteuid():
+        unavailable("mounting a small file system needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True
+    )
+    if done.returncode:
+        unavailable(f"a small file system cannot be mounted: {done.stderr.strip()}")
+    yield place
+    subprocess.run([umount, "--lazy", place], check=True)
+
+
+def fill(disk: Path, leave: int) -> Path:
+    """Take the space of the disk but for so many bytes."""
+    filler = disk / "filler"
+    facts = os.statvfs(disk)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, facts.f_bavail * facts.f_frsize - leave)
+    return filler
+
+
+def until_refused(futures: Iterator["Future[tuple[Receipt, ...]]"]) -> tuple[list[Receipt], str]:
+    """Receipts up to the first failure, and what that says."""
+    receipts: list[Receipt] = []
+    for future in futures:
+        error = future.exception()
+        if error is not None:
+            assert isinstance(error, AuditUnavailable)
+            assert error.code == "audit_unavailable"
+            return receipts, error.message
+        receipts += future.result()
+    raise AssertionError("nothing was refused")
+
+
+def test_a_full_disk_latches_the_log_and_loses_nothing(disk: Path) -> None:
+    directory = new_log(disk / "log")
+    log = open_log(directory)
+    asked = log.append(*(intent(f"r{n}") for n in range(100))).result()
+    filler = fill(disk, 300_000)
+    ends = (outcome(r.seq, f"r{n}", bytes(20_000)) for n, r in enumerate(asked))
+    receipts, message = until_refused(map(log.append, ends))
+    assert receipts
+    assert "until it is opened again" in message
+    # Latched for good, also when there is space again.
+    filler.unlink()
+    for draft in (admin("x"), outcome(asked[99].seq, "r99")):
+        assert isinstance(log.append(draft).exception(), AuditUnavailable)
+    assert log.latched is not None
+    log.close()
+
+    with open_log(directory) as again:
+        again.append(admin("recovered")).result()
+    report = verify_log(directory, receipts=[*asked, *receipts])
+    assert report.ok, report.problems
+    assert report.open_intents == 0
+    _, closing = LogReader(directory).find_request("r99", "k1")
+    assert closing is not None
+    assert closing.body["status"] == "unknown"
+
+
+def test_the_reserve_keeps_room_for_outcomes(disk: Path) -> None:
+    directory = new_log(disk / "log")
+    with open_log(directory, reserve=2 * MIB) as log:
+        receipts, message = until_refused(
+            log.append(intent(f"r{n}", bytes(20_000))) for n in itertools.count()
+        )
+        assert "MiB are free" in message
+        assert log.latched is not None
+        for number, asked in enumerate(receipts):
+            log.append(outcome(asked.seq, f"r{number}", b"short")).result()
+        assert verify_log(directory).open_intents == 0
+    assert verify_log(directory).ok
+
+
+def test_new_work_goes_on_by_itself_when_there_is_space_again(disk: Path) -> None:
+    directory = new_log(disk / "log")
+    with open_log(directory, reserve=2 * MIB) as log:
+        filler = fill(disk, MIB)
+        assert "MiB are free" in (log.latched or "")
+        assert isinstance(log.append(admin("x")).exception(), AuditUnavailable)
+        filler.unlink()
+        assert log.append(admin("x")).result()
+
+
+def test_opening_and_creating_on_a_full_disk_say_so(disk: Path) -> None:
+    directory = new_log(disk / "log")
+    with open_log(directory) as log:
+        log.append(*(intent(str(n)) for n in range(20))).result()
+    filler = fill(disk, 0)
+    with pytest.raises(AuditUnavailable):
+        open_log(directory)
+    with pytest.raises(AuditUnavailable):
+        AuditLog.create(disk / "other", origin=ORIGIN, profile="lab", clock=FixedClock())
+    filler.unlink()
+    open_log(directory).close()
+    assert verify_log(directory).ok
