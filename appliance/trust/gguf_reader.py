@@ -204,11 +204,11 @@ def read_header(reader: Reader) -> Header:
 
 def _key(reader: Reader) -> str:
     length = reader.integer()
-    if not 1 <= length <= 256:
-        raise GgufRejected("gguf_name", f"A key has {length} bytes, not 1 to 256.")
+    if length > 256:
+        raise GgufRejected("gguf_name", f"A key has {length} bytes, more than 256.")
     key = reader.take(length)
     if not _KEY.fullmatch(key):
-        raise GgufRejected("gguf_name", f"The key {key!r} is not printable ASCII.")
+        raise GgufRejected("gguf_name", f"The key {key!r} is empty or not printable ASCII.")
     return key.decode("ascii")
 
 

@@ -127,11 +127,11 @@ def _pad(offset: int, alignment: int) -> int:
 
 def _tensor(reader: Reader) -> tuple[Tensor, int]:
     length = reader.integer()
-    if not 1 <= length <= 63:
-        raise GgufRejected("gguf_name", f"A tensor's name has {length} bytes, not 1 to 63.")
+    if length > 63:
+        raise GgufRejected("gguf_name", f"A tensor's name has {length} bytes, more than 63.")
     raw = reader.take(length)
     if not _NAME.fullmatch(raw):
-        raise GgufRejected("gguf_name", f"The tensor name {raw!r} is not printable ASCII.")
+        raise GgufRejected("gguf_name", f"The tensor name {raw!r} is empty or not printable ASCII.")
     name = raw.decode("ascii")
     n_dims = reader.integer(Kind.UINT32)
     if not 1 <= n_dims <= 4:

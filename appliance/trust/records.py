@@ -128,9 +128,8 @@ class Records:
             return _select(connection, sa.true())
 
     def delete(self, model_id: str) -> None:
-        """Forget a model and its approvals."""
+        """Forget a model; its approvals go with it."""
         with self._database.begin() as connection:
-            connection.execute(sa.delete(_APPROVALS).where(_APPROVALS.c.model == model_id))
             connection.execute(sa.delete(_MODELS).where(_MODELS.c.id == model_id))
 
     def add_approval(self, model_id: str, key: str, envelope: bytes) -> None:

@@ -82,6 +82,7 @@ ACCEPTED: dict[str, Change] = {
     "heads by layer": put("llama.attention.head_count_kv", array(Kind.UINT32, [2, 1])),
     "own head size": put("llama.attention.key_length", u32(16)),
     "an empty token": tokens(["", "a", "b"]),
+    "nothing suppressed": put("tokenizer.ggml.suppress_tokens", array(Kind.INT32, [])),
     "unknown keys": put("vendor.note", array(Kind.BOOL, [0, 1])),
 }
 

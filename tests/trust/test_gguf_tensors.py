@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.errors import GgufRejected
 from appliance.trust.gguf_reader import Kind, Reader, read_header
 from appliance.trust.gguf_tensors import BLOCKS, MAX_ALIGNMENT, read_tensors
-from tests.trust.forge import Gguf, Tensor, scalar, u32
+from tests.trust.forge import Gguf, Tensor, array, scalar, u32
 
 Change = Callable[[Gguf], object]
 
@@ -49,6 +49,7 @@ CASES: dict[str, tuple[Change, str]] = {
         "gguf_alignment",
     ),
     "alignment of another type": (aligned(scalar(Kind.UINT64, 32)), "gguf_alignment"),
+    "alignment an array": (aligned(array(Kind.UINT32, [32])), "gguf_alignment"),
     "alignment a boolean": (aligned(scalar(Kind.BOOL, 1)), "gguf_alignment"),
     "empty name": (first(name=""), "gguf_name"),
     "long name": (first(name="n" * 64), "gguf_name"),
@@ -61,6 +62,10 @@ CASES: dict[str, tuple[Change, str]] = {
     "extent negative": (first(shape=(32, -8)), "gguf_tensor_shape"),
     "product overflows": (first(shape=(BIG - BIG % 32, 2)), "gguf_tensor_shape"),
     "product of four overflows": (first(shape=(1 << 16,) * 4), "gguf_tensor_shape"),
+    "product overflows though its bytes do not": (
+        first(shape=(1 << 62, 4), type=41),
+        "gguf_tensor_shape",
+    ),
     "bytes overflow": (first(shape=(BIG,), type=27), "gguf_tensor_shape"),
     "padding would wrap": (first(shape=((1 << 63) - 4,), type=24), "gguf_tensor_shape"),
     "removed type": (first(type=4), "gguf_tensor_type"),

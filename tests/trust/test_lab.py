@@ -7,6 +7,7 @@ import pytest
 from appliance.clock import FixedClock
 from appliance.errors import UsageError
 from appliance.trust import ecdsa, lab, store
+from tests.trust.forge import open_descriptors, watch_syncs
 
 
 def test_keys_are_private_and_the_policy_binds_them(tmp_path: Path) -> None:
@@ -34,6 +35,15 @@ def test_the_root_of_trust_is_the_lab_root_and_decides_nothing_else(tmp_path: Pa
     assert root == (tmp_path / "keys" / "lab" / "root.pub").read_bytes()
     hint = ecdsa.hint(ecdsa.load_public(root))
     assert hint not in store.load_policy(tmp_path / "trust").keys
+
+
+def test_keys_are_durable_and_leave_no_descriptor_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, before = watch_syncs(monkeypatch), open_descriptors()
+    lab.create(tmp_path, FixedClock())
+    assert open_descriptors() == before
+    assert {"root.pem", "publisher.pem", "root.pub", "policy.json"} <= set(synced)
 
 
 def test_a_second_laboratory_does_not_replace_the_first(tmp_path: Path) -> None:

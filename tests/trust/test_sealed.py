@@ -42,6 +42,7 @@ def test_the_copy_is_whole_and_hashed(model: sealed.SealedFile) -> None:
     assert (model.size, model.sha256) == (len(DATA), sha256(DATA))
     assert os.pread(model.fd, len(DATA) + 1, 0) == DATA
     assert fcntl.fcntl(model.fd, fcntl.F_GET_SEALS) & sealed.SEALS == sealed.SEALS
+    assert os.fstat(model.fd).st_mode & 0o777 == 0o400
 
 
 def unsealed() -> int:
