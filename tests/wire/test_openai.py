@@ -187,3 +187,9 @@ def test_any_json_is_either_taken_or_a_validation_error(fields: dict[str, Any]) 
             kind.model_validate({"model": "m", "prompt": "p", "messages": [USER], **fields})
         except ValidationError as error:
             assert error.errors()[0]["type"]
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_what_is_not_finite_is_told_so(value: float) -> None:
+    body = {"model": "m", "messages": [USER], "temperature": value}
+    assert first_error(ChatRequest, body) == ("finite_number", ("temperature",))

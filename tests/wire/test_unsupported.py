@@ -12,9 +12,9 @@ USER = {"role": "user", "content": "Hi"}
 ASKING: dict[str, Any] = {
     "n": 2, "best_of": 3, "use_beam_search": True, "tools": [{"type": "function"}],
     "functions": [{}], "function_call": {"name": "f"}, "tool_choice": "required",
-    "web_search_options": {}, "response_format": {"type": "json_schema"}, "json_schema": {},
-    "grammar": 'root ::= "a"', "structured_outputs": {"json": {}}, "guided_json": {},
-    "guided_regex": "a", "guided_choice": ["a"], "guided_grammar": "x", "logprobs": True,
+    "web_search_options": {}, 
+    "grammar": 'root ::= "a"', "structured_outputs": {"json": {}},
+    "guided_grammar": "x", "logprobs": True,
     "top_logprobs": 1, "prompt_logprobs": 0, "logit_bias": {"5": 1}, "presence_penalty": 0.1,
     "frequency_penalty": -1, "repetition_penalty": 1.1, "repeat_penalty": 2,
     "stop_token_ids": [2], "echo": True, "suffix": "x", "audio": {"voice": "x"},
@@ -23,7 +23,7 @@ ASKING: dict[str, Any] = {
 }  # fmt: skip
 HARMLESS: dict[str, Any] = {
     "n": 1, "best_of": 1, "use_beam_search": False, "tools": [], "functions": [],
-    "function_call": "none", "tool_choice": "auto", "response_format": {"type": "text"},
+    "function_call": "none", "tool_choice": "auto",
     "grammar": "", "logprobs": False, "top_logprobs": 0, "logit_bias": {}, "presence_penalty": 0,
     "frequency_penalty": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1,
     "stop_token_ids": [], "echo": False, "suffix": "", "modalities": ["text"],
@@ -61,7 +61,7 @@ def test_the_default_asks_for_nothing(field: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [("logprobs", 0), ("presence_penalty", False), ("presence_penalty", "0"), ("echo", 0),
-     ("response_format", "text"), ("response_format", {}), ("logit_bias", [])],
+     ("logit_bias", [])],
 )  # fmt: skip
 def test_a_look_alike_of_a_default_is_not_harmless(field: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
