@@ -6,6 +6,7 @@ with an event loop calls it from a thread (it may be shared by threads).
 """
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,11 +32,22 @@ def socket_path(data: Path) -> Path:
     return data / "run" / "admin.sock"
 
 
+def probe(path: Path) -> None:
+    """Connect to a Unix socket and hang up.
+
+    Raises:
+        OSError: nobody listens there, or this user may not connect.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_CONNECT_SECONDS)
+        connection.connect(str(path))
+
+
 class AdminClient:
     """One connection to a running appliance, or to one command's own copy of the app.
 
     Args:
-        socket: the Unix socket.
+        path: the Unix socket.
         answer_seconds: how long any answer but those of long work may take.
 
     Every method raises:
@@ -43,9 +55,9 @@ class AdminClient:
         Refused, Unavailable: the server said no or cannot; the code is the server's.
     """
 
-    def __init__(self, socket: Path, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
-        self._socket = socket
-        transport = httpx.HTTPTransport(uds=str(socket))
+    def __init__(self, path: Path, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        self._path = path
+        transport = httpx.HTTPTransport(uds=str(path))
         timeout = httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS)
         self._http = httpx.Client(transport=transport, base_url="http://appliance", timeout=timeout)
 
@@ -95,7 +107,11 @@ class AdminClient:
 
     def approve(self, model_id: str, envelope: bytes) -> wire.Model:
         """Add a signed approval."""
-        body = wire.ApprovalUpload.of(envelope=envelope.decode())
+        try:
+            text = envelope.decode("ascii")
+        except UnicodeDecodeError as error:
+            raise Refused("approval_malformed", "The approval is not JSON in ASCII.") from error
+        body = wire.ApprovalUpload.of(envelope=text)
         return self._post(wire.Model, _model(model_id) + "/approvals", body)
 
     def load(self, model_id: str) -> wire.Model:
@@ -127,7 +143,7 @@ class AdminClient:
 
     def revoke_key(self, key_id: str) -> wire.Key:
         """Make a key useless from now on."""
-        return self._post(wire.Key, f"/admin/keys/{_identifier(key_id, 'not_found')}/revoke")
+        return self._post(wire.Key, f"/admin/keys/{_identifier(key_id, 'unknown_key_id')}/revoke")
 
     # audit
 
@@ -190,19 +206,25 @@ class AdminClient:
                     raise _error(line.error, httpx.codes.CONFLICT)
                 if line.result is not None:
                     return _validated(kind, line.result)
-                if line.progress:
-                    report(line.progress.phase, line.progress.done, line.progress.total)
+                if line.progress is None:
+                    raise _incompatible("a line without a meaning")
+                report(line.progress.phase, line.progress.done, line.progress.total)
         raise ServerUnreachable("server_unreachable", "The server went away before it was done.")
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
         try:
+            probe(self._path)  # httpcore leaks the descriptor of a connection that fails
+        except OSError as error:
+            raise self._unreachable(error) from error
+        try:
             yield
         except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            raise ServerUnreachable(
-                "server_unreachable", f"{self._socket} does not answer: {why}."
-            ) from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ServerUnreachable:
+        why = str(error) or type(error).__name__
+        return ServerUnreachable("server_unreachable", f"{self._path} does not answer: {why}.")
 
     def _patient(self) -> httpx.Timeout:
         return httpx.Timeout(None, connect=_CONNECT_SECONDS)

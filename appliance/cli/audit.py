@@ -28,8 +28,10 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option("--from", "first", metavar="N", type=_SEQ, default=0, help="First entry; 0.")
-@click.option("--to", "last", metavar="N", type=_SEQ, help="Last entry; the newest.")
+@click.option(
+    "--from", "first", metavar="N", type=_SEQ, default=0, help="First entry; by default 0."
+)
+@click.option("--to", "last", metavar="N", type=_SEQ, help="Last entry; by default the newest.")
 @click.option("--key", type=_FILE, help="A genesis.pub that was kept elsewhere.")
 @data_option
 @json_option
@@ -52,7 +54,9 @@ def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Pa
 
 
 @audit.command()
-@click.option("-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True)
+@click.option(
+    "-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many."
+)
 @data_option
 @json_option
 @click.pass_obj
@@ -79,12 +83,14 @@ def show(output: Output, data: Path, seq: int, content: bool) -> None:
 @audit.command()
 @click.option("--kind", metavar="KIND", help="intent, outcome, admin, model, worker, …")
 @click.option("--request", "request_id", metavar="ID", help="The x-request-id of an answer.")
-@click.option("--model", metavar="ID")
-@click.option("--key", "key_id", metavar="ID")
-@click.option("--since", metavar="TIME", help="ISO 8601, UTC.")
-@click.option("--until", metavar="TIME", help="ISO 8601, UTC.")
+@click.option("--model", metavar="ID", help="The model that it is about.")
+@click.option("--key", "key_id", metavar="ID", help="The API key that asked.")
+@click.option("--since", metavar="TIME", help="A date or time in ISO 8601, UTC.")
+@click.option("--until", metavar="TIME", help="A date or time in ISO 8601, UTC.")
 @click.option("--after", metavar="SEQ", type=_SEQ, help="Only entries after this one.")
-@click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most."
+)
 @data_option
 @json_option
 @click.pass_obj
@@ -101,7 +107,11 @@ def search(output: Output, /, data: Path, **conditions: str | int | None) -> Non
 @audit.command()
 @click.argument("seq", type=_SEQ)
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, metavar="FILE"
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Where to write it.",
 )
 @data_option
 @json_option

@@ -6,12 +6,11 @@ implementation and one audit trail of each command. What needs running engines n
 """
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.api.admin.private import serve_privately
-from appliance.client import AdminClient, socket_path
+from appliance.client import AdminClient, probe, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable
 from appliance.runtime import open_services
@@ -21,18 +20,15 @@ def server_answers(data: Path) -> bool:
     """Whether a server listens for this data directory.
 
     Raises:
-        ServerUnreachable: `server_unreachable` when this user may not use its socket.
+        ServerUnreachable: `server_unreachable` when this user may not use its socket, or it hangs.
     """
     path = socket_path(data)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except PermissionError as error:
-            raise ServerUnreachable(
-                "server_unreachable", f"{path} may not be used by this user."
-            ) from error
-        except OSError:
-            return False
+    try:
+        probe(path)
+    except (PermissionError, TimeoutError) as error:
+        raise ServerUnreachable("server_unreachable", f"{path}: {error}.") from error
+    except OSError:
+        return False
     return True
 
 

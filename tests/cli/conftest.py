@@ -1,0 +1,70 @@
+"""Commands as a person types them, in this process, on a real lab data directory."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from click.testing import CliRunner
+
+from appliance.cli.main import cli
+from tests.api.admin.lab import APPROVERS, LabData, make_lab
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on stdout."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def code(self) -> object:
+        """Status and code of a refusal."""
+        return self.status, self.document["code"]
+
+
+Run: TypeAlias = Callable[..., Done]
+
+
+def run_command(*arguments: str | Path, data: Path | None = None) -> Done:
+    """Run one command."""
+    environment = {"APPLIANCE_DATA": None if data is None else str(data)}
+    done = CliRunner().invoke(
+        cli, [str(a) for a in arguments], env=environment, catch_exceptions=False
+    )
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> LabData:
+    """A fresh lab."""
+    return make_lab(tmp_path)
+
+
+@pytest.fixture
+def run(lab: LabData) -> Run:
+    """Run a command on the lab's data directory, which APPLIANCE_DATA names."""
+    return lambda *arguments: run_command(*arguments, data=lab.data)
+
+
+@pytest.fixture
+def approved(lab: LabData, run: Run) -> str:
+    """The id of a model that was signed, imported and approved by commands."""
+    assert run("model", "import", lab.artifact("tiny")).status == 0
+    for name in APPROVERS:
+        done = run(
+            *("model", "approve", "tiny", "--as", name, "--key", lab.key(name)),
+            *("--meaning", "fit for use"),
+        )
+        assert done.status == 0
+    return "tiny"

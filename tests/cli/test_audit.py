@@ -1,0 +1,132 @@
+"""`appliance audit …`."""
+
+import json
+from pathlib import Path
+
+import pysqlite3.dbapi2
+import pytest
+
+from tests.api.admin.lab import LabData
+from tests.cli.conftest import Run, run_command
+
+
+@pytest.fixture
+def proof(lab: LabData, run: Run, tmp_path: Path) -> Path:
+    """A proof of the entry that a new key made."""
+    run("key", "create", "app")
+    path = tmp_path / "p.txt"
+    assert run("audit", "proof", "1", "--out", path).status == 0
+    return path
+
+
+def genesis(lab: LabData) -> Path:
+    return lab.data / "audit" / "genesis.pub"
+
+
+def tamper(lab: LabData) -> None:
+    """Change an entry behind SQLite's and the product's back."""
+    connection = pysqlite3.dbapi2.connect(str(lab.data / "audit" / "log.db"))
+    for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(
+        "UPDATE leaf SET body = CAST(replace(body, 'key_create', 'key_delete') AS BLOB)"
+    )
+    connection.commit()
+    connection.close()
+
+
+def test_a_good_log(lab: LabData, run: Run) -> None:
+    run("key", "create", "app")
+    done = run("audit", "verify", "--json")
+    assert done.status == 0
+    document = done.document
+    assert (document["ok"], document["entries"], document["problems"]) == (True, 2, [])
+    assert (document["from"], document["to"]) == (0, 1)
+    assert len(document["root"]) == 64
+    assert "[+] verified" in run("audit", "verify", "--key", genesis(lab)).out
+
+
+def test_a_changed_entry_is_a_problem_and_exit_1(lab: LabData, run: Run) -> None:
+    run("key", "create", "app")
+    tamper(lab)
+    done = run("audit", "verify", "--json")
+    assert (done.status, done.document["ok"]) == (1, False)
+    assert done.document["problems"][0]["seq"] == 1
+    assert set(done.document["problems"][0]) == {"seq", "code", "message"}
+    plain = run("audit", "verify")
+    assert plain.status == 1
+    assert "[!] failed" in plain.out
+
+
+def test_a_log_that_may_not_be_continued_can_still_be_verified(lab: LabData, run: Run) -> None:
+    run("key", "create", "app")
+    (lab.data / "trust" / "policy.json").write_bytes(b"{}")  # nothing opens any more
+    assert run("status", "--json").status == 1
+    assert run("audit", "verify", "--json").status == 0
+
+
+def test_a_range(run: Run) -> None:
+    run("key", "create", "app")
+    assert run("audit", "verify", "--from", "1", "--to", "1", "--json").document["from"] == 1
+    assert run("audit", "verify", "--from", "99", "--json").code == (1, "not_found")
+    assert run("audit", "verify", "--from", "-1").status == 2
+
+
+def test_tail_show_and_search(run: Run) -> None:
+    run("key", "create", "app")
+    newest = run("audit", "tail", "-n", "1", "--json").document["entries"]
+    assert [(e["seq"], e["kind"], e["body"]["action"]) for e in newest] == [
+        (1, "admin", "key_create")
+    ]
+    assert run("audit", "show", "1", "--json").document == newest[0]
+    assert "action=key_create" in run("audit", "tail").out
+    assert '"key_create"' in run("audit", "show", "1").out
+    found = run("audit", "search", "--kind", "admin", "--json").document["entries"]
+    assert found == newest
+    assert run("audit", "search", "--kind", "admin", "--until", "2001-01-01").out == "no entries\n"
+    assert run("audit", "show", "7", "--json").code == (1, "not_found")
+    assert run("audit", "search", "--since", "noon", "--json").code == (1, "invalid_value")
+
+
+def test_a_page_says_where_the_next_begins(run: Run) -> None:
+    run("key", "create", "a")
+    run("key", "create", "b")
+    done = run("audit", "search", "--limit", "2")
+    assert "--after 1" in done.err
+    rest = run("audit", "search", "--limit", "2", "--after", "1", "--json").document
+    assert ([e["seq"] for e in rest["entries"]], rest["next_after"]) == ([2], None)
+
+
+def test_a_proof_is_checked_with_the_genesis_key_alone(
+    lab: LabData, proof: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "kept.pub"
+    key.write_bytes(genesis(lab).read_bytes())
+    done = run_command("audit", "check-proof", proof, "--key", key, "--json")
+    assert done.status == 0
+    assert (done.document["ok"], done.document["seq"], done.document["size"]) == (True, 1, 2)
+    assert done.document["body"]["action"] == "key_create"
+    plain = run_command("audit", "check-proof", proof, "--key", key).out
+    assert f"seq 1 root {done.document['root']}" in plain
+
+
+def test_a_proof_that_does_not_hold(lab: LabData, proof: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    changed.write_bytes(proof.read_bytes().replace(b"index 1", b"index 0"))
+    done = run_command("audit", "check-proof", changed, "--key", genesis(lab), "--json")
+    assert done.code == (1, "proof_invalid")
+
+
+def test_a_proof_of_another_log(proof: Path, tmp_path: Path) -> None:
+    run_command("init", data=tmp_path / "other")
+    key = tmp_path / "other" / "audit" / "genesis.pub"
+    assert run_command("audit", "check-proof", proof, "--key", key, "--json").code == (
+        1,
+        "proof_invalid",
+    )
+    no_key = run_command("audit", "check-proof", proof, "--key", proof, "--json")
+    assert no_key.code == (1, "audit_key_invalid")
+
+
+def test_show_content_is_json_too(run: Run) -> None:
+    assert json.loads(run("audit", "show", "0", "--content", "--json").out)["content"] == {}

@@ -1,0 +1,76 @@
+"""`appliance doctor`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.cli.doctor import find_problems
+from appliance.hardware import HostFacts
+from tests.api.admin.lab import LabData
+from tests.cli.conftest import Run, run_command
+from tests.test_hardware import GOOD
+
+HOST = replace(GOOD, memory=1 << 40, disk_free=1 << 40)
+
+
+def codes(data: Path, facts: HostFacts = HOST) -> list[str]:
+    return [problem.code for problem in find_problems(data, facts)]
+
+
+def test_a_healthy_lab_has_no_problem(lab: LabData) -> None:
+    assert codes(lab.data) == []
+
+
+def test_the_report_has_facts_and_problems(lab: LabData, run: Run) -> None:
+    (lab.key("publisher")).chmod(0o644)
+    done = run("doctor", "--json")
+    assert done.status == 1
+    assert done.document["host"]["cores"] >= 1
+    (problem,) = [p for p in done.document["problems"] if p["code"] == "file_too_open"]
+    assert "publisher.pem" in problem["message"] and problem["hint"]
+    assert "[!] file_too_open: " in run("doctor").out
+
+
+def test_a_directory_that_is_none_is_one_problem(tmp_path: Path) -> None:
+    done = run_command("doctor", "--json", data=tmp_path / "none")
+    assert done.status == 1
+    assert "data_missing" in [problem["code"] for problem in done.document["problems"]]
+    assert not (tmp_path / "none").exists()
+
+
+def test_every_problem_is_found_in_one_run(lab: LabData) -> None:
+    (lab.data / "appliance.toml").write_text(
+        '[engine]\nmemory_mib = 16777216\n[admin.roles]\nviewer = ["nobody9"]\n'
+    )
+    (lab.data / "trust" / "policy.json").write_bytes(b"{}")
+    (lab.data / "appliance.db").write_bytes(b"no database" * 100)
+    lab.key("root").chmod(0o640)
+    facts = replace(HOST, memory=1 << 30, disk_free=0, landlock_abi=0)
+    assert sorted(codes(lab.data, facts)) == [
+        "database_unusable",
+        "file_too_open",
+        "host_unsuitable",
+        "insufficient_disk",
+        "insufficient_memory",
+        "policy_signature",
+        "role_name_unknown",
+    ]
+
+
+def test_a_configuration_that_cannot_be_read(lab: LabData) -> None:
+    (lab.data / "appliance.toml").write_text("[sever]\n")
+    assert codes(lab.data) == ["config_invalid"]
+
+
+def test_it_changes_nothing(lab: LabData, run: Run) -> None:
+    files = [path for path in lab.data.rglob("*") if path.is_file()]
+    before = [(path.stat().st_mode, path.read_bytes()) for path in files]
+    run("doctor")
+    assert [(path.stat().st_mode, path.read_bytes()) for path in files] == before
+
+
+@pytest.mark.parametrize("name", ["signing.pem", "kek"])
+def test_the_keys_of_the_log_are_watched(lab: LabData, name: str) -> None:
+    (lab.data / "audit" / name).chmod(0o644)
+    assert codes(lab.data) == ["file_too_open"]

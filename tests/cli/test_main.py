@@ -1,0 +1,131 @@
+"""The command line as a whole: exit statuses, JSON on every error, help everywhere."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from appliance.cli.main import cli, exit_status
+from appliance.errors import (
+    ApplianceError,
+    Refused,
+    RequestRefused,
+    ServerUnreachable,
+    Unavailable,
+    UsageError,
+)
+from appliance.runtime import open_services
+from tests.api.admin.lab import LabData
+from tests.cli.conftest import Run, run_command
+
+STAND_ALONE = {"model sign", "model verify", "audit check-proof"}
+WITHOUT_JSON = {"serve", "tui"}
+
+
+def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
+
+
+def option_names(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (UsageError, 2),
+        (ServerUnreachable, 3),
+        (Refused, 1),
+        (RequestRefused, 1),
+        (Unavailable, 1),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_status(kind: type[ApplianceError], status: int) -> None:
+    assert exit_status(kind("internal_error", "x")) == status
+
+
+def test_the_commands_are_those_that_are_promised() -> None:
+    assert {name for name, _ in commands()} == {
+        "init", "serve", "status", "doctor", "tui", "trust show",
+        *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
+        *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
+        *(f"key {verb}" for verb in ("create", "list", "revoke")),
+        *(f"audit {verb}" for verb in ("verify", "tail", "show", "search")),
+        *(f"audit {verb}" for verb in ("proof", "check-proof")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[c[0] for c in commands()])
+def test_every_command_takes_data_and_json_and_explains_itself(
+    name: str, command: click.Command
+) -> None:
+    assert ("--data" in option_names(command)) == (name not in STAND_ALONE)
+    assert ("--json" in option_names(command)) == (name not in WITHOUT_JSON)
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts}"
+
+
+def test_an_error_is_one_document_with_json(run: Run) -> None:
+    done = run("model", "show", "none", "--json")
+    assert done.code == (1, "unknown_model_id")
+    assert set(done.document) == {"code", "message", "hint"}
+    assert done.document["hint"]
+    assert done.err == ""
+
+
+def test_an_error_is_told_on_stderr_without_json(run: Run) -> None:
+    done = run("model", "show", "none")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("unknown_model_id: ")
+    assert "appliance model list" in done.err
+
+
+def test_wrong_usage(run: Run) -> None:
+    assert run("model", "fly").status == 2
+    assert run("model", "import").status == 2
+    assert run("status", "--colour").status == 2
+
+
+def test_no_data_directory_is_wrong_usage(tmp_path: Path) -> None:
+    assert run_command("status", "--json").code == (2, "data_missing")
+    assert run_command("status", "--json", data=tmp_path).code == (2, "data_missing")
+
+
+def test_the_option_is_taken_after_the_command_and_wins(lab: LabData, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    done = run_command("status", "--data", lab.data, "--json", data=other)
+    assert done.document["data"] == str(lab.data)
+
+
+def test_a_file_that_cannot_be_used_is_a_refusal(lab: LabData, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "missing" / "proof"
+    assert run("audit", "proof", "0", "--out", out, "--json").code == (1, "file_unusable")
+
+
+def test_the_lock_is_held_by_one(lab: LabData, run: Run) -> None:
+    with open_services(lab.data):
+        assert run("key", "list", "--json").code == (1, "data_locked")
+    assert run("key", "list", "--json").status == 0
+
+
+def test_hostile_text_cannot_steer_the_terminal(lab: LabData, run: Run) -> None:
+    done = run("model", "import", lab.data.parent / "\x1b]0;owned\x07", "--id", "\x1b[2J")
+    assert done.status == 1
+    assert "\x1b" not in done.out + done.err
+    assert "\\x1b" in done.out
+
+
+def test_python_dash_m() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "--version"], capture_output=True, check=True
+    )
+    assert done.stdout.startswith(b"appliance, version ")

@@ -1,0 +1,209 @@
+"""`appliance model …` on the real store, policy and log; no server runs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.trust import ecdsa
+from tests.api.admin.lab import APPROVERS, LabData
+from tests.cli.conftest import Run, run_command
+from tests.trust import forge
+
+
+def resign(artifact: Path, lab: LabData, key: str = "publisher") -> None:
+    forge.resign(artifact, ecdsa.load_private(lab.key(key).read_bytes()))
+
+
+def flip(artifact: Path, lab: LabData) -> None:
+    data = bytearray((artifact / "tiny.gguf").read_bytes())
+    data[-1] ^= 1
+    (artifact / "tiny.gguf").write_bytes(data)
+
+
+def rewrite(name: str, data: bytes) -> Callable[[Path, LabData], object]:
+    return lambda artifact, lab: (artifact / name).write_bytes(data)
+
+
+def signed_garbage(artifact: Path, lab: LabData) -> None:
+    (artifact / "tiny.gguf").write_bytes(b"GARBAGE" * 10)
+    resign(artifact, lab)
+
+
+def hardlink(artifact: Path, lab: LabData) -> None:
+    (artifact / "again").hardlink_to(artifact / "LICENSE")
+
+
+def duplicate_key(artifact: Path, lab: LabData) -> None:
+    text = (artifact / "model.sig").read_text()
+    (artifact / "model.sig").write_text(text.replace("{", '{"mediaType": "x", ', 1))
+
+
+def dotdot(artifact: Path, lab: LabData) -> None:
+    def rename(statement: dict[str, object]) -> None:
+        predicate = statement["predicate"]
+        assert isinstance(predicate, dict)
+        predicate["resources"][0]["name"] = "../LICENSE"
+
+    forge.resign(artifact, ecdsa.load_private(lab.key("publisher").read_bytes()), rename)
+
+
+def unknown_hash(artifact: Path, lab: LabData) -> None:
+    def rename(statement: dict[str, object]) -> None:
+        predicate = statement["predicate"]
+        assert isinstance(predicate, dict)
+        predicate["serialization"]["hash_type"] = "md5"
+
+    forge.resign(artifact, ecdsa.load_private(lab.key("publisher").read_bytes()), rename)
+
+
+BAD: list[tuple[str, Callable[[Path, LabData], object], str]] = [
+    ("a flipped byte", flip, "file_changed"),
+    ("a truncated file", rewrite("tiny.gguf", b"GGUF"), "file_changed"),
+    ("a missing file", lambda a, lab: (a / "LICENSE").unlink(), "file_missing"),
+    ("an extra file", rewrite("extra", b""), "file_extra"),
+    ("a renamed file", lambda a, lab: (a / "LICENSE").rename(a / "COPYING"), "file_missing"),
+    ("a symlink", lambda a, lab: (a / "l").symlink_to("LICENSE"), "file_symlink"),
+    ("a hardlink", hardlink, "file_hardlink"),
+    ("no signature", lambda a, lab: (a / "model.sig").unlink(), "signature_missing"),
+    ("a signature by another key", lambda a, lab: resign(a, lab, "approver-1"),
+     "publisher_not_allowed"),
+    ("a signature that is not JSON", rewrite("model.sig", b"\x00"), "signature_json_invalid"),
+    ("a duplicate key", duplicate_key, "signature_json_invalid"),
+    ("a name with ..", dotdot, "manifest_name_refused"),
+    ("an unknown algorithm", unknown_hash, "signature_method_unsupported"),
+    ("a file that is not a GGUF", signed_garbage, "gguf_magic"),
+]  # fmt: skip
+
+
+def approve(run: Run, lab: LabData, model_id: str, name: str, key: str = "") -> object:
+    done = run(
+        *("model", "approve", model_id, "--as", name, "--key", lab.key(key or name)),
+        *("--meaning", "fit", "--json"),
+    )
+    return done.code if done.status else done.document["state"]
+
+
+def test_from_a_directory_to_an_approved_model(lab: LabData, run: Run) -> None:
+    artifact = lab.data.parent / "mine"
+    forge.make_artifact(artifact)
+    signed = run("model", "sign", artifact, "--key", lab.key("publisher"), "--json")
+    assert (signed.status, signed.document["files"]) == (0, 3)
+    imported = run("model", "import", artifact, "--json")
+    assert imported.status == 0
+    promised = ("id", "state", "digest", "code", "message", "hint")
+    assert {name: imported.document[name] for name in promised} == {
+        "id": "mine", "state": "verified", "digest": signed.document["digest"], "code": None,
+        "message": "", "hint": "",
+    }  # fmt: skip
+    assert approve(run, lab, "mine", "approver-1") == "verified"
+    assert approve(run, lab, "mine", "approver-2") == "approved"
+    (listed,) = run("model", "list", "--json").document["models"]
+    assert (listed["id"], listed["state"], listed["loaded"]) == ("mine", "approved", False)
+
+
+@pytest.mark.parametrize(("change", "code"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_a_bad_artifact_is_refused_with_its_code(
+    lab: LabData, run: Run, change: Callable[[Path, LabData], object], code: str
+) -> None:
+    artifact = lab.artifact()
+    change(artifact, lab)
+    done = run("model", "import", artifact, "--id", "bad", "--json")
+    assert done.code == (1, code)
+    assert (done.document["id"], done.document["state"]) == ("bad", "refused")
+    assert done.document["digest"] is None
+    assert done.document["message"] and done.document["hint"]
+
+
+def test_a_good_artifact_is_taken(lab: LabData, run: Run) -> None:
+    # The control of the refusals above: the same artifact without the change.
+    assert run("model", "import", lab.artifact(), "--id", "good", "--json").status == 0
+
+
+def test_a_refused_artifact_says_why_to_a_person(lab: LabData, run: Run) -> None:
+    artifact = lab.artifact()
+    flip(artifact, lab)
+    done = run("model", "import", artifact)
+    assert done.status == 1
+    assert "[!] refused" in done.out
+    assert "file_changed: " in done.out
+
+
+def test_a_verified_directory_needs_no_data_directory(lab: LabData) -> None:
+    artifact = lab.artifact()
+    public = lab.key("publisher").with_suffix(".pub")
+    other = lab.key("approver-1").with_suffix(".pub")
+    done = run_command("model", "verify", artifact, "--key", public, "--json")
+    assert (done.status, done.document["ok"]) == (0, True)
+    assert "tiny.gguf" in done.document["files"]
+    both = run_command("model", "verify", artifact, "--key", other, "--key", public)
+    assert both.status == 0
+    refused = run_command("model", "verify", artifact, "--key", other, "--json")
+    assert refused.code == (1, "signature_key_unknown")
+    flip(artifact, lab)
+    changed = run_command("model", "verify", artifact, "--key", public, "--json")
+    assert changed.code == (1, "file_changed")
+
+
+@pytest.mark.parametrize("key", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\n"])
+def test_a_file_that_is_no_key(lab: LabData, run: Run, tmp_path: Path, key: bytes) -> None:
+    (tmp_path / "k").write_bytes(key)
+    artifact = lab.artifact()
+    code = (1, "signature_key_unsupported")
+    assert run_command("model", "sign", artifact, "--key", tmp_path / "k", "--json").code == code
+    assert run_command("model", "verify", artifact, "--key", tmp_path / "k", "--json").code == code
+    run("model", "import", artifact)
+    done = run(
+        *("model", "approve", "tiny", "--as", "approver-1", "--key", tmp_path / "k"),
+        *("--meaning", "fit", "--json"),
+    )
+    assert done.code == code
+
+
+def test_progress_goes_to_stderr(lab: LabData, run: Run) -> None:
+    artifact = lab.artifact()
+    done = run("model", "sign", artifact, "--key", lab.key("publisher"), "--json")
+    assert "hashing 100 %" in done.err
+    assert json.loads(done.out)["files"] == 3
+
+
+def test_two_different_people_make_a_model_loadable(lab: LabData, run: Run) -> None:
+    run("model", "import", lab.artifact())
+    first, second = APPROVERS
+    assert approve(run, lab, "tiny", first) == "verified"
+    assert approve(run, lab, "tiny", first) == (1, "approval_duplicate")
+    assert approve(run, lab, "tiny", first, key=second) == (1, "approver_name_mismatch")
+    assert approve(run, lab, "tiny", "publisher") == (1, "approver_not_allowed")
+    assert approve(run, lab, "tiny", second) == "approved"
+
+
+def test_the_private_key_is_kept_nowhere(lab: LabData, approved: str) -> None:
+    secret = lab.key("approver-1").read_bytes().splitlines()[1]
+    kept = [path for path in lab.data.rglob("*") if path.is_file() and secret in path.read_bytes()]
+    assert kept == [lab.key("approver-1")]
+
+
+def test_show_tells_approvals_and_facts(run: Run, approved: str) -> None:
+    done = run("model", "show", approved)
+    assert "approved by approver-1 at " in done.out
+    assert "architecture: llama" in done.out
+    document = run("model", "show", approved, "--json").document
+    assert [a["meaning"] for a in document["approvals"]] == ["fit for use"] * 2
+
+
+@pytest.mark.parametrize("verb", ["load", "unload"])
+def test_loading_needs_a_server(run: Run, approved: str, verb: str) -> None:
+    assert run("model", verb, approved, "--json").code == (3, "server_required")
+
+
+def test_suspend_and_retire(run: Run, approved: str) -> None:
+    done = run("model", "suspend", approved, "--reason", "odd answers", "--json")
+    assert (done.document["state"], done.document["message"]) == ("suspended", "odd answers")
+    assert run("model", "retire", approved, "--json").document["state"] == "retired"
+    assert run("model", "suspend", approved, "--json").code == (1, "wrong_state")
+
+
+def test_an_empty_store(run: Run) -> None:
+    assert run("model", "list").out == "no models\n"
+    assert run("model", "list", "--json").document == {"models": []}

@@ -1,0 +1,73 @@
+"""`appliance status` without a server; with one: tests of `serve`."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.cli.status import duration, lines
+from appliance.text import visible
+from appliance.wire.admin import Status, Worker
+from tests.cli.conftest import Run
+from tests.test_client import STATUS
+
+WORKER = Worker(
+    model="m", digest="00", pid=1, state="ready", n_ctx=64, slots=8, running=2, queued=3,
+    kv_used=10, restarts=0, confinement={}, variant="haswell", memory_mib=250,
+)  # fmt: skip
+
+
+def text_of(**changes: object) -> str:
+    return "\n".join(lines(Status.model_validate({**STATUS, **changes})))
+
+
+def test_a_stopped_lab_says_both(run: Run) -> None:
+    done = run("status")
+    assert done.status == 0
+    first = done.out.splitlines()[0]
+    assert "LAB" in first and "[-] stopped" in first
+    assert "not for production" in done.out
+    assert "no models" in done.out
+
+
+def test_json_is_the_status_document(run: Run) -> None:
+    document = run("status", "--json").document
+    assert (document["profile"], document["state"], document["role"]) == ("lab", "stopped", "admin")
+    Status.model_validate(document)
+
+
+def test_a_model_is_a_word_and_a_mark(run: Run, approved: str) -> None:
+    assert "[+] approved" in run("status").out
+
+
+def test_a_worker_shows_its_load() -> None:
+    model = {"id": "m", "state": "serving", "digest": "00", "loaded": True}
+    shown = text_of(models=[model], workers=[WORKER.model_dump()], state="serving")
+    (row,) = [line for line in shown.splitlines() if line.startswith("m ")]
+    assert row.split() == ["m", "[+]", "ready", "2/8", "3", "10/64", "250", "MiB"]
+
+
+def test_an_alarm_is_marked() -> None:
+    assert "[!] The disk is full." in text_of(alarms=["The disk is full."])
+    assert "[!] refusing" in text_of(audit={"entries": 1, "root": "00", "latched": "full"})
+
+
+@given(st.text(max_size=50))
+def test_no_text_from_outside_reaches_the_terminal_as_it_is(text: str) -> None:
+    model = {"id": text, "state": text, "digest": None, "code": None}
+    host = {**json.loads(json.dumps(STATUS["host"])), "cpu": text}
+    shown = text_of(models=[model], host=host, alarms=[text])
+    assert visible(shown, newlines=True, limit=10_000) == shown
+
+
+def test_watch_and_json_exclude_each_other(run: Run) -> None:
+    assert run("status", "--watch", "--json").status == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3_600, "1 h"), (90_061, "1 d 1 h")],
+)
+def test_a_time_span_has_two_units(seconds: int, shown: str) -> None:
+    assert duration(seconds) == shown
