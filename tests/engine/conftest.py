@@ -1,0 +1,31 @@
+"""The real model for the engine's tests: sealed once, loaded once per shape."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.engine.runner import Library
+from appliance.engine.variants import best_variant, library_directory
+from appliance.trust.sealed import SealedFile, seal_and_close
+
+
+@pytest.fixture(scope="session")
+def variant() -> Path:
+    """The CPU library of this host."""
+    return best_variant(library_directory())
+
+
+@pytest.fixture(scope="session")
+def sealed_model(default_model_path: Path) -> Iterator[SealedFile]:
+    """SmolLM2 in sealed memory, as the trust store hands it out."""
+    sealed = seal_and_close(os.open(default_model_path, os.O_RDONLY), default_model_path.name)
+    yield sealed
+    sealed.close()
+
+
+@pytest.fixture(scope="session")
+def library(variant: Path) -> Library:
+    """llama.cpp in this process."""
+    return Library(variant)
