@@ -124,3 +124,11 @@ def test_progress_ends_at_the_total(artifact: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     signing.verify_directory(artifact, [PUB], lambda *step: seen.append(step))
     assert seen[-1][1] == seen[-1][2] > 0
+
+
+def test_an_unsigned_file_is_refused_before_anything_is_hashed(artifact: Path) -> None:
+    (artifact / "evil.bin").touch()
+    seen: list[str] = []
+    action = lambda: signing.verify_directory(artifact, [PUB], lambda *s: seen.append(s[0]))  # noqa: E731
+    assert code_of(action) == "file_extra"
+    assert seen == []
