@@ -320,6 +320,14 @@ CODES: Final[dict[str, Code]] = {
         "prompt and answer do not fit into the model's context",
         "Shorten the prompt or lower max_tokens.",
     ),
+    "invalid_schema": Code(
+        "the constraint on the answer cannot be enforced",
+        "Remove the named keyword, or ask for less structure; docs/api.md lists the limits.",
+    ),
+    "output_invalid": Code(
+        "the constraint led to a dead end or was broken, so there is no answer",
+        "Check that the schema can be satisfied by a finite text; if it can, report it.",
+    ),
     "template_failed": Code(
         "the model's chat template refused the messages", "Check the roles and their order."
     ),

@@ -9,6 +9,7 @@ Rules:
 """
 
 import asyncio
+import hashlib
 import json
 import secrets
 import time
@@ -21,6 +22,7 @@ from appliance.engine.process import WorkerProcess
 from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
+    BadRequest,
     NotFound,
     WorkerLost,
 )
@@ -28,6 +30,7 @@ from appliance.supervisor import Supervisor
 from appliance.trust.store import VerifiedModel
 from appliance.types import (
     Caller,
+    Constraint,
     Delta,
     GenerationRequest,
     Json,
@@ -129,6 +132,12 @@ class Generation:
             if row.text:
                 self._first = self._first or time.monotonic()
                 self._text.append(row.text)
+            if row.finish == "invalid":
+                raise BadRequest(
+                    "output_invalid",
+                    "No answer satisfies the constraint from here on.",
+                    param="response_format",
+                )
             if row.finish:
                 return row
             if row.text:
@@ -287,6 +296,7 @@ def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
         stop=request.stop,
         ignore_eos=request.ignore_eos,
         min_tokens=request.min_tokens,
+        constraint=request.constraint,
     )
 
 
@@ -302,7 +312,15 @@ def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[s
         "min_tokens": request.min_tokens,
         "ignore_eos": request.ignore_eos,
         "stop": list(request.stop),
+        "constraint": _constraint(request.constraint),
     }
+
+
+def _constraint(constraint: Constraint | None) -> dict[str, Json] | None:
+    if constraint is None:
+        return None
+    digest = hashlib.sha256(constraint.source.encode("utf-8", "replace")).hexdigest()
+    return {"kind": constraint.kind, "sha256": digest}
 
 
 async def append(audit: AuditLog, draft: Draft) -> Receipt:

@@ -75,6 +75,20 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """A form that an answer must have.
+
+    Attributes:
+        kind: json_schema, json_object, regex or choice.
+        source: the schema as JSON text, "" for json_object, the expression, or the choices as
+            a JSON list.
+    """
+
+    kind: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One request for text, as the API hands it to the use-case.
 
@@ -100,6 +114,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     min_tokens: int = 0
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)

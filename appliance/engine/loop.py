@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
-from appliance.engine.messages import Row, Step
+from appliance.engine.messages import Finish, Row, Step
 from appliance.engine.runner import Model
 from appliance.engine.sampling import pick
 from appliance.engine.scheduler import Chunk, Scheduler
@@ -92,29 +92,43 @@ class Engine:
         return Row(request, "", 0, "cancelled")
 
     def _pick(self, sequence: Sequence, logits: NDArray[np.float32]) -> int:
-        if sequence.generated < sequence.min_tokens:
+        if sequence.guide is not None:
+            sequence.guide.restrict(logits)
+        elif sequence.generated < sequence.min_tokens:
             logits = logits.copy()
             logits[list(self.model.ends)] = -np.inf
         return pick(logits, sequence.sampling, sequence.generated)
 
     def _accept(self, sequence: Sequence, token: int) -> Row:
-        """Append a sampled token; the row to report."""
-        sequence.tokens.append(token)
-        text, finish = "", None
-        if token in self.model.ends and not sequence.ignore_eos:
+        """Append a sampled token and what a grammar forces after it; the row to report."""
+        forced = [] if sequence.guide is None else sequence.guide.accept(token)
+        text, count = "", 0
+        finish: Finish | None = None if forced is not None else "invalid"
+        for following in (token, *(forced or ())):
+            if finish:
+                break
+            piece, finish = self._append(sequence, following)
+            text, count = text + piece, count + 1
+        if not finish and sequence.guide is not None and sequence.guide.stopped:
             finish = "stop"
-        else:
-            text = sequence.stream.push(
-                self.model.piece(token), may_stop=sequence.generated >= sequence.min_tokens
-            )
-            if sequence.stream.stopped:
-                finish = "stop"
-            elif sequence.generated >= sequence.max_tokens:
-                finish = "length"
         if finish:
             text += sequence.stream.finish()
             self._remove(sequence)
-        return Row(sequence.id, text, 1, finish)
+        if sequence.guide is not None and not sequence.guide.wrote(text, finish == "stop"):
+            finish = "invalid"
+        return Row(sequence.id, text, count, finish)
+
+    def _append(self, sequence: Sequence, token: int) -> tuple[str, Finish | None]:
+        """Add one token; the text that it makes certain and why it is the last one, if it is."""
+        sequence.tokens.append(token)
+        if token in self.model.ends and not sequence.ignore_eos:
+            return "", "stop"
+        text = sequence.stream.push(
+            self.model.piece(token), may_stop=sequence.generated >= sequence.min_tokens
+        )
+        if sequence.stream.stopped:
+            return text, "stop"
+        return text, "length" if sequence.generated >= sequence.max_tokens else None
 
     def _remove(self, sequence: Sequence) -> None:
         slot = self.scheduler.remove(sequence)

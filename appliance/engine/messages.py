@@ -7,13 +7,15 @@ any time and is answered by a last row with reason "cancelled" once the request 
 """
 
 import struct
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from appliance.types import Sampling
+from appliance.types import Constraint, Sampling
 
+T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+Finish: TypeAlias = Literal["stop", "length", "cancelled", "invalid"]
 HEADER = struct.Struct("<I")
 LARGEST_FRAME = 16 << 20
 
@@ -51,6 +53,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     min_tokens: int = 0
+    constraint: Constraint | None = None
 
 
 class Run(msgspec.Struct, tag="run", frozen=True):
@@ -111,13 +114,14 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         text: text that will not change any more; may be empty while a stop string may begin.
         tokens: tokens generated in this step.
-        finish: "stop", "length" or "cancelled" on the last row.
+        finish: "stop", "length" or "cancelled" on the last row; "invalid" when a constrained
+            answer came out wrong, which the grammar should make impossible.
     """
 
     id: int
     text: str
     tokens: Count
-    finish: Literal["stop", "length", "cancelled"] | None = None
+    finish: Finish | None = None
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):
@@ -144,8 +148,12 @@ def frame(message: ToWorker | FromWorker) -> bytes:
 
 
 def decode_to_worker(body: bytes) -> ToWorker:
-    """Decode a frame's body in the worker."""
-    return _to_worker.decode(body)
+    """Decode a frame's body in the worker.
+
+    Raises:
+        msgspec.DecodeError: it is no message.
+    """
+    return _decode(_to_worker, body)
 
 
 def decode_from_worker(body: bytes) -> FromWorker:
@@ -154,4 +162,11 @@ def decode_from_worker(body: bytes) -> FromWorker:
     Raises:
         msgspec.DecodeError: the worker sent something else; the caller ends it.
     """
-    return _from_worker.decode(body)
+    return _decode(_from_worker, body)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:  # the one error of the decoder that is not its own
+        raise msgspec.DecodeError("text that is not UTF-8") from error

@@ -127,7 +127,7 @@ class WorkerProcess:
         self._writer.write(messages.frame(load))
         try:
             first = await asyncio.wait_for(self._receive(), _START_TIMEOUT_S)
-        except (EOFError, msgspec.MsgspecError, TimeoutError) as error:
+        except (EOFError, ConnectionError, msgspec.MsgspecError, TimeoutError) as error:
             self.kill()
             death = await self.closed()
             raise StateRefused(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import llama_cpp.llama_cpp as llama
+import llguidance.llamacpp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -174,6 +175,12 @@ class Runner:
     def adds_bos(self) -> bool:
         """Whether the tokeniser puts a begin token in front."""
         return bool(llama.llama_vocab_get_add_bos(self._vocab))
+
+    def guidance_tokenizer(self) -> Any:
+        """llguidance's view of the vocabulary; takes a few hundred milliseconds."""
+        return llguidance.llamacpp.lltokenizer_from_vocab(
+            self._vocab, eos_token=sorted(self.ends) or None
+        )
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token, empty for control tokens."""

@@ -1,7 +1,8 @@
 """Which tokens go into the next step.
 
 Rules:
-- Running answers first: a sequence with one pending token always gets it into the step.
+- Running answers first: the pending token of a sequence always gets into the step, or up to
+  `FORCED` of them where a grammar forced several.
 - Prompts fill what the budget leaves, in order of arrival, in chunks; new requests join at any
   step as soon as a sequence id and room for their prompt are free.
 - When the KV cache is full, the youngest sequence is set aside: its cells are freed, and it is
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 
 from appliance.engine.cells import Cells
 from appliance.engine.sequence import Sequence
+
+FORCED = 32  # most forced tokens of one sequence in one step
 
 
 @dataclass(frozen=True)
@@ -79,20 +82,21 @@ class Scheduler:
 
     def _plan_decodes(self, plan: Plan) -> None:
         for sequence in list(self.running):
-            if sequence.pending == 1 and self._make_room(sequence, plan):
-                plan.chunks.append(Chunk(sequence, sequence.computed, 1))
+            count = min(sequence.pending, FORCED)
+            if sequence.generating and self._make_room(sequence, count, plan):
+                plan.chunks.append(Chunk(sequence, sequence.computed, count))
 
-    def _make_room(self, sequence: Sequence, plan: Plan) -> bool:
-        """Take a cell for a sequence, setting others aside; False if it is set aside itself."""
+    def _make_room(self, sequence: Sequence, count: int, plan: Plan) -> bool:
+        """Take cells for a sequence, setting others aside; False if it is set aside itself."""
         while (slot := sequence.slot) is not None:
-            if self.cells.grow(slot, 1):
+            if self.cells.grow(slot, count):
                 return True
             plan.freed.append(self._set_aside(plan))
         return False
 
     def _plan_prompts(self, plan: Plan, left: int) -> int:
         for sequence in list(self.running):
-            if sequence.slot is None or sequence.pending == 1:
+            if sequence.slot is None or sequence.generating:
                 continue
             wanted = min(sequence.pending, self.budget)
             count = min(wanted, left, self.cells.room(sequence.slot))
@@ -127,7 +131,7 @@ class Scheduler:
         victim = self.running.pop()
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
         slot = self._release(victim)
-        victim.computed = 0
+        victim.set_aside()
         self.waiting.appendleft(victim)
         return slot
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 
+from appliance.engine.grammar import Guide
 from appliance.engine.textstream import TextStream
 from appliance.types import Sampling
 
@@ -15,10 +16,12 @@ class Sequence:
         id: the request's id on the socket.
         tokens: prompt, then generated token ids.
         prompt_tokens: length of the prompt.
+        known: tokens that are computed in chunks: the prompt, and more after being set aside.
         computed: how many of `tokens` are in the KV cache; 0 again after being set aside.
         slot: sequence id in the KV cache while it runs.
         max_tokens: most tokens to generate.
         min_tokens: tokens before an end token or a stop string ends the text.
+        guide: the constraint on the answer.
     """
 
     id: int
@@ -28,12 +31,14 @@ class Sequence:
     stream: TextStream
     ignore_eos: bool = False
     min_tokens: int = 0
+    guide: Guide | None = None
     prompt_tokens: int = field(init=False)
+    known: int = field(init=False)
     computed: int = 0
     slot: int | None = None
 
     def __post_init__(self) -> None:
-        self.prompt_tokens = len(self.tokens)
+        self.prompt_tokens = self.known = len(self.tokens)
 
     @property
     def pending(self) -> int:
@@ -44,6 +49,18 @@ class Sequence:
     def generated(self) -> int:
         """Tokens generated so far."""
         return len(self.tokens) - self.prompt_tokens
+
+    @property
+    def generating(self) -> bool:
+        """Whether the answer goes on, so that every step must serve it: what was known is in
+        the cache, or all but the last token of it.
+        """
+        return self.computed >= self.known or self.pending == 1
+
+    def set_aside(self) -> None:
+        """The cache forgot everything: all tokens so far must be computed again."""
+        self.computed = 0
+        self.known = len(self.tokens)
 
     def chunk(self, count: int) -> ReadOnly[int]:
         """The next `count` pending tokens."""

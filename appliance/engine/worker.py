@@ -29,11 +29,12 @@ import numpy.ctypeslib
 
 from appliance.engine import confine, messages
 from appliance.engine.cells import Cells
+from appliance.engine.grammar import Grammars
 from appliance.engine.loop import Engine
 from appliance.engine.prepare import Preparer
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.sampling import pick
-from appliance.engine.scheduler import Scheduler
+from appliance.engine.scheduler import FORCED, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.templates import CHATML, ChatTemplate
 from appliance.engine.textstream import TextStream
@@ -90,6 +91,7 @@ class Worker:
         self._preparer = Preparer(
             runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
         )
+        self._grammars = Grammars(runner.guidance_tokenizer)
         cells = Cells(load.n_ctx, load.slots, separate=load.reproducible)
         self._engine = Engine(
             runner,
@@ -113,6 +115,7 @@ class Worker:
         try:
             tokens = self._preparer.tokens(request)
             limit = self._preparer.limit(len(tokens), request.max_tokens)
+            guide = self._grammars.guide(request.constraint) if request.constraint else None
         except BadRequest as error:
             return messages.Rejected(request.id, error.code, error.message, error.param)
         except MemoryError:
@@ -127,6 +130,7 @@ class Worker:
             stream=TextStream(request.stop),
             ignore_eos=request.ignore_eos,
             min_tokens=request.min_tokens,
+            guide=guide,
         )
         template = self._preparer.template.sha256 if request.messages is not None else ""
         return messages.Prepared(request.id, len(tokens), limit, template)
@@ -174,7 +178,7 @@ def rehearse() -> None:
 
 def load_model(
     load: messages.Load, model_fd: int, socket_fd: int
-) -> tuple[Runner, dict[str, object]]:
+) -> tuple[Runner, dict[str, bool | int]]:
     """Confine the process, then load the model."""
     library = Library(Path(load.variant))
     rehearse()
@@ -188,7 +192,7 @@ def load_model(
             n_ctx=load.n_ctx,
             slots=load.slots,
             threads=load.threads,
-            n_batch=load.prefill_budget + load.slots,
+            n_batch=load.prefill_budget + FORCED * load.slots,
             reproducible=load.reproducible,
         ),
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from appliance.wire.constraints import ConstraintFields
 from appliance.wire.unsupported import (
     MESSAGE_FIELDS,
     REQUEST_FIELDS,
@@ -117,7 +118,7 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
-class GenerationFields(BaseModel):
+class GenerationFields(ConstraintFields):
     """What chat and completions share.
 
     `max_completion_tokens` is the newer name and wins over `max_tokens`. `top_k` and `min_p`

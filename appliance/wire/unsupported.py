@@ -31,12 +31,8 @@ def _at_most_one(value: Any) -> bool:
     return not isinstance(value, int) or value <= 1
 
 
-def _plain_text(value: Any) -> bool:
-    return value is None or (isinstance(value, dict) and value.get("type") == "text")
-
-
 _NO_TOOLS: Final = "tool calling is not available yet"
-_NO_SCHEMA: Final = "constrained output is not available yet; nothing would enforce it"
+_NO_SCHEMA: Final = "grammars are not taken from clients; use a JSON schema or guided_regex"
 _NO_SAMPLER: Final = "this sampling rule is not available yet"
 _NO_LOGPROBS: Final = "log-probabilities are not available yet"
 _ONE_ANSWER: Final = "one answer per request; send several requests"
@@ -50,13 +46,8 @@ REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
     "function_call": Unsupported(_absent("none", "auto"), _NO_TOOLS),
     "tool_choice": Unsupported(_absent("none", "auto"), _NO_TOOLS),
     "web_search_options": Unsupported(_absent(), "the appliance reaches no network"),
-    "response_format": Unsupported(_plain_text, _NO_SCHEMA),
-    "json_schema": Unsupported(_absent(), _NO_SCHEMA),
     "grammar": Unsupported(_absent(""), _NO_SCHEMA),
     "structured_outputs": Unsupported(_absent(), _NO_SCHEMA),
-    "guided_json": Unsupported(_absent(), _NO_SCHEMA),
-    "guided_regex": Unsupported(_absent(), _NO_SCHEMA),
-    "guided_choice": Unsupported(_absent(), _NO_SCHEMA),
     "guided_grammar": Unsupported(_absent(), _NO_SCHEMA),
     "logprobs": Unsupported(_absent(False), _NO_LOGPROBS),
     "top_logprobs": Unsupported(_absent(0), _NO_LOGPROBS),
@@ -109,4 +100,4 @@ def field_refused(code: str, field: str, reason: str) -> PydanticCustomError:
         field: the name below the value that is being validated; empty for that value itself.
     """
     values = {"field": field, "reason": reason}
-    return PydanticCustomError(code, "{field}: {reason}", values)  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{field}: {reason}", values)

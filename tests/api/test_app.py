@@ -185,7 +185,7 @@ async def test_a_chunked_body_cannot_pass_the_limit(lan: Lan) -> None:
         ({"model": None}, "invalid_value", "model"),
         ({"messages": []}, "invalid_value", "messages"),
         ({"tools": [{}]}, "unsupported_parameter", "tools"),
-        ({"response_format": {"type": "json_object"}}, "unsupported_parameter", "response_format"),
+        ({"response_format": {"type": "x"}}, "invalid_value", "response_format.type"),
     ],
 )
 async def test_a_bad_field_is_400_and_named(

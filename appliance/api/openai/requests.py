@@ -59,4 +59,5 @@ def _common(body: GenerationFields) -> dict[str, Any]:
         "stop": tuple(body.stop),
         "ignore_eos": bool(body.ignore_eos),
         "min_tokens": body.min_tokens or 0,
+        "constraint": body.constraint,
     }

@@ -1,0 +1,190 @@
+"""Structured output: which tokens may come next, and which must.
+
+Rules: masks come from llguidance over the whole vocabulary; tokens that the grammar forces are
+appended without asking the model. White space between JSON tokens is the compact form, so that
+neither the model nor the reader spends tokens on blanks. A schema keyword that cannot be
+enforced is refused with its name, never ignored; the finished text is checked once more by an
+independent validator. Sources are bounded in size and depth, and compile in the worker only,
+off the decode thread.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema_rs
+import llguidance
+import llguidance.numpy as masks
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.errors import BadRequest
+from appliance.types import Constraint
+
+MAX_BYTES = 64 << 10
+MAX_DEPTH = 64
+MAX_CHOICES = 1024
+_CACHED = 64
+_OBJECT = '{"type":"object"}'
+
+
+class Guide:
+    """The state of one answer under a constraint. Not shared between requests.
+
+    Args:
+        matcher: positioned at the start.
+        validator: checks the finished JSON text, if the constraint is JSON.
+    """
+
+    def __init__(self, matcher: Any, mask: NDArray[np.int32], validator: Any | None) -> None:
+        self._matcher = matcher
+        self._mask = mask
+        self._validator = validator
+        self._text = ""
+
+    def restrict(self, logits: NDArray[np.float32]) -> None:
+        """Set the logits of tokens that may not come next to minus infinity, in place.
+
+        Args:
+            logits: one row, shape (n_vocab,).
+        """
+        masks.fill_next_token_bitmask(self._matcher, self._mask, 0)
+        masks.apply_token_bitmask_inplace(logits.reshape(1, -1), self._mask)
+
+    def accept(self, token: int) -> list[int] | None:
+        """Go on by a sampled token; the tokens that must follow it, None if it may not come."""
+        if not self._matcher.consume_token(token):
+            return None
+        if self._matcher.is_stopped():
+            return []
+        forced: list[int] = self._matcher.compute_ff_tokens()
+        if forced and not self._matcher.consume_tokens(forced):
+            return None
+        return forced
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing may follow."""
+        return bool(self._matcher.is_stopped())
+
+    def wrote(self, text: str, complete: bool) -> bool:
+        """Note text of the answer; False when the complete answer breaks its schema.
+
+        The validator is not the library that made the mask, so that a mistake of one shows.
+        """
+        self._text += text
+        if not complete or self._validator is None:
+            return True
+        try:
+            return bool(self._validator.is_valid(json.loads(self._text)))
+        except ValueError:
+            return False
+
+
+class Grammars:
+    """Compiles constraints for one vocabulary and keeps the latest.
+
+    Args:
+        tokenizer: makes llguidance's view of the vocabulary, when the first constraint comes.
+    """
+
+    def __init__(self, tokenizer: Callable[[], Any]) -> None:
+        self._make_tokenizer = tokenizer
+        self._tokenizer: Any = None
+        self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
+
+    def guide(self, constraint: Constraint) -> Guide:
+        """A fresh guide.
+
+        Raises:
+            BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks
+                for what cannot be enforced.
+        """
+        if self._tokenizer is None:
+            self._tokenizer = self._make_tokenizer()
+        if constraint not in self._compiled:
+            self._compiled[constraint] = self._compile(constraint)
+            if len(self._compiled) > _CACHED:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(constraint)
+        matcher, validator = self._compiled[constraint]
+        mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
+        return Guide(matcher.deep_copy(), mask, validator)
+
+    def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
+        if len(constraint.source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+            raise refused(f"it is larger than {MAX_BYTES} bytes")
+        validator = None
+        try:
+            if constraint.kind == "regex":
+                grammar = llguidance.LLMatcher.grammar_from_regex(constraint.source)
+            elif constraint.kind == "choice":
+                grammar = llguidance.LLMatcher.grammar_from_lark(_choice(constraint.source))
+            else:
+                schema = _schema(constraint.source or _OBJECT)
+                validator = jsonschema_rs.validator_for(schema)
+                grammar = llguidance.LLMatcher.grammar_from_json_schema(
+                    json.dumps(schema), overrides={"whitespace_flexible": False, "lenient": False}
+                )
+            matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
+            # The first mask shows what compiling alone does not: limits, and a dead end.
+            possible = any(matcher.deep_copy().compute_bitmask())
+        except BadRequest:
+            raise
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # pyo3 reports a panic of the library as a BaseException
+            raise refused(str(error)) from error
+        if matcher.is_error():
+            raise refused(str(matcher.get_error()))
+        if not possible:
+            raise refused("no text can satisfy it within the limits")
+        return matcher, validator
+
+
+def refused(reason: str) -> BadRequest:
+    """The refusal of a constraint, in words that SDKs look for."""
+    return BadRequest(
+        "invalid_schema",
+        f"Invalid schema for response_format: {reason[:500]}",
+        param="response_format",
+    )
+
+
+def _schema(source: str) -> dict[str, Any]:
+    try:
+        schema = json.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise refused("it is not JSON") from error
+    if not isinstance(schema, dict):
+        raise refused("it is not an object")
+    _check_depth(schema)
+    return schema
+
+
+def _check_depth(schema: Any) -> None:
+    """Refuse deep nesting and our own extension key, without recursion."""
+    level = [schema]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if "x-guidance" in value:
+                    raise refused("the keyword x-guidance is not allowed")
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+        if not below:
+            return
+        level = below
+    raise refused(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _choice(source: str) -> str:
+    choices = json.loads(source)
+    if not isinstance(choices, list) or not 0 < len(choices) <= MAX_CHOICES:
+        raise refused(f"a choice has between 1 and {MAX_CHOICES} texts")
+    if not all(isinstance(c, str) and c for c in choices):
+        raise refused("every choice is a text that is not empty")
+    return "start: " + " | ".join(json.dumps(c, ensure_ascii=False) for c in choices)

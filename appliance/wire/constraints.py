@@ -1,0 +1,78 @@
+"""Fields that ask for a form of the answer: OpenAI's `response_format`, and the spellings of
+vLLM (`guided_*`) and llama-server (`json_schema`).
+
+Rules: at most one of them asks for something; what each means is the same for all routes.
+"""
+
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from appliance.types import Constraint
+from appliance.wire.unsupported import field_refused
+
+
+class SchemaFormat(BaseModel):
+    """`response_format.json_schema`; name and strict change nothing, every schema is enforced."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    name: str | None = None
+    strict: bool | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """`response_format`."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: SchemaFormat | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise field_refused("invalid_value", "json_schema", "is missing")
+        return self
+
+
+class ConstraintFields(BaseModel):
+    """What chat and completions take."""
+
+    response_format: ResponseFormat | None = None
+    json_schema: dict[str, Any] | None = None
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = Field(None, min_length=1)
+    guided_choice: list[str] | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_constraint(self) -> Self:
+        if len(self._constraints()) > 1:
+            raise field_refused("invalid_value", "response_format", "only one constraint at a time")
+        return self
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the engine enforces; None when the answer is free text."""
+        return next(iter(self._constraints()), None)
+
+    def _constraints(self) -> list[Constraint]:
+        found = []
+        asked = self.response_format
+        if asked is not None and asked.type == "json_object":
+            found.append(Constraint("json_object"))
+        if asked is not None and asked.type == "json_schema" and asked.json_schema is not None:
+            found.append(_schema(asked.json_schema.schema_))
+        found += [_schema(s) for s in (self.json_schema, self.guided_json) if s is not None]
+        if self.guided_regex is not None:
+            found.append(Constraint("regex", self.guided_regex))
+        if self.guided_choice is not None:
+            found.append(Constraint("choice", json.dumps(self.guided_choice)))
+        return found
+
+
+def _schema(schema: dict[str, Any] | str) -> Constraint:
+    source = schema if isinstance(schema, str) else json.dumps(schema, separators=(",", ":"))
+    return Constraint("json_schema", source)
