@@ -74,7 +74,7 @@ CODES: Final[dict[str, Code]] = {
         "a private file may be read by more than its owner", "Run chmod 0600 on the file."
     ),
     "host_unsuitable": Code(
-        "the host lacks something that the product needs", "docs/install.md lists the needs."
+        "the host lacks something that the product needs", "docs/admin-guide.md lists the needs."
     ),
     "role_name_unknown": Code(
         "a user or group in [admin.roles] is not known on this host",

@@ -2,8 +2,8 @@
 
 Rules: called once, after every import and with one thread; afterwards the process opens nothing,
 has no network, cannot start a process or gain a privilege, and maps no new executable memory.
-seccomp and no_new_privs are required: without them the drop fails. Landlock and MDWE are used
-where the kernel has them, and what is in force is returned.
+Without seccomp, no_new_privs or Landlock the drop fails; MDWE is used where the kernel has it
+(6.3), since seccomp refuses executable maps all the same. What is in force is returned.
 """
 
 import ctypes
@@ -50,7 +50,7 @@ def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int]:
         keep: the descriptors that may be open beside /dev/null and the error pipe.
 
     Returns:
-        What is in force: `landlock` (ABI, 0 when absent), `mdwe`, `seccomp`, `no_new_privs`.
+        What is in force: `landlock` (ABI), `mdwe`, `seccomp`, `no_new_privs`.
 
     Raises:
         StateRefused: `confinement_failed` when a required layer is missing, or a thread or an
@@ -134,10 +134,7 @@ def _forbid_writable_code() -> bool:
 
 def _landlock() -> int:
     """Enter a domain with no rules: no file, no TCP, no signal or abstract socket outside it."""
-    try:
-        abi = _call(_SYS_LANDLOCK_CREATE, 0, 0, 1)
-    except OSError:
-        return 0
+    abi = _call(_SYS_LANDLOCK_CREATE, 0, 0, 1)
     filesystem = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
     network = 3 if abi >= 4 else 0
     scoped = 3 if abi >= 6 else 0

@@ -12,7 +12,7 @@ USER = {"role": "user", "content": "Hi"}
 ASKING: dict[str, Any] = {
     "n": 2, "best_of": 3, "use_beam_search": True, "tools": [{"type": "function"}],
     "functions": [{}], "function_call": {"name": "f"}, "tool_choice": "required",
-    "web_search_options": {}, 
+    "web_search_options": {},
     "grammar": 'root ::= "a"', "structured_outputs": {"json": {}},
     "guided_grammar": "x", "logprobs": True,
     "top_logprobs": 1, "prompt_logprobs": 0, "logit_bias": {"5": 1}, "presence_penalty": 0.1,
