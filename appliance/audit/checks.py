@@ -13,16 +13,16 @@ Rules:
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Any, Final, TypeAlias
 
 from appliance.audit.checkpoint import VerifierKey, verify
 from appliance.audit.entry import decode
 from appliance.audit.merkle import Frontier, leaf_hash
 from appliance.errors import AuditRefused
-from appliance.types import Json
 
 MAX_FINDINGS: Final = 100
-Body = dict[str, Json]
+Body: TypeAlias = dict[str, Any]
+"""A decoded body; `decode` has checked the types of what is read here."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ChainCheck:
             self._found.entry(seq, "leaf_mismatch", f"Entry {seq} is not the one that was hashed.")
         shift = self._shift
         body = self._body(seq, prev, raw)
-        follows = prev.hex() if body is None else cast(str, body["prev"])
+        follows = prev.hex() if body is None else body["prev"]
         self._link(seq, follows, self._shift - shift)
         self._before = (stored.hex(), leaf.hex()) if leaf != stored else (stored.hex(),)
         self.expected = seq + 1
@@ -144,11 +144,11 @@ class ChainCheck:
 
     def _body(self, seq: int, prev: bytes, raw: bytes) -> Body | None:
         try:
-            body = decode(raw)
+            body: Body = decode(raw)
         except AuditRefused as error:
             self._found.entry(seq, "body_invalid", f"Entry {seq}: {error.message}")
             return None
-        shift = cast(int, body["seq"]) - seq
+        shift = body["seq"] - seq
         if shift and shift != self._shift:
             message = f"Entry {seq} says that it is entry {body['seq']}."
             self._found.entry(seq, "seq_mismatch", message)
@@ -158,7 +158,7 @@ class ChainCheck:
             self._found.entry(seq, "prev_mismatch", message)
         if body["epoch"] != 0:
             self._found.entry(seq, "epoch_invalid", f"Entry {seq} names an epoch without a key.")
-        self._time(seq, cast(str, body["boot_id"]), cast(int, body["mono_us"]))
+        self._time(seq, body["boot_id"], body["mono_us"])
         return body
 
     def _time(self, seq: int, boot: str, mono: int) -> None:
@@ -209,9 +209,9 @@ class LinkCheck:
         """Follow one entry."""
         kind = body["kind"]
         if kind == "intent":
-            self.open[seq] = cast(str, body["request_id"])
+            self.open[seq] = body["request_id"]
         elif kind == "outcome":
-            self._outcome(seq, cast(int, body["intent"]), cast(str, body["request_id"]))
+            self._outcome(seq, body["intent"], body["request_id"])
         elif kind == "start":
             for intent in self.open:
                 message = f"Intent {intent} has no outcome, though the server started anew."
@@ -231,7 +231,6 @@ class LinkCheck:
 def ciphertexts(body: Body) -> dict[str, str]:
     """SHA-256 of each ciphertext that an entry names, by name of the text."""
     content = body.get("content")
-    if not isinstance(content, dict) or content["mode"] != "encrypted":
+    if content is None or content["mode"] != "encrypted":
         return {}
-    parts = cast("dict[str, dict[str, str]]", content["parts"])
-    return {name: part["ciphertext"] for name, part in parts.items()}
+    return {name: part["ciphertext"] for name, part in content["parts"].items()}

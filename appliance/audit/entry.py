@@ -13,10 +13,11 @@ Rules:
 `docs/audit-format.md` is the byte-exact description.
 """
 
-import re
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 
@@ -30,9 +31,8 @@ MAX_INT: Final = 2**53 - 1
 NO_ENTRY: Final = bytes(32)
 """`prev` of the genesis entry."""
 
-_COMMON: Final[dict[str, type]] = {
-    "v": int,
-    "kind": str,
+_COMMON: Final[dict[str, Any]] = {
+    "v": Literal[1],
     "seq": int,
     "prev": str,
     "epoch": int,
@@ -40,7 +40,7 @@ _COMMON: Final[dict[str, type]] = {
     "boot_id": str,
     "mono_us": int,
 }
-ASSIGNED: Final = frozenset(_COMMON) | {"content"}
+ASSIGNED: Final = frozenset(_COMMON) | {"kind", "content"}
 """Fields that the log fills in; a draft may not bring them."""
 
 KINDS: Final[dict[str, dict[str, type]]] = {
@@ -56,12 +56,51 @@ KINDS: Final[dict[str, dict[str, type]]] = {
 """Kinds of entries and the fields that each must have."""
 
 # Indexed where present, whatever the kind.
-_QUERIED: Final[dict[str, type]] = {"request_id": str, "key_id": str, "model": str}
-_PART_FIELDS: Final[dict[str, set[str]]] = {
-    "encrypted": {"commitment", "ciphertext"},
-    "commit-only": {"commitment"},
-}
-_DIGEST: Final = re.compile("[0-9a-f]{64}")
+_QUERIED: Final = ("request_id", "key_id", "model")
+
+
+class _Off(msgspec.Struct, tag_field="mode", tag="off", forbid_unknown_fields=True):
+    pass
+
+
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class _Committed(msgspec.Struct, forbid_unknown_fields=True):
+    commitment: _Digest
+
+
+class _Encrypted(msgspec.Struct, forbid_unknown_fields=True):
+    commitment: _Digest
+    ciphertext: _Digest
+
+
+class _CommitOnly(
+    msgspec.Struct, tag_field="mode", tag="commit-only", forbid_unknown_fields=True
+):  # fmt: skip
+    key: str
+    parts: dict[str, _Committed]
+
+
+class _Kept(msgspec.Struct, tag_field="mode", tag="encrypted", forbid_unknown_fields=True):
+    key: str
+    parts: dict[str, _Encrypted]
+
+
+def _fields_type() -> Any:
+    """One struct per kind; its tag is the kind. Fields that are not listed are let through."""
+    optional = [(name, str | msgspec.UnsetType, msgspec.UNSET) for name in _QUERIED]
+    content = ("content", _Off | _CommitOnly | _Kept | msgspec.UnsetType, msgspec.UNSET)
+    structs = []
+    for kind, fields in KINDS.items():
+        required = [*_COMMON.items(), *fields.items()]
+        more = [entry for entry in optional if entry[0] not in fields]
+        structs.append(
+            msgspec.defstruct(
+                kind.capitalize(), [*required, *more, content], tag_field="kind", tag=kind
+            )
+        )
+    return functools.reduce(operator.or_, structs)
 
 
 def _json_type(depth: int) -> Any:
@@ -74,6 +113,7 @@ def _json_type(depth: int) -> Any:
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder(_json_type(5))
+_FIELDS: Final = msgspec.json.Decoder(_fields_type())
 
 
 @dataclass(frozen=True)
@@ -176,7 +216,7 @@ def encode(body: Mapping[str, Json]) -> bytes:
     raw = canonical(body)
     if len(raw) > MAX_BODY:
         raise _invalid(f"{len(raw)} bytes; at most {MAX_BODY} fit")
-    _check(body)
+    _check(raw)
     return raw
 
 
@@ -190,46 +230,16 @@ def decode(raw: bytes) -> dict[str, Json]:
     if len(raw) > MAX_BODY:
         raise _invalid(f"{len(raw)} bytes; at most {MAX_BODY} fit")
     body = parse_canonical(raw)
-    _check(body)
+    _check(raw)
     return body
 
 
-def _check(body: Mapping[str, Json]) -> None:
-    _require(body, _COMMON)
-    if body["v"] != SCHEMA:
-        raise _invalid(f"schema version {body['v']}; this version knows {SCHEMA}")
-    fields = KINDS.get(cast(str, body["kind"]))
-    if fields is None:
-        raise _invalid("unknown kind")
-    _require(body, fields)
-    for name, kind in _QUERIED.items():
-        if name in body and type(body[name]) is not kind:
-            raise _invalid(f"field {name} has another type")
-    if "content" in body:
-        _check_content(body["content"])
-
-
-def _check_content(content: Json) -> None:
-    """`{"mode": "off"}`, or key, mode and one or more parts with a commitment each."""
-    if content == {"mode": "off"}:
-        return
-    if not isinstance(content, dict) or content.keys() != {"key", "mode", "parts"}:
-        raise _invalid("content has other fields")
-    wanted = _PART_FIELDS.get(cast(str, content["mode"]))
-    parts = content["parts"]
-    if wanted is None or not isinstance(content["key"], str) or not isinstance(parts, dict):
-        raise _invalid("content has other types")
-    for part in parts.values():
-        if not isinstance(part, dict) or part.keys() != wanted:
-            raise _invalid("a part of the content has other fields")
-        if not all(isinstance(v, str) and _DIGEST.fullmatch(v) for v in part.values()):
-            raise _invalid("a part of the content has no digest")
-
-
-def _require(body: Mapping[str, Json], fields: Mapping[str, type]) -> None:
-    for name, kind in fields.items():
-        if type(body.get(name)) is not kind:
-            raise _invalid(f"field {name} is missing or has another type")
+def _check(raw: bytes) -> None:
+    """The fields of the kind are there and have their types."""
+    try:
+        _FIELDS.decode(raw)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise _invalid(str(error)) from error
 
 
 def _ascii_keys(value: Json) -> bool:

@@ -130,10 +130,12 @@ class Intruder:
         """Replace the table by one without constraints."""
         database = pysqlite3.dbapi2.connect(str(self.files.log), isolation_level=None)
         try:
+            database.execute("BEGIN")
             database.execute("DROP TABLE leaf")
             database.execute("CREATE TABLE leaf (seq INTEGER PRIMARY KEY, prev, hash, body)")
             values = [(r.seq, r.prev, r.hash, r.body) for r in rows]
             database.executemany("INSERT INTO leaf VALUES (?, ?, ?, ?)", values)
+            database.execute("COMMIT")
         finally:
             database.close()
 
@@ -158,6 +160,7 @@ class Intruder:
             database.execute(f"DROP TRIGGER IF EXISTS {trigger}")
         sizes = {size for (size,) in database.execute("SELECT size FROM checkpoint")} | {len(rows)}
         note = b""
+        database.execute("BEGIN")
         for row in rows:
             frontier.append(row.hash)
             if frontier.size in sizes:
@@ -166,6 +169,7 @@ class Intruder:
                     "INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (frontier.size, note)
                 )
         database.execute("DELETE FROM checkpoint WHERE size > ?", (len(rows),))
+        database.execute("COMMIT")
         database.close()
         self.files.head.write_bytes(note)
 
