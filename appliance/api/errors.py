@@ -56,6 +56,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "unknown_model_id": 404,
     "unknown_key_id": 404,
     "invalid_json": 400,
+    "invalid_schema": 400,
     "invalid_value": 400,
     "unsupported_parameter": 400,
     "context_length_exceeded": 400,
@@ -70,6 +71,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "key_quarantined": 429,
     "queue_full": 429,
     "internal_error": 500,
+    "output_invalid": 500,
     "audit_corrupt": 503,
     "audit_unavailable": 503,
     "model_loading": 503,
@@ -91,7 +93,7 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
 
 # Trying again at once cannot help, and costs the work a second time.
 _HOPELESS: Final = frozenset(
-    {"audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined"}
+    {"audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined", "output_invalid"}
 )
 _TYPES: Final[Mapping[int, str]] = {
     401: "authentication_error",

@@ -1,16 +1,33 @@
 """Fields that ask for a form of the answer: OpenAI's `response_format`, and the spellings of
 vLLM (`guided_*`) and llama-server (`json_schema`).
 
-Rules: at most one of them asks for something; what each means is the same for all routes.
+Rules: at most one of them asks for something; what each means is the same for all routes. What
+leaves here is JSON text in ASCII; whether a schema can be enforced is for the engine to say.
 """
 
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from appliance.types import Constraint
 from appliance.wire.unsupported import field_refused
+
+
+def _parsed(schema: Any) -> Any:
+    """A schema that came as text, as vLLM's clients send it."""
+    if not isinstance(schema, str):
+        return schema
+    try:
+        return json.loads(schema)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the text is not JSON") from error
+
+
+Schema: TypeAlias = dict[str, Any]
+SchemaText: TypeAlias = Annotated[
+    Schema, BeforeValidator(_parsed, json_schema_input_type=Schema | str)
+]
 
 
 class SchemaFormat(BaseModel):
@@ -20,7 +37,7 @@ class SchemaFormat(BaseModel):
 
     name: str | None = None
     strict: bool | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: Schema = Field(alias="schema")
 
 
 class ResponseFormat(BaseModel):
@@ -42,8 +59,8 @@ class ConstraintFields(BaseModel):
     """What chat and completions take."""
 
     response_format: ResponseFormat | None = None
-    json_schema: dict[str, Any] | None = None
-    guided_json: dict[str, Any] | str | None = None
+    json_schema: Schema | None = None
+    guided_json: SchemaText | None = None
     guided_regex: str | None = Field(None, min_length=1)
     guided_choice: list[str] | None = Field(None, min_length=1)
 
@@ -73,6 +90,10 @@ class ConstraintFields(BaseModel):
         return found
 
 
-def _schema(schema: dict[str, Any] | str) -> Constraint:
-    source = schema if isinstance(schema, str) else json.dumps(schema, separators=(",", ":"))
+def _schema(schema: Schema) -> Constraint:
+    try:
+        source = json.dumps(schema, separators=(",", ":"), allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        why = "the schema has numbers or a depth that JSON has no room for"
+        raise field_refused("invalid_value", "response_format", why) from error
     return Constraint("json_schema", source)

@@ -8,6 +8,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel
 
 from appliance.errors import AuditUnavailable, BadRequest, Overloaded, Unavailable
 from appliance.types import Delta
@@ -88,6 +89,27 @@ def test_every_sampling_field_and_extra_arrives(client: OpenAI, scripted: Script
     assert (request.stop, request.seed, request.top_k, request.min_p) == (("\n",), 7, 3, 0.1)
     assert (request.ignore_eos, request.min_tokens) == (True, 2)
     assert (caller.principal.name, caller.ip) == ("contract", "127.0.0.1")
+
+
+class Valve(BaseModel):
+    """What an app asks the model to fill in."""
+
+    name: str
+    open: bool
+
+
+def test_parse_asks_for_the_schema_and_reads_the_answer(client: OpenAI, scripted: Scripted) -> None:
+    scripted.inference.script = (Delta('{"name":"V1",', 1), Delta('"open":true}', 1, "stop"))
+    answer = client.chat.completions.parse(model=CARD.id, messages=HI, response_format=Valve)
+    assert answer.choices[0].message.parsed == Valve(name="V1", open=True)
+    constraint = scripted.inference.requests[0][1].constraint
+    assert constraint and constraint.kind == "json_schema" and '"open"' in constraint.source
+
+
+def test_parse_tells_an_answer_that_was_cut_off(client: OpenAI, scripted: Scripted) -> None:
+    scripted.inference.script = (Delta('{"name":"V', 1, "length"),)
+    with pytest.raises(openai.LengthFinishReasonError):
+        client.chat.completions.parse(model=CARD.id, messages=HI, response_format=Valve)
 
 
 def test_models(client: OpenAI) -> None:
