@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from appliance.api.admin.audit import verification
 from appliance.audit.proof import check_proof as check
 from appliance.cli.connect import admin_client, server_answers
 from appliance.cli.output import Output, Progress, data_option, json_option, safe, table
@@ -46,6 +45,8 @@ def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Pa
             with AdminClient(socket_path(data)) as client:
                 found = client.verify_log(wanted, progress)
         else:
+            from appliance.api.admin.audit import verification  # a server needs none of it here
+
             load_config(data)  # says when this is no data directory
             found = verification(data, wanted, progress)
     output.data(found, _report(found))

@@ -9,11 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from appliance.api.admin.private import serve_privately
 from appliance.client import AdminClient, probe, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable
-from appliance.runtime import open_services
 
 
 def server_answers(data: Path) -> bool:
@@ -48,6 +46,10 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
             load_config(data)  # a directory that was never initialised is the better reason
             raise ServerUnreachable("server_required", f"No server runs for {data}.")
         else:
+            # Imported here, since a command that a server answers needs none of it.
+            from appliance.api.admin.private import serve_privately
+            from appliance.runtime import open_services
+
             services = stack.enter_context(open_services(data))
             path = stack.enter_context(serve_privately(services))
         yield stack.enter_context(AdminClient(path))

@@ -1,18 +1,22 @@
 """The command line: `appliance COMMAND`.
 
 Rules: exit status 0 done, 1 refused or a check failed, 2 wrong usage, 3 the server cannot be
-reached; errors of the product are explained here and nowhere else.
+reached; errors of the product are explained here and nowhere else; a command's module, named like
+the command, is imported only when the command is used.
 """
 
+import importlib
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from appliance.cli import audit, doctor, init, key, model, serve, status, trust, tui
 from appliance.cli.output import Output
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
 
+COMMANDS: Final = (
+    "init", "serve", "status", "tui", "model", "key", "audit", "trust", "doctor",
+)  # fmt: skip
 _REFUSED, _USAGE, _UNREACHABLE = 1, 2, 3
 
 
@@ -24,6 +28,16 @@ def exit_status(error: ApplianceError) -> int:
 
 
 class _Main(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"appliance.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
     def invoke(self, ctx: click.Context) -> Any:
         output = ctx.ensure_object(Output)
         try:
@@ -45,13 +59,6 @@ class _Main(click.Group):
 @click.version_option(version("appliance"), prog_name="appliance")
 def cli() -> None:
     """Small, specialised language models with signed loading and audited answers."""
-
-
-for _command in (
-    init.init, serve.serve, status.status, doctor.doctor, model.model, key.key, audit.audit,
-    trust.trust, tui.tui,
-):  # fmt: skip
-    cli.add_command(_command)
 
 
 def main() -> None:

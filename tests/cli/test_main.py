@@ -26,7 +26,10 @@ WITHOUT_JSON = {"serve", "tui"}
 
 
 def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, f"{prefix}{name} ")
         else:
@@ -122,6 +125,16 @@ def test_hostile_text_cannot_steer_the_terminal(lab: LabData, run: Run) -> None:
     assert done.status == 1
     assert "\x1b" not in done.out + done.err
     assert "\\x1b" in done.out
+
+
+def test_a_command_loads_only_what_it_needs() -> None:
+    program = (
+        "import sys; from appliance.cli.main import cli; cli(['status', '--help'], False)\n"
+        "assert 'appliance.cli.status' in sys.modules\n"
+        "sys.exit(bool({'fastapi', 'sqlalchemy', 'textual', 'llama_cpp'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program.replace("False", "standalone_mode=False")])
+    assert done.returncode == 0
 
 
 def test_python_dash_m() -> None:

@@ -17,7 +17,6 @@ def test_only_this_user_can_reach_it(services: Services) -> None:
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # httpcore's, when nobody listens
 def test_it_is_gone_when_the_block_ends(services: Services) -> None:
     with serve_privately(services) as path, AdminClient(path) as client:
         assert client.status().state == "stopped"

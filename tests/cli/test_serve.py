@@ -1,0 +1,178 @@
+"""Commands while `appliance serve` runs: a real server with a real model."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from appliance.trust import signing
+from tests.api.admin.lab import APPROVERS, make_lab
+from tests.cli.conftest import Done, run_command
+from tests.trust import forge
+
+Serving: TypeAlias = Callable[..., Done]
+
+
+def start(data: Path, *options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", data, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def refused(data: Path, *options: str) -> tuple[int, str]:
+    """Exit status and words of a server that does not start."""
+    with start(data, *options) as process:
+        _, words = process.communicate()
+    return process.returncode, words
+
+
+def watch(data: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "appliance", "status", "--watch", "--data", data],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read what the server says until it says this."""
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr), f"it ended without saying {words!r}"
+
+
+@contextlib.contextmanager
+def server(data: Path, words: str) -> Iterator["subprocess.Popen[str]"]:
+    process = start(data)
+    try:
+        wait_for(process, words)
+        yield process
+    finally:
+        process.terminate()
+        with process:
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def serving(
+    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
+) -> Iterator[Serving]:
+    """Commands on the data directory of a server that serves SmolLM2."""
+    lab = make_lab(tmp_path_factory.mktemp("serve"))
+    artifact = lab.data.parent / "smol"
+    artifact.mkdir()
+    shutil.copyfile(default_model_path, artifact / "model.gguf")
+    signing.sign_directory(artifact, lab.key("publisher").read_bytes(), forge.quiet)
+
+    def run(*arguments: str | Path) -> Done:
+        return run_command(*arguments, data=lab.data)
+
+    assert run("model", "import", artifact).status == 0
+    for name in APPROVERS:
+        key = lab.key(name)
+        done = run("model", "approve", "smol", "--as", name, "--key", key, "--meaning", "fit")
+        assert done.status == 0
+    with server(lab.data, "serving smol"):
+        yield run
+
+
+def test_the_status_is_that_of_the_server(serving: Serving) -> None:
+    status = serving("status", "--json").document
+    assert (status["state"], status["role"]) == ("serving", "admin")
+    (worker,) = status["workers"]
+    assert (worker["model"], worker["state"], worker["running"]) == ("smol", "ready", 0)
+    assert [(m["id"], m["state"], m["loaded"]) for m in status["models"]] == [
+        ("smol", "serving", True)
+    ]
+    plain = serving("status").out
+    assert "LAB" in plain.splitlines()[0] and "[+] serving" in plain.splitlines()[0]
+
+
+def test_unload_and_load(serving: Serving) -> None:
+    unloaded = serving("model", "unload", "smol", "--json").document
+    assert (unloaded["state"], unloaded["loaded"]) == ("approved", False)
+    assert serving("status", "--json").document["state"] == "idle"
+    assert serving("model", "unload", "smol", "--json").code == (1, "wrong_state")
+    loaded = serving("model", "load", "smol", "--json").document
+    assert (loaded["state"], loaded["loaded"]) == ("serving", True)
+
+
+def test_the_server_does_what_a_command_asks_and_records_it(serving: Serving) -> None:
+    made = serving("key", "create", "app", "--json").document
+    newest = serving("audit", "tail", "-n", "1", "--json").document["entries"][0]
+    assert (newest["body"]["action"], newest["body"]["key_id"]) == ("key_create", made["id"])
+    assert newest["body"]["actor"] == f"uid:{os.getuid()}"
+
+
+def test_the_log_is_verified_while_it_is_written(serving: Serving) -> None:
+    done = serving("audit", "verify", "--json")
+    assert (done.status, done.document["ok"]) == (0, True)
+    assert serving("audit", "verify", "--from", "10000", "--json").code == (1, "not_found")
+
+
+def test_a_bad_artifact_is_refused_by_the_server_too(serving: Serving, tmp_path: Path) -> None:
+    forge.make_artifact(tmp_path / "unsigned")
+    done = serving("model", "import", tmp_path / "unsigned", "--json")
+    assert (done.code, done.document["state"]) == ((1, "signature_missing"), "refused")
+
+
+def test_another_server_is_refused(serving: Serving) -> None:
+    data = Path(serving("status", "--json").document["data"])
+    status, words = refused(data)
+    assert status == 1
+    assert words.startswith("data_locked: ")
+
+
+def test_watch_prints_blocks_until_it_is_interrupted(serving: Serving) -> None:
+    data = Path(serving("status", "--json").document["data"])
+    process = watch(data)
+    with process:
+        assert process.stdout is not None
+        heads = (line for line in process.stdout if "[+] serving, up" in line)
+        next(heads)
+        next(heads)
+        process.send_signal(signal.SIGINT)
+        assert "\x1b" not in process.stdout.read()
+    assert process.returncode == 1
+
+
+def test_it_ends_orderly_and_can_start_again(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)
+    for _ in range(2):
+        process = start(lab.data)
+        wait_for(process, "listening on http://127.0.0.1:")
+        process.terminate()
+        with process:
+            process.communicate()
+        assert process.returncode == 0
+    assert not (lab.data / "run" / "admin.sock").exists()
+    assert run_command("status", "--json", data=lab.data).document["state"] == "stopped"
+
+
+def test_a_watcher_survives_the_end_of_the_server(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(contextlib.ExitStack())
+        running.enter_context(server(lab.data, "listening on"))
+        watching = stack.enter_context(watch(lab.data))
+        assert watching.stdout is not None
+        assert any("[-] idle" in line for line in watching.stdout)
+        running.close()
+        assert any("[!] down" in line for line in watching.stdout)
+        watching.terminate()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.invalid"])
+def test_an_address_that_others_can_reach_is_refused(tmp_path: Path, host: str) -> None:
+    lab = make_lab(tmp_path)
+    status, words = refused(lab.data, "--host", host)
+    assert status == 2
+    assert words.startswith("bind_refused: ")
