@@ -12,7 +12,7 @@ import click
 
 from appliance.audit.proof import check_proof as check
 from appliance.cli.connect import admin_client, server_answers
-from appliance.cli.output import Output, Progress, data_option, json_option, safe, table
+from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
 from appliance.client import AdminClient, socket_path
 from appliance.config import load_config
 from appliance.wire.admin import Entry, EntryList, EntryQuery, Verification, VerifyRange
@@ -141,13 +141,14 @@ def check_proof(output: Output, file: Path, key: Path) -> None:
         "body": dict(result.body),
     }
     output.data(
-        document, [f"[+] verified: seq {result.seq} root {result.root} ({result.size} entries)"]
+        document,
+        [f"{state('verified')}: seq {result.seq} root {result.root} ({result.size} entries)"],
     )
 
 
 def _report(found: Verification) -> Iterator[str]:
     last = "-" if found.last is None else found.last
-    word = "[+] verified" if found.ok else "[!] failed"
+    word = state("verified" if found.ok else "failed")
     yield f"{word}: {found.entries} entries, {found.first} to {last}, root {found.root}"
     for problem in found.problems:
         where = "log" if problem.seq is None else f"entry {problem.seq}"

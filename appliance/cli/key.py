@@ -74,4 +74,4 @@ def revoke(output: Output, data: Path, key_id: str) -> None:
 
 
 def _state(shown: Key) -> str:
-    return state("revoked") if shown.revoked else "[+] valid"
+    return state("revoked" if shown.revoked else "valid")

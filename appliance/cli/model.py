@@ -67,7 +67,7 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...]) -> None:
         pems = [key.read_bytes() for key in keys]
         manifest = signing.verify_directory(directory, pems, progress)
     document = {"ok": True, "digest": manifest.root, "files": dict(manifest.files)}
-    output.data(document, [f"[+] verified {_files(manifest)}, digest {manifest.root}"])
+    output.data(document, [f"{state('verified')} {_files(manifest)}, digest {manifest.root}"])
 
 
 @model.command("import")

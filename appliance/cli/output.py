@@ -17,14 +17,9 @@ from pydantic import BaseModel
 from appliance.config import data_directory
 from appliance.errors import ApplianceError
 from appliance.text import visible
+from appliance.wire.marks import mark
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-_MARKS = {
-    "serving": "+", "approved": "+", "verified": "+", "ready": "+", "ok": "+",
-    "loading": "~", "starting": "~", "restarting": "~", "quarantined": "~",
-    "refused": "!", "refusing": "!", "suspended": "!", "revoked": "!", "failed": "!",
-}  # fmt: skip
 
 
 class Output:
@@ -100,7 +95,7 @@ def safe(text: str) -> str:
 
 def state(word: str) -> str:
     """A state with its mark: + good, ~ under way, ! needs a person, - at rest."""
-    return f"[{_MARKS.get(word, '-')}] {safe(word)}"
+    return f"[{mark(word)}] {safe(word)}"
 
 
 def size(count: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, table
+from appliance.cli.output import Output, data_option, json_option, safe, state, table
 from appliance.wire.admin import Trust
 
 
@@ -37,7 +37,7 @@ def _lines(policy: Trust) -> Iterator[str]:
             str(role.threshold),
             safe(holder.person),
             holder.key,
-            "[!] revoked" if holder.revoked else "[+] valid",
+            state("revoked" if holder.revoked else "valid"),
         )
         for name, role in policy.roles.items()
         for holder in role.holders

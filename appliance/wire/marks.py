@@ -1,0 +1,24 @@
+"""The mark of each state, the same in every place that shows one to a person.
+
+Rules: a state is always a word with a mark, never a colour alone; the marks are ASCII, so that a
+serial line, a log and a screen reader have them too.
+"""
+
+from typing import Final
+
+GOOD: Final = "+"
+UNDER_WAY: Final = "~"
+NEEDS_A_PERSON: Final = "!"
+AT_REST: Final = "-"
+
+_MARKS: Final = {
+    GOOD: "serving approved verified ready ok valid live",
+    UNDER_WAY: "loading starting restarting quarantined connecting stale",
+    NEEDS_A_PERSON: "refused refusing suspended revoked failed down denied incompatible",
+}
+
+
+def mark(state: str) -> str:
+    """The mark of a state, whatever its case; what is not known is at rest."""
+    word = state.lower()
+    return next((sign for sign, words in _MARKS.items() if word in words.split()), AT_REST)

@@ -1,0 +1,81 @@
+"""How a command reaches the admin app."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.api.admin.app import create_admin_app
+from appliance.api.admin.private import serve_in_thread
+from appliance.cli.connect import admin_client, server_answers
+from appliance.client import socket_path
+from appliance.errors import ServerUnreachable, StateRefused, UsageError
+from appliance.runtime import open_services
+from tests.api.admin.lab import LabData
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from appliance.cli.connect import server_answers
+from appliance.errors import ServerUnreachable
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+try:
+    server_answers(Path(sys.argv[1]))
+except ServerUnreachable as error:
+    print(error.code)
+"""
+
+
+def test_the_server_does_the_work_when_there_is_one(lab: LabData) -> None:
+    with open_services(lab.data) as services:
+        app = create_admin_app(services)
+        with serve_in_thread(app, socket_path(lab.data)), admin_client(lab.data) as client:
+            assert client.status().state == "idle"  # what only a server says
+
+
+def test_without_one_the_command_does_it_and_gives_the_lock_back(lab: LabData) -> None:
+    for _ in range(2):
+        with admin_client(lab.data) as client:
+            assert client.status().state == "stopped"
+    with open_services(lab.data):
+        pass
+
+
+def test_a_stale_socket_is_no_server(lab: LabData) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(socket_path(lab.data)))
+    assert not server_answers(lab.data)
+    with admin_client(lab.data) as client:
+        assert client.status().state == "stopped"
+
+
+def test_a_lock_without_a_server_is_somebody_elses(lab: LabData) -> None:
+    with open_services(lab.data), pytest.raises(StateRefused) as caught, admin_client(lab.data):
+        pass
+    assert caught.value.code == "data_locked"
+
+
+def test_what_takes_a_server_says_so(lab: LabData, tmp_path: Path) -> None:
+    with pytest.raises(ServerUnreachable) as caught, admin_client(lab.data, needs_server=True):
+        pass
+    assert caught.value.code == "server_required"
+    with pytest.raises(UsageError) as missing, admin_client(tmp_path / "x", needs_server=True):
+        pass
+    assert missing.value.code == "data_missing"
+
+
+def test_a_path_too_long_for_a_socket_has_no_server(tmp_path: Path) -> None:
+    assert not server_answers(tmp_path / ("x" * 120))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_socket_that_this_user_may_not_use(lab: LabData) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, lab.data], capture_output=True, check=True
+    )
+    assert done.stdout == b"server_unreachable\n"
