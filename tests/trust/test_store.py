@@ -158,6 +158,17 @@ def test_an_id_is_taken_until_its_model_was_refused(lab: Lab) -> None:
     assert lab.store.approvals(model_id, lab.policy) == []
 
 
+def test_a_taken_id_is_refused_before_anything_is_copied(lab: Lab) -> None:
+    lab.store.quarantine(lab.artifact, None, quiet)
+    seen: list[str] = []
+
+    def watch(phase: str, done: int, total: int) -> None:
+        seen.append(phase)
+
+    assert code_of(lambda: lab.store.quarantine(lab.artifact, None, watch)) == "model_id_taken"
+    assert seen == []
+
+
 def test_two_imports_of_one_id_at_once(lab: Lab) -> None:
     def import_again(phase: str, done: int, total: int) -> None:
         assert code_of(lambda: lab.store.quarantine(lab.artifact, None, quiet)) == "model_id_taken"
