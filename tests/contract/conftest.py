@@ -1,16 +1,27 @@
-"""Servers for real clients: HTTP on loopback, real keys, a real log, a scripted engine."""
+"""Servers for real clients, on loopback with real keys and a real log.
 
+`scripted` has an engine that says what a test tells it to, for what a real one cannot be made to
+do on demand; `live_server` is `appliance serve` with the default model.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import uvicorn
 
 from appliance.api.app import create_lan_app
 from appliance.runtime import Services, initialise, open_services
+from tests.api.admin.lab import APPROVERS, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
+from tests.cli.conftest import Done, run_command
 
 
 @dataclass
@@ -74,3 +85,60 @@ def scripted(contract_services: Services) -> Iterator[Scripted]:
     with serving(services) as url:
         yield Scripted(f"{url}/v1", secret, inference, services)
     services.keys.revoke(key.id)
+
+
+@dataclass
+class Live:
+    """A running `appliance serve` with SmolLM2, and commands beside it."""
+
+    base_url: str
+    api_key: str
+    model: str
+    run: Callable[..., Done]
+
+    @property
+    def running(self) -> int:
+        """Requests that the engine works on now."""
+        (worker,) = self.run("status", "--json").document["workers"]
+        return int(worker["running"]) + int(worker["queued"])
+
+
+@pytest.fixture(scope="session")
+def live_server(
+    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
+) -> Iterator[Live]:
+    """The real thing: signed, approved, served from another process."""
+    lab = make_lab(tmp_path_factory.mktemp("live"))
+    artifact = lab.data.parent / "smol"
+    artifact.mkdir()
+    shutil.copyfile(default_model_path, artifact / "model.gguf")
+
+    def run(*arguments: str | Path) -> Done:
+        done = run_command(*arguments, data=lab.data)
+        assert done.status == 0, done.err
+        return done
+
+    run("model", "sign", artifact, "--key", lab.key("publisher"))
+    run("model", "import", artifact)
+    for name in APPROVERS:
+        run("model", "approve", "smol", "--as", name, "--key", lab.key(name), "--meaning", "fit")
+    secret = run("key", "create", "contract", "--json").document["secret"]
+    command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", str(lab.data)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Live(f"{_address(process)}/v1", secret, "smol", run)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def _address(process: "subprocess.Popen[str]") -> str:
+    """Where the server listens, once a model is ready."""
+    assert process.stderr is not None
+    address = ""
+    for line in process.stderr:
+        if match := re.search(r"listening on (http://\S+)", line):
+            address = match[1]
+        if "serving smol" in line:
+            return address
+    raise RuntimeError("the server ended")

@@ -1,0 +1,169 @@
+"""The unmodified `openai` package against `appliance serve` with a real model."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel
+
+from tests.contract.conftest import Live
+
+QUESTION: list[ChatCompletionMessageParam] = [
+    {"role": "system", "content": "You answer in one sentence."},
+    {"role": "user", "content": "Why does a pump need a relief valve?"},
+]
+
+
+@pytest.fixture
+def client(live_server: Live) -> Iterator[OpenAI]:
+    with OpenAI(base_url=live_server.base_url, api_key=live_server.api_key) as made:
+        yield made
+
+
+def test_a_streamed_answer_says_what_the_whole_one_says(client: OpenAI, live_server: Live) -> None:
+    whole = client.chat.completions.create(
+        model=live_server.model, messages=QUESTION, max_completion_tokens=24, temperature=0
+    )
+    with client.chat.completions.create(
+        model=live_server.model, messages=QUESTION, max_tokens=24, temperature=0, stream=True,
+        stream_options={"include_usage": True},
+    ) as stream:  # fmt: skip
+        *chunks, last = list(stream)
+    choice = whole.choices[0]
+    assert choice.message.content
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == choice.message.content
+    finishes = [c.choices[0].finish_reason for c in chunks if c.choices[0].finish_reason]
+    assert finishes == [choice.finish_reason]
+    assert whole.usage and last.usage
+    assert last.usage.prompt_tokens == whole.usage.prompt_tokens > 10
+    assert last.usage.completion_tokens == whole.usage.completion_tokens <= 24
+    assert chunks[0].system_fingerprint == whole.system_fingerprint
+
+
+def test_completions_continue_text_and_tokens(client: OpenAI, live_server: Live) -> None:
+    prompts: list[str | list[int]] = ["The sky is", [504, 6376]]
+    text, tokens = (
+        client.completions.create(model=live_server.model, prompt=p, max_tokens=8, temperature=0)
+        for p in prompts
+    )
+    assert text.choices[0].text and tokens.choices[0].text
+    assert text.usage and 0 < text.usage.completion_tokens <= 8
+    assert tokens.usage and tokens.usage.prompt_tokens == 2
+
+
+def test_a_stop_string_ends_the_text_before_it(client: OpenAI, live_server: Live) -> None:
+    answer = client.completions.create(
+        model=live_server.model, prompt="1, 2, 3, 4,", max_tokens=40, temperature=0, stop=" 7"
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    assert "5" in answer.choices[0].text and "7" not in answer.choices[0].text
+
+
+def test_the_same_seed_gives_the_same_text(client: OpenAI, live_server: Live) -> None:
+    texts = {
+        seed: client.chat.completions.create(
+            model=live_server.model, messages=QUESTION, max_tokens=12, seed=seed, temperature=1
+        ).choices[0].message.content
+        for seed in (1, 2)
+    }  # fmt: skip
+    again = client.chat.completions.create(
+        model=live_server.model, messages=QUESTION, max_tokens=12, seed=1, temperature=1
+    )
+    assert again.choices[0].message.content == texts[1] != texts[2]
+
+
+def test_what_the_engine_refuses_is_a_400_that_names_the_reason(
+    client: OpenAI, live_server: Live
+) -> None:
+    limit = client.models.retrieve(live_server.model).to_dict()["max_model_len"]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model=live_server.model, messages=[{"role": "user", "content": "pump " * 20_000}]
+        )
+    assert caught.value.code == "context_length_exceeded"
+    message = f"This model's maximum context length is {limit} tokens"
+    assert isinstance(caught.value.body, dict)
+    assert caught.value.body["message"].startswith(message)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model=live_server.model, prompt=[10**9], max_tokens=1)
+    assert caught.value.code == "invalid_value"
+
+
+class Valve(BaseModel):
+    """What an app asks the model to fill in."""
+
+    name: str
+    open: bool
+
+
+def test_a_schema_is_enforced(client: OpenAI, live_server: Live) -> None:
+    answer = client.chat.completions.parse(
+        model=live_server.model, messages=QUESTION, response_format=Valve, max_tokens=100,
+        temperature=0,
+    )  # fmt: skip
+    assert isinstance(answer.choices[0].message.parsed, Valve)
+
+
+async def test_eight_clients_at_once_get_complete_answers(live_server: Live) -> None:
+    async with AsyncOpenAI(base_url=live_server.base_url, api_key=live_server.api_key) as client:
+
+        async def one(word: str) -> tuple[str, str | None]:
+            stream = await client.completions.create(
+                model=live_server.model, prompt=f"{word} is", max_tokens=16, temperature=0,
+                stream=True, extra_body={"ignore_eos": True},
+            )  # fmt: skip
+            chunks = [chunk.choices[0] async for chunk in stream]
+            return "".join(c.text for c in chunks), chunks[-1].finish_reason
+
+        words = ["Water", "Iron", "Gold", "Paris", "Snow", "Coal", "Rome", "Light"]
+        answers = await asyncio.gather(*(one(word) for word in words))
+    assert all(text and finish == "length" for text, finish in answers)
+    assert len({text for text, _ in answers}) == 8
+
+
+async def test_a_client_that_leaves_frees_the_engine(live_server: Live) -> None:
+    async with AsyncOpenAI(base_url=live_server.base_url, api_key=live_server.api_key) as client:
+        stream = await client.completions.create(
+            model=live_server.model, prompt="Once", stream=True, max_tokens=4000,
+            extra_body={"ignore_eos": True},
+        )  # fmt: skip
+        await anext(aiter(stream))
+        assert await asyncio.to_thread(lambda: live_server.running) == 1
+        await stream.close()
+    async with asyncio.timeout(60):
+        while await asyncio.to_thread(lambda: live_server.running):
+            pass
+    entries = live_server.run("audit", "tail", "-n", "1", "--json").document["entries"]
+    assert (entries[0]["body"]["kind"], entries[0]["body"]["status"]) == ("outcome", "cancelled")
+
+
+def test_the_receipt_is_checked_offline(client: OpenAI, live_server: Live, tmp_path: Path) -> None:
+    raw = client.chat.completions.with_raw_response.create(
+        model=live_server.model, messages=QUESTION, max_tokens=4
+    )
+    receipt = client.get(f"/receipts/{raw.request_id}", cast_to=httpx.Response).json()
+    assert raw.headers["x-appliance-receipt"].split()[:2] == [
+        str(receipt["outcome"]["seq"]), receipt["outcome"]["leaf"],
+    ]  # fmt: skip
+    (tmp_path / "proof").write_text(receipt["proof"])
+    data = Path(live_server.run("status", "--json").document["data"])
+    checked = live_server.run(
+        "audit",
+        "check-proof",
+        tmp_path / "proof",
+        "--key",
+        data / "audit" / "genesis.pub",
+        "--json",
+    )
+    assert checked.document["seq"] == receipt["outcome"]["seq"]
+
+
+def test_readyz_says_yes_without_a_key(live_server: Live) -> None:
+    base = live_server.base_url.removesuffix("/v1")
+    assert httpx.get(f"{base}/readyz").json() == {"status": "ready"}
+    assert httpx.get(f"{base}/v1/models").status_code == 401
