@@ -205,6 +205,11 @@ def lowest(dbapi: Any) -> int:
     return int(dbapi.execute("SELECT coalesce(min(seq), 0) FROM leaf").fetchone()[0])
 
 
+def newest_size(dbapi: Any) -> int:
+    """Size that the newest head speaks of; 0 when there is none."""
+    return int(dbapi.execute("SELECT coalesce(max(size), 0) FROM checkpoint").fetchone()[0])
+
+
 def newest_note(dbapi: Any) -> bytes | None:
     """The note of the newest checkpoint."""
     return _first(dbapi, "SELECT CAST(note AS BLOB) FROM checkpoint ORDER BY size DESC LIMIT 1")

@@ -11,6 +11,7 @@ Rules:
 - Streams: memory does not grow with the log, but for intents still open.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -104,6 +105,7 @@ class _Run:
 
     def __init__(self, dbapi: Any, first: int, last: int | None, key: VerifierKey) -> None:
         self._db, self._key, self._first = dbapi, key, first
+        self._signed = store.newest_size(dbapi)  # first: heads never run ahead of entries
         self._size = store.size(dbapi)
         if not 0 <= first < max(self._size, 1) or (last is not None and last < first):
             raise NotFound("not_found", f"The log has {self._size} entries.")
@@ -126,11 +128,11 @@ class _Run:
 
     def rows(self, progress: Progress) -> None:
         """Everything in the range."""
-        heads = iter(store.checkpoints(self._db, self._first, self._end))
-        head = next(heads, None)
         chain, total = self._chain, self._end - self._first
         try:
             while chunk := self._chunk():
+                # Whole lists, so that no read transaction outlives a chunk and holds up the WAL.
+                heads = deque(store.checkpoints(self._db, chain.expected, chunk[-1][0] + 1))
                 texts: dict[tuple[int, str], str] = {}
                 for seq, prev, stored, raw in chunk:
                     body, nodes = chain.row(seq, prev, stored, raw)
@@ -139,9 +141,8 @@ class _Run:
                         texts.update({(seq, n): d for n, d in ciphertexts(body).items()})
                     for node in nodes:
                         self._node(seq, *node)
-                    while head is not None and head[0] <= chain.expected:
-                        chain.head(head[0], head[1], self._key)
-                        head = next(heads, None)
+                    while heads and heads[0][0] <= chain.expected:
+                        chain.head(*heads.popleft(), self._key)
                 self._contents(texts, chunk[0][0], chain.expected)
                 progress(chain.expected - self._first, total)
             chain.end(self._end)
@@ -150,7 +151,9 @@ class _Run:
             self._found.entry(chain.expected, "database_damaged", message)
 
     def beside(self, note: bytes | None) -> None:
-        """HEAD, which lies beside the database, has seen this log and no more of it."""
+        """HEAD, which lies beside the database, and the newest head saw no more than this log."""
+        if self._signed > self._size:
+            self._tail_missing("The newest head", self._signed)
         if note is None:
             self._found.add(self._size - 1, "head_missing", "HEAD is missing.")
             return
@@ -160,8 +163,7 @@ class _Run:
             self._found.add(self._size - 1, "head_invalid", f"HEAD: {error.message}")
             return
         if head.size > self._size:
-            message = f"HEAD has seen {head.size} entries; the log ends with {self._size - 1}."
-            self._found.add(self._size, "tail_missing", message)
+            self._tail_missing("HEAD", head.size)
         elif store.note_of(self._db, head.size) != note:
             message = f"HEAD is not the head that the log has for size {head.size}."
             self._found.add(max(0, head.size - 1), "head_mismatch", message)
@@ -187,6 +189,10 @@ class _Run:
             open_intents=len(self._links.open),
             unwitnessed=done,
         )
+
+    def _tail_missing(self, witness: str, size: int) -> None:
+        message = f"{witness} has seen {size} entries; the log ends with {self._size - 1}."
+        self._found.add(self._size, "tail_missing", message)
 
     def _chunk(self) -> list[store.LeafRow]:
         return list(store.leaves(self._db, self._chain.expected, self._end, CHUNK))

@@ -14,6 +14,7 @@ from appliance.audit.checkpoint import Checkpoint, sign
 from appliance.audit.files import LogFiles
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.merkle import Frontier, leaf_hash
+from appliance.audit.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.types import Json, Receipt
 
@@ -185,3 +186,36 @@ def destroy_key(directory: Path, key_id: str) -> None:
     with database:
         assert database.execute("DELETE FROM dek WHERE id = ?", (key_id,)).rowcount == 1
     database.close()
+
+
+def found(directory: Path, **options: Any) -> list[tuple[int, str]]:
+    report = verify_log(directory, **options)
+    assert report.ok == (not report.problems)
+    return [(p.seq, p.code) for p in report.problems]
+
+
+def root_line(directory: Path) -> bytes:
+    return (directory / "HEAD").read_bytes().split(b"\n")[2]
+
+
+def flip(value: bytes, place: int = 10) -> bytes:
+    return value[:place] + bytes([value[place] ^ 1]) + value[place + 1 :]
+
+
+def cut(intruder: Intruder, size: int) -> None:
+    intruder.sql(
+        f"DELETE FROM content WHERE seq >= {size}",
+        f"DELETE FROM checkpoint WHERE size > {size}",
+        f"DELETE FROM leaf WHERE seq >= {size}",
+    )
+
+
+def signed_change(intruder: Intruder, seq: int, how: Callable[[dict[str, Any]], Any]) -> None:
+    """Someone with the log's key changes an entry and makes everything after it fit."""
+    rows = intruder.rows()
+    bodies = [row.body for row in rows]
+    fields = rows[seq].fields()
+    how(fields)
+    bodies[seq] = raw_body(fields)
+    intruder.write(intruder.rechain(bodies))
+    intruder.resign()
