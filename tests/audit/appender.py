@@ -1,15 +1,17 @@
 """A process that appends and says what it was promised, until it is killed.
 
-    python -m tests.audit.appender DIRECTORY honest|early
+    python -m tests.audit.appender DIRECTORY honest|early|twenty|unsynced
 
 Each line is `seq leaf` of one entry. `honest` prints it when the future resolved; `early`, the
-control, when the draft was handed over, which promises what is not on disk yet.
+control, when the draft was handed over, which promises what is not on disk yet. `twenty` appends
+twenty entries one after the other and ends; `unsynced`, its control, tells SQLite not to sync.
 """
 
 import sys
 import threading
 from pathlib import Path
 
+from appliance.audit import store
 from appliance.audit.log import AuditLog
 from tests.audit.logs import intent, open_log, outcome
 
@@ -41,8 +43,23 @@ def early(log: AuditLog) -> None:
         seq += 1
 
 
+def twenty(log: AuditLog) -> None:
+    log.append(intent("content keys are made in advance")).result()
+    say("begin")
+    for number in range(20):
+        (asked,) = log.append(intent(str(number))).result()
+        say(f"{asked.seq} {asked.leaf.hex()}")
+    say("end")
+
+
 def main() -> None:
     log = open_log(Path(sys.argv[1]))
+    if sys.argv[2] in ("twenty", "unsynced"):
+        if sys.argv[2] == "unsynced":
+            store.raw(log._session.connection).execute("PRAGMA synchronous = OFF")
+        twenty(log)
+        log.close()
+        return
     if sys.argv[2] == "early":
         early(log)
     for number in range(THREADS):
