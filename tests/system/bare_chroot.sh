@@ -62,8 +62,9 @@ if [ ! -e "$root/root/checkout" ]; then
   # Nothing is there yet, and `make` must say what to install.
   packages=$(sed -n 's/^SYSTEM := //p' "$checkout/Makefile")
   step "$packages" "$root.log" inside sh -c "apt-get update -qq && $packages"
-  git clone -q --no-hardlinks "file://$checkout" "$root/root/checkout"
+  git clone -q "file://$checkout" "$root/root/checkout"
 fi
+git -C "$root/root/checkout" pull -q --ff-only
 for target in "$@"; do
   case $target in
     .ci/run) step "$target" /dev/stdout inside sh -c "cd /root/checkout && ./.ci/run" ;;
