@@ -29,7 +29,8 @@ APPROVER: Final = "approver"
 # What this version can check; a policy that asks for more cannot be honoured.
 _REQUIREMENTS: Final = frozenset({"oms", "approval"})
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-_ENGINE: Final = re.compile(r"([a-z0-9._-]+)(<=|<|=)b?(\d{1,9}(?:\.\d{1,9}){0,3})")
+# Only engines whose version can be told: a rule on another one would revoke nothing, silently.
+_ENGINE: Final = re.compile(r"(llama-cpp-python)(<=|<|=)(\d{1,9}(?:\.\d{1,9}){0,3})")
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,10 @@ class TrustPolicy:
                 raise PolicyRefused("digest_revoked", f"{digest} is revoked.")
 
     def check_engine(self, name: str, version: str) -> None:
-        """Refuse revoked engines, written like `llama.cpp<b8492` or `llama-cpp-python=0.3.35`.
+        """Refuse revoked engines, written like `llama-cpp-python<0.3.36`.
 
         Args:
-            version: dotted numbers, with or without a leading `b`.
+            version: dotted numbers.
 
         Raises:
             PolicyRefused: `engine_revoked`; also for a version that is not readable.
@@ -147,7 +148,7 @@ class TrustPolicy:
             match = _ENGINE.fullmatch(rule)
             if match is None or match[1] != name:
                 continue
-            if not re.fullmatch(r"b?\d+(\.\d+)*", version):
+            if not re.fullmatch(r"\d{1,9}(\.\d{1,9})*", version):
                 raise PolicyRefused("engine_revoked", f"{name} {version} is not comparable.")
             ours, limit = _numbers(version), _numbers(match[3])
             if (
@@ -341,12 +342,12 @@ def _revoked(table: dict[str, Any]) -> Revoked:
     if not all(_HEX.fullmatch(digest) for digest in (*keys, *digests)):
         raise refuse("revoked lists what is not a lower-case SHA-256")
     if not all(_ENGINE.fullmatch(engine) for engine in engines):
-        raise refuse("revoked.engines must look like llama.cpp<b8492")
+        raise refuse("revoked.engines must look like llama-cpp-python<0.3.36")
     return Revoked(frozenset(keys), frozenset(digests), engines)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.removeprefix("b").split("."))
+    return tuple(int(part) for part in version.split("."))
 
 
 def _refuse(code: str) -> strict_json.Refuse:

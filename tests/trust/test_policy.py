@@ -138,7 +138,10 @@ INVALID: dict[str, Change] = {
     "unknown field of revoked": put("revoked", "cert_serials", []),
     "a revoked key that is no hint": put("revoked", "keys", ["alice"]),
     "a revoked digest that is none": put("revoked", "digests", ["AB" * 32]),
-    "a revoked engine that is no rule": put("revoked", "engines", ["llama.cpp"]),
+    "a revoked engine that is no rule": put("revoked", "engines", ["llama-cpp-python"]),
+    "a revoked engine whose version nobody can tell": put(
+        "revoked", "engines", ["llama.cpp<b8492"]
+    ),
 }
 
 
@@ -211,24 +214,24 @@ def test_revoked_digests() -> None:
 @pytest.mark.parametrize(
     ("rule", "version", "revoked"),
     [
-        ("llama.cpp<b8492", "b8491", True),
-        ("llama.cpp<b8492", "8491", True),
-        ("llama.cpp<b8492", "b8492", False),
-        ("llama.cpp<=b8492", "b8492", True),
-        ("llama.cpp=b8492", "b8492", True),
-        ("llama.cpp=b8492", "b8491", False),
-        ("llama.cpp<0.3.36", "0.3.9", True),
-        ("llama.cpp<0.3.36", "0.3.36", False),
-        ("llama.cpp<b1", "unknown", True),
-        ("other<b9999", "b1", False),
+        ("llama-cpp-python<0.3.36", "0.3.35", True),
+        ("llama-cpp-python<0.3.36", "0.3.9", True),
+        ("llama-cpp-python<0.3.36", "0.3.36", False),
+        ("llama-cpp-python<0.3.36", "0.4", False),
+        ("llama-cpp-python<=0.3.36", "0.3.36", True),
+        ("llama-cpp-python<=0.3.36", "0.3.37", False),
+        ("llama-cpp-python=0.3.36", "0.3.36", True),
+        ("llama-cpp-python=0.3.36", "0.3.35", False),
+        ("llama-cpp-python<0.1", "unknown", True),
     ],
 )
 def test_revoked_engines(rule: str, version: str, revoked: bool) -> None:
     read = parsed(put("revoked", "engines", [rule]))
     if revoked:
-        assert code_of(lambda: read.check_engine("llama.cpp", version)) == "engine_revoked"
+        assert code_of(lambda: read.check_engine("llama-cpp-python", version)) == "engine_revoked"
     else:
-        read.check_engine("llama.cpp", version)
+        read.check_engine("llama-cpp-python", version)
+    read.check_engine("another-engine", "0.0.1")
 
 
 def test_models_must_be_listed_at_a_site_and_need_not_in_a_lab() -> None:
