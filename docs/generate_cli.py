@@ -20,8 +20,8 @@ _HEAD = """\
 
 `appliance COMMAND`. Exit status: 0 done, 1 refused or a check failed, 2 wrong usage, 3 the server
 cannot be reached. With `--json` stdout is one JSON document, also for an error (`code`, `message`,
-`hint`: [errors.md](errors.md)); progress and narration go to stderr. A state has a mark: `[+]` good,
-`[~]` under way, `[!]` needs a person, `[-]` at rest.
+`hint`: [errors.md](errors.md)); progress and narration go to stderr. A state has a mark: `[+]`
+good, `[~]` under way, `[!]` needs a person, `[-]` at rest.
 """
 
 

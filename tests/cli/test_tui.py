@@ -1,0 +1,22 @@
+"""`appliance tui`: the command; the screens themselves: tests/tui."""
+
+from pathlib import Path
+
+import pytest
+
+import tui.app
+from tests.cli.conftest import run_command
+
+
+def test_it_opens_the_screens_of_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr(tui.app, "run", opened.append)
+    assert run_command("tui", "--data", tmp_path).status == 0
+    assert opened == [tmp_path]
+
+
+def test_it_needs_to_know_the_data_directory() -> None:
+    done = run_command("tui")
+    assert (done.status, done.err.split(":")[0]) == (2, "data_missing")

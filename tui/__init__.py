@@ -1,0 +1,1 @@
+"""The operator's screens: a client of the admin socket, nothing more."""
