@@ -275,8 +275,8 @@ class Inference:
             "params": _params(request, prepared, seed),
         }
         prompt = request.messages or request.prompt or request.tokens
-        content = json.dumps(prompt, ensure_ascii=False, separators=(",", ":"))
-        return Draft("intent", fields, {"prompt": content.encode("utf-8", "replace")})
+        # Stop strings are the client's text too: erasable, and not in the permanent body.
+        return Draft("intent", fields, {"prompt": _text(prompt), "stop": _text(request.stop)})
 
 
 def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
@@ -311,9 +311,14 @@ def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[s
         "max_tokens": prepared.max_tokens,
         "min_tokens": request.min_tokens,
         "ignore_eos": request.ignore_eos,
-        "stop": list(request.stop),
+        "stop": len(request.stop),
         "constraint": _constraint(request.constraint),
     }
+
+
+def _text(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def _constraint(constraint: Constraint | None) -> dict[str, Json] | None:

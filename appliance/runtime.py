@@ -95,6 +95,8 @@ def open_services(
         policy = load_policy(data / "trust")  # an untrusted policy stops everything here
         database = open_database(data / "appliance.db", [store.TABLES, keys.TABLES])
         stack.callback(database.dispose)
+        api_keys = KeyStore(database, clock)
+        stack.callback(api_keys.close)
         audit = AuditLog.open(
             data / "audit",
             clock=clock,
@@ -119,7 +121,7 @@ def open_services(
             config=config,
             clock=clock,
             profile=policy.profile,
-            keys=KeyStore(database, clock),
+            keys=api_keys,
             audit=audit,
             reader=reader,
             store=models,
