@@ -86,6 +86,10 @@ class AdminClient:
         """The trust policy in force."""
         return self._get(wire.Trust, "/admin/trust")
 
+    def requests(self) -> wire.RequestList:
+        """The requests that are being answered now."""
+        return self._get(wire.RequestList, "/admin/requests")
+
     # models
 
     def models(self) -> wire.ModelList:

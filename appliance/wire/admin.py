@@ -287,6 +287,27 @@ class Verification(_Reply):
     unwitnessed: int
 
 
+# requests
+
+
+class RunningRequest(_Reply):
+    """A request that is being answered; `seq` is its intent in the audit log."""
+
+    seq: int
+    request_id: str
+    key_id: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    started: str
+
+
+class RequestList(_Reply):
+    """Every request that is being answered."""
+
+    requests: list[RunningRequest]
+
+
 # trust
 
 

@@ -12,8 +12,7 @@ from typing import TypeAlias
 
 import pytest
 
-from appliance.trust import signing
-from tests.api.admin.lab import APPROVERS, make_lab
+from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import Done, run_command
 from tests.trust import forge
 
@@ -61,25 +60,34 @@ def server(data: Path, words: str) -> Iterator["subprocess.Popen[str]"]:
             process.communicate()
 
 
+def import_approved(lab: LabData, gguf: Path) -> None:
+    """Sign, import and approve a model as `smol`, by commands."""
+    artifact = lab.data.parent / "smol"
+    artifact.mkdir()
+    shutil.copyfile(gguf, artifact / "model.gguf")
+    publisher = lab.key("publisher")
+    assert run_command("model", "sign", artifact, "--key", publisher).status == 0
+    assert run_command("model", "import", artifact, data=lab.data).status == 0
+    for name in APPROVERS:
+        done = run_command(
+            *("model", "approve", "smol", "--as", name, "--key", lab.key(name)),
+            *("--meaning", "fit for use"),
+            data=lab.data,
+        )
+        assert done.status == 0
+
+
 @pytest.fixture(scope="module")
 def serving(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
 ) -> Iterator[Serving]:
     """Commands on the data directory of a server that serves SmolLM2."""
     lab = make_lab(tmp_path_factory.mktemp("serve"))
-    artifact = lab.data.parent / "smol"
-    artifact.mkdir()
-    shutil.copyfile(default_model_path, artifact / "model.gguf")
-    signing.sign_directory(artifact, lab.key("publisher").read_bytes(), forge.quiet)
+    import_approved(lab, default_model_path)
 
     def run(*arguments: str | Path) -> Done:
         return run_command(*arguments, data=lab.data)
 
-    assert run("model", "import", artifact).status == 0
-    for name in APPROVERS:
-        key = lab.key(name)
-        done = run("model", "approve", "smol", "--as", name, "--key", key, "--meaning", "fit")
-        assert done.status == 0
     with server(lab.data, "serving smol"):
         yield run
 
@@ -176,3 +184,17 @@ def test_an_address_that_others_can_reach_is_refused(tmp_path: Path, host: str) 
     status, words = refused(lab.data, "--host", host)
     assert status == 2
     assert words.startswith("bind_refused: ")
+
+
+def test_a_model_that_does_not_fit_is_refused_with_the_numbers(
+    tmp_path: Path, default_model_path: Path
+) -> None:
+    lab = make_lab(tmp_path)
+    import_approved(lab, default_model_path)
+    with (lab.data / "appliance.toml").open("a") as config:
+        config.write("\n[engine]\nmemory_mib = 64\n")
+    with server(lab.data, "not loaded: smol: "):
+        done = run_command("model", "load", "smol", "--json", data=lab.data)
+        assert done.code == (1, "insufficient_memory")
+        assert "64" in done.document["message"]
+        assert run_command("status", "--json", data=lab.data).document["workers"] == []
