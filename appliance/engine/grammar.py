@@ -155,7 +155,9 @@ def refused(reason: str) -> BadRequest:
 def _schema(source: str) -> dict[str, Any]:
     try:
         schema = json.loads(source)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise refused(f"it is nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:
         raise refused("it is not JSON") from error
     if not isinstance(schema, dict):
         raise refused("it is not an object")

@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 from appliance.engine import messages
-from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
+from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
 
 _START_TIMEOUT_S = 600.0
 _PREPARE_TIMEOUT_S = 30.0
@@ -65,6 +65,7 @@ class WorkerProcess:
         self._preparing: dict[int, asyncio.Future[messages.Prepared]] = {}
         self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
+        self._suspects: frozenset[str] | None = None  # fixed once the worker is lost
         self._ended: asyncio.Future[tuple[int, bytes]] = _watch(process)
         self.running = 0
         self.waiting = 0
@@ -103,7 +104,13 @@ class WorkerProcess:
         finally:
             theirs.close()
             os.close(fd)
-        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            with process:  # waits, and closes the error pipe
+                process.kill()
+            raise
         worker = cls(process, reader, writer)
         try:
             await worker._handshake(load)
@@ -133,7 +140,7 @@ class WorkerProcess:
             raise StateRefused(
                 "model_load_failed", f"The worker ended with {death.status}: {death.reason[-500:]}"
             ) from error
-        if isinstance(first, messages.Failed):
+        if isinstance(first, messages.Failed) and first.code in CODES:
             raise StateRefused(first.code, first.message)
         if not isinstance(first, messages.Ready):
             raise StateRefused("model_load_failed", "The worker broke the protocol.")
@@ -161,8 +168,6 @@ class WorkerProcess:
             raise WorkerLost("worker_lost", "Preparing the prompt took too long.") from error
         finally:
             self._preparing.pop(request.id, None)
-            if not (future.done() and not future.cancelled() and future.exception() is None):
-                self._keys.pop(request.id, None)
 
     def next_id(self) -> int:
         """An id for the next request."""
@@ -172,16 +177,23 @@ class WorkerProcess:
         """Start a prepared request; its rows, then nothing more after a finish reason or None."""
         rows: asyncio.Queue[messages.Row | None] = asyncio.Queue()
         self._rows[request] = rows
-        await self._send(messages.Run(request))
+        try:
+            await self._send(messages.Run(request))
+        except WorkerLost:
+            self._rows.pop(request, None)
+            raise
         return rows
 
     async def cancel(self, request: int) -> None:
         """Forget a prepared request or end a running one."""
-        self._keys.pop(request, None)
+        if request not in self._rows:  # else it stays a suspect until its last row
+            self._keys.pop(request, None)
         with contextlib.suppress(WorkerLost):
             await self._send(messages.Cancel(request))
 
     async def _send(self, message: messages.ToWorker) -> None:
+        if self._suspects is not None:
+            raise WorkerLost("worker_lost", "The engine process of the model ended.")
         try:
             self._writer.write(messages.frame(message))
             await self._writer.drain()
@@ -218,16 +230,26 @@ class WorkerProcess:
                 if rows is not None:
                     rows.put_nowait(row)
         elif isinstance(message, messages.Prepared | messages.Rejected):
-            future = self._preparing.get(message.id)
-            if future is None or future.done():
-                return
-            if isinstance(message, messages.Prepared):
-                future.set_result(message)
-            else:
-                kind = TooLarge if message.code == "request_too_large" else BadRequest
+            self._deliver_prepared(message)
+
+    def _deliver_prepared(self, message: messages.Prepared | messages.Rejected) -> None:
+        future = self._preparing.get(message.id)
+        wanted = future is not None and not future.done()
+        if isinstance(message, messages.Rejected):
+            self._keys.pop(message.id, None)
+            if message.code not in CODES:
+                raise msgspec.ValidationError(f"the code {message.code!r}")
+            kind = TooLarge if message.code == "request_too_large" else BadRequest
+            if future is not None and wanted:
                 future.set_exception(kind(message.code, message.message, param=message.param))
+        elif future is not None and wanted:
+            future.set_result(message)
+        elif self._keys.pop(message.id, None):  # its client went away meanwhile
+            self._writer.write(messages.frame(messages.Cancel(message.id)))
 
     def _fail_all(self) -> None:
+        # Before anybody is told: what they do then must not change who is suspected.
+        self._suspects = frozenset(self._keys.values())
         lost = WorkerLost("worker_lost", "The engine process of the model ended.")
         for future in self._preparing.values():
             if not future.done():
@@ -244,7 +266,9 @@ class WorkerProcess:
         """Wait for the end of the process."""
         self._writer.close()
         status, errors = await asyncio.shield(self._ended)
-        suspects = frozenset(self._keys.values())
+        suspects = self._suspects
+        if suspects is None:
+            suspects = frozenset(self._keys.values())
         return Death(status, suspects, errors.decode("utf-8", "replace"))
 
 

@@ -8,6 +8,7 @@ before the confinement makes their page read-only.
 
 import ctypes
 import os
+import warnings
 from collections import deque
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass
@@ -178,9 +179,12 @@ class Runner:
 
     def guidance_tokenizer(self) -> Any:
         """llguidance's view of the vocabulary; takes a few hundred milliseconds."""
-        return llguidance.llamacpp.lltokenizer_from_vocab(
-            self._vocab, eos_token=sorted(self.ends) or None
-        )
+        with warnings.catch_warnings():
+            # llguidance asks for token attributes by the older of two names.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return llguidance.llamacpp.lltokenizer_from_vocab(
+                self._vocab, eos_token=sorted(self.ends) or None
+            )
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token, empty for control tokens."""
