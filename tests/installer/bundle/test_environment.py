@@ -21,10 +21,12 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "run_step", refuse)
 
 
-def test_nothing_to_do(no_pip: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_do(no_pip: None, tmp_path: Path) -> None:
     (tmp_path / STAMP).write_text(key(LOCKS.parent))
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     prepare(tmp_path, LOCKS.parent)
 
 
