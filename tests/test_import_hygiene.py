@@ -96,6 +96,7 @@ def test_contracts_are_kept() -> None:
     [
         ("appliance/errors.py", "import appliance.clock", "Layers point down"),
         ("appliance/trust/oms.py", "import appliance.auth.keys", "Layers point down"),
+        ("tui/text.py", "import appliance.config", "The TUI knows only"),
         ("appliance/auth/keys.py", "import rich", "The server never needs a terminal"),
         (
             "appliance/engine/scheduler.py",
@@ -115,4 +116,4 @@ def test_a_contract_can_break(tmp_path: Path, file: str, line: str, contract: st
         source.write(f"\n{line}\n")
     broken = lint(tmp_path)
     assert broken.returncode == 1
-    assert f"{contract} BROKEN" in broken.stdout
+    assert re.search(f"{contract}.* BROKEN", broken.stdout)
