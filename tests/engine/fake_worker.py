@@ -1,0 +1,65 @@
+"""The other end of a `WorkerProcess`, played by the test: a socket and a process to be killed."""
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from appliance.engine import messages
+from appliance.engine.process import WorkerProcess
+
+
+@dataclass
+class FakeWorker:
+    """A worker that says what the test wants."""
+
+    process: WorkerProcess
+    child: subprocess.Popen[bytes]
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def hear(self) -> messages.ToWorker:
+        """The next message from the server."""
+        (size,) = messages.HEADER.unpack(await self.reader.readexactly(4))
+        return messages.decode_to_worker(await self.reader.readexactly(size))
+
+    def say(self, message: messages.FromWorker) -> None:
+        """Send a message."""
+        self.say_raw(messages.frame(message))
+
+    def say_raw(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+
+    def die(self) -> None:
+        """End like a process that crashed."""
+        self.child.kill()
+        self.writer.close()
+
+
+@contextlib.asynccontextmanager
+async def fake_worker() -> AsyncIterator[FakeWorker]:
+    """A pair of server's end and worker's end; whatever is left is ended."""
+    ours, theirs = socket.socketpair()
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-c", "import sys; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    reader, writer = await asyncio.open_connection(sock=ours)
+    process = WorkerProcess(child, reader, writer)
+    fake = FakeWorker(process, child, *await asyncio.open_connection(sock=theirs))
+    try:
+        yield fake
+    finally:
+        fake.die()
+        await process.closed()
+        if child.stdin:
+            child.stdin.close()
+        for end in (writer, fake.writer):
+            end.close()
+            with contextlib.suppress(ConnectionError):
+                await end.wait_closed()

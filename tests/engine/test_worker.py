@@ -1,0 +1,183 @@
+"""The worker as a program: what it does before and without a model, frame by frame."""
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from appliance.engine import messages
+from appliance.engine.worker import Channel
+from appliance.trust.sealed import SealedFile
+from appliance.types import Sampling
+
+
+@dataclass
+class Started:
+    """A worker process and our end of its socket."""
+
+    process: subprocess.Popen[bytes]
+    connection: socket.socket
+
+    def send(self, message: messages.ToWorker) -> None:
+        self.connection.sendall(messages.frame(message))
+
+    def receive(self) -> messages.FromWorker:
+        (size,) = messages.HEADER.unpack(self.connection.recv(4, socket.MSG_WAITALL))
+        return messages.decode_from_worker(self.connection.recv(size, socket.MSG_WAITALL))
+
+    def end(self) -> int:
+        """Hang up; the exit status."""
+        self.connection.close()
+        return self.process.wait(60)
+
+
+def start(fd: int, *extra: int) -> Started:
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "appliance.engine.worker", str(fd), str(theirs.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},
+        cwd="/",
+        pass_fds=(fd, theirs.fileno(), *extra),
+    )
+    theirs.close()
+    ours.settimeout(60)
+    return Started(process, ours)
+
+
+@pytest.fixture
+def model_fd(sealed_model: SealedFile) -> Iterator[int]:
+    fd = sealed_model.reopen()
+    yield fd
+    os.close(fd)
+
+
+def load(variant: Path) -> messages.Load:
+    return messages.Load(
+        variant=str(variant),
+        n_ctx=256,
+        slots=2,
+        threads=1,
+        prefill_budget=64,
+        reproducible=False,
+        memory_bytes=3 << 30,
+        max_prepare_bytes=1 << 16,
+    )
+
+
+def test_a_worker_whose_server_hangs_up_at_once_ends(model_fd: int) -> None:
+    assert start(model_fd).end() == 64
+
+
+def test_a_first_message_that_is_no_load_ends_it(model_fd: int) -> None:
+    worker = start(model_fd)
+    worker.send(messages.Run(1))
+    assert worker.process.wait(60) == 64
+    worker.end()
+
+
+def test_noise_ends_it(model_fd: int) -> None:
+    worker = start(model_fd)
+    worker.connection.sendall(messages.HEADER.pack(3) + b"\xc1\xc1\xc1")
+    assert worker.process.wait(60) == 70
+    worker.end()
+
+
+def test_a_stray_descriptor_ends_it_before_the_model_is_read(model_fd: int, variant: Path) -> None:
+    stray = os.open("/etc/passwd", os.O_RDONLY)
+    worker = start(model_fd, stray)
+    os.close(stray)
+    worker.send(load(variant))
+    answer = worker.receive()
+    assert isinstance(answer, messages.Failed)
+    assert answer.code == "confinement_failed" and "/etc/passwd" in answer.message
+    worker.end()
+
+
+def test_a_running_worker_ends_when_its_server_goes(model_fd: int, variant: Path) -> None:
+    worker = start(model_fd)
+    worker.send(load(variant))
+    assert isinstance(worker.receive(), messages.Ready)
+    sampling = Sampling(temperature=0)
+    worker.send(messages.Prepare(1, sampling, prompt="Hello", ignore_eos=True))
+    prepared = worker.receive()
+    assert isinstance(prepared, messages.Prepared)
+    # As much as the context leaves, since nothing was asked.
+    assert prepared.max_tokens == 256 - prepared.prompt_tokens
+    worker.send(messages.Run(1))
+    assert isinstance(worker.receive(), messages.Step)
+    assert worker.end() in {0, 70}  # either thread may notice first
+
+
+def test_a_request_that_was_not_prepared_does_not_run(model_fd: int, variant: Path) -> None:
+    worker = start(model_fd)
+    worker.send(load(variant))
+    assert isinstance(worker.receive(), messages.Ready)
+    worker.send(messages.Run(7))
+    worker.send(messages.Cancel(8))
+    worker.send(messages.Prepare(1, Sampling(temperature=0), prompt="Hi", max_tokens=1))
+    assert isinstance(worker.receive(), messages.Prepared)
+    worker.send(messages.Run(1))
+    worker.send(messages.Run(1))  # a second time means nothing
+    step = worker.receive()
+    assert isinstance(step, messages.Step) and [r.finish for r in step.rows] == ["length"]
+    worker.send(messages.Cancel(1))  # it has ended, so nothing is said
+    worker.send(messages.Prepare(2, Sampling(), prompt="Hi", max_tokens=1))
+    assert isinstance(worker.receive(), messages.Prepared)
+    assert worker.end() == 0
+
+
+def test_frames_arrive_whole_however_they_are_cut() -> None:
+    ours, theirs = socket.socketpair()
+    sent = [messages.Run(n) for n in range(50)]
+    data = b"".join(map(messages.frame, sent))
+
+    def trickle() -> None:
+        for i in range(0, len(data), 3):
+            ours.sendall(data[i : i + 3])
+        ours.close()
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    channel = Channel(theirs)
+    received = list(iter(channel.receive, None))
+    thread.join()
+    theirs.close()
+    assert received == sent
+
+
+def test_two_threads_never_mix_their_frames() -> None:
+    ours, theirs = socket.socketpair()
+    channel = Channel(theirs)
+
+    def talk(number: int) -> None:
+        for _ in range(200):
+            channel.send(messages.Failed(str(number), "x" * 3000))
+
+    threads = [threading.Thread(target=talk, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    seen = []
+    for _ in range(400):
+        (size,) = messages.HEADER.unpack(ours.recv(4, socket.MSG_WAITALL))
+        message = messages.decode_from_worker(ours.recv(size, socket.MSG_WAITALL))
+        assert isinstance(message, messages.Failed) and message.message == "x" * 3000
+        seen.append(message.code)
+    for thread in threads:
+        thread.join()
+    ours.close()
+    theirs.close()
+    assert sorted(seen) == ["0"] * 200 + ["1"] * 200
+
+
+def test_the_sealed_model_carries_all_seals(model_fd: int) -> None:
+    assert fcntl.fcntl(model_fd, fcntl.F_GET_SEALS) & 0xF == 0xF
