@@ -165,6 +165,8 @@ class Lifecycle:
         record = self._store.record(model_id)
         policy = self._policy()
         try:
+            if self.is_loaded(model_id):
+                raise StateRefused("wrong_state", f"{model_id} is loaded already.")
             if record.state not in _LOADABLE:
                 code = "not_approved" if record.state == "verified" else "wrong_state"
                 raise StateRefused(code, f"{model_id} is {record.state}, not approved.")
