@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.cells import Cells
-from appliance.engine.scheduler import Plan, Scheduler
+from appliance.engine.scheduler import FORCED, Plan, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.textstream import TextStream
 from appliance.types import Sampling
@@ -16,12 +16,16 @@ from appliance.types import Sampling
 
 @dataclass(frozen=True)
 class Ask:
-    """A request: when it comes, how long it is, when its client leaves (None: never)."""
+    """A request: when it comes, how long it is, when its client leaves (None: never).
+
+    `forced` tokens follow each sampled one without a step of their own, as a grammar does it.
+    """
 
     arrives: int
     prompt: int
     max_tokens: int
     cancelled: int | None = None
+    forced: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ def scenes(draw: st.DrawFn, *, cancels: bool = True, reproducible: bool = False)
                 prompt,
                 draw(st.integers(1, capacity - prompt)),
                 draw(st.none() | st.integers(0, 40)) if cancels else None,
+                draw(st.sampled_from([0, 0, 1, 40])),
             )
         )
     return Scene(
@@ -120,7 +125,7 @@ class _Player:
 
     def _step(self) -> None:
         before = list(self.scheduler.running)
-        decoding = [s for s in before if s.pending == 1]
+        decoding = {s: min(s.pending, FORCED) for s in before if s.generating}
         held = {s.id: s.computed for s in before}
         plan = self.scheduler.plan()
         self._check(plan, before, decoding, held)
@@ -130,14 +135,20 @@ class _Player:
                 self.trace.cuts.setdefault(sequence.id, []).append((chunk.start, chunk.count))
             sequence.computed += chunk.count
             if chunk.samples:
-                sequence.tokens.append(-len(sequence.tokens))
+                more = 1 + self.scene.asks[sequence.id].forced
+                for _ in range(min(more, sequence.max_tokens - sequence.generated)):
+                    sequence.tokens.append(-len(sequence.tokens))
                 if sequence.generated == sequence.max_tokens:
                     del self.alive[sequence.id]
                     self.trace.ended.append(sequence.id)
                     self.scheduler.remove(sequence)
 
     def _check(
-        self, plan: Plan, before: list[Sequence], decoding: list[Sequence], held: dict[int, int]
+        self,
+        plan: Plan,
+        before: list[Sequence],
+        decoding: dict[Sequence, int],
+        held: dict[int, int],
     ) -> None:
         running, waiting = self.scheduler.running, list(self.scheduler.waiting)
         everyone = sorted(s.id for s in [*running, *waiting])
@@ -153,9 +164,10 @@ class _Player:
             assert chunk.sequence in running
             assert chunk.start == chunk.sequence.computed and chunk.count >= 1
             assert chunk.start + chunk.count <= len(chunk.sequence.tokens)
-        for sequence in decoding:
+        counts = {c.sequence: c.count for c in plan.chunks}
+        for sequence, count in decoding.items():
             if sequence.id not in put_back:
-                assert sequence.id in chunked, "a running answer was left out"
+                assert counts.get(sequence) == count, "a running answer was left out"
         # What one step adds beside running answers stays within the budget.
         decoded = {s.id for s in decoding}
         prompts = sum(c.count for c in plan.chunks if c.sequence.id not in decoded)
