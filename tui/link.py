@@ -1,23 +1,30 @@
-"""The state of the connection to the server, from what the polls brought. Pure.
+"""The connection to the server: what the polls brought, and the thread that polls.
 
-Rules: the program never ends because the server does; what was last known stays, with its age.
+Rules: the program never ends because the server does, whatever goes wrong; what was last known
+stays, with its age; after failures the next poll comes later and later; nothing is asked of the
+server but its status, so asking again is always harmless. `Link` is pure.
 """
 
 import enum
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, ServerUnreachable, Unavailable
+from appliance.wire.admin import Status
 
-STALE_SECONDS = 5.0
+_LONGEST_WAIT = 15.0
+_STALE_AFTER_POLLS = 3
 
 
 class LinkState(enum.StrEnum):
     """What the person can expect of the screen."""
 
-    CONNECTING = "CONNECTING"
+    CONNECTING = "CONNECTING"  # nothing came yet
     LIVE = "LIVE"
-    STALE = "STALE"
-    DOWN = "DOWN"
+    STALE = "STALE"  # the server takes long to answer
+    DOWN = "DOWN"  # it does not answer
     DENIED = "DENIED"
     INCOMPATIBLE = "INCOMPATIBLE"
 
@@ -27,40 +34,112 @@ _BY_CODE = {"forbidden": LinkState.DENIED, "incompatible_server": LinkState.INCO
 
 @dataclass(frozen=True)
 class Link:
-    """What is known of the connection; times are seconds of a monotonic clock.
+    """What is known; times are seconds of a monotonic clock.
 
     Attributes:
-        fresh_at: when the last data came; None while there are none.
-        error: why the newest poll brought none.
+        period: seconds between two polls while all is well.
+        status: the newest that came, and `fresh_at` when it did.
+        failures: polls in a row that brought nothing, and `error` why the newest did not.
     """
 
-    fresh_at: float | None = None
+    period: float = 1.0
+    status: Status | None = None
+    fresh_at: float = 0.0
+    failures: int = 0
     error: ApplianceError | None = None
 
-    def succeeded(self, now: float) -> "Link":
-        """After a poll that brought data."""
-        return Link(fresh_at=now)
+    def succeeded(self, status: Status, now: float) -> "Link":
+        """After a poll that brought a status."""
+        return Link(self.period, status, now)
 
     def failed(self, error: ApplianceError) -> "Link":
         """After a poll that brought none."""
-        return Link(fresh_at=self.fresh_at, error=error)
+        return replace(self, failures=self.failures + 1, error=error)
+
+    def age(self, now: float) -> float | None:
+        """Seconds since the status came."""
+        return None if self.status is None else max(0.0, now - self.fresh_at)
 
     def state(self, now: float) -> LinkState:
         """The state at a moment."""
         if self.error is not None:
+            if isinstance(self.error.__cause__, PermissionError):
+                return LinkState.DENIED
             return _BY_CODE.get(self.error.code, LinkState.DOWN)
-        if self.fresh_at is None:
+        age = self.age(now)
+        if age is None:
             return LinkState.CONNECTING
-        return LinkState.STALE if now - self.fresh_at > STALE_SECONDS else LinkState.LIVE
+        return LinkState.STALE if age > _STALE_AFTER_POLLS * self.period else LinkState.LIVE
 
-    def words(self, now: float) -> str:
-        """The state, the age of what is shown, and what to do."""
-        state = self.state(now)
-        parts = [state.value]
-        if state not in (LinkState.LIVE, LinkState.CONNECTING):
-            parts.append(
-                "no data yet" if self.fresh_at is None else f"data {now - self.fresh_at:.0f} s old"
-            )
-        if self.error is not None:
-            parts += [self.error.message, self.error.hint]
-        return " | ".join(parts)
+    @property
+    def wait(self) -> float:
+        """Seconds until the next poll: twice as long after each failure, up to 15."""
+        return max(self.period, min(_LONGEST_WAIT, self.period * 2.0 ** min(self.failures, 8) / 2))
+
+
+def attempt(link: Link, fetch: Callable[[], Status], clock: Callable[[], float]) -> Link:
+    """One poll; whatever it raises becomes the link's error."""
+    try:
+        return link.succeeded(fetch(), clock())
+    except ApplianceError as error:
+        return link.failed(error)
+    except OSError as error:
+        return link.failed(ServerUnreachable("server_unreachable", f"{error}."))
+    except Exception as error:  # a screen that stopped in silence would be worse than any of them
+        kind = type(error).__name__
+        return link.failed(Unavailable("incompatible_server", f"The poll failed: {kind}: {error}."))
+
+
+class Poller:
+    """A thread that polls until it is stopped.
+
+    It is a daemon: a server that hangs cannot keep the program from ending.
+
+    Args:
+        fetch: brings the status or raises; called in the thread.
+        notify: takes what each poll made of the link; called in the thread, never after `stop`.
+        period: seconds between two polls.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Status],
+        notify: Callable[[Link], None],
+        *,
+        period: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fetch = fetch
+        self._notify = notify
+        self._clock = clock
+        self._link = Link(period)
+        self._lock = threading.Lock()
+        self._awake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first poll is made at once."""
+        self._thread.start()
+
+    def poll_now(self) -> None:
+        """Do not wait for the next poll."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """End; a poll under way is no longer reported."""
+        with self._lock:
+            self._stopped = True
+        self._awake.set()
+
+    def _poll(self) -> None:
+        while True:
+            link = attempt(self._link, self._fetch, self._clock)
+            with self._lock:
+                if self._stopped:
+                    return
+                self._link = link
+                self._notify(link)
+            self._awake.wait(link.wait)
+            self._awake.clear()
