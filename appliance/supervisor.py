@@ -141,11 +141,15 @@ class Supervisor:
         )
         self.check_room(served.needs, model.id)
         self._served[model.id] = served
+        served.keeper = asyncio.create_task(self._launch(served))
         try:
-            await self._launch(served)
+            await served.keeper
         except BaseException:
-            del self._served[model.id]
-            raise
+            if self._served.get(model.id) is served:
+                del self._served[model.id]
+                raise
+        if self._served.get(model.id) is not served:
+            raise StateRefused("wrong_state", f"{model.id} was unloaded while it was loading.")
         served.keeper = asyncio.create_task(self._keep(served))
 
     async def stop(self, model_id: str) -> None:
@@ -159,8 +163,7 @@ class Supervisor:
             raise StateRefused("wrong_state", f"{model_id} is not loaded.")
         if served.keeper:
             served.keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await served.keeper
+            await asyncio.wait([served.keeper])
         if served.worker:
             served.worker.kill()
             await served.worker.closed()
@@ -286,12 +289,12 @@ class Supervisor:
                 self._recheck(served.model)
                 await self._launch(served)
                 served.restarts += 1
-            except Refused as error:
-                if error.code != "model_load_failed":
+            except (Refused, OSError) as error:  # OSError: no process or descriptor to be had
+                if isinstance(error, Refused) and error.code != "model_load_failed":
                     return await self._suspend(served, error.message)
                 served.deaths.record(time.monotonic(), ())
                 if served.deaths.must_suspend(time.monotonic()):
-                    return await self._suspend(served, error.message)
+                    return await self._suspend(served, str(error))
 
     async def _suspend(self, served: Served, reason: str) -> None:
         served.state, served.reason = "suspended", reason

@@ -127,8 +127,8 @@ class WorkerProcess:
 
     @property
     def load(self) -> int:
-        """Requests that were started and have not ended."""
-        return len(self._rows)
+        """Requests that are being prepared, or were started and have not ended."""
+        return len(self._preparing) + len(self._rows)
 
     async def _handshake(self, load: messages.Load) -> None:
         self._writer.write(messages.frame(load))

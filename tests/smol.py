@@ -1,0 +1,84 @@
+"""The default model in a lab data directory: signed, imported and approved by two people."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.config import Config, EngineConfig, ModelConfig
+from appliance.runtime import Services, initialise, open_services
+from appliance.trust import approval, signing
+from appliance.trust.store import VerifiedModel, load_policy
+from appliance.types import Caller, GenerationRequest, Principal
+
+ID = "smol"
+APPROVERS = ("approver-1", "approver-2")
+# One thread: the tests share their cores with others. A small cache: what is tested is full soon.
+SMALL = Config(engine=EngineConfig(threads=1), models={"default": ModelConfig(n_ctx=512, slots=2)})
+
+
+def quiet(_phase: str, _done: int, _total: int) -> None:
+    """A progress that nobody watches."""
+
+
+def signed_artifact(data: Path, gguf: Path, path: Path) -> Path:
+    """A directory with the model, signed by the lab's publisher."""
+    path.mkdir()
+    shutil.copyfile(gguf, path / "model.gguf")
+    signing.sign_directory(path, key(data, "publisher"), quiet)
+    return path
+
+
+def key(data: Path, name: str) -> bytes:
+    """A private key of the lab."""
+    return (data / "keys" / "lab" / f"{name}.pem").read_bytes()
+
+
+def approve(services: Services, model_id: str, *names: str) -> None:
+    """Approve as these people."""
+    for name in names:
+        subject = services.lifecycle.subject(model_id)
+        envelope = approval.sign(
+            subject,
+            name=name,
+            meaning="fit for use",
+            time_us=services.clock.wall_us(),
+            private_key=key(services.data, name),
+        )
+        services.lifecycle.approve("uid:0", model_id, envelope)
+
+
+def make_data(root: Path, gguf: Path) -> Path:
+    """A data directory with the approved model `ID`."""
+    data = root / "data"
+    initialise(data, "lab")
+    artifact = signed_artifact(data, gguf, root / ID)
+    with open_services(data, config=SMALL) as services:
+        services.lifecycle.import_model("uid:0", artifact, None, quiet)
+        approve(services, ID, *APPROVERS)
+    shutil.rmtree(artifact)
+    return data
+
+
+def sealed(services: Services, model_id: str = ID) -> VerifiedModel:
+    """The model as the supervisor takes it."""
+    return services.store.seal(model_id, load_policy(services.data / "trust"), quiet)
+
+
+def caller(key_id: str = "k1", *models: str, request_id: str = "req-1") -> Caller:
+    """An app."""
+    principal = Principal(key_id, f"app of {key_id}", frozenset(models))
+    return Caller(principal, request_id, "127.0.0.1", "/v1/completions")
+
+
+def request(prompt: str = "The capital of France is", **fields: object) -> GenerationRequest:
+    """A greedy completion of a few tokens."""
+    given: dict[str, object] = {"temperature": 0.0, "max_tokens": 4, "ignore_eos": True, **fields}
+    return GenerationRequest(model=ID, prompt=prompt, **given)  # type: ignore[arg-type]
+
+
+async def until(happened: Callable[[], object], seconds: float = 60) -> None:
+    """Let the loop go on until something that has no event of its own has happened."""
+    async with asyncio.timeout(seconds):
+        while not happened():
+            await asyncio.sleep(0.002)
