@@ -31,7 +31,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        width: cells on the screen; 0 takes what the others leave (one column must).
+        width: cells on the screen; 0 takes what the others leave (one column must), and others
+            go before it has fewer than `least`.
         right: numbers stand to the right.
         drop: where there is no room, the column with the highest goes first; 0 always stays.
     """
@@ -40,6 +41,7 @@ class Column:
     width: int
     right: bool = False
     drop: int = 0
+    least: int = 12
 
 
 def cell(text: Cell, style: str = "", *, limit: int = _LONGEST) -> Content:
@@ -84,10 +86,10 @@ def indented(text: str, width: int, style: str = "") -> list[Content]:
     ]
 
 
-def fitting(columns: Sequence[Column], width: int, least: int = 12) -> list[int]:
-    """The numbers of the columns that have room, when the wide one keeps at least `least`."""
+def fitting(columns: Sequence[Column], width: int) -> list[int]:
+    """The numbers of the columns that have room."""
     kept = list(range(len(columns)))
-    while sum((columns[n].width or least) + len(_GAP) for n in kept) - len(_GAP) > width:
+    while sum((columns[n].width or columns[n].least) + len(_GAP) for n in kept) - len(_GAP) > width:
         last = max(kept, key=lambda n: columns[n].drop)
         if columns[last].drop == 0:
             break
@@ -100,7 +102,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int)
     kept = fitting(columns, width)
     fixed = sum(columns[n].width for n in kept) + len(_GAP) * (len(kept) - 1)
     widths = [columns[n].width or max(1, width - fixed) for n in kept]
-    heads = [Content.styled(column.title, "$text-muted") for column in columns]
+    heads = [Content.styled(column.title, "$secondary") for column in columns]
     made = []
     for row in [heads, *rows]:
         cells = [

@@ -11,10 +11,10 @@ from typing import Final
 
 from appliance.wire.admin import Model, Status, Worker
 from tui.link import Link, LinkState
-from tui.text import Cell, Column, state
+from tui.text import Cell, Column, cell, state
 
 MODEL_COLUMNS: Final = (
-    Column("MODEL", 0),
+    Column("MODEL", 0, least=24),
     Column("STATE", 14),
     Column("LOADED", 6, drop=1),
     Column("DIGEST", 16, drop=2),
@@ -45,7 +45,7 @@ def headline(status: Status, *, readonly: bool) -> list[Cell]:
     """Who this is: version, profile, state, the caller's role, time up."""
     words: list[Cell] = [
         f"appliance {status.version}",
-        status.profile.upper(),
+        cell(status.profile.upper(), "bold $text-warning" if status.profile == "lab" else ""),
         state(status.state),
         f"up {duration(status.uptime_seconds)}",
         f"you: {status.role}",
