@@ -1,11 +1,11 @@
 """The program in a real terminal: tmux, the real admin app, a real socket."""
 
-import itertools
 import os
 import select
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,7 +25,6 @@ from tests.tui.test_app import serving
 
 RENAME = "\x1b]2;owned\x07"
 _PROGRAM = "from tui.app import main; main()"
-_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,11 @@ class Tmux:
     """One tmux server with one window of 80 columns and 24 lines."""
 
     tool: str
-    name: str
+    socket: str
 
     def __call__(self, *arguments: str) -> str:
         """Run a tmux command and return what it prints."""
-        command = [self.tool, "-L", self.name, "-f", "/dev/null", *arguments]
+        command = [self.tool, "-S", self.socket, "-f", "/dev/null", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
         return done.stdout
 
@@ -65,9 +64,10 @@ class Tmux:
 
 @pytest.fixture
 def tmux() -> Iterator[Tmux]:
-    made = Tmux(need_tool("tmux"), f"appliance-test-{os.getpid()}-{next(_NUMBERS)}")
-    yield made
-    made("kill-server")
+    with tempfile.TemporaryDirectory() as place:  # short enough for a socket's name
+        made = Tmux(need_tool("tmux"), f"{place}/s")
+        yield made
+        made("kill-server")
 
 
 def ended(pid: int, seconds: float = 30) -> bool:
