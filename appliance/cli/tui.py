@@ -9,8 +9,10 @@ from appliance.cli.output import data_option
 
 @click.command()
 @data_option
-def tui(data: Path) -> None:
+@click.option("--readonly", is_flag=True, help="Offer nothing that changes anything.")
+@click.option("--basic", is_flag=True, help="ASCII and few colours, for a slow or plain terminal.")
+def tui(data: Path, readonly: bool, basic: bool) -> None:
     """Open the operator's screens."""
     from tui.app import run  # Textual is loaded for this command only
 
-    run(data)
+    run(data, readonly=readonly, basic=basic)

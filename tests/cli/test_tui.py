@@ -11,10 +11,15 @@ from tests.cli.conftest import run_command
 def test_it_opens_the_screens_of_the_data_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    opened: list[Path] = []
-    monkeypatch.setattr(tui.app, "run", opened.append)
+    opened: list[tuple[Path, bool, bool]] = []
+
+    def run(data: Path, *, readonly: bool, basic: bool) -> None:
+        opened.append((data, readonly, basic))
+
+    monkeypatch.setattr(tui.app, "run", run)
     assert run_command("tui", "--data", tmp_path).status == 0
-    assert opened == [tmp_path]
+    assert run_command("tui", "--data", tmp_path, "--readonly", "--basic").status == 0
+    assert opened == [(tmp_path, False, False), (tmp_path, True, True)]
 
 
 def test_it_needs_to_know_the_data_directory() -> None:
