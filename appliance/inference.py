@@ -85,6 +85,7 @@ class Generation:
         self._text: list[str] = []
         self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
         self._ended = asyncio.Event()
+        self._cancelled = self._runs = False
         # The record is written whatever becomes of the client's task.
         self._task = asyncio.create_task(self._follow())
 
@@ -105,7 +106,8 @@ class Generation:
 
     async def cancel(self) -> None:
         """End the answer because nobody waits for it; does nothing when it has ended."""
-        if not self._ended.is_set():
+        self._cancelled = True
+        if self._runs and not self._ended.is_set():
             await self._worker.cancel(self._request)
 
     async def finished(self) -> None:
@@ -114,13 +116,18 @@ class Generation:
 
     async def _follow(self) -> None:
         try:
-            rows = await self._worker.run(self._request)
-            last = await self._forward(rows)
-            await self._conclude(last)
+            await self._conclude(await self._run())
         except ApplianceError as error:
             await self._fail(error)
         finally:
             self._ended.set()
+
+    async def _run(self) -> Row:
+        if self._cancelled:  # before it began: the worker must never see it run after that
+            await self._worker.cancel(self._request)
+            return Row(self._request, "", 0, "cancelled")
+        self._runs = True
+        return await self._forward(await self._worker.run(self._request))
 
     async def _forward(self, rows: "asyncio.Queue[Row | None]") -> Row:
         """Hand out rows until the last one, which waits for the outcome."""
@@ -189,6 +196,7 @@ class Inference:
         self._audit = audit
         self._clock = clock
         self._running: set[Generation] = set()
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     def cards(self, principal: Principal) -> list[ModelCard]:
         """The models that an app may use now."""
@@ -218,28 +226,47 @@ class Inference:
                 "model_not_found", f"The model {request.model!r} does not exist.", param="model"
             )
         model, worker = self._supervisor.worker(request.model, caller.principal.key_id)
+        card = self._supervisor.card(model.id)
         seed = secrets.randbits(63) if request.seed is None else request.seed
         number = worker.next_id()
         prepared = await worker.prepare(_prepare(number, request, seed), caller.principal.key_id)
+        draft = self._intent(caller, request, model, prepared, seed)
+
+        async def begin() -> Generation:
+            try:
+                intent = await append(self._audit, draft)
+            except BaseException:
+                await worker.cancel(number)
+                raise
+            generation = Generation(
+                card=card,
+                caller=caller,
+                worker=worker,
+                request=number,
+                prepared=prepared,
+                seed=seed,
+                intent=intent,
+                created=self._clock.wall_us() // 1_000_000,
+                audit=self._audit,
+            )
+            self._running.add(generation)
+            generation._task.add_done_callback(lambda _: self._running.discard(generation))
+            return generation
+
+        beginning = asyncio.create_task(begin())
         try:
-            intent = await append(self._audit, self._intent(caller, request, model, prepared, seed))
-        except BaseException:
-            await worker.cancel(number)
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            # The intent may become durable all the same, and then it needs its outcome.
+            beginning.add_done_callback(self._abandon)
             raise
-        generation = Generation(
-            card=self._supervisor.card(model.id),
-            caller=caller,
-            worker=worker,
-            request=number,
-            prepared=prepared,
-            seed=seed,
-            intent=intent,
-            created=self._clock.wall_us() // 1_000_000,
-            audit=self._audit,
-        )
-        self._running.add(generation)
-        generation._task.add_done_callback(lambda _: self._running.discard(generation))
-        return generation
+
+    def _abandon(self, beginning: "asyncio.Task[Generation]") -> None:
+        """Cancel what began after its client had gone."""
+        if not beginning.cancelled() and beginning.exception() is None:
+            cancelling = asyncio.create_task(beginning.result().cancel())
+            self._cancelling.add(cancelling)
+            cancelling.add_done_callback(self._cancelling.discard)
 
     async def drain(self, seconds: float) -> None:
         """Wait for running answers, then cancel what is left and wait for the records."""

@@ -1,0 +1,316 @@
+"""The use-case of an answer with a real worker and a real log: no record, no answer."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.audit.log import Draft
+from appliance.config import AuditConfig
+from appliance.errors import AuditUnavailable, BadRequest, NotFound, Unavailable, WorkerLost
+from appliance.inference import Generation
+from appliance.runtime import Services, open_services
+from appliance.types import Delta, Receipt
+from tests.smol import ID, SMALL, caller, make_data, request, sealed, until
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
+    return make_data(tmp_path_factory.mktemp("inference"), default_model_path)
+
+
+@pytest.fixture
+def services(data: Path) -> Iterator[Services]:
+    with open_services(data, config=SMALL) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def ready(services: Services) -> AsyncIterator[Services]:
+    await services.supervisor.start(sealed(services))
+    yield services
+    await services.inference.drain(30)
+    await services.supervisor.close()
+
+
+PROMPT = "Once upon a time"
+
+
+async def collect(generation: Generation) -> tuple[str, str | None]:
+    text, finish = "", None
+    async for delta in generation:
+        text, finish = text + delta.text, delta.finish_reason
+    return text, finish
+
+
+def body(services: Services, seq: int) -> dict[str, object]:
+    return dict(services.reader.entry(seq).body)
+
+
+def outcome_of(services: Services, intent: int) -> dict[str, object] | None:
+    for entry in services.reader.search(kind="outcome", limit=1000):
+        if entry.body["intent"] == intent:
+            return dict(entry.body)
+    return None
+
+
+async def test_the_intent_is_durable_before_anything_runs(ready: Services) -> None:
+    generation = await ready.inference.start(caller("k7", request_id="r-77"), request(seed=5))
+    intent = body(ready, generation.intent.seq)
+    assert (intent["kind"], intent["request_id"], intent["key_id"]) == ("intent", "r-77", "k7")
+    assert intent["model"] == ID and intent["digest"] == generation.card.digest
+    assert intent["prompt_tokens"] == generation.prompt_tokens == 5
+    params = intent["params"]
+    assert isinstance(params, dict)
+    assert (params["seed"], params["temperature"], params["max_tokens"]) == ("5", "0.0", 4)
+    assert generation.completion_tokens == 0 and generation.outcome is None
+    assert ready.inference.running() == [generation]
+    text, _ = await collect(generation)
+    assert "Paris" in text
+
+
+async def test_the_last_piece_comes_after_the_outcome_is_durable(ready: Services) -> None:
+    generation = await ready.inference.start(caller(), request())
+    pieces: list[Delta] = []
+    async for delta in generation:
+        pieces.append(delta)
+        if delta.finish_reason:
+            assert generation.outcome is not None
+            outcome = body(ready, generation.outcome.seq)
+            assert (outcome["kind"], outcome["status"]) == ("outcome", "ok")
+            assert outcome["intent"] == generation.intent.seq
+            assert outcome["completion_tokens"] == 4
+    assert [p.finish_reason for p in pieces[:-1]] == [None] * (len(pieces) - 1)
+    assert pieces[-1].finish_reason == "length"
+    await until(lambda: not ready.inference.running())
+
+
+async def test_prompt_and_answer_are_kept_encrypted_and_found_again(ready: Services) -> None:
+    generation = await ready.inference.start(caller(), request("Remember: xyzzy"))
+    text, _ = await collect(generation)
+    assert generation.outcome is not None
+    prompt = json.loads(ready.reader.content(generation.intent.seq, "prompt"))
+    assert "xyzzy" in json.dumps(prompt)
+    assert ready.reader.content(generation.outcome.seq, "completion").decode() == text
+    assert b"xyzzy" not in (ready.data / "audit" / "log.db").read_bytes()
+
+
+async def test_what_is_refused_leaves_no_intent(ready: Services) -> None:
+    size = ready.audit.size
+    refusals = [
+        (caller(), replace(request(), model="nothing"), NotFound, "model_not_found"),
+        (caller("k", "other"), request(), NotFound, "model_not_found"),
+        (caller(), request("word " * 600), BadRequest, "context_length_exceeded"),
+        (caller(), request(max_tokens=600), BadRequest, "context_length_exceeded"),
+        (caller(), request(""), BadRequest, "invalid_value"),
+    ]
+    for who, what, kind, code in refusals:
+        with pytest.raises(kind) as caught:
+            await ready.inference.start(who, what)
+        assert caught.value.code == code
+    assert ready.audit.size == size
+    assert ready.inference.running() == []
+
+
+async def test_a_seed_repeats_the_answer_and_none_draws_one(ready: Services) -> None:
+    hot: dict[str, object] = {"temperature": 1.0, "max_tokens": 12}
+    answers, seeds = [], set()
+    for seed in (3, 3, None, None):
+        generation = await ready.inference.start(caller(), request(PROMPT, seed=seed, **hot))
+        answers.append((await collect(generation))[0])
+        seeds.add(generation.seed)
+    assert answers[0] == answers[1]
+    assert len(seeds) == 3 and all(0 <= s < 2**63 for s in seeds)
+    again = await ready.inference.start(caller(), request(PROMPT, seed=max(seeds - {3}), **hot))
+    assert (await collect(again))[0] in answers[2:]
+
+
+async def test_a_killed_worker_ends_the_answer_with_an_error_and_an_outcome(
+    ready: Services,
+) -> None:
+    generation = await ready.inference.start(caller(), request(max_tokens=400))
+    with pytest.raises(WorkerLost):
+        async for _ in generation:
+            (status,) = ready.supervisor.status()
+            if status.pid:
+                os.kill(status.pid, signal.SIGKILL)
+    assert generation.outcome is not None
+    outcome = body(ready, generation.outcome.seq)
+    assert (outcome["status"], outcome["finish"]) == ("error", "worker_lost")
+    await until(ready.supervisor.ready)
+    assert (await collect(await ready.inference.start(caller(), request())))[1] == "length"
+
+
+async def test_a_cancelled_answer_has_an_outcome_and_frees_the_engine(ready: Services) -> None:
+    generation = await ready.inference.start(caller(), request(max_tokens=400))
+    async for _ in generation:
+        break
+    await generation.cancel()
+    await generation.cancel()
+    await generation.finished()
+    assert generation.outcome is not None
+    outcome = body(ready, generation.outcome.seq)
+    assert outcome["status"] == "cancelled"
+    written = outcome["completion_tokens"]
+    assert isinstance(written, int) and written < 400
+    (status,) = ready.supervisor.status()
+    assert (status.running, status.queued, status.kv_used) == (0, 0, 0)
+    await generation.cancel()  # after its end it means nothing
+
+
+class Slow:
+    """Holds back what becomes durable, to look into the moment between."""
+
+    def __init__(self, services: Services, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+        self.gate, self.asked = asyncio.Event(), asyncio.Event()
+        append = services.audit.append
+
+        def held(*drafts: Draft) -> object:
+            if drafts[0].kind != kind:
+                return append(*drafts)
+            outer: concurrent.futures.Future[tuple[Receipt, ...]] = concurrent.futures.Future()
+            self.asked.set()
+
+            async def later() -> None:
+                await self.gate.wait()
+                outer.set_result(await asyncio.wrap_future(append(*drafts)))
+
+            self.task = asyncio.create_task(later())
+            return outer
+
+        monkeypatch.setattr(services.audit, "append", held)
+
+
+async def test_no_byte_of_an_answer_leaves_while_its_intent_is_not_durable(
+    ready: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(ready, monkeypatch, "intent")
+    starting = asyncio.create_task(ready.inference.start(caller(), request()))
+    await slow.asked.wait()
+    (status,) = ready.supervisor.status()
+    assert not starting.done() and status.running == 0
+    slow.gate.set()
+    assert (await collect(await starting))[1] == "length"
+
+
+async def test_the_last_piece_waits_for_a_slow_outcome(
+    ready: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(ready, monkeypatch, "outcome")
+    generation = await ready.inference.start(caller(), request())
+    pieces: list[Delta] = []
+
+    async def read() -> None:
+        async for delta in generation:
+            pieces.append(delta)
+
+    reading = asyncio.create_task(read())
+    await slow.asked.wait()
+    assert generation.completion_tokens == 4  # the engine is done
+    assert all(p.finish_reason is None for p in pieces)
+    slow.gate.set()
+    await reading
+    assert pieces[-1].finish_reason == "length"
+
+
+async def test_a_client_that_leaves_while_the_intent_is_written_gets_an_outcome(
+    ready: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(ready, monkeypatch, "intent")
+    starting = asyncio.create_task(ready.inference.start(caller(), request(max_tokens=400)))
+    await slow.asked.wait()
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    slow.gate.set()
+
+    def settled() -> bool:
+        intents = ready.reader.search(kind="intent", limit=1000)
+        newest = max(e.seq for e in intents)
+        outcome = outcome_of(ready, newest)
+        return slow.task.done() and outcome is not None and outcome["status"] == "cancelled"
+
+    await until(settled)
+    await until(lambda: not ready.inference.running())
+
+
+async def test_a_model_unloaded_while_the_intent_is_written_gives_an_error_and_an_outcome(
+    ready: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(ready, monkeypatch, "intent")
+    starting = asyncio.create_task(ready.inference.start(caller(), request()))
+    await slow.asked.wait()
+    await ready.supervisor.stop(ID)
+    slow.gate.set()
+    generation = await starting
+    with pytest.raises(WorkerLost):
+        await collect(generation)
+    assert generation.outcome is not None
+    assert body(ready, generation.outcome.seq)["status"] == "error"
+
+
+async def test_below_the_disk_reserve_no_new_work_is_taken(data: Path) -> None:
+    config = replace(SMALL, audit=AuditConfig(reserve_mib=1 << 20))
+    with open_services(data, config=config) as services:
+        await services.supervisor.start(sealed(services))
+        size = services.audit.size
+        with pytest.raises(AuditUnavailable):
+            await services.inference.start(caller(), request())
+        (status,) = services.supervisor.status()
+        assert status.running == 0 and services.inference.running() == []
+        assert services.audit.size == size
+        await services.supervisor.close()
+
+
+async def test_a_model_that_is_not_loaded_is_not_found_and_a_loading_one_not_ready(
+    services: Services,
+) -> None:
+    with pytest.raises(NotFound):
+        await services.inference.start(caller(), request())
+    loading = asyncio.create_task(services.supervisor.start(sealed(services)))
+    await until(lambda: services.supervisor.is_loaded(ID))
+    with pytest.raises(Unavailable) as caught:
+        await services.inference.start(caller(), request())
+    assert caught.value.code == "model_loading"
+    await loading
+    await services.supervisor.close()
+
+
+async def test_an_app_sees_the_models_that_its_key_allows(ready: Services) -> None:
+    assert [c.id for c in ready.inference.cards(caller().principal)] == [ID]
+    assert ready.inference.cards(caller("k", "other").principal) == []
+
+
+async def test_draining_waits_and_then_cancels(ready: Services) -> None:
+    short = await ready.inference.start(caller(), request(max_tokens=2))
+    await ready.inference.drain(60)
+    assert short.outcome is not None and ready.inference.running() == []
+    long = await ready.inference.start(caller(), request(max_tokens=500))
+    await ready.inference.drain(0)
+    assert long.outcome is not None
+    assert body(ready, long.outcome.seq)["status"] == "cancelled"
+
+
+async def test_many_at_once_get_an_outcome_each_and_leave_nothing(ready: Services) -> None:
+    async def one(number: int) -> None:
+        wanted = request(f"Number {number}:", max_tokens=3 + number % 5)
+        generation = await ready.inference.start(caller(f"k{number}"), wanted)
+        if number % 3 == 0:
+            await generation.cancel()
+            await generation.finished()
+        else:
+            assert (await collect(generation))[1] == "length"
+        assert generation.outcome is not None
+        assert body(ready, generation.outcome.seq)["intent"] == generation.intent.seq
+
+    await asyncio.gather(*(one(number) for number in range(24)))
+    await until(lambda: not ready.inference.running())
+    (status,) = ready.supervisor.status()
+    assert (status.running, status.queued, status.kv_used) == (0, 0, 0)
