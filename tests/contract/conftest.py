@@ -108,7 +108,31 @@ def live_server(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
 ) -> Iterator[Live]:
     """The real thing: signed, approved, served from another process."""
-    lab = make_lab(tmp_path_factory.mktemp("live"))
+    with live(tmp_path_factory.mktemp("live"), default_model_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reproducible_server(
+    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
+) -> Iterator[Live]:
+    """The same, with `reproducible = true`."""
+    # One thread: the mode keeps its count, and the suite shares its cores.
+    config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
+    with live(tmp_path_factory.mktemp("repro"), default_model_path, config) as server:
+        yield server
+
+
+@contextmanager
+def live(directory: Path, default_model_path: Path, config: str = "") -> Iterator[Live]:
+    """Sign, approve and serve the default model.
+
+    Args:
+        config: what is added to `appliance.toml`.
+    """
+    lab = make_lab(directory)
+    with (lab.data / "appliance.toml").open("a") as file:
+        file.write(config)
     artifact = lab.data.parent / "smol"
     artifact.mkdir()
     shutil.copyfile(default_model_path, artifact / "model.gguf")
