@@ -7,6 +7,7 @@ import pytest
 from appliance.audit.entry import Entry
 from appliance.audit.recovery import unknown_outcome
 from appliance.errors import AuditRefused
+from appliance.types import Json
 from tests.audit.logs import Intruder, intent, open_log
 
 
@@ -19,7 +20,7 @@ def test_an_intent_nobody_saw_end_becomes_an_unknown_outcome(victim: Path) -> No
 
 
 def test_the_unknown_outcome_names_its_intent() -> None:
-    body = {"seq": 7, "request_id": "r", "key_id": "k", "model": "m"}
+    body: dict[str, Json] = {"seq": 7, "request_id": "r", "key_id": "k", "model": "m"}
     draft = unknown_outcome(Entry(body, b"", bytes(32)))
     assert draft.kind == "outcome"
     assert draft.fields == {
