@@ -58,7 +58,7 @@ class ChatTemplate:
         """The prompt text for a conversation, ready for the assistant's turn.
 
         Raises:
-            BadRequest: `template_failed`.
+            BadRequest: `template_failed`; `request_too_large` beyond the limit.
         """
         parts, size = [], 0
         try:
@@ -69,8 +69,9 @@ class ChatTemplate:
                 size += len(part)
                 if size > self._limit:
                     raise BadRequest(
-                        "template_failed",
+                        "request_too_large",
                         f"The rendered prompt is longer than {self._limit} characters.",
+                        param="messages",
                     )
         except BadRequest:
             raise

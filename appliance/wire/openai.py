@@ -64,9 +64,13 @@ def _one_prompt(prompt: Any) -> Any:
         raise ValueError("the prompt must be text or a list of token ids")
     if not prompt:
         raise ValueError("the prompt is empty")
-    if isinstance(prompt, list) and not all(type(token) is int and token >= 0 for token in prompt):
-        raise ValueError("token ids must be integers from 0")
+    if isinstance(prompt, list) and not all(_is_token(token) for token in prompt):
+        raise ValueError(f"token ids must be integers from 0 to {_INT32}")
     return prompt
+
+
+def _is_token(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _INT32
 
 
 def _characters(text: Any) -> Any:
