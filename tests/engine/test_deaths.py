@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.deaths import KEY_DEATHS, MODEL_DEATHS, WINDOW_S, Deaths
@@ -73,6 +73,7 @@ def test_the_first_restart_is_at_once_and_later_ones_wait_longer() -> None:
     assert deaths.backoff(10_000) == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 300), st.sets(st.sampled_from("abc"))), min_size=1, max_size=20

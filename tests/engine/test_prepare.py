@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.messages import Prepare
@@ -70,6 +70,7 @@ def test_token_ids_outside_the_vocabulary_are_refused(ids: tuple[int, ...]) -> N
     assert "between 0 and 300" in error.message
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=30).map(tuple))
 def test_token_ids_pass_as_they_are(ids: tuple[int, ...]) -> None:
     assert preparer(Letters()).tokens(ask(tokens=ids)) == list(ids)
@@ -99,6 +100,7 @@ def test_a_lone_surrogate_is_no_python_error() -> None:
     preparer(Letters()).tokens(ask(prompt="a\ud800"))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.none() | st.integers(1, 80))
 def test_the_limit_is_what_was_asked_or_what_is_left(prompt: int, asked: int | None) -> None:
     subject = preparer(Letters(), n_ctx=50)

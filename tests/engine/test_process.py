@@ -468,10 +468,10 @@ async def test_a_template_that_never_ends_ends_with_its_worker(
     bombs: bytes, variant: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Unsealed(bombs, SEALS)
-    monkeypatch.setattr(process, "_PREPARE_TIMEOUT_S", 0.5)
     async with live(model, load_message(variant)) as it:
         _, running = await it.begin(prompt="x", max_tokens=400, ignore_eos=True)
         assert await running.get() is not None
+        monkeypatch.setattr(process, "_PREPARE_TIMEOUT_S", 0.5)
         with pytest.raises(WorkerLost):
             await it.answer(prompt=None, messages=({"role": "user", "content": "spin"},))
         assert (await collect(running))[1] is None

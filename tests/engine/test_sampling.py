@@ -97,6 +97,7 @@ def test_frequencies_over_the_steps_of_one_request_follow_the_distribution() -> 
     assert chi_square(counts, softmax(LOGITS, 1.0), DRAWS) < LIMIT
 
 
+@settings(deadline=None)
 @given(rows)
 def test_temperature_zero_is_the_likeliest_token(logits: NDArray[np.float32]) -> None:
     assert pick(logits, Sampling(temperature=0, top_k=3, seed=9), 4) == int(np.argmax(logits))
@@ -106,12 +107,14 @@ def test_of_equal_logits_greedy_takes_the_lowest_id() -> None:
     assert pick(np.array([0, 3, 3, 1], np.float32), Sampling(temperature=0), 0) == 1
 
 
+@settings(deadline=None)
 @given(rows, st.integers(1, 50), st.floats(0.1, 5))
 def test_top_k_keeps_the_k_likeliest(logits: NDArray[np.float32], k: int, heat: float) -> None:
     ids, _ = distribution(logits, Sampling(temperature=heat, top_k=k))
     assert list(ids) == list(np.argsort(-logits, kind="stable")[: min(k, len(logits))])
 
 
+@settings(deadline=None)
 @given(rows, st.floats(0.01, 0.99))
 def test_top_p_keeps_the_smallest_nucleus_of_that_mass(
     logits: NDArray[np.float32], top_p: float
@@ -123,6 +126,7 @@ def test_top_p_keeps_the_smallest_nucleus_of_that_mass(
     assert probabilities[:-1].sum() < top_p + 1e-9  # one token fewer is not enough
 
 
+@settings(deadline=None)
 @given(rows, st.floats(0.01, 0.99))
 def test_min_p_drops_what_is_below_its_share_of_the_likeliest(
     logits: NDArray[np.float32], min_p: float

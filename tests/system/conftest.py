@@ -1,0 +1,114 @@
+"""`appliance serve` as a process of its own, with the default model approved by two people."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import pytest
+
+from appliance.runtime import open_services
+from tests.smol import ID, make_data
+
+CONFIG = """
+[engine]
+threads = 1
+[models.default]
+n_ctx = 512
+slots = 4
+reproducible = true
+"""
+
+
+@dataclass
+class Server:
+    """A server process; start it, talk to it, end it, start it again.
+
+    Attributes:
+        secrets: API keys of two apps.
+        log: what it said after the start, once it has ended.
+    """
+
+    data: Path
+    secrets: tuple[str, str]
+    process: "subprocess.Popen[str]" = field(init=False)
+    base_url: str = field(init=False)
+    log: str = field(init=False, default="")
+    _reader: threading.Thread = field(init=False)
+
+    def start(self) -> None:
+        """Start, and wait until the model can answer."""
+        command = [sys.executable, "-m", "appliance", "serve", "--port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--data", str(self.data)], stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if match := re.search(r"listening on (http://\S+)", line):
+                self.base_url = f"{match[1]}/v1"
+            if f"serving {ID}" in line:
+                break
+        else:
+            raise RuntimeError("the server ended")
+        self._reader = threading.Thread(target=self._read_on, args=[self.process.stderr])
+        self._reader.start()
+
+    def _read_on(self, errors: IO[str]) -> None:
+        """The server must never wait for somebody to read what it logs."""
+        with errors:
+            self.log = errors.read()
+
+    def end(self, number: int) -> int:
+        """Send a signal and wait; the exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(120)
+        self._reader.join()
+        return status
+
+    def client(self, app: int = 0) -> httpx.Client:
+        """Plain HTTP with the key of an app."""
+        key = {"authorization": f"Bearer {self.secrets[app]}"}
+        return httpx.Client(base_url=self.base_url, headers=key, timeout=120)
+
+    def command(self, *arguments: str) -> Any:
+        """The JSON answer of a command on this data directory."""
+        command = [sys.executable, "-m", "appliance", *arguments, "--json"]
+        done = subprocess.run(
+            [*command, "--data", str(self.data)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def worker(self) -> dict[str, Any]:
+        """The engine's state as an operator sees it."""
+        (worker,) = self.command("status")["workers"]
+        assert isinstance(worker, dict)
+        return worker
+
+    def idle(self) -> bool:
+        """Whether nothing runs, waits or holds a cell."""
+        worker = self.worker()
+        return not (worker["running"] or worker["queued"] or worker["kv_used"])
+
+
+@pytest.fixture(scope="session")
+def live_server(
+    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
+) -> Iterator[Server]:
+    """A running server; a test that ends it starts it again."""
+    data = make_data(tmp_path_factory.mktemp("system"), default_model_path)
+    with (data / "appliance.toml").open("a") as file:
+        file.write(CONFIG)
+    with open_services(data) as services:
+        secrets = tuple(services.keys.create(name)[1] for name in ("one", "two"))
+    server = Server(data, (secrets[0], secrets[1]))
+    server.start()
+    yield server
+    assert server.end(signal.SIGTERM) == 0
