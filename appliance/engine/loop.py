@@ -114,7 +114,9 @@ class Engine:
         if finish:
             text += sequence.stream.finish()
             self._remove(sequence)
-        if sequence.guide is not None and not sequence.guide.wrote(text, finish == "stop"):
+        # A stop string that the client chose may end a document anywhere: it is cut, not wrong.
+        complete = finish == "stop" and not sequence.stream.stopped
+        if sequence.guide is not None and not sequence.guide.wrote(text, complete):
             finish = "invalid"
         return Row(sequence.id, text, count, finish)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from appliance.engine.messages import HEADER, Prepare, Prepared, Rejected, Row, 
 from appliance.engine.process import Death, WorkerProcess
 from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.trust.sealed import SEALS, SealedFile
-from appliance.types import Sampling
+from appliance.types import Constraint, Sampling
 from tests.engine.fake_worker import FakeWorker, fake_worker
 
 Rows = asyncio.Queue[Row | None]
@@ -346,6 +347,18 @@ async def test_refusals_of_a_real_worker(sealed_model: SealedFile, variant: Path
                 await it.answer(**fields)
             assert caught.value.code == code
         assert (await it.answer(prompt="still here", max_tokens=1))[1] == "length"
+
+
+async def test_a_stop_string_may_cut_a_document_and_that_is_no_fault(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    constraint = Constraint("json_schema", json.dumps(schema))
+    async with live(sealed_model, load_message(variant)) as it:
+        cut = await it.answer(prompt="Hi", max_tokens=40, constraint=constraint, stop=(":",))
+        assert cut == ('{"a"', "stop")
+        text, finish = await it.answer(prompt="Hi", max_tokens=3, constraint=constraint)
+        assert finish == "length" and text.startswith("{")
 
 
 class Unsealed:
