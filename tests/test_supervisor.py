@@ -295,11 +295,16 @@ async def test_unloading_while_it_loads_leaves_no_worker_behind(services: Servic
 
 def workers() -> list[bytes]:
     """Worker processes that this one has started and that still run."""
+    # A thread or a child may end between any two reads; then it is not counted.
+    gone = contextlib.suppress(FileNotFoundError, ProcessLookupError)
+    children: list[str] = []
+    for task in list(Path("/proc/self/task").iterdir()):
+        with gone:
+            children += (task / "children").read_text().split()
     found = []
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            with contextlib.suppress(FileNotFoundError):
-                found.append(Path(f"/proc/{child}/cmdline").read_bytes())
+    for child in children:
+        with gone:
+            found.append(Path(f"/proc/{child}/cmdline").read_bytes())
     return [line for line in found if b"appliance.engine.worker" in line]
 
 
