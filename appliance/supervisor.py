@@ -297,8 +297,8 @@ class Supervisor:
                     return await self._suspend(served, str(error))
 
     async def _suspend(self, served: Served, reason: str) -> None:
+        await self._note(served, "suspend", reason=reason)  # recorded first, then true
         served.state, served.reason = "suspended", reason
-        await self._note(served, "suspend", reason=reason)
 
     async def _note_death(self, served: Served, pid: int, death: Death) -> None:
         await self._note(
