@@ -23,7 +23,7 @@
 Rules: every error carries a code from `CODES`; the message says what happened with the
 values that matter, the hint (kept here, one per code) says what to do next. HTTP statuses
 are mapped in `api/errors.py` only, exit statuses in `cli/main.py` only. `docs/errors.md`
-is generated from this file.
+is generated from this file, which is long because it is one table: a code has one home.
 """
 
 from typing import Final, NamedTuple
