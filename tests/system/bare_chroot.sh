@@ -71,4 +71,7 @@ for target in "$@"; do
     *) step "make $target" /dev/stdout inside make -C /root/checkout "$target" ;;
   esac
 done
-[ "${KEEP:-}" = 1 ] || rm -rf --one-file-system "$root" "$root.log"
+if [ "${KEEP:-}" != 1 ]; then
+  umount --recursive --lazy "$root/proc" "$root/dev"  # private mounts: the machine keeps its own
+  rm -rf --one-file-system "$root" "$root.log"
+fi
