@@ -12,9 +12,9 @@ from starlette.middleware import Middleware
 
 import appliance
 from appliance.api.errors import install_error_handlers
-from appliance.api.openai import generate, health, models, receipts
+from appliance.api.openai import chat, completions, health, models, receipts
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
-from appliance.wire.openai import ErrorResponse
+from appliance.wire.errors import ErrorResponse
 
 if TYPE_CHECKING:
     from appliance.runtime import Services
@@ -49,6 +49,6 @@ def create_lan_app(services: "Services") -> FastAPI:
     app.include_router(health.router)
     # Describes the key in the OpenAPI document; `KeyGate` checks it.
     bearer = Depends(HTTPBearer(auto_error=False, description="An API key; or `x-api-key`."))
-    for module in (generate, models, receipts):
+    for module in (chat, completions, models, receipts):
         app.include_router(module.router, dependencies=[bearer])
     return app

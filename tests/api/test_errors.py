@@ -37,7 +37,7 @@ from appliance.errors import (
     Unavailable,
     WorkerLost,
 )
-from appliance.wire.openai import ChatRequest
+from appliance.wire.chat import ChatRequest
 
 
 def test_the_tables_name_codes_and_classes_that_exist() -> None:

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from appliance.types import Constraint
+from appliance.wire.chat import ChatRequest
+from appliance.wire.completions import CompletionRequest
 from appliance.wire.constraints import ConstraintFields
-from appliance.wire.openai import ChatRequest, CompletionRequest
 
 OBJECT = {"type": "object", "properties": {"é": {"enum": ["ü"]}}}
 TEXT = json.dumps(OBJECT, separators=(",", ":"))

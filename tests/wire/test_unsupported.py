@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from appliance.wire.openai import ChatRequest
+from appliance.wire.chat import ChatRequest
 from appliance.wire.unsupported import MESSAGE_FIELDS, REQUEST_FIELDS
 
 USER = {"role": "user", "content": "Hi"}

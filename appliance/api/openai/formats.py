@@ -8,6 +8,7 @@ of the outcome.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -15,15 +16,7 @@ from pydantic import BaseModel
 
 from appliance.api.errors import error_body
 from appliance.errors import ApplianceError
-from appliance.wire.openai import (
-    AssistantMessage,
-    ChatChoice,
-    ChatCompletion,
-    Completion,
-    CompletionChoice,
-    PromptTokensDetails,
-    Usage,
-)
+from appliance.wire.generation import PromptTokensDetails, Usage
 
 if TYPE_CHECKING:
     from appliance.inference import Generation
@@ -32,37 +25,18 @@ DONE: Final = b"data: [DONE]\n\n"
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class _Delta(msgspec.Struct, omit_defaults=True):
-    role: str | None = None
-    content: str | None = None
-
-
-class _ChatChoice(msgspec.Struct):
-    delta: _Delta
-    index: int = 0
-    logprobs: None = None
-    finish_reason: str | None = None
-
-
-class _TextChoice(msgspec.Struct):
-    text: str
-    index: int = 0
-    logprobs: None = None
-    finish_reason: str | None = None
-
-
 class _Chunk(msgspec.Struct):
     id: str
     object: str
     created: int
     model: str
     system_fingerprint: str
-    choices: list[_ChatChoice | _TextChoice]
+    choices: Sequence[msgspec.Struct]
     usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Format(ABC):
-    """How one generation is written; `chat` and `completions` differ in their choices.
+    """How one generation is written; chat and completions differ in their choices.
 
     Args:
         generation: the answer; its counts and receipts are read when they are written.
@@ -99,7 +73,7 @@ class Format(ABC):
         """What a complete stream ends with: finish reason, counts, receipt, `[DONE]`."""
         end = self.piece("", finish)
         if self._include_usage:
-            end += self._event([], self.usage().model_dump())
+            end += self.event([], self.usage().model_dump())
         if self._generation.outcome is not None:
             end += f": receipt {self._generation.outcome.header()}\n\n".encode()
         return end + DONE
@@ -114,53 +88,13 @@ class Format(ABC):
             prompt_tokens_details=PromptTokensDetails(cached_tokens=g.cached_tokens),
         )
 
-    def _event(
-        self, choices: list[_ChatChoice | _TextChoice], usage: dict[str, Any] | None = None
+    def event(
+        self, choices: Sequence[msgspec.Struct], usage: dict[str, Any] | None = None
     ) -> bytes:
+        """One chunk."""
         shown = usage if self._include_usage else msgspec.UNSET
         chunk = _Chunk(object=self.object, choices=choices, usage=shown, **self.head)
         return b"data: " + _ENCODER.encode(chunk) + b"\n\n"
-
-
-class ChatFormat(Format):
-    """`/v1/chat/completions`."""
-
-    prefix = "chatcmpl"
-    object = "chat.completion.chunk"
-
-    def whole(self, text: str, finish: str) -> ChatCompletion:
-        """The answer as one document."""
-        choice = ChatChoice(message=AssistantMessage(content=text), finish_reason=finish)
-        return ChatCompletion(choices=[choice], usage=self.usage(), **self.head)
-
-    def opening(self) -> bytes:
-        """The delta that names the role."""
-        return self._event([_ChatChoice(_Delta(role="assistant", content=""))])
-
-    def piece(self, text: str, finish: str | None = None) -> bytes:
-        """The chunk of one delta."""
-        delta = _Delta() if finish else _Delta(content=text)
-        return self._event([_ChatChoice(delta, finish_reason=finish)])
-
-
-class CompletionFormat(Format):
-    """`/v1/completions`."""
-
-    prefix = "cmpl"
-    object = "text_completion"
-
-    def whole(self, text: str, finish: str) -> Completion:
-        """The answer as one document."""
-        choice = CompletionChoice(text=text, finish_reason=finish)
-        return Completion(choices=[choice], usage=self.usage(), **self.head)
-
-    def opening(self) -> bytes:
-        """Nothing."""
-        return b""
-
-    def piece(self, text: str, finish: str | None = None) -> bytes:
-        """The chunk of one delta."""
-        return self._event([_TextChoice(text, finish_reason=finish)])
 
 
 def error_event(error: ApplianceError) -> bytes:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from appliance.api.deps import services_of
 from appliance.errors import AuditUnavailable, Unavailable
-from appliance.wire.openai import Health
+from appliance.wire.health import Health
 
 router = APIRouter(tags=["health"])
 

@@ -1,15 +1,14 @@
-"""From the schema of a request to what the use-case takes.
+"""From the schema of a request to what the use-case takes: what chat and completions share.
 
-Rules: defaults are OpenAI's; `developer` is the newer name of `system`, which is the one that
-chat templates know; fields that change no answer are dropped and, where unknown, logged by name.
+Rules: defaults are OpenAI's; fields that change no answer are dropped and, where unknown,
+logged by name.
 """
 
 import logging
 from typing import Any, Final
 
 from appliance.text import visible
-from appliance.types import GenerationRequest
-from appliance.wire.openai import ChatRequest, CompletionRequest, GenerationFields
+from appliance.wire.generation import GenerationFields
 from appliance.wire.unsupported import REQUEST_FIELDS
 
 # Sent by the SDKs for OpenAI's own service; none of them changes what an answer says.
@@ -23,22 +22,6 @@ _MOST_LOGGED: Final = 20
 _logger = logging.getLogger("appliance.api")
 
 
-def chat_generation(body: ChatRequest) -> GenerationRequest:
-    """A conversation, to be rendered by the model's template."""
-    messages = tuple(
-        {"role": "system" if m.role == "developer" else m.role, "content": m.content}
-        for m in body.messages
-    )
-    return GenerationRequest(messages=messages, **_common(body))
-
-
-def completion_generation(body: CompletionRequest) -> GenerationRequest:
-    """A text or token ids, taken as they are."""
-    if isinstance(body.prompt, str):
-        return GenerationRequest(prompt=body.prompt, **_common(body))
-    return GenerationRequest(tokens=tuple(body.prompt), **_common(body))
-
-
 def log_ignored(body: GenerationFields, request_id: str) -> None:
     """Name the unknown fields of a request in the log; their values are nobody's business."""
     ignored = sorted(set(body.model_extra or ()) - _HARMLESS - set(REQUEST_FIELDS))
@@ -47,7 +30,8 @@ def log_ignored(body: GenerationFields, request_id: str) -> None:
         _logger.info("%s: ignored unknown fields: %s", request_id, names)
 
 
-def _common(body: GenerationFields) -> dict[str, Any]:
+def common_fields(body: GenerationFields) -> dict[str, Any]:
+    """The fields of `GenerationRequest` that do not depend on the route."""
     return {
         "model": body.model,
         "max_tokens": body.token_limit,

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.api.openai.formats import ChatFormat, CompletionFormat, Format, error_event
+from appliance.api.openai.chat import ChatFormat
+from appliance.api.openai.completions import CompletionFormat
+from appliance.api.openai.formats import Format, error_event
 from appliance.errors import BadRequest
 from appliance.inference import Generation
 from appliance.types import Receipt

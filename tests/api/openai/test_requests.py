@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from appliance.api.openai.requests import chat_generation, completion_generation, log_ignored
+from appliance.api.openai.chat import chat_generation
+from appliance.api.openai.completions import completion_generation
+from appliance.api.openai.requests import log_ignored
 from appliance.types import GenerationRequest
-from appliance.wire.openai import ChatRequest, CompletionRequest
+from appliance.wire.chat import ChatRequest
+from appliance.wire.completions import CompletionRequest
 
 USER = {"role": "user", "content": "Hi"}
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from appliance.wire.openai import ChatRequest, CompletionRequest
+from appliance.wire.chat import ChatRequest
+from appliance.wire.completions import CompletionRequest
 
 USER = {"role": "user", "content": "Hi"}
 NAN, INF = float("nan"), float("inf")

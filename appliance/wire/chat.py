@@ -1,0 +1,89 @@
+"""`POST /v1/chat/completions`: what clients send and get; the rules are those of `generation`.
+
+Source: OpenAI API reference, chat completions.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from appliance.wire.generation import GenerationFields, Usage, characters
+from appliance.wire.unsupported import MESSAGE_FIELDS, field_refused, refuse_unsupported
+
+
+class TextPart(BaseModel):
+    """A part of a message's content."""
+
+    type: Literal["text"]
+    text: str
+
+
+def _joined(content: Any) -> Any:
+    """Text parts as one text; a part of another type is refused."""
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind != "text":
+            raise field_refused("unsupported_parameter", "", f"{kind}: models read text only")
+        if kind != "text" or not isinstance(part.get("text"), str):
+            raise ValueError('each part must be {"type": "text", "text": …}')
+        texts.append(part["text"])
+    return "\n".join(texts)
+
+
+Content: TypeAlias = Annotated[
+    str,
+    AfterValidator(characters),
+    BeforeValidator(_joined, json_schema_input_type=str | list[TextPart]),
+]
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Content
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, MESSAGE_FIELDS)
+
+
+class ChatRequest(GenerationFields):
+    """The body of `POST /v1/chat/completions`."""
+
+    messages: list[Message] = Field(min_length=1)
+
+
+class AssistantMessage(BaseModel):
+    """The answer."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    """The answer and why it ended."""
+
+    index: int = 0
+    message: AssistantMessage
+    logprobs: None = None
+    finish_reason: str
+
+
+class ChatCompletion(BaseModel):
+    """The answer to a chat request that is not streamed."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage

@@ -1,0 +1,21 @@
+"""The body of every answer that is not 2xx.
+
+Source: OpenAI API reference, error codes.
+"""
+
+from pydantic import BaseModel
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong; `code` is stable, `param` names the field at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorResponse(BaseModel):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorDetail

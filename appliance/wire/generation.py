@@ -1,0 +1,113 @@
+"""What every request for a text may say, and the token counts that every answer tells.
+
+Rules:
+- Values are taken by their JSON type, never converted: "0.5" is no number and true is no 1.
+- NaN and infinities are refused; so is everything out of range, naming the field.
+- What `wire.unsupported` lists is refused; other unknown fields are ignored.
+- The several spellings of a field (one string or a list, text or parts) become one here.
+
+Source: OpenAI API reference, chat completions and completions; the extra fields are vLLM's.
+"""
+
+import re
+from typing import Annotated, Any, Final, Self, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from appliance.wire.constraints import ConstraintFields
+from appliance.wire.unsupported import REQUEST_FIELDS, field_refused, refuse_unsupported
+
+INT32: Final = 2**31 - 1
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
+
+
+def characters(text: Any) -> Any:
+    """Pass on a text of whole characters.
+
+    Raises:
+        ValueError: JSON can spell half of a surrogate pair, which has no UTF-8.
+    """
+    if isinstance(text, str) and _HALF_PAIR.search(text):
+        raise ValueError("the text has half of a surrogate pair")
+    return text
+
+
+def _as_list(stop: Any) -> Any:
+    return [] if stop is None else [stop] if isinstance(stop, str) else stop
+
+
+StopString: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
+Stop: TypeAlias = Annotated[
+    list[StopString],
+    BeforeValidator(_as_list, json_schema_input_type=StopString | list[StopString] | None),
+    Field(max_length=16),
+]
+
+
+class StreamOptions(BaseModel):
+    """`include_usage`: one more chunk, with the token counts, ends the stream."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    include_usage: bool | None = None
+
+
+class GenerationFields(ConstraintFields):
+    """What chat and completions share.
+
+    `max_completion_tokens` is the newer name and wins over `max_tokens`. `top_k` and `min_p`
+    narrow sampling; `ignore_eos` and `min_tokens` keep a text from ending early.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    model: str = Field(min_length=1, max_length=256)
+    max_tokens: int | None = Field(None, ge=1, le=INT32)
+    max_completion_tokens: int | None = Field(None, ge=1, le=INT32)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, le=INT32, description="0 and -1 keep all tokens")
+    min_p: float | None = Field(None, ge=0, le=1)
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
+    stop: Stop = Field(default_factory=list)
+    n: int | None = Field(None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    ignore_eos: bool | None = None
+    min_tokens: int | None = Field(None, ge=0, le=INT32)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, REQUEST_FIELDS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_tokens and self.token_limit and self.min_tokens > self.token_limit:
+            raise field_refused("invalid_value", "min_tokens", "more than the most tokens allowed")
+        return self
+
+    @property
+    def token_limit(self) -> int | None:
+        """The most tokens to generate; None is as many as the context leaves."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with the token counts."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class PromptTokensDetails(BaseModel):
+    """Prompt tokens that did not have to be computed again."""
+
+    cached_tokens: int
+
+
+class Usage(BaseModel):
+    """Token counts of one request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
