@@ -336,6 +336,14 @@ CODES: Final[dict[str, Code]] = {
         "Wait ten minutes; an operator finds the cause in the audit log.",
     ),
     "queue_full": Code("too many requests are waiting", "Try again later."),
+    "rate_limit_exceeded": Code(
+        "the key's requests or tokens of this minute are used up",
+        "Wait as long as Retry-After says; an admin can give the key more.",
+    ),
+    "request_exceeds_quota": Code(
+        "the request may take more tokens than the key has in a minute",
+        "Lower max_tokens or shorten the prompt; an admin can give the key more.",
+    ),
     "request_cancelled": Code(
         "the answer was ended by an operator or because the server stops", "Try again."
     ),
@@ -457,7 +465,17 @@ class TooLarge(RequestRefused):
 
 
 class Overloaded(RequestRefused):
-    """A bounded queue is full or a quota is used up."""
+    """A bounded queue is full or a quota is used up.
+
+    Args:
+        retry_after: seconds after which it may pass; None for the code's usual time.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, param: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(code, message, param=param)
+        self.retry_after = retry_after
 
 
 class Unavailable(ApplianceError):

@@ -17,6 +17,32 @@ class Role(enum.StrEnum):
     ADMIN = "admin"
 
 
+class Priority(enum.StrEnum):
+    """How urgent a request is: batch work gives way."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a key may use; None means without a limit.
+
+    Attributes:
+        rpm: requests per minute.
+        tpm: tokens per minute, prompts and answers together.
+        concurrency: answers that run at once; further requests wait in the queue.
+        weight: share of a busy model, in proportion to the weights of the other keys.
+        priority: of requests that do not ask for one.
+    """
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    weight: int = 1
+    priority: Priority = Priority.INTERACTIVE
+
+
 @dataclass(frozen=True)
 class Principal:
     """The app behind an API key.
@@ -25,11 +51,13 @@ class Principal:
         key_id: public id of the key, part of every audit record of the app.
         name: the name that an admin gave it.
         models: model ids that it may use; empty means all.
+        limits: what it may use of them.
     """
 
     key_id: str
     name: str
     models: frozenset[str] = frozenset()
+    limits: Limits = Limits()
 
     def may_use(self, model: str) -> bool:
         """Whether the key allows this model id."""
@@ -99,6 +127,7 @@ class GenerationRequest:
         max_tokens: most tokens to generate; None means as many as the context leaves.
         seed: None lets the use-case draw one; the effective seed is in the audit record.
         min_tokens: tokens before an end-of-generation token or a stop string may end the text.
+        priority: None takes that of the key.
     """
 
     model: str
@@ -115,6 +144,7 @@ class GenerationRequest:
     ignore_eos: bool = False
     min_tokens: int = 0
     constraint: Constraint | None = None
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True)

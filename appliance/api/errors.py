@@ -70,6 +70,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "unsupported_media_type": 415,
     "key_quarantined": 429,
     "queue_full": 429,
+    "rate_limit_exceeded": 429,
+    "request_exceeds_quota": 400,
     "internal_error": 500,
     "output_invalid": 500,
     "audit_corrupt": 503,
@@ -131,7 +133,8 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
     if status == 401:
         extra["www-authenticate"] = 'Bearer realm="appliance"'
     if status in (429, 503):
-        extra["retry-after"] = str(RETRY_AFTER.get(error.code, 5))
+        stated = error.retry_after if isinstance(error, Overloaded) else None
+        extra["retry-after"] = str(stated or RETRY_AFTER.get(error.code, 5))
     if status == 429 or status >= 500:
         extra["x-should-retry"] = "false" if error.code in _HOPELESS else "true"
     return JSONResponse({"error": error_body(error)}, status_code=status, headers=extra)

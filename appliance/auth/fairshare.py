@@ -1,0 +1,173 @@
+"""Whose request a model takes next: weighted fair queueing on the cost in tokens.
+
+Rules:
+- Start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996) for a server with several slots, as
+  SFQ(D) (Jin, Chase, Kaur, SIGMETRICS 2004). A flow is one key in one priority. Of the flows that
+  wait, the one with the smallest start tag is next; being served moves its tag on by cost over
+  weight. A flow that was idle starts at the present virtual time: silence earns no credit, so an
+  app that sends one request at a time stands before the backlog of one that sent a thousand.
+- The cost is an estimate until the answer ends; then the tag is corrected. A token written
+  counts as two tokens read, as in "Fairness in Serving Large Language Models" (Sheng et al.,
+  OSDI 2024).
+- A batch flow weighs a sixteenth of the key's weight: it gives way, and it never starves.
+- While a key that asked within the last half minute has nothing here, one slot stays free for
+  the next key that has nothing running: an app that sends one request at a time finds a place
+  without waiting for a long answer of somebody else. When one key alone is active, nothing
+  stays free, and a few requests more than there are slots go ahead, so that no step is idle.
+- Within a flow the order of arrival holds.
+
+Pure: time is an argument, in seconds of any steady clock.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from appliance.types import Priority
+
+BATCH_SHARE: Final = 1 / 16
+WRITTEN_COST: Final = 2
+AHEAD: Final = 2
+RECENT_S: Final = 30.0
+_RATE_OVER: Final = 64
+_UNKNOWN_RATE_S: Final = 5
+_LONGEST_RETRY_S: Final = 60
+
+
+def token_cost(read: int, written: int) -> int:
+    """The cost of a request with so many tokens in its prompt and its answer."""
+    return read + WRITTEN_COST * written
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request in the queue.
+
+    Attributes:
+        key: id of the API key.
+        weight: share of the key, at least 1.
+        cost: estimate of `token_cost`, positive; read when the request is taken.
+    """
+
+    key: str
+    weight: int = 1
+    priority: Priority = Priority.INTERACTIVE
+    cost: int = 1
+
+
+@dataclass(eq=False)
+class _Flow:
+    weight: float
+    start: float = 0.0
+    waiting: deque[Ticket] = field(default_factory=deque)
+    running: int = 0
+
+
+class FairQueue:
+    """The requests of one model: those that wait and those that were taken.
+
+    Args:
+        slots: requests that the engine runs at once.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.running: Counter[str] = Counter()
+        self.waiting: Counter[str] = Counter()
+        self._flows: dict[tuple[str, Priority], _Flow] = {}
+        self._taken: dict[Ticket, int] = {}
+        self._virtual = 0.0
+        self._asked: dict[str, float] = {}
+        self._ended: deque[float] = deque(maxlen=_RATE_OVER)
+
+    def put(self, ticket: Ticket, now: float) -> None:
+        """Let a request wait for its turn."""
+        share = BATCH_SHARE if ticket.priority is Priority.BATCH else 1.0
+        flow = self._flows.setdefault((ticket.key, ticket.priority), _Flow(0.0))
+        flow.weight = ticket.weight * share
+        if not flow.waiting:
+            flow.start = max(flow.start, self._virtual)
+        flow.waiting.append(ticket)
+        self.waiting[ticket.key] += 1
+        if ticket.priority is Priority.INTERACTIVE:
+            self._asked[ticket.key] = now
+
+    def remove(self, ticket: Ticket) -> None:
+        """Forget a request that waits."""
+        self._flows[ticket.key, ticket.priority].waiting.remove(ticket)
+        self._forget_one(self.waiting, ticket.key)
+        self._tidy()
+
+    def take(self, now: float, may_run: Callable[[str], bool]) -> Ticket | None:
+        """The request whose turn it is, which counts as running from now on; None to wait.
+
+        Args:
+            may_run: whether a key may have one more running.
+        """
+        most = self.slots + (0 if self._contended(now) else AHEAD)
+        if len(self._taken) >= most:
+            return None
+        newcomers_only = len(self._taken) >= most - self._kept_free(now)
+        ready = [
+            (flow.start, self.running[key], order, flow)
+            for order, ((key, priority), flow) in enumerate(self._flows.items())
+            if flow.waiting
+            and may_run(key)
+            and not (newcomers_only and (self.running[key] or priority is Priority.BATCH))
+        ]
+        if not ready:
+            return None
+        _, _, _, flow = min(ready)
+        ticket = flow.waiting.popleft()
+        self._forget_one(self.waiting, ticket.key)
+        self._virtual = max(self._virtual, flow.start)
+        flow.start += ticket.cost / flow.weight
+        flow.running += 1
+        self.running[ticket.key] += 1
+        self._taken[ticket] = ticket.cost
+        return ticket
+
+    def end(self, ticket: Ticket, cost: int, now: float) -> None:
+        """A taken request has ended; `cost` is what it came to."""
+        flow = self._flows[ticket.key, ticket.priority]
+        flow.start += (cost - self._taken.pop(ticket)) / flow.weight
+        flow.running -= 1
+        self._forget_one(self.running, ticket.key)
+        if ticket.priority is Priority.INTERACTIVE:
+            self._asked[ticket.key] = now
+        self._ended.append(now)
+        self._tidy()
+
+    def retry_after(self, ahead: int, now: float) -> int:
+        """Seconds, 1 to 60, in which so many requests are answered at the present rate."""
+        if len(self._ended) < 2 or now <= self._ended[0]:
+            return _UNKNOWN_RATE_S
+        # Up to now, not up to the last end: a model that stands still has a falling rate.
+        rate = len(self._ended) / (now - self._ended[0])
+        return max(1, min(_LONGEST_RETRY_S, round(ahead / rate)))
+
+    def _contended(self, now: float) -> bool:
+        self._asked = {k: at for k, at in self._asked.items() if now - at < RECENT_S}
+        return len(self._asked.keys() | self.running.keys() | self.waiting.keys()) > 1
+
+    def _kept_free(self, now: float) -> int:
+        if self.slots < 2 or not self._contended(now):
+            return 0
+        return int(any(not self.running[k] and not self.waiting[k] for k in self._asked))
+
+    def _tidy(self) -> None:
+        """Drop flows that are at rest; they would start at the virtual time anyway."""
+        if not self.running and not self.waiting:
+            self._flows.clear()  # a busy period is over: what was used in it is no debt
+            self._virtual = 0.0
+            return
+        for name, flow in list(self._flows.items()):
+            if not flow.waiting and not flow.running and flow.start <= self._virtual:
+                del self._flows[name]
+
+    @staticmethod
+    def _forget_one(counts: Counter[str], key: str) -> None:
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]

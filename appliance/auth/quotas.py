@@ -1,0 +1,102 @@
+"""Requests and tokens per minute of each key, as token buckets.
+
+Rules:
+- A bucket holds one minute's worth and fills evenly, so a key may send its minute at once and
+  then goes on at its rate.
+- Tokens are reserved as prompt plus the most that may be answered, before anything is recorded
+  or computed, and settled when the answer has ended. An answer whose length was not stated may
+  come out longer than was reserved: then the bucket owes, and the next request waits.
+- A refusal takes nothing and says in how many seconds the request would pass.
+
+Pure: time is an argument, in seconds of any steady clock.
+"""
+
+import math
+from dataclasses import dataclass
+
+from appliance.errors import BadRequest, Overloaded
+from appliance.types import Limits
+
+_MINUTE_S = 60.0
+
+
+@dataclass
+class Bucket:
+    """What a key may still use.
+
+    Attributes:
+        level: units left; negative when more was used than was left.
+        at: when the level was computed.
+    """
+
+    level: float
+    at: float
+
+    def take(self, units: int, per_minute: int, now: float) -> float:
+        """Take units, or return the seconds after which they can be taken; 0 means taken."""
+        self.fill(per_minute, now)
+        if self.level >= units:
+            self.level -= units
+            return 0.0
+        return (units - self.level) * _MINUTE_S / per_minute
+
+    def fill(self, per_minute: int, now: float) -> None:
+        """Let time pass. A clock that stands still or steps back adds nothing."""
+        gained = max(0.0, now - self.at) * per_minute / _MINUTE_S
+        self.level, self.at = min(float(per_minute), self.level + gained), now
+
+
+class Quotas:
+    """The buckets of all keys. A key without a limit has none."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, Bucket] = {}
+        self._tokens: dict[str, Bucket] = {}
+
+    def admit(self, key: str, limits: Limits, now: float) -> None:
+        """Count one request.
+
+        Raises:
+            Overloaded: `rate_limit_exceeded`, with the seconds to wait.
+        """
+        if limits.rpm is not None:
+            bucket = self._requests.setdefault(key, Bucket(limits.rpm, now))
+            wait = bucket.take(1, limits.rpm, now)
+            if wait:
+                raise _refusal(f"{limits.rpm} requests per minute", wait)
+
+    def reserve(self, key: str, limits: Limits, tokens: int, now: float) -> None:
+        """Set tokens aside for a request.
+
+        Raises:
+            BadRequest: `request_exceeds_quota` when no waiting helps.
+            Overloaded: `rate_limit_exceeded`, with the seconds to wait.
+        """
+        if limits.tpm is None:
+            return
+        if tokens > limits.tpm:
+            raise BadRequest(
+                "request_exceeds_quota",
+                f"The request may take {tokens} tokens; the key has {limits.tpm} per minute.",
+                param="max_tokens",
+            )
+        bucket = self._tokens.setdefault(key, Bucket(limits.tpm, now))
+        wait = bucket.take(tokens, limits.tpm, now)
+        if wait:
+            raise _refusal(f"{limits.tpm} tokens per minute", wait)
+
+    def settle(self, key: str, limits: Limits, reserved: int, used: int, now: float) -> None:
+        """Replace what was reserved by what was used."""
+        bucket = self._tokens.get(key)
+        if limits.tpm is not None and bucket is not None:
+            bucket.fill(limits.tpm, now)
+            bucket.level = min(float(limits.tpm), bucket.level + reserved - used)
+
+
+def _refusal(quota: str, wait: float) -> Overloaded:
+    seconds = math.ceil(wait)
+    return Overloaded(
+        "rate_limit_exceeded",
+        f"The key has {quota}; try again in {seconds} s.",
+        retry_after=seconds,
+    )
