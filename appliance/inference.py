@@ -3,8 +3,8 @@
 Rules:
 - The intent is durable before the model runs, so no byte of an answer exists without it.
 - The last piece of an answer, with its finish reason, is handed out only after the outcome is
-  durable. Every intent gets exactly one outcome: ok, cancelled or error; a crash leaves
-  `unknown`, written at the next start.
+  durable; of an answer with several choices, the last piece of each. Every intent gets exactly
+  one outcome: ok, cancelled or error; a crash leaves `unknown`, written at the next start.
 - If the log cannot be written there is no answer.
 """
 
@@ -14,9 +14,11 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.clock import Clock
+from appliance.engine.choices import Choices, ranked
 from appliance.engine.messages import Prepare, Prepared, Row
 from appliance.engine.process import WorkerProcess
 from appliance.errors import (
@@ -37,7 +39,6 @@ from appliance.types import (
     ModelCard,
     Principal,
     Receipt,
-    Sampling,
 )
 
 
@@ -46,10 +47,11 @@ class Generation:
 
     Attributes:
         card: the model that answers.
-        prompt_tokens: length of the prompt.
+        prompt_tokens: length of the prompt, which counts once for all choices.
         cached_tokens: prompt tokens whose KV entries were reused.
-        completion_tokens: tokens generated so far.
-        seed: the effective seed.
+        completion_tokens: tokens generated so far, over all choices.
+        choices: how many choices the answer has.
+        seed: the effective seed of the first choice.
         intent: receipt of the intent entry.
         outcome: receipt of the outcome entry, once it is durable.
         created: Unix time in seconds.
@@ -61,7 +63,8 @@ class Generation:
         card: ModelCard,
         caller: Caller,
         worker: WorkerProcess,
-        request: int,
+        number: int,
+        request: GenerationRequest,
         prepared: Prepared,
         seed: int,
         intent: Receipt,
@@ -72,17 +75,19 @@ class Generation:
         self.prompt_tokens = prepared.prompt_tokens
         self.cached_tokens = 0
         self.completion_tokens = 0
+        self.choices = request.n
         self.seed = seed
         self.intent = intent
         self.outcome: Receipt | None = None
         self.created = created
         self._caller = caller
         self._worker = worker
+        self._number = number
         self._request = request
         self._audit = audit
         self._begun = time.monotonic()
         self._first: float | None = None
-        self._text: list[str] = []
+        self._parts = Choices(request)
         self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
         self._ended = asyncio.Event()
         self._cancelled = self._runs = False
@@ -96,19 +101,19 @@ class Generation:
             WorkerLost: the engine ended; the outcome is recorded as an error.
             AuditUnavailable: the outcome cannot be recorded.
         """
-        while True:
+        left = self.choices
+        while left:
             item = await self._out.get()
             if isinstance(item, ApplianceError):
                 raise item
             yield item
-            if item.finish_reason:
-                return
+            left -= item.finish_reason is not None
 
     async def cancel(self) -> None:
         """End the answer because nobody waits for it; does nothing when it has ended."""
         self._cancelled = True
         if self._runs and not self._ended.is_set():
-            await self._worker.cancel(self._request)
+            await self._worker.cancel(self._number, self._request.choices)
 
     async def finished(self) -> None:
         """Wait until the outcome is recorded or has failed to be."""
@@ -116,44 +121,43 @@ class Generation:
 
     async def _follow(self) -> None:
         try:
-            await self._conclude(await self._run())
+            await self._run()
+            await self._conclude()
         except ApplianceError as error:
             await self._fail(error)
         finally:
             self._ended.set()
 
-    async def _run(self) -> Row:
+    async def _run(self) -> None:
         if self._cancelled:  # before it began: the worker must never see it run after that
-            await self._worker.cancel(self._request)
-            return Row(self._request, "", 0, "cancelled")
+            await self._worker.cancel(self._number)
+            for index in range(self._request.choices):
+                self._parts.take(Row(index, "", 0, "cancelled"), index)
+            return
         self._runs = True
-        return await self._forward(await self._worker.run(self._request))
+        await self._forward(await self._worker.run(self._number, self._request.choices))
 
-    async def _forward(self, rows: "asyncio.Queue[Row | None]") -> Row:
-        """Hand out rows until the last one, which waits for the outcome."""
-        while True:
+    async def _forward(self, rows: "asyncio.Queue[Row | None]") -> None:
+        """Hand out rows until the last one of each choice, which waits for the outcome."""
+        while self._parts.running:
             row = await rows.get()
             if row is None:
                 raise WorkerLost("worker_lost", "The engine process of the model ended.")
             self.completion_tokens += row.tokens
             if row.text:
                 self._first = self._first or time.monotonic()
-                self._text.append(row.text)
             if row.finish == "invalid":
-                raise BadRequest(
-                    "output_invalid",
-                    "No answer satisfies the constraint from here on.",
-                    param="response_format",
-                )
-            if row.finish:
-                return row
-            if row.text:
-                self._out.put_nowait(Delta(row.text, row.tokens))
+                await self._worker.cancel(self._number, self._request.choices)
+                raise _impossible(self._request)
+            delta = self._parts.take(row, row.id - self._number)
+            if delta is not None:
+                self._out.put_nowait(delta)
 
-    async def _conclude(self, last: Row) -> None:
-        status = "cancelled" if last.finish == "cancelled" else "ok"
-        self.outcome = await self._record(status, last.finish or "")
-        self._out.put_nowait(Delta(last.text, last.tokens, last.finish))
+    async def _conclude(self) -> None:
+        status = "cancelled" if self._parts.cancelled else "ok"
+        self.outcome = await self._record(status, self._parts.finish)
+        for delta in self._parts.last():
+            self._out.put_nowait(delta)
 
     async def _fail(self, error: ApplianceError) -> None:
         if not isinstance(error, AuditUnavailable):
@@ -165,7 +169,7 @@ class Generation:
 
     async def _record(self, status: str, finish: str) -> Receipt:
         now = time.monotonic()
-        text = "".join(self._text).encode("utf-8", "replace")
+        texts = self._parts.contents()
         fields: dict[str, Json] = {
             "intent": self.intent.seq,
             "request_id": self._caller.request_id,
@@ -177,9 +181,9 @@ class Generation:
             "completion_tokens": self.completion_tokens,
             "ttft_us": int(((self._first or now) - self._begun) * 1e6),
             "duration_us": int((now - self._begun) * 1e6),
-            "bytes": len(text),
+            "bytes": sum(map(len, texts.values())),
         }
-        return await append(self._audit, Draft("outcome", fields, {"completion": text}))
+        return await append(self._audit, Draft("outcome", fields, texts))
 
 
 class Inference:
@@ -228,7 +232,7 @@ class Inference:
         model, worker = self._supervisor.worker(request.model, caller.principal.key_id)
         card = self._supervisor.card(model.id)
         seed = secrets.randbits(63) if request.seed is None else request.seed
-        number = worker.next_id()
+        number = worker.next_id(request.choices)
         prepared = await worker.prepare(_prepare(number, request, seed), caller.principal.key_id)
         draft = self._intent(caller, request, model, prepared, seed)
 
@@ -242,7 +246,8 @@ class Inference:
                 card=card,
                 caller=caller,
                 worker=worker,
-                request=number,
+                number=number,
+                request=request,
                 prepared=prepared,
                 seed=seed,
                 intent=intent,
@@ -302,20 +307,18 @@ class Inference:
             "params": _params(request, prepared, seed),
         }
         prompt = request.messages or request.prompt or request.tokens
-        # Stop strings are the client's text too: erasable, and not in the permanent body.
-        return Draft("intent", fields, {"prompt": _text(prompt), "stop": _text(request.stop)})
+        # Stop strings and the words behind a bias are the client's text too: erasable, and not
+        # in the permanent body.
+        texts = {"prompt": _text(prompt), "stop": _text(request.stop)}
+        if request.sampling.logit_bias:
+            texts["logit_bias"] = _text(request.sampling.logit_bias)
+        return Draft("intent", fields, texts)
 
 
 def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
     return Prepare(
         id=number,
-        sampling=Sampling(
-            temperature=request.temperature,
-            top_k=request.top_k,
-            top_p=request.top_p,
-            min_p=request.min_p,
-            seed=seed,
-        ),
+        sampling=replace(request.sampling, seed=seed),
         messages=request.messages,
         prompt=request.prompt,
         tokens=request.tokens,
@@ -324,16 +327,30 @@ def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
         ignore_eos=request.ignore_eos,
         min_tokens=request.min_tokens,
         constraint=request.constraint,
+        choices=request.choices,
+        # To rank choices, the log-probabilities of their tokens are enough.
+        logprobs=0 if request.logprobs is None and ranked(request) else request.logprobs,
+        echo=request.echo,
     )
 
 
 def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[str, Json]:
     """The effective sampling parameters; decimals as text, because bodies hold no floats."""
+    sampling = request.sampling
     return {
-        "temperature": repr(request.temperature),
-        "top_k": request.top_k,
-        "top_p": repr(request.top_p),
-        "min_p": repr(request.min_p),
+        "temperature": repr(sampling.temperature),
+        "top_k": sampling.top_k,
+        "top_p": repr(sampling.top_p),
+        "min_p": repr(sampling.min_p),
+        "typical_p": repr(sampling.typical_p),
+        "presence_penalty": repr(sampling.presence_penalty),
+        "frequency_penalty": repr(sampling.frequency_penalty),
+        "repetition_penalty": repr(sampling.repetition_penalty),
+        "logit_bias": len(sampling.logit_bias),
+        "n": request.n,
+        "best_of": request.choices,
+        "logprobs": request.logprobs,
+        "echo": request.echo,
         "seed": str(seed),
         "max_tokens": prepared.max_tokens,
         "min_tokens": request.min_tokens,
@@ -341,6 +358,16 @@ def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[s
         "stop": len(request.stop),
         "constraint": _constraint(request.constraint),
     }
+
+
+def _impossible(request: GenerationRequest) -> BadRequest:
+    if request.constraint is None:
+        return BadRequest("output_invalid", "The model gave no token that may come next.")
+    return BadRequest(
+        "output_invalid",
+        "No answer satisfies the constraint from here on.",
+        param="response_format",
+    )
 
 
 def _text(value: object) -> bytes:

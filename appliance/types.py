@@ -2,7 +2,7 @@
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 """What an audit body may hold: no floats (see audit/entry.py)."""
@@ -93,6 +93,12 @@ class Sampling:
         top_p: nucleus mass in (0, 1].
         min_p: drop tokens below this share of the most likely one, in [0, 1].
         seed: with the step number, all that the random stream depends on.
+        typical_p: mass of the locally typical tokens in (0, 1]; 1 keeps all.
+        presence_penalty: taken once from the logit of each token that was generated.
+        frequency_penalty: taken from it as often as the token was generated.
+        repetition_penalty: divides positive and multiplies negative logits of tokens of the
+            prompt and the answer; 1 changes nothing.
+        logit_bias: token ids and what is added to their logits.
     """
 
     temperature: float = 1.0
@@ -100,6 +106,27 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     seed: int = 0
+    typical_p: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+
+
+class TokenLogprob(NamedTuple):
+    """How likely the model, without any setting of the request, held one token.
+
+    Attributes:
+        token: its bytes; the name of a control token.
+        logprob: natural logarithm of the probability; None where nothing comes before it.
+        top: the most likely tokens at this place and their values, best first.
+        offset: where its text begins in the answer, in characters.
+    """
+
+    token: bytes
+    logprob: float | None
+    top: tuple[tuple[bytes, float], ...]
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -125,9 +152,15 @@ class GenerationRequest:
 
     Attributes:
         max_tokens: most tokens to generate; None means as many as the context leaves.
-        seed: None lets the use-case draw one; the effective seed is in the audit record.
+        sampling: its seed is not used: see `seed`.
+        seed: None lets the use-case draw one; the effective seed is in the audit record. Choice
+            i draws from seed + i.
         min_tokens: tokens before an end-of-generation token or a stop string may end the text.
         priority: None takes that of the key.
+        n: choices to answer with.
+        best_of: choices to generate, of which the n likeliest are the answer; None is n.
+        logprobs: alternatives to tell with each token's log-probability; None tells nothing.
+        echo: whether the answer begins with the prompt, and its log-probabilities if any.
     """
 
     model: str
@@ -135,16 +168,22 @@ class GenerationRequest:
     prompt: str | None = None
     tokens: tuple[int, ...] | None = None
     max_tokens: int | None = None
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
+    sampling: Sampling = Sampling()
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     min_tokens: int = 0
     constraint: Constraint | None = None
     priority: Priority | None = None
+    n: int = 1
+    best_of: int | None = None
+    logprobs: int | None = None
+    echo: bool = False
+
+    @property
+    def choices(self) -> int:
+        """How many choices the engine generates."""
+        return self.best_of or self.n
 
 
 @dataclass(frozen=True)
@@ -169,12 +208,14 @@ class Caller:
 class Delta:
     """A piece of an answer, as text that will not change any more.
 
-    `finish_reason` ("stop" or "length") is set on the last one only.
+    `finish_reason` ("stop" or "length") is set on the last one of each choice only.
     """
 
     text: str
     tokens: int
     finish_reason: str | None = None
+    index: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,16 @@
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 from appliance.config import Config, EngineConfig, ModelConfig
 from appliance.runtime import Services, initialise, open_services
 from appliance.trust import approval, signing
 from appliance.trust.store import VerifiedModel, load_policy
-from appliance.types import Caller, GenerationRequest, Principal
+from appliance.types import Caller, GenerationRequest, Principal, Sampling
 
+_SETTINGS = {field.name for field in fields(Sampling)} - {"seed"}
 ID = "smol"
 APPROVERS = ("approver-1", "approver-2")
 # One thread: the tests share their cores with others. A small cache: what is tested is full soon.
@@ -71,10 +73,14 @@ def caller(key_id: str = "k1", *models: str, request_id: str = "req-1") -> Calle
     return Caller(principal, request_id, "127.0.0.1", "/v1/completions")
 
 
-def request(prompt: str = "The capital of France is", **fields: object) -> GenerationRequest:
+def request(prompt: str = "The capital of France is", **asked: object) -> GenerationRequest:
     """A greedy completion of a few tokens."""
-    given: dict[str, object] = {"temperature": 0.0, "max_tokens": 4, "ignore_eos": True, **fields}
-    return GenerationRequest(model=ID, prompt=prompt, **given)  # type: ignore[arg-type]
+    settings = {name: asked.pop(name) for name in _SETTINGS & set(asked)}
+    sampling = Sampling(**{"temperature": 0.0, **settings})  # type: ignore[arg-type]
+    given: dict[str, object] = {"max_tokens": 4, "ignore_eos": True, **asked}
+    if "tokens" not in asked:
+        given["prompt"] = prompt
+    return GenerationRequest(model=ID, sampling=sampling, **given)  # type: ignore[arg-type]
 
 
 async def until(happened: Callable[[], object], seconds: float = 60) -> None:

@@ -6,6 +6,9 @@ released is free again at once. The cache is either unified (all sequences draw 
 makes the cache follow.
 """
 
+SCORED = 32
+"""Most positions of prompts in one step whose logits are kept, besides those that sample."""
+
 
 class Cells:
     """Counts of KV cells.

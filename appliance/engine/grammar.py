@@ -35,10 +35,21 @@ class Guide:
     Args:
         matcher: positioned at the start.
         validator: checks the finished JSON text, if the constraint is JSON.
+        one_by_one: let the model compute forced tokens, too, each as the only one that may
+            come, because their log-probabilities are asked for.
     """
 
-    def __init__(self, matcher: Any, mask: NDArray[np.int32], validator: Any | None) -> None:
+    def __init__(
+        self,
+        matcher: Any,
+        mask: NDArray[np.int32],
+        validator: Any | None,
+        *,
+        one_by_one: bool = False,
+    ) -> None:
         self._matcher = matcher
+        self._one_by_one = one_by_one
+        self._ahead: list[int] = []  # forced tokens that the matcher has consumed already
         self._mask = mask
         self._validator = validator
         self._text = ""
@@ -49,11 +60,17 @@ class Guide:
         Args:
             logits: one row, shape (n_vocab,).
         """
+        if self._ahead:
+            logits[:] = -np.inf
+            logits[self._ahead[0]] = 0
+            return
         masks.fill_next_token_bitmask(self._matcher, self._mask, 0)
         masks.apply_token_bitmask_inplace(logits.reshape(1, -1), self._mask)
 
     def accept(self, token: int) -> list[int] | None:
         """Go on by a sampled token; the tokens that must follow it, None if it may not come."""
+        if self._ahead:
+            return [] if token == self._ahead.pop(0) else None
         if not self._matcher.consume_token(token):
             return None
         if self._matcher.is_stopped():
@@ -61,12 +78,15 @@ class Guide:
         forced: list[int] = self._matcher.compute_ff_tokens()
         if forced and not self._matcher.consume_tokens(forced):
             return None
+        if self._one_by_one:
+            self._ahead = forced
+            return []
         return forced
 
     @property
     def stopped(self) -> bool:
         """Whether nothing may follow."""
-        return bool(self._matcher.is_stopped())
+        return not self._ahead and bool(self._matcher.is_stopped())
 
     def wrote(self, text: str, complete: bool) -> bool:
         """Note text of the answer; False when the complete answer breaks its schema.
@@ -94,8 +114,11 @@ class Grammars:
         self._tokenizer: Any = None
         self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
 
-    def guide(self, constraint: Constraint) -> Guide:
+    def guide(self, constraint: Constraint, *, one_by_one: bool = False) -> Guide:
         """A fresh guide.
+
+        Args:
+            one_by_one: as for the guide.
 
         Raises:
             BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks
@@ -110,7 +133,7 @@ class Grammars:
         self._compiled.move_to_end(constraint)
         matcher, validator = self._compiled[constraint]
         mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
-        return Guide(matcher.deep_copy(), mask, validator)
+        return Guide(matcher.deep_copy(), mask, validator, one_by_one=one_by_one)
 
     def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
         if len(constraint.source.encode("utf-8", "surrogatepass")) > MAX_BYTES:

@@ -5,6 +5,7 @@ finished or cancelled, its KV cells are free before the next step.
 """
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from appliance.engine.cells import Cells
 from appliance.engine.messages import Finish, Row, Step
 from appliance.engine.runner import Model
-from appliance.engine.sampling import pick
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.threads import Threads
+from appliance.types import TokenLogprob
 
 
 class Engine:
@@ -63,11 +64,10 @@ class Engine:
             logits = self._forward(plan.chunks)
             at = 0
             for chunk in plan.chunks:
+                outputs = chunk.outputs
                 chunk.sequence.computed += chunk.count
-                if chunk.samples:
-                    token = self._pick(chunk.sequence, logits[at])
-                    rows.append(self._accept(chunk.sequence, token))
-                    at += 1
+                rows += self._report(chunk, logits[at : at + outputs])
+                at += outputs
         return Step(rows, len(self.scheduler.running), len(self.scheduler.waiting), self.cells.used)
 
     def _forward(self, chunks: list[Chunk]) -> NDArray[np.float32]:
@@ -91,16 +91,32 @@ class Engine:
         self._remove(sequence)
         return Row(request, "", 0, "cancelled")
 
-    def _pick(self, sequence: Sequence, logits: NDArray[np.float32]) -> int:
-        if sequence.guide is not None:
-            sequence.guide.restrict(logits)
-        elif sequence.generated < sequence.min_tokens:
-            logits = logits.copy()
-            logits[list(self.model.ends)] = -np.inf
-        return pick(logits, sequence.sampling, sequence.generated)
+    def _report(self, chunk: Chunk, logits: NDArray[np.float32]) -> Iterator[Row]:
+        """What a computed chunk adds: its part of an echoed prompt, and the next token."""
+        sequence = chunk.sequence
+        if sequence.echo is not None:
+            text, scored = sequence.echo.tell(chunk.start + chunk.count, logits)
+            if text or scored:
+                yield Row(sequence.id, text, 0, None, scored)
+        if chunk.samples:
+            yield self._accept(sequence, logits[-1])
 
-    def _accept(self, sequence: Sequence, token: int) -> Row:
-        """Append a sampled token and what a grammar forces after it; the row to report."""
+    def _pick(self, sequence: Sequence, logits: NDArray[np.float32]) -> int | None:
+        guide = sequence.guide
+        return sequence.sampler.pick(
+            logits,
+            sequence.tokens,
+            restrict=None if guide is None else guide.restrict,
+            banned=self.model.ends if sequence.generated < sequence.min_tokens else (),
+        )
+
+    def _accept(self, sequence: Sequence, logits: NDArray[np.float32]) -> Row:
+        """Append the next token and what a grammar forces after it; the row to report."""
+        token = self._pick(sequence, logits) if sequence.max_tokens else None
+        if token is None:
+            self._remove(sequence)
+            return Row(sequence.id, "", 0, "invalid" if sequence.max_tokens else "length")
+        scored = () if sequence.logprobs is None else (self._score(sequence, logits, token),)
         forced = [] if sequence.guide is None else sequence.guide.accept(token)
         text, count = "", 0
         finish: Finish | None = None if forced is not None else "invalid"
@@ -118,7 +134,13 @@ class Engine:
         complete = finish == "stop" and not sequence.stream.stopped
         if sequence.guide is not None and not sequence.guide.wrote(text, complete):
             finish = "invalid"
-        return Row(sequence.id, text, count, finish)
+        return Row(sequence.id, text, count, finish, scored)
+
+    def _score(self, sequence: Sequence, logits: NDArray[np.float32], token: int) -> TokenLogprob:
+        """The log-probability of the next token, which is not appended yet."""
+        if sequence.logprobs is None:
+            raise RuntimeError("nobody asked for log-probabilities")
+        return sequence.logprobs.score(logits, token, self.model.piece(token))
 
     def _append(self, sequence: Sequence, token: int) -> tuple[str, Finish | None]:
         """Add one token; the text that it makes certain and why it is the last one, if it is."""

@@ -7,6 +7,7 @@ is an upper bound of the usual case plus 10 %.
 from dataclasses import dataclass
 
 from appliance.config import ModelConfig
+from appliance.engine.cells import SCORED
 from appliance.trust.gguf import GgufFacts
 
 MIB = 1 << 20
@@ -43,7 +44,8 @@ def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
     cells = config.n_ctx * (config.slots if config.reproducible else 1)
     per_cell = facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
     batch = min(config.prefill_budget + config.slots, 512)
-    compute = batch * facts.n_embd * 4 * _WIDE_ROWS + 2 * config.slots * facts.n_vocab * 4
+    rows = 2 * (config.slots + SCORED)  # of logits: in the graph and in the buffer that is read
+    compute = batch * facts.n_embd * 4 * _WIDE_ROWS + rows * facts.n_vocab * 4
     return Estimate(
         sealed=facts.file_bytes,
         repacked=facts.tensor_bytes,

@@ -3,7 +3,9 @@
 A frame is a four-byte little-endian length and a msgpack body. The worker is not trusted: the
 server bounds every frame that it reads. Order of a request: `Prepare` → `Prepared` or
 `Rejected`; then `Run` → rows in `Step`, the last one with a finish reason. `Cancel` may come at
-any time and is answered by a last row with reason "cancelled" once the request runs.
+any time and is answered by a last row with reason "cancelled" once the request runs. A request
+of several choices takes as many consecutive ids: `Prepare` and `Run` name the first one and stand
+for all; rows and `Cancel` are about one choice each.
 """
 
 import struct
@@ -11,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from appliance.types import Constraint, Sampling
+from appliance.types import Constraint, Sampling, TokenLogprob
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
@@ -42,7 +44,13 @@ class Load(msgspec.Struct, tag="load", frozen=True):
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):
-    """Render, tokenise and check a request, without running it."""
+    """Render, tokenise and check a request, without running it.
+
+    Attributes:
+        choices: answers to generate; choice i samples with seed + i.
+        logprobs: alternatives to report with each token's log-probability; None reports none.
+        echo: whether the rows begin with the prompt.
+    """
 
     id: int
     sampling: Sampling
@@ -54,6 +62,9 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     ignore_eos: bool = False
     min_tokens: int = 0
     constraint: Constraint | None = None
+    choices: int = 1
+    logprobs: int | None = None
+    echo: bool = False
 
 
 class Run(msgspec.Struct, tag="run", frozen=True):
@@ -114,14 +125,16 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         text: text that will not change any more; may be empty while a stop string may begin.
         tokens: tokens generated in this step.
-        finish: "stop", "length" or "cancelled" on the last row; "invalid" when a constrained
-            answer came out wrong, which the grammar should make impossible.
+        finish: "stop", "length" or "cancelled" on the last row; "invalid" when no token may
+            come next, or a constrained answer came out wrong in spite of its grammar.
+        logprobs: one for each of the tokens, if asked for; for each echoed one, too.
     """
 
     id: int
     text: str
     tokens: Count
     finish: Finish | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):

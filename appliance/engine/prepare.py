@@ -74,7 +74,7 @@ class Preparer:
         """
         room = self._n_ctx - prompt_tokens
         wanted = room if max_tokens is None else max_tokens
-        if room < 1 or wanted > room:
+        if wanted > room or (max_tokens is None and room < 1):
             asked = "" if max_tokens is None else f" and {max_tokens} for the answer"
             raise BadRequest(
                 "context_length_exceeded",
@@ -83,6 +83,21 @@ class Preparer:
                 param="messages",
             )
         return wanted
+
+    def check_bias(self, bias: tuple[tuple[int, float], ...]) -> None:
+        """Refuse token ids that the model does not have.
+
+        Raises:
+            BadRequest: `invalid_value` for `logit_bias`.
+        """
+        for token, _ in bias:
+            if not 0 <= token < self._tokenizer.n_vocab:
+                raise BadRequest(
+                    "invalid_value",
+                    f"Token ids must be between 0 and {self._tokenizer.n_vocab - 1}, "
+                    f"and {token} is not.",
+                    param="logit_bias",
+                )
 
     def _measured(self, text: str) -> str:
         size = len(text.encode("utf-8", "surrogatepass"))

@@ -7,7 +7,6 @@ model, the socket and an error pipe. A request ends with a row or with None when
 
 import asyncio
 import contextlib
-import itertools
 import os
 import socket
 import subprocess
@@ -61,7 +60,7 @@ class WorkerProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self._ids = itertools.count(1)
+        self._next_id = 1
         self._preparing: dict[int, asyncio.Future[messages.Prepared]] = {}
         self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
@@ -169,27 +168,34 @@ class WorkerProcess:
         finally:
             self._preparing.pop(request.id, None)
 
-    def next_id(self) -> int:
-        """An id for the next request."""
-        return next(self._ids)
+    def next_id(self, choices: int = 1) -> int:
+        """An id for the next request; one of several choices has the ids after it, too."""
+        first, self._next_id = self._next_id, self._next_id + choices
+        return first
 
-    async def run(self, request: int) -> "asyncio.Queue[messages.Row | None]":
-        """Start a prepared request; its rows, then nothing more after a finish reason or None."""
+    async def run(self, request: int, choices: int = 1) -> "asyncio.Queue[messages.Row | None]":
+        """Start a prepared request; the rows of all its choices.
+
+        Nothing more comes of a choice after its finish reason, and of any after None.
+        """
         rows: asyncio.Queue[messages.Row | None] = asyncio.Queue()
-        self._rows[request] = rows
+        ids = range(request, request + choices)
+        self._rows.update(dict.fromkeys(ids, rows))
         try:
             await self._send(messages.Run(request))
         except WorkerLost:
-            self._rows.pop(request, None)
+            for choice in ids:
+                self._rows.pop(choice, None)
             raise
         return rows
 
-    async def cancel(self, request: int) -> None:
+    async def cancel(self, request: int, choices: int = 1) -> None:
         """Forget a prepared request or end a running one."""
         if request not in self._rows:  # else it stays a suspect until its last row
             self._keys.pop(request, None)
         with contextlib.suppress(WorkerLost):
-            await self._send(messages.Cancel(request))
+            for choice in range(request, request + choices):
+                await self._send(messages.Cancel(choice))
 
     async def _send(self, message: messages.ToWorker) -> None:
         if self._suspects is not None:

@@ -20,6 +20,7 @@ import llguidance.llamacpp
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.engine.cells import SCORED
 from appliance.engine.scheduler import Chunk
 from appliance.errors import BadRequest, StateRefused
 
@@ -33,7 +34,7 @@ class Model(Protocol):
     ends: frozenset[int]  # tokens that end a generation
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        """Compute one step; logits of the chunks that sample, shape (rows, n_vocab)."""
+        """Compute one step; `Chunk.outputs` rows of each chunk, shape (rows, n_vocab)."""
         ...
 
     def forget(self, slot: int) -> None:
@@ -105,6 +106,7 @@ class Runner:
             t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)
         )
         self._pieces: dict[int, bytes] = {}
+        self._labels: dict[int, bytes] = {}
 
     def _load(self, fd: int, params: Any) -> Any:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -128,7 +130,8 @@ class Runner:
         params.n_batch = config.n_batch
         params.n_ubatch = min(config.n_batch, 512)
         params.n_seq_max = config.slots
-        params.n_outputs_max = config.slots  # else logits for a whole batch are reserved
+        # Else logits for a whole batch are reserved: every sequence samples, some are scored.
+        params.n_outputs_max = config.slots + SCORED
         params.n_threads = params.n_threads_batch = config.threads
         params.kv_unified = not config.reproducible
         params.swa_full = True
@@ -193,6 +196,17 @@ class Runner:
             known = self._pieces[token] = self._piece(token, special=False)
         return known
 
+    def label(self, token: int) -> bytes:
+        """The bytes of a token, the name of a control token."""
+        known = self._labels.get(token)
+        if known is None:
+            known = self._labels[token] = self._piece(token, special=True)
+        return known
+
+    def begin(self) -> int:
+        """The begin token, -1 if the model has none."""
+        return int(llama.llama_vocab_bos(self._vocab))
+
     def _piece(self, token: int, *, special: bool) -> bytes:
         size = 256
         while True:
@@ -206,7 +220,7 @@ class Runner:
         """Compute one step.
 
         Returns:
-            Logits of the chunks that sample, in order, shape (rows, n_vocab). A view of
+            `Chunk.outputs` rows of each chunk, in order, shape (rows, n_vocab). A view of
             llama.cpp's buffer: good until the next call.
         """
         if self.config.reproducible:
@@ -273,9 +287,13 @@ class Batch:
             self._token[at:end] = chunk.sequence.tokens[chunk.start : chunk.start + chunk.count]
             self._pos[at:end] = np.arange(chunk.start, chunk.start + chunk.count)
             self._seq[at:end] = _slot(chunk)
+            scored = chunk.scored
+            if scored:
+                shift = at - chunk.start
+                self._logits[scored.start + shift : scored.stop + shift] = 1
             if chunk.samples:
                 self._logits[end - 1] = 1
-                outputs += 1
+            outputs += chunk.outputs
             at = end
         self.struct.n_tokens = at
         return outputs

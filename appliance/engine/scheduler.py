@@ -8,6 +8,8 @@ Rules:
 - When the KV cache is full, the youngest sequence is set aside: its cells are freed, and it is
   computed again from its tokens when there is room. The oldest always makes progress, so every
   request ends.
+- Prompts whose log-probabilities are told share `SCORED` positions of a step, so that the buffer
+  of logits stays small however long they are.
 - With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
 
 Pure: it knows counts, never the model.
@@ -16,7 +18,7 @@ Pure: it knows counts, never the model.
 from collections import deque
 from dataclasses import dataclass, field
 
-from appliance.engine.cells import Cells
+from appliance.engine.cells import SCORED, Cells
 from appliance.engine.sequence import Sequence
 
 FORCED = 32  # most forced tokens of one sequence in one step
@@ -34,6 +36,17 @@ class Chunk:
     def samples(self) -> bool:
         """Whether the step's logits give the sequence its next token."""
         return self.start + self.count == len(self.sequence.tokens)
+
+    @property
+    def scored(self) -> range:
+        """Positions before the last one whose logits score the prompt's next token."""
+        echo = self.sequence.echo
+        return range(0) if echo is None else echo.wanted(self.start, self.start + self.count)
+
+    @property
+    def outputs(self) -> int:
+        """Rows of logits that the chunk gives: the scored positions, then the sampled one."""
+        return len(self.scored) + self.samples
 
 
 @dataclass
@@ -98,8 +111,8 @@ class Scheduler:
         for sequence in list(self.running):
             if sequence.slot is None or sequence.generating:
                 continue
-            wanted = min(sequence.pending, self.budget)
-            count = min(wanted, left, self.cells.room(sequence.slot))
+            wanted = min(sequence.pending, self._largest(sequence))
+            count = min(wanted, left, self.cells.room(sequence.slot), _unscored(sequence, plan))
             if count == 0 or (self.fixed_chunks and count < wanted):
                 continue
             self.cells.grow(sequence.slot, count)
@@ -116,8 +129,9 @@ class Scheduler:
             promised = sum(s.pending for s in self.running) - sum(c.count for c in plan.chunks)
             if self.cells.room() - (0 if self.cells.separate else promised) < sequence.pending:
                 break  # the order of arrival holds: nobody overtakes
-            count = min(sequence.pending, left)
-            if self.fixed_chunks and count < min(sequence.pending, self.budget):
+            wanted = min(sequence.pending, self._largest(sequence))
+            count = min(wanted, left, _unscored(sequence, plan))
+            if count == 0 or (self.fixed_chunks and count < wanted):
                 break
             self.waiting.popleft()
             self.running.append(sequence)
@@ -125,6 +139,10 @@ class Scheduler:
             self.cells.grow(sequence.slot, count)
             plan.chunks.append(Chunk(sequence, sequence.computed, count))
             left -= count
+
+    def _largest(self, sequence: Sequence) -> int:
+        """Most tokens of a prompt in one chunk."""
+        return min(self.budget, SCORED) if sequence.scores_prompt else self.budget
 
     def _set_aside(self, plan: Plan) -> int:
         """Send the youngest running sequence back to the head of the queue; its freed slot."""
@@ -142,3 +160,10 @@ class Scheduler:
         self.cells.release(slot)
         sequence.slot = None
         return slot
+
+
+def _unscored(sequence: Sequence, plan: Plan) -> int:
+    """How many more tokens of this prompt the logits of the step have room for."""
+    if not sequence.scores_prompt:
+        return sequence.pending
+    return SCORED - sum(c.count for c in plan.chunks if c.sequence.scores_prompt)

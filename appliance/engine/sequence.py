@@ -4,6 +4,8 @@ from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 
 from appliance.engine.grammar import Guide
+from appliance.engine.logprobs import Echo, Logprobs
+from appliance.engine.sampling import Sampler
 from appliance.engine.textstream import TextStream
 from appliance.types import Sampling
 
@@ -22,6 +24,10 @@ class Sequence:
         max_tokens: most tokens to generate.
         min_tokens: tokens before an end token or a stop string ends the text.
         guide: the constraint on the answer.
+        logprobs: scores the tokens of the answer, if asked for.
+        echo: the prompt, where it is part of the answer. One that `scores` needs the logits of
+            every position, so that nothing of its prompt may come from a cache.
+        sampler: from logits to the next token.
     """
 
     id: int
@@ -32,6 +38,9 @@ class Sequence:
     ignore_eos: bool = False
     min_tokens: int = 0
     guide: Guide | None = None
+    logprobs: Logprobs | None = None
+    echo: Echo | None = None
+    sampler: Sampler = field(init=False)
     prompt_tokens: int = field(init=False)
     known: int = field(init=False)
     computed: int = 0
@@ -39,6 +48,8 @@ class Sequence:
 
     def __post_init__(self) -> None:
         self.prompt_tokens = self.known = len(self.tokens)
+        keep = self.logprobs is not None
+        self.sampler = Sampler(self.sampling, self.prompt_tokens, keep=keep)
 
     @property
     def pending(self) -> int:
@@ -56,6 +67,11 @@ class Sequence:
         the cache, or all but the last token of it.
         """
         return self.computed >= self.known or self.pending == 1
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the logits of the prompt's positions are still needed."""
+        return self.echo is not None and self.echo.scores
 
     def set_aside(self) -> None:
         """The cache forgot everything: all tokens so far must be computed again."""

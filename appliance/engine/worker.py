@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
@@ -30,10 +31,11 @@ import numpy.ctypeslib
 from appliance.engine import confine, messages
 from appliance.engine.cells import Cells
 from appliance.engine.grammar import Grammars
+from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
 from appliance.engine.prepare import Preparer
 from appliance.engine.runner import Library, Runner, RunnerConfig
-from appliance.engine.sampling import pick
+from appliance.engine.sampling import Sampler
 from appliance.engine.scheduler import FORCED, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.templates import CHATML, ChatTemplate
@@ -80,7 +82,7 @@ class Worker:
         self._channel = channel
         self._runner = runner
         self._inbox: queue.SimpleQueue[Sequence | int] = queue.SimpleQueue()
-        self._prepared: dict[int, Sequence] = {}
+        self._prepared: dict[int, list[Sequence]] = {}
         bos = runner.token_text("bos")
         template = ChatTemplate(
             runner.meta("tokenizer.chat_template") or CHATML,
@@ -107,7 +109,8 @@ class Worker:
             if isinstance(message, messages.Prepare):
                 self._channel.send(self._prepare(message))
             elif isinstance(message, messages.Run) and message.id in self._prepared:
-                self._inbox.put(self._prepared.pop(message.id))
+                for sequence in self._prepared.pop(message.id):
+                    self._inbox.put(sequence)
             elif isinstance(message, messages.Cancel) and not self._prepared.pop(message.id, None):
                 self._inbox.put(message.id)
 
@@ -115,25 +118,41 @@ class Worker:
         try:
             tokens = self._preparer.tokens(request)
             limit = self._preparer.limit(len(tokens), request.max_tokens)
-            guide = self._grammars.guide(request.constraint) if request.constraint else None
+            self._preparer.check_bias(request.sampling.logit_bias)
+            choices = [self._choice(request, i, tokens, limit) for i in range(request.choices)]
         except BadRequest as error:
             return messages.Rejected(request.id, error.code, error.message, error.param)
         except MemoryError:
             return messages.Rejected(
                 request.id, "request_too_large", "The prompt needs too much memory."
             )
-        self._prepared[request.id] = Sequence(
-            id=request.id,
-            tokens=tokens,
-            sampling=request.sampling,
+        self._prepared[request.id] = choices
+        template = self._preparer.template.sha256 if request.messages is not None else ""
+        return messages.Prepared(request.id, len(tokens), limit, template)
+
+    def _choice(
+        self, request: messages.Prepare, index: int, tokens: list[int], limit: int
+    ) -> Sequence:
+        """One of the request's answers."""
+        scores, label = request.logprobs, self._runner.label
+        logprobs = None if scores is None else Logprobs(scores, label)
+        guide = echo = None
+        if request.constraint:
+            guide = self._grammars.guide(request.constraint, one_by_one=scores is not None)
+        if request.echo:
+            echo = Echo(tokens, label, silent=self._runner.begin(), logprobs=logprobs)
+        return Sequence(
+            id=request.id + index,
+            tokens=list(tokens),
+            sampling=replace(request.sampling, seed=request.sampling.seed + index),
             max_tokens=limit,
             stream=TextStream(request.stop),
             ignore_eos=request.ignore_eos,
             min_tokens=request.min_tokens,
             guide=guide,
+            logprobs=logprobs,
+            echo=echo,
         )
-        template = self._preparer.template.sha256 if request.messages is not None else ""
-        return messages.Prepared(request.id, len(tokens), limit, template)
 
     def _decode_forever(self) -> None:
         """The thread that owns the context; if it fails the process ends, to be restarted."""
@@ -171,7 +190,14 @@ def rehearse() -> None:
     with contextlib.suppress(BadRequest):
         template.render(({"x": True},))
     logits = np.zeros(16, np.float32)
-    pick(logits, Sampling(temperature=0.5, top_k=4, top_p=0.9, min_p=0.1, seed=1), 0)
+    sampling = Sampling(
+        temperature=0.5, top_k=4, top_p=0.9, min_p=0.1, seed=1, typical_p=0.9,
+        presence_penalty=1, frequency_penalty=1, repetition_penalty=2, logit_bias=((1, 1.0),),
+    )  # fmt: skip
+    Sampler(sampling, 1, keep=True).pick(logits, [1, 2], banned={3})
+    Sampler(Sampling(top_p=0.5), 1, keep=False).pick(np.full(16, np.nan, np.float32), [1])
+    logprobs = Logprobs(2, lambda _: b"\xff")
+    Echo([1, 2], lambda _: b"x", silent=1, logprobs=logprobs).tell(2, logits.reshape(1, 16))
     TextStream(("x",)).push(b"\xff")
     traceback.format_exc()
 

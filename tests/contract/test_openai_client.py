@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
 from appliance.errors import AuditUnavailable, BadRequest, Overloaded, Unavailable
-from appliance.types import Delta
+from appliance.types import Delta, Sampling
 from tests.api.fake import CARD, TEXT, worker_lost
 from tests.contract.conftest import Scripted
 
@@ -85,8 +85,8 @@ def test_every_sampling_field_and_extra_arrives(client: OpenAI, scripted: Script
     )
     ((caller, request),) = scripted.inference.requests
     assert request.messages and request.messages[0] == {"role": "system", "content": "Be brief."}
-    assert (request.max_tokens, request.temperature, request.top_p) == (9, 0, 0.5)
-    assert (request.stop, request.seed, request.top_k, request.min_p) == (("\n",), 7, 3, 0.1)
+    assert request.sampling == Sampling(temperature=0, top_p=0.5, top_k=3, min_p=0.1)
+    assert (request.max_tokens, request.stop, request.seed) == (9, ("\n",), 7)
     assert (request.ignore_eos, request.min_tokens) == (True, 2)
     assert (caller.principal.name, caller.ip) == ("contract", "127.0.0.1")
 

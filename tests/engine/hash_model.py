@@ -34,7 +34,7 @@ class HashModel:
         for chunk in chunks:
             self.write(chunk)
         self.check_room()
-        rows = [self.row(c) for c in chunks if c.samples]
+        rows = [row for c in chunks for row in self.rows(c)]
         return np.stack(rows) if rows else np.empty((0, N_VOCAB), np.float32)
 
     def write(self, chunk: Chunk) -> None:
@@ -50,10 +50,16 @@ class HashModel:
         sizes = [len(cells) for cells in self.kv.values()]
         assert (max(sizes) if self._separate else sum(sizes)) <= self._capacity
 
-    def row(self, chunk: Chunk) -> NDArray[np.float32]:
-        """Logits that depend on every cell of the slot."""
+    def rows(self, chunk: Chunk) -> list[NDArray[np.float32]]:
+        """The scored positions' logits, then the last one's."""
+        scored = [self.row(chunk, position + 1) for position in chunk.scored]
+        return [*scored, self.row(chunk)] if chunk.samples else scored
+
+    def row(self, chunk: Chunk, end: int | None = None) -> NDArray[np.float32]:
+        """Logits that depend on every cell of the slot, or on those before a position."""
         cells = self.kv[chunk.sequence.slot or 0]
-        digest = hashlib.sha256(repr(sorted(cells.items())).encode()).digest()
+        seen = [(p, t) for p, t in sorted(cells.items()) if end is None or p < end]
+        digest = hashlib.sha256(repr(seen).encode()).digest()
         noise = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
         return noise.standard_normal(N_VOCAB).astype(np.float32) * 3
 

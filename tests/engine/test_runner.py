@@ -50,6 +50,7 @@ class Forced(Engine):
     def _pick(self, sequence: Sequence, logits: Row) -> int:
         seen = self.rows.setdefault(sequence.id, [])
         token = super()._pick(sequence, logits)
+        assert token is not None
         if sequence.id in self._script:
             token = self._script[sequence.id][len(seen)]
         seen.append(logits.copy())

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,16 +38,14 @@ def chi_square(counts: Counter[int], expected: NDArray[np.float64], draws: int) 
 
 def drawn(sampling: Sampling, draws: int) -> Counter[int]:
     """Tokens of many requests, one step each."""
-    return Counter(
-        pick(
-            LOGITS,
-            Sampling(
-                sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p, seed=seed
-            ),
-            0,
-        )
-        for seed in range(draws)
-    )
+    return Counter(picked(LOGITS, replace(sampling, seed=seed), 0) for seed in range(draws))
+
+
+def picked(logits: NDArray[np.float32], sampling: Sampling, step: int) -> int:
+    """A token, where there must be one."""
+    token = pick(logits, sampling, step)
+    assert token is not None
+    return token
 
 
 def expected_after_cutoffs(sampling: Sampling) -> NDArray[np.float64]:
@@ -93,7 +92,7 @@ def test_a_wrong_temperature_is_caught_by_the_frequencies() -> None:
 
 
 def test_frequencies_over_the_steps_of_one_request_follow_the_distribution() -> None:
-    counts = Counter(pick(LOGITS, Sampling(seed=5), step) for step in range(DRAWS))
+    counts = Counter(picked(LOGITS, Sampling(seed=5), step) for step in range(DRAWS))
     assert chi_square(counts, softmax(LOGITS, 1.0), DRAWS) < LIMIT
 
 

@@ -8,6 +8,7 @@ import logging
 from typing import Any, Final
 
 from appliance.text import visible
+from appliance.types import Sampling
 from appliance.wire.generation import GenerationFields
 from appliance.wire.unsupported import REQUEST_FIELDS
 
@@ -20,6 +21,15 @@ _HARMLESS: Final = frozenset(
 )  # fmt: skip
 _MOST_LOGGED: Final = 20
 _logger = logging.getLogger("appliance.api")
+
+
+def _sampling(body: GenerationFields) -> Sampling:
+    return Sampling(
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_k=max(body.top_k or 0, 0),
+        top_p=1.0 if body.top_p is None else body.top_p,
+        min_p=body.min_p or 0.0,
+    )
 
 
 def log_ignored(body: GenerationFields, request_id: str) -> None:
@@ -35,11 +45,9 @@ def common_fields(body: GenerationFields) -> dict[str, Any]:
     return {
         "model": body.model,
         "max_tokens": body.token_limit,
-        "temperature": 1.0 if body.temperature is None else body.temperature,
-        "top_k": max(body.top_k or 0, 0),
-        "top_p": 1.0 if body.top_p is None else body.top_p,
-        "min_p": body.min_p or 0.0,
+        "sampling": _sampling(body),
         "seed": body.seed,
+        "n": body.n or 1,
         "stop": tuple(body.stop),
         "ignore_eos": bool(body.ignore_eos),
         "min_tokens": body.min_tokens or 0,

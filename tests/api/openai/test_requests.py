@@ -8,7 +8,7 @@ import pytest
 from appliance.api.openai.chat import chat_generation
 from appliance.api.openai.completions import completion_generation
 from appliance.api.openai.requests import log_ignored
-from appliance.types import GenerationRequest
+from appliance.types import GenerationRequest, Sampling
 from appliance.wire.chat import ChatRequest
 from appliance.wire.completions import CompletionRequest
 
@@ -25,8 +25,8 @@ def completion(**fields: Any) -> CompletionRequest:
 
 def test_the_defaults_are_those_of_openai() -> None:
     assert chat_generation(chat()) == GenerationRequest(
-        model="m", messages=(USER,), max_tokens=None, temperature=1.0, top_p=1.0, top_k=0,
-        min_p=0.0, seed=None, stop=(), ignore_eos=False, min_tokens=0,
+        model="m", messages=(USER,), max_tokens=None, sampling=Sampling(temperature=1.0),
+        seed=None, stop=(), ignore_eos=False, min_tokens=0, n=1, logprobs=None,
     )  # fmt: skip
     assert completion_generation(completion()).max_tokens == 16
 
@@ -37,13 +37,13 @@ def test_every_field_arrives() -> None:
         "seed": -4, "stop": ["a", "b"], "ignore_eos": True, "min_tokens": 2,
     }  # fmt: skip
     got = chat_generation(chat(**fields))
-    assert (got.max_tokens, got.temperature, got.top_p, got.top_k) == (9, 0.0, 0.5, 40)
-    assert (got.min_p, got.seed, got.stop) == (0.1, -4, ("a", "b"))
+    assert got.sampling == Sampling(temperature=0.0, top_p=0.5, top_k=40, min_p=0.1)
+    assert (got.max_tokens, got.seed, got.stop) == (9, -4, ("a", "b"))
     assert (got.ignore_eos, got.min_tokens) == (True, 2)
 
 
 def test_minus_one_keeps_all_tokens_as_zero_does() -> None:
-    assert chat_generation(chat(top_k=-1)).top_k == 0
+    assert chat_generation(chat(top_k=-1)).sampling.top_k == 0
 
 
 def test_developer_is_the_system_and_other_fields_of_a_message_stay_behind() -> None:

@@ -1,0 +1,131 @@
+"""Log-probabilities of tokens, and the prompt as part of an answer.
+
+Rules: they come from the raw distribution: before penalties, bias, masks and temperature. What
+no float or JSON number can say is `FLOOR`. Rows are scored as they are computed, a chunk at a
+time; nothing of the size prompt times vocabulary is ever held. There is one entry for every
+token, the end token too: entries of an echoed answer are the prompt's tokens, the first one
+without a value, and the generated ones (what lm-eval's `local-completions` counts on).
+"""
+
+import codecs
+import math
+from collections.abc import Callable
+from collections.abc import Sequence as ReadOnly
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.engine.sampling import finite, largest
+from appliance.types import TokenLogprob
+
+FLOOR = -9999.0
+
+
+class Logprobs:
+    """The log-probabilities of one answer, token by token.
+
+    Args:
+        count: alternatives to name for each token.
+        label: the bytes of a token, the name of a control token.
+    """
+
+    def __init__(self, count: int, label: Callable[[int], bytes]) -> None:
+        self._count = count
+        self._label = label
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._offset = 0
+
+    def score(self, logits: NDArray[np.float32] | None, token: int, text: bytes) -> TokenLogprob:
+        """The entry of the next token.
+
+        Args:
+            logits: the row before it, shape (n_vocab,); None for a first token. Not changed.
+            token: its id.
+            text: what it adds to the text of the answer.
+        """
+        offset = self._offset
+        self._offset += len(self._decoder.decode(text))
+        if logits is None:
+            return TokenLogprob(self._label(token), None, (), offset)
+        row, total = normaliser(logits)
+        top = tuple((self._label(int(i)), _value(row[i], total)) for i in self._likeliest(row))
+        return TokenLogprob(self._label(token), _value(row[token], total), top, offset)
+
+    def _likeliest(self, row: NDArray[np.float32]) -> NDArray[np.int64]:
+        return largest(row, self._count) if self._count else np.empty(0, np.int64)
+
+
+class Echo:
+    """The prompt at the beginning of an answer.
+
+    Args:
+        prompt: its token ids.
+        label: the bytes of a token, the name of a control token.
+        silent: a token that has no text where it comes first: the begin token.
+        logprobs: scores the tokens; None tells the text alone.
+    """
+
+    def __init__(
+        self,
+        prompt: ReadOnly[int],
+        label: Callable[[int], bytes],
+        *,
+        silent: int,
+        logprobs: Logprobs | None,
+    ) -> None:
+        self._prompt = tuple(prompt)
+        self._label = label
+        self._silent = silent
+        self._logprobs = logprobs
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._told = 0
+
+    @property
+    def scores(self) -> bool:
+        """Whether every position of the prompt must be computed with logits."""
+        return self._logprobs is not None and self._told < len(self._prompt)
+
+    def wanted(self, start: int, end: int) -> range:
+        """Positions from `start` to before `end` whose logits it needs: those before a token
+        of the prompt that was not told yet.
+        """
+        if not self.scores:
+            return range(0)
+        return range(max(start, self._told - 1), min(end, len(self._prompt) - 1))
+
+    def tell(self, end: int, logits: NDArray[np.float32]) -> tuple[str, tuple[TokenLogprob, ...]]:
+        """Text and entries that are new once all positions before `end` are computed.
+
+        Args:
+            logits: rows of the positions `wanted`, shape (rows, n_vocab).
+        """
+        upto = len(self._prompt) if self._logprobs is None else min(end + 1, len(self._prompt))
+        pieces = [self._text(place) for place in range(self._told, upto)]
+        entries: list[TokenLogprob] = []
+        if self._logprobs is not None:
+            first = max(self._told, 1)
+            for place, text in zip(range(self._told, upto), pieces, strict=True):
+                row = logits[place - first] if place else None
+                entries.append(self._logprobs.score(row, self._prompt[place], text))
+        self._told = max(self._told, upto)
+        final = self._told == len(self._prompt)
+        return self._decoder.decode(b"".join(pieces), final=final), tuple(entries)
+
+    def _text(self, place: int) -> bytes:
+        token = self._prompt[place]
+        return b"" if place == 0 and token == self._silent else self._label(token)
+
+
+def normaliser(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """The row, made finite if need be, and the logarithm of the sum of its exponentials."""
+    highest = float(logits.max())
+    if not math.isfinite(highest):
+        logits = finite(logits)
+        highest = float(logits.max())
+        if highest == -math.inf:
+            return logits, 0.0
+    return logits, highest + math.log(np.exp(logits.astype(np.float64) - highest).sum())
+
+
+def _value(logit: np.float32, total: float) -> float:
+    return max(float(logit) - total, FLOOR)
