@@ -6,6 +6,8 @@ Rules:
   durable; of an answer with several choices, the last piece of each. Every intent gets exactly
   one outcome: ok, cancelled or error; a crash leaves `unknown`, written at the next start.
 - If the log cannot be written there is no answer.
+- An answer waits for the turn of its key after its intent is recorded, and leaves its place
+  after its outcome is. When its key is revoked or expires, it ends with an error.
 """
 
 import asyncio
@@ -17,6 +19,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from appliance.audit.log import AuditLog, Draft
+from appliance.auth.keys import KeyStore
+from appliance.auth.shares import UNSTATED_ANSWER, Place, Shares
 from appliance.clock import Clock
 from appliance.engine.choices import Choices, ranked
 from appliance.engine.messages import Prepare, Prepared, Row
@@ -26,6 +30,8 @@ from appliance.errors import (
     AuditUnavailable,
     BadRequest,
     NotFound,
+    Unauthenticated,
+    Unavailable,
     WorkerLost,
 )
 from appliance.supervisor import Supervisor
@@ -41,11 +47,14 @@ from appliance.types import (
     Receipt,
 )
 
+_LOOK_AT_KEYS_S = 0.25
+
 
 class Generation:
     """One running answer; iterate over it once.
 
     Attributes:
+        caller: who asked.
         card: the model that answers.
         prompt_tokens: length of the prompt, which counts once for all choices.
         cached_tokens: prompt tokens whose KV entries were reused.
@@ -63,6 +72,7 @@ class Generation:
         card: ModelCard,
         caller: Caller,
         worker: WorkerProcess,
+        place: Place,
         number: int,
         request: GenerationRequest,
         prepared: Prepared,
@@ -72,6 +82,7 @@ class Generation:
         audit: AuditLog,
     ) -> None:
         self.card = card
+        self.caller = caller
         self.prompt_tokens = prepared.prompt_tokens
         self.cached_tokens = 0
         self.completion_tokens = 0
@@ -80,17 +91,19 @@ class Generation:
         self.intent = intent
         self.outcome: Receipt | None = None
         self.created = created
-        self._caller = caller
         self._worker = worker
         self._number = number
+        self._place = place
         self._request = request
         self._audit = audit
         self._begun = time.monotonic()
+        self._started: float | None = None
         self._first: float | None = None
         self._parts = Choices(request)
         self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
         self._ended = asyncio.Event()
         self._cancelled = self._runs = False
+        self._why: ApplianceError | None = None
         # The record is written whatever becomes of the client's task.
         self._task = asyncio.create_task(self._follow())
 
@@ -109,10 +122,20 @@ class Generation:
             yield item
             left -= item.finish_reason is not None
 
-    async def cancel(self) -> None:
-        """End the answer because nobody waits for it; does nothing when it has ended."""
-        self._cancelled = True
-        if self._runs and not self._ended.is_set():
+    @property
+    def queued(self) -> bool:
+        """Whether it waits for its turn."""
+        return not self._runs
+
+    async def cancel(self, why: ApplianceError | None = None) -> None:
+        """End the answer; does nothing when it has ended.
+
+        Args:
+            why: what the client is told; None because nobody waits for it.
+        """
+        again, self._cancelled, self._why = self._cancelled, True, self._why or why
+        self._place.give_up()
+        if self._runs and not again and not self._ended.is_set():
             await self._worker.cancel(self._number, self._request.choices)
 
     async def finished(self) -> None:
@@ -126,15 +149,17 @@ class Generation:
         except ApplianceError as error:
             await self._fail(error)
         finally:
+            self._place.leave(self.prompt_tokens, self.completion_tokens)
             self._ended.set()
 
     async def _run(self) -> None:
-        if self._cancelled:  # before it began: the worker must never see it run after that
+        turn = not self._cancelled and await self._place.turn()
+        if self._cancelled or not turn:  # the worker must never see it run after that
             await self._worker.cancel(self._number)
             for index in range(self._request.choices):
                 self._parts.take(Row(index, "", 0, "cancelled"), index)
             return
-        self._runs = True
+        self._runs, self._started = True, time.monotonic()
         await self._forward(await self._worker.run(self._number, self._request.choices))
 
     async def _forward(self, rows: "asyncio.Queue[Row | None]") -> None:
@@ -154,6 +179,10 @@ class Generation:
                 self._out.put_nowait(delta)
 
     async def _conclude(self) -> None:
+        if self._parts.cancelled and self._why is not None:
+            self.outcome = await self._record("cancelled", self._why.code)
+            self._out.put_nowait(self._why)
+            return
         status = "cancelled" if self._parts.cancelled else "ok"
         self.outcome = await self._record(status, self._parts.finish)
         for delta in self._parts.last():
@@ -172,13 +201,14 @@ class Generation:
         texts = self._parts.contents()
         fields: dict[str, Json] = {
             "intent": self.intent.seq,
-            "request_id": self._caller.request_id,
-            "key_id": self._caller.principal.key_id,
+            "request_id": self.caller.request_id,
+            "key_id": self.caller.principal.key_id,
             "model": self.card.id,
             "status": status,
             "finish": finish,
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
+            "queued_us": int(((self._started or now) - self._begun) * 1e6),
             "ttft_us": int(((self._first or now) - self._begun) * 1e6),
             "duration_us": int((now - self._begun) * 1e6),
             "bytes": sum(map(len, texts.values())),
@@ -193,12 +223,23 @@ class Inference:
         supervisor: where the models are.
         audit: the log.
         clock: wall time of what is recorded.
+        keys: which keys may go on, and where usage is counted.
+        shares: quotas and turns.
     """
 
-    def __init__(self, supervisor: Supervisor, audit: AuditLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        audit: AuditLog,
+        clock: Clock,
+        keys: KeyStore,
+        shares: Shares,
+    ) -> None:
         self._supervisor = supervisor
         self._audit = audit
         self._clock = clock
+        self._keys = keys
+        self._shares = shares
         self._running: set[Generation] = set()
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -207,8 +248,25 @@ class Inference:
         return [c for c in self._supervisor.cards() if principal.may_use(c.id)]
 
     def running(self) -> list[Generation]:
-        """The answers under way."""
+        """The answers under way, those that wait for their turn among them."""
         return list(self._running)
+
+    async def cancel(self, request_id: str, why: ApplianceError) -> bool:
+        """End an answer, telling the client why; False when there is none of this id."""
+        found = [g for g in self._running if g.caller.request_id == request_id]
+        for generation in found:
+            await generation.cancel(why)
+        return bool(found)
+
+    async def watch_keys(self) -> None:
+        """End the answers of keys that are revoked or expire, within half a second; for ever."""
+        while True:
+            for generation in self.running():
+                if not self._keys.is_live(generation.caller.principal.key_id):
+                    await generation.cancel(
+                        Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
+                    )
+            await asyncio.sleep(_LOOK_AT_KEYS_S)
 
     async def start(self, caller: Caller, request: GenerationRequest) -> Generation:
         """Check, prepare and record a request, and start it.
@@ -219,7 +277,7 @@ class Inference:
         Raises:
             NotFound: `model_not_found`, also when the key may not use the model.
             BadRequest: what the worker refuses, `context_length_exceeded` among it.
-            Overloaded: `queue_full`, `key_quarantined`.
+            Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             AuditUnavailable: the log cannot be written.
             Unavailable: the model is not ready.
         """
@@ -232,20 +290,38 @@ class Inference:
         model, worker = self._supervisor.worker(request.model, caller.principal.key_id)
         card = self._supervisor.card(model.id)
         seed = secrets.randbits(63) if request.seed is None else request.seed
+        slots = self._supervisor.slots(model.id)
+        place = self._shares.admit(
+            caller.principal, model.id, slots, request.priority, choices=request.choices
+        )
         number = worker.next_id(request.choices)
-        prepared = await worker.prepare(_prepare(number, request, seed), caller.principal.key_id)
+        try:
+            prepared = await worker.prepare(
+                _prepare(number, request, seed), caller.principal.key_id
+            )
+        except BaseException:
+            place.leave(0, 0)
+            raise
+        try:
+            place.reserve(prepared.prompt_tokens, _answer_tokens(request, prepared))
+        except ApplianceError:
+            place.leave(0, 0)
+            await worker.cancel(number)
+            raise
         draft = self._intent(caller, request, model, prepared, seed)
 
         async def begin() -> Generation:
             try:
                 intent = await append(self._audit, draft)
             except BaseException:
+                place.leave(0, 0)
                 await worker.cancel(number)
                 raise
             generation = Generation(
                 card=card,
                 caller=caller,
                 worker=worker,
+                place=place,
                 number=number,
                 request=request,
                 prepared=prepared,
@@ -255,7 +331,7 @@ class Inference:
                 audit=self._audit,
             )
             self._running.add(generation)
-            generation._task.add_done_callback(lambda _: self._running.discard(generation))
+            generation._task.add_done_callback(lambda _: self._ended(generation))
             return generation
 
         beginning = asyncio.create_task(begin())
@@ -265,6 +341,11 @@ class Inference:
             # The intent may become durable all the same, and then it needs its outcome.
             beginning.add_done_callback(self._abandon)
             raise
+
+    def _ended(self, generation: Generation) -> None:
+        self._running.discard(generation)
+        key_id = generation.caller.principal.key_id
+        self._keys.note_usage(key_id, generation.prompt_tokens, generation.completion_tokens)
 
     def _abandon(self, beginning: "asyncio.Task[Generation]") -> None:
         """Cancel what began after its client had gone."""
@@ -279,7 +360,7 @@ class Inference:
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
         for generation in self.running():
-            await generation.cancel()
+            await generation.cancel(Unavailable("shutting_down", "The server is stopping."))
         if waiting:
             await asyncio.wait(waiting, timeout=10)
 
@@ -313,6 +394,14 @@ class Inference:
         if request.sampling.logit_bias:
             texts["logit_bias"] = _text(request.sampling.logit_bias)
         return Draft("intent", fields, texts)
+
+
+def _answer_tokens(request: GenerationRequest, prepared: Prepared) -> int:
+    """What is reserved for the answer; what comes out longer is settled at its end."""
+    most = prepared.max_tokens
+    if request.max_tokens is None:
+        most = min(most, UNSTATED_ANSWER)
+    return most * request.choices
 
 
 def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:

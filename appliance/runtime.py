@@ -7,11 +7,13 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
-from appliance.auth import keys
+from appliance.auth import key
 from appliance.auth.keys import KeyStore
+from appliance.auth.shares import Shares
 from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.db import open_database
@@ -30,6 +32,8 @@ _DEFAULT_CONFIG = """\
 host = "127.0.0.1"
 port = 8080
 """
+# Scripts are only ever added, at the end: a database counts how many it has seen.
+_MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def initialise(data: Path, profile: str, clock: Clock | None = None) -> None:
     lab.create(data, clock)
     origin = f"appliance.lab/{secrets.token_hex(8)}"
     AuditLog.create(data / "audit", origin=origin, profile=profile, clock=clock)
-    open_database(data / "appliance.db", [store.TABLES, keys.TABLES]).dispose()
+    open_database(data / "appliance.db", _MIGRATIONS).dispose()
     # Last, so that a directory with a configuration is a complete one.
     (data / FILE_NAME).write_text(_DEFAULT_CONFIG, encoding="utf-8")
 
@@ -93,7 +97,7 @@ def open_services(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_lock(data))
         policy = load_policy(data / "trust")  # an untrusted policy stops everything here
-        database = open_database(data / "appliance.db", [store.TABLES, keys.TABLES])
+        database = open_database(data / "appliance.db", _MIGRATIONS)
         stack.callback(database.dispose)
         api_keys = KeyStore(database, clock)
         stack.callback(api_keys.close)
@@ -114,6 +118,7 @@ def open_services(
 
         supervisor = Supervisor(config, clock, record, recheck)
         lifecycle = Lifecycle(models, lambda: load_policy(data / "trust"), supervisor, audit)
+        shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         reader = LogReader(data / "audit")
         stack.callback(reader.close)
         yield Services(
@@ -126,7 +131,7 @@ def open_services(
             reader=reader,
             store=models,
             lifecycle=lifecycle,
-            inference=Inference(supervisor, audit, clock),
+            inference=Inference(supervisor, audit, clock, api_keys, shares),
             supervisor=supervisor,
             started_us=clock.wall_us(),
         )

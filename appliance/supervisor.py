@@ -207,7 +207,7 @@ class Supervisor:
 
         Raises:
             NotFound: `model_not_found`.
-            Overloaded: `queue_full`, or `key_quarantined` after deaths attributed to the key.
+            Overloaded: `key_quarantined` after deaths attributed to the key.
             Unavailable: `model_loading` while it starts again, `worker_lost` when suspended.
         """
         served = self._served.get(model_id)
@@ -224,11 +224,11 @@ class Supervisor:
             raise WorkerLost("worker_lost", f"{model_id} is suspended: {served.reason}")
         if served.state != "ready" or served.worker is None:
             raise Unavailable("model_loading", f"{model_id} is not ready yet.")
-        if served.worker.load >= served.config.slots + self._config.engine.max_queued:
-            raise Overloaded(
-                "queue_full", f"{served.worker.load} requests are waiting for {model_id}."
-            )
         return served.model, served.worker
+
+    def slots(self, model_id: str) -> int:
+        """Requests that a loaded model runs at once."""
+        return self._served[model_id].config.slots
 
     def status(self) -> list[WorkerStatus]:
         """What the operator sees."""

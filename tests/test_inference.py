@@ -14,10 +14,18 @@ import pytest
 
 from appliance.audit.log import Draft
 from appliance.config import AuditConfig
-from appliance.errors import AuditUnavailable, BadRequest, NotFound, Unavailable, WorkerLost
+from appliance.errors import (
+    AuditUnavailable,
+    BadRequest,
+    NotFound,
+    Overloaded,
+    Unauthenticated,
+    Unavailable,
+    WorkerLost,
+)
 from appliance.inference import Generation
 from appliance.runtime import Services, open_services
-from appliance.types import Delta, Receipt
+from appliance.types import Caller, Delta, Limits, Receipt
 from tests.smol import ID, SMALL, caller, make_data, request, sealed, until
 
 
@@ -286,6 +294,75 @@ async def test_a_model_that_is_not_loaded_is_not_found_and_a_loading_one_not_rea
 async def test_an_app_sees_the_models_that_its_key_allows(ready: Services) -> None:
     assert [c.id for c in ready.inference.cards(caller().principal)] == [ID]
     assert ready.inference.cards(caller("k", "other").principal) == []
+
+
+def asked_by(services: Services, name: str, **limits: int) -> Caller:
+    """A caller with a key that exists."""
+    key, secret = services.keys.create(name, limits=Limits(**limits))  # type: ignore[arg-type]
+    who = services.keys.authenticate(secret)
+    return Caller(who, f"req-{key.id}", "127.0.0.1", "/v1/completions")
+
+
+async def test_a_revoked_key_ends_its_running_answer_and_only_that(ready: Services) -> None:
+    watching = asyncio.create_task(ready.inference.watch_keys())
+    who, other = asked_by(ready, "one"), asked_by(ready, "two")
+    answer = await ready.inference.start(who, request(max_tokens=400))
+    spared = await ready.inference.start(other, request(max_tokens=40))
+    with pytest.raises(Unauthenticated) as caught:
+        async for _ in answer:
+            ready.keys.revoke(who.principal.key_id)
+    assert caught.value.code == "invalid_api_key"
+    assert answer.outcome is not None
+    outcome = body(ready, answer.outcome.seq)
+    assert (outcome["status"], outcome["finish"]) == ("cancelled", "invalid_api_key")
+    assert answer.completion_tokens < 400
+    assert (await collect(spared))[1] == "length"
+    watching.cancel()
+
+
+async def test_an_operator_ends_an_answer_by_its_id(ready: Services) -> None:
+    answer = await ready.inference.start(caller(request_id="req-of-one"), request(max_tokens=400))
+    why = Unavailable("request_cancelled", "An operator ended the answer.")
+    assert not await ready.inference.cancel("req-other", why)
+    assert await ready.inference.cancel("req-of-one", why)
+    with pytest.raises(Unavailable):
+        await collect(answer)
+    assert answer.outcome is not None
+    assert body(ready, answer.outcome.seq)["finish"] == "request_cancelled"
+
+
+async def test_requests_beyond_the_slots_wait_here_and_not_in_the_engine(ready: Services) -> None:
+    flood = [await ready.inference.start(caller("a"), request(max_tokens=300)) for _ in range(6)]
+    other = await ready.inference.start(caller("b"), request(max_tokens=2))
+    await until(lambda: not flood[0].queued)
+    (status,) = ready.supervisor.status()
+    assert status.queued <= 2 and sum(g.queued for g in flood) >= 2
+    assert flood[-1].queued
+    await flood[-1].cancel()
+    await flood[-1].finished()
+    assert flood[-1].outcome is not None and flood[-1].queued
+    assert body(ready, flood[-1].outcome.seq)["status"] == "cancelled"
+    # The other key does not wait for the flood.
+    for answer in flood[:4]:
+        await answer.cancel()
+    assert (await collect(other))[1] == "length"
+    assert body(ready, other.outcome.seq if other.outcome else -1)["queued_us"] != 0
+    await flood[4].cancel()
+
+
+async def test_a_quota_refuses_before_anything_is_recorded(ready: Services) -> None:
+    who = asked_by(ready, "limited", tpm=20)
+    first = await ready.inference.start(who, request(max_tokens=10))
+    assert (await collect(first))[1] == "length"
+    size = ready.audit.size
+    with pytest.raises(Overloaded) as caught:
+        await ready.inference.start(who, request(max_tokens=10))
+    assert caught.value.code == "rate_limit_exceeded"
+    with pytest.raises(BadRequest):
+        await ready.inference.start(who, request(max_tokens=100))
+    assert ready.audit.size == size
+    usage = ready.keys.get(who.principal.key_id).usage
+    assert (usage.requests, usage.completion_tokens) == (1, 10)
 
 
 async def test_draining_waits_and_then_cancels(ready: Services) -> None:

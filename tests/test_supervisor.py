@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import EngineConfig, ModelConfig
+from appliance.config import EngineConfig
 from appliance.engine import deaths, messages
 from appliance.errors import (
     NotFound,
@@ -239,48 +239,6 @@ async def test_an_unknown_model_is_not_found(services: Services) -> None:
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
     with pytest.raises(StateRefused):
         await services.supervisor.stop("nothing")
-
-
-async def test_the_queue_is_bounded(services: Services) -> None:
-    supervisor = supervisor_with(
-        services,
-        engine=EngineConfig(threads=1, max_queued=1),
-        models={"default": ModelConfig(n_ctx=512, slots=1)},
-    )
-    await supervisor.start(sealed(services))
-    for _ in range(2):
-        _, worker = supervisor.worker(ID, "k")
-        number = worker.next_id()
-        await worker.prepare(
-            messages.Prepare(number, Sampling(), prompt="x", max_tokens=400, ignore_eos=True), "k"
-        )
-        await worker.run(number)
-    with pytest.raises(Overloaded) as caught:
-        supervisor.worker(ID, "k")
-    assert caught.value.code == "queue_full"
-    await supervisor.close()
-
-
-async def test_prompts_that_are_being_prepared_count_for_the_queue(services: Services) -> None:
-    supervisor = supervisor_with(
-        services,
-        engine=EngineConfig(threads=1, max_queued=1),
-        models={"default": ModelConfig(n_ctx=512, slots=1)},
-    )
-    await supervisor.start(sealed(services))
-    _, worker = supervisor.worker(ID, "k")
-    os.kill(worker.pid, signal.SIGSTOP)
-    tasks = []
-    for _ in range(2):
-        supervisor.worker(ID, "k")
-        request = messages.Prepare(worker.next_id(), Sampling(), prompt="x")
-        tasks.append(asyncio.create_task(worker.prepare(request, "k")))
-        await asyncio.sleep(0)
-    with pytest.raises(Overloaded):
-        supervisor.worker(ID, "k")
-    os.kill(worker.pid, signal.SIGCONT)
-    await asyncio.gather(*tasks)
-    await supervisor.close()
 
 
 async def test_unloading_while_it_loads_leaves_no_worker_behind(services: Services) -> None:

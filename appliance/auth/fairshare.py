@@ -48,12 +48,14 @@ class Ticket:
         key: id of the API key.
         weight: share of the key, at least 1.
         cost: estimate of `token_cost`, positive; read when the request is taken.
+        slots: answers that it runs at once.
     """
 
     key: str
     weight: int = 1
     priority: Priority = Priority.INTERACTIVE
     cost: int = 1
+    slots: int = 1
 
 
 @dataclass(eq=False)
@@ -106,9 +108,10 @@ class FairQueue:
             may_run: whether a key may have one more running.
         """
         most = self.slots + (0 if self._contended(now) else AHEAD)
-        if len(self._taken) >= most:
+        busy = sum(ticket.slots for ticket in self._taken)
+        if busy >= most:
             return None
-        newcomers_only = len(self._taken) >= most - self._kept_free(now)
+        newcomers_only = busy >= most - self._kept_free(now)
         ready = [
             (flow.start, self.running[key], order, flow)
             for order, ((key, priority), flow) in enumerate(self._flows.items())
@@ -119,6 +122,8 @@ class FairQueue:
         if not ready:
             return None
         _, _, _, flow = min(ready)
+        if busy and busy + flow.waiting[0].slots > most:
+            return None  # one that needs several slots waits for them; nobody overtakes it
         ticket = flow.waiting.popleft()
         self._forget_one(self.waiting, ticket.key)
         self._virtual = max(self._virtual, flow.start)

@@ -1,80 +1,52 @@
-"""API keys of apps: made, checked, revoked.
+"""API keys of apps: made, checked, rotated, revoked.
 
 Rules:
-- A secret is `sk-<key id>-<43 base64url characters>`: 256 random bits, shown once, stored as
-  SHA-256 of the 43 characters. A hash without salt or stretching is enough for 256 random bits.
 - Lookup is by key id, comparison takes constant time, and an unknown id costs a comparison too.
   The refusal never says which part was wrong.
 - The process that holds the data directory's lock is the only writer, so the keys live in
   memory: checking one reads no database, and a revocation holds from the next request on.
-- `last_used` is for people. It is noted in memory and written by a thread of its own, at most
-  once a minute, so that no request waits for a commit.
+- After a rotation the secret before it is good for the overlap that was asked for. The key stays
+  the same one: its id, limits and running answers.
+- Last use and usage are for people. They are noted in memory and written by a thread of its own,
+  at most once a minute, so that no request waits for a commit.
 """
 
-import hashlib
 import hmac
 import json
 import logging
-import re
-import secrets
 import threading
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.auth.key import ApiKey, Usage, check_limits, check_name, key_of_row
+from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
-from appliance.types import Principal
+from appliance.types import Limits, Principal
 
-TABLES: Final = """
-CREATE TABLE api_keys (
-  id TEXT PRIMARY KEY,
-  name TEXT NOT NULL,
-  role TEXT NOT NULL,
-  models TEXT NOT NULL,
-  secret_sha256 BLOB NOT NULL CHECK (length(secret_sha256) = 32),
-  created_us INTEGER NOT NULL,
-  expires_us INTEGER,
-  revoked_us INTEGER,
-  last_used_us INTEGER
-) STRICT;
-CREATE UNIQUE INDEX api_keys_active_name ON api_keys (name) WHERE revoked_us IS NULL;
-"""
 ROLES: Final = ("app",)
-_SECRET = re.compile(r"sk-([0-9a-f]{12})-([A-Za-z0-9_-]{43})", re.ASCII)
 _FLUSH_EVERY_US = 60_000_000
-_LONGEST_NAME = 64
+_INSERT: Final = text(
+    "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
+    " concurrency, weight, priority, certificate_sha256) VALUES (:id, :name, :role, :models,"
+    " :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight, :priority, :certificate)"
+)
+_FLUSH: Final = text(
+    "UPDATE api_keys SET last_used_us = :at, requests = :requests, prompt_tokens = :prompt_tokens,"
+    " completion_tokens = :completion_tokens WHERE id = :id"
+)
 _logger = logging.getLogger("appliance.auth")
-
-
-@dataclass(frozen=True)
-class ApiKey:
-    """What is known about a key; times in microseconds since the epoch.
-
-    Attributes:
-        models: model ids that it may use; empty means all.
-        expires_us: the first moment at which it is refused; None means never.
-    """
-
-    id: str
-    name: str
-    role: str
-    models: tuple[str, ...]
-    created_us: int
-    expires_us: int | None = None
-    revoked_us: int | None = None
-    last_used_us: int | None = None
 
 
 class KeyStore:
     """The keys of one appliance.
 
     Args:
-        database: an engine whose migrations include `TABLES`.
+        database: an engine whose migrations include those of `auth.key`.
         clock: decides about expiry.
     """
 
@@ -84,13 +56,17 @@ class KeyStore:
         self._lock = threading.Lock()
         self._keys: dict[str, ApiKey] = {}
         self._hashes: dict[str, bytes] = {}
+        self._old: dict[str, bytes] = {}
+        self._certificates: dict[bytes, str] = {}
         self._used: dict[str, int] = {}
+        self._usage: dict[str, Usage] = {}
         self._flushed_us = clock.wall_us()
         self._flushing: threading.Thread | None = None
         with database.connect() as connection:
             for row in connection.execute(text("SELECT * FROM api_keys")).mappings():
-                self._keys[row["id"]] = _key(row)
-                self._hashes[row["id"]] = bytes(row["secret_sha256"])
+                self._remember(key_of_row(row), bytes(row["secret_sha256"]))
+                if row["old_sha256"] is not None:
+                    self._old[row["id"]] = bytes(row["old_sha256"])
 
     def create(
         self,
@@ -99,36 +75,52 @@ class KeyStore:
         models: Sequence[str] = (),
         expires_us: int | None = None,
         role: str = "app",
+        limits: Limits | None = None,
+        certificate: bytes | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key; the secret is returned here and never again.
 
         Args:
             name: 1 to 64 printable characters, not the name of a key that is not revoked.
+            certificate: SHA-256 of a client certificate that stands for the key.
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
         """
-        _check_name(name)
+        limits = limits or Limits()
+        check_name(name)
+        check_limits(limits)
         now = self._clock.wall_us()
         if role not in ROLES:
             raise StateRefused("invalid_value", f"No such role for a key: {role!r}.", param="role")
         if expires_us is not None and expires_us <= now:
             raise StateRefused("invalid_value", "The expiry is in the past.", param="expires")
-        random = secrets.token_urlsafe(32)
         with self._lock:
-            if any(k.name == name and k.revoked_us is None for k in self._keys.values()):
-                raise StateRefused("key_name_taken", f"A key named {name!r} exists.", param="name")
-            key = ApiKey(self._new_id(), name, role, tuple(models), now, expires_us)
-            self._insert(key, _hash(random))
-        return key, f"sk-{key.id}-{random}"
+            self._check_free(name, certificate)
+            while (key_id := new_id()) in self._keys:
+                pass
+            key = ApiKey(
+                key_id, name, role, tuple(models), now, expires_us,
+                limits=limits, certificate=certificate,
+            )  # fmt: skip
+            secret, digest = new_secret(key_id)
+            self._insert(key, digest)
+        return key, secret
 
     def list(self) -> tuple[ApiKey, ...]:
         """All keys, revoked ones included, oldest first, with the newest use known."""
         with self._lock:
-            return tuple(
-                replace(key, last_used_us=self._used.get(key.id, key.last_used_us))
-                for key in sorted(self._keys.values(), key=lambda k: (k.created_us, k.id))
-            )
+            keys = sorted(self._keys.values(), key=lambda k: (k.created_us, k.id))
+            return tuple(map(self._current, keys))
+
+    def get(self, key_id: str) -> ApiKey:
+        """One key.
+
+        Raises:
+            StateRefused: `unknown_key_id`.
+        """
+        with self._lock:
+            return self._current(self._known(key_id))
 
     def revoke(self, key_id: str) -> ApiKey:
         """End a key for good; revoking it again changes nothing.
@@ -137,17 +129,49 @@ class KeyStore:
             StateRefused: `unknown_key_id`.
         """
         with self._lock:
-            key = self._keys.get(key_id)
-            if key is None:
-                raise StateRefused("unknown_key_id", f"No key has the id {key_id!r}.", param="id")
+            key = self._known(key_id)
             if key.revoked_us is None:
                 key = replace(key, revoked_us=self._clock.wall_us())
-                with self._database.begin() as connection:
-                    connection.execute(
-                        text("UPDATE api_keys SET revoked_us = :at WHERE id = :id"),
-                        {"at": key.revoked_us, "id": key_id},
-                    )
-                self._keys[key_id] = key
+                self._update(key, "revoked_us = :at", at=key.revoked_us)
+                if key.certificate is not None:
+                    self._certificates.pop(key.certificate, None)
+            return key
+
+    def rotate(self, key_id: str, overlap_us: int) -> tuple[ApiKey, str]:
+        """Give a key a new secret; the one before is good for `overlap_us` more.
+
+        Raises:
+            StateRefused: `unknown_key_id`, `invalid_value` when the key is revoked or expired.
+        """
+        now = self._clock.wall_us()
+        with self._lock:
+            key = self._known(key_id)
+            if not key.live(now):
+                raise StateRefused("invalid_value", "The key is revoked or expired.", param="id")
+            secret, digest = new_secret(key_id)
+            key = replace(key, old_until_us=now + overlap_us)
+            old = self._hashes[key_id]
+            self._update(
+                key,
+                "secret_sha256 = :digest, old_sha256 = :old, old_until_us = :until",
+                digest=digest,
+                old=old,
+                until=key.old_until_us,
+            )
+            self._hashes[key_id], self._old[key_id] = digest, old
+            return key, secret
+
+    def limit(self, key_id: str, limits: Limits) -> ApiKey:
+        """Give a key other limits, which hold from the next request on.
+
+        Raises:
+            StateRefused: `unknown_key_id`, `invalid_value`.
+        """
+        check_limits(limits)
+        with self._lock:
+            key = replace(self._known(key_id), limits=limits)
+            columns = ", ".join(f"{name} = :{name}" for name in _columns(limits))
+            self._update(key, columns, **_columns(limits))
             return key
 
     def authenticate(self, secret: str) -> Principal:
@@ -156,26 +180,76 @@ class KeyStore:
         Raises:
             Unauthenticated: `invalid_api_key`, for every reason in the same words.
         """
-        match = _SECRET.fullmatch(secret)
-        if match is None:
+        parsed = parse(secret)
+        if parsed is None:
             raise _refusal()
-        key_id, random = match.groups()
-        same = hmac.compare_digest(_hash(random), self._hashes.get(key_id, bytes(32)))
+        key_id, digest = parsed
+        newest = hmac.compare_digest(digest, self._hashes.get(key_id, NO_HASH))
+        older = hmac.compare_digest(digest, self._old.get(key_id, NO_HASH))
+        key, now = self._keys.get(key_id), self._clock.wall_us()
+        if key is None or not (newest or (older and now < (key.old_until_us or 0))):
+            raise _refusal()
+        return self._admitted(key, now)
+
+    def authenticate_certificate(self, fingerprint: bytes) -> Principal:
+        """Whose client certificate this is; the TLS handshake has verified it.
+
+        Args:
+            fingerprint: SHA-256 of the certificate, 32 bytes.
+
+        Raises:
+            Unauthenticated: `invalid_api_key`.
+        """
+        key = self._keys.get(self._certificates.get(fingerprint, ""))
+        if key is None:
+            raise _refusal()
+        return self._admitted(key, self._clock.wall_us())
+
+    def is_live(self, key_id: str) -> bool:
+        """Whether a key may be used now. Callable from any thread."""
         key = self._keys.get(key_id)
-        now = self._clock.wall_us()
-        if not same or key is None or key.revoked_us is not None:
-            raise _refusal()
-        if key.expires_us is not None and key.expires_us <= now:
-            raise _refusal()
-        self._used[key_id] = now
-        self._flush_when_due(now)
-        return Principal(key_id=key.id, name=key.name, models=frozenset(key.models))
+        return key is not None and key.live(self._clock.wall_us())
+
+    def note_usage(self, key_id: str, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count one answer."""
+        with self._lock:
+            if key_id in self._keys:
+                used = Usage(1, prompt_tokens, completion_tokens)
+                self._usage[key_id] = self._usage.get(key_id, Usage()).plus(used)
 
     def close(self) -> None:
         """Write what is known of last uses; the store stays usable."""
         if self._flushing is not None:
             self._flushing.join()
         self._flush()
+
+    def _admitted(self, key: ApiKey, now: int) -> Principal:
+        if not key.live(now):
+            raise _refusal()
+        self._used[key.id] = now
+        self._flush_when_due(now)
+        return Principal(key.id, key.name, frozenset(key.models), key.limits)
+
+    def _current(self, key: ApiKey) -> ApiKey:
+        return replace(
+            key,
+            last_used_us=self._used.get(key.id, key.last_used_us),
+            usage=key.usage.plus(self._usage.get(key.id, Usage())),
+        )
+
+    def _known(self, key_id: str) -> ApiKey:
+        key = self._keys.get(key_id)
+        if key is None:
+            raise StateRefused("unknown_key_id", f"No key has the id {key_id!r}.", param="id")
+        return key
+
+    def _check_free(self, name: str, certificate: bytes | None) -> None:
+        if any(k.name == name and k.revoked_us is None for k in self._keys.values()):
+            raise StateRefused("key_name_taken", f"A key named {name!r} exists.", param="name")
+        if certificate is not None and certificate in self._certificates:
+            raise StateRefused(
+                "invalid_value", "Another key has this certificate.", param="certificate"
+            )
 
     def _flush_when_due(self, now: int) -> None:
         if abs(now - self._flushed_us) >= _FLUSH_EVERY_US:
@@ -185,32 +259,32 @@ class KeyStore:
 
     def _flush(self) -> None:
         with self._lock:
-            used, self._used = self._used, {}
-            if not used:
+            changed = [self._current(self._keys[i]) for i in self._used.keys() | self._usage.keys()]
+            if not changed:
                 return
-            for key_id, at in used.items():
-                self._keys[key_id] = replace(self._keys[key_id], last_used_us=at)
             try:
                 with self._database.begin() as connection:
                     connection.execute(
-                        text("UPDATE api_keys SET last_used_us = :at WHERE id = :id"),
-                        [{"at": at, "id": key_id} for key_id, at in used.items()],
+                        _FLUSH,
+                        [{"id": k.id, "at": k.last_used_us, **vars(k.usage)} for k in changed],
                     )
             except SQLAlchemyError as error:
-                _logger.warning("last uses of keys were not written: %s", type(error).__name__)
+                _logger.warning("usage of keys was not written: %s", type(error).__name__)
+                return
+            self._keys.update((k.id, k) for k in changed)
+            self._used, self._usage = {}, {}
 
-    def _new_id(self) -> str:
-        while (key_id := secrets.token_hex(6)) in self._keys:
-            pass
-        return key_id
+    def _update(self, key: ApiKey, columns: str, **values: Any) -> None:
+        """Write some columns of a key, then remember it. The columns are our own words."""
+        with self._database.begin() as connection:
+            sql = f"UPDATE api_keys SET {columns} WHERE id = :id"  # noqa: S608
+            connection.execute(text(sql), {"id": key.id, **values})
+        self._keys[key.id] = key
 
     def _insert(self, key: ApiKey, digest: bytes) -> None:
         with self._database.begin() as connection:
             connection.execute(
-                text(
-                    "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us,"
-                    " expires_us) VALUES (:id, :name, :role, :models, :digest, :created, :expires)"
-                ),
+                _INSERT,
                 {
                     "id": key.id,
                     "name": key.name,
@@ -219,39 +293,21 @@ class KeyStore:
                     "digest": digest,
                     "created": key.created_us,
                     "expires": key.expires_us,
+                    "certificate": key.certificate,
+                    **_columns(key.limits),
                 },
             )
+        self._remember(key, digest)
+
+    def _remember(self, key: ApiKey, digest: bytes) -> None:
         self._hashes[key.id] = digest
         self._keys[key.id] = key
+        if key.certificate is not None and key.revoked_us is None:
+            self._certificates[key.certificate] = key.id
 
 
-def _key(row: Any) -> ApiKey:
-    return ApiKey(
-        id=row["id"],
-        name=row["name"],
-        role=row["role"],
-        models=tuple(json.loads(row["models"])),
-        created_us=row["created_us"],
-        expires_us=row["expires_us"],
-        revoked_us=row["revoked_us"],
-        last_used_us=row["last_used_us"],
-    )
-
-
-def _check_name(name: str) -> None:
-    # Printable in the sense of Unicode, so that a name can be shown and logged as it is.
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
-        raise StateRefused(
-            "invalid_key_name",
-            f"A key's name has 1 to {_LONGEST_NAME} printable characters and no space at its ends.",
-            param="name",
-        )
-    if name != unicodedata.normalize("NFC", name):
-        raise StateRefused("invalid_key_name", "A key's name must be in NFC.", param="name")
-
-
-def _hash(random: str) -> bytes:
-    return hashlib.sha256(random.encode("ascii")).digest()
+def _columns(limits: Limits) -> dict[str, Any]:
+    return {**vars(limits), "priority": limits.priority.value}
 
 
 def _refusal() -> Unauthenticated:

@@ -137,13 +137,20 @@ class Shares:
         self._concurrency: dict[str, int | None] = {}
 
     def admit(
-        self, principal: Principal, model: str, slots: int, priority: Priority | None = None
+        self,
+        principal: Principal,
+        model: str,
+        slots: int,
+        priority: Priority | None = None,
+        *,
+        choices: int = 1,
     ) -> Place:
         """Take a place at a model.
 
         Args:
             slots: requests that the model runs at once.
             priority: None takes that of the key.
+            choices: answers that the request runs at once.
 
         Raises:
             Overloaded: `queue_full` or `rate_limit_exceeded`, with the seconds to wait.
@@ -155,7 +162,7 @@ class Shares:
         self.quotas.admit(key, limits, now)
         self._concurrency[key] = limits.concurrency
         queue.held[key] += 1
-        ticket = Ticket(key, limits.weight, priority or limits.priority)
+        ticket = Ticket(key, limits.weight, priority or limits.priority, slots=choices)
         return Place(self, queue, principal, ticket)
 
     def queued(self, model: str) -> int:

@@ -64,6 +64,7 @@ class WorkerProcess:
         self._preparing: dict[int, asyncio.Future[messages.Prepared]] = {}
         self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
+        self._prepared: dict[int, str] = {}  # those that wait for their turn cannot be at fault
         self._suspects: frozenset[str] | None = None  # fixed once the worker is lost
         self._ended: asyncio.Future[tuple[int, bytes]] = _watch(process)
         self.running = 0
@@ -181,6 +182,8 @@ class WorkerProcess:
         rows: asyncio.Queue[messages.Row | None] = asyncio.Queue()
         ids = range(request, request + choices)
         self._rows.update(dict.fromkeys(ids, rows))
+        if request in self._prepared:
+            self._keys[request] = self._prepared.pop(request)
         try:
             await self._send(messages.Run(request))
         except WorkerLost:
@@ -193,6 +196,7 @@ class WorkerProcess:
         """Forget a prepared request or end a running one."""
         if request not in self._rows:  # else it stays a suspect until its last row
             self._keys.pop(request, None)
+            self._prepared.pop(request, None)
         with contextlib.suppress(WorkerLost):
             for choice in range(request, request + choices):
                 await self._send(messages.Cancel(choice))
@@ -249,6 +253,7 @@ class WorkerProcess:
             if future is not None and wanted:
                 future.set_exception(kind(message.code, message.message, param=message.param))
         elif future is not None and wanted:
+            self._prepared[message.id] = self._keys.pop(message.id, "")
             future.set_result(message)
         elif self._keys.pop(message.id, None):  # its client went away meanwhile
             self._writer.write(messages.frame(messages.Cancel(message.id)))

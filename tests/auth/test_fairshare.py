@@ -150,6 +150,21 @@ def test_a_slot_stays_free_for_an_app_that_asked_a_moment_ago() -> None:
     assert queue.take(3.0 + RECENT_S, always) is not None
 
 
+def test_a_request_for_several_answers_waits_for_as_many_slots_and_nobody_overtakes_it() -> None:
+    wide, late = Ticket("a", slots=3), Ticket("c")
+    queue = queue_of(4, *many("b", 2))
+    first = [queue.take(0.0, always) for _ in range(2)]
+    for ticket in (wide, late):
+        queue.put(ticket, 0.0)
+    assert queue.take(0.0, always) is None
+    assert first[0] is not None
+    queue.end(first[0], 1, 0.0)
+    assert queue.take(0.0, always) is wide
+    assert queue.take(0.0, always) is None
+    huge = Ticket("a", slots=99)  # more than there are: it runs alone
+    assert queue_of(4, huge).take(0.0, always) is huge
+
+
 def test_who_may_not_run_now_does_not_hold_up_others() -> None:
     queue = queue_of(4, *many("a", 3), *many("b", 3))
     taken = queue.take(0.0, lambda key: key != "a")

@@ -10,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from appliance.auth.keys import TABLES, KeyStore
+from appliance.auth.key import SHARES, TABLES, Usage
+from appliance.auth.keys import KeyStore
 from appliance.clock import FixedClock
 from appliance.db import open_database
 from appliance.errors import StateRefused, Unauthenticated
+from appliance.types import Limits, Priority
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "appliance.db", [TABLES])
+    engine = open_database(tmp_path / "appliance.db", [TABLES, SHARES])
     yield engine
     engine.dispose()
 
@@ -188,6 +190,94 @@ def test_last_use_is_written_once_a_minute_by_another_thread(
             thread.join()
     assert len(writers) == 1 and writers[0] != threading.current_thread().name
     assert stored_last_use(database, key.id) == clock.now_us
+
+
+def test_a_rotated_key_has_two_secrets_until_the_overlap_ends(
+    database: Engine, keys: KeyStore, clock: FixedClock
+) -> None:
+    key, old = keys.create("billing")
+    rotated, new = keys.rotate(key.id, 3_000_000)
+    assert rotated.id == key.id and old != new
+    for store in (keys, KeyStore(database, clock)):
+        assert {store.authenticate(s).key_id for s in (old, new)} == {key.id}
+    clock.advance(3)
+    for store in (keys, KeyStore(database, clock)):
+        assert store.authenticate(new).key_id == key.id
+        refusal_of(store, old)
+
+
+def test_a_second_rotation_ends_the_first_secret(keys: KeyStore) -> None:
+    key, first = keys.create("billing")
+    _, second = keys.rotate(key.id, 60_000_000)
+    _, third = keys.rotate(key.id, 60_000_000)
+    refusal_of(keys, first)
+    assert keys.authenticate(second) == keys.authenticate(third)
+
+
+def test_a_rotation_without_overlap_ends_the_old_secret_at_once(keys: KeyStore) -> None:
+    key, old = keys.create("billing")
+    keys.rotate(key.id, 0)
+    refusal_of(keys, old)
+
+
+def test_a_revoked_key_has_no_secret_at_all_and_is_not_rotated(keys: KeyStore) -> None:
+    key, old = keys.create("billing")
+    _, new = keys.rotate(key.id, 60_000_000)
+    keys.revoke(key.id)
+    refusal_of(keys, old)
+    refusal_of(keys, new)
+    with pytest.raises(StateRefused):
+        keys.rotate(key.id, 0)
+
+
+def test_limits_come_with_the_principal_and_can_be_changed(
+    database: Engine, keys: KeyStore, clock: FixedClock
+) -> None:
+    limits = Limits(rpm=10, tpm=1000, concurrency=2, weight=3, priority=Priority.BATCH)
+    key, secret = keys.create("billing", limits=limits)
+    assert keys.authenticate(secret).limits == limits
+    keys.limit(key.id, Limits(rpm=20))
+    for store in (keys, KeyStore(database, clock)):
+        assert store.authenticate(secret).limits == Limits(rpm=20)
+
+
+def test_a_key_is_live_until_its_end(keys: KeyStore, clock: FixedClock) -> None:
+    key, _ = keys.create("billing", expires_us=clock.now_us + 1_000_000)
+    other, _ = keys.create("other")
+    assert keys.is_live(key.id) and keys.is_live(other.id)
+    clock.advance(1)
+    keys.revoke(other.id)
+    assert not any(map(keys.is_live, (key.id, other.id, "nothing")))
+
+
+def test_a_client_certificate_stands_for_its_key(
+    database: Engine, keys: KeyStore, clock: FixedClock
+) -> None:
+    key, _ = keys.create("billing", certificate=b"c" * 32)
+    for store in (keys, KeyStore(database, clock)):
+        assert store.authenticate_certificate(b"c" * 32).key_id == key.id
+        with pytest.raises(Unauthenticated):
+            store.authenticate_certificate(b"d" * 32)
+    with pytest.raises(StateRefused):
+        keys.create("other", certificate=b"c" * 32)
+    keys.revoke(key.id)
+    with pytest.raises(Unauthenticated):
+        keys.authenticate_certificate(b"c" * 32)
+    keys.create("other", certificate=b"c" * 32)
+
+
+def test_usage_is_known_at_once_and_outlives_the_process(
+    database: Engine, keys: KeyStore, clock: FixedClock
+) -> None:
+    key, secret = keys.create("billing")
+    keys.authenticate(secret)
+    keys.note_usage(key.id, 10, 5)
+    keys.note_usage(key.id, 1, 1)
+    keys.note_usage("nothing", 1, 1)
+    assert keys.get(key.id).usage == Usage(2, 11, 6)
+    assert KeyStore(database, clock).get(key.id).usage == Usage()
+    keys.close()
+    assert keys.get(key.id).usage == KeyStore(database, clock).get(key.id).usage == Usage(2, 11, 6)
 
 
 def test_two_live_keys_cannot_share_a_name(keys: KeyStore) -> None:

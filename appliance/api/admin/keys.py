@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from appliance.api.admin.deps import Admin, ServicesDep, Viewer
 from appliance.api.admin.times import microseconds
 from appliance.audit.log import Draft
-from appliance.auth.keys import ApiKey
+from appliance.auth.key import ApiKey
 from appliance.clock import iso
 from appliance.runtime import Services
 from appliance.types import Json

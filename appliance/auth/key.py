@@ -1,0 +1,147 @@
+"""What is known of one API key, and how a row of the database says it.
+
+Rules: rows are only ever added to, so every column that came later has a default; a name can be
+shown and logged as it is.
+"""
+
+import json
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import RowMapping
+
+from appliance.errors import StateRefused
+from appliance.types import Limits, Priority
+
+TABLES: Final = """
+CREATE TABLE api_keys (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  role TEXT NOT NULL,
+  models TEXT NOT NULL,
+  secret_sha256 BLOB NOT NULL CHECK (length(secret_sha256) = 32),
+  created_us INTEGER NOT NULL,
+  expires_us INTEGER,
+  revoked_us INTEGER,
+  last_used_us INTEGER
+) STRICT;
+CREATE UNIQUE INDEX api_keys_active_name ON api_keys (name) WHERE revoked_us IS NULL;
+"""
+SHARES: Final = """
+ALTER TABLE api_keys ADD COLUMN rpm INTEGER;
+ALTER TABLE api_keys ADD COLUMN tpm INTEGER;
+ALTER TABLE api_keys ADD COLUMN concurrency INTEGER;
+ALTER TABLE api_keys ADD COLUMN weight INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE api_keys ADD COLUMN priority TEXT NOT NULL DEFAULT 'interactive';
+ALTER TABLE api_keys ADD COLUMN old_sha256 BLOB;
+ALTER TABLE api_keys ADD COLUMN old_until_us INTEGER;
+ALTER TABLE api_keys ADD COLUMN certificate_sha256 BLOB;
+ALTER TABLE api_keys ADD COLUMN requests INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE api_keys ADD COLUMN prompt_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE api_keys ADD COLUMN completion_tokens INTEGER NOT NULL DEFAULT 0;
+CREATE UNIQUE INDEX api_keys_certificate ON api_keys (certificate_sha256)
+  WHERE revoked_us IS NULL AND certificate_sha256 IS NOT NULL;
+"""
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a key has used since it was made."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def plus(self, other: "Usage") -> "Usage":
+        """The sum."""
+        return Usage(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """What is known about a key; times in microseconds since the epoch.
+
+    Attributes:
+        models: model ids that it may use; empty means all.
+        expires_us: the first moment at which it is refused; None means never.
+        old_until_us: until when the secret before the last rotation is good as well.
+        certificate: SHA-256 of the client certificate that stands for the key, 32 bytes.
+    """
+
+    id: str
+    name: str
+    role: str
+    models: tuple[str, ...]
+    created_us: int
+    expires_us: int | None = None
+    revoked_us: int | None = None
+    last_used_us: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    old_until_us: int | None = None
+    certificate: bytes | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    def live(self, now_us: int) -> bool:
+        """Whether it may be used: neither revoked nor expired."""
+        return self.revoked_us is None and (self.expires_us is None or now_us < self.expires_us)
+
+
+def key_of_row(row: RowMapping) -> ApiKey:
+    """A row of `api_keys` as a key."""
+    return ApiKey(
+        id=row["id"],
+        name=row["name"],
+        role=row["role"],
+        models=tuple(json.loads(row["models"])),
+        created_us=row["created_us"],
+        expires_us=row["expires_us"],
+        revoked_us=row["revoked_us"],
+        last_used_us=row["last_used_us"],
+        limits=Limits(
+            rpm=row["rpm"],
+            tpm=row["tpm"],
+            concurrency=row["concurrency"],
+            weight=row["weight"],
+            priority=Priority(row["priority"]),
+        ),
+        old_until_us=row["old_until_us"],
+        certificate=row["certificate_sha256"],
+        usage=Usage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
+    )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that could not be shown as it is.
+
+    Raises:
+        StateRefused: `invalid_key_name`.
+    """
+    # Printable in the sense of Unicode, so that a name can be shown and logged as it is.
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
+        raise StateRefused(
+            "invalid_key_name",
+            f"A key's name has 1 to {_LONGEST_NAME} printable characters and no space at its ends.",
+            param="name",
+        )
+    if name != unicodedata.normalize("NFC", name):
+        raise StateRefused("invalid_key_name", "A key's name must be in NFC.", param="name")
+
+
+def check_limits(limits: Limits) -> None:
+    """Refuse limits that nothing could pass.
+
+    Raises:
+        StateRefused: `invalid_value`.
+    """
+    for name in ("rpm", "tpm", "concurrency", "weight"):
+        value = getattr(limits, name)
+        if value is not None and not 1 <= value <= 1_000_000_000:
+            raise StateRefused("invalid_value", f"{name} must be 1 or more.", param=name)
+    if limits.weight > 1_000:
+        raise StateRefused("invalid_value", "The weight is 1 to 1000.", param="weight")
