@@ -152,6 +152,7 @@ async def test_a_killed_worker_ends_the_answer_with_an_error_and_an_outcome(
     assert generation.outcome is not None
     outcome = body(ready, generation.outcome.seq)
     assert (outcome["status"], outcome["finish"]) == ("error", "worker_lost")
+    await until(lambda: ready.supervisor.status()[0].restarts == 1)
     await until(ready.supervisor.ready)
     assert (await collect(await ready.inference.start(caller(), request())))[1] == "length"
 
