@@ -25,6 +25,7 @@ from appliance.clock import Clock
 from appliance.engine.choices import Choices, ranked
 from appliance.engine.messages import Prepare, Prepared, Row
 from appliance.engine.process import WorkerProcess
+from appliance.engine.reply import ReplyForm
 from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
@@ -45,6 +46,7 @@ from appliance.types import (
     ModelCard,
     Principal,
     Receipt,
+    Tools,
 )
 
 _LOOK_AT_KEYS_S = 0.25
@@ -63,6 +65,7 @@ class Generation:
         seed: the effective seed of the first choice.
         intent: receipt of the intent entry.
         outcome: receipt of the outcome entry, once it is durable.
+        form: how reasoning and calls are to be read out of the text.
         created: Unix time in seconds.
     """
 
@@ -80,6 +83,7 @@ class Generation:
         intent: Receipt,
         created: int,
         audit: AuditLog,
+        form: ReplyForm,
     ) -> None:
         self.card = card
         self.caller = caller
@@ -90,6 +94,7 @@ class Generation:
         self.seed = seed
         self.intent = intent
         self.outcome: Receipt | None = None
+        self.form = form
         self.created = created
         self._worker = worker
         self._number = number
@@ -329,6 +334,7 @@ class Inference:
                 intent=intent,
                 created=self._clock.wall_us() // 1_000_000,
                 audit=self._audit,
+                form=_form(request, prepared),
             )
             self._running.add(generation)
             generation._task.add_done_callback(lambda _: self._ended(generation))
@@ -393,6 +399,8 @@ class Inference:
         texts = {"prompt": _text(prompt), "stop": _text(request.stop)}
         if request.sampling.logit_bias:
             texts["logit_bias"] = _text(request.sampling.logit_bias)
+        if request.tools is not None:
+            texts["tools"] = _text(request.tools.functions)
         return Draft("intent", fields, texts)
 
 
@@ -420,6 +428,20 @@ def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
         # To rank choices, the log-probabilities of their tokens are enough.
         logprobs=0 if request.logprobs is None and ranked(request) else request.logprobs,
         echo=request.echo,
+        tools=request.tools,
+        thinking=request.thinking,
+    )
+
+
+def _form(request: GenerationRequest, prepared: Prepared) -> ReplyForm:
+    tools = request.tools
+    if tools is None:
+        return ReplyForm(thinking=prepared.thinking)
+    return ReplyForm(
+        dialect=prepared.dialect,
+        names=frozenset(function["name"] for function in tools.functions),
+        forced=bool(tools.forced),
+        thinking=prepared.thinking,
     )
 
 
@@ -446,6 +468,7 @@ def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[s
         "ignore_eos": request.ignore_eos,
         "stop": len(request.stop),
         "constraint": _constraint(request.constraint),
+        "tools": _tools(request.tools),
     }
 
 
@@ -462,6 +485,17 @@ def _impossible(request: GenerationRequest) -> BadRequest:
 def _text(value: object) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace")
+
+
+def _tools(tools: Tools | None) -> dict[str, Json] | None:
+    """How many functions were on offer, which, and whether one had to be called.
+
+    Their descriptions are the client's text, so that only a digest of them is permanent.
+    """
+    if tools is None:
+        return None
+    digest = hashlib.sha256(_text(tools.functions)).hexdigest()
+    return {"count": len(tools.functions), "forced": len(tools.forced), "sha256": digest}
 
 
 def _constraint(constraint: Constraint | None) -> dict[str, Json] | None:

@@ -144,6 +144,21 @@ class Constraint:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """Functions that a model may ask its client to call.
+
+    Attributes:
+        functions: each with name, description and parameters (a JSON schema of an object).
+        forced: names of which one must be called; empty lets the model decide.
+        parallel: whether one answer may hold several calls.
+    """
+
+    functions: tuple[dict[str, Any], ...]
+    forced: tuple[str, ...] = ()
+    parallel: bool = True
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One request for text, as the API hands it to the use-case.
 
@@ -151,6 +166,7 @@ class GenerationRequest:
     `tokens` (ids) is set.
 
     Attributes:
+        messages: role and content; calls in a history have their arguments as an object.
         max_tokens: most tokens to generate; None means as many as the context leaves.
         sampling: its seed is not used: see `seed`.
         seed: None lets the use-case draw one; the effective seed is in the audit record. Choice
@@ -161,6 +177,8 @@ class GenerationRequest:
         best_of: choices to generate, of which the n likeliest are the answer; None is n.
         logprobs: alternatives to tell with each token's log-probability; None tells nothing.
         echo: whether the answer begins with the prompt, and its log-probabilities if any.
+        tools: functions on offer, with `messages` only.
+        thinking: for models that can be told; None leaves it to the template.
     """
 
     model: str
@@ -179,6 +197,8 @@ class GenerationRequest:
     best_of: int | None = None
     logprobs: int | None = None
     echo: bool = False
+    tools: Tools | None = None
+    thinking: bool | None = None
 
     @property
     def choices(self) -> int:

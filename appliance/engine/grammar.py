@@ -13,17 +13,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import jsonschema_rs
 import llguidance
 import llguidance.numpy as masks
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.engine.calls import ForcedCalls
+from appliance.engine.schemas import COMPACT, MAX_BYTES, checked_schema, json_validator, refused
 from appliance.errors import BadRequest
 from appliance.types import Constraint
 
-MAX_BYTES = 64 << 10
-MAX_DEPTH = 64
 MAX_CHOICES = 1024
 _CACHED = 64
 _OBJECT = '{"type":"object"}'
@@ -34,7 +33,7 @@ class Guide:
 
     Args:
         matcher: positioned at the start.
-        validator: checks the finished JSON text, if the constraint is JSON.
+        validator: checks the finished text, if the constraint is a schema.
         one_by_one: let the model compute forced tokens, too, each as the only one that may
             come, because their log-probabilities are asked for.
     """
@@ -97,7 +96,7 @@ class Guide:
         if not complete or self._validator is None:
             return True
         try:
-            return bool(self._validator.is_valid(json.loads(self._text)))
+            return bool(self._validator(self._text))
         except ValueError:
             return False
 
@@ -138,17 +137,21 @@ class Grammars:
     def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
         if len(constraint.source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
             raise refused(f"it is larger than {MAX_BYTES} bytes")
-        validator = None
+        validator: Callable[[str], bool] | None = None
         try:
             if constraint.kind == "regex":
                 grammar = llguidance.LLMatcher.grammar_from_regex(constraint.source)
             elif constraint.kind == "choice":
                 grammar = llguidance.LLMatcher.grammar_from_lark(_choice(constraint.source))
+            elif constraint.kind == "calls":
+                calls = ForcedCalls.decode(constraint.source)
+                validator = calls.valid
+                grammar = llguidance.LLMatcher.grammar_from_lark(calls.grammar(self._marker))
             else:
-                schema = _schema(constraint.source or _OBJECT)
-                validator = jsonschema_rs.validator_for(schema)
+                schema = checked_schema(constraint.source or _OBJECT)
+                validator = json_validator(schema)
                 grammar = llguidance.LLMatcher.grammar_from_json_schema(
-                    json.dumps(schema), overrides={"whitespace_flexible": False, "lenient": False}
+                    json.dumps(schema), overrides=COMPACT
                 )
             matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
             # The first mask shows what compiling alone does not: limits, and a dead end.
@@ -165,45 +168,11 @@ class Grammars:
             raise refused("no text can satisfy it within the limits")
         return matcher, validator
 
-
-def refused(reason: str) -> BadRequest:
-    """The refusal of a constraint, in words that SDKs look for."""
-    return BadRequest(
-        "invalid_schema",
-        f"Invalid schema for response_format: {reason[:500]}",
-        param="response_format",
-    )
-
-
-def _schema(source: str) -> dict[str, Any]:
-    try:
-        schema = json.loads(source)
-    except RecursionError as error:
-        raise refused(f"it is nested deeper than {MAX_DEPTH} levels") from error
-    except ValueError as error:
-        raise refused("it is not JSON") from error
-    if not isinstance(schema, dict):
-        raise refused("it is not an object")
-    _check_depth(schema)
-    return schema
-
-
-def _check_depth(schema: Any) -> None:
-    """Refuse deep nesting and our own extension key, without recursion."""
-    level = [schema]
-    for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                if "x-guidance" in value:
-                    raise refused("the keyword x-guidance is not allowed")
-                below.extend(value.values())
-            elif isinstance(value, list):
-                below.extend(value)
-        if not below:
-            return
-        level = below
-    raise refused(f"it is nested deeper than {MAX_DEPTH} levels")
+    def _marker(self, tag: str) -> str:
+        """How a tag is spelled in a Lark grammar: a token of its own where there is one."""
+        tokens = self._tokenizer.tokenize_str(tag, parse_special=True)
+        alone = len(tokens) == 1 and self._tokenizer.is_special_token(tokens[0])
+        return tag if alone else json.dumps(tag)
 
 
 def _choice(source: str) -> str:

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from appliance.types import Constraint, Sampling, TokenLogprob
+from appliance.engine.reasoning import Thinking
+from appliance.engine.reply import Dialect
+from appliance.types import Constraint, Sampling, TokenLogprob, Tools
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
@@ -65,6 +67,8 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     choices: int = 1
     logprobs: int | None = None
     echo: bool = False
+    tools: Tools | None = None
+    thinking: bool | None = None
 
 
 class Run(msgspec.Struct, tag="run", frozen=True):
@@ -102,12 +106,16 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
         prompt_tokens: length of the prompt in tokens.
         max_tokens: the limit in force: what was asked, or what the context leaves.
         template_sha256: of the chat template that rendered the prompt, "" if none did.
+        dialect: how the answer writes calls, "" when no functions are on offer.
+        thinking: whether and where the answer has reasoning.
     """
 
     id: int
     prompt_tokens: Count
     max_tokens: Count
     template_sha256: str
+    dialect: Dialect = ""
+    thinking: Thinking = ""
 
 
 class Rejected(msgspec.Struct, tag="rejected", frozen=True):

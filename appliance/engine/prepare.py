@@ -7,6 +7,7 @@ the context instead of cutting it; every limit is in bytes or tokens and stated 
 from typing import Protocol
 
 from appliance.engine.messages import Prepare
+from appliance.engine.reasoning import Thinking
 from appliance.engine.templates import ChatTemplate
 from appliance.errors import BadRequest
 
@@ -56,7 +57,7 @@ class Preparer:
                 )
             tokens = list(request.tokens)
         elif request.messages is not None:
-            text = self._measured(self.template.render(request.messages))
+            text = self._measured(self._rendered(request))
             begins = bool(self._bos) and text.startswith(self._bos)
             tokens = self._tokenizer.tokenize(text, add_special=not begins, parse_special=True)
         else:
@@ -65,6 +66,18 @@ class Preparer:
         if not tokens:
             raise BadRequest("invalid_value", "The prompt is empty.", param="prompt")
         return tokens
+
+    def thinking(self, request: Prepare) -> Thinking:
+        """Whether and where the answer has reasoning."""
+        if request.messages is None or not self.template.thinks:
+            return ""
+        return self.template.thinking(self._rendered(request))
+
+    def _rendered(self, request: Prepare) -> str:
+        """The text of a conversation; a constrained answer leaves no room for reasoning."""
+        forced = request.tools is not None and request.tools.forced
+        thinking = False if forced or request.constraint else request.thinking
+        return self.template.render(request.messages or (), request.tools, thinking)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
         """Most tokens that the request may generate.

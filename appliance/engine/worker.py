@@ -25,10 +25,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
+import msgspec
 import numpy as np
 import numpy.ctypeslib
 
 from appliance.engine import confine, messages
+from appliance.engine.calls import ForcedCalls
 from appliance.engine.cells import Cells
 from appliance.engine.grammar import Grammars
 from appliance.engine.logprobs import Echo, Logprobs
@@ -119,7 +121,9 @@ class Worker:
             tokens = self._preparer.tokens(request)
             limit = self._preparer.limit(len(tokens), request.max_tokens)
             self._preparer.check_bias(request.sampling.logit_bias)
+            request = self._with_calls(request)
             choices = [self._choice(request, i, tokens, limit) for i in range(request.choices)]
+            thinking = self._preparer.thinking(request)
         except BadRequest as error:
             return messages.Rejected(request.id, error.code, error.message, error.param)
         except MemoryError:
@@ -128,7 +132,8 @@ class Worker:
             )
         self._prepared[request.id] = choices
         template = self._preparer.template.sha256 if request.messages is not None else ""
-        return messages.Prepared(request.id, len(tokens), limit, template)
+        dialect = self._preparer.template.dialect if request.tools else ""
+        return messages.Prepared(request.id, len(tokens), limit, template, dialect, thinking)
 
     def _choice(
         self, request: messages.Prepare, index: int, tokens: list[int], limit: int
@@ -153,6 +158,13 @@ class Worker:
             logprobs=logprobs,
             echo=echo,
         )
+
+    def _with_calls(self, request: messages.Prepare) -> messages.Prepare:
+        """The request, with the calls that it demands as a constraint."""
+        if request.tools is None or not request.tools.forced:
+            return request
+        calls = ForcedCalls.constraint(request.tools, self._preparer.template.dialect)
+        return msgspec.structs.replace(request, constraint=calls)
 
     def _decode_forever(self) -> None:
         """The thread that owns the context; if it fails the process ends, to be restarted."""

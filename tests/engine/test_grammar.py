@@ -7,8 +7,9 @@ import jsonschema_rs
 import numpy as np
 import pytest
 
-from appliance.engine.grammar import MAX_BYTES, MAX_DEPTH, Grammars, Guide
+from appliance.engine.grammar import Grammars, Guide
 from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.schemas import MAX_BYTES, MAX_DEPTH
 from appliance.errors import BadRequest
 from appliance.trust.sealed import SealedFile
 from appliance.types import Constraint
