@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
 from appliance.wire import admin as wire
+from appliance.wire import keys as keywire
 
 T = TypeVar("T", bound=BaseModel)
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -90,6 +91,11 @@ class AdminClient:
         """The requests that are being answered now."""
         return self._get(wire.RequestList, "/admin/requests")
 
+    def cancel_request(self, request_id: str) -> wire.RequestCancelled:
+        """End a request that is being answered; its client gets an error."""
+        path = f"/admin/requests/{_identifier(request_id, 'not_found')}/cancel"
+        return self._post(wire.RequestCancelled, path)
+
     # models
 
     def models(self) -> wire.ModelList:
@@ -137,17 +143,30 @@ class AdminClient:
 
     # keys
 
-    def keys(self) -> wire.KeyList:
+    def keys(self) -> keywire.KeyList:
         """Every API key, without secrets."""
-        return self._get(wire.KeyList, "/admin/keys")
+        return self._get(keywire.KeyList, "/admin/keys")
 
-    def create_key(self, wanted: wire.KeyCreate) -> wire.NewKey:
+    def key(self, key_id: str) -> keywire.Key:
+        """One API key with its limits and its usage."""
+        return self._get(keywire.Key, _key(key_id))
+
+    def create_key(self, wanted: keywire.KeyCreate) -> keywire.NewKey:
         """Make a key; its secret is in this answer and nowhere else."""
-        return self._post(wire.NewKey, "/admin/keys", wanted)
+        return self._post(keywire.NewKey, "/admin/keys", wanted)
 
-    def revoke_key(self, key_id: str) -> wire.Key:
-        """Make a key useless from now on."""
-        return self._post(wire.Key, f"/admin/keys/{_identifier(key_id, 'unknown_key_id')}/revoke")
+    def limit_key(self, key_id: str, wanted: keywire.KeyLimits) -> keywire.Key:
+        """Give a key other limits."""
+        return self._post(keywire.Key, _key(key_id) + "/limits", wanted)
+
+    def rotate_key(self, key_id: str, overlap: int) -> keywire.NewKey:
+        """Give a key a new secret; the one before is good for `overlap` seconds more."""
+        body = keywire.KeyRotate.of(overlap=overlap)
+        return self._post(keywire.NewKey, _key(key_id) + "/rotate", body)
+
+    def revoke_key(self, key_id: str) -> keywire.Key:
+        """Make a key useless from now on; its running answers end within a second."""
+        return self._post(keywire.Key, _key(key_id) + "/revoke")
 
     # audit
 
@@ -236,6 +255,10 @@ class AdminClient:
 
 def _model(model_id: str) -> str:
     return f"/admin/models/{_identifier(model_id, 'unknown_model_id')}"
+
+
+def _key(key_id: str) -> str:
+    return f"/admin/keys/{_identifier(key_id, 'unknown_key_id')}"
 
 
 def _identifier(value: str, code: str) -> str:

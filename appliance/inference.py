@@ -45,6 +45,7 @@ from appliance.types import (
     Json,
     ModelCard,
     Principal,
+    Priority,
     Receipt,
     Tools,
 )
@@ -126,6 +127,11 @@ class Generation:
                 raise item
             yield item
             left -= item.finish_reason is not None
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent it is."""
+        return self._request.priority or self.caller.principal.limits.priority
 
     @property
     def queued(self) -> bool:

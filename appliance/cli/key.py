@@ -1,12 +1,41 @@
 """`key`: the API keys of apps."""
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
-from appliance.wire.admin import Key, KeyCreate
+from appliance.errors import UsageError
+from appliance.wire.keys import Key, KeyCreate, KeyLimits, Limits, NewKey
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of what a key may use."""
+    for option in (
+        click.option("--rpm", type=int, metavar="N", help="Requests per minute."),
+        click.option("--tpm", type=int, metavar="N", help="Tokens per minute, read and written."),
+        click.option(
+            "--concurrency", type=int, metavar="N", help="Answers at once; more requests wait."
+        ),
+        click.option(
+            "--weight", type=int, default=1, metavar="N", help="Share of a busy model, 1 to 1000."
+        ),
+        click.option(
+            "--priority",
+            type=click.Choice(["interactive", "batch"]),
+            default="interactive",
+            show_default=True,
+            help="Of requests that name no service_tier; batch gives way.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -21,20 +50,26 @@ def key() -> None:
     "--models", metavar="ID,…", default="", help="Models that it may use; by default all."
 )
 @click.option("--expires", metavar="DATE", help="First day on which it is refused, in UTC.")
+@click.option(
+    "--certificate",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A client certificate (PEM) that stands for the key: mutual TLS in place of the secret.",
+)
+@limit_options
 @data_option
 @json_option
 @click.pass_obj
 def create(
-    output: Output, data: Path, name: str, role: str, models: str, expires: str | None
+    output: Output, /, data: Path, models: str, certificate: Path | None, **given: Any
 ) -> None:
     """Make a key and print its secret, once."""
     allowed = [model.strip() for model in models.split(",") if model.strip()]
-    wanted = KeyCreate.of(name=name, role=role, models=allowed, expires=expires)
+    digest = None if certificate is None else _fingerprint(certificate)
+    wanted = KeyCreate.of(models=allowed, certificate=digest, **given)
     with admin_client(data) as client:
         made = client.create_key(wanted)
-    if not output.as_json:
-        output.note(f"key {made.id} for {safe(made.name)}; the secret is shown only now:")
-    output.data(made, [made.secret])
+    _print_secret(output, made)
 
 
 @key.command("list")
@@ -66,11 +101,97 @@ def list_(output: Output, data: Path) -> None:
 @data_option
 @json_option
 @click.pass_obj
+def show(output: Output, data: Path, key_id: str) -> None:
+    """Show a key's limits and what it has used."""
+    with admin_client(data) as client:
+        found = client.key(key_id)
+    output.data(found, _lines(found))
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@limit_options
+@data_option
+@json_option
+@click.pass_obj
+def limit(output: Output, /, data: Path, key_id: str, **given: Any) -> None:
+    """Give a key other limits; what is not named is without a limit."""
+    wanted = KeyLimits.of(**given)
+    with admin_client(data) as client:
+        found = client.limit_key(key_id, wanted)
+    output.data(found, _lines(found))
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the old secret is good as well.",
+)
+@data_option
+@json_option
+@click.pass_obj
+def rotate(output: Output, data: Path, key_id: str, overlap: int) -> None:
+    """Give a key a new secret and print it, once."""
+    with admin_client(data) as client:
+        made = client.rotate_key(key_id, overlap)
+    _print_secret(output, made)
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@data_option
+@json_option
+@click.pass_obj
 def revoke(output: Output, data: Path, key_id: str) -> None:
-    """Make a key useless from now on."""
+    """Make a key useless from now on; its running answers end within a second."""
     with admin_client(data) as client:
         revoked = client.revoke_key(key_id)
     output.data(revoked, [f"{revoked.id} {_state(revoked)}"])
+
+
+def _print_secret(output: Output, made: NewKey) -> None:
+    if not output.as_json:
+        output.note(f"key {made.id} for {safe(made.name)}; the secret is shown only now:")
+        if made.rotated_until:
+            output.note(f"the old secret is good until {made.rotated_until}")
+    output.data(made, [made.secret])
+
+
+def _lines(found: Key) -> list[str]:
+    used = found.usage
+    return [
+        f"{found.id} {_state(found)} {safe(found.name)}",
+        f"  models {', '.join(map(safe, found.models)) or 'all'}",
+        f"  {_limits(found.limits)}",
+        f"  used: {used.requests} requests, {used.prompt_tokens} tokens read,"
+        f" {used.completion_tokens} written; last {found.last_used or 'never'}",
+        f"  made {found.created}, expires {found.expires or 'never'}",
+        *([f"  old secret good until {found.rotated_until}"] if found.rotated_until else []),
+        *([f"  client certificate {found.certificate}"] if found.certificate else []),
+    ]
+
+
+def _limits(limits: Limits) -> str:
+    def stated(value: int | None) -> str:
+        return "any" if value is None else str(value)
+
+    return (
+        f"limits: {stated(limits.rpm)} requests and {stated(limits.tpm)} tokens per minute,"
+        f" {stated(limits.concurrency)} at once, weight {limits.weight}, {limits.priority}"
+    )
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError as error:
+        raise UsageError("key_unreadable", f"{path} is not a certificate in PEM.") from error
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
 def _state(shown: Key) -> str:

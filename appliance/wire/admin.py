@@ -6,33 +6,12 @@ ISO 8601 in UTC, digests lower-case hex, sizes bytes (MiB where the name says so
 models, keys and requests is carried as it is: whoever shows it calls `text.visible`.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from appliance.errors import BadRequest
-
-
-class _Reply(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def of(cls, **fields: Any) -> Self:
-        """A checked request.
-
-        Raises:
-            BadRequest: `invalid_value` naming the field.
-        """
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            first = error.errors()[0]
-            param = ".".join(map(str, first["loc"]))
-            raise BadRequest("invalid_value", f"{param}: {first['msg']}.", param=param) from error
+from appliance.wire.base import Reply as _Reply
+from appliance.wire.base import Request as _Request
 
 
 class ErrorBody(_Reply):
@@ -146,8 +125,8 @@ class Approval(_Reply):
 class ModelDetail(Model):
     """One artifact with its approvals and what its file says of itself."""
 
-    approvals: list[Approval] = []
-    facts: dict[str, Any] = {}
+    approvals: list[Approval] = Field(default=[])
+    facts: dict[str, Any] = Field(default={})
 
 
 class ModelImport(_Request):
@@ -175,43 +154,6 @@ class Reason(_Request):
     """Why somebody does something, for the record."""
 
     reason: str = Field(default="", max_length=1_000)
-
-
-# keys
-
-
-class Key(_Reply):
-    """One API key without its secret."""
-
-    id: str
-    name: str
-    role: str
-    models: list[str]
-    created: str
-    expires: str | None
-    revoked: bool
-    last_used: str | None = None
-
-
-class NewKey(Key):
-    """A key that was just made; the only time that its secret is shown."""
-
-    secret: str
-
-
-class KeyList(_Reply):
-    """Every API key."""
-
-    keys: list[Key]
-
-
-class KeyCreate(_Request):
-    """Make a key. `models` empty means all; `expires` is a date (ISO 8601, UTC)."""
-
-    name: str = Field(min_length=1, max_length=100)
-    role: str = "app"
-    models: list[str] = Field(default=[], max_length=1_000)
-    expires: str | None = Field(default=None, max_length=40)
 
 
 # audit
@@ -300,6 +242,16 @@ class RunningRequest(_Reply):
     prompt_tokens: int
     completion_tokens: int
     started: str
+    app: str = ""
+    queued: bool = False
+    priority: str = "interactive"
+
+
+class RequestCancelled(_Reply):
+    """The answer to ending a request: its client gets an error, its outcome is recorded."""
+
+    request_id: str
+    cancelled: bool
 
 
 class RequestList(_Reply):

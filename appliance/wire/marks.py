@@ -12,8 +12,8 @@ NEEDS_A_PERSON: Final = "!"
 AT_REST: Final = "-"
 
 _MARKS: Final = {
-    GOOD: "serving approved verified ready ok valid live",
-    UNDER_WAY: "loading starting restarting quarantined connecting stale",
+    GOOD: "serving approved verified ready ok valid live running",
+    UNDER_WAY: "loading starting restarting quarantined connecting stale queued",
     NEEDS_A_PERSON: "refused refusing suspended revoked failed down denied incompatible",
 }
 

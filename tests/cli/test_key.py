@@ -1,6 +1,14 @@
 """`appliance key …`."""
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from appliance.runtime import open_services
 from tests.api.admin.lab import LabData
@@ -30,6 +38,49 @@ def test_a_revoked_key_says_so(run: Run) -> None:
     assert "[!] revoked" in run("key", "list").out
 
 
+def test_limits_and_usage_are_shown(run: Run) -> None:
+    options = ["--rpm", "60", "--tpm", "9000", "--concurrency", "2", "--weight", "3"]
+    made = run("key", "create", "app", *options, "--priority", "batch", "--json").document
+    assert made["limits"] == {
+        "rpm": 60, "tpm": 9000, "concurrency": 2, "weight": 3, "priority": "batch",
+    }  # fmt: skip
+    shown = run("key", "show", made["id"]).out
+    assert "60 requests and 9000 tokens per minute, 2 at once, weight 3, batch" in shown
+    assert "used: 0 requests" in shown
+    run("key", "limit", made["id"], "--rpm", "1")
+    assert "1 requests and any tokens" in run("key", "show", made["id"]).out
+
+
+def test_a_rotation_prints_the_new_secret(lab: LabData, run: Run) -> None:
+    made = run("key", "create", "app", "--json").document
+    rotated = run("key", "rotate", made["id"], "--overlap", "3600")
+    assert rotated.out.startswith("sk-") and "good until" in rotated.err
+    with open_services(lab.data) as services:
+        for secret in (made["secret"], rotated.out.strip()):
+            assert services.keys.authenticate(secret).key_id == made["id"]
+
+
+def test_a_client_certificate_stands_for_a_key(lab: LabData, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "app.pem"
+    path.write_bytes(self_signed())
+    made = run("key", "create", "app", "--certificate", path, "--json").document
+    assert made["certificate"] in run("key", "show", made["id"]).out
+    with open_services(lab.data) as services:
+        fingerprint = bytes.fromhex(made["certificate"])
+        assert services.keys.authenticate_certificate(fingerprint).key_id == made["id"]
+    path.write_text("not a certificate")
+    assert run("key", "create", "b", "--certificate", path, "--json").code == (2, "key_unreadable")
+
+
+def self_signed() -> bytes:
+    """Any certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start.replace(2030))
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -37,7 +88,10 @@ def test_a_revoked_key_says_so(run: Run) -> None:
         (["create", "x" * 65], "invalid_key_name"),
         (["create", "app", "--role", "root"], "invalid_value"),
         (["create", "app", "--expires", "soon"], "invalid_value"),
+        (["create", "app", "--rpm", "0"], "invalid_value"),
         (["revoke", "0123456789ab"], "unknown_key_id"),
+        (["rotate", "0123456789ab"], "unknown_key_id"),
+        (["show", "0123456789ab"], "unknown_key_id"),
     ],
 )
 def test_refusals(run: Run, arguments: list[str], code: str) -> None:

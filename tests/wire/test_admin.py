@@ -7,14 +7,15 @@ from pydantic import BaseModel, ValidationError
 
 from appliance.errors import BadRequest
 from appliance.wire import admin
-from appliance.wire.admin import EntryQuery, KeyCreate, Progress, StreamLine, Verification
+from appliance.wire.admin import EntryQuery, Progress, StreamLine, Verification
+from appliance.wire.keys import KeyCreate
 
 SCHEMAS = {
     name: kind
     for name, kind in vars(admin).items()
     if inspect.isclass(kind) and issubclass(kind, BaseModel) and kind.__module__ == admin.__name__
 }
-REQUESTS = ["ModelImport", "ApprovalUpload", "Reason", "KeyCreate", "VerifyRange", "EntryQuery"]
+REQUESTS = ["ModelImport", "ApprovalUpload", "Reason", "VerifyRange", "EntryQuery"]
 PUBLIC = [name for name in SCHEMAS if not name.startswith("_")]
 
 

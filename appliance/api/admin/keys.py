@@ -1,4 +1,4 @@
-"""Routes of the API keys: make, list, revoke; each change is in the audit log."""
+"""Routes of the API keys: make, list, limit, rotate, revoke; each change is in the audit log."""
 
 from fastapi import APIRouter
 
@@ -8,8 +8,8 @@ from appliance.audit.log import Draft
 from appliance.auth.key import ApiKey
 from appliance.clock import iso
 from appliance.runtime import Services
-from appliance.types import Json
-from appliance.wire import admin as wire
+from appliance.types import Json, Limits, Priority
+from appliance.wire import keys as wire
 
 router = APIRouter(prefix="/admin/keys")
 
@@ -20,18 +20,53 @@ def list_keys(_: Viewer, services: ServicesDep) -> wire.KeyList:
     return wire.KeyList(keys=[_key_of(key) for key in services.keys.list()])
 
 
+@router.get("/{key_id}")
+def show_key(_: Viewer, services: ServicesDep, key_id: str) -> wire.Key:
+    """One key with its limits and its usage."""
+    return _key_of(services.keys.get(key_id))
+
+
 @router.post("")
 def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> wire.NewKey:
     """Make a key. Its secret leaves only after its making is durably recorded."""
     expires = None if wanted.expires is None else microseconds(wanted.expires, "expires")
     key, secret = services.keys.create(
-        wanted.name, models=wanted.models, expires_us=expires, role=wanted.role
+        wanted.name,
+        models=wanted.models,
+        expires_us=expires,
+        role=wanted.role,
+        limits=_limits_of(wanted),
+        certificate=bytes.fromhex(wanted.certificate) if wanted.certificate else None,
     )
     try:
         _record(services, person.actor, "key_create", key)
     except BaseException:
         services.keys.revoke(key.id)
         raise
+    return wire.NewKey(**_key_of(key).model_dump(), secret=secret)
+
+
+@router.post("/{key_id}/limits")
+def limit_key(
+    person: Admin, services: ServicesDep, key_id: str, wanted: wire.KeyLimits
+) -> wire.Key:
+    """Give a key other limits."""
+    key = services.keys.limit(key_id, _limits_of(wanted))
+    _record(services, person.actor, "key_limit", key)
+    return _key_of(key)
+
+
+@router.post("/{key_id}/rotate")
+def rotate_key(
+    person: Admin, services: ServicesDep, key_id: str, wanted: wire.KeyRotate
+) -> wire.NewKey:
+    """Give a key a new secret, which leaves only after the rotation is durably recorded.
+
+    When it cannot be recorded, the secret before stays good for the overlap and nobody has the
+    new one: rotate again.
+    """
+    key, secret = services.keys.rotate(key_id, wanted.overlap * 1_000_000)
+    _record(services, person.actor, "key_rotate", key)
     return wire.NewKey(**_key_of(key).model_dump(), secret=secret)
 
 
@@ -53,8 +88,21 @@ def _record(services: Services, actor: str, action: str, key: ApiKey) -> None:
         "role": key.role,
         "models": models,
         "expires_us": key.expires_us,
+        "limits": {**vars(key.limits), "priority": key.limits.priority.value},
+        "old_until_us": key.old_until_us,
+        "certificate": key.certificate.hex() if key.certificate else None,
     }
     services.audit.append(Draft("admin", fields)).result()
+
+
+def _limits_of(wanted: wire.KeyLimits) -> Limits:
+    return Limits(
+        rpm=wanted.rpm,
+        tpm=wanted.tpm,
+        concurrency=wanted.concurrency,
+        weight=wanted.weight,
+        priority=Priority(wanted.priority),
+    )
 
 
 def _key_of(key: ApiKey) -> wire.Key:
@@ -67,4 +115,8 @@ def _key_of(key: ApiKey) -> wire.Key:
         expires=None if key.expires_us is None else iso(key.expires_us),
         revoked=key.revoked_us is not None,
         last_used=None if key.last_used_us is None else iso(key.last_used_us),
+        limits=wire.Limits.model_validate(key.limits, from_attributes=True),
+        rotated_until=None if key.old_until_us is None else iso(key.old_until_us),
+        certificate=key.certificate.hex() if key.certificate else None,
+        usage=wire.Usage.model_validate(key.usage, from_attributes=True),
     )

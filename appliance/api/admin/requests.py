@@ -1,34 +1,55 @@
-"""The requests that are being answered now; who asked comes from their intent entries."""
+"""The requests that are being answered now: look, and end one.
+
+Rules: nothing is read from disk, so polling is cheap; no prompts and no texts. Ending a request is
+recorded with the person before its client gets an error.
+"""
 
 import asyncio
 
 from fastapi import APIRouter
 
-from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.audit.log import Draft
 from appliance.clock import iso
-from appliance.inference import Generation
-from appliance.runtime import Services
+from appliance.errors import NotFound, Unavailable
+from appliance.inference import Generation, append
 from appliance.wire import admin as wire
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin/requests")
 
 
-@router.get("/requests")
+@router.get("")
 async def list_requests(_: Viewer, services: ServicesDep) -> wire.RequestList:
-    """Every running answer, oldest first; no prompts and no texts."""
+    """Every request whose intent is recorded, oldest first."""
     running = sorted(services.inference.running(), key=lambda answer: answer.intent.seq)
-    rows = [await asyncio.to_thread(_request_of, services, answer) for answer in running]
-    return wire.RequestList(requests=rows)
+    return wire.RequestList(requests=[_request_of(answer) for answer in running])
 
 
-def _request_of(services: Services, answer: Generation) -> wire.RunningRequest:
-    body = services.reader.entry(answer.intent.seq).body
+@router.post("/{request_id}/cancel")
+async def cancel_request(
+    person: Operator, services: ServicesDep, request_id: str
+) -> wire.RequestCancelled:
+    """End an answer; its client gets an error."""
+    running = services.inference.running()
+    if not any(answer.caller.request_id == request_id for answer in running):
+        raise NotFound("not_found", f"No request {request_id} is running.", param="id")
+    fields = {"action": "request_cancel", "actor": person.actor, "request_id": request_id}
+    await append(services.audit, Draft("admin", fields))
+    why = Unavailable("request_cancelled", "An operator ended the answer.")
+    ended = await asyncio.shield(services.inference.cancel(request_id, why))
+    return wire.RequestCancelled(request_id=request_id, cancelled=ended)
+
+
+def _request_of(answer: Generation) -> wire.RunningRequest:
     return wire.RunningRequest(
         seq=answer.intent.seq,
-        request_id=str(body["request_id"]),
-        key_id=str(body["key_id"]),
+        request_id=answer.caller.request_id,
+        key_id=answer.caller.principal.key_id,
+        app=answer.caller.principal.name,
         model=answer.card.id,
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
         started=iso(answer.created * 1_000_000),
+        queued=answer.queued,
+        priority=answer.priority,
     )

@@ -11,7 +11,8 @@ from appliance.audit.proof import check_proof
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.runtime import Services
-from appliance.wire.admin import EntryQuery, KeyCreate, VerifyRange
+from appliance.wire.admin import EntryQuery, VerifyRange
+from appliance.wire.keys import KeyCreate
 from tests.api.admin.lab import LabData, Reports
 
 

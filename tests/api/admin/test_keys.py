@@ -10,7 +10,7 @@ from appliance.audit.log import AuditLog
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
 from appliance.runtime import Services
-from appliance.wire.admin import KeyCreate
+from appliance.wire.keys import KeyCreate, KeyLimits, Limits, Usage
 from tests.api.admin.lab import client_of
 
 
@@ -46,6 +46,39 @@ def test_a_revoked_key_is_useless_and_stays_listed(services: Services, client: A
     assert [key.revoked for key in client.keys().keys] == [True]
     actions = [entry.body["action"] for entry in services.reader.search(kind="admin")]
     assert actions == ["key_create", "key_revoke"]
+
+
+def test_limits_are_told_changed_and_recorded(services: Services, client: AdminClient) -> None:
+    made = client.create_key(KeyCreate(name="app", rpm=5, tpm=100, weight=3, priority="batch"))
+    assert (made.limits.rpm, made.limits.weight, made.limits.priority) == (5, 3, "batch")
+    changed = client.limit_key(made.id, KeyLimits(concurrency=2))
+    assert changed.limits == Limits(concurrency=2)
+    services.keys.note_usage(made.id, 10, 4)
+    shown = client.key(made.id)
+    assert shown.limits == changed.limits
+    assert shown.usage == Usage(requests=1, prompt_tokens=10, completion_tokens=4)
+    newest = services.reader.search(kind="admin")[-1].body
+    assert newest["action"] == "key_limit"
+    assert newest["limits"] == {
+        "rpm": None, "tpm": None, "concurrency": 2, "weight": 1, "priority": "interactive",
+    }  # fmt: skip
+
+
+def test_a_rotated_key_keeps_its_id_and_its_old_secret_for_the_overlap(
+    services: Services, client: AdminClient
+) -> None:
+    made = client.create_key(KeyCreate(name="app"))
+    rotated = client.rotate_key(made.id, 60)
+    assert rotated.id == made.id and rotated.rotated_until is not None
+    for secret in (made.secret, rotated.secret):
+        assert services.keys.authenticate(secret).key_id == made.id
+    again = client.rotate_key(made.id, 0)
+    with pytest.raises(Unauthenticated):
+        services.keys.authenticate(rotated.secret)
+    services.keys.authenticate(again.secret)
+    newest = services.reader.search(kind="admin")[-1]
+    assert newest.body["action"] == "key_rotate"
+    assert again.secret.encode()[-43:] not in newest.raw
 
 
 @pytest.mark.parametrize(

@@ -1,57 +1,84 @@
 """The running requests over the admin socket."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
-from appliance.audit.log import Draft
+import pytest
+
 from appliance.client import AdminClient
+from appliance.errors import ApplianceError, Refused
 from appliance.inference import Inference
 from appliance.runtime import Services
-from appliance.types import ModelCard, Receipt
+from appliance.types import Caller, ModelCard, Principal, Priority, Receipt
 from appliance.wire.admin import RunningRequest
 from tests.api.admin.lab import client_of
 
 CARD = ModelCard("m", "00", 64, 0)
 
 
+def caller(request_id: str) -> Caller:
+    return Caller(Principal("k1", "app"), request_id, "127.0.0.1", "/v1/completions")
+
+
 @dataclass(frozen=True)
 class Answer:
     """What is public of a running answer."""
 
+    caller: Caller
     intent: Receipt
     card: ModelCard = CARD
     prompt_tokens: int = 5
     completion_tokens: int = 2
     created: int = 1_764_000_000
+    queued: bool = False
+    priority: Priority = Priority.BATCH
 
 
-@dataclass(frozen=True)
+@dataclass
 class Running:
     """Stands where the use-case is asked for its running answers."""
 
     answers: list[Answer]
+    ended: list[tuple[str, str]] = field(default_factory=list)
 
     def running(self) -> list[Answer]:
         return self.answers
 
+    async def cancel(self, request_id: str, why: ApplianceError) -> bool:
+        self.ended.append((request_id, why.code))
+        return True
 
-def intent(services: Services, request_id: str) -> Receipt:
-    fields = {"request_id": request_id, "key_id": "k1", "model": "m"}
-    (receipt,) = services.audit.append(Draft("intent", fields)).result()
-    return receipt
+
+def answers() -> list[Answer]:
+    return [
+        Answer(caller("r2"), Receipt(7, bytes(32), 8)),
+        Answer(caller("r1"), Receipt(3, bytes(32), 4)),
+    ]
 
 
 def test_nothing_runs(client: AdminClient) -> None:
     assert client.requests().requests == []
 
 
-def test_who_asked_comes_from_the_log_oldest_first(services: Services) -> None:
-    first, second = intent(services, "r1"), intent(services, "r2")
-    running = cast(Inference, Running([Answer(second), Answer(first)]))
+def test_requests_are_told_oldest_first(services: Services) -> None:
+    running = cast(Inference, Running(answers()))
     with client_of(replace(services, inference=running)) as client:
         shown = client.requests().requests
     assert [request.request_id for request in shown] == ["r1", "r2"]
     assert shown[0] == RunningRequest(
-        seq=first.seq, request_id="r1", key_id="k1", model="m", prompt_tokens=5,
-        completion_tokens=2, started="2025-11-24T16:00:00Z",
+        seq=3, request_id="r1", key_id="k1", app="app", model="m", prompt_tokens=5,
+        completion_tokens=2, started="2025-11-24T16:00:00Z", priority="batch",
     )  # fmt: skip
+
+
+def test_a_request_is_ended_and_the_log_names_the_person(services: Services) -> None:
+    running = Running(answers())
+    with client_of(replace(services, inference=cast(Inference, running))) as client:
+        assert client.cancel_request("r1").cancelled
+        with pytest.raises(Refused) as caught:
+            client.cancel_request("r9")
+    assert caught.value.code == "not_found"
+    assert running.ended == [("r1", "request_cancelled")]
+    (entry,) = services.reader.search(kind="admin")
+    assert (entry.body["action"], entry.body["request_id"]) == ("request_cancel", "r1")
+    assert str(entry.body["actor"]).startswith("uid:")

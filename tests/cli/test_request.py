@@ -1,0 +1,8 @@
+"""`appliance request …`; what a server answers is tested in tests/api/admin/test_requests.py."""
+
+from tests.cli.conftest import Run
+
+
+def test_looking_at_requests_takes_a_server(run: Run) -> None:
+    for arguments in (["list"], ["cancel", "req-1"]):
+        assert run("request", *arguments, "--json").code == (3, "server_required")
