@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all wheels lock clean
+.PHONY: help preflight setup demo serve check test test-all bench-peer bench bench-full wheels lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -42,6 +42,15 @@ test: check wheels  ## checks, then the tests
 
 test-all: check wheels  ## checks, then every test, the slow ones too
 	$(RUN) -m pytest
+
+bench-peer: setup  ## build llama-server to compare with (5 minutes, once)
+	@$(RUN) -m benchmarks peer
+
+bench: bench-peer  ## the short set on the default model (10 minutes on an idle machine)
+	@$(RUN) -m benchmarks run short --model smollm2
+
+bench-full: bench-peer  ## every check on both models (35 minutes); one check: benchmarks/README.md
+	@$(RUN) -m benchmarks run full
 
 wheels: setup  ## fill offline-wheels/PLATFORM/ for an installation without a network
 	@$(RUN) -m installer.bundle.wheels

@@ -11,6 +11,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -74,11 +75,12 @@ def obtain(root: Path, wanted: Recipe) -> Wheel:
     return built
 
 
-def _build(part: Path, wanted: Recipe) -> Path:
-    """Build in `part`; the directory that goes into the cache."""
-    for name in ("sdist", "source", "tmp", "done"):
-        (part / name).mkdir()
-    env = build_environment(part)
+def fetch_source(part: Path, wanted: Recipe, env: Mapping[str, str]) -> Path:
+    """Fetch the locked sdist and unpack it in `part`; the directory of the source.
+
+    Raises:
+        BundleError: it cannot be fetched or is another one.
+    """
     say(f"Fetching llama-cpp-python {wanted.version} (77 MB of source)")
     run_pip(
         *("download", "--no-deps", "--no-build-isolation", "--require-hashes"),
@@ -90,11 +92,21 @@ def _build(part: Path, wanted: Recipe) -> Path:
     sdist = next((part / "sdist").iterdir())
     if sha256_file(sdist) != wanted.sdist_sha256:
         raise BundleError(f"{sdist.name} is not the locked sdist")
+    (part / "source").mkdir()
     run_step(
         ["tar", "-xzf", str(sdist), "-C", str(part / "source"), "--strip-components=1"],
         what="unpack",
         log=part / "unpack.log",
     )
+    return part / "source"
+
+
+def _build(part: Path, wanted: Recipe) -> Path:
+    """Build in `part`; the directory that goes into the cache."""
+    for name in ("sdist", "tmp", "done"):
+        (part / name).mkdir()
+    env = build_environment(part)
+    source = fetch_source(part, wanted, env)
     say(
         f"Building the llama.cpp wheel with {wanted.compilers[1]}: "
         "6 to 9 minutes on two cores, once per machine"
@@ -102,7 +114,7 @@ def _build(part: Path, wanted: Recipe) -> Path:
     run_pip(
         *("wheel", "-v", "--no-deps", "--no-build-isolation", "--no-cache-dir"),
         *(f"--config-settings={s.replace('{build}', str(part))}" for s in SETTINGS),
-        *("-w", str(part / "done"), str(part / "source")),
+        *("-w", str(part / "done"), str(source)),
         what="llama.cpp",
         log=part / "build.log",
         env=env,

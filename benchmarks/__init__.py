@@ -1,0 +1,1 @@
+"""What the appliance's speed is measured with: see README.md in this directory."""

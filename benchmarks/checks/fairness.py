@@ -1,0 +1,53 @@
+"""P9: what an app that asks one question at a time feels of an app that floods the server."""
+
+from benchmarks.generator import Answer
+from benchmarks.loads import Group, Load, independent
+from benchmarks.measure import drive
+from benchmarks.results import Figure
+from benchmarks.servers import Server
+from benchmarks.session import SIDES, Session
+from benchmarks.statistics import Summary, quantile, ratios
+from installer.bundle.steps import say
+
+_REQUESTS = 20
+_FLOOD = 64
+_MANY = 1_000_000  # a number of a run that no repetition has
+
+
+def fair(session: Session) -> list[Figure]:
+    """App B alone, then beside 64 requests of app A; the peer, which has no apps, the same way."""
+    p95: dict[tuple[str, str], list[float]] = {}
+    for repetition in range(session.repeat):
+        for side in SIDES:
+            with session.serving(side) as server:
+                for name in ("alone", "beside"):
+                    answers = _ask(session, server, repetition, flood=name == "beside")
+                    value = quantile([a.seconds * 1000 for a in answers], 0.95)
+                    p95.setdefault((side, name), []).append(value)
+                    session.runs.append(
+                        {"repetition": repetition, "side": side, "b": name, "latency_p95": value}
+                    )
+                    say(f"  fair {repetition + 1} {side}: B {name} p95 {value:.0f} ms")
+    ours, theirs = (ratios(p95[side, "beside"], p95[side, "alone"]) for side in SIDES)
+    return [
+        Figure(
+            "B's p95 latency beside A's 64 requests / alone",
+            "",
+            Summary.of(ours),
+            Summary.of(ours),
+            Summary.of(theirs),
+            "≤",
+            2.5,
+        )
+    ]
+
+
+def _ask(session: Session, server: Server, repetition: int, *, flood: bool) -> list[Answer]:
+    """B's answers; complete ones only."""
+    keys = server.keys or [server.key, server.key]
+    asks = independent(session.count(_REQUESTS), repetition, answer=16)
+    groups = [Group("B", keys[1], asks, 1)]
+    if flood:
+        groups.append(Group("A", keys[0], independent(2 * _FLOOD, _MANY), _FLOOD, background=True))
+    answers = drive(Load("127.0.0.1", server.port, groups))
+    return [a for a in answers if a.group == "B" and not a.error]

@@ -1,0 +1,68 @@
+"""Where and of what a figure was measured; and memory of processes."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from appliance.hardware import host_facts
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def machine(directory: Path) -> dict[str, Any]:
+    """The host, as `appliance.hardware` sees it, and the file system that takes the audit log."""
+    facts = host_facts(directory)
+    return {
+        "cpu": facts.cpu,
+        "cores": facts.cores,
+        "memory_gib": round(facts.memory / (1 << 30), 1),
+        "kernel": facts.kernel,
+        "python": platform.python_version(),
+        "audit_file_system": _file_system(directory),
+    }
+
+
+def commit() -> str:
+    """The commit of this checkout, with a + if files of it were changed."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def today() -> str:
+    """The date and minute, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def resident(pids: list[int]) -> int:
+    """Resident memory of processes together, in bytes (proc(5), VmRSS)."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def _file_system(directory: Path) -> str:
+    done = subprocess.run(
+        ["stat", "--file-system", "--format=%T", str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()

@@ -1,0 +1,193 @@
+"""Starting and ending the two servers.
+
+Rules: ours runs as shipped: `appliance serve` with the lab profile, auth and audit on, its data
+directory on a real disk, set up by the commands that a person would type. The cache has as many
+cells as the peer's; everything else is the default. A server that was started here has ended
+when its block is left. Both have answered one small request before a load begins.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.loads import MODEL
+from benchmarks.machine import children
+
+CELLS: Final = 16384
+SLOTS: Final = 8
+_START_S: Final = 120.0
+_CONFIG: Final = f"\n[models.default]\nn_ctx = {CELLS}\nslots = {SLOTS}\n"
+
+
+class BenchError(Exception):
+    """Something under test did not do what a measurement needs."""
+
+
+@dataclass
+class Server:
+    """A server that answers.
+
+    Attributes:
+        command: how it was started, with file names in place of paths.
+    """
+
+    side: str
+    port: int
+    key: str
+    process: subprocess.Popen[bytes]
+    command: str
+    keys: list[str] = field(default_factory=list)
+    data: Path = Path()
+
+    def pids(self) -> list[int]:
+        """The server and its children."""
+        return [self.process.pid, *children(self.process.pid)]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A data directory with one approved model and keys for the apps."""
+
+    data: Path
+    keys: tuple[str, ...]
+
+
+def prepare_lab(root: Path, gguf: Path, *, keys: int = 2) -> Lab:
+    """Sign, import and approve the model, and make API keys; all by command.
+
+    Raises:
+        BenchError: a command failed.
+    """
+    data, artifact = root / "data", root / MODEL
+    shutil.rmtree(root, ignore_errors=True)
+    artifact.mkdir(parents=True)
+    shutil.copyfile(gguf, artifact / gguf.name)
+    _appliance(data, "init", "--profile", "lab")
+    lab = data / "keys" / "lab"
+    _appliance(data, "model", "sign", str(artifact), "--key", str(lab / "publisher.pem"))
+    _appliance(data, "model", "import", str(artifact), "--id", MODEL)
+    for name in ("approver-1", "approver-2"):
+        _appliance(
+            data,
+            *("model", "approve", MODEL, "--as", name, "--key", str(lab / f"{name}.pem")),
+            *("--meaning", "measured in the lab"),
+        )
+    secrets = [_appliance(data, "key", "create", f"app-{n}")["secret"] for n in range(keys)]
+    with (data / "appliance.toml").open("a") as config:
+        config.write(_CONFIG)
+    shutil.rmtree(artifact)
+    return Lab(data, tuple(secrets))
+
+
+def _appliance(data: Path, *arguments: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", *arguments, "--json"],
+        env={"APPLIANCE_DATA": str(data), "PATH": os.defpath},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchError(f"appliance {' '.join(arguments[:2])}: {done.stderr.decode()[-500:]}")
+    return json.loads(done.stdout or b"null")
+
+
+@contextlib.contextmanager
+def ours(lab: Lab, program: tuple[str, ...] = ("appliance", "serve")) -> Iterator[Server]:
+    """Our server.
+
+    Args:
+        program: module and arguments before `--port`; another one for P6 only.
+    """
+    port = free_port()
+    arguments = [*program, "--port", str(port)]
+    command = [sys.executable, "-m", *arguments]
+    shown = "python -m " + " ".join(arguments).replace(str(port), "PORT")
+    env = {"APPLIANCE_DATA": str(lab.data), "PATH": os.defpath}
+    with _process(command, env) as process:
+        server = Server("ours", port, lab.keys[0], process, shown, list(lab.keys), lab.data)
+        wait_until_ready(server, "/readyz")
+        yield server
+
+
+def peer_arguments(gguf: Path, port: int) -> list[str]:
+    """What llama-server is started with."""
+    cores = str(len(os.sched_getaffinity(0)))
+    return [
+        *("-m", str(gguf), "-np", str(SLOTS), "-c", str(CELLS), "-kvu", "-t", cores),
+        *("--no-webui", "--host", "127.0.0.1", "--port", str(port)),
+    ]
+
+
+@contextlib.contextmanager
+def peer(binary: Path, gguf: Path, *, pause: float = 0.05) -> Iterator[Server]:
+    """llama-server.
+
+    Args:
+        pause: seconds between two questions whether it is ready.
+    """
+    port = free_port()
+    shown = " ".join([binary.name, *peer_arguments(Path(gguf.name), port)])
+    command = [str(binary), *peer_arguments(gguf, port)]
+    with _process(command, {"PATH": os.defpath}) as process:
+        build = f"{shown.replace(str(port), 'PORT')} ({binary.parent.name})"
+        server = Server("peer", port, "none", process, build)
+        wait_until_ready(server, "/health", pause=pause)
+        yield server
+
+
+@contextlib.contextmanager
+def _process(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_until_ready(server: Server, path: str, *, pause: float = 0.05) -> None:
+    """Ask until the answer is 200.
+
+    Raises:
+        BenchError: the server ended, or is not ready in time.
+    """
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
+        if server.process.poll() is not None:
+            raise BenchError(f"{server.command} ended with {server.process.returncode}")
+        if get_status(server.port, path) == 200:
+            return
+        time.sleep(pause)
+    raise BenchError(f"{server.command} is not ready after {_START_S:g} s")
+
+
+def get_status(port: int, path: str) -> int:
+    """The status of one GET; 0 when nobody answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            connection.sendall(request.encode())
+            head = connection.recv(12)
+    except OSError:
+        return 0
+    return int(head[9:12]) if head[9:12].isdigit() else 0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
