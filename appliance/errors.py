@@ -142,6 +142,10 @@ CODES: Final[dict[str, Code]] = {
     "file_special": Code(
         "the artifact contains a FIFO, socket or device", "Remove it; only files and directories."
     ),
+    "file_owner": Code(
+        "a file of the store belongs to, or may be written by, somebody else",
+        "Give the store back to the service's user or to root, mode 0700 and 0400; import again.",
+    ),
     "file_name_refused": Code(
         "a file name is not portable, not normalised or differs from another only in case",
         "Rename the file and sign again.",
@@ -174,6 +178,17 @@ CODES: Final[dict[str, Code]] = {
         "the file cannot be held in sealed memory",
         "Free memory; `appliance doctor` shows what is missing.",
     ),
+    "store_not_separated": Code(
+        "a model may stay on the disk only in files that the service cannot write",
+        "Run the service as its own user and give the model's directory to root, read-only.",
+    ),
+    "mapping_mismatch": Code(
+        "the engine mapped another file than the verified one, so it was ended",
+        "Report it with the audit entries around it.",
+    ),
+    "import_interrupted": Code(
+        "the import ended before its checks did; what it left was removed", "Import it again."
+    ),
     "signature_missing": Code(
         "the artifact has no model.sig", "Sign it with `appliance model sign DIR --key KEY`."
     ),
@@ -186,7 +201,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "signature_method_unsupported": Code(
         "model.sig uses a method or algorithm that is not accepted",
-        "Sign with the key method, files, sha256 and an ECDSA key.",
+        "Sign by key or certificate, with files or shards, sha256 and ECDSA.",
     ),
     "signature_key_unsupported": Code(
         "the key is not an ECDSA key on P-256, P-384 or P-521 in PEM",
@@ -197,6 +212,32 @@ CODES: Final[dict[str, Code]] = {
     ),
     "signature_wrong": Code(
         "the signature does not fit the manifest", "Do not use this copy; ask the publisher."
+    ),
+    "certificate_malformed": Code(
+        "a certificate, or the chain of certificates, cannot be read",
+        "Pass PEM certificates: that of the key first, then its issuers.",
+    ),
+    "certificate_validity": Code(
+        "a certificate is expired or not valid yet",
+        "Check the host's clock; have the artifact signed with a valid certificate.",
+    ),
+    "certificate_usage": Code(
+        "the signer's certificate may not sign data",
+        "Sign with a certificate that has the key usage digitalSignature.",
+    ),
+    "certificate_untrusted": Code(
+        "the certificate has no valid path to a trusted root",
+        "Check the chain, and that the root is the one that is trusted here.",
+    ),
+    "certificate_key_mismatch": Code(
+        "the certificate is not that of the key", "Pass the certificate of this key first."
+    ),
+    "certificate_revoked": Code(
+        "a certificate of the chain is revoked", "Have the artifact signed with a valid one."
+    ),
+    "manifest_shards": Code(
+        "the manifest's shards leave gaps, overlap or cannot cover a file",
+        "Have the publisher sign again; files without bytes need the method files.",
     ),
     "manifest_malformed": Code(
         "the signed manifest breaks the OMS v1.0 format", "Have the publisher sign again."
@@ -256,6 +297,10 @@ CODES: Final[dict[str, Code]] = {
     ),
     "approval_duplicate": Code(
         "this person has approved already", "A different approver must approve."
+    ),
+    "approval_void": Code(
+        "the approval was given before a suspension made all approvals void",
+        "Approve again with `appliance model approve`.",
     ),
     "approver_not_allowed": Code("the key may not approve", "Use the key of an approver."),
     "approver_name_mismatch": Code(

@@ -1,16 +1,18 @@
 """The use-case of a model's life: import, approve, load, unload, suspend, retire; each audited.
 
-Rules: the entry is durable before the state changes, so the log never misses an edge; a refused
-artifact leaves the store as it was, except for a row that says why; a model is loaded only as a
-`VerifiedModel`, made afresh from the stored bytes each time. The disk holds what was decided
-(quarantined, verified, approved, suspended, retired, refused); staged and serving are facts of
-the running process.
+Rules: the entry is durable before the state changes, so the log never misses an edge; each edge
+names actor, digest, policy version, reason and code. A refused artifact leaves the store as it
+was, except for a row that says why; a model is loaded only as a `VerifiedModel`, made afresh from
+the stored bytes each time. A suspension makes all approvals void. The disk holds what was decided;
+staged and serving are facts of the running process. docs/trust.md draws the states.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import PolicyRefused, Refused, StateRefused
@@ -21,7 +23,12 @@ from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.types import Json
 
 Progress = Callable[[str, int, int], None]
-_LOADABLE = frozenset({"approved"})
+SYSTEM: Final = "appliance"
+"""The actor of what nobody asked for: resuming, re-checking, ending."""
+REVOKED: Final = frozenset({"key_revoked", "certificate_revoked", "digest_revoked"})
+"""Codes that end a model for good."""
+_UNFINISHED: Final = frozenset({"quarantined", "vetted"})
+_FINAL: Final = frozenset({"retired", "revoked"})
 
 
 class Lifecycle:
@@ -74,41 +81,56 @@ class Lifecycle:
             The record, in state verified, or refused with a code. What cannot even be stored
             (a link inside, an id that is taken) is refused the same way and leaves no record.
         """
-        try:
-            record = self._store.quarantine(path, model_id, progress)
-        except Refused as error:
-            shown = model_id or path.name
-            self._edge(actor, shown, "media", "refused", code=error.code, reason=error.message)
-            raise
-        self._edge(actor, record.id, "media", "quarantined")
         policy = self._policy()
         try:
+            name = self._store.copy(path, model_id, progress)
+        except Refused as error:
+            shown = ModelRecord(model_id or path.name, "media")
+            self._edge(actor, shown, "refused", policy, error=error)
+            raise
+        try:
+            self._edge(actor, ModelRecord(name, "media"), "quarantined", policy)
+        except BaseException:
+            self._store.abandon(name)
+            raise
+        return self._examine(actor, self._store.admit(name), policy, progress)
+
+    def _examine(
+        self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress
+    ) -> ModelRecord:
+        """From quarantine to verified, or to refused."""
+        try:
+            if record.state == "quarantined":
+                facts = self._store.vet(record.id)
+                self._edge(actor, record, "vetted", policy)
+                record = self._store.set_state(record.id, "vetted", facts=facts)
             checked = self._store.check(record.id, policy, progress)
         except Refused as error:
-            self._edge(
-                actor,
-                record.id,
-                "quarantined",
-                "refused",
-                policy=policy.version,
-                code=error.code,
-                reason=error.message,
-            )
-            return self._store.set_state(
-                record.id, "refused", code=error.code, message=error.message
-            )
-        self._edge(
-            actor,
-            record.id,
-            "quarantined",
-            "verified",
-            policy=policy.version,
-            digest=checked.digest,
-            signer=checked.signer,
-        )
+            state = "revoked" if error.code in REVOKED else "refused"
+            self._edge(actor, record, state, policy, error=error)
+            return self._store.set_state(record.id, state, code=error.code, message=error.message)
+        found = replace(record, digest=checked.digest)
+        self._edge(actor, found, "verified", policy, signer=checked.signer)
         return self._store.set_state(
             record.id, "verified", digest=checked.digest, facts=checked.facts
         )
+
+    def recover(self) -> list[str]:
+        """Finish or clean up imports that a crash interrupted.
+
+        Returns:
+            The ids that were touched.
+        """
+        policy = self._policy()
+        touched = self._store.clean()
+        for model_id in touched:
+            error = StateRefused("import_interrupted", "The import was interrupted.")
+            self._edge(SYSTEM, ModelRecord(model_id, "media"), "refused", policy, error=error)
+        for record in self._store.records():
+            if record.state in _UNFINISHED:
+                self._examine(SYSTEM, record, policy, _silent)
+                touched.append(record.id)
+        return touched
 
     def subject(self, model_id: str) -> ApprovalSubject:
         """What an approver of the model signs."""
@@ -129,30 +151,22 @@ class Lifecycle:
             approvals = self._store.add_approval(model_id, envelope, policy)
         except Refused as error:
             self._edge(
-                actor,
-                model_id,
-                record.state,
-                record.state,
-                event="approval_refused",
-                policy=policy.version,
-                code=error.code,
-                reason=error.message,
+                actor, record, record.state, policy, event="approval_refused", error=error
             )
             raise
         latest = approvals[-1]
         state = "approved" if _enough(policy, [a.name for a in approvals]) else record.state
         self._edge(
             actor,
-            model_id,
-            record.state,
+            record,
             state,
+            policy,
             event="approval",
-            policy=policy.version,
-            digest=record.digest or "",
             approver=latest.name,
             meaning=latest.meaning,
+            signed_at=latest.time,
         )
-        return self._store.set_state(model_id, state, digest=record.digest)
+        return self._store.set_state(model_id, state)
 
     async def load(
         self, actor: str, model_id: str, progress: Progress | None = None
@@ -165,42 +179,58 @@ class Lifecycle:
         record = self._store.record(model_id)
         policy = self._policy()
         try:
-            if self.is_loaded(model_id):
-                raise StateRefused("wrong_state", f"{model_id} is loaded already.")
-            if record.state not in _LOADABLE:
-                code = "not_approved" if record.state == "verified" else "wrong_state"
-                raise StateRefused(code, f"{model_id} is {record.state}, not approved.")
-            policy.check_engine(ENGINE, self._supervisor.engine_version)
-            model = await asyncio.to_thread(self._store.seal, model_id, policy, progress or _silent)
+            model = await self._seal(record, policy, progress or _silent)
         except Refused as error:
-            self._refused_load(actor, record, policy, error)
+            await self._refused_load(actor, record, policy, error)
             raise
+        held = {"held": "disk" if model.sealed.on_disk else "memory"}
         try:
-            self._edge(
-                actor, model_id, "approved", "staged", policy=policy.version, digest=model.digest
-            )
+            self._edge(actor, record, "staged", policy, **held)
             await self._supervisor.start(model)
         except BaseException as error:
             model.close()
             if isinstance(error, Refused):
-                self._refused_load(actor, record, policy, error)
+                await self._refused_load(actor, record, policy, error)
             raise
-        self._edge(actor, model_id, "staged", "serving", policy=policy.version, digest=model.digest)
+        if model.sealed.on_disk:
+            await self._check_held(actor, record, policy, model)
+        self._edge(actor, replace(record, state="staged"), "serving", policy, **held)
         return self.record(model_id)
 
-    def _refused_load(
+    async def _seal(
+        self, record: ModelRecord, policy: TrustPolicy, progress: Progress
+    ) -> VerifiedModel:
+        if self.is_loaded(record.id):
+            raise StateRefused("wrong_state", f"{record.id} is loaded already.")
+        if record.state != "approved":
+            code = "not_approved" if record.state == "verified" else "wrong_state"
+            raise StateRefused(code, f"{record.id} is {record.state}, not approved.")
+        policy.check_engine(ENGINE, self._supervisor.engine_version)
+        on_disk = self._supervisor.keeps_on_disk(record.id)
+        if not on_disk:
+            self._supervisor.check_sealing(record.id, self._store.size(record.id))
+        return await asyncio.to_thread(
+            self._store.seal, record.id, policy, progress, on_disk=on_disk
+        )
+
+    async def _check_held(
+        self, actor: str, record: ModelRecord, policy: TrustPolicy, model: VerifiedModel
+    ) -> None:
+        """A model on the disk is hashed once more after the engine read it."""
+        try:
+            await asyncio.to_thread(model.rehash)
+        except Refused as error:
+            await self._supervisor.stop(record.id)
+            await self._refused_load(actor, record, policy, error)
+            raise
+
+    async def _refused_load(
         self, actor: str, record: ModelRecord, policy: TrustPolicy, error: Refused
     ) -> None:
-        self._edge(
-            actor,
-            record.id,
-            record.state,
-            record.state,
-            event="load_refused",
-            policy=policy.version,
-            code=error.code,
-            reason=error.message,
-        )
+        if error.code in REVOKED and record.state not in _FINAL:
+            await self.end(actor, record.id, "revoked", error)
+            return
+        self._edge(actor, record, record.state, policy, event="load_refused", error=error)
 
     async def unload(self, actor: str, model_id: str) -> ModelRecord:
         """End the worker; the model stays approved.
@@ -211,40 +241,78 @@ class Lifecycle:
         record = self._store.record(model_id)
         if not self.is_loaded(model_id):
             raise StateRefused("wrong_state", f"{model_id} is not loaded.")
-        self._edge(actor, model_id, "serving", record.state, event="unload")
+        self._edge(actor, self._shown(record), record.state, self._policy(), event="unload")
         await self._supervisor.stop(model_id)
         return self.record(model_id)
 
     async def suspend(self, actor: str, model_id: str, reason: str) -> ModelRecord:
-        """Stop serving a model until it is approved again; its running answers end.
+        """Stop serving a model until enough people approve it anew; its running answers end.
 
         Raises:
             StateRefused: `wrong_state`, `unknown_model_id`.
         """
         return await self._put_away(actor, model_id, "suspended", {"approved"}, reason)
 
-    async def retire(self, actor: str, model_id: str) -> ModelRecord:
+    async def retire(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
         """Take a model out of service for good; its files stay as evidence.
 
         Raises:
             StateRefused: `wrong_state`, `unknown_model_id`.
         """
-        allowed = {"approved", "verified", "suspended", "refused", "quarantined"}
-        return await self._put_away(actor, model_id, "retired", allowed, "")
+        allowed = {"approved", "verified", "suspended", "refused", *_UNFINISHED}
+        return await self._put_away(actor, model_id, "retired", allowed, reason)
+
+    async def revoke(self, actor: str, model_id: str, reason: str) -> ModelRecord:
+        """End a model for good because it must not be trusted; from any state.
+
+        Raises:
+            StateRefused: `wrong_state` when it is revoked already, `unknown_model_id`.
+        """
+        allowed = {"approved", "verified", "suspended", "refused", "retired", *_UNFINISHED}
+        return await self._put_away(actor, model_id, "revoked", allowed, reason)
+
+    async def end(self, actor: str, model_id: str, state: str, error: Refused) -> ModelRecord:
+        """Suspend or revoke a model for what a check found.
+
+        Args:
+            state: suspended or revoked.
+        """
+        allowed = {self._store.record(model_id).state}
+        return await self._put_away(actor, model_id, state, allowed, error.message, error.code)
 
     async def _put_away(
-        self, actor: str, model_id: str, state: str, allowed: set[str], reason: str
+        self,
+        actor: str,
+        model_id: str,
+        state: str,
+        allowed: set[str],
+        reason: str,
+        code: str | None = None,
     ) -> ModelRecord:
         record = self._store.record(model_id)
         if record.state not in allowed:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
-        self._edge(actor, model_id, self.record(model_id).state, state, reason=reason)
+        shown = self._shown(record)
+        self._edge(actor, shown, state, self._policy(), reason=reason, code=code)
         changed = self._store.set_state(
-            model_id, state, digest=record.digest, message=reason, code=record.code
+            model_id,
+            state,
+            message=reason,
+            code=code or record.code,
+            new_round=state == "suspended",
         )
         if self.is_loaded(model_id):
             await self._supervisor.stop(model_id)
         return changed
+
+    def note(self, model_id: str, event: str, error: Refused) -> ModelRecord:
+        """Record what a check found without changing what the model may do."""
+        record = self._store.record(model_id)
+        shown = self._shown(record)
+        self._edge(SYSTEM, shown, shown.state, self._policy(), event=event, error=error)
+        return self._store.set_state(
+            model_id, record.state, code=error.code, message=error.message
+        )
 
     def recheck(self, model: VerifiedModel) -> None:
         """Ask the policy in force again before a worker restarts.
@@ -253,12 +321,8 @@ class Lifecycle:
             PolicyRefused: the model, a key or the engine is no longer allowed.
         """
         policy = self._policy()
-        policy.check_digests(model.digest, model.gguf_sha256)
-        policy.publisher(model.signer)
         policy.check_engine(ENGINE, self._supervisor.engine_version)
-        names = [a.name for a in self._store.approvals(model.id, policy)]
-        if "approval" in policy.model_rule(model.id, model.digest).require:
-            policy.check_approvals(names)
+        self._store.recheck(model, policy)
 
     async def autoload(self) -> list[str]:
         """Load every approved model that is configured to; what is refused is audited and skipped.
@@ -268,9 +332,9 @@ class Lifecycle:
         """
         problems = []
         for record in self._store.records():
-            if record.state in _LOADABLE and self._supervisor.wants(record.id):
+            if record.state == "approved" and self._supervisor.wants(record.id):
                 try:
-                    await self.load("appliance", record.id)
+                    await self.load(SYSTEM, record.id)
                 except Refused as error:
                     problems.append(f"{record.id}: {error.message}")
         return problems
@@ -278,35 +342,37 @@ class Lifecycle:
     def _edge(
         self,
         actor: str,
-        model_id: str,
-        before: str,
+        record: ModelRecord,
         after: str,
+        policy: TrustPolicy,
         *,
         event: str = "state",
+        error: Refused | None = None,
+        reason: str = "",
+        code: str | None = None,
         **fields: Json,
     ) -> None:
-        """Record an edge and wait until it is durable."""
-        self._audit.append(
-            Draft(
-                "model",
-                {
-                    "actor": actor,
-                    "model": model_id,
-                    "event": event,
-                    "before": before,
-                    "state": after,
-                    **fields,
-                },
-            )
-        ).result()
+        """Record an edge from the record's state and wait until it is durable."""
+        body: dict[str, Json] = {
+            "actor": actor,
+            "model": record.id,
+            "event": event,
+            "before": record.state,
+            "state": after,
+            "digest": record.digest or "",
+            "policy": policy.version,
+            "reason": error.message if error else reason,
+            "code": (error.code if error else code) or "",
+            **fields,
+        }
+        self._audit.append(Draft("model", body)).result()
 
 
 def _enough(policy: TrustPolicy, names: list[str]) -> bool:
-    try:
+    with contextlib.suppress(PolicyRefused):
         policy.check_approvals(names)
-    except PolicyRefused:
-        return False
-    return True
+        return True
+    return False
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

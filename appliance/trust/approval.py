@@ -2,7 +2,8 @@
 
 Rules: the statement names the artifact by its OMS root digest and by the digest of the very
 `model.sig`; it carries the printed name, the time and the meaning of the signature (21 CFR
-11.50), and nothing else; the name must be the person whom the policy binds to the key.
+11.50), and the round of approvals that it belongs to, so that an approval given before a
+suspension never counts after it; the name must be the person whom the policy binds to the key.
 
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/trust.md).
 """
@@ -31,10 +32,12 @@ class ApprovalSubject:
     Attributes:
         digest: hex OMS root digest.
         signature_sha256: hex SHA-256 of `model.sig`.
+        round: how often approvals of the model were made void before, by a suspension.
     """
 
     digest: str
     signature_sha256: str
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,12 @@ def sign(
             "_type": STATEMENT_TYPE,
             "subject": _subjects(subject),
             "predicateType": PREDICATE_TYPE,
-            "predicate": {"name": name, "time": iso(time_us), "meaning": meaning},
+            "predicate": {
+                "name": name,
+                "time": iso(time_us),
+                "meaning": meaning,
+                "round": subject.round,
+            },
         }
     )
     _read(payload)
@@ -84,7 +92,7 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: ApprovalSubject) -> Ap
 
     Raises:
         PolicyRefused: `approval_malformed`, `approval_signature`, `approval_other_artifact`,
-            and what `TrustPolicy.approver` raises.
+            `approval_void` for one of another round, and what `TrustPolicy.approver` raises.
     """
     refuse = _refuse("approval_malformed")
     if len(envelope) > MAX_ENVELOPE:
@@ -102,6 +110,12 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: ApprovalSubject) -> Ap
         raise PolicyRefused(
             "approval_other_artifact", f"The approval by {statement.name} is for another artifact."
         )
+    if statement.round != subject.round:
+        raise PolicyRefused(
+            "approval_void",
+            f"The approval by {statement.name} is of round {statement.round}; "
+            f"the model is in round {subject.round}.",
+        )
     return Approval(statement.name, statement.meaning, statement.time, hint)
 
 
@@ -111,6 +125,7 @@ class _Statement:
     name: str
     time: str
     meaning: str
+    round: int
 
 
 def _read(payload: bytes) -> _Statement:
@@ -121,7 +136,7 @@ def _read(payload: bytes) -> _Statement:
     if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
         raise refuse(f"predicateType is not {PREDICATE_TYPE}")
     predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
-    strict_json.only(predicate, {"name", "time", "meaning"}, "predicate", refuse)
+    strict_json.only(predicate, {"name", "time", "meaning", "round"}, "predicate", refuse)
     name, time, meaning = (
         strict_json.member(predicate, field, str, refuse) for field in ("name", "time", "meaning")
     )
@@ -130,7 +145,9 @@ def _read(payload: bytes) -> _Statement:
             raise refuse("name and meaning must be printable, at most 100 and 500 characters")
     if not _TIME.fullmatch(time):
         raise refuse("time is not like 2026-11-24T16:00:00Z")
-    return _Statement(strict_json.member(value, "subject", list, refuse), name, time, meaning)
+    number = strict_json.optional(predicate, "round", int, 0, refuse)
+    subjects = strict_json.member(value, "subject", list, refuse)
+    return _Statement(subjects, name, time, meaning, number)
 
 
 def _subjects(subject: ApprovalSubject) -> list[Any]:

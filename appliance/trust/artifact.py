@@ -7,22 +7,26 @@ bytes whose digest is signed. Whoever holds the result holds exactly what was ch
 
 import hashlib
 import mmap
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance.errors import SignatureRefused
-from appliance.trust import directory, oms, sealed
+from appliance.trust import directory, manifest, oms, sealed
 from appliance.trust.approval import ApprovalSubject
-from appliance.trust.directory import Artifact, Meter
+from appliance.trust.directory import Artifact, FileDigest, Meter
 from appliance.trust.gguf import MAX_METADATA, GgufFacts, vet
-from appliance.trust.oms import Manifest
+from appliance.trust.manifest import Manifest
+from appliance.trust.oms import Bundle
 from appliance.trust.policy import ModelRule, PolicyKey, TrustPolicy
 from appliance.trust.sealed import Progress, SealedFile
+from appliance.trust.shards import ShardDigests
 
 
 @dataclass(frozen=True)
 class Signed:
     """An artifact whose signature and signer were accepted; its files not yet hashed."""
 
+    bundle: Bundle
     manifest: Manifest
     subject: ApprovalSubject
     publisher: PolicyKey
@@ -30,35 +34,58 @@ class Signed:
     model_file: str
 
 
-def check_signature(artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
+def check_signature(
+    artifact: Artifact, model_id: str, policy: TrustPolicy, at_us: int, approval_round: int = 0
+) -> Signed:
     """Decide from `model.sig` and the policy alone.
 
+    Args:
+        at_us: now; certificates must be valid then. Microseconds since the epoch.
+        approval_round: which round of approvals the model is in.
+
     Raises:
-        SignatureRefused: what the bundle, the manifest or the list of files breaks;
-            `model_file_count`.
+        SignatureRefused: what the bundle, the manifest, the certificates or the list of files
+            break; `model_file_count`.
         PolicyRefused: what the policy does not allow.
     """
     data = artifact.signature()
     bundle = oms.parse_bundle(data)
-    publisher = policy.publisher(bundle.hint)
-    manifest = oms.verify(bundle, {publisher.hint: publisher.public})
-    oms.compare_names(manifest, artifact.covered.keys())
-    model_file = _model_file(manifest)
-    policy.check_digests(manifest.root, *manifest.files.values())
-    rule = policy.model_rule(model_id, manifest.root)
-    return Signed(manifest, subject(manifest.root, data), publisher, rule, model_file)
+    publisher = policy.signer(bundle, at_us)
+    signed = oms.verify(bundle, {publisher.hint: publisher.public})
+    manifest.compare_names(signed, artifact.covered.keys())
+    model_file = model_file_of(signed.files.keys())
+    policy.check_digests(signed.root, *signed.files.values())
+    rule = policy.model_rule(model_id, signed.root)
+    wanted = subject(signed.root, data, approval_round)
+    return Signed(bundle, signed, wanted, publisher, rule, model_file)
 
 
-def subject(root: str, signature: bytes) -> ApprovalSubject:
-    """What an approver signs: the artifact's root digest and its very signature file."""
-    return ApprovalSubject(root, hashlib.sha256(signature).hexdigest())
+def subject(root: str, signature: bytes, approval_round: int) -> ApprovalSubject:
+    """What an approver signs: the root digest, the very signature file, and the round."""
+    return ApprovalSubject(root, hashlib.sha256(signature).hexdigest(), approval_round)
 
 
-def _model_file(manifest: Manifest) -> str:
-    found = [name for name in manifest.files if name.lower().endswith(".gguf")]
+def model_file_of(files: Iterable[str]) -> str:
+    """The one model file of an artifact.
+
+    Raises:
+        SignatureRefused: `model_file_count`.
+    """
+    found = [name for name in files if name.lower().endswith(".gguf")]
     if len(found) != 1:
         raise SignatureRefused("model_file_count", f"The artifact has {len(found)} GGUF files.")
     return found[0]
+
+
+def vet_stored(artifact: Artifact) -> GgufFacts:
+    """Vet the model file where it lies, before anybody's signature is looked at.
+
+    Raises:
+        SignatureRefused: `model_file_count` and what reading raises.
+        GgufRejected: what is wrong with the model file.
+    """
+    name = model_file_of(artifact.covered.keys())
+    return vet(artifact.prefix(name, MAX_METADATA), artifact.sizes[name])
 
 
 def check_stored(
@@ -73,32 +100,47 @@ def check_stored(
     """
     files = artifact.covered
     meter = Meter(progress, "hashing", sum(files.values()))
-    oms.compare(signed.manifest, directory.hash_files(artifact, files, meter))
-    head = directory.read_prefix(artifact.fd, signed.model_file, MAX_METADATA)
+    digests = directory.hash_files(artifact, files, meter, signed.manifest.shard_size)
+    manifest.compare(signed.manifest, {name: digest.signed for name, digest in digests.items()})
+    policy.check_digests(*(digest.sha256 for digest in digests.values()))
+    head = artifact.prefix(signed.model_file, MAX_METADATA)
     facts = vet(head, files[signed.model_file])
     policy.check_template(signed.rule, facts.chat_template)
     return facts
 
 
 def seal(
-    artifact: Artifact, signed: Signed, policy: TrustPolicy, progress: Progress
+    artifact: Artifact,
+    signed: Signed,
+    policy: TrustPolicy,
+    progress: Progress,
+    *,
+    on_disk: bool = False,
 ) -> tuple[SealedFile, GgufFacts]:
     """Copy the model file into sealed memory and check the very bytes that are there.
+
+    Args:
+        on_disk: hold the file in the store instead.
 
     Raises:
         SignatureRefused: `file_changed` and what reading raises.
         GgufRejected: what is wrong with the model file.
         PolicyRefused: `template_not_in_policy`.
-        StateRefused: `sealing_failed`.
+        StateRefused: `sealing_failed`, `store_not_separated`.
     """
     files = artifact.covered
     meter = Meter(progress, "sealing", sum(files.values()))
     beside = {name: size for name, size in files.items() if name != signed.model_file}
-    digests = directory.hash_files(artifact, beside, meter)
-    source = sealed.open_regular(artifact.fd, signed.model_file)
-    model = sealed.seal_and_close(source, signed.model_file, meter.advance)
+    size = signed.manifest.shard_size
+    found = directory.hash_files(artifact, beside, meter, size)
+    pieces = ShardDigests(size) if size else None
+    source = artifact.open(signed.model_file)
+    keep = sealed.hold_and_close if on_disk else sealed.seal_and_close
+    model = keep(source, signed.model_file, meter.advance, pieces.update if pieces else None)
     try:
-        oms.compare(signed.manifest, {**digests, signed.model_file: model.sha256})
+        found[signed.model_file] = FileDigest(model.sha256, pieces.finish() if pieces else None)
+        manifest.compare(signed.manifest, {name: digest.signed for name, digest in found.items()})
+        policy.check_digests(*(digest.sha256 for digest in found.values()))
         facts = _vet_sealed(model)
         policy.check_template(signed.rule, facts.chat_template)
     except BaseException:

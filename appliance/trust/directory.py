@@ -18,8 +18,10 @@ from typing import Final
 from appliance.errors import SignatureRefused, StateRefused
 from appliance.text import visible
 from appliance.trust import names, sealed
-from appliance.trust.oms import MAX_BUNDLE, MAX_FILES
-from appliance.trust.sealed import Progress
+from appliance.trust.manifest import MAX_FILES
+from appliance.trust.oms import MAX_BUNDLE
+from appliance.trust.sealed import Owners, Progress
+from appliance.trust.shards import Shard, ShardDigests, statement
 
 MAX_DEPTH: Final = 16
 MAX_FILE_BYTES: Final = 1 << 40
@@ -33,10 +35,12 @@ class Artifact:
     Attributes:
         fd: descriptor of the directory.
         sizes: bytes of every file by relative path, `model.sig` included.
+        owners: uids that the files must belong to; None on a medium, where nothing is believed.
     """
 
     fd: int
     sizes: Mapping[str, int]
+    owners: Owners = None
 
     @property
     def covered(self) -> dict[str, int]:
@@ -57,17 +61,32 @@ class Artifact:
             raise SignatureRefused(
                 "signature_json_invalid", f"model.sig has {size} bytes, more than {MAX_BUNDLE}."
             )
-        return read_prefix(self.fd, names.SIGNATURE_FILE, MAX_BUNDLE)
+        return self.prefix(names.SIGNATURE_FILE, MAX_BUNDLE)
+
+    def open(self, name: str) -> int:
+        """Open one of the files, checked once more.
+
+        Raises:
+            SignatureRefused: what `sealed.open_regular` raises.
+        """
+        return sealed.open_regular(self.fd, name, self.owners)
+
+    def prefix(self, name: str, limit: int) -> bytes:
+        """The first bytes of one of the files, at most `limit`."""
+        return read_prefix(self.fd, name, limit, self.owners)
 
 
 @contextlib.contextmanager
-def open_artifact(path: Path) -> Iterator[Artifact]:
+def open_artifact(path: Path, owners: Owners = None) -> Iterator[Artifact]:
     """Open and list an artifact directory.
+
+    Args:
+        owners: uids that everything below must belong to, and that alone may write there.
 
     Raises:
         SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, `file_symlink`,
-            `file_hardlink`, `file_special`, `file_name_refused`, `file_ignored_path`,
-            `file_limit`.
+            `file_hardlink`, `file_special`, `file_owner`, `file_name_refused`,
+            `file_ignored_path`, `file_limit`.
     """
     shown = visible(str(path), limit=200)
     try:
@@ -79,15 +98,16 @@ def open_artifact(path: Path) -> Iterator[Artifact]:
             f"{shown} cannot be opened as a directory: {error.strerror}.",
         ) from error
     try:
-        yield Artifact(fd, _list(fd))
+        sealed.check_owner(os.fstat(fd), shown, owners)
+        yield Artifact(fd, _list(fd, owners), owners)
     finally:
         os.close(fd)
 
 
-def _list(root: int) -> dict[str, int]:
+def _list(root: int, owners: Owners) -> dict[str, int]:
     sizes: dict[str, int] = {}
     try:
-        _walk(root, "", 0, sizes)
+        _walk(root, "", 0, sizes, owners)
     except OSError as error:
         raise SignatureRefused(
             "artifact_unreadable", f"The artifact cannot be listed: {error.strerror}."
@@ -100,7 +120,7 @@ def _list(root: int) -> dict[str, int]:
     return sizes
 
 
-def _walk(directory: int, prefix: str, depth: int, sizes: dict[str, int]) -> None:
+def _walk(directory: int, prefix: str, depth: int, sizes: dict[str, int], owners: Owners) -> None:
     if depth > MAX_DEPTH:
         raise SignatureRefused("file_limit", f"Directories are nested more than {MAX_DEPTH} deep.")
     with os.scandir(directory) as entries:
@@ -114,13 +134,14 @@ def _walk(directory: int, prefix: str, depth: int, sizes: dict[str, int]) -> Non
         if path in names.IGNORED_PATHS:
             raise SignatureRefused("file_ignored_path", f"{path} is outside the signature.")
         if stat.S_ISDIR(status.st_mode):
+            sealed.check_owner(status, path, owners)
             below = sealed.open_beneath(directory, name, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                _walk(below, path + "/", depth + 1, sizes)
+                _walk(below, path + "/", depth + 1, sizes, owners)
             finally:
                 os.close(below)
             continue
-        sealed.check_regular(status, path)
+        sealed.check_regular(status, path, owners)
         sizes[path] = status.st_size
         if len(sizes) > MAX_FILES or status.st_size > MAX_FILE_BYTES:
             raise SignatureRefused(
@@ -141,29 +162,56 @@ class Meter:
         self._progress(self._phase, self._done, self._total)
 
 
-def hash_files(artifact: Artifact, files: Mapping[str, int], meter: Meter) -> dict[str, str]:
-    """Hex SHA-256 of each file.
+@dataclass(frozen=True)
+class FileDigest:
+    """Digests of one file.
+
+    Attributes:
+        sha256: hex, of the whole file.
+        shards: its shards, when it was hashed in shards.
+    """
+
+    sha256: str
+    shards: tuple[Shard, ...] | None = None
+
+    @property
+    def signed(self) -> str:
+        """As `Manifest.files` states it."""
+        return self.sha256 if self.shards is None else statement(self.shards)
+
+
+def hash_files(
+    artifact: Artifact, files: Mapping[str, int], meter: Meter, shard_size: int | None = None
+) -> dict[str, FileDigest]:
+    """Digests of each file, whole and, with a shard size, in shards.
 
     Raises:
         SignatureRefused: what `sealed.open_regular` and `sealed.read_blocks` raise.
     """
     digests = {}
     for name in files:
-        fd = sealed.open_regular(artifact.fd, name)
+        pieces = ShardDigests(shard_size) if shard_size else None
+        fd = artifact.open(name)
         try:
-            digests[name] = sealed.read_blocks(fd, name, lambda block: None, meter.advance)
+            consume = pieces.update if pieces else _ignore
+            whole = sealed.read_blocks(fd, name, consume, meter.advance)
         finally:
             os.close(fd)
+        digests[name] = FileDigest(whole, pieces.finish() if pieces else None)
     return digests
 
 
-def read_prefix(directory: int, name: str, limit: int) -> bytes:
+def _ignore(_block: memoryview) -> None:
+    """For reading that only hashes."""
+
+
+def read_prefix(directory: int, name: str, limit: int, owners: Owners = None) -> bytes:
     """The first bytes of a file, at most `limit`.
 
     Raises:
         SignatureRefused: what `sealed.open_regular` raises.
     """
-    fd = sealed.open_regular(directory, name)
+    fd = sealed.open_regular(directory, name, owners)
     try:
         data = bytearray()
         while len(data) < limit and (block := os.read(fd, min(sealed.BLOCK, limit - len(data)))):

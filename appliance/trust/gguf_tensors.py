@@ -84,7 +84,7 @@ def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
     """
     alignment = _alignment(header.metadata.get("general.alignment"))
     tensors: dict[str, Tensor] = {}
-    end = padded = 0
+    padded = 0
     for _ in range(header.n_tensors):
         tensor, offset = _tensor(reader)
         if tensor.name in tensors:
@@ -93,15 +93,15 @@ def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
             raise GgufRejected(
                 "gguf_tensor_offset", f"{tensor.name} lies at {offset}, not at {padded}."
             )
-        end = padded + tensor.bytes
-        padded = _pad(end, alignment)
+        padded = _pad(padded + tensor.bytes, alignment)
         tensors[tensor.name] = tensor
     start = _pad(reader.at, alignment)
-    if reader.size < start + end:
+    # The last tensor is padded too, as every known writer does it: one file, one length.
+    if reader.size < start + padded:
         raise GgufRejected(
-            "gguf_truncated", f"The tensors end at {start + end}, the file at {reader.size}."
+            "gguf_truncated", f"The tensors end at {start + padded}, the file at {reader.size}."
         )
-    if reader.size not in (start + end, start + padded):
+    if reader.size > start + padded:
         raise GgufRejected(
             "gguf_trailing", f"{reader.size - start - padded} bytes follow the tensor data."
         )

@@ -66,7 +66,7 @@ def _policy(keys: dict[str, ecdsa.PublicKey], clock: Clock) -> dict[str, object]
             },
         },
         "models": [],
-        "revoked": {"keys": [], "digests": [], "engines": []},
+        "revoked": {"keys": [], "serials": [], "digests": [], "engines": []},
     }
 
 

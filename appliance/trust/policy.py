@@ -3,6 +3,7 @@
 Rules:
 - What is not understood is refused, never skipped: an unknown field, role or requirement makes
   the whole policy invalid.
+- Publishers are known by their key, or by their certificate's subject under a listed authority.
 - Every key is bound to one person by its own hint, which is computed again from the key; so one
   key cannot appear under two names. A person may hold several keys and still counts once.
 - There is no level that warns or skips. Revocation wins over everything.
@@ -20,12 +21,19 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from appliance.errors import PolicyRefused, SignatureRefused
-from appliance.trust import dsse, ecdsa, strict_json
+from appliance.trust import authorities, dsse, ecdsa, strict_json
+from appliance.trust.authorities import SERIAL, Authority
+from appliance.trust.certificate import public_key
+from appliance.trust.oms import Bundle
 
 PAYLOAD_TYPE: Final = "application/vnd.appliance.trust-policy+json"
 PROFILES: Final = ("lab", "site")
 PUBLISHER: Final = "publisher"
 APPROVER: Final = "approver"
+_FIELDS: Final = {
+    "version", "profile", "org", "issued", "keys", "roles", "authorities", "models",
+    "algorithms", "revoked",
+}  # fmt: skip
 # What this version can check; a policy that asks for more cannot be honoured.
 _REQUIREMENTS: Final = frozenset({"oms", "approval"})
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -71,6 +79,7 @@ class Revoked:
     """What may never be used again."""
 
     keys: frozenset[str]
+    serials: frozenset[str]
     digests: frozenset[str]
     engines: tuple[str, ...]
 
@@ -85,9 +94,27 @@ class TrustPolicy:
     issued: str
     keys: Mapping[str, PolicyKey]
     roles: Mapping[str, Role]
+    authorities: tuple[Authority, ...]
     models: Mapping[str, ModelRule]
     algorithms: frozenset[str]
     revoked: Revoked
+
+    def signer(self, bundle: Bundle, at_us: int) -> PolicyKey:
+        """The publisher who signed, if the signature holds: by key or by certificate.
+
+        Args:
+            at_us: when certificates must be valid, microseconds since the epoch.
+
+        Raises:
+            SignatureRefused: what `certificate.verify` raises.
+            PolicyRefused: what `publisher` raises; `certificate_revoked`.
+        """
+        if not bundle.chain:
+            return self.publisher(bundle.hint)
+        if bundle.hint in self.revoked.keys:
+            raise PolicyRefused("key_revoked", f"Key {bundle.hint} is revoked.")
+        person = authorities.person(self.authorities, self.revoked.serials, bundle.chain, at_us)
+        return self._allowed(PolicyKey(bundle.hint, person, public_key(bundle.chain[0])))
 
     def publisher(self, hint: str) -> PolicyKey:
         """The publisher with this key.
@@ -116,10 +143,12 @@ class TrustPolicy:
             raise PolicyRefused("key_revoked", f"Key {hint} is revoked.")
         if hint not in self.roles[role].keys:
             raise PolicyRefused(code, f"Key {hint} does not have the role {role}.")
-        key = self.keys[hint]
+        return self._allowed(self.keys[hint])
+
+    def _allowed(self, key: PolicyKey) -> PolicyKey:
         algorithm = ecdsa.algorithm(key.public).name
         if algorithm not in self.algorithms:
-            raise PolicyRefused("algorithm_not_allowed", f"Key {hint} signs with {algorithm}.")
+            raise PolicyRefused("algorithm_not_allowed", f"Key {key.hint} signs with {algorithm}.")
         return key
 
     def check_digests(self, *digests: str) -> None:
@@ -231,7 +260,7 @@ def parse(data: bytes) -> TrustPolicy:
         raise refuse("it is not an object")
     strict_json.only(
         value,
-        {"version", "profile", "org", "issued", "keys", "roles", "models", "algorithms", "revoked"},
+        _FIELDS,
         "it",
         refuse,
     )
@@ -244,13 +273,21 @@ def parse(data: bytes) -> TrustPolicy:
     algorithms = frozenset(strict_json.strings(value, "algorithms", refuse) or known)
     if not algorithms <= known:
         raise refuse("algorithms lists one that is not known")
+    known_authorities = authorities.parse(
+        strict_json.optional(value, "authorities", list, [], refuse), refuse
+    )
+    people = {person for a in known_authorities for person in a.subjects.values()}
+    if not all(map(_is_name, people)):
+        raise refuse("an authority vouches for somebody without a usable name")
+    roles = _roles(strict_json.member(value, "roles", dict, refuse), keys, people)
     return TrustPolicy(
         version=version,
         profile=profile,
         org=strict_json.member(value, "org", str, refuse),
         issued=strict_json.optional(value, "issued", str, "", refuse),
         keys=MappingProxyType(keys),
-        roles=MappingProxyType(_roles(strict_json.member(value, "roles", dict, refuse), keys)),
+        roles=MappingProxyType(roles),
+        authorities=known_authorities,
         models=MappingProxyType(_models(strict_json.optional(value, "models", list, [], refuse))),
         algorithms=algorithms,
         revoked=_revoked(strict_json.optional(value, "revoked", dict, {}, refuse)),
@@ -282,7 +319,9 @@ def _is_name(person: str) -> bool:
     return normal and bool(person) and person.isprintable() and len(person) <= 100
 
 
-def _roles(table: dict[str, Any], keys: Mapping[str, PolicyKey]) -> dict[str, Role]:
+def _roles(
+    table: dict[str, Any], keys: Mapping[str, PolicyKey], certified: set[str]
+) -> dict[str, Role]:
     refuse = _refuse("policy_invalid")
     if set(table) != {PUBLISHER, APPROVER}:
         raise refuse(f"roles must be {PUBLISHER} and {APPROVER}")
@@ -295,6 +334,8 @@ def _roles(table: dict[str, Any], keys: Mapping[str, PolicyKey]) -> dict[str, Ro
         if not hints <= keys.keys():
             raise refuse(f"role {name} lists a key that is not among the keys")
         persons = {keys[hint].person for hint in hints}
+        if name == PUBLISHER:
+            persons |= certified
         if not 1 <= threshold <= len(persons):
             raise refuse(f"role {name} asks for {threshold} of {len(persons)} persons")
         if not distinct <= ({PUBLISHER} if name == APPROVER else frozenset()):
@@ -335,15 +376,18 @@ def _digest(entry: object, name: str) -> str | None:
 
 def _revoked(table: dict[str, Any]) -> Revoked:
     refuse = _refuse("policy_invalid")
-    strict_json.only(table, {"keys", "digests", "engines"}, "revoked", refuse)
-    keys, digests, engines = (
-        strict_json.strings(table, name, refuse) for name in ("keys", "digests", "engines")
+    strict_json.only(table, {"keys", "serials", "digests", "engines"}, "revoked", refuse)
+    keys, serials, digests, engines = (
+        strict_json.strings(table, name, refuse)
+        for name in ("keys", "serials", "digests", "engines")
     )
+    if not all(SERIAL.fullmatch(serial) for serial in serials):
+        raise refuse("revoked.serials must be certificates' serial numbers in lower-case hex")
     if not all(_HEX.fullmatch(digest) for digest in (*keys, *digests)):
         raise refuse("revoked lists what is not a lower-case SHA-256")
     if not all(_ENGINE.fullmatch(engine) for engine in engines):
         raise refuse("revoked.engines must look like llama-cpp-python<0.3.36")
-    return Revoked(frozenset(keys), frozenset(digests), engines)
+    return Revoked(frozenset(keys), frozenset(serials), frozenset(digests), engines)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

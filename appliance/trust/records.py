@@ -34,9 +34,14 @@ CREATE TABLE model_approvals (
 """
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
 
+ROUNDS: Final = """
+ALTER TABLE models ADD COLUMN round INTEGER NOT NULL DEFAULT 0;
+"""
+"""A later migration: which round of approvals a model is in."""
+
 _MODELS: Final = sa.table(
     "models",
-    *map(sa.column, ("id", "state", "digest", "code", "message", "created_us", "facts")),
+    *map(sa.column, ("id", "state", "digest", "code", "message", "created_us", "facts", "round")),
 )
 _APPROVALS: Final = sa.table("model_approvals", *map(sa.column, ("model", "key", "envelope")))
 
@@ -66,6 +71,7 @@ class ModelRecord:
         code: why it was refused, suspended or revoked.
         created_us: when it was imported, microseconds since the epoch.
         facts: `GgufFacts.summary()`, empty before vetting.
+        round: how often the approvals of this model were made void by a suspension.
     """
 
     id: str
@@ -75,6 +81,7 @@ class ModelRecord:
     message: str = ""
     created_us: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    round: int = 0
 
     @property
     def hint(self) -> str:
@@ -106,6 +113,7 @@ class Records:
             "message": record.message,
             "created_us": record.created_us,
             "facts": json.dumps(dict(record.facts)),
+            "round": record.round,
         }
         with self._database.begin() as connection:
             if fresh:

@@ -6,6 +6,8 @@ Rules:
 - It is read once: each block is hashed and copied into a memfd, which is then sealed against
   writing, growing, shrinking and further sealing. The bytes that were hashed are in memory that
   nobody can change any more, this process included.
+- Where memory is too small, `hold_and_close` keeps the file of the store instead: only one that the
+  service cannot write, hashed in one pass and to be hashed again; a weaker claim, marked as such.
 - Descriptors handed out are read-only and each has its own offset.
 
 Source: openat2(2), memfd_create(2), fcntl(2) "File Sealing".
@@ -28,6 +30,8 @@ from appliance.text import visible
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with a phase, the bytes done and the bytes in all."""
+Owners: TypeAlias = frozenset[int] | None
+"""The uids that a file may belong to; None where any may own it."""
 Blocks: TypeAlias = Callable[[memoryview], None]
 
 BLOCK: Final = 4 << 20
@@ -44,12 +48,14 @@ class SealedFile:
     Attributes:
         fd: read-only; its offset is shared by all who use it, so prefer `reopen`.
         size: bytes.
-        sha256: hex digest of exactly these bytes.
+        sha256: hex digest of exactly these bytes, as they were read.
+        on_disk: it is not sealed memory but a file that the service cannot write.
     """
 
     fd: int
     size: int
     sha256: str
+    on_disk: bool = False
 
     def reopen(self) -> int:
         """A new read-only descriptor with an offset of its own, at 0."""
@@ -88,12 +94,12 @@ def open_beneath(directory: int, path: str, flags: int = os.O_RDONLY) -> int:
     return int(fd)
 
 
-def open_regular(directory: int, path: str) -> int:
+def open_regular(directory: int, path: str, owners: Owners = None) -> int:
     """Open a regular file with one name below a directory.
 
     Raises:
-        SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`, `file_missing`,
-            `artifact_unreadable`.
+        SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`, `file_owner`,
+            `file_missing`, `artifact_unreadable`.
     """
     shown = visible(path, limit=200)
     try:
@@ -112,18 +118,18 @@ def open_regular(directory: int, path: str) -> int:
             param=path,
         ) from error
     try:
-        check_regular(os.fstat(fd), path)
+        check_regular(os.fstat(fd), path, owners)
     except BaseException:
         os.close(fd)
         raise
     return fd
 
 
-def check_regular(status: os.stat_result, path: str) -> None:
-    """Refuse what is not a plain file with one name.
+def check_regular(status: os.stat_result, path: str, owners: Owners = None) -> None:
+    """Refuse what is not a plain file with one name and a right owner.
 
     Raises:
-        SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`.
+        SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`, `file_owner`.
     """
     shown = visible(path, limit=200)
     if stat.S_ISLNK(status.st_mode):
@@ -132,6 +138,24 @@ def check_regular(status: os.stat_result, path: str) -> None:
         raise SignatureRefused("file_special", f"{shown} is not a regular file.", param=path)
     if status.st_nlink != 1:
         raise SignatureRefused("file_hardlink", f"{shown} has {status.st_nlink} names.", param=path)
+    check_owner(status, path, owners)
+
+
+def check_owner(status: os.stat_result, path: str, owners: Owners) -> None:
+    """Refuse a file or directory that others than `owners` own or may write.
+
+    Raises:
+        SignatureRefused: `file_owner`.
+    """
+    if owners is None:
+        return
+    if status.st_uid not in owners or status.st_mode & 0o022:
+        raise SignatureRefused(
+            "file_owner",
+            f"{visible(path, limit=200)} belongs to uid {status.st_uid}, mode "
+            f"{stat.S_IMODE(status.st_mode):04o}.",
+            param=path,
+        )
 
 
 def read_blocks(fd: int, path: str, consume: Blocks, advance: Callable[[int], None]) -> str:
@@ -185,7 +209,10 @@ def write_all(fd: int, block: memoryview) -> None:
 
 
 def seal_and_close(
-    fd: int, path: str, advance: Callable[[int], None] = lambda count: None
+    fd: int,
+    path: str,
+    advance: Callable[[int], None] = lambda count: None,
+    consume: Blocks | None = None,
 ) -> SealedFile:
     """Copy an open file into sealed memory, hashing it in the same pass.
 
@@ -193,6 +220,7 @@ def seal_and_close(
         fd: readable; closed in every case.
         path: the file's name, for messages.
         advance: gets the number of bytes of each block.
+        consume: gets each block too.
 
     Raises:
         SignatureRefused: what `read_blocks` raises.
@@ -206,6 +234,8 @@ def seal_and_close(
 
             def copy(block: memoryview) -> None:
                 write_all(memory, block)
+                if consume is not None:
+                    consume(block)
                 # The copy is what counts from here on; two in memory would be one too many.
                 os.posix_fadvise(fd, 0, os.lseek(memory, 0, os.SEEK_CUR), os.POSIX_FADV_DONTNEED)
 
@@ -218,6 +248,60 @@ def seal_and_close(
             return SealedFile(readable, os.fstat(memory).st_size, digest)
         except OSError as error:
             raise StateRefused("sealing_failed", f"Sealing failed: {error.strerror}.") from error
+
+
+def hold_and_close(
+    fd: int,
+    path: str,
+    advance: Callable[[int], None] = lambda count: None,
+    consume: Blocks | None = None,
+) -> SealedFile:
+    """Hash an open file and hold it where it lies, for models that do not fit into memory twice.
+
+    Args:
+        fd: readable; closed in every case.
+        path: the file's name, for messages.
+        advance: gets the number of bytes of each block.
+        consume: gets each block too.
+
+    Raises:
+        SignatureRefused: what `read_blocks` raises.
+        StateRefused: `store_not_separated` when this process could write the file.
+    """
+    try:
+        if problem := not_separated(os.fstat(fd)):
+            raise StateRefused("store_not_separated", f"{visible(path)} {problem}.")
+        digest = read_blocks(fd, path, consume or (lambda block: None), advance)
+        readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        return SealedFile(readable, os.fstat(readable).st_size, digest, on_disk=True)
+    finally:
+        os.close(fd)
+
+
+def not_separated(status: os.stat_result) -> str | None:
+    """Why this process could change the file, as the end of a sentence; None if it could not."""
+    if os.geteuid() == 0:
+        return "is read by root, who could write it"
+    if status.st_uid == os.geteuid():
+        return "belongs to the service itself"
+    if status.st_mode & 0o222:
+        return f"can be written, mode {stat.S_IMODE(status.st_mode):04o}"
+    return None
+
+
+def rehash(model: SealedFile, path: str) -> None:
+    """Read a held file once more.
+
+    Raises:
+        SignatureRefused: `file_changed`, and what `read_blocks` raises.
+    """
+    fd = model.reopen()
+    try:
+        digest = read_blocks(fd, path, lambda block: None, lambda count: None)
+    finally:
+        os.close(fd)
+    if digest != model.sha256:
+        raise SignatureRefused("file_changed", f"{visible(path)} changed after it was checked.")
 
 
 def _memfd() -> int:

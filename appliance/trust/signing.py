@@ -6,34 +6,50 @@ a directory is signed only if it could be verified.
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import SignatureRefused
-from appliance.trust import directory, ecdsa, names, oms, sealed
+from appliance.trust import certificate, directory, ecdsa, manifest, names, oms, sealed
+from appliance.trust.directory import FileDigest
+from appliance.trust.manifest import Manifest
 from appliance.trust.sealed import Progress
 
 _PART: Final = "model.sig.part"
 
 
-def sign_directory(path: Path, private_key_pem: bytes, progress: Progress) -> bytes:
+def sign_directory(
+    path: Path,
+    private_key_pem: bytes,
+    progress: Progress,
+    *,
+    chain_pem: bytes | None = None,
+    shard_size: int | None = None,
+) -> bytes:
     """Hash every file of an artifact and write `model.sig`, replacing an older one.
+
+    Args:
+        chain_pem: signs by certificate: that of the key first, then its issuers.
+        shard_size: hashes files in shards of so many bytes instead of whole.
 
     Returns:
         The bytes of `model.sig`.
 
     Raises:
-        SignatureRefused: `signature_key_unsupported`, or what `directory.open_artifact` and
-            `oms.sign` raise; `artifact_unreadable` when it cannot be written.
+        SignatureRefused: `signature_key_unsupported`, `certificate_malformed`, or what
+            `directory.open_artifact` and `oms.sign` raise; `manifest_shards` for an empty file
+            in shards; `artifact_unreadable` when it cannot be written.
     """
     key = ecdsa.load_private(private_key_pem)
+    chain = certificate.load_pem(chain_pem) if chain_pem is not None else ()
     (path / _PART).unlink(missing_ok=True)  # left by a signer that was killed
     with directory.open_artifact(path) as artifact:
         files = artifact.covered
         meter = directory.Meter(progress, "hashing", sum(files.values()))
-        digests = directory.hash_files(artifact, files, meter)
-        data = oms.sign(digests, key, path.absolute().name)
+        digests = directory.hash_files(artifact, files, meter, shard_size)
+        name = path.absolute().name
+        data = oms.sign(_resources(digests), key, name, shard_size=shard_size, chain=chain)
         try:
             _write(artifact.fd, data)
         except OSError as error:
@@ -41,6 +57,20 @@ def sign_directory(path: Path, private_key_pem: bytes, progress: Progress) -> by
                 "artifact_unreadable", f"model.sig cannot be written: {error.strerror}."
             ) from error
     return data
+
+
+def _resources(digests: Mapping[str, FileDigest]) -> list[tuple[str, str]]:
+    resources = []
+    for name, digest in sorted(digests.items()):
+        if digest.shards is None:
+            resources.append((name, digest.sha256))
+            continue
+        if not digest.shards:
+            raise SignatureRefused(
+                "manifest_shards", f"{name} is empty, and shards cannot cover an empty file."
+            )
+        resources += [(f"{name}:{s.start}:{s.end}", s.digest) for s in digest.shards]
+    return resources
 
 
 def _write(directory_fd: int, data: bytes) -> None:
@@ -60,20 +90,35 @@ def _write(directory_fd: int, data: bytes) -> None:
         raise
 
 
-def verify_directory(path: Path, keys: Sequence[bytes], progress: Progress) -> oms.Manifest:
-    """Verify an artifact against public keys.
+def verify_directory(
+    path: Path,
+    keys: Sequence[bytes],
+    progress: Progress,
+    *,
+    roots_pem: bytes | None = None,
+    at_us: int = 0,
+) -> Manifest:
+    """Verify an artifact against public keys or against roots of certificates.
 
     Args:
-        keys: PEM; one of them must have signed.
+        keys: PEM; one of them must have signed, where the artifact is signed by key.
+        roots_pem: trust anchors, where it is signed by certificate.
+        at_us: when the certificates must be valid, microseconds since the epoch.
 
     Raises:
         SignatureRefused: with the code of the check that failed.
     """
     public = {ecdsa.hint(key): key for key in map(ecdsa.load_public, keys)}
+    roots = certificate.load_pem(roots_pem) if roots_pem is not None else ()
     with directory.open_artifact(path) as artifact:
-        manifest = oms.verify(oms.parse_bundle(artifact.signature()), public)
+        bundle = oms.parse_bundle(artifact.signature())
+        if bundle.chain:
+            certificate.verify(bundle.chain, roots, at_us)
+            public = {bundle.hint: certificate.public_key(bundle.chain[0])}
+        found = oms.verify(bundle, public)
         files = artifact.covered
-        oms.compare_names(manifest, files.keys())
+        manifest.compare_names(found, files.keys())
         meter = directory.Meter(progress, "hashing", sum(files.values()))
-        oms.compare(manifest, directory.hash_files(artifact, files, meter))
-    return manifest
+        digests = directory.hash_files(artifact, files, meter, found.shard_size)
+        manifest.compare(found, {name: digest.signed for name, digest in digests.items()})
+    return found

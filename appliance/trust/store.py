@@ -6,8 +6,8 @@ Rules:
 - A record says what was decided; it never replaces a check. `seal` checks everything again,
   from the stored bytes to the approvals, and it is the only maker of a `VerifiedModel`.
 - Approvals are stored as they were signed and verified again under the policy of the day.
-- A copy becomes visible under its id in one step; unfinished ones are removed when the store
-  opens.
+- A copy becomes a model in one step; what an interrupted import left is removed by `clean`.
+- Files of the store belong to the service or to root and nobody else may write them.
 """
 
 import contextlib
@@ -26,17 +26,19 @@ from appliance.text import visible
 from appliance.trust import approval as approvals_
 from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
-from appliance.trust import ecdsa, oms
-from appliance.trust import policy as policies
+from appliance.trust import oms
 from appliance.trust.approval import Approval, ApprovalSubject
 from appliance.trust.artifact import Signed
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf import GgufFacts
+from appliance.trust.oms import Bundle
 from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import TABLES, ModelRecord, ModelState, Records
-from appliance.trust.sealed import Progress, SealedFile
+from appliance.trust.policy_file import load_policy
+from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
+from appliance.trust.sealed import Progress, SealedFile, rehash
 
 __all__ = [
+    "ROUNDS",
     "TABLES",
     "Checked",
     "ModelRecord",
@@ -49,7 +51,6 @@ __all__ = [
 _PART: Final = ".part"
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NEVER_AGAIN: Final = frozenset({ModelState.REFUSED, ModelState.RETIRED, ModelState.REVOKED})
-_MAX_POLICY: Final = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class VerifiedModel:
         gguf_sha256: hex digest of the sealed bytes.
         signer: hint of the publisher's key.
         approvers: names of the people who approved.
+        bundle: what was signed and by whom, to ask a later policy again.
     """
 
     id: str
@@ -85,10 +87,19 @@ class VerifiedModel:
     policy_version: int
     signer: str
     approvers: tuple[str, ...]
+    bundle: Bundle
 
     def close(self) -> None:
         """Give the sealed memory back."""
         self.sealed.close()
+
+    def rehash(self) -> None:
+        """Read the bytes again that are held; sealed ones cannot have changed.
+
+        Raises:
+            SignatureRefused: `file_changed`.
+        """
+        rehash(self.sealed, self.id)
 
 
 class ModelStore:
@@ -105,15 +116,20 @@ class ModelStore:
         self._directory = directory
         self._clock = clock
         directory.mkdir(mode=0o700, exist_ok=True)
-        for leftover in directory.glob("*" + _PART):
-            directories.remove_tree(leftover)
 
     def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
-        """Copy an artifact into the store, unchecked.
+        """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
+        return self.admit(self.copy(source, model_id, progress))
+
+    def copy(self, source: Path, model_id: str | None, progress: Progress) -> str:
+        """Copy an artifact beside the store's models, unchecked; it is no model yet.
 
         Args:
             model_id: by default the name of the directory. The id of a refused model may be
                 used again.
+
+        Returns:
+            The id, for `admit` or `abandon`.
 
         Raises:
             StateRefused: `invalid_model_id`, `model_id_taken`, `insufficient_disk`.
@@ -122,29 +138,65 @@ class ModelStore:
         name = source.absolute().name if model_id is None else model_id
         if not _ID.fullmatch(name) or name.endswith(_PART):
             raise StateRefused("invalid_model_id", f"{visible(name, limit=80)!r} cannot be an id.")
-        part, final = self._directory / (name + _PART), self._directory / name
         self._check_free(name)
         with directories.open_artifact(source) as artifact:
             try:
-                directories.copy_artifact(artifact, part, progress)
+                directories.copy_artifact(artifact, self._part(name), progress)
             except FileExistsError as error:
                 raise StateRefused("model_id_taken", f"{name} is being imported.") from error
         try:
-            self._check_free(name)  # another import may have finished before `part` was ours
+            self._check_free(name)  # another import may have finished before the copy was ours
+        except StateRefused:
+            self.abandon(name)
+            raise
+        return name
+
+    def admit(self, model_id: str) -> ModelRecord:
+        """Make a copy a model in quarantine; approvals of an earlier one of this id go."""
+        part, final = self._part(model_id), self._directory / model_id
+        try:
             directories.remove_tree(final)
             part.rename(final)
         except BaseException:
             directories.remove_tree(part)
             raise
         directories.sync_directory(self._directory)
-        record = ModelRecord(name, ModelState.QUARANTINED, created_us=self._clock.wall_us())
+        record = ModelRecord(model_id, ModelState.QUARANTINED, created_us=self._clock.wall_us())
         self._records.save(record, fresh=True)
         return record
+
+    def abandon(self, model_id: str) -> None:
+        """Remove a copy that was not admitted."""
+        directories.remove_tree(self._part(model_id))
+
+    def clean(self) -> list[str]:
+        """Remove what an interrupted import left without a record; the ids that it was for."""
+        known = {record.id for record in self._records.all()}
+        left = []
+        for path in sorted(self._directory.iterdir()):
+            if path.name.endswith(_PART) or path.name not in known:
+                directories.remove_tree(path)
+                left.append(path.name.removesuffix(_PART))
+        return left
+
+    def _part(self, model_id: str) -> Path:
+        return self._directory / (model_id + _PART)
 
     def _check_free(self, model_id: str) -> None:
         record = self._records.find(model_id)
         if record is not None and record.state != ModelState.REFUSED:
             raise StateRefused("model_id_taken", f"{model_id} is in use, {record.state}.")
+
+    def vet(self, model_id: str) -> GgufFacts:
+        """Vet the model file where it lies, whoever signed it.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused: `model_file_count` and what opening raises.
+            GgufRejected: what is wrong with the file.
+        """
+        with self._open(model_id) as artifact:
+            return artifacts.vet_stored(artifact)
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
         """Verify and vet the stored copy; the record stays as it is.
@@ -154,18 +206,24 @@ class ModelStore:
             SignatureRefused, PolicyRefused, GgufRejected: the first check that fails.
         """
         with self._open(model_id) as artifact:
-            signed = artifacts.check_signature(artifact, model_id, policy)
+            signed = self._signed(artifact, model_id, policy)
             facts = artifacts.check_stored(artifact, signed, policy, progress)
         return Checked(signed.manifest.root, signed.publisher.hint, facts)
 
-    def seal(self, model_id: str, policy: TrustPolicy, progress: Progress) -> VerifiedModel:
+    def seal(
+        self, model_id: str, policy: TrustPolicy, progress: Progress, *, on_disk: bool = False
+    ) -> VerifiedModel:
         """Check everything again and hold the model in sealed memory.
+
+        Args:
+            on_disk: hold it where it lies instead (`sealed.hold_and_close`).
 
         Returns:
             The only kind of model that can be loaded; the caller closes it.
 
         Raises:
-            StateRefused: `unknown_model_id`, `wrong_state`, `sealing_failed`.
+            StateRefused: `unknown_model_id`, `wrong_state`, `sealing_failed`,
+                `store_not_separated`.
             SignatureRefused, PolicyRefused, GgufRejected: the first check that fails, among
                 them `not_approved` and `artifact_changed`.
         """
@@ -173,7 +231,7 @@ class ModelStore:
         if record.state in _NEVER_AGAIN:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
         with self._open(model_id) as artifact:
-            signed = artifacts.check_signature(artifact, model_id, policy)
+            signed = self._signed(artifact, model_id, policy)
             if record.digest not in (None, signed.manifest.root):
                 raise SignatureRefused(
                     "artifact_changed",
@@ -183,7 +241,7 @@ class ModelStore:
             names = tuple(approval.name for approval in valid)
             if "approval" in signed.rule.require:
                 policy.check_approvals(names)
-            sealed, facts = artifacts.seal(artifact, signed, policy, progress)
+            sealed, facts = artifacts.seal(artifact, signed, policy, progress, on_disk=on_disk)
         return VerifiedModel(
             id=model_id,
             digest=signed.manifest.root,
@@ -193,7 +251,26 @@ class ModelStore:
             policy_version=policy.version,
             signer=signed.publisher.hint,
             approvers=names,
+            bundle=signed.bundle,
         )
+
+    def recheck(self, model: VerifiedModel, policy: TrustPolicy) -> None:
+        """Ask a policy again about a model that is held already; nothing is read from the disk
+        but its approvals.
+
+        Raises:
+            PolicyRefused, SignatureRefused: the model, its signer or its approvals are no longer
+                accepted.
+        """
+        policy.check_digests(model.digest, model.gguf_sha256)
+        policy.signer(model.bundle, self._clock.wall_us())
+        names = [approval.name for approval in self.approvals(model.id, policy)]
+        if "approval" in policy.model_rule(model.id, model.digest).require:
+            policy.check_approvals(names)
+
+    def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
+        current = self.record(model_id).round
+        return artifacts.check_signature(artifact, model_id, policy, self._clock.wall_us(), current)
 
     def subject(self, model_id: str) -> ApprovalSubject:
         """What an approver of this model signs.
@@ -210,7 +287,7 @@ class ModelStore:
             root = oms.parse_manifest(oms.parse_bundle(data)).root
         if root != record.digest:
             raise SignatureRefused("artifact_changed", f"{model_id} is {root} now.")
-        return artifacts.subject(root, data)
+        return artifacts.subject(root, data, record.round)
 
     def add_approval(self, model_id: str, envelope: bytes, policy: TrustPolicy) -> list[Approval]:
         """Check an approval and keep it.
@@ -225,7 +302,7 @@ class ModelStore:
         """
         subject = self.subject(model_id)
         with self._open(model_id) as artifact:
-            signed = artifacts.check_signature(artifact, model_id, policy)
+            signed = self._signed(artifact, model_id, policy)
         approval = approvals_.verify(envelope, policy, subject)
         if not policy.may_approve(approval.name, signed.publisher):
             raise PolicyRefused(
@@ -247,7 +324,7 @@ class ModelStore:
             SignatureRefused, PolicyRefused: when the artifact itself is not acceptable.
         """
         with self._open(model_id) as artifact:
-            signed = artifacts.check_signature(artifact, model_id, policy)
+            signed = self._signed(artifact, model_id, policy)
         return self._valid_approvals(model_id, signed, policy)
 
     def _valid_approvals(
@@ -260,6 +337,16 @@ class ModelStore:
                 if policy.may_approve(approval.name, signed.publisher):
                     valid.setdefault(approval.name, approval)
         return sorted(valid.values(), key=lambda approval: (approval.time, approval.name))
+
+    def size(self, model_id: str) -> int:
+        """Bytes of the model file as it lies in the store.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused: what `directory.open_artifact` raises; `model_file_count`.
+        """
+        with self._open(model_id) as artifact:
+            return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
 
     def save(self, record: ModelRecord) -> None:
         """Insert or replace a record."""
@@ -286,12 +373,16 @@ class ModelStore:
         model_id: str,
         state: str,
         *,
+        new_round: bool = False,
         digest: str | None = None,
         code: str | None = None,
         message: str = "",
         facts: GgufFacts | None = None,
     ) -> ModelRecord:
         """Note a new state; digest and facts stay when they are not given.
+
+        Args:
+            new_round: approvals given so far do not count any more.
 
         Raises:
             StateRefused: `unknown_model_id`.
@@ -304,6 +395,7 @@ class ModelStore:
             code=code,
             message=message,
             facts=old.facts if facts is None else facts.summary(),
+            round=old.round + new_round,
         )
         self._records.save(record)
         return record
@@ -317,31 +409,6 @@ class ModelStore:
     @contextlib.contextmanager
     def _open(self, model_id: str) -> Iterator[Artifact]:
         self.record(model_id)
-        with directories.open_artifact(self._directory / model_id) as artifact:
+        owners = frozenset({os.geteuid(), 0})
+        with directories.open_artifact(self._directory / model_id, owners) as artifact:
             yield artifact
-
-
-def load_policy(directory: Path) -> TrustPolicy:
-    """Read and verify the trust policy.
-
-    Args:
-        directory: `DATA/trust` with `root.pub` and `policy.json`.
-
-    Raises:
-        PolicyRefused: `policy_missing`, `policy_signature`, `policy_invalid`.
-    """
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            root = directories.read_prefix(fd, "root.pub", _MAX_POLICY)
-            envelope = directories.read_prefix(fd, "policy.json", _MAX_POLICY + 1)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise PolicyRefused("policy_missing", f"No trust policy: {error.strerror}.") from error
-    except SignatureRefused as error:
-        raise PolicyRefused("policy_missing", f"No trust policy: {error.message}") from error
-    try:
-        return policies.verify(envelope, ecdsa.load_public(root))
-    except SignatureRefused as error:
-        raise PolicyRefused("policy_signature", f"root.pub: {error.message}") from error

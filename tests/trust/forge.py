@@ -274,6 +274,7 @@ class Gguf:
         for tensor in self.tensors:
             body += bytes(self._pad(len(body)) - len(body))
             body += b"\x01" * min(tensor.bytes, 1 << 16)
+        body += bytes(self._pad(len(body)) - len(body))
         return (head + body + self.tail)[: self.cut]
 
     def _pad(self, offset: int) -> int:

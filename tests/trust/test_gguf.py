@@ -94,12 +94,13 @@ def test_accepted(change: Change) -> None:
     vet(gguf.build())
 
 
-def test_padding_after_the_last_tensor_is_optional() -> None:
-    gguf = Gguf(tensors=[LAST])
-    unpadded = gguf.build()
-    assert vet(unpadded).file_bytes == len(unpadded)
-    gguf.tail = bytes(-len(unpadded) % 32)
-    assert vet(gguf.build()).file_bytes == len(unpadded) + len(gguf.tail)
+def test_the_last_tensor_is_padded_too() -> None:
+    data = Gguf(tensors=[LAST]).build()
+    assert vet(data).file_bytes == len(data)
+    assert len(data) % 32 == 0 and LAST.bytes % 32
+    assert rejected(data[: LAST.bytes - (-LAST.bytes % 32)]) == "gguf_truncated"
+    assert rejected(data[:-1]) == "gguf_truncated"
+    assert rejected(data + bytes(32)) == "gguf_trailing"
 
 
 def test_layers_with_fewer_heads_count_with_the_most() -> None:
