@@ -137,9 +137,19 @@ class AdminClient:
         body = wire.Reason.of(reason=reason)
         return self._post(wire.Model, _model(model_id) + "/suspend", body, slow=True)
 
-    def retire(self, model_id: str) -> wire.Model:
+    def retire(self, model_id: str, reason: str = "") -> wire.Model:
         """Take the model out of use for good."""
-        return self._post(wire.Model, _model(model_id) + "/retire", slow=True)
+        body = wire.Reason.of(reason=reason)
+        return self._post(wire.Model, _model(model_id) + "/retire", body, slow=True)
+
+    def revoke(self, model_id: str, reason: str) -> wire.Model:
+        """End the model for good because it must not be trusted."""
+        body = wire.Reason.of(reason=reason)
+        return self._post(wire.Model, _model(model_id) + "/revoke", body, slow=True)
+
+    def recheck(self) -> wire.ModelList:
+        """Check every approved model again; those with which something was wrong."""
+        return self._post(wire.ModelList, "/admin/models/recheck", slow=True)
 
     # keys
 

@@ -64,6 +64,18 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
+class TrustConfig:
+    """`[trust]`: models in the store."""
+
+    recheck_minutes: int = _key(
+        1440,
+        "How often every approved model is hashed and asked about again; 0 means never.",
+        low=0,
+        high=1 << 20,
+    )
+
+
+@dataclass(frozen=True)
 class AuditConfig:
     """`[audit]`: the log."""
 
@@ -90,6 +102,12 @@ class ModelConfig:
     slots: int = _key(8, "Requests that run at once.", low=1, high=256)
     reproducible: bool = _key(
         False, "Separate KV streams: the same request gives the same text under any load; slower."
+    )
+    hold: str = _key(
+        "memory",
+        "Where the verified bytes are held: memory (sealed), or disk (for models too large for "
+        "that: a file that the service cannot write, hashed before and after loading; weaker).",
+        choices=("memory", "disk"),
     )
     autoload: bool = _key(True, "Load at `serve` once it is approved.")
     prefill_budget: int = _key(
@@ -119,6 +137,7 @@ class Config:
 
     server: ServerConfig = field(default_factory=ServerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    trust: TrustConfig = field(default_factory=TrustConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     roles: RolesConfig = field(default_factory=RolesConfig)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
@@ -168,13 +187,14 @@ def parse_config(text: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
-    _refuse_unknown(table, {"server", "engine", "audit", "admin", "models"}, "")
+    _refuse_unknown(table, {"server", "engine", "trust", "audit", "admin", "models"}, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
     return Config(
         server=_section(ServerConfig, _table(table, "server", ""), "server."),
         engine=_section(EngineConfig, _table(table, "engine", ""), "engine."),
+        trust=_section(TrustConfig, _table(table, "trust", ""), "trust."),
         audit=_section(AuditConfig, _table(table, "audit", ""), "audit."),
         roles=_section(RolesConfig, _table(admin, "roles", "admin."), "admin.roles."),
         models={

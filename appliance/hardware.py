@@ -52,7 +52,7 @@ def host_facts(directory: Path) -> HostFacts:
         cpu_flags=flags,
         cores=available_cores(),
         memory=total_memory(),
-        memory_available=_meminfo().get("MemAvailable", 0),
+        memory_available=available_memory(),
         kernel=platform.release(),
         architecture=platform.machine(),
         seccomp="kill_process" in _read(Path("/proc/sys/kernel/seccomp/actions_avail")).split(),
@@ -75,6 +75,11 @@ def total_memory() -> int:
         or _read(Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
     )
     return min(total, limit) if limit else total
+
+
+def available_memory() -> int:
+    """Memory that can be had without swapping; bytes."""
+    return _meminfo().get("MemAvailable", 0)
 
 
 def parse_cpuinfo(text: str) -> tuple[str, frozenset[str]]:

@@ -150,9 +150,7 @@ class Lifecycle:
                 raise StateRefused("wrong_state", f"{model_id} is {record.state}, not verified.")
             approvals = self._store.add_approval(model_id, envelope, policy)
         except Refused as error:
-            self._edge(
-                actor, record, record.state, policy, event="approval_refused", error=error
-            )
+            self._edge(actor, record, record.state, policy, event="approval_refused", error=error)
             raise
         latest = approvals[-1]
         state = "approved" if _enough(policy, [a.name for a in approvals]) else record.state
@@ -183,9 +181,9 @@ class Lifecycle:
         except Refused as error:
             await self._refused_load(actor, record, policy, error)
             raise
-        held = {"held": "disk" if model.sealed.on_disk else "memory"}
+        held = "disk" if model.sealed.on_disk else "memory"
         try:
-            self._edge(actor, record, "staged", policy, **held)
+            self._edge(actor, record, "staged", policy, held=held)
             await self._supervisor.start(model)
         except BaseException as error:
             model.close()
@@ -194,7 +192,7 @@ class Lifecycle:
             raise
         if model.sealed.on_disk:
             await self._check_held(actor, record, policy, model)
-        self._edge(actor, replace(record, state="staged"), "serving", policy, **held)
+        self._edge(actor, replace(record, state="staged"), "serving", policy, held=held)
         return self.record(model_id)
 
     async def _seal(
@@ -310,9 +308,7 @@ class Lifecycle:
         record = self._store.record(model_id)
         shown = self._shown(record)
         self._edge(SYSTEM, shown, shown.state, self._policy(), event=event, error=error)
-        return self._store.set_state(
-            model_id, record.state, code=error.code, message=error.message
-        )
+        return self._store.set_state(model_id, record.state, code=error.code, message=error.message)
 
     def recheck(self, model: VerifiedModel) -> None:
         """Ask the policy in force again before a worker restarts.

@@ -17,11 +17,13 @@ from appliance.auth.shares import Shares
 from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.db import open_database
-from appliance.errors import StateRefused, UsageError
+from appliance.errors import StateRefused, Unavailable, UsageError
 from appliance.inference import Inference, append
 from appliance.lifecycle import Lifecycle
 from appliance.supervisor import Supervisor
+from appliance.sweep import Sweep
 from appliance.trust import lab, store
+from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelStore, VerifiedModel, load_policy
 from appliance.types import Json
 
@@ -33,7 +35,7 @@ host = "127.0.0.1"
 port = 8080
 """
 # Scripts are only ever added, at the end: a database counts how many it has seen.
-_MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES)
+_MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES, store.ROUNDS)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Services:
     reader: LogReader
     store: ModelStore
     lifecycle: Lifecycle
+    sweep: Sweep
     inference: Inference
     supervisor: Supervisor
     started_us: int
@@ -117,7 +120,13 @@ def open_services(
             lifecycle.recheck(model)
 
         supervisor = Supervisor(config, clock, record, recheck)
-        lifecycle = Lifecycle(models, lambda: load_policy(data / "trust"), supervisor, audit)
+
+        def read_policy() -> TrustPolicy:
+            return load_policy(data / "trust")
+
+        lifecycle = Lifecycle(models, read_policy, supervisor, audit)
+        with contextlib.suppress(Unavailable):  # a log that is full stops changes, not looking
+            lifecycle.recover()
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         reader = LogReader(data / "audit")
         stack.callback(reader.close)
@@ -131,6 +140,7 @@ def open_services(
             reader=reader,
             store=models,
             lifecycle=lifecycle,
+            sweep=Sweep(models, read_policy, supervisor, lifecycle),
             inference=Inference(supervisor, audit, clock, api_keys, shares),
             supervisor=supervisor,
             started_us=clock.wall_us(),

@@ -23,7 +23,7 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
 from appliance.audit.log import Draft
-from appliance.errors import UsageError
+from appliance.errors import Unavailable, UsageError
 from appliance.inference import append
 from appliance.runtime import Services, open_services
 
@@ -100,10 +100,12 @@ async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -
     ]
     _log.info("listening on http://%s:%s (profile %s)", *lan.getsockname()[:2], services.profile)
     loading = asyncio.create_task(_autoload(services))
+    sweeping = asyncio.create_task(_sweep(services))
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping: running answers have %s seconds", drain)
     loading.cancel()
+    sweeping.cancel()
     stopped.cancel()
     for server in servers:
         server.should_exit = True
@@ -119,6 +121,16 @@ async def _autoload(services: Services) -> None:
         _log.warning("not loaded: %s", problem)
     for status in services.supervisor.status():
         _log.info("serving %s (%s, %s MiB)", status.model, status.variant, status.memory_mib)
+
+
+async def _sweep(services: Services) -> None:
+    """Re-check the store as often as the configuration says."""
+    minutes = services.config.trust.recheck_minutes
+    while minutes:
+        await asyncio.sleep(minutes * 60)
+        with contextlib.suppress(Unavailable):  # without a log nothing is changed; again later
+            for record in await services.sweep.run():
+                _log.warning("%s is %s: %s", record.id, record.state, record.message)
 
 
 def _is_loopback(address: str) -> bool:

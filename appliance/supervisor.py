@@ -24,7 +24,7 @@ from appliance.engine.messages import Load
 from appliance.engine.process import Death, WorkerProcess
 from appliance.engine.variants import best_variant, library_directory
 from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable, WorkerLost
-from appliance.hardware import available_cores, total_memory
+from appliance.hardware import available_cores, available_memory, total_memory
 from appliance.trust.store import VerifiedModel
 from appliance.types import Json, ModelCard
 
@@ -40,6 +40,7 @@ class WorkerStatus:
     Attributes:
         state: starting, ready, restarting or suspended.
         confinement: what the worker reports to be in force.
+        held: "memory" for sealed memory; "disk" for a file that the service cannot write.
     """
 
     model: str
@@ -55,6 +56,7 @@ class WorkerStatus:
     memory_mib: int
     variant: str
     confinement: Mapping[str, Any]
+    held: str
 
 
 @dataclass
@@ -126,6 +128,28 @@ class Supervisor:
                 f"{what} needs {needs.describe()}; of {self.budget() // MIB} MiB, "
                 f"{taken // MIB} MiB are taken.",
             )
+
+    def check_sealing(self, model_id: str, size: int) -> None:
+        """Refuse to seal what the host's memory cannot hold now.
+
+        Raises:
+            StateRefused: `insufficient_memory`, with the numbers.
+        """
+        free = available_memory()
+        if size > free:
+            raise StateRefused(
+                "insufficient_memory",
+                f"Sealing {model_id} takes {size // MIB} MiB, and {free // MIB} MiB are free; "
+                'hold = "disk" keeps it in a store that the service cannot write.',
+            )
+
+    def keeps_on_disk(self, model_id: str) -> bool:
+        """Whether the configuration holds this model on the disk instead of in sealed memory."""
+        return self._config.model(model_id).hold == "disk"
+
+    def served(self) -> list[VerifiedModel]:
+        """The models that are loaded."""
+        return [served.model for served in self._served.values()]
 
     async def start(self, model: VerifiedModel) -> None:
         """Load a model and keep it alive; returns when it can answer. Takes over the sealed file.
@@ -250,6 +274,7 @@ class Supervisor:
             memory_mib=served.needs.total // MIB,
             variant=self._variant.name if self._variant else "",
             confinement=worker.ready.confinement if worker else {},
+            held="disk" if served.model.sealed.on_disk else "memory",
         )
 
     async def _launch(self, served: Served) -> None:
@@ -265,6 +290,7 @@ class Supervisor:
             reproducible=config.reproducible,
             memory_bytes=served.needs.total + _ADDRESS_SLACK,
             max_prepare_bytes=self._config.engine.max_prepare_bytes,
+            on_disk=served.model.sealed.on_disk,
         )
         worker = await WorkerProcess.start(served.model.sealed, load)
         await self._note(served, "start", pid=worker.pid, load_ms=worker.ready.load_ms)

@@ -24,6 +24,7 @@ from appliance.clock import SystemClock
 from appliance.errors import Refused
 from appliance.trust import approval, oms, signing
 from appliance.trust.approval import ApprovalSubject
+from appliance.trust.manifest import Manifest
 from appliance.wire.admin import Model, ModelDetail
 
 _DIRECTORY = click.Path(path_type=Path)
@@ -38,12 +39,28 @@ def model() -> None:
 @model.command()
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
 @click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@click.option(
+    "--cert", "chain", type=_FILE,
+    help="Sign by certificate: the key's, then its issuers, PEM.",
+)  # fmt: skip
+@click.option(
+    "--shard-size", type=click.IntRange(1), metavar="BYTES",
+    help="Hash files in shards of this size, not whole.",
+)  # fmt: skip
 @json_option
 @click.pass_obj
-def sign(output: Output, directory: Path, key: Path) -> None:
+def sign(
+    output: Output, directory: Path, key: Path, chain: Path | None, shard_size: int | None
+) -> None:
     """Sign every file of a directory into model.sig (OMS)."""
     with Progress() as progress:
-        bundle = signing.sign_directory(directory, key.read_bytes(), progress)
+        bundle = signing.sign_directory(
+            directory,
+            key.read_bytes(),
+            progress,
+            chain_pem=chain.read_bytes() if chain else None,
+            shard_size=shard_size,
+        )
     manifest = oms.parse_manifest(oms.parse_bundle(bundle))
     document = {
         "digest": manifest.root,
@@ -56,16 +73,24 @@ def sign(output: Output, directory: Path, key: Path) -> None:
 @model.command()
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
 @click.option(
-    "--key", "keys", type=_FILE, required=True, multiple=True,
+    "--key", "keys", type=_FILE, multiple=True,
     help="A public key that may have signed, PEM; may be repeated.",
 )  # fmt: skip
+@click.option("--roots", type=_FILE, help="Root certificates that the signer's may lead to, PEM.")
 @json_option
 @click.pass_obj
-def verify(output: Output, directory: Path, keys: tuple[Path, ...]) -> None:
-    """Verify model.sig and every file against public keys."""
+def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path | None) -> None:
+    """Verify model.sig and every file against public keys or root certificates."""
+    if not keys and roots is None:
+        raise click.UsageError("Pass --key or --roots.")
     with Progress() as progress:
-        pems = [key.read_bytes() for key in keys]
-        manifest = signing.verify_directory(directory, pems, progress)
+        manifest = signing.verify_directory(
+            directory,
+            [key.read_bytes() for key in keys],
+            progress,
+            roots_pem=roots.read_bytes() if roots else None,
+            at_us=SystemClock().wall_us(),
+        )
     document = {"ok": True, "digest": manifest.root, "files": dict(manifest.files)}
     output.data(document, [f"{state('verified')} {_files(manifest)}, digest {manifest.root}"])
 
@@ -107,7 +132,7 @@ def approve(output: Output, data: Path, model_id: str, name: str, key: Path, mea
     with admin_client(data) as client:
         wanted = client.subject(model_id)
         envelope = approval.sign(
-            ApprovalSubject(wanted.digest, wanted.signature_sha256),
+            ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round),
             name=name,
             meaning=meaning,
             time_us=SystemClock().wall_us(),
@@ -175,7 +200,7 @@ def unload(output: Output, data: Path, model_id: str) -> None:
 @json_option
 @click.pass_obj
 def suspend(output: Output, data: Path, model_id: str, reason: str) -> None:
-    """Stop serving a model until it is approved again."""
+    """Stop serving a model until enough people approve it anew."""
     with admin_client(data) as client:
         suspended = client.suspend(model_id, reason)
     output.data(suspended, _lines(suspended))
@@ -183,17 +208,46 @@ def suspend(output: Output, data: Path, model_id: str, reason: str) -> None:
 
 @model.command()
 @click.argument("model_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
 @data_option
 @json_option
 @click.pass_obj
-def retire(output: Output, data: Path, model_id: str) -> None:
+def retire(output: Output, data: Path, model_id: str, reason: str) -> None:
     """Take a model out of service for good; its files stay as evidence."""
     with admin_client(data) as client:
-        retired = client.retire(model_id)
+        retired = client.retire(model_id, reason)
     output.data(retired, _lines(retired))
 
 
-def _files(manifest: oms.Manifest) -> str:
+@model.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", required=True, help="For the audit log.")
+@data_option
+@json_option
+@click.pass_obj
+def revoke(output: Output, data: Path, model_id: str, reason: str) -> None:
+    """End a model for good because it must not be trusted."""
+    with admin_client(data) as client:
+        revoked = client.revoke(model_id, reason)
+    output.data(revoked, _lines(revoked))
+
+
+@model.command()
+@data_option
+@json_option
+@click.pass_context
+def recheck(ctx: click.Context, data: Path) -> None:
+    """Hash every approved model again and ask the policy again; exit 1 if one is wrong."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data) as client:
+        found = client.recheck()
+    lines = [line for shown in found.models for line in _lines(shown)]
+    output.data(found, lines or ["every approved model is as it was"])
+    if found.models:
+        ctx.exit(1)
+
+
+def _files(manifest: Manifest) -> str:
     count = len(manifest.files)
     return "1 file" if count == 1 else f"{count} files"
 

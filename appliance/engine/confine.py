@@ -12,9 +12,12 @@ import resource
 import struct
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from appliance.errors import StateRefused
+
+PROFILE: Final = "cpu"
+"""The only profile there is. One for GPUs would have to allow more: docs/threat-model.md."""
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE = 4, 38, 65
 _SYS_MPROTECT, _SYS_SECCOMP, _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_RESTRICT = 10, 317, 444, 446
@@ -42,7 +45,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int]:
+def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int | str]:
     """Drop all rights, in the only order that works.
 
     Args:
@@ -50,7 +53,8 @@ def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int]:
         keep: the descriptors that may be open beside /dev/null and the error pipe.
 
     Returns:
-        What is in force: `landlock` (ABI), `mdwe`, `seccomp`, `no_new_privs`.
+        What is in force: `profile` (`PROFILE`), `landlock` (ABI), `mdwe`, `seccomp`,
+        `no_new_privs`.
 
     Raises:
         StateRefused: `confinement_failed` when a required layer is missing, or a thread or an
@@ -69,7 +73,13 @@ def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int]:
         raise StateRefused(
             "confinement_failed", f"The worker cannot be confined: {error}"
         ) from error
-    return {"no_new_privs": True, "seccomp": True, "landlock": landlock, "mdwe": mdwe}
+    return {
+        "profile": PROFILE,
+        "no_new_privs": True,
+        "seccomp": True,
+        "landlock": landlock,
+        "mdwe": mdwe,
+    }
 
 
 def _check_alone(keep: Collection[int]) -> None:

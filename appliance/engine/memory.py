@@ -1,6 +1,6 @@
 """How much memory a model takes, from its header and its settings, before it is loaded.
 
-Pure. The sealed copy counts once; weights that the CPU backend repacks count again; an estimate
+Pure. The sealed copy counts once, a model held on the disk not at all; weights that the CPU backend repacks count again; an estimate
 is an upper bound of the usual case plus 10 %.
 """
 
@@ -47,7 +47,7 @@ def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
     rows = 2 * (config.slots + SCORED)  # of logits: in the graph and in the buffer that is read
     compute = batch * facts.n_embd * 4 * _WIDE_ROWS + rows * facts.n_vocab * 4
     return Estimate(
-        sealed=facts.file_bytes,
+        sealed=facts.file_bytes if config.hold == "memory" else 0,
         repacked=facts.tensor_bytes,
         kv=cells * per_cell,
         compute=compute + _PROCESS,

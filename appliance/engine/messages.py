@@ -33,6 +33,8 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         slots: sequences that run at once.
         reproducible: separate KV streams and fixed batch shapes.
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
+        on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
+            memory.
     """
 
     variant: str
@@ -43,6 +45,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     reproducible: bool
     memory_bytes: int
     max_prepare_bytes: int
+    on_disk: bool = False
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):
@@ -84,12 +87,18 @@ class Cancel(msgspec.Struct, tag="cancel", frozen=True):
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
-    """The model is loaded. `confinement` lists what is in force."""
+    """The model is loaded.
+
+    Attributes:
+        confinement: what is in force.
+        inodes: the model's, and those of all files that were mapped while it was loaded.
+    """
 
     n_ctx: Count
     n_vocab: Count
-    confinement: dict[str, bool | int]
+    confinement: dict[str, bool | int | str]
     load_ms: Count
+    inodes: list[int] = []
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):

@@ -32,6 +32,11 @@ class Sealed(Protocol):
         """A read-only descriptor with an offset of its own."""
         ...
 
+    @property
+    def inode(self) -> int:
+        """The inode that the worker must map, and no other."""
+        ...
+
 
 @dataclass(frozen=True)
 class Death:
@@ -114,6 +119,11 @@ class WorkerProcess:
         worker = cls(process, reader, writer)
         try:
             await worker._handshake(load)
+            if worker.ready.inodes != [model.inode]:
+                raise StateRefused(
+                    "mapping_mismatch",
+                    f"The worker mapped inodes {worker.ready.inodes}, not {model.inode}.",
+                )
         except BaseException:
             worker.kill()
             await worker.closed()

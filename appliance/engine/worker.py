@@ -14,7 +14,6 @@ import os
 os.environ.update(OPENBLAS_NUM_THREADS="1", GGML_NO_BACKTRACE="1")
 
 import contextlib
-import fcntl
 import queue
 import socket
 import sys
@@ -29,7 +28,7 @@ import msgspec
 import numpy as np
 import numpy.ctypeslib
 
-from appliance.engine import confine, messages
+from appliance.engine import binding, confine, messages
 from appliance.engine.calls import ForcedCalls
 from appliance.engine.cells import Cells
 from appliance.engine.grammar import Grammars
@@ -43,10 +42,8 @@ from appliance.engine.sequence import Sequence
 from appliance.engine.templates import CHATML, ChatTemplate
 from appliance.engine.textstream import TextStream
 from appliance.engine.threads import Threads
-from appliance.errors import ApplianceError, BadRequest, StateRefused
+from appliance.errors import ApplianceError, BadRequest
 from appliance.types import Sampling
-
-_F_GET_SEALS, _FOUR_SEALS = 1034, 0x1 | 0x2 | 0x4 | 0x8  # SEAL, SHRINK, GROW, WRITE
 
 
 class Channel:
@@ -216,13 +213,14 @@ def rehearse() -> None:
 
 def load_model(
     load: messages.Load, model_fd: int, socket_fd: int
-) -> tuple[Runner, dict[str, bool | int]]:
+) -> tuple[Runner, dict[str, bool | int | str], list[int]]:
     """Confine the process, then load the model."""
     library = Library(Path(load.variant))
     rehearse()
-    if fcntl.fcntl(model_fd, _F_GET_SEALS) & _FOUR_SEALS != _FOUR_SEALS:
-        raise StateRefused("not_sealed", "The model's descriptor does not carry all four seals.")
-    in_force = confine.drop(load.memory_bytes, keep={model_fd, socket_fd, 2})
+    binding.check_descriptor(model_fd, on_disk=load.on_disk)
+    inode = os.fstat(model_fd).st_ino
+    mappings = binding.Mappings()
+    in_force = confine.drop(load.memory_bytes, keep={model_fd, socket_fd, mappings.fd, 2})
     runner = Runner(
         library,
         model_fd,
@@ -234,7 +232,7 @@ def load_model(
             reproducible=load.reproducible,
         ),
     )
-    return runner, in_force
+    return runner, in_force, sorted({inode, *mappings.added()})
 
 
 def main(model_fd: int, socket_fd: int) -> int:
@@ -245,13 +243,13 @@ def main(model_fd: int, socket_fd: int) -> int:
         return 64
     begun = time.monotonic()
     try:
-        runner, in_force = load_model(load, model_fd, socket_fd)
+        runner, in_force, inodes = load_model(load, model_fd, socket_fd)
         worker = Worker(channel, runner, load)
     except ApplianceError as error:
         channel.send(messages.Failed(error.code, error.message))
         return 1
     took = int((time.monotonic() - begun) * 1000)
-    channel.send(messages.Ready(worker.n_ctx, runner.n_vocab, in_force, took))
+    channel.send(messages.Ready(worker.n_ctx, runner.n_vocab, in_force, took, inodes))
     worker.serve()
     return 0
 

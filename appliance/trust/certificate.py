@@ -27,6 +27,15 @@ from appliance.trust import ecdsa
 
 MAX_CHAIN: Final = 8
 _MAX_DEPTH: Final = MAX_CHAIN - 1
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises for bytes that are no certificate, or one that it cannot handle."""
 
 
 def load_der(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
@@ -41,7 +50,8 @@ def load_der(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
         chain = tuple(x509.load_der_x509_certificate(der) for der in ders)
         for certificate in chain:
             _ = certificate.extensions, certificate.subject, certificate.issuer
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+            _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except _UNREADABLE as error:
         raise _error("certificate_malformed", "A certificate cannot be read") from error
     return chain
 
@@ -54,7 +64,7 @@ def load_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
     """
     try:
         found = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise _error("certificate_malformed", "The file holds no PEM certificates") from error
     return load_der([der(certificate) for certificate in found])
 
@@ -90,7 +100,7 @@ def public_key(certificate: x509.Certificate) -> ecdsa.PublicKey:
     """
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise _error("signature_key_unsupported", "The certificate's key is unknown") from error
     if not isinstance(key, ecdsa.PublicKey) or key.curve.name not in ecdsa.ALGORITHMS:
         raise _error(
@@ -136,7 +146,7 @@ def verify(
     )
     try:
         return tuple(verifier.verify(chain[0], list(chain[1:])).chain)
-    except verification.VerificationError as error:
+    except (verification.VerificationError, *_UNREADABLE) as error:
         raise _error(
             "certificate_untrusted", f"{subject(chain[0])[:200]} has no path to a root: {error}"
         ) from error

@@ -57,6 +57,11 @@ class SealedFile:
     sha256: str
     on_disk: bool = False
 
+    @property
+    def inode(self) -> int:
+        """Inode of the memory or file: what a worker that loads it must map."""
+        return os.fstat(self.fd).st_ino
+
     def reopen(self) -> int:
         """A new read-only descriptor with an offset of its own, at 0."""
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)

@@ -232,11 +232,7 @@ class ModelStore:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-            if record.digest not in (None, signed.manifest.root):
-                raise SignatureRefused(
-                    "artifact_changed",
-                    f"{model_id} was {record.digest} and is {signed.manifest.root} now.",
-                )
+            self.expect(record, signed.manifest.root)
             valid = self._valid_approvals(model_id, signed, policy)
             names = tuple(approval.name for approval in valid)
             if "approval" in signed.rule.require:
@@ -253,6 +249,17 @@ class ModelStore:
             approvers=names,
             bundle=signed.bundle,
         )
+
+    def expect(self, record: ModelRecord, digest: str) -> None:
+        """Refuse an artifact that is another one than at import.
+
+        Raises:
+            SignatureRefused: `artifact_changed`.
+        """
+        if record.digest not in (None, digest):
+            raise SignatureRefused(
+                "artifact_changed", f"{record.id} was {record.digest} and is {digest} now."
+            )
 
     def recheck(self, model: VerifiedModel, policy: TrustPolicy) -> None:
         """Ask a policy again about a model that is held already; nothing is read from the disk
@@ -285,8 +292,7 @@ class ModelStore:
         with self._open(model_id) as artifact:
             data = artifact.signature()
             root = oms.parse_manifest(oms.parse_bundle(data)).root
-        if root != record.digest:
-            raise SignatureRefused("artifact_changed", f"{model_id} is {root} now.")
+        self.expect(record, root)
         return artifacts.subject(root, data, record.round)
 
     def add_approval(self, model_id: str, envelope: bytes, policy: TrustPolicy) -> list[Approval]:

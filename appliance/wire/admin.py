@@ -34,7 +34,11 @@ class ErrorReply(_Reply):
 
 
 class Worker(_Reply):
-    """One engine process."""
+    """One engine process.
+
+    `held` is "memory" for a model in sealed memory, and "disk" for one in a file that the service
+    cannot write, hashed before and after loading: a weaker claim.
+    """
 
     model: str
     digest: str
@@ -49,6 +53,7 @@ class Worker(_Reply):
     confinement: dict[str, Any]
     variant: str
     memory_mib: int
+    held: str = "memory"
 
 
 class AuditHead(_Reply):
@@ -137,11 +142,13 @@ class ModelImport(_Request):
 
 
 class Subject(_Reply):
-    """What an approver signs: the artifact's digest and that of its signature file."""
+    """What an approver signs: the artifact's digest, that of its signature file, and the round
+    of approvals, which a suspension counts up."""
 
     id: str
     digest: str
     signature_sha256: str
+    round: int = 0
 
 
 class ApprovalUpload(_Request):

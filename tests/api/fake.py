@@ -129,7 +129,7 @@ class FakeSupervisor:
             WorkerStatus(
                 model=CARD.id, digest=CARD.digest, state=state, pid=1, n_ctx=512, slots=1,
                 running=0, queued=0, kv_used=0, restarts=0, memory_mib=1, variant="x86_64",
-                confinement={},
+                confinement={}, held="memory",
             )
             for state in self.states
         ]  # fmt: skip

@@ -369,6 +369,10 @@ class Unsealed:
         os.write(self.fd, data)
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
 
+    @property
+    def inode(self) -> int:
+        return os.fstat(self.fd).st_ino
+
     def reopen(self) -> int:
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
 

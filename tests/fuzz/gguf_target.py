@@ -13,8 +13,8 @@ import struct
 import sys
 from typing import Any
 
-import atheris  # type: ignore[import-not-found, unused-ignore]
-import modelvet  # type: ignore[import-not-found, unused-ignore]
+import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import modelvet  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 with atheris.instrument_imports(include=["appliance.trust"]):
     from appliance.trust import gguf
@@ -23,7 +23,21 @@ from appliance.errors import GgufRejected
 
 EDGES = [
     base + delta
-    for base in (0, 1, 32, 64, 256, 1024, 8192, 1 << 16, 1 << 20, 1 << 31, 1 << 32, 1 << 63, 1 << 64)
+    for base in (
+        0,
+        1,
+        32,
+        64,
+        256,
+        1024,
+        8192,
+        1 << 16,
+        1 << 20,
+        1 << 31,
+        1 << 32,
+        1 << 63,
+        1 << 64,
+    )
     for delta in (-4, -3, -1, 0, 1)
 ]
 KINDS = range(14)

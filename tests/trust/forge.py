@@ -369,7 +369,7 @@ def make_lab(root: Path) -> Lab:
     clock = FixedClock()
     lab.create(data, clock)
     make_artifact(artifact)
-    database = open_database(data / "appliance.db", [store.TABLES])
+    database = open_database(data / "appliance.db", [store.TABLES, store.ROUNDS])
     made = Lab(
         data,
         artifact,

@@ -20,13 +20,13 @@ Examine = Callable[[Lab], GgufFacts]
 
 def check(lab: Lab) -> GgufFacts:
     with open_artifact(lab.artifact) as artifact:
-        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
         return artifacts.check_stored(artifact, signed, lab.policy, quiet)
 
 
 def seal(lab: Lab) -> GgufFacts:
     with open_artifact(lab.artifact) as artifact:
-        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
         sealed, facts = artifacts.seal(artifact, signed, lab.policy, quiet)
     sealed.close()
     return facts
@@ -188,7 +188,7 @@ def under(lab: Lab, change: Callable[[dict[str, object]], object]) -> TrustPolic
 
 def test_revoked_key_and_digests(lab: Lab, examine: Examine) -> None:
     with open_artifact(lab.artifact) as artifact:
-        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
     for field, value, code in (
         ("keys", lab.hint("publisher"), "key_revoked"),
         ("digests", signed.manifest.root, "digest_revoked"),
@@ -220,7 +220,7 @@ def test_what_can_be_refused_without_hashing_is(lab: Lab) -> None:
     """A stick full of unsigned files costs no time."""
     (lab.artifact / "evil.bin").touch()
     with open_artifact(lab.artifact) as artifact, pytest.raises(SignatureRefused) as caught:
-        artifacts.check_signature(artifact, "tiny", lab.policy)
+        artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
     assert caught.value.code == "file_extra"
 
 
@@ -242,7 +242,7 @@ def test_a_model_that_changes_after_its_signature_was_read(lab: Lab) -> None:
         path.write_bytes(good + b"x")
 
     with open_artifact(lab.artifact) as artifact:
-        signed = artifacts.check_signature(artifact, "tiny", lab.policy)
+        signed = artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
         with pytest.raises(SignatureRefused) as caught:
             artifacts.seal(artifact, signed, lab.policy, race)
     assert caught.value.code == "file_changed"

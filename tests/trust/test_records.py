@@ -6,12 +6,12 @@ import pytest
 
 from appliance.db import open_database
 from appliance.errors import CODES
-from appliance.trust.records import TABLES, ModelRecord, ModelState, Records
+from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
-    return Records(open_database(tmp_path / "appliance.db", [TABLES]))
+    return Records(open_database(tmp_path / "appliance.db", [TABLES, ROUNDS]))
 
 
 def test_a_record_comes_back_as_it_was_saved(records: Records) -> None:

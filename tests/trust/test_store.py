@@ -187,12 +187,15 @@ def test_an_import_that_finished_in_between_is_not_overwritten(lab: Lab) -> None
     assert list((lab.data / "models").iterdir()) == []
 
 
-def test_an_interrupted_import_is_cleaned_up_when_the_store_opens(lab: Lab) -> None:
+def test_an_interrupted_import_is_cleaned_up(lab: Lab) -> None:
     part = lab.data / "models" / "big.part"
     (part / "sub").mkdir(parents=True)
     (part / "sub" / "half.gguf").write_bytes(b"GGUF")
     lab.verified()
+    (lab.data / "models" / "orphan").mkdir()  # renamed, and no record made
     opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
+    assert opened.clean() == ["big", "orphan"]
+    assert opened.clean() == []
     assert not part.exists()
     assert opened.check("tiny", lab.policy, quiet).digest
 

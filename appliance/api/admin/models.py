@@ -51,6 +51,13 @@ def import_model(
     return stream(work)
 
 
+@router.post("/recheck")
+async def recheck_models(_: Operator, services: ServicesDep) -> wire.ModelList:
+    """Hash and ask about every approved model now; those with which something was wrong."""
+    found = await services.sweep.run()
+    return wire.ModelList(models=[model_of(services, record) for record in found])
+
+
 @router.get("/{model_id}")
 def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDetail:
     """One artifact with its approvals and what its file says of itself."""
@@ -67,7 +74,10 @@ def show_subject(_: Viewer, services: ServicesDep, model_id: str) -> wire.Subjec
     """What an approver signs."""
     subject = services.lifecycle.subject(model_id)
     return wire.Subject(
-        id=model_id, digest=subject.digest, signature_sha256=subject.signature_sha256
+        id=model_id,
+        digest=subject.digest,
+        signature_sha256=subject.signature_sha256,
+        round=subject.round,
     )
 
 
@@ -104,9 +114,21 @@ async def suspend_model(
 
 
 @router.post("/{model_id}/retire")
-async def retire_model(person: Admin, services: ServicesDep, model_id: str) -> wire.Model:
+async def retire_model(
+    person: Admin, services: ServicesDep, model_id: str, why: wire.Reason | None = None
+) -> wire.Model:
     """Take the model out of use for good."""
-    record = await services.lifecycle.retire(person.actor, model_id)
+    reason = why.reason if why else ""
+    record = await services.lifecycle.retire(person.actor, model_id, reason)
+    return model_of(services, record)
+
+
+@router.post("/{model_id}/revoke")
+async def revoke_model(
+    person: Admin, services: ServicesDep, model_id: str, why: wire.Reason
+) -> wire.Model:
+    """End the model for good because it must not be trusted, whatever state it is in."""
+    record = await services.lifecycle.revoke(person.actor, model_id, why.reason)
     return model_of(services, record)
 
 

@@ -63,6 +63,16 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
         )
     alarms += [f"[admin.roles] names {name!r}, who is unknown." for name in state.roles.unresolved]
     alarms += [
+        f"Model {record.id} is served, but a re-check found {record.code}: {record.message}"
+        for record in services.lifecycle.records()
+        if record.state == "serving" and record.code
+    ]
+    alarms += [
+        f"Model {worker.model} is held on the disk, not in sealed memory: a weaker claim."
+        for worker in services.supervisor.status()
+        if worker.held == "disk"
+    ]
+    alarms += [
         f"Model {worker.model} is {worker.state}."
         for worker in services.supervisor.status()
         if worker.state in ("restarting", "suspended")

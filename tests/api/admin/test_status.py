@@ -15,6 +15,7 @@ from tests.api.admin.lab import LabData, client_of
 WORKER = WorkerStatus(
     model="m", digest="00", state="ready", pid=1, n_ctx=64, slots=2, running=1, queued=0,
     kv_used=10, restarts=0, memory_mib=100, variant="haswell", confinement={"seccomp": True},
+    held="memory",
 )  # fmt: skip
 
 
