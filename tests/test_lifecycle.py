@@ -1,5 +1,7 @@
 """A model's life, with the record of each edge and what happens when it cannot be written."""
 
+import base64
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +20,9 @@ from appliance.errors import (
 )
 from appliance.lifecycle import Lifecycle
 from appliance.runtime import Services, initialise, open_services
-from appliance.trust import signing
+from appliance.trust import approval, dsse, ecdsa, signing, strict_json
+from appliance.trust.policy import PAYLOAD_TYPE
+from appliance.trust.store import load_policy
 from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet, sealed
 from tests.trust import forge
 
@@ -47,6 +51,26 @@ def tiny(services: Services, name: str = "tiny", sign: bool = True) -> Path:
     return path
 
 
+def sign_approval(services: Services, model_id: str, name: str) -> bytes:
+    """An approval by this person, as it is right now."""
+    return approval.sign(
+        services.lifecycle.subject(model_id),
+        name=name,
+        meaning="fit for use",
+        time_us=services.clock.wall_us(),
+        private_key=key(services.data, name),
+    )
+
+
+def revoke_publisher(services: Services) -> None:
+    """Put a policy in force that revokes the publisher's key."""
+    path = services.data / "trust" / "policy.json"
+    document = json.loads(base64.b64decode(json.loads(path.read_bytes())["payload"]))
+    document["revoked"]["keys"] = document["roles"]["publisher"]["keys"]
+    root = ecdsa.load_private(key(services.data, "root"))
+    path.write_bytes(dsse.sign(strict_json.dump(document), PAYLOAD_TYPE, [root]))
+
+
 def edges(services: Services, model_id: str) -> list[dict[str, Any]]:
     found = services.reader.search(kind="model", model=model_id, limit=1000)
     return [dict(e.body) for e in sorted(found, key=lambda e: e.seq)]
@@ -66,11 +90,14 @@ def test_each_edge_is_recorded_with_who_and_what(services: Services) -> None:
     assert lifecycle.record("tiny").state == "approved"
     assert steps(services, "tiny") == [
         ("state", "media", "quarantined"),
-        ("state", "quarantined", "verified"),
+        ("state", "quarantined", "vetted"),
+        ("state", "vetted", "verified"),
         ("approval", "verified", "verified"),
         ("approval", "verified", "approved"),
     ]
-    first, verified, *approvals = edges(services, "tiny")
+    first, _vetted, verified, *approvals = edges(services, "tiny")
+    uniform = {"actor", "model", "event", "before", "state", "digest", "policy", "reason", "code"}
+    assert all(uniform <= e.keys() and e["policy"] == 1 for e in edges(services, "tiny"))
     assert first["actor"] == ACTOR
     assert verified["digest"] == imported.digest and verified["signer"]
     assert [a["approver"] for a in approvals] == list(APPROVERS)
@@ -90,7 +117,7 @@ def test_the_edge_is_durable_before_the_state_changes(
     monkeypatch.setattr(services.store, "set_state", watched)
     services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
     approve(services, "tiny", *APPROVERS)
-    assert [state for _, state in seen] == ["verified", "verified", "approved"]
+    assert [state for _, state in seen] == ["vetted", "verified", "verified", "approved"]
     assert all(recorded == state for recorded, state in seen)
 
 
@@ -235,7 +262,7 @@ async def test_loading_serving_unloading(smol: Services) -> None:
     assert [r.state for r in lifecycle.records()] == ["serving"]
     assert await code_of(lambda: lifecycle.load(ACTOR, ID)) == "wrong_state"
     assert (await lifecycle.unload(ACTOR, ID)).state == "approved"
-    assert [s for s in steps(smol, ID) if s[0] != "approval"][2:] == [
+    assert [s for s in steps(smol, ID) if s[0] != "approval"][3:] == [
         ("state", "approved", "staged"),
         ("state", "staged", "serving"),
         ("load_refused", "approved", "approved"),
@@ -273,6 +300,89 @@ async def test_autoload_loads_what_it_can_and_tells_the_rest(smol: Services) -> 
     assert smol.lifecycle.is_loaded(ID) and not smol.lifecycle.is_loaded("tiny")
     assert steps(smol, ID)[-1] == ("state", "staged", "serving")
     await smol.supervisor.close()
+
+
+async def test_a_suspension_makes_all_approvals_void(services: Services) -> None:
+    """Old envelopes do not count again; the same people decide anew, and then it is approved."""
+    lifecycle = services.lifecycle
+    lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    approve(services, "tiny", *APPROVERS)
+    policy = load_policy(services.data / "trust")
+    assert len(services.store.approvals("tiny", policy)) == 2
+    old = sign_approval(services, "tiny", APPROVERS[0])
+    await lifecycle.suspend(ACTOR, "tiny", "odd answers")
+    assert services.store.approvals("tiny", policy) == []
+    with pytest.raises(PolicyRefused) as caught:
+        lifecycle.approve(ACTOR, "tiny", old)
+    assert caught.value.code == "approval_void"
+    assert lifecycle.record("tiny").state == "suspended"
+    approve(services, "tiny", APPROVERS[0])
+    assert lifecycle.record("tiny").state == "suspended"
+    with pytest.raises(PolicyRefused) as caught:
+        approve(services, "tiny", APPROVERS[0])
+    assert caught.value.code == "approval_duplicate"
+    approve(services, "tiny", APPROVERS[1])
+    assert lifecycle.record("tiny").state == "approved"
+
+
+@pytest.mark.parametrize("state", ["verified", "approved", "suspended", "refused", "retired"])
+async def test_a_model_is_revoked_from_any_state_and_for_good(
+    services: Services, state: str
+) -> None:
+    lifecycle = services.lifecycle
+    lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    services.store.set_state("tiny", state)
+    revoked = await lifecycle.revoke(ACTOR, "tiny", "the publisher's key was stolen")
+    assert (revoked.state, revoked.message) == ("revoked", "the publisher's key was stolen")
+    last = edges(services, "tiny")[-1]
+    assert (last["before"], last["state"], last["reason"]) == (state, "revoked", revoked.message)
+    for action in (lifecycle.load(ACTOR, "tiny"), lifecycle.revoke(ACTOR, "tiny", "again")):
+        with pytest.raises(StateRefused):
+            await action
+    with pytest.raises(StateRefused):
+        lifecycle.approve(ACTOR, "tiny", b"{}")
+
+
+@pytest.mark.parametrize("state", ["quarantined", "vetted"])
+def test_an_interrupted_import_is_finished_when_the_data_directory_opens(
+    data: Path, state: str
+) -> None:
+    with open_services(data, config=SMALL) as services:
+        services.store.quarantine(tiny(services), None, quiet)
+        services.store.set_state("tiny", state)
+        (data / "models" / "half.part").mkdir()
+    with open_services(data, config=SMALL) as services:
+        assert services.lifecycle.record("tiny").state == "verified"
+        assert not (data / "models" / "half.part").exists()
+        (gone,) = edges(services, "half")
+        assert (gone["actor"], gone["state"]) == ("appliance", "refused")
+        assert gone["code"] == "import_interrupted"
+        assert [e["state"] for e in edges(services, "tiny")][-1] == "verified"
+        assert services.lifecycle.recover() == []
+
+
+async def test_a_key_that_was_revoked_after_approval_ends_the_model_at_load(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    approve(services, "tiny", *APPROVERS)
+    revoke_publisher(services)
+    assert await code_of(lambda: services.lifecycle.load(ACTOR, "tiny")) == "key_revoked"
+    record = services.lifecycle.record("tiny")
+    assert (record.state, record.code) == ("revoked", "key_revoked")
+    assert edges(services, "tiny")[-1]["code"] == "key_revoked"
+
+
+async def test_what_the_memory_cannot_seal_is_refused_before_it_is_copied(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    approve(services, "tiny", *APPROVERS)
+    monkeypatch.setattr("appliance.supervisor.available_memory", lambda: 100)
+    seen: list[object] = []
+    action = lambda: services.lifecycle.load(ACTOR, "tiny", lambda *step: seen.append(step))  # noqa: E731
+    assert await code_of(action) == "insufficient_memory"
+    assert seen == []
 
 
 def test_recheck_asks_the_policy_in_force(smol: Services) -> None:

@@ -1,7 +1,7 @@
 """How much memory a model takes, from its header and its settings, before it is loaded.
 
-Pure. The sealed copy counts once, a model held on the disk not at all; weights that the CPU backend repacks count again; an estimate
-is an upper bound of the usual case plus 10 %.
+Pure. The sealed copy counts once, a model held on the disk not at all; weights that the CPU
+backend repacks count again; an estimate is an upper bound of the usual case plus 10 %.
 """
 
 from dataclasses import dataclass

@@ -12,7 +12,6 @@ Rules:
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from appliance.trust.approval import Approval, ApprovalSubject
 from appliance.trust.artifact import Signed
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf import GgufFacts
+from appliance.trust.intake import MODEL_ID, Intake
 from appliance.trust.oms import Bundle
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.policy_file import load_policy
@@ -48,8 +48,6 @@ __all__ = [
     "load_policy",
 ]
 
-_PART: Final = ".part"
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NEVER_AGAIN: Final = frozenset({ModelState.REFUSED, ModelState.RETIRED, ModelState.REVOKED})
 
 
@@ -115,6 +113,7 @@ class ModelStore:
         self._records = Records(database)
         self._directory = directory
         self._clock = clock
+        self._intake = Intake(self._records, directory, clock)
         directory.mkdir(mode=0o700, exist_ok=True)
 
     def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
@@ -122,70 +121,20 @@ class ModelStore:
         return self.admit(self.copy(source, model_id, progress))
 
     def copy(self, source: Path, model_id: str | None, progress: Progress) -> str:
-        """Copy an artifact beside the store's models, unchecked; it is no model yet.
-
-        Args:
-            model_id: by default the name of the directory. The id of a refused model may be
-                used again.
-
-        Returns:
-            The id, for `admit` or `abandon`.
-
-        Raises:
-            StateRefused: `invalid_model_id`, `model_id_taken`, `insufficient_disk`.
-            SignatureRefused: what `directory.open_artifact` raises.
-        """
-        name = source.absolute().name if model_id is None else model_id
-        if not _ID.fullmatch(name) or name.endswith(_PART):
-            raise StateRefused("invalid_model_id", f"{visible(name, limit=80)!r} cannot be an id.")
-        self._check_free(name)
-        with directories.open_artifact(source) as artifact:
-            try:
-                directories.copy_artifact(artifact, self._part(name), progress)
-            except FileExistsError as error:
-                raise StateRefused("model_id_taken", f"{name} is being imported.") from error
-        try:
-            self._check_free(name)  # another import may have finished before the copy was ours
-        except StateRefused:
-            self.abandon(name)
-            raise
-        return name
+        """Copy an artifact beside the store's models: `Intake.copy`."""
+        return self._intake.copy(source, model_id, progress)
 
     def admit(self, model_id: str) -> ModelRecord:
-        """Make a copy a model in quarantine; approvals of an earlier one of this id go."""
-        part, final = self._part(model_id), self._directory / model_id
-        try:
-            directories.remove_tree(final)
-            part.rename(final)
-        except BaseException:
-            directories.remove_tree(part)
-            raise
-        directories.sync_directory(self._directory)
-        record = ModelRecord(model_id, ModelState.QUARANTINED, created_us=self._clock.wall_us())
-        self._records.save(record, fresh=True)
-        return record
+        """Make a copy a model in quarantine: `Intake.admit`."""
+        return self._intake.admit(model_id)
 
     def abandon(self, model_id: str) -> None:
         """Remove a copy that was not admitted."""
-        directories.remove_tree(self._part(model_id))
+        self._intake.abandon(model_id)
 
     def clean(self) -> list[str]:
-        """Remove what an interrupted import left without a record; the ids that it was for."""
-        known = {record.id for record in self._records.all()}
-        left = []
-        for path in sorted(self._directory.iterdir()):
-            if path.name.endswith(_PART) or path.name not in known:
-                directories.remove_tree(path)
-                left.append(path.name.removesuffix(_PART))
-        return left
-
-    def _part(self, model_id: str) -> Path:
-        return self._directory / (model_id + _PART)
-
-    def _check_free(self, model_id: str) -> None:
-        record = self._records.find(model_id)
-        if record is not None and record.state != ModelState.REFUSED:
-            raise StateRefused("model_id_taken", f"{model_id} is in use, {record.state}.")
+        """Remove what interrupted imports left; the ids that it was for."""
+        return self._intake.clean()
 
     def vet(self, model_id: str) -> GgufFacts:
         """Vet the model file where it lies, whoever signed it.
@@ -409,7 +358,7 @@ class ModelStore:
     def discard(self, model_id: str) -> None:
         """Remove a model's files, approvals and record; nothing happens when there are none."""
         self._records.delete(model_id)
-        if _ID.fullmatch(model_id):
+        if MODEL_ID.fullmatch(model_id):
             directories.remove_tree(self._directory / model_id)
 
     @contextlib.contextmanager

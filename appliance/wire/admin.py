@@ -143,7 +143,8 @@ class ModelImport(_Request):
 
 class Subject(_Reply):
     """What an approver signs: the artifact's digest, that of its signature file, and the round
-    of approvals, which a suspension counts up."""
+    of approvals, which a suspension counts up.
+    """
 
     id: str
     digest: str

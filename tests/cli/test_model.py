@@ -60,7 +60,7 @@ def unknown_hash(artifact: Path, lab: LabData) -> None:
 
 BAD: list[tuple[str, Callable[[Path, LabData], object], str]] = [
     ("a flipped byte", flip, "file_changed"),
-    ("a truncated file", rewrite("tiny.gguf", b"GGUF"), "file_changed"),
+    ("a truncated file", rewrite("tiny.gguf", b"GGUF"), "gguf_truncated"),
     ("a missing file", lambda a, lab: (a / "LICENSE").unlink(), "file_missing"),
     ("an extra file", rewrite("extra", b""), "file_extra"),
     ("a renamed file", lambda a, lab: (a / "LICENSE").rename(a / "COPYING"), "file_missing"),

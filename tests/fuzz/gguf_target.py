@@ -45,7 +45,7 @@ KINDS = range(14)
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
     """libFuzzer's own mutation, or a number or a type written where a GGUF file has one."""
-    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    chance = random.Random(seed)
     if chance.random() < 0.5 or len(data) < 24:
         mutated: bytes = atheris.Mutate(data, max_size)
         return mutated

@@ -19,7 +19,7 @@ from appliance.clock import FixedClock
 NOW = datetime.datetime.fromtimestamp(FixedClock().now_us / 1e6, datetime.UTC)
 NOW_US = FixedClock().now_us
 DAY = datetime.timedelta(days=1)
-HASHES: Mapping[str, type[hashes.HashAlgorithm]] = {
+HASHES: Mapping[str, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
     "secp256r1": hashes.SHA256,
     "secp384r1": hashes.SHA384,
     "secp521r1": hashes.SHA512,

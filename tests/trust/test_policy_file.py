@@ -1,7 +1,6 @@
 """Reading the policy of a data directory; what it may say: test_policy.py."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -31,5 +30,5 @@ def test_a_policy_that_is_not_there_or_a_link(lab: Lab, tmp_path: Path) -> None:
     assert code_of(tmp_path / "none") == "policy_missing"
     (trust / "policy.json").rename(trust / "other.json")
     assert code_of(trust) == "policy_missing"
-    os.symlink("other.json", trust / "policy.json")
+    (trust / "policy.json").symlink_to("other.json")
     assert code_of(trust) == "policy_missing"

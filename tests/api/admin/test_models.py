@@ -38,7 +38,7 @@ def test_from_a_signed_directory_to_an_approved_model(
     assert [(m.id, m.state, m.loaded) for m in client.models().models] == [
         ("tiny", "approved", False)
     ]
-    assert edges(services, "tiny") == ["quarantined", "verified", "verified", "approved"]
+    assert edges(services, "tiny") == ["quarantined", "vetted", "verified", "verified", "approved"]
     actors = {e.body["actor"] for e in services.reader.search(kind="model")}
     assert actors == {f"uid:{os.getuid()}"}
 
@@ -72,7 +72,7 @@ def test_a_refused_artifact_comes_back_with_its_code(
     assert (refused.state, refused.code, refused.digest) == ("refused", "file_changed", None)
     assert refused.hint
     assert client.model("bad").code == "file_changed"
-    assert edges(services, "bad") == ["quarantined", "refused"]
+    assert edges(services, "bad") == ["quarantined", "vetted", "refused"]
 
 
 def test_what_cannot_even_be_stored_leaves_no_model(lab: LabData, client: AdminClient) -> None:

@@ -1,0 +1,100 @@
+"""The way into the store: an artifact is copied whole, or leaves nothing.
+
+Rules: nothing is believed about the medium; a copy becomes a model in one rename, with a record;
+what an interrupted import left has no record, so `clean` finds and removes it.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from appliance.clock import Clock
+from appliance.errors import StateRefused
+from appliance.text import visible
+from appliance.trust import directory as directories
+from appliance.trust.records import ModelRecord, ModelState, Records
+from appliance.trust.sealed import Progress
+
+MODEL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_PART: Final = ".part"
+
+
+class Intake:
+    """Copies artifacts into `DATA/models`.
+
+    Args:
+        records: what is known about models.
+        directory: `DATA/models`.
+        clock: dates imports.
+    """
+
+    def __init__(self, records: Records, directory: Path, clock: Clock) -> None:
+        self._records = records
+        self._directory = directory
+        self._clock = clock
+
+    def copy(self, source: Path, model_id: str | None, progress: Progress) -> str:
+        """Copy an artifact beside the store's models, unchecked; it is no model yet.
+
+        Args:
+            model_id: by default the name of the directory. The id of a refused model may be
+                used again.
+
+        Returns:
+            The id, for `admit` or `abandon`.
+
+        Raises:
+            StateRefused: `invalid_model_id`, `model_id_taken`, `insufficient_disk`.
+            SignatureRefused: what `directory.open_artifact` raises.
+        """
+        name = source.absolute().name if model_id is None else model_id
+        if not MODEL_ID.fullmatch(name) or name.endswith(_PART):
+            raise StateRefused("invalid_model_id", f"{visible(name, limit=80)!r} cannot be an id.")
+        self._check_free(name)
+        with directories.open_artifact(source) as artifact:
+            try:
+                directories.copy_artifact(artifact, self._part(name), progress)
+            except FileExistsError as error:
+                raise StateRefused("model_id_taken", f"{name} is being imported.") from error
+        try:
+            self._check_free(name)  # another import may have finished before the copy was ours
+        except StateRefused:
+            self.abandon(name)
+            raise
+        return name
+
+    def admit(self, model_id: str) -> ModelRecord:
+        """Make a copy a model in quarantine; approvals of an earlier one of this id go."""
+        part, final = self._part(model_id), self._directory / model_id
+        try:
+            directories.remove_tree(final)
+            part.rename(final)
+        except BaseException:
+            directories.remove_tree(part)
+            raise
+        directories.sync_directory(self._directory)
+        record = ModelRecord(model_id, ModelState.QUARANTINED, created_us=self._clock.wall_us())
+        self._records.save(record, fresh=True)
+        return record
+
+    def abandon(self, model_id: str) -> None:
+        """Remove a copy that was not admitted."""
+        directories.remove_tree(self._part(model_id))
+
+    def clean(self) -> list[str]:
+        """Remove what an interrupted import left without a record; the ids that it was for."""
+        known = {record.id for record in self._records.all()}
+        left = []
+        for path in sorted(self._directory.iterdir()):
+            if path.name.endswith(_PART) or path.name not in known:
+                directories.remove_tree(path)
+                left.append(path.name.removesuffix(_PART))
+        return left
+
+    def _part(self, model_id: str) -> Path:
+        return self._directory / (model_id + _PART)
+
+    def _check_free(self, model_id: str) -> None:
+        record = self._records.find(model_id)
+        if record is not None and record.state != ModelState.REFUSED:
+            raise StateRefused("model_id_taken", f"{model_id} is in use, {record.state}.")
