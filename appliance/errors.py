@@ -333,6 +333,11 @@ CODES: Final[dict[str, Code]] = {
     "gguf_architecture": Code(
         "the model's architecture is not on the list", "docs/trust.md lists the architectures."
     ),
+    "rerank_unusable": Code(
+        "the model cannot rerank: its head is missing or does not work, or it needs more than the"
+        " engine does",
+        "Convert the model with its classification head; docs/api.md says which can be used.",
+    ),
     # API keys
     "unknown_key_id": Code("no key has this id", "`appliance key list` names them."),
     "key_name_taken": Code(
@@ -352,6 +357,10 @@ CODES: Final[dict[str, Code]] = {
         "the API key is missing, wrong, expired or revoked", "Ask an admin for a key."
     ),
     "forbidden": Code("the caller's role does not allow this", "Ask an admin."),
+    "wrong_model_kind": Code(
+        "the model is for something else",
+        "GET /v1/models tells the kind of each: generate, embed or rerank.",
+    ),
     "model_not_found": Code("no such model is being served", "GET /v1/models lists the ids."),
     "not_found": Code("no such resource", "Check the address."),
     "method_not_allowed": Code("the address does not take this method", "Check the method."),

@@ -180,7 +180,7 @@ class Generation:
             if row is None:
                 raise WorkerLost("worker_lost", "The engine process of the model ended.")
             self.completion_tokens += row.tokens
-            if row.text:
+            if row.text or row.vector:
                 self._first = self._first or time.monotonic()
             if row.finish == "invalid":
                 await self._worker.cancel(self._number, self._request.choices)
@@ -287,7 +287,8 @@ class Inference:
 
         Raises:
             NotFound: `model_not_found`, also when the key may not use the model.
-            BadRequest: what the worker refuses, `context_length_exceeded` among it.
+            BadRequest: `wrong_model_kind`, or what the worker refuses, `context_length_exceeded`
+                among it.
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             AuditUnavailable: the log cannot be written.
             Unavailable: the model is not ready.
@@ -300,6 +301,7 @@ class Inference:
             )
         model, worker = self._supervisor.worker(request.model, caller.principal.key_id)
         card = self._supervisor.card(model.id)
+        _check_kind(card, request)
         seed = secrets.randbits(63) if request.seed is None else request.seed
         slots = self._supervisor.slots(model.id)
         place = self._shares.admit(
@@ -399,7 +401,9 @@ class Inference:
             "prompt_tokens": prepared.prompt_tokens,
             "params": _params(request, prepared, seed),
         }
-        prompt = request.messages or request.prompt or request.tokens
+        prompt: object = request.messages or request.prompt or request.tokens or request.texts
+        if request.query is not None:
+            prompt = {"query": request.query, "documents": request.texts}
         # Stop strings and the words behind a bias are the client's text too: erasable, and not
         # in the permanent body.
         texts = {"prompt": _text(prompt), "stop": _text(request.stop)}
@@ -418,6 +422,16 @@ def _answer_tokens(request: GenerationRequest, prepared: Prepared) -> int:
     return most * request.choices
 
 
+def _check_kind(card: ModelCard, request: GenerationRequest) -> None:
+    does = {"generate": "writes text", "embed": "makes embeddings", "rerank": "reranks documents"}
+    if card.kind != request.kind:
+        raise BadRequest(
+            "wrong_model_kind",
+            f"The model {card.id!r} {does[card.kind]}; it does nothing else.",
+            param="model",
+        )
+
+
 def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
     return Prepare(
         id=number,
@@ -425,6 +439,8 @@ def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
         messages=request.messages,
         prompt=request.prompt,
         tokens=request.tokens,
+        texts=request.texts,
+        query=request.query,
         max_tokens=request.max_tokens,
         stop=request.stop,
         ignore_eos=request.ignore_eos,
@@ -453,6 +469,8 @@ def _form(request: GenerationRequest, prepared: Prepared) -> ReplyForm:
 
 def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[str, Json]:
     """The effective sampling parameters; decimals as text, because bodies hold no floats."""
+    if request.texts is not None:
+        return {"kind": request.kind, "texts": len(request.texts)}
     sampling = request.sampling
     return {
         "temperature": repr(sampling.temperature),

@@ -19,14 +19,14 @@ from typing import Any
 from appliance.clock import Clock
 from appliance.config import Config, ModelConfig
 from appliance.engine.deaths import Deaths
-from appliance.engine.memory import MIB, Estimate, estimate
+from appliance.engine.memory import MIB, Estimate, estimate, longest_text
 from appliance.engine.messages import Load
 from appliance.engine.process import Death, WorkerProcess
 from appliance.engine.variants import best_variant, library_directory
 from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable, WorkerLost
 from appliance.hardware import available_cores, available_memory, total_memory
 from appliance.trust.store import VerifiedModel
-from appliance.types import Json, ModelCard
+from appliance.types import Json, ModelCard, ModelKind
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
 ENGINE = "llama-cpp-python"
@@ -41,6 +41,7 @@ class WorkerStatus:
         state: starting, ready, restarting or suspended.
         confinement: what the worker reports to be in force.
         held: "memory" for sealed memory; "disk" for a file that the service cannot write.
+        kind: what the model is for.
     """
 
     model: str
@@ -57,6 +58,7 @@ class WorkerStatus:
     variant: str
     confinement: Mapping[str, Any]
     held: str
+    kind: ModelKind = "generate"
 
 
 @dataclass
@@ -212,6 +214,7 @@ class Supervisor:
             digest=served.model.digest,
             n_ctx=n_ctx,
             created=served.since_us // 1_000_000,
+            kind=served.model.facts.kind,
         )
 
     def is_loaded(self, model_id: str) -> bool:
@@ -275,6 +278,7 @@ class Supervisor:
             variant=self._variant.name if self._variant else "",
             confinement=worker.ready.confinement if worker else {},
             held="disk" if served.model.sealed.on_disk else "memory",
+            kind=served.model.facts.kind,
         )
 
     async def _launch(self, served: Served) -> None:
@@ -283,7 +287,7 @@ class Supervisor:
         config = served.config
         load = Load(
             variant=str(self._variant),
-            n_ctx=config.n_ctx,
+            n_ctx=longest_text(served.model.facts, config),
             slots=config.slots,
             threads=self._config.engine.threads or available_cores(),
             prefill_budget=config.prefill_budget,
@@ -291,6 +295,7 @@ class Supervisor:
             memory_bytes=served.needs.total + _ADDRESS_SLACK,
             max_prepare_bytes=self._config.engine.max_prepare_bytes,
             on_disk=served.model.sealed.on_disk,
+            kind=served.model.facts.kind,
         )
         worker = await WorkerProcess.start(served.model.sealed, load)
         await self._note(served, "start", pid=worker.pid, load_ms=worker.ready.load_ms)

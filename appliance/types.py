@@ -2,10 +2,13 @@
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 """What an audit body may hold: no floats (see audit/entry.py)."""
+
+ModelKind: TypeAlias = Literal["generate", "embed", "rerank"]
+"""What a model is for: it writes text, makes a vector of a text, or scores texts for a query."""
 
 
 class Role(enum.StrEnum):
@@ -160,13 +163,14 @@ class Tools:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One request for text, as the API hands it to the use-case.
+    """One request for text, vectors or scores, as the API hands it to the use-case.
 
-    Exactly one of `messages` (chat: rendered by the model's template), `prompt` (text) and
-    `tokens` (ids) is set.
+    Exactly one of `messages` (chat: rendered by the model's template), `prompt` (text),
+    `tokens` (ids) and `texts` is set.
 
     Attributes:
         messages: role and content; calls in a history have their arguments as an object.
+        texts: one vector each is wanted; with `query` one score each for it.
         max_tokens: most tokens to generate; None means as many as the context leaves.
         sampling: its seed is not used: see `seed`.
         seed: None lets the use-case draw one; the effective seed is in the audit record. Choice
@@ -185,6 +189,8 @@ class GenerationRequest:
     messages: tuple[dict[str, Any], ...] | None = None
     prompt: str | None = None
     tokens: tuple[int, ...] | None = None
+    texts: tuple[str, ...] | None = None
+    query: str | None = None
     max_tokens: int | None = None
     sampling: Sampling = Sampling()
     seed: int | None = None
@@ -204,6 +210,13 @@ class GenerationRequest:
     def choices(self) -> int:
         """How many choices the engine generates."""
         return self.best_of or self.n
+
+    @property
+    def kind(self) -> ModelKind:
+        """What a model must be for to answer."""
+        if self.texts is None:
+            return "generate"
+        return "embed" if self.query is None else "rerank"
 
 
 @dataclass(frozen=True)
@@ -226,9 +239,10 @@ class Caller:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of an answer, as text that will not change any more.
+    """A piece of an answer, as text that will not change any more, or what one text gave.
 
     `finish_reason` ("stop" or "length") is set on the last one of each choice only.
+    `vector` has little-endian 32-bit floats: an embedding, or one score.
     """
 
     text: str
@@ -236,6 +250,7 @@ class Delta:
     finish_reason: str | None = None
     index: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    vector: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -246,4 +261,5 @@ class ModelCard:
     digest: str
     n_ctx: int
     created: int
+    kind: ModelKind = "generate"
     extra: dict[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ import pytest
 
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import default_model, obtain
+from tests import minilm
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -32,3 +33,15 @@ def need_tool(name: str) -> str:
 def default_model_path() -> Path:
     """The GGUF file of SmolLM2-135M-Instruct, checked against the catalogue. Read-only."""
     return obtain(cache_root() / "models", default_model())
+
+
+@pytest.fixture(scope="session")
+def embedder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF file of all-MiniLM-L6-v2. Read-only."""
+    return minilm.embedder(tmp_path_factory.mktemp("minilm") / "embedder.gguf")
+
+
+@pytest.fixture(scope="session")
+def reranker_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same encoder with a head that was fitted to rank a few pairs. Read-only."""
+    return minilm.reranker(tmp_path_factory.mktemp("minilm") / "reranker.gguf")

@@ -59,6 +59,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "invalid_schema": 400,
     "invalid_value": 400,
     "unsupported_parameter": 400,
+    "wrong_model_kind": 400,
     "context_length_exceeded": 400,
     "template_failed": 400,
     "invalid_api_key": 401,

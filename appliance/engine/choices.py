@@ -70,15 +70,15 @@ class Choices:
     def take(self, row: Row, index: int) -> Delta | None:
         """Note a row of the choice with this number; what of it may leave now."""
         self._choices[index].take(row, hold=self._ranked)
-        if row.finish or self._ranked or not (row.text or row.logprobs):
+        if row.finish or self._ranked or not (row.text or row.logprobs or row.vector):
             return None
-        return Delta(row.text, row.tokens, None, index, row.logprobs)
+        return Delta(row.text, row.tokens, None, index, row.logprobs, row.vector)
 
     def last(self) -> list[Delta]:
         """The last piece of each choice of the answer, once all have ended."""
         if not self._ranked:
             return [
-                Delta(row.text, row.tokens, row.finish, index, row.logprobs)
+                Delta(row.text, row.tokens, row.finish, index, row.logprobs, row.vector)
                 for index, choice in enumerate(self._choices)
                 if (row := choice.last) is not None
             ]

@@ -41,6 +41,8 @@ class Estimate:
 
 def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
     """The memory of one worker with this model and these settings."""
+    if facts.kind != "generate":
+        return _whole_texts(facts, config)
     cells = config.n_ctx * (config.slots if config.reproducible else 1)
     per_cell = facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
     batch = min(config.prefill_budget + config.slots, 512)
@@ -51,4 +53,23 @@ def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
         repacked=facts.tensor_bytes,
         kv=cells * per_cell,
         compute=compute + _PROCESS,
+    )
+
+
+def longest_text(facts: GgufFacts, config: ModelConfig) -> int:
+    """Most tokens of one request: what is configured, and for whole texts what was trained."""
+    return config.n_ctx if facts.kind == "generate" else min(config.n_ctx, facts.n_ctx_train)
+
+
+def _whole_texts(facts: GgufFacts, config: ModelConfig) -> Estimate:
+    """Embedding and reranking: one batch at a time, with attention among all its tokens."""
+    batch = max(longest_text(facts, config), config.prefill_budget)
+    per_cell = facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
+    # llama.cpp keeps a row of the vocabulary for each token, although nobody reads it.
+    per_token = facts.n_embd * _WIDE_ROWS + facts.n_vocab + facts.n_head * batch
+    return Estimate(
+        sealed=facts.file_bytes,
+        repacked=facts.tensor_bytes,
+        kv=0 if facts.encodes else batch * per_cell,
+        compute=batch * per_token * 4 + _PROCESS,
     )

@@ -15,7 +15,7 @@ import msgspec
 
 from appliance.engine.reasoning import Thinking
 from appliance.engine.reply import Dialect
-from appliance.types import Constraint, Sampling, TokenLogprob, Tools
+from appliance.types import Constraint, ModelKind, Sampling, TokenLogprob, Tools
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
@@ -29,12 +29,14 @@ class Load(msgspec.Struct, tag="load", frozen=True):
 
     Attributes:
         variant: absolute path of the CPU backend library.
-        n_ctx: KV cells in tokens; also the longest context of one request.
+        n_ctx: KV cells in tokens; also the longest context of one request, or the longest text
+            of a model that embeds or reranks.
         slots: sequences that run at once.
         reproducible: separate KV streams and fixed batch shapes.
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
         on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
             memory.
+        kind: what the model is for.
     """
 
     variant: str
@@ -46,10 +48,14 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     memory_bytes: int
     max_prepare_bytes: int
     on_disk: bool = False
+    kind: ModelKind = "generate"
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     """Render, tokenise and check a request, without running it.
+
+    A model that embeds takes `texts`, one that reranks `texts` and a `query`, any other one of
+    `messages`, `prompt` and `tokens`.
 
     Attributes:
         choices: answers to generate; choice i samples with seed + i.
@@ -62,6 +68,8 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     messages: tuple[dict[str, Any], ...] | None = None
     prompt: str | None = None
     tokens: tuple[int, ...] | None = None
+    texts: tuple[str, ...] | None = None
+    query: str | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
@@ -145,6 +153,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         finish: "stop", "length" or "cancelled" on the last row; "invalid" when no token may
             come next, or a constrained answer came out wrong in spite of its grammar.
         logprobs: one for each of the tokens, if asked for; for each echoed one, too.
+        vector: what one text gave, as little-endian 32-bit floats: an embedding, or one score.
     """
 
     id: int
@@ -152,6 +161,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     tokens: Count
     finish: Finish | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    vector: bytes = b""
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):

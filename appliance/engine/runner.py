@@ -58,6 +58,7 @@ class RunnerConfig:
         n_ctx: KV cells in tokens: of the cache (unified) or of each stream (reproducible).
         slots: sequences.
         n_batch: most tokens in one step.
+        pooled: one vector a text instead of logits; no cache is kept from step to step.
     """
 
     n_ctx: int
@@ -65,6 +66,7 @@ class RunnerConfig:
     threads: int
     n_batch: int
     reproducible: bool = False
+    pooled: bool = False
 
 
 class Library:
@@ -84,7 +86,7 @@ class Library:
         llama.llama_backend_init()
 
     def _on_log(self, level: int, text: bytes, _data: object) -> None:
-        if level >= 3:  # warnings and errors
+        if level in (3, 4):  # warnings and errors; 5 continues a line, such as dots of progress
             self.log.append(text.decode("utf-8", "replace").strip())
 
 
@@ -107,6 +109,9 @@ class Runner:
         )
         self._pieces: dict[int, bytes] = {}
         self._labels: dict[int, bytes] = {}
+        ranks = llama.llama_pooling_type(self._context) == llama.LLAMA_POOLING_TYPE_RANK
+        size = llama.llama_model_n_cls_out if ranks else llama.llama_model_n_embd_out
+        self.width = int(size(self._model))
 
     def _load(self, fd: int, params: Any) -> Any:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -136,6 +141,10 @@ class Runner:
         params.kv_unified = not config.reproducible
         params.swa_full = True
         params.no_perf = True
+        if config.pooled:  # a whole text must be in one micro-batch to be pooled
+            params.embeddings = True
+            params.n_ubatch = config.n_batch
+            params.n_outputs_max = config.n_batch
         context = llama.llama_init_from_model(self._model, params)
         if not context:
             raise self._failure("llama.cpp made no context")
@@ -175,6 +184,11 @@ class Runner:
         if count < 0:
             raise BadRequest("invalid_value", "The prompt cannot be tokenised.", param="prompt")
         return list(buffer[:count])
+
+    def special(self, which: str) -> int:
+        """The id of the "bos" or "sep" token, -1 if the model has none."""
+        get = {"bos": llama.llama_vocab_bos, "sep": llama.llama_vocab_sep}[which]
+        return int(get(self._vocab))
 
     def adds_bos(self) -> bool:
         """Whether the tokeniser puts a begin token in front."""
@@ -241,6 +255,26 @@ class Runner:
             return np.empty((0, self.n_vocab), np.float32)
         return np.ctypeslib.as_array(llama.llama_get_logits(self._context), (outputs, self.n_vocab))
 
+    def pool(self, texts: ReadOnly[ReadOnly[int]]) -> NDArray[np.float32]:
+        """What the model's own pooling makes of each text.
+
+        Args:
+            texts: token ids; at most `slots` texts and `n_batch` tokens together.
+
+        Returns:
+            Shape (texts, width): the embeddings as they are, or one score a text.
+        """
+        self._batch.fill_whole(texts)
+        if self._memory:
+            status = llama.llama_decode(self._context, self._batch.struct)
+            llama.llama_memory_clear(self._memory, False)
+        else:  # an encoder has no cache
+            status = llama.llama_encode(self._context, self._batch.struct)
+        if status:
+            raise RuntimeError(f"llama.cpp returned {status}")
+        rows = [llama.llama_get_embeddings_seq(self._context, i) for i in range(len(texts))]
+        return np.stack([np.ctypeslib.as_array(row, (self.width,)) for row in rows])
+
     def forget(self, slot: int) -> None:
         """Drop a sequence from the KV cache."""
         llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
@@ -297,6 +331,18 @@ class Batch:
             at = end
         self.struct.n_tokens = at
         return outputs
+
+    def fill_whole(self, texts: ReadOnly[ReadOnly[int]]) -> None:
+        """Write whole texts, each a sequence of its own, with an output for every token."""
+        at = 0
+        for number, tokens in enumerate(texts):
+            end = at + len(tokens)
+            self._token[at:end] = tokens
+            self._pos[at:end] = np.arange(len(tokens))
+            self._seq[at:end] = number
+            at = end
+        self._logits[:at] = 1
+        self.struct.n_tokens = at
 
 
 def _slot(chunk: Chunk) -> int:

@@ -22,6 +22,7 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
 import msgspec
@@ -34,6 +35,7 @@ from appliance.engine.cells import Cells
 from appliance.engine.grammar import Grammars
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
+from appliance.engine.pooler import Pooler, pooled
 from appliance.engine.prepare import Preparer
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.sampling import Sampler
@@ -72,16 +74,81 @@ class Channel:
         return data if len(data) == size else None
 
 
+class Service(Protocol):
+    """What a worker does with its model: `Generator` or `Pooler`."""
+
+    n_ctx: int
+    engine: Any  # `add`, `cancel`, `busy` and `step`, all on the thread that owns the context
+
+    def prepare(self, request: messages.Prepare) -> tuple[messages.Prepared, list[Any]]:
+        """Check a request on the reader thread; the answer, and what to add to the engine."""
+        ...
+
+
 class Worker:
     """Requests of one model."""
 
-    def __init__(self, channel: Channel, runner: Runner, load: messages.Load) -> None:
+    def __init__(self, channel: Channel, service: Service) -> None:
+        self._channel = channel
+        self._service = service
+        self._engine = service.engine
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._prepared: dict[int, list[Any]] = {}
+
+    def serve(self) -> None:
+        """Answer messages until the server closes the socket."""
+        threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
+        while (message := self._channel.receive()) is not None:
+            if isinstance(message, messages.Prepare):
+                self._channel.send(self._prepare(message))
+            elif isinstance(message, messages.Run) and message.id in self._prepared:
+                for work in self._prepared.pop(message.id):
+                    self._inbox.put(work)
+            elif isinstance(message, messages.Cancel) and not self._prepared.pop(message.id, None):
+                self._inbox.put(message.id)
+
+    def _prepare(self, request: messages.Prepare) -> messages.Prepared | messages.Rejected:
+        try:
+            prepared, work = self._service.prepare(request)
+        except BadRequest as error:
+            return messages.Rejected(request.id, error.code, error.message, error.param)
+        except MemoryError:
+            return messages.Rejected(
+                request.id, "request_too_large", "The prompt needs too much memory."
+            )
+        self._prepared[request.id] = work
+        return prepared
+
+    def _decode_forever(self) -> None:
+        """The thread that owns the context; if it fails the process ends, to be restarted."""
+        try:
+            while True:
+                self._take_messages()
+                step = self._engine.step()
+                if step.rows or not self._engine.busy():
+                    self._channel.send(step)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(70)
+
+    def _take_messages(self) -> None:
+        """Everything that has arrived; waits only when there is nothing to compute."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._inbox.get(block=not self._engine.busy())
+                if isinstance(item, int):
+                    self._engine.cancel(item)
+                else:
+                    self._engine.add(item)
+
+
+class Generator:
+    """What a worker does with a model that writes text."""
+
+    def __init__(self, runner: Runner, load: messages.Load) -> None:
         trained = int(runner.meta(f"{runner.meta('general.architecture')}.context_length") or 0)
         self.n_ctx = min(load.n_ctx, trained or load.n_ctx)
-        self._channel = channel
         self._runner = runner
-        self._inbox: queue.SimpleQueue[Sequence | int] = queue.SimpleQueue()
-        self._prepared: dict[int, list[Sequence]] = {}
         bos = runner.token_text("bos")
         template = ChatTemplate(
             runner.meta("tokenizer.chat_template") or CHATML,
@@ -94,43 +161,29 @@ class Worker:
         )
         self._grammars = Grammars(runner.guidance_tokenizer)
         cells = Cells(load.n_ctx, load.slots, separate=load.reproducible)
-        self._engine = Engine(
+        self.engine = Engine(
             runner,
             Scheduler(cells, load.prefill_budget, fixed_chunks=load.reproducible),
             # The thread count may show in the last bits of a logit: reproducible mode keeps it.
             None if load.reproducible else Threads(load.threads),
         )
 
-    def serve(self) -> None:
-        """Answer messages until the server closes the socket."""
-        threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
-        while (message := self._channel.receive()) is not None:
-            if isinstance(message, messages.Prepare):
-                self._channel.send(self._prepare(message))
-            elif isinstance(message, messages.Run) and message.id in self._prepared:
-                for sequence in self._prepared.pop(message.id):
-                    self._inbox.put(sequence)
-            elif isinstance(message, messages.Cancel) and not self._prepared.pop(message.id, None):
-                self._inbox.put(message.id)
+    def prepare(self, request: messages.Prepare) -> tuple[messages.Prepared, list[Sequence]]:
+        """Render and tokenise a prompt, and compile its grammar.
 
-    def _prepare(self, request: messages.Prepare) -> messages.Prepared | messages.Rejected:
-        try:
-            tokens = self._preparer.tokens(request)
-            limit = self._preparer.limit(len(tokens), request.max_tokens)
-            self._preparer.check_bias(request.sampling.logit_bias)
-            request = self._with_calls(request)
-            choices = [self._choice(request, i, tokens, limit) for i in range(request.choices)]
-            thinking = self._preparer.thinking(request)
-        except BadRequest as error:
-            return messages.Rejected(request.id, error.code, error.message, error.param)
-        except MemoryError:
-            return messages.Rejected(
-                request.id, "request_too_large", "The prompt needs too much memory."
-            )
-        self._prepared[request.id] = choices
+        Raises:
+            BadRequest: what the preparer and the grammars refuse.
+        """
+        tokens = self._preparer.tokens(request)
+        limit = self._preparer.limit(len(tokens), request.max_tokens)
+        self._preparer.check_bias(request.sampling.logit_bias)
+        request = self._with_calls(request)
+        choices = [self._choice(request, i, tokens, limit) for i in range(request.choices)]
+        thinking = self._preparer.thinking(request)
         template = self._preparer.template.sha256 if request.messages is not None else ""
         dialect = self._preparer.template.dialect if request.tools else ""
-        return messages.Prepared(request.id, len(tokens), limit, template, dialect, thinking)
+        size = len(tokens)
+        return messages.Prepared(request.id, size, limit, template, dialect, thinking), choices
 
     def _choice(
         self, request: messages.Prepare, index: int, tokens: list[int], limit: int
@@ -162,28 +215,6 @@ class Worker:
             return request
         calls = ForcedCalls.constraint(request.tools, self._preparer.template.dialect)
         return msgspec.structs.replace(request, constraint=calls)
-
-    def _decode_forever(self) -> None:
-        """The thread that owns the context; if it fails the process ends, to be restarted."""
-        try:
-            while True:
-                self._take_messages()
-                step = self._engine.step()
-                if step.rows or not self._engine.busy():
-                    self._channel.send(step)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(70)
-
-    def _take_messages(self) -> None:
-        """Everything that has arrived; waits only when there is nothing to compute."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                item = self._inbox.get(block=not self._engine.busy())
-                if isinstance(item, Sequence):
-                    self._engine.add(item)
-                else:
-                    self._engine.cancel(item)
 
 
 def rehearse() -> None:
@@ -230,7 +261,9 @@ def load_model(
             threads=load.threads,
             n_batch=load.prefill_budget + FORCED * load.slots,
             reproducible=load.reproducible,
-        ),
+        )
+        if load.kind == "generate"
+        else pooled(load),
     )
     return runner, in_force, sorted({inode, *mappings.added()})
 
@@ -244,13 +277,13 @@ def main(model_fd: int, socket_fd: int) -> int:
     begun = time.monotonic()
     try:
         runner, in_force, inodes = load_model(load, model_fd, socket_fd)
-        worker = Worker(channel, runner, load)
+        service = Generator(runner, load) if load.kind == "generate" else Pooler(runner, load)
     except ApplianceError as error:
         channel.send(messages.Failed(error.code, error.message))
         return 1
     took = int((time.monotonic() - begun) * 1000)
-    channel.send(messages.Ready(worker.n_ctx, runner.n_vocab, in_force, took, inodes))
-    worker.serve()
+    channel.send(messages.Ready(service.n_ctx, runner.n_vocab, in_force, took, inodes))
+    Worker(channel, service).serve()
     return 0
 
 

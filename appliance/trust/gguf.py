@@ -3,10 +3,13 @@
 Rules: the format must hold to the last byte (`gguf_reader`, `gguf_tensors`); beyond the format,
 the model must be one whole file of an architecture and tokenizer on the lists, with
 hyper-parameters that agree with each other and a vocabulary that llama.cpp can index without
-surprises. Anything else is refused with a code; no other exception leaves `vet`.
+surprises. What a model is for follows from its pooling: a decoder without one writes text, one
+with mean, CLS or last pooling embeds, an encoder with rank pooling and a head for one score
+reranks. Anything else is refused with a code; no other exception leaves `vet`.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,9 +27,10 @@ from appliance.trust.gguf_reader import (
     Scalar,
     read_header,
 )
-from appliance.trust.gguf_tensors import read_tensors
+from appliance.trust.gguf_tensors import Tensor, read_tensors
+from appliance.types import ModelKind
 
-__all__ = ["ARCHITECTURES", "MAX_METADATA", "GgufFacts", "vet"]
+__all__ = ["ARCHITECTURES", "ENCODERS", "MAX_METADATA", "GgufFacts", "vet"]
 
 ARCHITECTURES: Final = frozenset(
     {
@@ -38,7 +42,14 @@ ARCHITECTURES: Final = frozenset(
 )  # fmt: skip
 """Decoders with plain attention in every layer, so that the KV cache can be accounted for."""
 
+ENCODERS: Final = frozenset({"bert", "nomic-bert"})
+"""Encoders with one vector a text, read with the `bert` (WordPiece) tokenizer."""
+
 TOKENIZERS: Final = frozenset({"llama", "gpt2", "gemma4"})
+_WORDPIECE: Final = "bert"
+_WORDPIECE_DEFAULTS: Final = 104  # llama.cpp's own ids of [UNK], [CLS], [SEP], [MASK]: 100 to 103
+_EMBEDS: Final = frozenset({1, 2, 3})  # llama_pooling_type: mean, CLS, last
+_RANKS: Final = 4
 _TOKENIZER: Final = "tokenizer.ggml."
 _BYTE_TOKEN: Final = re.compile(rb"<0x[0-9A-Fa-f]{2}>")
 _MAX_LAYERS: Final = 512  # LLAMA_MAX_LAYERS
@@ -59,6 +70,7 @@ class GgufFacts:
         head_dim_k: elements of one key head; the largest where layers differ.
         chat_template: Jinja source, or None.
         name: the model's own name, may be empty.
+        kind: what the model is for.
     """
 
     architecture: str
@@ -75,6 +87,12 @@ class GgufFacts:
     n_vocab: int
     chat_template: str | None
     name: str
+    kind: ModelKind = "generate"
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the model is an encoder, which has no KV cache."""
+        return self.architecture in ENCODERS
 
     def summary(self) -> dict[str, int | str | bool]:
         """The facts for a person or a record: without the template's text."""
@@ -100,20 +118,63 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     if _integer(metadata, "split.count", 1, "gguf_split") not in (0, 1):
         raise GgufRejected("gguf_split", "The model is split over several files.")
     architecture = _text(metadata, "general.architecture")
-    if architecture not in ARCHITECTURES:
+    if architecture not in ARCHITECTURES | ENCODERS:
         shown = visible(architecture, limit=64)
         raise GgufRejected("gguf_architecture", f"The architecture {shown!r} is not on the list.")
-    n_vocab = _check_tokenizer(metadata)
+    n_vocab = _check_tokenizer(
+        metadata, frozenset({_WORDPIECE}) if architecture in ENCODERS else TOKENIZERS
+    )
+    hyperparameters = _hyperparameters(metadata, architecture)
     return GgufFacts(
         architecture=architecture,
         n_tensors=len(tensors),
         file_bytes=reader.size,
         tensor_bytes=sum(tensor.bytes for tensor in tensors.values()),
-        **_hyperparameters(metadata, architecture),
+        **hyperparameters,
         n_vocab=n_vocab,
         chat_template=_text(metadata, "tokenizer.chat_template", "") or None,
         name=_text(metadata, "general.name", ""),
+        kind=_kind(metadata, architecture, tensors, hyperparameters["n_embd"]),
     )
+
+
+def _kind(
+    metadata: Metadata, architecture: str, tensors: Mapping[str, Tensor], n_embd: int
+) -> ModelKind:
+    """What the model is for."""
+    key = f"{architecture}.pooling_type"
+    pooling = _integer(metadata, key, 0, "gguf_value")
+    if pooling in _EMBEDS:
+        return "embed"
+    if pooling == _RANKS:
+        _check_ranks(metadata, architecture, tensors, n_embd)
+        return "rerank"
+    if pooling or architecture in ENCODERS:
+        raise GgufRejected(
+            "gguf_value",
+            f"{key} is {pooling}: not mean (1), CLS (2), last (3) or rank (4).",
+            param=key,
+        )
+    return "generate"
+
+
+def _check_ranks(
+    metadata: Metadata, architecture: str, tensors: Mapping[str, Tensor], n_embd: int
+) -> None:
+    """Refuse a reranker whose scores would not be those that it was trained to give."""
+    if architecture != "bert":
+        raise GgufRejected("rerank_unusable", f"Models of type {architecture} do not rerank here.")
+    head = tensors.get("cls.output.weight")
+    if head is None:
+        raise GgufRejected("rerank_unusable", "The classification head is missing.")
+    labels = metadata.get("bert.classifier.output_labels")
+    if math.prod(head.shape) != n_embd or (isinstance(labels, Array) and labels.count != 1):
+        raise GgufRejected("rerank_unusable", "The classification head does not give one score.")
+    if _integer(metadata, _TOKENIZER + "token_type_count", 1, "gguf_value") != 1:
+        raise GgufRejected(
+            "rerank_unusable",
+            "The model tells query and document apart by token types, which the engine does not.",
+        )
 
 
 def _hyperparameters(metadata: Metadata, architecture: str) -> dict[str, int]:
@@ -157,10 +218,10 @@ def _largest(metadata: Metadata, key: str, high: int, default: int | None) -> in
     return number
 
 
-def _check_tokenizer(metadata: Metadata) -> int:
+def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
     """Check the vocabulary; returns its size."""
     kind = _text(metadata, _TOKENIZER + "model")
-    if kind not in TOKENIZERS:
+    if kind not in allowed:
         shown = visible(kind, limit=64)
         raise GgufRejected("gguf_tokenizer", f"The tokenizer {shown!r} is not on the list.")
     tokens = _array(metadata, "tokens", {Kind.STRING})
@@ -176,7 +237,10 @@ def _check_tokenizer(metadata: Metadata) -> int:
             raise GgufRejected(
                 "gguf_tokenizer", f"{tokens.count} tokens, but {parallel.count} of {name}."
             )
-    if _array(metadata, "merges", {Kind.STRING}) is None and kind != "llama":
+    if kind == _WORDPIECE and tokens.count < _WORDPIECE_DEFAULTS:
+        raise GgufRejected("gguf_tokenizer", "The vocabulary lacks BERT's special tokens.")
+    merged = kind not in {"llama", _WORDPIECE}
+    if merged and _array(metadata, "merges", {Kind.STRING}) is None:
         raise GgufRejected("gguf_tokenizer", "The merges are missing.")
     _check_byte_tokens(texts, _array(metadata, "token_type", {Kind.INT32}))
     _check_token_ids(metadata, tokens.count)

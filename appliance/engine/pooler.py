@@ -1,0 +1,137 @@
+"""What a worker does with a model that embeds or reranks.
+
+Rules: a text that is longer than the model takes is refused, never cut; text is text, so that
+nothing in it can pass for a control token; a model whose answers carry no meaning is refused
+when it is loaded, with the reason.
+
+Sources: BERT's pair format, [CLS] query [SEP] document [SEP] (arXiv:1810.04805); llama.cpp
+issue 25447 for rerankers that were converted without their head.
+"""
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from appliance.engine.messages import Load, Prepare, Prepared
+from appliance.engine.pooling import MOST_TEXTS, Model, Pooling, Texts, rows_of
+from appliance.engine.runner import RunnerConfig
+from appliance.engine.threads import Threads
+from appliance.errors import BadRequest, StateRefused
+
+_MARGIN: Final = 0.01  # of raw scores; a trained head tells the test's pairs apart by several units
+_PAIRS: Final = (
+    ("What is the capital of France?", "Paris is the capital of France."),
+    ("How is bread made?", "Bread is made of flour, water and yeast and baked in an oven."),
+    ("Who wrote Hamlet?", "Hamlet is a play that was written by William Shakespeare."),
+)
+
+
+class Pooler:
+    """What a worker does with a model that embeds or reranks.
+
+    Args:
+        model: the loaded model.
+        load: with `n_ctx`, the longest text in tokens.
+
+    Raises:
+        StateRefused: `rerank_unusable`, `model_load_failed` when the self-test fails.
+    """
+
+    def __init__(self, model: Model, load: Load) -> None:
+        self.n_ctx = load.n_ctx
+        self._model = model
+        self._ranks = load.kind == "rerank"
+        self._max_bytes = load.max_prepare_bytes
+        self._self_test()
+        self.engine = Pooling(
+            model,
+            batch_tokens=pooled(load).n_batch,
+            # A neighbour may show in the last bits of a vector: reproducible mode has none.
+            batch_texts=1 if load.reproducible else MOST_TEXTS,
+            unit=not self._ranks,
+            threads=None if load.reproducible else Threads(load.threads),
+        )
+
+    def prepare(self, request: Prepare) -> tuple[Prepared, list[Texts]]:
+        """Tokenise the texts of a request.
+
+        Raises:
+            BadRequest: `context_length_exceeded`, `request_too_large`, `wrong_model_kind`.
+        """
+        if request.texts is None or (request.query is not None) != self._ranks:
+            raise BadRequest("wrong_model_kind", "The model is not for this.", param="model")
+        self._measure(request)
+        param = "input" if request.query is None else "documents"
+        begin = self._begin(request.query)
+        texts = deque(self._tokens(begin, text) for text in request.texts)
+        for number, tokens in enumerate(texts):
+            if len(tokens) > self.n_ctx:
+                raise BadRequest(
+                    "context_length_exceeded",
+                    f"This model's maximum context length is {self.n_ctx} tokens. However, text "
+                    f"{number} has {len(tokens)} tokens{' with its query' if self._ranks else ''}.",
+                    param=f"{param}[{number}]",
+                )
+        total = sum(map(len, texts))
+        return Prepared(request.id, total, 0, ""), [Texts(request.id, texts)]
+
+    def _measure(self, request: Prepare) -> None:
+        size = sum(len(t.encode("utf-8", "surrogatepass")) for t in request.texts or ())
+        size += len((request.query or "").encode("utf-8", "surrogatepass"))
+        if size > self._max_bytes:
+            raise BadRequest(
+                "request_too_large", f"The texts have {size} bytes; the limit is {self._max_bytes}."
+            )
+
+    def _begin(self, query: str | None) -> list[int] | None:
+        """What stands before each document; None for texts that stand alone."""
+        if query is None:
+            return None
+        return [self._model.special("bos"), *self._plain(query), self._model.special("sep")]
+
+    def _tokens(self, begin: list[int] | None, text: str) -> list[int]:
+        if begin is not None:
+            return [*begin, *self._plain(text), self._model.special("sep")]
+        return self._model.tokenize(text, add_special=True, parse_special=False)
+
+    def _plain(self, text: str) -> list[int]:
+        # A "[SEP]" in a text is text: it must not end the query for the model.
+        return self._model.tokenize(text, add_special=False, parse_special=False)
+
+    def _self_test(self) -> None:
+        """Compute known texts and see that the answers tell them apart."""
+        if not self._ranks:
+            texts = [self._tokens(None, document) for _, document in _PAIRS]
+            try:
+                rows = rows_of(self._model, texts, unit=True)
+            except RuntimeError as error:
+                raise StateRefused("model_load_failed", f"Self-test: {error}.") from error
+            if np.ptp(rows, axis=0).max() < 1e-4:
+                raise StateRefused(
+                    "model_load_failed", "Self-test: different texts get the same vector."
+                )
+            return
+        scores = np.array(
+            [
+                self._model.pool([self._tokens(self._begin(q), d) for _, d in _PAIRS])[:, 0]
+                for q, _ in _PAIRS
+            ],
+            np.float64,
+        )
+        right = np.eye(len(_PAIRS), dtype=bool)
+        margin = scores[right].mean() - scores[~right].mean()
+        if not margin > _MARGIN:  # not a number is no margin either
+            raise StateRefused(
+                "rerank_unusable",
+                "Self-test: documents that answer a query score "
+                f"{margin:+.2g} above those that do not; more than {_MARGIN} is needed.",
+            )
+
+
+def pooled(load: Load) -> RunnerConfig:
+    """The shapes of a context for whole texts: room for one batch, nothing kept after it."""
+    size = max(load.n_ctx, load.prefill_budget)
+    return RunnerConfig(
+        n_ctx=size, slots=MOST_TEXTS, threads=load.threads, n_batch=size, pooled=True
+    )
