@@ -239,8 +239,8 @@ def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
             )
     if kind == _WORDPIECE and tokens.count < _WORDPIECE_DEFAULTS:
         raise GgufRejected("gguf_tokenizer", "The vocabulary lacks BERT's special tokens.")
-    merged = kind not in {"llama", _WORDPIECE}
-    if merged and _array(metadata, "merges", {Kind.STRING}) is None:
+    merges = _array(metadata, "merges", {Kind.STRING})
+    if merges is None and kind not in {"llama", _WORDPIECE}:
         raise GgufRejected("gguf_tokenizer", "The merges are missing.")
     _check_byte_tokens(texts, _array(metadata, "token_type", {Kind.INT32}))
     _check_token_ids(metadata, tokens.count)
