@@ -87,6 +87,15 @@ class AuditConfig:
     reserve_mib: int = _key(
         256, "Free disk space below which new requests are refused.", low=0, high=1 << 20
     )
+    epoch_seconds: int = _key(
+        600, "How long a signing key lives while entries are made.", low=1, high=86_400
+    )
+    epoch_rows: int = _key(
+        10_000, "How many entries a signing key may cover.", low=10, high=1_000_000
+    )
+    epoch_idle_seconds: int = _key(
+        3600, "How long a signing key lives while no entries are made.", low=1, high=604_800
+    )
 
 
 @dataclass(frozen=True)

@@ -424,6 +424,14 @@ CODES: Final[dict[str, Code]] = {
     "audit_key_invalid": Code(
         "a key file of an audit log cannot be read", "Pass the log's genesis.pub."
     ),
+    "certificate_invalid": Code(
+        "the site's key does not vouch for this log",
+        "Pass the appliance's genesis.cert and the public key that made it.",
+    ),
+    "handover_invalid": Code(
+        "a change of the log's signing key does not verify",
+        "Keep the files as evidence, and compare with a witness or a receipt.",
+    ),
     "checkpoint_invalid": Code(
         "a signed head of the log does not verify", "Compare the log's name and its genesis.pub."
     ),

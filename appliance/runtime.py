@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from appliance.audit.certificate import certify
+from appliance.audit.epoch import EpochLimits
+from appliance.audit.files import LogFiles, write_new
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.auth import key
@@ -75,6 +78,9 @@ def initialise(data: Path, profile: str, clock: Clock | None = None) -> None:
     lab.create(data, clock)
     origin = f"appliance.lab/{secrets.token_hex(8)}"
     AuditLog.create(data / "audit", origin=origin, profile=profile, clock=clock)
+    files = LogFiles(data / "audit")
+    site = (data / "keys" / "lab" / f"{lab.ROOT}.pem").read_bytes()
+    write_new(files.certificate, certify(files.verifier_key(), site), 0o644)
     open_database(data / "appliance.db", _MIGRATIONS).dispose()
     # Last, so that a directory with a configuration is a complete one.
     (data / FILE_NAME).write_text(_DEFAULT_CONFIG, encoding="utf-8")
@@ -109,6 +115,11 @@ def open_services(
             clock=clock,
             content=config.audit.content,
             reserve_bytes=config.audit.reserve_mib << 20,
+            epochs=EpochLimits(
+                config.audit.epoch_seconds,
+                config.audit.epoch_rows,
+                config.audit.epoch_idle_seconds,
+            ),
         )
         stack.callback(audit.close)
         models = ModelStore(database, data / "models", clock)

@@ -64,6 +64,7 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
 
 
 async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -> None:
+    await asyncio.wrap_future(services.audit.new_epoch())
     await append(services.audit, Draft("start", {"profile": services.profile}))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

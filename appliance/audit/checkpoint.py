@@ -4,10 +4,10 @@ Rules:
 - A checkpoint says: the log `origin` has `size` entries and this RFC 6962 root. Three lines,
   no extension lines.
 - The key's name is the origin. Its id is the first four bytes of
-  SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key).
+  SHA-256(name ‖ 0x0A ‖ kind ‖ public key); kind 0x01 signs heads, 0x04 cosigns them.
 - Parsing is strict: a note has one spelling. Signatures by other keys (a key handover,
   witnesses) are kept and ignored; one by the expected key must hold.
-- Public keys travel as note verifier keys, `name+hex id+base64(0x01 ‖ key)`: the name is
+- Public keys travel as note verifier keys, `name+hex id+base64(kind ‖ key)`: the name is
   bound to the key, so a log cannot pass for another one.
 
 Sources: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, RFC 8032.
@@ -29,7 +29,8 @@ from appliance.errors import AuditRefused
 MAX_NOTE: Final = 65_536
 MAX_SIGNATURES: Final = 32
 MAX_ORIGIN: Final = 200
-_ED25519: Final = b"\x01"
+HEADS: Final = b"\x01"
+COSIGNATURES: Final = b"\x04"
 _DASH: Final = "\u2014 "
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -56,27 +57,29 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class VerifierKey:
-    """A public key bound to the name of the log that it speaks for.
+    """A public key bound to the name of the log or witness that it speaks for.
 
     Attributes:
         public: Ed25519 public key, 32 bytes.
+        kind: what it signs: `HEADS` as a log, or `COSIGNATURES` as a witness.
     """
 
     name: str
     public: bytes
+    kind: bytes = HEADS
 
     @property
     def key_id(self) -> bytes:
         """Four bytes that name the key in a signature line."""
-        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
+        return sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:4]
 
     def encode(self) -> str:
         """The key as one line of text, without the newline."""
-        return f"{self.name}+{self.key_id.hex()}+{_b64(_ED25519 + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{_b64(self.kind + self.public)}"
 
     @classmethod
-    def parse(cls, line: bytes) -> "VerifierKey":
-        """Read one line, with or without its newline.
+    def parse(cls, line: bytes, kind: bytes = HEADS) -> "VerifierKey":
+        """Read one line, with or without its newline; a key of another kind is refused.
 
         Raises:
             AuditRefused: `audit_key_invalid`.
@@ -84,13 +87,13 @@ class VerifierKey:
         try:
             name, key_id, encoded = line.removesuffix(b"\n").decode().split("+", 2)
             kind_and_key = _unb64(encoded)
-            if kind_and_key[:1] == _ED25519 and len(kind_and_key) == 33:
-                key = cls(check_origin(name), kind_and_key[1:])
+            if kind_and_key[:1] == kind and len(kind_and_key) == 33:
+                key = cls(check_origin(name), kind_and_key[1:], kind)
                 if key.key_id.hex() == key_id:
                     return key
         except (ValueError, AuditRefused):
             pass
-        raise AuditRefused("audit_key_invalid", "The file is not a verifier key of an audit log.")
+        raise AuditRefused("audit_key_invalid", "The file is not a verifier key of this kind.")
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,20 @@ def check_origin(origin: str) -> str:
     return origin
 
 
-def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> bytes:
-    """The signed note of a checkpoint."""
+def sign(checkpoint: Checkpoint, *keys: Ed25519PrivateKey) -> bytes:
+    """The note of a checkpoint, signed by each key."""
     text = checkpoint.text()
     name = checkpoint.origin
-    key_id = VerifierKey(name, key.public_key().public_bytes_raw()).key_id
-    line = f"{_DASH}{name} {_b64(key_id + key.sign(text.encode()))}\n"
-    return f"{text}\n{line}".encode()
+    note = text + "\n"
+    for key in keys:
+        key_id = VerifierKey(name, key.public_key().public_bytes_raw()).key_id
+        note += signature_line(name, key_id, key.sign(text.encode()))
+    return note.encode()
+
+
+def signature_line(name: str, key_id: bytes, value: bytes) -> str:
+    """One signature line of a note, with its newline."""
+    return f"{_DASH}{name} {_b64(key_id + value)}\n"
 
 
 def parse(note: bytes) -> Note:

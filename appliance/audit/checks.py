@@ -7,64 +7,19 @@ Rules:
 - One cause, one finding: after a finding about the tree, roots that differ are its consequence
   and stay silent until a root holds again; signatures and everything local to an entry go on
   being checked.
-- The number of findings kept is bounded; all are counted.
 """
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from appliance.audit.checkpoint import VerifierKey, verify
 from appliance.audit.entry import decode
+from appliance.audit.epochcheck import EpochCheck
+from appliance.audit.findings import Findings
 from appliance.audit.merkle import Frontier, leaf_hash
 from appliance.errors import AuditRefused
 
-MAX_FINDINGS: Final = 100
 Body: TypeAlias = dict[str, Any]
 """A decoded body; `decode` has checked the types of what is read here."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that does not verify.
-
-    Attributes:
-        seq: the entry at fault, or the first that is no longer proved.
-        code: one of those in docs/audit-format.md.
-    """
-
-    seq: int
-    code: str
-    message: str
-
-
-@dataclass
-class Findings:
-    """Problems found so far.
-
-    Attributes:
-        count: all of them; `kept` holds the first `MAX_FINDINGS`.
-        tree: whether one of them explains roots that differ.
-        recent: entries that the newest ones were about.
-    """
-
-    kept: list[Problem] = field(default_factory=list)
-    count: int = 0
-    tree: bool = False
-    recent: deque[int] = field(default_factory=lambda: deque(maxlen=4))
-
-    def add(self, seq: int, code: str, message: str) -> None:
-        """Note a problem."""
-        self.count += 1
-        if len(self.kept) < MAX_FINDINGS:
-            self.kept.append(Problem(seq, code, message))
-
-    def entry(self, seq: int, code: str, message: str) -> None:
-        """Note a problem of an entry that makes later roots differ."""
-        self.add(seq, code, message)
-        self.tree = True
-        self.recent.append(seq)
 
 
 class ChainCheck:
@@ -76,8 +31,11 @@ class ChainCheck:
         covered: entries below this are proved by a valid head.
     """
 
-    def __init__(self, findings: Findings, frontier: Frontier, before: bytes | None) -> None:
+    def __init__(
+        self, findings: Findings, frontier: Frontier, before: bytes | None, epochs: EpochCheck
+    ) -> None:
         self.frontier = frontier
+        self._epochs = epochs
         self.expected = self.covered = frontier.size
         self._found = findings
         # Leaf hashes that the next entry may name as `prev`; two when a stored hash is wrong.
@@ -112,15 +70,14 @@ class ChainCheck:
         """Entries up to `next_seq` are not there."""
         gap = f"Entries {self.expected} to {next_seq - 1} are missing."
         self._found.entry(self.expected, "entry_missing", gap)
+        self._epochs.missing()
         self._settle()
         self._before = ()
 
-    def head(self, size: int, note: bytes, key: VerifierKey) -> None:
+    def head(self, size: int, note: bytes) -> None:
         """Check the head of a tree that has just reached `size` entries."""
-        try:
-            checkpoint = verify(note, key)
-        except AuditRefused as error:
-            self._found.add(size - 1, "checkpoint_invalid", f"Head of size {size}: {error.message}")
+        checkpoint = self._epochs.head(size, note)
+        if checkpoint is None:
             return
         if checkpoint.size != size:
             message = f"The head stored for size {size} speaks of size {checkpoint.size}."
@@ -156,8 +113,7 @@ class ChainCheck:
         if body["prev"] != prev.hex():
             message = f"Entry {seq} is filed under another predecessor than it names."
             self._found.entry(seq, "prev_mismatch", message)
-        if body["epoch"] != 0:
-            self._found.entry(seq, "epoch_invalid", f"Entry {seq} names an epoch without a key.")
+        self._epochs.entry(seq, body)
         self._time(seq, body["boot_id"], body["mono_us"])
         return body
 

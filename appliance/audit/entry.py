@@ -43,7 +43,10 @@ _COMMON: Final[dict[str, Any]] = {
 ASSIGNED: Final = frozenset(_COMMON) | {"kind", "content"}
 """Fields that the log fills in; a draft may not bring them."""
 
-KINDS: Final[dict[str, dict[str, type]]] = {
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_Signature = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
+
+KINDS: Final[dict[str, dict[str, Any]]] = {
     "genesis": {"origin": str, "profile": str, "public_key": str, "instance": str},
     "intent": {"request_id": str, "key_id": str, "model": str},
     "outcome": {"intent": int, "request_id": str, "status": str},
@@ -52,6 +55,11 @@ KINDS: Final[dict[str, dict[str, type]]] = {
     "worker": {"model": str, "event": str},
     "start": {},
     "stop": {},
+    "key_handover": {"next_key": _Digest, "signature": _Signature},
+    "witness": {"actor": str, "key": str, "note": str, "size": int},
+    "erase": {"actor": str, "reason": str, "request_id": str, "entries": list[int]},
+    "export": {"actor": str, "format": str},
+    "prune": {"actor": str, "before": int},
 }
 """Kinds of entries and the fields that each must have."""
 
@@ -61,9 +69,6 @@ _QUERIED: Final = ("request_id", "key_id", "model")
 
 class _Off(msgspec.Struct, tag_field="mode", tag="off", forbid_unknown_fields=True):
     pass
-
-
-_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _Committed(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,7 +126,7 @@ class Draft:
     """What a caller wants to have recorded; the log adds the rest.
 
     Attributes:
-        kind: one of `KINDS`, but not genesis.
+        kind: one of `KINDS`, but neither genesis nor key_handover.
         fields: the kind's fields and more; none of `ASSIGNED`.
         contents: texts by name, e.g. `{"prompt": b"…"}`. They go encrypted beside the log.
     """
@@ -132,7 +137,7 @@ class Draft:
 
     def check(self) -> None:
         """Refuse what no log would take. Raises AuditRefused (`audit_entry_invalid`)."""
-        if self.kind not in KINDS or self.kind == "genesis":
+        if self.kind not in KINDS or self.kind in ("genesis", "key_handover"):
             raise _invalid("unknown kind")
         taken = ASSIGNED.intersection(self.fields)
         if taken:

@@ -2,7 +2,8 @@
 
     log.db        the log                         keys.db   wrapped content keys
     genesis.pub   verifier key of epoch 0         HEAD      newest signed head, seconds old
-    signing.pem   private key of the epoch, 0600  kek       key-encryption key, 0600
+    genesis.cert  the site's word for that key    kek       key-encryption key, 0600
+    signing.pem   private key of the epoch, 0600  signing.next  the next one, briefly, 0600
 
 Rules: key files are created once and never overwritten. HEAD is replaced whole (write, sync,
 rename, sync of the directory). One process writes: it holds flock on the directory itself.
@@ -52,9 +53,19 @@ class LogFiles:
         return self.directory / "genesis.pub"
 
     @property
+    def certificate(self) -> Path:
+        """The site's statement about the genesis key."""
+        return self.directory / "genesis.cert"
+
+    @property
     def signing(self) -> Path:
         """The private key that signs heads."""
         return self.directory / "signing.pem"
+
+    @property
+    def signing_next(self) -> Path:
+        """The private key of the next epoch, while keys change."""
+        return self.directory / "signing.next"
 
     @property
     def kek(self) -> Path:
@@ -94,16 +105,6 @@ class LogFiles:
         """The key in genesis.pub. Raises AuditRefused (`audit_key_invalid`)."""
         return VerifierKey.parse(read_key(self.genesis))
 
-    def signing_key(self) -> Ed25519PrivateKey:
-        """The private key. Raises AuditRefused (`audit_key_invalid`)."""
-        try:
-            key = load_pem_private_key(read_key(self.signing), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _bad_key(self.signing) from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise _bad_key(self.signing)
-        return key
-
     def key_encryption_key(self) -> bytes:
         """The KEK, 32 bytes. Raises AuditRefused (`audit_key_invalid`)."""
         kek = read_key(self.kek)
@@ -118,6 +119,17 @@ def read_key(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _bad_key(path) from error
+
+
+def read_private(path: Path) -> Ed25519PrivateKey:
+    """A private signing key. Raises AuditRefused (`audit_key_invalid`)."""
+    try:
+        key = load_pem_private_key(read_key(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _bad_key(path) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _bad_key(path)
+    return key
 
 
 def private_pem(key: Ed25519PrivateKey) -> bytes:

@@ -4,6 +4,7 @@ Rules:
 - One process writes (flock), in one thread, through one connection. Everything that waits is
   committed together, so many clients share one disk sync.
 - A receipt exists only for what is durable and signed.
+- The signing key changes in time (epoch.py), with or without entries.
 - After an error of a commit nobody knows what is on disk: the log latches and refuses
   everything until it is opened again, which reads what is really there.
 - Below the disk reserve new work is refused; outcomes, worker events and the stop may use it.
@@ -24,7 +25,9 @@ from typing import Final, Self, TypeAlias
 
 from appliance.audit import session
 from appliance.audit.entry import Draft
+from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import MODES, LogFiles
+from appliance.audit.host import Moments
 from appliance.audit.session import Session
 from appliance.audit.store import FAILURES, reason
 from appliance.clock import Clock
@@ -47,6 +50,7 @@ class _Waiting:
     drafts: tuple[Draft, ...]
     future: "Future[Receipts]"
     cost: int
+    new_key: bool = False
 
     @property
     def ends_work(self) -> bool:
@@ -83,12 +87,23 @@ class AuditLog:
         session.create(directory, origin=origin, profile=profile, clock=clock)
 
     @classmethod
-    def open(cls, directory: Path, *, clock: Clock, content: str, reserve_bytes: int) -> Self:
+    def open(
+        cls,
+        directory: Path,
+        *,
+        clock: Clock,
+        content: str,
+        reserve_bytes: int,
+        epochs: EpochLimits | None = None,
+        moments: Moments | None = None,
+    ) -> Self:
         """Become the writer of a log. Open intents are closed as `unknown` before it returns.
 
         Args:
             content: what is kept of texts: `encrypted`, `commit-only` or `off`.
             reserve_bytes: free disk space below which new work is refused.
+            epochs: how long a key signs.
+            moments: in place of the host's boot and time since boot.
 
         Raises:
             StateRefused: `data_missing`, `data_locked` when there is a writer already, or
@@ -98,7 +113,11 @@ class AuditLog:
         """
         if content not in MODES:
             raise UsageError("config_invalid", f"Audit content mode {content!r} is unknown.")
-        log = cls(Session.begin(LogFiles(directory), mode=content, clock=clock), reserve_bytes)
+        limits = epochs or EpochLimits()
+        writing = Session.begin(
+            LogFiles(directory), mode=content, clock=clock, limits=limits, moments=moments
+        )
+        log = cls(writing, reserve_bytes)
         log._thread.start()
         return log
 
@@ -119,6 +138,21 @@ class AuditLog:
                 draft.check()
             with self._changed:
                 self._admit(_Waiting(drafts, future, cost))
+        except ApplianceError as refusal:
+            future.set_exception(refusal)
+        return future
+
+    def new_epoch(self) -> "Future[Receipts]":
+        """End the signing key's epoch, as each start of the server does.
+
+        Returns:
+            A future that is resolved when the next key signs and the old one is destroyed.
+        """
+        future: Future[Receipts] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            with self._changed:
+                self._admit(_Waiting((), future, 0, new_key=True))
         except ApplianceError as refusal:
             future.set_exception(refusal)
         return future
@@ -186,12 +220,12 @@ class AuditLog:
                 return
 
     def _take(self) -> list[_Waiting] | None:
-        """What waits, at most one batch; nothing when HEAD is due; None at the end."""
+        """What waits, at most one batch; nothing when HEAD or a key is due; None at the end."""
         with self._changed:
             while not self._waiting:
                 if self._closing:
                     return None
-                if not self._changed.wait(self._seconds_to_head()):
+                if not self._changed.wait(self._seconds_to_work()):
                     return []
             batch: list[_Waiting] = []
             entries = 0
@@ -202,11 +236,12 @@ class AuditLog:
             return batch
 
     def _commit(self, batch: list[_Waiting]) -> None:
-        if not batch:
+        if not batch and self._session.keeper.due(self.size) is None:
             return
         shortage = self._shortage()
         taken = [w for w in batch if shortage is None or w.ends_work]
-        results = self._session.writer.commit([w.drafts for w in taken])
+        reason = "start" if any(w.new_key for w in taken) else None
+        results = self._session.commit([w.drafts for w in taken], reason)
         for waiting, result in zip(taken, results, strict=True):
             if isinstance(result, AuditRefused):
                 waiting.future.set_exception(result)
@@ -246,6 +281,11 @@ class AuditLog:
 
     def _seconds_to_head(self) -> float | None:
         return None if self._head_due is None else max(0.0, self._head_due - time.monotonic())
+
+    def _seconds_to_work(self) -> float:
+        key = self._session.keeper.seconds_left(self.size)
+        head = self._seconds_to_head()
+        return key if head is None else min(key, head)
 
     def _write_head(self) -> None:
         if self._seconds_to_head() != 0.0:

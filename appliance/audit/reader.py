@@ -4,7 +4,7 @@ Rules:
 - Connections are read-only in SQLite itself.
 - An entry is handed out only after its body was decoded strictly, hashed to the stored leaf
   hash and found to name its own place. Indexes find candidates; bodies decide.
-- What a proof says was checked against genesis.pub before it leaves.
+- What a proof says was checked against genesis.pub before it leaves (prover.py).
 - Every list is bounded.
 """
 
@@ -15,14 +15,12 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Engine, select
 
-from appliance.audit import store
-from appliance.audit.checkpoint import verify
+from appliance.audit import prover, store
+from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.content import Sealed, commitment, decrypt
 from appliance.audit.entry import Entry
 from appliance.audit.files import LogFiles
 from appliance.audit.keyring import find_key
-from appliance.audit.merkle import inclusion_proof
-from appliance.audit.proof import build_proof, check_proof
 from appliance.audit.store import leaf, unavailable
 from appliance.db import open_readonly
 from appliance.errors import AuditRefused, NotFound
@@ -148,10 +146,13 @@ class LogReader:
     def checkpoint(self) -> str:
         """The newest signed head, a C2SP checkpoint note. Raises as `entry`."""
         with _cursor(self._log) as log:
-            return _note(log).decode()
+            return prover.newest(log).decode()
 
-    def proof(self, seq: int) -> bytes:
-        """The self-contained proof of an entry under the newest head.
+    def proof(self, seq: int, witness: VerifierKey | None = None) -> bytes:
+        """The self-contained proof of an entry.
+
+        Args:
+            witness: let the proof rest on what this witness cosigned, where it can.
 
         Raises:
             As `entry`; `audit_corrupt` also when the proof does not hold.
@@ -159,17 +160,18 @@ class LogReader:
         key = self._files.verifier_key()
         with _cursor(self._log) as log:
             entry = _entry(log, seq)  # before the head, which then covers it
-            note = _note(log)
-            head = verify(note, key)
-            if seq >= head.size:
-                raise _corrupt(seq)
-            path = inclusion_proof(seq, head.size, store.subtree(log))
-        document = build_proof(entry.raw, seq, path, note)
-        try:
-            check_proof(document, key.encode().encode())
-        except AuditRefused as error:
-            raise _corrupt(seq) from error
-        return document
+            return prover.prove(log, key, entry, witness)
+
+    def consistency(self, old: bytes) -> bytes:
+        """The proof that the log begins with what an older checkpoint note has seen.
+
+        Raises:
+            NotFound: `not_found` when the log is shorter.
+            AuditRefused: `checkpoint_invalid`, or `proof_invalid` when it does not.
+        """
+        key = self._files.verifier_key()
+        with _cursor(self._log) as log:
+            return prover.prove_consistency(log, key, old)
 
     def close(self) -> None:
         """Let go of the databases."""
@@ -199,13 +201,6 @@ def _checked(row: Sequence[Any]) -> Entry:
     if entry.leaf != stored or (entry.seq, entry.body["prev"]) != (seq, prev.hex()):
         raise _corrupt(seq)
     return entry
-
-
-def _note(log: Any) -> bytes:
-    note = store.newest_note(log)
-    if note is None:
-        raise AuditRefused("audit_corrupt", "The audit log has no signed head.")
-    return note
 
 
 def _part(entry: Entry, name: str) -> tuple[str, dict[str, str]]:

@@ -1,7 +1,7 @@
 """Opening a log: what must hold before a new entry may follow.
 
 Rules:
-- The newest head is signed by the log's key and covers every entry.
+- The newest head is signed by the key of the newest epoch and covers every entry.
 - The tree's edge, rebuilt from stored hashes, has the signed root; so every hash that a later
   root will rest on is the one that was signed.
 - The newest entries (up to `TAIL`) hash to their leaves, follow each other and are canonical.
@@ -10,11 +10,13 @@ Rules:
 - Older bodies are left to `verify`, which reads everything.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from appliance.audit import store
-from appliance.audit.checkpoint import Checkpoint, VerifierKey, verify
+from appliance.audit.checkpoint import Checkpoint, VerifierKey, parse, verify
 from appliance.audit.entry import NO_ENTRY, Draft, Entry
+from appliance.audit.handover import Epoch, Handover
 from appliance.audit.host import Moment
 from appliance.audit.merkle import Frontier
 from appliance.audit.writer import Tail
@@ -31,24 +33,57 @@ ORDER BY seq
 """
 
 
-def read_tail(dbapi: Any, key: VerifierKey, head_note: bytes) -> tuple[Tail, list[Entry]]:
-    """The end of a log that may be continued, and its intents without an outcome.
+@dataclass(frozen=True)
+class End:
+    """Where a log ends and may be continued.
 
-    Raises:
-        AuditRefused: `audit_corrupt`.
+    Attributes:
+        epoch: the newest one.
+        began: when it did.
+        intents: those without an outcome.
     """
-    head = _signed_head(dbapi, key)
+
+    tail: Tail
+    epoch: Epoch
+    began: Moment
+    intents: list[Entry]
+
+
+def read_end(dbapi: Any, key: VerifierKey, head_note: bytes) -> End:
+    """The end of a log whose genesis key this is. Raises AuditRefused (`audit_corrupt`)."""
     _check_genesis(dbapi, key)
+    epoch = epoch_of(dbapi, key, None)
+    head = _signed_head(dbapi, epoch.key)
     frontier = Frontier.at(head.size, store.subtree(dbapi))
     if frontier.root() != head.root:
         raise _corrupt("the entries do not have the signed root")
     _check_ancestor(dbapi, key, head_note, head)
     last = _check_newest(dbapi, head.size)
-    body = last.body
-    moment = Moment(last.time_us, cast(str, body["boot_id"]), cast(int, body["mono_us"]))
     intents = _open_intents(dbapi)
     requests = {e.seq: cast(str, e.body["request_id"]) for e in intents}
-    return Tail(frontier, last.leaf, moment, requests), intents
+    tail = Tail(frontier, last.leaf, _moment(last), requests)
+    began = next(store.leaves(dbapi, max(0, epoch.start - 1), head.size))
+    return End(tail, epoch, _moment(_parse(began[3], began[0])), intents)
+
+
+def epoch_of(dbapi: Any, genesis: VerifierKey, size: int | None) -> Epoch:
+    """The epoch whose key signs the head of a tree of this size; None means the newest.
+
+    That the handovers before it follow each other is left to `verify`.
+
+    Raises:
+        AuditRefused: `audit_corrupt`.
+    """
+    # The head over a handover itself closes the old epoch.
+    below = store.size(dbapi) if size is None else size - 1
+    raw = store.handover_below(dbapi, below)
+    if raw is None:
+        return Epoch.first(genesis)
+    try:
+        last = Handover.of(Entry.parse(raw).body)
+    except AuditRefused as error:
+        raise _corrupt(error.message) from error
+    return Epoch(last.epoch + 1, last.size, VerifierKey(genesis.name, last.next_key))
 
 
 def unknown_outcome(intent: Entry) -> Draft:
@@ -85,8 +120,10 @@ def _check_genesis(dbapi: Any, key: VerifierKey) -> None:
     raise _corrupt("genesis.pub is not the key that entry 0 names")
 
 
-def _check_ancestor(dbapi: Any, key: VerifierKey, note: bytes, head: Checkpoint) -> None:
+def _check_ancestor(dbapi: Any, genesis: VerifierKey, note: bytes, head: Checkpoint) -> None:
     try:
+        # An epoch older than the log, perhaps: HEAD is written up to a second late.
+        key = epoch_of(dbapi, genesis, parse(note).checkpoint.size).key
         seen = verify(note, key)
     except AuditRefused as error:
         raise _corrupt(f"HEAD: {error.message}") from error
@@ -109,6 +146,11 @@ def _check_newest(dbapi: Any, size: int) -> Entry:
     if entry is None or expected != size:
         raise _corrupt(f"entry {expected} is missing")
     return entry
+
+
+def _moment(entry: Entry) -> Moment:
+    body = entry.body
+    return Moment(entry.time_us, cast(str, body["boot_id"]), cast(int, body["mono_us"]))
 
 
 def _parse(body: bytes, seq: int) -> Entry:

@@ -9,6 +9,7 @@ Rules:
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -20,14 +21,17 @@ from appliance.audit import recovery, store
 from appliance.audit.checkpoint import VerifierKey, check_origin
 from appliance.audit.content import KEY_BYTES
 from appliance.audit.entry import NO_ENTRY, Draft, Entry
+from appliance.audit.epoch import EpochKeeper, EpochLimits, current_key
 from appliance.audit.files import LogFiles, private_pem, replace, sync_directory, write_new
-from appliance.audit.host import HostMoments, uuid7
+from appliance.audit.handover import Epoch
+from appliance.audit.host import HostMoments, Moments, uuid7
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier
 from appliance.audit.store import unavailable
 from appliance.audit.writer import Tail, Writer
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, AuditRefused, StateRefused
+from appliance.types import Receipt
 
 _BATCH: Final = 512
 
@@ -42,9 +46,18 @@ class Session:
     connection: Connection
     keyring: Keyring
     writer: Writer
+    keeper: EpochKeeper
 
     @classmethod
-    def begin(cls, files: LogFiles, *, mode: str, clock: Clock) -> Self:
+    def begin(
+        cls,
+        files: LogFiles,
+        *,
+        mode: str,
+        clock: Clock,
+        limits: EpochLimits,
+        moments: Moments | None = None,
+    ) -> Self:
         """Take the lock, check the end of the log, close what a crash left open.
 
         Raises:
@@ -56,8 +69,8 @@ class Session:
         lock = files.lock()
         try:
             with unavailable("The audit log cannot be opened"):
-                public, key = _keys(files)
-                session, intents = cls._checked(files, lock, public, key, mode, clock)
+                moments = moments or HostMoments(clock)
+                session, intents = cls._checked(files, lock, mode, clock, limits, moments)
                 session._recover(intents)
         except BaseException:
             os.close(lock)
@@ -69,25 +82,47 @@ class Session:
         cls,
         files: LogFiles,
         lock: int,
-        public: VerifierKey,
-        key: Ed25519PrivateKey,
         mode: str,
         clock: Clock,
+        limits: EpochLimits,
+        moments: Moments,
     ) -> tuple[Self, list[Entry]]:
+        public = files.verifier_key()
         engine = store.open_log(files.log)
         connection = engine.connect()
         try:
-            tail, intents = recovery.read_tail(store.raw(connection), public, _head(files))
+            end = recovery.read_end(store.raw(connection), public, _head(files))
+            key = current_key(files, end.epoch)
             keyring = Keyring(files.keys, files.key_encryption_key(), clock)
         except BaseException:
             connection.close()
             engine.dispose()
             raise
         writer = Writer(
-            connection, keyring, tail,
-            origin=public.name, epoch=0, key=key, mode=mode, moments=HostMoments(clock),
+            connection, keyring, end.tail,
+            epoch=end.epoch, key=key, mode=mode, moments=moments,
         )  # fmt: skip
-        return cls(files, lock, engine, connection, keyring, writer), intents
+        keeper = EpochKeeper(files, end.epoch, end.began, limits, moments)
+        return cls(files, lock, engine, connection, keyring, writer, keeper), end.intents
+
+    def commit(
+        self, groups: Sequence[Sequence[Draft]], reason: str | None = None
+    ) -> list[tuple[Receipt, ...] | AuditRefused]:
+        """Store drafts as `Writer.commit` does, and change the key where it is time.
+
+        Args:
+            reason: change the key in any case, for this reason.
+
+        Raises:
+            Exception: of the driver or the file system; the state on disk is then unknown.
+        """
+        size = self.writer.size + sum(map(len, groups))
+        reason = reason or self.keeper.due(size)
+        if reason is None:
+            return self.writer.commit(groups)
+        results = self.writer.commit(groups, self.keeper.prepare(), reason)
+        self.keeper.advance(self.writer.epoch)
+        return results
 
     def _recover(self, intents: list[Entry]) -> None:
         try:
@@ -95,7 +130,7 @@ class Session:
             self.keyring.sweep(lambda key_id: store.names_key(dbapi, key_id))
             drafts = [recovery.unknown_outcome(intent) for intent in intents]
             for start in range(0, len(drafts), _BATCH):
-                (result,) = self.writer.commit([drafts[start : start + _BATCH]])
+                (result,) = self.commit([drafts[start : start + _BATCH]])
                 if isinstance(result, ApplianceError):
                     raise result
             if drafts:
@@ -168,11 +203,13 @@ def _write_genesis(
     engine = store.open_log(files.log)
     connection = engine.connect()
     keyring = Keyring(files.keys, files.key_encryption_key(), clock)
+    epoch, moments = Epoch.first(public), HostMoments(clock)
     writer = Writer(
         connection, keyring, Tail(Frontier(), NO_ENTRY, None, {}),
-        origin=public.name, epoch=0, key=key, mode="off", moments=HostMoments(clock),
+        epoch=epoch, key=key, mode="off", moments=moments,
     )  # fmt: skip
-    session = Session(files, files.lock(), engine, connection, keyring, writer)
+    keeper = EpochKeeper(files, epoch, moments.now(), EpochLimits(), moments)
+    session = Session(files, files.lock(), engine, connection, keyring, writer, keeper)
     try:
         (result,) = writer.commit([[genesis]])
         if isinstance(result, ApplianceError):
@@ -181,13 +218,6 @@ def _write_genesis(
         session.abandon()
         raise
     session.close()
-
-
-def _keys(files: LogFiles) -> tuple[VerifierKey, Ed25519PrivateKey]:
-    public, key = files.verifier_key(), files.signing_key()
-    if key.public_key().public_bytes_raw() != public.public:
-        raise AuditRefused("audit_corrupt", "signing.pem is not the key of genesis.pub.")
-    return public, key
 
 
 def _head(files: LogFiles) -> bytes:

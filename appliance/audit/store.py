@@ -96,6 +96,11 @@ _NODES: Final = """
 SELECT coalesce(CAST(hash AS BLOB), x'')
 FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx
 """
+_HANDOVERS: Final = "SELECT CAST(body AS BLOB) FROM leaf WHERE kind = 'key_handover' "
+_HANDOVER_ROWS: Final = """
+SELECT seq, coalesce(CAST(body AS BLOB), x'')
+FROM leaf WHERE kind = 'key_handover' AND seq < ? ORDER BY seq
+"""
 
 leaf: Final = table(
     "leaf",
@@ -240,6 +245,22 @@ def subtree(dbapi: Any) -> Subtree:
         return fold(found)
 
     return at
+
+
+def handover_below(dbapi: Any, seq: int) -> bytes | None:
+    """Body of the newest key handover before an entry."""
+    return _first(dbapi, _HANDOVERS + "AND seq < ? ORDER BY seq DESC LIMIT 1", (seq,))
+
+
+def handovers(dbapi: Any, end: int) -> list[tuple[int, bytes]]:
+    """Sequence numbers and bodies of the key handovers with seq < end, in order."""
+    return list(dbapi.execute(_HANDOVER_ROWS, (end,)))
+
+
+def of_kind(dbapi: Any, kind: str) -> Iterator[bytes]:
+    """Bodies of the entries of a kind, oldest first."""
+    sql = "SELECT coalesce(CAST(body AS BLOB), x'') FROM leaf WHERE kind = ? ORDER BY seq"
+    return (row[0] for row in dbapi.execute(sql, (kind,)))
 
 
 def outcome_of(dbapi: Any, intent: int) -> int | None:

@@ -20,9 +20,12 @@ from typing import Any, Final
 
 from appliance.audit import store
 from appliance.audit.checkpoint import VerifierKey, parse
-from appliance.audit.checks import ChainCheck, Findings, LinkCheck, Problem, ciphertexts
+from appliance.audit.checks import ChainCheck, LinkCheck, ciphertexts
 from appliance.audit.entry import NO_ENTRY, Entry
+from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.files import LogFiles
+from appliance.audit.findings import Findings, Problem
+from appliance.audit.handover import Epoch, Handover
 from appliance.audit.merkle import Frontier
 from appliance.db import open_readonly
 from appliance.errors import AuditRefused, NotFound
@@ -111,7 +114,8 @@ class _Run:
             raise NotFound("not_found", f"The log has {self._size} entries.")
         self._end = self._size if last is None else self._signed_end(last + 1)
         self._found = Findings()
-        self._chain = ChainCheck(self._found, *self._edge(first))
+        epochs = EpochCheck(self._found, *self._epoch_at(first))
+        self._chain = ChainCheck(self._found, *self._edge(first), epochs)
         self._links = LinkCheck(self._found, self._request_before)
 
     def genesis(self, here: VerifierKey) -> None:
@@ -142,7 +146,7 @@ class _Run:
                     for node in nodes:
                         self._node(seq, *node)
                     while heads and heads[0][0] <= chain.expected:
-                        chain.head(*heads.popleft(), self._key)
+                        chain.head(*heads.popleft())
                 self._contents(texts, chunk[0][0], chain.expected)
                 progress(chain.expected - self._first, total)
             chain.end(self._end)
@@ -207,6 +211,25 @@ class _Run:
             frontier = Frontier(first)
         before = [row[2] for row in store.leaves(self._db, first - 1, first)]
         return frontier, before[0] if before else None
+
+    def _epoch_at(self, first: int) -> tuple[int, Epoch | None]:
+        """The epoch of the entry `first`; a chain that does not hold is one finding."""
+        epoch = Epoch.first(self._key)
+        if first == 0:  # nothing to look up in an index that may have been changed
+            return 0, epoch
+        try:
+            earlier = store.handovers(self._db, first)
+        except store.DAMAGE as error:
+            message = f"Key handovers cannot be looked up ({store.reason(error)})."
+            self._found.entry(first, "database_damaged", message)
+            return 0, None
+        for seq, raw in earlier:
+            try:
+                epoch = epoch.after(Handover.of(Entry.parse(raw).body))
+            except AuditRefused as error:
+                self._found.entry(seq, "handover_invalid", f"Entry {seq}: {error.message}")
+                return epoch.number + 1, None
+        return epoch.number, epoch
 
     def _signed_end(self, end: int) -> int:
         if end > self._size:

@@ -8,6 +8,7 @@ Rules:
 - A draft that cannot become an entry fails alone; the others in the batch go on.
 - An outcome closes an open intent with the same request id, once.
 - Within one boot the time since boot never falls, whatever the host reports.
+- A key handover is the last entry of its commit, whose head both keys sign.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,10 @@ from typing import Final, cast
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
-from appliance.audit import content, store
-from appliance.audit.checkpoint import Checkpoint, sign
+from appliance.audit import content, handover, store
+from appliance.audit.checkpoint import Checkpoint, VerifierKey, sign
 from appliance.audit.entry import SCHEMA, Draft, encode
+from appliance.audit.handover import Epoch
 from appliance.audit.host import Moment, Moments
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier, leaf_hash
@@ -65,6 +67,7 @@ class Writer:
     """Commits batches of drafts. For one thread at a time.
 
     Attributes:
+        epoch: the one that the next entry belongs to.
         note: the newest signed head; empty before the first commit.
         wal_bytes: about how much waits in the WAL and will need as much again when it moves.
     """
@@ -75,14 +78,13 @@ class Writer:
         keyring: Keyring,
         tail: Tail,
         *,
-        origin: str,
-        epoch: int,
+        epoch: Epoch,
         key: Ed25519PrivateKey,
         mode: str,
         moments: Moments,
     ) -> None:
         self._connection, self._keyring, self._tail = connection, keyring, tail
-        self._origin, self._epoch, self._key = origin, epoch, key
+        self._origin, self.epoch, self._key = epoch.key.name, epoch, key
         self._mode, self._moments = mode, moments
         self.wal_bytes = 0
         self.note = b""
@@ -93,8 +95,17 @@ class Writer:
         """Entries in the log, all of them durable."""
         return self._tail.frontier.size
 
-    def commit(self, groups: Sequence[Sequence[Draft]]) -> list[tuple[Receipt, ...] | AuditRefused]:
+    def commit(
+        self,
+        groups: Sequence[Sequence[Draft]],
+        next_key: Ed25519PrivateKey | None = None,
+        reason: str = "",
+    ) -> list[tuple[Receipt, ...] | AuditRefused]:
         """Store all drafts, each group in consecutive entries or not at all.
+
+        Args:
+            next_key: ends the epoch with this commit; the key that signs from then on.
+            reason: why it ends.
 
         Returns:
             For each group its receipts, or why it cannot be recorded.
@@ -111,8 +122,10 @@ class Writer:
                 built.append(self._add(batch, drafts))
             except AuditRefused as refusal:
                 built.append(refusal)
+        if next_key is not None:
+            self._add(batch, [self._handover(batch.tail, next_key, reason)])
         if batch.leaves:
-            self._store(batch)
+            self._store(batch, next_key)
         size = self.size
         return [
             rows
@@ -143,15 +156,23 @@ class Writer:
         tail = self._tail
         return Tail(tail.frontier.copy(), tail.prev, tail.moment, dict(tail.open_intents))
 
-    def _store(self, batch: _Batch) -> None:
+    def _handover(self, tail: Tail, following: Ed25519PrivateKey, reason: str) -> Draft:
+        size = tail.frontier.size + 1
+        said = handover.fields(self._origin, self.epoch.number, size, self._key, following)
+        return Draft(handover.KIND, {**said, "reason": reason})
+
+    def _store(self, batch: _Batch, next_key: Ed25519PrivateKey | None) -> None:
         frontier = batch.tail.frontier
         head = Checkpoint(self._origin, frontier.size, frontier.root())
-        note = sign(head, self._key)
+        note = sign(head, self._key, *([] if next_key is None else [next_key]))
         with self._connection.begin():
             store.insert(
                 self._connection, batch.leaves, batch.nodes, batch.contents, (head.size, note)
             )
         self._tail, self.note = batch.tail, note
+        if next_key is not None:
+            public = VerifierKey(self._origin, next_key.public_key().public_bytes_raw())
+            self.epoch, self._key = Epoch(self.epoch.number + 1, head.size, public), next_key
         self.wal_bytes += batch.wal_bytes()
 
     def _add(self, batch: _Batch, drafts: Sequence[Draft]) -> list[store.LeafRow]:
@@ -191,7 +212,7 @@ class Writer:
             "kind": draft.kind,
             "seq": seq,
             "prev": prev.hex(),
-            "epoch": self._epoch,
+            "epoch": self.epoch.number,
             "time_us": moment.time_us,
             "boot_id": moment.boot_id,
             "mono_us": moment.mono_us,

@@ -1,6 +1,7 @@
 """Small logs to test with, and the tools of someone who has root and wants to change one."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import pysqlite3.dbapi2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import Checkpoint, sign
-from appliance.audit.files import LogFiles
+from appliance.audit.files import LogFiles, read_private
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.merkle import Frontier, leaf_hash
 from appliance.audit.verify import verify_log
@@ -86,6 +87,11 @@ class Row:
     hash: bytes
     body: bytes
 
+    @property
+    def kind(self) -> str | None:
+        kind = re.search(rb'"kind":"([a-z_]+)"', self.body)
+        return kind and kind[1].decode()
+
     def fields(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.body)
         return found
@@ -133,9 +139,9 @@ class Intruder:
         try:
             database.execute("BEGIN")
             database.execute("DROP TABLE leaf")
-            database.execute("CREATE TABLE leaf (seq INTEGER PRIMARY KEY, prev, hash, body)")
-            values = [(r.seq, r.prev, r.hash, r.body) for r in rows]
-            database.executemany("INSERT INTO leaf VALUES (?, ?, ?, ?)", values)
+            database.execute("CREATE TABLE leaf (seq INTEGER PRIMARY KEY, prev, hash, body, kind)")
+            values = [(r.seq, r.prev, r.hash, r.body, r.kind) for r in rows]
+            database.executemany("INSERT INTO leaf VALUES (?, ?, ?, ?, ?)", values)
             database.execute("COMMIT")
         finally:
             database.close()
@@ -154,7 +160,7 @@ class Intruder:
 
     def resign(self, key: Ed25519PrivateKey | None = None, origin: str = ORIGIN) -> None:
         """Sign every head anew over the rows as they are; with the log's key if none is given."""
-        signer = key or self.files.signing_key()
+        signer = key or read_private(self.files.signing)
         rows, frontier = self.rows(), Frontier()
         database = pysqlite3.dbapi2.connect(str(self.files.log), isolation_level=None)
         for trigger in ("checkpoint_no_update", "checkpoint_no_delete"):

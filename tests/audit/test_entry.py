@@ -48,11 +48,19 @@ INTENT: dict[str, Json] = {
     "key_id": "k",
     "model": "m",
 }
+SAMPLE_VALUES: dict[str, Json] = {
+    "next_key": "ab" * 32,
+    "signature": "ab" * 64,
+    "entries": [1, 2],
+}
 SAMPLES: dict[str, dict[str, Json]] = {
     kind: {
         **HEADER,
         "kind": kind,
-        **{name: 1 if wanted is int else "x" for name, wanted in fields.items()},
+        **{
+            name: SAMPLE_VALUES.get(name, 1 if wanted is int else "x")
+            for name, wanted in fields.items()
+        },
     }
     for kind, fields in KINDS.items()
 }
@@ -180,7 +188,7 @@ def test_each_kind_round_trips_and_needs_each_of_its_fields(kind: str) -> None:
     body = SAMPLES[kind]
     assert decode(encode(body)) == body
     for name in [*HEADER, *KINDS[kind]]:
-        other: Json = [1]
+        other: Json = {"other": 1}
         for broken in ({k: v for k, v in body.items() if k != name}, {**body, name: other}):
             raw = canonical(broken)
             with pytest.raises(AuditRefused):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.audit.proof import MAX_PROOF, build_proof, check_proof
+from appliance.audit.proof import MAX_PROOF, Proof, check_proof
 from appliance.audit.reader import LogReader
 from appliance.errors import AuditRefused
 from tests.audit.logs import Intruder, new_log, raw_body
@@ -61,6 +61,10 @@ def test_no_changed_byte_is_believed(proof: bytes, key: bytes, data: st.DataObje
 def test_no_bytes_break_the_check(key: bytes, document: bytes) -> None:
     refused(document, key)
     refused(b"c2sp.org/tlog-proof@v1\n" + document, key)
+
+
+def build_proof(body: bytes, index: int, path: list[bytes], note: bytes) -> bytes:
+    return Proof(body, index, tuple(path), note).encode()
 
 
 def parts(proof: bytes) -> tuple[bytes, int, list[bytes], bytes]:

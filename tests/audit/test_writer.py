@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.audit import store
 from appliance.audit.checkpoint import VerifierKey, verify
 from appliance.audit.entry import NO_ENTRY, Draft, decode
+from appliance.audit.handover import Epoch
 from appliance.audit.host import Moment
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier, consistency_proof, verify_consistency
@@ -59,8 +60,7 @@ def writer(engine: Engine, keyring: Keyring, script: Script) -> Iterator[Writer]
             connection,
             keyring,
             Tail(Frontier(), NO_ENTRY, None, {}),
-            origin=ORIGIN,
-            epoch=0,
+            epoch=Epoch.first(VerifierKey(ORIGIN, KEY.public_key().public_bytes_raw())),
             key=KEY,
             mode="encrypted",
             moments=script,

@@ -1,0 +1,73 @@
+"""Cosignatures: what a witness says about a head it has seen, and when.
+
+Rules:
+- A cosignature means that the witness saw this head signed by the log, and that it was
+  consistent with every head of that log that the witness had seen before.
+- The witness's key has kind 0x04. What is signed is `cosignature/v1`, `time N` (seconds since
+  the Unix epoch) and the three lines of the head. The value is the time as a big-endian 64-bit
+  number, then the Ed25519 signature.
+
+Sources: c2sp.org/tlog-cosignature, c2sp.org/signed-note.
+"""
+
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from appliance.audit.checkpoint import COSIGNATURES, Checkpoint, VerifierKey, parse
+from appliance.errors import AuditRefused
+
+_TIME_BYTES: Final = 8
+
+
+def witness_key(line: bytes) -> VerifierKey:
+    """The key of a witness. Raises AuditRefused (`audit_key_invalid`)."""
+    return VerifierKey.parse(line, COSIGNATURES)
+
+
+def is_cosigned(note: bytes, witness: VerifierKey) -> bool:
+    """Whether a note carries a signature line of this witness, valid or not.
+
+    Raises:
+        AuditRefused: `checkpoint_invalid` when the note is malformed.
+    """
+    return any((s.name, s.key_id) == (witness.name, witness.key_id) for s in parse(note).signatures)
+
+
+def verify_cosigned(note: bytes, origin: str, witness: VerifierKey) -> tuple[Checkpoint, int]:
+    """The head of a log that this witness cosigned, and when.
+
+    Returns:
+        The checkpoint, and the time in seconds since the Unix epoch, by the witness's clock.
+
+    Raises:
+        AuditRefused: `checkpoint_invalid`.
+    """
+    parsed = parse(note)
+    head = parsed.checkpoint
+    if head.origin != origin:
+        raise _invalid("it belongs to another log")
+    for line in parsed.signatures:
+        if (line.name, line.key_id) == (witness.name, witness.key_id):
+            return head, _verify(line.value, head, witness)
+    raise _invalid("it is not cosigned by the witness")
+
+
+def message(head: Checkpoint, seconds: int) -> bytes:
+    """The bytes that a witness signs."""
+    return f"cosignature/v1\ntime {seconds}\n{head.text()}".encode()
+
+
+def _verify(value: bytes, head: Checkpoint, witness: VerifierKey) -> int:
+    seconds = int.from_bytes(value[:_TIME_BYTES])
+    try:
+        public = Ed25519PublicKey.from_public_bytes(witness.public)
+        public.verify(value[_TIME_BYTES:], message(head, seconds))
+    except (InvalidSignature, ValueError) as error:
+        raise _invalid("the witness's signature does not hold") from error
+    return seconds
+
+
+def _invalid(reason: str) -> AuditRefused:
+    return AuditRefused("checkpoint_invalid", f"The cosigned checkpoint is not valid: {reason}.")

@@ -1,0 +1,126 @@
+"""When the signing key changes, and what happens to its file.
+
+Rules:
+- An epoch ends after so many seconds with entries in it, after so many entries, at each start
+  of the server, and after an idle time without any.
+- The next key is durable in `signing.next` before the entry that names it. After that entry is
+  durable the old file is overwritten, and the next one takes its place. A crash between any two
+  of these steps leaves the key of the log's newest epoch in one of the two files.
+- Time is the time since boot. An epoch begun in another boot, or so it seems, ends at once.
+- Overwriting is what a program can do: flash and file systems that copy on write may keep old
+  blocks, and the memory of the process holds the key until it is reused.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance.audit.files import LogFiles, private_pem, read_private, sync_directory, write_new
+from appliance.audit.handover import Epoch
+from appliance.audit.host import Moment, Moments
+from appliance.errors import AuditRefused
+
+_SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class EpochLimits:
+    """How long a key signs.
+
+    Attributes:
+        seconds: at most so long, when there are entries.
+        rows: at most so many entries.
+        idle_seconds: at most so long, when there are none.
+    """
+
+    seconds: int = 600
+    rows: int = 10_000
+    idle_seconds: int = 3_600
+
+
+class EpochKeeper:
+    """The current epoch of the writer: its age, its size and its key files. For one thread."""
+
+    def __init__(
+        self, files: LogFiles, epoch: Epoch, began: Moment, limits: EpochLimits, moments: Moments
+    ) -> None:
+        self._files, self._epoch, self._began = files, epoch, began
+        self._limits, self._moments = limits, moments
+
+    def due(self, size: int) -> str | None:
+        """Why the epoch must end in a log of this size, or None."""
+        if size + 1 - self._epoch.start >= self._limits.rows:
+            return "rows"
+        if self.seconds_left(size) > 0:
+            return None
+        return "time" if size > self._epoch.start else "idle"
+
+    def seconds_left(self, size: int) -> float:
+        """Until the epoch must end, if nothing is appended."""
+        now = self._moments.now()
+        age = now.mono_us - self._began.mono_us
+        if now.boot_id != self._began.boot_id or age < 0:
+            return 0.0
+        active = size > self._epoch.start
+        limit = self._limits.seconds if active else self._limits.idle_seconds
+        return max(0.0, limit - age / _SECOND)
+
+    def prepare(self) -> Ed25519PrivateKey:
+        """The next key, durable. Raises OSError."""
+        key = Ed25519PrivateKey.generate()
+        self._files.signing_next.unlink(missing_ok=True)
+        write_new(self._files.signing_next, private_pem(key), 0o600)
+        return key
+
+    def advance(self, epoch: Epoch) -> None:
+        """The handover is durable: destroy the old key. Raises OSError."""
+        self._epoch, self._began = epoch, self._moments.now()
+        destroy_old_key(self._files)
+
+
+def current_key(files: LogFiles, epoch: Epoch) -> Ed25519PrivateKey:
+    """The private key of the log's newest epoch, with an interrupted change of keys finished.
+
+    Raises:
+        AuditRefused: `audit_corrupt` when no file has it, `audit_key_invalid`.
+        OSError: of the file system.
+    """
+    for path in (files.signing, files.signing_next):
+        try:
+            key = read_private(path)
+        except AuditRefused:
+            if path == files.signing and not files.signing_next.exists():
+                raise
+            continue
+        if key.public_key().public_bytes_raw() == epoch.key.public:
+            if path == files.signing_next:
+                destroy_old_key(files)
+            elif files.signing_next.exists():  # its handover was never recorded
+                overwrite(files.signing_next)
+                files.signing_next.unlink()
+            return key
+    message = f"No key file holds the key of the log's epoch {epoch.number}."
+    raise AuditRefused("audit_corrupt", message)
+
+
+def destroy_old_key(files: LogFiles) -> None:
+    """Overwrite signing.pem, then put signing.next in its place. Raises OSError."""
+    overwrite(files.signing)
+    files.signing_next.replace(files.signing)
+    sync_directory(files.directory)
+
+
+def overwrite(path: Path) -> None:
+    """Fill a file with zeros, durably, where it lies. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

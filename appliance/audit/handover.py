@@ -1,0 +1,119 @@
+"""Epochs of signing keys: each key signs who follows it, then it is destroyed.
+
+Rules:
+- An epoch is a range of tree sizes. Its heads cover more entries than the log had when it began
+  and at most as many as when it ended; outside of that range its key proves nothing. So whoever
+  takes a key cannot re-seal what came before it.
+- A handover is an entry. It carries the next public key and the old key's signature over
+  origin, epoch, size and next key, so that a chain of handovers is checked without the log.
+- Epochs are counted and never timed: no clock decides which key is valid.
+- The statement's first line has blanks, which no origin has: it cannot be taken for a head.
+- Pure: bytes in, verdict out.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, cast
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from appliance.audit.checkpoint import VerifierKey
+from appliance.errors import AuditRefused
+from appliance.types import Json
+
+KIND: Final = "key_handover"
+RECORD_BYTES: Final = 112
+_RECORD: Final = struct.Struct(">QQ32s64s")
+_STATEMENT: Final = "appliance audit handover v1"
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What an old key says about the key that follows it.
+
+    Attributes:
+        epoch: the epoch that ends.
+        size: entries in the log with the handover; later ones belong to the next epoch.
+        next_key: Ed25519 public key of the next epoch, 32 bytes.
+        signature: by the old key over `statement`, 64 bytes.
+    """
+
+    epoch: int
+    size: int
+    next_key: bytes
+    signature: bytes
+
+    def encode(self) -> bytes:
+        """112 bytes: epoch and size as big-endian 64-bit numbers, key, signature."""
+        return _RECORD.pack(self.epoch, self.size, self.next_key, self.signature)
+
+    @classmethod
+    def decode(cls, record: bytes) -> "Handover":
+        """Read 112 bytes. Raises AuditRefused (`handover_invalid`)."""
+        if len(record) != RECORD_BYTES:
+            raise _invalid("a record has another length")
+        return cls(*_RECORD.unpack(record))
+
+    @classmethod
+    def of(cls, body: Mapping[str, Json]) -> "Handover":
+        """The handover in an entry. Raises AuditRefused (`handover_invalid`)."""
+        if body["kind"] != KIND:
+            raise _invalid("the entry is of another kind")
+        key, signature = (bytes.fromhex(cast(str, body[n])) for n in ("next_key", "signature"))
+        return cls(cast(int, body["epoch"]), cast(int, body["seq"]) + 1, key, signature)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A key and the heads that it may sign: those of trees with more than `start` entries.
+
+    Attributes:
+        key: bound to the log's origin.
+    """
+
+    number: int
+    start: int
+    key: VerifierKey
+
+    @classmethod
+    def first(cls, genesis: VerifierKey) -> "Epoch":
+        """Epoch 0, whose key is the genesis key."""
+        return cls(0, 0, genesis)
+
+    def after(self, handover: Handover) -> "Epoch":
+        """The epoch that follows. Raises AuditRefused (`handover_invalid`)."""
+        if handover.epoch != self.number or handover.size <= self.start:
+            raise _invalid(f"epoch {self.number} does not end with it")
+        said = statement(self.key.name, handover.epoch, handover.size, handover.next_key)
+        try:
+            Ed25519PublicKey.from_public_bytes(self.key.public).verify(handover.signature, said)
+        except (InvalidSignature, ValueError) as error:
+            raise _invalid("the old key did not sign it") from error
+        return Epoch(self.number + 1, handover.size, VerifierKey(self.key.name, handover.next_key))
+
+    def through(self, handovers: Iterable[Handover]) -> "Epoch":
+        """The epoch after a chain of handovers. Raises AuditRefused (`handover_invalid`)."""
+        epoch = self
+        for handover in handovers:
+            epoch = epoch.after(handover)
+        return epoch
+
+
+def statement(origin: str, epoch: int, size: int, next_key: bytes) -> bytes:
+    """The bytes that the old key signs."""
+    return f"{_STATEMENT}\n{origin}\n{epoch}\n{size}\n{next_key.hex()}\n".encode()
+
+
+def fields(
+    origin: str, epoch: int, size: int, old: Ed25519PrivateKey, following: Ed25519PrivateKey
+) -> dict[str, Json]:
+    """What the entry of a handover carries; `size` counts that entry."""
+    public = following.public_key().public_bytes_raw()
+    signature = old.sign(statement(origin, epoch, size, public))
+    return {"next_key": public.hex(), "signature": signature.hex()}
+
+
+def _invalid(reason: str) -> AuditRefused:
+    return AuditRefused("handover_invalid", f"A key handover does not hold: {reason}.")
