@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import httptools
 import msgspec
@@ -98,9 +99,8 @@ class Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         """Note the moment, then parse."""

@@ -122,7 +122,7 @@ def _compile(part: Path, openmp: str) -> None:
     configure = ["cmake", "-S", str(source), "-B", str(work), "-G", "Ninja", *FLAGS, openmp]
     run_step(configure, what="configure", log=part / "cmake.log", env=env)
     cores = str(len(os.sched_getaffinity(0)))
-    command = ["nice", "-n", "3", "cmake", "--build", str(work), "-j", cores, "--target", *PROGRAMS]
+    command = ["nice", "cmake", "--build", str(work), "-j", cores, "--target", *PROGRAMS]
     run_step(command, what="llama-server", log=part / "build.log", env=env)
 
 
