@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.generator import Answer, Generator
 from benchmarks.loads import Ask, Group, Load, completion, documents
+from benchmarks.measure import drive
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}}
 
@@ -168,3 +169,11 @@ async def test_the_time_ends_everything(started: list[asyncio.Server]) -> None:
     script = Script([*STREAM, DONE])
     endless = Group("app", "k", [Ask(completion("x", 5), at=60.0)], 1)
     assert await answers(script, started, endless, seconds=0.05) == []
+
+
+async def test_the_process_answers_for_its_load(started: list[asyncio.Server]) -> None:
+    server = await asyncio.start_server(Script([*STREAM, DONE]), "127.0.0.1", 0)
+    started.append(server)
+    load = Load("127.0.0.1", server.sockets[0].getsockname()[1], [group(3, 2)])
+    found = await asyncio.to_thread(drive, load)
+    assert [(a.error, a.text, a.completion_tokens) for a in found] == [("", "abc", 5)] * 3
