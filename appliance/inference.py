@@ -35,6 +35,7 @@ from appliance.errors import (
     Unavailable,
     WorkerLost,
 )
+from appliance.metrics import Metrics
 from appliance.supervisor import Supervisor
 from appliance.trust.store import VerifiedModel
 from appliance.types import (
@@ -85,6 +86,7 @@ class Generation:
         created: int,
         audit: AuditLog,
         form: ReplyForm,
+        metrics: Metrics,
     ) -> None:
         self.card = card
         self.caller = caller
@@ -102,6 +104,8 @@ class Generation:
         self._place = place
         self._request = request
         self._audit = audit
+        self._metrics = metrics
+        self._newest: float | None = None
         self._begun = time.monotonic()
         self._started: float | None = None
         self._first: float | None = None
@@ -171,6 +175,7 @@ class Generation:
                 self._parts.take(Row(index, "", 0, "cancelled"), index)
             return
         self._runs, self._started = True, time.monotonic()
+        self._metrics.queue_seconds.observe(self._started - self._begun, self.card.id)
         await self._forward(await self._worker.run(self._number, self._request.choices))
 
     async def _forward(self, rows: "asyncio.Queue[Row | None]") -> None:
@@ -181,13 +186,22 @@ class Generation:
                 raise WorkerLost("worker_lost", "The engine process of the model ended.")
             self.completion_tokens += row.tokens
             if row.text or row.vector:
-                self._first = self._first or time.monotonic()
+                self._note_text()
             if row.finish == "invalid":
                 await self._worker.cancel(self._number, self._request.choices)
                 raise _impossible(self._request)
             delta = self._parts.take(row, row.id - self._number)
             if delta is not None:
                 self._out.put_nowait(delta)
+
+    def _note_text(self) -> None:
+        now, model = time.monotonic(), self.card.id
+        if self._first is None or self._newest is None:
+            self._first = now
+            self._metrics.ttft_seconds.observe(now - self._begun, model)
+        else:
+            self._metrics.gap_seconds.observe(now - self._newest, model)
+        self._newest = now
 
     async def _conclude(self) -> None:
         if self._parts.cancelled and self._why is not None:
@@ -224,7 +238,14 @@ class Generation:
             "duration_us": int((now - self._begun) * 1e6),
             "bytes": sum(map(len, texts.values())),
         }
-        return await append(self._audit, Draft("outcome", fields, texts))
+        self._metrics.generations.add(self.card.id, status)
+        self._metrics.prompt_tokens.add(self.card.id, by=self.prompt_tokens)
+        self._metrics.cached_tokens.add(self.card.id, by=self.cached_tokens)
+        self._metrics.completion_tokens.add(self.card.id, by=self.completion_tokens)
+        before = time.monotonic()
+        receipt = await append(self._audit, Draft("outcome", fields, texts))
+        self._metrics.audit_seconds.observe(time.monotonic() - before, "outcome")
+        return receipt
 
 
 class Inference:
@@ -236,6 +257,7 @@ class Inference:
         clock: wall time of what is recorded.
         keys: which keys may go on, and where usage is counted.
         shares: quotas and turns.
+        metrics: where answers are counted.
     """
 
     def __init__(
@@ -245,12 +267,14 @@ class Inference:
         clock: Clock,
         keys: KeyStore,
         shares: Shares,
+        metrics: Metrics,
     ) -> None:
         self._supervisor = supervisor
         self._audit = audit
         self._clock = clock
         self._keys = keys
         self._shares = shares
+        self._metrics = metrics
         self._running: set[Generation] = set()
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -325,7 +349,9 @@ class Inference:
 
         async def begin() -> Generation:
             try:
+                before = time.monotonic()
                 intent = await append(self._audit, draft)
+                self._metrics.audit_seconds.observe(time.monotonic() - before, "intent")
             except BaseException:
                 place.leave(0, 0)
                 await worker.cancel(number)
@@ -342,6 +368,7 @@ class Inference:
                 intent=intent,
                 created=self._clock.wall_us() // 1_000_000,
                 audit=self._audit,
+                metrics=self._metrics,
                 form=_form(request, prepared),
             )
             self._running.add(generation)

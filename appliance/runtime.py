@@ -16,6 +16,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.auth import key
 from appliance.auth.keys import KeyStore
+from appliance.auth.rejected import Rejected
 from appliance.auth.shares import Shares
 from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
@@ -23,6 +24,7 @@ from appliance.db import open_database
 from appliance.errors import StateRefused, Unavailable, UsageError
 from appliance.inference import Inference, append
 from appliance.lifecycle import Lifecycle
+from appliance.metrics import Metrics
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
 from appliance.trust import lab, store
@@ -57,6 +59,9 @@ class Services:
     sweep: Sweep
     inference: Inference
     supervisor: Supervisor
+    shares: Shares
+    rejected: Rejected
+    metrics: Metrics
     started_us: int
 
 
@@ -138,6 +143,7 @@ def open_services(
         lifecycle = Lifecycle(models, read_policy, supervisor, audit)
         with contextlib.suppress(Unavailable):  # a log that is full stops changes, not looking
             lifecycle.recover()
+        metrics = Metrics()
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         reader = LogReader(data / "audit")
         stack.callback(reader.close)
@@ -152,8 +158,11 @@ def open_services(
             store=models,
             lifecycle=lifecycle,
             sweep=Sweep(models, read_policy, supervisor, lifecycle),
-            inference=Inference(supervisor, audit, clock, api_keys, shares),
+            inference=Inference(supervisor, audit, clock, api_keys, shares, metrics),
             supervisor=supervisor,
+            shares=shares,
+            rejected=Rejected(clock),
+            metrics=metrics,
             started_us=clock.wall_us(),
         )
 

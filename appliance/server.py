@@ -22,6 +22,7 @@ import uvloop
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
+from appliance.api.observe import keep_writing_counts, write_counts
 from appliance.audit.log import Draft
 from appliance.errors import Unavailable, UsageError
 from appliance.inference import append
@@ -102,6 +103,10 @@ async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -
     _log.info("listening on http://%s:%s (profile %s)", *lan.getsockname()[:2], services.profile)
     loading = asyncio.create_task(_autoload(services))
     sweeping = asyncio.create_task(_sweep(services))
+    keeping = [
+        asyncio.create_task(services.inference.watch_keys()),
+        asyncio.create_task(keep_writing_counts(services.rejected, services.audit)),
+    ]
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping: running answers have %s seconds", drain)
@@ -113,6 +118,9 @@ async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -
     await services.inference.drain(drain)
     await asyncio.gather(*tasks, return_exceptions=True)
     await services.supervisor.close()
+    for task in keeping:
+        task.cancel()
+    await write_counts(services.rejected, services.audit, everything=True)
     with contextlib.suppress(Exception):  # a latched log must not keep the server from ending
         await append(services.audit, Draft("stop", {}))
 

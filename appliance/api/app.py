@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 import appliance
 from appliance.api.errors import install_error_handlers
+from appliance.api.observe import Observer
 from appliance.api.openai import chat, completions, health, models, receipts
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
 from appliance.wire.errors import ErrorResponse
@@ -39,7 +40,9 @@ def create_lan_app(services: "Services") -> FastAPI:
         telemetry=NO_TELEMETRY,
         responses=_RESPONSES,
         middleware=[
-            Middleware(RequestContext, profile=services.profile),
+            Middleware(
+                RequestContext, profile=services.profile, answered=_observer(services).answered
+            ),
             Middleware(KeyGate, authenticate=services.keys.authenticate, public=PUBLIC),
             Middleware(BodyGate, max_bytes=server.max_body_bytes),
         ],
@@ -52,3 +55,7 @@ def create_lan_app(services: "Services") -> FastAPI:
     for module in (chat, completions, models, receipts):
         app.include_router(module.router, dependencies=[bearer])
     return app
+
+
+def _observer(services: "Services") -> Observer:
+    return Observer(services.rejected, services.metrics)

@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from appliance.errors import (
     CODES,
@@ -127,6 +128,17 @@ def error_body(error: ApplianceError) -> dict[str, Any]:
     return {"message": error.message, "type": kind, "param": error.param, "code": error.code}
 
 
+class ErrorAnswer(JSONResponse):
+    """An error as an answer; its code is left in the scope for whoever counts."""
+
+    code = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        scope.setdefault("state", {})["error_code"] = self.code
+        await super().__call__(scope, receive, send)
+
+
 def error_response(error: ApplianceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The whole answer: status, body and the headers that belong to the status."""
     status = status_of(error)
@@ -138,7 +150,9 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
         extra["retry-after"] = str(stated or RETRY_AFTER.get(error.code, 5))
     if status == 429 or status >= 500:
         extra["x-should-retry"] = "false" if error.code in _HOPELESS else "true"
-    return JSONResponse({"error": error_body(error)}, status_code=status, headers=extra)
+    answer = ErrorAnswer({"error": error_body(error)}, status_code=status, headers=extra)
+    answer.code = error.code
+    return answer
 
 
 def unexpected(error: BaseException, request_id: str) -> ApplianceError:

@@ -9,6 +9,7 @@ Rules:
 - Every answer carries `x-request-id` and `x-appliance-profile`.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Set
 from dataclasses import dataclass
@@ -34,10 +35,15 @@ NO_TELEMETRY: Final[TelemetryConfig] = {
 
 @dataclass(frozen=True)
 class RequestContext:
-    """Outermost: names the request, tags every answer, and turns a crash into our 500."""
+    """Outermost: names the request, tags every answer, and turns a crash into our 500.
+
+    Args:
+        answered: told scope, status and the steady time of the beginning of each answer.
+    """
 
     app: ASGIApp
     profile: str
+    answered: Callable[[Scope, int, float], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
@@ -53,12 +59,14 @@ class RequestContext:
             (b"x-request-id", request_id.encode()),
             (b"x-appliance-profile", self.profile.encode()),
         ]
-        started = False
+        started, begun = False, time.monotonic()
 
         async def tagged(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                if self.answered is not None:
+                    self.answered(scope, message["status"], begun)
                 message["headers"] = [*message.get("headers", ()), *tags]
             await send(message)
 

@@ -53,6 +53,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "admin": {"actor": str, "action": str},
     "model": {"actor": str, "model": str, "state": str},
     "worker": {"model": str, "event": str},
+    "counted": {"source": str, "count": int, "since_us": int, "until_us": int},
     "start": {},
     "stop": {},
     "key_handover": {"next_key": _Digest, "signature": _Signature},

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from appliance.types import Priority
 from appliance.wire.constraints import ConstraintFields
 from appliance.wire.unsupported import REQUEST_FIELDS, field_refused, refuse_unsupported
 
@@ -75,6 +76,11 @@ class GenerationFields(ConstraintFields):
     stream_options: StreamOptions | None = None
     ignore_eos: bool | None = None
     min_tokens: int | None = Field(None, ge=0, le=INT32)
+    service_tier: str | None = Field(
+        None,
+        max_length=40,
+        description="flex gives way to others; without it the key decides",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -91,6 +97,13 @@ class GenerationFields(ConstraintFields):
     def token_limit(self) -> int | None:
         """The most tokens to generate; None is as many as the context leaves."""
         return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def priority(self) -> Priority | None:
+        """How urgent the request says it is; None leaves it to the key."""
+        return {"flex": Priority.BATCH, "priority": Priority.INTERACTIVE}.get(
+            self.service_tier or ""
+        )
 
     @property
     def include_usage(self) -> bool:

@@ -16,7 +16,7 @@ from appliance.wire.unsupported import REQUEST_FIELDS
 _HARMLESS: Final = frozenset(
     {
         "metadata", "parallel_tool_calls", "prediction", "prompt_cache_key", "reasoning_effort",
-        "safety_identifier", "service_tier", "store", "user", "verbosity",
+        "safety_identifier", "store", "user", "verbosity",
     }
 )  # fmt: skip
 _MOST_LOGGED: Final = 20
@@ -52,4 +52,5 @@ def common_fields(body: GenerationFields) -> dict[str, Any]:
         "ignore_eos": bool(body.ignore_eos),
         "min_tokens": body.min_tokens or 0,
         "constraint": body.constraint,
+        "priority": body.priority,
     }

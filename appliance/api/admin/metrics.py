@@ -1,0 +1,22 @@
+"""`GET /metrics`: for Prometheus, on the admin socket only."""
+
+from fastapi import APIRouter, Response
+
+from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.metrics import CONTENT_TYPE
+
+router = APIRouter()
+
+
+@router.get("/metrics")
+async def metrics(_: Viewer, services: ServicesDep) -> Response:
+    """Every counter; what is a state is looked at now."""
+    found = services.metrics
+    for worker in services.supervisor.status():
+        found.queued.set(services.shares.queued(worker.model) + worker.queued, worker.model)
+        found.running.set(worker.running, worker.model)
+        found.kv_cells.set(worker.kv_used, worker.model)
+        found.restarts.set(worker.restarts, worker.model)
+    found.latched.set(1 if services.audit.latched else 0)
+    found.entries.set(services.audit.size)
+    return Response(found.text(), media_type=CONTENT_TYPE)

@@ -1,0 +1,89 @@
+"""What is noticed of every HTTP exchange: counts, metrics, and one line of the log.
+
+Rules: a refused request and a poll of the models are counted for the audit log, by source and
+minute; the line names request, route, key, status and time, never a text of the client. Routes
+are labels only where they are ours: an address that somebody made up is `other`.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import Scope
+
+from appliance.audit.log import AuditLog, Draft
+from appliance.auth.rejected import Rejected
+from appliance.errors import AuditUnavailable
+from appliance.metrics import Metrics
+
+_WRITE_EVERY_S: Final = 5.0
+_POLLS: Final = "/v1/models"
+_logger = logging.getLogger("appliance.access")
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Sees each answer when its status is known."""
+
+    rejected: Rejected
+    metrics: Metrics
+
+    def answered(self, scope: Scope, status: int, begun: float) -> None:
+        """Note one answer.
+
+        Args:
+            begun: `time.monotonic` when the request came.
+        """
+        state, path = scope.get("state", {}), scope["path"]
+        code = state.get("error_code", "")
+        principal = state.get("principal")
+        key_id = principal.key_id if principal else ""
+        route = getattr(scope.get("route"), "path", "other")
+        self.metrics.answers.add(route, str(status))
+        if code:
+            self.metrics.refusals.add(code)
+        client = scope.get("client")
+        source = client[0] if client else ""
+        if 400 <= status < 500:
+            self.rejected.note(source, code or str(status), key_id)
+        elif path.startswith(_POLLS):
+            self.rejected.note(source, "models", key_id)
+        _logger.info(
+            "%s %s %s",
+            scope["method"],
+            route,
+            status,
+            extra={
+                "request_id": state.get("request_id", ""),
+                "key_id": key_id,
+                "code": code,
+                "status": status,
+                "milliseconds": round((time.monotonic() - begun) * 1000, 1),
+            },
+        )
+
+    def malformed(self, source: str, code: str) -> None:
+        """Note what was no HTTP request at all."""
+        self.metrics.refusals.add(code)
+        self.rejected.note(source, code)
+
+
+async def write_counts(rejected: Rejected, audit: AuditLog, *, everything: bool = False) -> None:
+    """Record what is due; what cannot be recorded now is kept for the next time."""
+    counts = rejected.take(everything=everything)
+    if not counts:
+        return
+    drafts = [Draft("counted", count.entry()) for count in counts]
+    try:
+        await asyncio.shield(asyncio.wrap_future(audit.append(*drafts)))
+    except AuditUnavailable:
+        rejected.put_back(counts)
+
+
+async def keep_writing_counts(rejected: Rejected, audit: AuditLog) -> None:
+    """Record the counts of each minute that is over, for ever."""
+    while True:
+        await asyncio.sleep(_WRITE_EVERY_S)
+        await write_counts(rejected, audit)
