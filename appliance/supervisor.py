@@ -208,13 +208,15 @@ class Supervisor:
     def card(self, model_id: str) -> ModelCard:
         """What the API says about a loaded model."""
         served = self._served[model_id]
-        n_ctx = served.worker.ready.n_ctx if served.worker else served.config.n_ctx
+        facts, worker = served.model.facts, served.worker
+        n_ctx = worker.ready.n_ctx if worker else longest_text(facts, served.config)
         return ModelCard(
             id=model_id,
             digest=served.model.digest,
             n_ctx=n_ctx,
             created=served.since_us // 1_000_000,
-            kind=served.model.facts.kind,
+            kind=facts.kind,
+            n_embd=facts.n_embd,
         )
 
     def is_loaded(self, model_id: str) -> bool:

@@ -255,11 +255,17 @@ class Delta:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the API says about a model that is being served."""
+    """What the API says about a model that is being served.
+
+    Attributes:
+        kind: what it is for.
+        n_embd: numbers in a vector of a model that embeds.
+    """
 
     id: str
     digest: str
     n_ctx: int
     created: int
     kind: ModelKind = "generate"
+    n_embd: int = 0
     extra: dict[str, Any] = field(default_factory=dict)

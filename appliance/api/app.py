@@ -13,7 +13,15 @@ from starlette.middleware import Middleware
 import appliance
 from appliance.api.errors import install_error_handlers
 from appliance.api.observe import Observer
-from appliance.api.openai import chat, completions, health, models, receipts
+from appliance.api.openai import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    models,
+    receipts,
+    rerank,
+)
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
 from appliance.wire.errors import ErrorResponse
 
@@ -52,7 +60,7 @@ def create_lan_app(services: "Services") -> FastAPI:
     app.include_router(health.router)
     # Describes the key in the OpenAPI document; `KeyGate` checks it.
     bearer = Depends(HTTPBearer(auto_error=False, description="An API key; or `x-api-key`."))
-    for module in (chat, completions, models, receipts):
+    for module in (chat, completions, embeddings, rerank, models, receipts):
         app.include_router(module.router, dependencies=[bearer])
     return app
 

@@ -151,8 +151,11 @@ def list_(output: Output, data: Path) -> None:
     """List the models and their states."""
     with admin_client(data) as client:
         found = client.models()
-    rows = [(m.id, state(m.state), (m.digest or "-")[:16], m.code or "") for m in found.models]
-    head = ("ID", "STATE", "DIGEST", "WHY")
+    rows = [
+        (m.id, safe(m.kind) or "-", state(m.state), (m.digest or "-")[:16], m.code or "")
+        for m in found.models
+    ]
+    head = ("ID", "KIND", "STATE", "DIGEST", "WHY")
     output.data(found, table(head, rows) if rows else ["no models"])
 
 

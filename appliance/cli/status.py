@@ -82,6 +82,7 @@ def _models(found: Status) -> Iterator[str]:
         rows.append(
             (
                 safe(shown.id),
+                safe(shown.kind) or "-",
                 state(worker.state if worker else shown.state),
                 f"{worker.running}/{worker.slots}" if worker else "-",
                 str(worker.queued) if worker else "-",
@@ -93,7 +94,7 @@ def _models(found: Status) -> Iterator[str]:
     if not rows:
         yield "no models"
         return
-    yield from table(("MODEL", "STATE", "RUNNING", "QUEUED", "KV", "MEMORY", "WHY"), rows)
+    yield from table(("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "MEMORY", "WHY"), rows)
 
 
 def duration(seconds: int) -> str:

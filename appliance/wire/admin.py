@@ -51,6 +51,7 @@ class Worker(_Reply):
     kv_used: int
     restarts: int
     confinement: dict[str, Any]
+    kind: str = "generate"
     variant: str
     memory_mib: int
     held: str = "memory"
@@ -78,12 +79,16 @@ class Host(_Reply):
 
 
 class Model(_Reply):
-    """One artifact in the store. `code` says why it was refused."""
+    """One artifact in the store. `code` says why it was refused.
+
+    `kind` is "generate", "embed" or "rerank" once the file was vetted.
+    """
 
     id: str
     state: str
     digest: str | None
     loaded: bool = False
+    kind: str = ""
     code: str | None = None
     message: str = ""
     hint: str = ""

@@ -42,10 +42,10 @@ def test_a_model_is_a_word_and_a_mark(run: Run, approved: str) -> None:
 
 
 def test_a_worker_shows_its_load() -> None:
-    model = {"id": "m", "state": "serving", "digest": "00", "loaded": True}
+    model = {"id": "m", "state": "serving", "digest": "00", "loaded": True, "kind": "embed"}
     shown = text_of(models=[model], workers=[WORKER.model_dump()], state="serving")
     (row,) = [line for line in shown.splitlines() if line.startswith("m ")]
-    assert row.split() == ["m", "[+]", "ready", "2/8", "3", "10/64", "250", "MiB"]
+    assert row.split() == ["m", "embed", "[+]", "ready", "2/8", "3", "10/64", "250", "MiB"]
 
 
 def test_an_alarm_is_marked() -> None:

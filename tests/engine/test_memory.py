@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.config import ModelConfig
-from appliance.engine.memory import MIB, estimate
+from appliance.engine.memory import MIB, estimate, longest_text
 from appliance.trust.gguf import GgufFacts
 
 FACTS = GgufFacts(
@@ -69,3 +69,14 @@ def test_the_description_has_every_number() -> None:
 def test_a_large_context_is_counted_without_overflow() -> None:
     got = estimate(FACTS, ModelConfig(n_ctx=1 << 22, slots=256, reproducible=True))
     assert got.total > 1 << 40
+
+
+def test_whole_texts_need_no_cache_in_an_encoder_and_one_batch_in_a_decoder() -> None:
+    config = ModelConfig(n_ctx=8192, prefill_budget=512)
+    encoder = replace(FACTS, architecture="bert", kind="embed", n_ctx_train=512)
+    assert estimate(encoder, config).kv == 0
+    assert longest_text(encoder, config) == 512 and longest_text(FACTS, config) == 8192
+    decoder = replace(encoder, architecture="qwen3")
+    assert estimate(decoder, config).kv == 512 * 30 * 3 * (64 + 64) * 2
+    longer = replace(encoder, n_ctx_train=1024)
+    assert estimate(longer, config).compute > 2 * estimate(encoder, config).compute - 200 * MIB

@@ -24,6 +24,7 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
         state=record.state,
         digest=record.digest,
         loaded=services.lifecycle.is_loaded(record.id),
+        kind=str(record.facts.get("kind", "")),
         code=record.code,
         message=record.message,
         hint=record.hint,

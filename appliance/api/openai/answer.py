@@ -95,7 +95,7 @@ class Answer(Response):
             return
 
     async def _answer(self, send: Send) -> None:
-        generation = await _unbroken(self._start())
+        generation = await unbroken(self._start())
         try:
             await self._write(generation, send)
         finally:
@@ -136,7 +136,7 @@ class Answer(Response):
             await send(_body(event, last=True))
 
 
-async def _unbroken(start: Awaitable["Generation"]) -> "Generation":
+async def unbroken(start: Awaitable["Generation"]) -> "Generation":
     """Await the start; if cancelled meanwhile, wait for it and cancel what it began."""
     starting = asyncio.ensure_future(start)
     try:

@@ -27,9 +27,12 @@ async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
 
 
 def _model(card: ModelCard) -> Model:
+    meta = {"digest": card.digest, "kind": card.kind, **card.extra}
+    if card.kind == "embed":
+        meta["dimensions"] = card.n_embd
     return Model(
         id=card.id,
         created=card.created,
         max_model_len=card.n_ctx,
-        meta={"digest": card.digest, **card.extra},
+        meta=meta,
     )

@@ -1,0 +1,64 @@
+"""`POST /v1/embeddings`: one vector a text."""
+
+import base64
+from array import array
+from functools import partial
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from appliance.api.deps import CallerDep, services_of
+from appliance.api.openai.pooled import PooledAnswer, usage
+from appliance.errors import BadRequest
+from appliance.types import GenerationRequest
+from appliance.wire.embeddings import Embedding, EmbeddingList, EmbeddingRequest
+
+if TYPE_CHECKING:
+    from appliance.inference import Generation
+
+router = APIRouter(tags=["embeddings"])
+
+
+@router.post("/v1/embeddings", response_model=EmbeddingList)
+async def embeddings(request: Request, body: EmbeddingRequest, caller: CallerDep) -> Response:
+    """A vector for each text."""
+    inference = services_of(request).inference
+    wanted = GenerationRequest(model=body.model, texts=tuple(body.input))
+    if body.dimensions is not None:
+        for card in inference.cards(caller.principal):
+            if card.id == body.model and card.kind == "embed":
+                _check_width(body.dimensions, card.n_embd)
+    return PooledAnswer(
+        partial(inference.start, caller, wanted),
+        partial(_write, base64_wanted=body.encoding_format == "base64"),
+    )
+
+
+def _check_width(wanted: int, width: int) -> None:
+    if wanted != width:
+        raise BadRequest(
+            "unsupported_parameter",
+            f"dimensions: the model's vectors have {width} numbers, and nothing in its file says "
+            "that it was trained to be cut shorter.",
+            param="dimensions",
+        )
+
+
+def _write(generation: "Generation", vectors: list[bytes], base64_wanted: bool) -> EmbeddingList:
+    return EmbeddingList(
+        data=[
+            Embedding(
+                index=number,
+                embedding=base64.b64encode(vector).decode() if base64_wanted else floats(vector),
+            )
+            for number, vector in enumerate(vectors)
+        ],
+        model=generation.card.id,
+        usage=usage(generation),
+    )
+
+
+def floats(vector: bytes) -> list[float]:
+    """Little-endian 32-bit floats as numbers."""
+    return array("f", vector).tolist()

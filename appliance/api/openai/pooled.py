@@ -1,0 +1,67 @@
+"""The response of a request for vectors or scores: one document, when all texts are computed.
+
+Rule: as for a text, when the client goes away the work is cancelled, and its intent gets its
+outcome all the same.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from appliance.api.openai.answer import ClientGone, unbroken, while_connected
+from appliance.errors import Unavailable
+from appliance.wire.embeddings import TextUsage
+
+if TYPE_CHECKING:
+    from appliance.inference import Generation
+
+
+class PooledAnswer(Response):
+    """Collects what each text gave.
+
+    Args:
+        start: starts the work; what it raises becomes the answer.
+        write: the document, from the work and the bytes that each text gave, in order.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], Awaitable["Generation"]],
+        write: Callable[["Generation", list[bytes]], BaseModel],
+    ) -> None:
+        super().__init__()
+        self._start = start
+        self._document = write
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; returns in silence when the client has gone."""
+        try:
+            response = await while_connected(receive, self._collect())
+        except ClientGone:
+            return
+        await response(scope, receive, send)
+
+    async def _collect(self) -> Response:
+        generation = await unbroken(self._start())
+        vectors, finish = [], None
+        try:
+            async for delta in generation:
+                finish = delta.finish_reason
+                if delta.vector:
+                    vectors.append(delta.vector)
+        finally:
+            await generation.cancel()
+        if finish != "stop":
+            raise Unavailable("request_cancelled", "The request was ended before it was complete.")
+        body = self._document(generation, vectors).model_dump_json(exclude_none=True)
+        receipt = generation.outcome.header() if generation.outcome else ""
+        headers = {"x-appliance-receipt": receipt}
+        return Response(body, media_type="application/json", headers=headers)
+
+
+def usage(generation: "Generation") -> TextUsage:
+    """The token counts."""
+    return TextUsage(prompt_tokens=generation.prompt_tokens, total_tokens=generation.prompt_tokens)
