@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all bench-peer bench bench-full wheels lock clean
+.PHONY: help preflight setup demo serve check test test-all test-fuzz bench-peer bench bench-full wheels lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -52,6 +52,9 @@ bench: bench-peer  ## the short set on the default model (10 minutes on an idle 
 bench-full: bench-peer  ## every check on both models (35 minutes); one check: benchmarks/README.md
 	@$(RUN) -m benchmarks run full
 
+test-fuzz: setup  ## one minute of coverage-guided fuzzing of the GGUF parser, beside modelvet
+	$(RUN) -m tests.fuzz.run --seconds 60
+
 wheels: setup  ## fill offline-wheels/PLATFORM/ for an installation without a network
 	@$(RUN) -m installer.bundle.wheels
 
@@ -61,6 +64,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group build -o offline-wheels/lock-build.txt
 	$(UV) --group dev -c offline-wheels/lock-runtime.txt -o offline-wheels/lock-dev.txt
 	$(UV) --group tools -o offline-wheels/lock-tools.txt
+	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
 
 clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays

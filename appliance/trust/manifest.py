@@ -6,6 +6,8 @@ Rules:
 - Shards of a file are consecutive from 0, of the stated size but for the last.
 - Both orders in use are read (by code point, as the specification says, and by path parts,
   as model-signing 1.1.1 writes); we write the specification's.
+- model-signing 1.1.1 writes `shard_size` as a float and names the algorithm of a shard
+  `sha256-sharded-SIZE`; both are read, and the name is written, so that it reads ours.
 - Unknown fields of resource descriptors are ignored, as the specification demands.
 
 Source: ossf/model-signing-spec v1.0; in-toto Statement v1.
@@ -31,6 +33,8 @@ MAX_FILES: Final = 4_096
 _MAY_IGNORE: Final = names.IGNORED_PATHS | {names.SIGNATURE_FILE}
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _SHARD: Final = re.compile(r"(.+):(0|[1-9]\d{0,18}):([1-9]\d{0,18})", re.DOTALL)
+
+_EXACT: Final = 1 << 53  # up to here a float holds every integer
 
 Found = Mapping[str, str]
 """What lies on disk by relative path, stated as `Manifest.files` states it."""
@@ -72,7 +76,7 @@ def parse(payload: bytes, signer: str) -> Manifest:
     resources: list[Any] = strict_json.member(predicate, "resources", list, refuse)
     if not 0 < len(resources) <= (MAX_FILES if size is None else shards.MAX_SHARDS):
         raise refuse(f"it lists {len(resources)} resources")
-    listed = [_resource(entry) for entry in resources]
+    listed = [_resource(entry, size) for entry in resources]
     files = _whole(listed) if size is None else _sharded(listed, size)
     subjects: list[Any] = strict_json.member(value, "subject", list, refuse)
     if len(subjects) != 1:
@@ -99,17 +103,28 @@ def _shard_size(serialization: dict[str, Any]) -> int | None:
             raise _error("manifest_ignore_refused", f"it leaves out {visible(path, limit=80)}")
     if method == "files":
         return None
-    size = strict_json.member(serialization, "shard_size", int, refuse)
+    size = _integer(serialization)
     if not 0 < size < 1 << 62:
         raise _error("manifest_shards", f"shards have {size} bytes")
     return size
 
 
-def _resource(entry: object) -> tuple[str, str]:
+def _integer(serialization: dict[str, Any]) -> int:
+    value = serialization.get("shard_size")
+    if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return strict_json.member(serialization, "shard_size", int, _refuse("manifest_malformed"))
+
+
+def _algorithm(shard_size: int | None) -> str:
+    return "sha256" if shard_size is None else f"sha256-sharded-{shard_size}"
+
+
+def _resource(entry: object, shard_size: int | None) -> tuple[str, str]:
     refuse = _refuse("manifest_malformed")
     name = strict_json.member(entry, "name", str, refuse)
     algorithm = strict_json.member(entry, "algorithm", str, refuse)
-    if algorithm != "sha256":
+    if algorithm not in ("sha256", _algorithm(shard_size)):
         raise _error("signature_method_unsupported", f"algorithm {visible(algorithm, limit=40)}")
     digest = strict_json.member(entry, "digest", str, refuse)
     if not _HEX.fullmatch(digest):
@@ -200,7 +215,7 @@ def statement(
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "resources": [
-                {"name": path, "algorithm": "sha256", "digest": digest}
+                {"name": path, "algorithm": _algorithm(shard_size), "digest": digest}
                 for path, digest in resources
             ],
             "serialization": serialization,

@@ -41,6 +41,8 @@ EDGES = [
     for delta in (-4, -3, -1, 0, 1)
 ]
 KINDS = range(14)
+ARGUED: frozenset[str] = frozenset()
+"""Violations for which modelvet rejects what we accept; each needs an argument in the README."""
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
@@ -74,7 +76,7 @@ def one(data: bytes) -> None:
     except GgufRejected:
         return
     report = modelvet.verify_gguf(data)
-    if not report.accepted:
+    if not report.accepted and report.violation_name not in ARGUED:
         raise AssertionError(f"accepted here, rejected by modelvet: {report.violation_name}")
 
 

@@ -18,8 +18,12 @@ Pair = tuple[str, str]
 GOOD: list[Pair] = [("a:0:10", ONE), ("a:10:15", TWO), ("b/c:0:10", THREE)]
 
 
+def as_int(size: Any) -> int:
+    return int(size) if isinstance(size, int | float) else SIZE
+
+
 def document(pairs: list[Pair], size: Any = SIZE) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps(manifest.statement(pairs, "m", SIZE)))
+    made: dict[str, Any] = json.loads(json.dumps(manifest.statement(pairs, "m", as_int(size))))
     made["predicate"]["serialization"]["shard_size"] = size
     return made
 
@@ -95,10 +99,24 @@ def test_bad_shards(pairs: list[Pair], code: str) -> None:
         ("10", "manifest_malformed"),
         (None, "manifest_malformed"),
         (True, "manifest_malformed"),
+        (10.5, "manifest_malformed"),
+        (float(1 << 60), "manifest_malformed"),
     ],
 )
 def test_the_size_of_a_shard(size: object, code: str) -> None:
     assert code_of(lambda: parse(GOOD, size)) == code
+
+
+def test_what_model_signing_writes_is_read() -> None:
+    made = document(GOOD, 10.0)
+    assert {r["algorithm"] for r in made["predicate"]["resources"]} == {"sha256-sharded-10"}
+    assert manifest.parse(as_json(made), "s").shard_size == 10
+    for resource in made["predicate"]["resources"]:
+        resource["algorithm"] = "sha256"
+    assert manifest.parse(as_json(made), "s").shard_size == 10
+    made["predicate"]["resources"][0]["algorithm"] = "sha256-sharded-11"
+    action = lambda: manifest.parse(as_json(made), "s")  # noqa: E731
+    assert code_of(action) == "signature_method_unsupported"
 
 
 def test_too_many_resources_or_files() -> None:

@@ -1,0 +1,81 @@
+"""The environment with other implementations to compare with, outside the product's own.
+
+Made once from `offline-wheels/lock-oracle.txt` into the cache directory of the product, under a
+name that is the lock's digest; without a package index the tests that need it are skipped with
+the reason. Nothing in it is imported by this process: it is asked over pipes.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+from installer.bundle.cache import cache_root, exclusive
+from installer.bundle.locks import LOCKS
+from tests.conftest import CHECKOUT, unavailable
+
+LOCK = LOCKS / "lock-oracle.txt"
+_MINUTES = 8
+
+
+def python() -> Path:
+    """The interpreter of the environment; the calling test is skipped where it cannot be made."""
+    if sys.version_info[:2] != (3, 11):
+        unavailable("the oracles' lock is for Python 3.11")
+    name = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    root = cache_root() / "oracle"
+    made = root / name
+    with exclusive(root / f"{name}.lock"):
+        if not (made / "complete").is_file():
+            venv.create(made, clear=True, with_pip=True, symlinks=True)
+            pip: list[str | Path] = [
+                made / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--require-hashes",
+            ]
+            only = ["--only-binary", ":all:", "--no-binary", "modelvet"]
+            done = subprocess.run(
+                [*pip, *only, "-r", LOCK],
+                capture_output=True,
+                text=True,
+                timeout=_MINUTES * 60,
+                check=False,
+            )
+            if done.returncode:
+                unavailable(f"the oracles cannot be installed: {done.stderr.strip()[-300:]}")
+            (made / "complete").touch()
+    return made / "bin" / "python"
+
+
+class Oracle:
+    """A script of `tests/oracles/` in that environment: JSON lines in, JSON lines out."""
+
+    def __init__(self, script: str) -> None:
+        self._process = subprocess.Popen(
+            [python(), CHECKOUT / "tests" / "oracles" / script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={"PATH": os.defpath, "PYTHONPATH": str(CHECKOUT)},
+        )
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """One question and its answer."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("no pipes")
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
