@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from appliance.api.app import create_lan_app
 from appliance.runtime import Services, open_services
 from tests import smol
 from tests.minilm import MiniLm
+from tests.system.conftest import Server
+from tests.system.test_docs_snippets import ROOT, follow
 
 SENTENCES = ["Replace the sealing ring of the cylinder.", "The contract ends in May."]
 
@@ -148,3 +151,18 @@ async def test_many_requests_share_batches_and_each_gets_its_own(
         assert np.array(row.embedding) @ np.array(answer.data[0].embedding) > 0.9999
     # The control: another text's vector is further away.
     assert np.array(alone.data[0].embedding) @ np.array(together[1].data[0].embedding) < 0.9999
+
+
+def test_the_examples_of_the_page_work(data: Path, tmp_path: Path) -> None:
+    with open_services(data, config=smol.SMALL) as services:
+        _, secret = services.keys.create("reader")
+    server = Server(data, (secret, secret))
+    server.start()
+    try:
+        variables = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": secret}
+        made, ranked = follow(ROOT / "docs" / "embeddings.md", tmp_path, variables)
+    finally:
+        server.end(signal.SIGTERM)
+    assert "2 vectors of 384 numbers" in made
+    (best,) = json.loads(ranked)["results"]
+    assert (best["index"], best["document"]["text"]) == (1, SENTENCES[0])
