@@ -17,7 +17,7 @@ def memory(session: Session) -> list[Figure]:
     sizes = []
     with session.serving("ours") as server:
         for number, count in enumerate((first, last - first)):
-            asks = independent(count, number, prompt=8, answer=1)
+            asks = independent(count, number, prompt=2, answer=1)
             run = summarise("ours", drive(load_of(server, asks, concurrency=16)))
             session.record(number, "tiny", run)
             sizes.append(resident(server.pids()) / _MIB)
