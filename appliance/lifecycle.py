@@ -108,7 +108,11 @@ class Lifecycle:
         except Refused as error:
             state = "revoked" if error.code in REVOKED else "refused"
             self._edge(actor, record, state, policy, error=error)
-            return self._store.set_state(record.id, state, code=error.code, message=error.message)
+            refused = self._store.set_state(
+                record.id, state, code=error.code, message=error.message
+            )
+            self._store.expel(record.id)  # hostile bytes are not kept
+            return refused
         found = replace(record, digest=checked.digest)
         self._edge(actor, found, "verified", policy, signer=checked.signer)
         return self._store.set_state(

@@ -81,9 +81,13 @@ class Intake:
         """Remove a copy that was not admitted."""
         directories.remove_tree(self._part(model_id))
 
+    def expel(self, model_id: str) -> None:
+        """Remove the files of a model that was refused; its record stays and says why."""
+        directories.remove_tree(self._directory / model_id)
+
     def clean(self) -> list[str]:
-        """Remove what an interrupted import left without a record; the ids that it was for."""
-        known = {record.id for record in self._records.all()}
+        """Remove what has no record, or that of a refusal; the ids that it was for."""
+        known = {r.id for r in self._records.all() if r.state != ModelState.REFUSED}
         left = []
         for path in sorted(self._directory.iterdir()):
             if path.name.endswith(_PART) or path.name not in known:

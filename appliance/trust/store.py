@@ -132,6 +132,10 @@ class ModelStore:
         """Remove a copy that was not admitted."""
         self._intake.abandon(model_id)
 
+    def expel(self, model_id: str) -> None:
+        """Remove the files of a model that was refused: `Intake.expel`."""
+        self._intake.expel(model_id)
+
     def clean(self) -> list[str]:
         """Remove what interrupted imports left; the ids that it was for."""
         return self._intake.clean()
