@@ -198,9 +198,29 @@ class AdminClient:
         """One entry; with `content` its decrypted texts too, which is itself recorded."""
         return self._get(wire.Entry, f"/admin/audit/entries/{seq:d}", {"content": content})
 
-    def proof(self, seq: int) -> bytes:
+    def proof(self, seq: int, witness: str | None = None) -> bytes:
         """A self-contained proof of one entry, as the file's bytes."""
-        return self._sent("GET", f"/admin/audit/entries/{seq:d}/proof").content
+        path = f"/admin/audit/entries/{seq:d}/proof"
+        return self._sent("GET", path, params={"witness": witness} if witness else None).content
+
+    def checkpoint(self) -> bytes:
+        """The newest signed head of the log."""
+        return self._sent("GET", "/admin/audit/checkpoint").content
+
+    def witness_request(self, witness: str) -> bytes:
+        """What the witness with this verifier key is asked to cosign, as the file's bytes."""
+        return self._sent("GET", "/admin/audit/witness", params={"witness": witness}).content
+
+    def witness(self, note: str, key: str) -> wire.Entry:
+        """Record the answer of a witness."""
+        return self._post(
+            wire.Entry, "/admin/audit/witness", wire.WitnessAnswer.of(note=note, key=key)
+        )
+
+    def erase(self, request_id: str, reason: str) -> wire.Entry:
+        """Destroy the content keys of a request."""
+        body = wire.Erasure.of(request_id=request_id, reason=reason)
+        return self._post(wire.Entry, "/admin/audit/erase", body)
 
     # transport
 

@@ -31,21 +31,25 @@ def mirror(module: Path) -> Path:
 
 @pytest.mark.parametrize(
     "module",
-    [path for path in modules("appliance", "tui", "installer") if not path.stem.startswith("__")],
+    [
+        path
+        for path in modules("appliance", "auditor", "tui", "installer")
+        if not path.stem.startswith("__")
+    ],
     ids=str,
 )
 def test_each_module_has_its_tests(module: Path) -> None:
     assert (CHECKOUT / mirror(module)).is_file()
 
 
-@pytest.mark.parametrize("module", modules("appliance", "tui", "installer"), ids=str)
+@pytest.mark.parametrize("module", modules("appliance", "auditor", "tui", "installer"), ids=str)
 def test_files_stay_short(module: Path) -> None:
     lines = len((CHECKOUT / module).read_text().splitlines())
     assert lines <= LONGEST or str(module) in TABLES
 
 
 def test_packages_are_packages_and_data_is_not() -> None:
-    for module in modules("appliance", "tui", "installer"):
+    for module in modules("appliance", "auditor", "tui", "installer"):
         assert (CHECKOUT / module.parent / "__init__.py").is_file(), module
     for place in ("tests", "models", "offline-wheels", "docs"):
         assert not list((CHECKOUT / place).rglob("__init__.py")), place

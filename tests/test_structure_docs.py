@@ -24,7 +24,7 @@ def packages_and_modules() -> set[str]:
     """Every package of the product and the build, and every module directly under appliance/."""
     packages = {
         f"{path.parent.relative_to(ROOT).as_posix()}/"
-        for top in ("appliance", "tui", "installer")
+        for top in ("appliance", "auditor", "tui", "installer")
         for path in (ROOT / top).rglob("__init__.py")
     }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "appliance").glob("*.py")}

@@ -130,11 +130,13 @@ class Draft:
         kind: one of `KINDS`, but neither genesis nor key_handover.
         fields: the kind's fields and more; none of `ASSIGNED`.
         contents: texts by name, e.g. `{"prompt": b"…"}`. They go encrypted beside the log.
+        mode: what is kept of them: `encrypted`, `commit-only` or `off`; None is the log's own.
     """
 
     kind: str
     fields: Mapping[str, Json]
     contents: Mapping[str, bytes] = field(default_factory=dict)
+    mode: Literal["encrypted", "commit-only", "off"] | None = None
 
     def check(self) -> None:
         """Refuse what no log would take. Raises AuditRefused (`audit_entry_invalid`)."""

@@ -92,6 +92,17 @@ class Keyring:
         self._delete(orphans)
         return len(orphans)
 
+    def destroy(self, ids: Sequence[str]) -> None:
+        """Erase these keys from the database, its free pages and the WAL.
+
+        Raises:
+            OSError: when a reader keeps the WAL in use.
+        """
+        self._delete([(key_id,) for key_id in ids])
+        (busy, _, _) = self._dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise OSError("a reader keeps the write-ahead log of keys.db in use")
+
     def destroy_unused(self) -> None:
         """Destroy what was made in advance, and leave nothing in the WAL."""
         self._delete([(key_id,) for key_id, _ in self._ready])

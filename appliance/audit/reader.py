@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Engine, select
 
-from appliance.audit import prover, store
+from appliance.audit import anchors, prover, store
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.content import Sealed, commitment, decrypt
-from appliance.audit.entry import Entry
+from appliance.audit.entry import Draft, Entry
 from appliance.audit.files import LogFiles
 from appliance.audit.keyring import find_key
 from appliance.audit.store import leaf, unavailable
@@ -172,6 +172,27 @@ class LogReader:
         key = self._files.verifier_key()
         with _cursor(self._log) as log:
             return prover.prove_consistency(log, key, old)
+
+    def witness_request(self, witness: VerifierKey) -> bytes:
+        """What this witness is asked to cosign (anchors.py). Raises as `entry`."""
+        with _cursor(self._log) as log:
+            return anchors.witness_request(log, witness)
+
+    def witnessed(self, note: bytes, witness: VerifierKey, actor: str) -> Draft:
+        """The entry that records a witness's answer.
+
+        Raises:
+            AuditRefused: `checkpoint_invalid`, or `audit_corrupt` when it saw another log.
+        """
+        origin = self._files.verifier_key().name
+        with _cursor(self._log) as log:
+            return anchors.witnessed(log, origin, note, witness, actor)
+
+    def last_witness(self) -> Entry | None:
+        """The newest entry that records a cosignature, if there is one. Raises as `entry`."""
+        with _cursor(self._log) as log:
+            seq = store.newest_of_kind(log, "witness")
+            return None if seq is None else _entry(log, seq)
 
     def close(self) -> None:
         """Let go of the databases."""

@@ -12,12 +12,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine
 
-from appliance.audit import recovery, store
+from appliance.audit import eraser, recovery, store
 from appliance.audit.checkpoint import VerifierKey, check_origin
 from appliance.audit.content import KEY_BYTES
 from appliance.audit.entry import NO_ENTRY, Draft, Entry
@@ -119,15 +119,25 @@ class Session:
         size = self.writer.size + sum(map(len, groups))
         reason = reason or self.keeper.due(size)
         if reason is None:
-            return self.writer.commit(groups)
-        results = self.writer.commit(groups, self.keeper.prepare(), reason)
-        self.keeper.advance(self.writer.epoch)
+            results = self.writer.commit(groups)
+        else:
+            results = self.writer.commit(groups, self.keeper.prepare(), reason)
+            self.keeper.advance(self.writer.epoch)
+        for drafts, result in zip(groups, results, strict=True):
+            if not isinstance(result, AuditRefused):
+                self._erase([draft for draft in drafts if draft.kind == eraser.KIND])
         return results
+
+    def _erase(self, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            entries = cast("list[int]", draft.fields["entries"])
+            eraser.destroy(store.raw(self.connection), self.keyring, entries)
 
     def _recover(self, intents: list[Entry]) -> None:
         try:
             dbapi = store.raw(self.connection)
             self.keyring.sweep(lambda key_id: store.names_key(dbapi, key_id))
+            eraser.destroy_again(dbapi, self.keyring)
             drafts = [recovery.unknown_outcome(intent) for intent in intents]
             for start in range(0, len(drafts), _BATCH):
                 (result,) = self.commit([drafts[start : start + _BATCH]])

@@ -263,6 +263,12 @@ def of_kind(dbapi: Any, kind: str) -> Iterator[bytes]:
     return (row[0] for row in dbapi.execute(sql, (kind,)))
 
 
+def newest_of_kind(dbapi: Any, kind: str) -> int | None:
+    """Sequence number of the newest entry of a kind."""
+    row = dbapi.execute("SELECT max(seq) FROM leaf WHERE kind = ?", (kind,)).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def outcome_of(dbapi: Any, intent: int) -> int | None:
     """Sequence number of the entry that closes an intent."""
     row = dbapi.execute("SELECT seq FROM leaf WHERE intent = ?", (intent,)).fetchone()

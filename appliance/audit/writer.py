@@ -113,8 +113,9 @@ class Writer:
         Raises:
             Exception: of the driver or the file system; the state on disk is then unknown.
         """
-        if self._mode != "off":
-            self._keyring.ensure(sum(bool(d.contents) for drafts in groups for d in drafts))
+        kept = [d for drafts in groups for d in drafts if d.contents and self._mode_of(d) != "off"]
+        if kept:
+            self._keyring.ensure(len(kept))
         batch = _Batch(self._copy_tail())
         built: list[list[store.LeafRow] | AuditRefused] = []
         for drafts in groups:
@@ -189,7 +190,8 @@ class Writer:
                 body = self._header(draft, seq, prev, moment)
                 intents.follow(body)
                 if draft.contents:
-                    body["content"] = self._seal(draft.contents, seq, keys, contents)
+                    mode = self._mode_of(draft)
+                    body["content"] = self._seal(mode, draft.contents, seq, keys, contents)
                 raw = encode(body)
                 leaf = leaf_hash(raw)
                 rows.append((seq, prev, leaf, raw))
@@ -218,15 +220,19 @@ class Writer:
             "mono_us": moment.mono_us,
         }
 
+    def _mode_of(self, draft: Draft) -> str:
+        return draft.mode or self._mode
+
     def _seal(
         self,
+        mode: str,
         texts: Mapping[str, bytes],
         seq: int,
         keys: list[tuple[str, bytes]],
         rows: list[store.ContentRow],
     ) -> Json:
         """What the entry says about its texts; their ciphertexts go to `rows`."""
-        if self._mode == "off":
+        if mode == "off":
             return {"mode": "off"}
         keys.append(self._keyring.take())
         key_id, dek = keys[-1]
@@ -235,12 +241,12 @@ class Writer:
             part: dict[str, Json] = {
                 "commitment": content.commitment(dek, key_id, name, text).hex()
             }
-            if self._mode == "encrypted":
+            if mode == "encrypted":
                 sealed = content.encrypt(dek, key_id, name, text)
                 part["ciphertext"] = sealed.digest().hex()
                 rows.append((seq, name, sealed.nonce, sealed.ciphertext))
             parts[name] = part
-        return {"key": key_id, "mode": self._mode, "parts": parts}
+        return {"key": key_id, "mode": mode, "parts": parts}
 
     def _moment(self, last: Moment | None) -> Moment:
         now = self._moments.now()

@@ -4,20 +4,24 @@ Rules: `verify` reads the files itself when no server runs, so a log that a serv
 continue can still be examined; `check-proof` needs the proof and the genesis key alone.
 """
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from appliance.audit.certificate import believed_key
 from appliance.audit.proof import check_proof as check
 from appliance.cli.connect import admin_client, server_answers
 from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
 from appliance.client import AdminClient, socket_path
+from appliance.clock import iso
 from appliance.config import load_config
 from appliance.wire.admin import Entry, EntryList, EntryQuery, Verification, VerifyRange
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(dir_okay=False, path_type=Path)
 _SEQ = click.IntRange(0, (1 << 53) - 1)
 
 
@@ -114,13 +118,14 @@ def search(output: Output, /, data: Path, **conditions: str | int | None) -> Non
     metavar="FILE",
     help="Where to write it.",
 )
+@click.option("--witness-key", type=_FILE, help="Let it rest on what this witness cosigned.")
 @data_option
 @json_option
 @click.pass_obj
-def proof(output: Output, data: Path, seq: int, out: Path) -> None:
+def proof(output: Output, data: Path, seq: int, out: Path, witness_key: Path | None) -> None:
     """Write a self-contained proof of one entry."""
     with admin_client(data) as client:
-        document = client.proof(seq)
+        document = client.proof(seq, None if witness_key is None else key_line(witness_key))
     out.write_bytes(document)
     output.data({"seq": seq, "file": str(out), "bytes": len(document)}, [f"proof of {seq}: {out}"])
 
@@ -128,22 +133,101 @@ def proof(output: Output, data: Path, seq: int, out: Path) -> None:
 @audit.command("check-proof")
 @click.argument("file", type=_FILE)
 @click.option("--key", type=_FILE, required=True, help="The log's genesis key (genesis.pub).")
+@click.option("--witness-key", type=_FILE, help="The key of a witness that you trust.")
+@click.option("--site-key", type=_FILE, help="The site's public key; --key is then genesis.cert.")
 @json_option
 @click.pass_obj
-def check_proof(output: Output, file: Path, key: Path) -> None:
+def check_proof(
+    output: Output, file: Path, key: Path, witness_key: Path | None, site_key: Path | None
+) -> None:
     """Check a proof; needs no data directory and no server."""
-    result = check(file.read_bytes(), key.read_bytes())
-    document = {
+    believed = believed_key(key.read_bytes(), _bytes(site_key))
+    result = check(file.read_bytes(), believed, _bytes(witness_key))
+    document: dict[str, object] = {
         "ok": True,
         "seq": result.seq,
         "root": result.root,
         "size": result.size,
         "body": dict(result.body),
     }
+    if result.witnessed is not None:
+        document["witnessed"] = iso(result.witnessed * 1_000_000)
     output.data(
         document,
         [f"{state('verified')}: seq {result.seq} root {result.root} ({result.size} entries)"],
     )
+
+
+@audit.command()
+@click.option("--qr", is_flag=True, help="Show it as a QR code, for a photograph.")
+@click.option("--png", type=_OUT, help="Write the QR code as a picture.")
+@click.option("--request", type=_OUT, help="Write what the witness of --witness-key has to cosign.")
+@click.option("--witness-key", type=_FILE, help="The key of the witness.")
+@data_option
+@json_option
+@click.pass_obj
+def checkpoint(
+    output: Output,
+    data: Path,
+    qr: bool,
+    png: Path | None,
+    request: Path | None,
+    witness_key: Path | None,
+) -> None:
+    """Show the newest signed head, or take it to a witness."""
+    if (request is None) != (witness_key is None):
+        raise click.UsageError("--request and --witness-key belong together.")
+    with admin_client(data) as client:
+        note = client.checkpoint()
+        if request is not None and witness_key is not None:
+            request.write_bytes(client.witness_request(key_line(witness_key)))
+    lines = note.decode().splitlines()
+    if qr or png is not None:
+        import segno  # no other command needs it
+
+        code = segno.make(note, micro=False, error="m")
+        if png is not None:
+            code.save(str(png), kind="png", scale=6)
+        if qr:
+            drawn = io.StringIO()
+            code.terminal(drawn, compact=True)
+            lines += drawn.getvalue().splitlines()
+    output.data({"note": note.decode(), "request": request and str(request)}, lines)
+
+
+@audit.command()
+@click.argument("file", type=_FILE)
+@click.option("--witness-key", type=_FILE, required=True, help="The key of the witness.")
+@data_option
+@json_option
+@click.pass_obj
+def witness(output: Output, data: Path, file: Path, witness_key: Path) -> None:
+    """Record the answer of a witness: a head that it cosigned."""
+    with admin_client(data) as client:
+        entry = client.witness(file.read_text(errors="replace"), key_line(witness_key))
+    output.data(entry, [f"{state('verified')}: {entry.body['size']} entries are witnessed"])
+
+
+@audit.command()
+@click.option("--request", "request_id", required=True, metavar="ID", help="Whose texts to erase.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; this is recorded.")
+@data_option
+@json_option
+@click.pass_obj
+def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
+    """Destroy the keys of a request's texts; the log still verifies."""
+    with admin_client(data) as client:
+        entry = client.erase(request_id, reason)
+    output.data(entry, [f"erased: entries {', '.join(map(str, entry.body['entries']))}"])
+
+
+def _bytes(path: Path | None) -> bytes | None:
+    return None if path is None else path.read_bytes()
+
+
+def key_line(path: Path) -> str:
+    """The text of a key file."""
+    return path.read_text(errors="replace").strip()
 
 
 def _report(found: Verification) -> Iterator[str]:

@@ -60,7 +60,8 @@ def lines(found: Status) -> Iterator[str]:
     head = found.audit
     yield (
         f"audit   {state('refusing' if head.latched else 'ok')} {head.entries} entries, "
-        f"root {head.root[:16]}"
+        f"root {head.root[:16]}, {head.unwitnessed} unwitnessed"
+        + (f" since {head.witnessed}" if head.witnessed else "")
     )
     host = found.host
     yield (

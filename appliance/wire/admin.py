@@ -58,11 +58,16 @@ class Worker(_Reply):
 
 
 class AuditHead(_Reply):
-    """The head of the log; `latched` is why it cannot be written, null while it can."""
+    """The head of the log; `latched` is why it cannot be written, null while it can.
+
+    `unwitnessed` entries came after the last head that a witness cosigned, at `witnessed`.
+    """
 
     entries: int
     root: str
     latched: str | None = None
+    unwitnessed: int = 0
+    witnessed: str | None = None
 
 
 class Host(_Reply):
@@ -182,6 +187,20 @@ class VerifyRange(_Request):
     first: int = Field(default=0, ge=0, lt=1 << 53)
     last: int | None = Field(default=None, ge=0, lt=1 << 53)
     genesis_key: str | None = Field(default=None, max_length=1_000)
+
+
+class WitnessAnswer(_Request):
+    """A head with the cosignature of the witness that has this verifier key."""
+
+    note: str = Field(max_length=65_536)
+    key: str = Field(max_length=1_000)
+
+
+class Erasure(_Request):
+    """Destroy the content keys of a request."""
+
+    request_id: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=1_000)
 
 
 class EntryQuery(_Request):

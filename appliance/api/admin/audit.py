@@ -10,10 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from appliance.api.admin.deps import Person, ServicesDep, Viewer, demand
+from appliance.api.admin.deps import Admin, Operator, Person, ServicesDep, Viewer, demand
 from appliance.api.admin.stream import Report, stream
 from appliance.api.admin.times import microseconds
+from appliance.audit.cosignature import witness_key
 from appliance.audit.entry import Draft, Entry
+from appliance.audit.eraser import erasure
 from appliance.audit.verify import verify_log
 from appliance.clock import iso
 from appliance.runtime import Services
@@ -21,6 +23,7 @@ from appliance.types import Json, Role
 from appliance.wire import admin as wire
 
 router = APIRouter(prefix="/admin/audit")
+WitnessKey = Annotated[str, Query(max_length=1_000)]
 Seq = Annotated[int, Path(ge=0, lt=1 << 53)]
 
 
@@ -73,9 +76,42 @@ def show(person: Viewer, services: ServicesDep, seq: Seq, content: bool = False)
 
 
 @router.get("/entries/{seq}/proof")
-def prove(_: Viewer, services: ServicesDep, seq: Seq) -> Response:
-    """A proof of one entry that needs nothing but the genesis key to check."""
-    return Response(services.reader.proof(seq), media_type="text/plain")
+def prove(
+    _: Viewer, services: ServicesDep, seq: Seq, witness: WitnessKey | None = None
+) -> Response:
+    """A proof of one entry that needs nothing but the genesis key, or a witness's, to check."""
+    key = None if witness is None else witness_key(witness.encode())
+    return Response(services.reader.proof(seq, key), media_type="text/plain")
+
+
+@router.get("/checkpoint")
+def checkpoint(_: Viewer, services: ServicesDep) -> Response:
+    """The newest signed head."""
+    return Response(services.reader.checkpoint(), media_type="text/plain")
+
+
+@router.get("/witness")
+def witness_request(_: Viewer, services: ServicesDep, witness: WitnessKey) -> Response:
+    """What a witness is asked to cosign."""
+    request = services.reader.witness_request(witness_key(witness.encode()))
+    return Response(request, media_type="text/plain")
+
+
+@router.post("/witness")
+def witness(person: Operator, services: ServicesDep, answer: wire.WitnessAnswer) -> wire.Entry:
+    """Record what a witness cosigned."""
+    key = witness_key(answer.key.encode())
+    draft = services.reader.witnessed(answer.note.encode(), key, person.actor)
+    (receipt,) = services.audit.append(draft).result()
+    return _entry_of(services.reader.entry(receipt.seq))
+
+
+@router.post("/erase")
+def erase(person: Admin, services: ServicesDep, wanted: wire.Erasure) -> wire.Entry:
+    """Destroy the content keys of a request; the log still verifies."""
+    draft = erasure(services.reader, wanted.request_id, person.actor, wanted.reason)
+    (receipt,) = services.audit.append(draft).result()
+    return _entry_of(services.reader.entry(receipt.seq))
 
 
 def _contents(services: Services, person: Person, entry: Entry) -> dict[str, str]:

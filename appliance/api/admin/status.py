@@ -1,7 +1,7 @@
 """The status route: the whole appliance at a glance, and what needs a person's attention."""
 
 from importlib.metadata import version
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from fastapi import APIRouter
 
@@ -9,6 +9,7 @@ from appliance import hardware
 from appliance.api.admin.deps import AdminState, State, Viewer
 from appliance.api.admin.models import model_of
 from appliance.audit import checkpoint
+from appliance.clock import iso
 from appliance.runtime import Services
 from appliance.supervisor import WorkerStatus
 from appliance.wire import admin as wire
@@ -82,7 +83,14 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
 
 def _audit_head(services: Services) -> wire.AuditHead:
     head = checkpoint.parse(services.reader.checkpoint().encode()).checkpoint
-    return wire.AuditHead(entries=head.size, root=head.root.hex(), latched=services.audit.latched)
+    last = services.reader.last_witness()
+    return wire.AuditHead(
+        entries=head.size,
+        root=head.root.hex(),
+        latched=services.audit.latched,
+        unwitnessed=head.size - (0 if last is None else cast(int, last.body["size"])),
+        witnessed=None if last is None else iso(last.time_us),
+    )
 
 
 def _worker_of(worker: WorkerStatus) -> wire.Worker:

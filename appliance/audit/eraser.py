@@ -1,0 +1,63 @@
+"""Erasure: which entries a request has texts in, and the draft that erases them.
+
+Rules:
+- The entry is durable before the keys are destroyed, and names every entry concerned. Opening the
+  log destroys again whatever the entries of this kind name, so a crash in between loses nothing.
+- Only content keys are destroyed. Entries, commitments and ciphertexts stay, and every proof holds.
+"""
+
+from typing import Any, cast
+
+from appliance.audit import store
+from appliance.audit.entry import Draft, Entry
+from appliance.audit.keyring import Keyring
+from appliance.audit.reader import LogReader
+from appliance.errors import AuditRefused, NotFound
+from appliance.types import Json
+
+KIND = "erase"
+
+
+def erasure(reader: LogReader, request_id: str, actor: str, reason: str) -> Draft:
+    """The draft that erases the texts of a request.
+
+    Raises:
+        NotFound: `not_found` when no entry of the request keeps a text.
+    """
+    found = reader.search(request_id=request_id, limit=1_000)
+    entries: list[Json] = [e.seq for e in found if e.kind != KIND and key_of(e) is not None]
+    if not entries:
+        raise NotFound("not_found", f"No entry of request {request_id!r} keeps a text.")
+    fields: dict[str, Json] = {
+        "actor": actor, "entries": entries, "reason": reason, "request_id": request_id,
+    }  # fmt: skip
+    return Draft(KIND, fields)
+
+
+def key_of(entry: Entry) -> str | None:
+    """The content key that an entry names."""
+    content = entry.body.get("content")
+    return cast("str | None", content.get("key")) if isinstance(content, dict) else None
+
+
+def destroy(log: Any, keyring: Keyring, entries: list[int]) -> None:
+    """Destroy the content keys of these entries. Raises the driver's errors."""
+    ids = []
+    for seq in entries:
+        for row in store.leaves(log, seq, seq + 1):
+            key_id = key_of(Entry.parse(row[3]))
+            if key_id is not None:
+                ids.append(key_id)
+    keyring.destroy(ids)
+
+
+def destroy_again(log: Any, keyring: Keyring) -> None:
+    """What every erasure on record names, destroyed also if a crash came between."""
+    named: list[int] = []
+    for raw in store.of_kind(log, KIND):
+        try:
+            named += cast("list[int]", Entry.parse(raw).body["entries"])
+        except AuditRefused:
+            continue  # a changed entry is the verifier's to report
+    if named:
+        destroy(log, keyring, named)

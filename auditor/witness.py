@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""A witness for audit logs, on a machine without a network. Stands alone: Python and cryptography.
+
+    witness.py key DIR NAME            make DIR/witness.pem, DIR/witness.pub
+    witness.py trust DIR GENESIS.pub   follow a log from its first key on
+    witness.py cosign DIR REQUEST ANSWER
+
+It cosigns a head only if the log's key of that time signed it and it is consistent with the last
+head seen: a log that was rewritten, cut or forked gets nothing. What it has seen is on disk before
+the answer is. Exit: 0 cosigned, 1 refused (the reason is printed with the status that a C2SP
+tlog-witness would answer: 400, 403, 404, 409 or 422), 2 usage.
+
+A request is `handover BASE64` lines, then the body of a C2SP add-checkpoint. A handover is epoch
+and size (big-endian 64-bit), the next Ed25519 key and the old key's signature.
+
+Sources: c2sp.org/tlog-witness, tlog-cosignature, tlog-checkpoint, signed-note; RFC 9162 2.1.4.2.
+"""
+
+import base64
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+LIMIT = 16 << 20
+
+
+class Refused(Exception):
+    """Why nothing is cosigned; the first argument is the status of C2SP tlog-witness."""
+
+
+def b64(raw: bytes) -> str:
+    """Standard base64."""
+    return base64.b64encode(raw).decode()
+
+
+def unb64(text: str) -> bytes:
+    """Standard base64 in its one spelling. Raises ValueError."""
+    raw = base64.b64decode(text, validate=True)
+    if b64(raw) != text:
+        raise ValueError("base64 with another spelling")
+    return raw
+
+
+def key_id(name: str, kind: bytes, public: bytes) -> bytes:
+    """Four bytes that name a key in a signature line."""
+    return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
+
+
+def holds(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether an Ed25519 signature holds."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def follow(log: dict[str, Any], origin: str, records: list[bytes]) -> None:
+    """Change keys as the log did. Raises Refused."""
+    for record in records:
+        epoch, size = int.from_bytes(record[:8]), int.from_bytes(record[8:16])
+        following, signature = record[16:48], record[48:]
+        if len(record) != 112:
+            raise Refused(400, "a handover is malformed")
+        if epoch < log["epoch"]:
+            continue  # known
+        said = f"appliance audit handover v1\n{origin}\n{epoch}\n{size}\n{following.hex()}\n"
+        old = bytes.fromhex(log["key"])
+        if (
+            epoch != log["epoch"]
+            or size <= log["start"]
+            or not holds(old, signature, said.encode())
+        ):
+            raise Refused(403, f"the handover of epoch {epoch} does not hold")
+        log.update(epoch=epoch + 1, start=size, key=following.hex())
+
+
+def consistent(old: int, new: int, path: list[bytes], old_root: bytes, new_root: bytes) -> bool:
+    """RFC 9162, 2.1.4.2."""
+    if old == 0:
+        return not path
+    if old == new:
+        return not path and old_root == new_root
+    if not old < new:
+        return False
+    hashes = [old_root, *path] if old & (old - 1) == 0 else path
+    fn, sn = old - 1, new - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    if not hashes:
+        return False
+    fr = sr = hashes[0]
+    for c in hashes[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = (sha256(b"\1" + c + r).digest() for r in (fr, sr))
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = sha256(b"\1" + sr + c).digest()
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and fr == old_root and sr == new_root
+
+
+def parse(request: bytes) -> tuple[list[bytes], int, list[bytes], str]:
+    """Handovers, old size, consistency proof and note. Raises Refused."""
+    try:
+        head, _, note = request.decode().partition("\n\n")
+        lines = head.split("\n")
+        records = []
+        while lines[0].startswith("handover "):
+            records.append(unb64(lines.pop(0).removeprefix("handover ")))
+        word, number = lines.pop(0).split(" ")
+        if word != "old" or str(int(number)) != number or int(number) < 0 or len(lines) > 63:
+            raise ValueError
+        return records, int(number), [unb64(line) for line in lines], note
+    except (ValueError, IndexError) as error:
+        raise Refused(400, "the request is malformed") from error
+
+
+def cosign(
+    logs: dict[str, Any], request: bytes, name: str, key: Ed25519PrivateKey, seconds: int
+) -> bytes:
+    """The note with our line; `logs` then knows the head. Raises Refused."""
+    records, old, path, note = parse(request)
+    text, _, signatures = note.partition("\n\n")
+    try:
+        origin, number, encoded = text.split("\n")
+        size, root = int(number), unb64(encoded)
+        if str(size) != number or size < 1 or len(root) != 32:
+            raise ValueError
+    except ValueError as error:
+        raise Refused(400, "the checkpoint is malformed") from error
+    if origin not in logs:
+        raise Refused(404, f"the log {origin} is not known here")
+    log = dict(logs[origin])
+    before = dict(log)
+    follow(log, origin, [r for r in records if int.from_bytes(r[8:16]) < size])
+    public = bytes.fromhex(log["key"])
+    line = f"\u2014 {origin} "
+    ours = key_id(origin, b"\1", public)
+    values = [unb64(s.removeprefix(line)) for s in signatures.split("\n") if s.startswith(line)]
+    message = f"{text}\n".encode()
+    if not any(v[:4] == ours and holds(public, v[4:], message) for v in values):
+        raise Refused(403, "the log's key of that time did not sign it")
+    if old != before["size"]:
+        raise Refused(409, f"the last head seen here has {before['size']} entries, not {old}")
+    if size < old or not consistent(old, size, path, bytes.fromhex(before["root"]), root):
+        raise Refused(422, "it is not consistent with the last head seen here")
+    log.update(size=size, root=root.hex())
+    logs[origin] = log
+    signed = f"cosignature/v1\ntime {seconds}\n{text}\n".encode()
+    mine = key.public_key().public_bytes_raw()
+    value = key_id(name, b"\4", mine) + seconds.to_bytes(8, "big") + key.sign(signed)
+    return note.encode() + f"\u2014 {name} {b64(value)}\n".encode()
+
+
+def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file, durably."""
+    new = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What was seen of each log."""
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def make_key(place: str, name: str) -> None:
+    """`key`."""
+    directory = Path(place)
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / "witness.pem").exists():
+        raise Refused(400, "there is a key already")
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    line = f"{name}+{key_id(name, bytes([4]), public).hex()}+{b64(bytes([4]) + public)}\n"
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write(directory / "witness.pem", pem, 0o600)
+    write(directory / "witness.pub", line.encode())
+    print(line, end="")
+
+
+def trust(place: str, genesis: str) -> None:
+    """`trust`."""
+    state = Path(place) / "seen.json"
+    origin, _, encoded = Path(genesis).read_text().strip().split("+", 2)
+    public = unb64(encoded)[1:]
+    logs = load(state)
+    if origin in logs:
+        raise Refused(400, "this log is known already")
+    logs[origin] = {"epoch": 0, "start": 0, "key": public.hex(), "size": 0, "root": ""}
+    write(state, json.dumps(logs, indent=1).encode())
+    print(f"following {origin}")
+
+
+def answer(place: str, request: str, out: str) -> None:
+    """`cosign`."""
+    directory = Path(place)
+    name = (directory / "witness.pub").read_text().partition("+")[0]
+    key = load_pem_private_key((directory / "witness.pem").read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Refused(400, "witness.pem is no Ed25519 key")
+    logs = load(directory / "seen.json")
+    data = Path(request).read_bytes()
+    if len(data) > LIMIT:
+        raise Refused(400, "the request is too long")
+    note = cosign(logs, data, name, key, int(time.time()))
+    write(directory / "seen.json", json.dumps(logs, indent=1).encode())  # before the answer
+    write(Path(out), note)
+    print("cosigned: " + " ".join(note.decode().split("\n")[:2]) + " entries")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    commands: dict[tuple[str, int], Callable[..., None]] = {
+        ("key", 2): make_key,
+        ("trust", 2): trust,
+        ("cosign", 3): answer,
+    }
+    command = commands.get((arguments[0] if arguments else "", len(arguments) - 1))
+    if command is None:
+        print(__doc__)
+        return 2
+    try:
+        command(*arguments[1:])
+    except Refused as refused:
+        print("refused:", *refused.args)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

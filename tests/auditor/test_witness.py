@@ -1,0 +1,145 @@
+"""The stand-alone witness: exchange over files, and everything it must not cosign (case 19)."""
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance.audit.cosignature import verify_cosigned, witness_key
+from appliance.audit.log import AuditLog
+from appliance.audit.proof import check_proof
+from appliance.audit.reader import LogReader
+from appliance.errors import AuditRefused
+from auditor.witness import Refused, cosign, load, main
+from tests.audit.epochs import epochs_log
+from tests.audit.logs import ORIGIN, Intruder, admin, ask, copy, cut, new_log, open_log
+
+PROGRAM = Path(__file__).parents[2] / "auditor" / "witness.py"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """The witness's own directory."""
+    assert main(["key", str(tmp_path / "desk"), "w.example/witness"]) == 0
+    return tmp_path / "desk"
+
+
+def request(directory: Path, desk: Path, to: Path) -> Path:
+    reader = LogReader(directory)
+    to.write_bytes(reader.witness_request(witness_key((desk / "witness.pub").read_bytes())))
+    reader.close()
+    return to
+
+
+def record(log: AuditLog, directory: Path, desk: Path, note: bytes) -> None:
+    reader = LogReader(directory)
+    key = witness_key((desk / "witness.pub").read_bytes())
+    log.append(reader.witnessed(note, key, "uid:0")).result()
+    reader.close()
+
+
+def test_a_log_is_followed_through_its_keys(tmp_path: Path, desk: Path) -> None:
+    directory, _ = epochs_log(tmp_path / "log")
+    genesis = (directory / "genesis.pub").read_bytes()
+    key = witness_key((desk / "witness.pub").read_bytes())
+    assert main(["trust", str(desk), str(directory / "genesis.pub")]) == 0
+    with open_log(directory) as log:
+        for number in range(4):
+            asked = request(directory, desk, tmp_path / "request")
+            answer = tmp_path / "answer"
+            command = [sys.executable, "-I", *map(str, (PROGRAM, "cosign", desk, asked, answer))]
+            subprocess.run(command, check=True, capture_output=True)
+            head, _seconds = verify_cosigned(answer.read_bytes(), ORIGIN, key)
+            assert head.size == log.size
+            record(log, directory, desk, answer.read_bytes())
+            ask(log, f"more-{number}")
+            if number % 2:
+                log.new_epoch().result()
+        reader = LogReader(directory)
+        proof = reader.proof(5, key)
+        assert check_proof(proof, genesis, key.encode().encode()).witnessed
+        reader.close()
+
+
+def statuses(desk: Path, *requests: bytes) -> list[int]:
+    found = []
+    for data in requests:
+        logs = load(desk / "seen.json")
+        before = dict(logs)
+        with pytest.raises(Refused) as caught:
+            cosign(logs, data, "w.example/witness", Ed25519PrivateKey.generate(), 5)
+        assert logs == before
+        found.append(caught.value.args[0])
+    return found
+
+
+def test_19_two_views_of_one_log_get_one_cosignature(
+    victim: Path, tmp_path: Path, desk: Path
+) -> None:
+    twin = copy(victim, tmp_path / "twin")
+    assert main(["trust", str(desk), str(victim / "genesis.pub")]) == 0
+    with open_log(victim) as log:
+        log.append(admin("a")).result()
+    with open_log(twin) as log:
+        log.append(admin("b"), admin("c")).result()
+    first = request(victim, desk, tmp_path / "first")
+    assert main(["cosign", str(desk), str(first), str(tmp_path / "answer")]) == 0
+    other = request(twin, desk, tmp_path / "other").read_bytes()
+    forged = other.replace(b"old 0\n", b"old 41\n" + base64.b64encode(bytes(32)) + b"\n")
+    assert statuses(desk, other, forged) == [409, 422]
+    # The twin's own log does not take the answer either.
+    reader = LogReader(twin)
+    with pytest.raises(AuditRefused) as caught:
+        reader.witnessed(
+            (tmp_path / "answer").read_bytes(),
+            witness_key((desk / "witness.pub").read_bytes()),
+            "uid:0",
+        )
+    assert caught.value.code == "audit_corrupt"
+    reader.close()
+
+
+def test_17_18_a_log_cut_or_put_back_is_refused(victim: Path, tmp_path: Path, desk: Path) -> None:
+    old = copy(victim, tmp_path / "image")
+    assert main(["trust", str(desk), str(victim / "genesis.pub")]) == 0
+    with open_log(victim) as log:
+        log.append(admin("a")).result()
+        asked = request(victim, desk, tmp_path / "request")
+        answer = tmp_path / "answer"
+        assert main(["cosign", str(desk), str(asked), str(answer)]) == 0
+    assert statuses(desk, request(old, desk, tmp_path / "again").read_bytes()) == [409]
+    reader = LogReader(old)
+    key = witness_key((desk / "witness.pub").read_bytes())
+    with pytest.raises(AuditRefused, match="41 entries"):
+        reader.witnessed(answer.read_bytes(), key, "uid:0")
+    reader.close()
+    intruder = Intruder(victim)
+    cut(intruder, 20)
+    intruder.resign()
+    assert statuses(desk, request(victim, desk, tmp_path / "cut").read_bytes()) == [409]
+
+
+def test_other_requests_get_their_status(victim: Path, tmp_path: Path, desk: Path) -> None:
+    data = request(victim, desk, tmp_path / "request").read_bytes()
+    assert statuses(desk, data) == [404]
+    assert main(["trust", str(desk), str(victim / "genesis.pub")]) == 0
+    assert statuses(
+        desk,
+        b"",
+        b"\xff",
+        data.replace(b"old 0", b"old -1"),
+        data.replace(b"old 0", b"old 00"),
+        data.replace(b"\n40\n", b"\n39\n"),
+        b"handover " + base64.b64encode(bytes(112)) + b"\n" + data,
+    ) == [400, 400, 400, 400, 403, 403]
+    foreign = new_log(tmp_path / "foreign")
+    assert statuses(desk, request(foreign, desk, tmp_path / "f").read_bytes()) == [403]
+
+
+def test_usage(desk: Path) -> None:
+    assert main([]) == 2
+    assert main(["cosign", "x"]) == 2
+    assert main(["key", str(desk), "again"]) == 1
