@@ -124,9 +124,9 @@ class AdminClient:
         body = wire.ApprovalUpload.of(envelope=text)
         return self._post(wire.Model, _model(model_id) + "/approvals", body)
 
-    def load(self, model_id: str) -> wire.Model:
+    def load(self, model_id: str, report: Report = lambda phase, done, total: None) -> wire.Model:
         """Verify the artifact once more and start its engine; returns when it is ready."""
-        return self._post(wire.Model, _model(model_id) + "/load", slow=True)
+        return self._long(wire.Model, _model(model_id) + "/load", None, report)
 
     def unload(self, model_id: str) -> wire.Model:
         """End the model's engine."""
@@ -242,12 +242,15 @@ class AdminClient:
             raise _refusal(response)
         return response
 
-    def _long(self, kind: type[T], path: str, body: BaseModel, report: Report) -> T:
+    def _long(self, kind: type[T], path: str, body: BaseModel | None, report: Report) -> T:
         """Send a request whose answer is a stream of progress with the result at its end."""
         with (
             self._reachable(),
             self._http.stream(
-                "POST", path, json=body.model_dump(mode="json"), timeout=self._patient()
+                "POST",
+                path,
+                json=None if body is None else body.model_dump(mode="json"),
+                timeout=self._patient(),
             ) as response,
         ):
             if not response.is_success:

@@ -175,18 +175,24 @@ class Lifecycle:
     ) -> ModelRecord:
         """Verify the stored bytes again, seal them and serve them.
 
+        Args:
+            progress: gets "sealing" with the bytes that are verified and sealed in one pass, then
+                "loading" when the engine begins; nothing is reported once it may have begun.
+
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
         """
         record = self._store.record(model_id)
         policy = self._policy()
+        progress = progress or _silent
         try:
-            model = await self._seal(record, policy, progress or _silent)
+            model = await self._seal(record, policy, progress)
         except Refused as error:
             await self._refused_load(actor, record, policy, error)
             raise
         held = "disk" if model.sealed.on_disk else "memory"
         try:
+            progress("loading", 0, model.facts.file_bytes)
             self._edge(actor, record, "staged", policy, held=held)
             await self._supervisor.start(model)
         except BaseException as error:

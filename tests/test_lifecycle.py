@@ -17,6 +17,7 @@ from appliance.errors import (
     Refused,
     SignatureRefused,
     StateRefused,
+    Unavailable,
 )
 from appliance.lifecycle import Lifecycle
 from appliance.runtime import Services, initialise, open_services
@@ -268,6 +269,27 @@ async def test_loading_serving_unloading(smol: Services) -> None:
         ("load_refused", "approved", "approved"),
         ("unload", "serving", "approved"),
     ]
+
+
+async def test_loading_tells_its_phases_and_ends_when_nobody_reads(smol: Services) -> None:
+    seen: list[tuple[str, int, int]] = []
+    await smol.lifecycle.load(ACTOR, ID, lambda *step: seen.append(step))
+    await smol.lifecycle.unload(ACTOR, ID)
+    assert list(dict.fromkeys(phase for phase, _, _ in seen)) == ["sealing", "loading"]
+    sealing = [(done, total) for phase, done, total in seen if phase == "sealing"]
+    assert sealing == sorted(sealing) and sealing[-1][0] == sealing[-1][1] > 90_000_000
+    assert seen[-1][:2] == ("loading", 0)
+
+    before = steps(smol, ID)
+
+    def gone(phase: str, _done: int, _total: int) -> None:
+        if phase == "loading":
+            raise Unavailable("interrupted", "The caller went away.")
+
+    with pytest.raises(Unavailable):
+        await smol.lifecycle.load(ACTOR, ID, gone)
+    assert not smol.lifecycle.is_loaded(ID)
+    assert steps(smol, ID) == before
 
 
 async def test_suspending_a_serving_model_ends_its_worker_and_keeps_it_out(

@@ -178,9 +178,8 @@ def show(output: Output, data: Path, model_id: str) -> None:
 @click.pass_obj
 def load(output: Output, data: Path, model_id: str) -> None:
     """Verify an approved model once more and serve it."""
-    with admin_client(data, needs_server=True) as client:
-        output.note(f"loading {safe(model_id)}")
-        loaded = client.load(model_id)
+    with admin_client(data, needs_server=True) as client, Progress() as progress:
+        loaded = client.load(model_id, progress)
     output.data(loaded, _lines(loaded))
 
 

@@ -24,6 +24,8 @@ ROUTES = {
     "/openapi.json": {"GET", "HEAD"},
     "/v1/chat/completions": {"POST"},
     "/v1/completions": {"POST"},
+    "/v1/embeddings": {"POST"},
+    "/v1/rerank": {"POST"},
     "/v1/models": {"GET"},
     "/v1/models/{model_id:path}": {"GET"},
     "/v1/receipts/{request_id}": {"GET"},
@@ -79,7 +81,7 @@ async def test_with_a_key_other_methods_are_405_and_other_paths_404(lan: Lan, me
             assert shaped(reply)["code"] == "method_not_allowed"
             assert set(reply.headers["allow"].replace(" ", "").split(",")) == methods
     if method != "HEAD":
-        for path in ("/", "/v1/embeddings", "/docs", "/admin/status", "/v1/chat/completions/"):
+        for path in ("/", "/v1/files", "/docs", "/admin/status", "/v1/chat/completions/"):
             reply = await lan.client.request(method, path)
             assert (reply.status_code, shaped(reply)["code"]) == (404, "not_found")
 

@@ -109,8 +109,9 @@ def test_unload_and_load(serving: Serving) -> None:
     assert (unloaded["state"], unloaded["loaded"]) == ("approved", False)
     assert serving("status", "--json").document["state"] == "idle"
     assert serving("model", "unload", "smol", "--json").code == (1, "wrong_state")
-    loaded = serving("model", "load", "smol", "--json").document
-    assert (loaded["state"], loaded["loaded"]) == ("serving", True)
+    done = serving("model", "load", "smol", "--json")
+    assert (done.document["state"], done.document["loaded"]) == ("serving", True)
+    assert "loading 0 %" in done.err
 
 
 def test_the_server_does_what_a_command_asks_and_records_it(serving: Serving) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
-from appliance.api.admin.stream import Report, stream
+from appliance.api.admin.stream import Report, stream, stream_task
 from appliance.clock import iso
 from appliance.errors import Refused
 from appliance.runtime import Services
@@ -92,10 +92,14 @@ def approve_model(
 
 
 @router.post("/{model_id}/load")
-async def load_model(person: Operator, services: ServicesDep, model_id: str) -> wire.Model:
-    """Seal, verify and start the model; answers when it is ready."""
-    record = await services.lifecycle.load(person.actor, model_id)
-    return model_of(services, record)
+async def load_model(person: Operator, services: ServicesDep, model_id: str) -> StreamingResponse:
+    """Seal, verify and start the model; the answer is a stream of JSON lines."""
+
+    async def work(report: Report) -> wire.Model:
+        record = await services.lifecycle.load(person.actor, model_id, report)
+        return model_of(services, record)
+
+    return stream_task(work)
 
 
 @router.post("/{model_id}/unload")

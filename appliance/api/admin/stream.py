@@ -1,11 +1,12 @@
 """Long work as a stream of JSON lines: progress first, then one result or one error.
 
-Rules: the work runs in a thread; of its progress reports only the newest is kept, so a slow
-reader holds nothing up; when the reader goes away, the work's next report raises and it ends.
+Rules: the work runs in a thread, or as a task of the loop; of its progress reports only the
+newest is kept, so a slow reader holds nothing up; when the reader goes away, the work's next
+report raises and it ends.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 from fastapi.responses import StreamingResponse
@@ -35,12 +36,17 @@ class _Newest:
 
 def stream(work: Callable[[Report], BaseModel]) -> StreamingResponse:
     """Run `work(report)` in a thread and answer with its progress and outcome."""
+    return stream_task(lambda report: asyncio.to_thread(work, report))
+
+
+def stream_task(work: Callable[[Report], Awaitable[BaseModel]]) -> StreamingResponse:
+    """Await `work(report)` and answer with its progress and outcome."""
     return StreamingResponse(_lines(work), media_type=MEDIA_TYPE)
 
 
-async def _lines(work: Callable[[Report], BaseModel]) -> AsyncIterator[str]:
+async def _lines(work: Callable[[Report], Awaitable[BaseModel]]) -> AsyncIterator[str]:
     newest = _Newest()
-    task = asyncio.ensure_future(asyncio.to_thread(work, newest.report))
+    task = asyncio.ensure_future(work(newest.report))
     task.add_done_callback(_retrieve)
     try:
         shown = None
