@@ -41,8 +41,30 @@ class ServerConfig:
     docs: bool = _key(True, "Serve /docs and /openapi.json.")
     max_body_bytes: int = _key(4 << 20, "Largest request body.", low=1024, high=1 << 30)
     max_connections: int = _key(1024, "Most open connections.", low=1, high=100_000)
+    max_connections_per_source: int = _key(
+        256, "Most open connections from one address.", low=1, high=100_000
+    )
+    max_head_bytes: int = _key(32 << 10, "Longest head of a request.", low=1024, high=1 << 20)
+    head_seconds: int = _key(15, "Time for the head of a request.", low=1, high=3600)
+    body_seconds: int = _key(120, "Time for its body.", low=1, high=3600)
+    stall_seconds: int = _key(
+        30, "How long a client may leave its answer unread.", low=1, high=3600
+    )
+    log: str = _key("text", "How log lines are written.", choices=("text", "json"))
     drain_seconds: int = _key(
         30, "How long running answers may go on after SIGTERM.", low=0, high=3600
+    )
+
+
+@dataclass(frozen=True)
+class TlsConfig:
+    """`[tls]`: TLS on the LAN listener. Paths are taken from the data directory."""
+
+    enabled: bool = _key(False, "Speak TLS 1.2 or newer; SIGHUP reads the certificate again.")
+    certificate: str = _key("tls/server.pem", "The certificate chain, PEM.")
+    key: str = _key("tls/server.key", "Its private key, PEM, mode 0600.")
+    client_ca: str = _key(
+        "", "CA of client certificates, PEM. Those of `key create --certificate` stand for a key."
     )
 
 
@@ -145,6 +167,7 @@ class Config:
     """The whole file."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
@@ -196,12 +219,13 @@ def parse_config(text: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
-    _refuse_unknown(table, {"server", "engine", "trust", "audit", "admin", "models"}, "")
+    _refuse_unknown(table, {"server", "tls", "engine", "trust", "audit", "admin", "models"}, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
     return Config(
         server=_section(ServerConfig, _table(table, "server", ""), "server."),
+        tls=_section(TlsConfig, _table(table, "tls", ""), "tls."),
         engine=_section(EngineConfig, _table(table, "engine", ""), "engine."),
         trust=_section(TrustConfig, _table(table, "trust", ""), "trust."),
         audit=_section(AuditConfig, _table(table, "audit", ""), "audit."),

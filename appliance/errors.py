@@ -60,7 +60,12 @@ CODES: Final[dict[str, Code]] = {
         "Use the bundled SQLite; restore the database from a backup if it is from a newer version.",
     ),
     "bind_refused": Code(
-        "a non-loopback address needs TLS and at least one key", "Listen on 127.0.0.1."
+        "a non-loopback address needs TLS and at least one key",
+        "Listen on 127.0.0.1, or run `appliance tls issue`, enable [tls] and create a key.",
+    ),
+    "certificate_unusable": Code(
+        "a certificate or its key cannot be used for TLS",
+        "Check the files that [tls] names; `appliance tls issue` makes new ones.",
     ),
     # commands and the admin socket
     "file_unusable": Code(
@@ -369,6 +374,16 @@ CODES: Final[dict[str, Code]] = {
     ),
     "request_too_large": Code(
         "the body is larger than the limit", "Send less; limits are in appliance.toml."
+    ),
+    "malformed_http": Code(
+        "the bytes are not one unambiguous HTTP/1.1 request", "Use an HTTP client; check proxies."
+    ),
+    "headers_too_large": Code("the headers are too long or too many", "Send fewer headers."),
+    "request_timeout": Code(
+        "the request came too slowly, or its answer was left unread", "Check the network."
+    ),
+    "too_many_connections": Code(
+        "too many connections are open", "Reuse connections; limits are in appliance.toml."
     ),
     "context_length_exceeded": Code(
         "prompt and answer do not fit into the model's context",

@@ -275,6 +275,7 @@ class Inference:
         self._keys = keys
         self._shares = shares
         self._metrics = metrics
+        self.draining = False
         self._running: set[Generation] = set()
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -317,6 +318,8 @@ class Inference:
             AuditUnavailable: the log cannot be written.
             Unavailable: the model is not ready.
         """
+        if self.draining:
+            raise Unavailable("shutting_down", "The server is stopping.")
         if self._audit.latched:
             raise AuditUnavailable("audit_unavailable", self._audit.latched)
         if not caller.principal.may_use(request.model):
@@ -396,7 +399,8 @@ class Inference:
             cancelling.add_done_callback(self._cancelling.discard)
 
     async def drain(self, seconds: float) -> None:
-        """Wait for running answers, then cancel what is left and wait for the records."""
+        """Take nothing new, wait for running answers, cancel what is left, wait for the records."""
+        self.draining = True
         waiting = [asyncio.create_task(g.finished()) for g in self.running()]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)

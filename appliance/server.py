@@ -1,40 +1,72 @@
 """`appliance serve`: the LAN listener and the admin socket in one event loop.
 
 Rules: the admin socket is made with mode 0660 in a directory of mode 0750, never wider for an
-instant; a non-loopback address is refused (TLS comes with the site profile); on SIGTERM or SIGINT
-new work is refused, running answers may end, then workers and log are closed in that order.
+instant; a non-loopback address takes TLS and a key; SIGHUP reads the certificate again; on
+SIGTERM or SIGINT new work is refused, running answers may end, then workers and log are closed in
+that order.
 """
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
-import sys
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
 
+from appliance import logs
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
-from appliance.api.observe import keep_writing_counts, write_counts
+from appliance.api.connection import ConnectionLimits, Connections, LanProtocol
+from appliance.api.observe import Observer, keep_writing_counts, write_counts
 from appliance.audit.log import Draft
+from appliance.auth import certificates
 from appliance.errors import Unavailable, UsageError
 from appliance.inference import append
 from appliance.runtime import Services, open_services
 
 SOCKET = Path("run") / "admin.sock"
 _UNIX_PATH_LIMIT = 107
+_HANDSHAKE_S = 15.0
 _log = logging.getLogger("appliance")
 
 
 class _Server(uvicorn.Server):
     """A uvicorn server that leaves signals to `serve`, since two of them share the loop."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen as uvicorn does, with a time for the TLS handshake."""
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=sock,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=_HANDSHAKE_S if self.config.ssl else None,
+            )
+            for sock in sockets or []
+        ]
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        return made
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,39 +81,47 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
         UsageError: `bind_refused` for an address that is not loopback.
         StateRefused: `data_locked`.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with open_services(data) as services:
+        logs.configure(services.config.server.log)
         address = host or services.config.server.host
-        if not _is_loopback(address):
-            raise UsageError("bind_refused", f"{address} is not a loopback address.")
+        _check_address(services, address)
+        context = _tls_context(services)
+        _raise_descriptor_limit()
         number = services.config.server.port if port is None else port
         with (
             _listen(address, number) as lan,
             _listen_admin(data) as admin,
             asyncio.Runner(loop_factory=uvloop.Loop) as runner,
         ):
-            runner.run(_serve(services, lan, admin))
+            runner.run(_serve(services, lan, admin, context))
 
 
-async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -> None:
+async def _serve(
+    services: Services,
+    lan: socket.socket,
+    admin: socket.socket,
+    context: ssl.SSLContext | None,
+) -> None:
     await asyncio.wrap_future(services.audit.new_epoch())
     await append(services.audit, Draft("start", {"profile": services.profile}))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    if context is not None:
+        loop.add_signal_handler(signal.SIGHUP, _reload, services, context)
     drain = services.config.server.drain_seconds
     servers = [
         _Server(
             uvicorn.Config(
                 create_lan_app(services),
+                http=_lan_protocol(services),
+                ssl_context_factory=None if context is None else lambda *_: context,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 server_header=False,
                 timeout_graceful_shutdown=drain + 15,
-                limit_concurrency=services.config.server.max_connections,
             )
         ),
         _Server(
@@ -100,7 +140,10 @@ async def _serve(services: Services, lan: socket.socket, admin: socket.socket) -
         asyncio.create_task(s.serve(sockets=[k]))
         for s, k in zip(servers, (lan, admin), strict=True)
     ]
-    _log.info("listening on http://%s:%s (profile %s)", *lan.getsockname()[:2], services.profile)
+    scheme = "http" if context is None else "https"
+    _log.info(
+        "listening on %s://%s:%s (profile %s)", scheme, *lan.getsockname()[:2], services.profile
+    )
     loading = asyncio.create_task(_autoload(services))
     sweeping = asyncio.create_task(_sweep(services))
     keeping = [
@@ -140,6 +183,56 @@ async def _sweep(services: Services) -> None:
         with contextlib.suppress(Unavailable):  # without a log nothing is changed; again later
             for record in await services.sweep.run():
                 _log.warning("%s is %s: %s", record.id, record.state, record.message)
+
+
+def _check_address(services: Services, address: str) -> None:
+    """Beyond loopback only with TLS, and only when there is somebody to let in."""
+    if _is_loopback(address):
+        return
+    if not services.config.tls.enabled:
+        raise UsageError("bind_refused", f"{address} is not a loopback address, and TLS is off.")
+    if not any(services.keys.is_live(key.id) for key in services.keys.list()):
+        raise UsageError("bind_refused", f"{address} is not a loopback address; no key exists.")
+
+
+def _tls_context(services: Services) -> ssl.SSLContext | None:
+    tls, data = services.config.tls, services.data
+    if not tls.enabled:
+        return None
+    client_ca = data / tls.client_ca if tls.client_ca else None
+    return certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
+
+
+def _reload(services: Services, context: ssl.SSLContext) -> None:
+    """Take the certificate from its files; a bad one changes nothing."""
+    tls = services.config.tls
+    try:
+        certificates.load(context, services.data / tls.certificate, services.data / tls.key)
+        _log.info("the certificate was read again")
+    except UsageError as error:
+        _log.error("the certificate was not changed: %s", error.message)
+
+
+def _lan_protocol(services: Services) -> Any:
+    server = services.config.server
+    limits = ConnectionLimits(
+        connections=server.max_connections,
+        per_source=server.max_connections_per_source,
+        head_bytes=server.max_head_bytes,
+        head_seconds=server.head_seconds,
+        body_seconds=server.body_seconds,
+        stall_seconds=server.stall_seconds,
+    )
+    observer = Observer(services.rejected, services.metrics)
+    shared = Connections(limits, observer.malformed)
+    return functools.partial(LanProtocol, shared=shared)
+
+
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as this user may have: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _is_loopback(address: str) -> bool:

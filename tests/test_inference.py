@@ -369,6 +369,10 @@ async def test_a_quota_refuses_before_anything_is_recorded(ready: Services) -> N
 async def test_draining_waits_and_then_cancels(ready: Services) -> None:
     short = await ready.inference.start(caller(), request(max_tokens=2))
     await ready.inference.drain(60)
+    with pytest.raises(Unavailable) as caught:
+        await ready.inference.start(caller(), request())
+    assert caught.value.code == "shutting_down"
+    ready.inference.draining = False
     assert short.outcome is not None and ready.inference.running() == []
     long = await ready.inference.start(caller(), request(max_tokens=500))
     await ready.inference.drain(0)

@@ -51,7 +51,12 @@ def create_lan_app(services: "Services") -> FastAPI:
             Middleware(
                 RequestContext, profile=services.profile, answered=_observer(services).answered
             ),
-            Middleware(KeyGate, authenticate=services.keys.authenticate, public=PUBLIC),
+            Middleware(
+                KeyGate,
+                authenticate=services.keys.authenticate,
+                public=PUBLIC,
+                by_certificate=services.keys.authenticate_certificate,
+            ),
             Middleware(BodyGate, max_bytes=server.max_body_bytes),
         ],
     )

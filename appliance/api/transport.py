@@ -86,21 +86,30 @@ class KeyGate:
     Args:
         authenticate: the holder of a secret; raises Unauthenticated.
         public: paths that need no key, compared whole.
+        by_certificate: the holder of a client certificate, by its SHA-256, where no secret came.
     """
 
     app: ASGIApp
     authenticate: Callable[[str], Principal]
     public: Set[str]
+    by_certificate: Callable[[bytes], Principal] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["path"] not in self.public:
             try:
-                scope["state"]["principal"] = self.authenticate(_secret(Headers(scope=scope)))
+                scope["state"]["principal"] = self._principal(scope)
             except Unauthenticated as refused:
                 await error_response(refused)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    def _principal(self, scope: Scope) -> Principal:
+        secret = _secret(Headers(scope=scope))
+        certificate = scope["state"].get("certificate")
+        if not secret and certificate is not None and self.by_certificate is not None:
+            return self.by_certificate(certificate)
+        return self.authenticate(secret)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ class FakeInference:
     """
 
     def __init__(self, audit: AuditLog, script: Iterable[Step] = ANSWER) -> None:
+        self.draining = False
         self.script = tuple(script)
         self.refusal: BaseException | None = None
         self.hold: asyncio.Event | None = None

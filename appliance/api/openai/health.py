@@ -19,6 +19,8 @@ async def healthz() -> Health:
 async def readyz(request: Request) -> Health:
     """A model can answer, and the answer can be recorded; 503 while not."""
     services = services_of(request)
+    if services.inference.draining:
+        raise Unavailable("shutting_down", "The server is stopping.")
     if services.audit.latched:
         raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")
     if not any(status.state == "ready" for status in services.supervisor.status()):

@@ -1,0 +1,237 @@
+"""One connection of the LAN listener: what it may cost before and beside its requests.
+
+Rules:
+- Head and body of a request have a time and a size; so has a client that stops reading what it
+  asked for. Whoever is over a limit is cut off, and nobody else notices.
+- Connections are counted, in all and per source.
+- Whatever cannot be read in only one way is refused: two lengths, a length beside a
+  transfer-encoding, any coding but chunked, folded lines (RFC 9112, 5.2 and 6.3).
+- Refusals have the shape of every error and are counted like other rejected traffic.
+- The client certificate, verified by the TLS handshake, goes into the state of each request.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from appliance.api.errors import error_body, status_of
+from appliance.errors import ApplianceError, BadRequest, Overloaded, TooLarge
+
+_MOST_HEADERS: Final = 100
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What one connection, one source and all of them may take.
+
+    Attributes:
+        head_seconds: from the first byte, or the connection, to the end of the headers.
+        body_seconds: from there to the end of the body.
+        stall_seconds: how long a client may leave its answer unread.
+    """
+
+    connections: int = 1024
+    per_source: int = 256
+    head_bytes: int = 32 << 10
+    head_seconds: float = 15
+    body_seconds: float = 120
+    stall_seconds: float = 30
+
+
+@dataclass
+class Connections:
+    """What all connections of a listener share."""
+
+    limits: ConnectionLimits
+    malformed: Callable[[str, str], None]
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def refusal(self, source: str) -> ApplianceError | None:
+        """Why one more from there is too many."""
+        if self.sources.total() >= self.limits.connections:
+            return Overloaded("too_many_connections", "Too many connections are open.")
+        if self.sources[source] >= self.limits.per_source:
+            return Overloaded("too_many_connections", "Too many connections from this address.")
+        return None
+
+    def close(self, source: str) -> None:
+        """One fewer."""
+        self.sources[source] -= 1
+        if self.sources[source] <= 0:
+            del self.sources[source]
+
+
+class LanProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with limits. Bind `shared` with `functools.partial`."""
+
+    def __init__(self, *given: Any, shared: Connections, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._shared = shared
+        self._source = ""
+        self._counted = self._refused = False
+        self._reading_head = True
+        self._head_bytes = self._taken = 0
+        self._due: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count the connection, or refuse it."""
+        ssl_object = transport.get_extra_info("ssl_object")
+        certificate = ssl_object.getpeercert(binary_form=True) if ssl_object else None
+        if certificate:
+            digest = hashlib.sha256(certificate).digest()
+            self.app_state = {**self.app_state, "certificate": digest}
+        super().connection_made(transport)
+        self._source = self.client[0] if self.client else ""
+        refusal = self._shared.refusal(self._source)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._shared.sources[self._source] += 1
+        self._counted = True
+        self._arm(self._shared.limits.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        if self._counted:
+            self._counted = False
+            self._shared.close(self._source)
+        self._disarm()
+        self._stop_stall()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, within the size of a head."""
+        if self._refused or self.parser is None:
+            return
+        if self._reading_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._reading_head and self._head_bytes > self._shared.limits.head_bytes:
+            self._refuse(_too_long())
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._reading_head, self._taken = True, 0
+        if self._due is None:
+            self._arm(self._shared.limits.head_seconds)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header; the whole head stays within its size."""
+        super().on_header(name, value)
+        self._taken += len(name) + len(value)
+        too_long = self._taken + len(self.url) > self._shared.limits.head_bytes
+        if too_long or len(self.headers) > _MOST_HEADERS:
+            self._refuse(_too_long())
+
+    def on_headers_complete(self) -> None:
+        """The head is there: the body has its own time."""
+        if self._refused:
+            return
+        self._reading_head, self._head_bytes = False, 0
+        self._disarm()
+        if len(self.url) > self._shared.limits.head_bytes:
+            self._refuse(_too_long())
+            return
+        known = self.parser.get_http_version() in ("1.0", "1.1")
+        if not known or _ambiguous(self.headers):
+            self._refuse(_malformed())
+            return
+        try:
+            httptools.parse_url(self.url)
+        except httptools.HttpParserError:
+            self._refuse(_malformed())
+            return
+        super().on_headers_complete()
+        self._arm(self._shared.limits.body_seconds)
+
+    def on_body(self, body: bytes) -> None:
+        """Hand the body on, unless the request was refused."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there; the next one on the connection has a head of its own."""
+        if not self._refused:
+            self._disarm()
+            super().on_message_complete()
+            self._reading_head = True
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP in the shape of every error."""
+        self._refuse(_malformed())
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self._shared.limits.stall_seconds, self._cut_off)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._stop_stall()
+        super().resume_writing()
+
+    def _refuse(self, error: ApplianceError) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        self._disarm()
+        self._shared.malformed(self._source, error.code)
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is None or cycle.response_complete:  # else an answer is under way: only close
+            body = json.dumps({"error": error_body(error)}).encode()
+            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: "
+            self.transport.write(
+                STATUS_LINE[status_of(error)] + head + str(len(body)).encode() + b"\r\n\r\n" + body
+            )
+        self.transport.close()
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._due = self.loop.call_later(seconds, self._late)
+
+    def _disarm(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _late(self) -> None:
+        self._due = None
+        if self._reading_head:
+            self._refuse(BadRequest("request_timeout", "The request came too slowly."))
+        else:
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        self._shared.malformed(self._source, "request_timeout")
+        self.transport.abort()
+
+    def _stop_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+
+def _ambiguous(headers: list[tuple[bytes, bytes]]) -> bool:
+    lengths = [value for name, value in headers if name == b"content-length"]
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    folded = any(b"\r" in value or b"\n" in value for _, value in headers)
+    unread = bool(codings) and codings != [b"chunked"]
+    return folded or unread or len(lengths) > 1 or bool(lengths and codings)
+
+
+def _too_long() -> ApplianceError:
+    return TooLarge("headers_too_large", "The headers are too long or too many.")
+
+
+def _malformed() -> ApplianceError:
+    return BadRequest("malformed_http", "This is not one HTTP/1.1 request.")
