@@ -1,5 +1,6 @@
 """`appliance model …` on the real store, policy and log; no server runs."""
 
+import datetime
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from appliance.trust import ecdsa
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run, run_command
-from tests.trust import forge
+from tests.trust import certs, forge
 
 
 def resign(artifact: Path, lab: LabData, key: str = "publisher") -> None:
@@ -207,3 +208,38 @@ def test_suspend_and_retire(run: Run, approved: str) -> None:
 def test_an_empty_store(run: Run) -> None:
     assert run("model", "list").out == "no models\n"
     assert run("model", "list", "--json").document == {"models": []}
+
+
+def test_signing_by_certificate_and_in_shards(lab: LabData, run: Run, tmp_path: Path) -> None:
+    today = datetime.datetime.now(datetime.UTC)
+    dates = {"start": today - certs.DAY, "end": today + certs.DAY}
+    chain = certs.chain(certs.LEAF.but(**dates), certs.ISSUER.but(**dates), certs.ROOT.but(**dates))
+    for name, data in (
+        ("key", ecdsa.private_pem(chain.leaf.key)),
+        ("chain", chain.pem),
+        ("roots", chain.root.pem),
+        ("other", certs.chain().root.pem),
+    ):
+        (tmp_path / name).write_bytes(data)
+    artifact = lab.artifact()
+    sign = ("model", "sign", artifact, "--key", tmp_path / "key", "--json")
+    assert run(*sign, "--cert", tmp_path / "chain", "--shard-size", "100").status == 0
+    verify = ("model", "verify", artifact, "--json")
+    assert run(*verify, "--roots", tmp_path / "roots").document["ok"] is True
+    assert run(*verify, "--roots", tmp_path / "other").code == (1, "certificate_untrusted")
+    assert run(*verify).status == 2
+    assert run(*sign, "--cert", tmp_path / "roots").code == (1, "certificate_key_mismatch")
+
+
+def test_revoking_and_checking_again(run: Run, lab: LabData, approved: str) -> None:
+    assert run("model", "recheck", "--json").document["models"] == []
+    stored = lab.data / "models" / approved / "LICENSE"
+    stored.chmod(0o600)
+    stored.write_text("changed")
+    found = run("model", "recheck", "--json")
+    assert found.status == 1
+    assert [(m["state"], m["code"]) for m in found.document["models"]] == [
+        ("suspended", "file_changed")
+    ]
+    revoked = run("model", "revoke", approved, "--reason", "stolen key", "--json")
+    assert (revoked.document["state"], revoked.document["message"]) == ("revoked", "stolen key")

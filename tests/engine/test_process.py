@@ -495,3 +495,26 @@ async def test_a_template_that_never_ends_ends_with_its_worker(
         death = await it.pump
         assert death.suspects == {"k"}
     os.close(model.fd)
+
+
+class Elsewhere:
+    """The sealed model, said to be another file."""
+
+    inode = 1
+
+    def __init__(self, model: SealedFile) -> None:
+        self._model = model
+
+    def reopen(self) -> int:
+        return self._model.reopen()
+
+
+async def test_a_worker_that_mapped_another_file_is_ended(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    before = open_descriptors()
+    with pytest.raises(StateRefused) as caught:
+        await WorkerProcess.start(Elsewhere(sealed_model), load_message(variant))
+    assert caught.value.code == "mapping_mismatch"
+    assert str(sealed_model.inode) in caught.value.message
+    assert open_descriptors() == before

@@ -227,3 +227,55 @@ def test_a_medium_that_fails(tmp_path: Path) -> None:
     with pytest.raises(SignatureRefused) as caught:
         read(tmp_path, lambda block: None)  # read(2) on a directory fails
     assert caught.value.code == "artifact_unreadable"
+
+
+STRANGER = 54_321
+
+
+def test_a_file_of_another_owner_or_writable_by_others(tmp_path: Path, directory: int) -> None:
+    owner = (tmp_path / "a" / "file").stat().st_uid
+    ours, theirs = frozenset({owner}), frozenset({STRANGER})
+    (tmp_path / "a" / "file").chmod(0o400)
+    os.close(sealed.open_regular(directory, "a/file", ours))
+    assert code_of(lambda: sealed.open_regular(directory, "a/file", theirs)) == "file_owner"
+    for mode in (0o420, 0o402, 0o666):
+        (tmp_path / "a" / "file").chmod(mode)
+        assert code_of(lambda: sealed.open_regular(directory, "a/file", ours)) == "file_owner"
+    os.close(sealed.open_regular(directory, "a/file"))  # on a medium nobody's word is taken
+
+
+def hold(directory: int) -> sealed.SealedFile:
+    return sealed.hold_and_close(sealed.open_regular(directory, "a/file"), "a/file")
+
+
+def test_a_file_is_held_on_the_disk_only_if_the_service_cannot_write_it(
+    tmp_path: Path, directory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a" / "file"
+    path.chmod(0o444)
+    owner = path.stat().st_uid
+    for euid in (0, owner):
+        monkeypatch.setattr(os, "geteuid", lambda euid=euid: euid)
+        assert code_of(lambda: hold(directory)) == "store_not_separated"
+    monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
+    held = hold(directory)
+    assert (held.on_disk, held.sha256, held.size) == (True, sha256(DATA), len(DATA))
+    assert held.inode == path.stat().st_ino
+    held.close()
+    path.chmod(0o664)
+    assert code_of(lambda: hold(directory)) == "store_not_separated"
+
+
+def test_a_held_file_that_changes_is_noticed_when_it_is_hashed_again(
+    tmp_path: Path, directory: int, monkeypatch: pytest.MonkeyPatch, model: sealed.SealedFile
+) -> None:
+    path = tmp_path / "a" / "file"
+    path.chmod(0o444)
+    monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
+    held = hold(directory)
+    sealed.rehash(held, "a/file")
+    path.chmod(0o644)
+    path.write_bytes(DATA[:-1] + b"x")
+    assert code_of(lambda: sealed.rehash(held, "a/file")) == "file_changed"
+    sealed.rehash(model, "a/file")  # sealed memory is as it was
+    held.close()

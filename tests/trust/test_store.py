@@ -549,3 +549,19 @@ def test_errors_have_their_kind(lab: Lab) -> None:
         lab.store.check("tiny", lab.policy, quiet)
     with pytest.raises(PolicyRefused):
         lab.store.check("tiny", replace(lab.policy, algorithms=frozenset()), quiet)
+
+
+def test_files_of_the_store_belong_to_the_service(lab: Lab) -> None:
+    model_id = lab.approved()
+    lab.store.seal(model_id, lab.policy, quiet).close()
+    directory = lab.data / "models" / model_id
+    directory.chmod(0o777)
+    assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"
+    directory.chmod(0o700)
+    stored = lab.data / "models" / model_id / "LICENSE"
+    stored.chmod(0o602)
+    assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"
+    stored.chmod(0o400)
+    if os.geteuid() == 0:
+        os.chown(stored, 54_321, 54_321)
+        assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"

@@ -1,0 +1,42 @@
+"""The attempts, made from inside the real worker once its model is loaded.
+
+usage: python -I worker_attempts.py free|confined MODEL_FD SOCKET_FD FACTS [CASE...]
+
+It is the worker's own `main`, up to `Worker.serve`, in whose place the attempts are made; "free"
+leaves out the drop, which is the control. Results go to stderr, the one descriptor that is left.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+from appliance.engine import confine, worker
+from tests.engine import attempts
+
+GIVEN = ("given", "writable descriptor", "truncate it", "grow it", "punch", "seal it further")
+"""Attempts on descriptors that the real worker does not have (`confine` refuses stray ones)."""
+
+
+def main(mode: str, model_fd: int, socket_fd: int, facts: str, names: list[str]) -> None:
+    """Be a worker, then try."""
+    table = attempts.cases(attempts.Facts(**json.loads(facts)))
+    chosen = names or [
+        name
+        for name in table
+        if name not in attempts.DEADLY and not any(word in name for word in GIVEN)
+    ]
+
+    def serve(_worker: Any) -> None:
+        results = {name: attempts.attempt(table[name]) for name in chosen}
+        os.write(2, json.dumps(results).encode())
+        os._exit(0)
+
+    worker.Worker.serve = serve  # type: ignore[assignment, method-assign]
+    if mode == "free":
+        confine.drop = lambda memory_bytes, keep: {"profile": "none"}
+    os._exit(worker.main(model_fd, socket_fd))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5:])
