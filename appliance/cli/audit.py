@@ -221,6 +221,23 @@ def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
     output.data(entry, [f"erased: entries {', '.join(map(str, entry.body['entries']))}"])
 
 
+@audit.command("export")
+@click.option(
+    "--format", "form", type=click.Choice(["ocsf", "rfc5424", "tiles", "csv"]), required=True
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="What does not exist.")
+@data_option
+@json_option
+@click.pass_obj
+def export_log(output: Output, data: Path, form: str, out: Path) -> None:
+    """Write all entries for other programs; `tiles` can be verified elsewhere."""
+    from appliance.audit.export import export  # the database driver, which --help does not need
+
+    load_config(data)
+    count = export(data / "audit", form, out)
+    output.data({"format": form, "out": str(out), "entries": count}, [f"{count} entries: {out}"])
+
+
 def _bytes(path: Path | None) -> bytes | None:
     return None if path is None else path.read_bytes()
 

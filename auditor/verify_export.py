@@ -1,0 +1,363 @@
+#!/usr/bin/env python3
+"""The second verifier of audit logs: one file, Python's standard library, nothing else.
+
+    verify_export.py DIRECTORY [GENESIS.pub]
+
+DIRECTORY is what `appliance audit export --format tiles` wrote. GENESIS.pub is the log's first key
+as you keep it yourself; without it the one in the export is taken, which proves nothing about whose
+log it is. Exit: 0 all holds, 1 problems were found (one line each: entry, code, reason), 2 usage.
+
+It checks, for every entry: canonical bytes, number, predecessor's hash, epoch, intent and
+outcome; the RFC 6962 tree over all entries against the tiles and every head in `heads`; each
+head's signature by the key of its own epoch only; and each change of keys by the old key.
+
+It does not check ciphertexts (they are not exported), nor that nothing was cut off the end: compare
+the size printed with a checkpoint, a receipt or a witness that you keep. The site's certificate:
+    head -n 2 genesis.cert >t; tail -n 1 genesis.cert | base64 -d >s
+    openssl dgst -sha384 -verify SITE.pub -signature s t
+
+Sources: RFC 8032 (Ed25519), RFC 6962, c2sp.org/signed-note, tlog-checkpoint, tlog-tiles.
+"""
+
+import base64
+import json
+import sys
+from hashlib import sha256, sha512
+from pathlib import Path
+from typing import Any
+
+# Ed25519, RFC 8032 section 5.1. Slow and simple; it only handles public data.
+P = 2**255 - 19
+Q = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+Point = tuple[int, int, int, int]
+
+
+def add(a: Point, b: Point) -> Point:
+    """Sum of two points in extended coordinates."""
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    i, j, k, m = f - e, h - g, h + g, f + e
+    return i * j % P, k * m % P, j * k % P, i * m % P
+
+
+def times(n: int, a: Point) -> Point:
+    """n times a point."""
+    total: Point = (0, 1, 1, 0)
+    while n:
+        if n & 1:
+            total = add(total, a)
+        a = add(a, a)
+        n >>= 1
+    return total
+
+
+def point(raw: bytes) -> Point:
+    """Decode a point. Raises ValueError."""
+    y = int.from_bytes(raw, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    if len(raw) != 32 or y >= P:
+        raise ValueError("no point")
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT % P
+    if (x * x - square) % P or (x == 0 and sign):
+        raise ValueError("no point")
+    if x & 1 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+BASE = point(bytes.fromhex("58" + "66" * 31))
+
+
+def signed(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether an Ed25519 signature holds."""
+    try:
+        a, r = point(public), point(signature[:32])
+    except ValueError:
+        return False
+    s = int.from_bytes(signature[32:], "little")
+    if len(signature) != 64 or s >= Q:
+        return False
+    k = int.from_bytes(sha512(signature[:32] + public + message).digest(), "little") % Q
+    left, right = times(s, BASE), add(r, times(k, a))
+    same_x = (left[0] * right[2] - right[0] * left[2]) % P == 0
+    return same_x and (left[1] * right[2] - right[1] * left[2]) % P == 0
+
+
+# Notes and keys.
+
+
+def unb64(text: str) -> bytes:
+    """Standard base64 in its one spelling. Raises ValueError."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("base64 with another spelling")
+    return raw
+
+
+def read_key(line: str) -> tuple[str, bytes]:
+    """Name and public key of a log's verifier key. Raises ValueError."""
+    name, number, encoded = line.strip().split("+", 2)
+    raw = unb64(encoded)
+    if len(raw) != 33 or raw[0] != 1 or key_id(name, raw[1:]).hex() != number:
+        raise ValueError("no verifier key of a log")
+    return name, raw[1:]
+
+
+def key_id(name: str, public: bytes) -> bytes:
+    """Four bytes that name a key in a signature line."""
+    return sha256(name.encode() + b"\n\1" + public).digest()[:4]
+
+
+def read_head(note: bytes) -> tuple[str, int, bytes, str]:
+    """Origin, size, root and signature lines. Raises ValueError."""
+    text, _, signatures = note.decode().partition("\n\n")
+    origin, size, root = text.split("\n")
+    if str(int(size)) != size or len(unb64(root)) != 32:
+        raise ValueError("no checkpoint")
+    return origin, int(size), unb64(root), signatures
+
+
+def head_signed(note: bytes, public: bytes) -> bool:
+    """Whether this key signed a head."""
+    origin, _, _, lines = read_head(note)
+    text = note.partition(b"\n\n")[0] + b"\n"
+    start = f"\u2014 {origin} "
+    values = [unb64(x.removeprefix(start)) for x in lines.split("\n") if x.startswith(start)]
+    ours = [v[4:] for v in values if v[:4] == key_id(origin, public)]
+    return bool(ours) and all(signed(public, value, text) for value in ours)
+
+
+# Entries.
+
+
+def no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object without duplicate keys."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key twice")
+    return found
+
+
+def no_float(text: str) -> Any:
+    """Refuse numbers that are not integers."""
+    raise ValueError(f"the number {text}")
+
+
+def read_body(raw: bytes) -> dict[str, Any]:
+    """A canonical body. Raises ValueError."""
+    text = raw.decode()
+    found = json.loads(
+        text, object_pairs_hook=no_twice, parse_float=no_float, parse_constant=no_float
+    )
+    again = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if again != text or not isinstance(found, dict):
+        raise ValueError("not canonical")
+    for name, kind in (("seq", int), ("epoch", int), ("prev", str), ("kind", str)):
+        if type(found.get(name)) is not kind:
+            raise ValueError(f"no {name}")
+    return found
+
+
+def tile_path(number: int) -> str:
+    """Where tile `number` lies."""
+    groups = [f"{number % 1000:03d}"]
+    while number := number // 1000:
+        groups.insert(0, f"x{number % 1000:03d}")
+    return "/".join(groups)
+
+
+def read_tile(place: Path, number: int, width: int) -> bytes:
+    """A complete tile, or the partial one of this width. Raises OSError."""
+    path = place / tile_path(number)
+    return (path if width == 256 else path.with_name(path.name + ".p") / str(width)).read_bytes()
+
+
+class Verifier:
+    """One run. `problems` holds (entry, code, reason)."""
+
+    def __init__(self, directory: Path, key: str) -> None:
+        self.directory = directory
+        self.origin, self.key = read_key(key)
+        self.problems: list[tuple[int, str, str]] = []
+        self.peaks: list[tuple[int, bytes]] = []  # (height, hash), the widest first
+        self.size, self.prev, self.epoch, self.start = 0, bytes(32), 0, 0
+        self.open: dict[int, Any] = {}
+        self.closing: bytes | None = None
+        self.covered = 0
+        self.boot: tuple[Any, int] = (None, 0)
+        self.said: set[str] = set()
+
+    def problem(self, seq: int, code: str, why: str, once: bool = False) -> None:
+        """Note a problem; `once` for what repeats after one cause."""
+        if not once or code not in self.said:
+            self.problems.append((seq, code, why))
+        self.said.add(code)
+
+    def run(self) -> int:
+        """Check everything; the number of entries."""
+        heads = {}
+        for line in (self.directory / "heads").read_text().split():
+            note = unb64(line)
+            heads[read_head(note)[1]] = note
+        newest = (self.directory / "checkpoint").read_bytes()
+        total = read_head(newest)[1]
+        heads[total] = newest
+        for number in range((total + 255) // 256):
+            width = min(256, total - number * 256)
+            try:
+                self.bundle(number, width, heads)
+            except OSError as error:
+                self.problem(number * 256, "entry_missing", str(error))
+                return total
+            if sys.stderr.isatty():
+                print(f"\r{self.size} of {total}", end="", file=sys.stderr)
+        if self.covered < total:
+            self.problem(self.covered, "unsigned", "no valid head covers the entries from here on")
+        return total
+
+    def bundle(self, number: int, width: int, heads: dict[int, bytes]) -> None:
+        """256 entries, or the last ones."""
+        data = read_tile(self.directory / "tile" / "entries", number, width)
+        leaves = read_tile(self.directory / "tile" / "0", number, width)
+        at = 0
+        for index in range(width):
+            length = int.from_bytes(data[at : at + 2], "big")
+            raw = data[at + 2 : at + 2 + length]
+            at += 2 + length
+            leaf = sha256(b"\0" + raw).digest()
+            seq = number * 256 + index
+            if leaves[index * 32 : index * 32 + 32] != leaf:
+                self.problem(seq, "leaf_mismatch", "the tile has another hash")
+            self.entry(seq, raw)
+            self.append(leaf)
+            self.prev = leaf
+            if self.size in heads:
+                self.head(heads[self.size])
+        if at != len(data):
+            self.problem(number * 256, "body_invalid", "the bundle has another length")
+
+    def entry(self, seq: int, raw: bytes) -> None:
+        """One body."""
+        try:
+            body = read_body(raw)
+        except (ValueError, RecursionError) as error:
+            self.problem(seq, "body_invalid", str(error))
+            return
+        if body["seq"] != seq:
+            self.problem(seq, "seq_mismatch", f"it says {body['seq']}", once=True)
+        if body["prev"] != self.prev.hex():
+            self.problem(seq, "chain_broken", "it follows another entry")
+        if body["epoch"] != self.epoch:
+            self.problem(
+                seq, "epoch_invalid", f"epoch {body['epoch']}, not {self.epoch}", once=True
+            )
+        boot, mono = body.get("boot_id"), body.get("mono_us")
+        if isinstance(mono, int):
+            if boot == self.boot[0] and mono < self.boot[1]:
+                self.problem(seq, "time_fell", "older than the entry before")
+            self.boot = (boot, mono)
+        kind = body["kind"]
+        if (seq == 0) != (kind == "genesis"):
+            self.problem(seq, "genesis_mismatch", f"entry {seq} is of kind {kind}")
+        if seq == 0 and (body.get("origin"), body.get("public_key")) != (
+            self.origin,
+            self.key.hex(),
+        ):
+            self.problem(0, "genesis_mismatch", "it names another key or log")
+        self.links(seq, kind, body)
+        if kind == "key_handover":
+            self.handover(seq, body)
+
+    def links(self, seq: int, kind: str, body: dict[str, Any]) -> None:
+        """Each intent has one outcome, before the server starts anew."""
+        if kind == "intent":
+            self.open[seq] = body.get("request_id")
+        elif kind == "outcome":
+            intent = body.get("intent")
+            asked = self.open.pop(intent, None) if isinstance(intent, int) else None
+            if asked is None:
+                self.problem(seq, "outcome_orphan", "it closes no open intent")
+            elif asked != body.get("request_id"):
+                self.problem(seq, "outcome_mismatch", "the intent has another request")
+        elif kind == "start":
+            for intent in self.open:
+                self.problem(intent, "outcome_missing", "the server started anew")
+            self.open.clear()
+
+    def handover(self, seq: int, body: dict[str, Any]) -> None:
+        """The old key names the next."""
+        following = str(body.get("next_key"))
+        said = f"appliance audit handover v1\n{self.origin}\n{self.epoch}\n{seq + 1}\n{following}\n"
+        try:
+            public, value = bytes.fromhex(following), bytes.fromhex(str(body.get("signature")))
+        except ValueError:
+            public, value = b"", b""
+        if len(public) != 32 or not signed(self.key, value, said.encode()):
+            self.problem(seq, "handover_invalid", "the old key did not sign it")
+            return
+        self.closing, self.key = self.key, public
+        self.epoch, self.start = self.epoch + 1, seq + 1
+
+    def head(self, note: bytes) -> None:
+        """A head of the size that was just reached."""
+        origin, size, root, _ = read_head(note)
+        closing, self.closing = self.closing, None
+        keys = [self.key] + ([closing] if closing and size == self.start else [])
+        if origin != self.origin or not all(head_signed(note, key) for key in keys):
+            self.problem(size - 1, "checkpoint_invalid", "its epoch's key did not sign it")
+            return
+        if closing and size != self.start:
+            self.problem(self.start - 1, "epoch_unclosed", "no head over the handover")
+        if root == self.root():
+            self.covered = size
+        else:
+            self.problem(
+                self.covered, "root_mismatch", f"not the tree of {size} entries", once=True
+            )
+
+    def append(self, node: bytes) -> None:
+        """Grow the tree."""
+        height = 0
+        while self.peaks and self.peaks[-1][0] == height:
+            node = sha256(b"\1" + self.peaks.pop()[1] + node).digest()
+            height += 1
+        self.peaks.append((height, node))
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root of the tree so far."""
+        node = self.peaks[-1][1]
+        for _, left in reversed(self.peaks[:-1]):
+            node = sha256(b"\1" + left + node).digest()
+        return node
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    if not 1 <= len(arguments) <= 2:
+        print(__doc__)
+        return 2
+    directory = Path(arguments[0])
+    key = Path(arguments[1]) if len(arguments) == 2 else directory / "genesis.pub"
+    try:
+        verifier = Verifier(directory, key.read_text())
+        size = verifier.run()
+    except (OSError, ValueError) as error:
+        print(f"0 export_invalid {error}")
+        return 1
+    for problem in sorted(verifier.problems):
+        print(*problem)
+    verdict = "FAILED" if verifier.problems else "verified"
+    print(f"{verdict}: {size} entries, {verifier.epoch + 1} keys, log {verifier.origin}")
+    if not verifier.problems:
+        print(f"root {verifier.root().hex()}")
+    return 1 if verifier.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

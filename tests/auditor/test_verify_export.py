@@ -1,0 +1,125 @@
+"""The second verifier: shares no code, agrees with the first, and knows Ed25519 by itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.audit.export import export
+from appliance.audit.verify import verify_log
+from auditor.verify_export import Q, Verifier, signed
+from tests.audit.epochs import epochs_log
+from tests.audit.logs import admin, flip, new_log, open_log
+
+PROGRAM = Path(__file__).parents[2] / "auditor" / "verify_export.py"
+
+
+def run(*arguments: Path) -> tuple[int, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-I", str(PROGRAM), *map(str, arguments)], capture_output=True, text=True
+    )
+    assert not done.stderr, done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+def codes(directory: Path) -> list[tuple[int, str]]:
+    verifier = Verifier(directory, (directory / "genesis.pub").read_text())
+    verifier.run()
+    return [(seq, code) for seq, code, _ in sorted(verifier.problems)]
+
+
+def exported(log: Path, to: Path) -> Path:
+    export(log, "tiles", to)
+    return to
+
+
+def test_it_imports_the_standard_library_and_nothing_else() -> None:
+    tree = ast.parse(PROGRAM.read_text())
+    names = {n.name for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names}
+    names |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert names <= set(sys.stdlib_module_names)
+    assert len(PROGRAM.read_text().splitlines()) < 400
+
+
+def test_both_verifiers_agree_on_good_logs(pristine: Path, tmp_path: Path) -> None:
+    epochs, _ = epochs_log(tmp_path / "epochs", 5)
+    many = new_log(tmp_path / "many")
+    with open_log(many) as log:
+        log.append(*(admin(str(n)) for n in range(700))).result()
+    for number, directory in enumerate((pristine, epochs, many)):
+        report = verify_log(directory)
+        out = exported(directory, tmp_path / f"out{number}")
+        status, lines = run(out, directory / "genesis.pub")
+        assert (status, report.ok) == (0, True), lines
+        assert f"verified: {report.entries} entries" in lines[0]
+        assert lines[1] == f"root {report.root}"
+
+
+def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
+    directory, _ = epochs_log(tmp_path / "log", 2)
+    out = exported(directory, tmp_path / "out")
+    assert codes(out) == []
+    bundle = next((out / "tile" / "entries").rglob("*.p/*"))
+    data = bundle.read_bytes()
+    for place in range(0, len(data), 97):
+        bundle.write_bytes(flip(data, place))
+        assert codes(out)
+    bundle.write_bytes(data)
+    for name in ("checkpoint", "heads", "genesis.pub"):
+        whole = (out / name).read_bytes()
+        (out / name).write_bytes(flip(whole, 60))
+        assert run(out, directory / "genesis.pub")[0] == (name != "genesis.pub")
+        (out / name).write_bytes(whole)
+    assert codes(out) == []
+
+
+def test_another_genesis_key_is_told(pristine: Path, tmp_path: Path) -> None:
+    out = exported(pristine, tmp_path / "out")
+    other = new_log(tmp_path / "other")
+    status, lines = run(out, other / "genesis.pub")
+    assert status == 1
+    assert lines[0].startswith("0 genesis_mismatch")
+
+
+def test_no_export_no_verdict(tmp_path: Path) -> None:
+    assert run(tmp_path)[0] == 1
+    assert run()[0] == 2
+
+
+# RFC 8032, section 7.1: tests 1 to 3.
+KNOWN = [
+    (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+]
+
+
+@pytest.mark.parametrize(("public", "message", "signature"), KNOWN)
+def test_known_answers_of_rfc_8032(public: str, message: str, signature: str) -> None:
+    key, said, value = map(bytes.fromhex, (public, message, signature))
+    assert signed(key, value, said)
+    assert not signed(key, value, said + b"x")
+    assert not signed(key, flip(value), said)
+    # The same point with s + q: malleable, refused.
+    s = int.from_bytes(value[32:], "little") + Q
+    assert not signed(key, value[:32] + s.to_bytes(32, "little"), said)
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=64), st.integers(0, 63))
+def test_ed25519_agrees_with_openssl(seed: bytes, message: bytes, place: int) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public, value = key.public_key().public_bytes_raw(), key.sign(message)
+    assert signed(public, value, message)
+    assert not signed(public, flip(value, place), message)
