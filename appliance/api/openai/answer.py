@@ -6,10 +6,12 @@ Rules:
   log is waited for, so that it gets its outcome.
 - The status line waits for the first delta: what fails before it has a true status, and the
   SDKs try again by themselves. What fails later ends the stream with an error event.
+- While a stream waits for its turn or its first text, a comment now and then says that it lives:
+  clients skip it, proxies and time-outs do not cut it off. After the first one its status is 200.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from starlette.responses import Response
@@ -21,9 +23,12 @@ from appliance.errors import ApplianceError, Unavailable
 
 if TYPE_CHECKING:
     from appliance.inference import Generation
+    from appliance.types import Delta
 
 T = TypeVar("T")
 _FINISHED: Final = frozenset({"stop", "length"})
+SILENCE_S: Final = 15.0
+_STILL_THERE: Final = b": waiting\n\n"
 _JSON: Final = [(b"content-type", b"application/json")]
 _EVENTS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -116,7 +121,14 @@ class Answer(Response):
     async def _write_events(self, generation: "Generation", send: Send) -> None:
         form, begun, finish = self._form(generation), False, None
         try:
-            async for delta in generation:
+            async for delta in _with_silences(generation):
+                if delta is None:
+                    if not begun:
+                        await send(_head(_EVENTS, generation.intent.header()))
+                        await send(_body(form.opening(), last=False))
+                    begun = True
+                    await send(_body(_STILL_THERE, last=False))
+                    continue
                 finish = delta.finish_reason
                 events = b"" if begun else form.opening()
                 if delta.text:
@@ -134,6 +146,23 @@ class Answer(Response):
             known = error if isinstance(error, ApplianceError) else None
             event = error_event(known or unexpected(error, self._request_id))
             await send(_body(event, last=True))
+
+
+async def _with_silences(generation: "Generation") -> "AsyncIterator[Delta | None]":
+    """The pieces, and before the first one None whenever a while has passed."""
+    pieces = aiter(generation)
+    first = asyncio.ensure_future(anext(pieces, None))
+    try:
+        while not (await asyncio.wait({first}, timeout=SILENCE_S))[0]:
+            yield None
+    finally:
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    piece = first.result()
+    if piece is not None:
+        yield piece
+        async for piece in pieces:
+            yield piece
 
 
 async def unbroken(start: Awaitable["Generation"]) -> "Generation":

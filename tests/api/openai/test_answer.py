@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from appliance.api.openai import answer
 from appliance.api.openai.answer import ClientGone, while_connected
 from appliance.types import Delta
 from tests.api.conftest import Lan
+from tests.api.fake import ANSWER
 
 CHAT = "/v1/chat/completions"
 
@@ -165,3 +167,21 @@ async def test_only_a_disconnect_ends_the_work_and_the_work_has_ended_then() -> 
     with pytest.raises(ClientGone):
         await while_connected(gone_after("http.request", "http.disconnect"), work())
     assert ended == [True]
+
+
+async def test_a_stream_that_waits_says_that_it_lives(
+    lan: Lan, chat_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "SILENCE_S", 0.01)
+    turn = asyncio.Event()
+    lan.inference.script = (turn, *ANSWER)
+    connection = Connection(lan, {**chat_body, "stream": True})
+    assert (await connection.sent.get())["status"] == 200
+    while (message := await connection.sent.get())["body"] != b": waiting\n\n":
+        assert b'"role"' in message["body"]
+    turn.set()
+    await connection.serving
+    rest = b""
+    while not connection.sent.empty():
+        rest += connection.sent.get_nowait()["body"]
+    assert b"Hel" in rest and rest.endswith(b"data: [DONE]\n\n") and b'"role"' not in rest
