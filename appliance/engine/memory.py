@@ -50,7 +50,7 @@ def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
     compute = batch * facts.n_embd * 4 * _WIDE_ROWS + rows * facts.n_vocab * 4
     return Estimate(
         sealed=facts.file_bytes if config.hold == "memory" else 0,
-        repacked=facts.tensor_bytes,
+        repacked=facts.quantised_bytes,
         kv=cells * per_cell,
         compute=compute + _PROCESS,
     )
@@ -65,11 +65,10 @@ def _whole_texts(facts: GgufFacts, config: ModelConfig) -> Estimate:
     """Embedding and reranking: one batch at a time, with attention among all its tokens."""
     batch = max(longest_text(facts, config), config.prefill_budget)
     per_cell = facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
-    # llama.cpp keeps a row of the vocabulary for each token, although nobody reads it.
-    per_token = facts.n_embd * _WIDE_ROWS + facts.n_vocab + facts.n_head * batch
+    per_token = facts.n_embd * _WIDE_ROWS + facts.n_head * batch
     return Estimate(
-        sealed=facts.file_bytes,
-        repacked=facts.tensor_bytes,
+        sealed=facts.file_bytes if config.hold == "memory" else 0,
+        repacked=facts.quantised_bytes,
         kv=0 if facts.encodes else batch * per_cell,
         compute=batch * per_token * 4 + _PROCESS,
     )

@@ -65,6 +65,7 @@ class GgufFacts:
 
     Attributes:
         tensor_bytes: bytes of all tensors, without padding.
+        quantised_bytes: those of tensors with less than 16 bits a number.
         n_ctx_train: context that the model was trained for, in tokens.
         n_head_kv: KV heads; the largest number where layers differ.
         head_dim_k: elements of one key head; the largest where layers differ.
@@ -88,6 +89,7 @@ class GgufFacts:
     chat_template: str | None
     name: str
     kind: ModelKind = "generate"
+    quantised_bytes: int = 0
 
     @property
     def encodes(self) -> bool:
@@ -135,6 +137,11 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         chat_template=_text(metadata, "tokenizer.chat_template", "") or None,
         name=_text(metadata, "general.name", ""),
         kind=_kind(metadata, architecture, tensors, hyperparameters["n_embd"]),
+        quantised_bytes=sum(
+            tensor.bytes
+            for tensor in tensors.values()
+            if tensor.bytes < 2 * math.prod(tensor.shape)
+        ),
     )
 
 

@@ -60,7 +60,7 @@ async def test_the_lan_serves_these_routes_and_no_other(lan: Lan) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_no_route_answers_without_a_key_but_the_public_ones(lan: Lan, method: str) -> None:
-    others = ["/", "/v1", "/v1/embeddings", "/docs", "/admin/status", "/metrics", "/healthz/"]
+    others = ["/", "/v1", "/v1/files", "/docs", "/admin/status", "/metrics", "/healthz/"]
     async with lan.anonymous() as client:
         for path in [*routes_of(lan.app), *others]:
             reply = await client.request(method, path, json={})

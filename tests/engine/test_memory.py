@@ -23,6 +23,7 @@ FACTS = GgufFacts(
     n_vocab=49152,
     chat_template=None,
     name="SmolLM2",
+    quantised_bytes=96 * MIB,
 )
 
 
@@ -48,7 +49,7 @@ def test_the_sealed_copy_and_the_repacked_weights_count_both() -> None:
     "bigger",
     [
         replace(FACTS, file_bytes=FACTS.file_bytes + MIB),
-        replace(FACTS, tensor_bytes=FACTS.tensor_bytes + MIB),
+        replace(FACTS, quantised_bytes=FACTS.quantised_bytes + MIB),
         replace(FACTS, n_layer=31),
         replace(FACTS, n_head_kv=4),
         replace(FACTS, head_dim_k=65),
@@ -80,3 +81,7 @@ def test_whole_texts_need_no_cache_in_an_encoder_and_one_batch_in_a_decoder() ->
     assert estimate(decoder, config).kv == 512 * 30 * 3 * (64 + 64) * 2
     longer = replace(encoder, n_ctx_train=1024)
     assert estimate(longer, config).compute > 2 * estimate(encoder, config).compute - 200 * MIB
+
+
+def test_weights_of_16_bits_are_not_repacked() -> None:
+    assert estimate(replace(FACTS, quantised_bytes=0), ModelConfig()).repacked == 0

@@ -6,12 +6,15 @@ the published weights.
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from appliance.config import ModelConfig
+from appliance.engine.memory import estimate
 from appliance.engine.messages import Load, Prepare
 from appliance.engine.pooler import Pooler, pooled
 from appliance.engine.process import WorkerProcess
@@ -225,6 +228,29 @@ async def test_a_confined_worker_embeds(
             assert row is not None and row.finish == finish
             vector = np.frombuffer(row.vector, "<f4")
             assert float(vector @ published.embedding(sentence)) >= LEAST_COSINE
+    finally:
+        worker.kill()
+        await pump
+
+
+async def test_the_estimate_holds_for_a_full_batch(
+    sealed: Callable[[Path], SealedFile], embedder_path: Path, variant: Path
+) -> None:
+    needs = estimate(vet(embedder_path.read_bytes()), ModelConfig())
+    model = sealed(embedder_path)
+    worker = await WorkerProcess.start(model, load("embed", variant=str(variant)))
+    model.close()
+    pump = asyncio.create_task(worker.pump())
+    try:
+        number = worker.next_id()
+        texts = ["word " * 500, *["word"] * 200]
+        await worker.prepare(ask(*texts, number=number), "k1")
+        rows = await worker.run(number)
+        while (row := await rows.get()) is not None and row.finish is None:
+            pass
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+        peak = int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) << 10
+        assert 0.8 < needs.total / peak < 1.25
     finally:
         worker.kill()
         await pump
