@@ -3,12 +3,19 @@
 Source: OpenAI API reference, chat completions.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from appliance.wire.generation import GenerationFields, Usage, characters
-from appliance.wire.unsupported import MESSAGE_FIELDS, field_refused, refuse_unsupported
+from appliance.wire.generation import MOST_ALTERNATIVES, GenerationFields, Usage, characters
+from appliance.wire.unsupported import (
+    CHAT_FIELDS,
+    MESSAGE_FIELDS,
+    Unsupported,
+    field_refused,
+    refuse_unsupported,
+)
 
 
 class TextPart(BaseModel):
@@ -57,7 +64,22 @@ class Message(BaseModel):
 class ChatRequest(GenerationFields):
     """The body of `POST /v1/chat/completions`."""
 
+    refused: ClassVar[Mapping[str, Unsupported]] = CHAT_FIELDS
+
     messages: list[Message] = Field(min_length=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MOST_ALTERNATIVES)
+
+    @model_validator(mode="after")
+    def _asked_together(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise field_refused("invalid_value", "top_logprobs", "needs logprobs to be true")
+        return self
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many log-probabilities to tell beside each token's own; None tells nothing."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
 
 class AssistantMessage(BaseModel):
@@ -68,12 +90,33 @@ class AssistantMessage(BaseModel):
     refusal: None = None
 
 
+class Alternative(BaseModel):
+    """A token that could have stood here; `bytes` are exact where its text is not."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatToken(Alternative):
+    """One token of the answer, from the model's own distribution."""
+
+    top_logprobs: list[Alternative]
+
+
+class ChatLogprobs(BaseModel):
+    """The log-probabilities of a choice, token by token."""
+
+    content: list[ChatToken]
+    refusal: None = None
+
+
 class ChatChoice(BaseModel):
     """The answer and why it ended."""
 
     index: int = 0
     message: AssistantMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: str
 
 

@@ -10,15 +10,32 @@ Source: OpenAI API reference, chat completions and completions; the extra fields
 """
 
 import re
-from typing import Annotated, Any, Final, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from appliance.types import Priority
 from appliance.wire.constraints import ConstraintFields
-from appliance.wire.unsupported import REQUEST_FIELDS, field_refused, refuse_unsupported
+from appliance.wire.unsupported import (
+    REQUEST_FIELDS,
+    Unsupported,
+    field_refused,
+    refuse_unsupported,
+)
 
 INT32: Final = 2**31 - 1
+MOST_CHOICES: Final = 8
+MOST_ALTERNATIVES: Final = 20  # log-probabilities told beside a token's own
+_MOST_BIASES: Final = 300
+_TOKEN_ID: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -37,6 +54,19 @@ def _as_list(stop: Any) -> Any:
     return [] if stop is None else [stop] if isinstance(stop, str) else stop
 
 
+def _token_ids(bias: dict[str, float]) -> dict[str, float]:
+    for token in bias:
+        if not _TOKEN_ID.fullmatch(token) or int(token) > INT32:
+            raise ValueError(f"the keys must be token ids from 0 to {INT32}")
+    return bias
+
+
+Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
+Repetition: TypeAlias = Annotated[float, Field(gt=0, le=10)]
+Bias: TypeAlias = Annotated[float, Field(ge=-100, le=100)]
+LogitBias: TypeAlias = Annotated[
+    dict[str, Bias], Field(max_length=_MOST_BIASES), AfterValidator(_token_ids)
+]
 StopString: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
 Stop: TypeAlias = Annotated[
     list[StopString],
@@ -56,9 +86,12 @@ class StreamOptions(BaseModel):
 class GenerationFields(ConstraintFields):
     """What chat and completions share.
 
-    `max_completion_tokens` is the newer name and wins over `max_tokens`. `top_k` and `min_p`
-    narrow sampling; `ignore_eos` and `min_tokens` keep a text from ending early.
+    `max_completion_tokens` is the newer name and wins over `max_tokens`. `top_k`, `min_p` and
+    `typical_p` narrow sampling; `ignore_eos` and `min_tokens` keep a text from ending early.
+    `repeat_penalty` is llama-server's name of vLLM's `repetition_penalty`.
     """
+
+    refused: ClassVar[Mapping[str, Unsupported]] = REQUEST_FIELDS
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
@@ -69,9 +102,15 @@ class GenerationFields(ConstraintFields):
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32, description="0 and -1 keep all tokens")
     min_p: float | None = Field(None, ge=0, le=1)
+    typical_p: float | None = Field(None, gt=0, le=1)
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Repetition | None = None
+    repeat_penalty: Repetition | None = None
+    logit_bias: LogitBias | None = Field(None, description="token ids and what is added")
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
     stop: Stop = Field(default_factory=list)
-    n: int | None = Field(None, ge=1)
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     ignore_eos: bool | None = None
@@ -85,18 +124,29 @@ class GenerationFields(ConstraintFields):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
-        return refuse_unsupported(data, REQUEST_FIELDS)
+        return refuse_unsupported(data, cls.refused)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.min_tokens and self.token_limit and self.min_tokens > self.token_limit:
+        limit = self.token_limit
+        if self.min_tokens and limit is not None and self.min_tokens > limit:
             raise field_refused("invalid_value", "min_tokens", "more than the most tokens allowed")
+        one, other = self.repetition_penalty, self.repeat_penalty
+        if one is not None and other is not None and one != other:
+            why = "differs from repetition_penalty, which is the same setting"
+            raise field_refused("invalid_value", "repeat_penalty", why)
         return self
 
     @property
     def token_limit(self) -> int | None:
         """The most tokens to generate; None is as many as the context leaves."""
-        return self.max_completion_tokens or self.max_tokens
+        newer = self.max_completion_tokens
+        return self.max_tokens if newer is None else newer
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many log-probabilities to tell beside each token's own; None tells nothing."""
+        return None
 
     @property
     def priority(self) -> Priority | None:

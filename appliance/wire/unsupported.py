@@ -26,21 +26,11 @@ def _absent(*defaults: Any) -> Callable[[Any], bool]:
     )
 
 
-def _at_most_one(value: Any) -> bool:
-    # Values that are no count at all (0, negative, text) are left to the schema.
-    return not isinstance(value, int) or value <= 1
-
-
 _NO_TOOLS: Final = "tool calling is not available yet"
 _NO_SCHEMA: Final = "grammars are not taken from clients; use a JSON schema or guided_regex"
-_NO_SAMPLER: Final = "this sampling rule is not available yet"
-_NO_LOGPROBS: Final = "log-probabilities are not available yet"
-_ONE_ANSWER: Final = "one answer per request; send several requests"
 
 REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
-    "n": Unsupported(_at_most_one, _ONE_ANSWER),
-    "best_of": Unsupported(_at_most_one, _ONE_ANSWER),
-    "use_beam_search": Unsupported(_absent(False), _ONE_ANSWER),
+    "use_beam_search": Unsupported(_absent(False), "choices are sampled; use n or best_of"),
     "tools": Unsupported(_absent([]), _NO_TOOLS),
     "functions": Unsupported(_absent([]), _NO_TOOLS),
     "function_call": Unsupported(_absent("none", "auto"), _NO_TOOLS),
@@ -49,16 +39,8 @@ REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
     "grammar": Unsupported(_absent(""), _NO_SCHEMA),
     "structured_outputs": Unsupported(_absent(), _NO_SCHEMA),
     "guided_grammar": Unsupported(_absent(), _NO_SCHEMA),
-    "logprobs": Unsupported(_absent(False), _NO_LOGPROBS),
-    "top_logprobs": Unsupported(_absent(0), _NO_LOGPROBS),
-    "prompt_logprobs": Unsupported(_absent(), _NO_LOGPROBS),
-    "logit_bias": Unsupported(_absent({}), _NO_SAMPLER),
-    "presence_penalty": Unsupported(_absent(0, 0.0), _NO_SAMPLER),
-    "frequency_penalty": Unsupported(_absent(0, 0.0), _NO_SAMPLER),
-    "repetition_penalty": Unsupported(_absent(1, 1.0), _NO_SAMPLER),
-    "repeat_penalty": Unsupported(_absent(1, 1.0), _NO_SAMPLER),
+    "prompt_logprobs": Unsupported(_absent(), "use echo with logprobs on /v1/completions"),
     "stop_token_ids": Unsupported(_absent([]), "stop takes strings only"),
-    "echo": Unsupported(_absent(False), "the prompt is not repeated in the answer"),
     "suffix": Unsupported(_absent(""), "text is not filled into a gap"),
     "audio": Unsupported(_absent(), "models answer with text only"),
     "modalities": Unsupported(_absent([], ["text"]), "models answer with text only"),
@@ -66,6 +48,17 @@ REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
     "chat_template_kwargs": Unsupported(_absent({}), "the template takes no arguments yet"),
     "add_generation_prompt": Unsupported(_absent(True), "an answer is always begun"),
     "continue_final_message": Unsupported(_absent(False), "an answer is always begun"),
+}
+
+CHAT_FIELDS: Final[Mapping[str, Unsupported]] = {
+    **REQUEST_FIELDS,
+    "best_of": Unsupported(_absent(1), "only /v1/completions ranks choices; use n"),
+    "echo": Unsupported(_absent(False), "only /v1/completions repeats the prompt"),
+}
+
+COMPLETION_FIELDS: Final[Mapping[str, Unsupported]] = {
+    **REQUEST_FIELDS,
+    "top_logprobs": Unsupported(_absent(0), "completions take the number as logprobs"),
 }
 
 MESSAGE_FIELDS: Final[Mapping[str, Unsupported]] = {

@@ -35,6 +35,7 @@ class FakeGeneration:
         self.prompt_tokens = 7
         self.cached_tokens = 3
         self.completion_tokens = 0
+        self.choices = fake.choices
         self.seed = 11
         self.created = 1_764_000_001
         self.intent = intent
@@ -52,7 +53,7 @@ class FakeGeneration:
                 raise step
             else:
                 self.completion_tokens += step.tokens
-                if step.finish_reason:
+                if step.finish_reason and self.outcome is None:
                     self.outcome = await self._fake.record_outcome(self._caller, self.intent)
                 yield step
 
@@ -67,6 +68,7 @@ class FakeInference:
 
     Attributes:
         script: what the next answers do.
+        choices: how many choices they have.
         refusal: raised by `start` in place of an answer.
         hold: `start` waits for it first.
         requests: what came in.
@@ -76,6 +78,7 @@ class FakeInference:
     def __init__(self, audit: AuditLog, script: Iterable[Step] = ANSWER) -> None:
         self.draining = False
         self.script = tuple(script)
+        self.choices = 1
         self.refusal: BaseException | None = None
         self.hold: asyncio.Event | None = None
         self.starting = asyncio.Event()

@@ -178,7 +178,10 @@ async def test_a_chunked_body_cannot_pass_the_limit(lan: Lan) -> None:
     ("change", "code", "param"),
     [
         ({"n": 0}, "invalid_value", "n"),
-        ({"n": 2}, "unsupported_parameter", "n"),
+        ({"n": 9}, "invalid_value", "n"),
+        ({"echo": True}, "unsupported_parameter", "echo"),
+        ({"logit_bias": {"x": 1}}, "invalid_value", "logit_bias"),
+        ({"top_logprobs": 2}, "invalid_value", "top_logprobs"),
         ({"max_tokens": -1}, "invalid_value", "max_tokens"),
         ({"max_tokens": 0}, "invalid_value", "max_tokens"),
         ({"max_completion_tokens": -5}, "invalid_value", "max_completion_tokens"),

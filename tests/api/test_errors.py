@@ -148,7 +148,7 @@ USER = {"role": "user", "content": "Hi"}
         ({"stop": ["a", ""]}, "invalid_value", "stop[1]"),
         ({"stream_options": {"include_usage": 1}}, "invalid_value", "stream_options.include_usage"),
         ({"min_tokens": 2, "max_tokens": 1}, "invalid_value", "min_tokens"),
-        ({"n": 2}, "unsupported_parameter", "n"),
+        ({"suffix": "x"}, "unsupported_parameter", "suffix"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
             "unsupported_parameter",

@@ -72,6 +72,8 @@ def test_completions(client: OpenAI) -> None:
 
 
 def test_every_sampling_field_and_extra_arrives(client: OpenAI, scripted: Scripted) -> None:
+    scripted.inference.script = (Delta("a", 1, "stop"), Delta("b", 1, "stop", 1))
+    scripted.inference.choices = 2
     client.chat.completions.create(
         model=CARD.id,
         messages=[{"role": "developer", "content": "Be brief."}, *HI],
@@ -81,11 +83,20 @@ def test_every_sampling_field_and_extra_arrives(client: OpenAI, scripted: Script
         stop=["\n"],
         seed=7,
         user="u",
+        n=2,
+        presence_penalty=0.5,
+        logit_bias={"5": -100},
+        logprobs=True,
+        top_logprobs=3,
         extra_body={"top_k": 3, "min_p": 0.1, "ignore_eos": True, "min_tokens": 2},
     )
     ((caller, request),) = scripted.inference.requests
+    assert (request.n, request.logprobs) == (2, 3)
     assert request.messages and request.messages[0] == {"role": "system", "content": "Be brief."}
-    assert request.sampling == Sampling(temperature=0, top_p=0.5, top_k=3, min_p=0.1)
+    assert request.sampling == Sampling(
+        temperature=0, top_p=0.5, top_k=3, min_p=0.1, presence_penalty=0.5,
+        logit_bias=((5, -100.0),),
+    )  # fmt: skip
     assert (request.max_tokens, request.stop, request.seed) == (9, ("\n",), 7)
     assert (request.ignore_eos, request.min_tokens) == (True, 2)
     assert (caller.principal.name, caller.ip) == ("contract", "127.0.0.1")
@@ -145,8 +156,8 @@ def test_an_unknown_model_is_a_not_found_error(client: OpenAI) -> None:
 
 def test_what_cannot_be_honoured_is_a_bad_request(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model=CARD.id, messages=HI, n=2)
-    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "n")
+        client.chat.completions.create(model=CARD.id, messages=HI, n=9)
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "n")
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model=CARD.id, messages=HI, max_tokens=-1)
     assert (caught.value.code, caught.value.param) == ("invalid_value", "max_tokens")

@@ -41,9 +41,17 @@ def refused_field(kind: type[BaseModel], **fields: Any) -> tuple[int | str, ...]
         ("temperature", "1"), ("temperature", True), ("temperature", 10**400),
         ("top_p", 0), ("top_p", 1.1), ("top_p", NAN), ("min_p", -0.1), ("min_p", 1.5),
         ("top_k", -2), ("top_k", 1.5), ("top_k", 2**31),
-        ("max_tokens", 0), ("max_tokens", -1), ("max_tokens", 2**31), ("max_tokens", "5"),
+        ("max_tokens", -1), ("max_tokens", 2**31), ("max_tokens", "5"),
         ("max_tokens", True), ("max_completion_tokens", 0),
-        ("n", 0), ("n", -1), ("n", "1"), ("n", True),
+        ("n", 0), ("n", -1), ("n", "1"), ("n", True), ("n", 9),
+        ("typical_p", 0), ("typical_p", 1.1), ("presence_penalty", 2.1),
+        ("presence_penalty", "0"), ("presence_penalty", False), ("frequency_penalty", -2.1),
+        ("frequency_penalty", INF), ("repetition_penalty", 0), ("repetition_penalty", 10.1),
+        ("repeat_penalty", NAN), ("logit_bias", []), ("logit_bias", {"5": 101}),
+        ("logit_bias", {"5": -100.1}), ("logit_bias", {"5": NAN}), ("logit_bias", {"a": 1}),
+        ("logit_bias", {"-1": 1}), ("logit_bias", {"05": 1}), ("logit_bias", {"\u0665": 1}),
+        ("logit_bias", {"2147483648": 1}), ("logit_bias", {str(t): 1 for t in range(301)}),
+        ("logprobs", "1"), ("logprobs", 0.5),
         ("seed", 2**63), ("seed", -(2**63) - 1), ("seed", 1.0),
         ("stop", 5), ("stop", [""]), ("stop", ""), ("stop", ["a", 5]), ("stop", ["a"] * 17),
         ("stop", "x" * 1001), ("stop", "\ud800"),
@@ -62,7 +70,10 @@ def test_a_value_out_of_range_or_type_names_its_field(
     ("field", "value"),
     [
         ("temperature", 0), ("temperature", 2), ("top_p", 1), ("min_p", 0), ("min_p", 1),
-        ("top_k", -1), ("top_k", 0), ("max_tokens", 1), ("n", 1), ("seed", -(2**63)),
+        ("top_k", -1), ("top_k", 0), ("max_tokens", 1), ("n", 1), ("n", 8), ("seed", -(2**63)),
+        ("typical_p", 1), ("presence_penalty", -2), ("frequency_penalty", 2.0),
+        ("repetition_penalty", 10), ("repeat_penalty", 0.1), ("logit_bias", {"0": -100}),
+        ("logit_bias", {str(t): 1 for t in range(300)}), ("logprobs", True),
         ("seed", 2**63 - 1), ("min_tokens", 0), ("stream_options", {"include_usage": True}),
         ("stream_options", {"include_obfuscation": False}),
     ],
@@ -163,6 +174,59 @@ def test_a_bad_prompt_is_refused_by_name(prompt: Any) -> None:
 def test_a_batch_of_prompts_is_unsupported(prompt: Any) -> None:
     body = {"model": "m", "prompt": prompt}
     assert first_error(CompletionRequest, body) == ("unsupported_parameter", ("prompt",))
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "top_logprobs"])
+def test_zero_tokens_and_alternatives_of_chat(field: str) -> None:
+    if field == "top_logprobs":
+        assert chat(logprobs=True, top_logprobs=0).alternatives == 0
+        assert refused_field(ChatRequest, logprobs=True, top_logprobs=21) == ("top_logprobs",)
+    else:
+        assert refused_field(ChatRequest, **{field: 0}) == (field,)
+
+
+def refused_by_rule(kind: type[BaseModel], **fields: Any) -> tuple[str, str]:
+    """Code and field of a refusal that no field alone brings about."""
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate({"model": "m", "messages": [USER], "prompt": "Hi", **fields})
+    error = caught.value.errors()[0]
+    return error["type"], error["ctx"]["field"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "at_fault"),
+    [
+        (ChatRequest, {"top_logprobs": 1}, "top_logprobs"),
+        (ChatRequest, {"repetition_penalty": 1.1, "repeat_penalty": 1.2}, "repeat_penalty"),
+        (CompletionRequest, {"max_tokens": 0}, "max_tokens"),
+        (CompletionRequest, {"max_tokens": 0, "echo": False}, "max_tokens"),
+        (CompletionRequest, {"n": 3, "best_of": 2}, "best_of"),
+        (CompletionRequest, {"best_of": 2, "stream": True}, "best_of"),
+        (CompletionRequest, {"max_tokens": 0, "echo": True, "min_tokens": 1}, "min_tokens"),
+    ],
+)
+def test_fields_that_do_not_go_together(
+    kind: type[BaseModel], fields: dict[str, Any], at_fault: str
+) -> None:
+    assert refused_by_rule(kind, **fields) == ("invalid_value", at_fault)
+
+
+def test_what_goes_together() -> None:
+    assert chat(logprobs=True, top_logprobs=20).alternatives == 20
+    assert chat(repetition_penalty=1.1, repeat_penalty=1.1).repeat_penalty == 1.1
+    assert completion(max_tokens=0, echo=True).token_limit == 0
+    assert completion(n=2, best_of=8).best_of == 8
+    assert completion(n=2, best_of=2, stream=True).n == 2
+
+
+@pytest.mark.parametrize(("logprobs", "told"), [(None, None), (False, None), (0, 0), (20, 20)])
+def test_completions_take_a_number_of_alternatives(logprobs: Any, told: int | None) -> None:
+    assert completion(logprobs=logprobs).alternatives == told
+
+
+@pytest.mark.parametrize("value", [True, -1, 21, "1"])
+def test_completions_take_no_other_logprobs(value: Any) -> None:
+    assert refused_field(CompletionRequest, logprobs=value)[0] == "logprobs"
 
 
 def test_the_openapi_schema_shows_every_spelling() -> None:

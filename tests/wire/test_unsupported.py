@@ -6,17 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from appliance.wire.chat import ChatRequest
-from appliance.wire.unsupported import MESSAGE_FIELDS, REQUEST_FIELDS
+from appliance.wire.completions import CompletionRequest
+from appliance.wire.unsupported import CHAT_FIELDS, COMPLETION_FIELDS, MESSAGE_FIELDS
 
 USER = {"role": "user", "content": "Hi"}
 ASKING: dict[str, Any] = {
-    "n": 2, "best_of": 3, "use_beam_search": True, "tools": [{"type": "function"}],
+    "best_of": 3, "use_beam_search": True, "tools": [{"type": "function"}],
     "functions": [{}], "function_call": {"name": "f"}, "tool_choice": "required",
     "web_search_options": {},
     "grammar": 'root ::= "a"', "structured_outputs": {"json": {}},
-    "guided_grammar": "x", "logprobs": True,
-    "top_logprobs": 1, "prompt_logprobs": 0, "logit_bias": {"5": 1}, "presence_penalty": 0.1,
-    "frequency_penalty": -1, "repetition_penalty": 1.1, "repeat_penalty": 2,
+    "guided_grammar": "x", "prompt_logprobs": 0,
     "stop_token_ids": [2], "echo": True, "suffix": "x", "audio": {"voice": "x"},
     "modalities": ["text", "audio"], "chat_template": "x", "chat_template_kwargs": {"a": 1},
     "add_generation_prompt": False, "continue_final_message": True,
@@ -36,10 +35,10 @@ def chat(**fields: Any) -> ChatRequest:
 
 
 def test_every_row_has_an_example_here() -> None:
-    assert set(ASKING) == set(REQUEST_FIELDS)
+    assert set(ASKING) == set(CHAT_FIELDS)
 
 
-@pytest.mark.parametrize("field", sorted(REQUEST_FIELDS))
+@pytest.mark.parametrize("field", sorted(CHAT_FIELDS))
 def test_a_field_that_asks_for_something_is_refused_by_name(field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         chat(**{field: ASKING[field]})
@@ -48,7 +47,16 @@ def test_a_field_that_asks_for_something_is_refused_by_name(field: str) -> None:
     assert error["ctx"]["field"] == field and error["ctx"]["reason"]
 
 
-@pytest.mark.parametrize("field", sorted(REQUEST_FIELDS))
+def test_completions_take_the_number_of_alternatives_under_one_name_only() -> None:
+    body = {"model": "m", "prompt": "x"}
+    assert set(COMPLETION_FIELDS) - set(CHAT_FIELDS) == {"top_logprobs"}
+    assert CompletionRequest.model_validate({**body, "top_logprobs": None}).alternatives is None
+    with pytest.raises(ValidationError) as caught:
+        CompletionRequest.model_validate({**body, "top_logprobs": 2})
+    assert caught.value.errors()[0]["type"] == "unsupported_parameter"
+
+
+@pytest.mark.parametrize("field", sorted(CHAT_FIELDS))
 def test_null_asks_for_nothing(field: str) -> None:
     assert chat(**{field: None}).model == "m"
 
@@ -60,9 +68,8 @@ def test_the_default_asks_for_nothing(field: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("logprobs", 0), ("presence_penalty", False), ("presence_penalty", "0"), ("echo", 0),
-     ("logit_bias", [])],
-)  # fmt: skip
+    [("use_beam_search", 0), ("best_of", True), ("best_of", "1"), ("echo", 0), ("tools", {})],
+)
 def test_a_look_alike_of_a_default_is_not_harmless(field: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         chat(**{field: value})

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from appliance.api.errors import unexpected
-from appliance.api.openai.formats import Format, error_event
+from appliance.api.openai.formats import Choice, Format, error_event
 from appliance.errors import ApplianceError, Unavailable
 
 if TYPE_CHECKING:
@@ -107,11 +107,13 @@ class Answer(Response):
             await generation.cancel()
 
     async def _write_document(self, generation: "Generation", send: Send) -> None:
-        form, texts, finish = self._form(generation), [], None
+        form = self._form(generation)
+        choices = [Choice() for _ in range(form.choices)]
         async for delta in generation:
-            texts.append(delta.text)
-            finish = delta.finish_reason
-        whole = form.whole("".join(texts), _checked(finish))
+            choices[delta.index].take(delta)
+        for choice in choices:
+            _checked(choice.finish)
+        whole = form.whole(choices)
         receipt = generation.outcome.header() if generation.outcome else ""
         body = whole.model_dump_json().encode()
         length = (b"content-length", str(len(body)).encode())
@@ -119,7 +121,8 @@ class Answer(Response):
         await send(_body(body, last=True))
 
     async def _write_events(self, generation: "Generation", send: Send) -> None:
-        form, begun, finish = self._form(generation), False, None
+        form, begun = self._form(generation), False
+        left = form.choices  # that have not ended
         try:
             async for delta in _with_silences(generation):
                 if delta is None:
@@ -131,15 +134,19 @@ class Answer(Response):
                     continue
                 finish = delta.finish_reason
                 events = b"" if begun else form.opening()
-                if delta.text:
-                    events += form.piece(delta.text)
+                if delta.text or delta.logprobs:
+                    events += form.piece(delta)
                 if finish:
-                    events += form.closing(_checked(finish))
+                    events += form.end(delta.index, _checked(finish))
+                    left -= 1
+                if not left:
+                    events += form.closing()
                 if not begun:
                     begun = True
                     await send(_head(_EVENTS, generation.intent.header()))
-                await send(_body(events, last=finish is not None))
-            _checked(finish)
+                await send(_body(events, last=not left))
+            if left:
+                _checked(None)
         except Exception as error:
             if not begun:
                 raise

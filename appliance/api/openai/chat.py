@@ -3,16 +3,20 @@
 Rules: `developer` is the newer name of `system`, which is the one that chat templates know.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep
 from appliance.api.openai.answer import Answer
-from appliance.api.openai.formats import Format
+from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.generate import ALSO_STREAMED, answer
+from appliance.api.openai.logprobs import chat_logprobs
 from appliance.api.openai.requests import common_fields
-from appliance.types import GenerationRequest
-from appliance.wire.chat import AssistantMessage, ChatChoice, ChatCompletion, ChatRequest
+from appliance.types import Delta, GenerationRequest
+from appliance.wire.chat import ChatChoice, ChatCompletion, ChatRequest
 
 router = APIRouter(tags=["generate"])
 
@@ -39,8 +43,8 @@ class _Delta(msgspec.Struct, omit_defaults=True):
 
 class _ChatChoice(msgspec.Struct):
     delta: _Delta
-    index: int = 0
-    logprobs: None = None
+    index: int
+    logprobs: dict[str, Any] | None = None
     finish_reason: str | None = None
 
 
@@ -50,16 +54,31 @@ class ChatFormat(Format):
     prefix = "chatcmpl"
     object = "chat.completion.chunk"
 
-    def whole(self, text: str, finish: str) -> ChatCompletion:
+    def whole(self, choices: Sequence[Choice]) -> ChatCompletion:
         """The answer as one document."""
-        choice = ChatChoice(message=AssistantMessage(content=text), finish_reason=finish)
-        return ChatCompletion(choices=[choice], usage=self.usage(), **self.head)
+        written = [
+            ChatChoice.model_validate(
+                {
+                    "index": index,
+                    "message": {"content": choice.text},
+                    "logprobs": chat_logprobs(choice.logprobs),
+                    "finish_reason": choice.finish,
+                }
+            )
+            for index, choice in enumerate(choices)
+        ]
+        return ChatCompletion(choices=written, usage=self.usage(), **self.head)
 
     def opening(self) -> bytes:
-        """The delta that names the role."""
-        return self.event([_ChatChoice(_Delta(role="assistant", content=""))])
+        """The deltas that name the role, one for each choice."""
+        role = _Delta(role="assistant", content="")
+        return b"".join(self.event([_ChatChoice(role, index)]) for index in range(self.choices))
 
-    def piece(self, text: str, finish: str | None = None) -> bytes:
-        """The chunk of one delta."""
-        delta = _Delta() if finish else _Delta(content=text)
-        return self.event([_ChatChoice(delta, finish_reason=finish)])
+    def piece(self, delta: Delta) -> bytes:
+        """The chunk of one delta's text."""
+        logprobs = chat_logprobs(delta.logprobs)
+        return self.event([_ChatChoice(_Delta(content=delta.text), delta.index, logprobs)])
+
+    def end(self, index: int, finish: str) -> bytes:
+        """The chunk that says why a choice ended."""
+        return self.event([_ChatChoice(_Delta(), index, finish_reason=finish)])

@@ -1,14 +1,18 @@
 """`POST /v1/completions`: the request, and the answer as a document or as events."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep
 from appliance.api.openai.answer import Answer
-from appliance.api.openai.formats import Format
+from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.generate import ALSO_STREAMED, answer
+from appliance.api.openai.logprobs import completion_logprobs
 from appliance.api.openai.requests import common_fields
-from appliance.types import GenerationRequest
+from appliance.types import Delta, GenerationRequest
 from appliance.wire.completions import Completion, CompletionChoice, CompletionRequest
 
 router = APIRouter(tags=["generate"])
@@ -22,15 +26,16 @@ async def completions(request: Request, body: CompletionRequest, caller: CallerD
 
 def completion_generation(body: CompletionRequest) -> GenerationRequest:
     """A text or token ids, taken as they are."""
+    fields = {**common_fields(body), "best_of": body.best_of, "echo": bool(body.echo)}
     if isinstance(body.prompt, str):
-        return GenerationRequest(prompt=body.prompt, **common_fields(body))
-    return GenerationRequest(tokens=tuple(body.prompt), **common_fields(body))
+        return GenerationRequest(prompt=body.prompt, **fields)
+    return GenerationRequest(tokens=tuple(body.prompt), **fields)
 
 
 class _TextChoice(msgspec.Struct):
     text: str
-    index: int = 0
-    logprobs: None = None
+    index: int
+    logprobs: dict[str, Any] | None = None
     finish_reason: str | None = None
 
 
@@ -40,15 +45,30 @@ class CompletionFormat(Format):
     prefix = "cmpl"
     object = "text_completion"
 
-    def whole(self, text: str, finish: str) -> Completion:
+    def whole(self, choices: Sequence[Choice]) -> Completion:
         """The answer as one document."""
-        choice = CompletionChoice(text=text, finish_reason=finish)
-        return Completion(choices=[choice], usage=self.usage(), **self.head)
+        written = [
+            CompletionChoice.model_validate(
+                {
+                    "index": index,
+                    "text": choice.text,
+                    "logprobs": completion_logprobs(choice.logprobs),
+                    "finish_reason": choice.finish,
+                }
+            )
+            for index, choice in enumerate(choices)
+        ]
+        return Completion(choices=written, usage=self.usage(), **self.head)
 
     def opening(self) -> bytes:
         """Nothing."""
         return b""
 
-    def piece(self, text: str, finish: str | None = None) -> bytes:
-        """The chunk of one delta."""
-        return self.event([_TextChoice(text, finish_reason=finish)])
+    def piece(self, delta: Delta) -> bytes:
+        """The chunk of one delta's text."""
+        logprobs = completion_logprobs(delta.logprobs)
+        return self.event([_TextChoice(delta.text, delta.index, logprobs)])
+
+    def end(self, index: int, finish: str) -> bytes:
+        """The chunk that says why a choice ended."""
+        return self.event([_TextChoice("", index, finish_reason=finish)])

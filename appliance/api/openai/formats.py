@@ -1,14 +1,15 @@
 """The bytes of an answer: one JSON document, or server-sent events.
 
 Rules of a stream (openai-python and openai-node rely on them): every chunk has the same id,
-created and model; the first delta of a chat names the role; exactly one chunk has a finish
-reason; with `include_usage` one more chunk, without choices, has the token counts and all
+created and model; the first delta of a chat names the role; exactly one chunk of each choice has
+a finish reason; with `include_usage` one more chunk, without choices, has the token counts and all
 others have `usage: null`, else none has the field; the comment before `[DONE]` is the receipt
 of the outcome.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 
 from appliance.api.errors import error_body
 from appliance.errors import ApplianceError
+from appliance.types import Delta, TokenLogprob
 from appliance.wire.generation import PromptTokensDetails, Usage
 
 if TYPE_CHECKING:
@@ -35,6 +37,21 @@ class _Chunk(msgspec.Struct):
     usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
 
+@dataclass
+class Choice:
+    """One choice of an answer, as far as it has come."""
+
+    text: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    finish: str | None = None
+
+    def take(self, delta: Delta) -> None:
+        """Add a piece."""
+        self.text += delta.text
+        self.logprobs += delta.logprobs
+        self.finish = delta.finish_reason
+
+
 class Format(ABC):
     """How one generation is written; chat and completions differ in their choices.
 
@@ -50,6 +67,7 @@ class Format(ABC):
     def __init__(self, generation: "Generation", request_id: str, include_usage: bool) -> None:
         self._generation = generation
         self._include_usage = include_usage
+        self.choices = generation.choices
         self.head: Final[dict[str, Any]] = {
             "id": f"{self.prefix}-{request_id.removeprefix('req-')}",
             "created": generation.created,
@@ -58,20 +76,24 @@ class Format(ABC):
         }
 
     @abstractmethod
-    def whole(self, text: str, finish: str) -> BaseModel:
-        """The answer as one document."""
+    def whole(self, choices: Sequence[Choice]) -> BaseModel:
+        """The answer as one document, once every choice has ended."""
 
     @abstractmethod
     def opening(self) -> bytes:
         """What a stream begins with."""
 
     @abstractmethod
-    def piece(self, text: str, finish: str | None = None) -> bytes:
-        """The chunk of one delta; the one with a finish reason has no text."""
+    def piece(self, delta: Delta) -> bytes:
+        """The chunk of one delta's text, without its finish reason."""
 
-    def closing(self, finish: str) -> bytes:
-        """What a complete stream ends with: finish reason, counts, receipt, `[DONE]`."""
-        end = self.piece("", finish)
+    @abstractmethod
+    def end(self, index: int, finish: str) -> bytes:
+        """The chunk that says why a choice ended; it has no text."""
+
+    def closing(self) -> bytes:
+        """What a complete stream ends with: counts, receipt, `[DONE]`."""
+        end = b""
         if self._include_usage:
             end += self.event([], self.usage().model_dump())
         if self._generation.outcome is not None:

@@ -10,7 +10,6 @@ from typing import Any, Final
 from appliance.text import visible
 from appliance.types import Sampling
 from appliance.wire.generation import GenerationFields
-from appliance.wire.unsupported import REQUEST_FIELDS
 
 # Sent by the SDKs for OpenAI's own service; none of them changes what an answer says.
 _HARMLESS: Final = frozenset(
@@ -19,22 +18,16 @@ _HARMLESS: Final = frozenset(
         "safety_identifier", "store", "user", "verbosity",
     }
 )  # fmt: skip
+_AS_THEY_ARE: Final = (
+    "temperature", "top_p", "min_p", "typical_p", "presence_penalty", "frequency_penalty",
+)  # fmt: skip
 _MOST_LOGGED: Final = 20
 _logger = logging.getLogger("appliance.api")
 
 
-def _sampling(body: GenerationFields) -> Sampling:
-    return Sampling(
-        temperature=1.0 if body.temperature is None else body.temperature,
-        top_k=max(body.top_k or 0, 0),
-        top_p=1.0 if body.top_p is None else body.top_p,
-        min_p=body.min_p or 0.0,
-    )
-
-
 def log_ignored(body: GenerationFields, request_id: str) -> None:
     """Name the unknown fields of a request in the log; their values are nobody's business."""
-    ignored = sorted(set(body.model_extra or ()) - _HARMLESS - set(REQUEST_FIELDS))
+    ignored = sorted(set(body.model_extra or ()) - _HARMLESS - set(body.refused))
     if ignored:
         names = ", ".join(visible(name, limit=40) for name in ignored[:_MOST_LOGGED])
         _logger.info("%s: ignored unknown fields: %s", request_id, names)
@@ -53,4 +46,15 @@ def common_fields(body: GenerationFields) -> dict[str, Any]:
         "min_tokens": body.min_tokens or 0,
         "constraint": body.constraint,
         "priority": body.priority,
+        "logprobs": body.alternatives,
     }
+
+
+def _sampling(body: GenerationFields) -> Sampling:
+    asked = {name: getattr(body, name) for name in _AS_THEY_ARE}
+    return Sampling(
+        top_k=max(body.top_k or 0, 0),
+        repetition_penalty=body.repetition_penalty or body.repeat_penalty or 1.0,
+        logit_bias=tuple((int(t), b) for t, b in (body.logit_bias or {}).items() if b),
+        **{name: value for name, value in asked.items() if value is not None},
+    )

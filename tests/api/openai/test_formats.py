@@ -12,7 +12,7 @@ from appliance.api.openai.completions import CompletionFormat
 from appliance.api.openai.formats import Format, error_event
 from appliance.errors import BadRequest
 from appliance.inference import Generation
-from appliance.types import Receipt
+from appliance.types import Delta, Receipt
 from tests.api.fake import CARD
 
 
@@ -21,6 +21,7 @@ class Counts:
 
     card = CARD
     created = 5
+    choices = 1
     prompt_tokens, completion_tokens, cached_tokens = 2, 3, 1
     outcome = Receipt(9, b"\xab" * 32, 10)
 
@@ -32,7 +33,7 @@ def form(kind: type[Format], include_usage: bool = False) -> Format:
 @given(st.text())
 @pytest.mark.parametrize("kind", [ChatFormat, CompletionFormat])
 def test_any_text_is_one_event_and_comes_back_whole(kind: type[Format], text: str) -> None:
-    event = form(kind).piece(text)
+    event = form(kind).piece(Delta(text, 1))
     assert event.startswith(b"data: ") and event.endswith(b"\n\n")
     assert event.count(b"\n") == 2 and b"\r" not in event
     choice = json.loads(event.removeprefix(b"data: "))["choices"][0]
@@ -40,16 +41,13 @@ def test_any_text_is_one_event_and_comes_back_whole(kind: type[Format], text: st
 
 
 def test_the_receipt_of_the_outcome_is_a_comment_just_before_done() -> None:
-    assert (
-        form(ChatFormat)
-        .closing("stop")
-        .endswith(b": receipt 9 " + b"ab" * 32 + b" 10\n\ndata: [DONE]\n\n")
-    )
+    closing = form(ChatFormat).closing()
+    assert closing == b": receipt 9 " + b"ab" * 32 + b" 10\n\ndata: [DONE]\n\n"
 
 
 def test_usage_is_the_last_chunk() -> None:
-    closing = form(ChatFormat, include_usage=True).closing("stop")
-    end, usage, receipt, done, rest = closing.split(b"\n\n")
+    written = form(ChatFormat, include_usage=True)
+    end, usage, receipt, done, rest = (written.end(0, "stop") + written.closing()).split(b"\n\n")
     assert json.loads(end[6:])["usage"] is None
     assert json.loads(usage[6:])["usage"]["total_tokens"] == 5
     assert receipt.startswith(b":") and done == b"data: [DONE]" and rest == b""

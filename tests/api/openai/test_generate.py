@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from appliance.types import Delta
+from appliance.types import Delta, TokenLogprob
 from tests.api.conftest import Lan
-from tests.api.fake import CARD, TEXT, worker_lost
+from tests.api.fake import CARD, TEXT, Step, worker_lost
 
 USAGE = {
     "prompt_tokens": 7,
@@ -233,3 +233,65 @@ async def test_every_generation_is_released(lan: Lan, chat_body: dict[str, Any])
             await lan.client.post(CHAT, json={**chat_body, "stream": streamed})
     assert len(lan.inference.generations) == 6
     assert all(g.cancelled.is_set() for g in lan.inference.generations)
+
+
+TWO: tuple[Step, ...] = (
+    Delta("Hel", 1, None, 0, (TokenLogprob(b"Hel", -0.5, ((b"Hel", -0.5),), 0),)),
+    Delta("", 1, None, 1, (TokenLogprob(b"\xc3", -1.0, (), 0),)),
+    Delta("Bye", 1, None, 1),
+    Delta("lo", 1, "stop", 0),
+    Delta("", 1, "length", 1),
+)
+
+
+@pytest.fixture
+def two(lan: Lan) -> Lan:
+    """An engine that answers with two choices."""
+    lan.inference.script, lan.inference.choices = TWO, 2
+    return lan
+
+
+async def test_choices_of_a_document_stand_apart_and_the_prompt_counts_once(
+    two: Lan, chat_body: dict[str, Any]
+) -> None:
+    document = (await two.client.post(CHAT, json={**chat_body, "n": 2})).json()
+    told = [(c["index"], c["message"]["content"], c["finish_reason"]) for c in document["choices"]]
+    assert told == [(0, "Hello", "stop"), (1, "Bye", "length")]
+    assert [len(c["logprobs"]["content"]) for c in document["choices"]] == [1, 1]
+    assert document["usage"]["prompt_tokens"] == 7
+    assert document["usage"]["completion_tokens"] == 5
+
+
+async def test_choices_of_a_stream_are_told_apart_by_index(
+    two: Lan, chat_body: dict[str, Any]
+) -> None:
+    _, found = await stream(two, CHAT, {**chat_body, "n": 2})
+    choices = [c["choices"][0] for c in found[:-2]]
+    for index, text, finish in ((0, "Hello", "stop"), (1, "Bye", "length")):
+        own = [c for c in choices if c["index"] == index]
+        assert own[0]["delta"] == {"role": "assistant", "content": ""}
+        assert "".join(c["delta"].get("content", "") for c in own) == text
+        assert [c["finish_reason"] for c in own if c["finish_reason"]] == [finish]
+        assert own[-1]["finish_reason"] == finish
+        (entry,) = [t for c in own if c["logprobs"] for t in c["logprobs"]["content"]]
+        assert entry["bytes"] == ([72, 101, 108] if index == 0 else [0xC3])
+    assert choices[0]["index"] == 0 and choices[1]["index"] == 1
+
+
+async def test_choices_of_a_completion_stream_have_their_logprobs(two: Lan) -> None:
+    _, found = await stream(two, TEXTS, {"model": CARD.id, "prompt": "Hi", "n": 2})
+    choices = [c["choices"][0] for c in found[:-2]]
+    assert ["".join(c["text"] for c in choices if c["index"] == i) for i in (0, 1)] == [
+        "Hello",
+        "Bye",
+    ]
+    tokens = [c["logprobs"]["tokens"] for c in choices if c["logprobs"]]
+    assert tokens == [["Hel"], ["bytes:\\xc3"]]
+
+
+async def test_a_stream_that_lacks_the_end_of_a_choice_is_an_error(
+    two: Lan, chat_body: dict[str, Any]
+) -> None:
+    two.inference.script = TWO[:-1]
+    _, found = await stream(two, CHAT, {**chat_body, "n": 2})
+    assert found[-1]["error"]["code"] == "internal_error"

@@ -34,12 +34,24 @@ def test_the_defaults_are_those_of_openai() -> None:
 def test_every_field_arrives() -> None:
     fields = {
         "max_completion_tokens": 9, "temperature": 0, "top_p": 0.5, "top_k": 40, "min_p": 0.1,
-        "seed": -4, "stop": ["a", "b"], "ignore_eos": True, "min_tokens": 2,
+        "seed": -4, "stop": ["a", "b"], "ignore_eos": True, "min_tokens": 2, "typical_p": 0.9,
+        "presence_penalty": -1, "frequency_penalty": 0.5, "repeat_penalty": 1.2, "n": 3,
+        "logit_bias": {"7": -100, "9": 0}, "logprobs": True, "top_logprobs": 2,
     }  # fmt: skip
     got = chat_generation(chat(**fields))
-    assert got.sampling == Sampling(temperature=0.0, top_p=0.5, top_k=40, min_p=0.1)
+    assert got.sampling == Sampling(
+        temperature=0.0, top_p=0.5, top_k=40, min_p=0.1, typical_p=0.9, presence_penalty=-1,
+        frequency_penalty=0.5, repetition_penalty=1.2, logit_bias=((7, -100.0),),
+    )  # fmt: skip
+    assert (got.n, got.best_of, got.logprobs, got.echo) == (3, None, 2, False)
     assert (got.max_tokens, got.seed, got.stop) == (9, -4, ("a", "b"))
     assert (got.ignore_eos, got.min_tokens) == (True, 2)
+
+
+def test_what_only_completions_take_arrives() -> None:
+    body = completion(n=2, best_of=4, logprobs=5, echo=True, max_tokens=0)
+    got = completion_generation(body)
+    assert (got.n, got.best_of, got.logprobs, got.echo, got.max_tokens) == (2, 4, 5, True, 0)
 
 
 def test_minus_one_keeps_all_tokens_as_zero_does() -> None:
