@@ -1,0 +1,59 @@
+"""`hold = "disk"`, the whole way: server and worker as a user that cannot write the files."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.config import ModelConfig
+from appliance.errors import Refused
+from appliance.runtime import open_services
+from tests.conftest import unavailable
+from tests.smol import ID, SMALL, caller, make_data, request
+from tests.test_inference import collect
+from tests.test_lifecycle import edges
+from tests.trust import separated
+
+ON_DISK = replace(SMALL, models={"default": ModelConfig(n_ctx=512, slots=2, hold="disk")})
+
+
+@pytest.fixture
+def data(tmp_path: Path, default_model_path: Path) -> Iterator[Path]:
+    yield make_data(tmp_path, default_model_path)
+    shutil.rmtree(tmp_path / "data")
+
+
+async def served(data: Path) -> str:
+    with open_services(data, config=ON_DISK) as services:
+        try:
+            await services.lifecycle.load("uid:1000", ID)
+        except Refused as error:
+            return error.code
+        text, _ = await collect(await services.inference.start(caller(), request()))
+        (status,) = services.supervisor.status()
+        told = [str(e.get("held", "")) for e in edges(services, ID)][-2:]
+        await services.supervisor.close()
+        return f"{text}|{status.held}|{told}"
+
+
+def test_the_service_itself_may_not_own_the_file(data: Path) -> None:
+    assert asyncio.run(served(data)) == "store_not_separated"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_file_of_another_owner_is_served_and_said_to_be_held_on_disk(data: Path) -> None:
+    if os.geteuid() != 0:
+        unavailable("a user namespace with two users needs root")
+    directory = data / "models" / ID
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, separated.OWNER, -1)
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    told = separated.run(lambda: asyncio.run(served(data)))
+    if told.startswith("unavailable"):
+        unavailable(told)
+    assert "Paris" in told
+    assert told.endswith("|disk|['disk', 'disk']")
