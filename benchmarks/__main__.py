@@ -4,6 +4,8 @@ usage: python -m benchmarks peer | choose | run CHECK... | report
 """
 
 import argparse
+import signal
+import sys
 import time
 
 from benchmarks import machine, peer, results, servers
@@ -45,7 +47,7 @@ def run(checks: list[Check], models: list[str], repeat: int, scale: float) -> in
                 try:
                     keep(_measured(check, session))
                 except (BenchError, ValueError) as error:
-                    say(f"  failed: {error}")
+                    say("\n".join([f"  failed: {error}", *getattr(error, "__notes__", ())]))
                     failed = 1
     return failed
 
@@ -100,6 +102,7 @@ def main() -> int:
     running.add_argument("--repeat", type=int, default=3)
     running.add_argument("--scale", type=float, default=1.0, help="factor on request counts")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with their blocks
     try:
         if options.command == "run":
             return run(named(options.checks), options.model, options.repeat, options.scale)

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.loads import MODEL
-from benchmarks.machine import children
+from benchmarks.machine import CHECKOUT, children
 
 CELLS: Final = 16384
 SLOTS: Final = 8
@@ -146,11 +147,19 @@ def peer(binary: Path, gguf: Path, *, pause: float = 0.05) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _process(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            command, env=env, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=errors
+        ) as process,
+    ):
         try:
             yield process
+        except BenchError as error:
+            if process.poll():
+                errors.seek(0)
+                error.add_note(errors.read()[-2000:].decode(errors="replace"))
+            raise
         finally:
             process.terminate()
             try:

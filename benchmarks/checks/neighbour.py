@@ -13,13 +13,13 @@ from benchmarks.loads import Load, independent
 from benchmarks.machine import CHECKOUT
 from benchmarks.measure import answers_of, load_of, start_generator
 from benchmarks.results import Figure
-from benchmarks.servers import Server
+from benchmarks.servers import BenchError, Server
 from benchmarks.session import SIDES, Session
 from benchmarks.statistics import Summary, ratios
 from benchmarks.timeline import arrivals, rate, windows
 from installer.bundle.steps import say
 
-_LEAD_S = 2.0  # until the load is in full swing
+_LEAD_S = 4.0  # until the load is in full swing
 _QUIET_S = 5.0
 _BUSY_S = 7.0
 _NOTICE_S = 2.0  # what a server has to notice the neighbour
@@ -92,6 +92,8 @@ def _observe(session: Session, server: Server, repetition: int) -> Shares:
         beside=rate(moments, started + _NOTICE_S, ended),
         after=rate(moments, ended + _RETURN_S, ended + _RETURN_S + _AFTER_S) if mine else 0.0,
     )
+    if not shares.quiet:
+        raise BenchError(f"{server.side} gave no token in {_QUIET_S:g} quiet seconds")
     say(
         f"  neighbour {repetition + 1} {server.side}: {shares.quiet:.0f} tok/s quiet, "
         f"{shares.beside:.1f} beside it" + (f", {shares.after:.0f} after it" if mine else "")
