@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appliance.types import Delta, TokenLogprob
+from appliance.types import Delta, Priority, TokenLogprob
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT, Step, worker_lost
 
@@ -295,3 +295,17 @@ async def test_a_stream_that_lacks_the_end_of_a_choice_is_an_error(
     two.inference.script = TWO[:-1]
     _, found = await stream(two, CHAT, {**chat_body, "n": 2})
     assert found[-1]["error"]["code"] == "internal_error"
+
+
+@pytest.mark.parametrize(
+    ("tier", "priority"),
+    [("flex", Priority.BATCH), ("priority", Priority.INTERACTIVE), ("auto", None), (None, None)],
+)
+async def test_a_service_tier_says_how_urgent_a_request_is(
+    lan: Lan, chat_body: dict[str, Any], tier: str | None, priority: Priority | None
+) -> None:
+    assert (
+        await lan.client.post(CHAT, json={**chat_body, "service_tier": tier})
+    ).status_code == 200
+    ((_, asked),) = lan.inference.requests
+    assert asked.priority is priority
