@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all test-fuzz bench-peer bench bench-full wheels lock clean
+.PHONY: help preflight setup demo serve check test test-all test test-crash test-fuzz bench-peer bench bench-full wheels lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -39,6 +39,10 @@ check: setup  ## linter, formatter, types, import rules
 
 test: check wheels  ## checks, then the tests
 	$(RUN) -m pytest -m "not slow"
+
+test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
+	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py \
+	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_epoch.py
 
 test-all: check wheels  ## checks, then every test, the slow ones too
 	$(RUN) -m pytest
