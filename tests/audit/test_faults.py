@@ -1,7 +1,8 @@
 """Each write and sync call of the writer fails or is its last (cases 32 to 34).
 
 The fault is injected into the real process by strace: the call returns EIO or ENOSPC, or the
-process is killed in it. Then the log is opened again, and everything that was acknowledged must be there.
+process is killed in it. Then the log is opened again, and everything that was acknowledged
+must be there.
 """
 
 import subprocess
