@@ -16,7 +16,7 @@ Two ways of writing a call are read (`dialects` says which model uses which):
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias
 
@@ -89,6 +89,30 @@ class Reply:
         if self._calls is not None:
             return pieces + self._calls.push(body, final=final)
         return [*pieces, Piece("content", body)] if body else pieces
+
+
+@dataclass
+class Said:
+    """A whole answer; each call has `name` and `arguments`."""
+
+    reasoning: str = ""
+    content: str = ""
+    calls: list[dict[str, str]] = field(default_factory=list)
+
+
+def collected(pieces: Iterable[Piece]) -> Said:
+    """All pieces of an answer, joined."""
+    said = Said()
+    for piece in pieces:
+        if piece.kind == "call":
+            said.calls.append({"name": piece.text, "arguments": ""})
+        elif piece.kind == "arguments":
+            said.calls[piece.call]["arguments"] += piece.text
+        elif piece.kind == "reasoning":
+            said.reasoning += piece.text
+        else:
+            said.content += piece.text
+    return said
 
 
 @dataclass

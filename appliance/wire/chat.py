@@ -6,9 +6,20 @@ Source: OpenAI API reference, chat completions.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from appliance.types import Tools
 from appliance.wire.generation import MOST_ALTERNATIVES, GenerationFields, Usage, characters
+from appliance.wire.tools import MOST_TOOLS, NamedTool, Tool, ToolCall, ToolChoice, chosen
 from appliance.wire.unsupported import (
     CHAT_FIELDS,
     MESSAGE_FIELDS,
@@ -53,12 +64,44 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Content
+    content: Content | None = None
+    tool_calls: list[ToolCall] | None = Field(None, max_length=MOST_TOOLS)
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
         return refuse_unsupported(data, MESSAGE_FIELDS)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        calls = self.role == "assistant" and bool(self.tool_calls)
+        if self.content is None and not calls:
+            raise field_refused("invalid_value", "content", "is missing")
+        for call in self.tool_calls or ():
+            call.spoken()
+        return self
+
+    def spoken(self) -> dict[str, Any]:
+        """The message as chat templates take it."""
+        role = "system" if self.role == "developer" else self.role
+        message: dict[str, Any] = {"role": role, "content": self.content or ""}
+        if role == "assistant" and self.tool_calls:
+            message["tool_calls"] = [call.spoken() for call in self.tool_calls]
+        if role == "assistant" and self.reasoning_content:
+            message["reasoning_content"] = self.reasoning_content
+        if role == "tool" and self.tool_call_id is not None:
+            message["tool_call_id"] = self.tool_call_id
+        return message
+
+
+class TemplateArguments(BaseModel):
+    """`chat_template_kwargs`, as vLLM has it: the one argument that templates agree on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    enable_thinking: bool | None = None
 
 
 class ChatRequest(GenerationFields):
@@ -69,6 +112,34 @@ class ChatRequest(GenerationFields):
     messages: list[Message] = Field(min_length=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=MOST_ALTERNATIVES)
+    tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = Field(None, max_length=32, description='"none" turns it off')
+    chat_template_kwargs: TemplateArguments | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.offer is not None and self.constraint is not None:
+            why = "tools and a form of the answer exclude each other"
+            raise field_refused("invalid_value", "response_format", why)
+        return self
+
+    @property
+    def offer(self) -> Tools | None:
+        """The functions that the model may or must call."""
+        choice = self.tool_choice
+        named = choice.function.name if isinstance(choice, NamedTool) else None
+        functions = [tool.function for tool in self.tools or ()]
+        mode = choice if isinstance(choice, str) else None
+        return chosen(functions, mode, named, self.parallel_tool_calls)
+
+    @property
+    def thinking(self) -> bool | None:
+        """Whether the model should reason first; None leaves it to the model."""
+        if self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking is not None:
+            return self.chat_template_kwargs.enable_thinking
+        return False if self.reasoning_effort == "none" else None
 
     @model_validator(mode="after")
     def _asked_together(self) -> Self:
@@ -86,8 +157,17 @@ class AssistantMessage(BaseModel):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # SDKs tell "no calls" by the field that is not there.
+        message: dict[str, Any] = write(self)
+        absent = [k for k in ("reasoning_content", "tool_calls") if message.get(k) is None]
+        return {key: value for key, value in message.items() if key not in absent}
 
 
 class Alternative(BaseModel):

@@ -81,8 +81,10 @@ class ConstraintFields(BaseModel):
         if asked is not None and asked.type == "json_object":
             found.append(Constraint("json_object"))
         if asked is not None and asked.type == "json_schema" and asked.json_schema is not None:
-            found.append(_schema(asked.json_schema.schema_))
-        found += [_schema(s) for s in (self.json_schema, self.guided_json) if s is not None]
+            found.append(schema_constraint(asked.json_schema.schema_))
+        found += [
+            schema_constraint(s) for s in (self.json_schema, self.guided_json) if s is not None
+        ]
         if self.guided_regex is not None:
             found.append(Constraint("regex", self.guided_regex))
         if self.guided_choice is not None:
@@ -90,7 +92,8 @@ class ConstraintFields(BaseModel):
         return found
 
 
-def _schema(schema: Schema) -> Constraint:
+def schema_constraint(schema: Schema) -> Constraint:
+    """A schema as what the engine enforces."""
     try:
         source = json.dumps(schema, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError) as error:

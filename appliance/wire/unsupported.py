@@ -18,7 +18,7 @@ class Unsupported(NamedTuple):
     reason: str
 
 
-def _absent(*defaults: Any) -> Callable[[Any], bool]:
+def absent(*defaults: Any) -> Callable[[Any], bool]:
     """Null and the defaults ask for nothing; types count, since `False == 0` in Python."""
     return lambda value: (
         value is None
@@ -26,53 +26,50 @@ def _absent(*defaults: Any) -> Callable[[Any], bool]:
     )
 
 
-_NO_TOOLS: Final = "tool calling is not available yet"
+_OLD_TOOLS: Final = "use tools and tool_choice, which replace it"
+_ONLY_CHAT: Final = "only chats take tools"
 _NO_SCHEMA: Final = "grammars are not taken from clients; use a JSON schema or guided_regex"
 
 REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
-    "use_beam_search": Unsupported(_absent(False), "choices are sampled; use n or best_of"),
-    "tools": Unsupported(_absent([]), _NO_TOOLS),
-    "functions": Unsupported(_absent([]), _NO_TOOLS),
-    "function_call": Unsupported(_absent("none", "auto"), _NO_TOOLS),
-    "tool_choice": Unsupported(_absent("none", "auto"), _NO_TOOLS),
-    "web_search_options": Unsupported(_absent(), "the appliance reaches no network"),
-    "grammar": Unsupported(_absent(""), _NO_SCHEMA),
-    "structured_outputs": Unsupported(_absent(), _NO_SCHEMA),
-    "guided_grammar": Unsupported(_absent(), _NO_SCHEMA),
-    "prompt_logprobs": Unsupported(_absent(), "use echo with logprobs on /v1/completions"),
-    "stop_token_ids": Unsupported(_absent([]), "stop takes strings only"),
-    "suffix": Unsupported(_absent(""), "text is not filled into a gap"),
-    "audio": Unsupported(_absent(), "models answer with text only"),
-    "modalities": Unsupported(_absent([], ["text"]), "models answer with text only"),
-    "chat_template": Unsupported(_absent(), "the template is part of the signed model"),
-    "chat_template_kwargs": Unsupported(_absent({}), "the template takes no arguments yet"),
-    "add_generation_prompt": Unsupported(_absent(True), "an answer is always begun"),
-    "continue_final_message": Unsupported(_absent(False), "an answer is always begun"),
+    "use_beam_search": Unsupported(absent(False), "choices are sampled; use n or best_of"),
+    "functions": Unsupported(absent([]), _OLD_TOOLS),
+    "function_call": Unsupported(absent("none", "auto"), _OLD_TOOLS),
+    "web_search_options": Unsupported(absent(), "the appliance reaches no network"),
+    "grammar": Unsupported(absent(""), _NO_SCHEMA),
+    "structured_outputs": Unsupported(absent(), _NO_SCHEMA),
+    "guided_grammar": Unsupported(absent(), _NO_SCHEMA),
+    "prompt_logprobs": Unsupported(absent(), "use echo with logprobs on /v1/completions"),
+    "stop_token_ids": Unsupported(absent([]), "stop takes strings only"),
+    "suffix": Unsupported(absent(""), "text is not filled into a gap"),
+    "audio": Unsupported(absent(), "models answer with text only"),
+    "modalities": Unsupported(absent([], ["text"]), "models answer with text only"),
+    "chat_template": Unsupported(absent(), "the template is part of the signed model"),
+    "add_generation_prompt": Unsupported(absent(True), "an answer is always begun"),
+    "continue_final_message": Unsupported(absent(False), "an answer is always begun"),
 }
 
 CHAT_FIELDS: Final[Mapping[str, Unsupported]] = {
     **REQUEST_FIELDS,
-    "best_of": Unsupported(_absent(1), "only /v1/completions ranks choices; use n"),
-    "echo": Unsupported(_absent(False), "only /v1/completions repeats the prompt"),
+    "best_of": Unsupported(absent(1), "only /v1/completions ranks choices; use n"),
+    "echo": Unsupported(absent(False), "only /v1/completions repeats the prompt"),
 }
 
 COMPLETION_FIELDS: Final[Mapping[str, Unsupported]] = {
     **REQUEST_FIELDS,
-    "top_logprobs": Unsupported(_absent(0), "completions take the number as logprobs"),
+    "tools": Unsupported(absent([]), _ONLY_CHAT),
+    "tool_choice": Unsupported(absent("none", "auto"), _ONLY_CHAT),
+    "chat_template_kwargs": Unsupported(absent({}), "only chats use the template"),
+    "top_logprobs": Unsupported(absent(0), "completions take the number as logprobs"),
 }
 
 MESSAGE_FIELDS: Final[Mapping[str, Unsupported]] = {
-    "tool_calls": Unsupported(_absent([]), _NO_TOOLS),
-    "function_call": Unsupported(_absent(), _NO_TOOLS),
-    "audio": Unsupported(_absent(), "models read text only"),
+    "function_call": Unsupported(absent(), _OLD_TOOLS),
+    "audio": Unsupported(absent(), "models read text only"),
 }
 
 
 def refuse_unsupported(data: Any, table: Mapping[str, Unsupported]) -> Any:
     """Pass `data` on if no field of the table asks for something.
-
-    With `tool_choice: "none"` the tools are only context that the model may not call: they
-    are ignored.
 
     Raises:
         PydanticCustomError: `unsupported_parameter` with the field and the reason.
@@ -80,8 +77,6 @@ def refuse_unsupported(data: Any, table: Mapping[str, Unsupported]) -> Any:
     if isinstance(data, dict):
         for field, rule in table.items():
             if field in data and not rule.harmless(data[field]):
-                if field == "tools" and data.get("tool_choice") == "none":
-                    continue
                 raise field_refused("unsupported_parameter", field, rule.reason)
     return data
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from appliance.audit.log import AuditLog, Draft
+from appliance.engine.reply import ReplyForm
 from appliance.errors import ApplianceError, NotFound, WorkerLost
 from appliance.inference import Inference
 from appliance.runtime import Services
@@ -33,6 +34,7 @@ class FakeGeneration:
     def __init__(self, fake: "FakeInference", caller: Caller, intent: Receipt) -> None:
         self.card = CARD
         self.prompt_tokens = 7
+        self.form = fake.form
         self.cached_tokens = 3
         self.completion_tokens = 0
         self.choices = fake.choices
@@ -80,6 +82,7 @@ class FakeInference:
         self.script = tuple(script)
         self.choices = 1
         self.refusal: BaseException | None = None
+        self.form = ReplyForm()
         self.hold: asyncio.Event | None = None
         self.starting = asyncio.Event()
         self.requests: list[tuple[Caller, GenerationRequest]] = []

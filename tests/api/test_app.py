@@ -189,7 +189,7 @@ async def test_a_chunked_body_cannot_pass_the_limit(lan: Lan) -> None:
         ({"temperature": float("inf")}, "invalid_value", "temperature"),
         ({"model": None}, "invalid_value", "model"),
         ({"messages": []}, "invalid_value", "messages"),
-        ({"tools": [{}]}, "unsupported_parameter", "tools"),
+        ({"tools": [{}]}, "invalid_value", "tools[0].type"),
         ({"response_format": {"type": "x"}}, "invalid_value", "response_format.type"),
     ],
 )

@@ -11,13 +11,13 @@ from appliance.wire.unsupported import CHAT_FIELDS, COMPLETION_FIELDS, MESSAGE_F
 
 USER = {"role": "user", "content": "Hi"}
 ASKING: dict[str, Any] = {
-    "best_of": 3, "use_beam_search": True, "tools": [{"type": "function"}],
-    "functions": [{}], "function_call": {"name": "f"}, "tool_choice": "required",
+    "best_of": 3, "use_beam_search": True,
+    "functions": [{}], "function_call": {"name": "f"},
     "web_search_options": {},
     "grammar": 'root ::= "a"', "structured_outputs": {"json": {}},
     "guided_grammar": "x", "prompt_logprobs": 0,
     "stop_token_ids": [2], "echo": True, "suffix": "x", "audio": {"voice": "x"},
-    "modalities": ["text", "audio"], "chat_template": "x", "chat_template_kwargs": {"a": 1},
+    "modalities": ["text", "audio"], "chat_template": "x",
     "add_generation_prompt": False, "continue_final_message": True,
 }  # fmt: skip
 HARMLESS: dict[str, Any] = {
@@ -49,7 +49,8 @@ def test_a_field_that_asks_for_something_is_refused_by_name(field: str) -> None:
 
 def test_completions_take_the_number_of_alternatives_under_one_name_only() -> None:
     body = {"model": "m", "prompt": "x"}
-    assert set(COMPLETION_FIELDS) - set(CHAT_FIELDS) == {"top_logprobs"}
+    only = {"top_logprobs", "tools", "tool_choice", "chat_template_kwargs"}
+    assert set(COMPLETION_FIELDS) - set(CHAT_FIELDS) == only
     assert CompletionRequest.model_validate({**body, "top_logprobs": None}).alternatives is None
     with pytest.raises(ValidationError) as caught:
         CompletionRequest.model_validate({**body, "top_logprobs": 2})
@@ -68,7 +69,7 @@ def test_the_default_asks_for_nothing(field: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("use_beam_search", 0), ("best_of", True), ("best_of", "1"), ("echo", 0), ("tools", {})],
+    [("use_beam_search", 0), ("best_of", True), ("best_of", "1"), ("echo", 0), ("functions", {})],
 )
 def test_a_look_alike_of_a_default_is_not_harmless(field: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -76,8 +77,10 @@ def test_a_look_alike_of_a_default_is_not_harmless(field: str, value: Any) -> No
     assert caught.value.errors()[0]["type"] == "unsupported_parameter"
 
 
-def test_tools_that_may_not_be_called_are_ignored() -> None:
-    assert chat(tools=[{"type": "function"}], tool_choice="none").model == "m"
+def test_tools_that_may_not_be_called_are_not_offered() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert chat(tools=tools, tool_choice="none").offer is None
+    assert chat(tools=tools).offer is not None
 
 
 @pytest.mark.parametrize("field", sorted(MESSAGE_FIELDS))

@@ -1,10 +1,12 @@
 """`POST /v1/chat/completions`: the request, and the answer as a document or as events.
 
-Rules: `developer` is the newer name of `system`, which is the one that chat templates know.
+Rules: `developer` is the newer name of `system`, which is the one that chat templates know; a
+stream names a call's index in every delta, its id and function in the first; a choice with
+a complete call ends with `tool_calls`, one that was cut off with `length`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -15,8 +17,13 @@ from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.generate import ALSO_STREAMED, answer
 from appliance.api.openai.logprobs import chat_logprobs
 from appliance.api.openai.requests import common_fields
+from appliance.engine.reply import Piece, Reply, collected
 from appliance.types import Delta, GenerationRequest
-from appliance.wire.chat import ChatChoice, ChatCompletion, ChatRequest
+from appliance.wire.chat import AssistantMessage, ChatChoice, ChatCompletion, ChatRequest
+from appliance.wire.tools import CalledFunction, ToolCall
+
+if TYPE_CHECKING:
+    from appliance.inference import Generation
 
 router = APIRouter(tags=["generate"])
 
@@ -29,16 +36,31 @@ async def chat(request: Request, body: ChatRequest, caller: CallerDep) -> Answer
 
 def chat_generation(body: ChatRequest) -> GenerationRequest:
     """A conversation, to be rendered by the model's template."""
-    messages = tuple(
-        {"role": "system" if m.role == "developer" else m.role, "content": m.content}
-        for m in body.messages
+    return GenerationRequest(
+        messages=tuple(message.spoken() for message in body.messages),
+        tools=body.offer,
+        thinking=body.thinking,
+        **common_fields(body),
     )
-    return GenerationRequest(messages=messages, **common_fields(body))
+
+
+class _Called(msgspec.Struct, omit_defaults=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct, omit_defaults=True):
+    index: int
+    function: _Called
+    id: str | None = None
+    type: str | None = None
 
 
 class _Delta(msgspec.Struct, omit_defaults=True):
     role: str | None = None
     content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[_Call] | None = None
 
 
 class _ChatChoice(msgspec.Struct):
@@ -54,20 +76,37 @@ class ChatFormat(Format):
     prefix = "chatcmpl"
     object = "chat.completion.chunk"
 
+    def __init__(self, generation: "Generation", request_id: str, include_usage: bool) -> None:
+        super().__init__(generation, request_id, include_usage)
+        self._replies = [Reply(generation.form) for _ in range(self.choices)]
+
     def whole(self, choices: Sequence[Choice]) -> ChatCompletion:
         """The answer as one document."""
         written = [
             ChatChoice.model_validate(
                 {
                     "index": index,
-                    "message": {"content": choice.text},
+                    "message": self._message(index, choice.text),
                     "logprobs": chat_logprobs(choice.logprobs),
-                    "finish_reason": choice.finish,
+                    "finish_reason": self._finish(index, choice.finish or ""),
                 }
             )
             for index, choice in enumerate(choices)
         ]
         return ChatCompletion(choices=written, usage=self.usage(), **self.head)
+
+    def _message(self, index: int, text: str) -> AssistantMessage:
+        reply = self._replies[index]
+        said = collected([*reply.push(text), *reply.finish()])
+        calls = [
+            ToolCall(id=self._call_id(index, number), function=CalledFunction.model_validate(call))
+            for number, call in enumerate(said.calls)
+        ]
+        return AssistantMessage(
+            content=None if calls and not said.content else said.content,
+            reasoning_content=said.reasoning or None,
+            tool_calls=calls or None,
+        )
 
     def opening(self) -> bytes:
         """The deltas that name the role, one for each choice."""
@@ -75,10 +114,38 @@ class ChatFormat(Format):
         return b"".join(self.event([_ChatChoice(role, index)]) for index in range(self.choices))
 
     def piece(self, delta: Delta) -> bytes:
-        """The chunk of one delta's text."""
+        """The chunks of one delta's text; log-probabilities go with the first of them."""
+        deltas = [self._delta(delta.index, p) for p in self._replies[delta.index].push(delta.text)]
         logprobs = chat_logprobs(delta.logprobs)
-        return self.event([_ChatChoice(_Delta(content=delta.text), delta.index, logprobs)])
+        if logprobs and not deltas:
+            deltas = [_Delta(content="")]
+        events = b""
+        for shown in deltas:
+            events += self.event([_ChatChoice(shown, delta.index, logprobs)])
+            logprobs = None
+        return events
 
     def end(self, index: int, finish: str) -> bytes:
-        """The chunk that says why a choice ended."""
-        return self.event([_ChatChoice(_Delta(), index, finish_reason=finish)])
+        """What was held back, and the chunk that says why a choice ended."""
+        last = [self._delta(index, piece) for piece in self._replies[index].finish()]
+        events = b"".join(self.event([_ChatChoice(delta, index)]) for delta in last)
+        finish = self._finish(index, finish)
+        return events + self.event([_ChatChoice(_Delta(), index, finish_reason=finish)])
+
+    def _delta(self, index: int, piece: Piece) -> _Delta:
+        if piece.kind == "content":
+            return _Delta(content=piece.text)
+        if piece.kind == "reasoning":
+            return _Delta(reasoning_content=piece.text)
+        if piece.kind == "arguments":
+            return _Delta(tool_calls=[_Call(piece.call, _Called(arguments=piece.text))])
+        call_id = self._call_id(index, piece.call)
+        called = _Called(name=piece.text, arguments="")
+        return _Delta(tool_calls=[_Call(piece.call, called, id=call_id, type="function")])
+
+    def _finish(self, index: int, finish: str) -> str:
+        return "tool_calls" if finish == "stop" and self._replies[index].calls else finish
+
+    def _call_id(self, index: int, number: int) -> str:
+        """At most 40 characters, which is what OpenAI's own ids may have."""
+        return f"call_{self.head['id'].removeprefix(self.prefix)[1:25]}_{index}_{number}"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from appliance.api.openai.chat import ChatFormat
 from appliance.api.openai.completions import CompletionFormat
 from appliance.api.openai.formats import Format, error_event
+from appliance.engine.reply import ReplyForm
 from appliance.errors import BadRequest
 from appliance.inference import Generation
 from appliance.types import Delta, Receipt
@@ -21,6 +22,7 @@ class Counts:
 
     card = CARD
     created = 5
+    form = ReplyForm()
     choices = 1
     prompt_tokens, completion_tokens, cached_tokens = 2, 3, 1
     outcome = Receipt(9, b"\xab" * 32, 10)
@@ -30,7 +32,7 @@ def form(kind: type[Format], include_usage: bool = False) -> Format:
     return kind(cast(Generation, Counts()), "req-1", include_usage)
 
 
-@given(st.text())
+@given(st.text(min_size=1))
 @pytest.mark.parametrize("kind", [ChatFormat, CompletionFormat])
 def test_any_text_is_one_event_and_comes_back_whole(kind: type[Format], text: str) -> None:
     event = form(kind).piece(Delta(text, 1))

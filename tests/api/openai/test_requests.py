@@ -67,7 +67,7 @@ def test_developer_is_the_system_and_other_fields_of_a_message_stay_behind() -> 
     assert chat_generation(chat(messages=messages)).messages == (
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hi"},
-        {"role": "tool", "content": "5"},
+        {"role": "tool", "content": "5", "tool_call_id": "1"},
     )
 
 

@@ -1,0 +1,244 @@
+"""`POST /v1/responses`: a stateless answer as a document or as the typed events of the SDKs.
+
+Rules: every event has a type, also as its `event:` line, and the next sequence number; an output
+item is opened, filled, closed in that order and at one index; the last event carries the whole
+response; the comment before it is the receipt of the outcome. A failure in mid-stream is the error
+event of all streams.
+
+Source: OpenAI API reference, responses and their streaming events.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import APIRouter, Request
+
+from appliance.api.deps import CallerDep, services_of
+from appliance.api.openai.answer import Answer
+from appliance.api.openai.formats import Choice, Format
+from appliance.api.openai.generate import ALSO_STREAMED
+from appliance.engine.reply import Piece, Reply
+from appliance.types import Delta, GenerationRequest, Sampling
+from appliance.wire.response import Response
+from appliance.wire.responses import ResponsesRequest
+
+if TYPE_CHECKING:
+    from appliance.inference import Generation
+
+router = APIRouter(tags=["generate"])
+
+
+@router.post("/v1/responses", response_model=Response, responses=ALSO_STREAMED)
+async def responses(request: Request, body: ResponsesRequest, caller: CallerDep) -> Answer:
+    """Answer a conversation; nothing is stored."""
+    return Answer(
+        partial(services_of(request).inference.start, caller, response_generation(body)),
+        partial(ResponsesFormat, request_id=caller.request_id, body=body),
+        request_id=caller.request_id,
+        stream=bool(body.stream),
+    )
+
+
+def response_generation(body: ResponsesRequest) -> GenerationRequest:
+    """A conversation, to be rendered by the model's template."""
+    off = body.reasoning is not None and body.reasoning.effort == "none"
+    return GenerationRequest(
+        model=body.model,
+        messages=tuple(_messages(body)),
+        max_tokens=body.max_output_tokens,
+        sampling=Sampling(
+            temperature=1.0 if body.temperature is None else body.temperature,
+            top_p=1.0 if body.top_p is None else body.top_p,
+        ),
+        constraint=body.constraint,
+        tools=body.offer,
+        thinking=False if off else None,
+    )
+
+
+def _messages(body: ResponsesRequest) -> list[dict[str, Any]]:
+    said: list[dict[str, Any]] = []
+    if body.instructions:
+        said.append({"role": "system", "content": body.instructions})
+    if isinstance(body.input, str):
+        return [*said, {"role": "user", "content": body.input}]
+    for item in body.input:
+        if item.type == "message":
+            role = "system" if item.role == "developer" else item.role
+            said.append({"role": role, "content": item.content})
+        elif item.type == "function_call":
+            if not said or said[-1]["role"] != "assistant":
+                said.append({"role": "assistant", "content": ""})
+            said[-1].setdefault("tool_calls", []).append(item.call())
+        elif item.type == "function_call_output":
+            said.append({"role": "tool", "content": item.output, "tool_call_id": item.call_id})
+    return said
+
+
+class ResponsesFormat(Format):
+    """`/v1/responses`.
+
+    Args:
+        body: the request, which the response repeats in part.
+    """
+
+    prefix = "resp"
+    object = "response"
+
+    def __init__(self, generation: "Generation", request_id: str, body: ResponsesRequest) -> None:
+        super().__init__(generation, request_id, include_usage=True)
+        self._body = body
+        self._reply = Reply(generation.form)
+        self._items: list[dict[str, Any]] = []
+        self._open: str | None = None  # the kind of the last item while it grows
+        self._number = 0
+        self._finish = ""
+
+    def whole(self, choices: Sequence[Choice]) -> Response:
+        """The answer as one document."""
+        self.piece(Delta(choices[0].text, 0))
+        self.end(0, choices[0].finish or "")
+        return Response.model_validate(self._response())
+
+    def opening(self) -> bytes:
+        """The response, empty, as created and as in progress."""
+        empty = {**self._response(), "status": "in_progress"}
+        created = self._typed("response.created", response=empty)
+        return created + self._typed("response.in_progress", response=empty)
+
+    def piece(self, delta: Delta) -> bytes:
+        """The events of one delta."""
+        return b"".join(map(self._grow, self._reply.push(delta.text)))
+
+    def end(self, index: int, finish: str) -> bytes:
+        """What was held back, and the end of the last item."""
+        self._finish = finish
+        events = b"".join(map(self._grow, self._reply.finish()))
+        if not self._items:  # an answer without a word is a message all the same
+            events += self._begin("content", "")
+        return events + self._close()
+
+    def closing(self) -> bytes:
+        """The receipt, and the whole response."""
+        kind = "response.incomplete" if self._finish == "length" else "response.completed"
+        receipt = b""
+        if self._generation.outcome is not None:
+            receipt = f": receipt {self._generation.outcome.header()}\n\n".encode()
+        return receipt + self._typed(kind, response=self._response())
+
+    def _grow(self, piece: Piece) -> bytes:
+        if piece.kind == "call":
+            return self._close() + self._begin("call", piece.text)
+        events = b""
+        kind = "call" if piece.kind == "arguments" else piece.kind
+        if self._open != kind:
+            events = self._close() + self._begin(kind, "")
+        item = self._items[-1]
+        if kind == "call":
+            item["arguments"] += piece.text
+            return events + self._about("response.function_call_arguments.delta", delta=piece.text)
+        item["content"][0]["text"] += piece.text
+        name = "output_text" if kind == "content" else "reasoning_text"
+        more: dict[str, Any] = {"logprobs": []} if kind == "content" else {}
+        return events + self._about(
+            f"response.{name}.delta", content_index=0, delta=piece.text, **more
+        )
+
+    def _begin(self, kind: str, name: str) -> bytes:
+        self._open = kind
+        number = f"{self.head['id'].removeprefix('resp-')[:24]}_{len(self._items)}"
+        if kind == "call":
+            item: dict[str, Any] = {
+                "type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}",
+                "name": name, "arguments": "", "status": "in_progress",
+            }  # fmt: skip
+        elif kind == "reasoning":
+            item = {"type": "reasoning", "id": f"rs_{number}", "summary": [], "content": []}
+        else:
+            item = {
+                "type": "message", "id": f"msg_{number}", "role": "assistant", "content": [],
+                "status": "in_progress",
+            }  # fmt: skip
+        self._items.append(item)
+        events = self._typed(
+            "response.output_item.added", output_index=len(self._items) - 1, item=item
+        )
+        if kind == "call":
+            return events
+        part: dict[str, Any] = {"type": "reasoning_text", "text": ""}
+        if kind == "content":
+            part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+        item["content"] = [part]
+        return events + self._about("response.content_part.added", content_index=0, part=part)
+
+    def _close(self) -> bytes:
+        if self._open is None:
+            return b""
+        item, kind, self._open = self._items[-1], self._open, None
+        cut = self._finish == "length"
+        if kind != "reasoning":
+            item["status"] = "incomplete" if cut else "completed"
+        if kind == "call":
+            events = self._about(
+                "response.function_call_arguments.done",
+                arguments=item["arguments"],
+                name=item["name"],
+            )
+        else:
+            part = item["content"][0]
+            name = "output_text" if kind == "content" else "reasoning_text"
+            more: dict[str, Any] = {"logprobs": []} if kind == "content" else {}
+            events = self._about(
+                f"response.{name}.done", content_index=0, text=part["text"], **more
+            ) + self._about("response.content_part.done", content_index=0, part=part)
+        index = len(self._items) - 1
+        return events + self._typed("response.output_item.done", output_index=index, item=item)
+
+    def _about(self, kind: str, **fields: Any) -> bytes:
+        """An event about the last item."""
+        index = len(self._items) - 1
+        return self._typed(kind, item_id=self._items[-1]["id"], output_index=index, **fields)
+
+    def _typed(self, kind: str, **fields: Any) -> bytes:
+        event = {"type": kind, "sequence_number": self._number, **fields}
+        self._number += 1
+        return f"event: {kind}\ndata: ".encode() + msgspec.json.encode(event) + b"\n\n"
+
+    def _response(self) -> dict[str, Any]:
+        body, usage = self._body, self.usage()
+        cut = self._finish == "length"
+        choice = body.tool_choice or "auto"
+        return {
+            "id": self.head["id"].replace("-", "_", 1),
+            "object": "response",
+            "created_at": self.head["created"],
+            "model": self.head["model"],
+            "status": "incomplete" if cut else "completed",
+            "error": None,
+            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "instructions": body.instructions,
+            "metadata": body.metadata or {},
+            "max_output_tokens": body.max_output_tokens,
+            "output": self._items,
+            "parallel_tool_calls": body.parallel_tool_calls is not False,
+            "previous_response_id": None,
+            "store": False,
+            "temperature": 1.0 if body.temperature is None else body.temperature,
+            "top_p": 1.0 if body.top_p is None else body.top_p,
+            "text": body.text.model_dump(by_alias=True, exclude_none=True) if body.text else {},
+            "tool_choice": choice if isinstance(choice, str) else choice.model_dump(),
+            "tools": [tool.model_dump() for tool in body.tools or ()],
+            "truncation": "disabled",
+            "usage": {
+                "input_tokens": usage.prompt_tokens,
+                "input_tokens_details": {
+                    "cached_tokens": usage.prompt_tokens_details.cached_tokens,
+                    "cache_write_tokens": 0,
+                },
+                "output_tokens": usage.completion_tokens,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": usage.total_tokens,
+            },
+        }

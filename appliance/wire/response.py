@@ -1,0 +1,57 @@
+"""What `POST /v1/responses` answers with.
+
+Source: OpenAI API reference, the response object.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+
+class InputDetails(BaseModel):
+    """Of the input: what was not computed again, and what was put aside for later."""
+
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class OutputDetails(BaseModel):
+    """Of the output; reasoning is not counted apart, so that this is 0."""
+
+    reasoning_tokens: int
+
+
+class ResponseUsage(BaseModel):
+    """Token counts of one request."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class Response(BaseModel):
+    """A response; `output` holds messages, function calls and reasoning in order."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    model: str
+    status: Literal["completed", "incomplete"]
+    error: None
+    incomplete_details: dict[str, str] | None
+    instructions: str | None
+    metadata: dict[str, str]
+    max_output_tokens: int | None
+    output: list[dict[str, Any]]
+    parallel_tool_calls: bool
+    previous_response_id: None
+    store: Literal[False]
+    temperature: float
+    top_p: float
+    text: dict[str, Any]
+    tool_choice: str | dict[str, Any]
+    tools: list[dict[str, Any]]
+    truncation: Literal["disabled"]
+    usage: ResponseUsage

@@ -1,0 +1,189 @@
+"""Calls and reasoning of a chat: what is taken, what is answered, how it is streamed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from appliance.engine.reply import ReplyForm
+from appliance.types import Delta
+from tests.api.conftest import Lan
+from tests.api.fake import CARD
+
+CHAT = "/v1/chat/completions"
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
+NOW = {"type": "function", "function": {"name": "now", "description": "The time"}}
+TWO_CALLS = (
+    '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>\n'
+    '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+)
+FORM = ReplyForm("hermes", frozenset({"weather", "now"}))
+
+
+@pytest.fixture
+def calling(lan: Lan) -> Lan:
+    """An engine that calls two functions, a character at a time."""
+    lan.inference.form = FORM
+    lan.inference.script = (*(Delta(c, 1) for c in TWO_CALLS), Delta("", 0, "stop"))
+    return lan
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    user = {"role": "user", "content": "Hi"}
+    return {"model": CARD.id, "messages": [user], "tools": [WEATHER, NOW], **fields}
+
+
+async def deltas(lan: Lan, **fields: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """All deltas of the one choice, and the finish reasons."""
+    reply = await lan.client.post(CHAT, json=body(stream=True, **fields))
+    assert reply.text.endswith("data: [DONE]\n\n"), reply.text
+    events = [line[6:] for line in reply.text.splitlines() if line.startswith("data: {")]
+    choices = [json.loads(event)["choices"][0] for event in events]
+    reasons = [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
+    return [choice["delta"] for choice in choices], reasons
+
+
+async def test_a_document_with_calls(calling: Lan) -> None:
+    (choice,) = (await calling.client.post(CHAT, json=body())).json()["choices"]
+    message = choice["message"]
+    assert (choice["finish_reason"], message["content"]) == ("tool_calls", None)
+    assert message["refusal"] is None
+    functions = [call["function"] for call in message["tool_calls"]]
+    assert [f["name"] for f in functions] == ["weather", "now"]
+    assert [json.loads(f["arguments"]) for f in functions] == [{"city": "Oslo"}, {}]
+    ids = [call["id"] for call in message["tool_calls"]]
+    assert len(set(ids)) == 2 and all(0 < len(i) <= 40 for i in ids)
+    assert {call["type"] for call in message["tool_calls"]} == {"function"}
+
+
+async def test_streamed_calls_are_indexed_as_the_sdks_do(calling: Lan) -> None:
+    found, reasons = await deltas(calling)
+    assert reasons == ["tool_calls"]
+    assert found[0] == {"role": "assistant", "content": ""}
+    calls = [call for delta in found for call in delta.get("tool_calls", ())]
+    assert [call["index"] for call in calls] == sorted(call["index"] for call in calls)
+    for index, name, arguments in ((0, "weather", {"city": "Oslo"}), (1, "now", {})):
+        first, *later = [call for call in calls if call["index"] == index]
+        assert first["function"]["name"] == name and first["id"] and first["type"] == "function"
+        assert all("id" not in c and "name" not in c["function"] for c in later)
+        written = "".join(c["function"]["arguments"] for c in (first, *later))
+        assert json.loads(written) == arguments
+
+
+async def test_without_a_call_nothing_says_tool(lan: Lan) -> None:
+    lan.inference.form = FORM
+    (choice,) = (await lan.client.post(CHAT, json=body())).json()["choices"]
+    assert "tool_calls" not in choice["message"] and choice["finish_reason"] == "stop"
+    _, reasons = await deltas(lan)
+    assert reasons == ["stop"]
+
+
+async def test_a_call_that_was_cut_off_ends_with_length(lan: Lan) -> None:
+    lan.inference.form = ReplyForm("json", frozenset({"weather"}), forced=True)
+    lan.inference.script = (Delta('{"name": "weather", "parameters": {"ci', 9, "length"),)
+    (choice,) = (await lan.client.post(CHAT, json=body())).json()["choices"]
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"ci'
+
+
+async def test_reasoning_stands_beside_the_content(lan: Lan) -> None:
+    lan.inference.form = ReplyForm(thinking="tags")
+    lan.inference.script = (
+        Delta("<think>\nH", 1), Delta("m.\n</think>\n\nYes", 1), Delta(".", 1, "stop"),
+    )  # fmt: skip
+    (choice,) = (await lan.client.post(CHAT, json=body(tools=None))).json()["choices"]
+    assert choice["message"]["reasoning_content"] == "Hm."
+    assert choice["message"]["content"] == "Yes."
+    found, _ = await deltas(lan, tools=None)
+    assert "".join(d.get("reasoning_content", "") for d in found) == "Hm."
+    assert "".join(d.get("content", "") for d in found) == "Yes."
+
+
+@pytest.mark.parametrize(
+    ("choice", "forced"),
+    [
+        ("auto", ()), (None, ()), ("required", ("weather", "now")),
+        ({"type": "function", "function": {"name": "now"}}, ("now",)),
+    ],
+)  # fmt: skip
+async def test_what_the_engine_is_told(lan: Lan, choice: Any, forced: tuple[str, ...]) -> None:
+    fields = {"tool_choice": choice, "parallel_tool_calls": False}
+    assert (await lan.client.post(CHAT, json=body(**fields))).status_code == 200
+    tools = lan.inference.requests[-1][1].tools
+    assert tools and tools.forced == forced and not tools.parallel
+    assert tools.functions[0] == {"name": "weather", "description": "", "parameters": CITY}
+    assert tools.functions[1]["parameters"]["additionalProperties"] is False
+
+
+async def test_none_offers_nothing(lan: Lan) -> None:
+    assert (await lan.client.post(CHAT, json=body(tool_choice="none"))).status_code == 200
+    assert lan.inference.requests[-1][1].tools is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [({"reasoning_effort": "none"}, False), ({"reasoning_effort": "high"}, None),
+     ({"chat_template_kwargs": {"enable_thinking": True}}, True)],
+)  # fmt: skip
+async def test_reasoning_can_be_turned_off(lan: Lan, fields: Any, effort: bool | None) -> None:
+    assert (await lan.client.post(CHAT, json=body(**fields))).status_code == 200
+    assert lan.inference.requests[-1][1].thinking is effort
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+TURNS: list[dict[str, Any]] = [
+    {"role": "user", "content": "Cold?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL], "refusal": None, "audio": None},
+    {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "minus 5"}]},
+]
+
+
+async def test_a_history_with_calls_arrives_as_templates_take_it(lan: Lan) -> None:
+    assert (await lan.client.post(CHAT, json=body(messages=TURNS))).status_code == 200
+    messages = lan.inference.requests[-1][1].messages
+    spoken = {**CALL, "function": {"name": "weather", "arguments": {}}}
+    assert messages == (
+        {"role": "user", "content": "Cold?"},
+        {"role": "assistant", "content": "", "tool_calls": [spoken]},
+        {"role": "tool", "content": "minus 5", "tool_call_id": "c1"},
+    )
+
+
+def with_arguments(arguments: str) -> list[dict[str, Any]]:
+    call = {**CALL, "function": {"name": "weather", "arguments": arguments}}
+    return [TURNS[0], {"role": "assistant", "tool_calls": [call]}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"tools": [{"type": "web_search"}]}, "unsupported_parameter", "tools[0].type"),
+        ({"tools": [{"type": "function"}]}, "invalid_value", "tools[0].function"),
+        ({"tools": [WEATHER, WEATHER]}, "invalid_value", "tools"),
+        ({"tools": [WEATHER] * 129}, "invalid_value", "tools"),
+        ({"tools": [], "tool_choice": "required"}, "invalid_value", "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, "invalid_value",
+         "tool_choice"),
+        ({"response_format": {"type": "json_object"}}, "invalid_value", "response_format"),
+        ({"functions": [{"name": "f"}]}, "unsupported_parameter", "functions"),
+        ({"messages": with_arguments("[]")}, "invalid_value", "messages[1].tool_calls"),
+        ({"messages": with_arguments("[" * 100_000)}, "request_too_large", None),
+        ({"messages": with_arguments("{" * 5000)}, "invalid_value", "messages[1].tool_calls"),
+        ({"messages": [{"role": "assistant", "content": None}]}, "invalid_value",
+         "messages[0].content"),
+        ({"chat_template_kwargs": {"x": 1}}, "invalid_value", "chat_template_kwargs.x"),
+    ],
+)  # fmt: skip
+async def test_what_is_refused(lan: Lan, fields: Any, code: str, param: str | None) -> None:
+    reply = await lan.client.post(CHAT, json=body(**fields))
+    error = reply.json()["error"]
+    assert (error["code"], error["param"]) == (code, param), error
+    assert reply.status_code in (400, 413)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "é", 'a"', None])
+async def test_names_of_functions_are_plain(lan: Lan, name: Any) -> None:
+    function = {"type": "function", "function": {"name": name}}
+    reply = await lan.client.post(CHAT, json=body(tools=[function]))
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "tools[0].function.name")

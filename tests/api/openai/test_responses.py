@@ -1,0 +1,138 @@
+"""The responses route: stateless requests, and the typed events in their order."""
+
+import json
+from typing import Any
+
+import pytest
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from appliance.engine.reply import ReplyForm
+from appliance.types import Delta
+from tests.api.conftest import Lan
+from tests.api.fake import CARD, TEXT, worker_lost
+
+ROUTE = "/v1/responses"
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+WEATHER = {"type": "function", "name": "weather", "parameters": CITY}
+FORM = ReplyForm("hermes", frozenset({"weather"}), thinking="tags")
+ANSWER = (
+    '<think>Hm.</think>I look.\n<tool_call>{"name": "weather", '
+    '"arguments": {"city": "Oslo"}}</tool_call>'
+)
+EVENT: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    return {"model": CARD.id, "input": "Hi", **fields}
+
+
+async def events(lan: Lan, **fields: Any) -> list[dict[str, Any]]:
+    reply = await lan.client.post(ROUTE, json=body(stream=True, **fields))
+    found = []
+    for block in reply.text.split("\n\n"):
+        if block.startswith("event: "):
+            kind, data = block.split("\n")
+            event = json.loads(data[6:])
+            assert kind == f"event: {event['type']}"
+            EVENT.validate_python(event)
+            found.append(event)
+    assert [e["sequence_number"] for e in found] == list(range(len(found)))
+    return found
+
+
+async def test_a_text_as_a_document_and_as_events(lan: Lan) -> None:
+    document = Response.model_validate((await lan.client.post(ROUTE, json=body())).json())
+    assert (document.output_text, document.status) == (TEXT, "completed")
+    assert document.usage and document.usage.total_tokens == 10
+    found = await events(lan)
+    kinds = [event["type"].removeprefix("response.") for event in found]
+    assert kinds[:4] == ["created", "in_progress", "output_item.added", "content_part.added"]
+    assert kinds[-4:] == ["output_text.done", "content_part.done", "output_item.done", "completed"]
+    assert "".join(e["delta"] for e in found if e["type"].endswith("text.delta")) == TEXT
+    assert Response.model_validate(found[-1]["response"]).output_text == TEXT
+
+
+async def test_reasoning_text_and_call_are_items_of_their_own(lan: Lan) -> None:
+    lan.inference.form = FORM
+    lan.inference.script = (*(Delta(c, 1) for c in ANSWER), Delta("", 0, "stop"))
+    document = (await lan.client.post(ROUTE, json=body(tools=[WEATHER]))).json()
+    assert [item["type"] for item in document["output"]] == [
+        "reasoning",
+        "message",
+        "function_call",
+    ]
+    assert json.loads(document["output"][2]["arguments"]) == {"city": "Oslo"}
+    found = await events(lan, tools=[WEATHER])
+    added = [e["output_index"] for e in found if e["type"] == "response.output_item.added"]
+    assert added == [0, 1, 2]
+    output = found[-1]["response"]["output"]
+    assert [item["type"] for item in output] == ["reasoning", "message", "function_call"]
+    assert output[0]["content"][0]["text"] == "Hm." and output[1]["content"][0]["text"] == "I look."
+
+
+async def test_a_text_that_was_cut_off_is_incomplete(lan: Lan) -> None:
+    lan.inference.script = (Delta("Hel", 1, "length"),)
+    document = (await lan.client.post(ROUTE, json=body())).json()
+    assert document["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert (await events(lan))[-1]["type"] == "response.incomplete"
+
+
+async def test_a_failure_in_mid_stream_is_the_error_event(lan: Lan) -> None:
+    lan.inference.script = (Delta("Hel", 1), worker_lost())
+    reply = await lan.client.post(ROUTE, json=body(stream=True))
+    last = json.loads(reply.text.strip().split("\n\n")[-1].removeprefix("data: "))
+    assert last["error"]["code"] == "worker_lost" and "response.completed" not in reply.text
+
+
+async def test_a_history_arrives_as_messages(lan: Lan) -> None:
+    items = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Cold?"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"type": "function_call", "call_id": "c", "name": "weather",
+         "arguments": '{"city": "Oslo"}'},
+        {"type": "function_call_output", "call_id": "c", "output": "minus 5"},
+    ]  # fmt: skip
+    reply = await lan.client.post(ROUTE, json=body(input=items, instructions="Be kind."))
+    assert reply.status_code == 200
+    function = {"name": "weather", "arguments": {"city": "Oslo"}}
+    assert lan.inference.requests[-1][1].messages == (
+        {"role": "system", "content": "Be kind."},
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Cold?"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "c", "type": "function", "function": function}],
+        },
+        {"role": "tool", "content": "minus 5", "tool_call_id": "c"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "unsupported_parameter", "previous_response_id"),
+        ({"conversation": "c"}, "unsupported_parameter", "conversation"),
+        ({"background": True}, "unsupported_parameter", "background"),
+        ({"truncation": "auto"}, "unsupported_parameter", "truncation"),
+        ({"tools": [{"type": "web_search", "name": "x"}]}, "unsupported_parameter",
+         "tools[0].type"),
+        ({"input": ""}, "invalid_value", None), ({"input": []}, "invalid_value", "input"),
+        ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "invalid_value",
+         "text.format.schema"),
+        ({"text": {"format": {"type": "json_object"}}, "tools": [WEATHER]}, "invalid_value",
+         "text"),
+    ],
+)  # fmt: skip
+async def test_what_is_refused(lan: Lan, fields: Any, code: str, param: str | None) -> None:
+    reply = await lan.client.post(ROUTE, json=body(**fields))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (400, code), error
+    assert param is None or error["param"] == param, error
+
+
+async def test_store_is_taken_and_nothing_is_stored(lan: Lan) -> None:
+    document = (await lan.client.post(ROUTE, json=body(store=True))).json()
+    assert document["store"] is False
