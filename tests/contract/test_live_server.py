@@ -1,8 +1,10 @@
 """The unmodified `openai` package against `appliance serve` with a real model."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -167,3 +169,47 @@ def test_readyz_says_yes_without_a_key(live_server: Live) -> None:
     base = live_server.base_url.removesuffix("/v1")
     assert httpx.get(f"{base}/readyz").json() == {"status": "ready"}
     assert httpx.get(f"{base}/v1/models").status_code == 401
+
+
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Oslo", "Rome"]}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def test_a_demanded_call_is_made_and_streamed(live_server: Live) -> None:
+    with OpenAI(base_url=live_server.base_url, api_key=live_server.api_key) as client:
+        asked: dict[str, Any] = {
+            "model": live_server.model,
+            "messages": [{"role": "user", "content": "Is it cold in Oslo?"}],
+            "tools": [WEATHER],
+            "tool_choice": "required",
+            "parallel_tool_calls": False,
+            "max_tokens": 60,
+        }
+        message = client.chat.completions.create(**asked).choices[0].message
+        (call,) = message.tool_calls or ()
+        assert json.loads(call.function.arguments)["city"] in ("Oslo", "Rome")
+        with client.chat.completions.stream(**asked) as stream:
+            choice = stream.get_final_completion().choices[0]
+        assert choice.finish_reason == "tool_calls"
+        (call,) = choice.message.tool_calls or ()
+        assert json.loads(call.function.arguments)["city"] in ("Oslo", "Rome")
+
+
+def test_a_response_streams_typed_events(live_server: Live) -> None:
+    with OpenAI(base_url=live_server.base_url, api_key=live_server.api_key) as client:
+        with client.responses.stream(
+            model=live_server.model, input="Say hello.", max_output_tokens=8
+        ) as stream:
+            kinds = [event.type for event in stream]
+        assert kinds[0] == "response.created" and "response.output_text.delta" in kinds
+        assert kinds[-1] in ("response.completed", "response.incomplete")
