@@ -196,12 +196,12 @@ def test_a_demanded_call_is_made_and_streamed(live_server: Live) -> None:
             "max_tokens": 60,
         }
         message = client.chat.completions.create(**asked).choices[0].message
-        (call,) = message.tool_calls or ()
+        (call,) = message.tool_calls or []
         assert json.loads(call.function.arguments)["city"] in ("Oslo", "Rome")
         with client.chat.completions.stream(**asked) as stream:
             choice = stream.get_final_completion().choices[0]
         assert choice.finish_reason == "tool_calls"
-        (call,) = choice.message.tool_calls or ()
+        (call,) = choice.message.tool_calls or []
         assert json.loads(call.function.arguments)["city"] in ("Oslo", "Rome")
 
 
