@@ -147,6 +147,24 @@ class ModelConfig:
         low=16,
         high=8192,
     )
+    target_gap_ms: int = _key(
+        60,
+        "While answers run, a step is planned to take no longer than this, in milliseconds, or "
+        "half as long again as their own tokens take: prompts get what is left.",
+        low=1,
+        high=60_000,
+    )
+    kept_prefixes: int = _key(
+        32,
+        "Runs of tokens that the KV cache keeps for later requests of the same app; 0 keeps none.",
+        low=0,
+        high=255,
+    )
+    prefixes: tuple[str, ...] = _key(
+        (),
+        "System prompts, or beginnings of plain prompts, that all apps share the computation of. "
+        "An app can find out by timing that one of them is registered if it knows the whole text.",
+    )
 
 
 @dataclass(frozen=True)

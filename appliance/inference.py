@@ -185,6 +185,7 @@ class Generation:
             if row is None:
                 raise WorkerLost("worker_lost", "The engine process of the model ended.")
             self.completion_tokens += row.tokens
+            self.cached_tokens = row.reused
             if row.text or row.vector:
                 self._note_text()
             if row.finish == "invalid":
@@ -336,9 +337,8 @@ class Inference:
         )
         number = worker.next_id(request.choices)
         try:
-            prepared = await worker.prepare(
-                _prepare(number, request, seed), caller.principal.key_id
-            )
+            message = _prepare(number, request, seed, caller.principal)
+            prepared = await worker.prepare(message, caller.principal.key_id)
         except BaseException:
             place.leave(0, 0)
             raise
@@ -463,7 +463,7 @@ def _check_kind(card: ModelCard, request: GenerationRequest) -> None:
         )
 
 
-def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
+def _prepare(number: int, request: GenerationRequest, seed: int, principal: Principal) -> Prepare:
     return Prepare(
         id=number,
         sampling=replace(request.sampling, seed=seed),
@@ -483,6 +483,8 @@ def _prepare(number: int, request: GenerationRequest, seed: int) -> Prepare:
         echo=request.echo,
         tools=request.tools,
         thinking=request.thinking,
+        scope=principal.key_id,
+        weight=principal.limits.weight,
     )
 
 

@@ -298,6 +298,9 @@ class Supervisor:
             max_prepare_bytes=self._config.engine.max_prepare_bytes,
             on_disk=served.model.sealed.on_disk,
             kind=served.model.facts.kind,
+            gap_ms=config.target_gap_ms,
+            kept=config.kept_prefixes,
+            prefixes=config.prefixes,
         )
         worker = await WorkerProcess.start(served.model.sealed, load)
         await self._note(served, "start", pid=worker.pid, load_ms=worker.ready.load_ms)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
+from appliance.engine.prefixes import Operation
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.textstream import TextStream
@@ -41,10 +42,7 @@ class NullModel:
         """Rows for the chunks that sample."""
         return self._logits[: sum(chunk.samples for chunk in chunks)]
 
-    def forget(self, slot: int) -> None:
-        """There is no cache."""
-
-    def copy(self, source: int, target: int, end: int) -> None:
+    def follow(self, operations: ReadOnly[Operation]) -> None:
         """There is no cache."""
 
     def piece(self, token: int) -> bytes:

@@ -1,13 +1,28 @@
 """Accounting of the KV cache: which sequence ids are taken and how many cells each one fills.
 
-Rules: a cell belongs to one sequence; a sequence id is given to one owner at a time; what is
-released is free again at once. The cache is either unified (all sequences draw on the same
-`capacity` cells) or separate (each sequence has `capacity` cells of its own). Pure: the runner
-makes the cache follow.
+Rules: a sequence id is given to one owner at a time. A cell belongs to one running sequence, or to
+the tree of kept prefixes, whose cells many sequences may share. What is kept makes room for what
+runs. The cache is either unified (all sequences draw on the same `capacity` cells) or separate
+(each sequence has `capacity` cells of its own, and nothing is kept). Pure: the runner makes the
+cache follow `operations`.
 """
+
+from dataclasses import dataclass
+
+from appliance.engine.prefixes import Drop, Node, Operation, Prefixes
+from appliance.engine.sequence import Sequence
 
 SCORED = 32
 """Most positions of prompts in one step whose logits are kept, besides those that sample."""
+
+
+@dataclass
+class _Held:
+    """What a running sequence has: the kept prefix that it stands on, and cells of its own."""
+
+    node: Node
+    own: int = 0
+    keeps: bool = True  # whether what it computes goes on in the tree
 
 
 class Cells:
@@ -15,45 +30,103 @@ class Cells:
 
     Args:
         capacity: cells in the cache (unified) or in each stream (separate), in tokens.
-        sequences: how many sequence ids there are.
+        sequences: how many sequences run at once; their ids are the lowest ones.
+        kept: how many further sequence ids the tree of kept prefixes may use.
         separate: whether each sequence has its own stream.
     """
 
-    def __init__(self, capacity: int, sequences: int, *, separate: bool = False) -> None:
+    def __init__(
+        self, capacity: int, sequences: int, kept: int = 0, *, separate: bool = False
+    ) -> None:
         self.capacity = capacity
         self.separate = separate
+        self._operations: list[Operation] = []
         self._free_ids = list(range(sequences - 1, -1, -1))
-        self._used: dict[int, int] = {}
+        self._prefixes = Prefixes(range(sequences + kept - 1, sequences - 1, -1), self._operations)
+        self._held: dict[int, _Held] = {}
+        self._own = 0
 
     @property
     def used(self) -> int:
-        """Cells that hold tokens, over all sequences."""
-        return sum(self._used.values())
+        """Cells that hold tokens, over all sequences and the tree."""
+        return self._own + self._prefixes.cells
+
+    @property
+    def kept(self) -> int:
+        """Cells that only the tree uses: they give way to running sequences."""
+        return self._prefixes.idle
+
+    def take_operations(self) -> list[Operation]:
+        """What the KV cache must do before the next step, in order; the list is empty then."""
+        taken = self._operations.copy()
+        self._operations.clear()
+        return taken
 
     def has_id(self) -> bool:
         """Whether a sequence id is free."""
         return bool(self._free_ids)
 
+    def match(self, sequence: Sequence) -> int:
+        """Leading tokens of a sequence that need not be computed."""
+        return self._prefixes.match(sequence)[0]
+
+    def lacking(self, sequence: Sequence) -> int:
+        """Room that a waiting sequence takes, in cells, until its first token is sampled."""
+        length, idle = self._prefixes.match(sequence)
+        return sequence.pending - length + idle
+
+    def keeps(self, sequence: Sequence) -> bool:
+        """Whether what a running sequence computes of its prompt will be there for others."""
+        return sequence.slot is not None and self._held[sequence.slot].keeps
+
     def room(self, seq: int | None = None) -> int:
         """Cells that a sequence could still take; None stands for one that has no id yet."""
         if self.separate:
-            return self.capacity - (self._used[seq] if seq is not None else 0)
-        return self.capacity - self.used
+            return self.capacity - (self._held[seq].own if seq is not None else 0)
+        return self.capacity - self.used + self._prefixes.idle
 
-    def acquire(self) -> int:
-        """Take a free sequence id; call only after `has_id`."""
-        seq = self._free_ids.pop()
-        self._used[seq] = 0
-        return seq
+    def acquire(self, sequence: Sequence) -> None:
+        """Give a sequence an id and what is kept of its tokens; call only after `has_id`."""
+        slot = sequence.slot = self._free_ids.pop()
+        node = self._prefixes.take(sequence, slot)
+        sequence.computed = node.end
+        self._held[slot] = _Held(node)
 
     def grow(self, seq: int, count: int) -> bool:
         """Take cells for tokens of the next step; False, with no change, if there is no room."""
         if count > self.room(seq):
             return False
-        self._used[seq] += count
+        if not self.separate:
+            while (lacking := self.used + count - self.capacity) > 0:
+                self._prefixes.evict(lacking)
+        self._held[seq].own += count
+        self._own += count
         return True
 
-    def release(self, seq: int) -> None:
-        """Give back a sequence id and all its cells."""
-        del self._used[seq]
-        self._free_ids.append(seq)
+    def keep(self, sequence: Sequence) -> None:
+        """Note that all of `sequence.computed` is in the cache: others may share it now."""
+        slot = _slot(sequence)
+        held = self._held[slot]
+        if not held.keeps:
+            return
+        before = held.node.end
+        held.node, held.keeps = self._prefixes.extend(held.node, sequence, slot, sequence.computed)
+        kept = held.node.end - before
+        held.own -= kept
+        self._own -= kept
+
+    def release(self, sequence: Sequence) -> None:
+        """Give back a sequence id and the cells that nobody else uses."""
+        slot = _slot(sequence)
+        held = self._held.pop(slot)
+        self._own -= held.own
+        self._prefixes.leave(held.node)
+        self._operations.append(Drop(slot))
+        self._free_ids.append(slot)
+        sequence.slot = None
+
+
+def _slot(sequence: Sequence) -> int:
+    if sequence.slot is None:
+        raise RuntimeError("the sequence has no cells")
+    return sequence.slot

@@ -58,25 +58,34 @@ class Engine:
         """Run one step for everything that is there."""
         rows = [self._end_cancelled(request) for request in self._take_cancelled()]
         plan = self.scheduler.plan()
-        for slot in plan.freed:
-            self.model.forget(slot)
+        self.model.follow(plan.operations)
         if plan.chunks:
             logits = self._forward(plan.chunks)
             at = 0
             for chunk in plan.chunks:
                 outputs = chunk.outputs
-                chunk.sequence.computed += chunk.count
+                self.scheduler.computed(chunk)
                 rows += self._report(chunk, logits[at : at + outputs])
                 at += outputs
-        return Step(rows, len(self.scheduler.running), len(self.scheduler.waiting), self.cells.used)
+        self.model.follow(self.cells.take_operations())
+        return Step(
+            rows,
+            len(self.scheduler.running),
+            len(self.scheduler.waiting),
+            self.cells.used - self.cells.kept,
+            self.cells.kept,
+        )
 
     def _forward(self, chunks: list[Chunk]) -> NDArray[np.float32]:
         begun = time.monotonic()
         logits = self.model.forward(chunks)
         now = time.monotonic()
+        tokens = sum(c.count for c in chunks)
+        if self.scheduler.pace is not None:
+            self.scheduler.pace.record(tokens, now - begun)
         if self._threads is not None:
             before = self._threads.count
-            count = self._threads.record(sum(c.count for c in chunks), now - begun, now)
+            count = self._threads.record(tokens, now - begun, now)
             if count != before:
                 self.model.set_threads(count)
         return logits
@@ -134,7 +143,7 @@ class Engine:
         complete = finish == "stop" and not sequence.stream.stopped
         if sequence.guide is not None and not sequence.guide.wrote(text, complete):
             finish = "invalid"
-        return Row(sequence.id, text, count, finish, scored)
+        return Row(sequence.id, text, count, finish, scored, reused=sequence.reused or 0)
 
     def _score(self, sequence: Sequence, logits: NDArray[np.float32], token: int) -> TokenLogprob:
         """The log-probability of the next token, which is not appended yet."""
@@ -155,7 +164,5 @@ class Engine:
         return text, "length" if sequence.generated >= sequence.max_tokens else None
 
     def _remove(self, sequence: Sequence) -> None:
-        slot = self.scheduler.remove(sequence)
-        if slot is not None:
-            self.model.forget(slot)
+        self.scheduler.remove(sequence)
         del self._sequences[sequence.id]

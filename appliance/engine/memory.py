@@ -45,8 +45,9 @@ def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
         return _whole_texts(facts, config)
     cells = config.n_ctx * (config.slots if config.reproducible else 1)
     per_cell = facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
+    kept = 0 if config.reproducible else config.kept_prefixes
     batch = min(config.prefill_budget + config.slots, 512)
-    rows = 2 * (config.slots + SCORED)  # of logits: in the graph and in the buffer that is read
+    rows = 2 * (config.slots + kept + SCORED)  # of logits, in the graph and for reading
     compute = batch * facts.n_embd * 4 * _WIDE_ROWS + rows * facts.n_vocab * 4
     return Estimate(
         sealed=facts.file_bytes if config.hold == "memory" else 0,

@@ -33,6 +33,9 @@ class Load(msgspec.Struct, tag="load", frozen=True):
             of a model that embeds or reranks.
         slots: sequences that run at once.
         reproducible: separate KV streams and fixed batch shapes.
+        gap_ms: target gap between two tokens of a running answer.
+        kept: runs of tokens that the KV cache keeps for later requests.
+        prefixes: texts of prompts that all apps may share the beginning of.
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
         on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
             memory.
@@ -49,6 +52,9 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     max_prepare_bytes: int
     on_disk: bool = False
     kind: ModelKind = "generate"
+    gap_ms: int = 60
+    kept: int = 0
+    prefixes: tuple[str, ...] = ()
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):
@@ -61,6 +67,8 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         choices: answers to generate; choice i samples with seed + i.
         logprobs: alternatives to report with each token's log-probability; None reports none.
         echo: whether the rows begin with the prompt.
+        scope: the app that asks; what is computed for it is reused for it alone.
+        weight: the app's share of a contended engine, relative to others.
     """
 
     id: int
@@ -80,6 +88,8 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     echo: bool = False
     tools: Tools | None = None
     thinking: bool | None = None
+    scope: str = ""
+    weight: int = 1
 
 
 class Run(msgspec.Struct, tag="run", frozen=True):
@@ -162,6 +172,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     finish: Finish | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     vector: bytes = b""
+    reused: Count = 0
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):
@@ -171,6 +182,7 @@ class Step(msgspec.Struct, tag="step", frozen=True):
     running: Count
     waiting: Count
     cells_used: Count
+    cells_kept: Count = 0
 
 
 ToWorker = Load | Prepare | Run | Cancel

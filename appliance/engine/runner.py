@@ -1,6 +1,6 @@
 """The only module that calls llama.cpp.
 
-Rules: one thread owns the context (`forward`, `forget`); the vocabulary is read-only and may be
+Rules: one thread owns the context (`forward`, `follow`); the vocabulary is read-only and may be
 used from another thread (`tokenize`, `piece`). The model comes as a descriptor and is read
 through a C FILE, so that no path is ever opened. Callbacks of ctypes are made in `prepare_library`,
 before the confinement makes their page read-only.
@@ -11,7 +11,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Sequence as ReadOnly
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.cells import SCORED
+from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
 from appliance.errors import BadRequest, StateRefused
 
+MOST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 _MMAP = 1  # llama_load_mode: pages of the sealed file are shared, not copied
 
 
@@ -37,8 +39,8 @@ class Model(Protocol):
         """Compute one step; `Chunk.outputs` rows of each chunk, shape (rows, n_vocab)."""
         ...
 
-    def forget(self, slot: int) -> None:
-        """Drop a sequence from the KV cache."""
+    def follow(self, operations: ReadOnly[Operation]) -> None:
+        """Let the KV cache share and drop cells, in order."""
         ...
 
     def piece(self, token: int) -> bytes:
@@ -56,7 +58,8 @@ class RunnerConfig:
 
     Attributes:
         n_ctx: KV cells in tokens: of the cache (unified) or of each stream (reproducible).
-        slots: sequences.
+        slots: sequences that run at once.
+        kept: further sequence ids, for kept prefixes.
         n_batch: most tokens in one step.
         pooled: one vector a text instead of logits; no cache is kept from step to step.
     """
@@ -67,6 +70,7 @@ class RunnerConfig:
     n_batch: int
     reproducible: bool = False
     pooled: bool = False
+    kept: int = 0
 
 
 class Library:
@@ -95,10 +99,12 @@ class Runner:
 
     def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
         self._library = library
-        self.config = config
         params = llama.llama_model_default_params()
         params.load_mode = _MMAP
         self._model = self._load(fd, params)
+        if llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model):
+            config = replace(config, kept=0)  # a state is no run of cells that can be shared
+        self.config = config
         self._vocab = llama.llama_model_get_vocab(self._model)
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self._context = self._make_context(config)
@@ -134,7 +140,7 @@ class Runner:
         params.n_ctx = config.n_ctx * (config.slots if config.reproducible else 1)
         params.n_batch = config.n_batch
         params.n_ubatch = min(config.n_batch, 512)
-        params.n_seq_max = config.slots
+        params.n_seq_max = config.slots + config.kept
         # Else logits for a whole batch are reserved: every sequence samples, some are scored.
         params.n_outputs_max = config.slots + SCORED
         params.n_threads = params.n_threads_batch = config.threads
@@ -275,9 +281,13 @@ class Runner:
         rows = [llama.llama_get_embeddings_seq(self._context, i) for i in range(len(texts))]
         return np.stack([np.ctypeslib.as_array(row, (self.width,)) for row in rows])
 
-    def forget(self, slot: int) -> None:
-        """Drop a sequence from the KV cache."""
-        llama.llama_memory_seq_rm(self._memory, slot, -1, -1)
+    def follow(self, operations: ReadOnly[Operation]) -> None:
+        """Let the KV cache share and drop cells, in order."""
+        for do in operations:
+            if isinstance(do, Copy):
+                llama.llama_memory_seq_cp(self._memory, do.source, do.target, do.start, do.end)
+            else:
+                llama.llama_memory_seq_rm(self._memory, do.slot, do.start, do.end)
 
     def set_threads(self, count: int) -> None:
         """Use this many threads from the next step on."""

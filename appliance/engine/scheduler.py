@@ -1,10 +1,14 @@
 """Which tokens go into the next step.
 
 Rules:
-- Running answers first: the pending token of a sequence always gets into the step, or up to
-  `FORCED` of them where a grammar forced several.
-- Prompts fill what the budget leaves, in order of arrival, in chunks; new requests join at any
-  step as soon as a sequence id and room for their prompt are free.
+- Running answers first: the pending token of a sequence gets into the step, or up to `FORCED` of
+  them where a grammar forced several.
+- Prompts fill what the budget leaves, in chunks: half of it for the oldest, the rest for those
+  that are done soonest. New requests join at any step as soon as a sequence id and room for their
+  prompt are free.
+- What the cache keeps of a prompt is not computed again. A request whose prompt begins like one
+  that is being computed waits for it and takes it over.
+- Apps share by weight (shares.py). An app below its share of the slots gets one from an app above.
 - When the KV cache is full, the youngest sequence is set aside: its cells are freed, and it is
   computed again from its tokens when there is room. The oldest always makes progress, so every
   request ends.
@@ -15,11 +19,15 @@ Rules:
 Pure: it knows counts, never the model.
 """
 
-from collections import deque
+from bisect import insort
+from collections import Counter
 from dataclasses import dataclass, field
 
 from appliance.engine.cells import SCORED, Cells
+from appliance.engine.pace import Pace
+from appliance.engine.prefixes import SHORTEST, Operation, common
 from appliance.engine.sequence import Sequence
+from appliance.engine.shares import Shares
 
 FORCED = 32  # most forced tokens of one sequence in one step
 
@@ -51,10 +59,20 @@ class Chunk:
 
 @dataclass
 class Plan:
-    """One step: the chunks to compute, after the KV cache forgot the `freed` sequence ids."""
+    """One step: the chunks to compute, after the KV cache has done the operations.
 
+    Attributes:
+        shares: how the apps share the step.
+    """
+
+    shares: Shares
     chunks: list[Chunk] = field(default_factory=list)
-    freed: list[int] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the step."""
+        return sum(c.count for c in self.chunks)
 
 
 class Scheduler:
@@ -63,40 +81,59 @@ class Scheduler:
     Args:
         cells: the KV accounting, which the scheduler keeps in step with its plans.
         budget: prompt tokens that one step may hold.
+        pace: what steps cost here, to hold fewer; None always allows the budget.
         fixed_chunks: cut prompts only at multiples of the budget.
     """
 
-    def __init__(self, cells: Cells, budget: int, *, fixed_chunks: bool = False) -> None:
+    def __init__(
+        self, cells: Cells, budget: int, pace: Pace | None = None, *, fixed_chunks: bool = False
+    ) -> None:
         self.cells = cells
         self.budget = budget
+        self.pace = pace
         self.fixed_chunks = fixed_chunks
-        self.waiting: deque[Sequence] = deque()
+        self.waiting: list[Sequence] = []  # oldest first, set aside ones before new ones
         self.running: list[Sequence] = []  # oldest first
+        self._step = self._arrived = 0
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence. It must fit into an empty cache: the caller has checked that."""
+        self._arrived += 1
+        sequence.arrival = self._arrived
         self.waiting.append(sequence)
 
-    def remove(self, sequence: Sequence) -> int | None:
-        """Forget a sequence, ended or cancelled; the slot that the KV cache must free, if any."""
+    def remove(self, sequence: Sequence) -> None:
+        """Forget a sequence, ended or cancelled."""
         if sequence.slot is None:
             self.waiting.remove(sequence)
-            return None
-        self.running.remove(sequence)
-        return self._release(sequence)
+        else:
+            self.running.remove(sequence)
+            self.cells.keep(sequence)
+            self.cells.release(sequence)
+
+    def computed(self, chunk: Chunk) -> None:
+        """Note that a chunk is in the cache. A prompt can be shared from then on."""
+        chunk.sequence.computed += chunk.count
+        if chunk.start < chunk.sequence.known:
+            self.cells.keep(chunk.sequence)
 
     def plan(self) -> Plan:
         """The next step; empty when there is nothing to do."""
-        plan = Plan()
+        self._step += 1
+        plan = Plan(Shares(self.running, self.pace))
         self._plan_decodes(plan)
-        left = self._plan_prompts(plan, self.budget)
-        self._admit(plan, left)
+        admitted = self._admit(plan)
+        self._plan_prompts(plan, admitted)
+        for chunk in plan.chunks:
+            chunk.sequence.served = self._step
+        plan.operations = self.cells.take_operations()
         return plan
 
     def _plan_decodes(self, plan: Plan) -> None:
-        for sequence in list(self.running):
+        generating = [s for s in self.running if s.generating]
+        for sequence in plan.shares.answers(generating):
             count = min(sequence.pending, FORCED)
-            if sequence.generating and self._make_room(sequence, count, plan):
+            if self._make_room(sequence, count, plan):
                 plan.chunks.append(Chunk(sequence, sequence.computed, count))
 
     def _make_room(self, sequence: Sequence, count: int, plan: Plan) -> bool:
@@ -104,62 +141,116 @@ class Scheduler:
         while (slot := sequence.slot) is not None:
             if self.cells.grow(slot, count):
                 return True
-            plan.freed.append(self._set_aside(plan))
+            self._set_aside(self.running[-1], plan)
         return False
 
-    def _plan_prompts(self, plan: Plan, left: int) -> int:
-        for sequence in list(self.running):
-            if sequence.slot is None or sequence.generating:
+    def _admit(self, plan: Plan) -> list[Sequence]:
+        """Let waiting sequences run while there are ids, and room for their whole prompts."""
+        admitted: list[Sequence] = []
+        passed: set[int] = set()  # they wait for a prefix that is being computed
+        while (sequence := self._next(passed)) is not None:
+            if self._has_leader(sequence):
+                passed.add(sequence.arrival)
                 continue
-            wanted = min(sequence.pending, self._largest(sequence))
-            count = min(wanted, left, self.cells.room(sequence.slot), _unscored(sequence, plan))
-            if count == 0 or (self.fixed_chunks and count < wanted):
-                continue
-            self.cells.grow(sequence.slot, count)
-            plan.chunks.append(Chunk(sequence, sequence.computed, count))
-            left -= count
-        if not plan.chunks and self.running:  # prompts fill the cache and none can go on
-            plan.freed.append(self._set_aside(plan))
-            return self._plan_prompts(plan, left)
-        return left
-
-    def _admit(self, plan: Plan, left: int) -> None:
-        while self.waiting and left > 0 and self.cells.has_id():
-            sequence = self.waiting[0]
-            promised = sum(s.pending for s in self.running) - sum(c.count for c in plan.chunks)
-            if self.cells.room() - (0 if self.cells.separate else promised) < sequence.pending:
-                break  # the order of arrival holds: nobody overtakes
-            wanted = min(sequence.pending, self._largest(sequence))
-            count = min(wanted, left, _unscored(sequence, plan))
-            if count == 0 or (self.fixed_chunks and count < wanted):
+            if not self.cells.has_id() and not self._free_slot(sequence, plan):
                 break
-            self.waiting.popleft()
-            self.running.append(sequence)
-            sequence.slot = self.cells.acquire()
-            self.cells.grow(sequence.slot, count)
-            plan.chunks.append(Chunk(sequence, sequence.computed, count))
-            left -= count
+            planned = {c.sequence for c in plan.chunks}
+            promised = sum(s.pending for s in self.running if s not in planned)
+            room = self.cells.room() - (0 if self.cells.separate else promised)
+            if room < self.cells.lacking(sequence):
+                break  # nobody overtakes
+            self.waiting.remove(sequence)
+            self.cells.acquire(sequence)
+            if sequence.reused is None:
+                sequence.reused = sequence.computed
+            insort(self.running, sequence, key=_arrival)
+            admitted.append(sequence)
+        return admitted
+
+    def _next(self, passed: set[int]) -> Sequence | None:
+        """Who runs next: the first in line of the app that has least of its share."""
+        running = Counter(s.scope for s in self.running)
+        line = (s for s in self.waiting if s.arrival not in passed)
+        return min(line, key=lambda s: running[s.scope] / s.weight, default=None)
+
+    def _has_leader(self, sequence: Sequence) -> bool:
+        """Whether a running sequence is computing a prefix that this one can take over."""
+        if sequence.scores_prompt:
+            return False
+        at_least = self.cells.match(sequence) + SHORTEST
+        for other in self.running:
+            if other.computed < other.known and self.cells.keeps(other):
+                agreed = common(sequence.tokens[:-1], other.tokens)
+                if sequence.scope != other.scope:
+                    agreed = min(agreed, sequence.shared, other.shared)
+                if agreed >= at_least and other.computed < agreed:
+                    return True
+        return False
+
+    def _free_slot(self, sequence: Sequence, plan: Plan) -> bool:
+        """Set aside a sequence of an app that has more than its share, if this one has less."""
+        weights = {s.scope: s.weight for s in [*self.waiting, *self.running]}
+        running = Counter(s.scope for s in self.running)
+        share = len(self.running) / sum(weights.values())
+        if running[sequence.scope] + 1 > max(1, share * sequence.weight):
+            return False
+        victims = [s for s in self.running if running[s.scope] > max(1, share * s.weight)]
+        if not victims:
+            return False
+        self._set_aside(victims[-1], plan)
+        return True
+
+    def _plan_prompts(self, plan: Plan, admitted: list[Sequence]) -> None:
+        prompts = [s for s in self.running if not s.generating or s in admitted]
+        if not prompts:
+            return
+        for sequence, wanted in self._portions(prompts, plan).items():
+            count = min(wanted, self.cells.room(sequence.slot), _unscored(sequence, plan))
+            if count == 0 or (self.fixed_chunks and count < self._largest(sequence)):
+                continue
+            if sequence.slot is not None and self.cells.grow(sequence.slot, count):
+                plan.chunks.append(Chunk(sequence, sequence.computed, count))
+        if not plan.chunks:  # prompts fill the cache and none can go on
+            self._set_aside(self.running[-1], plan)
+            self._plan_prompts(plan, admitted)
+
+    def _portions(self, prompts: list[Sequence], plan: Plan) -> dict[Sequence, int]:
+        """How the prompts divide the budget of the step."""
+        if self.fixed_chunks or self.pace is None:
+            left = self.budget
+        else:
+            left = min(self.budget, self.pace.budget(plan.tokens))
+        wanted = {s: self._largest(s) for s in prompts}
+        for sequence in prompts:
+            limit = plan.shares.prompt_tokens(sequence, plan.tokens)
+            if limit is not None:
+                wanted[sequence] = min(wanted[sequence], limit)
+        portions = dict.fromkeys(prompts, 0)
+        soonest = sorted(prompts, key=lambda s: s.pending)
+        turns = [(prompts[0], (left + 1) // 2), *((s, left) for s in soonest)]
+        if self.fixed_chunks:  # all or nothing, in order of arrival
+            turns = [(s, left) for s in prompts]
+        for sequence, most in turns:
+            more = min(wanted[sequence] - portions[sequence], most, left)
+            if self.fixed_chunks and more < wanted[sequence]:
+                continue
+            portions[sequence] += more
+            left -= more
+        return portions
 
     def _largest(self, sequence: Sequence) -> int:
-        """Most tokens of a prompt in one chunk."""
-        return min(self.budget, SCORED) if sequence.scores_prompt else self.budget
+        """Most tokens of a prompt in its next chunk."""
+        most = min(self.budget, SCORED) if sequence.scores_prompt else self.budget
+        return min(sequence.pending, most)
 
-    def _set_aside(self, plan: Plan) -> int:
-        """Send the youngest running sequence back to the head of the queue; its freed slot."""
-        victim = self.running.pop()
+    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
+        """Send a running sequence back to the queue; what the cache can keep of it, it keeps."""
+        self.running.remove(victim)
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
-        slot = self._release(victim)
+        self.cells.keep(victim)
+        self.cells.release(victim)
         victim.set_aside()
-        self.waiting.appendleft(victim)
-        return slot
-
-    def _release(self, sequence: Sequence) -> int:
-        slot = sequence.slot
-        if slot is None:
-            raise RuntimeError("a sequence without a slot cannot be released")
-        self.cells.release(slot)
-        sequence.slot = None
-        return slot
+        insort(self.waiting, victim, key=_arrival)
 
 
 def _unscored(sequence: Sequence, plan: Plan) -> int:
@@ -167,3 +258,7 @@ def _unscored(sequence: Sequence, plan: Plan) -> int:
     if not sequence.scores_prompt:
         return sequence.pending
     return SCORED - sum(c.count for c in plan.chunks if c.sequence.scores_prompt)
+
+
+def _arrival(sequence: Sequence) -> int:
+    return sequence.arrival

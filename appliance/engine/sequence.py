@@ -21,6 +21,12 @@ class Sequence:
         known: tokens that are computed in chunks: the prompt, and more after being set aside.
         computed: how many of `tokens` are in the KV cache; 0 again after being set aside.
         slot: sequence id in the KV cache while it runs.
+        scope: the app that asks: what it computes is kept for this scope only.
+        shared: leading tokens that every app may share, since an admin registered them.
+        weight: the app's share of a contended engine, relative to others.
+        reused: prompt tokens that the KV cache had when the request first ran.
+        arrival: its place in the order of arrival.
+        served: the last step that it had a part in.
         max_tokens: most tokens to generate.
         min_tokens: tokens before an end token or a stop string ends the text.
         guide: the constraint on the answer.
@@ -40,6 +46,12 @@ class Sequence:
     guide: Guide | None = None
     logprobs: Logprobs | None = None
     echo: Echo | None = None
+    scope: str = ""
+    shared: int = 0
+    weight: int = 1
+    reused: int | None = None
+    arrival: int = 0
+    served: int = 0
     sampler: Sampler = field(init=False)
     prompt_tokens: int = field(init=False)
     known: int = field(init=False)

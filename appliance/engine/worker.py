@@ -35,9 +35,11 @@ from appliance.engine.cells import Cells
 from appliance.engine.grammar import Grammars
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
+from appliance.engine.pace import Pace
 from appliance.engine.pooler import Pooler, pooled
 from appliance.engine.prepare import Preparer
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.registered import Registered
+from appliance.engine.runner import MOST_SEQUENCES, Library, Runner, RunnerConfig
 from appliance.engine.sampling import Sampler
 from appliance.engine.scheduler import FORCED, Scheduler
 from appliance.engine.sequence import Sequence
@@ -160,10 +162,13 @@ class Generator:
             runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
         )
         self._grammars = Grammars(runner.guidance_tokenizer)
-        cells = Cells(load.n_ctx, load.slots, separate=load.reproducible)
+        self._registered = Registered(self._preparer, load.prefixes)
+        kept = runner.config.kept
+        cells = Cells(load.n_ctx, load.slots, kept, separate=load.reproducible)
+        pace = None if load.reproducible else Pace(load.prefill_budget, load.gap_ms / 1000)
         self.engine = Engine(
             runner,
-            Scheduler(cells, load.prefill_budget, fixed_chunks=load.reproducible),
+            Scheduler(cells, load.prefill_budget, pace, fixed_chunks=load.reproducible),
             # The thread count may show in the last bits of a logit: reproducible mode keeps it.
             None if load.reproducible else Threads(load.threads),
         )
@@ -207,6 +212,9 @@ class Generator:
             guide=guide,
             logprobs=logprobs,
             echo=echo,
+            scope=request.scope,
+            shared=self._registered.shared(tokens),
+            weight=request.weight,
         )
 
     def _with_calls(self, request: messages.Prepare) -> messages.Prepare:
@@ -261,6 +269,7 @@ def load_model(
             threads=load.threads,
             n_batch=load.prefill_budget + FORCED * load.slots,
             reproducible=load.reproducible,
+            kept=0 if load.reproducible else min(load.kept, MOST_SEQUENCES - load.slots),
         )
         if load.kind == "generate"
         else pooled(load),

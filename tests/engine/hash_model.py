@@ -1,7 +1,8 @@
 """A model without weights: its logits are a hash of what is in its KV cache, position by position.
 
-It keeps what was really written for each slot. A token at a wrong position, a cell of another
-sequence or a cell left over from an earlier one changes every answer that follows.
+It keeps what was really written for each slot, in cells that slots share as llama.cpp's do. A token
+at a wrong position, a cell of another sequence or a cell left over from an earlier one changes
+every answer that follows.
 """
 
 import hashlib
@@ -10,22 +11,31 @@ from collections.abc import Sequence as ReadOnly
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
 
 N_VOCAB = 24
 END = 23
 
 
+class Cell:
+    """One cell of the cache: the token that was written; its identity is what is shared."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+
 class HashModel:
     """Fulfils `runner.Model`; token 0 is "a", the last one ends a text."""
 
-    def __init__(self, capacity: int, slots: int, *, separate: bool = False) -> None:
+    def __init__(self, capacity: int, slots: int, kept: int = 0, *, separate: bool = False) -> None:
         self.n_vocab = N_VOCAB
         self.ends = frozenset({END})
-        self.kv: dict[int, dict[int, int]] = {}
+        self.kv: dict[int, dict[int, Cell]] = {}
         self.calls: list[list[tuple[int, int, int]]] = []  # (id, start, count) of each step
         self.threads = 0
         self._capacity, self._slots, self._separate = capacity, slots, separate
+        self._ids = slots + kept
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """Write the chunks' tokens, then read the rows."""
@@ -43,12 +53,18 @@ class HashModel:
         assert slot is not None and 0 <= slot < self._slots
         cells = self.kv.setdefault(slot, {})
         for position in range(chunk.start, chunk.start + chunk.count):
-            cells[position] = chunk.sequence.tokens[position]
+            assert position not in cells, "a cell is written twice"
+            assert position == len(cells), "a gap in the sequence"
+            cells[position] = Cell(chunk.sequence.tokens[position])
 
     def check_room(self) -> None:
         """A cache cannot hold more than it has."""
         sizes = [len(cells) for cells in self.kv.values()]
-        assert (max(sizes) if self._separate else sum(sizes)) <= self._capacity
+        assert (max(sizes) if self._separate else self.used()) <= self._capacity
+
+    def used(self) -> int:
+        """Cells in use; shared ones count once."""
+        return len({cell for cells in self.kv.values() for cell in cells.values()})
 
     def rows(self, chunk: Chunk) -> list[NDArray[np.float32]]:
         """The scored positions' logits, then the last one's."""
@@ -58,14 +74,26 @@ class HashModel:
     def row(self, chunk: Chunk, end: int | None = None) -> NDArray[np.float32]:
         """Logits that depend on every cell of the slot, or on those before a position."""
         cells = self.kv[chunk.sequence.slot or 0]
-        seen = [(p, t) for p, t in sorted(cells.items()) if end is None or p < end]
+        seen = [(p, cells[p].token) for p in sorted(cells) if end is None or p < end]
         digest = hashlib.sha256(repr(seen).encode()).digest()
         noise = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
         return noise.standard_normal(N_VOCAB).astype(np.float32) * 3
 
-    def forget(self, slot: int) -> None:
-        """Drop a slot's cells."""
-        self.kv.pop(slot, None)
+    def follow(self, operations: ReadOnly[Operation]) -> None:
+        """Share and drop cells."""
+        for do in operations:
+            if isinstance(do, Copy):
+                assert do.target < self._ids
+                source, target = self.kv[do.source], self.kv.setdefault(do.target, {})
+                for position in range(do.start, do.end):
+                    assert position not in target, "a cell is copied over another"
+                    target[position] = source[position]
+            else:
+                cells = self.kv.get(do.slot, {})
+                for position in [p for p in cells if do.start <= p and not 0 <= do.end <= p]:
+                    del cells[position]
+                if not cells:
+                    self.kv.pop(do.slot, None)
 
     def piece(self, token: int) -> bytes:
         """One letter a token."""

@@ -1,12 +1,15 @@
 """KV accounting: one owner per id and per cell, never more than there is."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence as ReadOnly
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.cells import Cells
+from appliance.engine.sequence import Sequence
+from appliance.engine.textstream import TextStream
+from appliance.types import Sampling
 
 Operation = tuple[str, int, int]
 operations = st.lists(
@@ -17,16 +20,29 @@ operations = st.lists(
 )
 
 
-def drive(cells: Cells, capacity: int, ids: int, todo: Sequence[Operation]) -> None:
+def sequence(tokens: ReadOnly[int] = (1,), scope: str = "") -> Sequence:
+    return Sequence(1, list(tokens), Sampling(), 1, TextStream(), scope=scope)
+
+
+def take(cells: Cells, wanted: Sequence) -> int:
+    """Give a sequence an id."""
+    cells.acquire(wanted)
+    assert wanted.slot is not None
+    return wanted.slot
+
+
+def drive(cells: Cells, capacity: int, ids: int, todo: ReadOnly[Operation]) -> None:
     """Do operations on the cells and on a plain list of owned cells; they must agree."""
     held: dict[int, int] = {}
+    owners: dict[int, Sequence] = {}
     for name, pick, count in todo:
         if name == "acquire":
             assert cells.has_id() == (len(held) < ids)
             if cells.has_id():
-                new = cells.acquire()
+                owner = sequence()
+                new = take(cells, owner)
                 assert new not in held and 0 <= new < ids
-                held[new] = 0
+                held[new], owners[new] = 0, owner
         elif held:
             seq = sorted(held)[pick % len(held)]
             if name == "grow":
@@ -36,7 +52,7 @@ def drive(cells: Cells, capacity: int, ids: int, todo: Sequence[Operation]) -> N
                 assert cells.grow(seq, count) == fits
                 held[seq] += count if fits else 0
             else:
-                cells.release(seq)
+                cells.release(owners.pop(seq))
                 del held[seq]
         assert cells.used == sum(held.values())
         assert cells.room() == (capacity if cells.separate else capacity - sum(held.values()))
@@ -51,21 +67,22 @@ def test_accounting_agrees_with_a_plain_list(
 
 
 class GivesAnIdTwice(Cells):
-    def acquire(self) -> int:
-        seq = super().acquire()
-        self._free_ids.insert(0, seq)
-        return seq
+    def acquire(self, sequence: Sequence) -> None:
+        super().acquire(sequence)
+        self._free_ids.insert(0, sequence.slot or 0)
 
 
 class Overbooks(Cells):
     def grow(self, seq: int, count: int) -> bool:
-        self._used[seq] += count
+        self._own += count
         return True
 
 
 class KeepsReleasedCells(Cells):
-    def release(self, seq: int) -> None:
-        self._free_ids.append(seq)
+    def release(self, sequence: Sequence) -> None:
+        own = self._own
+        super().release(sequence)
+        self._own = own
 
 
 @pytest.mark.parametrize("broken", [GivesAnIdTwice, Overbooks, KeepsReleasedCells])
@@ -80,6 +97,24 @@ def test_a_broken_accounting_is_caught(broken: type[Cells]) -> None:
 def test_separate_streams_do_not_share_room() -> None:
     unified, separate = Cells(10, 2), Cells(10, 2, separate=True)
     for cells in (unified, separate):
-        a, b = cells.acquire(), cells.acquire()
+        a, b = take(cells, sequence()), take(cells, sequence())
         assert cells.grow(a, 9)
         assert cells.grow(b, 9) is (cells is separate)
+
+
+def test_what_is_kept_makes_room_for_what_runs() -> None:
+    cells = Cells(40, 2, 4)
+    first = sequence(range(30))
+    slot = take(cells, first)
+    assert cells.grow(slot, 30)
+    first.computed = 30
+    cells.keep(first)
+    assert (cells.used, cells.kept) == (30, 0)  # in use: not to be evicted
+    cells.release(first)
+    assert (cells.used, cells.kept, cells.room()) == (30, 30, 40)
+    other = take(cells, sequence(range(100, 140)))
+    assert cells.grow(other, 25)
+    assert (cells.used, cells.kept) == (40, 15)  # only as much as was lacking is gone
+    assert cells.match(sequence(range(30))) == 0 and cells.grow(other, 15)
+    assert (cells.used, cells.kept) == (40, 0)
+    assert not cells.grow(other, 1)

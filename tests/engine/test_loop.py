@@ -1,7 +1,7 @@
 """The batching loop with a model whose every answer depends on every cell of its own sequence."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
 from appliance.engine.messages import Row
+from appliance.engine.pace import Pace
+from appliance.engine.prefixes import SHORTEST, Copy, Operation
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.textstream import TextStream
 from appliance.types import Sampling
-from tests.engine.hash_model import END, HashModel
+from tests.engine.hash_model import END, Cell, HashModel
 
 GREEDY = Sampling(temperature=0)
 
@@ -33,6 +35,8 @@ class Ask:
     min_tokens: int = 0
     arrives: int = 0
     cancelled: int | None = None
+    scope: str = ""
+    shared: int = 0
 
     def sequence(self, number: int) -> Sequence:
         return Sequence(
@@ -43,6 +47,8 @@ class Ask:
             stream=TextStream(self.stop),
             ignore_eos=self.ignore_eos,
             min_tokens=self.min_tokens,
+            scope=self.scope,
+            shared=self.shared,
         )
 
 
@@ -70,20 +76,27 @@ class Scene:
     budget: int
     asks: list[Ask] = field(default_factory=list)
     separate: bool = False
+    kept: int = 0
+    each_s: float = 0  # what a token costs, if the engine is to pace itself
 
 
-Make = Callable[[int, int, bool], HashModel]
+Make = Callable[[Scene], HashModel]
 
 
-def plain(capacity: int, slots: int, separate: bool) -> HashModel:
-    return HashModel(capacity, slots, separate=separate)
+def plain(scene: Scene) -> HashModel:
+    return HashModel(scene.capacity, scene.slots, scene.kept, separate=scene.separate)
 
 
 def play(scene: Scene, make: Make = plain) -> dict[int, Answer]:
     """Run all requests to their ends; nothing may be left."""
-    model = make(scene.capacity, scene.slots, scene.separate)
-    cells = Cells(scene.capacity, scene.slots, separate=scene.separate)
-    engine = Engine(model, Scheduler(cells, scene.budget, fixed_chunks=scene.separate))
+    model = make(scene)
+    cells = Cells(scene.capacity, scene.slots, scene.kept, separate=scene.separate)
+    pace = None
+    if scene.each_s and not scene.separate:
+        pace = Pace(scene.budget, 0.06)
+        pace.record(1, scene.each_s)
+    scheduler = Scheduler(cells, scene.budget, pace, fixed_chunks=scene.separate)
+    engine = Engine(model, scheduler)
     answers: dict[int, Answer] = {}
     last = max(a.arrives for a in scene.asks)
     for step in range(3000):
@@ -99,11 +112,13 @@ def play(scene: Scene, make: Make = plain) -> dict[int, Answer]:
         result = engine.step()
         for row in result.rows:
             answers[row.id].take(row)
-        assert result.cells_used == engine.cells.used
+        assert result.cells_used == engine.cells.used - engine.cells.kept
+        assert scene.separate or model.used() == engine.cells.used, "not what the cache holds"
         assert result.running + result.waiting == sum(a.finish is None for a in answers.values())
     else:
         raise AssertionError("the engine never came to rest")
-    assert engine.cells.used == 0 and not model.kv, "cells were left behind"
+    assert engine.cells.used == engine.cells.kept == model.used(), "cells were left behind"
+    assert all(slot >= scene.slots for slot in model.kv), "a slot was left behind"
     assert all(a.finish for a in answers.values()), "an answer without an end"
     return answers
 
@@ -134,9 +149,14 @@ def check_isolation(scene: Scene, make: Make = plain) -> None:
             assert got == expected
 
 
+HEADS = [(), tuple(range(SHORTEST)), tuple(range(2, SHORTEST + 4))]
+
+
 @st.composite
 def asks(draw: st.DrawFn, capacity: int) -> Ask:
-    tokens = draw(st.lists(st.integers(0, END - 1), min_size=1, max_size=min(20, capacity - 1)))
+    head = [t for t in draw(st.sampled_from(HEADS)) if len(HEADS[2]) < capacity - 2]
+    longest = min(20, capacity - 1 - len(head))
+    tokens = head + draw(st.lists(st.integers(0, END - 1), min_size=1, max_size=longest))
     limit = draw(st.integers(1, min(24, capacity - len(tokens))))
     sampling = Sampling(
         temperature=draw(st.sampled_from([0, 0.7, 1.5])),
@@ -154,22 +174,26 @@ def asks(draw: st.DrawFn, capacity: int) -> Ask:
         min_tokens=draw(st.integers(0, 4)),
         arrives=draw(st.integers(0, 12)),
         cancelled=draw(st.none() | st.integers(0, 20)),
+        scope=draw(st.sampled_from("aab")),
+        shared=draw(st.sampled_from([0, len(head)])),
     )
 
 
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
-    capacity = draw(st.integers(6, 48))
+    capacity = draw(st.integers(6, 80))
     return Scene(
         capacity,
         draw(st.integers(1, 5)),
         draw(st.integers(1, 12)),
         draw(st.lists(asks(capacity), min_size=1, max_size=7)),
-        draw(st.booleans()),
+        separate := draw(st.booleans()),
+        0 if separate else draw(st.integers(0, 6)),
+        draw(st.sampled_from([0, 0.001, 0.02])),
     )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=250)
 @given(scenes())
 def test_answers_are_those_of_an_idle_engine_whatever_else_runs(scene: Scene) -> None:
     check_isolation(scene)
@@ -185,13 +209,21 @@ class LeaksACell(HashModel):
             if other != slot and cells and slot is not None:
                 self.kv[slot].setdefault(1000, cells[min(cells)])
 
+    def check_room(self) -> None:
+        """Not the point here."""
+
 
 class NeverForgets(HashModel):
     """A reused slot still holds tokens of its last owner."""
 
-    def forget(self, slot: int) -> None:
-        for position in list(self.kv.get(slot, {}))[:-1]:
-            del self.kv[slot][position]
+    def follow(self, operations: Iterable[Operation]) -> None:
+        super().follow([do for do in operations if isinstance(do, Copy)])
+
+    def write(self, chunk: Chunk) -> None:
+        slot = chunk.sequence.slot or 0
+        for position in range(chunk.start, chunk.start + chunk.count):
+            self.kv.get(slot, {}).pop(position, None)
+        super().write(chunk)
 
     def check_room(self) -> None:
         """Not the point here."""
@@ -204,8 +236,7 @@ class WritesToTheWrongSlot(HashModel):
         super().write(chunk)
         for slot, cells in self.kv.items():
             if slot != chunk.sequence.slot and cells:
-                position, token = max(cells), chunk.sequence.tokens[chunk.start]
-                cells[position] = token
+                cells[max(cells)] = Cell(chunk.sequence.tokens[chunk.start])
 
 
 class OffByOne(HashModel):
@@ -224,8 +255,17 @@ class SwapsRows(HashModel):
         return super().forward(list(chunks))[::-1]
 
 
+class CopiesShort(HashModel):
+    """The last cell of a shared prefix is missing."""
+
+    def follow(self, operations: Iterable[Operation]) -> None:
+        super().follow(
+            [replace(do, end=do.end - 1) if isinstance(do, Copy) else do for do in operations]
+        )
+
+
 @pytest.mark.parametrize(
-    "broken", [LeaksACell, NeverForgets, WritesToTheWrongSlot, OffByOne, SwapsRows]
+    "broken", [LeaksACell, NeverForgets, WritesToTheWrongSlot, OffByOne, SwapsRows, CopiesShort]
 )
 def test_a_cache_that_leaks_is_caught(broken: type[HashModel]) -> None:
     """The control: each fault changes an answer of some scene."""
@@ -240,7 +280,7 @@ def test_a_cache_that_leaks_is_caught(broken: type[HashModel]) -> None:
     )
     @given(scenes())
     def check(scene: Scene) -> None:
-        check_isolation(scene, lambda c, s, separate: broken(c, s, separate=separate))
+        check_isolation(scene, lambda s: broken(s.capacity, s.slots, s.kept, separate=s.separate))
 
     with pytest.raises(AssertionError):
         check()
@@ -353,3 +393,83 @@ def test_a_request_that_ends_and_is_cancelled_at_once_reports_one_end() -> None:
     assert row.finish in {"stop", "length"}
     engine.cancel(0)
     assert engine.step().rows == []
+
+
+def run(engine: Engine) -> dict[int, tuple[str, int]]:
+    """Text of each request, and how many of its prompt tokens were not computed."""
+    texts: dict[int, tuple[str, int]] = {}
+    for _ in range(500):
+        if not engine.busy():
+            return texts
+        for row in engine.step().rows:
+            texts[row.id] = (texts.get(row.id, ("", 0))[0] + row.text, row.reused)
+    raise AssertionError("the engine never came to rest")
+
+
+def computed(model: HashModel, number: int) -> int:
+    return sum(count for call in model.calls for i, _, count in call if i == number)
+
+
+LONG = tuple(t % END for t in range(40))
+
+
+def test_a_second_prompt_of_the_app_computes_only_what_is_new() -> None:
+    model = HashModel(200, 2, 8)
+    engine = Engine(model, Scheduler(Cells(200, 2, 8), 64))
+    for number in range(2):
+        engine.add(Ask((*LONG, number), 3, scope="a", ignore_eos=True).sequence(number))
+        text, reused = run(engine)[number]
+        assert reused == (40 if number else 0)
+        assert text == alone(Ask((*LONG, number), 3, ignore_eos=True)).text
+    assert (computed(model, 0), computed(model, 1)) == (41 + 2, 1 + 2)
+
+
+def test_another_app_computes_all_of_it_unless_it_is_registered() -> None:
+    for shared, expected in [(0, 0), (30, 30)]:
+        engine = Engine(HashModel(200, 2, 8), Scheduler(Cells(200, 2, 8), 64))
+        engine.add(Ask((*LONG, 1), 3, scope="a", shared=shared).sequence(0))
+        run(engine)
+        engine.add(Ask((*LONG, 1), 3, scope="b", shared=shared).sequence(1))
+        assert run(engine)[1][1] == expected
+
+
+def test_requests_that_come_together_compute_a_new_prefix_once() -> None:
+    model = HashModel(400, 4, 8)
+    engine = Engine(model, Scheduler(Cells(400, 4, 8), 20))
+    for number in range(6):
+        engine.add(Ask((*LONG, number), 3, scope="a", ignore_eos=True).sequence(number))
+    texts = run(engine)
+    assert [texts[n][1] for n in range(6)] == [0, 40, 40, 40, 40, 40]
+    assert sum(computed(model, n) for n in range(6)) == 40 + 6 * (1 + 2)
+    for number in range(6):
+        assert texts[number][0] == alone(Ask((*LONG, number), 3, ignore_eos=True)).text
+
+
+def test_a_follower_whose_leader_is_cancelled_goes_on_by_itself() -> None:
+    engine = Engine(HashModel(400, 4, 8), Scheduler(Cells(400, 4, 8), 16))
+    for number in range(2):
+        engine.add(Ask((*LONG, number), 3, scope="a", ignore_eos=True).sequence(number))
+    engine.step()
+    engine.cancel(0)
+    assert run(engine)[1] == (alone(Ask((*LONG, 1), 3, ignore_eos=True)).text, 16)
+
+
+def test_an_app_with_one_request_gets_a_slot_from_one_that_floods() -> None:
+    engine = Engine(HashModel(400, 4, 8), Scheduler(Cells(400, 4, 8), 64))
+    for number in range(8):
+        engine.add(Ask((number, 1), 40, scope="flood", ignore_eos=True).sequence(number))
+    engine.step()
+    engine.add(Ask((9, 1), 3, scope="quiet", ignore_eos=True).sequence(9))
+    ended: list[int] = []
+    while engine.busy():
+        ended += [row.id for row in engine.step().rows if row.finish]
+    assert ended[0] == 9 and sorted(ended) == [*range(8), 9]
+
+
+def test_without_another_app_nobody_is_set_aside_for_a_slot() -> None:
+    model = HashModel(400, 4, 8)
+    engine = Engine(model, Scheduler(Cells(400, 4, 8), 64))
+    for number in range(9):
+        engine.add(Ask((number, 1), 10, scope="flood", ignore_eos=True).sequence(number))
+    run(engine)
+    assert [computed(model, n) for n in range(9)] == [2 + 9] * 9

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
+from appliance.engine.prefixes import Drop
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
@@ -293,7 +294,7 @@ def test_a_chunk_that_does_not_sample_gives_no_row(runner: Runner) -> None:
     assert runner.forward([Chunk(sequence, 0, 3)]).shape == (0, runner.n_vocab)
     assert runner.positions(0) == 3
     assert runner.forward([Chunk(sequence, 3, 1)]).shape == (1, runner.n_vocab)
-    runner.forget(0)
+    runner.follow([Drop(0)])
     assert runner.positions(0) == 0
 
 

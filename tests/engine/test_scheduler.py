@@ -105,7 +105,7 @@ class _Player:
             self._arrivals_and_cancels(step)
             self._step()
             step += 1
-        assert self.scheduler.cells.used == 0
+        assert self.scheduler.cells.used == self.scheduler.cells.kept
         assert not self.scheduler.running and not self.scheduler.waiting
         self.trace.steps = step
         return self.trace
@@ -120,8 +120,8 @@ class _Player:
             if ask.cancelled is not None and ask.arrives + ask.cancelled == step:
                 gone = self.alive.pop(number, None)
                 if gone is not None:
-                    slot = gone.slot
-                    assert self.scheduler.remove(gone) == slot
+                    self.scheduler.remove(gone)
+                    assert gone.slot is None
 
     def _step(self) -> None:
         before = list(self.scheduler.running)
@@ -133,7 +133,7 @@ class _Player:
             sequence = chunk.sequence
             if chunk.start < sequence.prompt_tokens:
                 self.trace.cuts.setdefault(sequence.id, []).append((chunk.start, chunk.count))
-            sequence.computed += chunk.count
+            self.scheduler.computed(chunk)
             if chunk.samples:
                 more = 1 + self.scene.asks[sequence.id].forced
                 for _ in range(min(more, sequence.max_tokens - sequence.generated)):
@@ -175,7 +175,6 @@ class _Player:
         self._check_cells(plan, running)
         self._check_order(before, running, waiting)
         assert plan.chunks or not self.alive, "nothing moves"
-        assert len(set(plan.freed)) == len(plan.freed)
 
     def _check_cells(self, plan: Plan, running: list[Sequence]) -> None:
         adds = {c.sequence.id: c.count for c in plan.chunks}
@@ -253,72 +252,68 @@ def test_a_long_prompt_does_not_stop_running_answers() -> None:
 
 
 def test_a_plan_with_nothing_to_do_is_empty() -> None:
-    assert Scheduler(Cells(8, 1), 4).plan() == Plan([], [])
+    plan = Scheduler(Cells(8, 1), 4).plan()
+    assert not plan.chunks and not plan.operations
 
 
 def test_a_cancelled_request_in_the_queue_holds_nothing() -> None:
     scheduler = Scheduler(Cells(8, 1), 4)
     waiting = Sequence(1, [1], Sampling(), 1, TextStream())
     scheduler.add(waiting)
-    assert scheduler.remove(waiting) is None
+    scheduler.remove(waiting)
     assert not scheduler.plan().chunks
 
 
 class LosesWhatItSetsAside(Scheduler):
-    def _set_aside(self, plan: Plan) -> int:
-        slot = super()._set_aside(plan)
-        self.waiting.popleft()
-        return slot
+    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
+        super()._set_aside(victim, plan)
+        self.waiting.remove(victim)
 
 
 class KeepsStalePositions(Scheduler):
-    def _set_aside(self, plan: Plan) -> int:
-        held = self.running[-1].computed
-        slot = super()._set_aside(plan)
-        self.waiting[0].computed = held
-        return slot
+    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
+        held = victim.computed
+        super()._set_aside(victim, plan)
+        victim.computed = held
 
 
 class SetsAsideTheOldest(Scheduler):
-    def _set_aside(self, plan: Plan) -> int:
-        self.running.append(self.running.pop(0))
-        return super()._set_aside(plan)
+    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
+        super()._set_aside(self.running[0], plan)
 
 
 class ServesTheNewestFirst(Scheduler):
-    def _admit(self, plan: Plan, left: int) -> None:
-        self.waiting.reverse()
-        super()._admit(plan, left)
+    def _next(self, passed: set[int]) -> Sequence | None:
+        return self.waiting[-1] if self.waiting else None
 
 
 class SkipsTheLastAnswer(Scheduler):
     def _plan_decodes(self, plan: Plan) -> None:
         super()._plan_decodes(plan)
         if len(plan.chunks) > 1:
-            dropped = plan.chunks.pop().sequence
-            if dropped.slot is not None:
-                self.cells._used[dropped.slot] -= 1
+            plan.chunks.pop()
 
 
 class IgnoresTheBudget(Scheduler):
-    def _admit(self, plan: Plan, left: int) -> None:
-        super()._admit(plan, left + 1)
+    def _plan_prompts(self, plan: Plan, admitted: list[Sequence]) -> None:
+        self.budget += 1
+        super()._plan_prompts(plan, admitted)
+        self.budget -= 1
 
 
-class ReleasesTooMuch(Scheduler):
-    def _release(self, sequence: Sequence) -> int:
-        slot = super()._release(sequence)
-        if self.running:
-            other = self.running[0].slot
-            if other is not None and self.cells._used[other]:
-                self.cells._used[other] -= 1
-        return slot
+class ForgetsToRelease(Scheduler):
+    def remove(self, sequence: Sequence) -> None:
+        slot = sequence.slot
+        super().remove(sequence)
+        if slot is not None and self.running:
+            self.cells._own += 1
 
 
 class StarvesLongPrompts(Scheduler):
-    def _admit(self, plan: Plan, left: int) -> None:
+    def _admit(self, plan: Plan) -> list[Sequence]:
         if self.waiting and self.waiting[0].pending <= self.budget:
-            super()._admit(plan, left)
+            return super()._admit(plan)
+        return []
 
 
 MUTANTS = [
@@ -328,7 +323,7 @@ MUTANTS = [
     ServesTheNewestFirst,
     SkipsTheLastAnswer,
     IgnoresTheBudget,
-    ReleasesTooMuch,
+    ForgetsToRelease,
     StarvesLongPrompts,
 ]
 

@@ -1,0 +1,70 @@
+"""How much prompt a step may carry beside the running answers.
+
+Rules: while answers run, a step is planned to take no longer than the target gap between two
+tokens, or half as long again as their own tokens take, whichever is more; the latter leaves a
+third of the time to prompts on any host. While none run, a step stays short enough for arrivals
+and cancellations to be served soon. What a step costs is learned while running: a fixed part and
+a part for each token, by least squares that forget. Pure: step times come in as numbers.
+"""
+
+_FORGET = 0.97  # weight of a step for each later one
+_SHARE = 1.5
+_ALONE_S = 0.25  # planned length of a step that only prompts are in
+_LEAST = 8
+
+
+class Pace:
+    """The cost of steps, and the budget that follows from it.
+
+    Args:
+        most: prompt tokens that a step can hold.
+        gap_s: target gap between two tokens of an answer, in seconds.
+    """
+
+    def __init__(self, most: int, gap_s: float) -> None:
+        self.most = most
+        self.gap_s = gap_s
+        self._n = self._x = self._y = self._xx = self._xy = 0.0
+
+    def record(self, tokens: int, seconds: float) -> None:
+        """Note that a step of so many tokens took so long."""
+        self._n = self._n * _FORGET + 1
+        self._x = self._x * _FORGET + tokens
+        self._y = self._y * _FORGET + seconds
+        self._xx = self._xx * _FORGET + tokens * tokens
+        self._xy = self._xy * _FORGET + tokens * seconds
+
+    def cost(self, tokens: int) -> float:
+        """Seconds that a step of so many tokens should take; 0 when nothing is known."""
+        fixed, each = self._line()
+        return fixed + each * tokens
+
+    def within(self, seconds: float) -> int:
+        """How many tokens a step of so many seconds holds; `most` when nothing is known."""
+        fixed, each = self._line()
+        return int((seconds - fixed) / each + 1e-6) if each > 0 else self.most
+
+    def budget(self, decoded: int) -> int:
+        """Prompt tokens for a step.
+
+        Args:
+            decoded: tokens of running answers in the step.
+        """
+        fixed, each = self._line()
+        if each <= 0:
+            return self.most
+        own = fixed + each * decoded
+        planned = max(self.gap_s, _SHARE * own if decoded else _ALONE_S)
+        return min(self.most, max(_LEAST, int((planned - own) / each)))
+
+    def _line(self) -> tuple[float, float]:
+        """Seconds of a step without tokens, and seconds for each token."""
+        if not self._x:
+            return 0.0, 0.0
+        spread = self._n * self._xx - self._x * self._x
+        if spread > 1e-6 * self._xx * self._n:
+            each = (self._n * self._xy - self._x * self._y) / spread
+            fixed = (self._y - each * self._x) / self._n
+            if each > 0 and fixed >= 0:
+                return fixed, each
+        return 0.0, self._y / self._x  # all of a size, or a disturbed host: no fixed part

@@ -1,0 +1,271 @@
+"""What the KV cache keeps for later: a radix tree over token ids.
+
+Rules:
+- A node is a run of tokens at fixed positions. It has a sequence id of its own in the KV cache,
+  and its cells stay there until the node is evicted, whoever else uses them.
+- A node belongs to a scope: the app whose request computed it, or "" for a prefix that an admin
+  registered. A lookup sees its own scope and "" only, so that no app can time what another asked.
+- What a running sequence stands on stays; of the rest the least recently used tail goes first,
+  registered prefixes last.
+
+Pure: copies and drops come out as operations for the runner. After SGLang's RadixAttention
+(Zheng et al., 2024), with llama.cpp's shared cells in place of pages.
+"""
+
+from collections.abc import Sequence as ReadOnly
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from appliance.engine.sequence import Sequence
+
+SHORTEST = 16  # fewer tokens are cheaper to compute than to look after
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Let sequence id `target` share the cells of `source` at positions [start, end)."""
+
+    source: int
+    target: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Sequence id `slot` gives up its cells at positions [start, end); end -1 means all."""
+
+    slot: int
+    start: int = 0
+    end: int = -1
+
+
+Operation: TypeAlias = Copy | Drop
+
+
+@dataclass(eq=False)
+class Node:
+    """A run of tokens from position `start` on.
+
+    Attributes:
+        id: sequence id that holds the cells.
+        users: running sequences that stand on this node or below it.
+        used_at: logical time of the last use.
+    """
+
+    id: int
+    scope: str
+    start: int
+    tokens: list[int]
+    parent: "Node | None"
+    children: dict[tuple[str, int], "Node"] = field(default_factory=dict)
+    users: int = 0
+    used_at: int = 0
+
+    @property
+    def end(self) -> int:
+        """Position after the last token."""
+        return self.start + len(self.tokens)
+
+
+class Prefixes:
+    """The tree.
+
+    Args:
+        ids: sequence ids that nodes may take; none means that nothing is kept.
+        operations: where copies and drops are noted, in order.
+    """
+
+    def __init__(self, ids: ReadOnly[int], operations: list[Operation]) -> None:
+        self._ids = list(ids)
+        self._operations = operations
+        self._root = Node(-1, "", 0, [], None)
+        self._nodes: set[Node] = set()
+        self._time = 0
+        self.cells = 0  # in all nodes
+        self.idle = 0  # in nodes that no running sequence stands on
+
+    def match(self, sequence: Sequence) -> tuple[int, int]:
+        """What is here for a sequence.
+
+        Returns:
+            How many of its leading tokens, and how many of those are idle. The last token of the
+            sequence is never counted: its logits are needed.
+        """
+        node, length = self._find(sequence)
+        step: Node | None = node
+        idle, end = 0, length
+        while step is not None:
+            if step.users == 0:
+                idle += end - step.start
+            end, step = step.start, step.parent
+        return length, idle
+
+    def take(self, sequence: Sequence, slot: int) -> Node:
+        """Give `slot` what is here for the sequence.
+
+        Returns:
+            The node that the sequence stands on from now on: `leave` it in the end.
+        """
+        node, length = self._find(sequence)
+        self._enter(node)
+        if length < node.end:
+            node = self._split(node, length)
+        path = node
+        while path.parent is not None:
+            self._operations.append(Copy(path.id, slot, path.start, path.end))
+            path = path.parent
+        return node
+
+    def extend(self, node: Node, sequence: Sequence, slot: int, end: int) -> tuple[Node, bool]:
+        """Keep a sequence's computed tokens from the end of `node`, on which it stands, to `end`.
+
+        Returns:
+            The node that the sequence stands on now, and whether that is at `end`: not so if
+            another sequence has computed the same meanwhile, or no id is left.
+        """
+        while node.end < end:
+            start = node.end
+            public = start < sequence.shared
+            scope = "" if public else sequence.scope
+            tokens = sequence.tokens[start : min(sequence.shared, end) if public else end]
+            if (scope, tokens[0]) in node.children:
+                return node, False
+            if not (node.users == 1 and node.scope == scope and not node.children and node.parent):
+                identity = self._new_id()
+                if identity is None:
+                    return node, False
+                below = Node(identity, scope, start, [], node, users=1)
+                node.children[scope, tokens[0]] = below
+                self._nodes.add(below)
+                node = below
+            self._operations.append(Copy(slot, node.id, start, start + len(tokens)))
+            node.tokens += tokens
+            self.cells += len(tokens)
+        self._touch(node)
+        return node, True
+
+    def leave(self, node: Node) -> None:
+        """A sequence that stood on the node is gone; what it kept may be evicted."""
+        self._touch(node)
+        step: Node | None = node
+        while step is not None:
+            step.users -= 1
+            if step.users == 0:
+                self.idle += len(step.tokens)
+            step = step.parent
+
+    def evict(self, count: int) -> int:
+        """Drop up to `count` idle tokens from the end of the least useful branch.
+
+        Returns:
+            How many were dropped; 0 when nothing is idle.
+        """
+        leaf = self._least_useful()
+        if leaf is None:
+            return 0
+        count = min(count, len(leaf.tokens))
+        self._operations.append(Drop(leaf.id, leaf.end - count, leaf.end))
+        del leaf.tokens[len(leaf.tokens) - count :]
+        self.cells -= count
+        self.idle -= count
+        if not leaf.tokens:
+            self._unlink(leaf)
+        return count
+
+    def _find(self, sequence: Sequence) -> tuple[Node, int]:
+        """The deepest node that begins like the sequence, and how many tokens agree."""
+        if sequence.scores_prompt:  # the logits of every position are needed
+            return self._root, 0
+        tokens, node, at = sequence.tokens, self._root, 0
+        last = len(tokens) - 1
+        while at < last:
+            scope = "" if at < sequence.shared else sequence.scope
+            child = node.children.get((scope, tokens[at]))
+            if child is None:
+                break
+            limit = min(last, sequence.shared) if scope == "" else last
+            node, agreed = child, common(child.tokens, tokens[at:limit])
+            at += agreed
+            if agreed < len(child.tokens):
+                break
+        if at < SHORTEST:
+            return self._root, 0
+        return node, at
+
+    def _enter(self, node: Node) -> None:
+        self._touch(node)
+        step: Node | None = node
+        while step is not None:
+            if step.users == 0:
+                self.idle -= len(step.tokens)
+            step.users += 1
+            step = step.parent
+
+    def _split(self, node: Node, at: int) -> Node:
+        """Make position `at` the end of a node, for a sequence that has entered `node`.
+
+        Returns:
+            The upper part, on which the sequence stands now; or the parent when no id is left.
+        """
+        parent = node.parent
+        if parent is None:
+            raise RuntimeError("the root is not split")
+        identity = self._new_id()
+        if identity is None:
+            upper = parent
+        else:
+            upper = Node(identity, node.scope, node.start, node.tokens[: at - node.start], parent)
+            upper.users = node.users
+            self._nodes.add(upper)
+            parent.children[node.scope, upper.tokens[0]] = upper
+            node.parent, node.start, node.tokens = upper, at, node.tokens[at - node.start :]
+            upper.children[node.scope, node.tokens[0]] = node
+            self._operations.append(Copy(node.id, upper.id, upper.start, at))
+            self._operations.append(Drop(node.id, upper.start, at))
+        node.users -= 1
+        if node.users == 0:
+            self.idle += len(node.tokens)
+        self._touch(upper)
+        return upper
+
+    def _new_id(self) -> int | None:
+        """A free sequence id, if need be that of the least useful branch's last node."""
+        if not self._ids:
+            leaf = self._least_useful()
+            if leaf is None:
+                return None
+            self.evict(len(leaf.tokens))
+        return self._ids.pop()
+
+    def _least_useful(self) -> Node | None:
+        idle = (n for n in self._nodes if n.users == 0 and not n.children)
+        return min(idle, key=lambda n: (n.scope == "", n.used_at), default=None)
+
+    def _unlink(self, leaf: Node) -> None:
+        self._nodes.remove(leaf)
+        self._ids.append(leaf.id)
+        if leaf.parent is not None:
+            siblings = leaf.parent.children
+            del siblings[next(key for key, node in siblings.items() if node is leaf)]
+
+    def _touch(self, node: Node) -> None:
+        self._time += 1
+        step: Node | None = node
+        while step is not None:
+            step.used_at = self._time
+            step = step.parent
+
+
+def common(one: ReadOnly[int], other: ReadOnly[int]) -> int:
+    """How many leading tokens agree."""
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    while low < high:  # the first `low` agree; the answer is at most `high`
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

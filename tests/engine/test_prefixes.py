@@ -1,0 +1,230 @@
+"""The tree of kept prefixes against a plain list of paths, with a cache that follows it."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from appliance.engine.prefixes import SHORTEST, Copy, Drop, Node, Operation, Prefixes, common
+from appliance.engine.sequence import Sequence
+from appliance.engine.textstream import TextStream
+from appliance.types import Sampling
+
+SLOTS = 3
+HEAD = tuple(range(SHORTEST))  # long enough to be worth keeping
+
+
+def sequence(tail: tuple[int, ...], scope: str = "a", shared: int = 0) -> Sequence:
+    tokens = [*HEAD, *tail]
+    return Sequence(0, tokens, Sampling(), 1, TextStream(), scope=scope, shared=shared)
+
+
+@dataclass
+class Cache:
+    """What llama.cpp would hold: for each sequence id the tokens at its positions."""
+
+    ids: dict[int, dict[int, int]] = field(default_factory=dict)
+
+    def follow(self, operations: list[Operation]) -> None:
+        for do in operations:
+            if isinstance(do, Copy):
+                source, target = self.ids[do.source], self.ids.setdefault(do.target, {})
+                for position in range(do.start, do.end):
+                    assert position not in target
+                    target[position] = source[position]
+            else:
+                held = self.ids.get(do.slot, {})
+                for position in [p for p in held if do.start <= p and not 0 <= do.end <= p]:
+                    del held[position]
+        operations.clear()
+
+
+@dataclass(frozen=True)
+class Move:
+    """One thing that happens to the tree."""
+
+    what: str  # run, end, evict
+    slot: int = 0
+    tail: tuple[int, ...] = ()
+    scope: str = "a"
+    shared: int = 0
+    count: int = 1
+
+
+def tails() -> st.SearchStrategy[tuple[int, ...]]:
+    return st.lists(st.integers(0, 1), min_size=1, max_size=8).map(tuple)
+
+
+shared = st.sampled_from([0, SHORTEST])
+moves = st.one_of(
+    st.builds(
+        Move, st.just("run"), st.integers(0, SLOTS - 1), tails(), st.sampled_from("ab"), shared
+    ),
+    st.builds(Move, st.just("end"), st.integers(0, SLOTS - 1)),
+    st.builds(Move, st.just("evict"), count=st.integers(1, 9)),
+)
+
+
+class Player:
+    """Runs sequences over the tree; the cache and a list of computed paths say what is true."""
+
+    def __init__(self, make: type[Prefixes], ids: int) -> None:
+        self.operations: list[Operation] = []
+        self.tree = make(range(SLOTS, SLOTS + ids), self.operations)
+        self.cache = Cache()
+        self.running: dict[int, tuple[Sequence, Node]] = {}
+        self.computed: set[tuple[str, tuple[int, ...]]] = set()
+
+    def play(self, todo: list[Move]) -> None:
+        for move in todo:
+            if move.what == "run" and move.slot not in self.running:
+                self.run(move)
+            elif move.what == "end" and move.slot in self.running:
+                self.tree.leave(self.running.pop(move.slot)[1])
+                self.operations.append(Drop(move.slot))
+            elif move.what == "evict":
+                before = self.tree.idle
+                dropped = self.tree.evict(move.count)
+                assert self.tree.idle == before - dropped
+                assert dropped or not before, "idle cells could not be evicted"
+            self.check()
+        for _, node in self.running.values():
+            self.tree.leave(node)
+        assert self.tree.idle == self.tree.cells
+        while self.tree.cells:
+            assert self.tree.evict(100)
+
+    def run(self, move: Move) -> None:
+        new = sequence(move.tail, move.scope, move.shared)
+        length, _ = self.tree.match(new)
+        begun = tuple(new.tokens[:length])
+        if length:
+            seen = [p for scope, p in self.computed if scope == move.scope or length <= move.shared]
+            assert any(p[:length] == begun for p in seen), "it was never computed in this scope"
+        node = self.tree.take(new, move.slot)
+        self.cache.follow(self.operations)
+        assert node.end <= length
+        held = self.cache.ids.get(move.slot, {})
+        assert [held[p] for p in sorted(held)] == new.tokens[: node.end], "stale cells"
+        self.cache.ids.setdefault(move.slot, {}).update(enumerate(new.tokens))
+        self.computed.add((move.scope, tuple(new.tokens)))
+        node, _ = self.tree.extend(node, new, move.slot, len(new.tokens))
+        self.running[move.slot] = (new, node)
+
+    def check(self) -> None:
+        self.cache.follow(self.operations)
+        nodes = self.tree._nodes
+        assert self.tree.cells == sum(len(n.tokens) for n in nodes)
+        assert self.tree.idle == sum(len(n.tokens) for n in nodes if not n.users)
+        for node in nodes:
+            held = self.cache.ids[node.id]
+            assert [held.get(p) for p in range(node.start, node.end)] == node.tokens
+            assert len(held) == len(node.tokens), "a node holds cells that it does not know"
+            assert node.parent is not None and node.parent.end == node.start
+        for of, node in self.running.values():
+            step: Node | None = node
+            while step is not None and step.parent is not None:
+                assert step in nodes and step.users, "a prefix in use was evicted"
+                assert of.tokens[step.start : step.end] == step.tokens
+                step = step.parent
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(moves, max_size=40), st.integers(0, 6))
+def test_what_is_reused_is_what_was_computed(todo: list[Move], ids: int) -> None:
+    Player(Prefixes, ids).play(todo)
+
+
+class ForgetsTheScope(Prefixes):
+    def _find(self, sequence: Sequence) -> tuple[Node, int]:
+        sequence.scope = "a"
+        return super()._find(sequence)
+
+
+class EvictsWhatIsUsed(Prefixes):
+    def _least_useful(self) -> Node | None:
+        leaves = (n for n in self._nodes if not n.children)
+        return min(leaves, key=lambda n: n.used_at, default=None)
+
+
+class MatchesOneTooMany(Prefixes):
+    def match(self, sequence: Sequence) -> tuple[int, int]:
+        length, idle = super().match(sequence)
+        return length + (length > 0), idle
+
+
+class KeepsTheLowerHalfTwice(Prefixes):
+    def _split(self, node: Node, at: int) -> Node:
+        upper = super()._split(node, at)
+        if self._operations and isinstance(self._operations[-1], Drop):
+            self._operations.pop()
+        return upper
+
+
+@pytest.mark.parametrize(
+    "broken", [ForgetsTheScope, EvictsWhatIsUsed, MatchesOneTooMany, KeepsTheLowerHalfTwice]
+)
+def test_a_broken_tree_is_caught(broken: type[Prefixes]) -> None:
+    """The control of the property above."""
+
+    @settings(
+        deadline=None,
+        max_examples=300,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
+    @given(st.lists(moves, max_size=40), st.integers(1, 6))
+    def check(todo: list[Move], ids: int) -> None:
+        Player(broken, ids).play(todo)
+
+    with pytest.raises((AssertionError, KeyError)):
+        check()
+
+
+def keep(tree: Prefixes, wanted: Sequence, slot: int = 0) -> None:
+    """Run a sequence to its end."""
+    node = tree.take(wanted, slot)
+    tree.leave(tree.extend(node, wanted, slot, len(wanted.tokens))[0])
+
+
+def test_the_last_token_is_always_computed() -> None:
+    tree = Prefixes(range(3, 9), [])
+    keep(tree, sequence((1, 2)))
+    assert tree.match(sequence((1, 2)))[0] == SHORTEST + 1
+    assert tree.match(sequence((1, 2, 3)))[0] == SHORTEST + 2
+
+
+def test_an_app_sees_nothing_of_another_but_what_is_registered() -> None:
+    tree = Prefixes(range(3, 9), [])
+    keep(tree, sequence((1, 2, 3), "a", shared=SHORTEST))
+    assert tree.match(sequence((1, 2, 3), "a", shared=SHORTEST))[0] == SHORTEST + 2
+    assert tree.match(sequence((1, 2, 3), "b", shared=SHORTEST))[0] == SHORTEST
+    assert tree.match(sequence((1, 2, 3), "b"))[0] == 0  # not the whole registered beginning
+    assert tree.match(sequence((1, 2, 3), ""))[0] in {0, SHORTEST}
+
+
+def test_registered_prefixes_outlive_what_is_older_than_they() -> None:
+    tree = Prefixes(range(3, 5), [])
+    keep(tree, sequence((), "a", shared=SHORTEST))
+    other = Sequence(0, list(range(100, 130)), Sampling(), 1, TextStream(), scope="b")
+    keep(tree, other)
+    assert tree.evict(1000) == 30
+    assert tree.match(sequence((9,), "c", shared=SHORTEST))[0] == SHORTEST
+
+
+def test_short_agreements_are_not_worth_a_copy() -> None:
+    tree = Prefixes(range(3, 9), [])
+    keep(tree, Sequence(0, [1] * 40, Sampling(), 1, TextStream()))
+    brief = Sequence(0, [1] * (SHORTEST - 1) + [2, 3], Sampling(), 1, TextStream())
+    assert tree.match(brief) == (0, 0)
+
+
+@given(st.lists(st.integers(0, 1)), st.lists(st.integers(0, 1)))
+def test_common_counts_leading_agreement(one: list[int], other: list[int]) -> None:
+    expected = 0
+    while expected < min(len(one), len(other)) and one[expected] == other[expected]:
+        expected += 1
+    assert common(one, other) == expected
