@@ -7,6 +7,7 @@ import argparse
 import signal
 import sys
 import time
+import traceback
 
 from benchmarks import machine, peer, results, servers
 from benchmarks.checks.table import CHECKS, SETS, Check, named
@@ -46,8 +47,8 @@ def run(checks: list[Check], models: list[str], repeat: int, scale: float) -> in
                 say(f"{check.name} {model}: {check.title}")
                 try:
                     keep(_measured(check, session))
-                except (BenchError, ValueError) as error:
-                    say("\n".join([f"  failed: {error}", *getattr(error, "__notes__", ())]))
+                except Exception:  # the other checks are worth having all the same
+                    say(traceback.format_exc())
                     failed = 1
     return failed
 

@@ -95,19 +95,14 @@ def shared(count: int, run: int) -> list[Ask]:
     return [Ask(completion(f"{prefix} {words(f'shared {run} {i}', 16)}", 32)) for i in range(count)]
 
 
-def poisson(rate: float, seconds: float, run: int) -> list[Ask]:
+def poisson(rate: float, count: int, run: int) -> list[Ask]:
     """`poisson`: 40 % long prompts (900 words), 60 % short (64), 64 tokens out.
 
     Args:
         rate: arrivals per second.
-        seconds: when arrivals end.
     """
-    asks = []
-    for at, body in zip(_arrivals(rate, f"arrivals {run}"), mixed(run), strict=False):
-        if at > seconds:
-            break
-        asks.append(Ask(body, at))
-    return asks
+    moments = itertools.islice(_arrivals(rate, f"arrivals {run}"), count)
+    return [Ask(body, at) for at, body in zip(moments, mixed(run), strict=False)]
 
 
 def mixed(run: int) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from benchmarks.measure import drive, load_of, summarise
 from benchmarks.results import Figure
 from benchmarks.session import Session, compare
 
-_SECONDS = 25.0
+_REQUESTS = 28
 _CAPACITY_REQUESTS = 20
 _SHARE = 0.7
 _OTHER_PROMPTS = 1000  # a number that no repetition has
@@ -17,8 +17,8 @@ def arrivals(session: Session) -> list[Figure]:
     """Measure the peer's capacity on this mix, then both sides at the same arrival times."""
     rate = _SHARE * _capacity(session)
     session.notes.append(f"{rate:.3f} requests per second arrive, 70 % of the peer's capacity")
-    seconds = _SECONDS * session.scale
-    runs = session.alternate(lambda repetition, _: poisson(rate, seconds, repetition), "poisson")
+    count = session.count(_REQUESTS)
+    runs = session.alternate(lambda repetition, _: poisson(rate, count, repetition), "poisson")
     return [
         compare("p99 gap between tokens", "ms", "gap_p99", runs, relation="≤", target=0.5),
         compare("p50 time to first token", "ms", "ttft_p50", runs, relation="≤", target=0.8),
