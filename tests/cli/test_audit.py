@@ -6,6 +6,7 @@ from pathlib import Path
 import pysqlite3.dbapi2
 import pytest
 
+from auditor import verify_export, witness
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
 
@@ -130,3 +131,58 @@ def test_a_proof_of_another_log(proof: Path, tmp_path: Path) -> None:
 
 def test_show_content_is_json_too(run: Run) -> None:
     assert json.loads(run("audit", "show", "0", "--content", "--json").out)["content"] == {}
+
+
+def test_a_checkpoint_for_people_and_for_cameras(run: Run, tmp_path: Path) -> None:
+    note = run("audit", "checkpoint", "--json").document["note"]
+    assert note.startswith("appliance.lab/")
+    done = run("audit", "checkpoint", "--qr", "--png", tmp_path / "c.png")
+    assert done.status == 0
+    assert "█" in done.out or "▄" in done.out
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert run("audit", "checkpoint", "--request", tmp_path / "r").status == 2
+
+
+def test_a_witness_over_files(lab: LabData, run: Run, tmp_path: Path) -> None:
+    desk = tmp_path / "desk"
+    assert witness.main(["key", str(desk), "w.example/witness"]) == 0
+    assert witness.main(["trust", str(desk), str(genesis(lab))]) == 0
+    key, request, answer = desk / "witness.pub", tmp_path / "request", tmp_path / "answer"
+    run("key", "create", "app")
+    assert run("status", "--json").document["audit"]["witnessed"] is None
+    asked = run("audit", "checkpoint", "--request", request, "--witness-key", key)
+    assert asked.status == 0
+    assert witness.main(["cosign", str(desk), str(request), str(answer)]) == 0
+    assert run("audit", "witness", answer, "--witness-key", key).status == 0
+    head = run("status", "--json").document["audit"]
+    assert head["unwitnessed"] == 1  # the entry that records the answer
+    assert head["witnessed"]
+    path = tmp_path / "p"
+    assert run("audit", "proof", "1", "--out", path, "--witness-key", key).status == 0
+    checked = ("audit", "check-proof", path, "--key", genesis(lab), "--json")
+    assert run(*checked, "--witness-key", key).document["witnessed"]
+    answer.write_text("x")
+    refused = run("audit", "witness", answer, "--witness-key", key, "--json")
+    assert refused.code == (1, "checkpoint_invalid")
+
+
+def test_the_sites_key_leads_to_the_log(lab: LabData, run: Run, proof: Path) -> None:
+    certificate, site = lab.data / "audit" / "genesis.cert", lab.data / "trust" / "root.pub"
+    checked = ("audit", "check-proof", proof, "--key", certificate, "--json")
+    assert run(*checked, "--site-key", site).document["seq"] == 1
+    assert run(*checked).code == (1, "audit_key_invalid")
+
+
+def test_erasing_what_nobody_asked(run: Run) -> None:
+    asked = ("audit", "erase", "--request", "none", "--reason", "test", "--json")
+    assert run(*asked).code == (1, "not_found")
+
+
+def test_an_export_is_verified_elsewhere(lab: LabData, run: Run, tmp_path: Path) -> None:
+    run("key", "create", "app")
+    out = tmp_path / "out"
+    assert run("audit", "export", "--format", "tiles", "--out", out).status == 0
+    assert verify_export.main([str(out), str(genesis(lab))]) == 0
+    again = run("audit", "export", "--format", "csv", "--out", out, "--json")
+    assert again.status in (1, 2)
+    assert again.document["code"] == "data_exists"
