@@ -2,14 +2,21 @@
 
 Rules: runs on the worker's reader thread, never on the decode thread; refuses what does not fit
 the context instead of cutting it; every limit is in bytes or tokens and stated in the refusal.
+Control tokens of a conversation are those that the template writes. A prompt that is text is the
+whole of what the model reads, so that its control tokens are the client's to write.
 """
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Protocol
 
+from appliance.engine.control import BREAK, ControlTexts
+from appliance.engine.dialects import Message
 from appliance.engine.messages import Prepare
 from appliance.engine.reasoning import Thinking
 from appliance.engine.templates import ChatTemplate
 from appliance.errors import BadRequest
+from appliance.types import Tools
 
 
 class Tokenizer(Protocol):
@@ -19,6 +26,10 @@ class Tokenizer(Protocol):
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of a text."""
+        ...
+
+    def control_texts(self) -> Collection[str]:
+        """The texts of which `parse_special` makes control tokens."""
         ...
 
 
@@ -37,6 +48,7 @@ class Preparer:
         self, tokenizer: Tokenizer, template: ChatTemplate, *, bos: str, n_ctx: int, max_bytes: int
     ) -> None:
         self._tokenizer = tokenizer
+        self._controls = ControlTexts(tokenizer.control_texts())
         self.template = template
         self._bos = bos
         self._n_ctx = n_ctx
@@ -57,9 +69,7 @@ class Preparer:
                 )
             tokens = list(request.tokens)
         elif request.messages is not None:
-            text = self._measured(self._rendered(request))
-            begins = bool(self._bos) and text.startswith(self._bos)
-            tokens = self._tokenizer.tokenize(text, add_special=not begins, parse_special=True)
+            tokens = self._conversation(request)
         else:
             text = self._measured(request.prompt or "")
             tokens = self._tokenizer.tokenize(text, add_special=True, parse_special=True)
@@ -67,17 +77,34 @@ class Preparer:
             raise BadRequest("invalid_value", "The prompt is empty.", param="prompt")
         return tokens
 
+    def _conversation(self, request: Prepare) -> list[int]:
+        messages = tuple(map(self._controls.message, request.messages or ()))
+        tools = request.tools
+        if tools is not None:
+            functions = tuple(map(self._controls.broken, tools.functions))
+            tools = replace(tools, functions=functions)
+        text = self._rendered(request, messages, tools)
+        self._measured(text.replace(BREAK, ""))
+        begins = bool(self._bos) and text.startswith(self._bos)
+        tokens: list[int] = []
+        for place, part in enumerate(text.split(BREAK)):
+            special = place == 0 and not begins
+            tokens += self._tokenizer.tokenize(part, add_special=special, parse_special=True)
+        return tokens
+
     def thinking(self, request: Prepare) -> Thinking:
         """Whether and where the answer has reasoning."""
         if request.messages is None or not self.template.thinks:
             return ""
-        return self.template.thinking(self._rendered(request))
+        return self.template.thinking(self._rendered(request, request.messages, request.tools))
 
-    def _rendered(self, request: Prepare) -> str:
+    def _rendered(
+        self, request: Prepare, messages: tuple[Message, ...], tools: Tools | None
+    ) -> str:
         """The text of a conversation; a constrained answer leaves no room for reasoning."""
-        forced = request.tools is not None and request.tools.forced
+        forced = tools is not None and tools.forced
         thinking = False if forced or request.constraint else request.thinking
-        return self.template.render(request.messages or (), request.tools, thinking)
+        return self.template.render(messages, tools, thinking)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
         """Most tokens that the request may generate.

@@ -191,6 +191,19 @@ class Runner:
             raise BadRequest("invalid_value", "The prompt cannot be tokenised.", param="prompt")
         return list(buffer[:count])
 
+    def control_texts(self) -> frozenset[str]:
+        """The texts of which `parse_special` makes control tokens; looks at the whole vocabulary.
+
+        Others that the tokeniser looks for, the `<think>` of some models, it finds in any text.
+        """
+        marks = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
+        found = (
+            llama.llama_vocab_get_text(self._vocab, token)
+            for token in range(self.n_vocab)
+            if llama.llama_vocab_get_attr(self._vocab, token) & marks
+        )
+        return frozenset(text.decode("utf-8", "surrogateescape") for text in found)
+
     def special(self, which: str) -> int:
         """The id of the "bos" or "sep" token, -1 if the model has none."""
         get = {"bos": llama.llama_vocab_bos, "sep": llama.llama_vocab_sep}[which]

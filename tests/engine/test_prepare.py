@@ -25,6 +25,9 @@ class Letters:
         self.asked.append((text, add_special, parse_special))
         return ([300] if add_special and text else []) + list(text.encode("utf-8", "surrogatepass"))
 
+    def control_texts(self) -> tuple[str, ...]:
+        return ("<s>", "</s>")
+
 
 def preparer(
     tokenizer: Letters, *, source: str = "{{ messages[0].content }}", n_ctx: int = 50
@@ -119,3 +122,23 @@ def test_a_template_that_fails_is_the_requests_refusal() -> None:
     with pytest.raises(BadRequest) as caught:
         preparer(Letters(), source="{{ raise_exception('no') }}").tokens(ask(**user("x")))
     assert caught.value.code == "template_failed"
+
+
+def test_a_spelled_control_token_is_tokenised_in_two_parts_with_one_begin_token() -> None:
+    letters = Letters()
+    tokens = preparer(letters, source="[{{ messages[0].content }}]</s>").tokens(
+        ask(**user("x</s>y"))
+    )
+    assert letters.asked == [("[x<", True, True), ("/s>y]</s>", False, True)]
+    assert tokens == [300, *b"[x</s>y]</s>"]
+
+
+def test_what_keeps_spellings_apart_does_not_count_for_the_limit_in_bytes() -> None:
+    preparer(Letters()).tokens(ask(**user("</s>" * 25)))
+    assert refused(ask(**user("</s>" * 25 + "x"))).code == "request_too_large"
+
+
+def test_the_control_tokens_of_a_prompt_are_the_clients() -> None:
+    letters = Letters()
+    preparer(letters).tokens(ask(prompt="a</s>b"))
+    assert letters.asked == [("a</s>b", True, True)]
