@@ -97,7 +97,10 @@ def _appliance(data: Path, *arguments: str) -> Any:
         check=False,
     )
     if done.returncode:
-        raise BenchError(f"appliance {' '.join(arguments[:2])}: {done.stderr.decode()[-500:]}")
+        said = (done.stderr + done.stdout).decode()[-800:]
+        raise BenchError(
+            f"appliance {' '.join(arguments[:2])} ended with {done.returncode}: {said}"
+        )
     return json.loads(done.stdout or b"null")
 
 

@@ -20,26 +20,31 @@ from benchmarks.measure import Run, drive, load_of, summarise, warm_up
 from benchmarks.results import Figure
 from benchmarks.servers import Lab, Server
 from benchmarks.statistics import Summary, ratios
-from installer.bundle.cache import cache_root
+from installer.bundle.cache import cache_root, exclusive
 from installer.bundle.steps import say
 
 SIDES: Final = ("ours", "peer")
 
 
 class Workshop:
-    """Models and data directories of one invocation, made when first needed."""
+    """Models and data directories of one invocation, made when first needed.
+
+    While one is open, another invocation waits: two that measure at once measure each other.
+    """
 
     def __init__(self) -> None:
         self.root = cache_root() / "benchmarks"
         self._labs: dict[str, Lab] = {}
+        self._lock = exclusive(self.root / "measuring.lock")
 
     def __enter__(self) -> "Workshop":
-        self.root.mkdir(parents=True, exist_ok=True)
+        self._lock.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         for name in self._labs:
             shutil.rmtree(self.root / name, ignore_errors=True)
+        self._lock.__exit__(*error)
 
     def lab(self, model: str, suffix: str = "") -> Lab:
         """The data directory with this model; another one for each suffix."""
