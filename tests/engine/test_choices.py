@@ -25,20 +25,20 @@ def test_pieces_leave_as_they_come_but_the_last_of_each_waits() -> None:
     assert choices.take(Row(0, "a", 1), 1) == Delta("a", 1, None, 1)
     assert choices.take(Row(0, "", 1), 1) is None
     assert choices.take(Row(0, "b", 1, "stop"), 1) is None
-    assert choices.running
+    assert choices.finish == "stop"
     assert choices.take(Row(0, "c", 1, "length"), 0) is None
     assert not choices.running
     assert choices.last() == [Delta("c", 1, "length", 0), Delta("b", 1, "stop", 1)]
-    assert choices.finish == "length,stop" and not choices.cancelled
+    assert (choices.finish, choices.cancelled) == ("length,stop", False)
     assert choices.contents() == {"completion": b"c", "completion-1": b"ab"}
 
 
 def test_one_cancelled_choice_cancels_the_answer() -> None:
     choices = Choices(asked(2))
-    choices.take(Row(0, "a", 1, "stop"), 0)
-    assert not choices.cancelled
-    choices.take(Row(0, "", 0, "cancelled"), 1)
-    assert choices.cancelled and choices.finish == "stop,cancelled"
+    assert choices.take(Row(0, "a", 1, "stop"), 0) is None
+    assert (choices.finish, choices.cancelled, choices.running) == ("stop", False, True)
+    assert choices.take(Row(0, "", 0, "cancelled"), 1) is None
+    assert (choices.finish, choices.cancelled, choices.running) == ("stop,cancelled", True, False)
 
 
 scores = st.lists(st.integers(-50, 0).map(float), min_size=1, max_size=5)
