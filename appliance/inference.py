@@ -2,29 +2,24 @@
 
 Rules:
 - The intent is durable before the model runs, so no byte of an answer exists without it.
-- The last piece of an answer, with its finish reason, is handed out only after the outcome is
-  durable; of an answer with several choices, the last piece of each. Every intent gets exactly
-  one outcome: ok, cancelled or error; a crash leaves `unknown`, written at the next start.
+- Every intent gets exactly one outcome, also when its client has gone meanwhile; `generation.py`
+  records it.
 - If the log cannot be written there is no answer.
 - An answer waits for the turn of its key after its intent is recorded, and leaves its place
   after its outcome is. When its key is revoked or expires, it ends with an error.
 """
 
 import asyncio
-import hashlib
-import json
 import secrets
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from appliance.audit.log import AuditLog, Draft
+from appliance.audit.log import AuditLog
 from appliance.auth.keys import KeyStore
-from appliance.auth.shares import UNSTATED_ANSWER, Place, Shares
+from appliance.auth.shares import UNSTATED_ANSWER, Shares
 from appliance.clock import Clock
-from appliance.engine.choices import Choices, ranked
-from appliance.engine.messages import Prepare, Prepared, Row
-from appliance.engine.process import WorkerProcess
+from appliance.engine.choices import ranked
+from appliance.engine.messages import Prepare, Prepared
 from appliance.engine.reply import ReplyForm
 from appliance.errors import (
     ApplianceError,
@@ -33,220 +28,19 @@ from appliance.errors import (
     NotFound,
     Unauthenticated,
     Unavailable,
-    WorkerLost,
 )
+from appliance.generation import Generation
 from appliance.metrics import Metrics
+from appliance.record import append, intent
 from appliance.supervisor import Supervisor
-from appliance.trust.store import VerifiedModel
 from appliance.types import (
     Caller,
-    Constraint,
-    Delta,
     GenerationRequest,
-    Json,
     ModelCard,
     Principal,
-    Priority,
-    Receipt,
-    Tools,
 )
 
 _LOOK_AT_KEYS_S = 0.25
-
-
-class Generation:
-    """One running answer; iterate over it once.
-
-    Attributes:
-        caller: who asked.
-        card: the model that answers.
-        prompt_tokens: length of the prompt, which counts once for all choices.
-        cached_tokens: prompt tokens whose KV entries were reused.
-        completion_tokens: tokens generated so far, over all choices.
-        choices: how many choices the answer has.
-        seed: the effective seed of the first choice.
-        intent: receipt of the intent entry.
-        outcome: receipt of the outcome entry, once it is durable.
-        form: how reasoning and calls are to be read out of the text.
-        created: Unix time in seconds.
-    """
-
-    def __init__(
-        self,
-        *,
-        card: ModelCard,
-        caller: Caller,
-        worker: WorkerProcess,
-        place: Place,
-        number: int,
-        request: GenerationRequest,
-        prepared: Prepared,
-        seed: int,
-        intent: Receipt,
-        created: int,
-        audit: AuditLog,
-        form: ReplyForm,
-        metrics: Metrics,
-    ) -> None:
-        self.card = card
-        self.caller = caller
-        self.prompt_tokens = prepared.prompt_tokens
-        self.cached_tokens = 0
-        self.completion_tokens = 0
-        self.choices = request.n
-        self.seed = seed
-        self.intent = intent
-        self.outcome: Receipt | None = None
-        self.form = form
-        self.created = created
-        self._worker = worker
-        self._number = number
-        self._place = place
-        self._request = request
-        self._audit = audit
-        self._metrics = metrics
-        self._newest: float | None = None
-        self._begun = time.monotonic()
-        self._started: float | None = None
-        self._first: float | None = None
-        self._parts = Choices(request)
-        self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
-        self._ended = asyncio.Event()
-        self._cancelled = self._runs = False
-        self._why: ApplianceError | None = None
-        # The record is written whatever becomes of the client's task.
-        self._task = asyncio.create_task(self._follow())
-
-    async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The answer in pieces.
-
-        Raises:
-            WorkerLost: the engine ended; the outcome is recorded as an error.
-            AuditUnavailable: the outcome cannot be recorded.
-        """
-        left = self.choices
-        while left:
-            item = await self._out.get()
-            if isinstance(item, ApplianceError):
-                raise item
-            yield item
-            left -= item.finish_reason is not None
-
-    @property
-    def priority(self) -> Priority:
-        """How urgent it is."""
-        return self._request.priority or self.caller.principal.limits.priority
-
-    @property
-    def queued(self) -> bool:
-        """Whether it waits for its turn."""
-        return not self._runs
-
-    async def cancel(self, why: ApplianceError | None = None) -> None:
-        """End the answer; does nothing when it has ended.
-
-        Args:
-            why: what the client is told; None because nobody waits for it.
-        """
-        again, self._cancelled, self._why = self._cancelled, True, self._why or why
-        self._place.give_up()
-        if self._runs and not again and not self._ended.is_set():
-            await self._worker.cancel(self._number, self._request.choices)
-
-    async def finished(self) -> None:
-        """Wait until the outcome is recorded or has failed to be."""
-        await self._ended.wait()
-
-    async def _follow(self) -> None:
-        try:
-            await self._run()
-            await self._conclude()
-        except ApplianceError as error:
-            await self._fail(error)
-        finally:
-            self._place.leave(self.prompt_tokens, self.completion_tokens)
-            self._ended.set()
-
-    async def _run(self) -> None:
-        turn = not self._cancelled and await self._place.turn()
-        if self._cancelled or not turn:  # the worker must never see it run after that
-            await self._worker.cancel(self._number)
-            for index in range(self._request.choices):
-                self._parts.take(Row(index, "", 0, "cancelled"), index)
-            return
-        self._runs, self._started = True, time.monotonic()
-        self._metrics.queue_seconds.observe(self._started - self._begun, self.card.id)
-        await self._forward(await self._worker.run(self._number, self._request.choices))
-
-    async def _forward(self, rows: "asyncio.Queue[Row | None]") -> None:
-        """Hand out rows until the last one of each choice, which waits for the outcome."""
-        while self._parts.running:
-            row = await rows.get()
-            if row is None:
-                raise WorkerLost("worker_lost", "The engine process of the model ended.")
-            self.completion_tokens += row.tokens
-            self.cached_tokens = row.reused
-            if row.text or row.vector:
-                self._note_text()
-            if row.finish == "invalid":
-                await self._worker.cancel(self._number, self._request.choices)
-                raise _impossible(self._request)
-            delta = self._parts.take(row, row.id - self._number)
-            if delta is not None:
-                self._out.put_nowait(delta)
-
-    def _note_text(self) -> None:
-        now, model = time.monotonic(), self.card.id
-        if self._first is None or self._newest is None:
-            self._first = now
-            self._metrics.ttft_seconds.observe(now - self._begun, model)
-        else:
-            self._metrics.gap_seconds.observe(now - self._newest, model)
-        self._newest = now
-
-    async def _conclude(self) -> None:
-        if self._parts.cancelled and self._why is not None:
-            self.outcome = await self._record("cancelled", self._why.code)
-            self._out.put_nowait(self._why)
-            return
-        status = "cancelled" if self._parts.cancelled else "ok"
-        self.outcome = await self._record(status, self._parts.finish)
-        for delta in self._parts.last():
-            self._out.put_nowait(delta)
-
-    async def _fail(self, error: ApplianceError) -> None:
-        if not isinstance(error, AuditUnavailable):
-            try:
-                self.outcome = await self._record("error", error.code)
-            except AuditUnavailable as unavailable:
-                error = unavailable
-        self._out.put_nowait(error)
-
-    async def _record(self, status: str, finish: str) -> Receipt:
-        now = time.monotonic()
-        texts = self._parts.contents()
-        fields: dict[str, Json] = {
-            "intent": self.intent.seq,
-            "request_id": self.caller.request_id,
-            "key_id": self.caller.principal.key_id,
-            "model": self.card.id,
-            "status": status,
-            "finish": finish,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "queued_us": int(((self._started or now) - self._begun) * 1e6),
-            "ttft_us": int(((self._first or now) - self._begun) * 1e6),
-            "duration_us": int((now - self._begun) * 1e6),
-            "bytes": sum(map(len, texts.values())),
-        }
-        self._metrics.generations.add(self.card.id, status)
-        self._metrics.prompt_tokens.add(self.card.id, by=self.prompt_tokens)
-        self._metrics.cached_tokens.add(self.card.id, by=self.cached_tokens)
-        self._metrics.completion_tokens.add(self.card.id, by=self.completion_tokens)
-        before = time.monotonic()
-        receipt = await append(self._audit, Draft("outcome", fields, texts))
-        self._metrics.audit_seconds.observe(time.monotonic() - before, "outcome")
-        return receipt
 
 
 class Inference:
@@ -348,12 +142,12 @@ class Inference:
             place.leave(0, 0)
             await worker.cancel(number)
             raise
-        draft = self._intent(caller, request, model, prepared, seed)
+        draft = intent(caller, request, model, prepared, seed=seed, engine=self._supervisor.engine)
 
         async def begin() -> Generation:
             try:
                 before = time.monotonic()
-                intent = await append(self._audit, draft)
+                recorded = await append(self._audit, draft)
                 self._metrics.audit_seconds.observe(time.monotonic() - before, "intent")
             except BaseException:
                 place.leave(0, 0)
@@ -368,14 +162,14 @@ class Inference:
                 request=request,
                 prepared=prepared,
                 seed=seed,
-                intent=intent,
+                intent=recorded,
                 created=self._clock.wall_us() // 1_000_000,
                 audit=self._audit,
                 metrics=self._metrics,
                 form=_form(request, prepared),
             )
             self._running.add(generation)
-            generation._task.add_done_callback(lambda _: self._ended(generation))
+            generation.when_ended(self._ended)
             return generation
 
         beginning = asyncio.create_task(begin())
@@ -408,41 +202,6 @@ class Inference:
             await generation.cancel(Unavailable("shutting_down", "The server is stopping."))
         if waiting:
             await asyncio.wait(waiting, timeout=10)
-
-    def _intent(
-        self,
-        caller: Caller,
-        request: GenerationRequest,
-        model: VerifiedModel,
-        prepared: Prepared,
-        seed: int,
-    ) -> Draft:
-        fields: dict[str, Json] = {
-            "request_id": caller.request_id,
-            "key_id": caller.principal.key_id,
-            "app": caller.principal.name,
-            "ip": caller.ip,
-            "route": caller.route,
-            "retry": caller.retry,
-            "model": model.id,
-            "digest": model.digest,
-            "policy": model.policy_version,
-            "engine": self._supervisor.engine,
-            "template": prepared.template_sha256,
-            "prompt_tokens": prepared.prompt_tokens,
-            "params": _params(request, prepared, seed),
-        }
-        prompt: object = request.messages or request.prompt or request.tokens or request.texts
-        if request.query is not None:
-            prompt = {"query": request.query, "documents": request.texts}
-        # Stop strings and the words behind a bias are the client's text too: erasable, and not
-        # in the permanent body.
-        texts = {"prompt": _text(prompt), "stop": _text(request.stop)}
-        if request.sampling.logit_bias:
-            texts["logit_bias"] = _text(request.sampling.logit_bias)
-        if request.tools is not None:
-            texts["tools"] = _text(request.tools.functions)
-        return Draft("intent", fields, texts)
 
 
 def _answer_tokens(request: GenerationRequest, prepared: Prepared) -> int:
@@ -498,75 +257,3 @@ def _form(request: GenerationRequest, prepared: Prepared) -> ReplyForm:
         forced=bool(tools.forced),
         thinking=prepared.thinking,
     )
-
-
-def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[str, Json]:
-    """The effective sampling parameters; decimals as text, because bodies hold no floats."""
-    if request.texts is not None:
-        return {"kind": request.kind, "texts": len(request.texts)}
-    sampling = request.sampling
-    return {
-        "temperature": repr(sampling.temperature),
-        "top_k": sampling.top_k,
-        "top_p": repr(sampling.top_p),
-        "min_p": repr(sampling.min_p),
-        "typical_p": repr(sampling.typical_p),
-        "presence_penalty": repr(sampling.presence_penalty),
-        "frequency_penalty": repr(sampling.frequency_penalty),
-        "repetition_penalty": repr(sampling.repetition_penalty),
-        "logit_bias": len(sampling.logit_bias),
-        "n": request.n,
-        "best_of": request.choices,
-        "logprobs": request.logprobs,
-        "echo": request.echo,
-        "seed": str(seed),
-        "max_tokens": prepared.max_tokens,
-        "min_tokens": request.min_tokens,
-        "ignore_eos": request.ignore_eos,
-        "stop": len(request.stop),
-        "constraint": _constraint(request.constraint),
-        "tools": _tools(request.tools),
-    }
-
-
-def _impossible(request: GenerationRequest) -> BadRequest:
-    if request.constraint is None:
-        return BadRequest("output_invalid", "The model gave no token that may come next.")
-    return BadRequest(
-        "output_invalid",
-        "No answer satisfies the constraint from here on.",
-        param="response_format",
-    )
-
-
-def _text(value: object) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
-
-
-def _tools(tools: Tools | None) -> dict[str, Json] | None:
-    """How many functions were on offer, which, and whether one had to be called.
-
-    Their descriptions are the client's text, so that only a digest of them is permanent.
-    """
-    if tools is None:
-        return None
-    digest = hashlib.sha256(_text(tools.functions)).hexdigest()
-    return {"count": len(tools.functions), "forced": len(tools.forced), "sha256": digest}
-
-
-def _constraint(constraint: Constraint | None) -> dict[str, Json] | None:
-    if constraint is None:
-        return None
-    digest = hashlib.sha256(constraint.source.encode("utf-8", "replace")).hexdigest()
-    return {"kind": constraint.kind, "sha256": digest}
-
-
-async def append(audit: AuditLog, draft: Draft) -> Receipt:
-    """Append one entry and wait until it is durable.
-
-    Raises:
-        AuditUnavailable: it is not, and may never be.
-    """
-    (receipt,) = await asyncio.shield(asyncio.wrap_future(audit.append(draft)))
-    return receipt

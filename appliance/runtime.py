@@ -22,9 +22,10 @@ from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.db import open_database
 from appliance.errors import StateRefused, Unavailable, UsageError
-from appliance.inference import Inference, append
+from appliance.inference import Inference
 from appliance.lifecycle import Lifecycle
 from appliance.metrics import Metrics
+from appliance.record import append
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
 from appliance.trust import lab, store

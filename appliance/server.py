@@ -32,7 +32,7 @@ from appliance.api.observe import Observer, keep_writing_counts, write_counts
 from appliance.audit.log import Draft
 from appliance.auth import certificates
 from appliance.errors import Unavailable, UsageError
-from appliance.inference import append
+from appliance.record import append
 from appliance.runtime import Services, open_services
 
 SOCKET = Path("run") / "admin.sock"

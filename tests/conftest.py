@@ -2,14 +2,17 @@
 
 import os
 import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from appliance.runtime import Services, open_services
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import default_model, obtain
 from tests import minilm
+from tests.smol import SMALL, make_data, sealed
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -45,3 +48,25 @@ def embedder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reranker_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same encoder with a head that was fitted to rank a few pairs. Read-only."""
     return minilm.reranker(tmp_path_factory.mktemp("minilm") / "reranker.gguf")
+
+
+@pytest.fixture(scope="session")
+def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
+    """A data directory with the approved default model, for tests that add to its records only."""
+    return make_data(tmp_path_factory.mktemp("smol"), default_model_path)
+
+
+@pytest.fixture
+def services(smol_data: Path) -> Iterator[Services]:
+    """The parts of the product, opened on the default model."""
+    with open_services(smol_data, config=SMALL) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def ready(services: Services) -> AsyncIterator[Services]:
+    """The same with the model loaded."""
+    await services.supervisor.start(sealed(services))
+    yield services
+    await services.inference.drain(30)
+    await services.supervisor.close()

@@ -12,9 +12,9 @@ import pytest
 from appliance.config import ModelConfig
 from appliance.errors import Refused
 from appliance.runtime import open_services
+from tests.answers import collect
 from tests.conftest import unavailable
 from tests.smol import ID, SMALL, caller, make_data, request
-from tests.test_inference import collect
 from tests.test_lifecycle import edges
 from tests.trust import separated
 

@@ -1,18 +1,12 @@
 """The use-case of an answer with a real worker and a real log: no record, no answer."""
 
 import asyncio
-import concurrent.futures
 import contextlib
-import json
-import os
-import signal
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from appliance.audit.log import Draft
 from appliance.config import AuditConfig
 from appliance.errors import (
     AuditUnavailable,
@@ -23,50 +17,12 @@ from appliance.errors import (
     Unavailable,
     WorkerLost,
 )
-from appliance.inference import Generation
 from appliance.runtime import Services, open_services
-from appliance.types import Caller, Delta, Limits, Receipt
-from tests.smol import ID, SMALL, caller, make_data, request, sealed, until
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("inference"), default_model_path)
-
-
-@pytest.fixture
-def services(data: Path) -> Iterator[Services]:
-    with open_services(data, config=SMALL) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def ready(services: Services) -> AsyncIterator[Services]:
-    await services.supervisor.start(sealed(services))
-    yield services
-    await services.inference.drain(30)
-    await services.supervisor.close()
-
+from appliance.types import Caller, Limits
+from tests.answers import Slow, body, collect, outcome_of
+from tests.smol import ID, SMALL, caller, request, sealed, until
 
 PROMPT = "Once upon a time"
-
-
-async def collect(generation: Generation) -> tuple[str, str | None]:
-    text, finish = "", None
-    async for delta in generation:
-        text, finish = text + delta.text, delta.finish_reason
-    return text, finish
-
-
-def body(services: Services, seq: int) -> dict[str, object]:
-    return dict(services.reader.entry(seq).body)
-
-
-def outcome_of(services: Services, intent: int) -> dict[str, object] | None:
-    for entry in services.reader.search(kind="outcome", limit=1000):
-        if entry.body["intent"] == intent:
-            return dict(entry.body)
-    return None
 
 
 async def test_the_intent_is_durable_before_anything_runs(ready: Services) -> None:
@@ -82,32 +38,6 @@ async def test_the_intent_is_durable_before_anything_runs(ready: Services) -> No
     assert ready.inference.running() == [generation]
     text, _ = await collect(generation)
     assert "Paris" in text
-
-
-async def test_the_last_piece_comes_after_the_outcome_is_durable(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request())
-    pieces: list[Delta] = []
-    async for delta in generation:
-        pieces.append(delta)
-        if delta.finish_reason:
-            assert generation.outcome is not None
-            outcome = body(ready, generation.outcome.seq)
-            assert (outcome["kind"], outcome["status"]) == ("outcome", "ok")
-            assert outcome["intent"] == generation.intent.seq
-            assert outcome["completion_tokens"] == 4
-    assert [p.finish_reason for p in pieces[:-1]] == [None] * (len(pieces) - 1)
-    assert pieces[-1].finish_reason == "length"
-    await until(lambda: not ready.inference.running())
-
-
-async def test_prompt_and_answer_are_kept_encrypted_and_found_again(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request("Remember: xyzzy"))
-    text, _ = await collect(generation)
-    assert generation.outcome is not None
-    prompt = json.loads(ready.reader.content(generation.intent.seq, "prompt"))
-    assert "xyzzy" in json.dumps(prompt)
-    assert ready.reader.content(generation.outcome.seq, "completion").decode() == text
-    assert b"xyzzy" not in (ready.data / "audit" / "log.db").read_bytes()
 
 
 async def test_what_is_refused_leaves_no_intent(ready: Services) -> None:
@@ -140,63 +70,6 @@ async def test_a_seed_repeats_the_answer_and_none_draws_one(ready: Services) -> 
     assert (await collect(again))[0] in answers[2:]
 
 
-async def test_a_killed_worker_ends_the_answer_with_an_error_and_an_outcome(
-    ready: Services,
-) -> None:
-    generation = await ready.inference.start(caller(), request(max_tokens=400))
-    with pytest.raises(WorkerLost):
-        async for _ in generation:
-            (status,) = ready.supervisor.status()
-            if status.pid:
-                os.kill(status.pid, signal.SIGKILL)
-    assert generation.outcome is not None
-    outcome = body(ready, generation.outcome.seq)
-    assert (outcome["status"], outcome["finish"]) == ("error", "worker_lost")
-    await until(lambda: ready.supervisor.status()[0].restarts == 1)
-    await until(ready.supervisor.ready)
-    assert (await collect(await ready.inference.start(caller(), request())))[1] == "length"
-
-
-async def test_a_cancelled_answer_has_an_outcome_and_frees_the_engine(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request(max_tokens=400))
-    async for _ in generation:
-        break
-    await generation.cancel()
-    await generation.cancel()
-    await generation.finished()
-    assert generation.outcome is not None
-    outcome = body(ready, generation.outcome.seq)
-    assert outcome["status"] == "cancelled"
-    written = outcome["completion_tokens"]
-    assert isinstance(written, int) and written < 400
-    (status,) = ready.supervisor.status()
-    assert (status.running, status.queued, status.kv_used) == (0, 0, 0)
-    await generation.cancel()  # after its end it means nothing
-
-
-class Slow:
-    """Holds back what becomes durable, to look into the moment between."""
-
-    def __init__(self, services: Services, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-        self.gate, self.asked = asyncio.Event(), asyncio.Event()
-        append = services.audit.append
-
-        def held(*drafts: Draft) -> object:
-            if drafts[0].kind != kind:
-                return append(*drafts)
-            outer: concurrent.futures.Future[tuple[Receipt, ...]] = concurrent.futures.Future()
-            self.asked.set()
-
-            async def later() -> None:
-                await self.gate.wait()
-                outer.set_result(await asyncio.wrap_future(append(*drafts)))
-
-            self.task = asyncio.create_task(later())
-            return outer
-
-        monkeypatch.setattr(services.audit, "append", held)
-
-
 async def test_no_byte_of_an_answer_leaves_while_its_intent_is_not_durable(
     ready: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,26 +80,6 @@ async def test_no_byte_of_an_answer_leaves_while_its_intent_is_not_durable(
     assert not starting.done() and status.running == 0
     slow.gate.set()
     assert (await collect(await starting))[1] == "length"
-
-
-async def test_the_last_piece_waits_for_a_slow_outcome(
-    ready: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = Slow(ready, monkeypatch, "outcome")
-    generation = await ready.inference.start(caller(), request())
-    pieces: list[Delta] = []
-
-    async def read() -> None:
-        async for delta in generation:
-            pieces.append(delta)
-
-    reading = asyncio.create_task(read())
-    await slow.asked.wait()
-    assert generation.completion_tokens == 4  # the engine is done
-    assert all(p.finish_reason is None for p in pieces)
-    slow.gate.set()
-    await reading
-    assert pieces[-1].finish_reason == "length"
 
 
 async def test_a_client_that_leaves_while_the_intent_is_written_gets_an_outcome(
@@ -265,9 +118,9 @@ async def test_a_model_unloaded_while_the_intent_is_written_gives_an_error_and_a
     assert body(ready, generation.outcome.seq)["status"] == "error"
 
 
-async def test_below_the_disk_reserve_no_new_work_is_taken(data: Path) -> None:
+async def test_below_the_disk_reserve_no_new_work_is_taken(smol_data: Path) -> None:
     config = replace(SMALL, audit=AuditConfig(reserve_mib=1 << 20))
-    with open_services(data, config=config) as services:
+    with open_services(smol_data, config=config) as services:
         await services.supervisor.start(sealed(services))
         size = services.audit.size
         with pytest.raises(AuditUnavailable):
@@ -396,25 +249,3 @@ async def test_many_at_once_get_an_outcome_each_and_leave_nothing(ready: Service
     await until(lambda: not ready.inference.running())
     (status,) = ready.supervisor.status()
     assert (status.running, status.queued, status.kv_used) == (0, 0, 0)
-
-
-async def test_greedy_choices_are_equal_and_the_record_holds_each(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request(n=3))
-    texts = ["", "", ""]
-    async for delta in generation:
-        texts[delta.index] += delta.text
-    assert texts[0] and len(set(texts)) == 1
-    assert (generation.prompt_tokens, generation.completion_tokens) == (5, 12)
-    assert generation.outcome is not None
-    for name in ("completion", "completion-1", "completion-2"):
-        assert ready.reader.content(generation.outcome.seq, name).decode() == texts[0]
-
-
-async def test_an_echoed_prompt_has_one_value_for_each_token_but_the_first(ready: Services) -> None:
-    asked = request(max_tokens=0, echo=True, logprobs=2)
-    deltas = [delta async for delta in await ready.inference.start(caller(), asked)]
-    entries = [entry for delta in deltas for entry in delta.logprobs]
-    assert "".join(delta.text for delta in deltas) == asked.prompt
-    assert [entry.logprob is None for entry in entries] == [True, False, False, False, False]
-    assert all(len(entry.top) == 2 and entry.top[0][1] >= entry.top[1][1] for entry in entries[1:])
-    assert deltas[-1].finish_reason == "length"

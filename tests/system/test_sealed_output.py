@@ -13,9 +13,9 @@ import pytest
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.variants import best_variant, library_directory
 from appliance.runtime import Services, open_services
+from tests.answers import collect
 from tests.engine.test_runner import play
 from tests.smol import ID, SMALL, caller, make_data, request, until
-from tests.test_inference import collect
 
 HEADER = 8 << 20  # beyond the metadata: weights
 

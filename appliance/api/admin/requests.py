@@ -12,7 +12,8 @@ from appliance.api.admin.deps import Operator, ServicesDep, Viewer
 from appliance.audit.log import Draft
 from appliance.clock import iso
 from appliance.errors import NotFound, Unavailable
-from appliance.inference import Generation, append
+from appliance.generation import Generation
+from appliance.record import append
 from appliance.wire import admin as wire
 
 router = APIRouter(prefix="/admin/requests")

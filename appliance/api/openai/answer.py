@@ -22,7 +22,7 @@ from appliance.api.openai.formats import Choice, Format, error_event
 from appliance.errors import ApplianceError, Unavailable
 
 if TYPE_CHECKING:
-    from appliance.inference import Generation
+    from appliance.generation import Generation
     from appliance.types import Delta
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from appliance.wire.chat import AssistantMessage, ChatChoice, ChatCompletion, Ch
 from appliance.wire.tools import CalledFunction, ToolCall
 
 if TYPE_CHECKING:
-    from appliance.inference import Generation
+    from appliance.generation import Generation
 
 router = APIRouter(tags=["generate"])
 

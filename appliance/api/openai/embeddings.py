@@ -15,7 +15,7 @@ from appliance.types import GenerationRequest
 from appliance.wire.embeddings import Embedding, EmbeddingList, EmbeddingRequest
 
 if TYPE_CHECKING:
-    from appliance.inference import Generation
+    from appliance.generation import Generation
 
 router = APIRouter(tags=["embeddings"])
 

@@ -21,7 +21,7 @@ from appliance.types import Delta, TokenLogprob
 from appliance.wire.generation import PromptTokensDetails, Usage
 
 if TYPE_CHECKING:
-    from appliance.inference import Generation
+    from appliance.generation import Generation
 
 DONE: Final = b"data: [DONE]\n\n"
 _ENCODER: Final = msgspec.json.Encoder()

@@ -16,7 +16,7 @@ from appliance.errors import Unavailable
 from appliance.wire.embeddings import TextUsage
 
 if TYPE_CHECKING:
-    from appliance.inference import Generation
+    from appliance.generation import Generation
 
 
 class PooledAnswer(Response):

@@ -14,7 +14,7 @@ from appliance.types import GenerationRequest
 from appliance.wire.rerank import Document, RerankRequest, RerankResponse, RerankResult
 
 if TYPE_CHECKING:
-    from appliance.inference import Generation
+    from appliance.generation import Generation
 
 router = APIRouter(tags=["rerank"])
 

@@ -25,7 +25,7 @@ from appliance.wire.response import Response
 from appliance.wire.responses import ResponsesRequest
 
 if TYPE_CHECKING:
-    from appliance.inference import Generation
+    from appliance.generation import Generation
 
 router = APIRouter(tags=["generate"])
 

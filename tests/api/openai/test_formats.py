@@ -12,7 +12,7 @@ from appliance.api.openai.completions import CompletionFormat
 from appliance.api.openai.formats import Format, error_event
 from appliance.engine.reply import ReplyForm
 from appliance.errors import BadRequest
-from appliance.inference import Generation
+from appliance.generation import Generation
 from appliance.types import Delta, Receipt
 from tests.api.fake import CARD
 

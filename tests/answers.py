@@ -1,0 +1,55 @@
+"""What the tests of running answers share: reading one, its records, and a log that is slow."""
+
+import asyncio
+import concurrent.futures
+
+import pytest
+
+from appliance.audit.log import Draft
+from appliance.generation import Generation
+from appliance.runtime import Services
+from appliance.types import Receipt
+
+
+async def collect(generation: Generation) -> tuple[str, str | None]:
+    """The text of an answer and its finish reason."""
+    text, finish = "", None
+    async for delta in generation:
+        text, finish = text + delta.text, delta.finish_reason
+    return text, finish
+
+
+def body(services: Services, seq: int) -> dict[str, object]:
+    """The permanent part of an entry."""
+    return dict(services.reader.entry(seq).body)
+
+
+def outcome_of(services: Services, intent: int) -> dict[str, object] | None:
+    """The outcome that belongs to an intent."""
+    for entry in services.reader.search(kind="outcome", limit=1000):
+        if entry.body["intent"] == intent:
+            return dict(entry.body)
+    return None
+
+
+class Slow:
+    """Holds back what becomes durable, to look into the moment between."""
+
+    def __init__(self, services: Services, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+        self.gate, self.asked = asyncio.Event(), asyncio.Event()
+        append = services.audit.append
+
+        def held(*drafts: Draft) -> object:
+            if drafts[0].kind != kind:
+                return append(*drafts)
+            outer: concurrent.futures.Future[tuple[Receipt, ...]] = concurrent.futures.Future()
+            self.asked.set()
+
+            async def later() -> None:
+                await self.gate.wait()
+                outer.set_result(await asyncio.wrap_future(append(*drafts)))
+
+            self.task = asyncio.create_task(later())
+            return outer
+
+        monkeypatch.setattr(services.audit, "append", held)
