@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from appliance.runtime import Services, open_services
 from installer.bundle.cache import cache_root
@@ -15,6 +16,15 @@ from tests import minilm
 from tests.smol import SMALL, make_data, sealed
 
 CHECKOUT = Path(__file__).parents[1]
+
+# How long an example takes says nothing on shared cores, and the first one builds tables.
+settings.register_profile(
+    "untimed",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("untimed")
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -156,8 +156,13 @@ USER = {"role": "user", "content": "Hi"}
         ),
         (
             {"messages": [{"role": "assistant", "tool_calls": [{}]}]},
+            "invalid_value",
+            "messages[0].tool_calls[0].id",
+        ),
+        (
+            {"messages": [{"role": "assistant", "function_call": {}}]},
             "unsupported_parameter",
-            "messages[0].tool_calls",
+            "messages[0].function_call",
         ),
     ],
 )

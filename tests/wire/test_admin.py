@@ -15,7 +15,10 @@ SCHEMAS = {
     for name, kind in vars(admin).items()
     if inspect.isclass(kind) and issubclass(kind, BaseModel) and kind.__module__ == admin.__name__
 }
-REQUESTS = ["ModelImport", "ApprovalUpload", "Reason", "VerifyRange", "EntryQuery"]
+REQUESTS = [
+    "ModelImport", "ApprovalUpload", "Reason", "VerifyRange", "EntryQuery", "WitnessAnswer",
+    "Erasure",
+]  # fmt: skip
 PUBLIC = [name for name in SCHEMAS if not name.startswith("_")]
 
 
