@@ -27,13 +27,14 @@ def choose_peer() -> None:
     """Run a short `indep` load on each build in turn, and keep the faster as the peer."""
     place = peer.obtain()
     measured: dict[str, list[float]] = {build: [] for build in peer.BUILDS}
-    for number in range(_CHOICE_ROUNDS):
-        for build, found in measured.items():
-            with servers.peer(place / build / "llama-server", gguf("smollm2")) as server:
-                warm_up(server)
-                answers = drive(load_of(server, independent(_CHOICE_REQUESTS, number)))
-            found.append(summarise(build, answers).tokens_s)
-            say(f"  {build} {number + 1}: {found[-1]:.1f} tok/s")
+    with Workshop():  # nothing else measures meanwhile
+        for number in range(_CHOICE_ROUNDS):
+            for build, found in measured.items():
+                with servers.peer(place / build / "llama-server", gguf("smollm2")) as server:
+                    warm_up(server)
+                    answers = drive(load_of(server, independent(_CHOICE_REQUESTS, number)))
+                found.append(summarise(build, answers).tokens_s)
+                say(f"  {build} {number + 1}: {found[-1]:.1f} tok/s")
     say(f"the peer is the build {peer.choose(place, measured)}")
 
 
