@@ -9,29 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from appliance.wire.chat import ChatRequest
 from appliance.wire.completions import CompletionRequest
+from tests.wire.bodies import USER, chat, completion, first_error, refused_field
 
-USER = {"role": "user", "content": "Hi"}
 NAN, INF = float("nan"), float("inf")
-
-
-def chat(**fields: Any) -> ChatRequest:
-    return ChatRequest.model_validate({"model": "m", "messages": [USER], **fields})
-
-
-def completion(**fields: Any) -> CompletionRequest:
-    return CompletionRequest.model_validate({"model": "m", "prompt": "Hi", **fields})
-
-
-def first_error(kind: type[BaseModel], body: Any) -> tuple[str, tuple[int | str, ...]]:
-    with pytest.raises(ValidationError) as caught:
-        kind.model_validate(body)
-    error = caught.value.errors()[0]
-    return error["type"], error["loc"]
-
-
-def refused_field(kind: type[BaseModel], **fields: Any) -> tuple[int | str, ...]:
-    base = {"model": "m", "messages": [USER], "prompt": "Hi"}
-    return first_error(kind, {**base, **fields})[1]
 
 
 @pytest.mark.parametrize(
@@ -116,75 +96,6 @@ def test_min_tokens_may_not_exceed_the_limit() -> None:
     assert chat(max_tokens=5, min_tokens=5).min_tokens == 5
 
 
-@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool"])
-def test_the_five_roles(role: str) -> None:
-    message = {"role": role, "content": "x", "name": "n", "tool_call_id": "t"}
-    assert chat(messages=[message]).messages[0].role == role
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"role": "function", "content": "x"}, {"role": "user"}, {"role": "user", "content": None},
-        {"role": "user", "content": 5}, {"role": "user", "content": {"text": "x"}},
-        {"role": "assistant", "content": None}, {"content": "x"}, "Hi", None,
-        {"role": "user", "content": "\udfff"}, {"role": "user", "content": ["x"]},
-        {"role": "user", "content": [{"type": "text"}]},
-        {"role": "user", "content": [{"type": "text", "text": "\ud800"}]},
-        {"role": "user", "content": [{"type": ["text"], "text": "x"}]},
-    ],
-)  # fmt: skip
-def test_a_bad_message_is_refused_with_its_place(message: Any) -> None:
-    assert refused_field(ChatRequest, messages=[USER, message])[:2] == ("messages", 1)
-
-
-@pytest.mark.parametrize("messages", [[], None, "Hi", {"0": USER}])
-def test_messages_must_be_a_list_with_something_in_it(messages: Any) -> None:
-    assert refused_field(ChatRequest, messages=messages) == ("messages",)
-
-
-def test_text_parts_become_lines() -> None:
-    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert chat(messages=[{"role": "user", "content": parts}]).messages[0].content == "a\nb"
-
-
-@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "refusal", "video_url"])
-def test_parts_that_are_not_text_are_unsupported(kind: str) -> None:
-    message = {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": kind}]}
-    body = {"model": "m", "messages": [message]}
-    assert first_error(ChatRequest, body) == ("unsupported_parameter", ("messages", 0, "content"))
-
-
-@pytest.mark.parametrize(
-    ("prompt", "taken"),
-    [("a", "a"), (["a"], "a"), ([1, 2], [1, 2]), ([[1, 2]], [1, 2]), ([0], [0])],
-)
-def test_a_prompt_has_four_spellings(prompt: Any, taken: Any) -> None:
-    assert completion(prompt=prompt).prompt == taken
-
-
-@pytest.mark.parametrize(
-    "prompt", ["", [""], [], [[]], [-1], [1, "a"], [True], [1.0], 5, None, {}, [None], "\ud800"]
-)
-def test_a_bad_prompt_is_refused_by_name(prompt: Any) -> None:
-    assert refused_field(CompletionRequest, prompt=prompt) == ("prompt",)
-
-
-@pytest.mark.parametrize("prompt", [["a", "b"], [[1], [2]], ["a", [1]]])
-def test_a_batch_of_prompts_is_unsupported(prompt: Any) -> None:
-    body = {"model": "m", "prompt": prompt}
-    assert first_error(CompletionRequest, body) == ("unsupported_parameter", ("prompt",))
-
-
-@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "top_logprobs"])
-def test_zero_tokens_and_alternatives_of_chat(field: str) -> None:
-    if field == "top_logprobs":
-        assert chat(logprobs=True, top_logprobs=0).alternatives == 0
-        assert refused_field(ChatRequest, logprobs=True, top_logprobs=21) == ("top_logprobs",)
-    else:
-        assert refused_field(ChatRequest, **{field: 0}) == (field,)
-
-
 def refused_by_rule(kind: type[BaseModel], **fields: Any) -> tuple[str, str]:
     """Code and field of a refusal that no field alone brings about."""
     with pytest.raises(ValidationError) as caught:
@@ -217,24 +128,6 @@ def test_what_goes_together() -> None:
     assert completion(max_tokens=0, echo=True).token_limit == 0
     assert completion(n=2, best_of=8).best_of == 8
     assert completion(n=2, best_of=2, stream=True).n == 2
-
-
-@pytest.mark.parametrize(("logprobs", "told"), [(None, None), (False, None), (0, 0), (20, 20)])
-def test_completions_take_a_number_of_alternatives(logprobs: Any, told: int | None) -> None:
-    assert completion(logprobs=logprobs).alternatives == told
-
-
-@pytest.mark.parametrize("value", [True, -1, 21, "1"])
-def test_completions_take_no_other_logprobs(value: Any) -> None:
-    assert refused_field(CompletionRequest, logprobs=value)[0] == "logprobs"
-
-
-def test_the_openapi_schema_shows_every_spelling() -> None:
-    schema = CompletionRequest.model_json_schema()
-    kinds = {option["type"] for option in schema["properties"]["prompt"]["anyOf"]}
-    assert kinds == {"string", "array"}
-    stop = {option["type"] for option in schema["properties"]["stop"]["anyOf"]}
-    assert stop == {"string", "array", "null"}
 
 
 JSON = st.recursive(

@@ -1,0 +1,31 @@
+"""Bodies of requests, and what their schemas say to them."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from appliance.wire.chat import ChatRequest
+from appliance.wire.completions import CompletionRequest
+
+USER = {"role": "user", "content": "Hi"}
+
+
+def chat(**fields: Any) -> ChatRequest:
+    return ChatRequest.model_validate({"model": "m", "messages": [USER], **fields})
+
+
+def completion(**fields: Any) -> CompletionRequest:
+    return CompletionRequest.model_validate({"model": "m", "prompt": "Hi", **fields})
+
+
+def first_error(kind: type[BaseModel], body: Any) -> tuple[str, tuple[int | str, ...]]:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(body)
+    error = caught.value.errors()[0]
+    return error["type"], error["loc"]
+
+
+def refused_field(kind: type[BaseModel], **fields: Any) -> tuple[int | str, ...]:
+    base = {"model": "m", "messages": [USER], "prompt": "Hi"}
+    return first_error(kind, {**base, **fields})[1]
