@@ -20,8 +20,11 @@ from appliance.wire.tools import (
     CalledFunction,
     Function,
     FunctionType,
+    Mode,
     ToolCall,
     chosen,
+    one_choice,
+    only_functions,
 )
 from appliance.wire.unsupported import Unsupported, absent, field_refused, refuse_unsupported
 
@@ -115,10 +118,29 @@ class Item(BaseModel):
         return ToolCall(id=self.call_id or "", function=function).spoken()
 
 
+def _as_items(value: Any) -> Any:
+    """One text as the message of a user."""
+    if isinstance(value, str) and value:
+        return [{"role": "user", "content": value}]
+    return [] if value == "" else value
+
+
+Items: TypeAlias = Annotated[
+    list[Item], BeforeValidator(_as_items, json_schema_input_type=str | list[Item])
+]
+
+
 class FunctionTool(Function):
     """One of `tools`."""
 
     type: FunctionType
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_functions(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            only_functions(data.get("type", "function"), "type")
+        return data
 
 
 class NamedChoice(BaseModel):
@@ -126,6 +148,9 @@ class NamedChoice(BaseModel):
 
     type: FunctionType
     name: str
+
+
+Choice: TypeAlias = Annotated[Mode | NamedChoice, BeforeValidator(one_choice(NamedChoice))]
 
 
 class TextForm(BaseModel):
@@ -167,7 +192,7 @@ class ResponsesRequest(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
     model: str = Field(min_length=1, max_length=256)
-    input: Annotated[str, AfterValidator(characters), Field(min_length=1)] | list[Item]
+    input: Items
     instructions: Annotated[str | None, AfterValidator(characters)] = None
     max_output_tokens: int | None = Field(None, ge=1, le=INT32)
     temperature: float | None = Field(None, ge=0, le=2)
@@ -177,7 +202,7 @@ class ResponsesRequest(BaseModel):
     metadata: dict[str, str] | None = None
     text: TextSettings | None = None
     tools: list[FunctionTool] | None = Field(None, max_length=MOST_TOOLS)
-    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
+    tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningSettings | None = None
 

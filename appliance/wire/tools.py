@@ -9,9 +9,18 @@ Source: OpenAI API reference, chat completions, function calling.
 """
 
 import json
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from appliance.types import Tools
 from appliance.wire.unsupported import field_refused
@@ -35,14 +44,17 @@ def _of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
 Parameters: TypeAlias = Annotated[dict[str, Any], AfterValidator(_of_an_object)]
 
 
-def only_functions(kind: Any) -> Any:
+def only_functions(kind: Any, field: str = "") -> Any:
     """Pass on the type "function".
+
+    Args:
+        field: the name of the type below the value that is being validated.
 
     Raises:
         PydanticCustomError: `unsupported_parameter` for tools that run elsewhere.
     """
     if isinstance(kind, str) and kind != "function":
-        raise field_refused("unsupported_parameter", "", f"{kind}: only functions can be called")
+        raise field_refused("unsupported_parameter", field, f"{kind}: only functions can be called")
     return kind
 
 
@@ -92,7 +104,30 @@ class NamedTool(BaseModel):
     function: NamedFunction
 
 
-ToolChoice: TypeAlias = Literal["none", "auto", "required"] | NamedTool
+Mode: TypeAlias = Literal["none", "auto", "required"]
+
+
+def one_choice(named: type[BaseModel]) -> Callable[[Any], Any]:
+    """A reader of `tool_choice`: a mode, or the function that must be called as a `named`.
+
+    It tells the one from the other itself: a union would name its own branches to the client.
+    """
+
+    def read(choice: Any) -> Any:
+        if choice is None or isinstance(choice, named):
+            return choice
+        if isinstance(choice, str) and choice in get_args(Mode):
+            return choice
+        if isinstance(choice, dict):
+            only_functions(choice.get("type"), "type")
+            with suppress(ValidationError):
+                return named.model_validate(choice)
+        raise ValueError('must be "none", "auto" or "required", or name a function')
+
+    return read
+
+
+ToolChoice: TypeAlias = Annotated[Mode | NamedTool, BeforeValidator(one_choice(NamedTool))]
 
 
 class CalledFunction(BaseModel):

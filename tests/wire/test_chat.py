@@ -54,3 +54,8 @@ def test_zero_tokens_and_alternatives_of_chat(field: str) -> None:
         assert refused_field(ChatRequest, logprobs=True, top_logprobs=21) == ("top_logprobs",)
     else:
         assert refused_field(ChatRequest, **{field: 0}) == (field,)
+
+
+@pytest.mark.parametrize("choice", ["any", 5, [], {"type": "function"}, {"type": "web_search"}])
+def test_a_choice_that_is_none_names_its_field(choice: Any) -> None:
+    assert refused_field(ChatRequest, tool_choice=choice) == ("tool_choice",)

@@ -70,7 +70,8 @@ def test_an_item_that_lacks_something_is_refused(item: Any) -> None:
     ],
 )
 def test_items_and_parts_that_are_not_text_are_unsupported(item: Any) -> None:
-    assert refused(input=[item])[0] == "unsupported_parameter"
+    code, field = refused(input=[item])
+    assert code == "unsupported_parameter" and field.startswith("input.0.")
 
 
 def test_a_history_with_a_call_its_output_and_reasoning() -> None:
@@ -82,7 +83,6 @@ def test_a_history_with_a_call_its_output_and_reasoning() -> None:
             {"type": "function_call_output", "call_id": "c", "output": "9"},
         ]
     )
-    assert not isinstance(body.input, str)
     first, _, called, output = body.input
     assert (first.content, output.output) == ("a\nb", "9")
     assert called.call()["function"] == {"name": "f", "arguments": {"x": 1}}
@@ -92,7 +92,20 @@ def test_functions_and_what_must_be_called() -> None:
     offer = parse(tools=[WEATHER], tool_choice={"type": "function", "name": "weather"}).offer
     assert offer is not None and offer.forced == ("weather",)
     assert parse(tools=[WEATHER], tool_choice="none").offer is None
-    assert refused(tools=[{"type": "web_search"}])[0] == "unsupported_parameter"
+    assert refused(tools=[{"type": "web_search"}]) == ("unsupported_parameter", "tools.0.type")
+
+
+@pytest.mark.parametrize(
+    ("choice", "code", "field"),
+    [
+        ("any", "value_error", "tool_choice"),
+        (5, "value_error", "tool_choice"),
+        ({"type": "function"}, "value_error", "tool_choice"),
+        ({"type": "web_search"}, "unsupported_parameter", "tool_choice.type"),
+    ],
+)
+def test_a_choice_that_is_none_names_its_field(choice: Any, code: str, field: str) -> None:
+    assert refused(tools=[WEATHER], tool_choice=choice) == (code, field)
 
 
 def test_a_form_of_the_answer() -> None:

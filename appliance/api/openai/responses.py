@@ -62,8 +62,6 @@ def _messages(body: ResponsesRequest) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     if body.instructions:
         said.append({"role": "system", "content": body.instructions})
-    if isinstance(body.input, str):
-        return [*said, {"role": "user", "content": body.input}]
     for item in body.input:
         if item.type == "message":
             role = "system" if item.role == "developer" else item.role
