@@ -3,18 +3,21 @@
 import math
 from collections.abc import Callable
 
+import llama_cpp.llama_cpp as llama
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from appliance.engine.cells import Cells
+from appliance.engine.cells import SCORED, Cells
 from appliance.engine.logprobs import FLOOR, Echo, Logprobs, normaliser
 from appliance.engine.loop import Engine
+from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.textstream import TextStream
+from appliance.trust.sealed import SealedFile
 from appliance.types import Sampling, TokenLogprob
 from tests.engine.hash_model import END, N_VOCAB, HashModel
 
@@ -209,3 +212,103 @@ def test_the_scenes_set_sequences_aside() -> None:
     _, again = engine_answers(asked, 40, 5, lambda _: 0)
     assert again > 0
     assert max(map(max, asked.values())) < min(END, N_VOCAB)
+
+
+# the real model, against llama.cpp alone: the whole text is given, and every position's row read
+
+TEXT = (
+    "A hydraulic pump consists of a housing, a shaft and a rotor. The invoice number is 4711 and "
+    "the total is 12.50 EUR; in 1969 the first people walked on the Moon. Grüße aus 東京. "
+    "def f(n): return n + 1. Water boils at 100 degrees, and freezes at 0."
+)
+MADE = 12
+LIMIT = 0.5  # design/architecture.md: other shapes of a step round otherwise
+
+
+@pytest.fixture(scope="module")
+def runner(library: Library, sealed_model: SealedFile) -> Runner:
+    config = RunnerConfig(n_ctx=512, slots=2, threads=1, n_batch=128)
+    return Runner(library, sealed_model.reopen(), config)
+
+
+@pytest.fixture(scope="module")
+def scored(runner: Runner) -> tuple[list[int], list[TokenLogprob]]:
+    """Prompt and answer of an echoing request, and their entries."""
+    prompt = runner.tokenize(TEXT, add_special=True, parse_special=False)
+    told = Logprobs(5, runner.label)
+    echo = Echo(prompt, runner.label, silent=runner.begin(), logprobs=told)
+    sequence = Sequence(
+        id=0, tokens=list(prompt), sampling=Sampling(temperature=0), max_tokens=MADE,
+        stream=TextStream(), ignore_eos=True, logprobs=told, echo=echo,
+    )  # fmt: skip
+    engine = Engine(runner, Scheduler(Cells(512, 2), 64))
+    engine.add(sequence)
+    text = ""
+    entries: list[TokenLogprob] = []
+    while engine.busy():
+        for made in engine.step().rows:
+            text, entries = text + made.text, [*entries, *made.logprobs]
+    assert text.startswith(TEXT) and len(text) > len(TEXT)
+    assert len(prompt) > 2 * SCORED  # several chunks
+    return list(sequence.tokens), entries
+
+
+def teacher_forced(runner: Runner, tokens: list[int], cuts: list[int]) -> NDArray[np.float64]:
+    """Log-softmax of every position's row, computed by llama.cpp in parts that end at the cuts."""
+    params = llama.llama_context_default_params()
+    params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = 512
+    params.n_threads = params.n_threads_batch = 1
+    context = llama.llama_init_from_model(runner._model, params)
+    rows = []
+    for start, end in zip([0, *cuts], cuts, strict=False):
+        batch = llama.llama_batch_init(end - start, 0, 1)
+        batch.n_tokens = end - start
+        for i in range(end - start):
+            batch.token[i], batch.pos[i] = tokens[start + i], start + i
+            batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = 1, 0, 1
+        assert llama.llama_decode(context, batch) == 0
+        for i in range(end - start):
+            logits = llama.llama_get_logits_ith(context, i)
+            row = np.ctypeslib.as_array(logits, (runner.n_vocab,)).astype(np.float64)
+            row -= row.max()
+            rows.append(row - math.log(np.exp(row).sum()))
+        llama.llama_batch_free(batch)
+    llama.llama_free(context)
+    return np.stack(rows)
+
+
+def farthest(
+    expected: NDArray[np.float64], tokens: list[int], entries: list[TokenLogprob], shift: int = 1
+) -> float:
+    """Largest difference of a told value from that of the row `shift` before its token."""
+    told = [entry.logprob for entry in entries[2:]]
+    return max(
+        abs(float(expected[place - shift, tokens[place]]) - (value or 0))
+        for place, value in enumerate(told, start=2)
+    )
+
+
+def test_echo_and_answer_have_the_values_of_llama_cpp_alone(
+    runner: Runner, scored: tuple[list[int], list[TokenLogprob]]
+) -> None:
+    tokens, entries = scored
+    assert len(entries) == len(tokens) and entries[0].logprob is None
+    prompt, size = len(tokens) - MADE, len(tokens)
+    steps = [*range(SCORED, prompt, SCORED), *range(prompt, size + 1)]
+    expected = teacher_forced(runner, tokens, steps)
+    assert farthest(expected, tokens, entries) < 1e-4
+    assert farthest(expected, tokens, entries, shift=2) > 1  # the control: another row
+    for place, entry in enumerate(entries[1:], start=1):
+        best = np.argsort(-expected[place - 1], kind="stable")[:5]
+        assert [name for name, _ in entry.top] == [runner.label(int(t)) for t in best]
+        values = [value for _, value in entry.top]
+        assert np.allclose(values, expected[place - 1, best], rtol=0, atol=1e-4)
+    at_once = teacher_forced(runner, tokens, [size])
+    assert farthest(at_once, tokens, entries) < LIMIT
+
+
+def test_the_likeliest_of_a_greedy_answer_is_its_token(
+    scored: tuple[list[int], list[TokenLogprob]],
+) -> None:
+    for entry in scored[1][-MADE:]:
+        assert entry.top[0] == (entry.token, entry.logprob)
