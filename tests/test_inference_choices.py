@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config, EngineConfig, ModelConfig
-from appliance.inference import Generation
+from appliance.generation import Generation
 from appliance.runtime import Services, open_services
 from appliance.types import Constraint, Delta, TokenLogprob
 from tests.smol import caller, make_data, request, sealed, until
