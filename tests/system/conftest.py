@@ -1,5 +1,6 @@
 """`appliance serve` as a process of its own, with the default model approved by two people."""
 
+import contextlib
 import json
 import re
 import signal
@@ -98,17 +99,24 @@ class Server:
         return not (worker["running"] or worker["queued"] or worker["kv_used"])
 
 
-@pytest.fixture(scope="session")
-def live_server(
-    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
-) -> Iterator[Server]:
-    """A running server; a test that ends it starts it again."""
-    data = make_data(tmp_path_factory.mktemp("system"), default_model_path)
+@contextlib.contextmanager
+def serving(directory: Path, model: Path, config: str) -> Iterator[Server]:
+    """A running server with a configuration; one that a test ended is started again by it."""
+    data = make_data(directory, model)
     with (data / "appliance.toml").open("a") as file:
-        file.write(CONFIG)
+        file.write(config)
     with open_services(data) as services:
         secrets = tuple(services.keys.create(name)[1] for name in ("one", "two"))
     server = Server(data, (secrets[0], secrets[1]))
     server.start()
     yield server
     assert server.end(signal.SIGTERM) == 0
+
+
+@pytest.fixture(scope="session")
+def live_server(
+    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
+) -> Iterator[Server]:
+    """In reproducible mode."""
+    with serving(tmp_path_factory.mktemp("system"), default_model_path, CONFIG) as server:
+        yield server

@@ -1,0 +1,146 @@
+"""A long mixed load, with clients that leave and a worker that is killed, leaves nothing behind."""
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.smol import ID
+from tests.system.conftest import Server, serving
+
+CONFIG = """
+[engine]
+threads = 1
+max_queued = 4000
+[models.default]
+n_ctx = 2048
+slots = 8
+"""
+SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}, "state": {"enum": ["dry", "wet"]}},
+    "required": ["ok", "state"],
+    "additionalProperties": False,
+}
+
+
+def body(choose: random.Random, number: int) -> dict[str, Any]:
+    """One request: short or long, greedy or not, sometimes with a schema or several answers."""
+    shared = "The pump is inspected every week. " * choose.choice([0, 0, 5, 20])
+    wanted: dict[str, Any] = {
+        "model": ID,
+        "prompt": f"{shared}Report {number % 50}: {choose.random()}",
+        "max_tokens": choose.choice([1, 2, 4, 8]),
+        "temperature": choose.choice([0, 0.8]),
+        "stream": choose.random() < 0.7,
+    }
+    kind = choose.random()
+    if kind < 0.15:
+        wanted |= {"json_schema": SCHEMA, "max_tokens": 40}
+    elif kind < 0.25:
+        wanted |= {"n": 2}
+    elif kind < 0.3:
+        wanted |= {"logprobs": 2, "echo": True}
+    elif kind < 0.35:
+        wanted |= {"temperature": 99}  # refused
+    elif kind < 0.4:
+        wanted |= {"prompt": "x " * 4000}  # does not fit
+    return wanted
+
+
+async def one(client: httpx.AsyncClient, choose: random.Random, number: int) -> str:
+    """Ask, and perhaps leave in the middle; what became of it."""
+    leaves = choose.random() < 0.15
+    async with client.stream("POST", "/completions", json=body(choose, number)) as response:
+        if leaves:
+            async for _ in response.aiter_raw():
+                return "left"
+        text = (await response.aread()).decode()
+    if response.status_code == 200 and '"error"' in text:
+        return "error event"
+    return str(response.status_code)
+
+
+async def load(server: Server, count: int, seed: int) -> Counter[str]:
+    choose = random.Random(seed)
+    gate = asyncio.Semaphore(24)
+    keys = [{"authorization": f"Bearer {secret}"} for secret in server.secrets]
+    limits = httpx.Limits(max_connections=64)
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=280, limits=limits) as client:
+
+        async def gated(number: int) -> str:
+            async with gate:
+                client.headers.update(keys[number % 2])
+                return await one(client, random.Random(choose.random()), number)
+
+        return Counter(await asyncio.gather(*(gated(i) for i in range(count))))
+
+
+def resident_kib(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()
+    return int(fields[0])
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def rest(server: Server) -> None:
+    """Wait until nothing runs any more."""
+    async with asyncio.timeout(120):
+        while not await asyncio.to_thread(server.idle):
+            pass
+
+
+async def soak(server: Server, rounds: int, each: int) -> Counter[str]:
+    await load(server, 60, 0)
+    await rest(server)
+    before = descriptors(server.process.pid)
+    seen: Counter[str] = Counter()
+    sizes: list[tuple[int, int]] = []
+    for number in range(rounds):
+        if number == 1:  # in mid-load
+            running = asyncio.create_task(load(server, each, number + 1))
+            await asyncio.sleep(1)  # not awaited: any moment is a good one to be killed
+            os.kill(server.worker()["pid"], signal.SIGKILL)
+            seen += await running
+        else:
+            seen += await load(server, each, number + 1)
+        await rest(server)
+        sizes.append((resident_kib(server.process.pid), resident_kib(server.worker()["pid"])))
+    async with asyncio.timeout(60):  # kept-alive connections close
+        while descriptors(server.process.pid) > before:
+            await asyncio.to_thread(server.idle)
+    # After the second round everything has grown to its size.
+    for first, last in zip(sizes[2 if rounds > 3 else -1], sizes[-1], strict=True):
+        assert last <= first * 1.05 + 4096, sizes
+    return seen
+
+
+def check(server: Server, rounds: int, each: int) -> None:
+    seen = asyncio.run(soak(server, rounds, each))
+    assert sum(seen.values()) == rounds * each
+    assert set(seen) <= {"200", "400", "left", "error event", "503"}, seen
+    assert seen["200"] > rounds * each / 2
+    report = server.command("audit", "verify")
+    assert report["ok"], report["problems"]
+
+
+def test_a_short_soak_leaves_nothing_behind(tmp_path: Path, default_model_path: Path) -> None:
+    with serving(tmp_path, default_model_path, CONFIG) as server:
+        check(server, 2, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_two_thousand_requests_leave_nothing_behind(
+    tmp_path: Path, default_model_path: Path
+) -> None:
+    with serving(tmp_path, default_model_path, CONFIG) as server:
+        check(server, 8, 250)
