@@ -28,6 +28,7 @@ from appliance.metrics import Metrics
 from appliance.record import append
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
+from appliance.tokenizers import Tokenizers
 from appliance.trust import lab, store
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelStore, VerifiedModel, load_policy
@@ -59,6 +60,7 @@ class Services:
     lifecycle: Lifecycle
     sweep: Sweep
     inference: Inference
+    tokenizers: Tokenizers
     supervisor: Supervisor
     shares: Shares
     rejected: Rejected
@@ -160,6 +162,7 @@ def open_services(
             lifecycle=lifecycle,
             sweep=Sweep(models, read_policy, supervisor, lifecycle),
             inference=Inference(supervisor, audit, clock, api_keys, shares, metrics),
+            tokenizers=Tokenizers(supervisor, shares),
             supervisor=supervisor,
             shares=shares,
             rejected=Rejected(clock),

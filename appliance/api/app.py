@@ -22,6 +22,7 @@ from appliance.api.openai import (
     receipts,
     rerank,
     responses,
+    tokenize,
 )
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
 from appliance.wire.errors import ErrorResponse
@@ -66,7 +67,7 @@ def create_lan_app(services: "Services") -> FastAPI:
     app.include_router(health.router)
     # Describes the key in the OpenAPI document; `KeyGate` checks it.
     bearer = Depends(HTTPBearer(auto_error=False, description="An API key; or `x-api-key`."))
-    for module in (chat, completions, responses, embeddings, rerank, models, receipts):
+    for module in (chat, completions, responses, embeddings, rerank, models, receipts, tokenize):
         app.include_router(module.router, dependencies=[bearer])
     return app
 

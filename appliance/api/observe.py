@@ -1,8 +1,9 @@
 """What is noticed of every HTTP exchange: counts, metrics, and one line of the log.
 
-Rules: a refused request and a poll of the models are counted for the audit log, by source and
-minute; the line names request, route, key, status and time, never a text of the client. Routes
-are labels only where they are ours: an address that somebody made up is `other`.
+Rules: a refused request, and one that runs no model (a poll of the models, a tokenisation), are
+counted for the audit log, by source and minute; the line names request, route, key, status and
+time, never a text of the client. Routes are labels only where they are ours: an address that
+somebody made up is `other`.
 """
 
 import asyncio
@@ -19,7 +20,13 @@ from appliance.errors import AuditUnavailable
 from appliance.metrics import Metrics
 
 _WRITE_EVERY_S: Final = 5.0
-_POLLS: Final = "/v1/models"
+_POLLS: Final = {
+    "/v1/models": "models",
+    "/v1/models/{model_id:path}": "models",
+    "/tokenize": "tokens",
+    "/detokenize": "tokens",
+    "/tokenizer_info": "tokens",
+}
 _logger = logging.getLogger("appliance.access")
 
 
@@ -36,7 +43,7 @@ class Observer:
         Args:
             begun: `time.monotonic` when the request came.
         """
-        state, path = scope.get("state", {}), scope["path"]
+        state = scope.get("state", {})
         code = state.get("error_code", "")
         principal = state.get("principal")
         key_id = principal.key_id if principal else ""
@@ -48,8 +55,8 @@ class Observer:
         source = client[0] if client else ""
         if 400 <= status < 500:
             self.rejected.note(source, code or str(status), key_id)
-        elif path.startswith(_POLLS):
-            self.rejected.note(source, "models", key_id)
+        elif route in _POLLS:
+            self.rejected.note(source, _POLLS[route], key_id)
         _logger.info(
             "%s %s %s",
             scope["method"],

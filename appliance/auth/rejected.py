@@ -1,4 +1,4 @@
-"""Traffic that is counted and not recorded one by one: rejected requests and model polls.
+"""Traffic that is counted and not recorded one by one: what was rejected, and what ran no model.
 
 Rules:
 - One count per source and minute, however many requests it stands for. A source is an address,
@@ -29,7 +29,7 @@ class Count:
     """What came from one source.
 
     Attributes:
-        codes: how often each refusal code, or `models` for a poll, occurred.
+        codes: how often each refusal code occurred; `models` is a poll, `tokens` a tokenisation.
     """
 
     source: str

@@ -5,7 +5,8 @@ server bounds every frame that it reads. Order of a request: `Prepare` → `Prep
 `Rejected`; then `Run` → rows in `Step`, the last one with a finish reason. `Cancel` may come at
 any time and is answered by a last row with reason "cancelled" once the request runs. A request
 of several choices takes as many consecutive ids: `Prepare` and `Run` name the first one and stand
-for all; rows and `Cancel` are about one choice each.
+for all; rows and `Cancel` are about one choice each. `Tokenize` is answered by `Tokens` or
+`Rejected`, and that is all.
 """
 
 import struct
@@ -92,6 +93,24 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     weight: int = 1
 
 
+class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
+    """What one of a text, a conversation and token ids is in tokens; nothing will run.
+
+    Attributes:
+        special: whether a text gets the begin token where the model wants one.
+        strings: whether to tell the bytes of each token.
+    """
+
+    id: int
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    tokens: tuple[int, ...] | None = None
+    tools: Tools | None = None
+    thinking: bool | None = None
+    special: bool = True
+    strings: bool = False
+
+
 class Run(msgspec.Struct, tag="run", frozen=True):
     """Start a prepared request: its intent is durable."""
 
@@ -104,12 +123,29 @@ class Cancel(msgspec.Struct, tag="cancel", frozen=True):
     id: int
 
 
+class Vocabulary(msgspec.Struct, frozen=True):
+    """What a model that writes text says of its tokens.
+
+    Attributes:
+        bos: text of the begin token, "" if there is none; likewise for the end and for padding.
+        adds_bos: whether a text gets the begin token.
+        template: the chat template that conversations are rendered with.
+    """
+
+    bos: str
+    eos: str
+    pad: str
+    adds_bos: bool
+    template: str
+
+
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The model is loaded.
 
     Attributes:
         confinement: what is in force.
         inodes: the model's, and those of all files that were mapped while it was loaded.
+        vocabulary: None for a model that embeds or reranks.
     """
 
     n_ctx: Count
@@ -117,6 +153,7 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
     confinement: dict[str, bool | int | str]
     load_ms: Count
     inodes: list[int] = []
+    vocabulary: Vocabulary | None = None
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):
@@ -143,6 +180,21 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
     template_sha256: str
     dialect: Dialect = ""
     thinking: Thinking = ""
+
+
+class Tokens(msgspec.Struct, tag="tokens", frozen=True):
+    """The answer to `Tokenize`.
+
+    Attributes:
+        tokens: the ids.
+        text: what they spell, if ids were given; "" else.
+        strings: the bytes of each, if asked for.
+    """
+
+    id: int
+    tokens: list[Count]
+    text: str = ""
+    strings: list[bytes] = []
 
 
 class Rejected(msgspec.Struct, tag="rejected", frozen=True):
@@ -185,8 +237,8 @@ class Step(msgspec.Struct, tag="step", frozen=True):
     cells_kept: Count = 0
 
 
-ToWorker = Load | Prepare | Run | Cancel
-FromWorker = Ready | Failed | Prepared | Rejected | Step
+ToWorker = Load | Prepare | Tokenize | Run | Cancel
+FromWorker = Ready | Failed | Prepared | Tokens | Rejected | Step
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

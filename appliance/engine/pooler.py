@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.engine.messages import Load, Prepare, Prepared
+from appliance.engine.messages import Load, Prepare, Prepared, Tokenize, Tokens, Vocabulary
 from appliance.engine.pooling import MOST_TEXTS, Model, Pooling, Texts, rows_of
 from appliance.engine.runner import RunnerConfig
 from appliance.engine.threads import Threads
@@ -40,6 +40,7 @@ class Pooler:
 
     def __init__(self, model: Model, load: Load) -> None:
         self.n_ctx = load.n_ctx
+        self.vocabulary: Vocabulary | None = None
         self._model = model
         self._ranks = load.kind == "rerank"
         self._max_bytes = load.max_prepare_bytes
@@ -75,6 +76,14 @@ class Pooler:
                 )
         total = sum(map(len, texts))
         return Prepared(request.id, total, 0, ""), [Texts(request.id, texts)]
+
+    def tokenize(self, request: Tokenize) -> Tokens:
+        """Nothing: only models that write text take prompts.
+
+        Raises:
+            BadRequest: `wrong_model_kind`.
+        """
+        raise BadRequest("wrong_model_kind", "The model takes no prompts.", param="model")
 
     def _measure(self, request: Prepare) -> None:
         size = sum(len(t.encode("utf-8", "surrogatepass")) for t in request.texts or ())

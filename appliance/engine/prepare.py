@@ -7,12 +7,13 @@ whole of what the model reads, so that its control tokens are the client's to wr
 """
 
 from collections.abc import Collection
+from collections.abc import Sequence as ReadOnly
 from dataclasses import replace
 from typing import Protocol
 
 from appliance.engine.control import BREAK, ControlTexts
 from appliance.engine.dialects import Message
-from appliance.engine.messages import Prepare
+from appliance.engine.messages import Prepare, Tokenize, Tokens
 from appliance.engine.reasoning import Thinking
 from appliance.engine.templates import ChatTemplate
 from appliance.errors import BadRequest
@@ -30,6 +31,14 @@ class Tokenizer(Protocol):
 
     def control_texts(self) -> Collection[str]:
         """The texts of which `parse_special` makes control tokens."""
+        ...
+
+    def detokenize(self, tokens: ReadOnly[int]) -> str:
+        """The text of tokens."""
+        ...
+
+    def label(self, token: int) -> bytes:
+        """The bytes of a token, the name of a control token."""
         ...
 
 
@@ -60,24 +69,39 @@ class Preparer:
         Raises:
             BadRequest: `template_failed`, `request_too_large`, `invalid_value`.
         """
+        tokens = self._given(request, "prompt", special=True)
+        if not tokens:
+            raise BadRequest("invalid_value", "The prompt is empty.", param="prompt")
+        return tokens
+
+    def tokenised(self, request: Tokenize) -> Tokens:
+        """What a text, a conversation or token ids are, as they would be read.
+
+        Raises:
+            BadRequest: as above; an empty text has no tokens.
+        """
+        tokens = self._given(request, "tokens", special=request.special)
+        text = ""
+        if request.tokens is not None:
+            text = self._measured(self._tokenizer.detokenize(tokens))
+        strings = [self._tokenizer.label(token) for token in tokens] if request.strings else []
+        return Tokens(request.id, tokens, text, strings)
+
+    def _given(self, request: Prepare | Tokenize, param: str, *, special: bool) -> list[int]:
         if request.tokens is not None:
             if any(not 0 <= t < self._tokenizer.n_vocab for t in request.tokens):
                 raise BadRequest(
                     "invalid_value",
                     f"Token ids must be between 0 and {self._tokenizer.n_vocab - 1}.",
-                    param="prompt",
+                    param=param,
                 )
-            tokens = list(request.tokens)
-        elif request.messages is not None:
-            tokens = self._conversation(request)
-        else:
-            text = self._measured(request.prompt or "")
-            tokens = self._tokenizer.tokenize(text, add_special=True, parse_special=True)
-        if not tokens:
-            raise BadRequest("invalid_value", "The prompt is empty.", param="prompt")
-        return tokens
+            return list(request.tokens)
+        if request.messages is not None:
+            return self._conversation(request)
+        text = self._measured(request.prompt or "")
+        return self._tokenizer.tokenize(text, add_special=special, parse_special=True)
 
-    def _conversation(self, request: Prepare) -> list[int]:
+    def _conversation(self, request: Prepare | Tokenize) -> list[int]:
         messages = tuple(map(self._controls.message, request.messages or ()))
         tools = request.tools
         if tools is not None:
@@ -99,11 +123,12 @@ class Preparer:
         return self.template.thinking(self._rendered(request, request.messages, request.tools))
 
     def _rendered(
-        self, request: Prepare, messages: tuple[Message, ...], tools: Tools | None
+        self, request: Prepare | Tokenize, messages: tuple[Message, ...], tools: Tools | None
     ) -> str:
         """The text of a conversation; a constrained answer leaves no room for reasoning."""
-        forced = tools is not None and tools.forced
-        thinking = False if forced or request.constraint else request.thinking
+        thinking = request.thinking
+        if isinstance(request, Prepare) and (request.constraint or (tools and tools.forced)):
+            thinking = False
         return self.template.render(messages, tools, thinking)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:

@@ -66,7 +66,7 @@ class WorkerProcess:
         self._reader = reader
         self._writer = writer
         self._next_id = 1
-        self._preparing: dict[int, asyncio.Future[messages.Prepared]] = {}
+        self._preparing: dict[int, asyncio.Future[messages.Prepared | messages.Tokens]] = {}
         self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
         self._prepared: dict[int, str] = {}  # those that wait for their turn cannot be at fault
@@ -167,7 +167,28 @@ class WorkerProcess:
             BadRequest: with the worker's code.
             WorkerLost: the worker ended meanwhile, or needed too long and was ended.
         """
-        future: asyncio.Future[messages.Prepared] = asyncio.get_running_loop().create_future()
+        answer = await self._ask(request, key)
+        if not isinstance(answer, messages.Prepared):
+            raise self._broken()
+        return answer
+
+    async def tokenize(self, request: messages.Tokenize, key: str) -> messages.Tokens:
+        """What a text is in tokens; raises as `prepare` does."""
+        answer = await self._ask(request, key)
+        if not isinstance(answer, messages.Tokens):
+            raise self._broken()
+        return answer
+
+    def _broken(self) -> WorkerLost:
+        """End a worker that answers something else than what it was asked."""
+        self.kill()
+        return WorkerLost("worker_lost", "The engine process of the model broke the protocol.")
+
+    async def _ask(
+        self, request: messages.Prepare | messages.Tokenize, key: str
+    ) -> messages.Prepared | messages.Tokens:
+        future: asyncio.Future[messages.Prepared | messages.Tokens]
+        future = asyncio.get_running_loop().create_future()
         self._preparing[request.id] = future
         self._keys[request.id] = key
         try:
@@ -249,10 +270,12 @@ class WorkerProcess:
                 )
                 if rows is not None:
                     rows.put_nowait(row)
-        elif isinstance(message, messages.Prepared | messages.Rejected):
-            self._deliver_prepared(message)
+        elif isinstance(message, messages.Prepared | messages.Tokens | messages.Rejected):
+            self._deliver_answer(message)
 
-    def _deliver_prepared(self, message: messages.Prepared | messages.Rejected) -> None:
+    def _deliver_answer(
+        self, message: messages.Prepared | messages.Tokens | messages.Rejected
+    ) -> None:
         future = self._preparing.get(message.id)
         wanted = future is not None and not future.done()
         if isinstance(message, messages.Rejected):
@@ -262,6 +285,10 @@ class WorkerProcess:
             kind = TooLarge if message.code == "request_too_large" else BadRequest
             if future is not None and wanted:
                 future.set_exception(kind(message.code, message.message, param=message.param))
+        elif isinstance(message, messages.Tokens):
+            self._keys.pop(message.id, None)
+            if future is not None and wanted:
+                future.set_result(message)
         elif future is not None and wanted:
             self._prepared[message.id] = self._keys.pop(message.id, "")
             future.set_result(message)

@@ -168,8 +168,12 @@ class Runner:
         return buffer.raw[:count].decode("utf-8", "replace") if 0 <= count < size else None
 
     def token_text(self, which: str) -> str:
-        """The text of the "bos" or "eos" token, "" if the model has none."""
-        get = {"bos": llama.llama_vocab_bos, "eos": llama.llama_vocab_eos}[which]
+        """The text of the "bos", "eos" or "pad" token, "" if the model has none."""
+        get = {
+            "bos": llama.llama_vocab_bos,
+            "eos": llama.llama_vocab_eos,
+            "pad": llama.llama_vocab_pad,
+        }[which]
         token = int(get(self._vocab))
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
@@ -203,6 +207,17 @@ class Runner:
             if llama.llama_vocab_get_attr(self._vocab, token) & marks
         )
         return frozenset(text.decode("utf-8", "surrogateescape") for text in found)
+
+    def detokenize(self, tokens: ReadOnly[int]) -> str:
+        """The text of tokens, control tokens by their names."""
+        ids = (llama.llama_token * len(tokens))(*tokens)
+        size = 8 * len(tokens) + 8
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama.llama_detokenize(self._vocab, ids, len(tokens), buffer, size, False, True)
+            if count >= 0:
+                return buffer.raw[:count].decode("utf-8", "replace")
+            size = -count
 
     def special(self, which: str) -> int:
         """The id of the "bos" or "sep" token, -1 if the model has none."""

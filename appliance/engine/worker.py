@@ -20,9 +20,10 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
 import msgspec
@@ -48,6 +49,9 @@ from appliance.engine.textstream import TextStream
 from appliance.engine.threads import Threads
 from appliance.errors import ApplianceError, BadRequest
 from appliance.types import Sampling
+
+T = TypeVar("T")
+Asked = TypeVar("Asked", messages.Prepare, messages.Tokenize)
 
 
 class Channel:
@@ -80,10 +84,15 @@ class Service(Protocol):
     """What a worker does with its model: `Generator` or `Pooler`."""
 
     n_ctx: int
+    vocabulary: messages.Vocabulary | None
     engine: Any  # `add`, `cancel`, `busy` and `step`, all on the thread that owns the context
 
     def prepare(self, request: messages.Prepare) -> tuple[messages.Prepared, list[Any]]:
         """Check a request on the reader thread; the answer, and what to add to the engine."""
+        ...
+
+    def tokenize(self, request: messages.Tokenize) -> messages.Tokens:
+        """What a text is in tokens, on the reader thread."""
         ...
 
 
@@ -103,6 +112,8 @@ class Worker:
         while (message := self._channel.receive()) is not None:
             if isinstance(message, messages.Prepare):
                 self._channel.send(self._prepare(message))
+            elif isinstance(message, messages.Tokenize):
+                self._channel.send(_answer(message, self._service.tokenize))
             elif isinstance(message, messages.Run) and message.id in self._prepared:
                 for work in self._prepared.pop(message.id):
                     self._inbox.put(work)
@@ -110,15 +121,10 @@ class Worker:
                 self._inbox.put(message.id)
 
     def _prepare(self, request: messages.Prepare) -> messages.Prepared | messages.Rejected:
-        try:
-            prepared, work = self._service.prepare(request)
-        except BadRequest as error:
-            return messages.Rejected(request.id, error.code, error.message, error.param)
-        except MemoryError:
-            return messages.Rejected(
-                request.id, "request_too_large", "The prompt needs too much memory."
-            )
-        self._prepared[request.id] = work
+        answer = _answer(request, self._service.prepare)
+        if isinstance(answer, messages.Rejected):
+            return answer
+        prepared, self._prepared[request.id] = answer
         return prepared
 
     def _decode_forever(self) -> None:
@@ -144,6 +150,18 @@ class Worker:
                     self._engine.add(item)
 
 
+def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | messages.Rejected:
+    """What comes of a request, or why nothing does."""
+    try:
+        return compute(request)
+    except BadRequest as error:
+        return messages.Rejected(request.id, error.code, error.message, error.param)
+    except MemoryError:
+        return messages.Rejected(
+            request.id, "request_too_large", "The prompt needs too much memory."
+        )
+
+
 class Generator:
     """What a worker does with a model that writes text."""
 
@@ -151,13 +169,12 @@ class Generator:
         trained = int(runner.meta(f"{runner.meta('general.architecture')}.context_length") or 0)
         self.n_ctx = min(load.n_ctx, trained or load.n_ctx)
         self._runner = runner
-        bos = runner.token_text("bos")
-        template = ChatTemplate(
-            runner.meta("tokenizer.chat_template") or CHATML,
-            bos=bos,
-            eos=runner.token_text("eos"),
-            limit=load.max_prepare_bytes,
+        bos, eos, pad = (runner.token_text(which) for which in ("bos", "eos", "pad"))
+        source = runner.meta("tokenizer.chat_template") or CHATML
+        self.vocabulary: messages.Vocabulary | None = messages.Vocabulary(
+            bos, eos, pad, runner.adds_bos(), source
         )
+        template = ChatTemplate(source, bos=bos, eos=eos, limit=load.max_prepare_bytes)
         self._preparer = Preparer(
             runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
         )
@@ -189,6 +206,14 @@ class Generator:
         dialect = self._preparer.template.dialect if request.tools else ""
         size = len(tokens)
         return messages.Prepared(request.id, size, limit, template, dialect, thinking), choices
+
+    def tokenize(self, request: messages.Tokenize) -> messages.Tokens:
+        """What a text, a conversation or token ids are.
+
+        Raises:
+            BadRequest: what the preparer refuses.
+        """
+        return self._preparer.tokenised(request)
 
     def _choice(
         self, request: messages.Prepare, index: int, tokens: list[int], limit: int
@@ -286,12 +311,17 @@ def main(model_fd: int, socket_fd: int) -> int:
     begun = time.monotonic()
     try:
         runner, in_force, inodes = load_model(load, model_fd, socket_fd)
-        service = Generator(runner, load) if load.kind == "generate" else Pooler(runner, load)
+        service: Service = (
+            Generator(runner, load) if load.kind == "generate" else Pooler(runner, load)
+        )
     except ApplianceError as error:
         channel.send(messages.Failed(error.code, error.message))
         return 1
     took = int((time.monotonic() - begun) * 1000)
-    channel.send(messages.Ready(service.n_ctx, runner.n_vocab, in_force, took, inodes))
+    ready = messages.Ready(
+        service.n_ctx, runner.n_vocab, in_force, took, inodes, service.vocabulary
+    )
+    channel.send(ready)
     Worker(channel, service).serve()
     return 0
 

@@ -30,6 +30,9 @@ ROUTES = {
     "/v1/models": {"GET"},
     "/v1/models/{model_id:path}": {"GET"},
     "/v1/receipts/{request_id}": {"GET"},
+    "/tokenize": {"POST"},
+    "/detokenize": {"POST"},
+    "/tokenizer_info": {"GET"},
 }
 JSON = {"content-type": "application/json"}
 
@@ -85,6 +88,26 @@ async def test_with_a_key_other_methods_are_405_and_other_paths_404(lan: Lan, me
         for path in ("/", "/v1/files", "/docs", "/admin/status", "/v1/chat/completions/"):
             reply = await lan.client.request(method, path)
             assert (reply.status_code, shaped(reply)["code"]) == (404, "not_found")
+
+
+POSTS = sorted(path for path, methods in ROUTES.items() if "POST" in methods)
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_every_route_with_a_body_refuses_other_types_sizes_and_shapes(
+    lan: Lan, path: str
+) -> None:
+    for body, kind, status, code in (
+        (b"{}", "text/plain", 415, "unsupported_media_type"),
+        (b"{}", "multipart/form-data; boundary=x", 415, "unsupported_media_type"),
+        (b" " * (MAX_BODY + 1), "application/json", 413, "request_too_large"),
+        (b"{", "application/json", 400, "invalid_json"),
+        (b"[]", "application/json", 400, "invalid_json"),
+        (b"{}", "application/json", 400, "invalid_value"),  # the control: it was read
+    ):
+        reply = await lan.client.post(path, content=body, headers={"content-type": kind})
+        assert (reply.status_code, shaped(reply)["code"]) == (status, code)
+    assert not lan.inference.requests
 
 
 async def test_a_wrong_key_is_refused_before_the_body_is_looked_at(lan: Lan) -> None:

@@ -1,12 +1,13 @@
 """From a request to token ids and a limit, with every refusal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.messages import Prepare
+from appliance.engine.messages import Prepare, Tokenize, Tokens
 from appliance.engine.prepare import Preparer
 from appliance.engine.templates import ChatTemplate
 from appliance.errors import BadRequest
@@ -20,6 +21,12 @@ class Letters:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, bool, bool]] = []
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        return b"".join(map(self.label, tokens)).decode()
+
+    def label(self, token: int) -> bytes:
+        return b"<s>" if token == 300 else bytes([token])
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         self.asked.append((text, add_special, parse_special))
@@ -142,3 +149,29 @@ def test_the_control_tokens_of_a_prompt_are_the_clients() -> None:
     letters = Letters()
     preparer(letters).tokens(ask(prompt="a</s>b"))
     assert letters.asked == [("a</s>b", True, True)]
+
+
+def test_tokens_are_told_as_they_would_be_read() -> None:
+    made = preparer(Letters())
+    assert made.tokenised(Tokenize(1, prompt="ab")) == Tokens(1, [300, 97, 98])
+    assert made.tokenised(Tokenize(1, prompt="ab", special=False)) == Tokens(1, [97, 98])
+    assert made.tokenised(Tokenize(1, prompt="")) == Tokens(1, [])
+    chat = ({"role": "user", "content": "hi"},)
+    assert made.tokenised(Tokenize(1, messages=chat)).tokens == made.tokens(ask(messages=chat))
+    labelled = Tokens(1, [300, 97], "<s>a", [b"<s>", b"a"])
+    assert made.tokenised(Tokenize(1, tokens=(300, 97), strings=True)) == labelled
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "param"),
+    [
+        (Tokenize(1, tokens=(301,)), "invalid_value", "tokens"),
+        (Tokenize(1, tokens=(-1,)), "invalid_value", "tokens"),
+        (Tokenize(1, tokens=(97,) * 101), "request_too_large", None),
+        (Tokenize(1, prompt="a" * 101), "request_too_large", None),
+    ],
+)
+def test_what_cannot_be_told_is_refused(asked: Tokenize, code: str, param: str | None) -> None:
+    with pytest.raises(BadRequest) as caught:
+        preparer(Letters()).tokenised(asked)
+    assert (caught.value.code, caught.value.param) == (code, param)

@@ -15,7 +15,16 @@ import msgspec
 import pytest
 
 from appliance.engine import messages, process
-from appliance.engine.messages import HEADER, Prepare, Prepared, Rejected, Row, Step
+from appliance.engine.messages import (
+    HEADER,
+    Prepare,
+    Prepared,
+    Rejected,
+    Row,
+    Step,
+    Tokenize,
+    Tokens,
+)
 from appliance.engine.process import Death, WorkerProcess
 from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.trust.sealed import SEALS, SealedFile
@@ -81,6 +90,42 @@ async def test_a_refusal_of_the_worker_is_the_requests() -> None:
             with pytest.raises(kind) as caught:
                 await task
             assert (caught.value.code, caught.value.param) == (code, "messages")
+
+
+async def test_tokens_reach_who_asked_and_leave_nobody_suspected() -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        number = fake.process.next_id()
+        task = asyncio.create_task(fake.process.tokenize(Tokenize(number, prompt="x"), "k"))
+        assert await fake.hear() == Tokenize(number, prompt="x")
+        assert fake.process.load == 1
+        fake.say(Tokens(number, [7]))
+        assert (await task).tokens == [7]
+        assert fake.process.load == 0
+        fake.die()
+        assert (await pump).suspects == frozenset()
+
+
+async def test_a_worker_that_dies_of_a_text_makes_its_key_suspected() -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        ours = Tokenize(fake.process.next_id(), prompt="x")
+        task = asyncio.create_task(fake.process.tokenize(ours, "k"))
+        await fake.hear()
+        fake.die()
+        with pytest.raises(WorkerLost):
+            await task
+        assert (await pump).suspects == {"k"}
+
+
+async def test_a_worker_that_answers_something_else_is_ended() -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        number = fake.process.next_id()
+        task = asyncio.create_task(fake.process.tokenize(Tokenize(number, prompt="x"), "k"))
+        await fake.hear()
+        fake.say(Prepared(number, 1, 1, ""))
+        with pytest.raises(WorkerLost):
+            await task
+        fake.writer.close()
+        assert (await pump).status == -signal.SIGKILL
 
 
 BROKEN = {

@@ -348,3 +348,9 @@ def test_a_backend_that_does_not_load_is_refused(variant: Path) -> None:
     with pytest.raises(StateRefused) as caught:
         Library(variant.with_name("libggml-cpu-missing.so"))
     assert caught.value.code == "model_load_failed"
+
+
+def test_tokens_spell_the_text_that_they_came_from(runner: Runner) -> None:
+    for text in (" naïve <|im_end|> 😀\n  x", "a" * 5000, ""):
+        tokens = runner.tokenize(text, add_special=False, parse_special=True)
+        assert runner.detokenize(tokens) == text
