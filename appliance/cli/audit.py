@@ -223,7 +223,11 @@ def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
 
 @audit.command("export")
 @click.option(
-    "--format", "form", type=click.Choice(["ocsf", "rfc5424", "tiles", "csv"]), required=True
+    "--format",
+    "form",
+    type=click.Choice(["ocsf", "rfc5424", "tiles", "csv"]),
+    required=True,
+    help="For a SIEM, syslog, a verifier elsewhere, or a table.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="What does not exist.")
 @data_option

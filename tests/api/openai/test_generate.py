@@ -1,74 +1,15 @@
 """Chat and completions through the app: documents, streams, receipts."""
 
-import json
 from typing import Any
 
 import pytest
 
 from appliance.types import Delta, Priority, TokenLogprob
 from tests.api.conftest import Lan
-from tests.api.fake import CARD, TEXT, Step, worker_lost
+from tests.api.fake import CARD, Step, worker_lost
+from tests.api.openai.streams import USAGE, stream
 
-USAGE = {
-    "prompt_tokens": 7,
-    "completion_tokens": 3,
-    "total_tokens": 10,
-    "prompt_tokens_details": {"cached_tokens": 3},
-}
 CHAT, TEXTS = "/v1/chat/completions", "/v1/completions"
-
-
-def events(body: str) -> list[Any]:
-    """The `data:` lines of a stream, decoded; comments and `[DONE]` as they are."""
-    found: list[Any] = []
-    for block in body.split("\n\n")[:-1]:
-        payload = block.removeprefix("data: ")
-        found.append(json.loads(payload) if payload.startswith("{") else payload)
-    return found
-
-
-async def stream(lan: Lan, path: str, body: dict[str, Any]) -> tuple[Any, list[Any]]:
-    reply = await lan.client.post(path, json={**body, "stream": True})
-    assert reply.status_code == 200
-    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert reply.text.endswith("\n\n")
-    return reply, events(reply.text)
-
-
-async def test_a_chat_answer_has_every_field_of_the_contract(
-    lan: Lan, chat_body: dict[str, Any]
-) -> None:
-    reply = await lan.client.post(CHAT, json=chat_body)
-    assert reply.status_code == 200
-    assert reply.json() == {
-        "id": reply.headers["x-request-id"].replace("req-", "chatcmpl-"),
-        "object": "chat.completion",
-        "created": 1_764_000_001,
-        "model": CARD.id,
-        "system_fingerprint": "fp_" + "ab" * 8,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": TEXT, "refusal": None},
-                "logprobs": None,
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": USAGE,
-    }
-
-
-async def test_a_completion_has_every_field_of_the_contract(lan: Lan) -> None:
-    reply = await lan.client.post(TEXTS, json={"model": CARD.id, "prompt": "Hi"})
-    assert reply.json() == {
-        "id": reply.headers["x-request-id"].replace("req-", "cmpl-"),
-        "object": "text_completion",
-        "created": 1_764_000_001,
-        "model": CARD.id,
-        "system_fingerprint": "fp_" + "ab" * 8,
-        "choices": [{"index": 0, "text": TEXT, "logprobs": None, "finish_reason": "stop"}],
-        "usage": USAGE,
-    }
 
 
 async def test_the_caller_and_the_request_reach_the_use_case(
@@ -97,30 +38,6 @@ async def test_a_document_names_the_outcome_and_a_stream_the_intent(
         f": receipt {second.outcome.header()}",
         "[DONE]",
     ]
-
-
-async def test_a_chat_stream_is_what_the_sdks_expect(lan: Lan, chat_body: dict[str, Any]) -> None:
-    reply, found = await stream(lan, CHAT, chat_body)
-    chunks = found[:-2]
-    request_id = reply.headers["x-request-id"]
-    assert {(c["id"], c["object"], c["created"], c["model"]) for c in chunks} == {
-        (request_id.replace("req-", "chatcmpl-"), "chat.completion.chunk", 1_764_000_001, CARD.id)
-    }
-    choices = [c["choices"][0] for c in chunks]
-    assert all(len(c["choices"]) == 1 and c["choices"][0]["index"] == 0 for c in chunks)
-    assert choices[0]["delta"] == {"role": "assistant", "content": ""}
-    assert "".join(c["delta"].get("content", "") for c in choices) == TEXT
-    assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["stop"]
-    assert choices[-1] == {"delta": {}, "index": 0, "logprobs": None, "finish_reason": "stop"}
-    assert all("usage" not in c for c in chunks)
-
-
-async def test_a_completion_stream_is_text_and_one_finish_reason(lan: Lan) -> None:
-    _, found = await stream(lan, TEXTS, {"model": CARD.id, "prompt": "Hi"})
-    choices = [c["choices"][0] for c in found[:-2]]
-    assert {c["object"] for c in found[:-2]} == {"text_completion"}
-    assert "".join(c["text"] for c in choices) == TEXT
-    assert [c["finish_reason"] for c in choices] == [None, None, None, "stop"]
 
 
 @pytest.mark.parametrize("path", [CHAT, TEXTS])

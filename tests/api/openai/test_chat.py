@@ -1,4 +1,4 @@
-"""Calls and reasoning of a chat: what is taken, what is answered, how it is streamed."""
+"""Chats: the document and the stream; calls and reasoning: what is taken and answered."""
 
 import json
 from typing import Any
@@ -8,7 +8,8 @@ import pytest
 from appliance.engine.reply import ReplyForm
 from appliance.types import Delta
 from tests.api.conftest import Lan
-from tests.api.fake import CARD
+from tests.api.fake import CARD, TEXT
+from tests.api.openai.streams import USAGE, stream
 
 CHAT = "/v1/chat/completions"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -187,3 +188,42 @@ async def test_names_of_functions_are_plain(lan: Lan, name: Any) -> None:
     function = {"type": "function", "function": {"name": name}}
     reply = await lan.client.post(CHAT, json=body(tools=[function]))
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "tools[0].function.name")
+
+
+async def test_a_chat_answer_has_every_field_of_the_contract(
+    lan: Lan, chat_body: dict[str, Any]
+) -> None:
+    reply = await lan.client.post(CHAT, json=chat_body)
+    assert reply.status_code == 200
+    assert reply.json() == {
+        "id": reply.headers["x-request-id"].replace("req-", "chatcmpl-"),
+        "object": "chat.completion",
+        "created": 1_764_000_001,
+        "model": CARD.id,
+        "system_fingerprint": "fp_" + "ab" * 8,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": TEXT, "refusal": None},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": USAGE,
+    }
+
+
+async def test_a_chat_stream_is_what_the_sdks_expect(lan: Lan, chat_body: dict[str, Any]) -> None:
+    reply, found = await stream(lan, CHAT, chat_body)
+    chunks = found[:-2]
+    request_id = reply.headers["x-request-id"]
+    assert {(c["id"], c["object"], c["created"], c["model"]) for c in chunks} == {
+        (request_id.replace("req-", "chatcmpl-"), "chat.completion.chunk", 1_764_000_001, CARD.id)
+    }
+    choices = [c["choices"][0] for c in chunks]
+    assert all(len(c["choices"]) == 1 and c["choices"][0]["index"] == 0 for c in chunks)
+    assert choices[0]["delta"] == {"role": "assistant", "content": ""}
+    assert "".join(c["delta"].get("content", "") for c in choices) == TEXT
+    assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["stop"]
+    assert choices[-1] == {"delta": {}, "index": 0, "logprobs": None, "finish_reason": "stop"}
+    assert all("usage" not in c for c in chunks)
