@@ -186,13 +186,17 @@ async def _sweep(services: Services) -> None:
 
 
 def _check_address(services: Services, address: str) -> None:
-    """Beyond loopback only with TLS, and only when there is somebody to let in."""
+    """Beyond loopback only with TLS, when there is somebody to let in, and never in the lab."""
     if _is_loopback(address):
         return
     if not services.config.tls.enabled:
         raise UsageError("bind_refused", f"{address} is not a loopback address, and TLS is off.")
     if not any(services.keys.is_live(key.id) for key in services.keys.list()):
         raise UsageError("bind_refused", f"{address} is not a loopback address; no key exists.")
+    if services.profile == "lab":  # a trial must not become production by accident
+        raise UsageError(
+            "bind_refused", "The lab profile is for one machine: it listens on loopback only."
+        )
 
 
 def _tls_context(services: Services) -> ssl.SSLContext | None:
