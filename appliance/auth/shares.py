@@ -39,6 +39,11 @@ class Place:
     def reserve(self, prompt: int, answer: int) -> None:
         """Set tokens of the quota aside.
 
+        Args:
+            prompt: tokens to read; the quota counts them once, the turn for every choice, each
+                of which reads them.
+            answer: tokens that all choices may write together.
+
         Raises:
             BadRequest: `request_exceeds_quota`.
             Overloaded: `rate_limit_exceeded`.
@@ -47,7 +52,10 @@ class Place:
         limits = self._principal.limits
         self._shares.quotas.reserve(self._principal.key_id, limits, prompt + answer, now)
         self._reserved = prompt + answer
-        self._ticket.cost = max(1, token_cost(prompt, answer))
+        self._ticket.cost = max(1, self._cost(prompt, answer))
+
+    def _cost(self, prompt: int, answer: int) -> int:
+        return token_cost(prompt * self._ticket.slots, answer)
 
     async def turn(self) -> bool:
         """Wait until the request may run; False when `give_up` came first."""
@@ -78,7 +86,7 @@ class Place:
         now = self._shares.now()
         key, limits = self._principal.key_id, self._principal.limits
         self._shares.quotas.settle(key, limits, self._reserved, prompt + answer, now)
-        self._queue.leave(self._ticket, token_cost(prompt, answer), now)
+        self._queue.leave(self._ticket, self._cost(prompt, answer), now)
         self._shares.dispatch()
 
 

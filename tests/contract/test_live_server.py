@@ -96,6 +96,46 @@ def test_what_the_engine_refuses_is_a_400_that_names_the_reason(
     assert caught.value.code == "invalid_value"
 
 
+def test_choices_come_whole_and_streamed_with_their_values(
+    client: OpenAI, live_server: Live
+) -> None:
+    whole = client.chat.completions.create(
+        model=live_server.model, messages=QUESTION, max_tokens=8, n=3, seed=5, logprobs=True,
+        top_logprobs=2, extra_body={"ignore_eos": True},
+    )  # fmt: skip
+    assert [choice.index for choice in whole.choices] == [0, 1, 2]
+    assert len({choice.message.content for choice in whole.choices}) > 1
+    assert all(c.logprobs and len(c.logprobs.content or []) == 8 for c in whole.choices)
+    assert whole.usage and whole.usage.completion_tokens == 24
+    texts, finishes = ["", "", ""], []
+    with client.chat.completions.create(
+        model=live_server.model, messages=QUESTION, max_tokens=8, n=3, stream=True,
+        extra_body={"ignore_eos": True},
+    ) as stream:  # fmt: skip
+        for chunk in stream:
+            (choice,) = chunk.choices
+            texts[choice.index] += choice.delta.content or ""
+            finishes += [choice.index] if choice.finish_reason else []
+    assert all(texts) and sorted(finishes) == [0, 1, 2]
+
+
+def test_an_evaluation_scores_a_text_by_echo(client: OpenAI, live_server: Live) -> None:
+    """What lm-eval does: the probability of a continuation, with nothing generated."""
+    scores: dict[str, float] = {}
+    for word in (" Paris", " spoon"):
+        answer = client.completions.create(
+            model=live_server.model, prompt=f"The capital of France is{word}", max_tokens=0,
+            echo=True, logprobs=1, temperature=0,
+        )  # fmt: skip
+        told = answer.choices[0].logprobs
+        assert told and told.tokens and told.token_logprobs
+        assert "".join(told.tokens) == answer.choices[0].text
+        first, *others = list[float | None](told.token_logprobs)
+        assert first is None and None not in others and told.tokens[-1] == word
+        scores[word] = told.token_logprobs[-1]
+    assert scores[" Paris"] > scores[" spoon"]
+
+
 class Valve(BaseModel):
     """What an app asks the model to fill in."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import openai
@@ -11,7 +12,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
 from appliance.errors import AuditUnavailable, BadRequest, Overloaded, Unavailable
-from appliance.types import Delta, Sampling
+from appliance.types import Delta, Sampling, TokenLogprob
 from tests.api.fake import CARD, TEXT, worker_lost
 from tests.contract.conftest import Scripted
 
@@ -100,6 +101,63 @@ def test_every_sampling_field_and_extra_arrives(client: OpenAI, scripted: Script
     assert (request.max_tokens, request.stop, request.seed) == (9, ("\n",), 7)
     assert (request.ignore_eos, request.min_tokens) == (True, 2)
     assert (caller.principal.name, caller.ip) == ("contract", "127.0.0.1")
+
+
+def token(text: bytes, value: float) -> tuple[TokenLogprob, ...]:
+    return (TokenLogprob(text, value, ((text, value), (b"\xff", -3.0)), 0),)
+
+
+TWO = (
+    Delta("A", 1, None, 0, token(b"A", -0.5)),
+    Delta("1", 1, None, 1, token(b"1", -1.5)),
+    Delta("2", 1, "length", 1, token(b"2", -1.0)),
+    Delta("B", 1, "stop", 0, token(b"B", -0.25)),
+)
+
+
+def test_choices_of_a_chat_stream_are_told_apart(client: OpenAI, scripted: Scripted) -> None:
+    scripted.inference.script, scripted.inference.choices = TWO, 2
+    with client.chat.completions.create(
+        model=CARD.id, messages=HI, n=2, stream=True, logprobs=True, top_logprobs=2,
+        stream_options={"include_usage": True},
+    ) as stream:  # fmt: skip
+        *chunks, last = list(stream)
+    assert all(len(chunk.choices) == 1 for chunk in chunks)
+    for index, text, finish in ((0, "AB", "stop"), (1, "12", "length")):
+        own = [c.choices[0] for c in chunks if c.choices[0].index == index]
+        assert "".join(c.delta.content or "" for c in own) == text
+        assert [c.delta.role for c in own if c.delta.role] == ["assistant"]
+        assert [c.finish_reason for c in own] == [None] * (len(own) - 1) + [finish]
+        told = [entry for c in own if c.logprobs for entry in c.logprobs.content or []]
+        assert [entry.token for entry in told] == list(text)
+        assert all(entry.top_logprobs[1].bytes == [255] for entry in told)
+    assert last.choices == [] and last.usage and last.usage.completion_tokens == 4
+
+
+def test_the_stream_helper_accumulates_every_choice(client: OpenAI, scripted: Scripted) -> None:
+    # The helper raises on an answer that was cut off.
+    scripted.inference.script = tuple(
+        replace(delta, finish_reason=delta.finish_reason and "stop") for delta in TWO
+    )
+    scripted.inference.choices = 2
+    with client.chat.completions.stream(model=CARD.id, messages=HI, n=2, logprobs=True) as stream:
+        answer = stream.get_final_completion()
+    found = [(c.index, c.message.content, c.finish_reason) for c in answer.choices]
+    assert found == [(0, "AB", "stop"), (1, "12", "stop")]
+    assert [len(c.logprobs.content or []) for c in answer.choices if c.logprobs] == [2, 2]
+
+
+def test_choices_of_a_completion_stream_are_told_apart(client: OpenAI, scripted: Scripted) -> None:
+    scripted.inference.script, scripted.inference.choices = TWO, 2
+    with client.completions.create(
+        model=CARD.id, prompt="Hi", n=2, stream=True, logprobs=1
+    ) as stream:
+        choices = [chunk.choices[0] for chunk in stream]
+    for index, text, finish in ((0, "AB", "stop"), (1, "12", "length")):
+        own = [c for c in choices if c.index == index]
+        assert "".join(c.text for c in own) == text
+        assert [str(c.finish_reason) for c in own] == ["None"] * (len(own) - 1) + [finish]
+        assert sum(c.logprobs is not None for c in own) == 2
 
 
 class Valve(BaseModel):
