@@ -1,7 +1,9 @@
 """One mapping from errors to answers: statuses, shape, headers, and nothing leaked."""
 
+import contextlib
 import inspect
 import logging
+import re
 from typing import Any
 
 import httpx
@@ -9,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from appliance import errors
@@ -38,6 +40,11 @@ from appliance.errors import (
     WorkerLost,
 )
 from appliance.wire.chat import ChatRequest
+from appliance.wire.completions import CompletionRequest
+from appliance.wire.embeddings import EmbeddingRequest
+from appliance.wire.rerank import RerankRequest
+from appliance.wire.responses import ResponsesRequest
+from appliance.wire.tokenize import DetokenizeRequest, TokenizeRequest
 
 
 def test_the_tables_name_codes_and_classes_that_exist() -> None:
@@ -130,10 +137,10 @@ async def test_other_http_exceptions_of_the_framework_are_not_swallowed() -> Non
             await client.get("/teapot")
 
 
-def refusal(body: Any) -> BadRequest:
+def refusal(body: Any, kind: type[BaseModel] = ChatRequest) -> BadRequest:
     """What the app makes of a body, by the path of the framework: locations begin with `body`."""
     with pytest.raises(ValidationError) as caught:
-        ChatRequest.model_validate(body)
+        kind.model_validate(body)
     return refusal_of([{**e, "loc": ("body", *e["loc"])} for e in caught.value.errors()])
 
 
@@ -172,6 +179,39 @@ def test_a_refusal_names_the_field_in_param_and_message(
     refused = refusal({"model": "m", "messages": [USER], **change})
     assert (refused.code, refused.param) == (code, param)
     assert refused.message.startswith(param + ": ")
+
+
+BODIES: dict[type[BaseModel], dict[str, Any]] = {
+    ChatRequest: {"model": "m", "messages": [USER]},
+    CompletionRequest: {"model": "m", "prompt": "Hi"},
+    ResponsesRequest: {"model": "m", "input": "Hi"},
+    EmbeddingRequest: {"model": "m", "input": "Hi"},
+    RerankRequest: {"model": "m", "query": "Hi", "documents": ["a"]},
+    TokenizeRequest: {"model": "m", "prompt": "Hi"},
+    DetokenizeRequest: {"model": "m", "tokens": [1]},
+}
+WRONG: list[Any] = [
+    5, "x", "", [], {}, [5], ["x", 5], [[5], "x"], [{}], {"type": "x"}, [{"type": "x"}],
+    {"type": "function"}, [{"type": "function", "function": 5}], {"a": 5}, True, 2**70, 0.5,
+    [{"role": "user", "content": [5]}], {"format": {"type": "x"}}, {"5": "x"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
+def test_param_is_a_path_into_the_body_and_nothing_of_the_schema(kind: type[BaseModel]) -> None:
+    path = re.compile(r"\w+(\[\d+\]|\.\w+)*")
+    refused = 0
+    for field in kind.model_fields:
+        for value in WRONG:
+            body = {**BODIES[kind], field: value}
+            with contextlib.suppress(ValidationError):
+                kind.model_validate(body)
+                continue
+            found = refusal(body, kind)
+            refused += 1
+            assert found.param is not None and path.fullmatch(found.param), (body, found.param)
+            assert found.message.startswith(f"{found.param}: ")
+    assert refused > len(kind.model_fields)
 
 
 def test_what_a_client_sent_is_made_visible_before_it_is_echoed() -> None:
