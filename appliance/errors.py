@@ -484,10 +484,6 @@ class ApplianceError(Exception):
         """What to do next."""
         return CODES[self.code].hint
 
-    def diagnostics(self) -> str:
-        """The sentence for the person: what happened and what to do."""
-        return f"{self.message}\n{self.hint}"
-
 
 class UsageError(ApplianceError):
     """The command line or the configuration is wrong."""

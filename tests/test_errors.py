@@ -56,4 +56,4 @@ def test_every_code_tells_what_it_means_and_what_to_do(code: str) -> None:
 def test_an_error_explains_itself() -> None:
     error = errors.Refused("wrong_state", "m is retired.", param="id")
     assert (error.code, error.param) == ("wrong_state", "id")
-    assert error.diagnostics().splitlines() == ["m is retired.", CODES["wrong_state"].hint]
+    assert (error.message, error.hint) == ("m is retired.", CODES["wrong_state"].hint)
