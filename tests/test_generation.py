@@ -81,25 +81,3 @@ async def test_the_last_piece_waits_for_a_slow_outcome(
     slow.gate.set()
     await reading
     assert pieces[-1].finish_reason == "length"
-
-
-async def test_greedy_choices_are_equal_and_the_record_holds_each(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request(n=3))
-    texts = ["", "", ""]
-    async for delta in generation:
-        texts[delta.index] += delta.text
-    assert texts[0] and len(set(texts)) == 1
-    assert (generation.prompt_tokens, generation.completion_tokens) == (5, 12)
-    assert generation.outcome is not None
-    for name in ("completion", "completion-1", "completion-2"):
-        assert ready.reader.content(generation.outcome.seq, name).decode() == texts[0]
-
-
-async def test_an_echoed_prompt_has_one_value_for_each_token_but_the_first(ready: Services) -> None:
-    asked = request(max_tokens=0, echo=True, logprobs=2)
-    deltas = [delta async for delta in await ready.inference.start(caller(), asked)]
-    entries = [entry for delta in deltas for entry in delta.logprobs]
-    assert "".join(delta.text for delta in deltas) == asked.prompt
-    assert [entry.logprob is None for entry in entries] == [True, False, False, False, False]
-    assert all(len(entry.top) == 2 and entry.top[0][1] >= entry.top[1][1] for entry in entries[1:])
-    assert deltas[-1].finish_reason == "length"

@@ -8,11 +8,10 @@ Rules:
   that head: a cosigned head that the log lacks means that the log was put back or forked.
 """
 
-import base64
 from typing import Any
 
 from appliance.audit import prover, store
-from appliance.audit.checkpoint import VerifierKey, parse
+from appliance.audit.checkpoint import VerifierKey, b64, parse
 from appliance.audit.cosignature import verify_cosigned
 from appliance.audit.entry import Draft
 from appliance.audit.merkle import Frontier, consistency_proof
@@ -28,8 +27,8 @@ def witness_request(log: Any, witness: VerifierKey) -> bytes:
     # A head that closed an epoch may be the last that the witness saw.
     chain = [h for h in prover.handovers(log) if h.size >= seen]
     path = consistency_proof(seen, size, store.subtree(log)) if seen else []
-    lines = [f"handover {_b64(handover.encode())}" for handover in chain]
-    lines += [f"old {seen}", *map(_b64, path), ""]
+    lines = [f"handover {b64(handover.encode())}" for handover in chain]
+    lines += [f"old {seen}", *map(b64, path), ""]
     return "\n".join(lines).encode() + b"\n" + note
 
 
@@ -49,10 +48,6 @@ def witnessed(log: Any, origin: str, note: bytes, witness: VerifierKey, actor: s
         "actor": actor, "key": witness.encode(), "note": note.decode(), "size": head.size,
     }  # fmt: skip
     return Draft("witness", fields)
-
-
-def _b64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
 
 
 def _other(why: str) -> AuditRefused:

@@ -52,7 +52,7 @@ class Checkpoint:
 
     def text(self) -> str:
         """The lines that are signed."""
-        return f"{self.origin}\n{self.size}\n{_b64(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{b64(self.root)}\n"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class VerifierKey:
 
     def encode(self) -> str:
         """The key as one line of text, without the newline."""
-        return f"{self.name}+{self.key_id.hex()}+{_b64(self.kind + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{b64(self.kind + self.public)}"
 
     @classmethod
     def parse(cls, line: bytes, kind: bytes = HEADS) -> "VerifierKey":
@@ -141,7 +141,7 @@ def sign(checkpoint: Checkpoint, *keys: Ed25519PrivateKey) -> bytes:
 
 def signature_line(name: str, key_id: bytes, value: bytes) -> str:
     """One signature line of a note, with its newline."""
-    return f"{_DASH}{name} {_b64(key_id + value)}\n"
+    return f"{_DASH}{name} {b64(key_id + value)}\n"
 
 
 def parse(note: bytes) -> Note:
@@ -204,14 +204,15 @@ def _signature(line: str) -> Signature:
     return Signature(check_origin(name), value[:4], value[4:])
 
 
-def _b64(value: bytes) -> str:
+def b64(value: bytes) -> str:
+    """Standard base64 with padding, the one spelling that is read back."""
     return base64.b64encode(value).decode()
 
 
 def _unb64(text: str) -> bytes:
     """Standard base64 with padding, in its one spelling. Raises ValueError."""
     value = base64.b64decode(text, validate=True)
-    if _b64(value) != text:
+    if b64(value) != text:
         raise binascii.Error("base64 has more than one spelling here")
     return value
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.audit.checkpoint import Checkpoint, VerifierKey, parse, verify
+from appliance.audit.checkpoint import Checkpoint, VerifierKey, b64, parse, verify
 from appliance.audit.entry import canonical, parse_canonical
 from appliance.audit.handover import Epoch, Handover
 from appliance.audit.merkle import verify_consistency
@@ -44,10 +44,10 @@ def build_consistency(
 ) -> bytes:
     """The file for two checkpoint notes."""
     extra: dict[str, Json] = {
-        "handovers": [_b64(handover.encode()) for handover in handovers],
+        "handovers": [b64(handover.encode()) for handover in handovers],
         "old": old.decode(),
     }
-    lines = [MAGIC, f"extra {_b64(canonical(extra))}", *map(_b64, path), ""]
+    lines = [MAGIC, f"extra {b64(canonical(extra))}", *map(b64, path), ""]
     return "\n".join(lines).encode() + b"\n" + new
 
 
@@ -101,7 +101,3 @@ def _check(document: bytes, key: VerifierKey) -> ConsistencyResult:
     if not verify_consistency(before.size, after.size, path, before.root, after.root):
         raise ValueError("the newer log does not begin with the older one.")
     return ConsistencyResult(before.size, before.root.hex(), after.size, after.root.hex())
-
-
-def _b64(value: bytes) -> str:
-    return base64.b64encode(value).decode()

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from appliance.audit.checkpoint import Checkpoint, VerifierKey, verify
+from appliance.audit.checkpoint import Checkpoint, VerifierKey, b64, verify
 from appliance.audit.cosignature import is_cosigned, verify_cosigned, witness_key
 from appliance.audit.entry import Entry, canonical, parse_canonical
 from appliance.audit.handover import Epoch, Handover
@@ -74,16 +74,16 @@ class Proof:
         """The file."""
         extra: dict[str, Json] = {
             "body": self.body.decode(),
-            "handovers": [_b64(handover.encode()) for handover in self.handovers],
+            "handovers": [b64(handover.encode()) for handover in self.handovers],
         }
         if self.start is not None:
             extra["start"] = {
                 "note": self.start.note.decode(),
                 "body": self.start.body.decode(),
-                "path": [_b64(node) for node in self.start.path],
+                "path": [b64(node) for node in self.start.path],
             }
-        lines = [_MAGIC, f"extra {_b64(canonical(extra))}", f"index {self.index}"]
-        return "\n".join([*lines, *map(_b64, self.path), ""]).encode() + b"\n" + self.note
+        lines = [_MAGIC, f"extra {b64(canonical(extra))}", f"index {self.index}"]
+        return "\n".join([*lines, *map(b64, self.path), ""]).encode() + b"\n" + self.note
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,3 @@ def _text(value: Json) -> bytes:
     if not isinstance(value, str):
         raise ValueError("a text is malformed.")
     return value.encode()
-
-
-def _b64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
