@@ -39,6 +39,8 @@ def watch(data: Path) -> "subprocess.Popen[str]":
         [sys.executable, "-u", "-m", "appliance", "status", "--watch", "--data", data],
         stdout=subprocess.PIPE,
         text=True,
+        # Where tests run in the background, the shell has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
