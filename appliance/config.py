@@ -75,7 +75,13 @@ class EngineConfig:
     memory_mib: int = _key(
         0, "Memory budget of all workers; 0 means 80 % of the host's memory.", low=0, high=1 << 24
     )
-    threads: int = _key(0, "Compute threads of a worker; 0 means one per core.", low=0, high=1024)
+    threads: int = _key(
+        0,
+        "Most compute threads of a worker; 0 means one per core, less one if there are more than "
+        "two. While something else uses the cores, a worker computes with fewer.",
+        low=0,
+        high=1024,
+    )
     max_queued: int = _key(
         256, "Requests that may wait for a slot, per model.", low=1, high=100_000
     )

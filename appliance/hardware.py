@@ -67,6 +67,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def compute_threads(cores: int) -> int:
+    """Threads that a worker computes with where none are configured.
+
+    One core is left to the server where there are more than two. On two the server has little to do
+    while the worker computes, and the worker gives a core up when it is contended.
+    """
+    return cores - 1 if cores > 2 else cores
+
+
 def total_memory() -> int:
     """Main memory, or the control group's limit where that is lower; bytes."""
     total = _meminfo().get("MemTotal", 0)

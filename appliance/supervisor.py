@@ -24,7 +24,12 @@ from appliance.engine.messages import Load
 from appliance.engine.process import Death, WorkerProcess
 from appliance.engine.variants import best_variant, library_directory
 from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable, WorkerLost
-from appliance.hardware import available_cores, available_memory, total_memory
+from appliance.hardware import (
+    available_cores,
+    available_memory,
+    compute_threads,
+    total_memory,
+)
 from appliance.trust.store import VerifiedModel
 from appliance.types import Json, ModelCard, ModelKind
 
@@ -40,6 +45,9 @@ class WorkerStatus:
     Attributes:
         state: starting, ready, restarting or suspended.
         confinement: what the worker reports to be in force.
+        threads: that computed the last step.
+        threads_most: that compute when nobody else needs the cores.
+        kv_kept: cells that only kept prefixes use; they give way.
         held: "memory" for sealed memory; "disk" for a file that the service cannot write.
         kind: what the model is for.
     """
@@ -59,6 +67,9 @@ class WorkerStatus:
     confinement: Mapping[str, Any]
     held: str
     kind: ModelKind = "generate"
+    threads: int = 0
+    threads_most: int = 0
+    kv_kept: int = 0
 
 
 @dataclass
@@ -263,6 +274,9 @@ class Supervisor:
         """What the operator sees."""
         return [self._status(s) for s in self._served.values()]
 
+    def _threads(self) -> int:
+        return self._config.engine.threads or compute_threads(available_cores())
+
     def _status(self, served: Served) -> WorkerStatus:
         worker = served.worker
         return WorkerStatus(
@@ -275,6 +289,9 @@ class Supervisor:
             running=worker.running if worker else 0,
             queued=worker.waiting if worker else 0,
             kv_used=worker.cells_used if worker else 0,
+            kv_kept=worker.cells_kept if worker else 0,
+            threads=(worker.threads or self._threads()) if worker else 0,
+            threads_most=self._threads(),
             restarts=served.restarts,
             memory_mib=served.needs.total // MIB,
             variant=self._variant.name if self._variant else "",
@@ -291,7 +308,7 @@ class Supervisor:
             variant=str(self._variant),
             n_ctx=longest_text(served.model.facts, config),
             slots=config.slots,
-            threads=self._config.engine.threads or available_cores(),
+            threads=self._threads(),
             prefill_budget=config.prefill_budget,
             reproducible=config.reproducible,
             memory_bytes=served.needs.total + _ADDRESS_SLACK,

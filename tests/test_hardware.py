@@ -97,3 +97,9 @@ def test_this_host_can_be_read(tmp_path: Path) -> None:
     assert facts.disk_total >= facts.disk_free > 0
     assert hardware.parse_kernel(facts.kernel) > (0, 0)
     assert facts.landlock_abi >= 0
+
+
+@given(st.integers(1, 1024))
+def test_a_core_is_left_to_the_server_where_there_are_enough(cores: int) -> None:
+    threads = hardware.compute_threads(cores)
+    assert threads == (cores if cores < 3 else cores - 1)

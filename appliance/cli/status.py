@@ -88,6 +88,7 @@ def _models(found: Status) -> Iterator[str]:
                 f"{worker.running}/{worker.slots}" if worker else "-",
                 str(worker.queued) if worker else "-",
                 f"{worker.kv_used}/{worker.n_ctx}" if worker else "-",
+                f"{worker.threads}/{worker.threads_most}" if worker else "-",
                 f"{worker.memory_mib} MiB" if worker else "-",
                 shown.code or "",
             )
@@ -95,7 +96,14 @@ def _models(found: Status) -> Iterator[str]:
     if not rows:
         yield "no models"
         return
-    yield from table(("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "MEMORY", "WHY"), rows)
+    heads = ("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "THREADS", "MEMORY", "WHY")
+    yield from table(heads, rows)
+    for worker in found.workers:
+        if 0 < worker.threads < worker.threads_most:
+            yield (
+                f"{safe(worker.model)} computes with {worker.threads} of {worker.threads_most} "
+                "threads: it is faster so, since something else uses the cores"
+            )
 
 
 def duration(seconds: int) -> str:

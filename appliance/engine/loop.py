@@ -74,6 +74,7 @@ class Engine:
             len(self.scheduler.waiting),
             self.cells.used - self.cells.kept,
             self.cells.kept,
+            self._threads.count if self._threads else 0,
         )
 
     def _forward(self, chunks: list[Chunk]) -> NDArray[np.float32]:

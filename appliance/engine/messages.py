@@ -235,6 +235,7 @@ class Step(msgspec.Struct, tag="step", frozen=True):
     waiting: Count
     cells_used: Count
     cells_kept: Count = 0
+    threads: Count = 0
 
 
 ToWorker = Load | Prepare | Tokenize | Run | Cancel

@@ -74,7 +74,7 @@ class WorkerProcess:
         self._ended: asyncio.Future[tuple[int, bytes]] = _watch(process)
         self.running = 0
         self.waiting = 0
-        self.cells_used = 0
+        self.cells_used = self.cells_kept = self.threads = 0
         self.ready: messages.Ready
 
     @classmethod
@@ -262,7 +262,8 @@ class WorkerProcess:
     def _deliver(self, message: messages.FromWorker) -> None:
         if isinstance(message, messages.Step):
             self.running, self.waiting = message.running, message.waiting
-            self.cells_used = message.cells_used
+            self.cells_used, self.cells_kept = message.cells_used, message.cells_kept
+            self.threads = message.threads
             for row in message.rows:
                 self._keys.pop(row.id, None)
                 rows = (

@@ -49,6 +49,9 @@ class Worker(_Reply):
     running: int
     queued: int
     kv_used: int
+    kv_kept: int = 0
+    threads: int = 0
+    threads_most: int = 0
     restarts: int
     confinement: dict[str, Any]
     kind: str = "generate"

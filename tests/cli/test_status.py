@@ -15,6 +15,7 @@ from tests.test_client import STATUS
 WORKER = Worker(
     model="m", digest="00", pid=1, state="ready", n_ctx=64, slots=8, running=2, queued=3,
     kv_used=10, restarts=0, confinement={}, variant="haswell", memory_mib=250,
+    threads=2, threads_most=2,
 )  # fmt: skip
 
 
@@ -45,7 +46,10 @@ def test_a_worker_shows_its_load() -> None:
     model = {"id": "m", "state": "serving", "digest": "00", "loaded": True, "kind": "embed"}
     shown = text_of(models=[model], workers=[WORKER.model_dump()], state="serving")
     (row,) = [line for line in shown.splitlines() if line.startswith("m ")]
-    assert row.split() == ["m", "embed", "[+]", "ready", "2/8", "3", "10/64", "250", "MiB"]
+    assert row.split() == ["m", "embed", "[+]", "ready", "2/8", "3", "10/64", "2/2", "250", "MiB"]
+    assert "computes with" not in shown
+    busy = WORKER.model_copy(update={"threads": 1}).model_dump()
+    assert "m computes with 1 of 2 threads" in text_of(models=[model], workers=[busy])
 
 
 def test_an_alarm_is_marked() -> None:
