@@ -1,28 +1,21 @@
-"""The trust policy: who may publish and approve, and what is revoked. Bytes in, decisions out.
+"""The trust policy: who may publish and approve, and what is revoked.
 
 Rules:
-- What is not understood is refused, never skipped: an unknown field, role or requirement makes
-  the whole policy invalid.
 - Publishers are known by their key, or by their certificate's subject under a listed authority.
-- Every key is bound to one person by its own hint, which is computed again from the key; so one
-  key cannot appear under two names. A person may hold several keys and still counts once.
+- A key is one person; a person may hold several keys and still counts once.
 - There is no level that warns or skips. Revocation wins over everything.
-- The policy comes from a DSSE envelope signed by the trust root; only `verify` makes one.
-
-docs/trust.md has the schema.
+- Only `policy_document.py` makes one.
 """
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from appliance.errors import PolicyRefused, SignatureRefused
-from appliance.trust import authorities, dsse, ecdsa, strict_json
-from appliance.trust.authorities import SERIAL, Authority
+from appliance.errors import PolicyRefused
+from appliance.trust import authorities, ecdsa
+from appliance.trust.authorities import Authority
 from appliance.trust.certificate import public_key
 from appliance.trust.oms import Bundle
 
@@ -30,15 +23,10 @@ PAYLOAD_TYPE: Final = "application/vnd.appliance.trust-policy+json"
 PROFILES: Final = ("lab", "site")
 PUBLISHER: Final = "publisher"
 APPROVER: Final = "approver"
-_FIELDS: Final = {
-    "version", "profile", "org", "issued", "keys", "roles", "authorities", "models",
-    "algorithms", "revoked",
-}  # fmt: skip
 # What this version can check; a policy that asks for more cannot be honoured.
-_REQUIREMENTS: Final = frozenset({"oms", "approval"})
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
+REQUIREMENTS: Final = frozenset({"oms", "approval"})
 # Only engines whose version can be told: a rule on another one would revoke nothing, silently.
-_ENGINE: Final = re.compile(r"(llama-cpp-python)(<=|<|=)(\d{1,9}(?:\.\d{1,9}){0,3})")
+ENGINE: Final = re.compile(r"(llama-cpp-python)(<=|<|=)(\d{1,9}(?:\.\d{1,9}){0,3})")
 
 
 @dataclass(frozen=True)
@@ -174,7 +162,7 @@ class TrustPolicy:
             PolicyRefused: `engine_revoked`; also for a version that is not readable.
         """
         for rule in self.revoked.engines:
-            match = _ENGINE.fullmatch(rule)
+            match = ENGINE.fullmatch(rule)
             if match is None or match[1] != name:
                 continue
             if not re.fullmatch(r"\d{1,9}(\.\d{1,9})*", version):
@@ -197,7 +185,7 @@ class TrustPolicy:
                 site profile) and this one is not, or its pinned digest is another.
         """
         if not self.models and self.profile == "lab":
-            return ModelRule(None, None, _REQUIREMENTS)
+            return ModelRule(None, None, REQUIREMENTS)
         rule = self.models.get(model_id)
         if rule is None:
             raise PolicyRefused("model_not_in_policy", f"The policy does not list {model_id}.")
@@ -236,163 +224,5 @@ class TrustPolicy:
             raise PolicyRefused("not_approved", f"{have} of {need} approvers have approved.")
 
 
-def verify(envelope: bytes, root: ecdsa.PublicKey) -> TrustPolicy:
-    """Check the root's signature over a policy and read it.
-
-    Raises:
-        PolicyRefused: `policy_signature`, `policy_invalid`.
-    """
-    refuse = _refuse("policy_signature")
-    read = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
-    dsse.signers(read, {ecdsa.hint(root): root}, refuse)
-    return parse(read.payload)
-
-
-def parse(data: bytes) -> TrustPolicy:
-    """Read a policy that something else has authenticated.
-
-    Raises:
-        PolicyRefused: `policy_invalid`.
-    """
-    refuse = _refuse("policy_invalid")
-    value = strict_json.parse(data, refuse)
-    if not isinstance(value, dict):
-        raise refuse("it is not an object")
-    strict_json.only(
-        value,
-        _FIELDS,
-        "it",
-        refuse,
-    )
-    version = strict_json.member(value, "version", int, refuse)
-    profile = strict_json.member(value, "profile", str, refuse)
-    if version < 1 or profile not in PROFILES:
-        raise refuse("version must be positive and profile lab or site")
-    keys = _keys(strict_json.member(value, "keys", dict, refuse))
-    known = {algorithm.name for algorithm in ecdsa.ALGORITHMS.values()}
-    algorithms = frozenset(strict_json.strings(value, "algorithms", refuse) or known)
-    if not algorithms <= known:
-        raise refuse("algorithms lists one that is not known")
-    known_authorities = authorities.parse(
-        strict_json.optional(value, "authorities", list, [], refuse), refuse
-    )
-    people = {person for a in known_authorities for person in a.subjects.values()}
-    if not all(map(_is_name, people)):
-        raise refuse("an authority vouches for somebody without a usable name")
-    roles = _roles(strict_json.member(value, "roles", dict, refuse), keys, people)
-    return TrustPolicy(
-        version=version,
-        profile=profile,
-        org=strict_json.member(value, "org", str, refuse),
-        issued=strict_json.optional(value, "issued", str, "", refuse),
-        keys=MappingProxyType(keys),
-        roles=MappingProxyType(roles),
-        authorities=known_authorities,
-        models=MappingProxyType(_models(strict_json.optional(value, "models", list, [], refuse))),
-        algorithms=algorithms,
-        revoked=_revoked(strict_json.optional(value, "revoked", dict, {}, refuse)),
-    )
-
-
-def _keys(table: dict[str, Any]) -> dict[str, PolicyKey]:
-    refuse = _refuse("policy_invalid")
-    keys = {}
-    for hint, entry in table.items():
-        pem = strict_json.member(entry, "pem", str, refuse)
-        person = strict_json.member(entry, "person", str, refuse)
-        strict_json.only(entry, {"pem", "person"}, f"key {hint[:64]}", refuse)
-        if not _is_name(person):
-            raise refuse(f"key {hint[:64]} has no usable person")
-        try:
-            public = ecdsa.load_public(pem.encode())
-        except SignatureRefused as error:
-            raise refuse(f"key {hint[:64]}: {error.message}") from error
-        if ecdsa.hint(public) != hint:
-            raise refuse(f"key {hint[:64]} stands under a hint that is not its own")
-        keys[hint] = PolicyKey(hint, person, public)
-    return keys
-
-
-def _is_name(person: str) -> bool:
-    # In one normal form, so that two spellings of one name are not two people.
-    normal = unicodedata.normalize("NFC", person.strip()) == person
-    return normal and bool(person) and person.isprintable() and len(person) <= 100
-
-
-def _roles(
-    table: dict[str, Any], keys: Mapping[str, PolicyKey], certified: set[str]
-) -> dict[str, Role]:
-    refuse = _refuse("policy_invalid")
-    if set(table) != {PUBLISHER, APPROVER}:
-        raise refuse(f"roles must be {PUBLISHER} and {APPROVER}")
-    roles = {}
-    for name, entry in table.items():
-        hints = frozenset(strict_json.strings(entry, "keys", refuse))
-        threshold = strict_json.member(entry, "threshold", int, refuse)
-        distinct = frozenset(strict_json.strings(entry, "distinct_from", refuse))
-        strict_json.only(entry, {"keys", "threshold", "distinct_from"}, f"role {name}", refuse)
-        if not hints <= keys.keys():
-            raise refuse(f"role {name} lists a key that is not among the keys")
-        persons = {keys[hint].person for hint in hints}
-        if name == PUBLISHER:
-            persons |= certified
-        if not 1 <= threshold <= len(persons):
-            raise refuse(f"role {name} asks for {threshold} of {len(persons)} persons")
-        if not distinct <= ({PUBLISHER} if name == APPROVER else frozenset()):
-            raise refuse(f"role {name} cannot be distinct from {', '.join(sorted(distinct))}")
-        roles[name] = Role(hints, threshold, distinct)
-    if roles[PUBLISHER].threshold != 1:
-        raise refuse("an OMS signature has one publisher, so its threshold must be 1")
-    return roles
-
-
-def _models(entries: list[Any]) -> dict[str, ModelRule]:
-    refuse = _refuse("policy_invalid")
-    models: dict[str, ModelRule] = {}
-    for entry in entries:
-        model_id = strict_json.member(entry, "id", str, refuse)
-        strict_json.only(
-            entry,
-            {"id", "root_digest", "template_sha256", "require"},
-            f"model {model_id!r}",
-            refuse,
-        )
-        require = frozenset(strict_json.strings(entry, "require", refuse) or _REQUIREMENTS)
-        if model_id in models or "oms" not in require or not require <= _REQUIREMENTS:
-            raise refuse(f"model {model_id!r} is listed twice or asks for what cannot be checked")
-        models[model_id] = ModelRule(
-            _digest(entry, "root_digest"), _digest(entry, "template_sha256"), require
-        )
-    return models
-
-
-def _digest(entry: object, name: str) -> str | None:
-    refuse = _refuse("policy_invalid")
-    digest = strict_json.optional(entry, name, str, "", refuse)
-    if digest and not _HEX.fullmatch(digest):
-        raise refuse(f"{name} is not a lower-case SHA-256")
-    return digest or None
-
-
-def _revoked(table: dict[str, Any]) -> Revoked:
-    refuse = _refuse("policy_invalid")
-    strict_json.only(table, {"keys", "serials", "digests", "engines"}, "revoked", refuse)
-    keys, serials, digests, engines = (
-        strict_json.strings(table, name, refuse)
-        for name in ("keys", "serials", "digests", "engines")
-    )
-    if not all(SERIAL.fullmatch(serial) for serial in serials):
-        raise refuse("revoked.serials must be certificates' serial numbers in lower-case hex")
-    if not all(_HEX.fullmatch(digest) for digest in (*keys, *digests)):
-        raise refuse("revoked lists what is not a lower-case SHA-256")
-    if not all(_ENGINE.fullmatch(engine) for engine in engines):
-        raise refuse("revoked.engines must look like llama-cpp-python<0.3.36")
-    return Revoked(frozenset(keys), frozenset(serials), frozenset(digests), engines)
-
-
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
-
-
-def _refuse(code: str) -> strict_json.Refuse:
-    return lambda problem: PolicyRefused(code, f"Trust policy: {problem}.")

@@ -6,8 +6,7 @@ from typing import Final
 
 from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust import directory as directories
-from appliance.trust import ecdsa
-from appliance.trust import policy as policies
+from appliance.trust import ecdsa, policy_document
 from appliance.trust.policy import TrustPolicy
 
 _MAX_POLICY: Final = 4 << 20
@@ -34,6 +33,6 @@ def load_policy(directory: Path) -> TrustPolicy:
     except SignatureRefused as error:
         raise PolicyRefused("policy_missing", f"No trust policy: {error.message}") from error
     try:
-        return policies.verify(envelope, ecdsa.load_public(root))
+        return policy_document.verify(envelope, ecdsa.load_public(root))
     except SignatureRefused as error:
         raise PolicyRefused("policy_signature", f"root.pub: {error.message}") from error

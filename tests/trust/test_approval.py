@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import PolicyRefused, SignatureRefused
-from appliance.trust import approval, dsse, ecdsa, policy
+from appliance.trust import approval, dsse, ecdsa, policy_document
 from appliance.trust.approval import ApprovalSubject
 from tests.trust.forge import Lab, as_json, b64, new_key
 
@@ -60,7 +60,7 @@ def test_a_signature_by_another_key_under_the_approvers_hint(lab: Lab) -> None:
 def test_a_revoked_approver(lab: Lab) -> None:
     document = lab.document()
     document["revoked"]["keys"] = [lab.hint("approver-1")]
-    revoked = policy.parse(as_json(document))
+    revoked = policy_document.parse(as_json(document))
     envelope = signed(lab.pem("approver-1"))
     with pytest.raises(PolicyRefused) as caught:
         approval.verify(envelope, revoked, SUBJECT)

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.errors import GgufRejected, PolicyRefused, Refused, SignatureRefused
 from appliance.trust import artifact as artifacts
-from appliance.trust import policy
+from appliance.trust import policy_document
 from appliance.trust.directory import open_artifact
 from appliance.trust.gguf import GgufFacts
 from appliance.trust.policy import TrustPolicy
@@ -183,7 +183,7 @@ def test_a_signature_does_not_make_a_bad_model_good(
 def under(lab: Lab, change: Callable[[dict[str, object]], object]) -> TrustPolicy:
     document = lab.document()
     change(document)
-    return policy.parse(as_json(document))
+    return policy_document.parse(as_json(document))
 
 
 def test_revoked_key_and_digests(lab: Lab, examine: Examine) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import PolicyRefused, Refused, SignatureRefused
-from appliance.trust import authorities, ecdsa, policy, signing
+from appliance.trust import authorities, ecdsa, policy, policy_document, signing
 from tests.trust import certs
 from tests.trust.certs import LEAF, NOW_US, Chain, chain
 from tests.trust.forge import Lab, as_json, quiet
@@ -103,7 +103,7 @@ def under(lab: Lab, **changes: Any) -> policy.TrustPolicy:
     document = lab.document()
     document["authorities"] = [entry()]
     document["revoked"].update(changes)
-    return policy.parse(as_json(document))
+    return policy_document.parse(as_json(document))
 
 
 def sign(lab: Lab, made: Chain = CHAIN) -> None:
@@ -114,7 +114,7 @@ def sign(lab: Lab, made: Chain = CHAIN) -> None:
 def test_a_certificate_publishes_and_its_person_may_not_approve(lab: Lab) -> None:
     document = lab.document()
     document["authorities"] = [entry(person="approver-1")]
-    own = policy.parse(as_json(document))
+    own = policy_document.parse(as_json(document))
     sign(lab)
     lab.store.quarantine(lab.artifact, None, quiet)
     checked = lab.store.check("tiny", own, quiet)
@@ -177,4 +177,4 @@ def test_serial_numbers_of_the_policy_are_hexadecimal(lab: Lab) -> None:
 def test_a_person_of_an_authority_has_a_usable_name(lab: Lab) -> None:
     document = lab.document()
     document["authorities"] = [entry(person=" ")]
-    assert code_of(lambda: policy.parse(as_json(document))) == "policy_invalid"
+    assert code_of(lambda: policy_document.parse(as_json(document))) == "policy_invalid"

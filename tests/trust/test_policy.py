@@ -1,181 +1,19 @@
-"""The trust policy: its schema, and who may do what under it."""
-
-import json
-from collections.abc import Callable
-from typing import Any
+"""Who may do what under a trust policy."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from appliance.errors import PolicyRefused
-from appliance.trust import dsse, ecdsa, policy
-from tests.trust.forge import as_json, new_key, sha256
-
-Change = Callable[[dict[str, Any]], object]
-
-ROOT, PUBLISHER, ALICE, BOB, ALICE_TOO = (new_key() for _ in range(5))
-K1 = new_key(ec.SECP256K1())
-
-
-def hint(key: ecdsa.PrivateKey) -> str:
-    return ecdsa.hint(key.public_key())
-
-
-def bound(key: ecdsa.PrivateKey, person: str) -> dict[str, dict[str, str]]:
-    return {hint(key): {"pem": ecdsa.public_pem(key.public_key()).decode(), "person": person}}
-
-
-def document() -> dict[str, Any]:
-    return {
-        "version": 7,
-        "profile": "site",
-        "org": "Example",
-        "keys": {
-            **bound(PUBLISHER, "Paula"),
-            **bound(ALICE, "Alice"),
-            **bound(BOB, "Bob"),
-            **bound(ALICE_TOO, "Alice"),
-        },
-        "roles": {
-            "publisher": {"keys": [hint(PUBLISHER)], "threshold": 1},
-            "approver": {
-                "keys": [hint(ALICE), hint(BOB), hint(ALICE_TOO)],
-                "threshold": 2,
-                "distinct_from": ["publisher"],
-            },
-        },
-        "models": [
-            {"id": "any"},
-            {"id": "pinned", "root_digest": "ab" * 32, "template_sha256": sha256(b"T")},
-            {"id": "free", "require": ["oms"]},
-        ],
-        "algorithms": ["ecdsa-p256-sha256", "ecdsa-p384-sha384"],
-        "revoked": {"keys": [], "digests": [], "engines": []},
-    }
-
-
-def parsed(change: Change = lambda d: None) -> policy.TrustPolicy:
-    changed = document()
-    change(changed)
-    return policy.parse(as_json(changed))
-
-
-def code_of(action: Callable[[], object]) -> str:
-    with pytest.raises(PolicyRefused) as caught:
-        action()
-    return caught.value.code
-
-
-def test_a_policy_is_read() -> None:
-    read = parsed()
-    assert (read.version, read.profile, read.org) == (7, "site", "Example")
-    assert read.keys[hint(ALICE)].person == "Alice"
-    assert read.roles["approver"].threshold == 2
-
-
-def put(table: str, name: str, value: object) -> Change:
-    return lambda d: (d[table] if table else d).__setitem__(name, value)
-
-
-def role(name: str, field: str, value: object) -> Change:
-    return lambda d: d["roles"][name].__setitem__(field, value)
-
-
-def key(key: ecdsa.PrivateKey, field: str, value: object) -> Change:
-    return lambda d: d["keys"][hint(key)].__setitem__(field, value)
-
-
-def models(*entries: object) -> Change:
-    return put("", "models", list(entries))
-
-
-INVALID: dict[str, Change] = {
-    "unknown field": put("", "verification", "warn"),
-    "version 0": put("", "version", 0),
-    "version a string": put("", "version", "7"),
-    "version true": put("", "version", True),
-    "unknown profile": put("", "profile", "test"),
-    "no profile": lambda d: d.pop("profile"),
-    "no org": lambda d: d.pop("org"),
-    "no keys": lambda d: d.pop("keys"),
-    "no roles": lambda d: d.pop("roles"),
-    "one key under another hint": lambda d: d["keys"].update({"ab" * 32: d["keys"][hint(ALICE)]}),
-    "two keys exchanged": lambda d: d["keys"].update(
-        {hint(ALICE): d["keys"][hint(BOB)], hint(BOB): d["keys"][hint(ALICE)]}
-    ),
-    "unknown curve": lambda d: d["keys"].update(bound(K1, "Eve")),
-    "not a key": key(ALICE, "pem", "x"),
-    "unknown field of a key": key(ALICE, "role", "admin"),
-    "nobody's key": key(ALICE, "person", ""),
-    "a person with a space": key(ALICE, "person", "Alice "),
-    "a person that does not print": key(ALICE, "person", "Ali\u202ece"),
-    "a person not in normal form": key(ALICE, "person", "Jose\u0301"),
-    "a person with a long name": key(ALICE, "person", "A" * 101),
-    "an unknown role": put("roles", "auditor", {"keys": [], "threshold": 1}),
-    "no approver": lambda d: d["roles"].pop("approver"),
-    "unknown field of a role": role("approver", "optional", True),
-    "a role with a key that is not there": role("approver", "keys", ["ab" * 32]),
-    "a role that lists a key twice": role("publisher", "keys", [hint(PUBLISHER)] * 2),
-    "threshold 0": role("approver", "threshold", 0),
-    "threshold negative": role("approver", "threshold", -1),
-    "threshold above the number of people": role("approver", "threshold", 3),
-    "two publishers for one signature": lambda d: d["roles"].update(
-        publisher={"keys": [hint(PUBLISHER), hint(BOB)], "threshold": 2}
-    ),
-    "distinct from an unknown role": role("approver", "distinct_from", ["auditor"]),
-    "publisher distinct from approver": role("publisher", "distinct_from", ["approver"]),
-    "a model twice": models({"id": "a"}, {"id": "a"}),
-    "a model without id": models({}),
-    "a model as a string": models("a"),
-    "unknown field of a model": models({"id": "a", "min_version": 4}),
-    "a requirement that cannot be checked": models({"id": "a", "require": ["oms", "test-result"]}),
-    "a model without signature": models({"id": "a", "require": ["approval"]}),
-    "a digest that is none": models({"id": "a", "root_digest": "AB" * 32}),
-    "a template digest that is none": models({"id": "a", "template_sha256": "x"}),
-    "an unknown algorithm": put("", "algorithms", ["ed25519"]),
-    "unknown field of revoked": put("revoked", "cert_serials", []),
-    "a revoked key that is no hint": put("revoked", "keys", ["alice"]),
-    "a revoked digest that is none": put("revoked", "digests", ["AB" * 32]),
-    "a revoked engine that is no rule": put("revoked", "engines", ["llama-cpp-python"]),
-    "a revoked engine whose version nobody can tell": put(
-        "revoked", "engines", ["llama.cpp<b8492"]
-    ),
-}
-
-
-@pytest.mark.parametrize("change", INVALID.values(), ids=INVALID)
-def test_invalid(change: Change) -> None:
-    assert code_of(lambda: parsed(change)) == "policy_invalid"
-
-
-def test_one_key_under_two_people_is_invalid() -> None:
-    text = json.dumps(document())
-    entry = f'"{hint(ALICE)}": ' + json.dumps(bound(ALICE, "Mallory")[hint(ALICE)])
-    doubled = text.replace('"keys": {', '"keys": {' + entry + ", ", 1)
-    assert code_of(lambda: policy.parse(doubled.encode())) == "policy_invalid"
-
-
-@pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 9999])
-def test_what_is_no_policy(data: bytes) -> None:
-    assert code_of(lambda: policy.parse(data)) == "policy_invalid"
-
-
-def test_only_the_root_makes_a_policy() -> None:
-    data = as_json(document())
-    good = dsse.sign(data, policy.PAYLOAD_TYPE, [ROOT])
-    assert policy.verify(good, ROOT.public_key()).version == 7
-    for envelope in (
-        data,
-        dsse.sign(data, policy.PAYLOAD_TYPE, [ALICE]),
-        dsse.sign(data, policy.PAYLOAD_TYPE, [ROOT, ALICE]),
-        dsse.sign(data, "application/json", [ROOT]),
-        good.replace(b'"sig":"', b'"sig":"A'),
-    ):
-        with pytest.raises(PolicyRefused) as caught:
-            policy.verify(envelope, ROOT.public_key())
-        assert caught.value.code == "policy_signature"
+from tests.trust.policies import (
+    ALICE,
+    ALICE_TOO,
+    BOB,
+    PUBLISHER,
+    code_of,
+    hint,
+    models,
+    parsed,
+    put,
+    role,
+)
 
 
 def test_publishers() -> None:
@@ -270,21 +108,3 @@ def test_the_publisher_approves_only_where_roles_need_not_differ() -> None:
     assert parsed().may_approve("Alice", publisher)
     assert not parsed().may_approve("Paula", publisher)
     assert parsed(role("approver", "distinct_from", [])).may_approve("Paula", publisher)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    path=st.sampled_from(sorted(document())),
-    below=st.sampled_from(["", "keys", "threshold", "digests", "engines", "approver", "0", "id"]),
-    value=st.sampled_from([None, True, -1, 1.5, "x", [], {}, [None], [[]], {"id": 1}, {"a": {}}]),
-)
-def test_any_wrong_type_is_invalid_or_harmless(path: str, below: str, value: object) -> None:
-    changed = document()
-    if isinstance(changed[path], dict) and below:
-        changed[path][below] = value
-    else:
-        changed[path] = value
-    try:
-        policy.parse(as_json(changed))
-    except PolicyRefused as error:
-        assert error.code == "policy_invalid"

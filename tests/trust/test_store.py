@@ -10,7 +10,7 @@ import pytest
 
 import appliance
 from appliance.errors import ApplianceError, PolicyRefused, SignatureRefused, StateRefused
-from appliance.trust import approval, ecdsa, policy, store
+from appliance.trust import approval, ecdsa, policy_document, store
 from appliance.trust import lab as labs
 from appliance.trust.policy import TrustPolicy
 from tests.trust import forge
@@ -36,7 +36,7 @@ def refused(lab: Lab, action: Action) -> str:
 def under(lab: Lab, change: Callable[..., object]) -> TrustPolicy:
     document = lab.document()
     change(document)
-    return policy.parse(as_json(document))
+    return policy_document.parse(as_json(document))
 
 
 # The whole way

@@ -1,0 +1,140 @@
+"""Reading a trust policy: its schema, and who signed it."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.errors import PolicyRefused
+from appliance.trust import dsse, policy, policy_document
+from tests.trust.forge import as_json
+from tests.trust.policies import (
+    ALICE,
+    BOB,
+    K1,
+    PUBLISHER,
+    ROOT,
+    Change,
+    bound,
+    code_of,
+    document,
+    hint,
+    key,
+    models,
+    parsed,
+    put,
+    role,
+)
+
+
+def test_a_policy_is_read() -> None:
+    read = parsed()
+    assert (read.version, read.profile, read.org) == (7, "site", "Example")
+    assert read.keys[hint(ALICE)].person == "Alice"
+    assert read.roles["approver"].threshold == 2
+
+
+INVALID: dict[str, Change] = {
+    "unknown field": put("", "verification", "warn"),
+    "version 0": put("", "version", 0),
+    "version a string": put("", "version", "7"),
+    "version true": put("", "version", True),
+    "unknown profile": put("", "profile", "test"),
+    "no profile": lambda d: d.pop("profile"),
+    "no org": lambda d: d.pop("org"),
+    "no keys": lambda d: d.pop("keys"),
+    "no roles": lambda d: d.pop("roles"),
+    "one key under another hint": lambda d: d["keys"].update({"ab" * 32: d["keys"][hint(ALICE)]}),
+    "two keys exchanged": lambda d: d["keys"].update(
+        {hint(ALICE): d["keys"][hint(BOB)], hint(BOB): d["keys"][hint(ALICE)]}
+    ),
+    "unknown curve": lambda d: d["keys"].update(bound(K1, "Eve")),
+    "not a key": key(ALICE, "pem", "x"),
+    "unknown field of a key": key(ALICE, "role", "admin"),
+    "nobody's key": key(ALICE, "person", ""),
+    "a person with a space": key(ALICE, "person", "Alice "),
+    "a person that does not print": key(ALICE, "person", "Ali\u202ece"),
+    "a person not in normal form": key(ALICE, "person", "Jose\u0301"),
+    "a person with a long name": key(ALICE, "person", "A" * 101),
+    "an unknown role": put("roles", "auditor", {"keys": [], "threshold": 1}),
+    "no approver": lambda d: d["roles"].pop("approver"),
+    "unknown field of a role": role("approver", "optional", True),
+    "a role with a key that is not there": role("approver", "keys", ["ab" * 32]),
+    "a role that lists a key twice": role("publisher", "keys", [hint(PUBLISHER)] * 2),
+    "threshold 0": role("approver", "threshold", 0),
+    "threshold negative": role("approver", "threshold", -1),
+    "threshold above the number of people": role("approver", "threshold", 3),
+    "two publishers for one signature": lambda d: d["roles"].update(
+        publisher={"keys": [hint(PUBLISHER), hint(BOB)], "threshold": 2}
+    ),
+    "distinct from an unknown role": role("approver", "distinct_from", ["auditor"]),
+    "publisher distinct from approver": role("publisher", "distinct_from", ["approver"]),
+    "a model twice": models({"id": "a"}, {"id": "a"}),
+    "a model without id": models({}),
+    "a model as a string": models("a"),
+    "unknown field of a model": models({"id": "a", "min_version": 4}),
+    "a requirement that cannot be checked": models({"id": "a", "require": ["oms", "test-result"]}),
+    "a model without signature": models({"id": "a", "require": ["approval"]}),
+    "a digest that is none": models({"id": "a", "root_digest": "AB" * 32}),
+    "a template digest that is none": models({"id": "a", "template_sha256": "x"}),
+    "an unknown algorithm": put("", "algorithms", ["ed25519"]),
+    "unknown field of revoked": put("revoked", "cert_serials", []),
+    "a revoked key that is no hint": put("revoked", "keys", ["alice"]),
+    "a revoked digest that is none": put("revoked", "digests", ["AB" * 32]),
+    "a revoked engine that is no rule": put("revoked", "engines", ["llama-cpp-python"]),
+    "a revoked engine whose version nobody can tell": put(
+        "revoked", "engines", ["llama.cpp<b8492"]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", INVALID.values(), ids=INVALID)
+def test_invalid(change: Change) -> None:
+    assert code_of(lambda: parsed(change)) == "policy_invalid"
+
+
+def test_one_key_under_two_people_is_invalid() -> None:
+    text = json.dumps(document())
+    entry = f'"{hint(ALICE)}": ' + json.dumps(bound(ALICE, "Mallory")[hint(ALICE)])
+    doubled = text.replace('"keys": {', '"keys": {' + entry + ", ", 1)
+    assert code_of(lambda: policy_document.parse(doubled.encode())) == "policy_invalid"
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 9999])
+def test_what_is_no_policy(data: bytes) -> None:
+    assert code_of(lambda: policy_document.parse(data)) == "policy_invalid"
+
+
+def test_only_the_root_makes_a_policy() -> None:
+    data = as_json(document())
+    good = dsse.sign(data, policy.PAYLOAD_TYPE, [ROOT])
+    assert policy_document.verify(good, ROOT.public_key()).version == 7
+    for envelope in (
+        data,
+        dsse.sign(data, policy.PAYLOAD_TYPE, [ALICE]),
+        dsse.sign(data, policy.PAYLOAD_TYPE, [ROOT, ALICE]),
+        dsse.sign(data, "application/json", [ROOT]),
+        good.replace(b'"sig":"', b'"sig":"A'),
+    ):
+        with pytest.raises(PolicyRefused) as caught:
+            policy_document.verify(envelope, ROOT.public_key())
+        assert caught.value.code == "policy_signature"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    path=st.sampled_from(sorted(document())),
+    below=st.sampled_from(["", "keys", "threshold", "digests", "engines", "approver", "0", "id"]),
+    value=st.sampled_from([None, True, -1, 1.5, "x", [], {}, [None], [[]], {"id": 1}, {"a": {}}]),
+)
+def test_any_wrong_type_is_invalid_or_harmless(path: str, below: str, value: object) -> None:
+    changed = document()
+    if isinstance(changed[path], dict) and below:
+        changed[path][below] = value
+    else:
+        changed[path] = value
+    try:
+        policy_document.parse(as_json(changed))
+    except PolicyRefused as error:
+        assert error.code == "policy_invalid"
