@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-DEFAULT_SIZE: Final = 1_000_000_000
 MAX_SHARDS: Final = 1 << 16
 
 
