@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all test-crash test-fuzz bench-peer bench bench-full wheels lock clean
+.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz bench-peer bench bench-full wheels lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -40,6 +40,9 @@ check: setup  ## linter, formatter, types, import rules
 test: check wheels  ## checks, then the tests
 	$(RUN) -m pytest -m "not slow"
 
+test-contract: setup  ## the API with unmodified clients: OpenAI, LangChain, LlamaIndex, LiteLLM, lm-eval
+	$(RUN) -m pytest tests/contract
+
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
 	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py \
 	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_epoch.py
@@ -69,6 +72,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group dev -c offline-wheels/lock-runtime.txt -o offline-wheels/lock-dev.txt
 	$(UV) --group tools -o offline-wheels/lock-tools.txt
 	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
+	$(UV) --group clients -o offline-wheels/lock-clients.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
 
 clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays

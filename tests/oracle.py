@@ -19,37 +19,39 @@ from installer.bundle.locks import LOCKS
 from tests.conftest import CHECKOUT, unavailable
 
 LOCK = LOCKS / "lock-oracle.txt"
-_MINUTES = 8
+_MINUTES = 20
 
 
 def python() -> Path:
     """The interpreter of the environment; the calling test is skipped where it cannot be made."""
+    return environment(LOCK, "--only-binary", ":all:", "--no-binary", "modelvet")
+
+
+def environment(lock: Path, *options: str) -> Path:
+    """The interpreter of an environment made from a lock, kept under the lock's digest.
+
+    Args:
+        options: for pip, beside `--require-hashes`.
+    """
+    kind = lock.stem.removeprefix("lock-")
     if sys.version_info[:2] != (3, 11):
-        unavailable("the oracles' lock is for Python 3.11")
-    name = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    root = cache_root() / "oracle"
+        unavailable(f"{lock.name} is for Python 3.11")
+    name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    root = cache_root() / kind
     made = root / name
     with exclusive(root / f"{name}.lock"):
         if not (made / "complete").is_file():
             venv.create(made, clear=True, with_pip=True, symlinks=True)
-            pip: list[str | Path] = [
-                made / "bin" / "python",
-                "-m",
-                "pip",
-                "install",
-                "-q",
-                "--require-hashes",
-            ]
-            only = ["--only-binary", ":all:", "--no-binary", "modelvet"]
+            pip: list[str | Path] = [made / "bin" / "python", "-m", "pip", "install", "-q"]
             done = subprocess.run(
-                [*pip, *only, "-r", LOCK],
+                [*pip, "--require-hashes", *options, "-r", lock],
                 capture_output=True,
                 text=True,
                 timeout=_MINUTES * 60,
                 check=False,
             )
             if done.returncode:
-                unavailable(f"the oracles cannot be installed: {done.stderr.strip()[-300:]}")
+                unavailable(f"{lock.name} cannot be installed: {done.stderr.strip()[-300:]}")
             (made / "complete").touch()
     return made / "bin" / "python"
 

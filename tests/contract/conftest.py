@@ -23,6 +23,9 @@ from tests.api.admin.lab import APPROVERS, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.cli.conftest import Done, run_command
 
+# They run in an environment of their own: test_clients.py.
+collect_ignore = ["clients"]
+
 
 @dataclass
 class Scripted:
@@ -149,11 +152,23 @@ def live(directory: Path, default_model_path: Path, config: str = "") -> Iterato
     secret = run("key", "create", "contract", "--json").document["secret"]
     command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", str(lab.data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        reader = threading.Thread(target=_read_on, args=[process])
         try:
-            yield Live(f"{_address(process)}/v1", secret, "smol", run)
+            address = _address(process)
+            reader.start()  # else a pipe full of log lines would stop the server
+            yield Live(f"{address}/v1", secret, "smol", run)
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.wait(60)
+            if reader.ident is not None:
+                reader.join(60)
+
+
+def _read_on(process: "subprocess.Popen[str]") -> None:
+    """Take what the server says until it ends."""
+    assert process.stderr is not None
+    for _ in process.stderr:
+        pass
 
 
 def _address(process: "subprocess.Popen[str]") -> str:

@@ -1,0 +1,59 @@
+"""The `openai` package of this environment: a recursive model, and a call that is demanded."""
+
+from typing import Any
+
+from openai import OpenAI
+from pydantic import BaseModel
+
+
+class Part(BaseModel):
+    """A part and what it is made of."""
+
+    name: str
+    parts: list["Part"]
+
+
+def test_parse_fills_a_recursive_model(server: Any) -> None:
+    with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
+        answer = client.chat.completions.parse(
+            model=server.model,
+            messages=[{"role": "user", "content": "Name a pump and one of its parts."}],
+            response_format=Part,
+            temperature=0,
+            max_tokens=200,
+            extra_body={"repetition_penalty": 1.3},
+        )
+    choice = answer.choices[0]
+    assert choice.finish_reason == "stop"
+    assert isinstance(choice.message.parsed, Part)
+
+
+def test_a_demanded_call_and_its_result_in_the_history(server: Any) -> None:
+    city: dict[str, Any] = {"properties": {"city": {"enum": ["Oslo"]}}, "required": ["city"]}
+    city |= {"type": "object", "additionalProperties": False}
+    tool: Any = {"type": "function", "function": {"name": "weather", "parameters": city}}
+    messages: list[Any] = [{"role": "user", "content": "Is it cold in Oslo?"}]
+    with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
+        asked = client.chat.completions.create(
+            model=server.model, messages=messages, tools=[tool], tool_choice="required",
+            parallel_tool_calls=False, max_tokens=60, temperature=0,
+        ).choices[0].message  # fmt: skip
+        assert asked.tool_calls
+        (call,) = asked.tool_calls
+        assert call.type == "function" and call.function.name == "weather"
+        messages += [asked, {"role": "tool", "tool_call_id": call.id, "content": "-3 degrees"}]
+        told = client.chat.completions.create(
+            model=server.model, messages=messages, tools=[tool], max_tokens=8, temperature=0
+        )
+    assert told.usage and told.usage.prompt_tokens > 20
+
+
+def test_a_response(server: Any) -> None:
+    client = OpenAI(base_url=server.base_url, api_key=server.api_key)
+    ask = client.responses.stream(model=server.model, input="Say hello.", max_output_tokens=8)
+    with client, ask as stream:
+        first, *_, last = list(stream)
+    assert first.type == "response.created"
+    # The helper knows an answer that was cut off by its last event only.
+    assert last.type == "response.incomplete" or last.type == "response.completed"
+    assert last.response.output_text

@@ -1,0 +1,109 @@
+"""Unmodified clients that apps use, in an environment of their own, against `appliance serve`."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from appliance.engine.messages import Load, Prepare
+from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.variants import best_variant, library_directory
+from appliance.engine.worker import Generator
+from appliance.types import Sampling
+from installer.bundle.locks import LOCKS
+from tests import oracle
+from tests.contract.conftest import Live
+
+CLIENTS = Path(__file__).parent / "clients"
+# LiteLLM and the data sets of lm-eval would look for news at hosts that are not there.
+OFFLINE = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+}
+LM = "test_lm_eval.py"
+FAR = 600  # seconds
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """The interpreter that has the clients; rouge-score, of lm-eval, has no wheel."""
+    return oracle.environment(LOCKS / "lock-clients.txt", "--no-deps", "--prefer-binary")
+
+
+def run(python: Path, server: Live, directory: Path, name: str) -> None:
+    """Run one file of tests there."""
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(directory),
+        "CONTRACT_URL": server.base_url,
+        "CONTRACT_MODEL": server.model,
+        "CONTRACT_OUT": str(directory / "out.json"),
+        "OPENAI_API_KEY": server.api_key,
+        **OFFLINE,
+    }
+    command: list[str | Path] = [
+        python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull,
+        "--rootdir", CLIENTS, "--confcutdir", CLIENTS, "--timeout", "300", CLIENTS / name,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=directory, env=environment, timeout=FAR,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(FAR + 1300)
+@pytest.mark.parametrize(
+    "name",
+    sorted(path.name for path in CLIENTS.glob("test_*.py") if path.name != LM),
+)
+def test_client(python: Path, reproducible_server: Live, tmp_path: Path, name: str) -> None:
+    run(python, reproducible_server, tmp_path, name)
+
+
+@pytest.fixture(scope="module")
+def generator(default_model_path: Path) -> Generator:
+    """The engine in this process, as the server's worker has it."""
+    load = Load(
+        variant=str(best_variant(library_directory())), n_ctx=512, slots=1, threads=1,
+        prefill_budget=512, reproducible=True, memory_bytes=0, max_prepare_bytes=1 << 20,
+    )  # fmt: skip
+    config = RunnerConfig(n_ctx=512, slots=1, threads=1, n_batch=600, reproducible=True)
+    fd = os.open(default_model_path, os.O_RDONLY)
+    return Generator(Runner(Library(Path(load.variant)), fd, config), load)
+
+
+def log_likelihood(generator: Generator, number: int, context: str, continuation: str) -> float:
+    """The sum over the continuation's tokens, without HTTP."""
+    runner = generator._runner
+    begin, whole = (
+        runner.tokenize(text, add_special=False, parse_special=True)
+        for text in (context, context + continuation)
+    )
+    asked = Prepare(
+        number, Sampling(temperature=0), tokens=tuple(whole), max_tokens=1, logprobs=0, echo=True
+    )
+    _, sequences = generator.prepare(asked)
+    generator.engine.add(sequences[0])
+    told: list[float | None] = []
+    while generator.engine.busy():
+        for row in generator.engine.step().rows:
+            told += [entry.logprob for entry in row.logprobs]
+    return sum(value or 0.0 for value in told[len(begin) : len(whole)])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(FAR + 1300)
+def test_lm_eval_scores_what_the_engine_scores(
+    python: Path, reproducible_server: Live, generator: Generator, tmp_path: Path
+) -> None:
+    run(python, reproducible_server, tmp_path, LM)
+    scored = json.loads((tmp_path / "out.json").read_text())
+    assert len(scored) == 18
+    for number, (context, continuation, told, _) in enumerate(scored):
+        expected = log_likelihood(generator, number + 1, context, continuation)
+        assert told == pytest.approx(expected, abs=1e-4)
