@@ -159,7 +159,7 @@ def live(directory: Path, default_model_path: Path, config: str = "") -> Iterato
             yield Live(f"{address}/v1", secret, "smol", run)
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(180)  # it lets answers end first
             if reader.ident is not None:
                 reader.join(60)
 
