@@ -3,14 +3,16 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.config import Config, EngineConfig, ModelConfig
+from appliance.errors import BadRequest
 from appliance.generation import Generation
 from appliance.runtime import Services, open_services
-from appliance.types import Constraint, Delta, TokenLogprob
+from appliance.types import Constraint, Delta, Limits, Principal, TokenLogprob
 from tests.smol import caller, make_data, request, sealed, until
 
 # A choice is compared with the same choice in other company, which only this mode promises.
@@ -160,3 +162,14 @@ async def test_a_constrained_answer_has_a_value_for_every_token(ready: Services)
     assert all(sum(math.exp(value) for _, value in entry.top) < 1 + 1e-6 for entry in values)
     assert not entries(forced)
     assert fast.completion_tokens >= slow.completion_tokens - 1
+
+
+async def test_every_choice_counts_for_the_quota_and_the_turn(ready: Services) -> None:
+    limited = replace(caller(), principal=Principal("k9", "limited", limits=Limits(tpm=100)))
+    with pytest.raises(BadRequest) as caught:
+        await ready.inference.start(limited, request(max_tokens=30, n=1, best_of=4))
+    assert caught.value.code == "request_exceeds_quota"
+    generation = await ready.inference.start(limited, request(max_tokens=30, n=1, best_of=3))
+    assert generation._place._ticket.cost == 5 + 2 * 3 * 30  # what is written counts twice
+    await generation.finished()
+    assert (generation.prompt_tokens, generation.completion_tokens) == (5, 90)

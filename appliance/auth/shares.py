@@ -40,8 +40,7 @@ class Place:
         """Set tokens of the quota aside.
 
         Args:
-            prompt: tokens to read; the quota counts them once, the turn for every choice, each
-                of which reads them.
+            prompt: tokens to read, once for all choices: they share what the first one computes.
             answer: tokens that all choices may write together.
 
         Raises:
@@ -52,10 +51,7 @@ class Place:
         limits = self._principal.limits
         self._shares.quotas.reserve(self._principal.key_id, limits, prompt + answer, now)
         self._reserved = prompt + answer
-        self._ticket.cost = max(1, self._cost(prompt, answer))
-
-    def _cost(self, prompt: int, answer: int) -> int:
-        return token_cost(prompt * self._ticket.slots, answer)
+        self._ticket.cost = max(1, token_cost(prompt, answer))
 
     async def turn(self) -> bool:
         """Wait until the request may run; False when `give_up` came first."""
@@ -86,7 +82,7 @@ class Place:
         now = self._shares.now()
         key, limits = self._principal.key_id, self._principal.limits
         self._shares.quotas.settle(key, limits, self._reserved, prompt + answer, now)
-        self._queue.leave(self._ticket, self._cost(prompt, answer), now)
+        self._queue.leave(self._ticket, token_cost(prompt, answer), now)
         self._shares.dispatch()
 
 

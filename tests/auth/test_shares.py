@@ -153,38 +153,6 @@ async def test_quotas_are_taken_and_settled_once() -> None:
     assert not shares._queues["m"].held
 
 
-async def test_choices_cost_turns_and_quota() -> None:
-    """Two keys in turn: of one each request has four choices, so that the other gets more."""
-    shares, _ = shares_of()
-    several, single = app("a", tpm=10_000), app("b")
-    order: list[str] = []
-
-    async def wait(place: Place, prompt: int, answer: int) -> None:
-        assert await place.turn()
-        order.append(place._ticket.key)
-        place.leave(prompt, answer)
-
-    first = shares.admit(app("c"), "m", 4)
-    assert await running(first)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        for _ in range(8):
-            one, many = shares.admit(single, "m", 4), shares.admit(several, "m", 4, choices=4)
-            one.reserve(100, 10)
-            many.reserve(100, 40)
-            group.create_task(wait(many, 100, 40))
-            group.create_task(wait(one, 100, 10))
-        await asyncio.sleep(0)
-        first.leave(1, 1)
-    assert order[:8].count("b") >= 6  # the control: at equal costs four
-    assert order.count("a") == order.count("b") == 8
-    # The quota counts the prompt once: 8 x 140 of 10,000 tokens are gone.
-    place = shares.admit(several, "m", 4)
-    with pytest.raises(Overloaded):
-        place.reserve(8_881, 0)
-    place.reserve(8_880, 0)
-    place.leave(0, 0)
-
-
 async def test_a_request_may_be_of_another_priority_than_its_key() -> None:
     shares, clock = shares_of()
     live, batch = app("a"), app("b", priority=Priority.BATCH)
