@@ -20,6 +20,7 @@ from appliance.errors import AuditUnavailable
 from appliance.metrics import Metrics
 
 _WRITE_EVERY_S: Final = 5.0
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
 _POLLS: Final = {
     "/v1/models": "models",
     "/v1/models/{model_id:path}": "models",
@@ -57,7 +58,9 @@ class Observer:
             self.rejected.note(source, code or str(status), key_id)
         elif route in _POLLS:
             self.rejected.note(source, _POLLS[route], key_id)
-        _logger.info(
+        _logger.log(
+            # A probe asks every second and says nothing new.
+            logging.DEBUG if route in _PROBES and status != 500 else logging.INFO,
             "%s %s %s",
             scope["method"],
             route,
