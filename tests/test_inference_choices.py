@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from appliance.errors import BadRequest
 from appliance.generation import Generation
 from appliance.runtime import Services, open_services
 from appliance.types import Constraint, Delta, Limits, Principal, TokenLogprob
-from tests.smol import caller, make_data, request, sealed, until
+from tests.smol import caller, request, until
 
 # A choice is compared with the same choice in other company, which only this mode promises.
 ALIKE = Config(
@@ -22,23 +22,10 @@ ALIKE = Config(
 )
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("choices"), default_model_path)
-
-
 @pytest.fixture
-def services(data: Path) -> Iterator[Services]:
-    with open_services(data, config=ALIKE) as opened:
+def services(smol_data: Path) -> Iterator[Services]:
+    with open_services(smol_data, config=ALIKE) as opened:
         yield opened
-
-
-@pytest.fixture
-async def ready(services: Services) -> AsyncIterator[Services]:
-    await services.supervisor.start(sealed(services))
-    yield services
-    await services.inference.drain(30)
-    await services.supervisor.close()
 
 
 async def answer(services: Services, **asked: object) -> tuple[Generation, list[list[Delta]]]:

@@ -81,6 +81,7 @@ class LanProtocol(HttpToolsProtocol):
         self._due: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
+    # uvicorn narrows the base class's transport in the same way, and leaves it unchecked.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, or refuse it."""
         ssl_object = transport.get_extra_info("ssl_object")

@@ -277,7 +277,7 @@ class KeyStore:
     def _update(self, key: ApiKey, columns: str, **values: Any) -> None:
         """Write some columns of a key, then remember it. The columns are our own words."""
         with self._database.begin() as connection:
-            sql = f"UPDATE api_keys SET {columns} WHERE id = :id"  # noqa: S608
+            sql = f"UPDATE api_keys SET {columns} WHERE id = :id"  # noqa: S608 - our own words
             connection.execute(text(sql), {"id": key.id, **values})
         self._keys[key.id] = key
 

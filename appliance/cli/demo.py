@@ -143,7 +143,7 @@ def ask(port: int, secret: str) -> int:
             elif line.startswith("data: {"):
                 choice = json.loads(line[len("data: ") :])["choices"][0]
                 finish = choice["finish_reason"] or finish
-                print(choice["delta"].get("content") or "", end="", flush=True)  # noqa: T201
+                print(choice["delta"].get("content") or "", end="", flush=True)  # noqa: T201 - as above
     say("")
     if response.status_code != httpx.codes.OK or not receipt or not finish:
         raise DemoError(f"no complete answer: HTTP {response.status_code}, finish {finish}")

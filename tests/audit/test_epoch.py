@@ -1,6 +1,5 @@
 """When keys change, that old ones are gone, and crashes between the steps."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from appliance.audit.verify import verify_log
 from appliance.errors import AuditRefused
 from tests.audit.epochs import Moments, epochs_log, open_epochs
 from tests.audit.logs import admin, copy, new_log, open_log
+from tests.conftest import need_tool
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -145,9 +145,7 @@ def test_a_log_without_its_key_is_not_continued(tmp_path: Path) -> None:
 
 
 def test_42_kill_at_each_call_of_a_change_of_keys(tmp_path: Path) -> None:
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is missing")
+    strace = need_tool("strace")
     pristine, _ = epochs_log(tmp_path / "log", 1)
     program = (
         "import sys; from pathlib import Path; from tests.audit.epochs import open_epochs\n"

@@ -47,6 +47,7 @@ def peer_of(connection: Any) -> Peer | None:
 class PeerProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol; each request finds the peer in `request.state.peer`."""
 
+    # uvicorn narrows the base class's transport in the same way, and leaves it unchecked.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Ask the kernel who connected, once for all requests of the connection."""
         self.app_state = {**self.app_state, "peer": peer_of(transport.get_extra_info("socket"))}
