@@ -1,7 +1,8 @@
 """The LAN application: which routes there are, and what stands before them.
 
 Rules: nothing but the OpenAI surface is served here, never an admin route; only `PUBLIC` needs
-no key; the framework's telemetry and its pages with remote assets are off.
+no key, and `docs = false` takes the documentation out of it; the framework's telemetry
+and its pages with remote assets are off.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from fastapi.security import HTTPBearer
 from starlette.middleware import Middleware
 
 import appliance
+from appliance.api.docs import PATHS, docs_routes
 from appliance.api.errors import install_error_handlers
 from appliance.api.observe import Observer
 from appliance.api.openai import (
@@ -30,7 +32,9 @@ from appliance.wire.errors import ErrorResponse
 if TYPE_CHECKING:
     from appliance.runtime import Services
 
-PUBLIC: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
+DOCUMENTATION: Final = frozenset({"/openapi.json", *PATHS})
+PUBLIC: Final = _PROBES | DOCUMENTATION
 # "default" also keeps the framework from describing its own 422, which is never sent.
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     "default": {"model": ErrorResponse, "description": "Every error has this shape."}
@@ -47,6 +51,7 @@ def create_lan_app(services: "Services") -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         telemetry=NO_TELEMETRY,
         responses=_RESPONSES,
         middleware=[
@@ -56,7 +61,7 @@ def create_lan_app(services: "Services") -> FastAPI:
             Middleware(
                 KeyGate,
                 authenticate=services.keys.authenticate,
-                public=PUBLIC,
+                public=PUBLIC if server.docs else PUBLIC - DOCUMENTATION,
                 by_certificate=services.keys.authenticate_certificate,
             ),
             Middleware(BodyGate, max_bytes=server.max_body_bytes),
@@ -64,6 +69,8 @@ def create_lan_app(services: "Services") -> FastAPI:
     )
     app.state.services = services
     install_error_handlers(app)
+    if server.docs:
+        app.router.routes.extend(docs_routes())
     app.include_router(health.router)
     # Describes the key in the OpenAPI document; `KeyGate` checks it.
     bearer = Depends(HTTPBearer(auto_error=False, description="An API key; or `x-api-key`."))

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from appliance.api.app import PUBLIC, create_lan_app
+from appliance.api.app import DOCUMENTATION, PUBLIC, create_lan_app
 from appliance.config import Config, ServerConfig
 from appliance.errors import CODES, AuditUnavailable, BadRequest, Overloaded, Unavailable
 from appliance.runtime import Services
@@ -22,6 +22,10 @@ ROUTES = {
     "/healthz": {"GET"},
     "/readyz": {"GET"},
     "/openapi.json": {"GET", "HEAD"},
+    "/docs": {"GET", "HEAD"},
+    "/docs/start.js": {"GET", "HEAD"},
+    "/docs/swagger-ui-bundle.js": {"GET", "HEAD"},
+    "/docs/swagger-ui.css": {"GET", "HEAD"},
     "/v1/chat/completions": {"POST"},
     "/v1/completions": {"POST"},
     "/v1/responses": {"POST"},
@@ -64,7 +68,7 @@ async def test_the_lan_serves_these_routes_and_no_other(lan: Lan) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_no_route_answers_without_a_key_but_the_public_ones(lan: Lan, method: str) -> None:
-    others = ["/", "/v1", "/v1/files", "/docs", "/admin/status", "/metrics", "/healthz/"]
+    others = ["/", "/v1", "/v1/files", "/docs/x", "/admin/status", "/metrics", "/healthz/"]
     async with lan.anonymous() as client:
         for path in [*routes_of(lan.app), *others]:
             reply = await client.request(method, path, json={})
@@ -85,7 +89,7 @@ async def test_with_a_key_other_methods_are_405_and_other_paths_404(lan: Lan, me
             assert shaped(reply)["code"] == "method_not_allowed"
             assert set(reply.headers["allow"].replace(" ", "").split(",")) == methods
     if method != "HEAD":
-        for path in ("/", "/v1/files", "/docs", "/admin/status", "/v1/chat/completions/"):
+        for path in ("/", "/v1/files", "/docs/", "/admin/status", "/v1/chat/completions/"):
             reply = await lan.client.request(method, path)
             assert (reply.status_code, shaped(reply)["code"]) == (404, "not_found")
 
@@ -132,7 +136,7 @@ async def test_the_openapi_document_describes_the_routes_and_the_error_shape(lan
     async with lan.anonymous() as client:
         document = (await client.get("/openapi.json")).json()
     assert set(document["paths"]) == {
-        path.replace(":path", "") for path in ROUTES if path != "/openapi.json"
+        path.replace(":path", "") for path in ROUTES if path not in DOCUMENTATION
     }
     assert "HTTPValidationError" not in document["components"]["schemas"]
     for path in document["paths"].values():
@@ -142,10 +146,16 @@ async def test_the_openapi_document_describes_the_routes_and_the_error_shape(lan
             }
 
 
-async def test_docs_off_removes_the_document(real_services: Services) -> None:
+async def test_docs_off_removes_document_and_page_and_asks_for_a_key_there(
+    real_services: Services,
+) -> None:
     config = Config(server=ServerConfig(docs=False))
     app = create_lan_app(replace(real_services, config=config))
-    assert "/openapi.json" not in routes_of(app)
+    assert not DOCUMENTATION & set(routes_of(app))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://lan") as client:
+        for path in DOCUMENTATION:
+            assert (await client.get(path)).status_code == 401
 
 
 async def test_the_environment_cannot_make_the_framework_send_data_out(

@@ -1,0 +1,141 @@
+"""A headless Chromium, driven over its debugging pipe: what a page loads, shows and complains of.
+
+Rules: it starts without a profile, a sandbox or background traffic; nothing is waited for by time,
+only by what the browser reports.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-extensions",
+    "--disable-sync", "--remote-debugging-pipe", "--window-size=1200,4000",
+)  # fmt: skip
+
+
+@dataclass
+class Tab:
+    """One page.
+
+    Attributes:
+        requested: every address that it asked for, answered or not.
+        complaints: what the browser logged: errors, and what the content policy blocked.
+    """
+
+    _commands: int
+    _answers: Iterator[bytes]
+    _session: str = ""
+    _number: int = 0
+    requested: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def command(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send one command of the DevTools protocol and wait for its result."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        for line in self._answers:
+            told = json.loads(line)
+            if told.get("id") == self._number:
+                if "error" in told:
+                    raise RuntimeError(f"{method}: {told['error']}")
+                result: dict[str, Any] = told["result"]
+                return result
+            self._note(told.get("method", ""), told.get("params", {}))
+        raise RuntimeError("the browser ended")
+
+    def _note(self, event: str, about: dict[str, Any]) -> None:
+        if event == "Network.requestWillBeSent":
+            self.requested.append(about["request"]["url"])
+        elif event == "Log.entryAdded":
+            self.complaints.append(about["entry"]["text"])
+        elif event == "Runtime.exceptionThrown":
+            self.complaints.append(about["exceptionDetails"]["text"])
+
+    def attach(self) -> None:
+        """Open an empty page and listen to it."""
+        target = self.command("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.command("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Network", "Log", "Runtime"):
+            self.command(f"{domain}.enable")
+
+    def evaluate(self, script: str) -> Any:
+        """The value of an expression in the page; a promise is awaited.
+
+        Raises:
+            RuntimeError: it threw or was rejected.
+        """
+        done = self.command(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        if "exceptionDetails" in done:
+            raise RuntimeError(str(done["exceptionDetails"]))
+        return done["result"].get("value")
+
+    def open(self, url: str, selector: str) -> None:
+        """Go to an address and wait until an element is there."""
+        self.command("Page.navigate", url=url)
+        self.wait(selector)
+
+    def click(self, selector: str, then: str) -> None:
+        """Click the first such element and wait until another one is there."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+        self.wait(then)
+
+    def wait(self, selector: str) -> None:
+        """Wait until an element is there."""
+        self.evaluate(
+            f"""new Promise(done => {{
+              const there = () => document.querySelector({json.dumps(selector)});
+              if (there()) return done(true);
+              new MutationObserver(() => there() && done(true))
+                .observe(document, {{childList: true, subtree: true}});
+            }})"""
+        )
+
+
+@contextmanager
+def chromium(program: str) -> Iterator[Tab]:
+    """An open page; the browser ends with the block."""
+    command_read, command_write = os.pipe()
+    answer_read, answer_write = os.pipe()
+    with tempfile.TemporaryDirectory() as home:
+        # The browser takes commands at descriptor 3 and answers at 4.
+        script = 'exec "$@" 3<&"$IN" 4>&"$OUT"'
+        environment = {
+            "PATH": os.defpath, "HOME": home, "IN": str(command_read), "OUT": str(answer_write),
+        }  # fmt: skip
+        process = subprocess.Popen(
+            ["bash", "-c", script, "-", program, *_FLAGS, f"--user-data-dir={home}/profile"],
+            pass_fds=(command_read, answer_write), env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(command_read)
+        os.close(answer_write)
+        try:
+            with os.fdopen(answer_read, "rb") as answers:
+                tab = Tab(command_write, _messages(answers))
+                tab.attach()
+                yield tab
+        finally:
+            os.close(command_write)
+            process.terminate()
+            process.wait(60)
+
+
+def _messages(stream: Any) -> Iterator[bytes]:
+    """What comes between NUL bytes."""
+    rest = b""
+    while data := stream.read1(1 << 20):
+        *whole, rest = (rest + data).split(b"\0")
+        yield from whole
