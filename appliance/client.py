@@ -19,6 +19,9 @@ from pydantic import BaseModel, ValidationError
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
 from appliance.wire import admin as wire
 from appliance.wire import keys as keywire
+from appliance.wire.load import Load
+from appliance.wire.logs import LogPage, LogQuery
+from appliance.wire.plan import Plan, PlanRequest
 
 T = TypeVar("T", bound=BaseModel)
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -83,6 +86,14 @@ class AdminClient:
         """The whole appliance at a glance."""
         return self._get(wire.Status, "/admin/status")
 
+    def load_now(self) -> Load:
+        """What was done since the start, and what is used now."""
+        return self._get(Load, "/admin/load")
+
+    def logs(self, query: LogQuery) -> LogPage:
+        """The newest lines of the server's own log."""
+        return self._get(LogPage, "/admin/logs", query.model_dump(exclude_none=True))
+
     def trust(self) -> wire.Trust:
         """The trust policy in force."""
         return self._get(wire.Trust, "/admin/trust")
@@ -110,6 +121,10 @@ class AdminClient:
         """Bring an artifact in; a refused one comes back with state and code, not as an error."""
         body = wire.ModelImport.of(path=str(path), id=model_id)
         return self._long(wire.Model, "/admin/models/import", body, report)
+
+    def plan(self, wanted: PlanRequest, report: Report) -> Plan:
+        """What importing an artifact would do; nothing is stored."""
+        return self._long(Plan, "/admin/models/plan", wanted, report)
 
     def subject(self, model_id: str) -> wire.Subject:
         """What an approver of this artifact signs."""

@@ -51,6 +51,12 @@ class ServerConfig:
         30, "How long a client may leave its answer unread.", low=1, high=3600
     )
     log: str = _key("text", "How log lines are written.", choices=("text", "json"))
+    log_file_mib: int = _key(
+        4,
+        "Size of DATA/logs/server.jsonl and of the file before it; 0 keeps none.",
+        low=0,
+        high=1024,
+    )
     drain_seconds: int = _key(
         30, "How long running answers may go on after SIGTERM.", low=0, high=3600
     )

@@ -89,6 +89,13 @@ CODES: Final[dict[str, Code]] = {
         "the server and this command do not understand each other",
         "Use the command of the version that the server runs.",
     ),
+    "demo_model_missing": Code(
+        "this installation came without a model to try",
+        "Pass a GGUF file: `appliance model demo --from FILE`.",
+    ),
+    "server_not_started": Code(
+        "the server ended before it answered", "Its last lines, in the named file, say why."
+    ),
     "interrupted": Code(
         "the caller went away before the work was done", "Start it again; nothing was changed."
     ),

@@ -33,6 +33,10 @@ class Counter:
         """The number of one label set."""
         return self._values.get(labels, 0)
 
+    def total(self) -> float:
+        """The sum over all label sets."""
+        return sum(self._values.values())
+
     def samples(self) -> Iterator[str]:
         """Its lines."""
         for labels, value in self._values.items():
@@ -66,6 +70,12 @@ class Histogram:
         counts = self._counts.setdefault(labels, [0] * (len(self._bounds) + 1))
         counts[bisect_left(self._bounds, value)] += 1
         self._sums[labels] = self._sums.get(labels, 0.0) + value
+
+    def totals(self) -> tuple[list[float], list[int]]:
+        """The bounds, and over all label sets how many observations each bucket has."""
+        none = [0] * (len(self._bounds) + 1)
+        counts = [sum(column) for column in zip(none, *self._counts.values(), strict=True)]
+        return list(self._bounds), counts
 
     def samples(self) -> Iterator[str]:
         """Its lines: cumulative buckets, sum and count."""

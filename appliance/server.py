@@ -23,7 +23,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from appliance import logs
+from appliance import logbook, logs
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
@@ -84,6 +84,7 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
     """
     with open_services(data) as services:
         logs.configure(services.config.server.log)
+        logbook.keep(data, services.config.server.log_file_mib)
         address = host or services.config.server.host
         _check_address(services, address)
         context = _tls_context(services)

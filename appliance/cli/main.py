@@ -15,7 +15,8 @@ from appliance.cli.output import Output
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
 
 COMMANDS: Final = (
-    "init", "serve", "status", "tui", "model", "key", "request", "tls", "audit", "trust", "doctor",
+    "init", "serve", "status", "tui", "model", "key", "request", "tls", "audit", "trust", "logs",
+    "doctor",
 )  # fmt: skip
 _REFUSED, _USAGE, _UNREACHABLE = 1, 2, 3
 

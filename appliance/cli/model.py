@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from appliance.cli import media
 from appliance.cli.connect import admin_client
 from appliance.cli.output import (
     Output,
@@ -34,6 +35,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.group()
 def model() -> None:
     """Models: sign, import, approve, load."""
+
+
+model.add_command(media.places)
+model.add_command(media.plan)
+model.add_command(media.demo)
 
 
 @model.command()

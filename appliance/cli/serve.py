@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from appliance import server
-from appliance.cli.output import data_option
+from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.config import load_config
 
 
 @click.command()
@@ -13,7 +13,25 @@ from appliance.cli.output import data_option
 @click.option(
     "--port", metavar="N", type=click.IntRange(0, 65_535), help="Port, in place of server.port."
 )
+@click.option("--detach", is_flag=True, help="Start it beside this terminal, and return.")
 @data_option
-def serve(data: Path, host: str | None, port: int | None) -> None:
+@json_option
+@click.pass_obj
+def serve(output: Output, data: Path, host: str | None, port: int | None, detach: bool) -> None:
     """Serve the approved models until SIGTERM or ctrl-c."""
+    if detach:
+        from appliance.cli import detached
+
+        load_config(data)
+        options = [] if host is None else ["--host", host]
+        options += [] if port is None else ["--port", str(port)]
+        pid = detached.start(data, options)
+        log = str(detached.output_file(data))
+        lines = [f"the server runs with process id {pid}; it prints to {safe(log)}"]
+        output.data({"pid": pid, "output": log}, lines)
+        return
+    if output.as_json:
+        raise click.UsageError("--json belongs to --detach.")
+    from appliance import server
+
     server.serve(data, host, port)

@@ -13,8 +13,9 @@ AT_REST: Final = "-"
 
 _MARKS: Final = {
     GOOD: "serving approved verified ready ok valid live running",
-    UNDER_WAY: "loading starting restarting quarantined connecting stale queued",
-    NEEDS_A_PERSON: "refused refusing suspended revoked failed down denied incompatible",
+    UNDER_WAY: "loading starting restarting quarantined connecting stale queued warning",
+    NEEDS_A_PERSON: "refused refusing suspended revoked failed down denied incompatible error"
+    " critical",
 }
 
 

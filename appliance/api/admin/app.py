@@ -7,7 +7,18 @@ implementation and one audit trail.
 
 from fastapi import FastAPI
 
-from appliance.api.admin import audit, keys, metrics, models, requests, status, trust
+from appliance.api.admin import (
+    audit,
+    keys,
+    load,
+    logs,
+    metrics,
+    models,
+    plan,
+    requests,
+    status,
+    trust,
+)
 from appliance.api.admin.deps import AdminState
 from appliance.api.admin.errors import install_admin_errors
 from appliance.api.admin.roles import role_table
@@ -33,6 +44,6 @@ def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:
     install_admin_errors(app)
     app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)
     app.add_middleware(RequestContext, profile=services.profile)
-    for part in (status, models, requests, keys, audit, trust, metrics):
+    for part in (status, load, logs, models, plan, requests, keys, audit, trust, metrics):
         app.include_router(part.router)
     return app

@@ -1,0 +1,42 @@
+"""The load route: counters of the work and of the host, cheap enough to be asked every second."""
+
+import os
+import time
+
+from fastapi import APIRouter
+
+from appliance import hardware
+from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.usage import usage
+from appliance.wire import load as wire
+
+router = APIRouter(prefix="/admin")
+
+
+@router.get("/load")
+async def show_load(_: Viewer, services: ServicesDep) -> wire.Load:
+    """What was done since the start, and what is used now."""
+    found = services.metrics
+    workers = services.supervisor.status()
+    used = usage([os.getpid(), *(worker.pid for worker in workers if worker.pid)])
+    bounds, counts = found.ttft_seconds.totals()
+    return wire.Load(
+        at=time.monotonic(),
+        server=f"{os.getpid()}.{services.started_us}",
+        answers=int(found.generations.total()),
+        refusals=int(found.refusals.total()),
+        prompt_tokens=int(found.prompt_tokens.total()),
+        cached_tokens=int(found.cached_tokens.total()),
+        completion_tokens=int(found.completion_tokens.total()),
+        running=sum(worker.running for worker in workers),
+        queued=sum(services.shares.queued(w.model) + w.queued for w in workers),
+        kv_used=sum(worker.kv_used for worker in workers),
+        kv_total=sum(worker.n_ctx for worker in workers),
+        ttft=wire.Histogram(bounds=bounds, counts=counts),
+        host_busy=used.host_busy,
+        host_total=used.host_total,
+        own_cpu=used.own_cpu,
+        own_memory=used.own_memory,
+        memory=hardware.total_memory(),
+        memory_available=hardware.available_memory(),
+    )

@@ -1,0 +1,27 @@
+"""The log route: what the server says of itself, from the file that it writes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from appliance import logbook
+from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.wire import logs as wire
+
+router = APIRouter(prefix="/admin")
+
+
+@router.get("/logs")
+def show_logs(
+    _: Viewer, services: ServicesDep, query: Annotated[wire.LogQuery, Query()]
+) -> wire.LogPage:
+    """The newest lines that match, oldest of them first."""
+    found = logbook.read(
+        services.data,
+        level=query.level,
+        text=query.text or "",
+        after=query.after,
+        limit=query.limit,
+    )
+    lines = [wire.LogLine.model_validate(line, from_attributes=True) for line in found]
+    return wire.LogPage(lines=lines, file=str(logbook.log_file(services.data)))

@@ -1,0 +1,49 @@
+"""The plan route: what importing an artifact of the server's host would do."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from appliance import plan as planning
+from appliance.api.admin.deps import Admin, ServicesDep
+from appliance.api.admin.stream import Report, stream
+from appliance.engine.memory import MIB
+from appliance.trust.store import load_policy
+from appliance.wire import plan as wire
+
+router = APIRouter(prefix="/admin/models")
+
+
+@router.post("/plan")
+def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> StreamingResponse:
+    """Examine an artifact where it lies; the answer is a stream of JSON lines."""
+    path = Path(wanted.path)
+
+    def work(report: Report) -> wire.Plan:
+        found = planning.plan(
+            path,
+            path.name if wanted.id is None else wanted.id,
+            load_policy(services.data / "trust"),
+            services.config,
+            services.lifecycle.records(),
+            services.clock.wall_us(),
+            report,
+            wanted.against,
+        )
+        budget = services.supervisor.budget() // MIB
+        taken = sum(worker.memory_mib for worker in services.supervisor.status())
+        error = found.refusal
+        return wire.Plan.model_validate(
+            {
+                **planning.fields(found),
+                "ok": error is None,
+                "code": error and error.code,
+                "message": error.message if error else "",
+                "hint": error.hint if error else "",
+                "budget_mib": budget,
+                "fits": taken + found.memory_mib <= budget,
+            }
+        )
+
+    return stream(work)

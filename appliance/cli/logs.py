@@ -1,0 +1,76 @@
+"""`logs`: what the server says of itself.
+
+Rules: a running server is asked, so that a role is enough; without one the file is read, without
+the lock of the data directory. With `--follow` each line is printed as it comes, with `--json` as
+one object a line.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from appliance import logbook
+from appliance.cli.connect import server_answers
+from appliance.cli.output import Output, data_option, json_option, safe, state
+from appliance.client import AdminClient, socket_path
+from appliance.config import load_config
+from appliance.errors import ServerUnreachable
+from appliance.wire.logs import LEVELS, LogLine, LogPage, LogQuery
+
+_SECONDS_BETWEEN = 1.0
+
+
+@click.command()
+@click.option("-n", "limit", type=click.IntRange(1, 1_000), default=200, help="How many.")
+@click.option(
+    "--level", type=click.Choice(LEVELS), default="info", show_default=True, help="And above."
+)
+@click.option("--grep", "text", metavar="TEXT", help="Only lines with this in them.")
+@click.option("--after", metavar="ID", help="Only lines after the one with this id.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until ctrl-c.")
+@data_option
+@json_option
+@click.pass_obj
+def logs(output: Output, data: Path, follow: bool, **conditions: str | int | None) -> None:
+    """Show the server's log lines, also when it does not run."""
+    load_config(data)  # says when this is no data directory
+    query = LogQuery.of(**conditions)
+    found = page(data, query)
+    if not follow:
+        note = [] if found.lines else [f"no lines in {safe(found.file)}"]
+        output.data(found, [*map(_line, found.lines), *note])
+        return
+    while True:
+        _print(output, found.lines)
+        if found.lines:
+            query = query.model_copy(update={"after": found.lines[-1].id})
+        time.sleep(_SECONDS_BETWEEN)
+        found = page(data, query)
+
+
+def page(data: Path, query: LogQuery) -> LogPage:
+    """Lines from the server, or from the file when none runs."""
+    if server_answers(data):
+        try:
+            with AdminClient(socket_path(data)) as client:
+                return client.logs(query)
+        except ServerUnreachable:  # it ended just now
+            pass
+    found = logbook.read(
+        data, level=query.level, text=query.text or "", after=query.after, limit=query.limit
+    )
+    lines = [LogLine(**asdict(line)) for line in found]
+    return LogPage(lines=lines, file=str(logbook.log_file(data)))
+
+
+def _print(output: Output, lines: Iterable[LogLine]) -> None:
+    for line in lines:
+        click.echo(line.model_dump_json() if output.as_json else _line(line))
+
+
+def _line(line: LogLine) -> str:
+    told = " ".join(f"{safe(name)}={safe(value)}" for name, value in line.fields.items())
+    return f"{safe(line.time)} {state(line.level):<12} {safe(line.message)} {told}".rstrip()

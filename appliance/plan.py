@@ -1,0 +1,147 @@
+"""What importing an artifact would do, found out where it lies.
+
+Rules: the checks are those of an import, in the same order, under the policy in force; nothing is
+copied, stored or recorded, and nothing that was found is believed later: an import checks its own
+copy again.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from appliance.config import Config
+from appliance.engine.memory import MIB, estimate
+from appliance.errors import Refused
+from appliance.trust import artifact as artifacts
+from appliance.trust import directory as directories
+from appliance.trust.gguf import GgufFacts
+from appliance.trust.policy import APPROVER, TrustPolicy
+from appliance.trust.records import ModelRecord
+from appliance.types import Json
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A fact of the artifact beside that of the model it is compared with."""
+
+    fact: str
+    now: str
+    then: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fields of `wire.plan.Plan`; `refusal` is the first check that failed."""
+
+    path: str
+    id: str
+    refusal: Refused | None = None
+    files: int = 0
+    bytes: int = 0
+    digest: str | None = None
+    publisher: str = ""
+    approvals: int = 0
+    approvers: list[str] = field(default_factory=list)
+    memory_mib: int = 0
+    facts: dict[str, Json] = field(default_factory=dict)
+    against: str | None = None
+    differences: list[Difference] = field(default_factory=list)
+
+
+def plan(
+    path: Path,
+    model_id: str,
+    policy: TrustPolicy,
+    config: Config,
+    records: list[ModelRecord],
+    at_us: int,
+    progress: Progress,
+    against: str | None = None,
+) -> Plan:
+    """Examine an artifact.
+
+    Args:
+        model_id: the id that it would get.
+        records: the models of the store, one of which it may replace.
+        at_us: when certificates must be valid, microseconds since the epoch.
+        against: the id to compare with; by default the newest model like it.
+    """
+    found = Plan(str(path), model_id, approvers=_approvers(policy))
+    try:
+        with directories.open_artifact(path) as artifact:
+            sizes = artifact.sizes
+            found = replace(found, files=len(sizes), bytes=sum(sizes.values()))
+            artifacts.vet_stored(artifact)
+            signed = artifacts.check_signature(artifact, model_id, policy, at_us)
+            needed = policy.roles[APPROVER].threshold if "approval" in signed.rule.require else 0
+            found = replace(
+                found,
+                digest=signed.manifest.root,
+                publisher=signed.publisher.person,
+                approvals=needed,
+                approvers=[p for p in found.approvers if policy.may_approve(p, signed.publisher)],
+            )
+            facts = artifacts.check_stored(artifact, signed, policy, progress)
+    except Refused as error:
+        return replace(found, refusal=error)
+    needs = estimate(facts, config.model(model_id))
+    found = replace(found, memory_mib=needs.total // MIB, facts=dict(facts.summary()))
+    return _compared(found, facts, records, against)
+
+
+def _approvers(policy: TrustPolicy) -> list[str]:
+    keys = policy.roles[APPROVER].keys - policy.revoked.keys
+    return sorted({policy.keys[hint].person for hint in keys})
+
+
+def _compared(
+    found: Plan, facts: GgufFacts, records: list[ModelRecord], against: str | None
+) -> Plan:
+    other = _other(found, facts, records, against)
+    if other is None:
+        return found
+    then = {**other.facts, "digest": other.digest}
+    now = {**found.facts, "digest": found.digest}
+    return replace(
+        found,
+        against=other.id,
+        differences=[
+            Difference(name, _shown(now.get(name)), _shown(then.get(name)))
+            for name in sorted(now.keys() | then.keys())
+            if now.get(name) != then.get(name)
+        ],
+    )
+
+
+def _other(
+    found: Plan, facts: GgufFacts, records: list[ModelRecord], against: str | None
+) -> ModelRecord | None:
+    """The model to compare with: the named one, or the newest of this kind and name."""
+    if against is not None:
+        return next((record for record in records if record.id == against), None)
+    like = [
+        record
+        for record in records
+        if record.digest is not None
+        and record.facts.get("kind", "generate") == facts.kind
+        and (_stem(record.id) == _stem(found.id) or record.facts.get("name") == facts.name != "")
+    ]
+    return max(like, key=lambda record: record.created_us, default=None)
+
+
+def _stem(model_id: str) -> str:
+    """An id without a version at its end: "pump-v2" and "pump-3" are of one model."""
+    return model_id.rstrip("0123456789.").removesuffix("v").rstrip("-_.") or model_id
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def fields(found: Plan) -> dict[str, object]:
+    """The plan as plain values, the refusal left out."""
+    table = asdict(replace(found, refusal=None))
+    del table["refusal"]
+    return table

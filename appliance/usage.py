@@ -1,0 +1,67 @@
+"""What the host and the appliance's own processes use, as counters that only grow.
+
+Rules: parsing is pure and takes what any kernel writes; a process that is gone counts nothing. Who
+wants a rate takes the difference of two readings, so nothing is remembered here.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_IDLE, _IOWAIT = 3, 4  # places in the first line of /proc/stat, proc_stat(5)
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Processor time and memory at a moment.
+
+    Attributes:
+        host_busy: seconds that the host's processors worked since it started.
+        host_total: seconds that they had.
+        own_cpu: seconds that the appliance's processes worked.
+        own_memory: bytes that they hold, shared pages counted once for each.
+    """
+
+    host_busy: float
+    host_total: float
+    own_cpu: float
+    own_memory: int
+
+
+def usage(pids: Iterable[int]) -> Usage:
+    """Read the host and these processes."""
+    busy, total = parse_stat(_read(Path("/proc/stat")))
+    cpu, memory = 0.0, 0
+    for pid in pids:
+        seconds, size = parse_process(_read(Path(f"/proc/{pid}/stat")))
+        cpu, memory = cpu + seconds, memory + size
+    return Usage(busy, total, cpu, memory)
+
+
+def parse_stat(text: str) -> tuple[float, float]:
+    """Busy and total processor seconds of `/proc/stat`; zeros if it is unreadable."""
+    words = text.partition("\n")[0].split()
+    numbers = [int(word) for word in words[1:9] if word.isascii() and word.isdecimal()]
+    if words[:1] != ["cpu"] or len(numbers) <= _IOWAIT:
+        return 0.0, 0.0
+    total = sum(numbers)
+    return (total - numbers[_IDLE] - numbers[_IOWAIT]) / _TICKS, total / _TICKS
+
+
+def parse_process(text: str) -> tuple[float, int]:
+    """Processor seconds and resident bytes of `/proc/PID/stat`; zeros if it is unreadable."""
+    words = text.rpartition(")")[2].split()  # the name before may hold anything, ")" too
+    try:
+        return (int(words[11]) + int(words[12])) / _TICKS, int(words[21]) * _PAGE
+    except (IndexError, ValueError):
+        return 0.0, 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,22 @@
+"""Log lines over the admin socket."""
+
+import logging
+
+from appliance import logbook
+from appliance.client import AdminClient
+from appliance.runtime import Services
+from appliance.wire.logs import LogQuery
+
+
+def test_a_viewer_reads_the_lines(services: Services, client: AdminClient) -> None:
+    assert client.logs(LogQuery()).lines == []
+    path = logbook.log_file(services.data)
+    path.parent.mkdir()
+    form = logbook._Numbered()
+    record = logging.LogRecord("appliance", logging.ERROR, "f", 1, "bad\x1b[2J", (), None)
+    path.write_text("\n".join(form.format(record) for _ in range(3)) + "\n")
+    found = client.logs(LogQuery(level="warning", limit=2))
+    assert [line.message for line in found.lines] == ["bad\x1b[2J"] * 2
+    assert found.file == str(path)
+    assert client.logs(LogQuery(text="other")).lines == []
+    assert len(client.logs(LogQuery(after=found.lines[0].id)).lines) == 1

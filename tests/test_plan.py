@@ -1,0 +1,63 @@
+"""What an import would do."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import Config
+from appliance.plan import Plan, fields, plan
+from appliance.trust.records import ModelRecord
+from appliance.trust.store import load_policy
+from tests.api.admin.lab import LabData, make_lab
+from tests.trust import forge
+
+NOW = 1_764_000_000_000_000
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> LabData:
+    return make_lab(tmp_path)
+
+
+def planned(
+    lab: LabData, path: Path, records: list[ModelRecord] | None = None, against: str | None = None
+) -> Plan:
+    policy = load_policy(lab.data / "trust")
+    return plan(path, path.name, policy, Config(), records or [], NOW, forge.quiet, against)
+
+
+def test_a_good_artifact_tells_signer_size_and_who_must_approve(lab: LabData) -> None:
+    found = planned(lab, lab.artifact())
+    assert found.refusal is None and found.digest and found.publisher
+    assert (found.approvals, len(found.approvers)) == (2, 2)
+    assert found.bytes > 0 and found.memory_mib > 0 and found.facts["architecture"]
+    assert (found.against, found.differences) == (None, [])
+    assert list((lab.data / "models").iterdir()) == []
+    assert "refusal" not in fields(found)
+
+
+def test_what_an_import_refuses_the_plan_refuses_with_the_same_code(lab: LabData) -> None:
+    path = lab.artifact()
+    with (path / "LICENSE").open("ab") as file:
+        file.write(b"x")
+    found = planned(lab, path)
+    assert found.refusal is not None and found.refusal.code == "file_changed"
+    forge.make_artifact(path.with_name("bare"))
+    refusal = planned(lab, path.with_name("bare")).refusal
+    assert refusal is not None and refusal.code == "signature_missing"
+    refusal = planned(lab, path / "none").refusal
+    assert refusal is not None and refusal.code == "artifact_not_directory"
+
+
+def test_it_is_compared_with_the_newest_model_like_it(lab: LabData) -> None:
+    path = lab.artifact("pump-v2")
+    facts = planned(lab, path).facts
+    old = ModelRecord("pump-v1", "approved", digest="00", facts={**facts, "n_layer": 99})
+    older = ModelRecord("pump", "approved", digest="01", facts=facts, created_us=-1)
+    other = ModelRecord("valve", "approved", digest="02", facts={**facts, "name": "v"})
+    found = planned(lab, path, [older, old, other])
+    assert found.against == "pump-v1"
+    told = {d.fact: (d.now, d.then) for d in found.differences}
+    assert set(told) == {"digest", "n_layer"} and told["n_layer"][1] == "99"
+    assert planned(lab, path, [other], "valve").against == "valve"
+    assert planned(lab, path, [other], "none").against is None
