@@ -34,7 +34,7 @@ _SECONDS_BETWEEN = 1.0
 @data_option
 @json_option
 @click.pass_obj
-def logs(output: Output, data: Path, follow: bool, **conditions: str | int | None) -> None:
+def logs(output: Output, /, data: Path, follow: bool, **conditions: str | int | None) -> None:
     """Show the server's log lines, also when it does not run."""
     load_config(data)  # says when this is no data directory
     query = LogQuery.of(**conditions)

@@ -42,9 +42,8 @@ def test_plan_shows_what_differs(lab: LabData, run: Run) -> None:
 
 def test_demo_signs_imports_and_approves(lab: LabData, run: Run, tmp_path: Path) -> None:
     source = tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    source.write_bytes(
-        (forge.make_artifact(tmp_path / "a") or tmp_path / "a" / "tiny.gguf").read_bytes()
-    )
+    forge.make_artifact(tmp_path / "a")
+    source.write_bytes((tmp_path / "a" / "tiny.gguf").read_bytes())
     done = run("model", "demo", "--from", source, "--json")
     assert (done.document["id"], done.document["state"]) == ("smollm2-135m-instruct", "approved")
     again = run("model", "demo", "--from", source, "--json")
