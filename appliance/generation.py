@@ -211,6 +211,7 @@ class Generation:
             "intent": self.intent.seq,
             "request_id": self.caller.request_id,
             "key_id": self.caller.principal.key_id,
+            "app": self.caller.principal.name,
             "model": self.card.id,
             "status": status,
             "finish": finish,

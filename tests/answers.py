@@ -6,6 +6,7 @@ import concurrent.futures
 import pytest
 
 from appliance.audit.log import Draft
+from appliance.audit.search import Query
 from appliance.generation import Generation
 from appliance.runtime import Services
 from appliance.types import Receipt
@@ -26,7 +27,7 @@ def body(services: Services, seq: int) -> dict[str, object]:
 
 def outcome_of(services: Services, intent: int) -> dict[str, object] | None:
     """The outcome that belongs to an intent."""
-    for entry in services.reader.search(kind="outcome", limit=1000):
+    for entry in services.reader.search(Query(kind="outcome", limit=1000)).entries:
         if entry.body["intent"] == intent:
             return dict(entry.body)
     return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.audit.search import Query
 from appliance.config import AuditConfig
 from appliance.errors import (
     AuditUnavailable,
@@ -94,7 +95,7 @@ async def test_a_client_that_leaves_while_the_intent_is_written_gets_an_outcome(
     slow.gate.set()
 
     def settled() -> bool:
-        intents = ready.reader.search(kind="intent", limit=1000)
+        intents = ready.reader.search(Query(kind="intent", limit=1000)).entries
         newest = max(e.seq for e in intents)
         outcome = outcome_of(ready, newest)
         return slow.task.done() and outcome is not None and outcome["status"] == "cancelled"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from appliance.audit.search import Query
 from appliance.config import AuditConfig, EngineConfig
 from appliance.errors import (
     AuditUnavailable,
@@ -73,7 +74,7 @@ def revoke_publisher(services: Services) -> None:
 
 
 def edges(services: Services, model_id: str) -> list[dict[str, Any]]:
-    found = services.reader.search(kind="model", model=model_id, limit=1000)
+    found = services.reader.search(Query(kind="model", model=model_id, limit=1000)).entries
     return [dict(e.body) for e in sorted(found, key=lambda e: e.seq)]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.audit.search import Query
 from appliance.config import EngineConfig
 from appliance.engine import deaths, messages
 from appliance.errors import (
@@ -55,7 +56,7 @@ def pid(supervisor: Supervisor) -> int:
 
 def events(services: Services) -> list[str]:
     """The worker events of the log, oldest first."""
-    entries = services.reader.search(kind="worker", limit=1000)
+    entries = services.reader.search(Query(kind="worker", limit=1000)).entries
     ordered = sorted(entries, key=lambda e: e.seq)
     return [str(e.body["event"]) for e in ordered]
 
@@ -227,7 +228,9 @@ async def test_two_deaths_attributed_to_a_key_keep_it_from_the_model(
         supervisor.worker(ID, "good")
     suspects = [
         e.body["suspects"]
-        for e in sorted(services.reader.search(kind="worker", limit=1000), key=lambda e: e.seq)
+        for e in sorted(
+            services.reader.search(Query(kind="worker", limit=1000)).entries, key=lambda e: e.seq
+        )
         if e.body["event"] == "exit"
     ][-3:]
     assert suspects == [["bad"], ["unlucky"], ["bad"]]

@@ -12,6 +12,7 @@ from appliance.audit import store
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.keyring import Keyring
 from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Json
 
@@ -24,8 +25,12 @@ def erasure(reader: LogReader, request_id: str, actor: str, reason: str) -> Draf
     Raises:
         NotFound: `not_found` when no entry of the request keeps a text.
     """
-    found = reader.search(request_id=request_id, limit=1_000)
-    entries: list[Json] = [e.seq for e in found if e.kind != KIND and key_of(e) is not None]
+    entries: list[Json] = []
+    after: int | None = -1
+    while after is not None:
+        page = reader.search(Query(request_id=request_id, after=after, limit=1_000))
+        entries += [e.seq for e in page.entries if e.kind != KIND and key_of(e) is not None]
+        after = page.resume
     if not entries:
         raise NotFound("not_found", f"No entry of request {request_id!r} keeps a text.")
     fields: dict[str, Json] = {

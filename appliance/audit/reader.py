@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from appliance.audit import anchors, prover, store
 from appliance.audit.checkpoint import VerifierKey
@@ -21,12 +21,12 @@ from appliance.audit.content import Sealed, commitment, decrypt
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.files import LogFiles
 from appliance.audit.keyring import find_key
-from appliance.audit.store import leaf, unavailable
+from appliance.audit.search import MAX_LIMIT, Page, Query, search
+from appliance.audit.store import unavailable
 from appliance.db import open_readonly
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Json
 
-MAX_LIMIT: Final = 1_000
 _DOING: Final = "The audit log cannot be read"
 
 
@@ -64,44 +64,10 @@ class LogReader:
             first = max(0, end - min(count, MAX_LIMIT))
             return [_checked(row) for row in store.leaves(log, first, end)]
 
-    def search(
-        self,
-        *,
-        kind: str | None = None,
-        request_id: str | None = None,
-        model: str | None = None,
-        key_id: str | None = None,
-        since_us: int | None = None,
-        until_us: int | None = None,
-        after_seq: int = -1,
-        limit: int = 100,
-    ) -> list[Entry]:
-        """Entries that match all that is given, in order; at most `limit` (1,000).
-
-        Args:
-            since_us: earliest wall time, microseconds, included.
-            until_us: latest wall time, microseconds, excluded.
-            after_seq: only entries after this one, to go on where a page ended.
-
-        Raises:
-            As `entry`.
-        """
-        given = {"kind": kind, "request_id": request_id, "model": model, "key_id": key_id}
-        wanted = {name: value for name, value in given.items() if value is not None}
-        query = select(leaf.c.seq).where(leaf.c.seq > after_seq)
-        for name, value in wanted.items():
-            query = query.where(leaf.c[name] == value)
-        if since_us is not None:
-            query = query.where(leaf.c.time_us >= since_us)
-        if until_us is not None:
-            query = query.where(leaf.c.time_us < until_us)
-        query = query.order_by(leaf.c.seq).limit(max(0, min(limit, MAX_LIMIT)))
-        with unavailable(_DOING), self._log.connect() as connection:
-            found = [_entry(store.raw(connection), seq) for seq in connection.scalars(query).all()]
-        for entry in found:
-            if any(entry.body.get(name) != value for name, value in wanted.items()):
-                raise _corrupt(entry.seq)
-        return found
+    def search(self, query: Query) -> Page:
+        """One page of the entries that match (search.py). Raises as `entry`."""
+        with _cursor(self._log) as log:
+            return search(log, query, lambda seq: _entry(log, seq))
 
     def find_request(self, request_id: str, key_id: str) -> tuple[Entry, Entry | None]:
         """A request's intent and its outcome, if there is one yet.
@@ -110,7 +76,8 @@ class LogReader:
             NotFound: `not_found` when this key made no such request.
             As `entry`.
         """
-        intents = self.search(kind="intent", request_id=request_id, key_id=key_id, limit=1)
+        asked = Query(kind="intent", request_id=request_id, key_id=key_id, limit=1)
+        intents = self.search(asked).entries
         if not intents:
             raise NotFound("not_found", f"There is no request {request_id!r} of this key.")
         with _cursor(self._log) as log:

@@ -88,7 +88,8 @@ def epoch_of(dbapi: Any, genesis: VerifierKey, size: int | None) -> Epoch:
 
 def unknown_outcome(intent: Entry) -> Draft:
     """What is recorded of a request whose end nobody saw."""
-    copied = {k: intent.body[k] for k in ("request_id", "key_id", "model")}
+    names = ("request_id", "key_id", "model", "app")
+    copied = {name: intent.body[name] for name in names if name in intent.body}
     return Draft("outcome", {**copied, "intent": intent.seq, "status": "unknown"})
 
 

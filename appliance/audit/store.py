@@ -17,65 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pysqlite3.dbapi2
-from sqlalchemy import Connection, Engine, column, table
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.merkle import TILE_LEVELS, Subtree, fold
+from appliance.audit.tables import MIGRATIONS, SPAN
 from appliance.db import open_database
 from appliance.errors import AuditRefused, AuditUnavailable
-
-_SCHEMA: Final = """
-CREATE TABLE leaf (
-  seq INTEGER PRIMARY KEY,
-  prev BLOB NOT NULL UNIQUE CHECK (length(prev) = 32),
-  hash BLOB NOT NULL CHECK (length(hash) = 32),
-  body BLOB NOT NULL CHECK (length(body) <= 65535),
-  kind TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.kind')) VIRTUAL,
-  time_us INTEGER GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.time_us')) VIRTUAL,
-  request_id TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.request_id')) VIRTUAL,
-  key_id TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.key_id')) VIRTUAL,
-  model TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.model')) VIRTUAL,
-  intent INTEGER GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.intent')) VIRTUAL,
-  dek TEXT GENERATED ALWAYS AS (json_extract(CAST(body AS TEXT), '$.content.key')) VIRTUAL
-) STRICT;
-CREATE INDEX leaf_kind ON leaf (kind);
-CREATE INDEX leaf_time ON leaf (time_us);
-CREATE INDEX leaf_request ON leaf (request_id) WHERE request_id IS NOT NULL;
-CREATE INDEX leaf_key ON leaf (key_id) WHERE key_id IS NOT NULL;
-CREATE INDEX leaf_model ON leaf (model) WHERE model IS NOT NULL;
-CREATE UNIQUE INDEX leaf_intent ON leaf (intent) WHERE intent IS NOT NULL;
-CREATE UNIQUE INDEX leaf_dek ON leaf (dek) WHERE dek IS NOT NULL;
-CREATE TABLE checkpoint (
-  size INTEGER PRIMARY KEY,
-  note BLOB NOT NULL
-) STRICT;
-CREATE TABLE node (
-  level INTEGER NOT NULL,
-  idx INTEGER NOT NULL,
-  hash BLOB NOT NULL CHECK (length(hash) = 32),
-  PRIMARY KEY (level, idx)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE content (
-  seq INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  nonce BLOB NOT NULL,
-  ct BLOB NOT NULL,
-  PRIMARY KEY (seq, name)
-) STRICT;
-"""
-_TABLES: Final = ("leaf", "checkpoint", "node", "content")
-
-
-def _triggers() -> str:
-    return "".join(
-        f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} BEGIN\n"
-        f"  SELECT RAISE(ABORT, 'the audit log is append-only');\nEND;\n"
-        for table in _TABLES
-        for change in ("UPDATE", "DELETE")
-    )
-
-
-MIGRATIONS: Final[Sequence[str]] = (_SCHEMA + _triggers(),)
 
 # Someone who edits the file can put any type into a column; what is read is always bytes.
 _LEAVES: Final = """
@@ -102,12 +50,10 @@ SELECT seq, coalesce(CAST(body AS BLOB), x'')
 FROM leaf WHERE kind = 'key_handover' AND seq < ? ORDER BY seq
 """
 
-leaf: Final = table(
-    "leaf",
-    *map(column, ("seq", "kind", "time_us", "request_id", "key_id", "model")),
-)  # fmt: skip
-"""For queries that are put together at run time."""
-
+_INSERT_SPAN: Final = """
+INSERT INTO span (block, low_us, high_us)
+SELECT ?, min(time_us), max(time_us) FROM leaf WHERE seq >= ? AND seq < ?
+"""
 _INSERT_LEAF: Final = "INSERT INTO leaf (seq, prev, hash, body) VALUES (?, ?, ?, ?)"
 _INSERT_NODE: Final = "INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)"
 _INSERT_CONTENT: Final = "INSERT INTO content (seq, name, nonce, ct) VALUES (?, ?, ?, ?)"
@@ -165,6 +111,9 @@ def insert(
     if contents:
         connection.exec_driver_sql(_INSERT_CONTENT, list(contents))
     connection.exec_driver_sql(_INSERT_CHECKPOINT, checkpoint)
+    for block in range(leaves[0][0] // SPAN, (leaves[-1][0] + 1) // SPAN):
+        place = (block, block * SPAN, (block + 1) * SPAN)
+        connection.exec_driver_sql(_INSERT_SPAN, place)
 
 
 def leaves(dbapi: Any, first: int, end: int, limit: int = -1) -> Iterator[LeafRow]:

@@ -90,23 +90,29 @@ def show(output: Output, data: Path, seq: int, content: bool) -> None:
 @click.option("--request", "request_id", metavar="ID", help="The x-request-id of an answer.")
 @click.option("--model", metavar="ID", help="The model that it is about.")
 @click.option("--key", "key_id", metavar="ID", help="The API key that asked.")
+@click.option("--app", metavar="NAME", help="The name of the API key that asked.")
+@click.option("--code", metavar="CODE", help="A code, finish reason or status: stop, unknown, …")
 @click.option("--since", metavar="TIME", help="A date or time in ISO 8601, UTC.")
 @click.option("--until", metavar="TIME", help="A date or time in ISO 8601, UTC.")
 @click.option("--after", metavar="SEQ", type=_SEQ, help="Only entries after this one.")
+@click.option("--before", metavar="SEQ", type=_SEQ, help="Only entries before this one.")
+@click.option("--newest", is_flag=True, help="Begin with the newest.")
 @click.option(
     "--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most."
 )
 @data_option
 @json_option
 @click.pass_obj
-def search(output: Output, /, data: Path, **conditions: str | int | None) -> None:
+def search(output: Output, /, data: Path, newest: bool, **conditions: str | int | None) -> None:
     """Show the entries that match every condition, oldest first."""
-    query = EntryQuery.of(**conditions)
+    query = EntryQuery.of(**conditions, order="newest" if newest else "oldest")
     with admin_client(data) as client:
-        found = client.search(query)
+        found = _page(client, query)
     output.data(found, _rows(found))
     if found.next_after is not None:
         output.note(f"There may be more: --after {found.next_after}")
+    if found.next_before is not None:
+        output.note(f"There may be more: --before {found.next_before}")
 
 
 @audit.command()
@@ -240,6 +246,20 @@ def export_log(output: Output, data: Path, form: str, out: Path) -> None:
     load_config(data)
     count = export(data / "audit", form, out)
     output.data({"format": form, "out": str(out), "entries": count}, [f"{count} entries: {out}"])
+
+
+def _page(client: AdminClient, query: EntryQuery) -> EntryList:
+    """A whole page, of as many short ones as it takes."""
+    found: list[Entry] = []
+    while True:
+        page = client.search(query)
+        found += page.entries
+        ended = page.next_after is None and page.next_before is None
+        if ended or len(found) >= query.limit:
+            return page.model_copy(update={"entries": found})
+        more = {"after": page.next_after, "before": page.next_before}
+        given = {name: place for name, place in more.items() if place is not None}
+        query = query.model_copy(update={**given, "limit": query.limit - len(page.entries)})
 
 
 def _bytes(path: Path | None) -> bytes | None:

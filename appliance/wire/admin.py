@@ -207,15 +207,24 @@ class Erasure(_Request):
 
 
 class EntryQuery(_Request):
-    """Conditions on entries, all of which must hold; times are ISO 8601."""
+    """Conditions on entries, all of which must hold; times are ISO 8601.
+
+    `app` is the name of an API key. `code` is a stable code, a finish reason or a status, e.g.
+    "worker_lost", "stop" or "unknown". `after` and `before` bound the numbers, both excluded;
+    `order` "newest" begins with the newest.
+    """
 
     kind: str | None = Field(default=None, max_length=40)
     request_id: str | None = Field(default=None, max_length=200)
     model: str | None = Field(default=None, max_length=64)
     key_id: str | None = Field(default=None, max_length=64)
+    app: str | None = Field(default=None, max_length=200)
+    code: str | None = Field(default=None, max_length=64)
     since: str | None = Field(default=None, max_length=40)
     until: str | None = Field(default=None, max_length=40)
     after: int | None = Field(default=None, ge=0, lt=1 << 53)
+    before: int | None = Field(default=None, ge=0, lt=1 << 53)
+    order: Literal["oldest", "newest"] = "oldest"
     limit: int = Field(default=100, ge=1, le=1_000)
 
 
@@ -232,10 +241,15 @@ class Entry(_Reply):
 
 
 class EntryList(_Reply):
-    """Entries, oldest first. `next_after` continues a search that reached its limit."""
+    """One page of entries, in the order that was asked for.
+
+    A page may be short, or even empty, before the search is over: go on with `after` set to
+    `next_after`, with the newest first with `before` set to `next_before`, until it is null.
+    """
 
     entries: list[Entry]
     next_after: int | None = None
+    next_before: int | None = None
 
 
 class Problem(_Reply):

@@ -7,6 +7,7 @@ import pytest
 
 from appliance.api.observe import Observer, write_counts
 from appliance.audit.log import AuditLog, Draft
+from appliance.audit.search import Query
 from appliance.auth.rejected import SOURCES, Rejected
 from appliance.clock import FixedClock
 from appliance.metrics import Metrics
@@ -39,7 +40,7 @@ async def test_a_flood_adds_few_rows_and_the_control_adds_one_each(tmp_path: Pat
         clock.advance(60)
         await write_counts(rejected, services.audit)
         assert services.audit.size == size + SOURCES + 1
-        counted = services.reader.search(kind="counted", limit=1000)
+        counted = services.reader.search(Query(kind="counted", limit=1000)).entries
         total = 0
         for entry in counted:
             count = entry.body["count"]

@@ -1,9 +1,12 @@
 """A verified log of forty entries, made once, copied for each test."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from appliance.audit import store
 from tests.audit.logs import Intruder, copy, sample
 
 
@@ -21,3 +24,16 @@ def victim(pristine: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def intruder(victim: Path) -> Intruder:
     return Intruder(victim)
+
+
+@pytest.fixture
+def database(victim: Path) -> Iterator[Any]:
+    """A connection as the writer opens it, on a log with a row in every table."""
+    engine = store.open_log(victim / "log.db")
+    connection = engine.connect()
+    dbapi = store.raw(connection)
+    dbapi.execute("INSERT INTO node VALUES (8, 0, zeroblob(32))")
+    dbapi.execute("INSERT INTO span VALUES (0, 1, 2)")
+    yield dbapi
+    connection.close()
+    engine.dispose()

@@ -117,7 +117,7 @@ class Intruder:
         """Run statements with triggers and constraints out of the way."""
         database = pysqlite3.dbapi2.connect(str(self.files.log), isolation_level=None)
         try:
-            for table in ("leaf", "checkpoint", "node", "content"):
+            for table in ("leaf", "checkpoint", "node", "content", "span"):
                 for change in ("update", "delete"):
                     database.execute(f"DROP TRIGGER IF EXISTS {table}_no_{change}")
             for statement in statements:

@@ -11,6 +11,7 @@ from appliance.audit import epoch
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles, private_pem, read_private
 from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
 from appliance.audit.verify import verify_log
 from appliance.errors import AuditRefused
 from tests.audit.epochs import Moments, epochs_log, open_epochs
@@ -23,7 +24,7 @@ CHECKOUT = Path(__file__).parents[2]
 def reasons(directory: Path) -> list[str]:
     reader = LogReader(directory)
     try:
-        return [str(e.body["reason"]) for e in reader.search(kind="key_handover")]
+        return [str(e.body["reason"]) for e in reader.search(Query(kind="key_handover")).entries]
     finally:
         reader.close()
 

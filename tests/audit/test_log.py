@@ -11,6 +11,7 @@ from appliance.audit.checkpoint import VerifierKey, verify
 from appliance.audit.log import AuditLog, Draft, Receipt
 from appliance.audit.merkle import leaf_hash
 from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
 from appliance.audit.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import (
@@ -142,7 +143,7 @@ def test_sixty_four_threads_share_commits_and_keep_their_order(
     for thread in threads:
         thread.join()
     log.close()
-    entries = {e.seq: e for e in LogReader(directory).search(limit=1_000)}
+    entries = {e.seq: e for e in LogReader(directory).search(Query(limit=1_000)).entries}
     assert len(entries) == 1 + 64 * 10
     for number, got in receipts.items():
         assert [r.seq for r in got] == sorted(r.seq for r in got)

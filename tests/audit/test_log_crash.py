@@ -15,6 +15,7 @@ from pathlib import Path
 import pysqlite3.dbapi2
 
 from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
 from appliance.audit.verify import verify_log
 from tests.audit.logs import new_log, open_log
 from tests.conftest import need_tool
@@ -48,9 +49,11 @@ def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None
     reader = LogReader(directory)
     assert len(promised) >= KILLS
     assert [reader.entry(seq).leaf.hex() for seq, _ in promised] == [leaf for _, leaf in promised]
-    assert reader.search(kind="outcome", limit=1_000)
+    assert reader.search(Query(kind="outcome", limit=1_000)).entries
     unknown = [
-        e for e in reader.search(kind="outcome", limit=1_000) if e.body["status"] == "unknown"
+        e
+        for e in reader.search(Query(kind="outcome", limit=1_000)).entries
+        if e.body["status"] == "unknown"
     ]
     assert unknown
     # Keys made in advance and not used did not outlive the crash.
@@ -61,7 +64,9 @@ def test_control_an_acknowledgement_before_the_commit_is_caught(tmp_path: Path) 
     directory = new_log(tmp_path / "log")
     promised = run_and_kill(directory, "early", 300)
     with open_log(directory):
-        kept = {e.seq for e in LogReader(directory).search(kind="intent", limit=1_000)}
+        kept = {
+            e.seq for e in LogReader(directory).search(Query(kind="intent", limit=1_000)).entries
+        }
     assert {seq for seq, _ in promised} - kept
 
 

@@ -8,6 +8,7 @@ import pytest
 from appliance.audit import log as log_module
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
 from appliance.audit.verify import verify_log
 from appliance.errors import (
     AuditRefused,
@@ -75,7 +76,7 @@ def test_a_failed_commit_latches_until_the_log_is_opened_again(directory: Path) 
     with open_log(directory) as again:
         assert again.latched is None
         again.append(admin("x")).result()
-    last = LogReader(directory).search(kind="outcome")[0].body
+    last = LogReader(directory).search(Query(kind="outcome")).entries[0].body
     assert (last["intent"], last["status"]) == (asked.seq, "unknown")
     assert verify_log(directory).ok
 

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.proof import check_proof
 from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
 from appliance.errors import AuditRefused, NotFound, StateRefused
 from tests.audit.logs import (
     ANSWER,
@@ -52,13 +53,15 @@ def test_the_newest_entries(reader: LogReader) -> None:
 
 
 def test_search_by_each_field_and_all_together(reader: LogReader) -> None:
-    assert [e.seq for e in reader.search(kind="start")] == [1]
-    assert [e.seq for e in reader.search(request_id="single-1")] == [4, 5]
-    assert [e.seq for e in reader.search(model="m1", limit=3)] == [2, 4, 6]
-    assert [e.seq for e in reader.search(key_id="k1", after_seq=10, limit=2)] == [12, 14]
-    assert [e.seq for e in reader.search(kind="intent", request_id="batch-7", model="m1")] == [21]
-    assert reader.search(kind="intent", model="other") == []
-    assert len(reader.search()) == 40
+    assert [e.seq for e in reader.search(Query(kind="start")).entries] == [1]
+    assert [e.seq for e in reader.search(Query(request_id="single-1")).entries] == [4, 5]
+    assert [e.seq for e in reader.search(Query(model="m1", limit=3)).entries] == [2, 4, 6]
+    assert [e.seq for e in reader.search(Query(key_id="k1", after=10, limit=2)).entries] == [12, 14]
+    assert [
+        e.seq for e in reader.search(Query(kind="intent", request_id="batch-7", model="m1")).entries
+    ] == [21]
+    assert reader.search(Query(kind="intent", model="other")).entries == []
+    assert len(reader.search(Query()).entries) == 40
 
 
 def test_search_by_time(tmp_path: Path) -> None:
@@ -67,15 +70,15 @@ def test_search_by_time(tmp_path: Path) -> None:
     with open_log(directory) as log:
         log.append(admin("a")).result()
     found = LogReader(directory)
-    assert len(found.search(since_us=base)) == 2
-    assert found.search(since_us=base + 1) == []
-    assert found.search(until_us=base) == []
-    assert len(found.search(since_us=base, until_us=base + 1)) == 2
+    assert len(found.search(Query(since_us=base)).entries) == 2
+    assert found.search(Query(since_us=base + 1)).entries == []
+    assert found.search(Query(until_us=base)).entries == []
+    assert len(found.search(Query(since_us=base, until_us=base + 1)).entries) == 2
 
 
 def test_pages_cover_everything_once(reader: LogReader) -> None:
     seen: list[int] = []
-    while page := reader.search(after_seq=seen[-1] if seen else -1, limit=7):
+    while page := reader.search(Query(after=seen[-1] if seen else None, limit=7)).entries:
         seen += [e.seq for e in page]
     assert seen == list(range(40))
 
@@ -85,13 +88,13 @@ def test_a_page_is_bounded(tmp_path: Path) -> None:
     with open_log(directory) as log:
         for _ in range(3):
             log.append(*(admin(str(n)) for n in range(500))).result()
-    assert len(LogReader(directory).search(limit=1_000_000)) == 1_000
-    assert LogReader(directory).search(limit=-5) == []
+    assert len(LogReader(directory).search(Query(limit=1_000_000)).entries) == 1_000
+    assert LogReader(directory).search(Query(limit=-5)).entries == []
 
 
 def test_a_value_is_a_value_and_never_sql(reader: LogReader) -> None:
-    assert reader.search(kind="' OR 1=1 --") == []
-    assert reader.search(request_id='"; DROP TABLE leaf; --') == []
+    assert reader.search(Query(kind="' OR 1=1 --")).entries == []
+    assert reader.search(Query(request_id='"; DROP TABLE leaf; --')).entries == []
     assert reader.size == 40
 
 
@@ -207,8 +210,8 @@ def test_the_body_decides_and_not_the_index(victim: Path, victims: LogReader) ->
             "INSERT INTO leaf VALUES (?, ?, ?, ?, 'stop', 0, 'r', 'k', 'm', NULL)",
             values=(row.seq, row.prev, row.hash, row.body),
         )
-    with pytest.raises(AuditRefused, match="does not verify"):
-        victims.search(kind="stop")
+    with pytest.raises(AuditRefused, match="not what its indexes say"):
+        victims.search(Query(kind="stop"))
 
 
 def test_readers_cannot_write(reader: LogReader) -> None:

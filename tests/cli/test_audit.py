@@ -186,3 +186,13 @@ def test_an_export_is_verified_elsewhere(lab: LabData, run: Run, tmp_path: Path)
     again = run("audit", "export", "--format", "csv", "--out", out, "--json")
     assert again.status in (1, 2)
     assert again.document["code"] == "data_exists"
+
+
+def test_search_can_begin_with_the_newest(run: Run) -> None:
+    run("key", "create", "a")
+    run("key", "create", "b")
+    done = run("audit", "search", "--newest", "--limit", "2")
+    assert "--before 1" in done.err
+    rest = run("audit", "search", "--newest", "--limit", "2", "--before", "1", "--json").document
+    assert ([e["seq"] for e in rest["entries"]], rest["next_before"]) == ([0], None)
+    assert run("audit", "search", "--app", "a", "--code", "stop").out == "no entries\n"

@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from appliance.api.app import create_lan_app
+from appliance.audit.search import Query
 from appliance.runtime import Services, open_services
 from tests import smol
 from tests.minilm import MiniLm
@@ -63,7 +64,7 @@ async def client(services: Services) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 def entries(services: Services, kind: str) -> list[dict[str, Any]]:
-    found = services.reader.search(kind=kind, limit=1000)
+    found = services.reader.search(Query(kind=kind, limit=1000)).entries
     return [dict(entry.body) for entry in sorted(found, key=lambda entry: entry.seq)]
 
 
@@ -135,7 +136,8 @@ async def test_intent_and_outcome_hold_the_texts_and_no_vector(
     assert intent["params"] == {"kind": "embed", "texts": 2}
     assert intent["prompt_tokens"] == outcome["prompt_tokens"] > 10
     assert (outcome["status"], outcome["finish"], outcome["bytes"]) == ("ok", "stop", 0)
-    (entry,) = services.reader.search(kind="intent", request_id=str(intent["request_id"]))
+    asked = Query(kind="intent", request_id=str(intent["request_id"]))
+    (entry,) = services.reader.search(asked).entries
     assert json.loads(services.reader.content(entry.seq, "prompt")) == SENTENCES
 
 

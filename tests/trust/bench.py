@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.audit.search import Query
 from appliance.clock import FixedClock
 from appliance.errors import Refused
 from appliance.runtime import Services, initialise, open_services
@@ -71,7 +72,7 @@ class Bench:
             code = error.code
         except Exception as error:
             crashed = repr(error)
-        found = self.services.reader.search(kind="model", model=path.name, limit=100)
+        found = self.services.reader.search(Query(kind="model", model=path.name, limit=100)).entries
         entries = [str(e.body["code"]) for e in found if e.body["state"] in ("refused", "revoked")]
         outcome = Outcome(code, crashed, self.digest() == before, entries)
         shutil.rmtree(path, ignore_errors=True)

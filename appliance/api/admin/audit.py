@@ -16,6 +16,7 @@ from appliance.api.admin.times import microseconds
 from appliance.audit.cosignature import witness_key
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.eraser import erasure
+from appliance.audit.search import Query as EntrySearch
 from appliance.audit.verify import verify_log
 from appliance.clock import iso
 from appliance.runtime import Services
@@ -49,19 +50,20 @@ def tail(
 def search(
     _: Viewer, services: ServicesDep, query: Annotated[wire.EntryQuery, Query()]
 ) -> wire.EntryList:
-    """Entries that match every condition, oldest first."""
-    found = services.reader.search(
-        kind=query.kind,
-        request_id=query.request_id,
-        model=query.model,
-        key_id=query.key_id,
+    """One page of the entries that match every condition."""
+    newest_first = query.order == "newest"
+    wanted = EntrySearch(
+        **query.model_dump(exclude={"since", "until", "order"}),
         since_us=None if query.since is None else microseconds(query.since, "since"),
         until_us=None if query.until is None else microseconds(query.until, "until"),
-        after_seq=-1 if query.after is None else query.after,
-        limit=query.limit,
+        newest_first=newest_first,
     )
-    more = found[-1].seq if len(found) == query.limit else None
-    return wire.EntryList(entries=[_entry_of(entry) for entry in found], next_after=more)
+    page = services.reader.search(wanted)
+    return wire.EntryList(
+        entries=[_entry_of(entry) for entry in page.entries],
+        next_after=None if newest_first else page.resume,
+        next_before=page.resume if newest_first else None,
+    )
 
 
 @router.get("/entries/{seq}")

@@ -8,6 +8,7 @@ import pytest
 from appliance.api.admin.audit import verification
 from appliance.audit.entry import Draft
 from appliance.audit.proof import check_proof
+from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.runtime import Services
@@ -55,6 +56,13 @@ def test_a_search_matches_every_condition_and_pages(
     assert ([e.seq for e in first.entries], first.next_after) == (seqs[:2], seqs[1])
     rest = client.search(EntryQuery(model="m", limit=2, after=first.next_after))
     assert ([e.seq for e in rest.entries], rest.next_after) == (seqs[2:], None)
+    newest = client.search(EntryQuery(model="m", limit=2, order="newest"))
+    assert ([e.seq for e in newest.entries], newest.next_before) == (seqs[:0:-1], seqs[1])
+    assert newest.next_after is None
+    last = EntryQuery(model="m", limit=2, order="newest", before=newest.next_before)
+    assert [e.seq for e in client.search(last).entries] == seqs[:1]
+    assert client.search(EntryQuery(app="nobody")).entries == []
+    assert client.search(EntryQuery(code="stop")).entries == []
     assert client.search(EntryQuery(since="2099-01-01")).entries == []
     assert len(client.search(EntryQuery(until="2099-01-01", key_id="k1")).entries) == 3
     assert code_of(lambda: client.search(EntryQuery(since="yesterday"))) == "invalid_value"
@@ -65,9 +73,9 @@ def test_texts_are_shown_when_asked_for_and_that_is_recorded(
 ) -> None:
     seq = intent(services, "r", "how much?")
     assert client.entry(seq).content is None
-    assert services.reader.search(kind="admin") == []
+    assert services.reader.search(Query(kind="admin")).entries == []
     assert client.entry(seq, content=True).content == {"prompt": "how much?"}
-    (read,) = services.reader.search(kind="admin")
+    (read,) = services.reader.search(Query(kind="admin")).entries
     assert (read.body["action"], read.body["entry"]) == ("content_read", seq)
 
 

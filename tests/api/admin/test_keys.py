@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.log import AuditLog
+from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
 from appliance.runtime import Services
@@ -27,7 +28,7 @@ def test_a_new_key_works_and_is_recorded_without_its_secret(
     principal = services.keys.authenticate(made.secret)
     assert (principal.key_id, principal.models) == (made.id, frozenset({"a"}))
     assert made.expires == "2099-01-01T00:00:00Z"
-    (entry,) = services.reader.search(kind="admin")
+    (entry,) = services.reader.search(Query(kind="admin")).entries
     assert (entry.body["action"], entry.body["key_id"]) == ("key_create", made.id)
     assert made.secret.encode()[-43:] not in entry.raw
 
@@ -44,7 +45,9 @@ def test_a_revoked_key_is_useless_and_stays_listed(services: Services, client: A
     with pytest.raises(Unauthenticated):
         services.keys.authenticate(made.secret)
     assert [key.revoked for key in client.keys().keys] == [True]
-    actions = [entry.body["action"] for entry in services.reader.search(kind="admin")]
+    actions = [
+        entry.body["action"] for entry in services.reader.search(Query(kind="admin")).entries
+    ]
     assert actions == ["key_create", "key_revoke"]
 
 
@@ -57,7 +60,7 @@ def test_limits_are_told_changed_and_recorded(services: Services, client: AdminC
     shown = client.key(made.id)
     assert shown.limits == changed.limits
     assert shown.usage == Usage(requests=1, prompt_tokens=10, completion_tokens=4)
-    newest = services.reader.search(kind="admin")[-1].body
+    newest = services.reader.search(Query(kind="admin")).entries[-1].body
     assert newest["action"] == "key_limit"
     assert newest["limits"] == {
         "rpm": None, "tpm": None, "concurrency": 2, "weight": 1, "priority": "interactive",
@@ -76,7 +79,7 @@ def test_a_rotated_key_keeps_its_id_and_its_old_secret_for_the_overlap(
     with pytest.raises(Unauthenticated):
         services.keys.authenticate(rotated.secret)
     services.keys.authenticate(again.secret)
-    newest = services.reader.search(kind="admin")[-1]
+    newest = services.reader.search(Query(kind="admin")).entries[-1]
     assert newest.body["action"] == "key_rotate"
     assert again.secret.encode()[-43:] not in newest.raw
 
@@ -97,7 +100,7 @@ def test_a_key_that_cannot_be(
     error = error_of(lambda: client.create_key(wanted))
     assert (error.code, error.param) == (code, param)
     assert services.keys.list() == ()
-    assert services.reader.search(kind="admin") == []
+    assert services.reader.search(Query(kind="admin")).entries == []
 
 
 def test_a_name_is_used_once(client: AdminClient) -> None:

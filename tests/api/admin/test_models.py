@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.runtime import Services
@@ -22,7 +23,9 @@ def code_of(call: Callable[[], object]) -> str:
 
 
 def edges(services: Services, model_id: str) -> list[object]:
-    return [e.body["state"] for e in services.reader.search(kind="model", model=model_id)]
+    return [
+        e.body["state"] for e in services.reader.search(Query(kind="model", model=model_id)).entries
+    ]
 
 
 def test_from_a_signed_directory_to_an_approved_model(
@@ -39,7 +42,7 @@ def test_from_a_signed_directory_to_an_approved_model(
         ("tiny", "approved", False)
     ]
     assert edges(services, "tiny") == ["quarantined", "vetted", "verified", "verified", "approved"]
-    actors = {e.body["actor"] for e in services.reader.search(kind="model")}
+    actors = {e.body["actor"] for e in services.reader.search(Query(kind="model")).entries}
     assert actors == {f"uid:{os.getuid()}"}
 
 
@@ -151,7 +154,9 @@ def test_suspended_and_retired_models_stay_so(
     assert client.retire("tiny").state == "retired"
     assert code_of(lambda: client.suspend("tiny", "again")) == "wrong_state"
     assert edges(services, "tiny")[-2:] == ["suspended", "retired"]
-    reasons = [entry.body.get("reason") for entry in services.reader.search(kind="model")]
+    reasons = [
+        entry.body.get("reason") for entry in services.reader.search(Query(kind="model")).entries
+    ]
     assert "odd answers" in reasons
 
 

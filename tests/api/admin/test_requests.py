@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused
 from appliance.inference import Inference
@@ -79,6 +80,6 @@ def test_a_request_is_ended_and_the_log_names_the_person(services: Services) -> 
             client.cancel_request("r9")
     assert caught.value.code == "not_found"
     assert running.ended == [("r1", "request_cancelled")]
-    (entry,) = services.reader.search(kind="admin")
+    (entry,) = services.reader.search(Query(kind="admin")).entries
     assert (entry.body["action"], entry.body["request_id"]) == ("request_cancel", "r1")
     assert str(entry.body["actor"]).startswith("uid:")
