@@ -278,6 +278,70 @@ CODES: Final[dict[str, Code]] = {
         "the trust policy is not signed by the trust root",
         "Do not use it; ask the security officer and check who changed it.",
     ),
+    # trust: metadata of a site (TUF)
+    "trust_fingerprint": Code(
+        "the trust root does not have the fingerprint that was given",
+        "Compare it with the printed record of the ceremony; do not go on if they differ.",
+    ),
+    "trust_metadata_missing": Code(
+        "a file of the trust metadata is missing",
+        "The directory must hold metadata/ and targets/ as `trust ceremony publish` writes them.",
+    ),
+    "trust_metadata_malformed": Code(
+        "a file is not TUF metadata that this version reads",
+        "Have the security officer publish again with `trust ceremony`.",
+    ),
+    "trust_metadata_too_long": Code(
+        "a file of the trust metadata is longer than it may be",
+        "Do not use this medium; docs/trust.md lists the limits.",
+    ),
+    "trust_root_unrelated": Code(
+        "the new trust root is not signed by enough holders of the one in force",
+        "Do not use this medium; ask the security officer by another way.",
+    ),
+    "trust_root_version": Code(
+        "the trust roots do not follow each other without a gap",
+        "Put every N.root.json since the one in force on the medium.",
+    ),
+    "trust_root_weak": Code(
+        "the trust root leaves a role to too few people or to keys that are not accepted",
+        "Have a root signed that two people hold, with different ECDSA keys.",
+    ),
+    "trust_threshold": Code(
+        "too few holders of a role have signed", "Have the missing holders sign."
+    ),
+    "trust_rollback": Code(
+        "the trust metadata is older than what was seen already",
+        "Use the newest medium of the security officer; an older one is never taken.",
+    ),
+    "trust_fast_forward": Code(
+        "a version of the trust metadata jumps further than it may",
+        "Ask the security officer: somebody may hold a key who should not.",
+    ),
+    "trust_expired": Code(
+        "the trust metadata is expired",
+        "Get newer metadata from the security officer and run `appliance trust update DIR`.",
+    ),
+    "trust_mixed": Code(
+        "files of different versions of the trust metadata are mixed",
+        "Copy the whole directory again from one publication.",
+    ),
+    "trust_hash": Code(
+        "a file of the trust metadata does not have the length or digest that was signed",
+        "Copy the whole directory again from the security officer's medium.",
+    ),
+    "trust_profile": Code(
+        "a policy or a key of a lab was offered to a site, or the other way round",
+        "A trial never becomes production: use the site's own keys and metadata.",
+    ),
+    "trust_stale": Code(
+        "the trust metadata expired so long ago that models are no longer served",
+        "Get newer metadata from the security officer and run `appliance trust update DIR`.",
+    ),
+    "clock_behind": Code(
+        "the host's clock is behind what was signed or recorded already",
+        "Set the clock; imports, approvals and updates go on then.",
+    ),
     "publisher_not_allowed": Code(
         "the signer may not publish",
         "Ask the security officer to add the key, or sign with another.",
@@ -293,6 +357,18 @@ CODES: Final[dict[str, Code]] = {
     "engine_revoked": Code("this engine version is revoked", "Update the appliance."),
     "model_not_in_policy": Code(
         "the policy does not allow this model", "Ask the security officer to allow it."
+    ),
+    "model_version_refused": Code(
+        "the artifact is older than the policy allows, or states no version",
+        "Use a newer artifact; its artifact.json states the version.",
+    ),
+    "adapter_not_in_policy": Code(
+        "the policy does not allow this adapter with this model",
+        "Ask the security officer to list the adapter's digest.",
+    ),
+    "description_invalid": Code(
+        "artifact.json breaks its schema, or names what is not in the artifact",
+        "Have the publisher correct artifact.json and sign again; docs/trust.md has its fields.",
     ),
     "template_not_in_policy": Code(
         "the chat template is not the pinned one", "Ask the approver to compare the templates."

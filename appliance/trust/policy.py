@@ -55,11 +55,18 @@ class Role:
 
 @dataclass(frozen=True)
 class ModelRule:
-    """What is asked of one model id; an absent digest is not pinned."""
+    """What is asked of one model id; an absent digest is not pinned.
+
+    Attributes:
+        min_version: lowest version that `artifact.json` may state; None asks for none.
+        adapters: root digests of the adapters that may be used with it; None allows any.
+    """
 
     root_digest: str | None
     template_sha256: str | None
     require: frozenset[str]
+    min_version: int | None = None
+    adapters: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,17 @@ class Revoked:
     serials: frozenset[str]
     digests: frozenset[str]
     engines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stale:
+    """How long after its metadata expired a policy may still be used.
+
+    Attributes:
+        refuse_serve_days: days for which models that were approved in time are still served.
+    """
+
+    refuse_serve_days: int = 365
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,7 @@ class TrustPolicy:
     models: Mapping[str, ModelRule]
     algorithms: frozenset[str]
     revoked: Revoked
+    stale: Stale = Stale()
 
     def signer(self, bundle: Bundle, at_us: int) -> PolicyKey:
         """The publisher who signed, if the signature holds: by key or by certificate.
@@ -207,6 +226,35 @@ class TrustPolicy:
         digest = hashlib.sha256((template or "").encode()).hexdigest()
         if digest != rule.template_sha256:
             raise PolicyRefused("template_not_in_policy", f"The chat template has digest {digest}.")
+
+    def check_version(self, rule: ModelRule, version: int | None) -> None:
+        """Compare the version that an artifact states with the lowest one that is allowed.
+
+        Raises:
+            PolicyRefused: `model_version_refused`; also for an artifact that states none.
+        """
+        if rule.min_version is None or (version is not None and version >= rule.min_version):
+            return
+        stated = "states no version" if version is None else f"has version {version}"
+        raise PolicyRefused(
+            "model_version_refused",
+            f"The artifact {stated}; the policy asks for {rule.min_version} or newer.",
+        )
+
+    def check_adapter(self, rule: ModelRule, digest: str) -> None:
+        """Ask whether an adapter may be used with a model.
+
+        Args:
+            digest: hex OMS root digest of the adapter.
+
+        Raises:
+            PolicyRefused: `adapter_not_in_policy`; `digest_revoked`.
+        """
+        self.check_digests(digest)
+        if rule.adapters is not None and digest not in rule.adapters:
+            raise PolicyRefused(
+                "adapter_not_in_policy", f"The policy does not list the adapter {digest}."
+            )
 
     def may_approve(self, person: str, publisher: PolicyKey) -> bool:
         """Whether a person is another than the publisher, where the policy asks for it."""

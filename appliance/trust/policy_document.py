@@ -30,14 +30,16 @@ from appliance.trust.policy import (
     PolicyKey,
     Revoked,
     Role,
+    Stale,
     TrustPolicy,
 )
 
 _FIELDS: Final = {
     "version", "profile", "org", "issued", "keys", "roles", "authorities", "models",
-    "algorithms", "revoked",
+    "algorithms", "revoked", "stale",
 }  # fmt: skip
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
+_MOST_DAYS: Final = 3650
 
 
 def verify(envelope: bytes, root: ecdsa.PublicKey) -> TrustPolicy:
@@ -92,9 +94,12 @@ def parse(data: bytes) -> TrustPolicy:
         keys=MappingProxyType(keys),
         roles=MappingProxyType(roles),
         authorities=known_authorities,
-        models=MappingProxyType(_models(strict_json.optional(value, "models", list, [], refuse))),
+        models=MappingProxyType(
+            _models(strict_json.optional(value, "models", list, [], refuse), profile)
+        ),
         algorithms=algorithms,
         revoked=_revoked(strict_json.optional(value, "revoked", dict, {}, refuse)),
+        stale=_stale(strict_json.optional(value, "stale", dict, {}, refuse)),
     )
 
 
@@ -150,14 +155,14 @@ def _roles(
     return roles
 
 
-def _models(entries: list[Any]) -> dict[str, ModelRule]:
+def _models(entries: list[Any], profile: str) -> dict[str, ModelRule]:
     refuse = _refuse("policy_invalid")
     models: dict[str, ModelRule] = {}
     for entry in entries:
         model_id = strict_json.member(entry, "id", str, refuse)
         strict_json.only(
             entry,
-            {"id", "root_digest", "template_sha256", "require"},
+            {"id", "root_digest", "template_sha256", "require", "min_version", "adapters"},
             f"model {model_id!r}",
             refuse,
         )
@@ -165,9 +170,41 @@ def _models(entries: list[Any]) -> dict[str, ModelRule]:
         if model_id in models or "oms" not in require or not require <= REQUIREMENTS:
             raise refuse(f"model {model_id!r} is listed twice or asks for what cannot be checked")
         models[model_id] = ModelRule(
-            _digest(entry, "root_digest"), _digest(entry, "template_sha256"), require
+            _digest(entry, "root_digest"),
+            _digest(entry, "template_sha256"),
+            require,
+            _min_version(entry),
+            _adapters(entry, profile),
         )
     return models
+
+
+def _min_version(entry: dict[str, Any]) -> int | None:
+    refuse = _refuse("policy_invalid")
+    version = strict_json.optional(entry, "min_version", int, 0, refuse)
+    if version < 0 or ("min_version" in entry and version == 0):
+        raise refuse("min_version must be positive")
+    return version or None
+
+
+def _adapters(entry: dict[str, Any], profile: str) -> frozenset[str] | None:
+    """The adapters that are listed; without a list none at a site, any in a lab."""
+    refuse = _refuse("policy_invalid")
+    adapters = strict_json.strings(entry, "adapters", refuse)
+    if not all(_HEX.fullmatch(digest) for digest in adapters):
+        raise refuse("adapters lists what is not a lower-case SHA-256")
+    if profile == "lab" and "adapters" not in entry:
+        return None
+    return frozenset(adapters)
+
+
+def _stale(table: dict[str, Any]) -> Stale:
+    refuse = _refuse("policy_invalid")
+    strict_json.only(table, {"refuse_serve_days"}, "stale", refuse)
+    days = strict_json.optional(table, "refuse_serve_days", int, Stale.refuse_serve_days, refuse)
+    if not 0 <= days <= _MOST_DAYS:
+        raise refuse(f"stale.refuse_serve_days must be 0 to {_MOST_DAYS}")
+    return Stale(days)
 
 
 def _digest(entry: object, name: str) -> str | None:

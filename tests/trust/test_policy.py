@@ -2,6 +2,7 @@
 
 import pytest
 
+from appliance.errors import PolicyRefused
 from tests.trust.policies import (
     ALICE,
     ALICE_TOO,
@@ -108,3 +109,34 @@ def test_the_publisher_approves_only_where_roles_need_not_differ() -> None:
     assert parsed().may_approve("Alice", publisher)
     assert not parsed().may_approve("Paula", publisher)
     assert parsed(role("approver", "distinct_from", [])).may_approve("Paula", publisher)
+
+
+def test_the_lowest_version() -> None:
+    read = parsed(models({"id": "a", "min_version": 4}, {"id": "b"}))
+    rule = read.models["a"]
+    read.check_version(rule, 4)
+    read.check_version(rule, 5)
+    for stated in (3, None):
+        assert code_of(lambda stated=stated: read.check_version(rule, stated)) == (  # type: ignore[misc]
+            "model_version_refused"
+        )
+    read.check_version(read.models["b"], None)
+
+
+def test_adapters_must_be_listed_at_a_site() -> None:
+    read = parsed(models({"id": "a", "adapters": ["ab" * 32]}, {"id": "b"}))
+    read.check_adapter(read.models["a"], "ab" * 32)
+    for name, digest in (("a", "cd" * 32), ("b", "ab" * 32)):
+        rule = read.models[name]
+        with pytest.raises(PolicyRefused) as caught:
+            read.check_adapter(rule, digest)
+        assert caught.value.code == "adapter_not_in_policy"
+    revoked = parsed(
+        lambda d: (
+            models({"id": "a", "adapters": ["ab" * 32]})(d),
+            put("revoked", "digests", ["ab" * 32])(d),
+        )
+    )
+    assert code_of(lambda: revoked.check_adapter(revoked.models["a"], "ab" * 32)) == (
+        "digest_revoked"
+    )

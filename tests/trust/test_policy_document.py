@@ -73,7 +73,15 @@ INVALID: dict[str, Change] = {
     "a model twice": models({"id": "a"}, {"id": "a"}),
     "a model without id": models({}),
     "a model as a string": models("a"),
-    "unknown field of a model": models({"id": "a", "min_version": 4}),
+    "unknown field of a model": models({"id": "a", "colour": 4}),
+    "a lowest version of 0": models({"id": "a", "min_version": 0}),
+    "a lowest version below": models({"id": "a", "min_version": -1}),
+    "a lowest version that is no number": models({"id": "a", "min_version": "4"}),
+    "an adapter that is no digest": models({"id": "a", "adapters": ["AB" * 32]}),
+    "an adapter twice": models({"id": "a", "adapters": ["ab" * 32] * 2}),
+    "unknown field of stale": put("", "stale", {"warn_days": 3}),
+    "served for a negative time": put("", "stale", {"refuse_serve_days": -1}),
+    "served for ever": put("", "stale", {"refuse_serve_days": 1 << 40}),
     "a requirement that cannot be checked": models({"id": "a", "require": ["oms", "test-result"]}),
     "a model without signature": models({"id": "a", "require": ["approval"]}),
     "a digest that is none": models({"id": "a", "root_digest": "AB" * 32}),
@@ -87,6 +95,17 @@ INVALID: dict[str, Change] = {
         "revoked", "engines", ["llama.cpp<b8492"]
     ),
 }
+
+
+def test_what_a_policy_leaves_out() -> None:
+    assert parsed().stale.refuse_serve_days == 365
+    assert parsed(put("", "stale", {"refuse_serve_days": 0})).stale.refuse_serve_days == 0
+    rule = parsed(models({"id": "a", "min_version": 4, "adapters": ["ab" * 32]})).models["a"]
+    assert (rule.min_version, rule.adapters) == (4, frozenset({"ab" * 32}))
+    plain = models({"id": "a"})
+    assert parsed(plain).models["a"].adapters == frozenset()  # none at a site
+    lab = parsed(lambda d: (plain(d), d.update(profile="lab")))
+    assert lab.models["a"].adapters is None
 
 
 @pytest.mark.parametrize("change", INVALID.values(), ids=INVALID)

@@ -1,0 +1,70 @@
+"""`artifact.json`: read, or refused with one code."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import SignatureRefused
+from appliance.trust import description
+from appliance.trust.description import Base, Description
+from tests.trust.forge import as_json
+
+FILES = {"artifact.json", "model.gguf", "chat.jinja", "g/report.lark", "h/report.lark"}
+GOOD = {"version": 4, "roles": {"chat.jinja": "template", "g/report.lark": "grammar"}}
+
+
+def test_it_is_read() -> None:
+    read = description.parse(as_json(GOOD), FILES)
+    assert read == Description(4, "chat.jinja", {"report": "g/report.lark"})
+    base = {"oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
+    read = description.parse(as_json({"version": 1, "base": base}), FILES)
+    assert read == Description(1, base=Base("ab" * 32, "cd" * 32))
+
+
+BAD: dict[str, Any] = {
+    "no object": [],
+    "no version": {},
+    "version 0": {"version": 0},
+    "version true": {"version": True},
+    "version a string": {"version": "4"},
+    "version too large": {"version": 1 << 53},
+    "an unknown field": {"version": 1, "licence": "MIT"},
+    "an unknown role": {"version": 1, "roles": {"chat.jinja": "tokenizer"}},
+    "a role that is no word": {"version": 1, "roles": {"chat.jinja": None}},
+    "a file that is not there": {"version": 1, "roles": {"other.jinja": "template"}},
+    "a file outside": {"version": 1, "roles": {"../chat.jinja": "template"}},
+    "two templates": {
+        "version": 1,
+        "roles": {"chat.jinja": "template", "model.gguf": "template"},
+    },
+    "two grammars of one name": {
+        "version": 1,
+        "roles": {"g/report.lark": "grammar", "h/report.lark": "grammar"},
+    },
+    "a base without a digest": {"version": 1, "base": {"oms_root": "ab" * 32}},
+    "a base that is no digest": {
+        "version": 1,
+        "base": {"oms_root": "ab" * 32, "gguf_sha256": "CD" * 32},
+    },
+    "a base with more": {
+        "version": 1,
+        "base": {"oms_root": "ab" * 32, "gguf_sha256": "cd" * 32, "name": "x"},
+    },
+}
+
+
+@pytest.mark.parametrize("value", BAD.values(), ids=BAD)
+def test_what_is_refused(value: object) -> None:
+    with pytest.raises(SignatureRefused) as caught:
+        description.parse(as_json(value), FILES)
+    assert caught.value.code == "description_invalid"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    try:
+        description.parse(data, FILES)
+    except SignatureRefused as error:
+        assert error.code == "description_invalid"
