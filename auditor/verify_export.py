@@ -191,6 +191,10 @@ class Verifier:
         self.covered = 0
         self.boot: tuple[Any, int] = (None, 0)
         self.said: set[str] = set()
+        self.blamed: set[int] = set()  # entries with a problem that makes later roots differ
+        self.broken = False  # such a problem explains the roots since the last good head
+        self.suspect: int | None = None  # the next link tells whether it or its successor is wrong
+        self.unsigned: int | None = None  # the next link may tell which entry a root misses
 
     def problem(self, seq: int, code: str, why: str, once: bool = False) -> None:
         """Note a problem; `once` for what repeats after one cause."""
@@ -198,15 +202,38 @@ class Verifier:
             self.problems.append((seq, code, why))
         self.said.add(code)
 
+    def blame(self, seq: int, code: str, why: str, once: bool = False) -> None:
+        """Note a problem that makes the roots after it differ."""
+        self.problem(seq, code, why, once)
+        self.blamed.add(seq)
+        self.broken = True
+
+    def link(self, seq: int, holds: bool) -> None:
+        """Blame the entry that disagrees with both neighbours, or that no head proves."""
+        suspect, unsigned = self.suspect, self.unsigned
+        self.suspect = self.unsigned = None
+        if suspect is not None:
+            self.blame(suspect if holds else suspect + 1, "chain_broken", "it was changed")
+        elif unsigned is not None and holds:
+            self.blame(unsigned, "root_mismatch", "from here on not what was signed")
+        elif unsigned is not None:
+            self.blame(seq - 1, "chain_broken", "it was changed")
+        elif not holds and self.covered >= seq:
+            self.blame(seq, "chain_broken", "it follows another entry")
+        elif not holds and not self.blamed & {seq - 1, seq}:
+            self.suspect = seq - 1
+
     def run(self) -> int:
         """Check everything; the number of entries."""
-        heads = {}
-        for line in (self.directory / "heads").read_text().split():
-            note = unb64(line)
-            heads[read_head(note)[1]] = note
+        if read_key((self.directory / "genesis.pub").read_text()) != (self.origin, self.key):
+            self.problem(0, "genesis_mismatch", "genesis.pub here is another key than yours")
+        heads: dict[int, bytes] = {}
         newest = (self.directory / "checkpoint").read_bytes()
         total = read_head(newest)[1]
-        heads[total] = newest
+        for note in [*map(unb64, (self.directory / "heads").read_text().split()), newest]:
+            size = read_head(note)[1]
+            if read_head(heads.setdefault(size, note))[2] != read_head(note)[2]:
+                self.problem(size - 1, "head_mismatch", "two heads of one size")
         for number in range((total + 255) // 256):
             width = min(256, total - number * 256)
             try:
@@ -216,7 +243,8 @@ class Verifier:
                 return total
             if sys.stderr.isatty():
                 print(f"\r{self.size} of {total}", end="", file=sys.stderr)
-        if self.covered < total:
+        self.link(total, True)
+        if self.covered < total and not self.broken:
             self.problem(self.covered, "unsigned", "no valid head covers the entries from here on")
         return total
 
@@ -226,32 +254,34 @@ class Verifier:
         leaves = read_tile(self.directory / "tile" / "0", number, width)
         at = 0
         for index in range(width):
+            if at >= len(data):
+                self.blame(number * 256 + index, "entry_missing", "the bundle ends here")
+                return
             length = int.from_bytes(data[at : at + 2], "big")
             raw = data[at + 2 : at + 2 + length]
             at += 2 + length
             leaf = sha256(b"\0" + raw).digest()
             seq = number * 256 + index
             if leaves[index * 32 : index * 32 + 32] != leaf:
-                self.problem(seq, "leaf_mismatch", "the tile has another hash")
+                self.blame(seq, "leaf_mismatch", "the tile has another hash")
             self.entry(seq, raw)
             self.append(leaf)
             self.prev = leaf
             if self.size in heads:
                 self.head(heads[self.size])
         if at != len(data):
-            self.problem(number * 256, "body_invalid", "the bundle has another length")
+            self.problem(number * 256 + width, "entry_unexpected", "the bundle goes on")
 
     def entry(self, seq: int, raw: bytes) -> None:
         """One body."""
         try:
             body = read_body(raw)
         except (ValueError, RecursionError) as error:
-            self.problem(seq, "body_invalid", str(error))
+            self.blame(seq, "body_invalid", str(error))
             return
         if body["seq"] != seq:
-            self.problem(seq, "seq_mismatch", f"it says {body['seq']}", once=True)
-        if body["prev"] != self.prev.hex():
-            self.problem(seq, "chain_broken", "it follows another entry")
+            self.blame(seq, "seq_mismatch", f"it says {body['seq']}", once=True)
+        self.link(seq, body["prev"] == self.prev.hex())
         if body["epoch"] != self.epoch:
             self.problem(
                 seq, "epoch_invalid", f"epoch {body['epoch']}, not {self.epoch}", once=True
@@ -314,11 +344,9 @@ class Verifier:
         if closing and size != self.start:
             self.problem(self.start - 1, "epoch_unclosed", "no head over the handover")
         if root == self.root():
-            self.covered = size
-        else:
-            self.problem(
-                self.covered, "root_mismatch", f"not the tree of {size} entries", once=True
-            )
+            self.covered, self.broken = size, False
+        elif not self.broken and self.suspect is None:
+            self.unsigned = self.covered
 
     def append(self, node: bytes) -> None:
         """Grow the tree."""

@@ -61,7 +61,8 @@ class ChainCheck:
         shift = self._shift
         body = self._body(seq, prev, raw)
         follows = prev.hex() if body is None else body["prev"]
-        self._link(seq, follows, self._shift - shift)
+        if leaf.hex() not in self._before:  # a second copy says itself that it is misplaced
+            self._link(seq, follows, self._shift - shift)
         self._before = (stored.hex(), leaf.hex()) if leaf != stored else (stored.hex(),)
         self.expected = seq + 1
         return body, self.frontier.append(leaf)

@@ -91,6 +91,7 @@ class Session:
         engine = store.open_log(files.log)
         connection = engine.connect()
         try:
+            store.guard(store.raw(connection))
             end = recovery.read_end(store.raw(connection), public, _head(files))
             key = current_key(files, end.epoch)
             keyring = Keyring(files.keys, files.key_encryption_key(), clock)

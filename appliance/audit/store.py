@@ -3,7 +3,8 @@
 Rules:
 - Rows are added and never changed: triggers refuse UPDATE and DELETE on every table, and
   with `recursive_triggers` (set by db.py) also REPLACE. This raises the cost of tampering;
-  what proves it is the chain, the tree and the signatures.
+  what proves it is the chain, the tree and the signatures. The writer's own connection may not even
+  try (`guard`): UPDATE, DELETE, other schemas, attached files and other pragmas are denied.
 - Columns beside `body` are copies for SQLite's benefit: `seq`, `prev` and `hash` are compared
   with the body by the verifier, and the columns that queries use are generated from it.
 - `node` holds inner nodes of the tree at levels 8, 16, …. They are derived and never believed:
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pysqlite3.dbapi2
+import pysqlite3.dbapi2 as driver
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -59,9 +60,19 @@ _INSERT_NODE: Final = "INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)"
 _INSERT_CONTENT: Final = "INSERT INTO content (seq, name, nonce, ct) VALUES (?, ?, ?, ?)"
 _INSERT_CHECKPOINT: Final = "INSERT INTO checkpoint (size, note) VALUES (?, ?)"
 
-FAILURES: Final = (SQLAlchemyError, pysqlite3.dbapi2.Error, OSError)
+_DENIED: Final = frozenset(
+    getattr(driver, f"SQLITE_{action}")
+    for action in (
+        "UPDATE", "DELETE", "DROP_TABLE", "DROP_TRIGGER", "DROP_INDEX", "DROP_VIEW", "ALTER_TABLE",
+        "CREATE_TABLE", "CREATE_TRIGGER", "CREATE_INDEX", "CREATE_VIEW", "CREATE_TEMP_TRIGGER",
+        "CREATE_TEMP_TABLE", "CREATE_TEMP_VIEW", "ATTACH", "DETACH", "REINDEX",
+    )
+)  # fmt: skip
+_SETTABLE: Final = frozenset({"wal_checkpoint", "wal_autocheckpoint"})
+
+FAILURES: Final = (SQLAlchemyError, driver.Error, OSError)
 """What driver and file system raise."""
-DAMAGE: Final = pysqlite3.dbapi2.DatabaseError
+DAMAGE: Final = driver.DatabaseError
 """What SQLite raises when it meets pages that make no sense."""
 
 LeafRow = tuple[int, bytes, bytes, bytes]
@@ -90,6 +101,16 @@ def reason(error: BaseException) -> str:
 def open_log(path: Path) -> Engine:
     """Open or create `log.db` for the writer. Raises StateRefused (`database_unusable`)."""
     return open_database(path, MIGRATIONS)
+
+
+def guard(dbapi: Any) -> None:
+    """Let the writer's connection add rows and nothing else; SQLite asks before each statement."""
+    dbapi.set_authorizer(_allow)
+
+
+def _allow(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    setting = action == driver.SQLITE_PRAGMA and second is not None and first not in _SETTABLE
+    return int(driver.SQLITE_DENY if setting or action in _DENIED else driver.SQLITE_OK)
 
 
 def raw(connection: Connection) -> Any:

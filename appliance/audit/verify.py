@@ -5,7 +5,8 @@ Rules:
   goes, then rows below that. What is appended meanwhile is not looked at.
 - Checked for every entry: canonical body, place, chain, leaf hash, fields, intent and outcome,
   ciphertexts. For every head: signature and root. Then genesis, HEAD and, if given, receipts.
-- Nothing derived is trusted: inner nodes are compared with those computed.
+- Nothing derived is trusted: inner nodes are compared with those computed, and what a body says
+  is looked up in the indexes, so that none hides an entry from a search.
 - A range begins at an entry whose tree edge comes from stored nodes and is proved by the next
   head, and ends at the first head at or after its end.
 - Streams: memory does not grow with the log, but for intents still open.
@@ -26,6 +27,7 @@ from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.files import LogFiles
 from appliance.audit.findings import Findings, Problem
 from appliance.audit.handover import Epoch, Handover
+from appliance.audit.indexcheck import IndexCheck
 from appliance.audit.merkle import Frontier
 from appliance.db import open_readonly
 from appliance.errors import AuditRefused, NotFound
@@ -94,10 +96,15 @@ def verify_log(
     try:
         with store.unavailable("The audit log cannot be read"), engine.connect() as connection:
             run = _Run(store.raw(connection), first, last, pinned)
-            run.genesis(key)
-            run.rows(progress or (lambda _done, _total: None))
-            run.beside(head)
-            run.receipts(receipts)
+            indexes = run.indexes(files.log)
+            try:
+                run.genesis(key)
+                run.rows(progress or (lambda _done, _total: None))
+                run.beside(head)
+                run.receipts(receipts)
+                run.hidden(indexes)
+            finally:
+                indexes.stop()
             return run.report()
     finally:
         engine.dispose()
@@ -153,6 +160,23 @@ class _Run:
         except store.DAMAGE as error:
             message = f"The database is damaged from here on ({store.reason(error)})."
             self._found.entry(chain.expected, "database_damaged", message)
+
+    def indexes(self, path: Path) -> IndexCheck:
+        """The check of the indexes, which runs beside the others."""
+        check = IndexCheck(path, self._first, self._end)
+        check.start()
+        return check
+
+    def hidden(self, check: IndexCheck) -> None:
+        """No index hides an entry."""
+        try:
+            for seq in check.result():
+                message = f"Entry {seq} is filed under other values than its body has."
+                self._found.add(seq, "index_mismatch", message)
+            self._found.count += check.count - len(check.hidden)
+        except store.DAMAGE as error:
+            message = f"The indexes cannot be read ({store.reason(error)})."
+            self._found.add(self._first, "index_mismatch", message)
 
     def beside(self, note: bytes | None) -> None:
         """HEAD, which lies beside the database, and the newest head saw no more than this log."""

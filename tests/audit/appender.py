@@ -56,7 +56,9 @@ def main() -> None:
     log = open_log(Path(sys.argv[1]))
     if sys.argv[2] in ("twenty", "unsynced"):
         if sys.argv[2] == "unsynced":
-            store.raw(log._session.connection).execute("PRAGMA synchronous = OFF")
+            dbapi = store.raw(log._session.connection)
+            dbapi.set_authorizer(None)
+            dbapi.execute("PRAGMA synchronous = OFF")
         twenty(log)
         log.close()
         return

@@ -20,6 +20,22 @@ from appliance.clock import FixedClock
 from appliance.types import Json, Receipt
 
 ORIGIN = "appliance.example/audit/test"
+INDEXES = {
+    "kind": "kind", "request_id": "request", "key_id": "key", "model": "model", "app": "app",
+    "code": "code", "intent": "intent", "dek": "dek",
+}  # fmt: skip
+_PATHS = {
+    **{name: (f"$.{name}",) for name in (*INDEXES, "time_us")},
+    "code": ("$.code", "$.finish", "$.status"),
+    "dek": ("$.content.key",),
+}
+_COLUMNS = "".join(
+    f", {name} AS (CASE WHEN json_valid(CAST(body AS TEXT)) THEN coalesce(NULL, "
+    + ", ".join(f"json_extract(CAST(body AS TEXT), '{path}')" for path in paths)
+    + ") END) VIRTUAL"
+    for name, paths in _PATHS.items()
+)
+"""The query columns, of bodies that need not be JSON."""
 PROMPT = b"What is the capital of France?"
 ANSWER = b"Paris."
 
@@ -113,17 +129,35 @@ class Intruder:
     def __init__(self, directory: Path) -> None:
         self.files = LogFiles(directory)
 
-    def sql(self, *statements: str, values: Sequence[Any] = ()) -> None:
+    def sql(self, *statements: str, values: Sequence[Any] = (), before: str = "") -> None:
         """Run statements with triggers and constraints out of the way."""
         database = pysqlite3.dbapi2.connect(str(self.files.log), isolation_level=None)
         try:
             for table in ("leaf", "checkpoint", "node", "content", "span"):
                 for change in ("update", "delete"):
                     database.execute(f"DROP TRIGGER IF EXISTS {table}_no_{change}")
+            database.execute(before)
             for statement in statements:
                 database.execute(statement, values)
         finally:
             database.close()
+
+    def all(self, query: str) -> list[Any]:
+        """What a query gives."""
+        database = pysqlite3.dbapi2.connect(str(self.files.log))
+        try:
+            return list(database.execute(query))
+        finally:
+            database.close()
+
+    def one(self, query: str) -> Any:
+        """The only row of it."""
+        (row,) = self.all(query)
+        return row
+
+    def schema(self) -> list[tuple[str, str]]:
+        """Names and definitions of the indexes."""
+        return self.all("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql <> ''")
 
     def rows(self) -> list[Row]:
         database = pysqlite3.dbapi2.connect(str(self.files.log))
@@ -139,9 +173,13 @@ class Intruder:
         try:
             database.execute("BEGIN")
             database.execute("DROP TABLE leaf")
-            database.execute("CREATE TABLE leaf (seq INTEGER PRIMARY KEY, prev, hash, body, kind)")
-            values = [(r.seq, r.prev, r.hash, r.body, r.kind) for r in rows]
-            database.executemany("INSERT INTO leaf VALUES (?, ?, ?, ?, ?)", values)
+            database.execute(
+                f"CREATE TABLE leaf (seq INTEGER PRIMARY KEY, prev, hash, body{_COLUMNS})"
+            )
+            for column, index in INDEXES.items():
+                database.execute(f"CREATE INDEX leaf_{index} ON leaf ({column})")
+            values = [(r.seq, r.prev, r.hash, r.body) for r in rows]
+            database.executemany("INSERT INTO leaf VALUES (?, ?, ?, ?)", values)
             database.execute("COMMIT")
         finally:
             database.close()

@@ -1,13 +1,15 @@
 """The stored tree, as proofs and the writer's edge read it."""
 
 from pathlib import Path
+from typing import Any
 
+import pysqlite3.dbapi2
 import pytest
 
 from appliance.audit import store
 from appliance.audit.merkle import Frontier, fold, leaf_hash
 from appliance.errors import AuditRefused
-from tests.audit.logs import Intruder
+from tests.audit.logs import Intruder, open_log
 
 
 def test_the_stored_tree_has_the_subtrees_of_the_leaves(tmp_path: Path) -> None:
@@ -35,3 +37,43 @@ def test_a_missing_hash_is_told(intruder: Intruder, victim: Path) -> None:
     with engine.connect() as connection, pytest.raises(AuditRefused):
         store.subtree(store.raw(connection))(2, 0)
     engine.dispose()
+
+
+FORBIDDEN = [
+    "UPDATE leaf SET hash = hash",
+    "DELETE FROM content",
+    "DROP TRIGGER leaf_no_delete",
+    "DROP TABLE checkpoint",
+    "DROP INDEX leaf_kind",
+    "ALTER TABLE leaf ADD COLUMN more",
+    "ATTACH ':memory:' AS other",
+    "CREATE TEMP TRIGGER t AFTER INSERT ON leaf BEGIN SELECT 1; END",
+    "PRAGMA recursive_triggers = OFF",
+    "PRAGMA writable_schema = ON",
+    "PRAGMA synchronous = OFF",
+    "DELETE FROM sqlite_schema WHERE name = 'leaf_no_delete'",
+]
+
+
+@pytest.mark.parametrize("sql", FORBIDDEN)
+def test_22_the_writers_connection_may_only_add(database: Any, sql: str) -> None:
+    store.guard(database)
+    with pytest.raises(pysqlite3.dbapi2.DatabaseError, match=r"not authorized|may not be modified"):
+        database.execute(sql)
+    assert database.execute("SELECT count(*) FROM leaf").fetchone() == (40,)
+    database.execute("INSERT INTO span VALUES (7, 1, 2)")
+    database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def test_22_control_without_the_guard_the_schema_can_be_changed(database: Any) -> None:
+    for sql in FORBIDDEN[2:5]:
+        database.execute(sql)
+    database.execute("PRAGMA synchronous = OFF")
+    assert database.execute("PRAGMA synchronous").fetchone() == (0,)
+
+
+def test_the_writer_of_a_log_is_guarded(victim: Path) -> None:
+    with open_log(victim) as log:
+        dbapi = store.raw(log._session.connection)
+        with pytest.raises(pysqlite3.dbapi2.DatabaseError, match="not authorized"):
+            dbapi.execute("DROP TRIGGER leaf_no_delete")

@@ -73,7 +73,7 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
     for name in ("checkpoint", "heads", "genesis.pub"):
         whole = (out / name).read_bytes()
         (out / name).write_bytes(flip(whole, 60))
-        assert run(out, directory / "genesis.pub")[0] == (name != "genesis.pub")
+        assert run(out, directory / "genesis.pub")[0] == 1
         (out / name).write_bytes(whole)
     assert codes(out) == []
 

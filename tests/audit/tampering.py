@@ -1,0 +1,375 @@
+"""The 31 ways to change a log that the design lists, as data: what is done, and what must be said.
+
+The log: entries 0 to 9 are three closed epochs of an intent, an outcome and a handover each (the
+first begins with genesis), 10 to 17 were committed together in the open epoch, 18 stands alone.
+"""
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pysqlite3.dbapi2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from appliance.audit.checkpoint import Checkpoint, VerifierKey, sign
+from appliance.audit.export import tile_path
+from appliance.audit.files import LogFiles, read_private
+from appliance.audit.merkle import Frontier, leaf_hash
+from appliance.audit.reader import LogReader
+from appliance.types import Receipt
+from tests.audit.epochs import epochs_log
+from tests.audit.logs import (
+    ORIGIN,
+    Intruder,
+    Row,
+    admin,
+    consistent,
+    cut,
+    flip,
+    intent,
+    new_log,
+    open_log,
+    outcome,
+    raw_body,
+)
+
+SIZE = 19
+
+
+@dataclass
+class World:
+    """A log, the keys of its epochs, and what others kept of it."""
+
+    directory: Path
+    keys: list[Ed25519PrivateKey]
+    genesis: bytes
+    receipts: list[Receipt]
+    image: Path
+
+    @property
+    def intruder(self) -> Intruder:
+        """Root."""
+        return Intruder(self.directory)
+
+
+def world(place: Path) -> World:
+    """The log as it should be."""
+    directory, keys = epochs_log(place / "log", 3)
+    with open_log(directory) as log:
+        asked = log.append(*(intent(f"b{n}") for n in range(4))).result()  # 10 to 13
+        log.append(*(outcome(r.seq, f"b{n}") for n, r in enumerate(asked))).result()
+    image = place / "image"
+    shutil.copytree(directory, image)
+    with open_log(directory) as log:
+        (last,) = log.append(admin("last")).result()
+    return World(directory, keys, LogFiles(directory).genesis.read_bytes(), [last], image)
+
+
+def export_as_it_is(directory: Path, out: Path) -> Path:
+    """What an export of this log would hold if nothing were checked on the way."""
+    rows = Intruder(directory).rows()
+    database = pysqlite3.dbapi2.connect(str(directory / "log.db"))
+    heads = dict(database.execute("SELECT size, note FROM checkpoint ORDER BY size"))
+    database.close()
+    newest = max(heads, default=0)
+    size = min(newest, len(rows))
+    (out / "tile" / "entries").mkdir(parents=True)
+    (out / "tile" / "0").mkdir()
+    kept = rows[:size]
+    bundle = b"".join(len(r.body).to_bytes(2) + r.body for r in kept)
+    for name, data in (("entries", bundle), ("0", b"".join(r.hash for r in kept))):
+        path = out / "tile" / name / tile_path(0, newest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    lines = [base64.b64encode(note) + b"\n" for note in heads.values()]
+    (out / "heads").write_bytes(b"".join(lines))
+    (out / "checkpoint").write_bytes(heads.get(newest, b""))
+    (out / "genesis.pub").write_bytes((directory / "genesis.pub").read_bytes())
+    return out
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way.
+
+    Attributes:
+        number: as the design counts them.
+        do: what the attacker does.
+        seq, code: what the appliance's verifier says first.
+        export: what the auditor's says first; None where an export does not carry it.
+    """
+
+    number: int
+    name: str
+    do: Callable[[World], None]
+    seq: int
+    code: str
+    export: tuple[int, str] | None
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.name}"
+
+
+def _row(seq: int, change: Callable[[Row], Row]) -> Callable[[World], None]:
+    return lambda it: it.intruder.change(seq, change)
+
+
+def _body(seq: int, old: bytes, new: bytes) -> Callable[[World], None]:
+    return _row(seq, lambda row: replace(row, body=row.body.replace(old, new)))
+
+
+def _rebuilt(seq: int, **changes: object) -> Callable[[World], None]:
+    """The entry changed and everything after it made to fit, without a key."""
+
+    def do(it: World) -> None:
+        bodies = [row.body for row in it.intruder.rows()]
+        bodies[seq] = raw_body({**json.loads(bodies[seq]), **changes})
+        it.intruder.write(it.intruder.rechain(bodies))
+
+    return do
+
+
+def _signed(it: World, first: int, *keys: Ed25519PrivateKey) -> None:
+    """Sign the heads from `first` on anew."""
+    frontier, note = Frontier(), b""
+    for row in it.intruder.rows():
+        frontier.append(row.hash)
+        if frontier.size > first:
+            note = sign(Checkpoint(ORIGIN, frontier.size, frontier.root()), *keys)
+            it.intruder.sql(
+                f"UPDATE checkpoint SET note = ? WHERE size = {frontier.size}", values=(note,)
+            )
+    it.intruder.files.head.write_bytes(note)
+
+
+def _with_key(do: Callable[[World], None], seq: int) -> Callable[[World], None]:
+    """The same by someone who holds the key of the open epoch."""
+
+    def signed(it: World) -> None:
+        do(it)
+        _signed(it, seq, read_private(it.intruder.files.signing))
+
+    return signed
+
+
+def _without(seq: int, *, renumbered: bool = False) -> Callable[[World], None]:
+    def do(it: World) -> None:
+        rows = [row for row in it.intruder.rows() if row.seq != seq]
+        it.intruder.write([replace(r, seq=n) for n, r in enumerate(rows)] if renumbered else rows)
+
+    return do
+
+
+def _swapped(it: World) -> None:
+    rows = it.intruder.rows()
+    rows[11], rows[12] = replace(rows[12], seq=11), replace(rows[11], seq=12)
+    it.intruder.write(rows)
+
+
+def _twice(it: World) -> None:
+    rows = it.intruder.rows()
+    later = [replace(row, seq=row.seq + 1) for row in rows[12:]]
+    it.intruder.write([*rows[:12], replace(rows[11], seq=12), *later])
+
+
+def _back_dated(it: World) -> None:
+    rows = it.intruder.rows()
+    forged = consistent(rows[12], time_us=1, action="grant", kind="admin", actor="uid:0")
+    later = [replace(row, seq=row.seq + 1) for row in rows[12:]]
+    it.intruder.write([*rows[:12], forged, *later])
+
+
+def _another_key(it: World) -> None:
+    _rebuilt(5, time_us=1)(it)
+    _signed(it, 5, Ed25519PrivateKey.generate())
+
+
+def _stripped(it: World) -> None:
+    bare = "substr(note, 1, instr(note, x'0a0a') + 1)"
+    it.intruder.sql(f"UPDATE checkpoint SET note = {bare} WHERE size = 7")
+
+
+def _genesis(it: World) -> None:
+    other = VerifierKey(ORIGIN, Ed25519PrivateKey.generate().public_key().public_bytes_raw())
+    it.intruder.files.genesis.write_text(other.encode() + "\n", encoding="ascii")
+
+
+def _cut(size: int, *, head: bool = False) -> Callable[[World], None]:
+    def do(it: World) -> None:
+        cut(it.intruder, size)
+        if head:
+            note = LogReader(it.directory).checkpoint()
+            it.intruder.files.head.write_bytes(note.encode())
+
+    return do
+
+
+def _continued(it: World) -> None:
+    cut(it.intruder, 7)
+    bodies = [row.body for row in it.intruder.rows()]
+    fields = {k: v for k, v in json.loads(bodies[-1]).items()
+              if k not in ("next_key", "signature", "reason")}  # fmt: skip
+    new = raw_body({**fields, "kind": "admin", "actor": "uid:0", "action": "x", "epoch": 2})
+    it.intruder.write(it.intruder.rechain([*bodies, new]))
+    it.intruder.sql("INSERT INTO checkpoint VALUES (8, x'')")
+    _signed(it, 7, it.keys[3])
+
+
+def _image(it: World) -> None:
+    shutil.rmtree(it.directory)
+    shutil.copytree(it.image, it.directory)
+
+
+def _split(it: World) -> None:
+    """Another last entry, by the log's own writer, on an image taken before."""
+    _image(it)
+    with open_log(it.directory) as log:
+        log.append(admin("another")).result()
+
+
+def _wal(change: Callable[[Path], None]) -> Callable[[World], None]:
+    """Entries that are only in the WAL, and what happens to it after the power went."""
+
+    def do(it: World) -> None:
+        it.image = it.directory.parent / "running"
+        with open_log(it.directory) as log:
+            for n in range(20):
+                log.append(admin(f"wal {n}")).result()
+            log._session.write_head()
+            shutil.copytree(it.directory, it.image)
+        _image(it)
+        (it.directory / "log.db-shm").unlink(missing_ok=True)
+        change(it.directory / "log.db-wal")
+
+    return do
+
+
+def _halve(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def _flip(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(flip(data, len(data) // 2))
+
+
+def _replaced(it: World) -> None:
+    """What `INSERT OR REPLACE` does once nothing refuses it."""
+    row = it.intruder.rows()[4]
+    it.intruder.sql(
+        "INSERT OR REPLACE INTO leaf (seq, prev, hash, body) VALUES (4, ?, ?, ?)",
+        values=(row.prev, row.hash, row.body.replace(b'"k1"', b'"k2"')),
+    )
+
+
+def _hidden(it: World) -> None:
+    """A page of an index is rewritten so that a search for the request finds nothing."""
+    it.intruder.sql(
+        "CREATE TABLE taken AS SELECT * FROM leaf WHERE seq = 4",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, 'IS NOT NULL', '<> ''r1''') "
+        "WHERE name = 'leaf_request'",
+    )
+    it.intruder.sql("REINDEX leaf_request")
+    it.intruder.sql(
+        "DROP TABLE taken",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, '<> ''r1''', 'IS NOT NULL') "
+        "WHERE name = 'leaf_request'",
+    )
+
+
+def _texts(it: World) -> None:
+    it.intruder.sql("UPDATE content SET seq = seq + 100 WHERE seq IN (10, 11)")
+    it.intruder.sql("UPDATE content SET seq = 121 - seq WHERE seq > 100")
+
+
+def _no_outcome(it: World) -> None:
+    bodies = [row.body for row in it.intruder.rows()]
+    fields = json.loads(bodies[14])
+    del fields["content"], fields["intent"]
+    bodies[14] = raw_body({**fields, "kind": "start"})
+    it.intruder.write(it.intruder.rechain(bodies))
+    it.intruder.sql("DELETE FROM content WHERE seq = 14")
+    _signed(it, 14, it.keys[3])
+
+
+def _spelling(it: World) -> None:
+    rows = it.intruder.rows()
+    body = rows[18].body.replace(b'"v":1', b'"v":1,"v":1')
+    it.intruder.write([*rows[:18], replace(rows[18], body=body, hash=leaf_hash(body))])
+    _signed(it, 18, it.keys[3])
+
+
+def _other_origin(it: World) -> None:
+    shutil.rmtree(it.directory)
+    new_log(it.directory, origin="other.example/audit")
+
+
+def _two_heads(it: World) -> None:
+    root = bytes(range(32))
+    note = sign(Checkpoint(ORIGIN, SIZE, root), read_private(it.intruder.files.signing))
+    it.intruder.files.head.write_bytes(note)
+
+
+def _missing_link(seq: int) -> Callable[[World], None]:
+    return _with_key(_rebuilt(seq, intent=3), seq)
+
+
+CASES = [
+    Case(1, "bit-in-body", _body(11, b"b1", b"b7"),
+         11, "leaf_mismatch", (11, "leaf_mismatch")),
+    Case(1, "bit-in-body-of-a-closed-epoch", _body(4, b"r1", b"r7"),
+         4, "leaf_mismatch", (4, "leaf_mismatch")),
+    Case(2, "bit-in-hash", _row(11, lambda r: replace(r, hash=flip(r.hash))),
+         11, "leaf_mismatch", (11, "leaf_mismatch")),
+    Case(3, "bit-in-prev", _row(11, lambda r: replace(r, prev=flip(r.prev))),
+         11, "prev_mismatch", None),
+    Case(4, "body-and-hash", lambda it: it.intruder.change(12, lambda r: consistent(r, ip="x")),
+         12, "chain_broken", (12, "chain_broken")),
+    Case(4, "its-predecessor-too",
+         lambda it: it.intruder.change(12, lambda r: replace(
+             consistent(r, prev="ab" * 32), prev=b"\xab" * 32)),
+         12, "chain_broken", (12, "chain_broken")),
+    Case(4, "body-and-hash-alone-in-its-commit",
+         lambda it: it.intruder.change(4, lambda r: consistent(r, ip="x")),
+         4, "chain_broken", (4, "chain_broken")),
+    Case(5, "row-deleted", _without(12), 12, "entry_missing", (12, "seq_mismatch")),
+    Case(6, "row-deleted-and-renumbered", _without(12, renumbered=True),
+         12, "seq_mismatch", (12, "seq_mismatch")),
+    Case(7, "rows-swapped", _swapped, 11, "seq_mismatch", (11, "seq_mismatch")),
+    Case(8, "row-twice", _twice, 12, "seq_mismatch", (12, "seq_mismatch")),
+    Case(9, "back-dated-row", _back_dated, 12, "chain_broken", (13, "seq_mismatch")),
+    Case(10, "recomputed-without-key", _rebuilt(4, time_us=1),
+         4, "root_mismatch", (4, "root_mismatch")),
+    Case(10, "recomputed-with-another-key", _another_key,
+         5, "checkpoint_invalid", (5, "checkpoint_invalid")),
+    Case(11, "recomputed-with-the-newest-key", _with_key(_rebuilt(4, time_us=1), 4),
+         4, "checkpoint_invalid", (4, "checkpoint_invalid")),
+    Case(12, "handover-dropped", _without(6), 6, "entry_missing", (6, "seq_mismatch")),
+    Case(13, "signatures-stripped", _stripped, 6, "checkpoint_invalid", (6, "checkpoint_invalid")),
+    Case(14, "genesis-key-replaced", _genesis, 0, "genesis_mismatch", (0, "genesis_mismatch")),
+    Case(15, "tail-cut-under-head", _cut(14), 14, "tail_missing", None),
+    Case(16, "cut-and-continued", _continued, 7, "checkpoint_invalid", (7, "checkpoint_invalid")),
+    Case(17, "tail-cut-with-head", _cut(18, head=True), 18, "receipt_mismatch", None),
+    Case(18, "old-image", _image, 18, "receipt_mismatch", None),
+    Case(19, "split-view", _split, 18, "receipt_mismatch", None),
+    Case(20, "wal-deleted", _wal(Path.unlink), 19, "tail_missing", None),
+    Case(21, "wal-halved", _wal(_halve), -1, "tail_missing", None),
+    Case(21, "wal-flipped", _wal(_flip), -1, "tail_missing", None),
+    Case(22, "or-replace", _replaced, 4, "leaf_mismatch", (4, "leaf_mismatch")),
+    Case(23, "hidden-from-an-index", _hidden, 4, "index_mismatch", None),
+    Case(24, "ciphertexts-swapped", _texts, 10, "content_mismatch", None),
+    Case(25, "link-of-an-outcome", _missing_link(15), 15, "outcome_orphan", (15, "outcome_orphan")),
+    Case(25, "request-of-an-outcome", _with_key(_rebuilt(15, request_id="x"), 15),
+         15, "outcome_mismatch", (15, "outcome_mismatch")),
+    Case(26, "outcome-missing", _no_outcome, 10, "outcome_missing", (10, "outcome_missing")),
+    Case(27, "key-twice", _spelling, 18, "body_invalid", (18, "body_invalid")),
+    Case(28, "other-origin", _other_origin, 0, "genesis_mismatch", (0, "genesis_mismatch")),
+    Case(30, "two-heads-of-one-size", _two_heads, 18, "head_mismatch", None),
+]  # fmt: skip
+"""29 (segments) is in tests/audit/test_retention.py, 31 (proofs) in test_proof.py."""
