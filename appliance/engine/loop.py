@@ -78,15 +78,15 @@ class Engine:
         )
 
     def _forward(self, chunks: list[Chunk]) -> NDArray[np.float32]:
-        begun = time.monotonic()
+        begun, cpu = time.monotonic(), time.process_time()
         logits = self.model.forward(chunks)
-        now = time.monotonic()
+        now, cpu = time.monotonic(), time.process_time() - cpu
         tokens = sum(c.count for c in chunks)
         if self.scheduler.pace is not None:
             self.scheduler.pace.record(tokens, now - begun)
         if self._threads is not None:
             before = self._threads.count
-            count = self._threads.record(tokens, now - begun, now)
+            count = self._threads.record(tokens, now - begun, cpu, now)
             if count != before:
                 self.model.set_threads(count)
         return logits

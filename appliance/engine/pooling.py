@@ -134,12 +134,12 @@ class Pooling:
                 done.add(row.id)
 
     def _compute(self, texts: list[list[int]]) -> NDArray[np.float32]:
-        begun = time.monotonic()
+        begun, cpu = time.monotonic(), time.process_time()
         vectors = rows_of(self._model, texts, unit=self._unit)
-        now = time.monotonic()
+        now, cpu = time.monotonic(), time.process_time() - cpu
         if self._threads is not None:
             before = self._threads.count
-            count = self._threads.record(sum(map(len, texts)), now - begun, now)
+            count = self._threads.record(sum(map(len, texts)), now - begun, cpu, now)
             if count != before:
                 self._model.set_threads(count)
         return vectors

@@ -20,6 +20,7 @@ import llguidance.llamacpp
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.engine import threadpool
 from appliance.engine.cells import SCORED
 from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
@@ -77,6 +78,7 @@ class Library:
     """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it."""
 
     def __init__(self, variant: Path) -> None:
+        self.variant = variant
         self.log: deque[str] = deque(maxlen=20)
         # The callback object must live as long as the library can call it.
         self._callback = llama.llama_log_callback(self._on_log)
@@ -154,6 +156,7 @@ class Runner:
         context = llama.llama_init_from_model(self._model, params)
         if not context:
             raise self._failure("llama.cpp made no context")
+        threadpool.attach(self._library.variant, context, config.threads)
         return context
 
     def _failure(self, what: str) -> StateRefused:

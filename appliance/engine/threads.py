@@ -4,12 +4,15 @@ ggml's threads meet at a spinning barrier thousands of times per token, so one t
 host takes away holds up all the others: with a busy neighbour on one of two cores a step takes
 twenty times as long, while with one thread fewer nothing is lost.
 
-Rules: another count is tried for a few steps and kept if it is clearly faster on steps of the
-same size; slow steps bring the next try forward; a try that fails is ended at its first very slow
-step and repeated later each time. Pure: step times come in as numbers.
+Rules: threads that spin use all of their time, so processor time below wall time times threads
+says that the host gave a core to somebody else. Then, or when steps have become slow, one thread
+fewer is tried at once; without a sign, one fewer is tried rarely and one more often. Another count
+is kept if it is clearly faster on steps of the same size; a try that fails is ended at its first
+very slow step and repeated later each time. Pure: step times come in as numbers.
 """
 
 from collections import deque
+from dataclasses import dataclass
 from statistics import median
 
 _SLOW = 2.5  # a step this many times slower than usual has lost a thread
@@ -18,8 +21,34 @@ _STRIKES = 3
 _SAMPLES = 3  # steps of one size that decide a trial
 _LONGEST_TRIAL = 12
 _HISTORY = 8
-_FIRST_WAIT_S = 2.0
-_LONGEST_WAIT_S = 15.0
+_WHOLE = 0.85  # share of their time that threads get, at least, while nobody else needs the cores
+_FORGET = 0.8
+
+
+@dataclass
+class _Reason:
+    """Why another count is tried, and when it may be again.
+
+    Attributes:
+        direction: threads more.
+        first: seconds until the next try, doubled after each that fails, up to `longest`.
+        due: monotonic time from which it may be tried.
+    """
+
+    direction: int
+    first: float
+    longest: float
+    due: float
+    wait: float = 0.0
+
+    def failed(self, now: float) -> None:
+        """Wait longer than the last time."""
+        self.wait = min(2 * self.wait, self.longest) or self.first
+        self.due = now + self.wait
+
+    def reset(self, now: float) -> None:
+        """Things have changed: begin with the first wait again."""
+        self.wait, self.due = 0.0, now + self.first
 
 
 class Threads:
@@ -36,46 +65,58 @@ class Threads:
         self._home: int | None = None  # the count to return to, while another is tried
         self._trial_steps = 0
         self._strikes = 0
-        self._wait = {-1: _FIRST_WAIT_S, 1: _FIRST_WAIT_S}
-        self._next = {-1: 0.0, 1: 0.0}
+        self._given = 1.0  # share of their time that the threads got lately
+        self._crowded = _Reason(-1, 2.0, 10.0, due=0.0)
+        self._routine = _Reason(-1, 15.0, 120.0, due=float("inf"))  # dated by the first step
+        self._more = _Reason(1, 2.0, 10.0, due=0.0)
+        self._reason = self._more
 
-    def record(self, tokens: int, seconds: float, now: float) -> int:
+    def record(self, tokens: int, seconds: float, cpu_seconds: float, now: float) -> int:
         """Note a step and decide.
 
         Args:
             tokens: tokens in the step.
             seconds: how long it took.
+            cpu_seconds: processor time of all threads in it.
             now: monotonic time in seconds.
 
         Returns:
             The thread count for the next step.
         """
+        if self._routine.due == float("inf"):
+            self._routine.reset(now)
         size = tokens.bit_length()  # steps of similar size are compared with each other
         times = self._times.setdefault((self.count, size), deque(maxlen=_HISTORY))
         usual = median(times) if len(times) >= _STRIKES else None
         times.append(seconds)
         if self._home is not None:
             self._judge(self._home, size, seconds, now)
-        else:
-            slow = usual is not None and seconds > _SLOW * usual
-            self._strikes = self._strikes + 1 if slow else 0
-            if self._strikes >= _STRIKES:  # the host has changed: compare with how it is now
-                while len(times) > _SAMPLES:
-                    times.popleft()
-            self._maybe_try(len(times), now)
+            return self.count
+        given = min(1.0, cpu_seconds / (seconds * self.count)) if seconds > 0 else 1.0
+        self._given = _FORGET * self._given + (1 - _FORGET) * given
+        slow = usual is not None and seconds > _SLOW * usual
+        self._strikes = self._strikes + 1 if slow else 0
+        if self._strikes >= _STRIKES:  # the host has changed: compare with how it is now
+            while len(times) > _SAMPLES:
+                times.popleft()
+        if len(times) >= _SAMPLES:
+            self._maybe_try(now)
         return self.count
 
-    def _maybe_try(self, known: int, now: float) -> None:
-        if known < _SAMPLES:
-            return
-        if self.count > 1 and (self._strikes >= _STRIKES or now >= self._next[-1]):
-            self._try(-1)
-        elif self.count < self.most and now >= self._next[1]:
-            self._try(1)
+    def _maybe_try(self, now: float) -> None:
+        if self.count > 1:
+            crowded = self._given < _WHOLE and now >= self._crowded.due
+            if self._strikes >= _STRIKES or crowded:
+                return self._try(self._crowded)
+            if now >= self._routine.due:
+                return self._try(self._routine)
+        if self.count < self.most and now >= self._more.due:
+            self._try(self._more)
 
-    def _try(self, direction: int) -> None:
-        self._home = self.count
-        self.count += direction
+    def _try(self, reason: _Reason) -> None:
+        self._home, self._reason = self.count, reason
+        self.count += reason.direction
+        self._given = 1.0
         self._trial_steps = self._strikes = 0
         for key in [k for k in self._times if k[0] == self.count]:
             del self._times[key]  # what was true a while ago says nothing about now
@@ -92,13 +133,11 @@ class Threads:
             self._end(home, now, kept=False)
 
     def _end(self, home: int, now: float, *, kept: bool) -> None:
-        direction = self.count - home
         self._home = None
-        if kept:
-            self._wait = {-1: _FIRST_WAIT_S, 1: _FIRST_WAIT_S}
-            self._next[-direction] = now + _FIRST_WAIT_S
-            self._next[direction] = now
-        else:
+        if not kept:
             self.count = home
-            self._next[direction] = now + self._wait[direction]
-            self._wait[direction] = min(2 * self._wait[direction], _LONGEST_WAIT_S)
+            self._reason.failed(now)
+            return
+        for reason in (self._crowded, self._routine, self._more):
+            reason.reset(now)
+        self._reason.due = now  # what helped may help again

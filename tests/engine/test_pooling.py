@@ -137,7 +137,7 @@ def test_a_vector_without_a_direction_ends_the_worker(bad: float) -> None:
 
 def test_the_thread_count_follows_the_controller() -> None:
     class Falling(Threads):
-        def record(self, tokens: int, seconds: float, now: float) -> int:
+        def record(self, tokens: int, seconds: float, cpu_seconds: float, now: float) -> int:
             assert tokens == 3
             self.count -= 1
             return self.count
