@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz bench-peer bench bench-full wheels lock clean
+.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz bench-peer bench bench-full wheels lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -74,6 +74,9 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
+
+lock-debian:  ## write the lock of the bundled runtime anew from what Debian 13 has today
+	@$(PYTHON) -m installer.bundle.debs --lock
 
 clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

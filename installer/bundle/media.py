@@ -1,0 +1,159 @@
+"""Writes a bundle: chunks, manifest, list of digests, signature, boot files.
+
+Rules: plain files with plain names, no links and no execute bits (the stick may be FAT); chunks
+of at most `manifest.CHUNK` bytes; every file but the list and its signature is in the list; the
+same inputs give the same bytes, the signature too (its nonce is that of RFC 6979, which OpenSSL
+has from 3.2 on). The directory appears by one rename when it is complete.
+"""
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from installer.bundle.cache import sha256_file
+from installer.bundle.steps import BundleError
+from installer.host import manifest, signature
+from installer.host.files import BLOCK
+from installer.host.manifest import Chunk, Manifest, Part
+from installer.host.problems import InstallError
+
+RUNTIME: Final = "runtime.tar.gz"
+INSTALLER: Final = "install.pyz"
+_WHOLE: Final = {"runtime": RUNTIME, "installer": INSTALLER}
+"""Parts that the first steps on the host need: they keep their names and are one file."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that goes onto the stick."""
+
+    name: str
+    kind: str
+    path: Path
+    when: str = ""
+
+
+def write(
+    out: Path,
+    sources: Sequence[Source],
+    describe: Callable[[tuple[Part, ...]], Manifest],
+    texts: Mapping[str, bytes],
+    key: Path,
+    *,
+    openssl: Sequence[str] = ("openssl",),
+    chunk: int = manifest.CHUNK,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Manifest:
+    """Write the bundle to the directory `out`, replacing an earlier one.
+
+    Args:
+        out: the directory that goes onto the stick.
+        sources: what is carried.
+        describe: makes the manifest of the parts.
+        texts: further files by their path on the stick: `install.sh`, README, licences, SBOM.
+        key: the vendor's private key, PEM.
+        openssl: the command that signs.
+        chunk: bytes of the largest file.
+        progress: gets one line for each part.
+
+    Raises:
+        BundleError: openssl or a source failed, or the manifest breaks a rule.
+    """
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "blobs").mkdir(parents=True)
+    parts = []
+    for source in sources:
+        parts.append(_write_part(part, source, chunk))
+        progress(f"{parts[-1].size / 1e6:8.1f} MB  {source.kind:9} {source.name}")
+    document = manifest.encode(describe(tuple(parts)))
+    _file(part / "manifest.json", document)
+    for name, data in texts.items():
+        _file(part / name, data)
+    _openssl(openssl, "pkey", "-in", str(key), "-pubout", "-out", str(part / signature.KEY))
+    print_of = signature.fingerprint(part / signature.KEY)
+    _file(part / "VENDOR-KEY.fingerprint", f"{print_of}  {signature.KEY}\n".encode())
+    files = sorted(str(p.relative_to(part)) for p in part.rglob("*") if p.is_file())
+    sums = "".join(f"{sha256_file(part / name)}  {name}\n" for name in files)
+    _file(part / signature.SUMS, sums.encode())
+    _sign(part, key, openssl)
+    try:
+        manifest.check_names(files)
+        parsed = manifest.parse(document)
+    except InstallError as error:
+        raise BundleError(error.message) from error
+    for path in part.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)
+    return parsed
+
+
+def _write_part(out: Path, source: Source, chunk: int) -> Part:
+    digest = sha256_file(source.path)
+    fixed = _WHOLE.get(source.kind)
+    size = source.path.stat().st_size
+    limit = size if fixed else chunk
+    chunks: list[Chunk] = []
+    with source.path.open("rb") as file:
+        while sum(c.size for c in chunks) < size:
+            path = fixed or f"blobs/{digest}.{len(chunks):03d}"
+            chunks.append(_write_chunk(file, out, path, limit))
+    return Part(source.name, source.kind, size, digest, tuple(chunks), source.when)
+
+
+def _write_chunk(file: BinaryIO, out: Path, path: str, limit: int) -> Chunk:
+    digest = hashlib.sha256()
+    size = 0
+    with (out / path).open("wb") as sink:
+        while size < limit and (block := file.read(min(BLOCK, limit - size))):
+            digest.update(block)
+            sink.write(block)
+            size += len(block)
+    return Chunk(path, size, digest.hexdigest())
+
+
+def _sign(part: Path, key: Path, openssl: Sequence[str]) -> None:
+    sums, target = part / signature.SUMS, part / signature.SIGNATURE
+    _openssl(
+        openssl,
+        *("dgst", "-sha384", "-sign", str(key), "-sigopt", "nonce-type:1"),
+        *("-out", str(target), str(sums)),
+    )
+    try:
+        signature.verify(openssl, part, part / signature.KEY)
+    except InstallError as error:
+        raise BundleError(f"{key} does not sign: {error.message}") from error
+
+
+def new_key(path: Path) -> None:
+    """Make a vendor's private key: ECDSA, P-384.
+
+    Raises:
+        BundleError: openssl failed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    _openssl(
+        ("openssl",),
+        *("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+        *("-pkeyopt", "ec_param_enc:named_curve", "-out", str(path)),
+    )
+
+
+def _file(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _openssl(command: Sequence[str], *arguments: str) -> None:
+    try:
+        subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
+    except OSError as error:
+        raise BundleError(f"openssl: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise BundleError(f"openssl {arguments[0]}: {error.stderr.strip()}") from error

@@ -1,0 +1,199 @@
+"""What the admin decides: an answer file (TOML) and the paths that follow from it.
+
+Rules: every key is declared here, an unknown key is refused and the nearest known one named; the
+answers of an installation are kept with its release, so an upgrade asks nothing again. Paths are
+absolute and plain: they go into units and scripts.
+"""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from installer.host.problems import InstallError
+
+SERVICES: Final = ("auto", "systemd", "none")
+PROFILES: Final = ("lab", "site")
+_PLAIN: Final = re.compile(r"(/[A-Za-z0-9._+-]+)+")
+_USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+_LONGEST_SOCKET: Final = 107
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All keys of the answer file with their defaults; an empty path means the default place."""
+
+    profile: str = "lab"
+    service: str = "auto"
+    account: str = "appliance"
+    operators: str = "appliance-operators"
+    prefix: str = ""
+    data: str = ""
+    state: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    models: tuple[str, ...] = ()
+    fingerprint: str = ""
+    trust_root: str = ""
+    trust_fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies on this host.
+
+    `prefix` holds the releases and `current`; `etc` the pinned key and counter; `data` the
+    product's data directory; `state` the ledger, copies and snapshots of the installer.
+    """
+
+    prefix: Path
+    etc: Path
+    data: Path
+    state: Path
+    commands: Path
+    units: Path
+    user: bool
+
+    @property
+    def releases(self) -> Path:
+        """One directory for each release."""
+        return self.prefix / "releases"
+
+    @property
+    def current(self) -> Path:
+        """The link to the release in service: what one rename switches."""
+        return self.prefix / "current"
+
+    @property
+    def trust(self) -> Path:
+        """The pinned key of the vendor and the counter of the newest release."""
+        return self.etc / "trust"
+
+    @property
+    def store(self) -> Path:
+        """Copies of what was on the stick."""
+        return self.state / "store"
+
+    @property
+    def snapshots(self) -> Path:
+        """The database as it was before an upgrade."""
+        return self.state / "snapshots"
+
+    def release(self, release: str) -> Path:
+        """The directory of one release."""
+        return self.releases / release
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Read an answer file: only the keys that it has.
+
+    Raises:
+        InstallError: `answers_invalid`.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _invalid(str(error)) from error
+    known = {field.name: field.default for field in fields(Answers)}
+    for name, value in table.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise _invalid(f"there is no key {name}; did you mean {near}?")
+        wanted = list if name == "models" else type(known[name])
+        plain = not isinstance(value, list) or all(type(v) is str for v in value)
+        if type(value) is not wanted or not plain:
+            raise _invalid(f"{name} must be of type {wanted.__name__}")
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+
+
+def combine(*sources: Mapping[str, Any]) -> Answers:
+    """Answers from several sources, the later ones stronger, checked.
+
+    Raises:
+        InstallError: `answers_invalid`.
+    """
+    answers = Answers()
+    for source in sources:
+        answers = replace(answers, **source)
+    if answers.service not in SERVICES or answers.profile not in PROFILES:
+        raise _invalid(f"service is one of {SERVICES}, profile one of {PROFILES}")
+    for name in ("account", "operators"):
+        if not _USER.fullmatch(getattr(answers, name)):
+            raise _invalid(f"{name} is no name of an account")
+    for name in ("prefix", "data", "state"):
+        value = getattr(answers, name)
+        if value and (not _PLAIN.fullmatch(value) or ".." in value.split("/")):
+            raise _invalid(f"{name} must be an absolute path of letters, digits and ._+-")
+    if not 1 <= answers.port <= 65_535:
+        raise _invalid("port is 1 to 65535")
+    for name in ("fingerprint", "trust_fingerprint"):
+        if not re.fullmatch(r"|[0-9a-f]{64}", getattr(answers, name)):
+            raise _invalid(f"{name} is 64 hexadecimal digits")
+    if not re.fullmatch(r"[0-9a-zA-Z.:-]+", answers.host):
+        raise _invalid("host is an address or a name")
+    return answers
+
+
+def layout(answers: Answers, *, user: bool, home: Path) -> Layout:
+    """The paths that follow from the answers.
+
+    Raises:
+        InstallError: `path_too_long` when the socket of the data directory would not fit.
+    """
+    if user:
+        share, config = home / ".local" / "share", home / ".config"
+        default = Layout(
+            prefix=share / "appliance",
+            etc=config / "appliance",
+            data=share / "appliance-data",
+            state=home / ".local" / "state" / "appliance-install",
+            commands=home / ".local" / "bin",
+            units=config / "systemd" / "user",
+            user=True,
+        )
+    else:
+        default = Layout(
+            prefix=Path("/opt/appliance"),
+            etc=Path("/etc/appliance"),
+            data=Path("/var/lib/appliance"),
+            state=Path("/var/lib/appliance-install"),
+            commands=Path("/usr/local/bin"),
+            units=Path("/etc/systemd/system"),
+            user=False,
+        )
+    found = replace(
+        default,
+        prefix=Path(answers.prefix or default.prefix),
+        data=Path(answers.data or default.data),
+        state=Path(answers.state or default.state),
+    )
+    if len(str(found.data / "run" / "admin.sock")) > _LONGEST_SOCKET:
+        raise InstallError("path_too_long", f"{found.data} is too long for the admin socket.")
+    return found
+
+
+def encode(answers: Answers) -> bytes:
+    """As kept with a release."""
+    return (json.dumps(asdict(answers), indent=1, sort_keys=True) + "\n").encode()
+
+
+def decode(data: bytes) -> Answers:
+    """What `encode` made.
+
+    Raises:
+        InstallError: `release_changed`.
+    """
+    try:
+        table = json.loads(data)
+        table["models"] = tuple(table["models"])
+        return combine({f.name: table[f.name] for f in fields(Answers) if f.name in table})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InstallError("release_changed", f"answers.json: {error}") from error
+
+
+def _invalid(text: str) -> InstallError:
+    return InstallError("answers_invalid", f"The answers: {text}.")

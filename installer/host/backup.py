@@ -1,0 +1,187 @@
+"""Backup of everything that is the site's: data, pinned key, answers; restore; and a drill.
+
+Rules: the server is stopped while the archive is made, since databases and their logs of writes
+belong together; the archive carries a list of digests and is read back before it counts; restoring
+never overwrites a data directory. A drill restores into a directory beside, verifies the audit log
+there with the product's own command, and removes it: it shows that the backup is one. The archive
+holds secrets and is readable by its owner only.
+"""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from installer.host import releases
+from installer.host.answers import Answers, Layout
+from installer.host.files import (
+    explained,
+    hash_file,
+    hash_stream,
+    remove,
+    sync_directory,
+    sync_tree,
+)
+from installer.host.problems import InstallError
+from installer.host.product import product
+from installer.host.service import Service
+
+_INDEX: Final = "backup.json"
+_SKIPPED: Final = frozenset({"lock", "run/admin.sock"})
+
+
+def backup(layout: Layout, service: Service, target: Path, *, models: bool) -> dict[str, Any]:
+    """Write a backup.
+
+    Args:
+        layout: the paths.
+        service: stopped meanwhile, started again if it ran.
+        target: the file to make.
+        models: whether the stored models go into it; they are large and on the stick too.
+
+    Raises:
+        InstallError: `not_installed`, `backup_exists`, `service_running`, `disk_full`.
+    """
+    release = releases.current(layout)
+    if release is None or not (layout.data / "appliance.toml").is_file():
+        raise InstallError("not_installed", f"{layout.data} is not initialised.")
+    if target.exists():
+        raise InstallError("backup_exists", f"{target} is there already.")
+    part = target.with_name(target.name + ".part")
+    remove(part)
+    ran = service.stop()
+    try:
+        with explained(target):
+            files = _write(layout, part, release, models)
+    except BaseException:
+        remove(part)
+        raise
+    finally:
+        if ran:
+            service.start()
+    read(part)
+    part.rename(target)
+    sync_directory(target.parent)
+    return {"release": release, "files": files, "bytes": target.stat().st_size}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Check a backup to the last byte; its index.
+
+    Raises:
+        InstallError: `backup_invalid`.
+    """
+    try:
+        with tarfile.open(path, "r") as archive:
+            members = iter(archive)
+            first = next(members)
+            body = archive.extractfile(first)
+            if first.name != _INDEX or body is None:
+                raise ValueError("it does not begin with its index")
+            index: dict[str, Any] = json.loads(body.read())
+            found = {}
+            for member in members:
+                file = archive.extractfile(member) if member.isreg() else None
+                if file is not None:
+                    found[member.name] = hash_stream(file)[0]
+            if found != index["files"]:
+                raise ValueError(f"{len(found.items() ^ index['files'].items())} files differ")
+            return index
+    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError, StopIteration) as error:
+        raise InstallError("backup_invalid", f"{path}: {str(error) or 'it is empty'}.") from error
+
+
+def restore(layout: Layout, path: Path, *, data: Path | None = None) -> dict[str, Any]:
+    """Put the data of a backup back, beside its place first and then by one rename.
+
+    Args:
+        layout: the paths.
+        path: the backup.
+        data: another place, for a drill.
+
+    Raises:
+        InstallError: `backup_invalid`, `data_present`, `disk_full`.
+    """
+    index = read(path)
+    target = data or layout.data
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InstallError("data_present", f"{target} is there.")
+    part = target.with_name(target.name + ".part")
+    remove(part)
+    with explained(part):
+        part.mkdir(mode=0o750, parents=True)
+        try:
+            with tarfile.open(path, "r") as archive:
+                archive.extractall(part, members=_below_data(archive), filter="tar")
+            sync_tree(part)
+            if target.is_dir():
+                target.rmdir()
+            part.rename(target)
+            sync_directory(target.parent)
+        except BaseException:
+            remove(part)
+            raise
+    return index
+
+
+def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
+    """Restore a backup into a directory beside, verify its audit log, remove it again.
+
+    Raises:
+        InstallError: `backup_invalid` when it cannot be restored or its log does not verify.
+    """
+    release = releases.current(layout)
+    if release is None:
+        raise InstallError("not_installed", "A drill runs the installed product.")
+    place = layout.data.with_name(layout.data.name + ".drill")
+    remove(place)
+    try:
+        index = restore(layout, path, data=place)
+        found = product(layout, answers, release, place).run("audit", "verify")
+        if found.get("ok") is not True:
+            raise InstallError("backup_invalid", f"{path}: its audit log does not verify.")
+    except InstallError as error:
+        if error.code == "step_failed":
+            raise InstallError("backup_invalid", error.message) from error
+        raise
+    finally:
+        remove(place)
+    return {"release": index["release"], "entries": found["entries"], "root": found.get("root")}
+
+
+def _write(layout: Layout, part: Path, release: str, models: bool) -> int:
+    paths = list(_files(layout.data, models))
+    digests = {}
+    for path in paths:
+        if path.is_file():
+            digests[f"data/{path.relative_to(layout.data)}"] = hash_file(path)[0]
+    index = json.dumps({"format": 1, "release": release, "files": digests}, sort_keys=True).encode()
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as archive:
+        info = tarfile.TarInfo(_INDEX)
+        info.size, info.mode = len(index), 0o600
+        archive.addfile(info, io.BytesIO(index))
+        for path in paths:
+            archive.add(path, f"data/{path.relative_to(layout.data)}", recursive=False)
+        archive.close()
+        raw.flush()
+        os.fsync(raw.fileno())
+    return len(digests)
+
+
+def _files(data: Path, models: bool) -> Iterator[Path]:
+    for path in sorted(data.rglob("*")):
+        name = str(path.relative_to(data))
+        plain = path.is_dir() or path.is_file()
+        stored = name.startswith("models/") and not models
+        if not path.is_symlink() and plain and not stored and name not in _SKIPPED:
+            yield path
+
+
+def _below_data(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for member in archive:
+        if member.name.startswith("data/"):
+            yield member.replace(name=member.name.removeprefix("data/"), deep=False)

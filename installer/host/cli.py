@@ -1,0 +1,181 @@
+"""The commands of the installer.
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage. Narration goes to stderr, results to
+stdout; with `--json` the result is one JSON document. `install` and `verify` are started by
+`install.sh`, which has checked the first files; the others by `appliance-installer` on the host.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from installer.host import backup, commands
+from installer.host.install import roll_back, settle
+from installer.host.ledger import open_ledger
+from installer.host.problems import InstallError, say
+from installer.host.uninstall import uninstall
+
+Result = dict[str, Any]
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--user", action="store_true", help="below the home directory, not as root")
+    shared.add_argument("--state", help="directory of ledger and copies")
+    shared.add_argument("--json", action="store_true", help="print one JSON document")
+    stick = argparse.ArgumentParser(add_help=False)
+    stick.add_argument("--media", required=True, type=Path, help="the bundle on the stick")
+    stick.add_argument("--boot", required=True, type=Path, help=argparse.SUPPRESS)
+    top = argparse.ArgumentParser(prog="appliance-installer", description=__doc__)
+    found = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, *parents: argparse.ArgumentParser) -> Any:
+        return found.add_parser(name, help=text, description=text, parents=[shared, *parents])
+
+    install = command("install", "Install, upgrade or repair from a stick.", stick)
+    install.add_argument("--answers", type=Path, help="answer file (TOML)")
+    install.add_argument("--fingerprint", help="of the vendor's key, from paper")
+    install.add_argument("--dry-run", action="store_true", help="check and tell, change nothing")
+    command("verify", "Check a whole bundle on its stick, every byte.", stick)
+    command("status", "What is installed, and what an interrupted run left.")
+    command("check", "Compare the installed files with the signed listing.")
+    recover = command("recover", "Undo an interrupted installation or upgrade.")
+    recover.add_argument("--boot", action="store_true", help="the host is starting")
+    back = command("rollback", "Put the release before in service again.")
+    back.add_argument("--with-snapshot", action="store_true", help="and its database")
+    gone = command("uninstall", "Remove the product; records stay.")
+    gone.add_argument("--purge", action="store_true", help="the audit log and all data too")
+    saved = command("backup", "Write data and keys to one file.")
+    saved.add_argument("file", type=Path)
+    saved.add_argument("--with-models", action="store_true", help="the stored models too")
+    for name, text in (
+        ("restore", "Put the data of a backup back."),
+        ("drill", "Restore a backup beside, verify its audit log, remove it again."),
+    ):
+        command(name, text).add_argument("file", type=Path)
+    return top
+
+
+def main() -> NoReturn:
+    """Run one command and end the process."""
+    options = parser().parse_args()
+    signal.signal(signal.SIGTERM, _interrupted)
+    os.umask(0o022)
+    os.chdir("/")
+    try:
+        result = run(options)
+    except InstallError as error:
+        for line in error.lines():
+            say(line)
+        if options.json:
+            _print({"ok": False, "code": error.code, "message": error.message, "hint": error.hint})
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        for line in InstallError("interrupted", "Stopped.").lines():
+            say(line)
+        raise SystemExit(1) from None
+    except OSError as error:
+        failed = InstallError("step_failed", f"{error.filename or 'a file'}: {error.strerror}.")
+        for line in failed.lines():
+            say(line)
+        raise SystemExit(1) from None
+    if options.json:
+        _print({"ok": True, **result})
+    raise SystemExit(0)
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Run the command that was asked for.
+
+    Raises:
+        InstallError: what it refuses.
+    """
+    table: dict[str, Callable[[argparse.Namespace], Result]] = {
+        "install": commands.install_from,
+        "verify": commands.verify_media,
+        "status": commands.status,
+        "check": commands.check,
+        "recover": _recover,
+        "rollback": _rollback,
+        "uninstall": _uninstall,
+        "backup": _backup,
+        "restore": _restore,
+        "drill": _drill,
+    }
+    return table[options.command](options)
+
+
+def _recover(options: argparse.Namespace) -> Result:
+    place = commands.installed(options)
+    try:
+        with open_ledger(place.layout.state) as ledger:
+            undone = settle(ledger, place.layout, place.service, boot=options.boot)
+    except InstallError as error:
+        if options.boot and error.code == "installer_running":
+            return {"undone": None}
+        raise
+    say(f"The installation of {undone} was undone." if undone else "Nothing was interrupted.")
+    return {"undone": undone}
+
+
+def _rollback(options: argparse.Namespace) -> Result:
+    place = commands.installed(options)
+    with open_ledger(place.layout.state) as ledger:
+        release = roll_back(
+            ledger, place.layout, place.answers, place.service, with_snapshot=options.with_snapshot
+        )
+    say(f"{release} is in service again.")
+    return {"release": release}
+
+
+def _uninstall(options: argparse.Namespace) -> Result:
+    place = commands.installed(options)
+    with open_ledger(place.layout.state) as ledger:
+        kept = uninstall(ledger, place.layout, place.service, purge=options.purge)
+    for path in kept:
+        say(f"  kept: {path}")
+    say("The product is removed." + (" --purge removes the records too." if kept else ""))
+    return {"kept": [str(path) for path in kept]}
+
+
+def _backup(options: argparse.Namespace) -> Result:
+    place = commands.installed(options)
+    with open_ledger(place.layout.state):
+        found = backup.backup(
+            place.layout, place.service, options.file.absolute(), models=options.with_models
+        )
+    say(f"{options.file}: {found['files']} files, {found['bytes'] >> 20} MiB, read back. It holds")
+    say("  secret keys and texts: store it as you would store those. Try it with `drill`.")
+    return found
+
+
+def _restore(options: argparse.Namespace) -> Result:
+    place = commands.installed(options)
+    with open_ledger(place.layout.state):
+        place.service.stop()
+        found = backup.restore(place.layout, options.file.absolute())
+        place.service.start()
+    say(f"{place.layout.data} is as it was under {found['release']}.")
+    return {"release": found["release"]}
+
+
+def _drill(options: argparse.Namespace) -> Result:
+    place = commands.installed(options)
+    found = backup.drill(place.layout, place.answers, options.file.absolute())
+    say(f"The backup restores; its audit log verifies: {found['entries']} entries.")
+    return found
+
+
+def _print(document: Result) -> None:
+    json.dump(document, sys.stdout, indent=1)
+    print()
+
+
+def _interrupted(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,293 @@
+"""What the commands do with a stick and with what is installed."""
+
+import argparse
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from installer.host import answers as answering
+from installer.host import facts, manifest, preflight, releases, signature
+from installer.host.answers import Answers, Layout
+from installer.host.context import Context
+from installer.host.files import hash_file, remove
+from installer.host.install import install
+from installer.host.ledger import NAME, Ledger, open_ledger, read_ledger
+from installer.host.manifest import Manifest
+from installer.host.preflight import Plan
+from installer.host.problems import InstallError, say
+from installer.host.service import Service, service
+from installer.host.store import Media, Store
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """An installation on this host, or where one would be."""
+
+    layout: Layout
+    answers: Answers
+    service: Service
+
+
+class Terminal:
+    """Progress as one line that is overwritten, or a line for every tenth part."""
+
+    def __init__(self, terminal: bool) -> None:
+        self._terminal = terminal
+        self._shown = ("", -1)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` bytes of a step are done."""
+        percent = 100 * done // total if total else 100
+        step = (what, percent if self._terminal else percent // 25)
+        if step == self._shown:
+            return
+        self._shown = step
+        if self._terminal:
+            os.write(2, f"\r  {percent:3} %  {what[:60]:60}\r".encode("ascii", "replace"))
+        elif total > 50_000_000:
+            say(f"  {percent:3} %  {what}")
+
+
+def installed(options: argparse.Namespace) -> Place:
+    """The installation that the options name; its answers are those of its last run."""
+    given = {"state": options.state} if options.state else {}
+    chosen = answering.combine(given)
+    layout = answering.layout(chosen, user=options.user, home=Path.home())
+    events, _, _ = read_ledger(layout.state / NAME)
+    begun = [event.facts["answers"] for event in events if event.name == "begin"]
+    if begun:
+        kept = begun[-1] | {"models": tuple(begun[-1]["models"])} | given
+        chosen = answering.combine(kept)
+        layout = answering.layout(chosen, user=options.user, home=Path.home())
+    return Place(layout, chosen, service(layout, chosen, systemd=facts.host().systemd))
+
+
+def read_bundle(options: argparse.Namespace, layout: Layout, fingerprint: str) -> Manifest:
+    """The manifest of a bundle whose first files lie in `options.boot`, signature checked.
+
+    Raises:
+        InstallError: `signature_invalid`, `key_unknown`, `key_changed`, `file_changed`,
+            `manifest_invalid`, `file_unlisted`.
+    """
+    boot: Path = options.boot
+    key = boot / signature.KEY
+    pinned = layout.trust / signature.KEY
+    if pinned.is_file():
+        if pinned.read_bytes() != key.read_bytes():
+            raise InstallError(
+                "key_changed", f"{signature.fingerprint(key)} is not the key pinned here."
+            )
+    elif fingerprint != signature.fingerprint(key):
+        raise InstallError(
+            "key_unknown", f"The key of this bundle is {signature.fingerprint(key)}."
+        )
+    signature.verify([_openssl(boot)], boot, key)
+    sums = manifest.parse_sums((boot / signature.SUMS).read_bytes())
+    for name in ("manifest.json", "install.pyz", "runtime.tar.gz"):
+        if sums.get(name) != hash_file(boot / name)[0]:
+            raise InstallError("file_changed", f"{name} is not what was signed.")
+    Media(options.media).check_listing(sums)
+    return manifest.parse((boot / "manifest.json").read_bytes())
+
+
+def install_from(options: argparse.Namespace) -> Result:
+    """`install`: preflight, then the phases.
+
+    Raises:
+        InstallError: `preflight_failed` after the report, or what a phase refuses.
+    """
+    given = answering.parse(options.answers.read_text()) if options.answers else {}
+    for name in ("state", "fingerprint"):
+        if getattr(options, name):
+            given[name] = getattr(options, name)
+    chosen, layout = _choose(options, given)
+    document = read_bundle(options, layout, chosen.fingerprint)
+    host = facts.host()
+    parts = document.chosen(host.accelerator, chosen.models)
+    manager = service(layout, chosen, systemd=host.systemd)
+    store, media = Store(layout.store), Media(options.media)
+    if options.dry_run:
+        events, chain, _ = read_ledger(layout.state / NAME)
+        ledger = Ledger(layout.state / NAME, events, chain)
+        _preflight(_plan(document, parts, media, store, layout, chosen, ledger), host, manager)
+        return _told(document, parts, layout)
+    with open_ledger(layout.state) as ledger:
+        for path in layout.state.glob("boot.*"):  # of runs that were killed
+            if path != options.boot:
+                remove(path)
+        plan = _plan(document, parts, media, store, layout, chosen, ledger)
+        _preflight(plan, host, manager)
+        begun = ledger.unfinished()
+        previous = begun[0].facts["previous"] if begun else plan.current
+        existed = (layout.data / "appliance.toml").is_file()
+        run = Context(
+            layout=layout,
+            answers=chosen,
+            manifest=document,
+            parts=parts,
+            boot=options.boot,
+            media=media,
+            store=store,
+            host=host,
+            service=manager,
+            ledger=ledger,
+            previous=previous,
+            data_existed=begun[0].facts["data_existed"] if begun else existed,
+            say=say,
+            progress=Terminal(os.isatty(2)),
+        )
+        done = install(run)
+    remove(options.boot)
+    _tell(document, layout, chosen, done)
+    return {"release": document.release, "phases": done}
+
+
+def verify_media(options: argparse.Namespace) -> Result:
+    """`verify`: every byte of a bundle on its stick, with one line per file.
+
+    Raises:
+        InstallError: the first file that is not what was signed.
+    """
+    place = installed(options)
+    key = signature.fingerprint(options.boot / signature.KEY)
+    document = read_bundle(options, place.layout, key)
+    sums = manifest.parse_sums((options.boot / signature.SUMS).read_bytes())
+    for name, wanted in sorted(sums.items()):
+        try:
+            digest, size = hash_file(options.media / name, from_disk=True)
+        except FileNotFoundError as error:
+            raise InstallError("file_missing", f"{name} is not on the stick.") from error
+        except OSError as error:
+            raise InstallError("media_unreadable", f"{name}: {error.strerror}.") from error
+        if digest != wanted:
+            raise InstallError("file_changed", f"{name} is not what was signed.")
+        say(f"  {size / 1e6:9.1f} MB  {digest[:12]}  {name}")
+    say(f"{document.release}: {len(sums)} files are what {key} signed.")
+    return {"release": document.release, "files": len(sums), "key": key}
+
+
+def status(options: argparse.Namespace) -> Result:
+    """`status`: what is installed and what an interrupted run left."""
+    place = installed(options)
+    events, chain, _ = read_ledger(place.layout.state / NAME)
+    ledger = Ledger(place.layout.state / NAME, events, chain)
+    release = releases.current(place.layout)
+    unfinished = ledger.unfinished()
+    left = unfinished[0].facts["release"] if unfinished else None
+    there = place.layout.releases
+    found = {
+        "release": release,
+        "counter": releases.newest_counter(place.layout, ledger),
+        "before": releases.before(ledger, release) if release else None,
+        "unfinished": left,
+        "done": [event.facts["phase"] for event in unfinished if event.name == "done"],
+        "releases": sorted(path.name for path in there.glob("*")) if there.is_dir() else [],
+        "data": str(place.layout.data),
+    }
+    for name, value in found.items():
+        say(f"{name:11} {value}")
+    return found
+
+
+def check(options: argparse.Namespace) -> Result:
+    """`check`: the installed files against the signed listing, the signature first.
+
+    Raises:
+        InstallError: `not_installed`, `release_changed`, `signature_invalid`.
+    """
+    place = installed(options)
+    release = releases.current(place.layout)
+    if release is None:
+        raise InstallError("not_installed", f"There is no {place.layout.current}.")
+    where = place.layout.release(release)
+    signature.verify([_openssl(where)], where, place.layout.trust / signature.KEY)
+    sums = manifest.parse_sums((where / signature.SUMS).read_bytes())
+    if sums["manifest.json"] != hash_file(where / "manifest.json")[0]:
+        raise InstallError("release_changed", f"{where}/manifest.json is not what was signed.")
+    releases.check(place.layout, release)
+    say(f"{release}: every file is what was signed.")
+    return {"release": release}
+
+
+def _choose(options: argparse.Namespace, given: Result) -> tuple[Answers, Layout]:
+    """The answers: those of the release in service, then those of the file."""
+    first = answering.combine(given)
+    layout = answering.layout(first, user=options.user, home=Path.home())
+    current = releases.current(layout)
+    if current is None:
+        return first, layout
+    kept = vars(releases.describe(layout, current)[1])
+    moved = [n for n in ("prefix", "data", "state") if given.get(n, kept[n]) != kept[n]]
+    if moved:
+        raise InstallError("answers_invalid", f"An upgrade does not move {', '.join(moved)}.")
+    chosen = answering.combine(kept, given)
+    return chosen, answering.layout(chosen, user=options.user, home=Path.home())
+
+
+def _plan(
+    document: Manifest,
+    parts: list[manifest.Part],
+    media: Media,
+    store: Store,
+    layout: Layout,
+    chosen: Answers,
+    ledger: Ledger,
+) -> Plan:
+    return Plan(
+        manifest=document,
+        parts=parts,
+        media=media,
+        store=store,
+        layout=layout,
+        answers=chosen,
+        counter=releases.newest_counter(layout, ledger),
+        current=releases.current(layout),
+    )
+
+
+def _preflight(plan: Plan, host: facts.Host, manager: Service) -> None:
+    problems = list(preflight.problems(plan, host, uid=os.geteuid()))
+    if not manager.managed and manager.running():
+        problems.append(InstallError("service_running", f"A process holds {plan.layout.data}."))
+    for text in preflight.warnings(plan, host, year=time.gmtime().tm_year):
+        say(f"note: {text}")
+    for problem in problems:
+        for line in problem.lines():
+            say(line)
+    if problems:
+        codes = ", ".join(sorted({problem.code for problem in problems}))
+        raise InstallError("preflight_failed", f"Nothing was changed: {codes}.")
+
+
+def _told(document: Manifest, parts: list[manifest.Part], layout: Layout) -> Result:
+    size = sum(part.size for part in parts)
+    say(f"{document.release} would be installed: {len(parts)} parts, {size / 1e6:.0f} MB, into")
+    for name in ("prefix", "etc", "data", "state", "commands", "units"):
+        say(f"  {name:9} {getattr(layout, name)}")
+    say("Nothing was changed.")
+    return {"release": document.release, "dry_run": True, "bytes": size}
+
+
+def _tell(document: Manifest, layout: Layout, chosen: Answers, done: Result) -> None:
+    health = done["health"]
+    say("")
+    say(
+        f"{document.release} is in service. Checked by itself: policy {health['policy']}, "
+        f"{health['models']} models, token {health['token']}, audit entry {health['entry']}."
+    )
+    say(f"  command   {layout.commands / 'appliance'} status")
+    say(f"  answers   http://{chosen.host}:{chosen.port}/v1 (a key: appliance key create NAME)")
+    say(f"  evidence  {layout.release(document.release)}: MANIFEST.sha256 and its signature")
+    say("If something is wrong: appliance-installer rollback")
+
+
+def _openssl(directory: Path) -> str:
+    """openssl of the host."""
+    for path in ("/usr/bin/openssl", "/usr/local/bin/openssl", "/bin/openssl"):
+        if os.access(path, os.X_OK):
+            return path
+    raise InstallError("openssl_missing", f"No openssl to check {directory} with.")

@@ -1,0 +1,116 @@
+"""Durable files: everything that is renamed into place is on the disk first."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from installer.host.problems import InstallError
+
+BLOCK: Final = 1 << 20
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into a refusal that names the file.
+
+    Raises:
+        InstallError: `disk_full`, `mount_readonly`.
+    """
+    codes = {
+        errno.ENOSPC: "disk_full",
+        errno.EDQUOT: "disk_full",
+        errno.EROFS: "mount_readonly",
+    }
+    try:
+        yield
+    except OSError as error:
+        code = codes.get(error.errno or 0)
+        if code is None:
+            raise
+        raise InstallError(code, f"{path}: {error.strerror}.") from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file by one rename; the new bytes are on the disk before it."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_directory(path.parent)
+
+
+def point_link(link: Path, target: str) -> None:
+    """Make a symbolic link point elsewhere by one rename."""
+    part = link.with_name(link.name + ".part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    part.replace(link)
+    sync_directory(link.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or directory if it is there; a link itself, never what it points to."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def sync_tree(path: Path) -> None:
+    """Make all files and names below a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _syncfs(fd)
+    finally:
+        os.close(fd)
+
+
+def _syncfs(fd: int) -> None:
+    """syncfs(2): one call for thousands of files; it fails when write-back failed (Linux 5.8)."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def hash_stream(file: IO[bytes]) -> tuple[str, int]:
+    """SHA-256 in hex and length of what is left in a file."""
+    digest = hashlib.sha256()
+    size = 0
+    while block := file.read(BLOCK):
+        digest.update(block)
+        size += len(block)
+    return digest.hexdigest(), size
+
+
+def hash_file(path: Path, *, from_disk: bool = False) -> tuple[str, int]:
+    """SHA-256 in hex and length of a file.
+
+    Args:
+        from_disk: drop the file's pages from the cache first, so that the disk is read.
+    """
+    with path.open("rb") as file:
+        if from_disk:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return hash_stream(file)

@@ -1,0 +1,216 @@
+"""The phases of an installation or upgrade, in their order.
+
+Rules: each phase may be run again after it was interrupted anywhere or was done already, and then
+gives the same result; before `switch` nothing that is in service is touched but for stopping it;
+what is used is always the copy that was verified.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from typing import Any, Final
+
+from installer.host import health, models, releases, signature, system, tree
+from installer.host.answers import encode
+from installer.host.assemble import assemble
+from installer.host.context import Context
+from installer.host.files import (
+    explained,
+    hash_file,
+    remove,
+    sync_directory,
+    sync_tree,
+    write_file,
+)
+from installer.host.manifest import parse_sums
+from installer.host.problems import InstallError
+
+Facts = dict[str, Any]
+_BOOT: Final = ("MANIFEST.sha256", "MANIFEST.sig", "manifest.json", "vendor.pub")
+
+
+def copy(run: Context) -> Facts:
+    """Copy every part that is not there, hashing it meanwhile."""
+    copied = [run.store.copy(run.media, part, run.progress) for part in run.parts]
+    for line in copied:
+        source = "from the stick" if line.copied else "there already"
+        run.say(f"  {line.size / 1e6:9.1f} MB  {line.sha256[:12]}  {source}  {line.name}")
+    return {"bytes": sum(line.copied for line in copied), "parts": len(copied)}
+
+
+def verify(run: Context) -> Facts:
+    """Read every copy back from the disk and compare it with what was signed."""
+    sums = parse_sums((run.boot / signature.SUMS).read_bytes())
+    if sums.get("manifest.json") != hash_file(run.boot / "manifest.json")[0]:
+        raise InstallError("file_changed", "manifest.json is not what was signed.")
+    for part in run.parts:
+        run.store.verify(part)
+    return {"parts": len(run.parts)}
+
+
+def assemble_tree(run: Context) -> Facts:
+    """Make the tree of the release beside the others and compare it with its listing."""
+    try:
+        releases.check(run.layout, run.manifest.release)
+        return {"there": True}
+    except InstallError:
+        pass
+    part = run.release.with_name(run.release.name + ".part")
+    remove(part)
+    with explained(part):
+        part.mkdir(parents=True, mode=0o755)
+        wheels = [(p.name, run.store.path(p)) for p in run.parts if p.kind in ("wheel", "plugin")]
+        runtime = run.store.path(run.manifest.only("runtime"))
+        assemble(runtime, wheels, part / "root", lambda name: run.say(f"  {name}"))
+        _accompany(run, part)
+    run.progress("compare", 0, 1)
+    tree.check(part / "root", (part / "tree.list").read_text())
+    with explained(part):
+        sync_tree(part)
+        if run.release.exists():  # damaged: it is kept as evidence
+            remove(run.release.with_name(run.release.name + ".damaged"))
+            run.release.rename(run.release.with_name(run.release.name + ".damaged"))
+        part.rename(run.release)
+        sync_directory(run.layout.releases)
+    return {"there": False}
+
+
+def label(run: Context) -> Facts:
+    """Labels of SELinux and the trust file of fapolicyd."""
+    done = system.label(
+        run.layout, run.release, selinux=run.host.selinux, fapolicyd=run.host.fapolicyd
+    )
+    return {"done": done}
+
+
+def prepare_host(run: Context) -> Facts:
+    """Accounts, links to units and settings, commands."""
+    if not run.layout.user:
+        system.make_accounts(run.answers, run.layout.data)
+    with explained(run.layout.etc):
+        system.install(run.layout, run.service.managed)
+    return {}
+
+
+def stop(run: Context) -> Facts:
+    """Stop the release in service; from here on there is downtime."""
+    return {"ran": run.service.stop()}
+
+
+def snapshot(run: Context) -> Facts:
+    """Copy the database as the release before left it."""
+    if not run.data_existed or run.previous == run.manifest.release:
+        return {}
+    if releases.current(run.layout) == run.manifest.release:
+        return {}  # switched before an interruption: the copy of that time counts
+    with explained(run.layout.snapshots):
+        return {"schema": releases.snapshot(run.layout, run.manifest.release)}
+
+
+def switch(run: Context) -> Facts:
+    """The one rename."""
+    with explained(run.layout.current):
+        releases.switch(run.layout, run.manifest.release)
+    return {}
+
+
+def initialise(run: Context) -> Facts:
+    """Make the data directory on the first installation, and bring the models that were asked for.
+
+    It is made beside its place and moved there when it is complete.
+    """
+    data = run.layout.data
+    if not (data / "appliance.toml").is_file():
+        part = data.with_name(data.name + ".part")
+        remove(part)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir(mode=0o750)
+        if not run.layout.user:
+            shutil.chown(part, run.answers.account, run.answers.operators)
+        with explained(part):
+            run.product(part).run("init", *_profile(run))
+            settings = part / "appliance.toml"
+            text = settings.read_text()
+            text = re.sub(r'(?m)^host = ".*"$', f'host = "{run.answers.host}"', text)
+            settings.write_text(re.sub(r"(?m)^port = \d+$", f"port = {run.answers.port}", text))
+            if not run.layout.user:
+                (part / "run").chmod(0o2750)
+                shutil.chown(part / "run", run.answers.account, run.answers.operators)
+            sync_tree(part)
+            if data.is_dir():
+                data.rmdir()
+            part.rename(data)
+            sync_directory(data.parent)
+    return {"models": models.bring(run)}
+
+
+def start(run: Context) -> Facts:
+    """Start the service at every boot from now on, and now."""
+    run.service.enable()
+    run.service.start()
+    run.service.wait(run.product())
+    return {}
+
+
+def check_health(run: Context) -> Facts:
+    """Signatures, one generated token, one entry in the audit log, by the new release."""
+    return health.check(
+        run.product(),
+        release=run.manifest.release,
+        manifest_sha256=hash_file(run.boot / "manifest.json")[0],
+        key=signature.fingerprint(run.boot / signature.KEY),
+    )
+
+
+def pin(run: Context) -> Facts:
+    """Keep the vendor's key: upgrades must be signed with it."""
+    run.layout.trust.mkdir(parents=True, exist_ok=True)
+    with explained(run.layout.trust):
+        write_file(run.layout.trust / signature.KEY, (run.boot / signature.KEY).read_bytes())
+    return {"key": signature.fingerprint(run.boot / signature.KEY)}
+
+
+PHASES: Final[tuple[tuple[str, str, Callable[[Context], Facts]], ...]] = (
+    ("copy", "Copying from the stick", copy),
+    ("verify", "Reading the copies back", verify),
+    ("assemble", "Putting the release together", assemble_tree),
+    ("label", "Labels", label),
+    ("host", "Accounts, units, commands", prepare_host),
+    ("stop", "Stopping the release in service", stop),
+    ("snapshot", "Copying the database", snapshot),
+    ("switch", "Switching over", switch),
+    ("initialise", "Data directory and models", initialise),
+    ("start", "Starting", start),
+    ("health", "Checking the new release", check_health),
+    ("pin", "Keeping the vendor's key", pin),
+)
+
+
+def _profile(run: Context) -> list[str]:
+    arguments = ["--profile", run.answers.profile]
+    if run.answers.trust_root:
+        arguments += ["--root", run.answers.trust_root]
+    if run.answers.trust_fingerprint:
+        arguments += ["--fingerprint", run.answers.trust_fingerprint]
+    return arguments
+
+
+def _accompany(run: Context, part: Any) -> None:
+    """What lies beside the tree: evidence of what was signed, the installer, units."""
+    for name in _BOOT:
+        shutil.copyfile(run.boot / name, part / name)
+    shutil.copyfile(run.store.path(run.manifest.only("installer")), part / "installer.pyz")
+    lists = {p.when: run.store.path(p).read_text() for p in run.parts if p.kind == "tree"}
+    (part / "base.list").write_text(lists[""])
+    lines = sorted(
+        {line for text in lists.values() for line in text.splitlines()},
+        key=lambda line: line.rpartition(" ")[2].encode(),
+    )
+    (part / "tree.list").write_text("".join(line + "\n" for line in lines))
+    for trust in (p for p in run.parts if p.kind == "trust"):
+        (part / "trust").mkdir(exist_ok=True)
+        target = part / "trust" / trust.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run.store.path(trust), target)
+    write_file(part / "answers.json", encode(run.answers))
+    system.render(run.layout, run.answers, run.manifest.release, part)

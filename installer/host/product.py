@@ -1,0 +1,96 @@
+"""Runs commands of the installed product, as the account of the service.
+
+Rules: the product is started, never imported; its environment is clean and its working directory
+is the root; answers are the JSON of `--json`. Private keys stay with the product's commands.
+"""
+
+import json
+import os
+import pwd
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from installer.host.answers import Answers, Layout
+from installer.host.assemble import CLEAN, PYTHON
+from installer.host.problems import InstallError
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product of one release.
+
+    Args:
+        root: the tree of the release.
+        data: the data directory that commands work on.
+        account: who they run as; None for whoever runs the installer.
+    """
+
+    root: Path
+    data: Path
+    account: str | None
+
+    def run(self, *arguments: str, on_data: bool = True, timeout: float = 600) -> dict[str, Any]:
+        """Run a command with `--json`.
+
+        Args:
+            arguments: command and options.
+            on_data: whether it takes `--data`.
+            timeout: seconds.
+
+        Raises:
+            InstallError: `step_failed` with what the command said.
+        """
+        done = self.try_run(*arguments, on_data=on_data, timeout=timeout)
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).strip()[-2000:]
+            raise InstallError("step_failed", f"appliance {' '.join(arguments[:2])}: {said}")
+        try:
+            found = json.loads(done.stdout)
+        except ValueError as error:
+            raise InstallError("step_failed", f"appliance {arguments[0]}: {error}") from error
+        if not isinstance(found, dict):
+            raise InstallError("step_failed", f"appliance {arguments[0]}: no JSON object.")
+        return found
+
+    def try_run(
+        self, *arguments: str, on_data: bool = True, timeout: float = 600
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command with `--json`, whatever comes of it.
+
+        Raises:
+            InstallError: `step_failed` when it does not start or does not end in time.
+        """
+        command = [str(self.root / PYTHON), "-I", "-m", "appliance", *arguments]
+        command += ["--data", str(self.data)] if on_data else []
+        command += ["--json"]
+        home = "/" if self.account else str(Path.home())
+        try:
+            return subprocess.run(
+                command,
+                env=CLEAN | {"HOME": home},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout,
+                umask=0o077,
+                **self._identity(),
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise InstallError("step_failed", f"appliance {arguments[0]}: {error}") from error
+
+    def _identity(self) -> dict[str, Any]:
+        if self.account is None or os.geteuid() != 0:
+            return {}
+        entry = pwd.getpwnam(self.account)
+        groups = os.getgrouplist(self.account, entry.pw_gid)
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
+
+
+def product(layout: Layout, answers: Answers, release: str, data: Path | None = None) -> Product:
+    """The product of a release on this host."""
+    account = None if layout.user else answers.account
+    return Product(layout.release(release) / "root", data or layout.data, account)

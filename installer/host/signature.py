@@ -1,0 +1,43 @@
+"""The signature over `MANIFEST.sha256`: ECDSA P-384 with SHA-384, checked by openssl.
+
+The same command that an admin types. No cryptography of our own, and the standard library has
+none; openssl is the host's, or that of an installed, trusted release. The key counts by the
+SHA-256 of its file, which is what the paper says.
+"""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from installer.host.files import hash_file
+from installer.host.problems import InstallError
+
+SUMS = "MANIFEST.sha256"
+SIGNATURE = "MANIFEST.sig"
+KEY = "vendor.pub"
+
+
+def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
+    """Check the signature of a directory that holds the list and the signature.
+
+    Raises:
+        InstallError: `signature_missing`, `signature_invalid`, `openssl_missing`.
+    """
+    for name in (SUMS, SIGNATURE):
+        if not (directory / name).is_file():
+            raise InstallError("signature_missing", f"{name} is not there.")
+    command = [*openssl, "dgst", "-sha384", "-verify", str(key)]
+    command += ["-signature", str(directory / SIGNATURE), str(directory / SUMS)]
+    try:
+        done = subprocess.run(
+            command, env={"PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, check=False
+        )
+    except OSError as error:
+        raise InstallError("openssl_missing", f"{openssl[0]}: {error.strerror}.") from error
+    if done.returncode != 0 or done.stdout.strip() != b"Verified OK":
+        raise InstallError("signature_invalid", f"{SUMS} is not signed with {key}.")
+
+
+def fingerprint(key: Path) -> str:
+    """What the paper says of a key: the SHA-256 of its file, in hex."""
+    return hash_file(key)[0]

@@ -1,0 +1,58 @@
+"""The listing of an installed tree, and what differs from it.
+
+Pure but for reading the tree. One line per entry, sorted by path as bytes:
+`f MODE SIZE SHA256 PATH`, `d MODE PATH`, `l TARGET PATH` (a link's target has no blanks). Owners
+and times are not part of it; names are plain. The digest of the listing stands in the manifest.
+"""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from installer.host.files import hash_file
+from installer.host.problems import InstallError
+
+
+def listing(root: Path) -> str:
+    """List a tree.
+
+    Raises:
+        InstallError: `tree_differs` for an entry that is no file, directory or link.
+    """
+    lines = {os.fsencode(path.relative_to(root)): _line(root, path) for path in root.rglob("*")}
+    return "".join(lines[name] + "\n" for name in sorted(lines))
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a listing, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check(root: Path, wanted: str, code: str = "tree_differs") -> None:
+    """Compare a tree with its listing.
+
+    Raises:
+        InstallError: with the code, naming the first entries that differ.
+    """
+    found = listing(root)
+    if found == wanted:
+        return
+    lines = set(wanted.splitlines()) ^ set(found.splitlines())
+    paths = sorted({line.rpartition(" ")[2] for line in lines})
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    raise InstallError(code, f"{root}: {', '.join(paths[:5])}{more}.")
+
+
+def _line(root: Path, path: Path) -> str:
+    name = ascii(str(path.relative_to(root)))[1:-1].replace(" ", "\\x20")
+    found = path.lstat()
+    mode = f"{stat.S_IMODE(found.st_mode):o}"
+    if stat.S_ISLNK(found.st_mode):
+        return f"l {path.readlink()} {name}"
+    if stat.S_ISDIR(found.st_mode):
+        return f"d {mode} {name}"
+    if stat.S_ISREG(found.st_mode):
+        sha256, size = hash_file(path)
+        return f"f {mode} {size} {sha256} {name}"
+    raise InstallError("tree_differs", f"{path} is neither file, directory nor link.")

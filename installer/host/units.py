@@ -1,0 +1,216 @@
+"""The units of systemd, and what else the host's own programs read.
+
+Rules: the service sees the release as its whole file system, the data directory as the only place
+to write, and no device; `systemd-analyze security` scores it at 1.5 or better, which a test checks.
+What systemd of the oldest supported host (239) does not know it ignores with a warning. For a user
+manager, which may not change roots, the unit starts the launcher and keeps what works there.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from installer.host.answers import Answers, Layout
+from installer.host.preflight import OURS
+
+SERVICE: Final = "appliance.service"
+RECOVER: Final = "appliance-recover.service"
+_HEAD: Final = f"# {OURS}; changes are lost at the next upgrade: use `systemctl edit`\n"
+
+_SYSTEM: Final = """\
+[Unit]
+Description=The appliance: signed models, audited answers
+Documentation=file:{release}/guide.md
+After=network.target local-fs.target appliance-recover.service
+ConditionPathExists={data}/appliance.toml
+StartLimitIntervalSec=300
+StartLimitBurst=5
+
+[Service]
+Type=exec
+User={account}
+Group={account}
+UMask=0077
+ExecStart=/usr/bin/python3.13 -I -m appliance serve --data {data}
+ExecReload=/bin/kill -HUP $MAINPID
+KillMode=mixed
+TimeoutStopSec=60
+Restart=on-failure
+RestartSec=2
+OOMPolicy=continue
+LimitNOFILE=65536
+LimitCORE=0
+Environment=LC_ALL=C.UTF-8 APPLIANCE_DATA={data}
+
+RootDirectory={root}
+MountAPIVFS=yes
+BindReadOnlyPaths=-/etc/passwd -/etc/group -/etc/hosts -/etc/localtime
+BindPaths={data}
+ReadWritePaths={data}
+ProtectSystem=strict
+ProtectHome=yes
+ProtectProc=invisible
+ProcSubset=all
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateTmp=yes
+PrivateDevices=yes
+DevicePolicy=closed
+PrivateIPC=yes
+RemoveIPC=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+KeyringMode=private
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictNamespaces=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SocketBindDeny=any
+SocketBindAllow=tcp:{port}
+IPAddressDeny=any
+IPAddressAllow={networks}
+SystemCallArchitectures=native
+SystemCallFilter=@system-service memfd_create seccomp landlock_create_ruleset
+SystemCallFilter=landlock_add_rule landlock_restrict_self
+SystemCallFilter=~@privileged @resources @obsolete
+SystemCallFilter=setrlimit prlimit64 sched_setaffinity
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_RECOVER_SYSTEM: Final = """\
+[Unit]
+Description=Undo an upgrade of the appliance that was interrupted
+Before=appliance.service
+After=local-fs.target
+ConditionPathExists={state}/ledger
+
+[Service]
+Type=oneshot
+ExecStart={commands}/appliance-installer recover --boot
+UMask=0022
+PrivateNetwork=yes
+ProtectHome=yes
+NoNewPrivileges=no
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_USER: Final = """\
+[Unit]
+Description=The appliance: signed models, audited answers
+ConditionPathExists={data}/appliance.toml
+StartLimitIntervalSec=300
+StartLimitBurst=5
+
+[Service]
+Type=exec
+UMask=0077
+ExecStart={root}/usr/bin/python -I -m appliance serve --data {data}
+ExecReload=/bin/kill -HUP $MAINPID
+KillMode=mixed
+TimeoutStopSec=60
+Restart=on-failure
+RestartSec=2
+LimitCORE=0
+Environment=LC_ALL=C.UTF-8
+NoNewPrivileges=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=default.target
+"""
+
+_SYSUSERS: Final = """\
+g {operators} -
+u {account} - "The appliance" {data}
+m {account} {operators}
+"""
+
+_TMPFILES: Final = """\
+d {data} 0750 {account} {operators}
+z {data}/run 2750 {account} {operators}
+"""
+
+_LOGROTATE: Final = """\
+{state}/*.log {{
+    size 1M
+    rotate 5
+    missingok
+    notifempty
+    copytruncate
+}}
+"""
+
+_NFT: Final = """\
+# Include it in the chain `input` of your ruleset, after the rule for established connections:
+#   include "{etc}/appliance.nft"
+tcp dport {port} ct state new accept
+"""
+
+_FIREWALLD: Final = """\
+<?xml version="1.0" encoding="utf-8"?>
+<!-- firewall-cmd - -permanent - -new-service-from-file={etc}/appliance.firewalld.xml -->
+<service>
+  <short>The appliance</short>
+  <description>Small language models over HTTP with the interface of OpenAI</description>
+  <port protocol="tcp" port="{port}"/>
+</service>
+"""
+
+
+def units(layout: Layout, answers: Answers, release: str) -> dict[str, str]:
+    """The units of a release by file name."""
+    values = _values(layout, answers, release)
+    if layout.user:
+        return {SERVICE: _HEAD + _USER.format_map(values)}
+    return {
+        SERVICE: _HEAD + _SYSTEM.format_map(values),
+        RECOVER: _HEAD + _RECOVER_SYSTEM.format_map(values),
+    }
+
+
+def settings(layout: Layout, answers: Answers, release: str) -> dict[str, str]:
+    """What other programs of the host read, by file name in the release's `host` directory."""
+    values = _values(layout, answers, release)
+    texts = {
+        "sysusers.conf": _SYSUSERS,
+        "tmpfiles.conf": _TMPFILES,
+        "logrotate.conf": _LOGROTATE,
+        "appliance.nft": _NFT,
+        "appliance.firewalld.xml": _FIREWALLD,
+    }
+    return {
+        name: ("" if name.endswith("xml") else _HEAD) + text.format_map(values)
+        for name, text in texts.items()
+    }
+
+
+def _values(layout: Layout, answers: Answers, release: str) -> Mapping[str, object]:
+    loopback = answers.host in ("127.0.0.1", "::1", "localhost")
+    return {
+        "account": answers.account,
+        "operators": answers.operators,
+        "port": answers.port,
+        "networks": "localhost" if loopback else "any",
+        "release": layout.release(release),
+        "root": layout.release(release) / "root",
+        "data": layout.data,
+        "state": layout.state,
+        "etc": layout.etc,
+        "commands": layout.commands,
+    }

@@ -1,0 +1,80 @@
+"""The answer file, and the paths that follow from it."""
+
+from pathlib import Path
+
+import pytest
+
+from installer.host import answers
+from installer.host.problems import InstallError
+
+HOME = Path("/home/ann")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "port = ",
+        "prot = 80",
+        'port = "80"',
+        "port = true",
+        "models = [1]",
+        'models = "all"',
+        "profile = 1",
+    ],
+)
+def test_a_bad_file_is_refused(text: str) -> None:
+    with pytest.raises(InstallError) as refused:
+        answers.parse(text)
+    assert refused.value.code == "answers_invalid"
+
+
+def test_the_nearest_key_is_named() -> None:
+    with pytest.raises(InstallError, match="did you mean port"):
+        answers.parse("prot = 80")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"service": "upstart"},
+        {"profile": "none"},
+        {"account": "root; rm -rf /"},
+        {"operators": ""},
+        {"prefix": "relative"},
+        {"prefix": "/opt/../etc"},
+        {"data": "/a b"},
+        {"state": "/x\n[Service]"},
+        {"port": 0},
+        {"port": 70_000},
+        {"host": "a b"},
+        {"fingerprint": "abc"},
+    ],
+)
+def test_a_bad_value_is_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(InstallError) as refused:
+        answers.combine(bad)
+    assert refused.value.code == "answers_invalid"
+
+
+def test_later_sources_are_stronger_and_what_is_kept_is_read_again() -> None:
+    found = answers.combine({"port": 1, "models": ("a",)}, {"port": 2})
+    assert (found.port, found.models) == (2, ("a",))
+    assert answers.decode(answers.encode(found)) == found
+    with pytest.raises(InstallError) as refused:
+        answers.decode(b"{}[")
+    assert refused.value.code == "release_changed"
+
+
+def test_paths() -> None:
+    whole = answers.layout(answers.combine(), user=False, home=HOME)
+    assert (whole.prefix, whole.data) == (Path("/opt/appliance"), Path("/var/lib/appliance"))
+    own = answers.layout(answers.combine({"data": "/srv/a"}), user=True, home=HOME)
+    assert own.prefix == HOME / ".local/share/appliance"
+    assert own.data == Path("/srv/a")
+    assert all(path.is_relative_to(HOME) for path in (own.prefix, own.etc, own.state, own.commands))
+
+
+def test_a_path_too_long_for_the_socket_is_refused() -> None:
+    with pytest.raises(InstallError) as refused:
+        answers.layout(answers.combine({"data": "/" + "a" * 100}), user=False, home=HOME)
+    assert refused.value.code == "path_too_long"

@@ -1,0 +1,162 @@
+"""A stick against a host: what is refused before anything changes, from install.sh on."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from installer.bundle import media
+from installer.bundle.media import Source
+from tests.installer.bench import Bench
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A host with release 1.0, and a good stick with 2.0 to spoil copies of."""
+    bench = Bench(tmp_path_factory.mktemp("commands"))
+    bench.bundle("1.0", 1)
+    assert bench.install().returncode == 0
+    body = bench.place / "body"
+    body.write_bytes(bytes(range(256)) * 200)
+    bench.bundle("2.0", 2, extra=(Source("site.json", "trust", body),))
+    return bench
+
+
+def spoiled(bench: Bench, tmp_path: Path) -> Path:
+    stick = tmp_path / "stick"
+    subprocess.run(["cp", "-r", bench.stick, stick], check=True)
+    return stick
+
+
+def refused(bench: Bench, stick: Path, *options: str) -> str:
+    """The code of a refusal, after which nothing has changed."""
+    before = bench.footprint()
+    done = bench.install(*options, stick=stick)
+    assert done.returncode == 1, done.stderr
+    assert "  -> " in done.stderr
+    assert bench.footprint() == before
+    assert not list(bench.state.glob("boot.*"))
+    codes = [line.split(":")[0] for line in done.stderr.splitlines() if ": " in line]
+    return codes[-1] if codes[-1] != "preflight_failed" else codes[-2]
+
+
+CLASSES = (
+    "MANIFEST.sha256", "MANIFEST.sig", "vendor.pub", "manifest.json", "install.pyz",
+    "runtime.tar.gz", "blobs",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_flipped_bit_in_any_file(host: Bench, tmp_path: Path, name: str) -> None:
+    stick = spoiled(host, tmp_path)
+    path = stick / name if name != "blobs" else max((stick / "blobs").iterdir())
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    wanted = {"MANIFEST.sha256": "signature_invalid", "MANIFEST.sig": "signature_invalid"}
+    wanted["vendor.pub"] = "key_changed"
+    assert refused(host, stick) == wanted.get(name, "file_changed")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_missing_file(host: Bench, tmp_path: Path, name: str) -> None:
+    stick = spoiled(host, tmp_path)
+    (stick / name if name != "blobs" else max((stick / "blobs").iterdir())).unlink()
+    assert refused(host, stick) == "file_missing"
+
+
+def test_a_truncated_chunk(host: Bench, tmp_path: Path) -> None:
+    stick = spoiled(host, tmp_path)
+    path = max((stick / "blobs").iterdir())
+    path.write_bytes(path.read_bytes()[:-1])
+    assert refused(host, stick) == "file_truncated"
+
+
+def test_swapped_chunks(host: Bench, tmp_path: Path) -> None:
+    stick = spoiled(host, tmp_path)
+    document = json.loads((stick / "manifest.json").read_text())
+    chunks = next(p["chunks"] for p in document["parts"] if p["kind"] == "trust")
+    a, b = (stick / chunk["path"] for chunk in chunks[:2])
+    assert chunks[0]["size"] > chunks[1]["size"]  # then the sizes tell already
+    first, second = a.read_bytes(), b.read_bytes()
+    a.write_bytes(second.ljust(len(first)))
+    b.write_bytes(first[: len(second)])
+    assert refused(host, stick) == "file_changed"
+
+
+@pytest.mark.parametrize("name", ["blobs/stale.000", "autorun.inf", "blobs/.hidden"])
+def test_an_extra_file(host: Bench, tmp_path: Path, name: str) -> None:
+    stick = spoiled(host, tmp_path)
+    (stick / name).write_bytes(b"x")
+    assert refused(host, stick) == "file_unlisted"
+
+
+def test_another_vendor(host: Bench, tmp_path: Path) -> None:
+    other = Bench(tmp_path)
+    media.new_key(other.key)
+    assert refused(host, other.bundle("9.0", 9)) == "key_changed"
+
+
+def test_another_vendor_behind_our_public_key(host: Bench, tmp_path: Path) -> None:
+    other = Bench(tmp_path)
+    media.new_key(other.key)
+    stick = other.bundle("9.0", 9)
+    (stick / "vendor.pub").write_bytes((host.stick / "vendor.pub").read_bytes())
+    assert refused(host, stick) == "signature_invalid"
+
+
+def test_an_older_bundle(host: Bench, tmp_path: Path) -> None:
+    newer = host.bundle("5.0", 5, out=tmp_path / "newer")
+    older = host.bundle("4.0", 4, out=tmp_path / "older")
+    assert host.install(stick=newer).returncode == 0
+    assert refused(host, older) == "bundle_older"
+
+
+def test_a_dry_run_changes_nothing(bench: Bench) -> None:
+    bench.bundle()
+    done = bench.install("--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "Nothing was changed." in done.stderr
+    assert bench.footprint() == {}
+    assert not bench.state.exists()
+
+
+def test_a_first_installation_needs_the_fingerprint_on_paper(bench: Bench) -> None:
+    bench.bundle()
+    done = bench.install("--fingerprint", "0" * 64)
+    assert done.returncode == 1 and "key_unknown" in done.stderr
+    assert bench.fingerprint() in done.stderr
+    assert bench.footprint() == {}
+
+
+def test_answers_may_carry_it(bench: Bench) -> None:
+    bench.bundle()
+    bench.home.mkdir()
+    answers = bench.place / "answers.toml"
+    answers.write_text(f'fingerprint = "{bench.fingerprint()}"\nport = 9000\n')
+    command = ["sh", str(bench.stick / "install.sh"), "--media", str(bench.stick), "--user"]
+    done = bench._run([*command, "--answers", str(answers)], {})
+    assert done.returncode == 0, done.stderr
+    assert "port = 9000" in (bench.data / "appliance.toml").read_text()
+
+
+def test_verifying_a_stick_reads_every_byte(host: Bench, tmp_path: Path) -> None:
+    stick = spoiled(host, tmp_path)
+    command = ["sh", str(stick / "install.sh"), "verify", "--media", str(stick), "--user"]
+    assert host._run(command, {}).returncode == 0
+    path = max((stick / "blobs").iterdir())
+    path.write_bytes(b"?" * path.stat().st_size)
+    done = host._run(command, {})
+    assert done.returncode == 1 and "file_changed" in done.stderr
+
+
+def test_a_changed_installed_file_is_found(bench: Bench) -> None:
+    bench.bundle()
+    assert bench.install().returncode == 0
+    assert bench.installer("check").returncode == 0
+    path = next(bench.prefix.rglob("appliance/__main__.py"))
+    path.write_text("import os")
+    assert bench.told("check")["code"] == "release_changed"
+    assert bench.install().returncode == 0  # the same stick repairs it
+    assert bench.installer("check").returncode == 0

@@ -1,0 +1,78 @@
+"""The service: systemd's commands in their order, or whoever holds the data."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from installer.host.problems import InstallError
+from installer.host.product import Product
+from installer.host.service import Service
+
+SCRIPT = """#!/bin/sh
+echo "$0 $*" | sed 's|.*/||' >> "{log}"
+case "$*" in {fails}) exit 1 ;; esac
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Programs named like systemd's that write down how they are called."""
+    log = tmp_path / "calls"
+    log.touch()
+
+    def install(fails: str) -> None:
+        for name in ("systemctl", "journalctl"):
+            path = tmp_path / "bin" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(SCRIPT.format(log=log, fails=fails))
+            path.chmod(0o755)
+
+    install("nothing")
+    monkeypatch.setattr("installer.host.service.CLEAN", {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    return log
+
+
+def test_starting_reads_the_units_first(calls: Path, tmp_path: Path) -> None:
+    Service(True, False, tmp_path).start()
+    lines = calls.read_text().splitlines()
+    assert lines[0] == "systemctl daemon-reload"
+    assert lines[-1] == "systemctl start appliance.service"
+
+
+def test_a_service_that_does_not_start_is_unhealthy(calls: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "systemctl").write_text(SCRIPT.format(log=calls, fails="start*"))
+    with pytest.raises(InstallError) as refused:
+        Service(True, False, tmp_path).start()
+    assert refused.value.code == "health_failed"
+
+
+def test_a_users_manager_is_asked_as_such(calls: Path, tmp_path: Path) -> None:
+    service = Service(True, True, tmp_path)
+    service.enable()
+    service.disable()
+    lines = calls.read_text().splitlines()
+    assert all(line.startswith("systemctl --user ") for line in lines)
+    assert not any("recover" in line for line in lines)
+
+
+def test_without_systemd_nothing_is_called(calls: Path, tmp_path: Path) -> None:
+    service = Service(False, False, tmp_path)
+    service.enable()
+    service.start()
+    service.wait(Product(tmp_path, tmp_path, None))
+    service.disable()
+    assert service.stop() is False
+    assert calls.read_text() == ""
+
+
+def test_a_server_that_holds_the_data_is_noticed(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        service = Service(False, False, tmp_path)
+        assert service.running()
+        with pytest.raises(InstallError) as refused:
+            service.stop()
+        assert refused.value.code == "service_running"
+    assert not service.running()
