@@ -31,7 +31,7 @@ CHANGES: list[Callable[[Path], object]] = [
     lambda r: (r / "d").chmod(0o700),
     lambda r: (r / "new").touch(),
     lambda r: (r / "d" / "f").unlink(),
-    lambda r: ((r / "l").unlink(), (r / "l").symlink_to("d")),
+    lambda r: (r / "l").rename(r / "m"),
     lambda r: (r / "a\nb").touch(),
     lambda r: os.mkfifo(r / "pipe"),
 ]
