@@ -1,6 +1,6 @@
 """The Debian packages of the bundled runtime: locked, fetched with apt, unpacked.
 
-Rules: each package is pinned to a version and a SHA-256 in `offline-wheels/lock-debian.txt`; apt
+Rules: each package is pinned to a version and a SHA-256 in `offline-wheels/debian.lock`; apt
 fetches with an own configuration that knows Debian 13 and its archive keys only, so the build host
 may run another release; nothing of a package runs here (no maintainer scripts), its files are
 taken out. `python -m installer.bundle.debs --lock` writes the lock anew from what the archive has
@@ -22,7 +22,7 @@ from installer.bundle.cache import cache_root, exclusive, sha256_file
 from installer.bundle.locks import LOCKS
 from installer.bundle.steps import BundleError, command_line, run_step, say
 
-LOCK: Final = LOCKS / "lock-debian.txt"
+LOCK: Final = LOCKS / "debian.lock"
 SUITE: Final = "trixie"
 ARCHITECTURE: Final = "amd64"
 PACKAGES: Final = (
