@@ -5,9 +5,10 @@ with the code that the server gave; a change is never sent twice. The client blo
 with an event loop calls it from a thread (it may be shared by threads).
 """
 
+import base64
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
 from appliance.wire import admin as wire
 from appliance.wire import keys as keywire
+from appliance.wire import trust as trustwire
 from appliance.wire.load import Load
 from appliance.wire.logs import LogPage, LogQuery
 from appliance.wire.plan import Plan, PlanRequest
@@ -94,9 +96,19 @@ class AdminClient:
         """The newest lines of the server's own log."""
         return self._get(LogPage, "/admin/logs", query.model_dump(exclude_none=True))
 
-    def trust(self) -> wire.Trust:
+    def trust(self) -> trustwire.Trust:
         """The trust policy in force."""
-        return self._get(wire.Trust, "/admin/trust")
+        return self._get(trustwire.Trust, "/admin/trust")
+
+    def trust_metadata(self) -> trustwire.TrustMetadata:
+        """A site's metadata, also before it has a policy."""
+        return self._get(trustwire.TrustMetadata, "/admin/trust/metadata")
+
+    def update_trust(self, files: Mapping[str, bytes]) -> trustwire.TrustUpdated:
+        """Offer newer trust metadata."""
+        texts = {name: base64.b64encode(data).decode() for name, data in files.items()}
+        body = trustwire.TrustOffer.of(files=texts)
+        return self._post(trustwire.TrustUpdated, "/admin/trust/update", body, slow=True)
 
     def requests(self) -> wire.RequestList:
         """The requests that are being answered now."""

@@ -48,8 +48,8 @@ CODES: Final[dict[str, Code]] = {
         "the data directory is already initialised", "Choose another --data directory."
     ),
     "profile_unsupported": Code(
-        "this profile is not available in this version",
-        "Use `init --profile lab`; the site profile comes with trust metadata.",
+        "this is not there in this profile",
+        "The profiles are lab and site: docs/adr/0011-lab-profile.md.",
     ),
     "data_locked": Code(
         "another process holds the data directory",
@@ -270,7 +270,9 @@ CODES: Final[dict[str, Code]] = {
         "Put each model into its own directory.",
     ),
     # trust: policy and approvals
-    "policy_missing": Code("there is no trust policy", "Run `appliance init`."),
+    "policy_missing": Code(
+        "there is no trust policy", "Run `appliance init`; at a site, `appliance trust update DIR`."
+    ),
     "policy_invalid": Code(
         "the trust policy breaks its schema", "Ask the security officer for a corrected policy."
     ),
@@ -320,6 +322,10 @@ CODES: Final[dict[str, Code]] = {
     ),
     "trust_expired": Code(
         "the trust metadata is expired",
+        "Get newer metadata from the security officer and run `appliance trust update DIR`.",
+    ),
+    "trust_expires_soon": Code(
+        "the trust metadata expires soon",
         "Get newer metadata from the security officer and run `appliance trust update DIR`.",
     ),
     "trust_mixed": Code(

@@ -9,15 +9,16 @@ staged and serving are facts of the running process. docs/trust.md draws the sta
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from appliance.audit.log import AuditLog, Draft
-from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
 from appliance.supervisor import ENGINE, Supervisor
 from appliance.trust.approval import ApprovalSubject
+from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.types import Json
@@ -37,6 +38,7 @@ class Lifecycle:
     Args:
         store: the artifacts and their states.
         policy: reads the trust policy in force.
+        fresh: says how fresh it is.
         supervisor: where models are served.
         audit: the log.
     """
@@ -45,9 +47,11 @@ class Lifecycle:
         self,
         store: ModelStore,
         policy: Callable[[], TrustPolicy],
+        fresh: Callable[[], Freshness],
         supervisor: Supervisor,
         audit: AuditLog,
     ) -> None:
+        self._fresh = fresh
         self._store = store
         self._policy = policy
         self._supervisor = supervisor
@@ -83,6 +87,7 @@ class Lifecycle:
         """
         policy = self._policy()
         try:
+            self._fresh().check_change()
             name = self._store.copy(path, model_id, progress)
         except Refused as error:
             shown = ModelRecord(model_id or path.name, "media")
@@ -150,6 +155,7 @@ class Lifecycle:
         record = self._store.record(model_id)
         policy = self._policy()
         try:
+            self._fresh().check_change()
             if record.state not in {"verified", "approved", "suspended"}:
                 raise StateRefused("wrong_state", f"{model_id} is {record.state}, not verified.")
             approvals = self._store.add_approval(model_id, envelope, policy)
@@ -213,6 +219,7 @@ class Lifecycle:
         if record.state != "approved":
             code = "not_approved" if record.state == "verified" else "wrong_state"
             raise StateRefused(code, f"{record.id} is {record.state}, not approved.")
+        self._fresh().check_serve()
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         on_disk = self._supervisor.keeps_on_disk(record.id)
         if not on_disk:
@@ -320,15 +327,21 @@ class Lifecycle:
         self._edge(SYSTEM, shown, shown.state, self._policy(), event=event, error=error)
         return self._store.set_state(model_id, record.state, code=error.code, message=error.message)
 
+    def may_restart(self, model: VerifiedModel) -> None:
+        """Ask whether a worker may be started again: as `recheck`, or `trust_stale`."""
+        self._fresh().check_serve()
+        self.recheck(model)
+
     def recheck(self, model: VerifiedModel) -> None:
-        """Ask the policy in force again before a worker restarts.
+        """Ask the policy in force again about a model that is held.
 
         Raises:
             PolicyRefused: the model, a key or the engine is no longer allowed.
         """
         policy = self._policy()
         policy.check_engine(ENGINE, self._supervisor.engine_version)
-        self._store.recheck(model, policy)
+        with suppress_expired_signer():
+            self._store.recheck(model, policy)
 
     async def autoload(self) -> list[str]:
         """Load every approved model that is configured to; what is refused is audited and skipped.
@@ -372,6 +385,16 @@ class Lifecycle:
             **fields,
         }
         self._audit.append(Draft("model", body)).result()
+
+
+@contextlib.contextmanager
+def suppress_expired_signer() -> Iterator[None]:
+    """What is held goes on when its signer's certificate expires: time never ends a model."""
+    try:
+        yield
+    except SignatureRefused as error:
+        if error.code != "certificate_validity":
+            raise
 
 
 def _enough(policy: TrustPolicy, names: list[str]) -> bool:

@@ -21,16 +21,17 @@ from appliance.auth.shares import Shares
 from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.db import open_database
-from appliance.errors import StateRefused, Unavailable, UsageError
+from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
 from appliance.inference import Inference
 from appliance.lifecycle import Lifecycle
 from appliance.metrics import Metrics
 from appliance.record import append
+from appliance.renewal import Renewal, TrustState
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
 from appliance.tokenizers import Tokenizers
-from appliance.trust import lab, store
-from appliance.trust.policy import TrustPolicy
+from appliance.trust import lab, metadata, store, trusted_file
+from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.store import ModelStore, VerifiedModel, load_policy
 from appliance.types import Json
 
@@ -59,6 +60,8 @@ class Services:
     store: ModelStore
     lifecycle: Lifecycle
     sweep: Sweep
+    trust: TrustState
+    renewal: Renewal
     inference: Inference
     tokenizers: Tokenizers
     supervisor: Supervisor
@@ -68,30 +71,51 @@ class Services:
     started_us: int
 
 
-def initialise(data: Path, profile: str, clock: Clock | None = None) -> None:
+def initialise(
+    data: Path,
+    profile: str,
+    clock: Clock | None = None,
+    *,
+    root: bytes = b"",
+    fingerprint: str = "",
+) -> None:
     """Make a data directory: configuration, trust, audit genesis.
 
+    Args:
+        root: of a site, the trust root that people compared the fingerprint of.
+
     Raises:
-        UsageError: `profile_unsupported` for any profile but lab.
+        UsageError: `profile_unsupported` for a profile that is not there.
         StateRefused: `data_exists` when the directory holds anything.
+        PolicyRefused: what `metadata.begin` raises; nothing was made then.
     """
-    if profile != "lab":
-        raise UsageError("profile_unsupported", f"The profile {profile!r} is not there yet.")
+    if profile not in PROFILES:
+        raise UsageError("profile_unsupported", f"There is no profile {profile!r}.")
+    begun = metadata.begin(root, fingerprint) if profile == "site" else None
     if data.exists() and (not data.is_dir() or any(data.iterdir())):
         raise StateRefused("data_exists", f"{data} exists and is not empty.")
     clock = clock or SystemClock()
     data.mkdir(parents=True, exist_ok=True, mode=0o750)
     for name, mode in (("audit", 0o700), ("models", 0o700), ("run", 0o750)):
         (data / name).mkdir(mode=mode)
-    lab.create(data, clock)
-    origin = f"appliance.lab/{secrets.token_hex(8)}"
+    origin = f"appliance.{profile}/{secrets.token_hex(8)}"
     AuditLog.create(data / "audit", origin=origin, profile=profile, clock=clock)
-    files = LogFiles(data / "audit")
-    site = (data / "keys" / "lab" / f"{lab.ROOT}.pem").read_bytes()
-    write_new(files.certificate, certify(files.verifier_key(), site), 0o644)
+    if begun is None:
+        _make_lab(data, clock)
+    else:
+        (data / "trust").mkdir(mode=0o700)
+        trusted_file.save(data / "trust", begun.held)
     open_database(data / "appliance.db", _MIGRATIONS).dispose()
     # Last, so that a directory with a configuration is a complete one.
     (data / FILE_NAME).write_text(_DEFAULT_CONFIG, encoding="utf-8")
+
+
+def _make_lab(data: Path, clock: Clock) -> None:
+    """The keys and the policy of a lab, and its root's certificate of the log's key."""
+    lab.create(data, clock)
+    files = LogFiles(data / "audit")
+    site = (data / "keys" / "lab" / f"{lab.ROOT}.pem").read_bytes()
+    write_new(files.certificate, certify(files.verifier_key(), site), 0o644)
 
 
 @contextlib.contextmanager
@@ -113,7 +137,7 @@ def open_services(
     clock = clock or SystemClock()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_lock(data))
-        policy = load_policy(data / "trust")  # an untrusted policy stops everything here
+        profile = _profile(data / "trust")
         database = open_database(data / "appliance.db", _MIGRATIONS)
         stack.callback(database.dispose)
         api_keys = KeyStore(database, clock)
@@ -136,31 +160,37 @@ def open_services(
             await append(audit, Draft(kind, fields))
 
         def recheck(model: VerifiedModel) -> None:
-            lifecycle.recheck(model)
+            lifecycle.may_restart(model)
 
         supervisor = Supervisor(config, clock, record, recheck)
 
         def read_policy() -> TrustPolicy:
             return load_policy(data / "trust")
 
-        lifecycle = Lifecycle(models, read_policy, supervisor, audit)
-        with contextlib.suppress(Unavailable):  # a log that is full stops changes, not looking
-            lifecycle.recover()
-        metrics = Metrics()
-        shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         reader = LogReader(data / "audit")
         stack.callback(reader.close)
+        trust = TrustState(data / "trust", reader, clock)
+        lifecycle = Lifecycle(models, read_policy, trust.freshness, supervisor, audit)
+        # A log that is full, or a policy that is missing, stops changes, not looking.
+        with contextlib.suppress(Unavailable, PolicyRefused):
+            lifecycle.recover()
+        sweep = Sweep(models, read_policy, supervisor, lifecycle)
+        renewal = Renewal(data / "trust", clock, trust, audit, reader, lifecycle, sweep, supervisor)
+        metrics = Metrics()
+        shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         yield Services(
             data=data,
             config=config,
             clock=clock,
-            profile=policy.profile,
+            profile=profile,
             keys=api_keys,
             audit=audit,
             reader=reader,
             store=models,
             lifecycle=lifecycle,
-            sweep=Sweep(models, read_policy, supervisor, lifecycle),
+            sweep=sweep,
+            trust=trust,
+            renewal=renewal,
             inference=Inference(supervisor, audit, clock, api_keys, shares, metrics),
             tokenizers=Tokenizers(supervisor, shares),
             supervisor=supervisor,
@@ -169,6 +199,14 @@ def open_services(
             metrics=metrics,
             started_us=clock.wall_us(),
         )
+
+
+def _profile(trust: Path) -> str:
+    """Lab or site; an untrusted policy stops everything here. A new site may have none yet."""
+    if trusted_file.exists(trust):
+        trusted_file.load(trust)
+        return "site"
+    return load_policy(trust).profile
 
 
 @contextlib.contextmanager

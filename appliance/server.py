@@ -31,7 +31,7 @@ from appliance.api.connection import ConnectionLimits, Connections, LanProtocol
 from appliance.api.observe import Observer, keep_writing_counts, write_counts
 from appliance.audit.log import Draft
 from appliance.auth import certificates
-from appliance.errors import Unavailable, UsageError
+from appliance.errors import Refused, Unavailable, UsageError
 from appliance.record import append
 from appliance.runtime import Services, open_services
 
@@ -150,6 +150,7 @@ async def _serve(
     sweeping = asyncio.create_task(_sweep(services))
     keeping = [
         asyncio.create_task(services.inference.watch_keys()),
+        asyncio.create_task(services.renewal.watch()),
         asyncio.create_task(keep_writing_counts(services.rejected, services.audit)),
     ]
     stopped = asyncio.create_task(stopping.wait())
@@ -182,7 +183,8 @@ async def _sweep(services: Services) -> None:
     minutes = services.config.trust.recheck_minutes
     while minutes:
         await asyncio.sleep(minutes * 60)
-        with contextlib.suppress(Unavailable):  # without a log nothing is changed; again later
+        # Without a log or a readable policy nothing is changed; again later.
+        with contextlib.suppress(Unavailable, Refused):
             for record in await services.sweep.run():
                 _log.warning("%s is %s: %s", record.id, record.state, record.message)
 

@@ -1,15 +1,17 @@
 """The periodic re-check: do the store and the policy still say what they said at load?
 
-Rules: every model that may be or is served is hashed and asked about again. What was found is
-recorded once, not at each round. A revoked key, certificate or digest ends a model for good. A
-changed store suspends a model that is not served; one that is served from sealed memory goes on,
+Rules: every model that may be or is served is hashed and asked about again; a new policy asks
+without hashing, at once (`ask`). What was found is recorded once, not at each round. A revoked key,
+certificate or digest ends a model for good; any other no of the policy suspends it, served or not.
+A changed store suspends a model that is not served; one that is served from sealed memory goes on,
 since its bytes cannot have changed, and shows the finding; one that is served from the disk ends.
+A policy that cannot be read changes nothing.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from appliance.errors import Refused
+from appliance.errors import PolicyRefused, Refused
 from appliance.lifecycle import REVOKED, SYSTEM, Lifecycle
 from appliance.supervisor import Supervisor
 from appliance.trust.policy import TrustPolicy
@@ -45,14 +47,37 @@ class Sweep:
             The models with which something was wrong.
 
         Raises:
+            PolicyRefused: the policy cannot be read.
             AuditUnavailable: the log cannot be written.
         """
+        return await self._all(self._problem)
+
+    async def ask(self) -> list[ModelRecord]:
+        """Ask the policy in force about all models without reading their files.
+
+        Returns, raises: as `run`.
+        """
+        return await self._all(self._no)
+
+    async def _all(
+        self, problem: Callable[[ModelRecord], Awaitable[Refused | None]]
+    ) -> list[ModelRecord]:
+        self._policy()
         wrong = []
         for record in self._store.records():
-            if record.state == "approved" and (error := await self._problem(record)):
+            if record.state == "approved" and (error := await problem(record)):
                 await self._act(record, error)
                 wrong.append(self._lifecycle.record(record.id))
         return wrong
+
+    async def _no(self, record: ModelRecord) -> Refused | None:
+        try:
+            if model := self._served(record.id):
+                self._lifecycle.recheck(model)
+            await asyncio.to_thread(self._store.ask, record.id, self._policy())
+        except Refused as error:
+            return error
+        return None
 
     async def _problem(self, record: ModelRecord) -> Refused | None:
         try:
@@ -70,7 +95,7 @@ class Sweep:
         model = self._served(record.id)
         if error.code in REVOKED:
             await self._lifecycle.end(SYSTEM, record.id, "revoked", error)
-        elif model is None or model.sealed.on_disk:
+        elif isinstance(error, PolicyRefused) or model is None or model.sealed.on_disk:
             await self._lifecycle.end(SYSTEM, record.id, "suspended", error)
         elif record.code != error.code:
             self._lifecycle.note(record.id, "recheck_failed", error)

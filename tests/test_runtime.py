@@ -43,7 +43,7 @@ def test_two_directories_have_different_logs(tmp_path: Path) -> None:
     assert len(origins) == 2
 
 
-@pytest.mark.parametrize("profile", ["site", "LAB", ""])
+@pytest.mark.parametrize("profile", ["production", "LAB", ""])
 def test_another_profile_is_not_there_and_makes_nothing(tmp_path: Path, profile: str) -> None:
     with pytest.raises(UsageError) as caught:
         initialise(tmp_path / "data", profile)

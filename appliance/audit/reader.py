@@ -155,6 +155,11 @@ class LogReader:
         with _cursor(self._log) as log:
             return anchors.witnessed(log, origin, note, witness, actor)
 
+    def latest_us(self) -> int:
+        """The latest wall time of any entry, microseconds since the epoch. Raises as `entry`."""
+        with _cursor(self._log) as log:
+            return store.latest_us(log)
+
     def last_witness(self) -> Entry | None:
         """The newest entry that records a cosignature, if there is one. Raises as `entry`."""
         with _cursor(self._log) as log:

@@ -239,6 +239,14 @@ def newest_of_kind(dbapi: Any, kind: str) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
+def latest_us(dbapi: Any) -> int:
+    """The latest wall time of any entry, microseconds since the epoch; 0 for an empty log."""
+    blocks, spans = dbapi.execute("SELECT count(*), max(high_us) FROM span").fetchone()
+    sql = "SELECT max(time_us) FROM leaf WHERE seq >= ?"
+    rest = dbapi.execute(sql, (blocks * SPAN,)).fetchone()[0]
+    return max(spans or 0, rest or 0)
+
+
 def outcome_of(dbapi: Any, intent: int) -> int | None:
     """Sequence number of the entry that closes an intent."""
     row = dbapi.execute("SELECT seq FROM leaf WHERE intent = ?", (intent,)).fetchone()

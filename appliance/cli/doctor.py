@@ -15,11 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from appliance import hardware
 from appliance.api.admin.roles import role_table
+from appliance.audit.reader import LogReader
 from appliance.cli.connect import server_answers
 from appliance.cli.output import Output, data_option, json_option, safe, size, state
+from appliance.clock import SystemClock
 from appliance.config import Config, load_config
 from appliance.db import OLDEST_SQLITE, open_readonly
 from appliance.errors import ApplianceError, Refused
+from appliance.renewal import TrustState
 from appliance.trust.store import load_policy
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -61,6 +64,7 @@ def find_problems(data: Path, facts: hardware.HostFacts) -> Iterator[ApplianceEr
     yield from _open_to_others(data)
     checks: tuple[Callable[[], object], ...] = (
         lambda: load_policy(data / "trust"),
+        lambda: _check_freshness(data),
         lambda: _check_database(data / "appliance.db"),
         lambda: server_answers(data),
     )
@@ -102,6 +106,20 @@ def _open_to_others(data: Path) -> Iterator[ApplianceError]:
             continue
         if mode & _OTHERS:
             yield Refused("file_too_open", f"{path} has mode {stat.S_IMODE(mode):04o}, not 0600.")
+
+
+def _check_freshness(data: Path) -> None:
+    """Metadata that is expired, or a clock that is behind what was recorded."""
+    reader = LogReader(data / "audit")
+    try:
+        state = TrustState(data / "trust", reader, SystemClock())
+        fresh = state.freshness()
+        fresh.check_serve()
+        fresh.check_change()
+        if alarms := fresh.alarms():
+            raise Refused("trust_expires_soon", " ".join(alarms))
+    finally:
+        reader.close()
 
 
 def _check_database(path: Path) -> None:

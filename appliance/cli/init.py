@@ -6,6 +6,7 @@ import click
 
 from appliance.cli.output import Output, data_option, json_option
 from appliance.runtime import initialise
+from appliance.trust.metadata import LIMITS
 
 
 @click.command()
@@ -14,23 +15,46 @@ from appliance.runtime import initialise
     type=click.Choice(["lab", "site"]),
     default="lab",
     show_default=True,
-    help="lab: try everything on one machine, with keys made here. site: not there yet.",
+    help="lab: try everything on one machine, with keys made here. site: your own trust root.",
+)
+@click.option(
+    "--root",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of a site: its first trust root, 1.root.json.",
+)
+@click.option(
+    "--fingerprint", metavar="HEX", help="Of a site: the root's, typed from the printed record."
 )
 @data_option
 @json_option
 @click.pass_obj
-def init(output: Output, data: Path, profile: str) -> None:
+def init(
+    output: Output, data: Path, profile: str, root: Path | None, fingerprint: str | None
+) -> None:
     """Make a data directory: configuration, trust policy, audit log."""
-    initialise(data, profile)
+    given = root is not None and fingerprint is not None
+    if given != (profile == "site") or (root is None) != (fingerprint is None):
+        raise click.UsageError("--profile site takes --root and --fingerprint; lab takes neither.")
+    if root is None or fingerprint is None:
+        initialise(data, profile)
+    else:
+        with root.open("rb") as file:
+            text = file.read(LIMITS["root.json"] + 1)
+        initialise(data, profile, root=text, fingerprint=fingerprint)
     genesis = data / "audit" / "genesis.pub"
     keys = data / "keys" / "lab"
-    output.data(
-        {"data": str(data), "profile": profile, "genesis_key": str(genesis), "keys": str(keys)},
-        [
-            f"{profile.upper()} data directory {data}",
+    document = {"data": str(data), "profile": profile, "genesis_key": str(genesis)}
+    lines = [
+        f"{profile.upper()} data directory {data}",
+        f"  key that proofs are checked with: {genesis} (keep a copy elsewhere)",
+    ]
+    if profile == "lab":
+        document["keys"] = str(keys)
+        lines += [
             f"  keys to sign and approve with: {keys}",
-            f"  key that proofs are checked with: {genesis} (keep a copy elsewhere)",
             "Not for production: publisher and approvers are keys on this machine.",
             f"Next: appliance model sign DIR --key {keys / 'publisher.pem'}",
-        ],
-    )
+        ]
+    else:
+        lines += ["Next: appliance trust update DIR, with what the security officer published"]
+    output.data(document, lines)

@@ -1,4 +1,4 @@
-"""`trust show`: the policy that decides who publishes and approves."""
+"""`trust`: the policy that decides who publishes and approves, and newer metadata for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,8 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
-from appliance.wire.admin import Trust
+from appliance.trust.stick import read_offer
+from appliance.wire.trust import Trust, TrustMetadata, TrustUpdated
 
 
 @click.group()
@@ -24,6 +25,42 @@ def show(output: Output, data: Path) -> None:
     with admin_client(data) as client:
         policy = client.trust()
     output.data(policy, _lines(policy))
+
+
+@trust.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@data_option
+@json_option
+@click.pass_obj
+def update(output: Output, data: Path, directory: Path) -> None:
+    """Take new signed metadata from a directory or a stick."""
+    with admin_client(data) as client:
+        held = client.trust_metadata()
+        done = client.update_trust(read_offer(directory, held.versions["root"]))
+    output.data(done, _done(done))
+
+
+def _done(done: TrustUpdated) -> Iterator[str]:
+    yield "the trust metadata is newer now" if done.changed else "that metadata is in force already"
+    for name, version in done.after.items():
+        was = done.before.get(name, 0)
+        yield f"  {name:<10} {f'{was} -> {version}' if was != version else version}"
+    for model in done.models:
+        yield f"{safe(model.id)} {state(model.state)}"
+        yield f"  {model.code}: {safe(model.message)}"
+
+
+def _metadata(shown: TrustMetadata) -> Iterator[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in shown.versions.items())
+    yield f"metadata {state(shown.state)}: {versions}"
+    yield f"  expires {shown.expires}" + (
+        f", models are served until {shown.serve_until}" if shown.serve_until else ""
+    )
+    yield f"  root {shown.root}"
+    for name, holders in shown.holders.items():
+        yield f"  {name}: {', '.join(map(safe, holders))}"
+    for alarm in shown.alarms:
+        yield f"[!] {safe(alarm)}"
 
 
 def _lines(policy: Trust) -> Iterator[str]:
@@ -46,8 +83,11 @@ def _lines(policy: Trust) -> Iterator[str]:
     yield f"models: {', '.join(map(safe, policy.models)) or 'any that is signed and approved'}"
     for what, revoked in (
         ("keys", policy.revoked_keys),
+        ("serials", policy.revoked_serials),
         ("digests", policy.revoked_digests),
         ("engines", policy.revoked_engines),
     ):
         if revoked:
             yield f"revoked {what}: {', '.join(map(safe, revoked))}"
+    if policy.metadata is not None:
+        yield from _metadata(policy.metadata)

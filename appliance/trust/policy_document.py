@@ -39,6 +39,9 @@ _FIELDS: Final = {
     "algorithms", "revoked", "stale",
 }  # fmt: skip
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
+_TIME: Final = re.compile(
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ"
+)
 _MOST_DAYS: Final = 3650
 
 
@@ -86,11 +89,14 @@ def parse(data: bytes) -> TrustPolicy:
     if not all(map(_is_name, people)):
         raise refuse("an authority vouches for somebody without a usable name")
     roles = _roles(strict_json.member(value, "roles", dict, refuse), keys, people)
+    issued = strict_json.optional(value, "issued", str, "", refuse)
+    if issued and not _TIME.fullmatch(issued):
+        raise refuse("issued is not like 2026-11-24T16:00:00Z")
     return TrustPolicy(
         version=version,
         profile=profile,
         org=strict_json.member(value, "org", str, refuse),
-        issued=strict_json.optional(value, "issued", str, "", refuse),
+        issued=issued,
         keys=MappingProxyType(keys),
         roles=MappingProxyType(roles),
         authorities=known_authorities,

@@ -1,4 +1,4 @@
-"""Reading the trust policy of a data directory."""
+"""Reading the trust policy of a data directory: a lab's own, or the one that a site trusts."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust import directory as directories
-from appliance.trust import ecdsa, policy_document
+from appliance.trust import ecdsa, policy_document, trusted_file
 from appliance.trust.policy import TrustPolicy
 
 _MAX_POLICY: Final = 4 << 20
@@ -16,11 +16,18 @@ def load_policy(directory: Path) -> TrustPolicy:
     """Read and verify the trust policy.
 
     Args:
-        directory: `DATA/trust` with `root.pub` and `policy.json`.
+        directory: `DATA/trust`: of a site with `metadata.json`, of a lab with `root.pub` and
+            `policy.json`.
 
     Raises:
-        PolicyRefused: `policy_missing`, `policy_signature`, `policy_invalid`.
+        PolicyRefused: `policy_missing`, `policy_signature`, `policy_invalid`; at a site what
+            `trusted_file.load` raises.
     """
+    if trusted_file.exists(directory):
+        policy = trusted_file.load(directory).policy
+        if policy is None:
+            raise PolicyRefused("policy_missing", "This site has a trust root and no policy yet.")
+        return policy
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -33,6 +40,9 @@ def load_policy(directory: Path) -> TrustPolicy:
     except SignatureRefused as error:
         raise PolicyRefused("policy_missing", f"No trust policy: {error.message}") from error
     try:
-        return policy_document.verify(envelope, ecdsa.load_public(root))
+        policy = policy_document.verify(envelope, ecdsa.load_public(root))
     except SignatureRefused as error:
         raise PolicyRefused("policy_signature", f"root.pub: {error.message}") from error
+    if policy.profile != "lab":
+        raise PolicyRefused("trust_profile", "Only a lab's policy lies beside a root.pub.")
+    return policy

@@ -228,6 +228,18 @@ class ModelStore:
         if "approval" in policy.model_rule(model.id, model.digest).require:
             policy.check_approvals(names)
 
+    def ask(self, model_id: str, policy: TrustPolicy) -> None:
+        """Ask a policy about a stored artifact by its signature and approvals; no file is hashed.
+
+        Raises:
+            PolicyRefused, SignatureRefused: it is not accepted any more.
+        """
+        with self._open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+        if "approval" in signed.rule.require:
+            names = [a.name for a in self._valid_approvals(model_id, signed, policy)]
+            policy.check_approvals(names)
+
     def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
         current = self.record(model_id).round
         return artifacts.check_signature(artifact, model_id, policy, self._clock.wall_us(), current)

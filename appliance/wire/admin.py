@@ -309,40 +309,6 @@ class RequestList(_Reply):
     requests: list[RunningRequest]
 
 
-# trust
-
-
-class TrustKey(_Reply):
-    """A key, by its hint (SHA-256 of the public key), and the person who holds it."""
-
-    person: str
-    key: str
-    revoked: bool
-
-
-class TrustRole(_Reply):
-    """Who may act in a role, and how many different people it takes."""
-
-    threshold: int
-    distinct_from: list[str]
-    holders: list[TrustKey]
-
-
-class Trust(_Reply):
-    """The trust policy in force."""
-
-    version: int
-    profile: str
-    org: str
-    issued: str
-    roles: dict[str, TrustRole]
-    models: list[str]
-    algorithms: list[str]
-    revoked_keys: list[str]
-    revoked_digests: list[str]
-    revoked_engines: list[str]
-
-
 # long work
 
 

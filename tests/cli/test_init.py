@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 from tests.cli.conftest import run_command
+from tests.trust.simulator import Simulator
 
 
 def test_a_lab_is_ready_to_sign_and_approve(tmp_path: Path) -> None:
@@ -25,10 +26,32 @@ def test_lab_is_the_default_and_said(tmp_path: Path) -> None:
     assert "Not for production" in done.out
 
 
-def test_the_site_profile_is_not_there_yet(tmp_path: Path) -> None:
-    done = run_command("init", "--profile", "site", "--json", data=tmp_path / "data")
-    assert done.code == (2, "profile_unsupported")
-    assert "not there yet" in done.document["message"]
+def test_a_site_begins_with_a_root_whose_fingerprint_was_compared(tmp_path: Path) -> None:
+    sim, data = Simulator(), tmp_path / "data"
+    root = tmp_path / "1.root.json"
+    root.write_bytes(sim.roots[0])
+    site = ("init", "--profile", "site", "--json", "--root", root, "--fingerprint")
+    assert run_command(*site, "ab" * 32, data=data).code == (1, "trust_fingerprint")
+    assert not data.exists()
+    done = run_command(*site, sim.fingerprint.upper(), data=data)
+    assert (done.status, done.document["profile"]) == (0, "site")
+    assert "keys" not in done.document and not (data / "keys").exists()
+    shown = run_command("trust", "show", "--json", data=data)
+    assert shown.code == (1, "policy_missing")
+    assert run_command("status", "--json", data=data).document["profile"] == "site"
+
+
+def test_root_and_fingerprint_belong_to_a_site(tmp_path: Path) -> None:
+    root = tmp_path / "1.root.json"
+    root.write_bytes(Simulator().roots[0])
+    for arguments in (
+        ("--profile", "site"),
+        ("--profile", "site", "--root", root),
+        ("--profile", "site", "--fingerprint", "ab"),
+        ("--root", root, "--fingerprint", "ab"),
+        ("--fingerprint", "ab"),
+    ):
+        assert run_command("init", *arguments, data=tmp_path / "data").status == 2
     assert not (tmp_path / "data").exists()
 
 

@@ -1,6 +1,10 @@
 """`appliance trust show`."""
 
-from tests.cli.conftest import Run
+import datetime
+from pathlib import Path
+
+from tests.cli.conftest import Run, run_command
+from tests.trust.simulator import DAY, Simulator, write
 
 
 def test_the_policy_for_a_person_and_for_a_script(run: Run) -> None:
@@ -10,3 +14,32 @@ def test_the_policy_for_a_person_and_for_a_script(run: Run) -> None:
     document = run("trust", "show", "--json").document
     assert document["roles"]["approver"]["threshold"] == 2
     assert [h["person"] for h in document["roles"]["publisher"]["holders"]] == ["publisher"]
+
+
+def test_a_site_is_updated_from_a_stick(tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    sim, data = Simulator(), tmp_path / "data"
+    sim.expires = dict.fromkeys(sim.expires, now + 90 * DAY)
+    sim.roots.clear()
+    sim.sign_root()
+    stick = write(sim.publish(), tmp_path / "stick")
+    root = stick / "metadata" / "1.root.json"
+    site = ("init", "--profile", "site", "--root", root, "--fingerprint", sim.fingerprint)
+    assert run_command(*site, data=data).status == 0
+    done = run_command("trust", "update", stick, "--json", data=data)
+    assert (done.status, done.document["changed"], done.document["after"]["policy"]) == (0, True, 7)
+    again = run_command("trust", "update", stick, data=data)
+    assert "in force already" in again.out
+    old = run_command("trust", "update", write(sim.publish(), tmp_path / "x"), "--json", data=data)
+    assert old.code == (1, "trust_mixed")
+    shown = run_command("trust", "show", data=data).out
+    assert "version 7, SITE" in shown and "[+] valid" in shown and sim.fingerprint in shown
+    sim.versions["timestamp"] -= 1
+    older = write(sim.publish(), tmp_path / "older")
+    assert run_command("trust", "update", older, "--json", data=data).code == (1, "trust_rollback")
+    assert run_command("doctor", "--json", data=data).document["problems"] == []
+
+
+def test_a_lab_is_not_updated(run: Run, tmp_path: Path) -> None:
+    done = run("trust", "update", tmp_path, "--json")
+    assert done.code == (1, "trust_profile")

@@ -25,7 +25,7 @@ from appliance.api.admin.roles import role_table
 from appliance.api.transport import NO_TELEMETRY, BodyGate, RequestContext
 from appliance.runtime import Services
 
-_MAX_BODY_BYTES = 1 << 20
+_MAX_BODY_BYTES = 8 << 20  # trust metadata at its limits, in base64
 
 
 def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:

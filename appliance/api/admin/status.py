@@ -10,6 +10,7 @@ from appliance.api.admin.deps import AdminState, State, Viewer
 from appliance.api.admin.models import model_of
 from appliance.audit import checkpoint
 from appliance.clock import iso
+from appliance.errors import Refused
 from appliance.runtime import Services
 from appliance.supervisor import WorkerStatus
 from appliance.wire import admin as wire
@@ -62,6 +63,10 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
             f"{facts.disk_free >> 20} MiB of disk are free; below {reserve >> 20} MiB"
             " new requests are refused."
         )
+    try:
+        alarms += services.trust.freshness().alarms()
+    except Refused as error:
+        alarms.append(f"{error.message} ({error.code})")
     alarms += [f"[admin.roles] names {name!r}, who is unknown." for name in state.roles.unresolved]
     alarms += [
         f"Model {record.id} is served, but a re-check found {record.code}: {record.message}"

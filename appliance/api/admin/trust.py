@@ -1,19 +1,85 @@
-"""The trust route: the policy in force."""
+"""The trust routes: the policy in force, the metadata behind it, and newer metadata."""
+
+import base64
+import binascii
 
 from fastapi import APIRouter
 
-from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.api.admin.deps import Admin, ServicesDep, State, Viewer
+from appliance.api.admin.models import model_of
+from appliance.clock import iso
+from appliance.errors import PolicyRefused
+from appliance.runtime import Services
+from appliance.trust import metadata
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import load_policy
-from appliance.wire import admin as wire
+from appliance.wire import trust as wire
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin/trust")
 
 
-@router.get("/trust")
+@router.get("")
 def show_trust(_: Viewer, services: ServicesDep) -> wire.Trust:
     """The policy that decides who publishes and approves, and what is revoked."""
-    return trust_of(load_policy(services.data / "trust"))
+    shown = trust_of(load_policy(services.data / "trust"))
+    if services.profile == "site":
+        return shown.model_copy(update={"metadata": metadata_of(services)})
+    return shown
+
+
+@router.get("/metadata")
+def show_metadata(_: Viewer, services: ServicesDep) -> wire.TrustMetadata:
+    """The metadata of a site, also before it has a policy."""
+    return metadata_of(services)
+
+
+@router.post("/update")
+async def update_trust(
+    person: Admin, services: ServicesDep, offer: wire.TrustOffer, state: State
+) -> wire.TrustUpdated:
+    """Verify newer metadata, put it in force, and end what it no longer allows."""
+    try:
+        files = {name: base64.b64decode(text, validate=True) for name, text in offer.files.items()}
+    except (binascii.Error, ValueError) as error:
+        raise PolicyRefused("trust_metadata_malformed", "A file is not in base64.") from error
+    done = await services.renewal.update(person.actor, files, serving=state.served)
+    return wire.TrustUpdated(
+        changed=done.changed,
+        before=dict(done.before),
+        after=dict(done.after),
+        models=[model_of(services, record) for record in done.models],
+    )
+
+
+def metadata_of(services: Services) -> wire.TrustMetadata:
+    """What a site trusts, and how fresh it is.
+
+    Raises:
+        PolicyRefused: `trust_profile` in a lab, and what reading raises.
+    """
+    trusted = services.trust.trusted()
+    if trusted is None:
+        raise PolicyRefused("trust_profile", "A lab has a policy of its own and no metadata.")
+    fresh = services.trust.freshness()
+    word = "stale" if fresh.stale else "expired" if fresh.expired else "valid"
+    root = trusted.root
+    return wire.TrustMetadata(
+        versions=trusted.versions,
+        root=metadata.fingerprint(trusted.held.roots[-1]),
+        first_root=metadata.fingerprint(trusted.held.roots[0]),
+        holders={
+            name: [
+                str(root.keys[keyid].unrecognized_fields.get(metadata.HOLDER, keyid[:16]))
+                for keyid in role.keyids
+            ]
+            for name, role in root.roles.items()
+        },
+        expires=iso(int(trusted.expires.timestamp()) * 1_000_000),
+        serve_until=None if fresh.serve_until_us is None else iso(fresh.serve_until_us),
+        floor=iso(fresh.floor_us),
+        state=word,
+        alarms=fresh.alarms(),
+    )
 
 
 def trust_of(policy: TrustPolicy) -> wire.Trust:
@@ -42,5 +108,6 @@ def trust_of(policy: TrustPolicy) -> wire.Trust:
         algorithms=sorted(policy.algorithms),
         revoked_keys=sorted(policy.revoked.keys),
         revoked_digests=sorted(policy.revoked.digests),
+        revoked_serials=sorted(policy.revoked.serials),
         revoked_engines=list(policy.revoked.engines),
     )

@@ -29,7 +29,7 @@ def test_an_error_carries_the_hint_of_its_code() -> None:
         ("POST", "/admin/keys", b"{}", 400, "invalid_value"),
         ("POST", "/admin/keys", b'{"name": "a", "rmp": 1}', 400, "invalid_value"),
         ("POST", "/admin/keys", b'{"name": ' + b"[" * 50_000, 400, "invalid_json"),
-        ("POST", "/admin/keys", b" " * (1 << 20) + b"{}", 413, "request_too_large"),
+        ("POST", "/admin/keys", b" " * (8 << 20) + b"{}", 413, "request_too_large"),
         ("GET", "/admin/audit/entries/x", b"", 400, "invalid_value"),
         ("GET", f"/admin/audit/entries/{1 << 63}", b"", 400, "invalid_value"),
         ("GET", "/admin/audit/entries?limit=1001", b"", 400, "invalid_value"),

@@ -1,7 +1,18 @@
 """The trust policy over the admin socket."""
 
+import base64
+from pathlib import Path
+
+import pytest
+
+from appliance.api.admin.app import _MAX_BODY_BYTES
 from appliance.client import AdminClient
-from tests.api.admin.lab import APPROVERS, LabData
+from appliance.errors import Refused
+from appliance.trust.metadata import LIMITS, MAX_ROOTS
+from appliance.wire.trust import MAX_FILES, TrustOffer, TrustUpdated
+from tests.api.admin.lab import APPROVERS, LabData, client_of
+from tests.site import make_site
+from tests.trust.simulator import ATTACKS, Simulator
 
 
 def test_the_policy_names_people_roles_and_thresholds(lab: LabData, client: AdminClient) -> None:
@@ -13,3 +24,43 @@ def test_the_policy_names_people_roles_and_thresholds(lab: LabData, client: Admi
     assert (publisher.threshold, len(publisher.holders)) == (1, 1)
     assert not any(holder.revoked for holder in approver.holders)
     assert policy.revoked_keys == policy.revoked_digests == policy.revoked_engines == []
+
+
+def test_a_lab_has_no_metadata(client: AdminClient) -> None:
+    for action in (client.trust_metadata, lambda: client.update_trust({"timestamp.json": b"{}"})):
+        with pytest.raises(Refused) as caught:
+            action()
+        assert caught.value.code == "trust_profile"
+
+
+def test_a_site_takes_new_metadata_and_shows_it(tmp_path: Path) -> None:
+    site = make_site(tmp_path, Simulator())
+    with site.services() as services, client_of(services) as client:
+        shown = client.trust_metadata()
+        assert shown.versions["root"] == 1
+        assert (shown.state, shown.root) == ("valid", site.sim.fingerprint)
+        assert shown.alarms and "expires in 30 days" in shown.alarms[0]
+        done = client.update_trust(site.sim.next())
+        assert (done.changed, done.before["policy"], done.after["policy"]) == (True, 7, 8)
+        policy = client.trust()
+        assert policy.version == 8 and policy.metadata is not None
+        assert any("expires in 30 days" in alarm for alarm in client.status().alarms)
+        with pytest.raises(Refused) as caught:
+            client.update_trust(ATTACKS["rollback of the timestamp"].make(site.sim))
+        assert caught.value.code == "trust_rollback"
+
+
+def test_a_body_that_is_no_base64(tmp_path: Path) -> None:
+    site = make_site(tmp_path, Simulator())
+    with site.services() as services, client_of(services) as client:
+        body = TrustOffer.of(files={"timestamp.json": "%"})
+        with pytest.raises(Refused) as caught:
+            client._post(TrustUpdated, "/admin/trust/update", body)
+        assert caught.value.code == "trust_metadata_malformed"
+
+
+def test_metadata_at_its_limits_fits_into_a_request() -> None:
+    files = {f"{n}.root.json": bytes(LIMITS["root.json"]) for n in range(MAX_ROOTS + 1)}
+    files |= {name: bytes(size + 1) for name, size in LIMITS.items() if name != "root.json"}
+    size = sum(len(base64.b64encode(data)) for data in files.values())
+    assert len(files) <= MAX_FILES and size + 10_000 < _MAX_BODY_BYTES

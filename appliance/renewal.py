@@ -1,0 +1,214 @@
+"""The use-case of trust metadata: take newer one, and watch the one in force grow old.
+
+Rules: the entry is durable before the file changes; what is refused is recorded once and changes
+nothing; what the new policy no longer allows ends before the update has an answer. Time never
+revokes: metadata that is too old unloads models, which load again after the next update.
+"""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
+from appliance.clock import Clock, iso
+from appliance.errors import PolicyRefused, Refused, Unavailable
+from appliance.lifecycle import SYSTEM, Lifecycle
+from appliance.record import append
+from appliance.supervisor import Supervisor
+from appliance.sweep import Sweep
+from appliance.trust import freshness, metadata, trusted_file
+from appliance.trust.freshness import Freshness
+from appliance.trust.metadata import Trusted
+from appliance.trust.store import ModelRecord
+from appliance.types import Json
+
+LOOK_SECONDS: Final = 60
+_KIND: Final = "admin"
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What an update did.
+
+    Attributes:
+        before: versions by part, those of `Trusted.versions`.
+        models: those that the new policy ended.
+    """
+
+    changed: bool
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    models: tuple[ModelRecord, ...] = ()
+
+
+class TrustState:
+    """What a data directory trusts and how fresh that is.
+
+    Args:
+        directory: `DATA/trust`.
+        latest_us: the latest time in the audit log.
+    """
+
+    def __init__(self, directory: Path, reader: LogReader, clock: Clock) -> None:
+        self._directory = directory
+        self._reader = reader
+        self._clock = clock
+
+    def trusted(self) -> Trusted | None:
+        """The verified metadata; None in a lab.
+
+        Raises:
+            PolicyRefused: what `trusted_file.load` raises.
+        """
+        if not trusted_file.exists(self._directory):
+            return None
+        return trusted_file.load(self._directory)
+
+    def freshness(self) -> Freshness:
+        """What the time says now."""
+        return freshness.judge(self.trusted(), self._reader.latest_us(), self._clock.wall_us())
+
+
+class Renewal:
+    """Updates and ageing of the trust metadata.
+
+    Args:
+        directory: `DATA/trust`.
+        state: what it holds.
+        reader: finds what was told already.
+        sweep: applies a new policy to all models.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        state: TrustState,
+        audit: AuditLog,
+        reader: LogReader,
+        lifecycle: Lifecycle,
+        sweep: Sweep,
+        supervisor: Supervisor,
+    ) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._state = state
+        self._audit = audit
+        self._reader = reader
+        self._lifecycle = lifecycle
+        self._sweep = sweep
+        self._supervisor = supervisor
+        self._lock = asyncio.Lock()
+
+    async def update(self, actor: str, offer: Mapping[str, bytes], *, serving: bool) -> Renewed:
+        """Verify what was offered and put it in force.
+
+        Args:
+            offer: files by name, as `metadata.advance` takes them.
+            serving: load again what was unloaded since the metadata was too old.
+
+        Raises:
+            PolicyRefused: the codes of `metadata.advance`, `clock_behind`, `trust_profile` in a
+                lab. Recorded once; nothing was changed.
+            AuditUnavailable: the log cannot be written; nothing was changed.
+        """
+        async with self._lock:
+            before = await asyncio.to_thread(self._state.trusted)
+            try:
+                after = await asyncio.to_thread(self._verified, before, offer)
+            except Refused as error:
+                await self._record("update_refused", actor, before, error)
+                raise
+            changed = before is None or after.held != before.held
+            await self._record("update" if changed else "unchanged", actor, before, None, after)
+            if changed:
+                await asyncio.to_thread(trusted_file.save, self._directory, after.held)
+            ended = await self._sweep.ask()
+        if serving:
+            await self._load_again()
+        held = before.versions if before else {}
+        return Renewed(changed, held, after.versions, tuple(ended))
+
+    def _verified(self, before: Trusted | None, offer: Mapping[str, bytes]) -> Trusted:
+        if before is None:
+            raise PolicyRefused(
+                "trust_profile", "A lab has its own policy; it takes no metadata of a site."
+            )
+        self._state.freshness().check_clock()
+        now = datetime.datetime.fromtimestamp(self._clock.wall_us() / 1e6, datetime.UTC)
+        return metadata.advance(before, offer, now)
+
+    async def watch(self) -> None:
+        """Look once a minute, for ever."""
+        while True:
+            # Metadata that cannot be read, a full log: status says so; again in a minute.
+            with contextlib.suppress(Refused, Unavailable):
+                await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Tell what is due, once, and unload what may not be served any more.
+
+        Raises:
+            PolicyRefused: the metadata cannot be read.
+            AuditUnavailable: the log cannot be written.
+        """
+        fresh = await asyncio.to_thread(self._state.freshness)
+        for due in filter(None, (fresh.due(), "clock" if fresh.clock_behind else "")):
+            if not self._told(due, fresh):
+                body: dict[str, Json] = {
+                    "action": "trust_alarm",
+                    "actor": SYSTEM,
+                    "code": due,
+                    "expires": iso(fresh.expires_us or 0),
+                    "reason": " ".join(fresh.alarms()),
+                }
+                await append(self._audit, Draft(_KIND, body))
+        try:
+            fresh.check_serve()
+        except PolicyRefused as error:
+            for model in self._supervisor.served():
+                self._lifecycle.note(model.id, "stale", error)
+                await self._lifecycle.unload(SYSTEM, model.id)
+
+    def _told(self, due: str, fresh: Freshness) -> bool:
+        """Whether the newest alarms say so already, of this metadata; a clock's of this hour."""
+        asked = Query(kind=_KIND, code=due, newest_first=True, limit=20)
+        page = self._reader.search(asked)
+        return any(
+            entry.body.get("expires") == iso(fresh.expires_us or 0)
+            and (due != "clock" or abs(fresh.now_us - entry.time_us) < 3_600_000_000)
+            for entry in page.entries
+        )
+
+    async def _load_again(self) -> None:
+        for record in self._lifecycle.records():
+            if record.state == "approved" and record.code == "trust_stale":
+                with contextlib.suppress(Refused):  # recorded there
+                    await self._lifecycle.load(SYSTEM, record.id)
+
+    async def _record(
+        self,
+        action: str,
+        actor: str,
+        before: Trusted | None,
+        error: Refused | None,
+        after: Trusted | None = None,
+    ) -> None:
+        body: dict[str, Json] = {
+            "action": f"trust_{action}",
+            "actor": actor,
+            "before": dict(before.versions) if before else {},
+            "reason": error.message if error else "",
+            "code": error.code if error else "",
+        }
+        if after is not None:
+            body["after"] = dict(after.versions)
+            body["root"] = metadata.fingerprint(after.held.roots[-1])
+        await append(self._audit, Draft(_KIND, body))

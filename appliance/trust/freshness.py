@@ -1,0 +1,168 @@
+"""How old the trust metadata is, and what that costs.
+
+Rules:
+- What is old must not stop a plant: expired metadata, or a clock that is behind, refuses what
+  would bring something new in (imports, approvals, updates), never what is served.
+- Models are served until `stale.refuse_serve_days` after the metadata expired.
+- The clock may not be behind what was recorded or signed already (its floor), but for a few
+  minutes; where it is, the floor says what is expired.
+- Whoever is asked decides from plain values: nothing here reads a clock.
+"""
+
+import datetime
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.clock import iso
+from appliance.errors import PolicyRefused
+from appliance.trust.metadata import Trusted
+
+WARN_DAYS: Final = (30, 14, 7)
+_DAY_US: Final = 86_400_000_000
+_TOLERANCE_US: Final = 300_000_000
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What the time says, in microseconds since the epoch.
+
+    Attributes:
+        floor_us: the latest time that was recorded or signed.
+        expires_us: when the first of the metadata expires; None in a lab, which has none.
+        serve_until_us: until when models are served.
+    """
+
+    now_us: int
+    floor_us: int
+    expires_us: int | None = None
+    serve_until_us: int | None = None
+
+    @property
+    def clock_behind(self) -> bool:
+        """Whether the clock is behind its floor."""
+        return self.now_us + _TOLERANCE_US < self.floor_us
+
+    @property
+    def expired(self) -> bool:
+        """Whether the metadata is expired."""
+        return self.expires_us is not None and self._time >= self.expires_us
+
+    @property
+    def stale(self) -> bool:
+        """Whether models may not be served any more."""
+        return self.serve_until_us is not None and self._time >= self.serve_until_us
+
+    @property
+    def _time(self) -> int:
+        return max(self.now_us, self.floor_us)
+
+    def check_clock(self) -> None:
+        """Refuse what needs the time while the clock is behind.
+
+        Raises:
+            PolicyRefused: `clock_behind`.
+        """
+        if self.clock_behind:
+            raise PolicyRefused(
+                "clock_behind",
+                f"The clock says {iso(self.now_us)}; {iso(self.floor_us)} has been already.",
+            )
+
+    def check_change(self) -> None:
+        """Refuse to bring something new in.
+
+        Raises:
+            PolicyRefused: `clock_behind`, `trust_expired`.
+        """
+        self.check_clock()
+        if self.expires_us is not None and self.expired:
+            raise PolicyRefused(
+                "trust_expired", f"The trust metadata expired at {iso(self.expires_us)}."
+            )
+
+    def check_serve(self) -> None:
+        """Refuse to serve.
+
+        Raises:
+            PolicyRefused: `trust_stale`.
+        """
+        if self.serve_until_us is not None and self.stale:
+            raise PolicyRefused(
+                "trust_stale",
+                f"Under this trust metadata models are served until {iso(self.serve_until_us)}.",
+            )
+
+    def due(self) -> str:
+        """What must be told once: `stale`, `stale-7d`, `expired`, `expires-30d`…; "" is nothing."""
+        if self.expires_us is None or self.serve_until_us is None:
+            return ""
+        if self.stale:
+            return "stale"
+        if self.expired:
+            days = self._days_to(self.serve_until_us)
+            return f"stale-{days}d" if days else "expired"
+        days = self._days_to(self.expires_us)
+        return f"expires-{days}d" if days else ""
+
+    def _days_to(self, end_us: int) -> int | None:
+        """The smallest of the days to warn at that is not over yet."""
+        left = end_us - self._time
+        return min((days for days in WARN_DAYS if left <= days * _DAY_US), default=None)
+
+    def alarms(self) -> list[str]:
+        """What a person must know now, in sentences."""
+        told = []
+        if self.clock_behind:
+            told.append(
+                f"The clock says {iso(self.now_us)}, but {iso(self.floor_us)} has been already: "
+                "imports, approvals and updates are refused until it is set."
+            )
+        if self.expires_us is None or self.serve_until_us is None:
+            return told
+        if self.stale:
+            told.append(
+                f"The trust metadata expired at {iso(self.expires_us)}, and serving ended at "
+                f"{iso(self.serve_until_us)}: run `appliance trust update DIR`."
+            )
+        elif self.expired:
+            told.append(
+                f"The trust metadata expired at {iso(self.expires_us)}: imports and approvals are "
+                f"refused; models are served for {self._left(self.serve_until_us)} more."
+            )
+        elif self._days_to(self.expires_us):
+            told.append(
+                f"The trust metadata expires in {self._left(self.expires_us)}, at "
+                f"{iso(self.expires_us)}: get newer from the security officer."
+            )
+        return told
+
+    def _left(self, end_us: int) -> str:
+        hours = max(0, end_us - self._time) // 3_600_000_000
+        return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
+
+
+def judge(trusted: Trusted | None, recorded_us: int, now_us: int) -> Freshness:
+    """What the time says about what is trusted.
+
+    Args:
+        trusted: None in a lab.
+        recorded_us: the latest time in the audit log.
+        now_us: what the clock says.
+    """
+    if trusted is None or trusted.policy is None:
+        return Freshness(now_us, recorded_us)
+    floor = max(recorded_us, _issued_us(trusted.policy.issued))
+    expires = _us(trusted.expires)
+    until = expires + trusted.policy.stale.refuse_serve_days * _DAY_US
+    return Freshness(now_us, floor, expires, until)
+
+
+def _issued_us(text: str) -> int:
+    try:
+        return _us(datetime.datetime.fromisoformat(text))
+    except ValueError:  # absent, or the 31st of February
+        return 0
+
+
+def _us(at: datetime.datetime) -> int:
+    return int(at.timestamp()) * 1_000_000
