@@ -9,14 +9,15 @@ staged and serving are facts of the running process. docs/trust.md draws the sta
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from appliance.audit.log import AuditLog, Draft
-from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
+from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.supervisor import ENGINE, Supervisor
+from appliance.trust import certificate
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
@@ -340,7 +341,7 @@ class Lifecycle:
         """
         policy = self._policy()
         policy.check_engine(ENGINE, self._supervisor.engine_version)
-        with suppress_expired_signer():
+        with certificate.expiry_tolerated():  # time never ends a model that is held
             self._store.recheck(model, policy)
 
     async def autoload(self) -> list[str]:
@@ -385,16 +386,6 @@ class Lifecycle:
             **fields,
         }
         self._audit.append(Draft("model", body)).result()
-
-
-@contextlib.contextmanager
-def suppress_expired_signer() -> Iterator[None]:
-    """What is held goes on when its signer's certificate expires: time never ends a model."""
-    try:
-        yield
-    except SignatureRefused as error:
-        if error.code != "certificate_validity":
-            raise
 
 
 def _enough(policy: TrustPolicy, names: list[str]) -> bool:

@@ -12,8 +12,9 @@ Rules:
 Source: RFC 5280; ossf/model-signing-spec v1.0, certificate method.
 """
 
+import contextlib
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cryptography import x509
@@ -194,6 +195,16 @@ def _is_no_ca(
 ) -> None:
     if value is not None and value.ca:
         raise ValueError("the signer is a CA")
+
+
+@contextlib.contextmanager
+def expiry_tolerated() -> Iterator[None]:
+    """Let a signer's certificate be expired: for what was accepted while it was valid."""
+    try:
+        yield
+    except SignatureRefused as error:
+        if error.code != "certificate_validity":
+            raise
 
 
 def _error(code: str, problem: str) -> SignatureRefused:
