@@ -1,31 +1,46 @@
-"""The operator's program: `appliance tui`, or `appliance-tui` alone.
+"""The operator's program: the frame around the screens, and what they have in common.
 
-Rules: it knows the server by the admin socket only, and runs where nothing but a terminal is; it
-ends when the person says so, not when the server does.
+Rules: it knows the server by the admin socket and by the commands that a person would type; it
+ends when the person says so, not when the server does; a change is sent once, by a thread, after
+the person said yes, and its outcome is always told.
 """
 
-import os
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+import threading
+from collections.abc import Iterable
 from typing import ClassVar
 
-import click
-from textual.app import App
-from textual.binding import BindingType
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.message import Message
+from textual.widgets import ContentSwitcher, Footer
 
-from appliance.client import AdminClient, socket_path
-from appliance.wire.admin import Status
 from tui import theme
-from tui.link import Link, Poller
+from tui.change import Answers, Change, Running
+from tui.desk import Desk
+from tui.link import Link, LinkState, Poller, Question, Snapshot, look
+from tui.screens.audit import AuditPage
+from tui.screens.first import FirstPage
 from tui.screens.help import HelpScreen, live_keys
-from tui.screens.overview import OverviewScreen
-from tui.terminal import is_basic
+from tui.screens.keys import KeysPage
+from tui.screens.logs import LogsPage
+from tui.screens.media import MediaPage
+from tui.screens.models import ModelsPage
+from tui.screens.overview import OverviewPage
+from tui.screens.page import Page
+from tui.screens.palette import Choice, Palette
+from tui.screens.requests import RequestsPage
+from tui.text import lines
+from tui.view import frame
+from tui.view.flash import flash
+from tui.widgets.ask import Ask
+from tui.widgets.part import Part
 
-_PERIOD, _BASIC_PERIOD = 1.0, 5.0
-_ANSWER_SECONDS = 5.0
+PERIOD, BASIC_PERIOD = 1.0, 5.0
+PAGES: tuple[type[Page], ...] = (
+    OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, LogsPage, MediaPage, FirstPage,
+)  # fmt: skip
+_OLD = "old"
 
 
 class Polled(Message):
@@ -36,98 +51,241 @@ class Polled(Message):
         self.link = link
 
 
+class Moved(Message):
+    """A change under way said how far it is, or that it ended."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__()
+        self.running = running
+
+
 class OperatorApp(App[None]):
     """The operator's screens.
 
     Args:
-        fetch: brings the status, from any thread.
-        data: the data directory.
-        readonly: keys that change something are not offered.
-        basic: ASCII, the terminal's own colours, a slow refresh.
+        desk: the server, the data directory and what the person chose.
         period: seconds between two polls; by default 1, with `basic` 5.
-        clock: monotonic seconds.
     """
 
     TITLE = "appliance"
-    CSS_PATH = Path(__file__).with_name("operator.tcss")
+    CSS_PATH = "operator.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("q", "quit", "Quit"),
-        ("r", "refresh", "Refresh"),
-        ("question_mark", "help", "Help"),
+        Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("colon,ctrl+p", "palette", "Commands", key_display=":"),
+        Binding("r", "refresh", "Refresh", show=False),
+        Binding("escape", "escape", "Back", show=False),
+        Binding("q", "leave", "Quit"),
+        *(
+            Binding(page.DIGIT, f"go('{page.TITLE.lower()}')", page.TITLE, show=False)
+            for page in PAGES
+            if page.DIGIT
+        ),
     ]
 
-    def __init__(
-        self,
-        fetch: Callable[[], Status],
-        data: Path,
-        *,
-        readonly: bool = False,
-        basic: bool = False,
-        period: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(ansi_color=True if basic else None)
-        self._period = period or (_BASIC_PERIOD if basic else _PERIOD)
-        self._poller = Poller(
-            fetch, lambda link: self._hear(link), period=self._period, clock=clock
-        )
-        self._overview = OverviewScreen(data, readonly=readonly, clock=clock)
+    def __init__(self, desk: Desk, *, period: float | None = None) -> None:
+        super().__init__(ansi_color=True if desk.basic else None)
+        self._desk = desk
+        self._period = period or (BASIC_PERIOD if desk.basic else PERIOD)
+        desk.link = Link(self._period)
+        self._pages = {page.TITLE.lower(): page(desk) for page in PAGES}
+        self._question: Question | None = None
+        self._poller = Poller(self._look, self._hear, period=self._period, clock=desk.clock)
+        self._top, self._nav = Part("top"), Part("nav")
+        self._trouble, self._flash = Part("trouble"), Part("flash")
+        self._under_way: Running | None = None
+        self._shown_state: tuple[object, ...] = ()
         self.register_theme(theme.full())
-        self.theme = theme.BASIC if basic else theme.full().name
+        self.theme = theme.BASIC if desk.basic else theme.full().name
         self.animation_level = "none"
-        self.set_class(basic, "basic")
+        self.set_class(desk.basic, "basic")
+
+    def compose(self) -> ComposeResult:
+        """The frame: who this is, the screens, trouble, the screen in front, keys."""
+        with Vertical(id="frame"):
+            yield self._top
+            yield self._nav
+            yield self._trouble
+            first = "overview" if self._desk.initialised else "start"
+            with ContentSwitcher(initial=f"page-{first}", id="body"):
+                yield from self._pages.values()
+            yield self._flash
+            yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Open the first screen and begin to poll."""
-        self.push_screen(self._overview)
-        self.set_interval(self._period, self._overview.draw)
+        """Begin to poll."""
+        self._enter(self.page)
+        self.set_interval(self._period, self.draw)
         self._poller.start()
 
     def on_unmount(self) -> None:
-        """Let go of the server."""
+        """Let go of the server, and end what runs."""
         self._poller.stop()
+        self._desk.commands.close()
 
-    def on_polled(self, message: Polled) -> None:
-        """Show what came, also below another screen."""
-        self._overview.show(message.link)
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self.draw()
 
-    def action_refresh(self) -> None:
-        """Poll now."""
-        self._poller.poll_now()
+    @property
+    def page(self) -> Page:
+        """The screen in front."""
+        current = self.query_one("#body", ContentSwitcher).current or "page-overview"
+        return self._pages[current.removeprefix("page-")]
 
-    def action_help(self) -> None:
-        """Show the keys of this screen."""
-        self.push_screen(HelpScreen(live_keys(self.screen)))
+    # what the polls bring
+
+    def _look(self) -> Snapshot:
+        return look(self._desk.client, self._question)
 
     def _hear(self, link: Link) -> None:
         self.post_message(Polled(link))  # may be called from any thread
 
+    def on_polled(self, message: Polled) -> None:
+        """Take what came; an answer to an earlier question is not shown."""
+        link = message.link
+        self._desk.link = link
+        snapshot = link.snapshot
+        if snapshot is not None and not link.failures:
+            if snapshot.load is not None:
+                self._desk.history.add(snapshot.load)
+            if self._question is not None and snapshot.topic == self._question.topic:
+                self.page.take(snapshot.topic, snapshot.answer)
+        self.draw()
 
-def run(data: Path, *, readonly: bool = False, basic: bool = False) -> None:
-    """Open the screens for a data directory.
+    def draw(self) -> None:
+        """Say what is known now; called as time passes, too."""
+        if not self._top.is_attached:
+            return
+        desk, now, width = self._desk, self._desk.clock(), self.size.width
+        newest = desk.history.newest
+        self._top.say(frame.top(desk.link, newest, now, width, readonly=desk.readonly))
+        tabs = [(page.DIGIT, page.TITLE) for page in self._pages.values() if page.DIGIT]
+        self._nav.say(frame.navigation(tabs, self.page.TITLE, width))
+        told = [] if self.page.TITLE == "Start" else frame.trouble(desk.link, now, str(desk.data))
+        self._trouble.say(lines(told))
+        self._flash.say(flash(self._under_way))
+        live = desk.state is LinkState.LIVE
+        self.query_one("#body").set_class(not live and desk.link.snapshot is not None, _OLD)
+        self.page.draw()
+        seen = (desk.state, desk.status.role if desk.status else "")
+        if seen != self._shown_state:
+            self._shown_state = seen
+            self.screen.refresh_bindings()
 
-    Raises:
-        click.UsageError: there is no terminal.
-    """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("The screens need a terminal; `appliance status` does not.")
-    basic = basic or is_basic(os.environ, sys.stdout.encoding)
-    with AdminClient(socket_path(data), answer_seconds=_ANSWER_SECONDS) as client:
-        OperatorApp(client.status, data, readonly=readonly, basic=basic).run(mouse=not basic)
+    # moving about
 
+    def action_go(self, name: str) -> None:
+        """Put a screen in front."""
+        if len(self.screen_stack) > 1:
+            return
+        switcher = self.query_one("#body", ContentSwitcher)
+        if switcher.current != f"page-{name}":
+            switcher.current = f"page-{name}"
+            self._enter(self._pages[name])
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data",
-    metavar="DIR",
-    envvar="APPLIANCE_DATA",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The data directory; by default the one that APPLIANCE_DATA names.",
-)
-@click.option("--readonly", is_flag=True, help="Offer nothing that changes the appliance.")
-@click.option("--basic", is_flag=True, help="ASCII, the terminal's own colours, slow refresh.")
-def main(data: Path, readonly: bool, basic: bool) -> None:
-    """Open the operator's screens."""
-    run(data.absolute(), readonly=readonly, basic=basic)
+    def _enter(self, page: Page) -> None:
+        page.enter()
+        self._ask(page.question())
+        self.draw()
+
+    def _ask(self, question: Question | None) -> None:
+        self._question = question
+        self._poller.poll_now()
+
+    def on_page_asked(self, _: Page.Asked) -> None:
+        """The screen in front wants to know something else."""
+        self._ask(self.page.question())
+
+    def on_first_page_ready(self, _: FirstPage.Ready) -> None:
+        """A model is served: show it."""
+        self.action_go("overview")
+
+    def action_refresh(self) -> None:
+        """Poll now."""
+        self._ask(self.page.question())
+
+    def action_escape(self) -> None:
+        """Undo the last narrowing, else put the last message away."""
+        if not self.page.back() and self._under_way is not None and self._under_way.done:
+            self._under_way = None
+            self.draw()
+
+    def action_leave(self) -> None:
+        """End the program."""
+        self.exit()
+
+    def action_help(self) -> None:
+        """Show the keys that work now."""
+        self.push_screen(HelpScreen(live_keys(self.screen)))
+
+    def action_palette(self) -> None:
+        """Offer every command that works now, by its words."""
+        self.push_screen(Palette(self._choices()), self._chosen)
+
+    def _choices(self) -> Iterable[Choice]:
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            ours = active.node is self or isinstance(active.node, Page)
+            if ours and active.enabled and binding.description and binding.action != "palette":
+                yield Choice(binding.description, binding.key, binding.action, active.node)
+
+    def _chosen(self, choice: Choice | None) -> None:
+        if choice is not None:
+            self.call_later(self.run_action, choice.action, choice.node)
+
+    # changes
+
+    def on_page_begin(self, message: Page.Begin) -> None:
+        """Ask, then make the change."""
+        change = message.change
+        if self._under_way is not None and not self._under_way.done:
+            self._tell("Wait until the change under way has ended.", failed=True)
+            return
+
+        def answered(answers: dict[str, str] | None) -> None:
+            if answers is not None:
+                self._make(change, answers)
+
+        self.push_screen(Ask(change), answered)
+
+    def on_page_said(self, message: Page.Said) -> None:
+        """Tell it in the flash line."""
+        self._tell(message.words, failed=message.failed)
+
+    def _tell(self, words: str, *, failed: bool = False) -> None:
+        if self._under_way is None or self._under_way.done:
+            error = RuntimeError(words) if failed else None
+            said = Change(words, "", "", lambda _answers, _report: None)
+            self._under_way = Running(said, result=words, error=error, done=True)
+        self.draw()
+
+    def _make(self, change: Change, answers: Answers) -> None:
+        running = Running(change)
+        self._under_way = running
+
+        def report(phase: str, done: int, total: int) -> None:
+            percent = 100 * done // total if total else None
+            if (phase, percent) != (running.phase, running.percent):
+                running.phase, running.percent = phase, percent
+                self.post_message(Moved(running))
+
+        def work() -> None:
+            try:
+                running.result = change.work(answers, report)
+            except Exception as error:  # a change whose end nobody tells would be worse
+                running.error = error
+            running.done = True
+            self.post_message(Moved(running))
+
+        threading.Thread(target=work, name="change", daemon=True).start()
+        self.draw()
+
+    def on_moved(self, message: Moved) -> None:
+        """Tell how far a change is; after its end look again."""
+        running = message.running
+        if running.done and running.error is None and running.change.then is not None:
+            running.change.then(running.result)
+        if running.done:
+            self._ask(self.page.question())
+        self.draw()

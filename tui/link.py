@@ -1,18 +1,21 @@
 """The connection to the server: what the polls brought, and the thread that polls.
 
 Rules: the program never ends because the server does, whatever goes wrong; what was last known
-stays, with its age; after failures the next poll comes later and later; nothing is asked of the
-server but its status, so asking again is always harmless. `Link` is pure.
+stays, with its age; after failures the next poll comes later and later; a poll only reads, so
+asking again is always harmless. `Link` is pure.
 """
 
 import enum
+import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from appliance.errors import ApplianceError, ServerUnreachable, Unavailable
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError, Refused, RequestRefused, ServerUnreachable, Unavailable
 from appliance.wire.admin import Status
+from appliance.wire.load import Load
 
 _LONGEST_WAIT = 15.0
 _STALE_AFTER_POLLS = 3
@@ -33,24 +36,58 @@ _BY_CODE = {"forbidden": LinkState.DENIED, "incompatible_server": LinkState.INCO
 
 
 @dataclass(frozen=True)
+class Question:
+    """What the screen in front wants to know with each poll.
+
+    Attributes:
+        topic: names the screen and what it asks, so that an answer that comes late is not shown
+            elsewhere.
+        ask: reads; called in the poller's thread.
+    """
+
+    topic: str
+    ask: Callable[[AdminClient], object]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one poll brought.
+
+    Attributes:
+        load: None from a server that does not tell it.
+        answer: to the question, or why there is none.
+    """
+
+    status: Status
+    load: Load | None = None
+    topic: str = ""
+    answer: object = None
+
+
+@dataclass(frozen=True)
 class Link:
     """What is known; times are seconds of a monotonic clock.
 
     Attributes:
         period: seconds between two polls while all is well.
-        status: the newest that came, and `fresh_at` when it did.
+        snapshot: the newest that came, and `fresh_at` when it did.
         failures: polls in a row that brought nothing, and `error` why the newest did not.
     """
 
     period: float = 1.0
-    status: Status | None = None
+    snapshot: Snapshot | None = None
     fresh_at: float = 0.0
     failures: int = 0
     error: ApplianceError | None = None
 
-    def succeeded(self, status: Status, now: float) -> "Link":
+    @property
+    def status(self) -> Status | None:
+        """The newest status."""
+        return None if self.snapshot is None else self.snapshot.status
+
+    def succeeded(self, snapshot: Snapshot, now: float) -> "Link":
         """After a poll that brought a status."""
-        return Link(self.period, status, now)
+        return Link(self.period, snapshot, now)
 
     def failed(self, error: ApplianceError) -> "Link":
         """After a poll that brought none."""
@@ -58,7 +95,7 @@ class Link:
 
     def age(self, now: float) -> float | None:
         """Seconds since the status came."""
-        return None if self.status is None else max(0.0, now - self.fresh_at)
+        return None if self.snapshot is None else max(0.0, now - self.fresh_at)
 
     def state(self, now: float) -> LinkState:
         """The state at a moment."""
@@ -77,7 +114,29 @@ class Link:
         return max(self.period, min(_LONGEST_WAIT, self.period * 2.0 ** min(self.failures, 8) / 2))
 
 
-def attempt(link: Link, fetch: Callable[[], Status], clock: Callable[[], float]) -> Link:
+def look(client: AdminClient, question: Question | None) -> Snapshot:
+    """Ask for the status, the load and what the screen wants to know.
+
+    Raises:
+        ApplianceError: the status did not come, or the server went away.
+    """
+    status = client.status()
+    try:
+        load = client.load_now()
+    except (Refused, RequestRefused):
+        load = None  # an older server
+    if question is None:
+        return Snapshot(status, load)
+    try:
+        answer = question.ask(client)
+    except (ServerUnreachable, OSError):
+        raise
+    except ApplianceError as error:
+        answer = error
+    return Snapshot(status, load, question.topic, answer)
+
+
+def attempt(link: Link, fetch: Callable[[], Snapshot], clock: Callable[[], float]) -> Link:
     """One poll; whatever it raises becomes the link's error."""
     try:
         return link.succeeded(fetch(), clock())
@@ -96,7 +155,7 @@ class Poller:
     It is a daemon: a server that hangs cannot keep the program from ending.
 
     Args:
-        fetch: brings the status or raises; called in the thread.
+        fetch: brings a snapshot or raises; called in the thread.
         notify: takes what each poll made of the link; called in the thread, never after `stop`.
         period: seconds between two polls.
         clock: monotonic seconds.
@@ -104,7 +163,7 @@ class Poller:
 
     def __init__(
         self,
-        fetch: Callable[[], Status],
+        fetch: Callable[[], Snapshot],
         notify: Callable[[Link], None],
         *,
         period: float,
@@ -141,5 +200,7 @@ class Poller:
                     return
                 self._link = link
                 self._notify(link)
-            self._awake.wait(link.wait)
+            # Programs that lost the same server do not all come back at the same moment.
+            late = random.uniform(0.0, 0.2) * link.wait if link.failures else 0.0  # noqa: S311
+            self._awake.wait(link.wait + late)
             self._awake.clear()

@@ -11,8 +11,15 @@ from appliance.cli.output import data_option
 @data_option
 @click.option("--readonly", is_flag=True, help="Offer nothing that changes anything.")
 @click.option("--basic", is_flag=True, help="ASCII and few colours, for a slow or plain terminal.")
-def tui(data: Path, readonly: bool, basic: bool) -> None:
+@click.option(
+    "--media",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Look for artifacts here as well as on sticks; may be repeated.",
+)
+def tui(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
     """Open the operator's screens."""
-    from tui.app import run  # Textual is loaded for this command only
+    from tui.program import run  # Textual is loaded for this command only
 
-    run(data, readonly=readonly, basic=basic)
+    run(data, readonly=readonly, basic=basic, media=media)

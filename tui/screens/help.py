@@ -6,13 +6,20 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Static
 
-from tui.text import Column, lines, table
+from appliance.wire import marks
+from tui.columns import Column, table
+from tui.text import lines, quiet
 
-_COLUMNS = (Column("KEY", 12), Column("WHAT IT DOES", 0))
-_WIDTH = 40
+_COLUMNS = (Column("KEY", 16), Column("WHAT IT DOES", 0))
+_WIDTH = 52
+_MARKS = (
+    f"{marks.GOOD} good   {marks.UNDER_WAY} under way   {marks.NEEDS_A_PERSON} needs a person   "
+    f"{marks.AT_REST} at rest"
+)
 
 
 class HelpScreen(ModalScreen[None]):
@@ -30,8 +37,9 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The table of keys."""
+        said = table(_COLUMNS, self._keys, _WIDTH)
         with VerticalScroll(id="keys"):
-            yield Static(lines(table(_COLUMNS, self._keys, _WIDTH)), markup=False)
+            yield Static(lines([*said, Content(""), quiet(_MARKS)]), markup=False)
         yield Footer(show_command_palette=False)
 
 
@@ -42,8 +50,11 @@ def live_keys(screen: Screen[object]) -> list[tuple[str, str]]:
         for active in screen.active_bindings.values()
         if active.enabled and active.binding.description
     ]
-    ranked = sorted(live, key=lambda binding: not binding.show)  # Textual hides its own
-    return [(_name(screen, binding), binding.description) for binding in ranked]
+    ranked = sorted(live, key=lambda binding: not binding.show)
+    named: dict[tuple[str, str], list[str]] = {}
+    for binding in ranked:
+        named.setdefault((binding.action, binding.description), []).append(_name(screen, binding))
+    return [(", ".join(dict.fromkeys(keys)), what) for (_, what), keys in named.items()]
 
 
 def _name(screen: Screen[object], binding: Binding) -> str:

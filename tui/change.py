@@ -1,0 +1,86 @@
+"""A change that a person may make: what it is called, what it asks, and what it leaves in the log.
+
+Rules: a change names the object, the request and the audit record before it is made; what cannot be
+undone needs the object's name typed; it is sent once and never again by itself.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from tui.command import Report
+from tui.text import Cell
+
+Answers: TypeAlias = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Blank:
+    """Something that a person fills in.
+
+    Attributes:
+        must_be: the only text that is taken; for what cannot be undone.
+        needed: may not stay empty.
+    """
+
+    name: str
+    label: str
+    value: str = ""
+    must_be: str = ""
+    needed: bool = False
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change.
+
+    Attributes:
+        title: what will happen to what.
+        request: the request or command that makes it.
+        record: the entry that the audit log will hold.
+        work: makes it, in a thread; gets the answers and a progress, returns what to say.
+        then: gets what `work` returned, on the screen's side; by default it is said.
+        lasting: it cannot be undone.
+    """
+
+    title: str
+    request: str
+    record: str
+    work: Callable[[Answers, Report], object]
+    blanks: tuple[Blank, ...] = ()
+    explain: tuple[Cell, ...] = ()
+    then: Callable[[object], object] | None = None
+    lasting: bool = False
+
+    def wrong(self, answers: Answers) -> str:
+        """What is missing or not as it must be; empty when the change can be made."""
+        for blank in self.blanks:
+            given = answers.get(blank.name, "").strip()
+            if blank.must_be and given != blank.must_be:
+                return f"Type {blank.must_be} to go on."
+            if blank.needed and not given:
+                return f"{blank.label} is needed."
+        return ""
+
+
+@dataclass
+class Running:
+    """A change under way, as the flash line tells it."""
+
+    change: Change
+    phase: str = ""
+    percent: int | None = None
+    error: Exception | None = None
+    result: object = None
+    done: bool = field(default=False)
+
+
+def name_blank(name: str) -> Blank:
+    """The blank of a change that cannot be undone."""
+    return Blank("name", "Type the name", must_be=name, help=name)
+
+
+def reason_blank() -> Blank:
+    """Why; it is recorded."""
+    return Blank("reason", "Reason", help="recorded")

@@ -1,0 +1,61 @@
+"""How the screens are opened: by `appliance tui`, or alone by `appliance-tui`.
+
+Rules: it runs where nothing but a terminal is; what the terminal lacks is found out before
+anything is drawn.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from appliance.client import AdminClient, socket_path
+from tui.app import OperatorApp
+from tui.command import Commands
+from tui.desk import Desk
+from tui.terminal import is_basic
+
+_ANSWER_SECONDS = 5.0
+
+
+def run(
+    data: Path, *, readonly: bool = False, basic: bool = False, media: tuple[Path, ...] = ()
+) -> None:
+    """Open the screens for a data directory.
+
+    Args:
+        media: directories where artifacts are looked for, besides on sticks.
+
+    Raises:
+        click.UsageError: there is no terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("The screens need a terminal; `appliance status` does not.")
+    basic = basic or is_basic(os.environ, sys.stdout.encoding)
+    with AdminClient(socket_path(data), answer_seconds=_ANSWER_SECONDS) as client:
+        desk = Desk(client, Commands(data), data, readonly=readonly, basic=basic, media=media)
+        OperatorApp(desk).run(mouse=not basic)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--data",
+    metavar="DIR",
+    envvar="APPLIANCE_DATA",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The data directory; by default the one that APPLIANCE_DATA names.",
+)
+@click.option("--readonly", is_flag=True, help="Offer nothing that changes the appliance.")
+@click.option("--basic", is_flag=True, help="ASCII, the terminal's own colours, slow refresh.")
+@click.option(
+    "--media",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Look for artifacts here as well as on sticks; may be repeated.",
+)
+def main(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
+    """Open the operator's screens."""
+    run(data.absolute(), readonly=readonly, basic=basic, media=media)

@@ -1,0 +1,192 @@
+"""The audit explorer: the newest entries first, page by page, with a search.
+
+Rules: only one page of the log is held, however long it is; the newest page follows the log, an
+older one stays as it is; verification works without a server.
+"""
+
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError, BadRequest
+from appliance.wire.admin import Entry, EntryList, EntryQuery
+from tui.change import Answers, Blank, Change
+from tui.command import Report
+from tui.desk import Desk
+from tui.link import Question
+from tui.screens.checkpoint import CheckpointScreen
+from tui.screens.entry import EntryScreen
+from tui.screens.listing import ListPage
+from tui.screens.verify import VerifyScreen
+from tui.text import alarm
+from tui.view import audit as view
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+PAGE = 100
+
+
+class AuditPage(ListPage[Entry]):
+    """The log."""
+
+    DIGIT: ClassVar[str] = "4"
+    TITLE: ClassVar[str] = "Audit"
+    FILTER_HELP: ClassVar[str] = view.HELP
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "verify", "Verify"),
+        Binding("c", "checkpoint", "Checkpoint QR"),
+        Binding("right_square_bracket,n", "older", "Older", key_display="]"),
+        Binding("left_square_bracket,b", "newer", "Newer", key_display="["),
+        Binding("e", "export", "Export", show=False),
+    ]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(
+            desk, Rows("entries", view.COLUMNS, lambda e: str(e.seq), view.row, "no entries")
+        )
+        self._place = Part("place")
+        self._found = EntryList(entries=[])
+        self._befores: list[int | None] = [None]
+        self._search = EntryQuery(limit=PAGE)
+        self._words = ""
+        self._error: ApplianceError | None = None
+
+    def compose_above(self) -> ComposeResult:
+        """Which entries."""
+        yield self._place
+
+    def _topic(self) -> str:
+        return f"audit {self._words} {self._befores[-1]}"
+
+    def question(self) -> Question | None:
+        """One page."""
+        wanted = view.query(self._words, PAGE)
+        before = self._befores[-1]
+        if before is not None:
+            wanted = wanted.model_copy(update={"before": before})
+        return Question(self._topic(), partial(_page, query=wanted))
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The page, or why there is none."""
+        self._error = answer if isinstance(answer, ApplianceError) else None
+        if isinstance(answer, EntryList):
+            at_top = self.rows.cursor == 0
+            self._found = answer
+            if at_top:
+                self.rows.show(answer.entries)
+                self.rows.move_to(0)
+
+    def items(self) -> list[Entry]:
+        """The page."""
+        return self._found.entries
+
+    def draw(self) -> None:
+        """Say what is known now; the server has searched already."""
+        self.rows.show(self._found.entries)
+        if self._error is not None:
+            self._place.say(alarm(f"{self._error.code}: {self._error.message}"))
+            return
+        entries = self.desk.status.audit.entries if self.desk.status else 0
+        more = self._found.next_before is not None
+        self._place.say(
+            view.place(self._words, len(self._befores), self._found.entries, entries, more=more)
+        )
+
+    def enter(self) -> None:
+        """Begin where the person was."""
+        super().enter()
+
+    def on_input_changed(self, message: Any) -> None:
+        """A search is made when it is complete."""
+        message.stop()
+
+    def on_input_submitted(self, message: Any) -> None:
+        """Search."""
+        try:
+            view.query(self.filter.value, PAGE)
+        except BadRequest as error:
+            self._error = error
+            self.draw()
+            message.stop()
+            return
+        self._go(self.filter.value.strip(), [None])
+        super().on_input_submitted(message)
+
+    def back(self) -> bool:
+        """The whole log again."""
+        narrowed = super().back()
+        self._error = None
+        if self._words or len(self._befores) > 1:
+            self._go("", [None])
+            return True
+        return narrowed
+
+    def _go(self, words: str, befores: list[int | None]) -> None:
+        self._words, self._befores, self._error = words, befores, None
+        self.rows.move_to(0)
+        self.post_message(self.Asked())
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Show the entry whole."""
+        entry = self.rows.current
+        if entry is not None:
+            self.app.push_screen(EntryScreen(self.desk, entry))
+
+    def action_older(self) -> None:
+        """The page before this one in time."""
+        if self._found.next_before is not None:
+            self._go(self._words, [*self._befores, self._found.next_before])
+
+    def action_newer(self) -> None:
+        """The page after this one in time."""
+        if len(self._befores) > 1:
+            self._go(self._words, self._befores[:-1])
+
+    def action_verify(self) -> None:
+        """Check every entry, link, proof and signature."""
+        self.app.push_screen(VerifyScreen(self.desk))
+
+    def action_checkpoint(self) -> None:
+        """Show the newest signed head."""
+        self.app.push_screen(CheckpointScreen(self.desk))
+
+    def action_export(self) -> None:
+        """Write all entries for other programs."""
+        commands = self.desk.commands
+
+        def work(answers: Answers, report: Report) -> str:
+            done = commands.run(
+                *("audit", "export", "--format", answers["format"], "--out", answers["out"]),
+                report=report,
+            )
+            return f"{done.get('entries')} entries: {answers['out']}"
+
+        self.begin(
+            Change(
+                "Export the log",
+                "appliance audit export --format FORMAT --out PATH",
+                "nothing: reading the log is not recorded",
+                work,
+                blanks=(
+                    Blank("format", "Format: ocsf, rfc5424, tiles or csv", "tiles", needed=True),
+                    Blank("out", "File or directory that does not exist yet", needed=True),
+                ),
+            )
+        )
+
+
+def _page(client: AdminClient, query: EntryQuery) -> EntryList:
+    """A whole page, of as many short ones as it takes; at most ten, then what there is."""
+    page = client.search(query)
+    found = page.entries
+    for _ in range(9):
+        if page.next_before is None or len(found) >= PAGE:
+            break
+        left = PAGE - len(found)
+        query = query.model_copy(update={"before": page.next_before, "limit": left})
+        page = client.search(query)
+        found = [*found, *page.entries]
+    return page.model_copy(update={"entries": found})

@@ -1,0 +1,82 @@
+"""The newest signed head of the log, as text and as a QR code to photograph."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Footer
+
+from appliance.errors import ApplianceError
+from tui.background import background
+from tui.desk import Desk
+from tui.link import LinkState
+from tui.text import alarm, cell, lines, quiet
+from tui.view.qr import advice, head, qr
+from tui.widgets.part import Part
+
+
+class CheckpointScreen(ModalScreen[None]):
+    """A checkpoint."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,enter", "dismiss", "Back")]
+
+    class Found(Message):
+        """The note, or why there is none."""
+
+        def __init__(self, found: object) -> None:
+            super().__init__()
+            self.found = found
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._note = ""
+        self._code, self._text = Part("qr"), Part("note")
+
+    def compose(self) -> ComposeResult:
+        """The code, then the note."""
+        with VerticalScroll(id="bare"):
+            yield self._code
+            yield self._text
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Fetch it."""
+        background(self._fetch, lambda found: self.post_message(self.Found(found)))
+
+    def _fetch(self) -> object:
+        if self._desk.state is LinkState.LIVE:
+            return self._desk.client.checkpoint().decode(errors="replace")
+        return str(self._desk.commands.run("audit", "checkpoint")["note"])
+
+    def on_checkpoint_screen_found(self, message: Found) -> None:
+        """Show it."""
+        if isinstance(message.found, ApplianceError):
+            self._text.say(alarm(f"{message.found.code}: {message.found.message}"))
+            return
+        self._note = str(message.found)
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._note:
+            return
+        width, height = self.app.size.width, self.app.size.height - 1
+        whole = qr(self._note, width, height - 2, ascii_only=self._desk.basic)
+        short = whole or qr(head(self._note), width, height - 1, ascii_only=self._desk.basic)
+        if short is None:
+            self._code.say(lines(advice(str(self._desk.data))))
+        else:
+            self._code.say(short)
+        what = [quiet("The code holds the note with its signatures.")]
+        if whole is None and short is not None:
+            what = [quiet("Log, size and root; a larger terminal shows the signed note.")]
+        rows = [cell(row) for row in self._note.rstrip("\n").split("\n")]
+        self._text.say(lines([*what, Content(""), *rows]))

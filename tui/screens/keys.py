@@ -1,0 +1,251 @@
+"""Keys and quotas: who may call, how much, and what was used."""
+
+from collections import deque
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+
+from appliance.errors import ApplianceError, BadRequest
+from appliance.types import Role
+from appliance.wire.keys import Key, KeyCreate, KeyLimits, KeyList, Limits, NewKey
+from tui.change import Answers, Blank, Change, name_blank
+from tui.command import Report
+from tui.desk import Desk
+from tui.link import Question
+from tui.screens.listing import ListPage
+from tui.text import alarm, lines
+from tui.view import keys as view
+from tui.view.units import iso
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+from tui.widgets.tell import Tell
+
+_MINUTE = 60.0
+
+
+class KeysPage(ListPage[Key]):
+    """The API keys of apps."""
+
+    DIGIT: ClassVar[str] = "5"
+    TITLE: ClassVar[str] = "Keys"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("N", "create", "New key"),
+        Binding("L", "limit", "Limits"),
+        Binding("O", "rotate", "Rotate"),
+        Binding("X", "revoke", "Revoke"),
+    ]
+    NEEDS: ClassVar[dict[str, Role]] = {
+        "create": Role.ADMIN, "limit": Role.ADMIN, "rotate": Role.ADMIN, "revoke": Role.ADMIN,
+    }  # fmt: skip
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(
+            desk, Rows("keys", view.COLUMNS, lambda key: key.id, self._cells, "no key; N makes one")
+        )
+        self._detail = Part("key", "KEY")
+        self._keys: list[Key] = []
+        self._seen: deque[tuple[float, dict[str, tuple[int, int]]]] = deque(maxlen=120)
+
+    def compose_below(self) -> ComposeResult:
+        """What the key under the cursor may use, and used."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._detail
+
+    def question(self) -> Question | None:
+        """All keys."""
+        return Question("keys", lambda client: client.keys())
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The keys, and what they used until now."""
+        if isinstance(answer, KeyList):
+            self._keys = answer.keys
+            used = {key.id: (key.usage.requests, view.tokens(key)) for key in answer.keys}
+            now = self.desk.clock()
+            self._seen.append((now, used))
+            while self._seen and now - self._seen[0][0] > _MINUTE:
+                self._seen.popleft()
+        elif isinstance(answer, ApplianceError):
+            self._detail.say(alarm(f"{answer.code}: {answer.message}"))
+
+    def items(self) -> list[Key]:
+        """The keys of the last poll."""
+        return self._keys
+
+    def words(self, item: Key) -> str:
+        """What the filter looks at."""
+        return f"{item.id} {item.name} {view.word(item, self._now())} {' '.join(item.models)}"
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        super().draw()
+        key = self.rows.current
+        if key is None:
+            self._detail.say(lines([]))
+            return
+        width = max(20, self.app.size.width - 4)
+        told = view.detail(
+            key, self._minute(key.id), width, self._now(), ascii_only=self.desk.basic
+        )
+        self._detail.say(lines(told))
+
+    def _now(self) -> str:
+        return iso(self.desk.wall())
+
+    def _minute(self, key_id: str) -> tuple[int, int]:
+        """Requests and tokens of a key in the last minute."""
+        if not self._seen:
+            return 0, 0
+        newest = self._seen[-1][1].get(key_id, (0, 0))
+        oldest = self._seen[0][1].get(key_id, newest)
+        return max(0, newest[0] - oldest[0]), max(0, newest[1] - oldest[1])
+
+    def _cells(self, key: Key) -> Any:
+        most = max((view.tokens(other) for other in self._keys), default=0)
+        return view.row(key, most, self._now(), ascii_only=self.desk.basic)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There must be a key that is not revoked."""
+        allowed = super().check_action(action, parameters)
+        if allowed and action in ("limit", "rotate", "revoke"):
+            key = self.rows.current
+            return True if key is not None and not key.revoked else None
+        return allowed
+
+    # changes
+
+    def action_create(self) -> None:
+        """Make a key; its secret is shown once."""
+        client = self.desk.client
+
+        def work(answers: Answers, _report: Report) -> NewKey:
+            models = [name.strip() for name in answers["models"].split(",") if name.strip()]
+            wanted = KeyCreate.of(
+                name=answers["name"],
+                models=models,
+                expires=answers["expires"] or None,
+                **_limits(answers),
+            )
+            return client.create_key(wanted)
+
+        self.begin(
+            Change(
+                "Make an API key",
+                "POST /admin/keys",
+                "admin: key_create with name and limits, by you",
+                work,
+                blanks=(
+                    Blank("name", "Name of the app", needed=True, help="line-3-assistant"),
+                    Blank("models", "Models that it may use", help="empty: all; else ID, ID"),
+                    Blank("expires", "Expires", help="empty: never; else 2027-12-31"),
+                    *_limit_blanks(None),
+                ),
+                then=self._show_secret,
+            )
+        )
+
+    def action_limit(self) -> None:
+        """Give the key other limits."""
+        key = self.rows.current
+        if key is None:
+            return
+        key_id, name, client = key.id, key.name, self.desk.client
+
+        def work(answers: Answers, _report: Report) -> str:
+            client.limit_key(key_id, KeyLimits.of(**_limits(answers)))
+            return f"{name} has new limits"
+
+        self.begin(
+            Change(
+                f"Give {name} other limits",
+                f"POST /admin/keys/{key_id}/limits",
+                "admin: key_limit with the limits, by you",
+                work,
+                blanks=_limit_blanks(key),
+            )
+        )
+
+    def action_rotate(self) -> None:
+        """Give the key a new secret."""
+        key = self.rows.current
+        if key is None:
+            return
+        key_id, client = key.id, self.desk.client
+
+        def work(answers: Answers, _report: Report) -> NewKey:
+            return client.rotate_key(key_id, _number(answers, "overlap") or 0)
+
+        self.begin(
+            Change(
+                f"Give {key.name} a new secret",
+                f"POST /admin/keys/{key_id}/rotate",
+                "admin: key_rotate, by you",
+                work,
+                blanks=(Blank("overlap", "Seconds that the old secret stays good", "0"),),
+                then=self._show_secret,
+            )
+        )
+
+    def action_revoke(self) -> None:
+        """Make the key useless for good."""
+        key = self.rows.current
+        if key is None:
+            return
+        key_id, name, client = key.id, key.name, self.desk.client
+
+        def work(_answers: Answers, _report: Report) -> str:
+            client.revoke_key(key_id)
+            return f"{name} is revoked"
+
+        self.begin(
+            Change(
+                f"Revoke the key of {name}",
+                f"POST /admin/keys/{key_id}/revoke",
+                f"admin: key_revoke {key_id}, by you",
+                work,
+                blanks=(name_blank(name),),
+                explain=("Its running answers end with an error within a second.",),
+                lasting=True,
+            )
+        )
+
+    def _show_secret(self, made: object) -> None:
+        if isinstance(made, NewKey):
+            self.app.push_screen(Tell(view.secret(made), title="NEW SECRET"))
+
+
+def _limit_blanks(key: Key | None) -> tuple[Blank, ...]:
+    limits = key.limits if key else Limits()
+
+    def shown(value: int | None) -> str:
+        return "" if value is None else str(value)
+
+    return (
+        Blank("rpm", "Requests per minute", shown(limits.rpm), help="empty: no limit"),
+        Blank("tpm", "Tokens per minute", shown(limits.tpm), help="empty: no limit"),
+        Blank(
+            "concurrency", "Answers at once", shown(limits.concurrency),
+            help="empty: no limit",
+        ),
+        Blank("weight", "Share of a busy model, 1 to 1000", shown(limits.weight)),
+        Blank(
+            "priority", "Priority: interactive or batch",
+            limits.priority,
+        ),
+    )  # fmt: skip
+
+
+def _limits(answers: Answers) -> dict[str, object]:
+    numbers = {name: _number(answers, name) for name in ("rpm", "tpm", "concurrency")}
+    weight = _number(answers, "weight") or 1
+    return {**numbers, "weight": weight, "priority": answers["priority"] or "interactive"}
+
+
+def _number(answers: Answers, name: str) -> int | None:
+    text = answers.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise BadRequest("invalid_value", f"{name} must be a number.", param=name)
+    return int(text)

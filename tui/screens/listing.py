@@ -1,0 +1,116 @@
+"""A screen that is a list with a filter, and something about the item under the cursor.
+
+Rules: the filter keeps the items whose words hold what was typed, whatever its case; escape takes
+it away before it does anything else.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from tui.desk import Desk
+from tui.screens.page import Page
+from tui.widgets.entry import EntryLine
+from tui.widgets.rows import Rows
+
+T = TypeVar("T")
+
+
+class ListPage(Page, Generic[T]):
+    """A list of items.
+
+    Args:
+        rows: the list.
+    """
+
+    FILTER_HELP: ClassVar[str] = "words to look for"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
+
+    def __init__(self, desk: Desk, rows: Rows[T]) -> None:
+        super().__init__(desk)
+        self.rows = rows
+        self.filter = EntryLine(name=f"filter-{self.TITLE.lower()}", help=self.FILTER_HELP)
+        self.filter.add_class("filter")
+        self.filter.display = False
+        self._kept = ""
+
+    def compose(self) -> ComposeResult:
+        """The list, the filter, the rest."""
+        yield from self.compose_above()
+        yield self.rows
+        yield self.filter
+        yield from self.compose_below()
+
+    def compose_above(self) -> ComposeResult:
+        """What stands above the list."""
+        yield from ()
+
+    def compose_below(self) -> ComposeResult:
+        """What stands below it."""
+        yield from ()
+
+    def items(self) -> Sequence[T]:
+        """All items."""
+        return ()
+
+    def words(self, item: T) -> str:
+        """What the filter looks at."""
+        return str(item)
+
+    def moved(self) -> None:
+        """The cursor is on another item."""
+
+    def enter(self) -> None:
+        """Keys go to the list."""
+        self.rows.focus()
+
+    def draw(self) -> None:
+        """Show the items that the filter keeps."""
+        wanted = self.filter.value.lower().split()
+        items = self.items()
+        if wanted:
+            items = [item for item in items if self._matches(item, wanted)]
+        self.rows.show(items)
+
+    def _matches(self, item: T, wanted: list[str]) -> bool:
+        words = self.words(item).lower()
+        return all(word in words for word in wanted)
+
+    def on_rows_moved(self, message: Rows.Moved) -> None:
+        """Tell the screen once for each item that the cursor comes to."""
+        message.stop()
+        current = self.rows.current
+        name = "" if current is None else self.rows.key_of(current)
+        if name != self._kept:
+            self._kept = name
+            self.moved()
+            self.draw()
+            self.screen.refresh_bindings()
+
+    def on_input_changed(self, message: EntryLine.Changed) -> None:
+        """Narrow the list as one types."""
+        message.stop()
+        self.draw()
+
+    def on_input_submitted(self, message: EntryLine.Submitted) -> None:
+        """Back to the list, which stays narrowed."""
+        message.stop()
+        self.filter.display = bool(self.filter.value)
+        self.rows.focus()
+
+    def action_filter(self) -> None:
+        """Type what to look for."""
+        self.filter.display = True
+        self.filter.focus()
+
+    def back(self) -> bool:
+        """Show everything again."""
+        if not self.filter.display:
+            return False
+        self.filter.value = ""
+        self.filter.display = False
+        self.rows.focus()
+        self.draw()
+        return True

@@ -1,0 +1,176 @@
+"""Logs: what the server says of itself, also when it does not run.
+
+Rules: a running server is asked; without one the command reads the file, and says how else to find
+the lines when it cannot.
+"""
+
+import threading
+from functools import partial
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.wire.logs import LogLine, LogPage, LogQuery
+from tui.desk import Desk
+from tui.link import LinkState, Question
+from tui.screens.listing import ListPage
+from tui.text import alarm, lines
+from tui.view import logs as view
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+_LEVELS = ("debug", "info", "warning", "error")
+_MOST = 500
+_HOW = "Beside systemd: journalctl -u appliance. In a terminal: appliance logs"
+
+
+class LogsPage(ListPage[LogLine]):
+    """The server's log lines."""
+
+    DIGIT: ClassVar[str] = "9"
+    TITLE: ClassVar[str] = "Logs"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "follow", "Follow"),
+        Binding("l", "level", "Level"),
+    ]
+
+    class Read(Message):
+        """The command has read the file."""
+
+        def __init__(self, found: LogPage | ApplianceError) -> None:
+            super().__init__()
+            self.found = found
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(
+            desk, Rows("lines", view.COLUMNS, lambda found: found.id, view.row, "no lines")
+        )
+        self._source, self._detail = Part("log-source"), Part("log-line", "LINE")
+        self._level = "info"
+        self._follows = True
+        self._found = LogPage(lines=[], file="")
+        self._live = False
+        self._reading = False
+        self._shown_error: ApplianceError | None = None
+
+    def compose_above(self) -> ComposeResult:
+        """Which lines."""
+        yield self._source
+
+    def compose_below(self) -> ComposeResult:
+        """The one under the cursor."""
+        yield self._detail
+
+    def _query(self) -> LogQuery:
+        words = self.filter.value.strip() or None
+        return LogQuery.of(level=self._level, text=words and words[:200], limit=_MOST)
+
+    def question(self) -> Question | None:
+        """The newest lines that match."""
+        query = self._query()
+        return Question(f"logs {self._level} {query.text}", partial(_read, query=query))
+
+    def take(self, topic: str, answer: Any) -> None:
+        """Lines of the running server."""
+        self._live = True
+        self._keep(answer)
+
+    def _keep(self, answer: Any) -> None:
+        self._shown_error = answer if isinstance(answer, ApplianceError) else None
+        if isinstance(answer, LogPage) and (self._follows or not self._found.lines):
+            self._found = answer
+
+    def items(self) -> list[LogLine]:
+        """The lines that were read."""
+        return self._found.lines
+
+    def words(self, item: LogLine) -> str:
+        """What the filter looks at; the server has looked already."""
+        return f"{item.message} {item.logger} {' '.join(item.fields.values())}"
+
+    def draw(self) -> None:
+        """Say what is known now; without a server read the file."""
+        if self.desk.state is LinkState.DOWN:
+            self._read_file()
+        super().draw()
+        if self._follows and not self.filter.has_focus:
+            self.rows.action_edge(1)
+        if self._shown_error is not None:
+            error = self._shown_error
+            self._source.say(lines([alarm(f"{error.code}: {error.message}"), _HOW]))
+        else:
+            words = self.filter.value.strip()
+            self._source.say(
+                view.source(
+                    self._found.file, self._level, words, following=self._follows, live=self._live
+                )
+            )
+        current = self.rows.current
+        width = max(20, self.app.size.width - 4)
+        self._detail.say(lines(view.detail(current, width)) if current else lines([]))
+
+    def _read_file(self) -> None:
+        """In a thread, one at a time; a person at a file does not wait for each poll."""
+        if self._reading or not self.desk.initialised:
+            return
+        self._reading, self._live = True, False
+        query, commands = self._query(), self.desk.commands
+
+        def work() -> None:
+            found: LogPage | ApplianceError
+            try:
+                words = ("--grep", query.text) if query.text else ()
+                document = commands.run(
+                    "logs", "-n", str(query.limit), "--level", query.level, *words
+                )
+                found = LogPage.model_validate(document)
+            except ApplianceError as error:
+                found = error
+            except ValidationError:
+                found = LogPage(lines=[], file="")
+            self.post_message(self.Read(found))
+
+        threading.Thread(target=work, name="logs", daemon=True).start()
+
+    def on_logs_page_read(self, message: Read) -> None:
+        """Show what is in the file; it does not grow without a server, so once is enough."""
+        self._keep(message.found)
+        self.draw()
+
+    def enter(self) -> None:
+        """Read the file anew."""
+        self._reading = False
+        super().enter()
+
+    def on_input_changed(self, message: Any) -> None:
+        """Ask for other lines."""
+        message.stop()
+        self._reading = False
+        self._follows = True
+        self.post_message(self.Asked())
+        self.draw()
+
+    def moved(self) -> None:
+        """Following ends where a person begins to read."""
+
+    def action_follow(self) -> None:
+        """Go with the newest line, or hold still."""
+        self._follows = not self._follows
+        self.draw()
+
+    def action_level(self) -> None:
+        """The next level."""
+        self._level = _LEVELS[(_LEVELS.index(self._level) + 1) % len(_LEVELS)]
+        self._reading = False
+        self._found = LogPage(lines=[], file=self._found.file)
+        self.post_message(self.Asked())
+        self.draw()
+
+
+def _read(client: AdminClient, query: LogQuery) -> LogPage:
+    return client.logs(query)

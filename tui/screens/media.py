@@ -1,0 +1,308 @@
+"""The import wizard: choose an artifact on a stick, see what importing would do, import it, have
+two people approve it, load it.
+
+Rules: everything is done by commands, so it works with the server stopped, all but the loading; a
+step that was refused leaves the person where they can go on.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.message import Message
+
+from appliance.errors import ApplianceError, Unavailable
+from appliance.types import Role
+from appliance.wire.admin import ModelDetail
+from appliance.wire.plan import Plan
+from tui.background import background
+from tui.change import Answers, Blank, Change
+from tui.command import Report
+from tui.desk import Desk
+from tui.link import LinkState
+from tui.screens.approving import approval
+from tui.screens.listing import ListPage
+from tui.text import alarm, cell, lines, quiet
+from tui.view import media as view
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+
+class MediaPage(ListPage[view.Found]):
+    """From a stick to a served model."""
+
+    DIGIT: ClassVar[str] = "0"
+    TITLE: ClassVar[str] = "Import"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "directory", "Directory"),
+        Binding("I", "import", "Import"),
+        Binding("A", "approve", "Approve"),
+        Binding("L", "load", "Load"),
+    ]
+    NEEDS: ClassVar[dict[str, Role]] = {
+        "import": Role.ADMIN, "approve": Role.APPROVER, "load": Role.OPERATOR,
+    }  # fmt: skip
+    WITHOUT_SERVER: ClassVar[frozenset[str]] = frozenset({"import", "approve"})
+
+    class Told(Message):
+        """What a command found."""
+
+        def __init__(self, kind: str, told: object) -> None:
+            super().__init__()
+            self.kind, self.told = kind, told
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(
+            desk,
+            Rows("artifacts", view.COLUMNS, lambda item: item.path, view.row, "no artifact found"),
+        )
+        self._steps, self._places = Part("steps"), Part("places")
+        self._shown = Part("plan", "PLAN")
+        self._document: dict[str, Any] = {}
+        self._plan: Plan | None = None
+        self._model: ModelDetail | None = None
+        self._named: list[str] = [str(path) for path in desk.media]
+        self._doing = ""
+        self._error: ApplianceError | None = None
+
+    def compose_above(self) -> ComposeResult:
+        """Where the person is, and which places there are."""
+        yield self._steps
+        yield self._places
+
+    def compose_below(self) -> ComposeResult:
+        """The plan, then the model on its way."""
+        with VerticalScroll(classes="whole-page"):
+            yield self._shown
+
+    @property
+    def step(self) -> str:
+        """The step that comes next."""
+        if self._model is not None:
+            after = {
+                "verified": "approve",
+                "suspended": "approve",
+                "approved": "load",
+                "serving": "done",
+            }
+            return after.get(self._model.state, "check")
+        return "choose" if self._plan is None else "import" if self._plan.ok else "check"
+
+    def enter(self) -> None:
+        """Look at the sticks."""
+        super().enter()
+        self._look()
+
+    def items(self) -> list[view.Found]:
+        """The artifacts."""
+        return view.found(self._document)
+
+    def words(self, item: view.Found) -> str:
+        """What the filter looks at."""
+        return f"{item.name} {item.path}"
+
+    def draw(self) -> None:
+        """Say where the person is."""
+        super().draw()
+        choosing = self._plan is None and self._model is None
+        self.rows.display = choosing
+        note = ""
+        if self._model is not None and self.step == "approve":
+            note = f"({len(self._model.approvals)} of {self._needed})"
+        self._steps.say(view.steps(self.step, note))
+        doing = [cell(f"~ {self._doing}", "$text-warning")] if self._doing else []
+        if self._error is not None:
+            doing += [alarm(f"{self._error.code}: {self._error.message}"), quiet(self._error.hint)]
+        next_ = (
+            []
+            if self._doing or not choosing
+            else [quiet("Enter checks the artifact under the cursor.")]
+        )
+        self._places.say(
+            lines([*(view.places(self._document) if choosing else []), *doing, *next_])
+        )
+        width = max(20, self.app.size.width - 5)
+        if self._model is not None:
+            live = self.desk.state is LinkState.LIVE
+            self._shown.say(lines(view.progress(self._model, self._needed, width, live=live)))
+        else:
+            self._shown.say(lines(view.plan(self._plan, width) if self._plan else []))
+
+    @property
+    def _needed(self) -> int:
+        return self._plan.approvals if self._plan else 2
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only the step that comes next."""
+        allowed = super().check_action(action, parameters)
+        if action in self.NEEDS and allowed:
+            return True if action == self.step else None
+        return allowed
+
+    def back(self) -> bool:
+        """Choose again."""
+        if self._plan is None and self._model is None:
+            return super().back()
+        self._plan = self._model = self._error = None
+        self.draw()
+        self.enter()
+        return True
+
+    # looking
+
+    def _look(self) -> None:
+        if self._plan is None and self._model is None:
+            named = tuple(self._named)
+            commands = self.desk.commands
+            self._start("places", lambda: commands.run("model", "places", *named, data=False))
+
+    def _start(self, kind: str, work: Any) -> None:
+        self._doing = {"places": "looking for sticks", "plan": "checking the artifact"}.get(
+            kind, kind
+        )
+        background(work, lambda told: self.post_message(self.Told(kind, told)))
+        self.draw()
+
+    def on_media_page_told(self, message: Told) -> None:
+        """Take what a command found."""
+        self._doing, told = "", message.told
+        self._error = told if isinstance(told, ApplianceError) else None
+        if isinstance(told, dict):
+            self._document = told
+        elif isinstance(told, Plan):
+            self._plan = told
+            self._focus_text()
+        elif isinstance(told, ModelDetail):
+            self._model = told
+            self._focus_text()
+        self.draw()
+        self.screen.refresh_bindings()
+
+    def _focus_text(self) -> None:
+        if self.app.screen is self.screen:
+            self.query_one(".whole-page").focus()
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Check the artifact."""
+        item = self.rows.current
+        if item is None or self._doing:
+            return
+        commands = self.desk.commands
+
+        def work() -> object:
+            document = commands.run("model", "plan", item.path, refused_is_data=True)
+            return parsed(Plan, document)
+
+        self._start("plan", work)
+
+    def action_directory(self) -> None:
+        """Look in a directory that the person names."""
+
+        def work(answers: Answers, _report: Report) -> str:
+            self._named.append(answers["path"])
+            return f"looking in {answers['path']}"
+
+        self.begin(
+            Change(
+                "Look for artifacts in a directory",
+                "appliance model places DIR",
+                "nothing: looking is not recorded",
+                work,
+                blanks=(Blank("path", "Directory", needed=True, help="/srv/incoming"),),
+                then=lambda _result: self._again(),
+            )
+        )
+
+    def _again(self) -> None:
+        self._plan = self._model = None
+        self._look()
+
+    # changes
+
+    def action_import(self) -> None:
+        """Copy the artifact into the store, vet and verify it."""
+        plan = self._plan
+        if plan is None:
+            return
+        commands = self.desk.commands
+
+        def work(answers: Answers, report: Report) -> str:
+            name = answers["id"]
+            commands.run(
+                "model", "import", plan.path, "--id", name, report=report, refused_is_data=True
+            )
+            self._show(name)
+            return f"{name} is in the store"
+
+        self.begin(
+            Change(
+                f"Import {plan.id}",
+                f"appliance model import {plan.path} --id ID",
+                f"model: {plan.id} quarantined, vetted, verified, or refused with the reason",
+                work,
+                blanks=(Blank("id", "Id in the store; apps will use it", plan.id, needed=True),),
+                explain=(f"Digest {plan.digest}",),
+            )
+        )
+
+    def _show(self, name: str) -> None:
+        """In the thread of a change: what the model is now."""
+        document = self.desk.commands.run("model", "show", name)
+        self.post_message(self.Told("show", parsed(ModelDetail, document)))
+
+    def action_approve(self) -> None:
+        """One person's approval."""
+        model = self._model
+        if model is None:
+            return
+        given = {given.name for given in model.approvals}
+        people = self._plan.approvers if self._plan else []
+        name = next((person for person in people if person not in given), "")
+        change = approval(self.desk, model.id, model.digest or "", name)
+
+        def work(answers: Answers, report: Report) -> object:
+            said = change.work(answers, report)
+            self._show(model.id)
+            return said
+
+        self.begin(
+            Change(
+                change.title, change.request, change.record, work,
+                blanks=change.blanks, explain=change.explain,
+            )
+        )  # fmt: skip
+
+    def action_load(self) -> None:
+        """Serve it."""
+        model = self._model
+        if model is None:
+            return
+        name, client = model.id, self.desk.client
+
+        def work(_answers: Answers, report: Report) -> str:
+            loaded = client.load(name, report)
+            self._show(name)
+            return f"{name} is {loaded.state}"
+
+        self.begin(
+            Change(
+                f"Load {name}",
+                f"POST /admin/models/{name}/load",
+                f"model: {name} staged, then serving, by you",
+                work,
+                explain=("Its bytes are checked again and held in sealed memory.",),
+            )
+        )
+
+
+def parsed(kind: Any, document: Any) -> object:
+    """A document of a command as what it should be, or the refusal that it is."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError:
+        table = document if isinstance(document, dict) else {}
+        return Unavailable(
+            str(table.get("code") or "incompatible_server"), str(table.get("message", ""))
+        )

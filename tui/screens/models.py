@@ -1,0 +1,244 @@
+"""Models and signatures: what each is, why it is not served, and what may be done with it."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.types import Role
+from appliance.wire.admin import Model, ModelDetail
+from tui.change import Answers, Change, name_blank, reason_blank
+from tui.command import Report
+from tui.desk import Desk
+from tui.link import Question
+from tui.screens.approving import approval
+from tui.screens.listing import ListPage
+from tui.text import alarm, lines
+from tui.view import models as view
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+
+class ModelsPage(ListPage[Model]):
+    """The store."""
+
+    DIGIT: ClassVar[str] = "2"
+    TITLE: ClassVar[str] = "Models"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("L", "load", "Load"),
+        Binding("U", "unload", "Unload"),
+        Binding("A", "approve", "Approve"),
+        Binding("S", "suspend", "Suspend"),
+        Binding("T", "retire", "Retire", show=False),
+        Binding("X", "revoke", "Revoke", show=False),
+        Binding("K", "recheck", "Check all again", show=False),
+    ]
+    NEEDS: ClassVar[dict[str, Role]] = {
+        "load": Role.OPERATOR, "unload": Role.OPERATOR, "recheck": Role.OPERATOR,
+        "approve": Role.APPROVER, "suspend": Role.ADMIN, "retire": Role.ADMIN,
+        "revoke": Role.ADMIN,
+    }  # fmt: skip
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(
+            desk,
+            Rows(
+                "store",
+                view.COLUMNS,
+                lambda model: model.id,
+                self._cells,
+                "no model; 0 imports one",
+            ),
+        )
+        self._detail = Part("model", "MODEL")
+        self._known: ModelDetail | ApplianceError | None = None
+
+    def compose_below(self) -> ComposeResult:
+        """What the model under the cursor is."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._detail
+
+    def question(self) -> Question | None:
+        """The details of the model under the cursor."""
+        model = self.rows.current
+        if model is None:
+            return Question("models", lambda client: None)
+        return Question(f"models {model.id}", partial(_detail, model_id=model.id))
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The details."""
+        self._known = answer
+
+    def items(self) -> list[Model]:
+        """All models."""
+        return self.desk.status.models if self.desk.status else []
+
+    def words(self, model: Model) -> str:
+        """What the filter looks at."""
+        return f"{model.id} {model.state} {model.kind} {model.code or ''} {model.digest or ''}"
+
+    def moved(self) -> None:
+        """Ask about another model."""
+        self.post_message(self.Asked())
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        super().draw()
+        width = max(20, self.app.size.width - 4)
+        current, known = self.rows.current, self._known
+        if current is None:
+            self._detail.say(lines([]))
+        elif isinstance(known, ModelDetail) and known.id == current.id:
+            engine = self._engines().get(current.id)
+            self._detail.say(lines(view.detail(known, engine, width)))
+        elif isinstance(known, ApplianceError):
+            self._detail.say(alarm(f"{known.code}: {known.message}"))
+
+    def _engines(self) -> dict[str, Any]:
+        status = self.desk.status
+        return {worker.model: worker for worker in status.workers} if status else {}
+
+    def _cells(self, model: Model) -> Any:
+        return view.row(model, self._engines())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what the state of the model allows."""
+        allowed = super().check_action(action, parameters)
+        if not allowed or action not in self.NEEDS or action == "recheck":
+            return allowed
+        model = self.rows.current
+        return True if model is not None and _fits(action, model) else None
+
+    # changes
+
+    def action_load(self) -> None:
+        """Verify the stored bytes once more and serve the model."""
+        self._change(
+            "load", "Load {}", "its bytes are checked again and held in sealed memory", _load
+        )
+
+    def action_unload(self) -> None:
+        """End the engine."""
+        self._change("unload", "Unload {}", "its running answers end with an error", _unload)
+
+    def action_suspend(self) -> None:
+        """Stop serving until enough people approve anew."""
+        self._change(
+            "suspend", "Suspend {}", "all its approvals become void", _suspend, reason=True
+        )
+
+    def action_retire(self) -> None:
+        """Take out of use for good."""
+        self._change(
+            "retire", "Retire {}", "its files stay as evidence", _retire, reason=True, lasting=True
+        )
+
+    def action_revoke(self) -> None:
+        """End for good because it must not be trusted."""
+        self._change(
+            "revoke", "Revoke {}", "it must not be trusted", _revoke, reason=True, lasting=True
+        )
+
+    def action_approve(self) -> None:
+        """Sign one approval."""
+        model = self.rows.current
+        if model is not None:
+            self.begin(approval(self.desk, model.id, model.digest or ""))
+
+    def action_recheck(self) -> None:
+        """Hash every approved model again and ask the policy again."""
+
+        def work(_answers: Answers, _report: Report) -> str:
+            found = self.desk.client.recheck().models
+            names = ", ".join(model.id for model in found)
+            return (
+                f"something is wrong with {names}" if found else "every approved model is as it was"
+            )
+
+        self.begin(
+            Change(
+                "Check every approved model again",
+                "POST /admin/models/recheck",
+                "model: an entry for each that is not as it was",
+                work,
+            )
+        )
+
+    def _change(
+        self,
+        verb: str,
+        title: str,
+        meaning: str,
+        call: Any,
+        *,
+        reason: bool = False,
+        lasting: bool = False,
+    ) -> None:
+        model = self.rows.current
+        if model is None:
+            return
+        name, client = model.id, self.desk.client
+
+        def work(answers: Answers, report: Report) -> str:
+            changed: Model = call(client, name, answers.get("reason", ""), report)
+            return f"{name} is {changed.state}"
+
+        blanks = (*((reason_blank(),) if reason else ()), *((name_blank(name),) if lasting else ()))
+        self.begin(
+            Change(
+                title.format(name),
+                f"POST /admin/models/{name}/{verb}",
+                f"model: {name} {_AFTER[verb]}, by you",
+                work,
+                blanks=blanks,
+                explain=(f"{meaning[0].upper()}{meaning[1:]}.",),
+                lasting=lasting,
+            )
+        )
+
+
+_AFTER = {
+    "load": "staged, then serving", "unload": "unload", "suspend": "suspended",
+    "retire": "retired", "revoke": "revoked",
+}  # fmt: skip
+_FROM = {
+    "load": {"approved"},
+    "unload": {"serving"},
+    "approve": {"verified", "approved", "suspended"},
+    "suspend": {"approved", "serving"},
+    "retire": {"approved", "verified", "suspended", "refused", "serving", "quarantined", "vetted"},
+}
+
+
+def _fits(action: str, model: Model) -> bool:
+    return model.state in _FROM.get(action, {model.state}) and (
+        action != "revoke" or model.state != "revoked"
+    )
+
+
+def _detail(client: AdminClient, model_id: str) -> ModelDetail:
+    return client.model(model_id)
+
+
+def _load(client: AdminClient, name: str, _reason: str, report: Report) -> Model:
+    return client.load(name, report)
+
+
+def _unload(client: AdminClient, name: str, _reason: str, _report: Report) -> Model:
+    return client.unload(name)
+
+
+def _suspend(client: AdminClient, name: str, reason: str, _report: Report) -> Model:
+    return client.suspend(name, reason)
+
+
+def _retire(client: AdminClient, name: str, reason: str, _report: Report) -> Model:
+    return client.retire(name, reason)
+
+
+def _revoke(client: AdminClient, name: str, reason: str, _report: Report) -> Model:
+    return client.revoke(name, reason)

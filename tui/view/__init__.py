@@ -1,0 +1,1 @@
+"""What the screens say: data of the wire in, words and rows out; pure, one module for each noun."""

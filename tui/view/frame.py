@@ -1,0 +1,91 @@
+"""The lines around every screen: who this is, the connection, trouble, and the screens there are.
+
+Rules: pure; words that change without meaning are left out, so that an idle appliance sends nothing
+over the line; where there is no room, the least important words go first.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.admin import Status
+from tui.link import Link, LinkState
+from tui.rates import Point
+from tui.text import GAP, Cell, cell, line, quiet, spread, state
+from tui.view.units import rate
+
+ROOT_CHARACTERS: Final = 16
+
+
+def top(
+    link: Link, newest: Point | None, now: float, width: int, *, readonly: bool = False
+) -> Content:
+    """The first line of every screen."""
+    connection = line(*link_words(link, now))
+    known = _known(link.status, newest, readonly) if link.status else [cell("appliance")]
+    room = width - connection.cell_length - 4
+    while len(known) > 1 and _width(known) > room:
+        known.pop(-1 if len(known) <= 3 else -2 if readonly else -1)
+    return spread(Content(" ") + line(*known), connection + " ", width)
+
+
+def _known(status: Status, newest: Point | None, readonly: bool) -> list[Content]:
+    """Most important first."""
+    held = status.audit
+    good = sum(model.loaded for model in status.models)
+    bad = sum(model.state in ("refused", "revoked", "suspended") for model in status.models)
+    queued = newest.queued if newest else sum(worker.queued for worker in status.workers)
+    words = [
+        cell(status.profile.upper(), "bold $text-warning" if status.profile == "lab" else "bold"),
+        state(status.state),
+        cell(f"models {good}+") if not bad else cell(f"models {good}+ {bad}!"),
+        state("refusing") if held.latched else cell(f"audit {held.entries}"),
+        cell(f"queue {queued}"),
+        cell(f"{rate(newest.tokens) if newest else '-'} tok/s"),
+        quiet(f"you: {status.role}"),
+    ]
+    return [*words, quiet("read-only")] if readonly else words
+
+
+def _width(parts: Sequence[Content]) -> int:
+    return sum(part.cell_length + len(GAP) for part in parts)
+
+
+def link_words(link: Link, now: float) -> list[Cell]:
+    """The state of the connection and, unless it is live, the age of what is shown."""
+    found = link.state(now)
+    age = link.age(now)
+    if found in (LinkState.LIVE, LinkState.CONNECTING):
+        return [state(found)]
+    return [state(found), "no data yet" if age is None else f"data {age:.0f} s old"]
+
+
+def trouble(link: Link, now: float, data: str) -> list[str]:
+    """What is wrong with the connection, how old the data are, and what to do; empty when live."""
+    found = link.state(now)
+    if found in (LinkState.LIVE, LinkState.CONNECTING):
+        return []
+    said = []
+    if link.error is not None:
+        said += [link.error.message, link.error.hint]
+    elif found is LinkState.STALE:
+        said.append("The server takes long to answer.")
+    if found is LinkState.DOWN and link.error and link.error.code == "server_unreachable":
+        said.append(f"Next: appliance serve --data {data}")
+    return said
+
+
+def navigation(pages: Sequence[tuple[str, str]], current: str, width: int) -> Content:
+    """The screens with their digits; the one in front in brackets."""
+    long = [_tab(digit, title, title == current, short=False) for digit, title in pages]
+    if _width(long) <= width:
+        return Content(" ") + Content(GAP).join(long)
+    short = [_tab(digit, title, title == current, short=True) for digit, title in pages]
+    return Content(" ") + Content(" ").join(short)
+
+
+def _tab(digit: str, title: str, current: bool, *, short: bool) -> Content:
+    if current:
+        return cell(f"[{digit} {title}]", "bold $primary")
+    return cell(digit if short else f"{digit} {title}", "$secondary")

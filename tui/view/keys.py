@@ -1,0 +1,113 @@
+"""What the keys screen says: each app's key, its limits, and what it used of them.
+
+Rules: pure; a secret is nowhere but in the answer that made it.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.keys import Key, NewKey
+from tui import chart
+from tui.columns import Column
+from tui.text import Cell, alarm, cell, labelled, line, lines, quiet, state
+from tui.view.units import clock, count
+
+COLUMNS: Final = (
+    Column("NAME", 0, least=16),
+    Column("STATE", 10),
+    Column("TOKENS", 12, right=True),
+    Column("SHARE", 12),
+    Column("REQUESTS", 9, right=True, drop=1),
+    Column("RPM", 7, right=True, drop=3),
+    Column("TPM", 9, right=True, drop=3),
+    Column("AT ONCE", 7, right=True, drop=4),
+    Column("LAST USED", 19, drop=2),
+    Column("ID", 18, drop=5),
+)
+
+
+def word(key: Key, now: str) -> str:
+    """The state of a key.
+
+    Args:
+        now: ISO 8601, UTC.
+    """
+    if key.revoked:
+        return "revoked"
+    return "expired" if key.expires is not None and key.expires <= now else "valid"
+
+
+def tokens(key: Key) -> int:
+    """What a key has used, read and written."""
+    return key.usage.prompt_tokens + key.usage.completion_tokens
+
+
+def row(key: Key, most: int, now: str, *, ascii_only: bool) -> Sequence[Cell]:
+    """One key.
+
+    Args:
+        most: tokens of the key that used most, a full bar.
+    """
+    limits = key.limits
+    return (
+        key.name,
+        state(word(key, now)),
+        count(tokens(key)),
+        cell(chart.bar(tokens(key), most, 12, ascii_only=ascii_only), "$primary"),
+        count(key.usage.requests),
+        count(limits.rpm) if limits.rpm else "no limit",
+        count(limits.tpm) if limits.tpm else "no limit",
+        count(limits.concurrency) if limits.concurrency else "any",
+        clock(key.last_used) if key.last_used else "never",
+        key.id,
+    )
+
+
+def detail(
+    key: Key, minute: tuple[int, int], width: int, now: str, *, ascii_only: bool
+) -> list[Content]:
+    """Everything about one key.
+
+    Args:
+        minute: requests and tokens of the last minute, as far as this program saw them.
+    """
+    limits = key.limits
+    said = labelled("key", line(key.id, state(word(key, now)), quiet(f"role {key.role}")), width)
+    said += labelled("models", ", ".join(key.models) or "all", width)
+    expires = clock(key.expires) if key.expires else "never"
+    said += labelled("expires", line(expires, quiet(f"made {clock(key.created)}")), width)
+    if key.rotated_until:
+        said += labelled("old secret", f"good until {clock(key.rotated_until)}", width)
+    if key.certificate:
+        said += labelled("certificate", key.certificate, width)
+    for label, used, most in (
+        ("requests/min", minute[0], limits.rpm),
+        ("tokens/min", minute[1], limits.tpm),
+    ):
+        drawn = chart.bar(used, most or 0, 24, ascii_only=ascii_only)
+        of = f"{count(used)} of {count(most)}" if most else f"{count(used)}, no limit"
+        said += labelled(label, line(cell(drawn, "$primary"), of), width)
+    share = f"weight {limits.weight}, {limits.priority}, at once {count(limits.concurrency)}"
+    said += labelled("share", share, width)
+    whole = key.usage
+    said += labelled(
+        "used",
+        f"{count(whole.requests)} requests, {count(whole.prompt_tokens)} tokens read, "
+        f"{count(whole.completion_tokens)} written",
+        width,
+    )
+    return said
+
+
+def secret(made: NewKey) -> list[Content]:
+    """A secret, which is shown once."""
+    return [
+        line(cell(made.name, "bold"), quiet(made.id)),
+        Content(""),
+        cell(made.secret, "bold $text-warning"),
+        Content(""),
+        alarm("Shown once: only its hash is kept. Give it to the app now."),
+        lines([quiet("Authorization: Bearer SECRET, or x-api-key")]),
+    ]

@@ -1,0 +1,45 @@
+"""What the logs screen says: one line for each of the server's."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.logs import LogLine
+from tui.columns import Column
+from tui.text import Cell, labelled, line, quiet, state
+from tui.view.units import clock
+
+COLUMNS: Final = (
+    Column("TIME", 19),
+    Column("LEVEL", 10),
+    Column("MESSAGE", 0, least=24),
+    Column("CODE", 22, drop=2),
+    Column("REQUEST", 36, drop=3),
+)
+
+
+def row(found: LogLine) -> Sequence[Cell]:
+    """One line."""
+    fields = found.fields
+    return (
+        clock(found.time), state(found.level), found.message,
+        fields.get("code", ""), fields.get("request_id", ""),
+    )  # fmt: skip
+
+
+def detail(found: LogLine, width: int) -> list[Content]:
+    """All of the line under the cursor."""
+    said = labelled(found.level, found.message, width)
+    told = [f"{name} {value}" for name, value in sorted(found.fields.items())]
+    return said + labelled("from", line(found.logger, found.time, *map(quiet, told)), width)
+
+
+def source(file: str, level: str, words: str, *, following: bool, live: bool) -> Content:
+    """Where the lines are from and which they are."""
+    how = "follows" if following else "held still"
+    by = "from the server" if live else "from the file, no server runs"
+    told = [f"{level} and above", how, by, file]
+    if words:
+        told.insert(0, f"with {words!r}")
+    return line(*map(quiet, told))

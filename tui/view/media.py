@@ -1,0 +1,140 @@
+"""What the import wizard says: what lies on the sticks, the plan, the steps, the result.
+
+Rules: pure; each step says what comes next, so that a person needs nothing but the screen.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from textual.content import Content
+
+from appliance.wire.admin import ModelDetail
+from appliance.wire.plan import Plan
+from tui.columns import Column, table
+from tui.text import QUIET, Cell, alarm, cell, labelled, line, quiet, state
+from tui.view.units import size
+
+COLUMNS: Final = (
+    Column("ARTIFACT", 0, least=20),
+    Column("SIZE", 9, right=True),
+    Column("SIGNATURE", 12),
+    Column("PLACE", 34, drop=1),
+)
+_DIFFERENCES: Final = (Column("FACT", 18), Column("THERE", 24), Column("HERE", 0, least=16))
+STEPS: Final = ("choose", "check", "import", "approve", "load", "done")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An artifact on a stick or in a directory; `signed` says that a signature lies there."""
+
+    name: str
+    path: str
+    place: str
+    bytes: int
+    signed: bool
+
+
+def found(document: Mapping[str, Any]) -> list[Found]:
+    """What `model places` told."""
+    return [
+        Found(
+            name=str(artifact.get("name", "")),
+            path=str(artifact.get("path", "")),
+            place=str(place.get("path", "")),
+            bytes=int(artifact.get("bytes", 0)),
+            signed=bool(artifact.get("signed")),
+        )
+        for place in document.get("places", [])
+        for artifact in place.get("artifacts", [])
+    ]
+
+
+def places(document: Mapping[str, Any]) -> list[Content]:
+    """The sticks and directories that were looked at."""
+    told = []
+    for place in document.get("places", []):
+        kind = str(place.get("filesystem") or "directory")
+        free = size(int(place.get("free", 0)))
+        count = len(place.get("artifacts", []))
+        told.append(
+            line(cell(str(place.get("path"))), quiet(f"{kind}, {free} free, {count} artifacts"))
+        )
+    return told or [
+        quiet("No stick is mounted. Plug one in and press r, or press d to name a directory.")
+    ]
+
+
+def row(item: Found) -> Sequence[Cell]:
+    """One artifact."""
+    signed = "+ found" if item.signed else "! none"
+    return (item.name, size(item.bytes), signed, item.place)
+
+
+def steps(current: str, note: str = "") -> Content:
+    """Where the person is."""
+    at = STEPS.index(current)
+    parts = []
+    for number, name in enumerate(STEPS):
+        words = f"{number + 1} {name}" + (f" {note}" if name == current and note else "")
+        if number == at:
+            parts.append(cell(f"[{words}]", "bold $primary"))
+        else:
+            parts.append(cell(f"+ {words}" if number < at else words, "" if number < at else QUIET))
+    return Content(" > ").join(parts)
+
+
+def plan(made: Plan, width: int) -> list[Content]:
+    """What importing would do, and what comes next."""
+    said = labelled("artifact", made.path, width)
+    if not made.ok:
+        said.append(line(state("refused"), cell(made.code or "", "bold")))
+        said += labelled("why", made.message, width)
+        said += labelled("what to do", made.hint, width)
+        return [*said, Content(""), quiet("Nothing was stored. Esc chooses another artifact.")]
+    said += labelled("as", made.id, width)
+    said += labelled("signed by", line(made.publisher, state("verified")), width)
+    said += labelled("digest", made.digest or "-", width)
+    said += labelled("files", f"{made.files}, {size(made.bytes)}", width)
+    facts = made.facts
+    told = [str(facts[name]) for name in ("name", "architecture", "kind") if facts.get(name)]
+    said += labelled("model", "  ".join(told) or "-", width)
+    fits = f"{made.memory_mib} MiB of {made.budget_mib} MiB"
+    room = state("ok") if made.fits else alarm("does not fit now; unload another model first")
+    said += labelled("memory", line(fits, room), width)
+    people = ", ".join(made.approvers)
+    said += labelled("approvals", f"{made.approvals} different people of: {people}", width)
+    said += differences(made, width)
+    return [*said, Content(""), cell("Next: I imports it. Esc chooses another.", "bold")]
+
+
+def differences(made: Plan, width: int) -> list[Content]:
+    """What is not as in the model that it is like."""
+    if made.against is None:
+        return labelled("differs", "no model of the store is like it", width)
+    rows = [(d.fact, d.then, d.now) for d in made.differences]
+    head = labelled("differs", f"from {made.against} in {len(rows)} facts", width)
+    return (
+        head + [Content("  ") + row for row in table(_DIFFERENCES, rows, width - 2)]
+        if rows
+        else head
+    )
+
+
+def progress(model: ModelDetail, needed: int, width: int, *, live: bool) -> list[Content]:
+    """A model of the store on its way."""
+    said = [line(cell(model.id, "bold"), state(model.state))]
+    said += labelled("digest", model.digest or "-", width)
+    if model.code:
+        said += labelled("why", f"{model.code}: {model.message}", width)
+        said += labelled("what to do", model.hint, width)
+        return [*said, Content(""), quiet("Esc chooses another artifact.")]
+    for approval in model.approvals:
+        said += labelled("approved by", line(approval.name, quiet(approval.meaning)), width)
+    following = {
+        "verified": f"A adds an approval: {len(model.approvals)} of {needed} are there.",
+        "approved": "L loads it." if live else "It is loaded when the server starts: 1, then S.",
+        "serving": f"Apps call it by the name {model.id}. A key for an app: 5, then N.",
+    }.get(model.state, "Esc chooses another artifact.")
+    return [*said, Content(""), cell(f"Next: {following}", "bold")]

@@ -1,0 +1,102 @@
+"""What the models screen says: each artifact, why it is not served, and what comes next.
+
+Rules: pure; a refusal is told in words with the next step, never as a code alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from textual.content import Content
+
+from appliance.wire.admin import Model, ModelDetail, Worker
+from tui.columns import Column
+from tui.text import Cell, labelled, line, quiet, state
+from tui.view.units import clock, count, size
+
+COLUMNS: Final = (
+    Column("MODEL", 0, least=18),
+    Column("STATE", 14),
+    Column("KIND", 8, drop=3),
+    Column("ENGINE", 12, drop=2),
+    Column("DIGEST", 16, drop=4),
+    Column("WHY", 26, drop=1),
+    Column("ADDED", 19, drop=5),
+)
+_NEXT: Final = {
+    "verified": "Next: A to approve; enough different people must.",
+    "approved": "Next: L to load it.",
+    "suspended": "Next: find out why; then A to approve anew.",
+    "quarantined": "Its checks have not ended.",
+    "retired": "Out of use for good; its files stay as evidence.",
+    "revoked": "It never loads again; import another version.",
+}
+
+
+def row(model: Model, engines: Mapping[str, Worker]) -> Sequence[Cell]:
+    """One artifact of the store."""
+    worker = engines.get(model.id)
+    return (
+        model.id,
+        state(model.state),
+        model.kind or "-",
+        state(worker.state) if worker else "-",
+        (model.digest or "-")[:16],
+        model.code or "",
+        clock(model.created) if model.created else "-",
+    )
+
+
+def detail(model: ModelDetail, worker: Worker | None, width: int) -> list[Content]:
+    """Everything about one artifact."""
+    said = labelled("digest", model.digest or "-", width)
+    if model.code or model.message:
+        reason = ": ".join(part for part in (model.code or "", model.message) if part)
+        said += labelled("why", reason, width)
+    following = model.hint if model.code else _NEXT.get(model.state, "")
+    if following:
+        said += labelled("what to do", following, width)
+    for approval in model.approvals:
+        when = clock(approval.time)
+        said += labelled("approved by", line(approval.name, when, quiet(approval.meaning)), width)
+    if not model.approvals:
+        said += labelled("approved by", "nobody", width)
+    if worker is not None:
+        said += labelled("engine", _engine(worker), width)
+        said += labelled("held in", _held(worker), width)
+    said += labelled("file", line(*_facts(model.facts)), width)
+    return said
+
+
+def _engine(worker: Worker) -> Content:
+    return line(
+        state(worker.state),
+        f"{worker.running}/{worker.slots} running",
+        f"{worker.queued} queued",
+        f"KV {count(worker.kv_used)} of {count(worker.n_ctx)} tokens",
+        f"{worker.memory_mib} MiB",
+        f"{worker.restarts} restarts",
+    )
+
+
+def _held(worker: Worker) -> str:
+    if worker.held == "disk":
+        return "a file that the service cannot write: a weaker claim than sealed memory"
+    return "sealed memory: what is on the disk afterwards does not matter"
+
+
+def _facts(facts: Mapping[str, Any]) -> list[Cell]:
+    told: list[Cell] = [str(facts[name]) for name in ("name", "architecture") if facts.get(name)]
+    whole = facts.get("file_bytes")
+    if isinstance(whole, int):
+        told.append(size(whole))
+    for name, unit in (
+        ("n_ctx_train", "tokens context"),
+        ("n_layer", "layers"),
+        ("n_vocab", "words"),
+    ):
+        value = facts.get(name)
+        if isinstance(value, int):
+            told.append(f"{count(value)} {unit}")
+    if "chat_template" in facts:
+        told.append("chat template" if facts["chat_template"] else "no chat template")
+    return told or ["not read yet"]

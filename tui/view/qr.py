@@ -1,0 +1,53 @@
+"""A signed head of the log as a QR code, for a photograph.
+
+Rules: pure; half blocks where the terminal has them, two characters a module where it has not; what
+does not fit is said, with the command that makes a picture.
+"""
+
+import segno
+from textual.content import Content
+
+from tui.text import cell, lines, quiet
+
+_BORDER = 2
+_HALF = {(True, True): "█", (True, False): "▀", (False, True): "▄", (False, False): " "}
+
+
+def qr(note: str, width: int, height: int, *, ascii_only: bool) -> Content | None:
+    """The code, dark on light by its own colours; None where there is no room for it."""
+    matrix = [[bool(module) for module in row] for row in _matrix(note)]
+    drawn = _plain(matrix) if ascii_only else _half(matrix)
+    if len(drawn) > height or max(map(len, drawn)) > width:
+        return None
+    return lines([cell(row, "black on white") for row in drawn])
+
+
+def head(note: str) -> str:
+    """What of a note matters most: which log, how many entries, and the root; 100 bytes or so."""
+    return "\n".join(note.split("\n")[:3])
+
+
+def advice(data: str) -> list[Content]:
+    """What to do where there is no room."""
+    return [
+        quiet("There is no room for the code here: enlarge the terminal, or"),
+        cell(f"appliance audit checkpoint --png checkpoint.png --data {data}"),
+    ]
+
+
+def _matrix(note: str) -> list[list[int]]:
+    made = segno.make(note, micro=False, error="l", boost_error=False)
+    return [list(row) for row in made.matrix_iter(border=_BORDER)]
+
+
+def _half(matrix: list[list[bool]]) -> list[str]:
+    """Two rows of modules in one line; the foreground is what is dark."""
+    padded = matrix if len(matrix) % 2 == 0 else [*matrix, [False] * len(matrix[0])]
+    return [
+        "".join(_HALF[pair] for pair in zip(upper, lower, strict=True))
+        for upper, lower in zip(padded[::2], padded[1::2], strict=True)
+    ]
+
+
+def _plain(matrix: list[list[bool]]) -> list[str]:
+    return ["".join("##" if module else "  " for module in row) for row in matrix]

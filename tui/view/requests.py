@@ -1,0 +1,69 @@
+"""What the requests screen says: who is being answered, by what, and for how long.
+
+Rules: pure; no prompts and no texts are here at all; an age is never negative, whatever the clocks
+say.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.admin import RunningRequest
+from tui.columns import Column
+from tui.text import Cell, line, quiet, state
+from tui.view.units import age, count, rate, since
+
+COLUMNS: Final = (
+    Column("APP", 0, least=14),
+    Column("STATE", 10),
+    Column("MODEL", 18, drop=1),
+    Column("READ", 7, right=True),
+    Column("WRITTEN", 7, right=True),
+    Column("TOK/S", 6, right=True, drop=2),
+    Column("AGE", 6, right=True),
+    Column("PRIORITY", 11, drop=4),
+    Column("KEY", 18, drop=5),
+    Column("REQUEST", 36, drop=3),
+)
+
+
+def row(request: RunningRequest, now: float) -> Sequence[Cell]:
+    """One request that is being answered.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    lived = since(request.started, now)
+    speed = rate(request.completion_tokens / lived) if lived >= 1 else "-"
+    return (
+        request.app or request.key_id,
+        state("queued" if request.queued else "running"),
+        request.model,
+        count(request.prompt_tokens),
+        count(request.completion_tokens),
+        speed,
+        age(lived),
+        request.priority,
+        request.key_id,
+        request.request_id,
+    )
+
+
+def summary(requests: Sequence[RunningRequest], kept: int) -> Content:
+    """How many there are, and how many of them the filter keeps."""
+    waiting = sum(request.queued for request in requests)
+    told = [f"{count(len(requests))} requests", f"{count(waiting)} wait for their turn"]
+    if kept != len(requests):
+        told.append(f"{count(kept)} shown")
+    return line(*map(quiet, told))
+
+
+def detail(request: RunningRequest, now: float) -> Content:
+    """The request under the cursor: what a person needs to find it elsewhere."""
+    return line(
+        f"request {request.request_id}",
+        f"key {request.key_id}",
+        f"intent in the log at seq {request.seq}",
+        f"since {request.started} ({age(since(request.started, now))})",
+    )

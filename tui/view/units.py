@@ -1,0 +1,69 @@
+"""Numbers for a person: with units, of constant width where they stand in columns, never jittering.
+
+Rules: pure; at most three digits that matter; an unknown value is "-".
+"""
+
+from datetime import UTC, datetime
+
+
+def duration(seconds: float) -> str:
+    """A time span to the minute, in its two largest units."""
+    whole = int(max(0.0, seconds))
+    days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
+    shown = [f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if n]
+    return " ".join(shown[:2]) or "<1 min"
+
+
+def age(seconds: float) -> str:
+    """A short time span in its largest unit; a moment in the future is no time ago."""
+    whole = int(max(0.0, seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def size(count: int) -> str:
+    """Bytes in GiB, or in MiB where that is less than one."""
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
+
+
+def rate(value: float) -> str:
+    """Something a second: one decimal below a hundred."""
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """A latency in ms or s."""
+    if value is None:
+        return "-"
+    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:.1f} s"
+
+
+def count(value: int | None) -> str:
+    """A number with thin thousands, as many digits as it has."""
+    return "-" if value is None else f"{value:,}".replace(",", " ")
+
+
+def since(text: str, now: float) -> float:
+    """Seconds from an ISO 8601 time to `now`; 0 for what cannot be read or is still to come.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return 0.0
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, now - aware.timestamp())
+
+
+def clock(text: str) -> str:
+    """An ISO 8601 time to the second, without the letters."""
+    return text[:19].replace("T", " ")
+
+
+def iso(now: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

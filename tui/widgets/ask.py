@@ -1,0 +1,100 @@
+"""The question before a change: what it is, what it sends, what the log will say.
+
+Rules: nothing is changed before the person said yes here; what cannot be undone takes the name
+typed; escape is no.
+"""
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Static
+
+from tui.change import Change
+from tui.text import alarm, cell, labelled, lines, quiet
+from tui.widgets.entry import EntryLine
+from tui.widgets.part import Part
+
+_WIDTH = 68
+
+
+class Ask(ModalScreen[dict[str, str] | None]):
+    """Asks whether to make a change; ends with the answers, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "no", "No"),
+        ("ctrl+y", "yes", "Yes"),
+    ]
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self._change = change
+        self._lines = {
+            blank.name: EntryLine(blank.value, name=f"blank-{blank.name}", help=blank.help)
+            for blank in change.blanks
+        }
+        self._wrong = Part("wrong")
+
+    def compose(self) -> ComposeResult:
+        """The change in words, the blanks, and how to go on."""
+        change = self._change
+        width = min(_WIDTH, self.app.size.width - 6)
+        said: list[Content] = [cell(change.title, "bold"), Content("")]
+        for part in change.explain:
+            said += cell(part).wrap(width)
+        said += labelled("sends", change.request, width, 8)
+        said += labelled("records", change.record, width, 8)
+        if change.lasting:
+            said.append(alarm("This cannot be undone."))
+        with VerticalScroll(id="ask"):
+            yield Static(lines(said), markup=False)
+            for blank in change.blanks:
+                yield Static(quiet(blank.label), markup=False, classes="label")
+                yield self._lines[blank.name]
+            yield self._wrong
+            yield Static(lines([Content(""), quiet(self._how())]), markup=False)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin in the first blank."""
+        if self._lines:
+            next(iter(self._lines.values())).focus()
+
+    def _how(self) -> str:
+        if not self._lines:
+            return "y yes   n no"
+        return "enter next, and at the end yes   esc no"
+
+    def on_key(self, event: events.Key) -> None:
+        """Without blanks a single key answers."""
+        if self._lines:
+            return
+        if event.key in ("y", "n"):
+            event.stop()
+            self.action_yes() if event.key == "y" else self.action_no()
+
+    def on_input_submitted(self, message: EntryLine.Submitted) -> None:
+        """Enter: the next blank, or yes."""
+        order = list(self._lines.values())
+        place = next(n for n, line in enumerate(order) if line is message.input)
+        if place + 1 < len(order):
+            order[place + 1].focus()
+        else:
+            self.action_yes()
+
+    def action_yes(self) -> None:
+        """Make the change, if nothing is missing."""
+        answers = {name: line.value.strip() for name, line in self._lines.items()}
+        wrong = self._change.wrong(answers)
+        if wrong:
+            self._wrong.say(alarm(wrong))
+        else:
+            self.dismiss(answers)
+
+    def action_no(self) -> None:
+        """Leave everything as it is."""
+        self.dismiss(None)
