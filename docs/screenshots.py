@@ -1,86 +1,58 @@
-"""Draws docs/img/overview.svg: the operator's overview of an appliance with a refused model.
+"""Draws docs/img/*.svg: the operator's screens of a made-up appliance.
 
-Rules: the program itself draws, at 80 columns and 24 lines, from a made-up status; nothing is
-touched up. Run `.venv/bin/python docs/screenshots.py` after changing `tui/`.
+Rules: the program itself draws, at 100 columns and 30 lines, from made-up answers of a server;
+nothing is touched up. Run `.venv/bin/python docs/screenshots.py` after changing `tui/`; with
+`--png` pictures are made beside them as well, by rsvg-convert (Debian: librsvg2-bin).
 """
 
 import asyncio
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import CODES
-from appliance.wire.admin import Status
-from tui.app import OperatorApp
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.tui.staging import Scene, scenes, staged
 
 IMAGES = Path(__file__).parent / "img"
-_NEVER = 3_600.0
+SIZE: Final = (100, 30)
+PICTURES: Final = ("overview", "models", "import-plan", "keys")
 _FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
-_MODEL: Final = "smollm2-135m"
 
-OVERVIEW: Final = Status.model_validate(
-    {
-        "version": "0.1.0",
-        "profile": "lab",
-        "state": "serving",
-        "role": "admin",
-        "data": "/srv/appliance",
-        "uptime_seconds": 93_600,
-        "models": [
-            {"id": _MODEL, "state": "serving", "digest": "8c1f03be5d7a94e2" * 4, "loaded": True},
-            {
-                "id": "pump-manual-1b",
-                "state": "refused",
-                "digest": "41e7a0c9d2b86f35" * 4,
-                "code": "file_changed",
-                "message": "model.gguf is not the file that was signed.",
-                "hint": CODES["file_changed"].hint,
-            },
-            {"id": "triage-notes", "state": "verified", "digest": "f09b6672ce1d4a83" * 4},
-        ],
-        "workers": [
-            {
-                "model": _MODEL,
-                "digest": "8c1f03be5d7a94e2" * 4,
-                "pid": 20731,
-                "state": "ready",
-                "n_ctx": 8192,
-                "slots": 8,
-                "running": 3,
-                "queued": 1,
-                "kv_used": 2540,
-                "restarts": 0,
-                "confinement": {},
-                "variant": "haswell",
-                "memory_mib": 412,
-            }
-        ],
-        "audit": {"entries": 18_204, "root": "5be2c07d91fa3864" * 4},
-        "host": {
-            "cpu": "x86-64 processor",
-            "cores": 8,
-            "memory": 32 << 30,
-            "memory_available": 21 << 30,
-            "kernel": "6.12",
-            "seccomp": True,
-            "landlock_abi": 6,
-            "disk_free": 300 << 30,
-        },
-        "alarms": [],
-    }
+_INDENTED = re.compile(
+    r'(?P<head><text [^>]*?)x="(?P<x>[\d.]+)"(?P<y>[^>]*?)textLength="(?P<length>[\d.]+)"'
+    r"(?P<tail>[^>]*>)(?P<blanks>(?:&#160;)+)"
 )
+_CELL: Final = 12.2
 
 
-async def draw(status: Status) -> str:
-    """The overview as an SVG that asks no other host for a font."""
-    app = OperatorApp(lambda: status, Path(status.data), period=_NEVER)
-    async with app.run_test(size=(80, 24)) as pilot:
-        while not app.screen.query_one("#models").display:
-            await pilot.pause()
-        await pilot.pause()
-        return _FONT_FACES.sub("", app.export_screenshot(title="appliance tui"))
+async def draw(scene: Scene) -> str:
+    """One screen as an SVG that asks no other host for a font."""
+    async with staged(scene, SIZE) as opened:
+        svg = opened.app.export_screenshot(title=f"appliance tui: {scene.title}")
+    svg = re.sub(r"terminal-\d+", "terminal", _FONT_FACES.sub("", svg))
+    return _INDENTED.sub(_moved, svg)
+
+
+def _moved(found: "re.Match[str]") -> str:
+    """Leading blanks as a place: not every program that draws SVG keeps them."""
+    blanks = found["blanks"].count(";")
+    at, length = float(found["x"]) + blanks * _CELL, float(found["length"]) - blanks * _CELL
+    return f'{found["head"]}x="{at:g}"{found["y"]}textLength="{length:g}"{found["tail"]}'
+
+
+async def _draw_all() -> None:
+    for scene in scenes():
+        (IMAGES / f"{scene.name}.svg").write_text(await draw(scene), encoding="utf-8")
 
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    (IMAGES / "overview.svg").write_text(asyncio.run(draw(OVERVIEW)), encoding="utf-8")
+    asyncio.run(_draw_all())
+    if "--png" in sys.argv:
+        for name in PICTURES:
+            image = IMAGES / f"{name}.svg"
+            picture = image.with_suffix(".png")
+            subprocess.run(["rsvg-convert", "-o", picture, image], check=True)

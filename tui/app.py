@@ -7,6 +7,7 @@ the person said yes, and its outcome is always told.
 
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
@@ -68,8 +69,9 @@ class OperatorApp(App[None]):
     """
 
     TITLE = "appliance"
-    CSS_PATH = "operator.tcss"
+    CSS_PATH = Path(__file__).with_name("operator.tcss")
     ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-wide")]  # noqa: RUF012 - declared so by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "help", "Help", key_display="?"),
         Binding("colon,ctrl+p", "palette", "Commands", key_display=":"),
@@ -110,7 +112,7 @@ class OperatorApp(App[None]):
             with ContentSwitcher(initial=f"page-{first}", id="body"):
                 yield from self._pages.values()
             yield self._flash
-            yield Footer(show_command_palette=False)
+            yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Begin to poll."""

@@ -20,7 +20,7 @@ def chart(
         width, height: in cells.
         top: the value of a full column.
     """
-    glyphs = _ASCII if ascii_only else _EIGHTHS
+    glyphs = _ASCII if ascii_only else _EIGHTHS if height > 1 else _EIGHTHS[:-1]
     steps = len(glyphs) - 1
     shown = list(values[-width:])
     shown = [shown[0] if shown else 0.0] * (width - len(shown)) + shown
@@ -53,4 +53,4 @@ def scale(values: Sequence[float], least: float) -> float:
 def _level(value: float, top: float, most: int) -> int:
     if value <= 0 or top <= 0:
         return 0
-    return max(1, min(most, round(value / top * most)))
+    return max(1, round(min(1.0, value / top) * most))

@@ -73,7 +73,7 @@ def indented(text: str, width: int, style: str = "") -> list[Content]:
     ]
 
 
-def labelled(label: str, text: Cell, width: int, room: int = 12) -> list[Content]:
+def labelled(label: str, text: Cell, width: int, room: int = 10) -> list[Content]:
     """A label and beside it any text, in as many lines as it takes."""
     parts = cell(text).wrap(max(10, width - room - len(GAP))) or [Content("")]
     heads = [label, *[""] * (len(parts) - 1)]

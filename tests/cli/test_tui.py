@@ -4,22 +4,23 @@ from pathlib import Path
 
 import pytest
 
-import tui.app
+import tui.program
 from tests.cli.conftest import run_command
 
 
 def test_it_opens_the_screens_of_the_data_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    opened: list[tuple[Path, bool, bool]] = []
+    opened: list[tuple[object, ...]] = []
 
-    def run(data: Path, *, readonly: bool, basic: bool) -> None:
-        opened.append((data, readonly, basic))
+    def run(data: Path, *, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
+        opened.append((data, readonly, basic, media))
 
-    monkeypatch.setattr(tui.app, "run", run)
+    monkeypatch.setattr(tui.program, "run", run)
     assert run_command("tui", "--data", tmp_path).status == 0
-    assert run_command("tui", "--data", tmp_path, "--readonly", "--basic").status == 0
-    assert opened == [(tmp_path, False, False), (tmp_path, True, True)]
+    options = ("--readonly", "--basic", "--media", tmp_path)
+    assert run_command("tui", "--data", tmp_path, *options).status == 0
+    assert opened == [(tmp_path, False, False, ()), (tmp_path, True, True, (tmp_path,))]
 
 
 def test_it_needs_to_know_the_data_directory() -> None:

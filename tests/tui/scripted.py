@@ -5,19 +5,40 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from textual.app import App
 from textual.pilot import Pilot
 
-from appliance.errors import ApplianceError, ServerUnreachable
-from appliance.wire.admin import Status
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError, NotFound, ServerUnreachable
+from appliance.wire.admin import (
+    Entry,
+    EntryList,
+    EntryQuery,
+    Model,
+    ModelDetail,
+    ModelList,
+    RequestCancelled,
+    RequestList,
+    RunningRequest,
+    Status,
+    Verification,
+    VerifyRange,
+)
+from appliance.wire.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
+from appliance.wire.load import Load
+from appliance.wire.logs import LogLine, LogPage, LogQuery
 from tests.test_client import STATUS
 from tests.test_text import HOSTILE
 from tui.app import OperatorApp, Polled
+from tui.command import Commands, Report, silent
+from tui.desk import Desk
 from tui.link import Link
 
 NEVER = 3_600.0
 DATA = Path("/d")
+WALL = 1_795_004_800.0  # 2026-11-18T12:26:40Z
 DOWN = ServerUnreachable("server_unreachable", "/d/run/admin.sock does not answer.")
 NASTY = [
     *HOSTILE,
@@ -39,13 +60,237 @@ WORKER = {
 
 
 def status(**changes: object) -> Status:
-    """A small appliance."""
-    return Status.model_validate({**STATUS, **changes})
+    """A small appliance; the caller is an admin."""
+    return Status.model_validate({**STATUS, "role": "admin", **changes})
 
 
 def model(name: str, state: str = "approved", **more: object) -> dict[str, object]:
     """A model of the store."""
     return {"id": name, "state": state, "digest": None, **more}
+
+
+def entry(seq: int, kind: str = "admin", **body: object) -> Entry:
+    """An entry of the log."""
+    return Entry(
+        seq=seq, kind=kind, time="2026-11-18T12:00:00Z", leaf="ab" * 32, prev="cd" * 32,
+        body={"seq": seq, "prev": "cd" * 32, **body},
+    )  # fmt: skip
+
+
+def request(number: int, **changes: object) -> RunningRequest:
+    """A request that is being answered."""
+    plain: dict[str, object] = {
+        "seq": number, "request_id": f"req-{number}", "key_id": "k1", "model": "pump",
+        "prompt_tokens": 100, "completion_tokens": 50, "started": "2026-11-18T12:26:30Z",
+        "app": f"app-{number}",
+    }  # fmt: skip
+    return RunningRequest.model_validate({**plain, **changes})
+
+
+def key(name: str, **changes: object) -> Key:
+    """An API key."""
+    plain: dict[str, object] = {
+        "id": f"id-{name}", "name": name, "role": "app", "models": [],
+        "created": "2026-11-01T00:00:00Z", "expires": None, "revoked": False,
+    }  # fmt: skip
+    return Key.model_validate({**plain, **changes})
+
+
+def log_line(number: int, message: str, level: str = "info", **fields: str) -> LogLine:
+    """A line of the server's log."""
+    time = f"2026-11-18T12:00:{number % 60:02}.000Z"
+    return LogLine(
+        id=str(number), time=time, level=level, logger="appliance", message=message, fields=fields
+    )
+
+
+@dataclass
+class Script(AdminClient):
+    """A server that says what a test tells it to.
+
+    Attributes:
+        error: what every question gets instead of an answer.
+        refused: what a change gets, by the name of its method.
+        calls: the changes that were asked for, in order.
+    """
+
+    found: Status = field(default_factory=status)
+    load_found: Load = field(default_factory=lambda: Load(at=1.0, server="s"))
+    details: dict[str, ModelDetail] = field(default_factory=dict)
+    running: list[RunningRequest] = field(default_factory=list)
+    keys_found: list[Key] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    log: list[LogLine] = field(default_factory=list)
+    verified: Verification | None = None
+    note: str = "log.example\n3\nAAAA\n\n- log.example sig\n"
+    error: ApplianceError | None = None
+    refused: dict[str, ApplianceError] = field(default_factory=dict)
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+    now: float = 100.0
+
+    def _answer(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def _change(self, name: str, *arguments: object) -> None:
+        self._answer()
+        self.calls.append((name, *arguments))
+        if name in self.refused:
+            raise self.refused[name]
+
+    def status(self) -> Status:
+        self._answer()
+        return self.found
+
+    def load_now(self) -> Load:
+        self._answer()
+        return self.load_found
+
+    def model(self, model_id: str) -> ModelDetail:
+        self._answer()
+        if model_id in self.details:
+            return self.details[model_id]
+        listed = next((m for m in self.found.models if m.id == model_id), None)
+        if listed is None:
+            raise NotFound("unknown_model_id", f"No {model_id}.")
+        return ModelDetail(**listed.model_dump())
+
+    def _changed(self, model_id: str, state: str) -> Model:
+        return Model(id=model_id, state=state, digest=None)
+
+    def load(self, model_id: str, report: Report = silent) -> Model:
+        report("sealing", 1, 2)
+        self._change("load", model_id)
+        return self._changed(model_id, "serving")
+
+    def unload(self, model_id: str) -> Model:
+        self._change("unload", model_id)
+        return self._changed(model_id, "approved")
+
+    def suspend(self, model_id: str, reason: str) -> Model:
+        self._change("suspend", model_id, reason)
+        return self._changed(model_id, "suspended")
+
+    def retire(self, model_id: str, reason: str = "") -> Model:
+        self._change("retire", model_id, reason)
+        return self._changed(model_id, "retired")
+
+    def revoke(self, model_id: str, reason: str) -> Model:
+        self._change("revoke", model_id, reason)
+        return self._changed(model_id, "revoked")
+
+    def recheck(self) -> ModelList:
+        self._change("recheck")
+        return ModelList(models=[])
+
+    def requests(self) -> RequestList:
+        self._answer()
+        return RequestList(requests=self.running)
+
+    def cancel_request(self, request_id: str) -> RequestCancelled:
+        self._change("cancel", request_id)
+        return RequestCancelled(request_id=request_id, cancelled=True)
+
+    def keys(self) -> KeyList:
+        self._answer()
+        return KeyList(keys=self.keys_found)
+
+    def create_key(self, wanted: KeyCreate) -> NewKey:
+        self._change("create", wanted)
+        return NewKey(**key(wanted.name).model_dump(), secret="sk-once")
+
+    def limit_key(self, key_id: str, wanted: KeyLimits) -> Key:
+        self._change("limit", key_id, wanted)
+        return key("limited")
+
+    def rotate_key(self, key_id: str, overlap: int) -> NewKey:
+        self._change("rotate", key_id, overlap)
+        return NewKey(**key("rotated").model_dump(), secret="sk-again")
+
+    def revoke_key(self, key_id: str) -> Key:
+        self._change("revoke", key_id)
+        return key("revoked", revoked=True)
+
+    def search(self, query: EntryQuery) -> EntryList:
+        self._answer()
+        before = len(self.entries) if query.before is None else query.before
+        fitting = [
+            e for e in reversed(self.entries)
+            if e.seq < before and query.kind in (None, e.kind)
+        ]  # fmt: skip
+        page = fitting[: query.limit]
+        more = page[-1].seq if len(fitting) > len(page) else None
+        return EntryList(entries=page, next_before=more)
+
+    def entry(self, seq: int, *, content: bool = False) -> Entry:
+        self._answer()
+        found = next((e for e in self.entries if e.seq == seq), None)
+        if found is None:
+            raise NotFound("not_found", f"The log has no entry {seq}.")
+        if content:
+            self._change("decrypt", seq)
+            return found.model_copy(update={"content": {"prompt": "secret words"}})
+        return found
+
+    def proof(self, seq: int, witness: str | None = None) -> bytes:
+        self._answer()
+        return f"proof of {seq}".encode()
+
+    def checkpoint(self) -> bytes:
+        self._answer()
+        return self.note.encode()
+
+    def verify_log(self, wanted: VerifyRange, report: Report) -> Verification:
+        self._answer()
+        report("verifying", 1, 3)
+        if self.verified is None:
+            raise NotFound("not_found", "no")
+        return self.verified
+
+    def logs(self, query: LogQuery) -> LogPage:
+        self._answer()
+        text = query.text or ""
+        return LogPage(lines=[line for line in self.log if text in line.message], file="/d/log")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Told(Commands):
+    """Commands that say what a test tells them to.
+
+    Attributes:
+        answers: by the first two words, the document or the error.
+        ran: every command line.
+    """
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__(DATA)
+        self.answers: dict[str, Any] = answers
+        self.ran: list[tuple[str, ...]] = []
+
+    def run(
+        self,
+        *arguments: str,
+        report: Report = silent,
+        data: bool = True,
+        refused_is_data: bool = False,
+    ) -> Any:
+        """What the script says."""
+        self.ran.append(arguments)
+        found = next(
+            (
+                self.answers[name]
+                for name in ("_".join(arguments[:2]), arguments[0])
+                if name in self.answers
+            ),
+            None,
+        )
+        if callable(found):
+            found = found(*arguments)
+        if isinstance(found, Exception):
+            raise found
+        return {} if found is None else found
 
 
 def text_of(app: App[None]) -> str:
@@ -54,24 +299,10 @@ def text_of(app: App[None]) -> str:
     return "\n".join(strip.text for strip in strips)
 
 
-@dataclass
-class Script:
-    """A server that says what a test tells it to, and a clock."""
-
-    answer: Status | ApplianceError = field(default_factory=status)
-    now: float = 100.0
-
-    def fetch(self) -> Status:
-        """What `AdminClient.status` would do."""
-        if isinstance(self.answer, ApplianceError):
-            raise self.answer
-        return self.answer
-
-
-class _Watched(OperatorApp):
+class Watched(OperatorApp):
     """Tells the test about each poll."""
 
-    polled: asyncio.Queue[Link]
+    polled: "asyncio.Queue[Link]"
 
     def on_polled(self, message: Polled) -> None:
         """Textual calls the base class's handler too."""
@@ -82,8 +313,9 @@ class _Watched(OperatorApp):
 class Terminal:
     """The program as a person sees it."""
 
-    app: _Watched
-    pilot: Pilot[None]
+    app: Watched
+    pilot: "Pilot[None]"
+    desk: Desk
 
     @property
     def text(self) -> str:
@@ -97,8 +329,10 @@ class Terminal:
         return self.text
 
     async def refresh(self) -> str:
-        """Press `r`; what is on the screen when the poll has ended."""
-        await self.pilot.press("r")
+        """Look again; what is on the screen when the poll has ended."""
+        while not self.app.polled.empty():
+            self.app.polled.get_nowait()
+        self.app.action_refresh()
         return await self.polled()
 
     async def press(self, *keys: str) -> str:
@@ -107,10 +341,32 @@ class Terminal:
         await self.pilot.pause()
         return self.text
 
+    async def type(self, text: str) -> str:
+        """Type a text, character by character."""
+        return await self.press(*(_KEYS.get(character, character) for character in text))
+
+    async def wait(self, words: str, seconds: float = 30) -> str:
+        """The screen as soon as it has these words."""
+        shown = ""
+        async with asyncio.timeout(seconds):
+            while words not in (shown := self.text):
+                try:
+                    await self.pilot.pause(0.02)
+                except TimeoutError:
+                    break
+        assert words in shown, f"{words!r} never came:\n{shown}"
+        return shown
+
+
+_KEYS = {
+    "/": "slash", " ": "space", ".": "full_stop", "-": "minus", "=": "equals_sign",
+    "_": "underscore", ",": "comma", ":": "colon",
+}  # fmt: skip
+
 
 @asynccontextmanager
 async def terminal(
-    fetch: Callable[[], Status],
+    client: AdminClient | None = None,
     *,
     size: tuple[int, int] = (80, 24),
     clock: Callable[[], float] = lambda: 100.0,
@@ -118,11 +374,25 @@ async def terminal(
     readonly: bool = False,
     basic: bool = False,
     period: float = NEVER,
+    commands: Commands | None = None,
+    media: tuple[Path, ...] = (),
 ) -> AsyncIterator[Terminal]:
-    """The program after its first poll; further ones only by `r`, unless a period is given."""
-    app = _Watched(fetch, data, readonly=readonly, basic=basic, period=period, clock=clock)
+    """The program after its first poll; further ones only when asked, unless a period is given."""
+    desk = _Initialised(
+        client or Script(), commands or Told(), data, readonly=readonly, basic=basic, media=media,
+        clock=clock, wall=lambda: WALL,
+    )  # fmt: skip
+    app = Watched(desk, period=period)
     app.polled = asyncio.Queue()
     async with app.run_test(size=size) as pilot:
-        opened = Terminal(app, pilot)
+        opened = Terminal(app, pilot, desk)
         await opened.polled()
         yield opened
+
+
+class _Initialised(Desk):
+    """A made-up data directory counts as one."""
+
+    @property
+    def initialised(self) -> bool:
+        return self.data == DATA or (self.data / "appliance.toml").exists()

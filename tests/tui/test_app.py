@@ -1,23 +1,20 @@
-"""The operator's program: against the real admin app, and as a command."""
+"""The frame around the screens: against the real admin app, and when things go wrong."""
 
 import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-import tui.app
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import AdminClient, socket_path
 from appliance.runtime import open_services
 from appliance.wire.admin import Status
 from tests.api.admin.lab import LabData, make_lab
-from tests.tui.scripted import Script, status, terminal
-from tui.app import main
+from tests.tui.scripted import DOWN, Script, model, status, terminal
+from tui.app import PAGES
 
 
 @contextlib.contextmanager
@@ -35,67 +32,114 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> LabData:
     return make_lab(tmp_path_factory.mktemp("tui"))
 
 
-async def test_the_real_server_is_stopped_and_comes_back(lab: LabData) -> None:
+async def test_the_real_server_is_stopped_and_comes_back_on_every_screen(lab: LabData) -> None:
     now = 100.0
     with AdminClient(socket_path(lab.data)) as client, contextlib.ExitStack() as server:
         server.enter_context(serving(lab))
-        async with terminal(client.status, clock=lambda: now, data=lab.data) as opened:
-            shown = opened.text
-            assert "+ LIVE" in shown and "LAB" in shown and "- idle" in shown
-            assert "you: admin" in shown and "1 entries" in shown
-            server.close()
-            now += 3
-            shown = await opened.refresh()
-            assert "! DOWN  data 3 s old" in shown and "1 entries" in shown
-            server.enter_context(serving(lab))
-            assert "+ LIVE" in await opened.refresh()
+        async with terminal(client, clock=lambda: now, data=lab.data) as opened:
+            assert "+ LIVE" in opened.text and "LAB" in opened.text
+            for page in PAGES:
+                if page.DIGIT:
+                    await opened.press(page.DIGIT)
+                    server.close()
+                    now += 3
+                    shown = await opened.refresh()
+                    assert "! DOWN  data 3 s old" in shown and f"[{page.DIGIT} " in shown
+                    server.enter_context(serving(lab))
+                    assert "+ LIVE" in await opened.refresh()
 
 
 async def test_a_status_that_comes_under_another_screen_is_kept() -> None:
     script = Script()
-    async with terminal(script.fetch) as opened:
+    async with terminal(script) as opened:
         await opened.press("question_mark")
-        script.answer = status(alarms=["The disk is full."])
-        opened.app.action_refresh()
-        await opened.polled()
+        script.found = status(alarms=["The disk is full."])
+        await opened.refresh()
         assert "The disk is full." in await opened.press("escape")
 
 
+async def test_an_answer_to_an_earlier_question_is_not_shown() -> None:
+    go_on, asked = threading.Event(), threading.Event()
+
+    class Slow(Script):
+        def keys(self):  # type: ignore[no-untyped-def]
+            asked.set()
+            go_on.wait(30)
+            return super().keys()
+
+    async with terminal(Slow()) as opened:
+        await opened.press("5")
+        await asyncio.to_thread(asked.wait, 30)
+        await opened.press("4")
+        go_on.set()
+        await opened.polled()
+        assert "[4 Audit]" in opened.text and "page 1" in await opened.refresh()
+
+
 async def test_it_polls_without_being_asked() -> None:
-    async with terminal(Script().fetch, period=0.1) as opened:
+    async with terminal(Script(), period=0.1) as opened:
         for _ in range(3):
             await asyncio.wait_for(opened.app.polled.get(), 30)
 
 
 async def test_q_quits_while_the_server_hangs() -> None:
-    script, go_on, asked = Script(), threading.Event(), threading.Event()
+    go_on, asked = threading.Event(), threading.Event()
 
-    def fetch() -> Status:
-        if asked.is_set():
-            go_on.wait(60)
-        asked.set()
-        return script.fetch()
+    class Hanging(Script):
+        def status(self) -> Status:
+            if asked.is_set():
+                go_on.wait(60)
+            asked.set()
+            return super().status()
 
     try:
-        async with terminal(fetch) as opened:
+        async with terminal(Hanging()) as opened:
             await opened.pilot.press("r", "q")
             assert not opened.app.is_running
     finally:
         go_on.set()
 
 
-def test_the_command_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Path, bool, bool]] = []
-    monkeypatch.setattr(
-        tui.app, "run", lambda data, *, readonly, basic: seen.append((data, readonly, basic))
-    )
-    for arguments in (["--data", "/d"], ["--readonly", "--basic"]):
-        done = CliRunner().invoke(main, arguments, env={"APPLIANCE_DATA": "/e"})
-        assert done.exit_code == 0, done.output
-    assert seen == [(Path("/d"), False, False), (Path("/e"), True, True)]
+async def test_changes_are_dim_while_the_data_are_old_and_wait_for_each_other() -> None:
+    go_on = threading.Event()
+
+    class Slow(Script):
+        def unload(self, model_id: str):  # type: ignore[no-untyped-def]
+            go_on.wait(30)
+            return super().unload(model_id)
+
+    script = Slow(status(models=[model("pump", "serving", loaded=True)]))
+    async with terminal(script) as opened:
+        await opened.press("2", "U", "y")
+        await opened.wait("~ Unload pump")
+        await opened.press("U")
+        assert len(opened.app.screen_stack) == 1  # one change at a time
+        go_on.set()
+        await opened.wait("+ pump is approved")
+        script.error = DOWN
+        await opened.refresh()
+        await opened.press("U")
+        assert len(opened.app.screen_stack) == 1
+    assert script.calls == [("unload", "pump")]
 
 
-def test_without_a_terminal_it_says_what_to_use() -> None:
-    done = CliRunner().invoke(main, ["--data", "/d"])
-    assert done.exit_code == 2
-    assert "appliance status" in done.stderr
+async def test_a_resize_storm_breaks_nothing() -> None:
+    async with terminal(Script(status(models=[model("pump")]))) as opened:
+        for digit in "1234590":
+            await opened.press(digit)
+            for size in ((20, 5), (200, 60), (1, 1), (60, 20), (300, 100), (80, 24)):
+                await opened.pilot.resize_terminal(*size)
+                await opened.pilot.pause()
+            assert opened.app.is_running and f"[{digit} " in opened.text
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (200, 60)])
+async def test_every_screen_has_its_keys_and_connection_at_every_size(
+    size: tuple[int, int],
+) -> None:
+    async with terminal(Script(status(models=[model("pump")])), size=size) as opened:
+        for digit in "1234590":
+            shown = await opened.press(digit)
+            rows = shown.split("\n")
+            assert "+ LIVE" in rows[0] and f"[{digit} " in rows[1], shown
+            assert "? Help" in rows[-1] or size[0] == 60

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError, Refused, ServerUnreachable, Unavailable
-from appliance.wire.admin import Status
-from tests.tui.scripted import DOWN, NEVER, status
-from tui.link import Link, LinkState, Poller, attempt
+from appliance.errors import ApplianceError, NotFound, Refused, ServerUnreachable, Unavailable
+from appliance.wire.load import Load
+from tests.tui.scripted import DOWN, NEVER, Script
+from tests.tui.scripted import status as plain_status
+from tui.link import Link, LinkState, Poller, Question, Snapshot, attempt, look
+
+
+def status(**changes: object) -> Snapshot:
+    return Snapshot(plain_status(**changes))
 
 
 def forbidden_by_the_socket() -> ServerUnreachable:
@@ -83,7 +88,7 @@ def test_the_wait_is_never_shorter_than_the_period(period: float, failures: int)
     ],
 )
 def test_whatever_a_poll_raises_is_a_state(raised: Exception, state: LinkState) -> None:
-    def fetch() -> Status:
+    def fetch() -> Snapshot:
         raise raised
 
     link = attempt(Link(), fetch, lambda: 1.0)
@@ -99,11 +104,14 @@ def test_a_body_that_cannot_be_unpacked_is_a_state(tmp_path: Path) -> None:
         return Response(b"no", headers={"content-encoding": "gzip"})
 
     with serve_in_thread(app, tmp_path / "s"), AdminClient(tmp_path / "s") as client:
-        assert attempt(Link(), client.status, lambda: 1.0).state(1) is LinkState.INCOMPATIBLE
+        assert (
+            attempt(Link(), lambda: look(client, None), lambda: 1.0).state(1)
+            is LinkState.INCOMPATIBLE
+        )
 
 
 def poller(
-    fetch: Callable[[], Status], period: float = NEVER
+    fetch: Callable[[], Snapshot], period: float = NEVER
 ) -> tuple[Poller, "queue.Queue[Link]"]:
     heard: queue.Queue[Link] = queue.Queue()
     return Poller(fetch, heard.put, period=period, clock=lambda: 1.0), heard
@@ -134,7 +142,7 @@ def test_it_polls_by_itself() -> None:
 def test_nothing_is_heard_after_stop(stopped: bool) -> None:
     asked, go_on, done = threading.Event(), threading.Event(), threading.Event()
 
-    def fetch() -> Status:
+    def fetch() -> Snapshot:
         asked.set()
         go_on.wait(30)
         done.set()
@@ -155,3 +163,29 @@ def test_nothing_is_heard_after_stop(stopped: bool) -> None:
         assert heard.get(timeout=30).failures == 0
         polling.stop()
         thread.join(30)
+
+
+def test_a_look_brings_status_load_and_the_answer() -> None:
+    found = look(Script(), Question("keys", lambda client: client.keys()))
+    assert found.load is not None and found.topic == "keys" and found.answer is not None
+
+
+def test_a_question_that_is_refused_is_answered_with_the_reason() -> None:
+    found = look(Script(), Question("model x", lambda client: client.model("x")))
+    assert isinstance(found.answer, ApplianceError) and found.answer.code == "unknown_model_id"
+
+
+def test_an_older_server_has_no_load() -> None:
+    class Old(Script):
+        def load_now(self) -> Load:
+            raise NotFound("not_found", "no such path")
+
+    assert look(Old(), None).load is None
+
+
+def test_a_server_that_goes_away_in_between_is_no_answer() -> None:
+    def ask(_client: object) -> object:
+        raise DOWN
+
+    with pytest.raises(ServerUnreachable):
+        look(Script(), Question("x", ask))

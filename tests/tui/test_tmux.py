@@ -24,7 +24,7 @@ from tests.tui.scripted import model, status
 from tests.tui.test_app import serving
 
 RENAME = "\x1b]2;owned\x07"
-_PROGRAM = "from tui.app import main; main()"
+_PROGRAM = "from tui.program import main; main()"
 
 
 @dataclass(frozen=True)

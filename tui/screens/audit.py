@@ -171,8 +171,8 @@ class AuditPage(ListPage[Entry]):
                 "nothing: reading the log is not recorded",
                 work,
                 blanks=(
-                    Blank("format", "Format: ocsf, rfc5424, tiles or csv", "tiles", needed=True),
-                    Blank("out", "File or directory that does not exist yet", needed=True),
+                    Blank("format", "ocsf, rfc5424, tiles or csv", "tiles", needed=True),
+                    Blank("out", "New file or directory", needed=True),
                 ),
             )
         )

@@ -42,7 +42,7 @@ class CheckpointScreen(ModalScreen[None]):
         with VerticalScroll(id="bare"):
             yield self._code
             yield self._text
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Fetch it."""

@@ -50,7 +50,7 @@ class EntryScreen(ModalScreen[None]):
         with VerticalScroll(id="whole") as box:
             box.border_title = "AUDIT ENTRY"
             yield self._shown
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Show it."""
@@ -62,7 +62,7 @@ class EntryScreen(ModalScreen[None]):
         self._draw()
 
     def _draw(self) -> None:
-        width = max(20, self.app.size.width - 8)
+        width = max(20, self.app.size.width - 4)
         self._shown.say(lines(view.detail(self._entry, width)))
 
     def on_entry_screen_found(self, message: Found) -> None:

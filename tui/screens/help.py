@@ -40,7 +40,7 @@ class HelpScreen(ModalScreen[None]):
         said = table(_COLUMNS, self._keys, _WIDTH)
         with VerticalScroll(id="keys"):
             yield Static(lines([*said, Content(""), quiet(_MARKS)]), markup=False)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
 
 def live_keys(screen: Screen[object]) -> list[tuple[str, str]]:

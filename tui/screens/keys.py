@@ -42,7 +42,7 @@ class KeysPage(ListPage[Key]):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
-            desk, Rows("keys", view.COLUMNS, lambda key: key.id, self._cells, "no key; N makes one")
+            desk, Rows("apps", view.COLUMNS, lambda key: key.id, self._cells, "no key; N makes one")
         )
         self._detail = Part("key", "KEY")
         self._keys: list[Key] = []
@@ -182,7 +182,7 @@ class KeysPage(ListPage[Key]):
                 f"POST /admin/keys/{key_id}/rotate",
                 "admin: key_rotate, by you",
                 work,
-                blanks=(Blank("overlap", "Seconds that the old secret stays good", "0"),),
+                blanks=(Blank("overlap", "Old secret stays good, seconds", "0"),),
                 then=self._show_secret,
             )
         )
@@ -228,7 +228,7 @@ def _limit_blanks(key: Key | None) -> tuple[Blank, ...]:
             "concurrency", "Answers at once", shown(limits.concurrency),
             help="empty: no limit",
         ),
-        Blank("weight", "Share of a busy model, 1 to 1000", shown(limits.weight)),
+        Blank("weight", "Weight on a busy model, 1-1000", shown(limits.weight)),
         Blank(
             "priority", "Priority: interactive or batch",
             limits.priority,

@@ -123,7 +123,7 @@ class MediaPage(ListPage[view.Found]):
         self._places.say(
             lines([*(view.places(self._document) if choosing else []), *doing, *next_])
         )
-        width = max(20, self.app.size.width - 5)
+        width = max(20, self.app.size.width - 4)
         if self._model is not None:
             live = self.desk.state is LinkState.LIVE
             self._shown.say(lines(view.progress(self._model, self._needed, width, live=live)))
@@ -242,7 +242,7 @@ class MediaPage(ListPage[view.Found]):
                 f"appliance model import {plan.path} --id ID",
                 f"model: {plan.id} quarantined, vetted, verified, or refused with the reason",
                 work,
-                blanks=(Blank("id", "Id in the store; apps will use it", plan.id, needed=True),),
+                blanks=(Blank("id", "Id in the store", plan.id, needed=True),),
                 explain=(f"Digest {plan.digest}",),
             )
         )

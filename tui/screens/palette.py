@@ -54,7 +54,7 @@ class Palette(ModalScreen[Choice | None]):
         with Vertical(id="palette"):
             yield self._entry
             yield self._rows
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Type at once."""

@@ -49,7 +49,7 @@ class VerifyScreen(ModalScreen[None]):
         with VerticalScroll(id="whole") as box:
             box.border_title = "VERIFY THE AUDIT LOG"
             yield self._shown
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Begin."""
@@ -80,7 +80,7 @@ class VerifyScreen(ModalScreen[None]):
     def on_verify_screen_told(self, message: Told) -> None:
         """Say it."""
         told = message.told
-        width = max(20, self.app.size.width - 8)
+        width = max(20, self.app.size.width - 4)
         if isinstance(told, tuple):
             phase, done, total = told
             bar = chart.bar(done, total, max(10, width - 40), ascii_only=self._desk.basic)

@@ -50,7 +50,7 @@ def detail(entry: Entry, width: int) -> list[Content]:
     """One entry whole."""
     said = labelled("entry", line(f"{entry.seq}", cell(entry.kind, "bold"), entry.time), width)
     said += labelled("leaf hash", entry.leaf, width)
-    said += labelled("hash before", entry.prev, width)
+    said += labelled("prev hash", entry.prev, width)
     said.append(Content(""))
     for name in sorted(entry.body):
         said += labelled(name, _value(entry.body[name]), width, 18)
@@ -110,7 +110,7 @@ def verification(found: Verification, width: int) -> list[Content]:
     said += labelled("entries", count(found.entries), width)
     said += labelled("root", found.root, width)
     said += labelled("open", f"{count(found.open_intents)} requests without an outcome yet", width)
-    said += labelled("unwitnessed", f"{count(found.unwitnessed)} entries", width)
+    said += labelled("no witness", f"{count(found.unwitnessed)} entries", width)
     for problem in found.problems:
         where = "the log" if problem.seq is None else f"entry {problem.seq}"
         said.append(line(alarm(where), cell(problem.code, "bold")))

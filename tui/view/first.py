@@ -22,7 +22,7 @@ def welcome(data: str, width: int, *, readonly: bool) -> list[Content]:
         cell("I sets one up to try it, in the LAB profile:"),
     ]
     for number, (name, what) in enumerate(STEPS, 1):
-        said += labelled(f"  {number} {name}", what, width)
+        said += labelled(f" {number} {name}", what, width)
     said += [
         Content(""),
         *cell("LAB means: publisher and approvers are keys on this machine, it listens on").wrap(

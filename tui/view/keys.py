@@ -81,9 +81,9 @@ def detail(
     if key.rotated_until:
         said += labelled("old secret", f"good until {clock(key.rotated_until)}", width)
     if key.certificate:
-        said += labelled("certificate", key.certificate, width)
+        said += labelled("client crt", key.certificate, width)
     for label, used, most in (
-        ("requests/min", minute[0], limits.rpm),
+        ("req/min", minute[0], limits.rpm),
         ("tokens/min", minute[1], limits.tpm),
     ):
         drawn = chart.bar(used, most or 0, 24, ascii_only=ascii_only)

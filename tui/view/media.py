@@ -87,12 +87,15 @@ def steps(current: str, note: str = "") -> Content:
 
 def plan(made: Plan, width: int) -> list[Content]:
     """What importing would do, and what comes next."""
-    said = labelled("artifact", made.path, width)
     if not made.ok:
+        said = [quiet("Nothing was stored. Esc chooses another artifact."), Content("")]
+        said += labelled("artifact", made.path, width)
         said.append(line(state("refused"), cell(made.code or "", "bold")))
         said += labelled("why", made.message, width)
         said += labelled("what to do", made.hint, width)
-        return [*said, Content(""), quiet("Nothing was stored. Esc chooses another artifact.")]
+        return said
+    said = [cell("Next: I imports it. Esc chooses another.", "bold"), Content("")]
+    said += labelled("artifact", made.path, width)
     said += labelled("as", made.id, width)
     said += labelled("signed by", line(made.publisher, state("verified")), width)
     said += labelled("digest", made.digest or "-", width)
@@ -105,8 +108,7 @@ def plan(made: Plan, width: int) -> list[Content]:
     said += labelled("memory", line(fits, room), width)
     people = ", ".join(made.approvers)
     said += labelled("approvals", f"{made.approvals} different people of: {people}", width)
-    said += differences(made, width)
-    return [*said, Content(""), cell("Next: I imports it. Esc chooses another.", "bold")]
+    return said + differences(made, width)
 
 
 def differences(made: Plan, width: int) -> list[Content]:
@@ -124,17 +126,17 @@ def differences(made: Plan, width: int) -> list[Content]:
 
 def progress(model: ModelDetail, needed: int, width: int, *, live: bool) -> list[Content]:
     """A model of the store on its way."""
-    said = [line(cell(model.id, "bold"), state(model.state))]
-    said += labelled("digest", model.digest or "-", width)
-    if model.code:
-        said += labelled("why", f"{model.code}: {model.message}", width)
-        said += labelled("what to do", model.hint, width)
-        return [*said, Content(""), quiet("Esc chooses another artifact.")]
-    for approval in model.approvals:
-        said += labelled("approved by", line(approval.name, quiet(approval.meaning)), width)
     following = {
         "verified": f"A adds an approval: {len(model.approvals)} of {needed} are there.",
         "approved": "L loads it." if live else "It is loaded when the server starts: 1, then S.",
         "serving": f"Apps call it by the name {model.id}. A key for an app: 5, then N.",
     }.get(model.state, "Esc chooses another artifact.")
-    return [*said, Content(""), cell(f"Next: {following}", "bold")]
+    said = [cell(f"Next: {following}", "bold"), Content("")]
+    said.append(line(cell(model.id, "bold"), state(model.state)))
+    said += labelled("digest", model.digest or "-", width)
+    if model.code:
+        said += labelled("why", f"{model.code}: {model.message}", width)
+        said += labelled("what to do", model.hint, width)
+    for approval in model.approvals:
+        said += labelled("approved", line(approval.name, quiet(approval.meaning)), width)
+    return said

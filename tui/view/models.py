@@ -57,9 +57,9 @@ def detail(model: ModelDetail, worker: Worker | None, width: int) -> list[Conten
         said += labelled("what to do", following, width)
     for approval in model.approvals:
         when = clock(approval.time)
-        said += labelled("approved by", line(approval.name, when, quiet(approval.meaning)), width)
+        said += labelled("approved", line(approval.name, when, quiet(approval.meaning)), width)
     if not model.approvals:
-        said += labelled("approved by", "nobody", width)
+        said += labelled("approved", "nobody", width)
     if worker is not None:
         said += labelled("engine", _engine(worker), width)
         said += labelled("held in", _held(worker), width)

@@ -20,8 +20,8 @@ from tui.view.units import clock, count, duration, rate, seconds, size
 MODEL_COLUMNS: Final = (
     Column("MODEL", 0, least=16),
     Column("STATE", 14),
-    Column("WHY", 24, drop=1),
-    Column("ADDED", 19, drop=4),
+    Column("KIND", 8, drop=2),
+    Column("ADDED", 19, drop=1),
     Column("DIGEST", 16, drop=3),
 )
 WORKER_COLUMNS: Final = (
@@ -184,15 +184,15 @@ def models(status: Status, width: int) -> list[Content]:
 
 def _model_row(model: Model) -> Sequence[Cell]:
     return (
-        model.id, state(model.state), model.code or "",
+        model.id, state(model.state), model.kind or "-",
         clock(model.created) if model.created else "-", (model.digest or "-")[:16],
     )  # fmt: skip
 
 
 def why(model: Model) -> str:
     """Why a model is not as it should be, and what to do."""
-    reason = " ".join(part for part in (model.message, model.hint) if part)
-    return f"why: {reason}" if reason else ""
+    reason = ": ".join(part for part in (model.code, model.message) if part)
+    return " ".join(part for part in (f"why: {reason}", model.hint) if part)
 
 
 def workers(status: Status, width: int) -> list[Content]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
@@ -53,11 +53,12 @@ class Ask(ModalScreen[dict[str, str] | None]):
         with VerticalScroll(id="ask"):
             yield Static(lines(said), markup=False)
             for blank in change.blanks:
-                yield Static(quiet(blank.label), markup=False, classes="label")
-                yield self._lines[blank.name]
+                with Horizontal(classes="blank"):
+                    yield Static(quiet(blank.label), markup=False, classes="label")
+                    yield self._lines[blank.name]
             yield self._wrong
             yield Static(lines([Content(""), quiet(self._how())]), markup=False)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Begin in the first blank."""

@@ -31,4 +31,4 @@ class Tell(ModalScreen[None]):
         with VerticalScroll(id="tell") as box:
             box.border_title = self._title
             yield Static(lines(self._said), markup=False)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)

@@ -2,20 +2,21 @@
 
 import pytest
 
-from tests.tui.scripted import Script, terminal
+from tests.tui.scripted import Script, model, status, terminal
 
 
-async def test_help_lists_the_live_bindings_and_goes_back() -> None:
-    async with terminal(Script().fetch) as opened:
-        shown = await opened.press("question_mark")
-        for words in ("KEY", "Refresh", "Quit", "Help"):
-            assert words in shown
-        assert opened.app.screen.id != "_default" and len(opened.app.screen_stack) == 3
+async def test_help_lists_the_live_bindings_of_the_screen() -> None:
+    async with terminal(Script(status(models=[model("pump")]))) as opened:
+        shown = await opened.press("2", "question_mark")
+        for words in ("KEY", "Load", "Filter", "Quit", "Models", "needs a person"):
+            assert words in shown, words
+    async with terminal(Script(status(role="viewer", models=[model("pump")]))) as opened:
+        assert " Load" not in await opened.press("2", "question_mark")
 
 
 @pytest.mark.parametrize("key", ["escape", "q", "question_mark"])
 async def test_keys_that_go_back(key: str) -> None:
-    async with terminal(Script().fetch) as opened:
+    async with terminal(Script()) as opened:
         await opened.press("question_mark")
         shown = await opened.press(key)
         assert opened.app.is_running

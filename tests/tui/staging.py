@@ -1,0 +1,286 @@
+"""A made-up appliance and the scenes that are drawn of it: two states of each screen.
+
+Rules: nothing in it changes by itself, neither time nor numbers, so what is drawn can be compared.
+"""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import CODES
+from appliance.wire.admin import Approval, ModelDetail, Status, Verification
+from appliance.wire.load import Histogram, Load
+from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, log_line, request, terminal
+from tui.rates import History
+
+_MODEL = "smollm2-135m"
+_DIGEST = "8c1f03be5d7a94e2" * 4
+_MODELS: list[dict[str, Any]] = [
+    {"id": _MODEL, "state": "serving", "digest": _DIGEST, "loaded": True, "kind": "generate",
+     "created": "2026-11-17T08:15:00Z"},
+    {"id": "manual-search-v3", "state": "serving", "digest": "77ab90c1e2d3f405" * 4,
+     "loaded": True, "kind": "embed", "created": "2026-11-17T09:02:00Z"},
+    {"id": "pump-manual-1b", "state": "refused", "digest": "41e7a0c9d2b86f35" * 4,
+     "code": "file_changed", "message": "model.gguf is not the file that was signed.",
+     "hint": CODES["file_changed"].hint, "created": "2026-11-18T07:40:00Z"},
+    {"id": "triage-notes-v2", "state": "verified", "digest": "f09b6672ce1d4a83" * 4,
+     "kind": "generate", "created": "2026-11-18T11:55:00Z"},
+]  # fmt: skip
+STATUS = Status.model_validate(
+    {
+        "version": "0.1.0", "profile": "lab", "state": "serving", "role": "admin",
+        "data": "/srv/appliance", "uptime_seconds": 93_600, "models": _MODELS,
+        "workers": [
+            {"model": _MODEL, "digest": _DIGEST, "pid": 20731, "state": "ready", "n_ctx": 8192,
+             "slots": 8, "running": 3, "queued": 2, "kv_used": 2540, "restarts": 0,
+             "confinement": {}, "variant": "haswell", "memory_mib": 582, "threads": 7,
+             "threads_most": 7},
+            {"model": "manual-search-v3", "digest": "77ab90c1e2d3f405" * 4, "pid": 20790,
+             "state": "ready", "n_ctx": 512, "slots": 4, "running": 0, "queued": 0, "kv_used": 0,
+             "restarts": 1, "confinement": {}, "variant": "haswell", "memory_mib": 161,
+             "threads": 2, "threads_most": 7, "kind": "embed"},
+        ],
+        "audit": {"entries": 18_204, "root": "5be2c07d91fa3864" * 4, "unwitnessed": 204,
+                  "witnessed": "2026-11-18T06:00:00Z"},
+        "host": {"cpu": "x86-64 processor", "cores": 8, "memory": 32 << 30,
+                 "memory_available": 21 << 30, "kernel": "6.12", "seccomp": True,
+                 "landlock_abi": 6, "disk_free": 300 << 30},
+        "alarms": ["Model pump-manual-1b was refused: model.gguf is not the file that was signed."],
+    }
+)  # fmt: skip
+_BOUNDS = [0.05, 0.1, 0.25, 0.5, 1.0]
+
+
+def load(second: int) -> Load:
+    """The counters of a working day, so many seconds after the start."""
+    written = sum(40 + round(30 * math.sin(n / 9) + 12 * math.sin(n / 2.3)) for n in range(second))
+    return Load(
+        at=1_000.0 + second, server="made-up", completion_tokens=written,
+        queued=max(0, round(3 * math.sin(second / 11))), running=3,
+        kv_used=2_000 + round(1_400 * math.sin(second / 17)), kv_total=8_192,
+        ttft=Histogram(bounds=_BOUNDS, counts=[0, 4 * second, 3 * second, second, second // 9, 0]),
+        host_busy=second * 4.2 + 1.6 * math.sin(second / 6), host_total=second * 8.0,
+        own_cpu=second * 3.1 + 1.2 * math.sin(second / 6), own_memory=800 << 20,
+        memory=32 << 30, memory_available=21 << 30,
+    )  # fmt: skip
+
+
+def _entries() -> list[Any]:
+    made = []
+    for seq in range(18_104, 18_204, 4):
+        about: dict[str, object] = {"model": _MODEL, "app": "line-3-assistant", "key_id": "k-7f3a"}
+        request_id = f"req-{seq:x}"
+        made += [
+            entry(seq, "intent", request_id=request_id, **about),
+            entry(seq + 1, "outcome", request_id=request_id, status="ok", **about),
+            entry(seq + 2, "model", actor="uid:1000", model="triage-notes-v2", event="approval",
+                  state="verified", approver="approver-1", meaning="tested on the bench"),
+            entry(seq + 3, "admin", action="key_create", actor="uid:1000", name="warehouse"),
+        ]  # fmt: skip
+    return made
+
+
+def script() -> Script:
+    """The made-up server."""
+    usage = {"requests": 8_123, "prompt_tokens": 2_410_000, "completion_tokens": 640_100}
+    return Script(
+        found=STATUS,
+        load_found=load(120),
+        details={
+            "pump-manual-1b": ModelDetail(**_MODELS[2], facts={"architecture": "llama"}),
+            _MODEL: ModelDetail(
+                **_MODELS[0],
+                approvals=[
+                    Approval(name=name, meaning=meaning, time=f"2026-11-17T08:{minute}:00Z")
+                    for name, meaning, minute in (
+                        ("A. Weber", "tested on the bench", 20),
+                        ("M. Okoye", "fit for line 3", 31),
+                    )
+                ],
+                facts={"name": "SmolLM2 135M Instruct", "architecture": "llama", "n_layer": 30,
+                       "file_bytes": 98 << 20, "n_ctx_train": 8_192, "n_vocab": 49_152,
+                       "chat_template": True},
+            ),
+        },
+        running=[
+            request(18_190, app="line-3-assistant", model=_MODEL, completion_tokens=212),
+            request(18_194, app="warehouse", model=_MODEL, prompt_tokens=1_840,
+                    completion_tokens=31),
+            request(18_196, app="triage", model=_MODEL, priority="batch", completion_tokens=640,
+                    started="2026-11-18T12:25:40Z"),
+            request(18_200, app="line-3-assistant", model=_MODEL, queued=True, completion_tokens=0,
+                    started="2026-11-18T12:26:38Z"),
+        ],
+        keys_found=[
+            key("line-3-assistant", models=[_MODEL], last_used="2026-11-18T12:26:30Z", usage=usage,
+                limits={"rpm": 120, "tpm": 60_000, "concurrency": 4, "weight": 2}),
+            key("warehouse", usage={"requests": 902, "prompt_tokens": 120_000,
+                                    "completion_tokens": 31_000},
+                last_used="2026-11-18T12:20:00Z"),
+            key("triage", limits={"priority": "batch"}, expires="2026-12-31T00:00:00Z",
+                usage={"requests": 60, "prompt_tokens": 900_000, "completion_tokens": 88_000}),
+            key("old-kiosk", revoked=True, last_used="2026-09-02T10:00:00Z"),
+        ],
+        entries=_entries(),
+        log=[
+            log_line(1, "listening on http://127.0.0.1:8080 (profile lab)"),
+            log_line(4, f"serving {_MODEL} (haswell, 582 MiB)"),
+            log_line(9, "POST /v1/chat/completions 200", request_id="req-4718", status="200"),
+            log_line(15, "the answer was cut: the client went away", "warning",
+                     request_id="req-4719"),
+            log_line(31, "pump-manual-1b is refused: model.gguf is not the file that was signed.",
+                     "error", code="file_changed"),
+        ],
+        verified=Verification.model_validate(
+            {"ok": True, "entries": 18_204, "from": 0, "to": 18_203, "root": "5be2c07d91fa3864" * 4,
+             "problems": [], "problem_count": 0, "open_intents": 3, "unwitnessed": 204}
+        ),
+        note="appliance.lab/5be2c07d91fa3864\n18204\nXi4cB9kfo4ZF7jxqN2o6yqkLb0y2Wm5v8rQ3uT1aZcE=\n\n"
+        "— appliance.lab/5be2c07d91fa3864 q83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJ\n",
+    )  # fmt: skip
+
+
+PLAN: dict[str, Any] = {
+    "path": "/media/stick/triage-notes-v3", "id": "triage-notes-v3", "ok": True, "files": 4,
+    "bytes": 1_288 << 20, "digest": "a1b2c3d4e5f60718" * 4, "publisher": "Model Team",
+    "approvals": 2, "approvers": ["A. Weber", "M. Okoye", "S. Lindt"], "memory_mib": 2_412,
+    "budget_mib": 26_214, "fits": True, "against": "triage-notes-v2",
+    "facts": {"name": "Triage Notes", "architecture": "qwen2", "kind": "generate"},
+    "differences": [
+        {"fact": "digest", "now": "a1b2c3d4e5f60718" * 4, "then": "f09b6672ce1d4a83" * 4},
+        {"fact": "file_bytes", "now": "1350565888", "then": "1288490188"},
+        {"fact": "n_ctx_train", "now": "32768", "then": "8192"},
+    ],
+}  # fmt: skip
+PLACES: dict[str, Any] = {
+    "places": [
+        {"path": "/media/stick", "device": "/dev/sdb1", "filesystem": "exfat", "total": 62 << 30,
+         "free": 41 << 30, "artifacts": [
+             {"name": "triage-notes-v3", "path": "/media/stick/triage-notes-v3",
+              "bytes": 1_288 << 20, "files": 4, "signed": True},
+             {"name": "untitled", "path": "/media/stick/misc/untitled", "bytes": 410 << 20,
+              "files": 1, "signed": False}]},
+    ]
+}  # fmt: skip
+
+
+def commands() -> Told:
+    """The made-up commands."""
+    shown = {
+        "id": "triage-notes-v3", "state": "verified", "digest": PLAN["digest"], "created": "",
+        "approvals": [{"name": "A. Weber", "meaning": "tested on the bench",
+                       "time": "2026-11-18T12:20:00Z"}],
+        "facts": {},
+    }  # fmt: skip
+    return Told(
+        model_places=PLACES,
+        model_plan=PLAN,
+        model_import={"id": "triage-notes-v3", "state": "verified", "digest": PLAN["digest"]},
+        model_show=shown,
+    )
+
+
+Steps = Callable[[Terminal], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture.
+
+    Attributes:
+        steps: what the person does before it.
+        down: the server goes away before them.
+    """
+
+    name: str
+    title: str
+    steps: Steps
+    down: bool = False
+    fresh: bool = False
+
+
+def _keys(*keys: str, until: str = "") -> Steps:
+    async def go(opened: Terminal) -> None:
+        await opened.press(*keys)
+        await opened.refresh()
+        if until:
+            await opened.wait(until)
+
+    return go
+
+
+async def _secret(opened: Terminal) -> None:
+    await opened.press("5")
+    await opened.refresh()
+    await opened.press("N", *"kiosk", *["enter"] * 8)
+    await opened.wait("Shown once")
+
+
+async def _plan(opened: Terminal) -> None:
+    await opened.press("0")
+    await opened.wait("triage-notes-v3")
+    await opened.press("enter")
+    await opened.wait("Model Team")
+
+
+async def _approving(opened: Terminal) -> None:
+    await _plan(opened)
+    await opened.press("I", "enter")
+    await opened.wait("A adds an approval")
+
+
+def scenes() -> list[Scene]:
+    """Two states of each screen."""
+    return [
+        Scene("overview", "overview", _keys("1")),
+        Scene("overview-down", "the server is gone", _keys("1"), down=True),
+        Scene("models", "models", _keys("2", "down", "down")),
+        Scene("models-ask", "a change asks first", _keys("2", "S")),
+        Scene("requests", "live requests", _keys("3")),
+        Scene("requests-ask", "ending a request", _keys("3", "C")),
+        Scene("audit", "audit log", _keys("4")),
+        Scene("audit-entry", "an entry", _keys("4", "down", "enter")),
+        Scene("audit-verify", "verification", _keys("4", "v", until="+ verified")),
+        Scene("audit-checkpoint", "checkpoint", _keys("4", "c", until="The code")),
+        Scene("keys", "keys and quotas", _keys("5")),
+        Scene("keys-secret", "a secret is shown once", _secret),
+        Scene("logs", "logs", _keys("9")),
+        Scene("logs-warnings", "warnings", _keys("9", "l")),
+        Scene("import", "a stick", _keys("0", until="triage-notes-v3")),
+        Scene("import-plan", "what an import would do", _plan),
+        Scene("import-approve", "one of two approvals", _approving),
+        Scene("start", "a host without an appliance", _keys("1"), fresh=True),
+        Scene("help", "the keys that work now", _keys("2", "question_mark")),
+    ]
+
+
+@asynccontextmanager
+async def staged(
+    scene: Scene, size: tuple[int, int], *, basic: bool = False
+) -> AsyncIterator[Terminal]:
+    """The program in a scene."""
+    made = script()
+    data = Path("/srv/new") if scene.fresh else Path("/d")
+    now = [100.0]
+    if scene.fresh:
+        made.error = DOWN
+    async with terminal(
+        made, size=size, commands=commands(), data=data, basic=basic, clock=lambda: now[0]
+    ) as opened:
+        opened.desk.history = History()
+        for second in range(120) if not scene.fresh else ():
+            opened.desk.history.add(load(second))
+        opened.desk.history.add(load(120))
+        if not scene.fresh:
+            await opened.refresh()
+        if scene.down:
+            made.error = DOWN
+            now[0] += 14
+            await opened.refresh()
+        if not scene.fresh:
+            await scene.steps(opened)
+        await opened.pilot.pause()
+        yield opened

@@ -1,0 +1,46 @@
+"""Charts and bars."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.chart import bar, chart, scale
+
+
+def test_the_newest_value_stands_right_and_zero_draws_nothing() -> None:
+    assert chart([0, 0, 1], 5, 1, 1, ascii_only=True) == ["    |"]
+    assert chart([1, 2, 4], 3, 2, 4, ascii_only=False) == ["  █", "▄██"]
+
+
+def test_what_was_before_looks_like_the_first_value() -> None:
+    assert chart([1, 1], 4, 1, 1, ascii_only=True) == ["||||"]
+    assert chart([], 3, 1, 1, ascii_only=True) == ["   "]
+
+
+@given(
+    st.lists(st.floats(0, 1e9)), st.integers(1, 60), st.integers(1, 5), st.floats(0, 1e9),
+    st.booleans(),
+)  # fmt: skip
+def test_a_chart_has_its_size_whatever_the_values(
+    values: list[float], width: int, height: int, top: float, plain: bool
+) -> None:
+    drawn = chart(values, width, height, top, ascii_only=plain)
+    assert [len(row) for row in drawn] == [width] * height
+    assert not plain or all(row.isascii() for row in drawn)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "drawn"),
+    [(0, 10, "...."), (10, 10, "####"), (5, 10, "##.."), (1, 1_000, "#..."), (20, 10, "####"),
+     (1, 0, "#...")],
+)  # fmt: skip
+def test_a_bar_is_never_longer_and_something_is_more_than_nothing(
+    part: float, whole: float, drawn: str
+) -> None:
+    assert bar(part, whole, 4, ascii_only=True) == drawn
+
+
+@given(st.lists(st.floats(0, 1e12)), st.floats(0.001, 1e6))
+def test_the_top_holds_every_value_and_is_round(values: list[float], least: float) -> None:
+    top = scale(values, least)
+    assert top >= max([least, *values])

@@ -1,0 +1,65 @@
+"""The lines around every screen."""
+
+import pytest
+
+from appliance.errors import ApplianceError, Forbidden
+from tests.tui.scripted import DOWN, model, status
+from tui.link import Link, Snapshot
+from tui.rates import Point
+from tui.text import line
+from tui.view import frame
+
+PAGES = [("1", "Overview"), ("2", "Models"), ("0", "Import")]
+
+
+def live(**changes: object) -> Link:
+    return Link().succeeded(Snapshot(status(**changes)), 100)
+
+
+def test_the_first_line_names_profile_state_work_and_role() -> None:
+    models = [model("a", "serving", loaded=True), model("b", "refused")]
+    said = frame.top(live(models=models), Point(tokens=12.34, queued=7), 101, 100).plain
+    for words in ("LAB", "- idle", "models 1+ 1!", "queue 7", "12.3 tok/s", "you: admin", "+ LIVE"):
+        assert words in said, words
+    assert "read-only" in frame.top(live(), None, 101, 120, readonly=True).plain
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
+def test_it_is_as_wide_as_the_screen_and_keeps_the_connection(width: int) -> None:
+    said = frame.top(live(), None, 101, width)
+    assert said.cell_length == width and said.plain.rstrip().endswith("+ LIVE")
+
+
+def test_a_second_changes_nothing() -> None:
+    said = [frame.top(live(uptime_seconds=n), None, 101, 80).plain for n in (61, 62)]
+    assert said[0] == said[1]
+
+
+def test_a_log_that_cannot_be_written_is_on_every_screen() -> None:
+    latched = live(audit={"entries": 1, "root": "00", "latched": "disk full"})
+    assert "! refusing" in frame.top(latched, None, 101, 80).plain
+
+
+def test_the_screen_in_front_is_in_brackets_and_digits_stay_where_it_is_narrow() -> None:
+    assert frame.navigation(PAGES, "Models", 80).plain == " 1 Overview  [2 Models]  0 Import"
+    assert frame.navigation(PAGES, "Models", 24).plain == " 1 [2 Models] 0"
+
+
+def test_a_live_link_needs_no_words() -> None:
+    assert line(*frame.link_words(live(), 101)).plain == "+ LIVE"
+    assert frame.trouble(live(), 101, "/d") == []
+
+
+def test_a_slow_server_is_named_with_the_age() -> None:
+    assert line(*frame.link_words(live(), 114)).plain == "~ STALE  data 14 s old"
+    assert frame.trouble(live(), 114, "/d") == ["The server takes long to answer."]
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [(DOWN, "Next: appliance serve --data /d"), (Forbidden("forbidden", "no"), "")],
+)
+def test_trouble_has_reason_hint_and_next_command(error: ApplianceError, advice: str) -> None:
+    said = frame.trouble(Link().failed(error), 1, "/d")
+    assert said == [error.message, error.hint, *([advice] if advice else [])]
+    assert "no data yet" in line(*frame.link_words(Link().failed(error), 1)).plain

@@ -1,0 +1,35 @@
+"""What the keys screen says."""
+
+from appliance.wire.keys import NewKey
+from tests.tui.scripted import key
+from tui.text import line
+from tui.view import keys as view
+
+NOW = "2026-11-18T12:00:00Z"
+
+
+def test_the_state_of_a_key() -> None:
+    assert view.word(key("a"), NOW) == "valid"
+    assert view.word(key("a", expires="2026-11-18T11:00:00Z"), NOW) == "expired"
+    assert view.word(key("a", expires="2027-01-01T00:00:00Z"), NOW) == "valid"
+    assert view.word(key("a", revoked=True), NOW) == "revoked"
+
+
+def test_a_row_shows_what_was_used_as_a_bar() -> None:
+    used = key("a", usage={"requests": 3, "prompt_tokens": 60, "completion_tokens": 40})
+    made = view.row(used, 200, NOW, ascii_only=True)
+    assert len(made) == len(view.COLUMNS)
+    assert "######......" in line(*made).plain and "no limit" in line(*made).plain
+
+
+def test_the_details_show_the_quota_of_the_minute() -> None:
+    limited = key("a", limits={"rpm": 10, "tpm": None}, models=["pump"], rotated_until=NOW)
+    said = "\n".join(r.plain for r in view.detail(limited, (5, 70), 80, NOW, ascii_only=True))
+    for words in ("############............  5 of 10", "70, no limit", "pump", "good until"):
+        assert words in said, words
+
+
+def test_a_secret_is_shown_once_and_says_so() -> None:
+    made = NewKey(**key("a").model_dump(), secret="sk-1")
+    said = "\n".join(row.plain for row in view.secret(made))
+    assert "sk-1" in said and "Shown once" in said

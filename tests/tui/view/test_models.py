@@ -1,0 +1,46 @@
+"""What the models screen says."""
+
+from appliance.wire.admin import Approval, Model, ModelDetail, Worker
+from tests.tui.scripted import WORKER
+from tui.view import models as view
+
+
+def shown(detail: ModelDetail, worker: Worker | None = None) -> str:
+    return "\n".join(row.plain for row in view.detail(detail, worker, 80))
+
+
+def test_a_row_has_a_cell_for_each_column() -> None:
+    worker = Worker.model_validate(WORKER)
+    made = view.row(Model(id="pump", state="serving", digest="ab" * 32), {"pump": worker})
+    assert len(made) == len(view.COLUMNS)
+    assert made[3].plain == "+ ready"  # type: ignore[union-attr]
+
+
+def test_a_refusal_is_told_in_words_with_what_to_do() -> None:
+    said = shown(
+        ModelDetail(
+            id="m", state="refused", digest=None, code="file_changed", message="w differs.",
+            hint="Copy it again.",
+        )
+    )  # fmt: skip
+    assert "file_changed: w differs." in said and "what to do" in said and "Copy it again." in said
+
+
+def test_every_state_says_what_comes_next() -> None:
+    for state in ("verified", "approved", "suspended", "quarantined", "retired", "revoked"):
+        assert "what to do" in shown(ModelDetail(id="m", state=state, digest=None)), state
+    assert "what to do" not in shown(ModelDetail(id="m", state="serving", digest=None))
+
+
+def test_approvals_engine_and_facts() -> None:
+    detail = ModelDetail(
+        id="pump", state="serving", digest="ab" * 32,
+        approvals=[Approval(name="A. Weber", meaning="tested", time="2026-11-18T12:00:00Z")],
+        facts={"name": "Pump", "file_bytes": 5 << 20, "n_ctx_train": 4096, "chat_template": False},
+    )  # fmt: skip
+    said = shown(detail, Worker.model_validate(WORKER))
+    for words in ("A. Weber  2026-11-18 12:00:00", "1 024 of 4 096", "sealed memory", "5 MiB"):
+        assert words in said, words
+    weaker = Worker.model_validate({**WORKER, "held": "disk"})
+    assert "weaker claim" in shown(detail, weaker)
+    assert "nobody" in shown(ModelDetail(id="m", state="verified", digest=None))
