@@ -1,18 +1,26 @@
 """How log lines are written: for a person, or as one JSON object a line.
 
 Rules: a line holds what the code says and ids, never a text of a client; whatever came from outside
-passes the sanitiser.
+passes the sanitiser. Nobody waits for a line to be written: a thread writes them, and when whoever
+should read them does not, lines are dropped, and how many is said as soon as one can be written.
 """
 
+import contextlib
 import json
 import logging
+import os
 import sys
+import threading
 import time
+from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from appliance.text import visible
 
 _FIELDS: Final = ("request_id", "key_id", "code", "status", "milliseconds")
+_MOST_WAITING: Final = 4096
+_LAST_LINES_S: Final = 2.0
 
 
 class JsonLines(logging.Formatter):
@@ -43,13 +51,77 @@ class TextLines(logging.Formatter):
         return f"{text} {request_id}" if request_id else text
 
 
-def configure(style: str) -> None:
-    """Write the log to stderr.
+class Unwaited(logging.Handler):
+    """Hands lines to a thread that writes them to a descriptor.
+
+    The descriptor is left in blocking mode: it may be a terminal that others write to, too.
+
+    Args:
+        most: lines that may wait.
+    """
+
+    def __init__(self, descriptor: int, most: int = _MOST_WAITING) -> None:
+        super().__init__()
+        self._descriptor, self._most = descriptor, most
+        self._lines: deque[str] = deque()
+        self._dropped = 0
+        self._ending = False
+        self._changed = threading.Condition()
+        # A daemon: a write that nobody reads must not keep the process from ending.
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a line on, or count it as dropped."""
+        line = self.format(record)
+        with self._changed:
+            if len(self._lines) < self._most:
+                self._lines.append(line)
+            else:
+                self._dropped += 1
+            self._changed.notify()
+
+    def end(self, seconds: float) -> None:
+        """Write what waits, for so long at most."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    def _write(self) -> None:
+        while (line := self._next()) is not None:
+            data = memoryview(f"{line}\n".encode(errors="backslashreplace"))
+            # Not through sys.stderr, whose lock would be held while a write is waited for.
+            with contextlib.suppress(OSError):  # whoever read it has gone
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+
+    def _next(self) -> str | None:
+        """The next line, waited for; None when there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._dropped or self._ending)
+            if self._lines:
+                return self._lines.popleft()
+            if not self._dropped:
+                return None
+            dropped, self._dropped = self._dropped, 0
+        told = f"{dropped} lines of the log were dropped, because nobody read it"
+        return self.format(logging.LogRecord("appliance", logging.WARNING, "", 0, told, (), None))
+
+
+@contextlib.contextmanager
+def configured(style: str) -> Iterator[None]:
+    """Write the log to stderr while the block runs.
 
     Args:
         style: `text` or `json`.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Unwaited(sys.stderr.fileno())
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.end(_LAST_LINES_S)

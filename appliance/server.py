@@ -82,8 +82,7 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
         UsageError: `bind_refused` for an address that is not loopback.
         StateRefused: `data_locked`.
     """
-    with open_services(data) as services:
-        logs.configure(services.config.server.log)
+    with open_services(data) as services, logs.configured(services.config.server.log):
         logbook.keep(data, services.config.server.log_file_mib)
         address = host or services.config.server.host
         _check_address(services, address)
@@ -232,7 +231,7 @@ def _lan_protocol(services: Services) -> Any:
         stall_seconds=server.stall_seconds,
     )
     observer = Observer(services.rejected, services.metrics)
-    shared = Connections(limits, observer.malformed)
+    shared = Connections(limits, observer.malformed, services.metrics.connections.set)
     return functools.partial(LanProtocol, shared=shared)
 
 

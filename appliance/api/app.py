@@ -5,13 +5,13 @@ no key, and `docs = false` takes the documentation out of it; the framework's te
 and its pages with remote assets are off.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from fastapi import Depends, FastAPI
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 import appliance
+from appliance.api.described import ANY, KEYED, KEYS
 from appliance.api.docs import PATHS, docs_routes
 from appliance.api.errors import install_error_handlers
 from appliance.api.observe import Observer
@@ -27,7 +27,6 @@ from appliance.api.openai import (
     tokenize,
 )
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
-from appliance.wire.errors import ErrorResponse
 
 if TYPE_CHECKING:
     from appliance.runtime import Services
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 DOCUMENTATION: Final = frozenset({"/openapi.json", *PATHS})
 PUBLIC: Final = _PROBES | DOCUMENTATION
-# "default" also keeps the framework from describing its own 422, which is never sent.
-_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {"model": ErrorResponse, "description": "Every error has this shape."}
-}
 
 
 def create_lan_app(services: "Services") -> FastAPI:
@@ -46,6 +41,7 @@ def create_lan_app(services: "Services") -> FastAPI:
     server = services.config.server
     app = FastAPI(
         title="appliance",
+        summary="The OpenAI API, from small models of your own, with a receipt for each answer.",
         version=appliance.__version__,
         openapi_url="/openapi.json" if server.docs else None,
         docs_url=None,
@@ -53,7 +49,7 @@ def create_lan_app(services: "Services") -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         telemetry=NO_TELEMETRY,
-        responses=_RESPONSES,
+        responses=ANY,
         middleware=[
             Middleware(
                 RequestContext, profile=services.profile, answered=_observer(services).answered
@@ -72,10 +68,8 @@ def create_lan_app(services: "Services") -> FastAPI:
     if server.docs:
         app.router.routes.extend(docs_routes())
     app.include_router(health.router)
-    # Describes the key in the OpenAPI document; `KeyGate` checks it.
-    bearer = Depends(HTTPBearer(auto_error=False, description="An API key; or `x-api-key`."))
     for module in (chat, completions, responses, embeddings, rerank, models, receipts, tokenize):
-        app.include_router(module.router, dependencies=[bearer])
+        app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     return app
 
 

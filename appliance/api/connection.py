@@ -47,10 +47,16 @@ class ConnectionLimits:
 
 @dataclass
 class Connections:
-    """What all connections of a listener share."""
+    """What all connections of a listener share.
+
+    Attributes:
+        malformed: told source and code of what was no request.
+        counted: told how many are open, when that changes.
+    """
 
     limits: ConnectionLimits
     malformed: Callable[[str, str], None]
+    counted: Callable[[int], None] | None = None
     sources: Counter[str] = field(default_factory=Counter)
 
     def refusal(self, source: str) -> ApplianceError | None:
@@ -61,11 +67,21 @@ class Connections:
             return Overloaded("too_many_connections", "Too many connections from this address.")
         return None
 
+    def open(self, source: str) -> None:
+        """One more."""
+        self.sources[source] += 1
+        self._tell()
+
     def close(self, source: str) -> None:
         """One fewer."""
         self.sources[source] -= 1
         if self.sources[source] <= 0:
             del self.sources[source]
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.counted is not None:
+            self.counted(self.sources.total())
 
 
 class LanProtocol(HttpToolsProtocol):
@@ -95,7 +111,7 @@ class LanProtocol(HttpToolsProtocol):
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._shared.sources[self._source] += 1
+        self._shared.open(self._source)
         self._counted = True
         self._arm(self._shared.limits.head_seconds)
 

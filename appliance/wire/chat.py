@@ -18,7 +18,13 @@ from pydantic import (
 )
 
 from appliance.types import Tools
-from appliance.wire.generation import MOST_ALTERNATIVES, GenerationFields, Usage, characters
+from appliance.wire.generation import (
+    MOST_ALTERNATIVES,
+    GenerationFields,
+    Usage,
+    characters,
+    example,
+)
 from appliance.wire.tools import MOST_TOOLS, NamedTool, Tool, ToolCall, ToolChoice, chosen
 from appliance.wire.unsupported import (
     CHAT_FIELDS,
@@ -108,6 +114,15 @@ class ChatRequest(GenerationFields):
     """The body of `POST /v1/chat/completions`."""
 
     refused: ClassVar[Mapping[str, Unsupported]] = CHAT_FIELDS
+
+    model_config = example(
+        model="assistant",
+        messages=[
+            {"role": "system", "content": "Answer in one sentence."},
+            {"role": "user", "content": "What does a check valve do?"},
+        ],
+        max_tokens=64,
+    )
 
     messages: list[Message] = Field(min_length=1)
     logprobs: bool | None = None

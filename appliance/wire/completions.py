@@ -15,6 +15,7 @@ from appliance.wire.generation import (
     GenerationFields,
     Usage,
     characters,
+    example,
 )
 from appliance.wire.unsupported import COMPLETION_FIELDS, Unsupported, field_refused
 
@@ -58,6 +59,8 @@ class CompletionRequest(GenerationFields):
     """The body of `POST /v1/completions`."""
 
     refused: ClassVar[Mapping[str, Unsupported]] = COMPLETION_FIELDS
+
+    model_config = example(model="assistant", prompt="A check valve", max_tokens=16)
 
     prompt: Prompt
     max_tokens: int | None = Field(None, ge=0, le=INT32, description="0 needs echo")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from appliance.wire.generation import INT32, characters
+from appliance.wire.generation import INT32, characters, example
 from appliance.wire.unsupported import field_refused
 
 MOST_TEXTS: Final = 2048
@@ -43,7 +43,11 @@ Texts: TypeAlias = Annotated[
 class EmbeddingRequest(BaseModel):
     """The body of `POST /v1/embeddings`; `dimensions` may only be the model's own number."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        **example(model="embedder", input=["The pump leaks."], encoding_format="float"),
+    )
 
     model: str = Field(min_length=1, max_length=256)
     input: Texts

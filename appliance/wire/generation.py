@@ -50,6 +50,11 @@ def characters(text: Any) -> Any:
     return text
 
 
+def example(**body: Any) -> ConfigDict:
+    """The part of a model's configuration that shows a body in the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 def _as_list(stop: Any) -> Any:
     return [] if stop is None else [stop] if isinstance(stop, str) else stop
 

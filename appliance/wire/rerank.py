@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from appliance.wire.embeddings import Text, TextUsage
-from appliance.wire.generation import INT32
+from appliance.wire.generation import INT32, example
 
 MOST_DOCUMENTS: Final = 1000
 
@@ -31,7 +31,15 @@ DocumentText: TypeAlias = Annotated[
 class RerankRequest(BaseModel):
     """The body of `POST /v1/rerank`."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        **example(
+            model="reranker",
+            query="How is a leak stopped?",
+            documents=["Replace the sealing ring.", "The contract ends in May."],
+        ),
+    )
 
     model: str = Field(min_length=1, max_length=256)
     query: Text

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from appliance.types import Constraint, Tools
 from appliance.wire.constraints import Schema, schema_constraint
-from appliance.wire.generation import INT32, characters
+from appliance.wire.generation import INT32, characters, example
 from appliance.wire.tools import (
     MOST_TOOLS,
     CalledFunction,
@@ -48,9 +48,11 @@ def _joined(content: Any) -> Any:
     texts = []
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind not in _TEXT_PARTS:
+        if not isinstance(kind, str):  # it may be what no set can hold
+            kind = None
+        if kind is not None and kind not in _TEXT_PARTS:
             raise field_refused("unsupported_parameter", "", f"{kind}: models read text only")
-        if kind not in _TEXT_PARTS or not isinstance(part.get("text"), str):
+        if kind is None or not isinstance(part.get("text"), str):
             raise ValueError('each part must be {"type": "input_text", "text": …}')
         texts.append(part["text"])
     return "\n".join(texts)
@@ -189,7 +191,12 @@ class ReasoningSettings(BaseModel):
 class ResponsesRequest(BaseModel):
     """The body of `POST /v1/responses`."""
 
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True,
+        extra="allow",
+        allow_inf_nan=False,
+        **example(model="assistant", input="What does a check valve do?", max_output_tokens=64),
+    )
 
     model: str = Field(min_length=1, max_length=256)
     input: Items

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from appliance.types import Tools
 from appliance.wire.chat import Message, TemplateArguments
-from appliance.wire.generation import INT32, characters
+from appliance.wire.generation import INT32, characters, example
 from appliance.wire.tools import MOST_TOOLS, Tool, chosen
 from appliance.wire.unsupported import (
     REQUEST_FIELDS,
@@ -36,6 +36,8 @@ class _OfModel(BaseModel):
 
 class TokenizeRequest(_OfModel):
     """The body of `POST /tokenize`: a `prompt`, or `messages` with their `tools`."""
+
+    model_config = example(model="assistant", prompt="The pump leaks.")
 
     prompt: Annotated[str, AfterValidator(characters)] | None = None
     messages: list[Message] | None = Field(None, min_length=1)
@@ -81,6 +83,8 @@ class Tokenized(BaseModel):
 
 class DetokenizeRequest(_OfModel):
     """The body of `POST /detokenize`."""
+
+    model_config = example(model="assistant", tokens=[1, 2, 3])
 
     tokens: list[Annotated[int, Field(ge=0, le=INT32)]]
 

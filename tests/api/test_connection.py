@@ -32,6 +32,7 @@ class Server:
     port: int
     shared: Connections
     noted: list[tuple[str, str]]
+    counted: list[int]
     requests: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -66,7 +67,8 @@ def code_of(answer: bytes) -> tuple[int, str]:
 @contextlib.asynccontextmanager
 async def serving(limits: ConnectionLimits) -> AsyncIterator[Server]:
     noted: list[tuple[str, str]] = []
-    shared = Connections(limits, lambda source, code: noted.append((source, code)))
+    counted: list[int] = []
+    shared = Connections(limits, lambda source, code: noted.append((source, code)), counted.append)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         server.requests.append(scope["path"])
@@ -89,7 +91,7 @@ async def serving(limits: ConnectionLimits) -> AsyncIterator[Server]:
     )  # fmt: skip
     running = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(listener.getsockname()[1], shared, noted)
+        server = Server(listener.getsockname()[1], shared, noted, counted)
         task = asyncio.create_task(running._serve(sockets=[listener]))
         await until(lambda: running.started)
         try:
@@ -156,6 +158,7 @@ async def test_plain_requests_pass_and_share_a_connection() -> None:
         assert answer.count(b"HTTP/1.1 200") == 3
         assert server.noted == []
         await until(lambda: server.shared.sources == Counter())
+        assert server.counted == [1, 0]  # for the metrics
 
 
 @pytest.mark.parametrize(

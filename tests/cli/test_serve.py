@@ -1,6 +1,7 @@
 """Commands while `appliance serve` runs: a real server with a real model."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+import httpx
 import pytest
 
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
@@ -201,3 +203,19 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers(
         assert done.code == (1, "insufficient_memory")
         assert "64" in done.document["message"]
         assert run_command("status", "--json", data=lab.data).document["workers"] == []
+
+
+def test_a_supervisor_that_does_not_read_the_log_holds_nobody_up(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)
+    key = run_command("key", "create", "app", "--json", data=lab.data).document["secret"]
+    with start(lab.data) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "listening on " in line)
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # full after some fifty lines
+        headers = {"authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=line.split()[3], headers=headers, timeout=60) as client:
+            for _ in range(300):
+                assert client.get("/v1/models").status_code == 200
+        process.terminate()
+        assert process.wait(60) == 0
+        assert "GET /v1/models 200" in process.stderr.read()  # it was the log that was not read

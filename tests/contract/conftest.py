@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import uvicorn
@@ -25,6 +26,7 @@ from tests.cli.conftest import Done, run_command
 
 # They run in an environment of their own: test_clients.py.
 collect_ignore = ["clients"]
+EMBEDDER, RERANKER = "minilm", "ranker"
 
 
 @dataclass
@@ -126,35 +128,57 @@ def reproducible_server(
         yield server
 
 
+@pytest.fixture(scope="session")
+def three_models(
+    tmp_path_factory: pytest.TempPathFactory,
+    default_model_path: Path,
+    embedder_path: Path,
+    reranker_path: Path,
+) -> Iterator[Live]:
+    """In reproducible mode, with an embedding model and a reranker beside the default model."""
+    config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
+    others = {EMBEDDER: embedder_path, RERANKER: reranker_path}
+    with live(tmp_path_factory.mktemp("three"), default_model_path, config, others) as server:
+        yield server
+
+
 @contextmanager
-def live(directory: Path, default_model_path: Path, config: str = "") -> Iterator[Live]:
+def live(
+    directory: Path,
+    default_model_path: Path,
+    config: str = "",
+    others: Mapping[str, Path] = MappingProxyType({}),
+) -> Iterator[Live]:
     """Sign, approve and serve the default model.
 
     Args:
         config: what is added to `appliance.toml`.
+        others: more models by their ids.
     """
     lab = make_lab(directory)
     with (lab.data / "appliance.toml").open("a") as file:
         file.write(config)
-    artifact = lab.data.parent / "smol"
-    artifact.mkdir()
-    shutil.copyfile(default_model_path, artifact / "model.gguf")
 
     def run(*arguments: str | Path) -> Done:
         done = run_command(*arguments, data=lab.data)
         assert done.status == 0, done.err
         return done
 
-    run("model", "sign", artifact, "--key", lab.key("publisher"))
-    run("model", "import", artifact)
-    for name in APPROVERS:
-        run("model", "approve", "smol", "--as", name, "--key", lab.key(name), "--meaning", "fit")
+    for model, path in {"smol": default_model_path, **others}.items():
+        artifact = lab.data.parent / model
+        artifact.mkdir()
+        shutil.copyfile(path, artifact / "model.gguf")
+        run("model", "sign", artifact, "--key", lab.key("publisher"))
+        run("model", "import", artifact)
+        for name in APPROVERS:
+            key = lab.key(name)
+            run("model", "approve", model, "--as", name, "--key", key, "--meaning", "fit")
     secret = run("key", "create", "contract", "--json").document["secret"]
     command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", str(lab.data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         reader = threading.Thread(target=_read_on, args=[process])
         try:
-            address = _address(process)
+            address = _address(process, {"smol", *others})
             reader.start()  # else a pipe full of log lines would stop the server
             yield Live(f"{address}/v1", secret, "smol", run)
         finally:
@@ -171,13 +195,15 @@ def _read_on(process: "subprocess.Popen[str]") -> None:
         pass
 
 
-def _address(process: "subprocess.Popen[str]") -> str:
-    """Where the server listens, once a model is ready."""
+def _address(process: "subprocess.Popen[str]", models: set[str]) -> str:
+    """Where the server listens, once the models are ready."""
     assert process.stderr is not None
-    address = ""
+    address, missing = "", set(models)
     for line in process.stderr:
         if match := re.search(r"listening on (http://\S+)", line):
             address = match[1]
-        if "serving smol" in line:
-            return address
+        if match := re.search(r"serving (\S+)", line):
+            missing.discard(match[1])
+            if not missing:
+                return address
     raise RuntimeError("the server ended")

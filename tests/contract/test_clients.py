@@ -14,7 +14,7 @@ from appliance.engine.worker import Generator
 from appliance.types import Sampling
 from installer.bundle.locks import LOCKS
 from tests import oracle
-from tests.contract.conftest import Live
+from tests.contract.conftest import EMBEDDER, RERANKER, Live
 
 CLIENTS = Path(__file__).parent / "clients"
 # LiteLLM and the data sets of lm-eval would look for news at hosts that are not there.
@@ -24,7 +24,7 @@ OFFLINE = {
     "HF_DATASETS_OFFLINE": "1",
 }
 LM = "test_lm_eval.py"
-FAR = 600  # seconds
+FAR = 1800  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
         "HOME": str(directory),
         "CONTRACT_URL": server.base_url,
         "CONTRACT_MODEL": server.model,
+        "CONTRACT_EMBEDDER": EMBEDDER,
+        "CONTRACT_RERANKER": RERANKER,
         "CONTRACT_OUT": str(directory / "out.json"),
         "OPENAI_API_KEY": server.api_key,
         **OFFLINE,
@@ -61,8 +63,8 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
     "name",
     sorted(path.name for path in CLIENTS.glob("test_*.py") if path.name != LM),
 )
-def test_client(python: Path, reproducible_server: Live, tmp_path: Path, name: str) -> None:
-    run(python, reproducible_server, tmp_path, name)
+def test_client(python: Path, three_models: Live, tmp_path: Path, name: str) -> None:
+    run(python, three_models, tmp_path, name)
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +101,9 @@ def log_likelihood(generator: Generator, number: int, context: str, continuation
 @pytest.mark.slow
 @pytest.mark.timeout(FAR + 1300)
 def test_lm_eval_scores_what_the_engine_scores(
-    python: Path, reproducible_server: Live, generator: Generator, tmp_path: Path
+    python: Path, three_models: Live, generator: Generator, tmp_path: Path
 ) -> None:
-    run(python, reproducible_server, tmp_path, LM)
+    run(python, three_models, tmp_path, LM)
     scored = json.loads((tmp_path / "out.json").read_text())
     assert len(scored) == 18
     for number, (context, continuation, told, _) in enumerate(scored):

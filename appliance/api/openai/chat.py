@@ -12,9 +12,10 @@ import msgspec
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep
+from appliance.api.described import STREAMED
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
-from appliance.api.openai.generate import ALSO_STREAMED, answer
+from appliance.api.openai.generate import answer
 from appliance.api.openai.logprobs import chat_logprobs
 from appliance.api.openai.requests import common_fields
 from appliance.engine.reply import Piece, Reply, collected
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["generate"])
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=ALSO_STREAMED)
+@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
 async def chat(request: Request, body: ChatRequest, caller: CallerDep) -> Answer:
     """Answer a conversation."""
     return answer(request, caller, body, chat_generation(body), ChatFormat)

@@ -7,9 +7,10 @@ import msgspec
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep
+from appliance.api.described import STREAMED
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
-from appliance.api.openai.generate import ALSO_STREAMED, answer
+from appliance.api.openai.generate import answer
 from appliance.api.openai.logprobs import completion_logprobs
 from appliance.api.openai.requests import common_fields
 from appliance.types import Delta, GenerationRequest
@@ -18,7 +19,7 @@ from appliance.wire.completions import Completion, CompletionChoice, CompletionR
 router = APIRouter(tags=["generate"])
 
 
-@router.post("/v1/completions", response_model=Completion, responses=ALSO_STREAMED)
+@router.post("/v1/completions", response_model=Completion, responses=STREAMED)
 async def completions(request: Request, body: CompletionRequest, caller: CallerDep) -> Answer:
     """Continue a text."""
     return answer(request, caller, body, completion_generation(body), CompletionFormat)

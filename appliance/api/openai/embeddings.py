@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.api.described import RECORDED
 from appliance.api.openai.pooled import PooledAnswer, usage
 from appliance.errors import BadRequest
 from appliance.types import GenerationRequest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["embeddings"])
 
 
-@router.post("/v1/embeddings", response_model=EmbeddingList)
+@router.post("/v1/embeddings", response_model=EmbeddingList, responses=RECORDED)
 async def embeddings(request: Request, body: EmbeddingRequest, caller: CallerDep) -> Response:
     """A vector for each text."""
     inference = services_of(request).inference

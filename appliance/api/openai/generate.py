@@ -1,7 +1,6 @@
 """What the routes that generate text share."""
 
 from functools import partial
-from typing import Any, Final
 
 from fastapi import Request
 
@@ -11,13 +10,6 @@ from appliance.api.openai.formats import Format
 from appliance.api.openai.requests import log_ignored
 from appliance.types import Caller, GenerationRequest
 from appliance.wire.generation import GenerationFields
-
-ALSO_STREAMED: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The answer; with `stream` as server-sent events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
-}
 
 
 def answer(

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import services_of
+from appliance.api.described import PROBED
 from appliance.errors import AuditUnavailable, Unavailable
 from appliance.wire.health import Health
 
@@ -15,7 +16,7 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=PROBED)
 async def readyz(request: Request) -> Health:
     """A model can answer, and the answer can be recorded; 503 while not."""
     services = services_of(request)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.api.described import RECORDED
 from appliance.api.openai.embeddings import floats
 from appliance.api.openai.pooled import PooledAnswer, usage
 from appliance.types import GenerationRequest
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["rerank"])
 
 
-@router.post("/v1/rerank", response_model=RerankResponse, response_model_exclude_none=True)
+@router.post(
+    "/v1/rerank",
+    response_model=RerankResponse,
+    response_model_exclude_none=True,
+    responses=RECORDED,
+)
 async def rerank(request: Request, body: RerankRequest, caller: CallerDep) -> Response:
     """The documents, most relevant first."""
     wanted = GenerationRequest(model=body.model, texts=tuple(body.documents), query=body.query)

@@ -16,9 +16,9 @@ import msgspec
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.api.described import STREAMED
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
-from appliance.api.openai.generate import ALSO_STREAMED
 from appliance.engine.reply import Piece, Reply
 from appliance.types import Delta, GenerationRequest, Sampling
 from appliance.wire.response import Response
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["generate"])
 
 
-@router.post("/v1/responses", response_model=Response, responses=ALSO_STREAMED)
+@router.post("/v1/responses", response_model=Response, responses=STREAMED)
 async def responses(request: Request, body: ResponsesRequest, caller: CallerDep) -> Answer:
     """Answer a conversation; nothing is stored."""
     return Answer(

@@ -16,11 +16,17 @@ class Server:
     base_url: str
     api_key: str
     model: str
+    embedder: str
+    reranker: str
 
 
 @pytest.fixture(scope="session")
 def server() -> Server:
     """The running server."""
     return Server(
-        os.environ["CONTRACT_URL"], os.environ["OPENAI_API_KEY"], os.environ["CONTRACT_MODEL"]
+        os.environ["CONTRACT_URL"],
+        os.environ["OPENAI_API_KEY"],
+        os.environ["CONTRACT_MODEL"],
+        os.environ["CONTRACT_EMBEDDER"],
+        os.environ["CONTRACT_RERANKER"],
     )

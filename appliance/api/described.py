@@ -1,0 +1,83 @@
+"""What the OpenAPI document says beside what routes and schemas say by themselves.
+
+Rules: every status that an operation can answer with is named, and its body has the one shape of
+errors; a header is named where an app can rely on it; the key is described in both of its forms,
+and `transport.KeyGate` is what checks it.
+"""
+
+from typing import Any, Final
+
+from fastapi import Depends
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from appliance.wire.errors import ErrorResponse
+
+Responses = dict[int | str, dict[str, Any]]
+
+_REQUEST_ID: Final = {
+    "x-request-id": {
+        "description": "The id of the request in the audit log and in `/v1/receipts/`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^req-[0-9a-f]{32}$"},
+    }
+}
+_RETRY: Final = {
+    "retry-after": {
+        "description": "Seconds to wait before trying again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_RECEIPT: Final = {
+    "x-appliance-receipt": {
+        "description": "`<seq> <leaf hash> <checkpoint size>` of the outcome in the audit log;"
+        " on streams of the intent.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[0-9]+ [0-9a-f]{64} [0-9]+$"},
+    }
+}
+
+
+def _error(description: str, **headers: Any) -> dict[str, Any]:
+    return {
+        "model": ErrorResponse,
+        "description": description,
+        "headers": {**_REQUEST_ID, **headers},
+    }
+
+
+# "default" also keeps the framework from describing its own 422, which is never sent.
+ANY: Final[Responses] = {"default": _error("Every error has this shape.")}
+PROBED: Final[Responses] = {**ANY, 503: _error("Not now.", **_RETRY)}
+KEYED: Final[Responses] = {
+    **ANY,
+    400: _error("The request cannot be honoured; `param` names the field at fault."),
+    401: _error("There is no valid API key."),
+    404: _error("There is no such thing for this key."),
+    413: _error("The body is too large."),
+    415: _error("The body is not `application/json`."),
+    429: _error("A limit of the key or of the server is reached.", **_RETRY),
+    500: _error("A fault of the server."),
+    503: _error("Not now: the model, the audit log or the server is not ready.", **_RETRY),
+}
+"""Of every operation that needs a key."""
+
+RECORDED: Final[Responses] = {
+    200: {"description": "The answer.", "headers": {**_REQUEST_ID, **_RECEIPT}}
+}
+"""Of an answer that a model gave, whole."""
+
+STREAMED: Final[Responses] = {
+    200: {
+        "description": "The answer; with `stream` as server-sent events.",
+        "headers": {**_REQUEST_ID, **_RECEIPT},
+        "content": {"text/event-stream": {}},
+    }
+}
+"""The same, or in pieces."""
+
+KEYS: Final = [
+    Depends(HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key.")),
+    Depends(APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="key")),
+]
+"""Either of the two is enough."""

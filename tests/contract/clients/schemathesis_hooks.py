@@ -1,0 +1,44 @@
+"""What `test_schemathesis.py` changes in the requests that schemathesis makes up.
+
+Rules: what is a name gets the name of something that exists, so that requests get beyond "no such
+model", and answers are kept short; every fault that was made on purpose stays.
+"""
+
+import os
+from typing import Any
+
+import schemathesis
+
+SHORT = 4  # tokens
+INT32 = 2**31 - 1
+MODEL = os.environ["CONTRACT_MODEL"]
+MODELS = {
+    "/v1/embeddings": os.environ["CONTRACT_EMBEDDER"],
+    "/v1/rerank": os.environ["CONTRACT_RERANKER"],
+}
+LENGTH = {
+    "/v1/chat/completions": "max_completion_tokens",  # it wins over max_tokens
+    "/v1/completions": "max_completion_tokens",
+    "/v1/responses": "max_output_tokens",
+}
+NAMES = {"model_id": MODEL, "request_id": os.environ["CONTRACT_REQUEST"]}
+
+
+def before_call(_context: Any, case: Any, _arguments: Any) -> None:
+    """Change one request."""
+    path = case.operation.path
+    for named in (case.body, case.query):
+        model = named.get("model") if isinstance(named, dict) else None
+        if isinstance(model, str) and 1 <= len(model) <= 256:
+            named["model"] = MODELS.get(path, MODEL)
+    if case.meta is None or case.meta.generation.mode.is_positive:
+        for name in NAMES.keys() & (case.path_parameters or {}).keys():
+            case.path_parameters[name] = NAMES[name]
+    length = LENGTH.get(path)
+    if length is not None and isinstance(case.body, dict):
+        asked = case.body.get(length)
+        if asked is None or (type(asked) is int and SHORT < asked <= INT32):
+            case.body[length] = SHORT
+
+
+schemathesis.hook(before_call)

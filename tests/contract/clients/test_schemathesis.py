@@ -1,0 +1,77 @@
+"""`schemathesis run` over the whole of `/openapi.json`, with a valid key, against the server.
+
+No answer is a server's fault, each is one that the document describes, and each operation gives a
+documented 200. It sends the document's own examples, the edges of every schema, and what it makes
+up, valid and not.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "30")
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def report(server: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What schemathesis recorded of each operation; the run itself found nothing."""
+    root, key = server.base_url.removesuffix("/v1"), f"Bearer {server.api_key}"
+    asked = httpx.post(
+        f"{server.base_url}/completions", headers={"authorization": key}, timeout=60,
+        json={"model": server.model, "prompt": "Hello", "max_tokens": 1},
+    )  # fmt: skip
+    directory = tmp_path_factory.mktemp("schemathesis")
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("schemathesis"), "run", f"{root}/openapi.json",
+        "--header", f"authorization: {key}", "--checks", ",".join(CHECKS),
+        "--max-examples", EXAMPLES, "--seed", "1", "--no-color", "--continue-on-failure",
+        "--phases", "examples,coverage,fuzzing", "--request-timeout", "120",
+        "--report-ndjson-path", directory / "report.ndjson",
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
+        "PYTHONPATH": str(Path(__file__).parent),
+        "CONTRACT_REQUEST": asked.headers["x-request-id"],
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=directory, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-1000:]
+    events = map(json.loads, (directory / "report.ndjson").read_text().splitlines())
+    return [e["ScenarioFinished"]["recorder"] for e in events if "ScenarioFinished" in e]
+
+
+@pytest.mark.timeout(1500)
+def test_each_operation_gave_an_answer_that_the_document_describes(
+    server: Any, report: list[Any]
+) -> None:
+    answered: dict[str, Counter[int]] = {}
+    for operation in report:
+        statuses = answered.setdefault(operation["label"], Counter())
+        statuses.update(i["response"]["status_code"] for i in operation["interactions"].values())
+    document = httpx.get(server.base_url.removesuffix("/v1") + "/openapi.json").json()
+    assert set(answered) == {
+        f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item
+    }
+    for label, statuses in answered.items():
+        assert statuses[200], (label, statuses)
+        assert all(status < 500 for status in statuses), (label, statuses)

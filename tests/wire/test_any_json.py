@@ -1,0 +1,123 @@
+"""Whatever JSON stands at whatever place of a body, the schemas take it or refuse it; no crash."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from appliance.wire.chat import ChatRequest
+from appliance.wire.completions import CompletionRequest
+from appliance.wire.embeddings import EmbeddingRequest
+from appliance.wire.rerank import RerankRequest
+from appliance.wire.responses import ResponsesRequest
+from appliance.wire.tokenize import DetokenizeRequest, TokenizeRequest
+
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
+FUNCTION: dict[str, Any] = {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}
+CALL: dict[str, Any] = {
+    "id": "c",
+    "type": "function",
+    "function": {"name": "f", "arguments": "{}"},
+}
+PARTS = [{"type": "text", "text": "x"}]
+SAMPLING: dict[str, Any] = {
+    "model": "m", "max_tokens": 4, "max_completion_tokens": 4, "temperature": 0.5, "top_p": 0.5,
+    "top_k": 1, "min_p": 0.1, "typical_p": 0.9, "presence_penalty": 0.1, "n": 2, "seed": 1,
+    "frequency_penalty": 0.1, "repetition_penalty": 1.1, "repeat_penalty": 1.1, "min_tokens": 1,
+    "logit_bias": {"1": 2}, "stop": ["x"], "stream": False,
+    "stream_options": {"include_usage": True},
+    "ignore_eos": False, "service_tier": "flex",
+    "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}},
+}  # fmt: skip
+BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
+    (
+        ChatRequest,
+        {
+            **SAMPLING,
+            "response_format": None,
+            "messages": [
+                {"role": "developer", "content": PARTS},
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "c", "content": "x"},
+            ],
+            "tools": [{"type": "function", "function": FUNCTION}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "parallel_tool_calls": False,
+            "logprobs": True,
+            "top_logprobs": 2,
+            "reasoning_effort": "low",
+            "chat_template_kwargs": {"enable_thinking": True},
+        },
+    ),
+    (CompletionRequest, {**SAMPLING, "prompt": ["x"], "logprobs": 1, "echo": True, "best_of": 2}),
+    (
+        ResponsesRequest,
+        {
+            "model": "m",
+            "input": [
+                {"type": "message", "role": "user", "content": PARTS},
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": PARTS},
+                {"type": "reasoning", "summary": []},
+            ],
+            "instructions": "x",
+            "text": {"format": {"type": "text", "schema": SCHEMA}},
+            "tools": [{"type": "function", **FUNCTION}],
+            "tool_choice": {"type": "function", "name": "f"},
+            "reasoning": {"effort": "low"},
+            "metadata": {"a": "b"},
+            "max_output_tokens": 4,
+            "temperature": 0.5,
+            "top_p": 0.5,
+        },
+    ),
+    (EmbeddingRequest, {"model": "m", "input": ["x"], "encoding_format": "float", "dimensions": 1}),
+    (
+        RerankRequest,
+        {"model": "m", "query": "x", "documents": ["x", {"text": "y"}], "top_n": 1},
+    ),
+    (TokenizeRequest, {"model": "m", "messages": [{"role": "user", "content": PARTS}]}),
+    (DetokenizeRequest, {"model": "m", "tokens": [1]}),
+]  # fmt: skip
+VALUES: list[Any] = [
+    None, True, False, 0, -1, 10**400, 1.5, float("nan"), float("inf"), "", "x", "\ud800", "[" * 99,
+    [], {}, [[]], [{}], [None], {"type": {}}, {"type": []}, {"type": "x"}, [{"type": {}}],
+    [{"type": "text", "text": {}}], {"": {"": {}}},
+]  # fmt: skip
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place in a document but its root."""
+    if path:
+        yield path
+    inner: Any = ()
+    if isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, list):
+        inner = enumerate(value)
+    for key, item in inner:
+        yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize(
+    ("model", "body"), BODIES, ids=lambda given: getattr(given, "__name__", "")
+)
+def test_any_value_at_any_place_is_taken_or_refused(
+    model: type[BaseModel], body: dict[str, Any]
+) -> None:
+    model.model_validate(body)
+    refused = 0
+    for path in places(body):
+        for value in VALUES:
+            changed = copy.deepcopy(body)
+            inner: Any = changed
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = value
+            try:
+                model.model_validate(changed)
+            except ValidationError:
+                refused += 1
+    assert refused > len(VALUES)
