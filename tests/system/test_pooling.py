@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import jsonschema_rs
 import numpy as np
 import openai
 import pytest
@@ -168,3 +169,44 @@ def test_the_examples_of_the_page_work(data: Path, tmp_path: Path) -> None:
     assert "2 vectors of 384 numbers" in made
     (best,) = json.loads(ranked)["results"]
     assert (best["index"], best["document"]["text"]) == (1, SENTENCES[0])
+
+
+MODEL_OF = {"/v1/embeddings": "minilm", "/v1/rerank": "ranker"}
+
+
+async def test_each_example_of_the_openapi_document_gets_the_answer_that_it_describes(
+    client: openai.AsyncOpenAI,
+) -> None:
+    http, key = client._client, {"authorization": f"Bearer {client.api_key}"}
+    document = (await http.get("http://lan/openapi.json")).json()
+    asked = await http.post(
+        "http://lan/v1/completions", headers=key,
+        json={"model": smol.ID, "prompt": "Hello", "max_tokens": 1},
+    )  # fmt: skip
+    names = {"model_id": smol.ID, "request_id": asked.headers["x-request-id"]}
+    operations = 0
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            body = example(document, operation)
+            if body is not None:
+                body |= {"model": MODEL_OF.get(path, smol.ID)}
+                body |= {k: 4 for k in ("max_tokens", "max_output_tokens") if k in body}
+            url = "http://lan" + path.format(**names)
+            query = {"model": smol.ID} if path == "/tokenizer_info" else {}
+            reply = await http.request(method, url, headers=key, json=body, params=query)
+            assert reply.status_code == 200, (path, reply.text)
+            described = operation["responses"]["200"]
+            schema = described["content"]["application/json"]["schema"]
+            jsonschema_rs.validate({**schema, "components": document["components"]}, reply.json())
+            assert set(described.get("headers", {})) <= set(reply.headers)
+            operations += 1
+    assert operations == 13
+
+
+def example(document: Any, operation: Any) -> dict[str, Any] | None:
+    """The first example of a body; every operation that takes one shows one."""
+    if "requestBody" not in operation:
+        return None
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    described = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return dict(described["examples"][0])

@@ -26,7 +26,7 @@ CHECKS = (
     "unsupported_method",
     "allow_header_conformance",
 )
-EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "30")
+EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "10")
 HERE = Path(__file__).parent
 
 
@@ -67,7 +67,9 @@ def test_each_operation_gave_an_answer_that_the_document_describes(
     answered: dict[str, Counter[int]] = {}
     for operation in report:
         statuses = answered.setdefault(operation["label"], Counter())
-        statuses.update(i["response"]["status_code"] for i in operation["interactions"].values())
+        statuses.update(
+            i["response"]["status_code"] for i in operation.get("interactions", {}).values()
+        )
     document = httpx.get(server.base_url.removesuffix("/v1") + "/openapi.json").json()
     assert set(answered) == {
         f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item
