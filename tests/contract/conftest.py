@@ -4,6 +4,7 @@
 do on demand; `live_server` is `appliance serve` with the default model.
 """
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -20,13 +21,19 @@ import uvicorn
 
 from appliance.api.app import create_lan_app
 from appliance.runtime import Services, initialise, open_services
+from installer.bundle.cache import cache_root, exclusive
+from installer.bundle.locks import LOCKS
+from tests import oracle
 from tests.api.admin.lab import APPROVERS, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.cli.conftest import Done, run_command
+from tests.conftest import need_tool, unavailable
 
 # They run in an environment of their own: test_clients.py.
 collect_ignore = ["clients"]
 EMBEDDER, RERANKER = "minilm", "ranker"
+NODE = Path(__file__).parent / "node"
+NODE_LOCK = NODE / "package-lock.json"
 
 
 @dataclass
@@ -100,6 +107,7 @@ class Live:
     api_key: str
     model: str
     run: Callable[..., Done]
+    process: "subprocess.Popen[str]"
 
     @property
     def running(self) -> int:
@@ -148,16 +156,20 @@ def live(
     default_model_path: Path,
     config: str = "",
     others: Mapping[str, Path] = MappingProxyType({}),
+    listener: str = "",
 ) -> Iterator[Live]:
     """Sign, approve and serve the default model.
 
     Args:
         config: what is added to `appliance.toml`.
         others: more models by their ids.
+        listener: what is added to its table `[server]`.
     """
     lab = make_lab(directory)
-    with (lab.data / "appliance.toml").open("a") as file:
-        file.write(config)
+    file = lab.data / "appliance.toml"
+    written = file.read_text(encoding="utf-8")
+    assert "\n[server]\n" in written
+    file.write_text(written.replace("[server]\n", f"[server]\n{listener}") + config, "utf-8")
 
     def run(*arguments: str | Path) -> Done:
         done = run_command(*arguments, data=lab.data)
@@ -180,7 +192,7 @@ def live(
         try:
             address = _address(process, {"smol", *others})
             reader.start()  # else a pipe full of log lines would stop the server
-            yield Live(f"{address}/v1", secret, "smol", run)
+            yield Live(f"{address}/v1", secret, "smol", run, process)
         finally:
             process.terminate()
             process.wait(180)  # it lets answers end first
@@ -207,3 +219,31 @@ def _address(process: "subprocess.Popen[str]", models: set[str]) -> str:
             if not missing:
                 return address
     raise RuntimeError("the server ended")
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The interpreter that has the clients; rouge-score, of lm-eval, has no wheel."""
+    return oracle.environment(LOCKS / "lock-clients.txt", "--no-deps", "--prefer-binary")
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """A directory with `node_modules` as the lock says, kept under the lock's digest."""
+    npm = need_tool("npm")
+    root = cache_root() / "node"
+    made = root / hashlib.sha256(NODE_LOCK.read_bytes()).hexdigest()[:16]
+    with exclusive(root / f"{made.name}.lock"):
+        if not (made / "complete").is_file():
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir(parents=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copyfile(NODE / name, made / name)
+            done = subprocess.run(
+                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                cwd=made, capture_output=True, text=True, timeout=600, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                unavailable(f"the npm packages cannot be installed: {done.stderr.strip()[-300:]}")
+            (made / "complete").touch()
+    return made

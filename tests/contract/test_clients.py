@@ -12,8 +12,6 @@ from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.variants import best_variant, library_directory
 from appliance.engine.worker import Generator
 from appliance.types import Sampling
-from installer.bundle.locks import LOCKS
-from tests import oracle
 from tests.contract.conftest import EMBEDDER, RERANKER, Live
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -25,12 +23,6 @@ OFFLINE = {
 }
 LM = "test_lm_eval.py"
 FAR = 1800  # seconds
-
-
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """The interpreter that has the clients; rouge-score, of lm-eval, has no wheel."""
-    return oracle.environment(LOCKS / "lock-clients.txt", "--no-deps", "--prefer-binary")
 
 
 def run(python: Path, server: Live, directory: Path, name: str) -> None:

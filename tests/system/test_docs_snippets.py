@@ -1,8 +1,9 @@
 """The examples in the guides are true: each marked block is executed, in the order of the page.
 
 A block counts when the line before its fence is `<!-- tested -->`, or `<!-- tested beside a
-server -->` when it comes after `appliance serve`. Blocks of one page share a directory, as they
-would for a person who follows it; each runs in a process of its own.
+server -->` when it comes after `appliance serve`; `<!-- tested with its client -->` is for
+tests/contract/test_guide.py. Blocks of one page share a directory, as they would for a person who
+follows it; each runs in a process of its own.
 """
 
 import json
@@ -11,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,12 @@ ROOT = Path(__file__).parents[2]
 APP_GUIDE = ROOT / "docs" / "app-guide.md"
 ADMIN_GUIDE = ROOT / "docs" / "admin-guide.md"
 ALONE, SERVED = "<!-- tested -->", "<!-- tested beside a server -->"
+CLIENT = "<!-- tested with its client -->"
 MODEL = "pump-assistant"
-_COMMANDS = {"python": [sys.executable, "-W", "error", "-"], "sh": ["/bin/sh", "-eu"]}
+COMMANDS: Mapping[str, Sequence[str]] = {
+    "python": [sys.executable, "-W", "error", "-"],
+    "sh": ["/bin/sh", "-eu"],
+}
 _PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 _LISTENING = re.compile(r"listening on (http://\S+)")
 
@@ -49,19 +54,28 @@ def blocks(text: str, mark: str) -> list[Block]:
 
 
 def follow(
-    page: Path, directory: Path, variables: Mapping[str, str], mark: str = ALONE
+    page: Path,
+    directory: Path,
+    variables: Mapping[str, str],
+    mark: str = ALONE,
+    commands: Mapping[str, Sequence[str]] = COMMANDS,
 ) -> list[str]:
     """Execute a page's blocks; what each printed. Every block must succeed and print."""
     text = page.read_text(encoding="utf-8")
     found = blocks(text, mark)
     assert len(found) == text.count(f"{mark}\n"), "a mark without a block"
-    return [execute(block, directory, variables) for block in found]
+    return [execute(block, directory, variables, commands) for block in found]
 
 
-def execute(block: Block, directory: Path, variables: Mapping[str, str]) -> str:
+def execute(
+    block: Block,
+    directory: Path,
+    variables: Mapping[str, str],
+    commands: Mapping[str, Sequence[str]] = COMMANDS,
+) -> str:
     """Run one block; what it printed."""
     done = subprocess.run(
-        _COMMANDS[block.language],
+        commands[block.language],
         input=block.code,
         capture_output=True,
         text=True,
