@@ -18,12 +18,13 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import uvicorn
 import uvloop
 
 from appliance import logbook, logs
+from appliance.api.acceptor import TlsAcceptor
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
@@ -42,23 +43,31 @@ _log = logging.getLogger("appliance")
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `serve`, since two of them share the loop."""
+    """A uvicorn server that leaves signals to `serve`, since two of them share the loop.
+
+    Args:
+        shared: what counts the connections, handshakes of TLS among them.
+    """
+
+    def __init__(self, config: uvicorn.Config, shared: Connections | None = None) -> None:
+        super().__init__(config)
+        self._shared = shared
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen as uvicorn does, with a time for the TLS handshake."""
+        """Listen as uvicorn does, but count handshakes of TLS before they begin."""
         await self.lifespan.startup()
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(
-                self._protocol,
-                sock=sock,
-                ssl=self.config.ssl,
-                backlog=self.config.backlog,
-                ssl_handshake_timeout=_HANDSHAKE_S if self.config.ssl else None,
-            )
-            for sock in sockets or []
-        ]
+        self.servers = [await self._listener(sock) for sock in sockets or []]
         self.started = True
+
+    async def _listener(self, sock: socket.socket) -> asyncio.Server:
+        context, shared = self.config.ssl, self._shared
+        if context is None or shared is None:
+            loop = asyncio.get_running_loop()
+            return await loop.create_server(self._protocol, sock=sock, backlog=self.config.backlog)
+        # uvicorn closes it and waits for that, as it does with a server of the loop.
+        return cast(
+            asyncio.Server, TlsAcceptor(sock, context, self._protocol, shared, _HANDSHAKE_S)
+        )
 
     def _protocol(self) -> asyncio.Protocol:
         # Typed as any protocol class; it is one of uvicorn's, which take these three arguments.
@@ -112,18 +121,20 @@ async def _serve(
     if context is not None:
         loop.add_signal_handler(signal.SIGHUP, _reload, services, context)
     drain = services.config.server.drain_seconds
+    shared = _connections(services)
     servers = [
         _Server(
             uvicorn.Config(
                 create_lan_app(services),
-                http=_lan_protocol(services),
+                http=functools.partial(LanProtocol, shared=shared),  # type: ignore[arg-type]
                 ssl_context_factory=None if context is None else lambda *_: context,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 server_header=False,
                 timeout_graceful_shutdown=drain + 15,
-            )
+            ),
+            shared,
         ),
         _Server(
             uvicorn.Config(
@@ -220,7 +231,7 @@ def _reload(services: Services, context: ssl.SSLContext) -> None:
         _log.error("the certificate was not changed: %s", error.message)
 
 
-def _lan_protocol(services: Services) -> Any:
+def _connections(services: Services) -> Connections:
     server = services.config.server
     limits = ConnectionLimits(
         connections=server.max_connections,
@@ -231,8 +242,7 @@ def _lan_protocol(services: Services) -> Any:
         stall_seconds=server.stall_seconds,
     )
     observer = Observer(services.rejected, services.metrics)
-    shared = Connections(limits, observer.malformed, services.metrics.connections.set)
-    return functools.partial(LanProtocol, shared=shared)
+    return Connections(limits, observer.malformed, services.metrics.connections.set)
 
 
 def _raise_descriptor_limit() -> None:

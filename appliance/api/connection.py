@@ -52,12 +52,15 @@ class Connections:
     Attributes:
         malformed: told source and code of what was no request.
         counted: told how many are open, when that changes.
+        sources: open connections of each address.
+        handshakes: connections of each address that are about to be.
     """
 
     limits: ConnectionLimits
     malformed: Callable[[str, str], None]
     counted: Callable[[int], None] | None = None
     sources: Counter[str] = field(default_factory=Counter)
+    handshakes: Counter[str] = field(default_factory=Counter)
 
     def refusal(self, source: str) -> ApplianceError | None:
         """Why one more from there is too many."""
@@ -67,6 +70,20 @@ class Connections:
             return Overloaded("too_many_connections", "Too many connections from this address.")
         return None
 
+    def begin_handshake(self, source: str) -> bool:
+        """Note that one more from there shakes hands, unless it is too many."""
+        total = self.sources.total() + self.handshakes.total()
+        mine = self.sources[source] + self.handshakes[source]
+        if total >= self.limits.connections or mine >= self.limits.per_source:
+            self.malformed(source, "too_many_connections")
+            return False
+        self.handshakes[source] += 1
+        return True
+
+    def end_handshake(self, source: str) -> None:
+        """It has shaken hands, or has not."""
+        _one_fewer(self.handshakes, source)
+
     def open(self, source: str) -> None:
         """One more."""
         self.sources[source] += 1
@@ -74,9 +91,7 @@ class Connections:
 
     def close(self, source: str) -> None:
         """One fewer."""
-        self.sources[source] -= 1
-        if self.sources[source] <= 0:
-            del self.sources[source]
+        _one_fewer(self.sources, source)
         self._tell()
 
     def _tell(self) -> None:
@@ -236,6 +251,12 @@ class LanProtocol(HttpToolsProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+def _one_fewer(counts: Counter[str], source: str) -> None:
+    counts[source] -= 1
+    if counts[source] <= 0:
+        del counts[source]
 
 
 def _ambiguous(headers: list[tuple[bytes, bytes]]) -> bool:
