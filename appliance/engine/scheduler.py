@@ -8,7 +8,8 @@ Rules:
   prompt are free.
 - What the cache keeps of a prompt is not computed again. A request whose prompt begins like one
   that is being computed waits for it and takes it over.
-- Apps share by weight (shares.py). An app below its share of the slots gets one from an app above.
+- Apps share by weight (shares.py); prompts of the app that has least go before others. An app
+  below its share of the slots gets one from an app above.
 - When the KV cache is full, the youngest sequence is set aside: its cells are freed, and it is
   computed again from its tokens when there is room. The oldest always makes progress, so every
   request ends.
@@ -230,6 +231,12 @@ class Scheduler:
         turns = [(prompts[0], (left + 1) // 2), *((s, left) for s in soonest)]
         if self.fixed_chunks:  # all or nothing, in order of arrival
             turns = [(s, left) for s in prompts]
+        else:
+            first, theirs = plan.shares.first(soonest, left)
+            for sequence in first:
+                portions[sequence] = min(wanted[sequence], theirs)
+                theirs -= portions[sequence]
+            left -= sum(portions.values())
         for sequence, most in turns:
             more = min(wanted[sequence] - portions[sequence], most, left)
             if self.fixed_chunks and more < wanted[sequence]:

@@ -3,8 +3,9 @@
 Rules: an app is measured by its running sequences, divided by its weight. The app that has least
 is protected: its answers and prompts go on as if it were alone, and the other apps together make
 a step at most `_DEARER` times as long as its own tokens take, though each of them gets its fair
-part in any case. Max-min fairness (Bertsekas and Gallager, Data Networks, 6.5.2) of the time of a
-step, not of requests: where batching is nearly free, nobody is held back. Pure.
+part in any case; of what a step has for prompts, most goes to its prompts first. Max-min fairness
+(Bertsekas and Gallager, Data Networks, 6.5.2) of the time of a step, not of requests: where
+batching is nearly free, nobody is held back. Pure.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ from appliance.engine.pace import Pace
 from appliance.engine.sequence import Sequence
 
 _DEARER = 2.0
+_FIRST = 0.875  # of the prompt tokens of a step; the others' prompts never stand still
 
 
 class Shares:
@@ -57,6 +59,13 @@ class Shares:
         if self._limit is None or app in self._protected or app not in self._counts:
             return None
         return max(1, self._limit - planned)
+
+    def first(self, prompts: ReadOnly[Sequence], tokens: int) -> tuple[list[Sequence], int]:
+        """The prompts that come before others, and how many of a step's prompt tokens they get."""
+        if len(self._protected) == len(self._counts):
+            return [], 0
+        before = [s for s in prompts if s.scope in self._protected]
+        return before, round(tokens * _FIRST)
 
     def _held(self, app: str) -> float:
         return self._counts[app] / self._weights[app]

@@ -93,3 +93,11 @@ def test_every_app_gets_something_and_the_smallest_all(
         assert 1 <= chosen[str(i)] <= n
         if n / w == least:
             assert chosen[str(i)] == n
+
+
+def test_prompts_of_the_smallest_come_first_and_leave_some_to_the_others() -> None:
+    flood, quiet = sequences("flood", 8), sequences("quiet", 1, generating=False)
+    prompts = [*flood[:4], *quiet]
+    assert Shares(flood + quiet, pace()).first(prompts, 16) == (quiet, 14)
+    assert Shares(flood, pace()).first(prompts, 16) == ([], 0)  # alone
+    assert Shares(flood[:1] + quiet, pace()).first(prompts, 16) == ([], 0)  # alike
