@@ -217,9 +217,9 @@ async def rest(server: Live) -> Size:
         if not any(w["running"] or w["queued"] or w["kv_used"] for w in workers.values()):
             break
     before = -1
-    while (now := descriptors(server.process.pid)) != before:  # kept connections end in 5 s
+    while (now := descriptors(server.process.pid)) != before:  # connections are being closed
         before = now
-        await asyncio.sleep(6)
+        await asyncio.sleep(0.5)
     kib = {model: resident_kib(w["pid"]) for model, w in workers.items()}
     return Size({"server": resident_kib(server.process.pid), **kib}, now)
 
