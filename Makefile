@@ -40,7 +40,7 @@ check: setup  ## linter, formatter, types, import rules
 test: check wheels  ## checks, then the tests
 	$(RUN) -m pytest -m "not slow"
 
-test-contract: setup  ## the API with unmodified clients: OpenAI, LangChain, LlamaIndex, LiteLLM, lm-eval
+test-contract: setup  ## the API with unmodified clients (OpenAI, also of npm, LangChain, LlamaIndex, LiteLLM, lm-eval) and schemathesis
 	$(RUN) -m pytest tests/contract
 
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
