@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz bench-peer bench bench-full wheels lock lock-debian clean
+.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -63,7 +63,11 @@ test-fuzz: setup  ## one minute of coverage-guided fuzzing of the GGUF parser, b
 	$(RUN) -m tests.fuzz.run --seconds 60
 
 wheels: setup  ## fill offline-wheels/PLATFORM/ for an installation without a network
+	@$(RUN) -m installer.bundle.wheel_lists check
 	@$(RUN) -m installer.bundle.wheels
+
+wheel-cuda12 wheel-cuda13: wheel-%: setup  ## the GPU plugin (docs/gpu.md); ARCHS=90-real for one kind of GPU
+	@$(RUN) -m installer.bundle.cuda_wheel $* $(if $(ARCHS),--architectures $(ARCHS))
 
 lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer versions
 	$(RUN) -m pip install -q --require-hashes -r offline-wheels/lock-tools.txt
@@ -74,6 +78,10 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
+	$(UV) --group cuda12 -o offline-wheels/lock-cuda12.txt
+	$(UV) --group cuda13 -o offline-wheels/lock-cuda13.txt
+	$(UV) --group cuda13-build -o offline-wheels/lock-cuda13-build.txt
+	@$(RUN) -m installer.bundle.wheel_lists write
 
 lock-debian:  ## write the lock of the bundled runtime anew from what Debian 13 has today
 	@$(PYTHON) -m installer.bundle.debs --lock

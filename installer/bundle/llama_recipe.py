@@ -14,6 +14,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +64,7 @@ SETTINGS: Final = (
 
 _DROPPED: Final = re.compile(
     r"(CMAKE|SKBUILD|GGML|LLAMA|NINJA)_.*|(C|CXX|CPP|LD|AS|MAKE|M)FLAGS|DESTDIR|CPATH"
-    r"|(LIBRARY|C_INCLUDE|CPLUS_INCLUDE|LD_RUN)_PATH"
+    r"|(LIBRARY|C_INCLUDE|CPLUS_INCLUDE|LD_RUN)_PATH|NVCC_.*|CUDA(CXX|HOSTCXX|FLAGS|ARCHS|_PATH)"
 )
 _KEPT: Final = frozenset({"CMAKE_BUILD_PARALLEL_LEVEL"})
 
@@ -74,7 +75,7 @@ class Recipe:
 
     version: str
     sdist_sha256: str
-    compilers: tuple[str, str]
+    compilers: tuple[str, ...]
     machine: str
     flags: tuple[str, ...] = FLAGS
     settings: tuple[str, ...] = SETTINGS
@@ -107,10 +108,10 @@ def recipe() -> Recipe:
     return Recipe(locked[0].version, sdist, compilers, platform.machine())
 
 
-def build_environment(part: Path) -> dict[str, str]:
+def build_environment(part: Path, flags: Sequence[str] = FLAGS) -> dict[str, str]:
     """The environment of the build in `part`: ours without what would change the result."""
     env = {n: v for n, v in os.environ.items() if n in _KEPT or not _DROPPED.fullmatch(n)}
-    env["CMAKE_ARGS"] = shlex.join(flag.replace("{build}", str(part)) for flag in FLAGS)
+    env["CMAKE_ARGS"] = shlex.join(flag.replace("{build}", str(part)) for flag in flags)
     env["CMAKE_GENERATOR"] = "Ninja"
     env |= {"CC": env.get("CC") or "gcc", "CXX": env.get("CXX") or "g++"}
     env["SOURCE_DATE_EPOCH"] = str(SOURCE_DATE_EPOCH)

@@ -9,45 +9,30 @@ Rules
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from installer.bundle.cache import cache_root, exclusive, sha256_file
+from installer.bundle import wheel_cache
+from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import LOCK, SETTINGS, Recipe, build_environment, recipe
 from installer.bundle.steps import BundleError, command_line, run_pip, run_step, say
+from installer.bundle.wheel_cache import Wheel
 from installer.bundle.wheel_gate import check_llama_wheel
 
 RECORD: Final = "llama-wheel.json"
 """In the virtual environment: which wheel is installed there."""
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """A wheel in the cache that passed the gate."""
-
-    path: Path
-    sha256: str
-    facts: dict[str, Any]
-
-
 def cached(root: Path, wanted: Recipe) -> Wheel | None:
-    """The wheel of this recipe if the cache holds it undamaged."""
-    directory = root / wanted.key
-    try:
-        facts = json.loads((directory / "facts.json").read_text())
-        path = directory / Path(facts["wheel"]).name
-        if sha256_file(path) != facts["sha256"]:
-            say("  the cached llama.cpp wheel is damaged and is built again")
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    check_llama_wheel(path)
-    return Wheel(path, facts["sha256"], facts)
+    """The wheel of this recipe if the cache holds it undamaged.
+
+    Raises:
+        BundleError: the gate refused it.
+    """
+    return wheel_cache.cached(root, wanted, check_llama_wheel)
 
 
 def obtain(root: Path, wanted: Recipe) -> Wheel:
@@ -56,23 +41,7 @@ def obtain(root: Path, wanted: Recipe) -> Wheel:
     Raises:
         BundleError: the sdist cannot be fetched, the build failed or the gate refused.
     """
-    with exclusive(root / f"{wanted.key}.lock"):
-        found = cached(root, wanted)
-        if found is not None:
-            return found
-        part = root / f"{wanted.key}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        try:
-            finished = _build(part, wanted)
-            shutil.rmtree(root / wanted.key, ignore_errors=True)
-            finished.rename(root / wanted.key)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        built = cached(root, wanted)
-    if built is None:
-        raise BundleError(f"the wheel just built cannot be read from {root / wanted.key}")
-    return built
+    return wheel_cache.obtain(root, wanted, _build, check_llama_wheel)
 
 
 def fetch_source(part: Path, wanted: Recipe, env: Mapping[str, str]) -> Path:
@@ -121,14 +90,8 @@ def _build(part: Path, wanted: Recipe) -> Path:
     )
     wheel = next((part / "done").glob("*.whl"))
     glibc = check_llama_wheel(wheel, build_path=str(part))
-    facts = wanted.facts | {
-        "wheel": wheel.name,
-        "sha256": sha256_file(wheel),
-        "size": wheel.stat().st_size,
-        "glibc": "{}.{}".format(*glibc),
-        "tools": {name: metadata.version(name) for name in ("cmake", "ninja", "scikit-build-core")},
-    }
-    (part / "done" / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+    tools = {name: metadata.version(name) for name in ("cmake", "ninja", "scikit-build-core")}
+    wheel_cache.record(part / "done", wanted, wheel, glibc="{}.{}".format(*glibc), tools=tools)
     return part / "done"
 
 

@@ -1,12 +1,11 @@
 """Fills `offline-wheels/<platform>/`: all that an installation without a network needs.
 
 Rules
-- Wheels only, for the running Python; each is in the runtime lock with its hash, or is our
-  llama.cpp wheel with its recorded digest, or is our own package.
-- No wheel may bring a `.pth` file: it would run code at every start of Python.
+- Wheels only, the same for every machine with this Python: those of `cp3NN.lock`, our llama.cpp
+  wheel with its recorded digest, and our own package; each passes `read_wheel`.
 - `requirements.txt` pins every wheel by hash (`pip install --no-index --find-links DIR
-  --require-hashes -r DIR/requirements.txt`), `SHA256SUMS` lists every file; a directory that
-  holds anything else, or not all of it, is refused.
+  --require-hashes -r DIR/requirements.txt`), `sbom.cdx.json` lists what they are, `SHA256SUMS`
+  every file; a directory that holds anything else, or not all of it, is refused.
 - The directory appears by one rename when it is complete.
 """
 
@@ -14,38 +13,42 @@ import argparse
 import os
 import re
 import shutil
-import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
+from installer.bundle import sbom
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import SOURCE_DATE_EPOCH, recipe
-from installer.bundle.llama_wheel import Wheel, obtain
-from installer.bundle.locks import LOCKS, Locked, read_lock, wheel_name
-from installer.bundle.steps import BundleError, command_line, run_pip, say
+from installer.bundle.llama_wheel import obtain
+from installer.bundle.locks import LOCKS, Locked, wheel_name
+from installer.bundle.steps import BundleError, command_line, run_pip
+from installer.bundle.wheel_cache import Wheel
+from installer.bundle.wheel_facts import WheelFacts, read_wheel
+from installer.bundle.wheel_lists import product_version
+from installer.bundle.wheelhouse import TARGETS, Target, collect, read_lists, read_sums, running
 
 SUMS: Final = "SHA256SUMS"
 REQUIREMENTS: Final = "requirements.txt"
+SBOM: Final = "sbom.cdx.json"
 OWN: Final = "appliance"
 
 
-def fill(parent: Path, checkout: Path, llama: Wheel) -> Path:
-    """Collect and check the wheels for this Python; the directory that holds them.
+def fill(parent: Path, checkout: Path, llama: Wheel, target: Target) -> Path:
+    """Collect and check the wheels for a Python; the directory that holds them.
 
     Wheels of an earlier directory are taken over where the lock still names their hash.
 
     Raises:
         BundleError: a wheel is missing or refused.
     """
-    lock = read_lock(LOCKS / "lock-runtime.txt")
+    lock = read_lists(target.name).lock
     with tempfile.TemporaryDirectory(dir=parent, prefix="part-") as work:
         directory = Path(work) / "wheels"
         directory.mkdir()
-        _keep(parent, lock, directory)
-        _download(directory, Path(work) / "download.log")
+        _keep(parent, lock, target, directory)
+        collect(lock, target, directory, Path(work) / "download.log")
         shutil.copyfile(llama.path, directory / llama.path.name)
         run_pip(
             *("wheel", "--no-deps", "--no-build-isolation", "-w", str(directory), str(checkout)),
@@ -56,111 +59,93 @@ def fill(parent: Path, checkout: Path, llama: Wheel) -> Path:
         wheels = sorted(directory.iterdir())
         write_lists(directory, wheels)
         check(directory, lock, llama.sha256)
-        target = parent / platform_name(wheels, llama)
-        shutil.rmtree(target, ignore_errors=True)
-        directory.rename(target)
-    return target
+        place = parent / platform_name(wheels, llama, target)
+        shutil.rmtree(place, ignore_errors=True)
+        directory.rename(place)
+    return place
 
 
-def _download(directory: Path, log: Path) -> None:
-    """The locked wheels for this Python; the index is asked only if one is missing."""
-    arguments = (
-        *("download", "--only-binary", ":all:", "--no-deps", "--require-hashes"),
-        *("--find-links", str(directory), "-d", str(directory)),
-        *("-r", str(LOCKS / "lock-runtime.txt")),
-    )
-    try:
-        run_pip(*arguments, "--no-index", what="wheels at hand", log=log)
-    except BundleError:
-        say("Fetching the locked wheels")
-        run_pip(*arguments, what="download", log=log)
-
-
-def platform_name(wheels: Sequence[Path], llama: Wheel) -> str:
+def platform_name(wheels: Sequence[Path], llama: Wheel, target: Target) -> str:
     """Python and the oldest glibc that all wheels run on, e.g. `cp311-manylinux_2_38_x86_64`."""
     major, minor = llama.facts["glibc"].split(".")
     needs = [(int(major), int(minor))]
     for wheel in wheels:
         tags = re.findall(r"manylinux_(\d+)_(\d+)_", wheel_name(wheel).platform)
         needs += sorted((int(major), int(minor)) for major, minor in tags)[:1]
-    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    return "{}-manylinux_{}_{}_{}".format(python, *max(needs), llama.facts["machine"])
+    return "{}-manylinux_{}_{}_{}".format(target.name, *max(needs), llama.facts["machine"])
 
 
 def check(directory: Path, lock: Sequence[Locked], llama_sha256: str) -> None:
-    """Refuse a directory that is not exactly what the lock and its SHA256SUMS say.
+    """Refuse a directory that is not exactly what the lock and its lists say.
 
     Raises:
         BundleError: naming the file and what is wrong with it.
     """
-    listed = _read_sums(directory / SUMS)
+    try:
+        listed = read_sums(directory / SUMS)
+    except OSError as error:
+        raise BundleError(f"{directory.name}: no readable {SUMS}: {error}") from error
     present = {path.name for path in directory.iterdir()} - {SUMS}
     if present != set(listed):
         raise BundleError(f"{directory.name}: {SUMS} and the files differ: {present ^ set(listed)}")
     hashes = {(entry.name, entry.version): entry.hashes for entry in lock}
+    wheels = []
     for name, wanted in listed.items():
-        path = directory / name
-        digest = sha256_file(path)
+        digest = sha256_file(directory / name)
         if digest != wanted:
             raise BundleError(f"{name}: sha256 {digest} is not the one in {SUMS}")
-        if name != REQUIREMENTS:
-            _check_wheel(path, digest, hashes, llama_sha256)
+        if name not in (REQUIREMENTS, SBOM):
+            wheels.append(_check_wheel(directory / name, hashes, llama_sha256))
+    parts = sbom.read((directory / SBOM).read_bytes())
+    if sorted(parts) != sorted(wheel.part for wheel in wheels):
+        raise BundleError(f"{directory.name}: {SBOM} does not list the wheels")
 
 
 def _check_wheel(
-    path: Path, digest: str, lock: dict[tuple[str, str], frozenset[str]], llama_sha256: str
-) -> None:
-    wheel = wheel_name(path)
+    path: Path, lock: dict[tuple[str, str], frozenset[str]], llama_sha256: str
+) -> WheelFacts:
+    wheel = read_wheel(path)
     allowed = lock.get((wheel.name, wheel.version), frozenset())
     if wheel.name == "llama-cpp-python":
         allowed = frozenset({llama_sha256})
-    if wheel.name != OWN and digest not in allowed:
-        raise BundleError(f"{path.name}: sha256 {digest} is not in the lock")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise BundleError(f"{path.name}: {error}") from error
-    start_up = [name for name in names if PurePosixPath(name).suffix.lower() == ".pth"]
-    if start_up:
-        raise BundleError(f"{path.name}: brings {', '.join(start_up)}, which runs at every start")
+    if wheel.name != OWN and wheel.sha256 not in allowed:
+        raise BundleError(f"{path.name}: sha256 {wheel.sha256} is not in the lock")
+    return wheel
 
 
-def _keep(parent: Path, lock: Sequence[Locked], directory: Path) -> None:
+def _keep(parent: Path, lock: Sequence[Locked], target: Target, directory: Path) -> None:
     """Copy wheels that an earlier directory holds and the lock still names."""
     hashes = frozenset().union(*(entry.hashes for entry in lock))
-    for wheel in parent.glob(f"cp{sys.version_info[0]}{sys.version_info[1]}-*/*.whl"):
+    for wheel in parent.glob(f"{target.name}-*/*.whl"):
         if sha256_file(wheel) in hashes:
             shutil.copyfile(wheel, directory / wheel.name)
 
 
 def write_lists(directory: Path, wheels: Sequence[Path]) -> None:
-    """Write `requirements.txt` and `SHA256SUMS` for the wheels in the directory."""
-    lines = []
-    for path in wheels:
-        wheel = wheel_name(path)
-        lines.append(f"{wheel.name}=={wheel.version} --hash=sha256:{sha256_file(path)}\n")
-    requirements = directory / REQUIREMENTS
-    requirements.write_text("".join(lines))
-    sums = [f"{sha256_file(path)}  {path.name}\n" for path in (*wheels, requirements)]
+    """Write `requirements.txt`, `sbom.cdx.json` and `SHA256SUMS` for the wheels in the directory.
+
+    Raises:
+        BundleError: a wheel breaks a rule.
+    """
+    facts = [read_wheel(path) for path in wheels]
+    lines = [f"{w.name}=={w.version} --hash=sha256:{w.sha256}\n" for w in facts]
+    (directory / REQUIREMENTS).write_text("".join(lines))
+    document = sbom.write("appliance-wheels", product_version(), [w.part for w in facts])
+    (directory / SBOM).write_bytes(document)
+    listed = (*wheels, directory / REQUIREMENTS, directory / SBOM)
+    sums = [f"{sha256_file(path)}  {path.name}\n" for path in listed]
     (directory / SUMS).write_text("".join(sums))
-
-
-def _read_sums(path: Path) -> dict[str, str]:
-    try:
-        pairs = [line.split("  ", 1) for line in path.read_text().splitlines()]
-        return {name: digest for digest, name in pairs}
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path.parent.name}: no readable {SUMS}: {error}") from error
 
 
 def main() -> None:
     """Command line: fill `offline-wheels/<platform>/` and print its path."""
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.wheels")
     parser.add_argument("--parent", type=Path, default=LOCKS, help="where the directory is made")
-    parent = parser.parse_args().parent
+    parser.add_argument("--python", choices=sorted(TARGETS), help="not this one, e.g. cp313")
+    options = parser.parse_args()
+    target = TARGETS[options.python] if options.python else running()
     llama = obtain(cache_root() / "llama-wheels", recipe())
-    directory = fill(parent, LOCKS.parent, llama)
+    directory = fill(options.parent, LOCKS.parent, llama, target)
     wheels = list(directory.glob("*.whl"))
     size = sum(path.stat().st_size for path in wheels)
     print(f"{directory}: {len(wheels)} wheels, {size / 1e6:.0f} MB, checked against the lock")

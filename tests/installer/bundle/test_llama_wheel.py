@@ -14,8 +14,9 @@ import pytest
 from installer.bundle import llama_wheel
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import Recipe, recipe
-from installer.bundle.llama_wheel import RECORD, Wheel, cached, install, obtain
+from installer.bundle.llama_wheel import RECORD, cached, install, obtain
 from installer.bundle.steps import BundleError
+from installer.bundle.wheel_cache import Wheel
 
 RECIPE = Recipe("0.3.36", "0" * 64, ("gcc 12", "g++ 12"), "x86_64")
 MakeWheel = Callable[..., Path]

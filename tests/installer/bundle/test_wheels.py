@@ -5,21 +5,31 @@ import shutil
 import subprocess
 import sys
 import venv
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from installer.bundle import sbom
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import recipe
-from installer.bundle.llama_wheel import Wheel, cached
-from installer.bundle.locks import LOCKS, Locked, read_lock
+from installer.bundle.llama_wheel import cached
+from installer.bundle.locks import LOCKS, Locked
 from installer.bundle.steps import BundleError
-from installer.bundle.wheels import REQUIREMENTS, SUMS, check, platform_name, write_lists
+from installer.bundle.wheel_cache import Wheel
+from installer.bundle.wheelhouse import BUNDLED, read_lists, running
+from installer.bundle.wheels import REQUIREMENTS, SBOM, SUMS, check, platform_name, write_lists
 from tests.conftest import need_tool, unavailable
+from tests.installer.bundle.wheel_files import write_wheel
 
 Small = Callable[..., tuple[Path, list[Locked]]]
+
+
+def update_sums(directory: Path) -> None:
+    """Write SHA256SUMS anew, as someone who replaced a file would."""
+    files = [path for path in directory.iterdir() if path.name != SUMS]
+    lines = [f"{sha256_file(path)}  {path.name}\n" for path in files]
+    (directory / SUMS).write_text("".join(lines))
 
 
 @pytest.fixture
@@ -30,9 +40,7 @@ def small(tmp_path: Path) -> Small:
         directory = tmp_path / "wheels"
         directory.mkdir()
         wheel = directory / "a-1.0-py3-none-any.whl"
-        with zipfile.ZipFile(wheel, "w") as archive:
-            for member in ("a/__init__.py", *members):
-                archive.writestr(member, "x = 1\n")
+        write_wheel(wheel, *members)
         write_lists(directory, [wheel])
         return directory, [Locked("a", "1.0", "", frozenset({sha256_file(wheel)}))]
 
@@ -40,13 +48,16 @@ def small(tmp_path: Path) -> Small:
 
 
 def test_the_locked_wheel_passes(small: Small) -> None:
-    check(*small("a-1.0.dist-info/METADATA"), llama_sha256="0" * 64)
+    check(*small("a/x.py"), llama_sha256="0" * 64)
 
 
 @pytest.mark.parametrize("member", ["x.pth", "a-1.0.data/purelib/x.pth", "a-1.0.data/data/X.PTH"])
 def test_a_wheel_with_a_pth_file_is_refused(small: Small, member: str) -> None:
+    directory, lock = small()
+    write_wheel(directory / "a-1.0-py3-none-any.whl", member)
+    update_sums(directory)
     with pytest.raises(BundleError, match="runs at every start"):
-        check(*small(member), llama_sha256="0" * 64)
+        check(directory, lock, llama_sha256="0" * 64)
 
 
 def test_a_wheel_that_is_not_locked_is_refused(small: Small) -> None:
@@ -59,7 +70,7 @@ def test_a_wheel_that_is_not_locked_is_refused(small: Small) -> None:
 def test_another_llama_wheel_is_refused(small: Small) -> None:
     directory, lock = small()
     wheel = directory / "llama_cpp_python-0.3.36-py3-none-linux_x86_64.whl"
-    shutil.copyfile(directory / "a-1.0-py3-none-any.whl", wheel)
+    write_wheel(wheel, name="llama_cpp_python", version="0.3.36")
     write_lists(directory, sorted(directory.glob("*.whl")))
     check(directory, lock, llama_sha256=sha256_file(wheel))
     with pytest.raises(BundleError, match=r"llama_cpp_python.*not in the lock"):
@@ -70,9 +81,16 @@ def test_an_sdist_is_refused(small: Small) -> None:
     directory, lock = small()
     sdist = directory / "b-1.0.tar.gz"
     sdist.write_bytes(b"")
-    with (directory / SUMS).open("a") as sums:
-        sums.write(f"{sha256_file(sdist)}  {sdist.name}\n")
-    with pytest.raises(BundleError, match=r"b-1\.0\.tar\.gz is not a wheel"):
+    update_sums(directory)
+    with pytest.raises(BundleError, match=r"b-1\.0\.tar\.gz is an sdist, not a wheel"):
+        check(directory, lock, llama_sha256="0" * 64)
+
+
+def test_a_bill_that_lists_other_wheels_is_refused(small: Small) -> None:
+    directory, lock = small()
+    (directory / SBOM).write_bytes(sbom.write("appliance-wheels", "1", []))
+    update_sums(directory)
+    with pytest.raises(BundleError, match=f"{SBOM} does not list the wheels"):
         check(directory, lock, llama_sha256="0" * 64)
 
 
@@ -97,14 +115,13 @@ def test_files_and_sums_must_agree(small: Small, change: str) -> None:
 
 def test_platform_is_the_newest_glibc_needed(tmp_path: Path) -> None:
     llama = Wheel(tmp_path, "", {"glibc": "2.17", "machine": "x86_64"})
-    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     names = [
         "a-1-cp311-abi3-manylinux_2_34_x86_64.whl",
         "b-1-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.manylinux_2_39_x86_64.whl",
         "c-1-py3-none-any.whl",
     ]
     wheels = [Path(name) for name in names]
-    assert platform_name(wheels, llama) == f"{python}-manylinux_2_34_x86_64"
+    assert platform_name(wheels, llama, BUNDLED) == "cp313-manylinux_2_34_x86_64"
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +159,8 @@ def install(wheels: Path, environment: Path) -> subprocess.CompletedProcess[str]
 def test_what_make_wheels_made_passes(offline: Path) -> None:
     llama = cached(cache_root() / "llama-wheels", recipe())
     assert llama is not None
-    check(offline, read_lock(LOCKS / "lock-runtime.txt"), llama.sha256)
-    assert offline.name == platform_name(list(offline.glob("*.whl")), llama)
+    check(offline, read_lists(running().name).lock, llama.sha256)
+    assert offline.name == platform_name(list(offline.glob("*.whl")), llama, running())
 
 
 def test_installs_without_a_network(offline: Path, tmp_path: Path) -> None:
