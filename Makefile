@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
+.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz test-install bundle bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -46,6 +46,13 @@ test-contract: setup  ## the API with unmodified clients (OpenAI, also of npm, L
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
 	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py \
 	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_epoch.py
+
+bundle: setup  ## the bundle for the stick, in .bundle/, signed with a key made for trying out
+	@$(RUN) -m installer.bundle.build .bundle/appliance --key .bundle/vendor.pem --new-key \
+	  --lab-model $(MODEL_DIR)
+
+test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a network, and all faults (root)
+	$(RUN) -m pytest tests/installer
 
 test-all: check wheels  ## checks, then every test, the slow ones too
 	$(RUN) -m pytest
@@ -88,4 +95,4 @@ lock-debian:  ## write the lock of the bundled runtime anew from what Debian 13 
 
 clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf .demo offline-wheels/*/
+	rm -rf .demo .bundle offline-wheels/*/

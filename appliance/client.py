@@ -24,6 +24,7 @@ from appliance.wire import trust as trustwire
 from appliance.wire.load import Load
 from appliance.wire.logs import LogPage, LogQuery
 from appliance.wire.plan import Plan, PlanRequest
+from appliance.wire.selftest import SelfTest, SelfTestWanted
 
 T = TypeVar("T", bound=BaseModel)
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -177,6 +178,10 @@ class AdminClient:
     def recheck(self) -> wire.ModelList:
         """Check every approved model again; those with which something was wrong."""
         return self._post(wire.ModelList, "/admin/models/recheck", slow=True)
+
+    def selftest(self, wanted: SelfTestWanted) -> SelfTest:
+        """Have the appliance test itself and record the verdict."""
+        return self._post(SelfTest, "/admin/selftest", wanted, slow=True)
 
     # keys
 

@@ -78,6 +78,9 @@ CODES: Final[dict[str, Code]] = {
     "file_too_open": Code(
         "a private file may be read by more than its owner", "Run chmod 0600 on the file."
     ),
+    "checkout_required": Code(
+        "there is no checkout to build a bundle in", "Run it in a checkout of the source."
+    ),
     "host_unsuitable": Code(
         "the host lacks something that the product needs", "docs/admin-guide.md lists the needs."
     ),

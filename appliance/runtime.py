@@ -27,6 +27,7 @@ from appliance.lifecycle import Lifecycle
 from appliance.metrics import Metrics
 from appliance.record import append
 from appliance.renewal import Renewal, TrustState
+from appliance.selftest import SelfTest
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
 from appliance.tokenizers import Tokenizers
@@ -62,6 +63,7 @@ class Services:
     sweep: Sweep
     trust: TrustState
     renewal: Renewal
+    selftest: SelfTest
     inference: Inference
     tokenizers: Tokenizers
     supervisor: Supervisor
@@ -178,6 +180,7 @@ def open_services(
         renewal = Renewal(data / "trust", clock, trust, audit, reader, lifecycle, sweep, supervisor)
         metrics = Metrics()
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
+        inference = Inference(supervisor, audit, clock, api_keys, shares, metrics)
         yield Services(
             data=data,
             config=config,
@@ -191,7 +194,8 @@ def open_services(
             sweep=sweep,
             trust=trust,
             renewal=renewal,
-            inference=Inference(supervisor, audit, clock, api_keys, shares, metrics),
+            inference=inference,
+            selftest=SelfTest(models, read_policy, supervisor, lifecycle, inference, audit),
             tokenizers=Tokenizers(supervisor, shares),
             supervisor=supervisor,
             shares=shares,

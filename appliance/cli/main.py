@@ -16,7 +16,7 @@ from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageEr
 
 COMMANDS: Final = (
     "init", "serve", "status", "tui", "model", "key", "request", "tls", "audit", "trust", "logs",
-    "doctor",
+    "doctor", "selftest", "bundle",
 )  # fmt: skip
 _REFUSED, _USAGE, _UNREACHABLE = 1, 2, 3
 

@@ -34,7 +34,8 @@ _KEPT: Final = (
 )  # fmt: skip
 _DROPPED: Final = (
     "*/__pycache__/*", "*/test/*", "*/tests/*", "*/idlelib/*", "*/ensurepip/*", "*/tkinter/*",
-    "*/turtledemo/*", "*/pydoc_data/*", "*/config-3*/*", "*/gconv/*", "*/engines-3/*", "*/audit/*",
+    "*/turtledemo/*", "*/pydoc_data/*",
+    "*/sitecustomize.py", "*/config-3*/*", "*/gconv/*", "*/engines-3/*", "*/audit/*",
     f"{STDLIB}/lib-dynload/_dbm.*", f"{STDLIB}/lib-dynload/readline.*",
     f"{STDLIB}/lib-dynload/_curses*", f"{STDLIB}/lib-dynload/*test*",
     f"{LIBRARIES}/libc_malloc_debug.so*", f"{LIBRARIES}/libmemusage.so",

@@ -81,15 +81,13 @@ for name in MANIFEST.sha256 MANIFEST.sig vendor.pub manifest.json install.pyz ru
     refuse file_missing "$name is not on the stick." \
       "The stick is not complete. Copy the bundle onto it again and compare."
   fi
-  cp -- "$media/$name" "$boot/$name" 2>"$boot/said" || {
-    said=$(cat "$boot/said" 2>/dev/null || :)
+  said=$(cp -- "$media/$name" "$boot/$name" 2>&1) || {
     case $said in *'o space'*) quit; refuse disk_full "$name: no space in $state." \
       "Free space on that file system, or choose another with --state." ;; esac
     quit; refuse media_unreadable "$name cannot be copied: $said" \
       "Take the stick out and in again; if it stays so, use another."
   }
 done
-rm -f "$boot/said"
 
 # 2. The key: the one pinned here, or the one whose fingerprint is on paper.
 print_of=$(sha256sum <"$boot/vendor.pub"); print_of=${print_of%% *}
@@ -124,12 +122,11 @@ for name in vendor.pub manifest.json install.pyz runtime.tar.gz; do
 done
 
 # 4. The runtime, from the checked copy.
-mkdir "$boot/root"
-tar -xzf "$boot/runtime.tar.gz" -C "$boot/root" --no-same-owner 2>"$boot/said" || {
-  said=$(cat "$boot/said" 2>/dev/null || :); quit
+mkdir "$boot/root" 2>/dev/null || { quit; refuse disk_full "$state is full." \
+  "Free space on that file system, or choose another with --state."; }
+said=$(tar -xzf "$boot/runtime.tar.gz" -C "$boot/root" --no-same-owner 2>&1) || { quit
   refuse disk_full "The runtime cannot be unpacked in $state: $said" \
     "Free space on that file system, or choose another with --state."; }
-rm -f "$boot/said"
 "$boot/root/usr/bin/python" -I -c '' 2>/dev/null || { quit; refuse mount_noexec \
   "Programs in $state do not run: the file system is mounted noexec." \
   "Choose a directory on a file system that is mounted with exec, with --state."; }

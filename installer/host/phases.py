@@ -61,7 +61,7 @@ def assemble_tree(run: Context) -> Facts:
         part.mkdir(parents=True, mode=0o755)
         wheels = [(p.name, run.store.path(p)) for p in run.parts if p.kind in ("wheel", "plugin")]
         runtime = run.store.path(run.manifest.only("runtime"))
-        assemble(runtime, wheels, part / "root", lambda name: run.say(f"  {name}"))
+        assemble(runtime, wheels, part / "root", lambda name: run.progress(name, 0, 1))
         _accompany(run, part)
     run.progress("compare", 0, 1)
     tree.check(part / "root", (part / "tree.list").read_text())

@@ -28,8 +28,8 @@ _LINKED: Final = {
 _COMMAND: Final = """\
 #!/bin/sh
 # {ours}
-# Commands that change something work through the running server. Without one, run them as the
-# account of the service.
+# Beside a running server a command talks to it. Without one it works on the data itself, and then
+# as the account of the service, whose files they are.
 current=$(readlink -f '{current}') || exit 3
 [ -x "$current/root/usr/bin/python" ] || {{ echo "The appliance is not installed." >&2; exit 3; }}
 {middle}
@@ -37,6 +37,12 @@ current=$(readlink -f '{current}') || exit 3
 _PRODUCT: Final = """\
 : "${{APPLIANCE_DATA:={data}}}"
 export APPLIANCE_DATA
+if [ "$(id -u)" = 0 ] && [ -f "$APPLIANCE_DATA/appliance.toml" ] &&
+  [ ! -S "$APPLIANCE_DATA/run/admin.sock" ]; then
+  owner=$(stat -c %u "$APPLIANCE_DATA")
+  [ "$owner" = 0 ] || exec setpriv --reuid "$owner" --regid "$(id -g "$owner")" \\
+    --init-groups "$current/root/usr/bin/python" -I -m appliance "$@"
+fi
 exec "$current/root/usr/bin/python" -I -m appliance "$@"\
 """
 _INSTALLER: Final = """\

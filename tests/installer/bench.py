@@ -211,14 +211,18 @@ class Bench:
         return out
 
     def install(
-        self, *options: str, stick: Path | None = None, prefix: tuple[str, ...] = (), **more: str
+        self,
+        *options: str,
+        stick: Path | None = None,
+        prefix: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
     ) -> "subprocess.CompletedProcess[str]":
         """Run `install.sh` from a stick below the home directory, as a user would."""
         stick = stick or self.stick
         self.home.mkdir(exist_ok=True)
         command = [*prefix, "sh", str(stick / "install.sh"), "install", "--media", str(stick)]
         command += ["--user", "--fingerprint", self.fingerprint(), *options]
-        return self._run(command, more)
+        return self._run(command, env or {})
 
     def kill(self, kind: str, count: int) -> None:
         """Have the installer of a bundle with `KILLER` end itself at a point."""

@@ -16,6 +16,7 @@ from appliance.api.admin import (
     models,
     plan,
     requests,
+    selftest,
     status,
     trust,
 )
@@ -44,6 +45,8 @@ def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:
     install_admin_errors(app)
     app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)
     app.add_middleware(RequestContext, profile=services.profile)
-    for part in (status, load, logs, models, plan, requests, keys, audit, trust, metrics):
+    for part in (
+        status, load, logs, models, plan, requests, keys, audit, trust, metrics, selftest,
+    ):  # fmt: skip
         app.include_router(part.router)
     return app

@@ -1,0 +1,27 @@
+"""`POST /admin/selftest`: the appliance tests itself."""
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import Admin, ServicesDep
+from appliance.selftest import Installed
+from appliance.wire import selftest as wire
+
+router = APIRouter(prefix="/admin")
+
+
+@router.post("/selftest")
+async def run_selftest(
+    person: Admin, services: ServicesDep, wanted: wire.SelfTestWanted
+) -> wire.SelfTest:
+    """Verify policy and models, generate one token, record the verdict."""
+    installed = Installed(wanted.release, wanted.manifest, wanted.vendor_key)
+    report = await services.selftest.run(person.actor, installed)
+    return wire.SelfTest(
+        ok=not report.problems,
+        policy=report.policy,
+        models=report.models,
+        engine=report.engine,
+        token=report.token,
+        entry=report.entry,
+        problems=[wire.Finding(code=p.code, message=p.message) for p in report.problems],
+    )

@@ -1,0 +1,41 @@
+"""`selftest`: policy, models, one token, one audit entry."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, data_option, json_option, safe, state
+from appliance.wire.selftest import SelfTest, SelfTestWanted
+
+
+@click.command()
+@click.option("--release", default="", metavar="ID", help="For the record: what was installed.")
+@click.option("--manifest", default="", metavar="SHA256", help="For the record: its manifest.")
+@click.option("--vendor-key", default="", metavar="SHA256", help="For the record: who signed it.")
+@data_option
+@json_option
+@click.pass_context
+def selftest(ctx: click.Context, data: Path, release: str, manifest: str, vendor_key: str) -> None:
+    """Verify policy and models, generate one token, record the verdict; exit 1 if it is bad."""
+    output = ctx.ensure_object(Output)
+    wanted = SelfTestWanted(release=release, manifest=manifest, vendor_key=vendor_key)
+    with admin_client(data) as client:
+        found = client.selftest(wanted)
+    output.data(found, _lines(found))
+    if not found.ok:
+        ctx.exit(1)
+
+
+def _lines(found: SelfTest) -> Iterator[str]:
+    yield f"policy    version {found.policy}, its signature holds"
+    yield f"models    {found.models} approved, every byte as it was signed"
+    yield f"engine    {safe(found.engine)} computes"
+    token = f"one, by {safe(found.token)}" if found.token else "none: no approved model writes text"
+    yield f"token     {token}"
+    yield f"audit     entry {found.entry} is durable"
+    for problem in found.problems:
+        yield f"[!] {problem.code}: {safe(problem.message)}"
+    if found.ok:
+        yield f"{state('ok')}"

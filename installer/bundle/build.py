@@ -1,0 +1,284 @@
+"""Builds the bundle that goes onto the stick: everything that a bare host needs, signed.
+
+Rules
+- Every input is pinned: Debian packages and wheels by lock, the llama.cpp wheel by its recipe, our
+  own wheel by this checkout; what is built is what `manifest.json`, the SBOM and the list say.
+- The installed tree is made here with the code that the host runs, and its listing is carried.
+- The same checkout, models and key give the same bytes.
+- A model is carried with its OMS signature; `--lab-model` carries one without, for a host in the
+  lab profile, which signs it with its own keys.
+"""
+
+import argparse
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from installer.bundle import debs, licences, media, pyz, runtime, sbom
+from installer.bundle.cache import cache_root, sha256_file
+from installer.bundle.llama_recipe import recipe
+from installer.bundle.llama_wheel import obtain
+from installer.bundle.locks import LOCKS
+from installer.bundle.media import Source
+from installer.bundle.steps import BundleError, command_line, say
+from installer.bundle.wheel_facts import WheelFacts, read_wheel
+from installer.bundle.wheel_lists import product_version
+from installer.bundle.wheelhouse import TARGETS
+from installer.bundle.wheels import OWN, fill
+from installer.host import tree
+from installer.host.assemble import assemble
+from installer.host.manifest import Manifest, Part, Requirements, Tree
+from installer.host.problems import InstallError
+
+CHECKOUT: Final = LOCKS.parent
+PYTHON: Final = "cp313"
+KERNEL: Final = "5.13"
+MEMORY_MIB: Final = 1024
+BUILT: Final = "2026-01-01"
+SIGNATURE: Final = "model.sig"
+_VICTIM: Final = "appliance/cli/selftest.py"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What goes into a bundle beside the product.
+
+    `models` are directories with a signature, `lab_models` without; `plugins` are wheels for
+    accelerators, each with the name of its own (`cuda13`); `trust` is a directory of metadata.
+    With `sabotage` the product's self-test is broken, to try what a host does with such a release.
+    """
+
+    key: Path
+    counter: int
+    models: Sequence[Path] = ()
+    lab_models: Sequence[Path] = ()
+    plugins: Sequence[tuple[str, Path]] = ()
+    trust: Path | None = None
+    sabotage: bool = False
+
+
+def build(out: Path, wanted: Wanted) -> Manifest:
+    """Build a bundle in the directory `out`.
+
+    Raises:
+        BundleError: an input is missing or refused.
+    """
+    version = product_version()
+    release = f"{version}+{wanted.counter}"
+    with tempfile.TemporaryDirectory(dir=_work(), prefix="bundle-") as directory:
+        work = Path(directory)
+        packages = debs.read()
+        files = debs.fetch(packages, cache_root() / "debs")
+        say("Runtime")
+        runtime.build(files, work / "runtime")
+        runtime.pack(work / "runtime", work / "runtime.tar.gz")
+        wheels = _wheels()
+        if wanted.sabotage:
+            wheels = [_sabotaged(path, work) for path in wheels]
+        pyz.pack(work / "install.pyz")
+        say("Installed tree")
+        sources = list(_sources(work, wheels, wanted))
+        listed = _tree(work, wheels, sources)
+        carried = [*wheels, *(path for _, path in wanted.plugins)]
+        facts = [(path, read_wheel(path)) for path in carried]
+        texts = _texts(work, packages, files, facts, wanted, version)
+
+        def describe(parts: tuple[Part, ...]) -> Manifest:
+            needs = Requirements(KERNEL, MEMORY_MIB)
+            return Manifest(release, version, wanted.counter, "x86_64", BUILT, needs, listed, parts)
+
+        return media.write(
+            out,
+            sources,
+            describe,
+            texts,
+            wanted.key,
+            openssl=_openssl(work / "runtime"),
+            progress=say,
+        )
+
+
+def _wheels() -> list[Path]:
+    llama = obtain(cache_root() / "llama-wheels", recipe())
+    directory = fill(LOCKS, CHECKOUT, llama, TARGETS[PYTHON])
+    return sorted(directory.glob("*.whl"))
+
+
+def _sabotaged(path: Path, work: Path) -> Path:
+    """Our own wheel without the self-test, its RECORD to match; other wheels as they are."""
+    if not path.name.startswith(f"{OWN}-"):
+        return path
+    target = work / path.name
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
+        for info in old.infolist():
+            data = old.read(info)
+            if info.filename.endswith("/RECORD"):
+                lines = data.decode().splitlines(keepends=True)
+                data = "".join(x for x in lines if not x.startswith(_VICTIM)).encode()
+            if info.filename != _VICTIM:
+                new.writestr(info, data)
+    return target
+
+
+def _sources(work: Path, wheels: Sequence[Path], wanted: Wanted) -> Iterator[Source]:
+    yield Source("runtime.tar.gz", "runtime", work / "runtime.tar.gz")
+    yield Source("install.pyz", "installer", work / "install.pyz")
+    yield Source("tree.list", "tree", work / "tree.list")
+    for path in wheels:
+        yield Source(path.name, "wheel", path)
+    for name, path in wanted.plugins:
+        yield Source(path.name, "plugin", path, name)
+        yield Source(f"{name}.list", "tree", work / f"{name}.list", name)
+    for directory in (*wanted.models, *wanted.lab_models):
+        if directory in wanted.models and not (directory / SIGNATURE).is_file():
+            raise BundleError(f"{directory} has no {SIGNATURE}: sign it, or pass it as --lab-model")
+        yield from _below(directory, "model", f"{directory.name}/")
+    if wanted.trust is not None:
+        yield from _below(wanted.trust, "trust", "")
+
+
+def _below(directory: Path, kind: str, prefix: str) -> Iterator[Source]:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    if not files:
+        raise BundleError(f"{directory} holds no files")
+    for path in files:
+        yield Source(f"{prefix}{path.relative_to(directory)}", kind, path)
+
+
+def _tree(work: Path, wheels: Sequence[Path], sources: Sequence[Source]) -> Tree:
+    """Make the tree as the host will, and the listings: of all hosts, and of each plugin."""
+    base = [(path.name, path) for path in wheels]
+    try:
+        _assemble(work, "root", base)
+        text = tree.listing(work / "root")
+        (work / "tree.list").write_text(text)
+        for plugin in (s for s in sources if s.kind == "plugin"):
+            _assemble(work, plugin.when, [*base, (plugin.name, plugin.path)])
+            more = set(tree.listing(work / plugin.when).splitlines()) - set(text.splitlines())
+            (work / f"{plugin.when}.list").write_text("".join(f"{x}\n" for x in sorted(more)))
+    except InstallError as error:
+        raise BundleError(error.message) from error
+    size = sum(path.lstat().st_size for path in (work / "root").rglob("*") if not path.is_symlink())
+    return Tree(tree.digest(text), text.count("\n"), size)
+
+
+def _assemble(work: Path, name: str, wheels: Sequence[tuple[str, Path]]) -> None:
+    assemble(work / "runtime.tar.gz", wheels, work / name, lambda _: None)
+
+
+def _texts(
+    work: Path,
+    packages: Sequence[debs.Package],
+    files: Sequence[Path],
+    wheels: Sequence[tuple[Path, WheelFacts]],
+    wanted: Wanted,
+    version: str,
+) -> dict[str, bytes]:
+    """The readable files of the stick, with the bill of materials."""
+    runtime.licences(work, files, work / "licences" / "debian")
+    texts = {
+        "install.sh": (CHECKOUT / "installer/host/install.sh").read_bytes(),
+        "GUIDE.md": (CHECKOUT / "docs/install-guide.md").read_bytes(),
+        "LICENSES/appliance.txt": (CHECKOUT / "LICENSE").read_bytes(),
+    }
+    for path in sorted((work / "licences" / "debian").iterdir()):
+        texts[f"LICENSES/debian/{path.name}.txt"] = path.read_bytes()
+    for path, wheel in wheels:
+        texts[f"LICENSES/wheels/{wheel.name}.txt"] = licences.of_wheel(path, wheel)
+    parts = [wheel.part for _, wheel in wheels]
+    parts += [sbom.Part(p.name, p.version, p.purl, p.sha256, "", "library") for p in packages]
+    for directory in (*wanted.models, *wanted.lab_models):
+        for path in sorted(directory.glob("*.gguf")):
+            digest = sha256_file(path)
+            purl = f"pkg:generic/{directory.name}@{digest[:12]}"
+            kind = "machine-learning-model"
+            parts.append(sbom.Part(directory.name, digest[:12], purl, digest, "", kind))
+    texts["sbom.cdx.json"] = sbom.write("appliance", version, parts)
+    texts["README"] = _README.encode()
+    return texts
+
+
+def _openssl(root: Path) -> list[str]:
+    """The runtime's own openssl: of one version, whatever the build host has."""
+    libraries = root / runtime.LIBRARIES
+    loader = root / "usr/lib64/ld-linux-x86-64.so.2"
+    command = [str(loader), "--inhibit-cache", "--library-path", str(libraries)]
+    return [*command, str(root / "usr/bin/openssl")]
+
+
+def _work() -> Path:
+    path = cache_root() / "bundles"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def commits(checkout: Path = CHECKOUT) -> int:
+    """The number of commits: a counter that grows with every release of one branch.
+
+    Raises:
+        BundleError: this is no git checkout.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "rev-list", "--count", "HEAD"],
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BundleError(f"no commits to count in {checkout}; pass --counter") from error
+    return int(done.stdout)
+
+
+_README: Final = """\
+The appliance: one signed bundle for a host without a network.
+
+1. Copy vendor.pub, MANIFEST.*, install.sh to a directory of root's on the host, and go there.
+2. sha256sum vendor.pub          compare with the fingerprint on paper
+   openssl dgst -sha384 -verify vendor.pub -signature MANIFEST.sig MANIFEST.sha256
+   sha256sum -c --strict --ignore-missing MANIFEST.sha256
+3. sh install.sh --media THIS_DIRECTORY          --dry-run shows what stands in the way
+4. appliance status
+
+GUIDE.md has the rest: answers, upgrade, rollback, backup, every message.
+"""
+
+
+def main() -> None:
+    """Command line: build the bundle in OUT and print what it holds."""
+    parser = argparse.ArgumentParser(prog="appliance bundle build")
+    parser.add_argument("out", type=Path, metavar="OUT", help="directory for the stick")
+    parser.add_argument("--key", type=Path, required=True, help="the vendor's private key, PEM")
+    parser.add_argument("--new-key", action="store_true", help="make it if it is not there")
+    parser.add_argument("--counter", type=int, help="by default the number of commits")
+    for name in ("--model", "--lab-model"):
+        parser.add_argument(name, type=Path, action="append", default=[], metavar="DIR")
+    parser.add_argument("--plugin", action="append", default=[], metavar="NAME=WHEEL")
+    parser.add_argument("--trust", type=Path, metavar="DIR", help="trust metadata of the site")
+    options = parser.parse_args()
+    if options.new_key and not options.key.exists():
+        media.new_key(options.key)
+    wanted = Wanted(
+        key=options.key.absolute(),
+        counter=options.counter or commits(),
+        models=[path.absolute() for path in options.model],
+        lab_models=[path.absolute() for path in options.lab_model],
+        plugins=[(n, Path(p).absolute()) for n, _, p in (x.partition("=") for x in options.plugin)],
+        trust=options.trust and options.trust.absolute(),
+    )
+    out = options.out.absolute()
+    found = build(out, wanted)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    models = sum(part.size for part in found.of("model"))
+    print(f"{out}: release {found.release}, counter {found.counter}")
+    print(f"{size / 1e6:.1f} MB in all, {(size - models) / 1e6:.1f} MB without models")
+    print(f"fingerprint of the key, for the paper: {sha256_file(out / 'vendor.pub')}")
+
+
+if __name__ == "__main__":
+    command_line(main)

@@ -1,0 +1,45 @@
+"""What is decided before a bundle is built; the whole build is in test_chroots.py."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from installer.bundle import build
+from installer.bundle.build import Wanted
+from installer.bundle.steps import BundleError
+from installer.host import wheel
+from tests.installer.bench import pack_wheel
+
+
+def test_a_model_without_a_signature_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.gguf").write_bytes(b"x")
+    wanted = Wanted(tmp_path / "key", 1, models=[tmp_path / "m"])
+    with pytest.raises(BundleError, match=r"no model\.sig"):
+        list(build._sources(tmp_path, [], wanted))
+    lab = Wanted(tmp_path / "key", 1, lab_models=[tmp_path / "m"])
+    assert [s.name for s in build._sources(tmp_path, [], lab)][-1] == "m/model.gguf"
+
+
+def test_a_plugin_comes_with_the_listing_of_its_files(tmp_path: Path) -> None:
+    wanted = Wanted(tmp_path / "key", 1, plugins=[("cuda13", tmp_path / "p.whl")])
+    found = [(s.kind, s.name, s.when) for s in build._sources(tmp_path, [], wanted)]
+    assert found[-2:] == [("plugin", "p.whl", "cuda13"), ("tree", "cuda13.list", "cuda13")]
+
+
+def test_the_counter_is_the_number_of_commits(tmp_path: Path) -> None:
+    assert build.commits() > 100
+    with pytest.raises(BundleError, match="--counter"):
+        build.commits(tmp_path)
+
+
+def test_a_sabotaged_wheel_still_unpacks(tmp_path: Path) -> None:
+    name = "appliance-1.0-py3-none-any.whl"
+    pack_wheel(tmp_path / name, "1.0", 1, False)
+    (tmp_path / "work").mkdir()
+    broken = build._sabotaged(tmp_path / name, tmp_path / "work")
+    wheel.unpack(broken, tmp_path / "site", name)
+    with zipfile.ZipFile(broken) as archive:
+        assert build._VICTIM not in archive.namelist()
+    assert build._sabotaged(tmp_path / "other-1.whl", tmp_path) == tmp_path / "other-1.whl"
