@@ -52,7 +52,7 @@ bundle: setup  ## the bundle for the stick, in .bundle/, signed with a key made 
 	  --lab-model $(MODEL_DIR)
 
 test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a network, and all faults (root)
-	$(RUN) -m pytest tests/installer
+	INSTALL_RESULTS=1 $(RUN) -m pytest tests/installer
 
 test-all: check wheels  ## checks, then every test, the slow ones too
 	$(RUN) -m pytest

@@ -128,7 +128,7 @@ def _rollback(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
     with open_ledger(place.layout.state) as ledger:
         release = roll_back(
-            ledger, place.layout, place.answers, place.service, with_snapshot=options.with_snapshot
+            ledger, place.layout, place.service, with_snapshot=options.with_snapshot
         )
     say(f"{release} is in service again.")
     return {"release": release}

@@ -11,13 +11,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from installer.host import releases, signature, system
-from installer.host.answers import Answers, Layout
+from installer.host.answers import Layout
 from installer.host.context import Context
 from installer.host.files import remove, sync_directory
 from installer.host.ledger import Ledger
 from installer.host.phases import PHASES
 from installer.host.problems import InstallError
-from installer.host.product import product
 from installer.host.service import Service
 
 _RESERVE: Final = "reserve"
@@ -104,9 +103,7 @@ def settle(ledger: Ledger, layout: Layout, service: Service, *, boot: bool = Fal
     return str(release)
 
 
-def roll_back(
-    ledger: Ledger, layout: Layout, answers: Answers, service: Service, *, with_snapshot: bool
-) -> str:
+def roll_back(ledger: Ledger, layout: Layout, service: Service, *, with_snapshot: bool) -> str:
     """Put the release before the current one in service again, on purpose; its name.
 
     Raises:
@@ -126,7 +123,7 @@ def roll_back(
     releases.switch(layout, target)
     ledger.append("commit", release=target, previous=current, rollback=True, counter=0)
     service.start()
-    service.wait(product(layout, answers, target))
+    service.wait()
     return target
 
 

@@ -148,18 +148,21 @@ def start(run: Context) -> Facts:
     """Start the service at every boot from now on, and now."""
     run.service.enable()
     run.service.start()
-    run.service.wait(run.product())
+    run.service.wait()
     return {}
 
 
 def check_health(run: Context) -> Facts:
     """Signatures, one generated token, one entry in the audit log, by the new release."""
-    return health.check(
+    found = health.check(
         run.product(),
         release=run.manifest.release,
         manifest_sha256=hash_file(run.boot / "manifest.json")[0],
         key=signature.fingerprint(run.boot / signature.KEY),
     )
+    if not run.service.answers():
+        raise InstallError("health_failed", "The service ended during its self-test.")
+    return found
 
 
 def pin(run: Context) -> Facts:

@@ -1,12 +1,12 @@
 """The service: systemd's commands in their order, or whoever holds the data."""
 
 import fcntl
+import socket
 from pathlib import Path
 
 import pytest
 
 from installer.host.problems import InstallError
-from installer.host.product import Product
 from installer.host.service import Service
 
 SCRIPT = """#!/bin/sh
@@ -61,7 +61,7 @@ def test_without_systemd_nothing_is_called(calls: Path, tmp_path: Path) -> None:
     service = Service(False, False, tmp_path)
     service.enable()
     service.start()
-    service.wait(Product(tmp_path, tmp_path, None))
+    service.wait()
     service.disable()
     assert service.stop() is False
     assert calls.read_text() == ""
@@ -76,3 +76,22 @@ def test_a_server_that_holds_the_data_is_noticed(tmp_path: Path) -> None:
             service.stop()
         assert refused.value.code == "service_running"
     assert not service.running()
+
+
+def test_a_server_answers_at_its_socket_and_nowhere_else(tmp_path: Path) -> None:
+    service = Service(True, False, tmp_path)
+    (tmp_path / "run").mkdir()
+    assert not service.answers()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "run" / "admin.sock"))
+        assert not service.answers()  # a socket that nobody listens on
+        listener.listen()
+        assert service.answers()
+        service.wait()
+
+
+def test_a_service_that_fails_meanwhile_is_unhealthy(calls: Path, tmp_path: Path) -> None:
+    """`is-failed` succeeds: then nobody waits for a socket that never comes."""
+    with pytest.raises(InstallError) as refused:
+        Service(True, False, tmp_path).wait()
+    assert refused.value.code == "health_failed"
