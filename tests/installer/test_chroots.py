@@ -28,10 +28,10 @@ SUITES = ("bullseye", "bookworm", "trixie")
 ENTER = CHECKOUT / "tests" / "installer" / "chroot.sh"
 RESULTS = CHECKOUT / "docs" / "install-results.md"
 SERVE = """
-appliance serve >/root/serve.log 2>&1 & server=$!
 python=$(readlink -f /opt/appliance/current)/root/usr/bin/python
 secret=$(appliance key create app --json |
   "$python" -c 'import json, sys; print(json.load(sys.stdin)["secret"])')
+appliance serve >/root/serve.log 2>&1 & server=$!
 "$python" - "$secret" <<'X'
 import http.client, json, sys, time
 end = time.monotonic() + 120
