@@ -2,9 +2,11 @@
 
 Rules: the service sees the release as its whole file system, the data directory as the only place
 to write, and no device; `systemd-analyze security` scores it at 1.5 or better, which a test checks.
-No RestrictSUIDSGID=: it makes openat2 fail, by which models are opened. What an older systemd does
-not know it ignores with a warning. For a user manager, which may not change roots, the unit starts
-the launcher and keeps what works there.
+No RestrictSUIDSGID=: it makes openat2 fail, by which models are opened. No
+MemoryDenyWriteExecute=: with it libffi holds an open file, and a worker with an open file is not
+confined; the worker forbids such memory itself. What an older systemd does not know it ignores with
+a warning. For a user manager, which may not change roots, the unit starts the launcher and keeps
+what works there.
 """
 
 from collections.abc import Mapping
@@ -66,7 +68,6 @@ CapabilityBoundingSet=
 AmbientCapabilities=
 KeyringMode=private
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
 RestrictRealtime=yes
 RestrictNamespaces=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
@@ -124,7 +125,6 @@ LimitCORE=0
 Environment=LC_ALL=C.UTF-8
 NoNewPrivileges=yes
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
 RestrictRealtime=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SystemCallArchitectures=native
