@@ -91,6 +91,13 @@ class EngineConfig:
     max_queued: int = _key(
         256, "Requests that may wait for a slot, per model.", low=1, high=100_000
     )
+    load_wait_seconds: int = _key(
+        60,
+        "How long a request waits for its model to be loaded, for memory included; then it is "
+        "told to come again. The load goes on.",
+        low=0,
+        high=3600,
+    )
     max_queued_per_key: int = _key(128, "The same for one API key.", low=1, high=100_000)
     max_prepare_bytes: int = _key(
         2 << 20, "Largest prompt text that is tokenised, in bytes.", low=1024, high=1 << 30
@@ -152,7 +159,20 @@ class ModelConfig:
         "that: a file that the service cannot write, hashed before and after loading; weaker).",
         choices=("memory", "disk"),
     )
-    autoload: bool = _key(True, "Load at `serve` once it is approved.")
+    autoload: bool = _key(True, "Load at `serve`, where it fits beside those before it.")
+    on_demand: bool = _key(
+        True, "Load when a request asks for it; what is idle then makes room. False: by hand only."
+    )
+    pinned: bool = _key(
+        False, "Never unload it for another model or for being idle; it is loaded first at `serve`."
+    )
+    keep_alive: int = _key(
+        -1,
+        "Seconds without a request after which it is unloaded; 0 is at once, -1 never. Another "
+        "model that needs the memory may end it before.",
+        low=-1,
+        high=1 << 31,
+    )
     prefill_budget: int = _key(
         512,
         "Prompt tokens that one step may process beside the running answers.",

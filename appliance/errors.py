@@ -514,7 +514,13 @@ CODES: Final[dict[str, Code]] = {
         "Free disk space or repair the disk under the audit directory, then restart.",
     ),
     "worker_lost": Code("the engine process ended", "It restarts by itself; try again."),
-    "model_loading": Code("the model is not ready yet", "Try again when /readyz says 200."),
+    "model_loading": Code(
+        "the model is not ready yet", "Try again after the seconds that Retry-After says."
+    ),
+    "model_unavailable": Code(
+        "the model cannot be loaded now",
+        "`appliance audit tail` says why; mend that, or wait as long as Retry-After says.",
+    ),
     "shutting_down": Code("the server is stopping", "Try again when it is back."),
     # audit log
     "audit_corrupt": Code(
@@ -644,7 +650,17 @@ class Overloaded(RequestRefused):
 
 
 class Unavailable(ApplianceError):
-    """The appliance cannot serve this now."""
+    """The appliance cannot serve this now.
+
+    Args:
+        retry_after: seconds after which it may; None for the code's usual time.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, param: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(code, message, param=param)
+        self.retry_after = retry_after
 
 
 class AuditUnavailable(Unavailable):

@@ -10,6 +10,7 @@ Rules:
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from dataclasses import replace
@@ -32,6 +33,7 @@ from appliance.errors import (
 from appliance.generation import Generation
 from appliance.metrics import Metrics
 from appliance.record import append, intent
+from appliance.residents import Residents
 from appliance.supervisor import Supervisor
 from appliance.types import (
     Caller,
@@ -41,6 +43,7 @@ from appliance.types import (
 )
 
 _LOOK_AT_KEYS_S = 0.25
+_RECORDS_S = 10.0
 SELFTEST = "selftest"
 """The key id, of no key, under which the appliance asks itself."""
 
@@ -50,6 +53,7 @@ class Inference:
 
     Args:
         supervisor: where the models are.
+        residents: loads models that are not there.
         audit: the log.
         clock: wall time of what is recorded.
         keys: which keys may go on, and where usage is counted.
@@ -60,6 +64,7 @@ class Inference:
     def __init__(
         self,
         supervisor: Supervisor,
+        residents: Residents,
         audit: AuditLog,
         clock: Clock,
         keys: KeyStore,
@@ -67,6 +72,7 @@ class Inference:
         metrics: Metrics,
     ) -> None:
         self._supervisor = supervisor
+        self._residents = residents
         self._audit = audit
         self._clock = clock
         self._keys = keys
@@ -77,8 +83,8 @@ class Inference:
         self._cancelling: set[asyncio.Task[None]] = set()
 
     def cards(self, principal: Principal) -> list[ModelCard]:
-        """The models that an app may use now."""
-        return [c for c in self._supervisor.cards() if principal.may_use(c.id)]
+        """The models that an app may use: those in memory, and those that a request loads."""
+        return [c for c in self._residents.cards() if principal.may_use(c.id)]
 
     def running(self) -> list[Generation]:
         """The answers under way, those that wait for their turn among them."""
@@ -114,7 +120,7 @@ class Inference:
                 among it.
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             AuditUnavailable: the log cannot be written.
-            Unavailable: the model is not ready.
+            Unavailable: the model is not ready, or cannot be loaded.
         """
         if self.draining:
             raise Unavailable("shutting_down", "The server is stopping.")
@@ -124,16 +130,18 @@ class Inference:
             raise NotFound(
                 "model_not_found", f"The model {request.model!r} does not exist.", param="model"
             )
-        model, worker = self._supervisor.worker(request.model, caller.principal.key_id)
-        card = self._supervisor.card(model.id)
-        _check_kind(card, request)
+        _check_kind(self._residents.card(request.model), request)
         seed = secrets.randbits(63) if request.seed is None else request.seed
-        slots = self._supervisor.slots(model.id)
+        begun = time.monotonic()
+        slots = self._residents.slots(request.model)
         place = self._shares.admit(
-            caller.principal, model.id, slots, request.priority, choices=request.choices
+            caller.principal, request.model, slots, request.priority, choices=request.choices
         )
-        number = worker.next_id(request.choices)
         try:
+            model, worker = await self._residents.use(request.model, caller.principal.key_id, place)
+            self._check_still(caller, begun)
+            card = self._supervisor.card(model.id)
+            number = worker.next_id(request.choices)
             message = _prepare(number, request, seed, caller.principal)
             prepared = await worker.prepare(message, caller.principal.key_id)
         except BaseException:
@@ -183,6 +191,16 @@ class Inference:
             beginning.add_done_callback(self._abandon)
             raise
 
+    def _check_still(self, caller: Caller, begun: float) -> None:
+        """Ask again what may have changed while the model was being loaded."""
+        if time.monotonic() - begun < _LOOK_AT_KEYS_S:
+            return
+        if self.draining:
+            raise Unavailable("shutting_down", "The server is stopping.")
+        key_id = caller.principal.key_id
+        if key_id != SELFTEST and not self._keys.is_live(key_id):
+            raise Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
+
     def _ended(self, generation: Generation) -> None:
         self._running.discard(generation)
         key_id = generation.caller.principal.key_id
@@ -198,13 +216,21 @@ class Inference:
     async def drain(self, seconds: float) -> None:
         """Take nothing new, wait for running answers, cancel what is left, wait for the records."""
         self.draining = True
-        waiting = [asyncio.create_task(g.finished()) for g in self.running()]
-        if waiting:
-            await asyncio.wait(waiting, timeout=seconds)
-        for generation in self.running():
-            await generation.cancel(Unavailable("shutting_down", "The server is stopping."))
-        if waiting:
-            await asyncio.wait(waiting, timeout=10)
+        await self._all_ended(seconds)
+        why = Unavailable("shutting_down", "The server is stopping.")
+        # Side by side: a worker that reads nothing must not hold up the others.
+        ending = [asyncio.create_task(g.cancel(why)) for g in self.running()]
+        await self._all_ended(_RECORDS_S)
+        for task in ending:
+            task.cancel()
+
+    async def _all_ended(self, seconds: float) -> None:
+        """Wait until no answer is under way, those among them that begin meanwhile; or so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while running := self.running():
+                    await asyncio.gather(*(generation.finished() for generation in running))
+                    await asyncio.sleep(0)
 
 
 def _answer_tokens(request: GenerationRequest, prepared: Prepared) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.audit.log import AuditLog, Draft
+from appliance.engine.memory import MIB, Estimate
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.supervisor import ENGINE, Supervisor
 from appliance.trust import certificate
@@ -178,7 +179,7 @@ class Lifecycle:
         return self._store.set_state(model_id, state)
 
     async def load(
-        self, actor: str, model_id: str, progress: Progress | None = None
+        self, actor: str, model_id: str, progress: Progress | None = None, *, reason: str = ""
     ) -> ModelRecord:
         """Verify the stored bytes again, seal them and serve them.
 
@@ -193,17 +194,22 @@ class Lifecycle:
         policy = self._policy()
         progress = progress or _silent
         try:
+            needs = self._reserve(record)
             model = await self._seal(record, policy, progress)
-        except Refused as error:
-            await self._refused_load(actor, record, policy, error)
+        except BaseException as error:
+            self._supervisor.release(model_id)
+            if isinstance(error, Refused):
+                await self._refused_load(actor, record, policy, error)
             raise
         held = "disk" if model.sealed.on_disk else "memory"
         try:
             progress("loading", 0, model.facts.file_bytes)
-            self._edge(actor, record, "staged", policy, held=held)
+            mib = needs.total // MIB
+            self._edge(actor, record, "staged", policy, held=held, reason=reason, needs_mib=mib)
             await self._supervisor.start(model)
         except BaseException as error:
             model.close()
+            self._supervisor.release(model_id)
             if isinstance(error, Refused):
                 await self._refused_load(actor, record, policy, error)
             raise
@@ -212,15 +218,19 @@ class Lifecycle:
         self._edge(actor, replace(record, state="staged"), "serving", policy, held=held)
         return self.record(model_id)
 
-    async def _seal(
-        self, record: ModelRecord, policy: TrustPolicy, progress: Progress
-    ) -> VerifiedModel:
+    def _reserve(self, record: ModelRecord) -> Estimate:
+        """Take the memory before anything is read."""
         if self.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
         if record.state != "approved":
             code = "not_approved" if record.state == "verified" else "wrong_state"
             raise StateRefused(code, f"{record.id} is {record.state}, not approved.")
         self._fresh().check_serve()
+        return self._supervisor.reserve(record.id, self._store.facts(record))
+
+    async def _seal(
+        self, record: ModelRecord, policy: TrustPolicy, progress: Progress
+    ) -> VerifiedModel:
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         on_disk = self._supervisor.keeps_on_disk(record.id)
         if not on_disk:
@@ -248,7 +258,9 @@ class Lifecycle:
             return
         self._edge(actor, record, record.state, policy, event="load_refused", error=error)
 
-    async def unload(self, actor: str, model_id: str) -> ModelRecord:
+    async def unload(
+        self, actor: str, model_id: str, *, event: str = "unload", reason: str = ""
+    ) -> ModelRecord:
         """End the worker; the model stays approved.
 
         Raises:
@@ -257,7 +269,8 @@ class Lifecycle:
         record = self._store.record(model_id)
         if not self.is_loaded(model_id):
             raise StateRefused("wrong_state", f"{model_id} is not loaded.")
-        self._edge(actor, self._shown(record), record.state, self._policy(), event="unload")
+        shown, policy = self._shown(record), self._policy()
+        self._edge(actor, shown, record.state, policy, event=event, reason=reason)
         await self._supervisor.stop(model_id)
         return self.record(model_id)
 
@@ -343,21 +356,6 @@ class Lifecycle:
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         with certificate.expiry_tolerated():  # time never ends a model that is held
             self._store.recheck(model, policy)
-
-    async def autoload(self) -> list[str]:
-        """Load every approved model that is configured to; what is refused is audited and skipped.
-
-        Returns:
-            The refusals as sentences.
-        """
-        problems = []
-        for record in self._store.records():
-            if record.state == "approved" and self._supervisor.wants(record.id):
-                try:
-                    await self.load(SYSTEM, record.id)
-                except Refused as error:
-                    problems.append(f"{record.id}: {error.message}")
-        return problems
 
     def _edge(
         self,

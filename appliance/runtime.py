@@ -27,6 +27,7 @@ from appliance.lifecycle import Lifecycle
 from appliance.metrics import Metrics
 from appliance.record import append
 from appliance.renewal import Renewal, TrustState
+from appliance.residents import Residents
 from appliance.selftest import SelfTest
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
@@ -64,6 +65,7 @@ class Services:
     trust: TrustState
     renewal: Renewal
     selftest: SelfTest
+    residents: Residents
     inference: Inference
     tokenizers: Tokenizers
     supervisor: Supervisor
@@ -180,7 +182,8 @@ def open_services(
         renewal = Renewal(data / "trust", clock, trust, audit, reader, lifecycle, sweep, supervisor)
         metrics = Metrics()
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
-        inference = Inference(supervisor, audit, clock, api_keys, shares, metrics)
+        residents = Residents(config, models, lifecycle, supervisor, shares)
+        inference = Inference(supervisor, residents, audit, clock, api_keys, shares, metrics)
         yield Services(
             data=data,
             config=config,
@@ -194,9 +197,10 @@ def open_services(
             sweep=sweep,
             trust=trust,
             renewal=renewal,
+            residents=residents,
             inference=inference,
             selftest=SelfTest(models, read_policy, supervisor, lifecycle, inference, audit),
-            tokenizers=Tokenizers(supervisor, shares),
+            tokenizers=Tokenizers(residents, shares),
             supervisor=supervisor,
             shares=shares,
             rejected=Rejected(clock),

@@ -16,9 +16,10 @@ import resource
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 import uvloop
@@ -39,6 +40,7 @@ from appliance.runtime import Services, open_services
 SOCKET = Path("run") / "admin.sock"
 _UNIX_PATH_LIMIT = 107
 _HANDSHAKE_S = 15.0
+_LAST_BYTES_S = 5.0
 _log = logging.getLogger("appliance")
 
 
@@ -77,6 +79,20 @@ class _Server(uvicorn.Server):
             app_state=self.lifespan.state,
         )
         return made
+
+    async def finish(self, seconds: float) -> None:
+        """Give the last bytes this long to leave, then cut off whoever is still connected.
+
+        Nothing else ends a connection that sends half a request, never reads its answer, or
+        leaves TLS's farewell unanswered, as idle kept-alive clients do.
+        """
+        end = time.monotonic() + seconds
+        while self.server_state.connections and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        for connection in list(self.server_state.connections):
+            open_one: Any = connection  # one of uvicorn's protocols
+            open_one.transport.abort()
+        self.force_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -171,7 +187,9 @@ async def _serve(
     stopped.cancel()
     for server in servers:
         server.should_exit = True
+    await services.residents.close()
     await services.inference.drain(drain)
+    await asyncio.gather(*(server.finish(_LAST_BYTES_S) for server in servers))
     await asyncio.gather(*tasks, return_exceptions=True)
     await services.supervisor.close()
     for task in keeping:
@@ -182,8 +200,7 @@ async def _serve(
 
 
 async def _autoload(services: Services) -> None:
-    for problem in await services.lifecycle.autoload():
-        _log.warning("not loaded: %s", problem)
+    await services.residents.autoload()
     for status in services.supervisor.status():
         _log.info("serving %s (%s, %s MiB)", status.model, status.variant, status.memory_mib)
 

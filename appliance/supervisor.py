@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+from appliance.budget import Budget
 from appliance.clock import Clock
-from appliance.config import Config, ModelConfig
+from appliance.config import Config
 from appliance.engine.deaths import Deaths
 from appliance.engine.memory import MIB, Estimate, estimate, longest_text
 from appliance.engine.messages import Load
@@ -30,62 +30,14 @@ from appliance.hardware import (
     compute_threads,
     total_memory,
 )
+from appliance.served import Presence, Served, WorkerStatus
+from appliance.trust.gguf import GgufFacts
 from appliance.trust.store import VerifiedModel
-from appliance.types import Json, ModelCard, ModelKind
+from appliance.types import Json, ModelCard
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
 ENGINE = "llama-cpp-python"
 _ADDRESS_SLACK = 3 << 30  # thread stacks, malloc arenas and mappings that are never touched
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """One model as the operator sees it.
-
-    Attributes:
-        state: starting, ready, restarting or suspended.
-        confinement: what the worker reports to be in force.
-        threads: that computed the last step.
-        threads_most: that compute when nobody else needs the cores.
-        kv_kept: cells that only kept prefixes use; they give way.
-        held: "memory" for sealed memory; "disk" for a file that the service cannot write.
-        kind: what the model is for.
-    """
-
-    model: str
-    digest: str
-    state: str
-    pid: int | None
-    n_ctx: int
-    slots: int
-    running: int
-    queued: int
-    kv_used: int
-    restarts: int
-    memory_mib: int
-    variant: str
-    confinement: Mapping[str, Any]
-    held: str
-    kind: ModelKind = "generate"
-    threads: int = 0
-    threads_most: int = 0
-    kv_kept: int = 0
-
-
-@dataclass
-class Served:
-    """A model that the supervisor keeps alive."""
-
-    model: VerifiedModel
-    config: ModelConfig
-    needs: Estimate
-    state: str = "starting"
-    worker: WorkerProcess | None = None
-    since_us: int = 0
-    deaths: Deaths = field(default_factory=Deaths)
-    restarts: int = 0
-    keeper: asyncio.Task[None] | None = None
-    reason: str = ""
 
 
 class Supervisor:
@@ -110,7 +62,11 @@ class Supervisor:
         self._record = record
         self._recheck = recheck
         self._served: dict[str, Served] = {}
+        self._ending: set[str] = set()
+        self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
         self._variant: Path | None = None
+        self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
+        self.changed: Callable[[], None] = _nothing
 
     @property
     def engine(self) -> str:
@@ -123,24 +79,40 @@ class Supervisor:
         """Version of the engine, for the trust policy."""
         return version(ENGINE)
 
-    def budget(self) -> int:
-        """Bytes that all workers may take together."""
-        configured = self._config.engine.memory_mib * MIB
-        return configured or total_memory() * 8 // 10
+    def estimate(self, model_id: str, facts: GgufFacts) -> Estimate:
+        """The memory that a model takes with the settings of its id."""
+        return estimate(facts, self._config.model(model_id))
 
-    def check_room(self, needs: Estimate, what: str) -> None:
-        """Refuse what does not fit beside the models that are loaded.
+    def reserve(self, model_id: str, facts: GgufFacts) -> Estimate:
+        """Take memory for a model that is about to be sealed and started.
 
         Raises:
-            StateRefused: `insufficient_memory`, with the numbers.
+            StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its
+                worker is ending.
         """
-        taken = sum(s.needs.total for s in self._served.values())
-        if taken + needs.total > self.budget():
-            raise StateRefused(
-                "insufficient_memory",
-                f"{what} needs {needs.describe()}; of {self.budget() // MIB} MiB, "
-                f"{taken // MIB} MiB are taken.",
-            )
+        if model_id in self._ending:
+            raise StateRefused("wrong_state", f"{model_id} is being unloaded.")
+        needs = self.estimate(model_id, facts)
+        self.budget.take(model_id, needs)
+        return needs
+
+    def release(self, model_id: str) -> None:
+        """Give back what was reserved for a model that was not started after all."""
+        if model_id not in self._served:
+            self.budget.give(model_id)
+            self.changed()
+
+    def presences(self) -> list[Presence]:
+        """The models that take memory, those among them that are being started or ended."""
+        now = time.monotonic()
+        found = []
+        for model, size in self.budget:
+            served = self._served.get(model)
+            if served is None:  # its worker is ending, or its file is being sealed
+                found.append(Presence(model, size, "changing", now))
+            else:
+                found.append(Presence(model, size, served.state, served.since or now))
+        return found
 
     def check_sealing(self, model_id: str, size: int) -> None:
         """Refuse to seal what the host's memory cannot hold now.
@@ -172,11 +144,14 @@ class Supervisor:
         """
         if model.id in self._served:
             raise StateRefused("wrong_state", f"{model.id} is loaded already.")
-        config = self._config.model(model.id)
+        needs = self.reserve(model.id, model.facts)
         served = Served(
-            model, config, estimate(model.facts, config), since_us=self._clock.wall_us()
+            model,
+            self._config.model(model.id),
+            needs,
+            since_us=self._clock.wall_us(),
+            deaths=self._deaths.setdefault(model.id, Deaths()),
         )
-        self.check_room(served.needs, model.id)
         self._served[model.id] = served
         served.keeper = asyncio.create_task(self._launch(served))
         try:
@@ -184,10 +159,13 @@ class Supervisor:
         except BaseException:
             if self._served.get(model.id) is served:
                 del self._served[model.id]
+                self.release(model.id)
                 raise
         if self._served.get(model.id) is not served:
             raise StateRefused("wrong_state", f"{model.id} was unloaded while it was loading.")
+        served.since = time.monotonic()
         served.keeper = asyncio.create_task(self._keep(served))
+        self.changed()
 
     async def stop(self, model_id: str) -> None:
         """End a model's worker; its running requests get an error.
@@ -198,14 +176,20 @@ class Supervisor:
         served = self._served.pop(model_id, None)
         if served is None:
             raise StateRefused("wrong_state", f"{model_id} is not loaded.")
-        if served.keeper:
-            served.keeper.cancel()
-            await asyncio.wait([served.keeper])
-        if served.worker:
-            served.worker.kill()
-            await served.worker.closed()
-            await self._note(served, "stop", pid=served.worker.pid)
-        served.model.close()
+        self._ending.add(model_id)
+        try:
+            if served.keeper:
+                served.keeper.cancel()
+                await asyncio.wait([served.keeper])
+            if served.worker:
+                served.worker.kill()
+                await served.worker.closed()
+                await self._note(served, "stop", pid=served.worker.pid)
+        finally:
+            served.model.close()
+            self._ending.discard(model_id)
+            self.budget.give(model_id)
+            self.changed()
 
     async def close(self) -> None:
         """End all workers."""
@@ -218,17 +202,7 @@ class Supervisor:
 
     def card(self, model_id: str) -> ModelCard:
         """What the API says about a loaded model."""
-        served = self._served[model_id]
-        facts, worker = served.model.facts, served.worker
-        n_ctx = worker.ready.n_ctx if worker else longest_text(facts, served.config)
-        return ModelCard(
-            id=model_id,
-            digest=served.model.digest,
-            n_ctx=n_ctx,
-            created=served.since_us // 1_000_000,
-            kind=facts.kind,
-            n_embd=facts.n_embd,
-        )
+        return self._served[model_id].card()
 
     def is_loaded(self, model_id: str) -> bool:
         """Whether a model has a worker, or will have one again."""
@@ -272,33 +246,11 @@ class Supervisor:
 
     def status(self) -> list[WorkerStatus]:
         """What the operator sees."""
-        return [self._status(s) for s in self._served.values()]
+        variant = self._variant.name if self._variant else ""
+        return [served.status(variant, self._threads()) for served in self._served.values()]
 
     def _threads(self) -> int:
         return self._config.engine.threads or compute_threads(available_cores())
-
-    def _status(self, served: Served) -> WorkerStatus:
-        worker = served.worker
-        return WorkerStatus(
-            model=served.model.id,
-            digest=served.model.digest,
-            state=served.state,
-            pid=worker.pid if worker else None,
-            n_ctx=worker.ready.n_ctx if worker else served.config.n_ctx,
-            slots=served.config.slots,
-            running=worker.running if worker else 0,
-            queued=worker.waiting if worker else 0,
-            kv_used=worker.cells_used if worker else 0,
-            kv_kept=worker.cells_kept if worker else 0,
-            threads=(worker.threads or self._threads()) if worker else 0,
-            threads_most=self._threads(),
-            restarts=served.restarts,
-            memory_mib=served.needs.total // MIB,
-            variant=self._variant.name if self._variant else "",
-            confinement=worker.ready.confinement if worker else {},
-            held="disk" if served.model.sealed.on_disk else "memory",
-            kind=served.model.facts.kind,
-        )
 
     async def _launch(self, served: Served) -> None:
         if self._variant is None:
@@ -352,6 +304,9 @@ class Supervisor:
     async def _suspend(self, served: Served, reason: str) -> None:
         await self._note(served, "suspend", reason=reason)  # recorded first, then true
         served.state, served.reason = "suspended", reason
+        # Its worker is gone: what is left is the sealed file.
+        self.budget.take(served.model.id, replace(served.needs, repacked=0, kv=0, compute=0))
+        self.changed()
 
     async def _note_death(self, served: Served, pid: int, death: Death) -> None:
         await self._note(
@@ -375,3 +330,7 @@ class Supervisor:
                     **fields,
                 },
             )
+
+
+def _nothing() -> None:
+    """Nobody wants to know of changes."""

@@ -4,24 +4,27 @@ Rules: no model runs, so that nothing is recorded as an answer would be; the req
 against the quota of its key and costs no tokens; it waits for no turn.
 """
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from appliance.auth.shares import Shares
 from appliance.engine.messages import Tokenize, Tokens, Vocabulary
 from appliance.engine.process import WorkerProcess
 from appliance.errors import BadRequest, NotFound
-from appliance.supervisor import Supervisor
+from appliance.residents import Residents
 from appliance.types import GenerationRequest, ModelCard, Principal
 
 
 class Tokenizers:
-    """The tokenisers of the models that are loaded.
+    """The tokenisers of the models.
 
     Args:
-        supervisor: where the models are.
+        residents: where the models are, or are loaded to.
         shares: the quotas.
     """
 
-    def __init__(self, supervisor: Supervisor, shares: Shares) -> None:
-        self._supervisor = supervisor
+    def __init__(self, residents: Residents, shares: Shares) -> None:
+        self._residents = residents
         self._shares = shares
 
     async def tokens(
@@ -45,9 +48,7 @@ class Tokenizers:
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             Unavailable: the model is not ready.
         """
-        card, worker = self._worker(principal, request.model)
-        place = self._shares.admit(principal, card.id, self._supervisor.slots(card.id))
-        try:
+        async with self._worker(principal, request.model) as (_, worker):
             asked = Tokenize(
                 worker.next_id(),
                 prompt=request.prompt,
@@ -59,19 +60,17 @@ class Tokenizers:
                 strings=strings,
             )
             return await worker.tokenize(asked, principal.key_id)
-        finally:
-            place.leave(0, 0)
 
-    def vocabulary(self, principal: Principal, model_id: str) -> Vocabulary:
+    async def vocabulary(self, principal: Principal, model_id: str) -> Vocabulary:
         """What the model says of its tokens.
 
         Raises:
             NotFound, BadRequest, Unavailable: as `tokens`.
         """
-        card, worker = self._worker(principal, model_id)
-        if worker.ready.vocabulary is None:
-            raise _wrong_kind(card)
-        return worker.ready.vocabulary
+        async with self._worker(principal, model_id) as (card, worker):
+            if worker.ready.vocabulary is None:
+                raise _wrong_kind(card)
+            return worker.ready.vocabulary
 
     def card(self, principal: Principal, model_id: str | None) -> ModelCard:
         """The model that is meant; None means the only one that the key may use.
@@ -80,7 +79,7 @@ class Tokenizers:
             NotFound: `model_not_found`.
             BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`.
         """
-        cards = [c for c in self._supervisor.cards() if principal.may_use(c.id)]
+        cards = [c for c in self._residents.cards() if principal.may_use(c.id)]
         if model_id is None:
             cards = [c for c in cards if c.kind == "generate"]
             if len(cards) > 1:
@@ -93,10 +92,18 @@ class Tokenizers:
             raise _wrong_kind(found)
         return found
 
-    def _worker(self, principal: Principal, model_id: str) -> tuple[ModelCard, WorkerProcess]:
+    @contextlib.asynccontextmanager
+    async def _worker(
+        self, principal: Principal, model_id: str
+    ) -> AsyncIterator[tuple[ModelCard, WorkerProcess]]:
+        """A place at the model, and its worker, after a load if it is not there."""
         card = self.card(principal, model_id)
-        _, worker = self._supervisor.worker(card.id, principal.key_id)
-        return card, worker
+        place = self._shares.admit(principal, card.id, self._residents.slots(card.id))
+        try:
+            _, worker = await self._residents.use(card.id, principal.key_id, place)
+            yield card, worker
+        finally:
+            place.leave(0, 0)
 
 
 def _wrong_kind(card: ModelCard) -> BadRequest:

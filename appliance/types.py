@@ -255,9 +255,10 @@ class Delta:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the API says about a model that is being served.
+    """What the API says about a model that is being served, or would be loaded for a request.
 
     Attributes:
+        loaded: whether it is in memory.
         kind: what it is for.
         n_embd: numbers in a vector of a model that embeds.
     """
@@ -268,4 +269,5 @@ class ModelCard:
     created: int
     kind: ModelKind = "generate"
     n_embd: int = 0
+    loaded: bool = True
     extra: dict[str, Any] = field(default_factory=dict)

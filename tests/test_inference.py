@@ -132,11 +132,11 @@ async def test_below_the_disk_reserve_no_new_work_is_taken(smol_data: Path) -> N
         await services.supervisor.close()
 
 
-async def test_a_model_that_is_not_loaded_is_not_found_and_a_loading_one_not_ready(
+async def test_an_unknown_model_is_not_found_and_one_that_starts_is_not_ready(
     services: Services,
 ) -> None:
     with pytest.raises(NotFound):
-        await services.inference.start(caller(), request())
+        await services.inference.start(caller(), replace(request(), model="nothing"))
     loading = asyncio.create_task(services.supervisor.start(sealed(services)))
     await until(lambda: services.supervisor.is_loaded(ID))
     with pytest.raises(Unavailable) as caught:

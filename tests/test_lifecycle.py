@@ -303,7 +303,7 @@ async def test_suspending_a_serving_model_ends_its_worker_and_keeps_it_out(
     assert not Path(f"/proc/{status.pid}").exists()
     assert steps(smol, ID)[-1] == ("state", "serving", "suspended")
     assert await code_of(lambda: smol.lifecycle.load(ACTOR, ID)) == "wrong_state"
-    assert await smol.lifecycle.autoload() == []
+    assert await smol.residents.autoload() == []
 
 
 async def test_a_model_that_does_not_fit_is_refused_with_the_numbers(smol_data: Path) -> None:
@@ -318,7 +318,7 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_numbers(smol_data: 
 async def test_autoload_loads_what_it_can_and_tells_the_rest(smol: Services) -> None:
     smol.lifecycle.import_model(ACTOR, tiny(smol), None, quiet)
     approve(smol, "tiny", *APPROVERS)
-    (problem,) = await smol.lifecycle.autoload()
+    (problem,) = await smol.residents.autoload()
     assert problem.startswith("tiny: ")
     assert smol.lifecycle.is_loaded(ID) and not smol.lifecycle.is_loaded("tiny")
     assert steps(smol, ID)[-1] == ("state", "staged", "serving")

@@ -1,15 +1,22 @@
 """The listeners of `serve`; the running server is tested in tests/cli and tests/system."""
 
+import asyncio
+import contextlib
+import functools
 import os
 import socket
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from appliance.api.connection import ConnectionLimits, Connections, LanProtocol
 from appliance.errors import UsageError
 from appliance.runtime import initialise
-from appliance.server import SOCKET, _is_loopback, _listen, _listen_admin, serve
+from appliance.server import SOCKET, _is_loopback, _listen, _listen_admin, _Server, serve
 
 
 @pytest.mark.parametrize(
@@ -76,3 +83,74 @@ def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
     (deep / "run").mkdir(parents=True)
     with pytest.raises(UsageError, match="shorter --data"), _listen_admin(deep):
         pass
+
+
+async def _reads_the_body(_scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    head = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[tuple[_Server, "asyncio.Task[None]", int]]:
+    """A LAN server without a limit of its own on how long it waits for connections to close."""
+    shared = Connections(ConnectionLimits(), lambda _source, _code: None)
+    with _listen("127.0.0.1", 0) as listener:
+        http = functools.partial(LanProtocol, shared=shared)
+        config = uvicorn.Config(
+            _reads_the_body,
+            http=http,  # type: ignore[arg-type]
+            lifespan="off",
+            log_config=None,
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            await asyncio.sleep(0)
+        yield server, task, listener.getsockname()[1]
+        server.force_exit = server.should_exit = True
+        await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def clients(port: int) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """One that is idle after an answer, and one in the middle of its body."""
+    async with contextlib.AsyncExitStack() as stack:
+        readers = []
+        for body in (b"abcd", b"a"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.push_async_callback(_close, writer)
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n" + body)
+            readers.append(reader)
+        assert (await readers[0].readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        yield readers
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def gone(reader: asyncio.StreamReader) -> bool:
+    with contextlib.suppress(ConnectionResetError):
+        return await reader.read() == b""
+    return True
+
+
+async def test_stopping_cuts_off_who_does_not_end_by_himself() -> None:
+    async with running() as (server, task, port), clients(port) as readers:
+        server.should_exit = True
+        await server.finish(0.2)
+        await task
+        assert [await gone(reader) for reader in readers] == [True, True]
+
+
+async def test_the_control_without_that_half_a_request_holds_the_server_up() -> None:
+    async with running() as (server, task, port), clients(port) as (idle, _):
+        server.should_exit = True
+        assert await gone(idle)
+        done, _pending = await asyncio.wait([task], timeout=0.5)
+        assert not done

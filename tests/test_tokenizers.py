@@ -61,7 +61,7 @@ async def test_tokens_run_as_the_text_does(ready: Services) -> None:
 
 
 async def test_the_vocabulary_names_the_models_own_tokens(ready: Services) -> None:
-    known = ready.tokenizers.vocabulary(APP, ID)
+    known = await ready.tokenizers.vocabulary(APP, ID)
     assert "<|im_start|>" in known.template and known.eos == "<|im_end|>"
     end = await ready.tokenizers.tokens(APP, GenerationRequest(ID, prompt=known.eos), special=False)
     assert len(end.tokens) == 1  # read as the control token that it is
@@ -77,7 +77,7 @@ async def test_only_who_may_use_a_model_may_ask_its_tokeniser(ready: Services) -
     with pytest.raises(NotFound):
         await ready.tokenizers.tokens(stranger, GenerationRequest(ID, prompt="x"))
     with pytest.raises(NotFound):
-        ready.tokenizers.vocabulary(stranger, ID)
+        await ready.tokenizers.vocabulary(stranger, ID)
 
 
 async def test_a_tokenisation_counts_against_the_requests_of_its_key(ready: Services) -> None:

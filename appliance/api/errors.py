@@ -83,6 +83,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "audit_corrupt": 503,
     "audit_unavailable": 503,
     "model_loading": 503,
+    "model_unavailable": 503,
     "request_cancelled": 503,
     "shutting_down": 503,
     "worker_lost": 503,
@@ -93,6 +94,7 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
     "queue_full": 1,
     "worker_lost": 2,
     "model_loading": 5,
+    "model_unavailable": 60,
     "shutting_down": 10,
     "audit_unavailable": 60,
     "key_quarantined": 600,
@@ -150,7 +152,7 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
     if status == 401:
         extra["www-authenticate"] = 'Bearer realm="appliance"'
     if status in (429, 503):
-        stated = error.retry_after if isinstance(error, Overloaded) else None
+        stated = error.retry_after if isinstance(error, Overloaded | Unavailable) else None
         extra["retry-after"] = str(stated or RETRY_AFTER.get(error.code, 5))
     if status == 429 or status >= 500:
         extra["x-should-retry"] = "false" if error.code in _HOPELESS else "true"

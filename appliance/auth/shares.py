@@ -34,7 +34,12 @@ class Place:
         self._ticket = ticket
         self._reserved = 0
         self._turn: asyncio.Future[bool] | None = None
-        self._left = False
+        self._inside = self._left = False
+
+    def enter(self) -> None:
+        """From now on the request uses the model: it must not be unloaded before `leave`."""
+        self._inside = True
+        self._queue.inside += 1
 
     def reserve(self, prompt: int, answer: int) -> None:
         """Set tokens of the quota aside.
@@ -79,17 +84,23 @@ class Place:
         if self._left:
             return
         self._left = True
+        if self._inside:
+            self._queue.inside -= 1
         now = self._shares.now()
         key, limits = self._principal.key_id, self._principal.limits
         self._shares.quotas.settle(key, limits, self._reserved, prompt + answer, now)
         self._queue.leave(self._ticket, token_cost(prompt, answer), now)
         self._shares.dispatch()
+        if self._inside:
+            self._shares.left(self._queue.model)
 
 
 class ModelQueue:
     """The places at one model."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, model: str, slots: int) -> None:
+        self.model = model
+        self.inside = 0  # places whose requests use the model
         self.fair = FairQueue(slots)
         self.held: Counter[str] = Counter()
         self._waiting: dict[Ticket, Place] = {}
@@ -134,6 +145,7 @@ class Shares:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.now = now
+        self.left: Callable[[str], None] = _nobody
         self.quotas = Quotas()
         self._max_queued = max_queued
         self._max_queued_per_key = max_queued_per_key
@@ -160,7 +172,7 @@ class Shares:
             Overloaded: `queue_full` or `rate_limit_exceeded`, with the seconds to wait.
         """
         key, limits, now = principal.key_id, principal.limits, self.now()
-        queue = self._queues.setdefault(model, ModelQueue(slots))
+        queue = self._queues.setdefault(model, ModelQueue(model, slots))
         queue.fair.slots = slots
         self._check_room(queue, key, now)
         self.quotas.admit(key, limits, now)
@@ -168,6 +180,11 @@ class Shares:
         queue.held[key] += 1
         ticket = Ticket(key, limits.weight, priority or limits.priority, slots=choices)
         return Place(self, queue, principal, ticket)
+
+    def inside(self, model: str) -> int:
+        """Requests that use a model now."""
+        queue = self._queues.get(model)
+        return queue.inside if queue else 0
 
     def queued(self, model: str) -> int:
         """Requests that wait for their turn at a model."""
@@ -200,3 +217,7 @@ class Shares:
                 f"{waiting} requests are waiting.",
                 retry_after=fair.retry_after(waiting, now),
             )
+
+
+def _nobody(_model: str) -> None:
+    """Nobody wants to know who has left."""

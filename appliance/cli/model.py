@@ -21,6 +21,7 @@ from appliance.cli.output import (
     state,
     table,
 )
+from appliance.cli.residence import use_of, why
 from appliance.clock import SystemClock
 from appliance.errors import Refused
 from appliance.trust import approval, oms, signing
@@ -158,10 +159,10 @@ def list_(output: Output, data: Path) -> None:
     with admin_client(data) as client:
         found = client.models()
     rows = [
-        (m.id, safe(m.kind) or "-", state(m.state), (m.digest or "-")[:16], m.code or "")
+        (safe(m.id), safe(m.kind) or "-", state(m.state), use_of(m), (m.digest or "-")[:16], why(m))
         for m in found.models
     ]
-    head = ("ID", "KIND", "STATE", "DIGEST", "WHY")
+    head = ("ID", "KIND", "STATE", "USE", "DIGEST", "WHY")
     output.data(found, table(head, rows) if rows else ["no models"])
 
 
@@ -185,6 +186,8 @@ def show(output: Output, data: Path, model_id: str) -> None:
 def load(output: Output, data: Path, model_id: str) -> None:
     """Verify an approved model once more and serve it."""
     with admin_client(data, needs_server=True) as client, Progress() as progress:
+        if needs := client.model(model_id).memory:
+            output.note(f"{safe(model_id)} needs {safe(needs)}")
         loaded = client.load(model_id, progress)
     output.data(loaded, _lines(loaded))
 
@@ -272,6 +275,12 @@ def _lines(shown: Model) -> Iterator[str]:
 def _details(detail: ModelDetail) -> Iterator[str]:
     yield from _lines(detail)
     yield f"  imported {detail.created}, {'loaded' if detail.loaded else 'not loaded'}"
+    yield f"  memory: {safe(detail.memory) or '-'}"
+    last = f", last used {detail.last_used}" if detail.last_used else ""
+    asked = "" if detail.on_demand else ", not loaded on demand"
+    yield f"  use: {use_of(detail)}{last}{asked}"
+    if detail.unloaded:
+        yield f"  unloaded: {safe(detail.unloaded)}"
     for given in detail.approvals:
         yield f"  approved by {safe(given.name)} at {given.time}: {safe(given.meaning)}"
     for name, value in detail.facts.items():

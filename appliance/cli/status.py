@@ -13,6 +13,7 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, size, state, table
+from appliance.cli.residence import use_of, why
 from appliance.clock import SystemClock, iso
 from appliance.errors import ServerUnreachable
 from appliance.wire.admin import Status
@@ -68,6 +69,7 @@ def lines(found: Status) -> Iterator[str]:
         f"host    {safe(host.cpu)}, {host.cores} cores, {size(host.memory_available)} of "
         f"{size(host.memory)} memory free, {size(host.disk_free)} disk free"
     )
+    yield f"memory  {found.taken_mib} of {found.budget_mib} MiB for models are taken"
     yield f"you     {found.role}"
     yield ""
     yield from _models(found)
@@ -90,13 +92,14 @@ def _models(found: Status) -> Iterator[str]:
                 f"{worker.kv_used}/{worker.n_ctx}" if worker else "-",
                 f"{worker.threads}/{worker.threads_most}" if worker else "-",
                 f"{worker.memory_mib} MiB" if worker else "-",
-                shown.code or "",
+                use_of(shown),
+                why(shown),
             )
         )
     if not rows:
         yield "no models"
         return
-    heads = ("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "THREADS", "MEMORY", "WHY")
+    heads = ("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "THREADS", "MEMORY", "USE", "WHY")
     yield from table(heads, rows)
     for worker in found.workers:
         if 0 < worker.threads < worker.threads_most:

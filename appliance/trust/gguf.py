@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from appliance.errors import GgufRejected
 from appliance.text import visible
@@ -101,6 +101,14 @@ class GgufFacts:
         table = dataclasses.asdict(self)
         del table["chat_template"]
         return {**table, "chat_template": self.chat_template is not None}
+
+    @classmethod
+    def of(cls, summary: Mapping[str, Any]) -> "GgufFacts | None":
+        """The facts of a summary, without the template's text; None for one of another version."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if summary.keys() != names:
+            return None
+        return cls(**{**summary, "chat_template": None})
 
 
 def vet(data: Buffer, size: int | None = None) -> GgufFacts:

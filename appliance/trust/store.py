@@ -319,6 +319,14 @@ class ModelStore:
         with self._open(model_id) as artifact:
             return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
 
+    def facts(self, record: ModelRecord) -> GgufFacts:
+        """What the file of a vetted model says, from its record, else from the file.
+
+        Raises:
+            StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
+        """
+        return GgufFacts.of(record.facts) or self.vet(record.id)
+
     def save(self, record: ModelRecord) -> None:
         """Insert or replace a record."""
         self._records.save(record)

@@ -86,10 +86,21 @@ class Host(_Reply):
     disk_free: int
 
 
+class Progress(_Reply):
+    """How far a long step is, in bytes or entries."""
+
+    phase: str
+    done: int
+    total: int
+
+
 class Model(_Reply):
     """One artifact in the store. `code` says why it was refused.
 
-    `kind` is "generate", "embed" or "rerank" once the file was vetted.
+    `kind` is "generate", "embed" or "rerank" once the file was vetted. `activity` is "loading"
+    (with `progress`), "busy", "idle", "waiting" (requests want it, and there is no memory yet), or
+    "" when it is not in memory; `unloaded` says why not. `needs_mib` is what it takes of the
+    budget, `waiting` how many requests wait for it, `last_used` when the last one came or left.
     """
 
     id: str
@@ -101,6 +112,14 @@ class Model(_Reply):
     message: str = ""
     hint: str = ""
     created: str = ""
+    activity: str = ""
+    pinned: bool = False
+    on_demand: bool = False
+    needs_mib: int = 0
+    waiting: int = 0
+    last_used: str | None = None
+    unloaded: str = ""
+    progress: Progress | None = None
 
 
 class Status(_Reply):
@@ -116,6 +135,8 @@ class Status(_Reply):
     role: str
     data: str
     uptime_seconds: int
+    budget_mib: int = 0
+    taken_mib: int = 0
     models: list[Model]
     workers: list[Worker]
     audit: AuditHead
@@ -143,6 +164,7 @@ class Approval(_Reply):
 class ModelDetail(Model):
     """One artifact with its approvals and what its file says of itself."""
 
+    memory: str = ""
     approvals: list[Approval] = Field(default=[])
     facts: dict[str, Any] = Field(default={})
 
@@ -310,14 +332,6 @@ class RequestList(_Reply):
 
 
 # long work
-
-
-class Progress(_Reply):
-    """How far a long step is, in bytes or entries."""
-
-    phase: str
-    done: int
-    total: int
 
 
 class StreamLine(_Reply):

@@ -14,8 +14,10 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.engine.reply import ReplyForm
 from appliance.errors import ApplianceError, NotFound, WorkerLost
 from appliance.inference import Inference
+from appliance.residents import Residents
 from appliance.runtime import Services
-from appliance.supervisor import Supervisor, WorkerStatus
+from appliance.served import WorkerStatus
+from appliance.supervisor import Supervisor
 from appliance.types import Caller, Delta, GenerationRequest, ModelCard, Principal, Receipt
 
 Step = Delta | BaseException | asyncio.Event
@@ -130,6 +132,10 @@ class FakeSupervisor:
 
     states: list[str]
 
+    def ready(self) -> bool:
+        """Whether one can answer; nothing is loaded on demand here."""
+        return "ready" in self.states
+
     def status(self) -> list[WorkerStatus]:
         """One worker a state."""
         return [
@@ -146,10 +152,12 @@ def with_fakes(
     services: Services, inference: FakeInference, supervisor: FakeSupervisor | None = None
 ) -> Services:
     """Real services with a scripted engine."""
+    supervisor = supervisor or FakeSupervisor(["ready"])
     return replace(
         services,
         inference=cast(Inference, inference),
-        supervisor=cast(Supervisor, supervisor or FakeSupervisor(["ready"])),
+        supervisor=cast(Supervisor, supervisor),
+        residents=cast(Residents, supervisor),
     )
 
 

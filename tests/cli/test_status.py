@@ -46,7 +46,19 @@ def test_a_worker_shows_its_load() -> None:
     model = {"id": "m", "state": "serving", "digest": "00", "loaded": True, "kind": "embed"}
     shown = text_of(models=[model], workers=[WORKER.model_dump()], state="serving")
     (row,) = [line for line in shown.splitlines() if line.startswith("m ")]
-    assert row.split() == ["m", "embed", "[+]", "ready", "2/8", "3", "10/64", "2/2", "250", "MiB"]
+    assert row.split() == [
+        "m",
+        "embed",
+        "[+]",
+        "ready",
+        "2/8",
+        "3",
+        "10/64",
+        "2/2",
+        "250",
+        "MiB",
+        "-",
+    ]
     assert "computes with" not in shown
     busy = WORKER.model_copy(update={"threads": 1}).model_dump()
     assert "m computes with 1 of 2 threads" in text_of(models=[model], workers=[busy])
@@ -75,3 +87,21 @@ def test_watch_and_json_exclude_each_other(run: Run) -> None:
 )
 def test_a_time_span_has_two_units(seconds: int, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def test_the_use_of_a_model_says_what_it_does_and_why_it_is_gone() -> None:
+    base = {"id": "m", "state": "approved", "digest": "00"}
+    loading = {
+        **base,
+        "activity": "loading",
+        "progress": {"phase": "sealing", "done": 1, "total": 4},
+    }
+    rows = [
+        ({**base, "activity": "waiting", "waiting": 3}, "waiting, 3 waiting"),
+        ({**loading, "waiting": 1, "pinned": True}, "sealing 25 %, 1 waiting, pinned"),
+        ({**base, "activity": "idle", "pinned": True}, "idle, pinned"),
+        ({**base, "unloaded": "to make room for n"}, "unloaded to make room for n"),
+    ]
+    for model, words in rows:
+        assert words in text_of(models=[model], budget_mib=100, taken_mib=7)
+    assert "7 of 100 MiB for models are taken" in text_of(budget_mib=100, taken_mib=7)

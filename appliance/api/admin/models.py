@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
 from appliance.api.admin.stream import Report, stream, stream_task
 from appliance.clock import iso
+from appliance.engine.memory import MIB
 from appliance.errors import Refused
 from appliance.runtime import Services
 from appliance.trust.store import ModelRecord, load_policy
@@ -19,6 +20,8 @@ router = APIRouter(prefix="/admin/models")
 
 def model_of(services: Services, record: ModelRecord) -> wire.Model:
     """A record of the store as the admin socket tells it."""
+    stands = services.residents.standing(record.id)
+    load, now = stands.loading, services.clock.wall_us()
     return wire.Model(
         id=record.id,
         state=record.state,
@@ -29,6 +32,16 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
         message=record.message,
         hint=record.hint,
         created=iso(record.created_us),
+        activity=stands.activity,
+        pinned=stands.pinned,
+        on_demand=stands.on_demand,
+        needs_mib=stands.needs.total // MIB if stands.needs else 0,
+        waiting=stands.waiting,
+        last_used=None if stands.used is None else iso(now - int(stands.used * 1e6)),
+        unloaded=stands.unloaded,
+        progress=None
+        if load is None
+        else wire.Progress(phase=load.phase, done=load.done, total=load.total),
     )
 
 
@@ -63,8 +76,10 @@ async def recheck_models(_: Operator, services: ServicesDep) -> wire.ModelList:
 def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDetail:
     """One artifact with its approvals and what its file says of itself."""
     record = services.lifecycle.record(model_id)
+    needs = services.residents.standing(model_id).needs
     return wire.ModelDetail(
         **model_of(services, record).model_dump(),
+        memory=needs.describe() if needs else "",
         approvals=_approvals(services, model_id),
         facts=dict(record.facts),
     )
@@ -96,7 +111,7 @@ async def load_model(person: Operator, services: ServicesDep, model_id: str) -> 
     """Seal, verify and start the model; the answer is a stream of JSON lines."""
 
     async def work(report: Report) -> wire.Model:
-        record = await services.lifecycle.load(person.actor, model_id, report)
+        record = await services.residents.load(person.actor, model_id, report)
         return model_of(services, record)
 
     return stream_task(work)
@@ -105,7 +120,7 @@ async def load_model(person: Operator, services: ServicesDep, model_id: str) -> 
 @router.post("/{model_id}/unload")
 async def unload_model(person: Operator, services: ServicesDep, model_id: str) -> wire.Model:
     """End the model's worker."""
-    record = await services.lifecycle.unload(person.actor, model_id)
+    record = await services.residents.unload(person.actor, model_id)
     return model_of(services, record)
 
 

@@ -31,8 +31,8 @@ def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> St
             report,
             wanted.against,
         )
-        budget = services.supervisor.budget() // MIB
-        taken = sum(worker.memory_mib for worker in services.supervisor.status())
+        budget = services.supervisor.budget.total // MIB
+        taken = services.supervisor.budget.taken // MIB
         error = found.refusal
         return wire.Plan.model_validate(
             {

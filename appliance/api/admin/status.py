@@ -10,9 +10,10 @@ from appliance.api.admin.deps import AdminState, State, Viewer
 from appliance.api.admin.models import model_of
 from appliance.audit import checkpoint
 from appliance.clock import iso
+from appliance.engine.memory import MIB
 from appliance.errors import Refused
 from appliance.runtime import Services
-from appliance.supervisor import WorkerStatus
+from appliance.served import WorkerStatus
 from appliance.wire import admin as wire
 
 ServerState: TypeAlias = Literal["serving", "loading", "idle", "refusing", "stopped"]
@@ -32,6 +33,8 @@ def show_status(person: Viewer, state: State) -> wire.Status:
         role=person.role,
         data=str(services.data),
         uptime_seconds=max(0, services.clock.wall_us() - services.started_us) // 1_000_000,
+        budget_mib=services.residents.budget.total // MIB,
+        taken_mib=services.residents.budget.taken // MIB,
         models=[model_of(services, record) for record in services.lifecycle.records()],
         workers=[_worker_of(worker) for worker in workers],
         audit=_audit_head(services),

@@ -18,12 +18,16 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=PROBED)
 async def readyz(request: Request) -> Health:
-    """A model can answer, and the answer can be recorded; 503 while not."""
+    """A request can be answered and the answer be recorded; 503 while not.
+
+    Until the models of the start are loaded, one of them must be ready; after that, a model that
+    a request would load is enough.
+    """
     services = services_of(request)
     if services.inference.draining:
         raise Unavailable("shutting_down", "The server is stopping.")
     if services.audit.latched:
         raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")
-    if not any(status.state == "ready" for status in services.supervisor.status()):
+    if not services.residents.ready():
         raise Unavailable("model_loading", "No model is ready.")
     return Health(status="ready")

@@ -12,7 +12,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models")
 async def models(request: Request, caller: CallerDep) -> ModelList:
-    """The models that are being served and that the key may use."""
+    """The models that the key may use: those in memory, and those that a request would load."""
     cards = services_of(request).inference.cards(caller.principal)
     return ModelList(data=[_model(card) for card in cards])
 
@@ -27,7 +27,7 @@ async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
 
 
 def _model(card: ModelCard) -> Model:
-    meta = {"digest": card.digest, "kind": card.kind, **card.extra}
+    meta = {"digest": card.digest, "kind": card.kind, "loaded": card.loaded, **card.extra}
     if card.kind == "embed":
         meta["dimensions"] = card.n_embd
     return Model(

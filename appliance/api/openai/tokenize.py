@@ -59,7 +59,7 @@ async def tokenizer_info(
     """The special tokens and the chat template of a model."""
     tokenizers = services_of(request).tokenizers
     card = tokenizers.card(caller.principal, model)
-    known = tokenizers.vocabulary(caller.principal, card.id)
+    known = await tokenizers.vocabulary(caller.principal, card.id)
     return TokenizerInfo(
         model=card.id,
         max_model_len=card.n_ctx,

@@ -9,7 +9,8 @@ from appliance.api.admin.status import server_state
 from appliance.client import AdminClient
 from appliance.config import AuditConfig, Config, RolesConfig
 from appliance.runtime import Services, open_services
-from appliance.supervisor import Supervisor, WorkerStatus
+from appliance.served import WorkerStatus
+from appliance.supervisor import Supervisor
 from tests.api.admin.lab import LabData, client_of
 
 WORKER = WorkerStatus(

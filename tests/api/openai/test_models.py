@@ -11,7 +11,7 @@ MODEL = {
     "created": CARD.created,
     "owned_by": "appliance",
     "max_model_len": 512,
-    "meta": {"digest": CARD.digest, "kind": "generate"},
+    "meta": {"digest": CARD.digest, "kind": "generate", "loaded": True},
 }
 
 

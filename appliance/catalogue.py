@@ -1,0 +1,71 @@
+"""The approved models of the store: what each one takes, and whether a request may load it."""
+
+import contextlib
+from collections.abc import Iterator
+
+from appliance.config import Config
+from appliance.engine.memory import Estimate, longest_text
+from appliance.errors import Refused
+from appliance.supervisor import Supervisor
+from appliance.trust.store import ModelRecord, ModelStore
+from appliance.types import ModelCard
+
+
+class Catalogue:
+    """What could be loaded.
+
+    Args:
+        store: the artifacts and their states.
+        supervisor: knows the budget and what takes it.
+    """
+
+    def __init__(self, config: Config, store: ModelStore, supervisor: Supervisor) -> None:
+        self._config = config
+        self._store = store
+        self._supervisor = supervisor
+
+    def approved(self, model_id: str | None = None) -> Iterator[ModelRecord]:
+        """The approved models, or the one of this id if it is."""
+        for record in self._store.records():
+            if record.state == "approved" and model_id in (None, record.id):
+                yield record
+
+    def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
+        """Those of them that a request may load."""
+        for record in self.approved(model_id):
+            if self._config.model(record.id).on_demand and self._fits(record):
+                yield record
+
+    def estimate(self, model_id: str) -> Estimate | None:
+        """What a model takes; None when that cannot be said, and its load will say why."""
+        with contextlib.suppress(Refused):
+            facts = self._store.facts(self._store.record(model_id))
+            return self._supervisor.estimate(model_id, facts)
+        return None
+
+    def size(self, model_id: str) -> int:
+        """Bytes that a model counts for; 0 when that cannot be said."""
+        needs = self.estimate(model_id)
+        return needs.total if needs else 0
+
+    def card(self, record: ModelRecord) -> ModelCard:
+        """What the API says about a model that is not loaded."""
+        facts, settings = self._store.facts(record), self._config.model(record.id)
+        return ModelCard(
+            id=record.id,
+            digest=record.digest or "",
+            n_ctx=longest_text(facts, settings),
+            created=record.created_us // 1_000_000,
+            kind=facts.kind,
+            n_embd=facts.n_embd,
+            loaded=False,
+        )
+
+    def _fits(self, record: ModelRecord) -> bool:
+        """Whether it fits beside the pinned models that are there."""
+        pinned = sum(
+            presence.size
+            for presence in self._supervisor.presences()
+            if presence.model != record.id and self._config.model(presence.model).pinned
+        )
+        return self.size(record.id) + pinned <= self._supervisor.budget.total
