@@ -16,7 +16,8 @@ from typing import Final
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.engine.variants import best_variant, library_directory
-from appliance.errors import ApplianceError, Refused
+from appliance.errors import ApplianceError, Refused, Unavailable
+from appliance.generation import Generation
 from appliance.inference import SELFTEST, Inference
 from appliance.lifecycle import Lifecycle
 from appliance.record import append
@@ -133,7 +134,6 @@ class SelfTest:
         ]
         for model_id in sorted(writes, key=self._store.size)[:1]:
             if self._lifecycle.is_loaded(model_id):  # by the server, which is still starting it
-                await self._wait(model_id)
                 report.token = await self._token(model_id)
                 return
             await self._lifecycle.load(actor, model_id)
@@ -149,17 +149,21 @@ class SelfTest:
         request = GenerationRequest(
             model=model_id, prompt="1, 2, 3,", max_tokens=1, sampling=Sampling(temperature=0.0)
         )
-        generation = await self._inference.start(caller, request)
+        generation = await self._started(caller, request)
         async for _ in generation:
             pass
         return model_id
 
-    async def _wait(self, model_id: str) -> None:
+    async def _started(self, caller: Caller, request: GenerationRequest) -> Generation:
+        """Start the answer; a server that has just been started may still be loading the model."""
         end = time.monotonic() + _READY_S
-        while model_id not in {card.id for card in self._supervisor.cards()}:
-            if time.monotonic() > end:
-                return
-            await asyncio.sleep(0.1)
+        while True:
+            try:
+                return await self._inference.start(caller, request)
+            except Unavailable as error:
+                if error.code != "model_loading" or time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.2)
 
     def _approved(self) -> list[str]:
         return [r.id for r in self._lifecycle.records() if r.state in _APPROVED]
