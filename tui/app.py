@@ -7,6 +7,7 @@ the person said yes, and its outcome is always told.
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -89,7 +90,7 @@ class OperatorApp(App[None]):
         super().__init__(ansi_color=True if desk.basic else None)
         self._desk = desk
         self._period = period or (BASIC_PERIOD if desk.basic else PERIOD)
-        desk.link = Link(self._period)
+        desk.link = replace(desk.link, period=self._period)
         self._pages = {page.TITLE.lower(): page(desk) for page in PAGES}
         self._question: Question | None = None
         self._poller = Poller(self._look, self._hear, period=self._period, clock=desk.clock)

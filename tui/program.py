@@ -14,6 +14,7 @@ from appliance.client import AdminClient, socket_path
 from tui.app import OperatorApp
 from tui.command import Commands
 from tui.desk import Desk
+from tui.link import attempt, look
 from tui.terminal import is_basic
 
 _ANSWER_SECONDS = 5.0
@@ -35,6 +36,8 @@ def run(
     basic = basic or is_basic(os.environ, sys.stdout.encoding)
     with AdminClient(socket_path(data), answer_seconds=_ANSWER_SECONDS) as client:
         desk = Desk(client, Commands(data), data, readonly=readonly, basic=basic, media=media)
+        if basic:  # one paint with everything is half of what two cost
+            desk.link = attempt(desk.link, lambda: look(client, None), desk.clock)
         OperatorApp(desk).run(mouse=not basic)
 
 

@@ -213,7 +213,7 @@ class Script(AdminClient):
 
     def search(self, query: EntryQuery) -> EntryList:
         self._answer()
-        before = len(self.entries) if query.before is None else query.before
+        before = 1 << 53 if query.before is None else query.before
         fitting = [
             e for e in reversed(self.entries)
             if e.seq < before and query.kind in (None, e.kind)

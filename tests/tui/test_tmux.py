@@ -1,73 +1,91 @@
-"""The program in a real terminal: tmux, the real admin app, a real socket."""
+"""The program in a real terminal: what must not reach it, what it costs, and what it leaves."""
 
 import os
+import pty
 import select
-import shlex
-import subprocess
+import struct
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fcntl import ioctl
 from pathlib import Path
+from termios import TIOCSWINSZ
+from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import socket_path
-from appliance.wire.admin import Status
-from tests.api.admin.lab import make_lab
+from appliance.wire.admin import EntryList, RequestList
+from appliance.wire.keys import KeyList
+from appliance.wire.logs import LogPage
 from tests.conftest import CHECKOUT, need_tool
-from tests.tui.scripted import model, status
-from tests.tui.test_app import serving
+from tests.tui.drivers import PROGRAM, TmuxDriver, expect
+from tests.tui.scripted import Script, model, status
+from tests.tui.test_hostile import hostile
 
 RENAME = "\x1b]2;owned\x07"
-_PROGRAM = "from tui.program import main; main()"
 
 
-@dataclass(frozen=True)
-class Tmux:
-    """One tmux server with one window of 80 columns and 24 lines."""
+@dataclass
+class Telling:
+    """A server that says what a script says, and counts how often it is asked."""
 
-    tool: str
-    socket: str
+    script: Script
+    polls: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def __call__(self, *arguments: str) -> str:
-        """Run a tmux command and return what it prints."""
-        command = [self.tool, "-S", self.socket, "-f", "/dev/null", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-        return done.stdout
+    def app(self) -> FastAPI:
+        """Its app."""
+        app = FastAPI(openapi_url=None)
+        made = self.script
 
-    def open(self, *command: str | Path) -> int:
-        """Run a command in the window; returns its process id."""
-        line = shlex.join([str(part) for part in command])
-        self("new-session", "-d", "-x", "80", "-y", "24", "-c", str(CHECKOUT), f"exec {line}")
-        return int(self("display-message", "-p", "#{pane_pid}"))
+        @app.api_route("/{path:path}")
+        async def answer(request: Request) -> Response:
+            path = request.url.path.removeprefix("/admin/")
+            found: Any = {
+                "status": made.found, "load": made.load_found, "logs": None,
+                "keys": KeyList(keys=made.keys_found),
+                "requests": RequestList(requests=made.running),
+                "audit/entries": EntryList(entries=made.entries),
+            }.get(path)  # fmt: skip
+            if path == "logs":
+                found = LogPage(lines=made.log, file="f")
+            if path.startswith("models/"):
+                found = next(iter(made.details.values()), None)
+            if path == "load":
+                self.polls.release()
+            if found is None:
+                return Response('{"error":{"message":"no","code":"not_found"}}', 404)
+            return Response(found.model_dump_json(), media_type="application/json")
 
-    def wait(self, words: str) -> str:
-        """The screen as soon as it has these words; tmux offers nothing to wait for."""
-        shown = ""
-        for _ in range(600):
-            shown = self("capture-pane", "-p")
-            if words in shown:
-                return shown
-            time.sleep(0.05)
-        pytest.fail(f"{words!r} never came:\n{shown}")
+        return app
 
-    @property
-    def title(self) -> str:
-        """What programs may rename by writing to the terminal."""
-        return self("display-message", "-p", "#{pane_title}").strip()
+
+@contextmanager
+def telling(script: Script) -> Iterator[tuple[Path, Telling]]:
+    """A data directory with such a server."""
+    with tempfile.TemporaryDirectory() as place:
+        data = Path(place)
+        (data / "appliance.toml").touch()
+        path = socket_path(data)
+        path.parent.mkdir()
+        made = Telling(script)
+        with serve_in_thread(made.app(), path):
+            yield data, made
 
 
 @pytest.fixture
-def tmux() -> Iterator[Tmux]:
+def tmux() -> Iterator[TmuxDriver]:
     with tempfile.TemporaryDirectory() as place:  # short enough for a socket's name
-        made = Tmux(need_tool("tmux"), f"{place}/s")
+        made = TmuxDriver(need_tool("tmux"), f"{place}/s")
         yield made
-        made("kill-server")
+        made.tmux("kill-server")
 
 
 def ended(pid: int, seconds: float = 30) -> bool:
@@ -83,63 +101,141 @@ def ended(pid: int, seconds: float = 30) -> bool:
 
 
 def program(data: Path, *options: str) -> tuple[str | Path, ...]:
-    return (sys.executable, "-c", _PROGRAM, "--data", data, *options)
-
-
-def telling(found: Status) -> FastAPI:
-    """A server that says one status, whatever it holds."""
-    app = FastAPI(openapi_url=None)
-
-    @app.get("/admin/status")
-    async def answer() -> Status:
-        return found
-
-    return app
-
-
-def test_a_person_sees_the_server_go_and_come_back(
-    tmux: Tmux, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    lab = make_lab(tmp_path_factory.mktemp("tmux"))
-    with ExitStack() as server:
-        server.enter_context(serving(lab))
-        pid = tmux.open(*program(lab.data))
-        shown = tmux.wait("+ LIVE")
-        assert "LAB" in shown and "1 entries" in shown and "Quit" in shown
-        tmux("send-keys", "?")
-        assert "Refresh" in tmux.wait("WHAT IT DOES")
-        tmux("send-keys", "Escape")
-        server.close()
-        shown = tmux.wait("! DOWN  data")
-        assert "1 entries" in shown and "Next: appliance serve" in shown
-        server.enter_context(serving(lab))
-        tmux.wait("+ LIVE")
-        assert not ended(pid, 0)
-        tmux("send-keys", "q")
-        assert ended(pid)
+    return (sys.executable, "-c", PROGRAM, "--data", data, *options)
 
 
 @pytest.mark.parametrize("options", [(), ("--basic",)])
-def test_text_of_a_model_does_not_reach_the_terminal(
-    tmux: Tmux, tmp_path: Path, options: tuple[str, ...]
+async def test_no_text_of_a_server_reaches_the_terminal(
+    tmux: TmuxDriver, options: tuple[str, ...]
 ) -> None:
-    path = socket_path(tmp_path)
-    path.parent.mkdir()
-    found = status(models=[model(f"pump{RENAME}", "refused", code=RENAME, message=RENAME)])
-    with serve_in_thread(telling(found), path):
-        tmux.open(*program(tmp_path, *options))
-        tmux.wait("why: \\x1b]2;owned")
-        assert tmux.title != "owned"
+    with telling(hostile(RENAME)) as (data, _):
+        tmux.open(80, 24, *program(data, *options))
+        await expect(tmux, "+ LIVE", "\\x1b]2;owned")
+        for digit in "23459":
+            await tmux.press(digit)
+            await expect(tmux, f"[{digit} ", "owned")
+            assert tmux.title != "owned"
 
 
-def test_the_control_renames_the_terminal(tmux: Tmux) -> None:
-    tmux.open("sh", "-c", f"printf '{RENAME}done'; exec cat")
-    tmux.wait("done")
+async def test_the_control_renames_the_terminal(tmux: TmuxDriver) -> None:
+    tmux.open(80, 24, "sh", "-c", f"printf '{RENAME}done'; exec cat")
+    await expect(tmux, "done")
     assert tmux.title == "owned"
 
 
-def test_a_terminal_that_disappears_leaves_no_process(tmux: Tmux, tmp_path: Path) -> None:
-    pid = tmux.open(*program(tmp_path))
-    tmux.wait("! DOWN")
-    tmux("kill-server")
-    assert ended(pid)
+async def test_a_terminal_that_disappears_leaves_no_process(tmux: TmuxDriver) -> None:
+    with telling(Script()) as (data, _):
+        tmux.open(80, 24, *program(data))
+        await expect(tmux, "+ LIVE")
+        pid = tmux.pid
+        await tmux.press("4", "v")  # with a request under way
+        tmux.tmux("kill-server")
+        assert ended(pid)
+
+
+async def test_a_terminal_that_disappears_ends_the_command_under_way(tmux: TmuxDriver) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        data = Path(place) / "data"
+        (data / "logs").mkdir(parents=True)
+        (data / "appliance.toml").touch()
+        os.mkfifo(data / "logs" / "server.jsonl")  # reading it waits for ever
+        tmux.open(80, 24, *program(data))
+        await expect(tmux, "! DOWN")
+        await tmux.press("9")
+        child = 0
+        end = time.monotonic() + 60
+        while not child and time.monotonic() < end:
+            children = Path(f"/proc/{tmux.pid}/task/{tmux.pid}/children").read_text().split()
+            threads = Path(f"/proc/{tmux.pid}/task").iterdir()
+            for thread in threads:
+                children += (thread / "children").read_text().split()
+            child = int(children[0]) if children else 0
+            time.sleep(0.05)
+        assert child
+        pid = tmux.pid
+        tmux.tmux("kill-server")
+        assert ended(pid) and ended(child)
+
+
+@contextmanager
+def on_a_line(data: Path, environment: dict[str, str], *options: str) -> Iterator[int]:
+    """The program on a pseudo-terminal; the end that reads what it sends."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(CHECKOUT)
+        plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLORTERM")}
+        command = [str(part) for part in program(data, *options)]
+        os.execvpe(command[0], command, {**plain, "TERM": "xterm-256color", **environment})
+    ioctl(fd, TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    try:
+        yield fd
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        os.close(fd)
+
+
+def read(fd: int, until: bytes = b"", seconds: float = 60) -> bytes:
+    """What was sent: until these bytes came, or what there is now."""
+    sent, end = b"", time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not select.select([fd], [], [], 0.05 if until and until not in sent else 0)[0]:
+            if not until or until in sent:
+                return sent
+            continue
+        sent += os.read(fd, 65_536)
+    pytest.fail(f"{until!r} never came: {sent!r}")
+
+
+def polled(made: Telling, times: int) -> None:
+    for _ in range(times):
+        assert made.polls.acquire(timeout=60)
+
+
+@pytest.mark.parametrize("options", [(), ("--basic",)])
+def test_an_idle_appliance_sends_nothing(options: tuple[str, ...]) -> None:
+    busy = model("pump", "serving", loaded=True)
+    with (
+        telling(Script(status(models=[busy]))) as (data, made),
+        on_a_line(data, {}, *options) as fd,
+    ):
+        read(fd, b"LIVE")
+        polled(made, 5)  # what there is was drawn: some come at once, the last in its time
+        read(fd)
+        polled(made, 3)
+        assert read(fd) == b""
+        made.script.found = status(models=[model("motor")])  # the control
+        polled(made, 2)
+        assert b"motor" in read(fd, b"motor")
+
+
+@pytest.mark.parametrize(
+    ("environment", "options"),
+    [({}, ("--basic",)), ({"TERM": "linux"}, ()), ({"TERM": "vt220"}, ()), ({"NO_COLOR": "1"}, ())],
+)
+def test_the_first_paint_of_a_basic_terminal_is_small(
+    environment: dict[str, str], options: tuple[str, ...]
+) -> None:
+    busy = [model(f"pump-{n}", "serving", loaded=True) for n in range(12)]
+    with (
+        telling(Script(status(models=busy))) as (data, made),
+        on_a_line(data, environment, *options) as fd,
+    ):
+        sent = read(fd, b"pump-3")
+        polled(made, 1)
+        sent += read(fd)
+    assert len(sent) <= 12_000, len(sent)
+    assert sent.isascii()
+
+
+def test_no_colour_means_none() -> None:
+    with telling(Script()) as (data, made):
+        with on_a_line(data, {"NO_COLOR": "1"}) as fd:
+            sent = read(fd, b"LIVE")
+            polled(made, 1)
+            sent += read(fd)
+        with on_a_line(data, {}) as fd:  # the control
+            coloured = read(fd, b"LIVE")
+    assert b"38;" not in sent and b"48;" not in sent
+    assert not any(f"\x1b[{n}m".encode() in sent for n in (*range(30, 38), *range(90, 98)))
+    assert b"38;2;" in coloured or b"38;5;" in coloured

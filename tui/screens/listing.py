@@ -103,7 +103,7 @@ class ListPage(Page, Generic[T]):
     def action_filter(self) -> None:
         """Type what to look for."""
         self.filter.display = True
-        self.filter.focus()
+        self.screen.set_focus(self.filter)  # at once: the next keys may be there already
 
     def back(self) -> bool:
         """Show everything again."""

@@ -65,6 +65,7 @@ class MediaPage(ListPage[view.Found]):
         self._model: ModelDetail | None = None
         self._named: list[str] = [str(path) for path in desk.media]
         self._doing = ""
+        self._checking = False
         self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
@@ -159,6 +160,7 @@ class MediaPage(ListPage[view.Found]):
             self._start("places", lambda: commands.run("model", "places", *named, data=False))
 
     def _start(self, kind: str, work: Any) -> None:
+        self._checking = kind == "plan"
         self._doing = {"places": "looking for sticks", "plan": "checking the artifact"}.get(
             kind, kind
         )
@@ -167,7 +169,9 @@ class MediaPage(ListPage[view.Found]):
 
     def on_media_page_told(self, message: Told) -> None:
         """Take what a command found."""
-        self._doing, told = "", message.told
+        told = message.told
+        if message.kind == "plan" or not self._checking:
+            self._doing, self._checking = "", False
         self._error = told if isinstance(told, ApplianceError) else None
         if isinstance(told, dict):
             self._document = told
@@ -187,7 +191,7 @@ class MediaPage(ListPage[view.Found]):
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
         """Check the artifact."""
         item = self.rows.current
-        if item is None or self._doing:
+        if item is None or self._checking:
             return
         commands = self.desk.commands
 

@@ -59,7 +59,7 @@ class Palette(ModalScreen[Choice | None]):
     def on_mount(self) -> None:
         """Type at once."""
         self._rows.show(self._choices)
-        self._entry.focus()
+        self.set_focus(self._entry)
 
     def on_input_changed(self, message: EntryLine.Changed) -> None:
         """Keep what has all the words."""

@@ -63,7 +63,7 @@ class Ask(ModalScreen[dict[str, str] | None]):
     def on_mount(self) -> None:
         """Begin in the first blank."""
         if self._lines:
-            next(iter(self._lines.values())).focus()
+            self.set_focus(next(iter(self._lines.values())))
 
     def _how(self) -> str:
         if not self._lines:
@@ -83,7 +83,7 @@ class Ask(ModalScreen[dict[str, str] | None]):
         order = list(self._lines.values())
         place = next(n for n, line in enumerate(order) if line is message.input)
         if place + 1 < len(order):
-            order[place + 1].focus()
+            self.set_focus(order[place + 1])
         else:
             self.action_yes()
 

@@ -1,0 +1,192 @@
+"""Untrusted text on every way to the screen, and the source that makes no other way.
+
+Each string of the hostile set stands in place of every text that a server, a command or a file
+may bring; every screen is walked, with its details and its questions.
+"""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from appliance.errors import Refused
+from appliance.wire.admin import Entry, ModelDetail, RunningRequest, Status, Verification
+from appliance.wire.keys import Key
+from appliance.wire.logs import LogLine
+from tests.conftest import CHECKOUT
+from tests.tui.scripted import NASTY, Script, Terminal, Told, terminal, text_of
+from tests.tui.staging import PLACES, PLAN, STATUS, script
+
+_KEPT = {"role", "level", "state"}
+
+
+def everywhere(value: Any, text: str, name: str = "") -> Any:
+    """A document with a text in place of each of its texts, but those that have a fixed set."""
+    if isinstance(value, dict):
+        return {key: everywhere(part, text, str(key)) for key, part in value.items()}
+    if isinstance(value, list):
+        return [everywhere(part, text, name) for part in value]
+    return text if isinstance(value, str) and name not in _KEPT else value
+
+
+def hostile(text: str) -> Script:
+    """The made-up server with this text everywhere."""
+    made, plain = Script(), script()
+    status = everywhere(STATUS.model_dump(), text)
+    for number, listed in enumerate(status["models"]):
+        listed["id"] = f"{number}{text}"  # ids differ, as they do in a store
+        listed["state"] = text if number == 2 else listed["state"]
+    made.found = Status.model_validate(status)
+    made.details = {
+        model.id: ModelDetail.model_validate(
+            {**model.model_dump(), "facts": {"name": text, text: text}, "approvals": [
+                {"name": text, "meaning": text, "time": text}]}
+        )
+        for model in made.found.models
+    }  # fmt: skip
+    made.running = [
+        RunningRequest.model_validate(everywhere(r.model_dump(), text)) for r in plain.running
+    ]
+    made.keys_found = [
+        Key.model_validate(everywhere(k.model_dump(), text)) for k in plain.keys_found
+    ]
+    made.entries = [
+        Entry(seq=n, kind=text, time=text, leaf=text, prev=text, body={text: text, "model": text})
+        for n in range(3)
+    ]
+    made.log = [
+        LogLine(id=text, time=text, level=text, logger=text, message=text, fields={text: text})
+    ]
+    made.verified = Verification.model_validate(
+        {"ok": False, "entries": 3, "from": 0, "to": 2, "root": text, "open_intents": 0,
+         "problems": [{"seq": 1, "code": text, "message": text}], "problem_count": 1,
+         "unwitnessed": 0}
+    )  # fmt: skip
+    made.note = text + "\n1\nroot\n"
+    return made
+
+
+def commands(text: str) -> Told:
+    """The made-up commands with this text everywhere."""
+    plan = {**everywhere(PLAN, text), "differences": [{"fact": text, "now": text, "then": text}]}
+    return Told(
+        model_places=everywhere(PLACES, text),
+        model_plan=plan,
+        model_import=Refused("file_changed", text),
+        audit_export=Refused("file_changed", text),
+    )
+
+
+def check(opened: Terminal) -> None:
+    shown = opened.text
+    assert opened.app.is_running
+    assert all(row.isprintable() for row in shown.split("\n")), shown
+
+
+@pytest.mark.parametrize("text", NASTY)
+async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> None:
+    made = hostile(text)
+    async with terminal(made, size=(120, 40), commands=commands(text)) as opened:
+        check(opened)
+        await opened.press("2")
+        await opened.refresh()
+        for keys in (("down",), ("A",), ("escape",), ("S",), ("escape",), ("question_mark",)):
+            await opened.press(*keys)
+            check(opened)
+        await opened.press("escape", "3")
+        await opened.refresh()
+        check(opened)
+        await opened.press("C")
+        check(opened)
+        await opened.press("n", "4")
+        await opened.refresh()
+        check(opened)
+        await opened.press("enter")
+        check(opened)
+        await opened.press("escape", "v")
+        await opened.wait("! entry 1")
+        check(opened)
+        await opened.press("escape", "c")
+        await opened.wait("root")
+        check(opened)
+        await opened.press("escape", "5")
+        await opened.refresh()
+        check(opened)
+        await opened.press("L")
+        check(opened)
+        await opened.press("escape", "9")
+        await opened.refresh()
+        check(opened)
+        await opened.press("0")
+        await opened.wait("artifacts")
+        await opened.press("enter")
+        await opened.wait("Next: I")
+        check(opened)
+        await opened.press("I", "enter")
+        check(opened)
+        await opened.press("escape", "1")
+        made.error = Refused("file_changed", text)
+        await opened.refresh()
+        check(opened)
+
+
+async def test_the_control_reaches_the_screen() -> None:
+    class Careless(App[None]):
+        def compose(self) -> ComposeResult:
+            yield Static(Content("\x1b]0;owned", strip_control_codes=False))
+
+    app = Careless()
+    async with app.run_test():
+        assert not all(row.isprintable() for row in text_of(app).split("\n"))
+
+
+# the source
+
+_RAW = {
+    "DataTable", "RichLog", "Log", "TextArea", "Label", "OptionList", "Tree", "Markdown", "Select",
+    "Button", "Header", "ListView", "Pretty", "Link", "Digits", "Tabs",
+}  # fmt: skip
+_MADE = {"lines", "line", "cell", "quiet", "alarm", "state", "table"}
+
+
+def raw_strings(source: str) -> list[str]:
+    """Places where a text could reach a widget without having been made safe."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("textual.widgets"):
+            found += [f"{node.lineno}: {a.name}" for a in node.names if a.name in _RAW]
+        if isinstance(node, ast.Attribute) and node.attr in ("notify", "from_markup", "sub_title"):
+            found.append(f"{node.lineno}: {node.attr}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            first = node.args[0] if node.args else None
+            made = isinstance(first, ast.Call) and getattr(first.func, "id", "") in _MADE
+            plain = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
+            if node.func.id == "Static" and not (made and plain.get("markup") is False):
+                found.append(f"{node.lineno}: Static")
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if getattr(target, "attr", "") in ("border_title", "border_subtitle", "tooltip"):
+                    fixed = isinstance(node.value, ast.Constant) or "title" in ast.dump(node.value)
+                    found += [] if fixed else [f"{node.lineno}: {ast.unparse(target)}"]
+    return found
+
+
+@pytest.mark.parametrize("module", sorted((CHECKOUT / "tui").rglob("*.py")), ids=lambda p: p.name)
+def test_no_raw_string_reaches_a_widget(module: Path) -> None:
+    assert raw_strings(module.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Static(name)", "Static('x', markup=False)", "Static(cell(x))", "app.notify(x)",
+        "from textual.widgets import DataTable", "box.border_title = model.id",
+        "Content.from_markup(x)",
+    ],
+)  # fmt: skip
+def test_the_control_is_noticed(source: str) -> None:
+    assert raw_strings(source)

@@ -1,0 +1,235 @@
+"""What a person does, under Pilot and in a real terminal, against the real server and engine.
+
+One scenario in each driver is in the fast set; all sizes are `slow`.
+"""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.smol import APPROVERS, ID, signed_artifact
+from tests.system.conftest import Server, serving
+from tests.tui.drivers import DRIVERS, Driver, expect
+
+CONFIG = """
+[engine]
+threads = 1
+[models.default]
+n_ctx = 256
+slots = 2
+"""
+SIZES = [(60, 20), (80, 24), (120, 40)]
+FAST = {("pilot", (80, 24)), ("tmux", (80, 24))}
+CASES = [
+    pytest.param(
+        name, size, id=f"{name}-{size[0]}x{size[1]}",
+        marks=[] if (name, size) in FAST else [pytest.mark.slow],
+    )
+    for name in DRIVERS
+    for size in SIZES
+]  # fmt: skip
+
+
+@dataclass
+class Site:
+    """The real server, and a stick with two signed artifacts."""
+
+    server: Server
+    stick: Path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Site]:
+    """One for all scenarios; each leaves it as it was, or imports under a name of its own."""
+    with serving(tmp_path_factory.mktemp("site"), default_model_path, CONFIG) as server:
+        stick = tmp_path_factory.mktemp("stick")
+        signed_artifact(server.data, default_model_path, stick / "pump")
+        bad = signed_artifact(server.data, default_model_path, stick / "tampered")
+        (bad / "README").write_text("not signed")
+        yield Site(server, stick)
+
+
+@contextlib.asynccontextmanager
+async def sitting(
+    site: Site, driver: str, size: tuple[int, int], *, readonly: bool = False
+) -> AsyncIterator[Driver]:
+    async with DRIVERS[driver](site.server.data, size, (site.stick,), readonly=readonly) as opened:
+        await expect(opened, "LIVE")
+        yield opened
+
+
+@pytest.mark.parametrize(("driver", "size"), CASES)
+async def test_import_approve_and_serve_from_a_stick(
+    site: Site, driver: str, size: tuple[int, int]
+) -> None:
+    """The walk-through: nothing is used but what is on the screen."""
+    name = f"pump-{driver}-{size[0]}"
+    lab = site.server.data / "keys" / "lab"
+    async with sitting(site, driver, size) as at:
+        await at.press("0")
+        await expect(at, "[1 choose]", "pump", "tampered")
+        await at.press("slash")
+        await at.type("tampered")
+        await expect(at, "> tampered")
+        await at.press("enter", "enter")
+        await expect(at, "! refused", "file_")
+        await at.press("escape", "escape", "slash")
+        await at.type("pump")
+        await at.press("enter")
+        await expect(at, "> pump")
+        await at.press("enter")
+        await expect(at, "Next: I imports it", "[3 import]")
+        await at.press("I")
+        await expect(at, "Import pump", "records")
+        await at.press("ctrl+u")
+        await at.type(name)
+        await at.press("enter")
+        for number, person in enumerate(APPROVERS):
+            await expect(at, f"({number} of 2)")
+            await at.press("A")
+            await expect(at, f"Approve {name}")
+            await at.press("ctrl+u")
+            await at.type(person)
+            await at.press("enter", "ctrl+u")
+            await at.type(str(lab / f"{person}.pem"))
+            await at.press("enter")
+            await at.type("fit for use")
+            await at.press("enter")
+        await expect(at, "Next: L loads it.")
+        await at.press("L")
+        await expect(at, f"Load {name}")
+        await at.press("y")
+        await expect(at, "[6 done]", "Next: Apps call it")
+    shown = site.server.command("model", "show", name)
+    assert shown["loaded"] and {a["name"] for a in shown["approvals"]} == set(APPROVERS)
+    site.server.command("model", "unload", name)
+
+
+@pytest.mark.parametrize(("driver", "size"), CASES)
+async def test_every_screen_shows_the_real_appliance(
+    site: Site, driver: str, size: tuple[int, int]
+) -> None:
+    async with sitting(site, driver, size) as at:
+        await expect(at, "LAB", "LOAD", "tok")
+        await at.press("2")
+        await expect(at, f"> {ID}", "+ serving")
+        await at.press("3")
+        await expect(at, "no requests")
+        await at.press("4")
+        await expect(at, "in the log", "SEQ")
+        await at.press("enter")
+        await expect(at, "AUDIT ENTRY", "leaf hash")
+        await at.press("escape", "v")
+        await expect(at, "+ verified")
+        await at.press("escape", "5")
+        await expect(at, "> one", "req/min")
+        await at.press("9")
+        await expect(at, "serving smol")
+        await at.press("colon")
+        await expect(at, "COMMAND")
+        await at.type("overv")
+        await at.press("enter")
+        await expect(at, "[1 Overview]")
+        await at.press("question_mark")
+        await expect(at, "WHAT IT DOES")
+        await at.press("escape")
+        await expect(at, "[1 Overview]")
+
+
+@pytest.mark.parametrize(("driver", "size"), CASES)
+async def test_a_running_request_is_seen_and_ended(
+    site: Site, driver: str, size: tuple[int, int]
+) -> None:
+    body = {"model": ID, "prompt": "Once", "max_tokens": 200, "ignore_eos": True, "n": 1}
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        with site.server.client() as client:
+            answers.append(client.post("/completions", json=body))
+
+    async with sitting(site, driver, size) as at:
+        await at.press("3")
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            await expect(at, "> one")
+            await at.press("C")
+            await expect(at, "Cancel the request of one")
+            await at.press("y")
+            await expect(at, "ended")
+        finally:
+            await asyncio.to_thread(thread.join)
+    (answer,) = answers
+    # It may have ended by itself first, on an idle host.
+    assert answer.status_code == 200 or answer.json()["error"]["code"] == "request_cancelled"
+
+
+@pytest.mark.parametrize(("driver", "size"), CASES)
+async def test_a_key_is_made_seen_once_and_revoked(
+    site: Site, driver: str, size: tuple[int, int]
+) -> None:
+    name = f"kiosk-{driver}-{size[0]}"
+    async with sitting(site, driver, size) as at:
+        await at.press("5")
+        await expect(at, "> one")
+        await at.press("N")
+        await expect(at, "Make an API key")
+        await at.type(name)
+        await at.press(*["enter"] * 8)
+        await expect(at, "Shown once")
+        await at.press("escape", "slash")
+        await at.type(name)
+        await at.press("enter")
+        await expect(at, f"> {name}"[:14])
+        await at.press("X")
+        await expect(at, "This cannot be undone.", "Revoke the key")
+        await at.type(name)
+        await at.press("enter")
+        await expect(at, "! revoked")
+    found = {key["name"]: key for key in site.server.command("key", "list")["keys"]}
+    assert found[name]["revoked"]
+
+
+@pytest.mark.parametrize(("driver", "size"), CASES)
+async def test_read_only_offers_no_change(site: Site, driver: str, size: tuple[int, int]) -> None:
+    before = len(site.server.command("audit", "tail", "-n", "1000")["entries"])
+    async with sitting(site, driver, size, readonly=True) as at:
+        await at.press("2")
+        await expect(at, f"> {ID}")
+        await at.press("U", "y", "S", "X", "5", "N", "X")
+        shown = await expect(at, "[5 Keys]")
+        assert "New key" not in shown
+    assert len(site.server.command("audit", "tail", "-n", "1000")["entries"]) == before
+
+
+@pytest.mark.parametrize(
+    "driver", [pytest.param(d, marks=pytest.mark.slow) for d in DRIVERS]
+)
+async def test_a_server_that_is_killed_on_every_screen_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path, driver: str
+) -> None:
+    with serving(tmp_path_factory.mktemp("killed"), default_model_path, CONFIG) as server:
+        made = Site(server, tmp_path_factory.mktemp("empty"))
+        async with sitting(made, driver, (80, 24)) as at:
+            for digit in "1234590":
+                await at.press(digit)
+                await expect(at, f"[{digit} ")
+            server.end(signal.SIGKILL)
+            for digit in "1234590":
+                await at.press(digit)
+                await expect(at, f"[{digit} ", "! DOWN")
+            await at.press("9")
+            await expect(at, "listening on", "no server runs")
+            await at.press("4", "v")
+            await expect(at, "+ verified")
+            await at.press("escape")
+            await asyncio.to_thread(server.start)
+            await at.press("1", "r")
+            await expect(at, "+ LIVE", "+ serving")
