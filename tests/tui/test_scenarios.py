@@ -209,9 +209,7 @@ async def test_read_only_offers_no_change(site: Site, driver: str, size: tuple[i
     assert len(site.server.command("audit", "tail", "-n", "1000")["entries"]) == before
 
 
-@pytest.mark.parametrize(
-    "driver", [pytest.param(d, marks=pytest.mark.slow) for d in DRIVERS]
-)
+@pytest.mark.parametrize("driver", [pytest.param(d, marks=pytest.mark.slow) for d in DRIVERS])
 async def test_a_server_that_is_killed_on_every_screen_comes_back(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path, driver: str
 ) -> None:
