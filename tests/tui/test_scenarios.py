@@ -65,6 +65,13 @@ async def sitting(
         yield opened
 
 
+async def find(at: Driver, words: str) -> None:
+    """Narrow the list in front to these words."""
+    await at.press("slash")
+    await expect(at, "words to look for")
+    await at.type(words)
+
+
 @pytest.mark.parametrize(("driver", "size"), CASES)
 async def test_import_approve_and_serve_from_a_stick(
     site: Site, driver: str, size: tuple[int, int]
@@ -75,13 +82,15 @@ async def test_import_approve_and_serve_from_a_stick(
     async with sitting(site, driver, size) as at:
         await at.press("0")
         await expect(at, "[1 choose]", "pump", "tampered")
-        await at.press("slash")
-        await at.type("tampered")
+        await find(at, "tampered")
         await expect(at, "> tampered")
         await at.press("enter", "enter")
         await expect(at, "! refused", "file_")
-        await at.press("escape", "escape", "slash")
-        await at.type("pump")
+        await at.press("escape")
+        await expect(at, "[1 choose]")
+        await at.press("escape")
+        await expect(at, "pump", "tampered")
+        await find(at, "pump")
         await at.press("enter")
         await expect(at, "> pump")
         await at.press("enter")
@@ -184,8 +193,8 @@ async def test_a_key_is_made_seen_once_and_revoked(
         await at.type(name)
         await at.press(*["enter"] * 8)
         await expect(at, "Shown once")
-        await at.press("escape", "slash")
-        await at.type(name)
+        await at.press("escape")
+        await find(at, name)
         await at.press("enter")
         await expect(at, f"> {name}"[:14])
         await at.press("X")
