@@ -45,7 +45,7 @@ class FirstPage(Page):
 
     def enter(self) -> None:
         """Keys scroll."""
-        self.query_one(VerticalScroll).focus()
+        self.screen.set_focus(self.query_one(VerticalScroll))
 
     def draw(self) -> None:
         """Say it."""

@@ -64,7 +64,7 @@ class ListPage(Page, Generic[T]):
 
     def enter(self) -> None:
         """Keys go to the list."""
-        self.rows.focus()
+        self.screen.set_focus(self.rows)
 
     def draw(self) -> None:
         """Show the items that the filter keeps."""
@@ -98,7 +98,7 @@ class ListPage(Page, Generic[T]):
         """Back to the list, which stays narrowed."""
         message.stop()
         self.filter.display = bool(self.filter.value)
-        self.rows.focus()
+        self.screen.set_focus(self.rows)
 
     def action_filter(self) -> None:
         """Type what to look for."""
@@ -111,6 +111,6 @@ class ListPage(Page, Generic[T]):
             return False
         self.filter.value = ""
         self.filter.display = False
-        self.rows.focus()
+        self.screen.set_focus(self.rows)
         self.draw()
         return True

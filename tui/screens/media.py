@@ -186,7 +186,7 @@ class MediaPage(ListPage[view.Found]):
 
     def _focus_text(self) -> None:
         if self.app.screen is self.screen:
-            self.query_one(".whole-page").focus()
+            self.screen.set_focus(self.query_one(".whole-page"))
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
         """Check the artifact."""

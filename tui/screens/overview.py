@@ -38,7 +38,7 @@ class OverviewPage(Page):
 
     def enter(self) -> None:
         """Keys scroll."""
-        self.query_one(VerticalScroll).focus()
+        self.screen.set_focus(self.query_one(VerticalScroll))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A server is started only where none answers."""

@@ -59,7 +59,7 @@ class Page(Vertical):
     def enter(self) -> None:
         """The screen is in front now."""
         for widget in self.query("Rows").results():
-            widget.focus()
+            self.screen.set_focus(widget)
             return
 
     def back(self) -> bool:
