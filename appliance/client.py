@@ -139,6 +139,14 @@ class AdminClient:
         """What importing an artifact would do; nothing is stored."""
         return self._long(Plan, "/admin/models/plan", wanted, report)
 
+    def bom(self, model_id: str) -> bytes:
+        """The bill of materials of one artifact, CycloneDX 1.7 as JSON."""
+        return self._sent("GET", _model(model_id) + "/bom").content
+
+    def template(self, model_id: str) -> wire.Template:
+        """The chat template of one artifact."""
+        return self._get(wire.Template, _model(model_id) + "/template")
+
     def subject(self, model_id: str) -> wire.Subject:
         """What an approver of this artifact signs."""
         return self._get(wire.Subject, _model(model_id) + "/subject")

@@ -347,6 +347,17 @@ CODES: Final[dict[str, Code]] = {
         "the trust metadata expired so long ago that models are no longer served",
         "Get newer metadata from the security officer and run `appliance trust update DIR`.",
     ),
+    "ceremony_step": Code(
+        "this step of the ceremony cannot be done now",
+        "`appliance trust ceremony status DIR` says what comes next.",
+    ),
+    "ceremony_plan": Code(
+        "the plan of the ceremony would not be accepted",
+        "A root takes at least two signers; every holder has one name and one key for each role.",
+    ),
+    "passphrase_refused": Code(
+        "the passphrase is too short, or does not open the key", "Try again with the right one."
+    ),
     "clock_behind": Code(
         "the host's clock is behind what was signed or recorded already",
         "Set the clock; imports, approvals and updates go on then.",

@@ -270,6 +270,7 @@ class Supervisor:
             gap_ms=config.target_gap_ms,
             kept=config.kept_prefixes,
             prefixes=config.prefixes,
+            template=served.model.facts.chat_template or "",
         )
         worker = await WorkerProcess.start(served.model.sealed, load)
         await self._note(served, "start", pid=worker.pid, load_ms=worker.ready.load_ms)

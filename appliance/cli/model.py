@@ -4,6 +4,7 @@ Rules: `sign` and `verify` need neither data directory nor server; private keys 
 stay in this process, only signatures go to the server.
 """
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,12 +23,13 @@ from appliance.cli.output import (
     table,
 )
 from appliance.cli.residence import use_of, why
+from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import Refused
 from appliance.trust import approval, oms, signing
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.manifest import Manifest
-from appliance.wire.admin import Model, ModelDetail
+from appliance.wire.admin import Model, ModelDetail, Template
 
 _DIRECTORY = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -145,6 +147,10 @@ def approve(output: Output, data: Path, model_id: str, name: str, key: Path, mea
             time_us=SystemClock().wall_us(),
             private_key=private,
         )
+        difference, template = template_difference(client, model_id, None)
+        output.note(f"chat template {template.sha256}")
+        for line in difference:
+            output.note(f"  {line}")
         output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
         approved = client.approve(model_id, envelope)
     output.data(approved, _lines(approved))
@@ -168,14 +174,46 @@ def list_(output: Output, data: Path) -> None:
 
 @model.command()
 @click.argument("model_id", metavar="ID")
+@click.option("--bom", is_flag=True, help="Print the bill of materials: CycloneDX 1.7, JSON.")
+@click.option(
+    "--template-diff", is_flag=True,
+    help="Print how the chat template differs from the one in the model's file, or in AGAINST.",
+)  # fmt: skip
+@click.option("--against", metavar="ID", help="Another model whose template is compared.")
 @data_option
 @json_option
 @click.pass_obj
-def show(output: Output, data: Path, model_id: str) -> None:
+def show(
+    output: Output, data: Path, model_id: str, bom: bool, template_diff: bool, against: str | None
+) -> None:
     """Show one model: its state and why, approvals, facts."""
+    if (bom and template_diff) or (against and not template_diff):
+        raise click.UsageError("--bom, and --template-diff with --against, are two questions.")
     with admin_client(data) as client:
+        if bom:
+            click.echo(client.bom(model_id).decode())
+            return
+        if template_diff:
+            lines, shown = template_difference(client, model_id, against)
+            output.data({**shown.model_dump(), "diff": lines}, lines or ["no difference"])
+            return
         detail = client.model(model_id)
     output.data(detail, _details(detail))
+
+
+def template_difference(
+    client: AdminClient, model_id: str, against: str | None
+) -> tuple[list[str], Template]:
+    """A unified diff of the template in use, as lines that are safe to print."""
+    shown = client.template(model_id)
+    before, name = shown.own, "the model's own file"
+    if against is not None:
+        before, name = client.template(against).used, against
+    lines = difflib.unified_diff(
+        before.splitlines(), shown.used.splitlines(), name, f"{model_id} ({shown.file or 'own'})",
+        lineterm="",
+    )  # fmt: skip
+    return [safe(line) for line in lines], shown
 
 
 @model.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from appliance.cli.ceremony import ceremony
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
 from appliance.trust.stick import read_offer
@@ -14,6 +15,9 @@ from appliance.wire.trust import Trust, TrustMetadata, TrustUpdated
 @click.group()
 def trust() -> None:
     """The trust policy."""
+
+
+trust.add_command(ceremony)
 
 
 @trust.command()

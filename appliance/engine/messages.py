@@ -41,6 +41,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
             memory.
         kind: what the model is for.
+        template: the chat template that was verified; "" leaves it to the model's file.
     """
 
     variant: str
@@ -56,6 +57,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     gap_ms: int = 60
     kept: int = 0
     prefixes: tuple[str, ...] = ()
+    template: str = ""
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):

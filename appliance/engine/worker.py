@@ -170,7 +170,7 @@ class Generator:
         self.n_ctx = min(load.n_ctx, trained or load.n_ctx)
         self._runner = runner
         bos, eos, pad = (runner.token_text(which) for which in ("bos", "eos", "pad"))
-        source = runner.meta("tokenizer.chat_template") or CHATML
+        source = load.template or runner.meta("tokenizer.chat_template") or CHATML
         self.vocabulary: messages.Vocabulary | None = messages.Vocabulary(
             bos, eos, pad, runner.adds_bos(), source
         )

@@ -8,23 +8,28 @@ bytes whose digest is signed. Whoever holds the result holds exactly what was ch
 import hashlib
 import mmap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from appliance.errors import SignatureRefused
-from appliance.trust import directory, manifest, oms, sealed
+from appliance.trust import description, directory, manifest, oms, sealed
 from appliance.trust.approval import ApprovalSubject
+from appliance.trust.description import Description
 from appliance.trust.directory import Artifact, FileDigest, Meter
 from appliance.trust.gguf import MAX_METADATA, GgufFacts, vet
 from appliance.trust.manifest import Manifest
 from appliance.trust.oms import Bundle
 from appliance.trust.policy import ModelRule, PolicyKey, TrustPolicy
 from appliance.trust.sealed import Progress, SealedFile
-from appliance.trust.shards import ShardDigests
+from appliance.trust.shards import ShardDigests, statement
 
 
 @dataclass(frozen=True)
 class Signed:
-    """An artifact whose signature and signer were accepted; its files not yet hashed."""
+    """An artifact whose signature and signer were accepted; its files not yet hashed.
+
+    Attributes:
+        template: text of the file with the role template, which is used in place of the model's.
+    """
 
     bundle: Bundle
     manifest: Manifest
@@ -32,6 +37,8 @@ class Signed:
     publisher: PolicyKey
     rule: ModelRule
     model_file: str
+    description: Description = field(default_factory=Description)
+    template: str | None = None
 
 
 def check_signature(
@@ -56,8 +63,45 @@ def check_signature(
     model_file = model_file_of(signed.files.keys())
     policy.check_digests(signed.root, *signed.files.values())
     rule = policy.model_rule(model_id, signed.root)
+    described = _description(artifact, signed)
+    policy.check_version(rule, described.version)
+    template = _template(artifact, signed, described)
     wanted = subject(signed.root, data, approval_round)
-    return Signed(bundle, signed, wanted, publisher, rule, model_file)
+    return Signed(bundle, signed, wanted, publisher, rule, model_file, described, template)
+
+
+def _description(artifact: Artifact, signed: Manifest) -> Description:
+    if description.FILE not in signed.files:
+        return Description()
+    data = _signed_bytes(artifact, signed, description.FILE, description.MAX_BYTES)
+    return description.parse(data, signed.files.keys())
+
+
+def _template(artifact: Artifact, signed: Manifest, described: Description) -> str | None:
+    if described.template is None:
+        return None
+    data = _signed_bytes(artifact, signed, described.template, description.MAX_ROLE_BYTES)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise SignatureRefused(
+            "description_invalid", f"{described.template} is not a text in UTF-8."
+        ) from error
+
+
+def _signed_bytes(artifact: Artifact, signed: Manifest, name: str, limit: int) -> bytes:
+    """A small file whose very bytes are those that the manifest lists."""
+    data = artifact.prefix(name, limit + 1)
+    if len(data) > limit:
+        raise SignatureRefused("description_invalid", f"{name} has more than {limit} bytes.")
+    digest = hashlib.sha256(data).hexdigest()
+    if signed.shard_size:
+        pieces = ShardDigests(signed.shard_size)
+        pieces.update(memoryview(data))
+        digest = statement(pieces.finish())
+    if signed.files[name] != digest:
+        raise SignatureRefused("file_changed", f"{name} is not the file that was signed.")
+    return data
 
 
 def subject(root: str, signature: bytes, approval_round: int) -> ApprovalSubject:
@@ -104,9 +148,14 @@ def check_stored(
     manifest.compare(signed.manifest, {name: digest.signed for name, digest in digests.items()})
     policy.check_digests(*(digest.sha256 for digest in digests.values()))
     head = artifact.prefix(signed.model_file, MAX_METADATA)
-    facts = vet(head, files[signed.model_file])
+    facts = _templated(vet(head, files[signed.model_file]), signed)
     policy.check_template(signed.rule, facts.chat_template)
     return facts
+
+
+def _templated(facts: GgufFacts, signed: Signed) -> GgufFacts:
+    """The facts with the template that is used."""
+    return facts if signed.template is None else replace(facts, chat_template=signed.template)
 
 
 def seal(
@@ -141,7 +190,7 @@ def seal(
         found[signed.model_file] = FileDigest(model.sha256, pieces.finish() if pieces else None)
         manifest.compare(signed.manifest, {name: digest.signed for name, digest in found.items()})
         policy.check_digests(*(digest.sha256 for digest in found.values()))
-        facts = _vet_sealed(model)
+        facts = _templated(_vet_sealed(model), signed)
         policy.check_template(signed.rule, facts.chat_template)
     except BaseException:
         model.close()

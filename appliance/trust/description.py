@@ -11,9 +11,8 @@ docs/trust.md has the schema.
 """
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.errors import SignatureRefused
@@ -22,10 +21,9 @@ from appliance.trust import strict_json
 FILE: Final = "artifact.json"
 MAX_BYTES: Final = 64 << 10
 MAX_ROLE_BYTES: Final = 256 << 10
-"""Largest template or grammar."""
+"""Largest template."""
 TEMPLATE: Final = "template"
-GRAMMAR: Final = "grammar"
-_ROLES: Final = frozenset({TEMPLATE, GRAMMAR})
+_ROLES: Final = frozenset({TEMPLATE})
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_VERSION: Final = 1 << 53
 
@@ -50,13 +48,11 @@ class Description:
     Attributes:
         version: counted up by the publisher; None when there is no `artifact.json`.
         template: name of the file that is the chat template in place of the model's own.
-        grammars: file names by the name under which requests ask for the grammar.
         base: for adapters, what they belong to.
     """
 
     version: int | None = None
     template: str | None = None
-    grammars: Mapping[str, str] = field(default_factory=dict)
     base: Base | None = None
 
 
@@ -85,13 +81,7 @@ def parse(data: bytes, files: Collection[str]) -> Description:
     templates = [name for name, role in roles.items() if role == TEMPLATE]
     if len(templates) > 1:
         raise _refuse("two files are the template")
-    grammars: dict[str, str] = {}
-    for name in (name for name, role in roles.items() if role == GRAMMAR):
-        stem = PurePosixPath(name).stem
-        if stem in grammars:
-            raise _refuse(f"two grammars have the name {stem[:80]!r}")
-        grammars[stem] = name
-    return Description(version, templates[0] if templates else None, grammars, _base(value))
+    return Description(version, templates[0] if templates else None, _base(value))
 
 
 def _base(value: dict[str, Any]) -> Base | None:

@@ -18,6 +18,8 @@ from appliance.trust import dsse, ecdsa, policy, strict_json
 PUBLISHER: Final = "publisher"
 APPROVERS: Final = ("approver-1", "approver-2")
 ROOT: Final = "root"
+MARK: Final = b"LAB KEY, not for production\n"
+"""Stands before the PEM of every key of a lab (RFC 7468 allows it); a site refuses such files."""
 
 
 def create(data: Path, clock: Clock) -> None:
@@ -38,8 +40,8 @@ def create(data: Path, clock: Clock) -> None:
         raise UsageError("data_exists", f"{data} has keys or a trust policy already.") from error
     keys = {name: ec.generate_private_key(ec.SECP384R1()) for name in (ROOT, PUBLISHER, *APPROVERS)}
     for name, key in keys.items():
-        _write(keys_directory / f"{name}.pem", ecdsa.private_pem(key), 0o600)
-        _write(keys_directory / f"{name}.pub", ecdsa.public_pem(key.public_key()), 0o644)
+        _write(keys_directory / f"{name}.pem", MARK + ecdsa.private_pem(key), 0o600)
+        _write(keys_directory / f"{name}.pub", MARK + ecdsa.public_pem(key.public_key()), 0o644)
     document = _policy({name: key.public_key() for name, key in keys.items()}, clock)
     envelope = dsse.sign(strict_json.dump(document), policy.PAYLOAD_TYPE, [keys[ROOT]])
     _write(trust / "root.pub", ecdsa.public_pem(keys[ROOT].public_key()), 0o644)

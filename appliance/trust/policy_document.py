@@ -118,6 +118,8 @@ def _keys(table: dict[str, Any]) -> dict[str, PolicyKey]:
         strict_json.only(entry, {"pem", "person"}, f"key {hint[:64]}", refuse)
         if not _is_name(person):
             raise refuse(f"key {hint[:64]} has no usable person")
+        if "LAB KEY" in pem:
+            raise refuse(f"key {hint[:64]} is marked as one of a lab")
         try:
             public = ecdsa.load_public(pem.encode())
         except SignatureRefused as error:

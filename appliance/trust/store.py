@@ -203,6 +203,15 @@ class ModelStore:
             bundle=signed.bundle,
         )
 
+    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, GgufFacts]:
+        """What is signed and what the model file says of itself; no file is hashed.
+
+        Raises: as `check`.
+        """
+        with self._open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            return signed, artifacts.vet_stored(artifact)
+
     def expect(self, record: ModelRecord, digest: str) -> None:
         """Refuse an artifact that is another one than at import.
 

@@ -169,6 +169,18 @@ class ModelDetail(Model):
     facts: dict[str, Any] = Field(default={})
 
 
+class Template(_Reply):
+    """A model's chat template: `used`, from `file` where the artifact has one, and the `own` one
+    in the model's file. `sha256` is that of `used`, as a policy pins it.
+    """
+
+    id: str
+    used: str
+    own: str
+    sha256: str
+    file: str | None = None
+
+
 class ModelImport(_Request):
     """Copy an artifact from a directory of the server's host into the store."""
 

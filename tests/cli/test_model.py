@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.trust import ecdsa
+from appliance.trust import ecdsa, signing
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run, run_command
 from tests.trust import certs, forge
@@ -180,7 +180,7 @@ def test_two_different_people_make_a_model_loadable(lab: LabData, run: Run) -> N
 
 
 def test_the_private_key_is_kept_nowhere(lab: LabData, approved: str) -> None:
-    secret = lab.key("approver-1").read_bytes().splitlines()[1]
+    secret = lab.key("approver-1").read_bytes().splitlines()[2]  # behind mark and BEGIN
     kept = [path for path in lab.data.rglob("*") if path.is_file() and secret in path.read_bytes()]
     assert kept == [lab.key("approver-1")]
 
@@ -243,3 +243,43 @@ def test_revoking_and_checking_again(run: Run, lab: LabData, approved: str) -> N
     ]
     revoked = run("model", "revoke", approved, "--reason", "stolen key", "--json")
     assert (revoked.document["state"], revoked.document["message"]) == ("revoked", "stolen key")
+
+
+def templated(lab: LabData) -> Path:
+    """An artifact whose template file says something else than the model's own."""
+    path = lab.artifact("other")
+    (path / "chat.jinja").write_text("{{ messages[0].content }}\nand a line more\x1b[2J")
+    (path / "artifact.json").write_text('{"version": 1, "roles": {"chat.jinja": "template"}}')
+    signing.sign_directory(path, lab.key("publisher").read_bytes(), forge.quiet)
+    return path
+
+
+def test_a_changed_template_is_shown_to_the_approver(lab: LabData, run: Run) -> None:
+    assert run("model", "import", templated(lab)).status == 0
+    shown = run("model", "show", "other", "--template-diff").out
+    assert "+and a line more" in shown and "\x1b" not in shown
+    assert "(chat.jinja)" in shown
+    done = run(
+        *("model", "approve", "other", "--as", APPROVERS[0], "--key", lab.key(APPROVERS[0])),
+        *("--meaning", "fit for use"),
+    )
+    assert done.status == 0 and "+and a line more" in done.err
+    document = run("model", "show", "other", "--template-diff", "--json").document
+    assert document["sha256"] in done.err
+
+
+def test_templates_of_two_models_are_compared(lab: LabData, run: Run) -> None:
+    run("model", "import", templated(lab))
+    run("model", "import", lab.artifact("tiny"))
+    plain = run("model", "show", "tiny", "--template-diff").out
+    assert plain == "no difference\n"
+    against = run("model", "show", "tiny", "--template-diff", "--against", "other").out
+    assert "-and a line more" in against
+    assert run("model", "show", "tiny", "--against", "other").status == 2
+
+
+def test_the_bill_of_materials(run: Run, approved: str) -> None:
+    document = run("model", "show", approved, "--bom").document
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.7")
+    (model,) = document["components"]
+    assert (model["name"], model["type"]) == (approved, "machine-learning-model")

@@ -246,3 +246,76 @@ def test_a_model_that_changes_after_its_signature_was_read(lab: Lab) -> None:
         with pytest.raises(SignatureRefused) as caught:
             artifacts.seal(artifact, signed, lab.policy, race)
     assert caught.value.code == "file_changed"
+
+
+def described(lab: Lab, value: object, template: bytes = b"{{ messages }}") -> None:
+    """The artifact with an artifact.json and a template file, signed again."""
+    (lab.artifact / "chat.jinja").write_bytes(template)
+    (lab.artifact / "artifact.json").write_bytes(as_json(value))
+    lab.resign()
+
+
+def with_rule(lab: Lab, **rule: object) -> None:
+    """A policy that lists the artifact with this rule."""
+    document = lab.document()
+    document["models"] = [{"id": "tiny", **rule}]
+    lab.policy = policy_document.parse(as_json(document))
+
+
+TEMPLATED = {"version": 4, "roles": {"chat.jinja": "template"}}
+
+
+def test_the_template_in_use_is_the_signed_file(lab: Lab, examine: Examine) -> None:
+    described(lab, TEMPLATED)
+    assert examine(lab).chat_template == "{{ messages }}"
+    described(lab, {"version": 4})
+    assert examine(lab).chat_template == "{{ messages[0].content }}"
+
+
+def test_the_template_in_use_is_the_pinned_one(lab: Lab, examine: Examine) -> None:
+    described(lab, TEMPLATED)
+    with_rule(lab, template_sha256=sha256(b"{{ messages }}"))
+    examine(lab)
+    with_rule(lab, template_sha256=sha256(b"{{ messages[0].content }}"))  # that of the model's file
+    assert code_of(examine, lab) == "template_not_in_policy"
+    described(lab, TEMPLATED, b"{{ messages }} and a back door")
+    with_rule(lab, template_sha256=sha256(b"{{ messages }}"))
+    assert code_of(examine, lab) == "template_not_in_policy"
+
+
+def test_an_older_version_than_the_policy_asks_for(lab: Lab, examine: Examine) -> None:
+    described(lab, TEMPLATED)
+    with_rule(lab, min_version=4)
+    examine(lab)
+    with_rule(lab, min_version=5)
+    assert code_of(examine, lab) == "model_version_refused"
+    (lab.artifact / "artifact.json").unlink()
+    lab.resign()
+    assert code_of(examine, lab) == "model_version_refused"
+
+
+def test_a_description_that_was_changed_after_signing(lab: Lab, examine: Examine) -> None:
+    described(lab, TEMPLATED)
+    (lab.artifact / "artifact.json").write_bytes(as_json({"version": 9}))
+    assert code_of(examine, lab) == "file_changed"
+    described(lab, TEMPLATED)
+    (lab.artifact / "chat.jinja").write_bytes(b"another")
+    assert code_of(examine, lab) == "file_changed"
+
+
+@pytest.mark.parametrize(
+    "template", [b"\xff", b"x" * (256 * 1024 + 1)], ids=["no text", "too long"]
+)
+def test_templates_that_are_none(lab: Lab, examine: Examine, template: bytes) -> None:
+    described(lab, TEMPLATED, template)
+    assert code_of(examine, lab) == "description_invalid"
+
+
+def test_a_description_in_shards(lab: Lab) -> None:
+    from appliance.trust import signing
+
+    described(lab, TEMPLATED)
+    signing.sign_directory(lab.artifact, lab.pem("publisher"), quiet, shard_size=10)
+    assert check(lab).chat_template == "{{ messages }}"
+    (lab.artifact / "chat.jinja").write_bytes(b"{{ massages }}")
+    assert code_of(check, lab) == "file_changed"

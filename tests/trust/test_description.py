@@ -12,12 +12,12 @@ from appliance.trust.description import Base, Description
 from tests.trust.forge import as_json
 
 FILES = {"artifact.json", "model.gguf", "chat.jinja", "g/report.lark", "h/report.lark"}
-GOOD = {"version": 4, "roles": {"chat.jinja": "template", "g/report.lark": "grammar"}}
+GOOD = {"version": 4, "roles": {"chat.jinja": "template"}}
 
 
 def test_it_is_read() -> None:
     read = description.parse(as_json(GOOD), FILES)
-    assert read == Description(4, "chat.jinja", {"report": "g/report.lark"})
+    assert read == Description(4, "chat.jinja")
     base = {"oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
     read = description.parse(as_json({"version": 1, "base": base}), FILES)
     assert read == Description(1, base=Base("ab" * 32, "cd" * 32))
@@ -39,10 +39,7 @@ BAD: dict[str, Any] = {
         "version": 1,
         "roles": {"chat.jinja": "template", "model.gguf": "template"},
     },
-    "two grammars of one name": {
-        "version": 1,
-        "roles": {"g/report.lark": "grammar", "h/report.lark": "grammar"},
-    },
+    "a role that is not done yet": {"version": 1, "roles": {"g/report.lark": "grammar"}},
     "a base without a digest": {"version": 1, "base": {"oms_root": "ab" * 32}},
     "a base that is no digest": {
         "version": 1,

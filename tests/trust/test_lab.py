@@ -20,7 +20,7 @@ def test_keys_are_private_and_the_policy_binds_them(tmp_path: Path) -> None:
     for name in ("publisher", "approver-1", "approver-2", "root"):
         assert (keys / f"{name}.pem").stat().st_mode & 0o777 == 0o600
         public = ecdsa.load_private((keys / f"{name}.pem").read_bytes()).public_key()
-        assert (keys / f"{name}.pub").read_bytes() == ecdsa.public_pem(public)
+        assert (keys / f"{name}.pub").read_bytes() == lab.MARK + ecdsa.public_pem(public)
         if name != "root":
             people.add(policy.keys[ecdsa.hint(public)].person)
     assert people == {"publisher", "approver-1", "approver-2"}
@@ -32,7 +32,7 @@ def test_keys_are_private_and_the_policy_binds_them(tmp_path: Path) -> None:
 def test_the_root_of_trust_is_the_lab_root_and_decides_nothing_else(tmp_path: Path) -> None:
     lab.create(tmp_path, FixedClock())
     root = (tmp_path / "trust" / "root.pub").read_bytes()
-    assert root == (tmp_path / "keys" / "lab" / "root.pub").read_bytes()
+    assert lab.MARK + root == (tmp_path / "keys" / "lab" / "root.pub").read_bytes()
     hint = ecdsa.hint(ecdsa.load_public(root))
     assert hint not in store.load_policy(tmp_path / "trust").keys
 

@@ -1,10 +1,11 @@
 """Routes of the artifacts: import, approve, load, suspend, retire."""
 
 import contextlib
+import hashlib
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
 from appliance.api.admin.stream import Report, stream, stream_task
@@ -12,6 +13,7 @@ from appliance.clock import iso
 from appliance.engine.memory import MIB
 from appliance.errors import Refused
 from appliance.runtime import Services
+from appliance.trust import bom
 from appliance.trust.store import ModelRecord, load_policy
 from appliance.wire import admin as wire
 
@@ -83,6 +85,33 @@ def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDet
         approvals=_approvals(services, model_id),
         facts=dict(record.facts),
     )
+
+
+@router.get("/{model_id}/bom")
+def show_bom(_: Viewer, services: ServicesDep, model_id: str) -> Response:
+    """The bill of materials of one artifact: CycloneDX 1.7."""
+    policy = load_policy(services.data / "trust")
+    signed, facts = services.store.inspect(model_id, policy)
+    document = bom.make(
+        services.lifecycle.record(model_id),
+        signed,
+        facts,
+        services.store.approvals(model_id, policy),
+        services.supervisor.engine,
+    )
+    return Response(document, media_type="application/vnd.cyclonedx+json; version=1.7")
+
+
+@router.get("/{model_id}/template")
+def show_template(_: Viewer, services: ServicesDep, model_id: str) -> wire.Template:
+    """The chat template that is used, and the one in the model's own file."""
+    signed, facts = services.store.inspect(model_id, load_policy(services.data / "trust"))
+    own = facts.chat_template or ""
+    used = own if signed.template is None else signed.template
+    return wire.Template(
+        id=model_id, used=used, own=own, sha256=hashlib.sha256(used.encode()).hexdigest(),
+        file=signed.description.template,
+    )  # fmt: skip
 
 
 @router.get("/{model_id}/subject")

@@ -1,0 +1,100 @@
+"""A bill of materials of one model: CycloneDX 1.7, what an auditor reads (ML-BOM).
+
+Rules: it says what was verified, with the digests; the same artifact under the same approvals gives
+the same document. Pure: values in, JSON out.
+
+Source: CycloneDX 1.7, component type machine-learning-model; ECMA-424.
+"""
+
+import datetime
+import json
+import uuid
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot7
+
+from appliance.trust.approval import Approval
+from appliance.trust.artifact import Signed
+from appliance.trust.gguf import GgufFacts
+from appliance.trust.records import ModelRecord
+
+_SPACE: Final = uuid.UUID("5c0b6a8e-7f0d-5f1e-9c3a-2f6f0a1d7b44")
+_TASKS: Final = {"generate": "text-generation", "embed": "feature-extraction",
+                 "rerank": "text-ranking"}  # fmt: skip
+
+
+def make(
+    record: ModelRecord,
+    signed: Signed,
+    facts: GgufFacts,
+    approvals: Sequence[Approval],
+    engine: str,
+) -> bytes:
+    """The document for one model of the store.
+
+    Args:
+        engine: name and version of what runs it.
+    """
+    properties = {
+        "state": record.state,
+        "oms_root_digest": signed.manifest.root,
+        "signer": signed.publisher.hint,
+        "publisher": signed.publisher.person,
+        "engine": engine,
+        "tensors": str(facts.n_tensors),
+        "context": str(facts.n_ctx_train),
+        "vocabulary": str(facts.n_vocab),
+    }
+    listed = [Property(name=f"appliance:{name}", value=value) for name, value in properties.items()]
+    listed += [
+        Property(name="appliance:approval", value=f"{a.name}, {a.time}: {a.meaning}")
+        for a in approvals
+    ]
+    digests = {} if signed.manifest.shard_size else signed.manifest.files
+    model = Component(
+        name=record.id,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{signed.manifest.root}",
+        version=str(signed.description.version or signed.manifest.root[:16]),
+        description=facts.name or None,
+        hashes=_hashes(digests.get(signed.model_file)),
+        properties=listed,
+        components=[
+            Component(
+                name=name, type=ComponentType.FILE, bom_ref=f"file:{signed.manifest.root}:{name}",
+                hashes=_hashes(digests.get(name)),
+            )
+            for name in signed.manifest.files
+        ],
+    )  # fmt: skip
+    runtime = Component(
+        name="appliance", type=ComponentType.APPLICATION, version=version("appliance"),
+        bom_ref="appliance",
+    )  # fmt: skip
+    bom = Bom(components=[model], serial_number=uuid.uuid5(_SPACE, signed.manifest.root))
+    bom.metadata.component = runtime
+    bom.register_dependency(runtime, [model])
+    bom.metadata.timestamp = datetime.datetime.fromtimestamp(
+        record.created_us / 1_000_000, datetime.UTC
+    )
+    document: dict[str, Any] = json.loads(JsonV1Dot7(bom).output_as_string())
+    # The library has no model card yet; the schema does.
+    document["components"][0]["modelCard"] = {
+        "modelParameters": {
+            "task": _TASKS[facts.kind],
+            "architectureFamily": "transformer",
+            "modelArchitecture": facts.architecture,
+            "inputs": [{"format": "text"}],
+            "outputs": [{"format": "text" if facts.kind == "generate" else "numbers"}],
+        }
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def _hashes(digest: str | None) -> list[HashType]:
+    return [HashType(alg=HashAlgorithm.SHA_256, content=digest)] if digest else []

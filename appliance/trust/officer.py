@@ -1,0 +1,166 @@
+"""What a security officer makes: TUF metadata from keys and a plan, signed by whoever is there.
+
+Rules:
+- Drafts are complete but for signatures; each holder adds one with the own key, in any order and on
+  any day. Nothing is published that the appliance's own verifier would refuse.
+- Private keys are PKCS #8 files with a passphrase, mode 0600; they are read to sign and kept
+  nowhere else.
+- Each key in the root names the person who holds it.
+
+Pure but for the key files: bytes in, bytes out. `ceremony` keeps them in a directory.
+"""
+
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from securesystemslib.signer import CryptoSigner, SSlibKey
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+
+from appliance.errors import Refused
+from appliance.trust import ecdsa
+from appliance.trust.metadata import HOLDER, POLICY
+
+Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
+ROLES: Final = ("root", "targets", "snapshot", "timestamp")
+KINDS: Final[Mapping[str, type[Root | Targets | Snapshot | Timestamp]]] = {
+    "root": Root, "targets": Targets, "snapshot": Snapshot, "timestamp": Timestamp,
+}  # fmt: skip
+MIN_PASSPHRASE: Final = 12
+_LAB: Final = b"LAB KEY"
+
+
+def new_key(path: Path, passphrase: str) -> bytes:
+    """Make a P-384 key in a new file of mode 0600, encrypted.
+
+    Returns:
+        The public key, PEM.
+
+    Raises:
+        Refused: `passphrase_refused` for a short one.
+        FileExistsError: there is a file already.
+    """
+    if len(passphrase) < MIN_PASSPHRASE:
+        raise Refused(
+            "passphrase_refused", f"A passphrase takes at least {MIN_PASSPHRASE} characters."
+        )
+    key = ec.generate_private_key(ec.SECP384R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase.encode()),
+    )
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, pem)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return ecdsa.public_pem(key.public_key())
+
+
+def open_key(path: Path, passphrase: str) -> CryptoSigner:
+    """Read a private key to sign with.
+
+    Raises:
+        Refused: `passphrase_refused` when it does not open the file, `key_unreadable`.
+    """
+    data = path.read_bytes()
+    try:
+        key = serialization.load_pem_private_key(data, passphrase.encode())
+    except TypeError as error:
+        raise Refused("key_unreadable", f"{path} has no passphrase; it must have one.") from error
+    except ValueError as error:
+        raise Refused(
+            "passphrase_refused", f"{path} does not open with this passphrase."
+        ) from error
+    except UnsupportedAlgorithm as error:
+        raise Refused("key_unreadable", f"{path} is not readable.") from error
+    if not isinstance(key, ecdsa.PrivateKey) or key.curve.name not in ecdsa.ALGORITHMS:
+        raise Refused("key_unreadable", f"{path} is not an ECDSA key of a curve that is used here.")
+    return CryptoSigner(key)
+
+
+def public_key(pem: bytes, holder: str) -> SSlibKey:
+    """A key as the root lists it.
+
+    Raises:
+        SignatureRefused: `signature_key_unsupported`.
+        Refused: `trust_profile` for a key of a lab.
+    """
+    refuse_lab(pem)
+    key = SSlibKey.from_crypto(ecdsa.load_public(pem))
+    key.unrecognized_fields[HOLDER] = holder
+    return key
+
+
+def refuse_lab(pem: bytes) -> None:
+    """Refuse the file of a key that a lab made.
+
+    Raises:
+        Refused: `trust_profile`.
+    """
+    if _LAB in pem:
+        raise Refused("trust_profile", "This is the key of a lab; a site has its own.")
+
+
+def make_root(
+    version: int,
+    expires: datetime.datetime,
+    keys: Mapping[str, Sequence[SSlibKey]],
+    thresholds: Mapping[str, int],
+) -> bytes:
+    """An unsigned root."""
+    root = Root(version=version, expires=expires, consistent_snapshot=False)
+    for role in ROLES:
+        for key in keys[role]:
+            root.add_key(key, role)
+        root.roles[role].threshold = thresholds[role]
+    return Metadata(root).to_bytes()
+
+
+def make_targets(version: int, expires: datetime.datetime, policy: bytes) -> bytes:
+    """Unsigned targets: the policy."""
+    targets = Targets(version=version, expires=expires)
+    targets.targets[POLICY] = TargetFile.from_data(POLICY, policy, ["sha256"])
+    return Metadata(targets).to_bytes()
+
+
+def make_snapshot(version: int, expires: datetime.datetime, targets_version: int) -> bytes:
+    """An unsigned snapshot. It carries no hash of the targets, which are still being signed."""
+    meta = {"targets.json": MetaFile(targets_version)}
+    return Metadata(Snapshot(version=version, expires=expires, meta=meta)).to_bytes()
+
+
+def make_timestamp(version: int, expires: datetime.datetime, snapshot_version: int) -> bytes:
+    """An unsigned timestamp."""
+    meta = MetaFile(snapshot_version)
+    timestamp = Timestamp(version=version, expires=expires, snapshot_meta=meta)
+    return Metadata(timestamp).to_bytes()
+
+
+def sign(data: bytes, signer: CryptoSigner) -> bytes:
+    """The same metadata with one signature more, or with the signer's made anew."""
+    metadata: Metadata[Root] = Metadata.from_bytes(data)
+    metadata.sign(signer, append=True)
+    return metadata.to_bytes()
+
+
+def missing(root: Root, role: str, data: bytes) -> tuple[int, list[str]]:
+    """How many signatures a draft lacks under a root, and the holders who could give them."""
+    metadata: Metadata[Root] = Metadata.from_bytes(data)
+    result = root.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+    holders = [
+        str(key.unrecognized_fields.get(HOLDER, keyid)) for keyid, key in result.unsigned.items()
+    ]
+    return result.missing, sorted(holders)
+
+
+def may_sign(root: Root, role: str, signer: CryptoSigner) -> bool:
+    """Whether a key has a role under a root."""
+    return signer.public_key.keyid in root.roles[role].keyids

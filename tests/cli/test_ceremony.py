@@ -1,0 +1,106 @@
+"""`appliance trust ceremony`: scripted, guided, and its printed record."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from appliance.cli.main import cli
+from appliance.trust import metadata
+from tests.cli.conftest import Done, run_command
+from tests.trust.forge import as_json
+from tests.trust.policies import document
+
+WORDS = "correct horse battery"
+ROOT = ("Ada", "Bea", "Cid")
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    path = tmp_path / "words"
+    path.write_text(WORDS + "\n")
+    return path
+
+
+def ceremony(*arguments: str | Path) -> Done:
+    return run_command("trust", "ceremony", *arguments)
+
+
+def prepared(tmp_path: Path, words: Path) -> Path:
+    """A ceremony with all keys and a policy, nothing signed."""
+    path, policy = tmp_path / "officer", tmp_path / "policy.json"
+    policy.write_bytes(as_json(document()))
+    roots = [word for name in ROOT for word in ("--root", name)]
+    assert ceremony("start", path, "--org", "Example", *roots, "--targets", "Dan").status == 0
+    todo: Any = ceremony("status", path, "--json").document
+    for missing in todo["keys_missing"]:
+        done = ceremony(
+            "key", path, "--role", missing["role"], "--holder", missing["holder"],
+            "--passphrase-file", words,
+        )  # fmt: skip
+        assert done.status == 0
+    assert ceremony("policy", path, policy).status == 0
+    return path
+
+
+def test_a_ceremony_by_commands(tmp_path: Path, words: Path) -> None:
+    path = prepared(tmp_path, words)
+    out = tmp_path / "stick"
+    assert ceremony("publish", path, out, "--json").code == (1, "ceremony_step")
+    assert not out.exists()
+    for key in sorted((path / "keys").glob("*.pem")):
+        assert ceremony("sign", path, "--key", key, "--passphrase-file", words).status == 0
+    assert ceremony("status", path, "--json").document["next"] == "trust ceremony publish"
+    done = ceremony("publish", path, out, "--json").document
+    root = (out / "metadata" / "1.root.json").read_bytes()
+    assert done["first_root"] == metadata.fingerprint(root)
+    printed = tmp_path / "record.md"
+    shown = ceremony("record", path, "--out", printed).out
+    text = printed.read_text()
+    assert text == shown
+    squeezed = text.replace(" ", "").replace("\n", "")
+    assert done["first_root"] in squeezed
+    assert all(f"{name:<30} ____" in text for name in (*ROOT, "Dan"))
+    assert max(map(len, text.splitlines())) <= 80 and text.isascii()
+    data = tmp_path / "data"
+    site = ("init", "--profile", "site", "--root", out / "metadata" / "1.root.json")
+    assert run_command(*site, "--fingerprint", done["first_root"], data=data).status == 0
+    assert run_command("trust", "update", out, data=data).status == 0
+    assert "Ada, Bea, Cid" in run_command("trust", "show", data=data).out
+
+
+def test_a_wrong_passphrase(tmp_path: Path, words: Path) -> None:
+    path = prepared(tmp_path, words)
+    words.write_text("another passphrase\n")
+    done = ceremony(
+        "sign", path, "--key", path / "keys" / "root-Ada.pem", "--passphrase-file", words, "--json"
+    )
+    assert done.code == (1, "passphrase_refused")
+
+
+def test_the_guide_asks_for_everything_and_goes_on(tmp_path: Path, words: Path) -> None:
+    path, policy = tmp_path / "officer", tmp_path / "policy.json"
+    policy.write_bytes(as_json(document()))
+    keys = [f"{path}/keys/{role}.pem" for role in (
+        "root-Ada", "root-Bea", "targets-Dan", "snapshot-Dan", "timestamp-Dan")]  # fmt: skip
+    begin = ["Example", "Ada, Bea, Cid", "Dan"]
+    twice = [WORDS, WORDS]
+    stopped = CliRunner().invoke(  # the officer's input ends after two keys
+        cli, ["trust", "ceremony", "guide", str(path)], input="\n".join([*begin, *twice * 2, ""])
+    )
+    assert stopped.exit_code != 0
+    assert len(list((path / "keys").glob("*.pem"))) == 2
+    rest = [
+        *twice * 4,
+        str(policy),
+        *(w for key in keys for w in (key, WORDS)),
+        f"{tmp_path}/stick",
+    ]
+    done = CliRunner().invoke(
+        cli, ["trust", "ceremony", "guide", str(path)], input="\n".join([*rest, ""])
+    )
+    assert done.exit_code == 0, done.output
+    assert "# Record of the trust ceremony of Example" in done.stdout
+    assert WORDS not in done.output
+    assert (tmp_path / "stick" / "metadata" / "timestamp.json").exists()

@@ -1,0 +1,215 @@
+"""The officer's directory: what may be done when, and that an appliance takes what comes out."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from securesystemslib.signer import CryptoSigner
+
+from appliance.errors import PolicyRefused, Refused
+from appliance.trust import lab, metadata, officer
+from appliance.trust.ceremony import DAYS, Ceremony
+from appliance.trust.metadata import Trusted
+from appliance.trust.stick import read_offer
+from tests.trust.forge import as_json
+from tests.trust.policies import document
+from tests.trust.simulator import DAY, NOW
+
+WORDS = "correct horse battery"
+HOLDERS = {"root": ["Ada", "Bea", "Cid"], "targets": ["Dan"], "snapshot": ["Eve"],
+           "timestamp": ["Eve"]}  # fmt: skip
+NEED = {"root": 2, "targets": 1, "snapshot": 1, "timestamp": 1}
+
+
+def code_of(action: Callable[[], object]) -> str:
+    with pytest.raises(Refused) as caught:
+        action()
+    return caught.value.code
+
+
+class People:
+    """The keys of all holders, in memory."""
+
+    def __init__(self) -> None:
+        self.keys: dict[tuple[str, str], CryptoSigner] = {}
+
+    def come(self, made: Ceremony) -> None:
+        """Every holder without a key brings one."""
+        for role, name in made.keyless():
+            signer = CryptoSigner.generate_ecdsa()
+            self.keys[role, name] = signer
+            made.add_key(role, name, signer.public_key.keyval["public"].encode())
+
+    def sign(self, made: Ceremony, *who: tuple[str, str]) -> None:
+        for one in who or list(self.keys):
+            made.sign(self.keys[one])
+
+
+@pytest.fixture
+def people() -> People:
+    return People()
+
+
+@pytest.fixture
+def made(tmp_path: Path, people: People) -> Ceremony:
+    """A ceremony in which everything is drafted and nothing signed."""
+    made = Ceremony(tmp_path / "officer", NOW)
+    made.start("Example", HOLDERS, NEED, DAYS)
+    people.come(made)
+    made.set_policy(as_json(document()))
+    return made
+
+
+def accepted(out: Path, before: Trusted | None = None) -> Trusted:
+    """What an appliance makes of a publication."""
+    offer = read_offer(out, 1)
+    root = offer["1.root.json"]
+    before = before or metadata.begin(root, metadata.fingerprint(root))
+    return metadata.advance(before, offer, NOW)
+
+
+def test_an_appliance_takes_what_is_published(
+    made: Ceremony, people: People, tmp_path: Path
+) -> None:
+    people.sign(made)
+    made.publish(tmp_path / "stick")
+    trusted = accepted(tmp_path / "stick")
+    assert trusted.versions == dict.fromkeys(trusted.versions, 1) | {"policy": 7}
+    assert trusted.expires == NOW + DAYS["timestamp"] * DAY
+    made.publish(tmp_path / "again")  # another stick of the same
+    assert accepted(tmp_path / "again", trusted) == trusted
+
+
+def test_nothing_is_published_before_enough_have_signed(
+    made: Ceremony, people: People, tmp_path: Path
+) -> None:
+    assert made.unsigned()["1.root.json"] == (2, ["Ada", "Bea", "Cid"])
+    people.sign(made, ("root", "Ada"), ("targets", "Dan"), ("snapshot", "Eve"))
+    assert code_of(lambda: made.publish(tmp_path / "s")) == "ceremony_step"
+    people.sign(made, ("root", "Ada"))  # twice is once
+    assert made.unsigned()["1.root.json"] == (1, ["Bea", "Cid"])
+    people.sign(made, ("root", "Cid"), ("timestamp", "Eve"))
+    assert made.unsigned() == {}
+    made.publish(tmp_path / "s")
+    assert not (tmp_path / "officer" / "draft").exists()
+
+
+def test_it_goes_on_where_it_stopped(tmp_path: Path, people: People) -> None:
+    """Each step by a process of its own, as it were."""
+    path = tmp_path / "officer"
+    assert code_of(Ceremony(path, NOW).keyless) == "ceremony_step"
+    Ceremony(path, NOW).start("Example", HOLDERS, NEED, DAYS)
+    assert code_of(lambda: Ceremony(path, NOW).set_policy(as_json(document()))) == "ceremony_step"
+    people.come(Ceremony(path, NOW))
+    Ceremony(path, NOW).set_policy(as_json(document()))
+    for one in people.keys:
+        people.sign(Ceremony(path, NOW), one)
+    Ceremony(path, NOW).publish(tmp_path / "s")
+    assert accepted(tmp_path / "s").policy is not None
+    assert code_of(lambda: Ceremony(path, NOW).start("x", HOLDERS, NEED, DAYS)) == "ceremony_step"
+
+
+@pytest.mark.parametrize("role", ["root", "targets", "timestamp"])
+def test_a_holder_is_replaced(made: Ceremony, people: People, tmp_path: Path, role: str) -> None:
+    people.sign(made)
+    made.publish(tmp_path / "one")
+    before = accepted(tmp_path / "one")
+    old = HOLDERS[role][0]
+    gone = people.keys.pop((role, old))
+    made.replace(role, old, "Zoe")
+    people.come(made)
+    people.sign(made)
+    made.publish(tmp_path / "two")
+    after = accepted(tmp_path / "two", before)
+    assert after.versions["root"] == 2
+    assert gone.public_key.keyid not in after.root.roles[role].keyids
+    assert after.policy == before.policy
+    assert made.sign(gone) == []
+
+
+def test_a_root_by_new_people_alone_is_not_published(
+    made: Ceremony, people: People, tmp_path: Path
+) -> None:
+    people.sign(made)
+    made.publish(tmp_path / "one")
+    people.keys = {k: v for k, v in people.keys.items() if k[0] != "root"}
+    for name in HOLDERS["root"]:
+        made.replace("root", name, name)
+    people.come(made)
+    people.sign(made)
+    assert made.unsigned()["2.root.json"] == (2, ["Ada", "Bea", "Cid"])
+    assert code_of(lambda: made.publish(tmp_path / "two")) == "ceremony_step"
+
+
+def test_the_same_policy_for_longer(made: Ceremony, people: People, tmp_path: Path) -> None:
+    people.sign(made)
+    made.publish(tmp_path / "one")
+    later = Ceremony(made.path, NOW + 60 * DAY)
+    later.refresh()
+    assert set(later.drafts()) == {"snapshot.json", "timestamp.json"}
+    people.sign(later, ("snapshot", "Eve"), ("timestamp", "Eve"))
+    later.publish(tmp_path / "two")
+    after = accepted(tmp_path / "two", accepted(tmp_path / "one"))
+    assert after.expires == NOW + 150 * DAY
+
+
+def test_policies_that_are_not_drafted(made: Ceremony, people: People, tmp_path: Path) -> None:
+    people.sign(made)
+    made.publish(tmp_path / "one")
+    for change, code in (
+        ({}, "trust_rollback"),
+        ({"version": 6}, "trust_rollback"),
+        ({"version": 8, "profile": "lab"}, "trust_profile"),
+        ({"version": 8, "colour": 1}, "policy_invalid"),
+    ):
+        data = as_json({**document(), **change})
+        with pytest.raises(PolicyRefused) as caught:
+            made.set_policy(data)
+        assert caught.value.code == code
+    assert made.drafts() == {}
+
+
+def test_a_key_of_a_lab_stays_out(tmp_path: Path) -> None:
+    made = Ceremony(tmp_path / "officer", NOW)
+    made.start("Example", HOLDERS, NEED, DAYS)
+    pem = CryptoSigner.generate_ecdsa().public_key.keyval["public"].encode()
+    assert code_of(lambda: made.add_key("root", "Ada", lab.MARK + pem)) == "trust_profile"
+    marked = document()
+    first = next(iter(marked["keys"].values()))
+    first["pem"] = lab.MARK.decode() + first["pem"]
+    assert code_of(lambda: made.set_policy(as_json(marked))) == "policy_invalid"
+
+
+def test_one_key_for_two_people_stays_out(tmp_path: Path) -> None:
+    made = Ceremony(tmp_path / "officer", NOW)
+    made.start("Example", HOLDERS, NEED, DAYS)
+    pem = CryptoSigner.generate_ecdsa().public_key.keyval["public"].encode()
+    made.add_key("root", "Ada", pem)
+    assert code_of(lambda: made.add_key("root", "Bea", pem)) == "ceremony_plan"
+
+
+@pytest.mark.parametrize(
+    ("holders", "need"),
+    [
+        ({"root": ["Ada"]}, {"root": 1}),
+        ({"root": ["Ada", "Bea"]}, {"root": 3}),
+        ({"root": ["Ada", "Ada"]}, {}),
+        ({"targets": []}, {}),
+        ({"targets": ["../x"]}, {}),
+        ({}, {"root": 1}),
+    ],
+)
+def test_plans_that_no_appliance_would_take(
+    tmp_path: Path, holders: dict[str, list[str]], need: dict[str, int]
+) -> None:
+    made = Ceremony(tmp_path / "officer", NOW)
+    plan = {**HOLDERS, **holders}, {**NEED, **need}
+    assert code_of(lambda: made.start("Example", *plan, DAYS)) == "ceremony_plan"
+    assert not (tmp_path / "officer").exists()
+
+
+def test_the_plan_holds_no_secret(made: Ceremony) -> None:
+    officer.new_key(made.path / "keys" / "x.pem", WORDS)
+    assert "PRIVATE" not in json.dumps(made.plan())
+    assert WORDS not in (made.path / "ceremony.json").read_text()

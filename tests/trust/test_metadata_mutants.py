@@ -1,0 +1,75 @@
+"""Each check of the metadata workflow is needed: without it, an attack is not refused as it is.
+
+The scheme is that of test_mutants.py; the suite is the attack simulator's.
+"""
+
+import pytest
+
+from appliance.errors import PolicyRefused
+from appliance.trust import metadata
+from tests.trust.simulator import ATTACKS, NOW, Simulator
+from tests.trust.test_mutants import Mutant, function, mutated
+
+_NO = "(lambda *_: 0)("
+MUTANTS = [
+    Mutant("metadata.advance", "len(data) > limit", "False", "endless data: policy.json"),
+    Mutant("metadata.advance", "_check_time(renewed.root", _NO + "renewed.root", "root is"),
+    Mutant("metadata._next_roots", "len(offered) > MAX_ROOTS", "False", "endless roots"),
+    Mutant("metadata._next_roots", "same.signed != root", "False", "unrelated root"),
+    Mutant("metadata._next_roots", "== root.version + 1", ">= 0", "59 skipped root"),
+    Mutant("metadata._next_roots", "_demand(root,", _NO + "root,", "root as the next one"),
+    Mutant("metadata._check_root", "_demand(root,", _NO + "root,", "old keys alone"),
+    Mutant("metadata._check_root", "root.consistent_snapshot", "False", "consistent snapshots"),
+    Mutant("metadata._check_root", "].threshold < 2", "].threshold < 1", "for one person"),
+    Mutant("metadata._check_root", "ecdsa.hint(public) in hints", "False", "under two names"),
+    Mutant("metadata._check_root", "!= len(holders)", "== -1", "two keys of one person"),
+    Mutant("metadata._signed", "_demand(root,", _NO + "root,", "foreign keys: timestamp"),
+    Mutant("metadata._check_time", "part.is_expired(at)", "False", "the timestamp is expired"),
+    Mutant("metadata._follow", "_check_time(snapshot,", _NO + "0,", "snapshot is expired"),
+    Mutant("metadata._follow", "_check_time(targets,", _NO + "0,", "targets are expired"),
+    Mutant("metadata._check_version", "new < old", "False", "rollback of the timestamp"),
+    Mutant("metadata._check_version", "new > old + MAX_STEP", "False", "of the timestamp"),
+    Mutant("metadata._check_step", "new != old", "False", "another timestamp of the same"),
+    Mutant("metadata._check_meta", "version != meta.version", "False", "old snapshot, no hashes"),
+    Mutant("metadata._check_bytes", "listed.verify_length_and_hashes", "len", "g hash: the policy"),
+    Mutant("metadata._follow", "targets.delegations is not None", "False", "a delegation"),
+    Mutant("metadata._policy", 'policy.profile != "site"', "False", "a lab's policy"),
+    Mutant("metadata._check_policy", "data != before.held.policy", "False", "policy of the same"),
+    Mutant("metadata._check_policy", "_check_version(", _NO, "rollback of the policy"),
+    Mutant("metadata._load", "strict_json.parse(data, refuse)", "0", "a key twice"),
+    Mutant("metadata._load", "metadata.signed.type != kind.type", "False", "another role in its"),
+]  # fmt: skip
+
+
+def attack(name: str) -> str:
+    """The attack of this name, or the last one whose name has it in it."""
+    return name if name in ATTACKS else [wanted for wanted in ATTACKS if name in wanted][-1]
+
+
+@pytest.fixture(scope="module")
+def origin() -> Simulator:
+    return Simulator()
+
+
+def outcome(sim: Simulator, name: str) -> str:
+    """The code that an attack ends with; "" when it is taken, the exception's name in a crash."""
+    try:
+        begun = metadata.begin(sim.roots[0], sim.fingerprint)
+        trusted = metadata.advance(begun, sim.publish(), NOW)
+        metadata.advance(trusted, ATTACKS[name].make(sim), NOW)
+    except PolicyRefused as error:
+        return error.code
+    except Exception as error:  # a mutant may do anything
+        return type(error).__name__
+    return ""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.where}: {m.case}")
+def test_an_attack_notices(
+    origin: Simulator, mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = attack(mutant.case)
+    assert outcome(origin.copy(), name) == ATTACKS[name].code
+    target = function(mutant.where)
+    monkeypatch.setattr(target, "__code__", mutated(mutant.where, mutant.source, mutant.by))
+    assert outcome(origin.copy(), name) != ATTACKS[name].code
