@@ -99,7 +99,7 @@ def set_policy(data: Path) -> None:
 def open_bench(root: Path) -> Iterator[Bench]:
     """A fresh lab whose policy also knows an authority."""
     data = root / "data"
-    initialise(data, "lab")
+    initialise(data, "lab", FixedClock())
     set_policy(data)
     with open_services(data, config=SMALL, clock=FixedClock()) as services:
         yield Bench(services, root)
