@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,20 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from appliance.api.connection import ConnectionLimits, Connections, LanProtocol
+from appliance.config import TlsConfig
 from appliance.errors import UsageError
 from appliance.runtime import initialise
-from appliance.server import SOCKET, _is_loopback, _listen, _listen_admin, _Server, serve
+from appliance.server import (
+    SOCKET,
+    _check_address,
+    _is_loopback,
+    _listen,
+    _listen_admin,
+    _Server,
+    serve,
+)
+from tests.site import make_site
+from tests.trust.simulator import Simulator
 
 
 @pytest.mark.parametrize(
@@ -39,6 +51,20 @@ def test_no_other_address_is_ever_listened_on(tmp_path: Path, address: str) -> N
         serve(tmp_path / "data", address, 0)
     assert caught.value.code == "bind_refused"
     assert not (tmp_path / "data" / SOCKET).exists()
+
+
+def test_a_site_listens_beyond_loopback_with_tls_and_a_key_only(tmp_path: Path) -> None:
+    site = make_site(tmp_path, Simulator())
+    with site.services() as services:
+        with pytest.raises(UsageError, match="TLS is off"):
+            _check_address(services, "192.168.1.5")
+        secured = replace(services, config=replace(services.config, tls=TlsConfig(enabled=True)))
+        with pytest.raises(UsageError, match="no key exists"):
+            _check_address(secured, "192.168.1.5")
+        services.keys.create("app")
+        _check_address(secured, "192.168.1.5")
+        with pytest.raises(UsageError, match="lab profile"):  # the same in a lab
+            _check_address(replace(secured, profile="lab"), "192.168.1.5")
 
 
 def test_a_port_in_use_is_refused_by_its_number() -> None:

@@ -204,10 +204,7 @@ class ModelStore:
         )
 
     def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, GgufFacts]:
-        """What is signed and what the model file says of itself; no file is hashed.
-
-        Raises: as `check`.
-        """
+        """What is signed and what the model file says of itself, unhashed. Raises as `check`."""
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             return signed, artifacts.vet_stored(artifact)
