@@ -44,8 +44,9 @@ test-contract: setup  ## the API with unmodified clients (OpenAI, also of npm, L
 	$(RUN) -m pytest tests/contract
 
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
-	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py \
-	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_epoch.py
+	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py tests/audit/test_conditions.py \
+	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_epoch.py \
+	  tests/audit/test_restarts.py tests/audit/test_tampering.py tests/audit/test_eraser.py
 
 bundle: setup  ## the bundle for the stick, in .bundle/, signed with a key made for trying out
 	@$(RUN) -m installer.bundle.build .bundle/appliance --key .bundle/vendor.pem --new-key \

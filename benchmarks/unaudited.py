@@ -51,6 +51,11 @@ class MemoryLog(AuditLog):
         return None
 
     @property
+    def alarm(self) -> str | None:
+        """Nothing to look at."""
+        return None
+
+    @property
     def size(self) -> int:
         """Nothing is durable."""
         return 0

@@ -30,6 +30,7 @@ from appliance.audit.files import MODES, LogFiles
 from appliance.audit.host import Moments
 from appliance.audit.session import Session
 from appliance.audit.store import FAILURES, reason
+from appliance.audit.writer import WAL_BYTES
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, UsageError
 from appliance.types import Receipt
@@ -40,6 +41,7 @@ MAX_BATCH: Final = 512
 MAX_WAITING: Final = 8_192
 MAX_WAITING_BYTES: Final = 256 << 20
 HEAD_SECONDS: Final = 1.0
+ALARM_WAL_BYTES: Final = 4 * WAL_BYTES
 _ENDS_WORK: Final = frozenset({"outcome", "worker", "stop"})
 
 Receipts: TypeAlias = tuple[Receipt, ...]
@@ -63,6 +65,7 @@ class AuditLog:
     def __init__(self, writing: Session, reserve_bytes: int) -> None:
         """Use `open`."""
         self._session, self._reserve = writing, reserve_bytes
+        self._process = os.getpid()
         self._waiting: deque[_Waiting] = deque()
         self._cost = 0
         self._changed = threading.Condition()
@@ -163,12 +166,25 @@ class AuditLog:
         return self._refusal() or self._shortage()
 
     @property
+    def alarm(self) -> str | None:
+        """What an operator should look at while the log goes on, or None."""
+        waiting = self._session.writer.wal_bytes
+        if waiting < ALARM_WAL_BYTES:
+            return None
+        return (
+            f"{waiting >> 20} MiB of the audit log wait to be moved into its database: a program"
+            " that reads log.db keeps them from it, and the disk fills."
+        )
+
+    @property
     def size(self) -> int:
         """Durable entries."""
         return self._session.writer.size
 
     def close(self) -> None:
         """Commit what waits, write HEAD, give up the lock. Closing twice is harmless."""
+        if os.getpid() != self._process:
+            return
         with self._changed:
             if self._closing:
                 return
@@ -196,6 +212,8 @@ class AuditLog:
         self.close()
 
     def _refusal(self) -> str | None:
+        if os.getpid() != self._process:  # a fork has the handle and no writer
+            return "The audit log belongs to the process that opened it."
         return self._failure or ("The audit log is closed." if self._closing else None)
 
     def _admit(self, waiting: _Waiting) -> None:
@@ -238,6 +256,7 @@ class AuditLog:
     def _commit(self, batch: list[_Waiting]) -> None:
         if not batch and self._session.keeper.due(self.size) is None:
             return
+        self._session.check_place()
         shortage = self._shortage()
         taken = [w for w in batch if shortage is None or w.ends_work]
         reason = "start" if any(w.new_key for w in taken) else None

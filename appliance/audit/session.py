@@ -38,7 +38,11 @@ _BATCH: Final = 512
 
 @dataclass(frozen=True)
 class Session:
-    """Everything that writing needs. Made by `begin`."""
+    """Everything that writing needs. Made by `begin`.
+
+    Attributes:
+        place: device and inode of the open database.
+    """
 
     files: LogFiles
     lock: int
@@ -47,6 +51,7 @@ class Session:
     keyring: Keyring
     writer: Writer
     keeper: EpochKeeper
+    place: tuple[int, int]
 
     @classmethod
     def begin(
@@ -104,7 +109,8 @@ class Session:
             epoch=end.epoch, key=key, mode=mode, moments=moments,
         )  # fmt: skip
         keeper = EpochKeeper(files, end.epoch, end.began, limits, moments)
-        return cls(files, lock, engine, connection, keyring, writer, keeper), end.intents
+        session = cls(files, lock, engine, connection, keyring, writer, keeper, _place(files.log))
+        return session, end.intents
 
     def commit(
         self, groups: Sequence[Sequence[Draft]], reason: str | None = None
@@ -149,6 +155,15 @@ class Session:
         except BaseException:
             self._let_go()
             raise
+
+    def check_place(self) -> None:
+        """Whether the open database is still the one that the next start will find.
+
+        Raises:
+            OSError: it was moved, removed or replaced.
+        """
+        if _place(self.files.log) != self.place:
+            raise OSError("log.db is not the file that is open")
 
     def write_head(self) -> None:
         """Put the newest signed head into HEAD. Raises OSError."""
@@ -220,7 +235,8 @@ def _write_genesis(
         epoch=epoch, key=key, mode="off", moments=moments,
     )  # fmt: skip
     keeper = EpochKeeper(files, epoch, moments.now(), EpochLimits(), moments)
-    session = Session(files, files.lock(), engine, connection, keyring, writer, keeper)
+    place = _place(files.log)
+    session = Session(files, files.lock(), engine, connection, keyring, writer, keeper, place)
     try:
         (result,) = writer.commit([[genesis]])
         if isinstance(result, ApplianceError):
@@ -229,6 +245,11 @@ def _write_genesis(
         session.abandon()
         raise
     session.close()
+
+
+def _place(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def _head(files: LogFiles) -> bytes:

@@ -69,7 +69,8 @@ class Writer:
     Attributes:
         epoch: the one that the next entry belongs to.
         note: the newest signed head; empty before the first commit.
-        wal_bytes: about how much waits in the WAL and will need as much again when it moves.
+        wal_bytes: about how much waits in the WAL and will need as much again when it moves; it
+            grows beyond `WAL_BYTES` when a reader keeps it from moving.
     """
 
     def __init__(
@@ -150,8 +151,10 @@ class Writer:
 
     def checkpoint(self, how: str) -> None:
         """Run SQLite's WAL checkpoint and let its errors out (automatic ones swallow them)."""
-        store.raw(self._connection).execute(f"PRAGMA wal_checkpoint({how})").fetchall()
-        self.wal_bytes = 0
+        (row,) = store.raw(self._connection).execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+        _, pages, moved = row
+        # What a reader still needs stays in the WAL, which then grows.
+        self.wal_bytes = (pages - moved) * PAGE
 
     def _copy_tail(self) -> Tail:
         tail = self._tail

@@ -1,10 +1,11 @@
 """A process that appends and says what it was promised, until it is killed.
 
-    python -m tests.audit.appender DIRECTORY honest|early|twenty|unsynced
+    python -m tests.audit.appender DIRECTORY honest|early|twenty|four|reopen|unsynced
 
 Each line is `seq leaf` of one entry. `honest` prints it when the future resolved; `early`, the
 control, when the draft was handed over, which promises what is not on disk yet. `twenty` appends
-twenty entries one after the other and ends; `unsynced`, its control, tells SQLite not to sync.
+twenty entries one after the other and ends, `four` only four; `unsynced`, the control, tells SQLite
+not to sync. `reopen` appends nothing.
 """
 
 import sys
@@ -43,10 +44,10 @@ def early(log: AuditLog) -> None:
         seq += 1
 
 
-def twenty(log: AuditLog) -> None:
+def some(log: AuditLog, count: int) -> None:
     log.append(intent("content keys are made in advance")).result()
     say("begin")
-    for number in range(20):
+    for number in range(count):
         (asked,) = log.append(intent(str(number))).result()
         say(f"{asked.seq} {asked.leaf.hex()}")
     say("end")
@@ -54,12 +55,16 @@ def twenty(log: AuditLog) -> None:
 
 def main() -> None:
     log = open_log(Path(sys.argv[1]))
-    if sys.argv[2] in ("twenty", "unsynced"):
+    if sys.argv[2] == "reopen":
+        log.close()
+        say("end")
+        return
+    if sys.argv[2] in ("twenty", "four", "unsynced"):
         if sys.argv[2] == "unsynced":
             dbapi = store.raw(log._session.connection)
             dbapi.set_authorizer(None)
             dbapi.execute("PRAGMA synchronous = OFF")
-        twenty(log)
+        some(log, 4 if sys.argv[2] == "four" else 20)
         log.close()
         return
     if sys.argv[2] == "early":

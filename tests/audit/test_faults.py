@@ -5,53 +5,72 @@ process is killed in it. Then the log is opened again, and everything that was a
 must be there.
 """
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.audit.logs import copy, new_log
+from tests.audit.logs import copy, intent, new_log, open_log
 from tests.audit.test_power_loss import outcome
 from tests.conftest import need_tool
 
 CHECKOUT = Path(__file__).parents[2]
-FAULTS = ("error=EIO", "error=ENOSPC", "signal=KILL")
+FAULTS = ("error=EIO", "error=ENOSPC", "error=EROFS", "signal=KILL")
+CALLS = ("pwrite64", "write", "ftruncate", "fdatasync", "fsync", "rename", "unlink")
+FILES = ("log.db", "log.db-wal", "keys.db", "keys.db-wal", "HEAD.new", "HEAD", "signing.next")
+
+
+def strace(directory: Path, mode: str, *options: str) -> tuple[int, str]:
+    """The appender under strace, which looks at the files of the log only; status and output."""
+    paths = [part for name in FILES for part in ("-P", str(directory / name))]
+    command = [need_tool("strace"), "-f", *paths, "-P", str(directory), *options,
+               sys.executable, "-m", "tests.audit.appender", str(directory), mode]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
+    return done.returncode, done.stdout
 
 
 def run_with(
-    directory: Path, call: str, fault: str, when: str
+    directory: Path, mode: str, call: str, fault: str, when: str
 ) -> tuple[int, list[tuple[int, str]]]:
     """The appender's exit status and what it was promised."""
-    command = [need_tool("strace"), "-f", "-o", "/dev/null", "-P", str(directory / "log.db"),
-               "-P", str(directory / "log.db-wal"), "-P", str(directory / "keys.db"),
-               "-P", str(directory / "keys.db-wal"), "-e", f"trace={call}",
-               "-e", f"inject={call}:{fault}:when={when}",
-               sys.executable, "-m", "tests.audit.appender", str(directory), "twenty"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
-    lines = [line.split() for line in done.stdout.split("\n")[:-1]]
-    return done.returncode, [(int(x[0]), x[1]) for x in lines if len(x) == 2]
+    inject = f"inject={call}:{fault}:when={when}"
+    status, said = strace(directory, mode, "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
+    lines = [line.split() for line in said.split("\n")[:-1]]
+    return status, [(int(x[0]), x[1]) for x in lines if len(x) == 2]
 
 
-def survives(tmp_path: Path, calls: list[tuple[str, str, str]]) -> int:
+def calls_made(directory: Path, mode: str) -> dict[str, int]:
+    """How often a whole run makes each call on the files of the log."""
+    trace = directory.with_suffix(".calls")
+    status, _ = strace(directory, mode, "-o", str(trace), "-e", "trace=" + ",".join(CALLS))
+    assert status == 0
+    text = trace.read_text(encoding="utf-8")
+    return {call: len(re.findall(rf"\b{call}\(", text)) for call in CALLS}
+
+
+def survives(tmp_path: Path, calls: list[tuple[str, str, str]], mode: str = "twenty") -> int:
     """How many of the runs the fault ended; none may lose what was acknowledged."""
     pristine = new_log(tmp_path / "pristine")
     ended = 0
     for number, (call, fault, when) in enumerate(calls):
         directory = copy(pristine, tmp_path / f"log{number}")
-        status, promised = run_with(directory, call, fault, when)
+        status, promised = run_with(directory, mode, call, fault, when)
         ended += status != 0
         assert outcome(directory, promised) == "kept", (call, fault, when)
+        shutil.rmtree(directory)
     return ended
 
 
-def test_32_33_faults_at_some_calls(tmp_path: Path) -> None:
+def test_32_33_34_49_faults_at_some_calls(tmp_path: Path) -> None:
     calls = [
         ("fdatasync", "error=EIO", "9"),
         ("fdatasync", "error=EIO", "9+"),
         ("fdatasync", "signal=KILL", "12"),
         ("pwrite64", "error=ENOSPC", "40"),
-        ("pwrite64", "error=EIO", "40+"),
+        ("pwrite64", "error=EROFS", "40+"),
         ("pwrite64", "signal=KILL", "60"),
     ]
     assert survives(tmp_path, calls) >= 3
@@ -61,12 +80,49 @@ def test_control_a_fault_that_never_comes_ends_nothing(tmp_path: Path) -> None:
     assert survives(tmp_path, [("fdatasync", "signal=KILL", "60000")]) == 0
 
 
+def left_open(directory: Path) -> Path:
+    """A log whose writer died with three intents open."""
+    log = open_log(new_log(directory))
+    log.append(*(intent(f"open-{n}") for n in range(3))).result()
+    return copy(directory, directory.with_suffix(".dead"))
+
+
+def recovers(tmp_path: Path, calls: list[tuple[str, str, str]]) -> int:
+    """How many openings the fault ended; the next one closes the intents all the same."""
+    dead = left_open(tmp_path / "log")
+    ended = 0
+    for number, (call, fault, when) in enumerate(calls):
+        directory = copy(dead, tmp_path / f"log{number}")
+        ended += run_with(directory, "reopen", call, fault, when)[0] != 0
+        assert outcome(directory, []) == "kept", (call, fault, when)
+        shutil.rmtree(directory)
+    return ended
+
+
+def test_41_43_killed_while_it_recovers(tmp_path: Path) -> None:
+    calls = [("fdatasync", "signal=KILL", "1"), ("pwrite64", "signal=KILL", "5"),
+             ("rename", "signal=KILL", "1")]  # fmt: skip
+    assert recovers(tmp_path, calls) == 3
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize(("call", "most"), [("fdatasync", 30), ("pwrite64", 200)])
-def test_32_33_faults_at_every_call(tmp_path: Path, call: str, most: int, fault: str) -> None:
-    calls = [(call, fault, str(n)) for n in range(1, most)]
+def test_41_faults_at_every_call_of_a_recovery(tmp_path: Path, fault: str) -> None:
+    made = calls_made(left_open(tmp_path / "count"), "reopen")
+    assert made["fdatasync"] > 0
+    assert recovers(tmp_path, [(c, fault, str(n + 1)) for c in CALLS for n in range(made[c])])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_32_33_faults_at_every_call(tmp_path: Path, fault: str) -> None:
+    """Each write, cut, rename, removal and sync on the files of the log, once and for good."""
+    made = calls_made(new_log(tmp_path / "count"), "four")
+    assert made["fdatasync"] >= 5
+    assert made["pwrite64"] >= 20
+    calls = [(c, fault, str(n + 1)) for c in CALLS for n in range(made[c])]
     if fault.startswith("error"):
-        calls += [(call, fault, f"{n}+") for n in range(1, most, 5)]
-    assert survives(tmp_path, calls)
+        calls += [(c, fault, f"{n + 1}+") for c in CALLS for n in range(0, made[c], 3)]
+    assert survives(tmp_path, calls, "four")

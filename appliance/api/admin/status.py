@@ -60,6 +60,8 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
     alarms = list(hardware.problems(facts))
     if services.audit.latched:
         alarms.append(f"The audit log cannot be written: {services.audit.latched}.")
+    if services.audit.alarm:
+        alarms.append(services.audit.alarm)
     reserve = services.config.audit.reserve_mib << 20
     if facts.disk_free < reserve:
         alarms.append(
