@@ -247,6 +247,11 @@ class AdminClient:
         """The newest signed head of the log."""
         return self._sent("GET", "/admin/audit/checkpoint").content
 
+    def consistency(self, note: str) -> bytes:
+        """The proof that the log begins with what this older checkpoint has seen."""
+        body = wire.OlderHead.of(note=note).model_dump(mode="json")
+        return self._sent("POST", "/admin/audit/consistency", json=body).content
+
     def witness_request(self, witness: str) -> bytes:
         """What the witness with this verifier key is asked to cosign, as the file's bytes."""
         return self._sent("GET", "/admin/audit/witness", params={"witness": witness}).content

@@ -125,6 +125,12 @@ class AuditConfig:
         "What is kept of prompts and answers: encrypted, commit-only (commitments alone) or off.",
         choices=("encrypted", "commit-only", "off"),
     )
+    stream: str = _key(
+        "live",
+        "When the pieces of a streamed answer leave: live, as they are made (a crash in between "
+        "leaves the outcome `unknown`), or buffered, all of them after the outcome is durable.",
+        choices=("live", "buffered"),
+    )
     reserve_mib: int = _key(
         256, "Free disk space below which new requests are refused.", low=0, high=1 << 20
     )

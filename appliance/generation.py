@@ -3,6 +3,7 @@
 Rules:
 - The last piece of an answer, with its finish reason, is handed out only after the outcome is
   durable; of an answer with several choices, the last piece of each.
+- A buffered answer hands out nothing before that: no piece exists whose outcome is unknown.
 - A generation records exactly one outcome: ok, cancelled or error; a crash leaves `unknown`,
   written at the next start.
 - It leaves its place in the queue after its outcome is recorded.
@@ -65,6 +66,7 @@ class Generation:
         audit: AuditLog,
         form: ReplyForm,
         metrics: Metrics,
+        buffered: bool = False,
     ) -> None:
         self.card = card
         self.caller = caller
@@ -88,6 +90,7 @@ class Generation:
         self._started: float | None = None
         self._first: float | None = None
         self._parts = Choices(request)
+        self._held: list[Delta] | None = [] if buffered else None
         self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
         self._ended = asyncio.Event()
         self._cancelled = self._runs = False
@@ -175,7 +178,14 @@ class Generation:
                 raise _impossible(self._request)
             delta = self._parts.take(row, row.id - self._number)
             if delta is not None:
-                self._out.put_nowait(delta)
+                self._give(delta)
+
+    def _give(self, delta: Delta) -> None:
+        """Hand a piece out now, or keep it until the outcome is durable."""
+        if self._held is None:
+            self._out.put_nowait(delta)
+        else:
+            self._held.append(delta)
 
     def _note_text(self) -> None:
         now, model = time.monotonic(), self.card.id
@@ -193,7 +203,7 @@ class Generation:
             return
         status = "cancelled" if self._parts.cancelled else "ok"
         self.outcome = await self._record(status, self._parts.finish)
-        for delta in self._parts.last():
+        for delta in [*(self._held or []), *self._parts.last()]:
             self._out.put_nowait(delta)
 
     async def _fail(self, error: ApplianceError) -> None:
@@ -227,7 +237,9 @@ class Generation:
         self._metrics.cached_tokens.add(self.card.id, by=self.cached_tokens)
         self._metrics.completion_tokens.add(self.card.id, by=self.completion_tokens)
         before = time.monotonic()
-        receipt = await append(self._audit, Draft("outcome", fields, texts))
+        receipt = await append(
+            self._audit, Draft("outcome", fields, texts, self.caller.principal.content)
+        )
         self._metrics.audit_seconds.observe(time.monotonic() - before, "outcome")
         return receipt
 

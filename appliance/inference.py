@@ -59,6 +59,7 @@ class Inference:
         keys: which keys may go on, and where usage is counted.
         shares: quotas and turns.
         metrics: where answers are counted.
+        buffered: hold answers back until their outcomes are durable.
     """
 
     def __init__(
@@ -70,7 +71,10 @@ class Inference:
         keys: KeyStore,
         shares: Shares,
         metrics: Metrics,
+        *,
+        buffered: bool = False,
     ) -> None:
+        self._buffered = buffered
         self._supervisor = supervisor
         self._residents = residents
         self._audit = audit
@@ -178,6 +182,7 @@ class Inference:
                 audit=self._audit,
                 metrics=self._metrics,
                 form=_form(request, prepared),
+                buffered=self._buffered,
             )
             self._running.add(generation)
             generation.when_ended(self._ended)

@@ -49,7 +49,7 @@ def intent(
         texts["logit_bias"] = _text(request.sampling.logit_bias)
     if request.tools is not None:
         texts["tools"] = _text(request.tools.functions)
-    return Draft("intent", fields, texts)
+    return Draft("intent", fields, texts, caller.principal.content)
 
 
 def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[str, Json]:

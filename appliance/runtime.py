@@ -45,7 +45,7 @@ host = "127.0.0.1"
 port = 8080
 """
 # Scripts are only ever added, at the end: a database counts how many it has seen.
-_MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES, store.ROUNDS)
+_MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES, store.ROUNDS, key.CONTENT)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,16 @@ def open_services(
         metrics = Metrics()
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         residents = Residents(config, models, lifecycle, supervisor, shares)
-        inference = Inference(supervisor, residents, audit, clock, api_keys, shares, metrics)
+        inference = Inference(
+            supervisor,
+            residents,
+            audit,
+            clock,
+            api_keys,
+            shares,
+            metrics,
+            buffered=config.audit.stream == "buffered",
+        )
         yield Services(
             data=data,
             config=config,

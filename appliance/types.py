@@ -46,6 +46,10 @@ class Limits:
     priority: Priority = Priority.INTERACTIVE
 
 
+ContentMode: TypeAlias = Literal["encrypted", "commit-only", "off"]
+"""What the log keeps of prompts and answers: ciphertexts, commitments alone, or nothing."""
+
+
 @dataclass(frozen=True)
 class Principal:
     """The app behind an API key.
@@ -55,12 +59,14 @@ class Principal:
         name: the name that an admin gave it.
         models: model ids that it may use; empty means all.
         limits: what it may use of them.
+        content: what the log keeps of its texts; None is the log's own rule.
     """
 
     key_id: str
     name: str
     models: frozenset[str] = frozenset()
     limits: Limits = Limits()
+    content: ContentMode | None = None
 
     def may_use(self, model: str) -> bool:
         """Whether the key allows this model id."""

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import RowMapping
 
 from appliance.errors import StateRefused
-from appliance.types import Limits, Priority
+from appliance.types import ContentMode, Limits, Priority
 
 TABLES: Final = """
 CREATE TABLE api_keys (
@@ -43,6 +43,9 @@ ALTER TABLE api_keys ADD COLUMN completion_tokens INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX api_keys_certificate ON api_keys (certificate_sha256)
   WHERE revoked_us IS NULL AND certificate_sha256 IS NOT NULL;
 """
+CONTENT: Final = """
+ALTER TABLE api_keys ADD COLUMN content TEXT;
+"""
 _LONGEST_NAME = 64
 
 
@@ -72,6 +75,7 @@ class ApiKey:
         expires_us: the first moment at which it is refused; None means never.
         old_until_us: until when the secret before the last rotation is good as well.
         certificate: SHA-256 of the client certificate that stands for the key, 32 bytes.
+        content: what the log keeps of its prompts and answers; None is the log's own rule.
     """
 
     id: str
@@ -86,6 +90,7 @@ class ApiKey:
     old_until_us: int | None = None
     certificate: bytes | None = None
     usage: Usage = field(default_factory=Usage)
+    content: ContentMode | None = None
 
     def live(self, now_us: int) -> bool:
         """Whether it may be used: neither revoked nor expired."""
@@ -113,6 +118,7 @@ def key_of_row(row: RowMapping) -> ApiKey:
         old_until_us=row["old_until_us"],
         certificate=row["certificate_sha256"],
         usage=Usage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
+        content=row["content"],
     )
 
 

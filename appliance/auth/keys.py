@@ -26,14 +26,15 @@ from appliance.auth.key import ApiKey, Usage, check_limits, check_name, key_of_r
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
-from appliance.types import Limits, Principal
+from appliance.types import ContentMode, Limits, Principal
 
 ROLES: Final = ("app",)
 _FLUSH_EVERY_US = 60_000_000
 _INSERT: Final = text(
     "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
-    " concurrency, weight, priority, certificate_sha256) VALUES (:id, :name, :role, :models,"
-    " :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight, :priority, :certificate)"
+    " concurrency, weight, priority, certificate_sha256, content) VALUES (:id, :name, :role,"
+    " :models, :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight, :priority,"
+    " :certificate, :content)"
 )
 _FLUSH: Final = text(
     "UPDATE api_keys SET last_used_us = :at, requests = :requests, prompt_tokens = :prompt_tokens,"
@@ -77,12 +78,14 @@ class KeyStore:
         role: str = "app",
         limits: Limits | None = None,
         certificate: bytes | None = None,
+        content: ContentMode | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key; the secret is returned here and never again.
 
         Args:
             name: 1 to 64 printable characters, not the name of a key that is not revoked.
             certificate: SHA-256 of a client certificate that stands for the key.
+            content: what the log keeps of its texts; None is the log's own rule.
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
@@ -101,7 +104,7 @@ class KeyStore:
                 pass
             key = ApiKey(
                 key_id, name, role, tuple(models), now, expires_us,
-                limits=limits, certificate=certificate,
+                limits=limits, certificate=certificate, content=content,
             )  # fmt: skip
             secret, digest = new_secret(key_id)
             self._insert(key, digest)
@@ -228,7 +231,7 @@ class KeyStore:
             raise _refusal()
         self._used[key.id] = now
         self._flush_when_due(now)
-        return Principal(key.id, key.name, frozenset(key.models), key.limits)
+        return Principal(key.id, key.name, frozenset(key.models), key.limits, key.content)
 
     def _current(self, key: ApiKey) -> ApiKey:
         return replace(
@@ -294,6 +297,7 @@ class KeyStore:
                     "created": key.created_us,
                     "expires": key.expires_us,
                     "certificate": key.certificate,
+                    "content": key.content,
                     **_columns(key.limits),
                 },
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from appliance.audit.certificate import believed_key
+from appliance.audit.consistency import check_consistency as check_two
 from appliance.audit.proof import check_proof as check
 from appliance.cli.connect import admin_client, server_answers
 from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
@@ -161,6 +162,38 @@ def check_proof(
     output.data(
         document,
         [f"{state('verified')}: seq {result.seq} root {result.root} ({result.size} entries)"],
+    )
+
+
+@audit.command()
+@click.argument("checkpoint", type=_FILE)
+@click.option("--out", type=_OUT, required=True, metavar="FILE", help="Where to write it.")
+@data_option
+@json_option
+@click.pass_obj
+def consistency(output: Output, data: Path, checkpoint: Path, out: Path) -> None:
+    """Write a proof that the log still begins with an older CHECKPOINT."""
+    with admin_client(data) as client:
+        document = client.consistency(checkpoint.read_text(errors="replace"))
+    out.write_bytes(document)
+    output.data({"file": str(out), "bytes": len(document)}, [f"consistency proof: {out}"])
+
+
+@audit.command("check-consistency")
+@click.argument("file", type=_FILE)
+@click.option("--key", type=_FILE, required=True, help="The log's genesis key (genesis.pub).")
+@click.option("--site-key", type=_FILE, help="The site's public key; --key is then genesis.cert.")
+@json_option
+@click.pass_obj
+def check_consistency(output: Output, file: Path, key: Path, site_key: Path | None) -> None:
+    """Check a consistency proof; needs no data directory and no server."""
+    found = check_two(file.read_bytes(), believed_key(key.read_bytes(), _bytes(site_key)))
+    output.data(
+        {"ok": True, **vars(found)},
+        [
+            f"{state('verified')}: the log of {found.new} entries, root {found.new_root},"
+            f" begins with that of {found.old}, root {found.old_root}"
+        ],
     )
 
 

@@ -56,6 +56,11 @@ def key() -> None:
     type=click.Path(path_type=Path),
     help="A client certificate (PEM) that stands for the key: mutual TLS in place of the secret.",
 )
+@click.option(
+    "--content",
+    type=click.Choice(["encrypted", "commit-only", "off"]),
+    help="What the audit log keeps of its prompts and answers; by default as configured.",
+)
 @limit_options
 @data_option
 @json_option

@@ -226,6 +226,12 @@ class VerifyRange(_Request):
     genesis_key: str | None = Field(default=None, max_length=1_000)
 
 
+class OlderHead(_Request):
+    """A checkpoint note that somebody kept."""
+
+    note: str = Field(max_length=65_536)
+
+
 class WitnessAnswer(_Request):
     """A head with the cosignature of the witness that has this verifier key."""
 

@@ -34,6 +34,7 @@ class Key(Reply):
     Attributes:
         rotated_until: until when the secret before the last rotation is good; null without one.
         certificate: SHA-256 of the client certificate that stands for the key.
+        content: what the log keeps of its texts; null is the log's own rule.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Key(Reply):
     rotated_until: str | None = None
     certificate: str | None = None
     usage: Usage = Usage()
+    content: str | None = None
 
 
 class NewKey(Key):
@@ -80,6 +82,7 @@ class KeyCreate(KeyLimits):
     models: list[str] = Field(default=[], max_length=1_000)
     expires: str | None = Field(default=None, max_length=40)
     certificate: str | None = _Fingerprint
+    content: Literal["encrypted", "commit-only", "off"] | None = None
 
 
 class KeyRotate(Request):

@@ -196,3 +196,28 @@ def test_search_can_begin_with_the_newest(run: Run) -> None:
     rest = run("audit", "search", "--newest", "--limit", "2", "--before", "1", "--json").document
     assert ([e["seq"] for e in rest["entries"]], rest["next_before"]) == ([0], None)
     assert run("audit", "search", "--app", "a", "--code", "stop").out == "no entries\n"
+
+
+def test_a_kept_checkpoint_is_proved_to_be_the_beginning(
+    lab: LabData, run: Run, tmp_path: Path
+) -> None:
+    older, proof = tmp_path / "older", tmp_path / "proof"
+    older.write_text(run("audit", "checkpoint", "--json").document["note"])
+    run("key", "create", "more")
+    assert run("audit", "consistency", older, "--out", proof, "--json").status == 0
+    done = run_command("audit", "check-consistency", proof, "--key", genesis(lab), "--json")
+    assert (done.status, done.document["ok"], done.document["new"]) == (0, True, 2)
+    proof.write_bytes(proof.read_bytes().replace(b"\n2\n", b"\n3\n"))
+    refused = run_command("audit", "check-consistency", proof, "--key", genesis(lab), "--json")
+    assert refused.code == (1, "proof_invalid")
+    older.write_text(older.read_text().replace("\n1\n", "\n9\n"))
+    assert run("audit", "consistency", older, "--out", proof, "--json").code == (1, "not_found")
+
+
+def test_a_key_says_what_is_kept_of_its_texts(run: Run) -> None:
+    made = run("key", "create", "quiet", "--content", "off", "--json").document
+    assert made["content"] == "off"
+    assert (
+        run("audit", "tail", "-n", "1", "--json").document["entries"][0]["body"]["texts"] == "off"
+    )
+    assert run("key", "create", "x", "--content", "maybe").status == 2

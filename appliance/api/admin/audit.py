@@ -92,6 +92,12 @@ def checkpoint(_: Viewer, services: ServicesDep) -> Response:
     return Response(services.reader.checkpoint(), media_type="text/plain")
 
 
+@router.post("/consistency")
+def consistency(_: Viewer, services: ServicesDep, older: wire.OlderHead) -> Response:
+    """A proof that the log begins with what an older checkpoint has seen."""
+    return Response(services.reader.consistency(older.note.encode()), media_type="text/plain")
+
+
 @router.get("/witness")
 def witness_request(_: Viewer, services: ServicesDep, witness: WitnessKey) -> Response:
     """What a witness is asked to cosign."""

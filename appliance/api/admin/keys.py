@@ -37,6 +37,7 @@ def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> 
         role=wanted.role,
         limits=_limits_of(wanted),
         certificate=bytes.fromhex(wanted.certificate) if wanted.certificate else None,
+        content=wanted.content,
     )
     try:
         _record(services, person.actor, "key_create", key)
@@ -91,6 +92,7 @@ def _record(services: Services, actor: str, action: str, key: ApiKey) -> None:
         "limits": {**vars(key.limits), "priority": key.limits.priority.value},
         "old_until_us": key.old_until_us,
         "certificate": key.certificate.hex() if key.certificate else None,
+        "texts": key.content,
     }
     services.audit.append(Draft("admin", fields)).result()
 
@@ -118,5 +120,6 @@ def _key_of(key: ApiKey) -> wire.Key:
         limits=wire.Limits.model_validate(key.limits, from_attributes=True),
         rotated_until=None if key.old_until_us is None else iso(key.old_until_us),
         certificate=key.certificate.hex() if key.certificate else None,
+        content=key.content,
         usage=wire.Usage.model_validate(key.usage, from_attributes=True),
     )
