@@ -8,7 +8,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz test-install bundle bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
+.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -57,6 +57,9 @@ test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a networ
 
 test-all: check wheels  ## checks, then every test, the slow ones too
 	$(RUN) -m pytest
+
+bench-audit: setup  ## the audit log by itself: writing, verifying, searching a million entries
+	@$(RUN) -m benchmarks.audit $(if $(ROWS),--rows $(ROWS))
 
 bench-peer: setup  ## build llama-server to compare with (5 minutes, once)
 	@$(RUN) -m benchmarks peer

@@ -24,7 +24,7 @@ from appliance.audit.tables import SPAN
 from appliance.errors import AuditRefused
 
 MAX_LIMIT: Final = 1_000
-MOST_STEPS: Final = 20_000
+MOST_STEPS: Final = 8_000
 _SAID: Final = ("kind", "request_id", "model", "key_id", "app")
 _READ: Final = 8
 """What reading an entry in vain counts for."""
