@@ -24,7 +24,7 @@ from installer.bundle.steps import say
 
 SYNC_US: Final = 4_000
 SIDES: Final = ("raw", "1", "16", "64")
-VERIFIED: Final = 300_000
+VERIFIED: Final = 100_000
 Runs: TypeAlias = dict[str, list[float]]
 
 
