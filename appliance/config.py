@@ -165,6 +165,19 @@ class ModelConfig:
         "that: a file that the service cannot write, hashed before and after loading; weaker).",
         choices=("memory", "disk"),
     )
+    device: str = _key(
+        "auto",
+        "What it computes on: cuda (GPUs or a refusal), cpu, or auto (GPUs where they work; where "
+        "an NVIDIA driver is loaded and they do not, the processor and a warning in `status`).",
+        choices=("auto", "cpu", "cuda"),
+    )
+    n_gpu_layers: int = _key(
+        0,
+        "Layers on GPUs, the output included, or a refusal if they do not fit; 0 for as many as "
+        "fit by the estimate that `status` shows.",
+        low=0,
+        high=10_000,
+    )
     autoload: bool = _key(True, "Load at `serve`, where it fits beside those before it.")
     on_demand: bool = _key(
         True, "Load when a request asks for it; what is idle then makes room. False: by hand only."

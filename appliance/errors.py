@@ -120,6 +120,30 @@ CODES: Final[dict[str, Code]] = {
         "the model does not fit into the memory budget",
         "Unload another model, lower n_ctx or slots, or raise memory_mib in appliance.toml.",
     ),
+    "gpu_driver_missing": Code(
+        "a GPU was asked for, and no NVIDIA driver is loaded",
+        'Install the driver and load its kernel module, or set device = "cpu"; docs/gpu.md.',
+    ),
+    "gpu_driver_too_old": Code(
+        "the NVIDIA driver is older than every GPU plugin needs",
+        "Update the driver, or install the plugin for it; docs/gpu.md has the table.",
+    ),
+    "gpu_plugin_missing": Code(
+        "an NVIDIA driver is loaded, and no GPU plugin is installed",
+        'Install the plugin wheel for this driver, or set device = "cpu"; docs/gpu.md.',
+    ),
+    "gpu_plugin_mismatch": Code(
+        "the GPU plugin is damaged or was built for another version of the engine",
+        "Install the plugin wheel that came with this release.",
+    ),
+    "gpu_backend_failed": Code(
+        "the GPU backend does not load, finds no GPU or computes wrongly",
+        "The message has the driver's reason; `appliance doctor` tries it again.",
+    ),
+    "gpu_memory_insufficient": Code(
+        "the layers asked for do not fit the free memory of the GPUs",
+        "Set n_gpu_layers = 0, lower n_ctx or slots, or free memory on the GPU.",
+    ),
     "model_load_failed": Code(
         "the engine could not load the model", "`appliance audit tail` shows the engine's reason."
     ),

@@ -157,7 +157,8 @@ class Inference:
             place.leave(0, 0)
             await worker.cancel(number)
             raise
-        draft = intent(caller, request, model, prepared, seed=seed, engine=self._supervisor.engine)
+        engine = self._supervisor.engine_for(model.id)
+        draft = intent(caller, request, model, prepared, seed=seed, engine=engine)
 
         async def begin() -> Generation:
             try:

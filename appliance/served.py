@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from appliance.config import ModelConfig
 from appliance.engine.deaths import Deaths
+from appliance.engine.devices import Device
 from appliance.engine.memory import MIB, Estimate, longest_text
 from appliance.engine.process import WorkerProcess
 from appliance.trust.store import VerifiedModel
@@ -25,6 +26,7 @@ class WorkerStatus:
         kv_kept: cells that only kept prefixes use; they give way.
         held: "memory" for sealed memory; "disk" for a file that the service cannot write.
         kind: what the model is for.
+        device: what it computes on, asked at the last start.
     """
 
     model: str
@@ -42,6 +44,7 @@ class WorkerStatus:
     confinement: Mapping[str, Any]
     held: str
     kind: ModelKind = "generate"
+    device: Device = field(default_factory=Device)
     threads: int = 0
     threads_most: int = 0
     kv_kept: int = 0
@@ -69,6 +72,7 @@ class Served:
     model: VerifiedModel
     config: ModelConfig
     needs: Estimate
+    device: Device = field(default_factory=Device)
     state: str = "starting"
     worker: WorkerProcess | None = None
     since_us: int = 0
@@ -112,4 +116,5 @@ class Served:
             confinement=worker.ready.confinement if worker else {},
             held="disk" if self.model.sealed.on_disk else "memory",
             kind=self.model.facts.kind,
+            device=self.device,
         )

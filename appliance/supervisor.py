@@ -19,6 +19,7 @@ from appliance.budget import Budget
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.engine.deaths import Deaths
+from appliance.engine.gpu_probe import device_for
 from appliance.engine.memory import MIB, Estimate, estimate, longest_text
 from appliance.engine.messages import Load
 from appliance.engine.process import Death, WorkerProcess
@@ -240,6 +241,11 @@ class Supervisor:
             raise Unavailable("model_loading", f"{model_id} is not ready yet.")
         return served.model, served.worker
 
+    def engine_for(self, model_id: str) -> str:
+        """The engine of one model: `engine`, and the GPU plugin and driver where it has one."""
+        served = self._served.get(model_id)
+        return f"{self.engine} {served.device.label if served else ''}".strip()
+
     def slots(self, model_id: str) -> int:
         """Requests that a loaded model runs at once."""
         return self._served[model_id].config.slots
@@ -256,6 +262,9 @@ class Supervisor:
         if self._variant is None:
             self._variant = await asyncio.to_thread(lambda: best_variant(library_directory()))
         config = served.config
+        served.device = await asyncio.to_thread(
+            device_for, served.model.facts, config, self.engine_version
+        )
         load = Load(
             variant=str(self._variant),
             n_ctx=longest_text(served.model.facts, config),
@@ -271,9 +280,16 @@ class Supervisor:
             kept=config.kept_prefixes,
             prefixes=config.prefixes,
             template=served.model.facts.chat_template or "",
+            gpu=served.device.load,
         )
         worker = await WorkerProcess.start(served.model.sealed, load)
-        await self._note(served, "start", pid=worker.pid, load_ms=worker.ready.load_ms)
+        await self._note(
+            served,
+            "start",
+            pid=worker.pid,
+            load_ms=worker.ready.load_ms,
+            device=served.device.text,
+        )
         served.worker, served.state = worker, "ready"
 
     async def _keep(self, served: Served) -> None:
@@ -327,7 +343,7 @@ class Supervisor:
                     "event": event,
                     "model": served.model.id,
                     "digest": served.model.digest,
-                    "engine": self.engine,
+                    "engine": self.engine_for(served.model.id),
                     **fields,
                 },
             )

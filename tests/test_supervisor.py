@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.search import Query
-from appliance.config import EngineConfig
+from appliance.config import Config, EngineConfig, ModelConfig
 from appliance.engine import deaths, messages
+from appliance.engine.nvidia import driver_facts
 from appliance.errors import (
     NotFound,
     Overloaded,
@@ -310,3 +311,19 @@ def test_only_a_verified_model_goes_in(services: Services) -> None:
 
     hints = get_type_hints(inspect.unwrap(Supervisor.start))
     assert hints["model"] is VerifiedModel
+
+
+async def test_a_model_that_asks_for_cuda_is_refused_without_a_driver(services: Services) -> None:
+    if driver_facts() is not None:
+        pytest.skip("an NVIDIA driver is loaded on this host")
+    config = Config(models={"default": ModelConfig(device="cuda")})
+    recorded: list[object] = []
+
+    async def record(kind: str, body: object) -> None:
+        recorded.append((kind, body))
+
+    supervisor = Supervisor(config, services.clock, record, lambda _model: None)
+    with pytest.raises(StateRefused) as caught:
+        await supervisor.start(sealed(services))
+    assert caught.value.code == "gpu_driver_missing"
+    assert (supervisor.served(), recorded) == ([], [])

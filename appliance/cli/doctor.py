@@ -17,6 +17,7 @@ from appliance import hardware
 from appliance.api.admin.roles import role_table
 from appliance.audit.reader import LogReader
 from appliance.cli.connect import server_answers
+from appliance.cli.gpu import GpuReport, gpu_report
 from appliance.cli.output import Output, data_option, json_option, safe, size, state
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
@@ -36,22 +37,26 @@ def doctor(ctx: click.Context, data: Path) -> None:
     """Report on the host, the data directory and everything that is wrong with them."""
     output = ctx.ensure_object(Output)
     facts = hardware.host_facts(data)
-    problems = list(find_problems(data, facts))
+    gpu = gpu_report()
+    problems = list(find_problems(data, facts, gpu))
     document: dict[str, Any] = {
         "ok": not problems,
         "data": str(data),
         "host": {**asdict(facts), "cpu_flags": sorted(facts.cpu_flags)},
+        "gpu": gpu.document(),
         "problems": [
             {"code": problem.code, "message": problem.message, "hint": problem.hint}
             for problem in problems
         ],
     }
-    output.data(document, _lines(data, facts, problems))
+    output.data(document, _lines(data, facts, problems, gpu))
     if problems:
         ctx.exit(1)
 
 
-def find_problems(data: Path, facts: hardware.HostFacts) -> Iterator[ApplianceError]:
+def find_problems(
+    data: Path, facts: hardware.HostFacts, gpu: GpuReport | None = None
+) -> Iterator[ApplianceError]:
     """Everything that is wrong with the host and the data directory."""
     for text in hardware.problems(facts):
         yield Refused("host_unsuitable", text)
@@ -62,6 +67,9 @@ def find_problems(data: Path, facts: hardware.HostFacts) -> Iterator[ApplianceEr
         return
     yield from _configured(config, facts)
     yield from _open_to_others(data)
+    models = (config.model("default"), *config.models.values())
+    if gpu and any(model.device != "cpu" for model in models):
+        yield from gpu.problems
     checks: tuple[Callable[[], object], ...] = (
         lambda: load_policy(data / "trust"),
         lambda: _check_freshness(data),
@@ -138,7 +146,9 @@ def _check_database(path: Path) -> None:
         raise Refused("database_unusable", f"{path}: {verdict}.")
 
 
-def _lines(data: Path, facts: hardware.HostFacts, problems: list[ApplianceError]) -> Iterator[str]:
+def _lines(
+    data: Path, facts: hardware.HostFacts, problems: list[ApplianceError], gpu: GpuReport
+) -> Iterator[str]:
     yield f"data      {safe(str(data))}"
     yield f"cpu       {safe(facts.cpu)}, {facts.cores} cores, {facts.architecture}"
     yield f"memory    {size(facts.memory_available)} free of {size(facts.memory)}"
@@ -146,6 +156,7 @@ def _lines(data: Path, facts: hardware.HostFacts, problems: list[ApplianceError]
     yield f"kernel    {safe(facts.kernel)}"
     yield f"seccomp   {'yes' if facts.seccomp else 'no'}"
     yield f"landlock  {f'ABI {facts.landlock_abi}' if facts.landlock_abi else 'no'}"
+    yield from (f"gpu       {safe(line)}" for line in gpu.lines())
     if not problems:
         yield f"{state('ok')}: no problem found"
     for problem in problems:

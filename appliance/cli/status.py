@@ -102,6 +102,9 @@ def _models(found: Status) -> Iterator[str]:
     heads = ("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "THREADS", "MEMORY", "USE", "WHY")
     yield from table(heads, rows)
     for worker in found.workers:
+        if worker.device.kind != "cpu":
+            yield f"{safe(worker.model)} computes on {safe(worker.device.text)}"
+            yield f"  backend {safe(worker.device.backend)}"
         if 0 < worker.threads < worker.threads_most:
             yield (
                 f"{safe(worker.model)} computes with {worker.threads} of {worker.threads_most} "

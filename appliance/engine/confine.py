@@ -10,17 +10,21 @@ import ctypes
 import os
 import resource
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from appliance.errors import StateRefused
 
 PROFILE: Final = "cpu"
-"""The only profile there is. One for GPUs would have to allow more: docs/threat-model.md."""
+"""The profile without GPUs. With one more is allowed (`GPU_PROFILE`): docs/gpu.md."""
+GPU_PROFILE: Final = "gpu"
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE = 4, 38, 65
 _SYS_MPROTECT, _SYS_SECCOMP, _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_RESTRICT = 10, 317, 444, 446
+_SYS_LANDLOCK_ADD_RULE, _PATH_BENEATH = 445, 1
+_WRITE_FILE, _READ_FILE, _READ_DIR, _IOCTL_DEV = 1 << 1, 1 << 2, 1 << 3, 1 << 15
 _AUDIT_ARCH_X86_64, _X32_BIT = 0xC000003E, 0x40000000
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
@@ -39,18 +43,43 @@ _ALLOWED = {
     "restart_syscall": 219, "fadvise64": 221, "clock_gettime": 228, "clock_nanosleep": 230,
     "exit_group": 231, "set_robust_list": 273, "getrandom": 318, "membarrier": 324, "rseq": 334,
 }  # fmt: skip
+# What the NVIDIA driver's library is expected to call beside these: not seen here, where no GPU is.
+# Which files can be opened is for Landlock to say.
+_ALLOWED_WITH_GPU = {
+    "open": 2, "stat": 4, "lstat": 6, "ioctl": 16, "access": 21, "mincore": 27, "uname": 63,
+    "readlink": 89, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "mlock": 149,
+    "munlock": 150, "mbind": 237, "set_mempolicy": 238, "get_mempolicy": 239, "openat": 257,
+    "newfstatat": 262, "eventfd2": 290, "pipe2": 293,
+}  # fmt: skip
 _KILLED = {"execve": 59, "ptrace": 101, "bpf": 321, "execveat": 322}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int | str]:
+@dataclass(frozen=True)
+class GpuAccess:
+    """What a worker with GPUs may reach, and what starts its driver.
+
+    Attributes:
+        devices: device files that stay readable and writable.
+        start: called when files are restricted already; the driver's threads start in it, so that
+            the restriction covers them.
+    """
+
+    devices: tuple[str, ...]
+    start: Callable[[], None]
+
+
+def drop(
+    memory_bytes: int, keep: Collection[int], gpu: GpuAccess | None = None
+) -> dict[str, bool | int | str]:
     """Drop all rights, in the only order that works.
 
     Args:
         memory_bytes: address space that may be mapped beyond what is mapped now.
         keep: the descriptors that may be open beside /dev/null and the error pipe.
+        gpu: for a worker that computes on GPUs; without it no device can be reached.
 
     Returns:
         What is in force: `profile` (`PROFILE`), `landlock` (ABI), `mdwe`, `seccomp`,
@@ -62,6 +91,8 @@ def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int | str
     """
     try:
         _check_alone(keep)
+        if gpu:
+            return _drop_with_gpu(gpu)
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         _set_limits(mapped + memory_bytes)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
@@ -79,6 +110,28 @@ def drop(memory_bytes: int, keep: Collection[int]) -> dict[str, bool | int | str
         "seccomp": True,
         "landlock": landlock,
         "mdwe": mdwe,
+    }
+
+
+def _drop_with_gpu(gpu: GpuAccess) -> dict[str, bool | int | str]:
+    """The same layers, in the order that a driver with threads of its own needs.
+
+    No limit on the address space, of which CUDA reserves more than there is memory; no MDWE.
+    """
+    limits = {resource.RLIMIT_NOFILE: 256, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
+    for name, value in limits.items():
+        resource.setrlimit(name, (value, value))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    landlock = _landlock(gpu.devices)
+    gpu.start()
+    _prctl(_PR_SET_DUMPABLE, 0)
+    _seccomp({**_ALLOWED, **_ALLOWED_WITH_GPU})
+    return {
+        "profile": GPU_PROFILE,
+        "no_new_privs": True,
+        "seccomp": True,
+        "landlock": landlock,
+        "mdwe": False,
     }
 
 
@@ -142,8 +195,8 @@ def _forbid_writable_code() -> bool:
     return True
 
 
-def _landlock() -> int:
-    """Enter a domain with no rules: no file, no TCP, no signal or abstract socket outside it."""
+def _landlock(devices: Collection[str] = ()) -> int:
+    """Enter a domain: no file but `devices`, no TCP, no signal or abstract socket outside it."""
     abi = _call(_SYS_LANDLOCK_CREATE, 0, 0, 1)
     filesystem = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
     network = 3 if abi >= 4 else 0
@@ -152,6 +205,17 @@ def _landlock() -> int:
     ruleset = _call(
         _SYS_LANDLOCK_CREATE, struct.pack("=QQQ", filesystem, network, scoped)[:size], size, 0
     )
+    device = _READ_FILE | _WRITE_FILE | (_IOCTL_DEV if abi >= 5 else 0)
+    rules = dict.fromkeys(devices, device)
+    if devices and Path("/proc/driver/nvidia").is_dir():
+        rules["/proc/driver/nvidia"] = _READ_FILE | _READ_DIR
+    for path, access in rules.items():
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            rule = struct.pack("=Qi", access, fd)
+            _call(_SYS_LANDLOCK_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
+        finally:
+            os.close(fd)
     _call(_SYS_LANDLOCK_RESTRICT, ruleset, 0)
     os.close(ruleset)
     return abi
@@ -161,7 +225,7 @@ def _op(code: int, k: int, jump_true: int = 0, jump_false: int = 0) -> bytes:
     return struct.pack("=HBBI", code, jump_true, jump_false, k)
 
 
-def _program() -> bytes:
+def _program(allowed: Mapping[str, int] = _ALLOWED) -> bytes:
     """The filter in classic BPF: allowed calls pass, some calls kill, all else is EPERM."""
     load, jump_eq, jump_ge, bit_and, ret = 0x20, 0x15, 0x35, 0x54, 0x06
     any_bits = 0xFFFFFFFF
@@ -191,15 +255,15 @@ def _program() -> bytes:
             body += [_op(jump_eq, value, 0, 1), _op(ret, _ALLOW)]
         body.append(_op(ret, _ERRNO | _EPERM))
         code += [_op(jump_eq, number, 0, len(body)), *body]
-    for number in _ALLOWED.values():
+    for number in allowed.values():
         code += [_op(jump_eq, number, 0, 1), _op(ret, _ALLOW)]
     for number in _KILLED.values():
         code += [_op(jump_eq, number, 0, 1), _op(ret, _KILL_PROCESS)]
     return b"".join([*code, _op(ret, _ERRNO | _EPERM)])
 
 
-def _seccomp() -> None:
-    program = ctypes.create_string_buffer(_program())
+def _seccomp(allowed: Mapping[str, int] = _ALLOWED) -> None:
+    program = ctypes.create_string_buffer(_program(allowed))
     header = struct.pack("=HxxxxxxQ", (len(program) - 1) // 8, ctypes.addressof(program))
     thread = _call(_SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, _TSYNC_AND_SPEC_ALLOW, header)
     if thread:

@@ -57,6 +57,11 @@ def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
     )
 
 
+def host_process() -> int:
+    """What of `Estimate.compute` is the process itself, which no GPU holds; bytes."""
+    return _PROCESS
+
+
 def longest_text(facts: GgufFacts, config: ModelConfig) -> int:
     """Most tokens of one request: what is configured, and for whole texts what was trained."""
     return config.n_ctx if facts.kind == "generate" else min(config.n_ctx, facts.n_ctx_train)

@@ -25,6 +25,22 @@ HEADER = struct.Struct("<I")
 LARGEST_FRAME = 16 << 20
 
 
+class LoadOnGpu(msgspec.Struct, frozen=True):
+    """How a worker uses GPUs.
+
+    Attributes:
+        backend: absolute path of the backend library.
+        devices: device files that it opens.
+        layers: on GPUs, the output included.
+        split: how many of them on each GPU.
+    """
+
+    backend: str
+    devices: tuple[str, ...]
+    layers: int
+    split: tuple[int, ...]
+
+
 class Load(msgspec.Struct, tag="load", frozen=True):
     """The first message: how to load the model whose descriptor the worker inherited.
 
@@ -42,6 +58,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
             memory.
         kind: what the model is for.
         template: the chat template that was verified; "" leaves it to the model's file.
+        gpu: None for the processor alone.
     """
 
     variant: str
@@ -58,6 +75,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     kept: int = 0
     prefixes: tuple[str, ...] = ()
     template: str = ""
+    gpu: LoadOnGpu | None = None
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):

@@ -142,5 +142,10 @@ def pooled(load: Load) -> RunnerConfig:
     """The shapes of a context for whole texts: room for one batch, nothing kept after it."""
     size = max(load.n_ctx, load.prefill_budget)
     return RunnerConfig(
-        n_ctx=size, slots=MOST_TEXTS, threads=load.threads, n_batch=size, pooled=True
+        n_ctx=size,
+        slots=MOST_TEXTS,
+        threads=load.threads,
+        n_batch=size,
+        pooled=True,
+        split=load.gpu.split if load.gpu else (),
     )

@@ -63,6 +63,7 @@ class RunnerConfig:
         kept: further sequence ids, for kept prefixes.
         n_batch: most tokens in one step.
         pooled: one vector a text instead of logits; no cache is kept from step to step.
+        split: layers on each GPU, the output included.
     """
 
     n_ctx: int
@@ -72,6 +73,7 @@ class RunnerConfig:
     reproducible: bool = False
     pooled: bool = False
     kept: int = 0
+    split: tuple[int, ...] = ()
 
 
 class Library:
@@ -103,6 +105,10 @@ class Runner:
         self._library = library
         params = llama.llama_model_default_params()
         params.load_mode = _MMAP
+        params.n_gpu_layers = sum(config.split)
+        if config.split:  # the array is read while the model is loaded, not later
+            room = max(int(llama.llama_max_devices()), len(config.split))
+            params.tensor_split = (ctypes.c_float * room)(*config.split)
         self._model = self._load(fd, params)
         if llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model):
             config = replace(config, kept=0)  # a state is no run of cells that can be shared

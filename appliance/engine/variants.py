@@ -89,21 +89,31 @@ class _InitParams(ctypes.Structure):
     ]
 
 
+def call(library: ctypes.CDLL, name: str, result: Any, *pairs: tuple[Any, Any]) -> Any:
+    """Call a C function by name with typed arguments, each with its type."""
+    function = getattr(library, name)
+    function.restype, function.argtypes = result, [kind for kind, _ in pairs]
+    return function(*(value for _, value in pairs))
+
+
 def multiply(path: str) -> bool:
     """Load a library by path and compute a product with it; whether it is right."""
     directory = Path(path).parent
     base = ctypes.CDLL(str(directory / "libggml-base.so"), mode=ctypes.RTLD_GLOBAL)
     ggml = ctypes.CDLL(str(directory / "libggml.so"), mode=ctypes.RTLD_GLOBAL)
-    pointer, integer, size = ctypes.c_void_p, ctypes.c_int64, ctypes.c_size_t
-
-    def call(library: ctypes.CDLL, name: str, result: Any, *pairs: tuple[Any, Any]) -> Any:
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, [kind for kind, _ in pairs]
-        return function(*(value for _, value in pairs))
-
+    pointer = ctypes.c_void_p
     if not call(ggml, "ggml_backend_load", pointer, (ctypes.c_char_p, path.encode())):
         return False
     backend = call(ggml, "ggml_backend_init_by_type", pointer, (ctypes.c_int, 0), (pointer, None))
+    return product_is_right(base, backend)
+
+
+def product_is_right(base: ctypes.CDLL, backend: int) -> bool:
+    """Multiply two matrices of small whole numbers on a backend and compare with Python.
+
+    The numbers are exact in every float type that a GPU may compute with.
+    """
+    pointer, integer, size = ctypes.c_void_p, ctypes.c_int64, ctypes.c_size_t
     context = call(base, "ggml_init", pointer, (_InitParams, _InitParams(1 << 20, None, True)))
     a, b = (
         call(

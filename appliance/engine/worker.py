@@ -33,6 +33,7 @@ import numpy.ctypeslib
 from appliance.engine import binding, confine, messages
 from appliance.engine.calls import ForcedCalls
 from appliance.engine.cells import Cells
+from appliance.engine.gpu_backend import map_backend
 from appliance.engine.grammar import Grammars
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
@@ -284,7 +285,8 @@ def load_model(
     binding.check_descriptor(model_fd, on_disk=load.on_disk)
     inode = os.fstat(model_fd).st_ino
     mappings = binding.Mappings()
-    in_force = confine.drop(load.memory_bytes, keep={model_fd, socket_fd, mappings.fd, 2})
+    keep = {model_fd, socket_fd, mappings.fd, 2}
+    in_force = confine.drop(load.memory_bytes, keep, _gpu(load))
     runner = Runner(
         library,
         model_fd,
@@ -295,11 +297,20 @@ def load_model(
             n_batch=load.prefill_budget + FORCED * load.slots,
             reproducible=load.reproducible,
             kept=0 if load.reproducible else min(load.kept, MOST_SEQUENCES - load.slots),
+            split=load.gpu.split if load.gpu else (),
         )
         if load.kind == "generate"
         else pooled(load),
     )
     return runner, in_force, sorted({inode, *mappings.added()})
+
+
+def _gpu(load: messages.Load) -> confine.GpuAccess | None:
+    """What a worker with a GPU backend may reach; maps the backend."""
+    if load.gpu is None:
+        return None
+    os.environ["CUDA_CACHE_DISABLE"] = "1"  # code for the GPU never comes from a file
+    return map_backend(Path(load.gpu.backend), Path(load.variant).parent, load.gpu.devices)
 
 
 def main(model_fd: int, socket_fd: int) -> int:

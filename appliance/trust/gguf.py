@@ -66,6 +66,8 @@ class GgufFacts:
     Attributes:
         tensor_bytes: bytes of all tensors, without padding.
         quantised_bytes: those of tensors with less than 16 bits a number.
+        layer_bytes: those of the largest layer.
+        output_bytes: those of the output, which may be the input embedding used again.
         n_ctx_train: context that the model was trained for, in tokens.
         n_head_kv: KV heads; the largest number where layers differ.
         head_dim_k: elements of one key head; the largest where layers differ.
@@ -90,6 +92,8 @@ class GgufFacts:
     name: str
     kind: ModelKind = "generate"
     quantised_bytes: int = 0
+    layer_bytes: int = 0
+    output_bytes: int = 0
 
     @property
     def encodes(self) -> bool:
@@ -150,7 +154,26 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
             for tensor in tensors.values()
             if tensor.bytes < 2 * math.prod(tensor.shape)
         ),
+        layer_bytes=_largest_layer(tensors),
+        output_bytes=sum(
+            tensors[name].bytes
+            for name in (
+                "output_norm.weight",
+                "output.weight" if "output.weight" in tensors else "token_embd.weight",
+            )
+            if name in tensors
+        ),
     )
+
+
+def _largest_layer(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of the block with most of them: tensors are named `blk.N.…`."""
+    layers: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if parts[0] == "blk" and len(parts) > 2:
+            layers[parts[1]] = layers.get(parts[1], 0) + tensor.bytes
+    return max(layers.values(), default=0)
 
 
 def _kind(

@@ -33,6 +33,19 @@ class ErrorReply(_Reply):
 # status
 
 
+class WorkerDevice(_Reply):
+    """What a worker computes on.
+
+    `kind` is "cpu" or "cuda", `text` says it with driver and layers, `backend` is the path of the
+    GPU library; `warning` is why a model is on the processor although an NVIDIA driver is loaded.
+    """
+
+    kind: str = "cpu"
+    text: str = ""
+    backend: str = ""
+    warning: str = ""
+
+
 class Worker(_Reply):
     """One engine process.
 
@@ -56,6 +69,7 @@ class Worker(_Reply):
     confinement: dict[str, Any]
     kind: str = "generate"
     variant: str
+    device: WorkerDevice = Field(default_factory=lambda: WorkerDevice())
     memory_mib: int
     held: str = "memory"
 

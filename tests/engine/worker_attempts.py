@@ -34,7 +34,7 @@ def main(mode: str, model_fd: int, socket_fd: int, facts: str, names: list[str])
 
     worker.Worker.serve = serve  # type: ignore[assignment, method-assign]
     if mode == "free":
-        confine.drop = lambda memory_bytes, keep: {"profile": "none"}
+        confine.drop = lambda memory_bytes, keep, gpu=None: {"profile": "none"}
     os._exit(worker.main(model_fd, socket_fd))
 
 

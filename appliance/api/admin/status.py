@@ -79,6 +79,11 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
         if record.state == "serving" and record.code
     ]
     alarms += [
+        f"Model {worker.model} computes on the processor: {worker.device.warning}"
+        for worker in services.supervisor.status()
+        if worker.device.warning
+    ]
+    alarms += [
         f"Model {worker.model} is held on the disk, not in sealed memory: a weaker claim."
         for worker in services.supervisor.status()
         if worker.held == "disk"

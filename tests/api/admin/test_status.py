@@ -8,6 +8,7 @@ import pytest
 from appliance.api.admin.status import server_state
 from appliance.client import AdminClient
 from appliance.config import AuditConfig, Config, RolesConfig
+from appliance.engine.devices import Device
 from appliance.runtime import Services, open_services
 from appliance.served import WorkerStatus
 from appliance.supervisor import Supervisor
@@ -25,9 +26,10 @@ class Workers:
 
     def __init__(self, *states: str) -> None:
         self._states = states
+        self.device = Device()
 
     def status(self) -> list[WorkerStatus]:
-        return [replace(WORKER, state=state) for state in self._states]
+        return [replace(WORKER, state=state, device=self.device) for state in self._states]
 
     def is_loaded(self, _model_id: str) -> bool:
         return True
@@ -67,7 +69,19 @@ def test_workers_are_shown_as_they_are(services: Services) -> None:
     with client_of(replace(services, supervisor=workers)) as client:
         (worker,) = client.status().workers
     shown = worker.model_dump()
+    assert shown.pop("device") == {"kind": "cpu", "text": "processor", "backend": "", "warning": ""}
     assert shown == {field: getattr(WORKER, field) for field in shown}
+
+
+def test_a_gpu_that_auto_passed_over_is_an_alarm(services: Services) -> None:
+    passed_over = Workers("ready")
+    passed_over.device = Device(warning="No GPU plugin is installed. (gpu_plugin_missing)")
+    with client_of(replace(services, supervisor=cast(Supervisor, passed_over))) as client:
+        found = client.status()
+    assert any("gpu_plugin_missing" in alarm for alarm in found.alarms)
+    assert "gpu_plugin_missing" in found.workers[0].device.warning
+    with client_of(replace(services, supervisor=cast(Supervisor, Workers("ready")))) as client:
+        assert not any("gpu" in alarm for alarm in client.status().alarms)
 
 
 def test_trouble_is_an_alarm(lab: LabData) -> None:

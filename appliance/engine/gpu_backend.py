@@ -1,0 +1,52 @@
+"""Loads a GPU backend into a worker, in two steps around the restriction of files.
+
+Rules: mapping the libraries runs nothing of the driver's; `start` does, when files are restricted
+already, so that the driver's threads are, too. The backend comes by absolute path.
+"""
+
+import ctypes
+from pathlib import Path
+
+from appliance.engine.confine import GpuAccess
+from appliance.errors import StateRefused
+
+_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
+
+
+def map_backend(backend: Path, engine: Path, devices: tuple[str, ...]) -> GpuAccess:
+    """Map a backend and the driver's own library.
+
+    Args:
+        backend: the plugin's library.
+        engine: directory of the engine's libraries, which are loaded already.
+        devices: device files that the backend opens.
+
+    Returns:
+        What the worker may reach, and what starts the driver.
+
+    Raises:
+        StateRefused: `gpu_backend_failed`, with the loader's words.
+    """
+    try:
+        for name in ("libcuda.so.1", str(backend)):
+            ctypes.CDLL(name)
+    except OSError as error:
+        raise StateRefused("gpu_backend_failed", f"The GPU backend: {error}") from error
+    return GpuAccess(devices, lambda: start(backend, engine))
+
+
+def start(backend: Path, engine: Path) -> None:
+    """Register a mapped backend; the driver starts.
+
+    Raises:
+        StateRefused: `gpu_backend_failed` when it is not accepted or has no GPU.
+    """
+    ggml = ctypes.CDLL(str(engine / "libggml.so"))
+    ggml.ggml_backend_load.restype = ctypes.c_void_p
+    ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]
+    if not ggml.ggml_backend_load(str(backend).encode()):
+        raise StateRefused("gpu_backend_failed", f"The GPU backend {backend.name} did not load.")
+    find = ggml.ggml_backend_dev_by_type
+    find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_int]
+    if not find(_GPU):
+        raise StateRefused("gpu_backend_failed", f"The GPU backend {backend.name} has no GPU.")
