@@ -133,7 +133,7 @@ class Loads:
             return record
         except ApplianceError as error:
             failed = error
-            _log.warning("%s: not loaded, %s: %s", model_id, error.code, error.message)
+            _log.warning("not loaded: %s: %s", model_id, error.message)
             raise
         finally:
             del self.loading[model_id], self._tasks[model_id]

@@ -91,7 +91,7 @@ def execute(
 
 
 @contextmanager
-def served(data: Path) -> Iterator[str]:
+def served(data: Path, model: str = MODEL) -> Iterator[str]:
     """`appliance serve` with a model ready; its address. It must end well on SIGTERM."""
     process = subprocess.Popen(
         ["appliance", "serve", "--port", "0"],
@@ -107,7 +107,7 @@ def served(data: Path) -> Iterator[str]:
             if match := _LISTENING.search(line):
                 address = match[1]
             assert "not loaded" not in line, line
-            if f"serving {MODEL}" in line:
+            if f"serving {model}" in line:
                 break
         assert address is not None, "the server ended"
         yield address

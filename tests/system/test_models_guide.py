@@ -38,8 +38,9 @@ def test_its_commands_and_its_client_on_two_models_of_which_one_fits(
         file.write(
             f"[engine]\nmemory_mib = {room}\nthreads = 1\n"
             "[models.default]\nn_ctx = 512\nslots = 2\nkept_prefixes = 0\n"
+            "[models.smol-b]\nn_ctx = 512\nslots = 2\nkept_prefixes = 0\nautoload = false\n"
         )
-    with served(data) as url:
+    with served(data, "smol-a") as url:
         variables = {
             "APPLIANCE_DATA": str(data),
             "OPENAI_BASE_URL": f"{url}/v1",
