@@ -1,12 +1,18 @@
-"""The approved models of the store: what each one takes, and whether a request may load it."""
+"""The approved models of the store: what each one takes, and whether a request may load it.
+
+An adapter is no model here: it comes and goes with its base, and counts for it.
+"""
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from appliance.config import Config
-from appliance.engine.memory import Estimate, longest_text
+from appliance.engine.memory import Estimate, adapter_bytes, longest_text
 from appliance.errors import Refused
 from appliance.supervisor import Supervisor
+from appliance.trust.adapter import base_of
+from appliance.trust.records import followers
 from appliance.trust.store import ModelRecord, ModelStore
 from appliance.types import ModelCard
 
@@ -27,7 +33,8 @@ class Catalogue:
     def approved(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """The approved models, or the one of this id if it is."""
         for record in self._store.records():
-            if record.state == "approved" and model_id in (None, record.id):
+            wanted = base_of(record.id) is None and model_id in (None, record.id)
+            if wanted and record.state == "approved":
                 yield record
 
     def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
@@ -40,13 +47,36 @@ class Catalogue:
         """What a model takes; None when that cannot be said, and its load will say why."""
         with contextlib.suppress(Refused):
             facts = self._store.facts(self._store.record(model_id))
-            return self._supervisor.estimate(model_id, facts)
+            return self._supervisor.estimate(model_id, facts, self._adapters(model_id))
         return None
 
     def size(self, model_id: str) -> int:
         """Bytes that a model counts for; 0 when that cannot be said."""
         needs = self.estimate(model_id)
         return needs.total if needs else 0
+
+    def followers(self, model_id: str) -> list[ModelRecord]:
+        """The adapters that are loaded with a model."""
+        found = followers(self._store.records(), model_id)
+        return [record for record in found if self._config.model(record.id).autoload]
+
+    def _adapters(self, model_id: str) -> int:
+        """Bytes of the adapters that are loaded with a model."""
+        sizes = (int(record.facts["file_bytes"]) for record in self.followers(model_id))
+        return sum(map(adapter_bytes, sizes))
+
+    def cards(self, record: ModelRecord) -> list[ModelCard]:
+        """What the API says about a model that is not loaded, and about its adapters."""
+        base = self.card(record)
+        return [
+            base,
+            *(
+                replace(
+                    base, id=r.id, digest=r.digest or "", parent=base.id, base_digest=base.digest
+                )
+                for r in self.followers(record.id)
+            ),
+        ]
 
     def card(self, record: ModelRecord) -> ModelCard:
         """What the API says about a model that is not loaded."""

@@ -31,7 +31,8 @@ Report: TypeAlias = Callable[[str, int, int], None]
 
 _CONNECT_SECONDS = 2.0
 _ANSWER_SECONDS = 30.0
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_IDENTIFIER = re.compile(f"{_NAME}(:{_NAME})?", re.ASCII)  # an adapter's is BASE:NAME
 
 
 def socket_path(data: Path) -> Path:

@@ -147,7 +147,10 @@ class AuditConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """`[models."ID"]`: one model. The table `[models.default]` holds for all without their own."""
+    """`[models."ID"]`: one model. The table `[models.default]` holds for all without their own.
+
+    An adapter, `[models."BASE:NAME"]`, has `autoload` only.
+    """
 
     n_ctx: int = _key(
         8192,
@@ -292,6 +295,9 @@ def parse_config(text: str) -> Config:
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
+    for name in models:
+        if ":" in name:  # an adapter: all else is its base's
+            _refuse_unknown(_table(models, name, "models."), {"autoload"}, f"models.{name}.")
     return Config(
         server=_section(ServerConfig, _table(table, "server", ""), "server."),
         tls=_section(TlsConfig, _table(table, "tls", ""), "tls."),

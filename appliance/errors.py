@@ -296,6 +296,38 @@ CODES: Final[dict[str, Code]] = {
         "a model artifact must hold exactly one *.gguf file",
         "Put each model into its own directory.",
     ),
+    # trust: adapters
+    "adapter_in_model_place": Code(
+        "the file is an adapter, and the id is that of a model",
+        "Import it as BASE:NAME, where BASE is the id of its base.",
+    ),
+    "model_in_adapter_place": Code(
+        "the file is a whole model, and the id is that of an adapter",
+        "Import it under an id without a colon.",
+    ),
+    "adapter_unbound": Code(
+        "the adapter does not say which base it is for, in a signed adapter.json",
+        "Have the publisher sign it with `appliance model sign DIR --base BASE_DIR`.",
+    ),
+    "adapter_statement_invalid": Code(
+        "adapter.json is not the statement of a base",
+        "Have the publisher sign it with `appliance model sign DIR --base BASE_DIR`.",
+    ),
+    "adapter_base_missing": Code(
+        "the adapter's base is not in the store, or is not acceptable",
+        "Import the base first, under the id that stands before the colon.",
+    ),
+    "adapter_other_base": Code(
+        "the adapter was signed for another base",
+        "Use it with the base that adapter.json names, or have it made for this one.",
+    ),
+    "adapter_shape": Code(
+        "the adapter's matrices do not fit the weights of the base", "Convert it for this base."
+    ),
+    "adapter_unsupported": Code(
+        "the adapter needs what the engine does not do, so that its answers would be wrong",
+        "docs/adapters.md lists what an adapter may hold.",
+    ),
     # trust: policy and approvals
     "policy_missing": Code(
         "there is no trust policy", "Run `appliance init`; at a site, `appliance trust update DIR`."
@@ -492,6 +524,10 @@ CODES: Final[dict[str, Code]] = {
     "wrong_model_kind": Code(
         "the model is for something else",
         "GET /v1/models tells the kind of each: generate, embed or rerank.",
+    ),
+    "adapter_unloaded": Code(
+        "the adapter was unloaded before the answer was complete",
+        "GET /v1/models lists what is loaded; try again when an operator has loaded it.",
     ),
     "model_not_found": Code("no such model is being served", "GET /v1/models lists the ids."),
     "not_found": Code("no such resource", "Check the address."),

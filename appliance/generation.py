@@ -19,7 +19,13 @@ from appliance.engine.choices import Choices
 from appliance.engine.messages import Prepared, Row
 from appliance.engine.process import WorkerProcess
 from appliance.engine.reply import ReplyForm
-from appliance.errors import ApplianceError, AuditUnavailable, BadRequest, WorkerLost
+from appliance.errors import (
+    ApplianceError,
+    AuditUnavailable,
+    BadRequest,
+    Unavailable,
+    WorkerLost,
+)
 from appliance.metrics import Metrics
 from appliance.record import append
 from appliance.types import (
@@ -173,6 +179,9 @@ class Generation:
             self.cached_tokens = row.reused
             if row.text or row.vector:
                 self._note_text()
+            if row.finish == "detached":
+                await self._worker.cancel(self._number, self._request.choices)
+                raise Unavailable("adapter_unloaded", f"{self.card.id} was unloaded.")
             if row.finish == "invalid":
                 await self._worker.cancel(self._number, self._request.choices)
                 raise _impossible(self._request)

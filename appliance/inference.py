@@ -35,6 +35,7 @@ from appliance.metrics import Metrics
 from appliance.record import append, intent
 from appliance.residents import Residents
 from appliance.supervisor import Supervisor
+from appliance.trust.store import VerifiedAdapter
 from appliance.types import (
     Caller,
     GenerationRequest,
@@ -134,19 +135,21 @@ class Inference:
             raise NotFound(
                 "model_not_found", f"The model {request.model!r} does not exist.", param="model"
             )
-        _check_kind(self._residents.card(request.model), request)
+        card = self._residents.card(request.model)
+        _check_kind(card, request)
         seed = secrets.randbits(63) if request.seed is None else request.seed
         begun = time.monotonic()
         slots = self._residents.slots(request.model)
         place = self._shares.admit(
-            caller.principal, request.model, slots, request.priority, choices=request.choices
+            caller.principal, card.engine, slots, request.priority, choices=request.choices
         )
         try:
             model, worker = await self._residents.use(request.model, caller.principal.key_id, place)
             self._check_still(caller, begun)
-            card = self._supervisor.card(model.id)
+            adapter = self._supervisor.adapters.find(request.model)
+            card = self._supervisor.card(request.model)
             number = worker.next_id(request.choices)
-            message = _prepare(number, request, seed, caller.principal)
+            message = _prepare(number, request, seed, caller.principal, adapter)
             prepared = await worker.prepare(message, caller.principal.key_id)
         except BaseException:
             place.leave(0, 0)
@@ -158,7 +161,7 @@ class Inference:
             await worker.cancel(number)
             raise
         engine = self._supervisor.engine_for(model.id)
-        draft = intent(caller, request, model, prepared, seed=seed, engine=engine)
+        draft = intent(caller, request, model, prepared, seed=seed, engine=engine, adapter=adapter)
 
         async def begin() -> Generation:
             try:
@@ -257,7 +260,13 @@ def _check_kind(card: ModelCard, request: GenerationRequest) -> None:
         )
 
 
-def _prepare(number: int, request: GenerationRequest, seed: int, principal: Principal) -> Prepare:
+def _prepare(
+    number: int,
+    request: GenerationRequest,
+    seed: int,
+    principal: Principal,
+    adapter: VerifiedAdapter | None,
+) -> Prepare:
     return Prepare(
         id=number,
         sampling=replace(request.sampling, seed=seed),
@@ -279,6 +288,7 @@ def _prepare(number: int, request: GenerationRequest, seed: int, principal: Prin
         thinking=request.thinking,
         scope=principal.key_id,
         weight=principal.limits.weight,
+        adapter=adapter.digest if adapter else "",
     )
 
 

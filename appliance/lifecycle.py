@@ -14,16 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from appliance.audit.log import AuditLog, Draft
+from appliance.adapters import Adapters
+from appliance.audit.log import AuditLog
+from appliance.edges import Edges
 from appliance.engine.memory import MIB, Estimate
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.supervisor import ENGINE, Supervisor
 from appliance.trust import certificate
+from appliance.trust.adapter import base_of
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
-from appliance.types import Json
+from appliance.trust.verified import Verified
 
 Progress = Callable[[str, int, int], None]
 SYSTEM: Final = "appliance"
@@ -57,7 +60,9 @@ class Lifecycle:
         self._store = store
         self._policy = policy
         self._supervisor = supervisor
-        self._audit = audit
+        edges = Edges(audit)
+        self._edge = edges.record
+        self._adapters = Adapters(store, policy, supervisor, edges)
 
     def records(self) -> list[ModelRecord]:
         """All models, with "serving" for those that are loaded."""
@@ -193,6 +198,8 @@ class Lifecycle:
         record = self._store.record(model_id)
         policy = self._policy()
         progress = progress or _silent
+        if base_of(model_id) is not None:
+            return await self._load_adapter(actor, record, policy, progress)
         try:
             needs = self._reserve(record)
             model = await self._seal(record, policy, progress)
@@ -216,7 +223,18 @@ class Lifecycle:
         if model.sealed.on_disk:
             await self._check_held(actor, record, policy, model)
         self._edge(actor, replace(record, state="staged"), "serving", policy, held=held)
+        await self._adapters.follow(actor, model_id)
         return self.record(model_id)
+
+    async def _load_adapter(
+        self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress
+    ) -> ModelRecord:
+        try:
+            await self._adapters.load(actor, record, progress)
+        except Refused as error:
+            await self._refused_load(actor, record, policy, error)
+            raise
+        return self.record(record.id)
 
     def _reserve(self, record: ModelRecord) -> Estimate:
         """Take the memory before anything is read."""
@@ -270,6 +288,7 @@ class Lifecycle:
         if not self.is_loaded(model_id):
             raise StateRefused("wrong_state", f"{model_id} is not loaded.")
         shown, policy = self._shown(record), self._policy()
+        self._adapters.leave(actor, model_id, event)
         self._edge(actor, shown, record.state, policy, event=event, reason=reason)
         await self._supervisor.stop(model_id)
         return self.record(model_id)
@@ -322,6 +341,7 @@ class Lifecycle:
         if record.state not in allowed:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
         shown = self._shown(record)
+        self._adapters.leave(actor, model_id)
         self._edge(actor, shown, state, self._policy(), reason=reason, code=code)
         changed = self._store.set_state(
             model_id,
@@ -341,13 +361,13 @@ class Lifecycle:
         self._edge(SYSTEM, shown, shown.state, self._policy(), event=event, error=error)
         return self._store.set_state(model_id, record.state, code=error.code, message=error.message)
 
-    def may_restart(self, model: VerifiedModel) -> None:
+    def may_restart(self, model: Verified) -> None:
         """Ask whether a worker may be started again: as `recheck`, or `trust_stale`."""
         self._fresh().check_serve()
         self.recheck(model)
 
-    def recheck(self, model: VerifiedModel) -> None:
-        """Ask the policy in force again about a model that is held.
+    def recheck(self, model: Verified) -> None:
+        """Ask the policy in force again about a model or adapter that is held.
 
         Raises:
             PolicyRefused: the model, a key or the engine is no longer allowed.
@@ -356,34 +376,6 @@ class Lifecycle:
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         with certificate.expiry_tolerated():  # time never ends a model that is held
             self._store.recheck(model, policy)
-
-    def _edge(
-        self,
-        actor: str,
-        record: ModelRecord,
-        after: str,
-        policy: TrustPolicy,
-        *,
-        event: str = "state",
-        error: Refused | None = None,
-        reason: str = "",
-        code: str | None = None,
-        **fields: Json,
-    ) -> None:
-        """Record an edge from the record's state and wait until it is durable."""
-        body: dict[str, Json] = {
-            "actor": actor,
-            "model": record.id,
-            "event": event,
-            "before": record.state,
-            "state": after,
-            "digest": record.digest or "",
-            "policy": policy.version,
-            "reason": error.message if error else reason,
-            "code": (error.code if error else code) or "",
-            **fields,
-        }
-        self._audit.append(Draft("model", body)).result()
 
 
 def _enough(policy: TrustPolicy, names: list[str]) -> bool:

@@ -10,16 +10,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from appliance.config import Config
-from appliance.engine.memory import MIB, estimate
+from appliance.engine.memory import MIB, adapter_bytes, estimate
 from appliance.errors import Refused
 from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
-from appliance.trust.gguf import GgufFacts
+from appliance.trust.adapter import AdapterFacts
 from appliance.trust.policy import APPROVER, TrustPolicy
 from appliance.trust.records import ModelRecord
 from appliance.types import Json
 
 Progress = Callable[[str, int, int], None]
+CheckBase = Callable[[str, AdapterFacts, TrustPolicy], None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def plan(
     records: list[ModelRecord],
     at_us: int,
     progress: Progress,
+    check_base: CheckBase,
     against: str | None = None,
 ) -> Plan:
     """Examine an artifact.
@@ -66,6 +68,7 @@ def plan(
         model_id: the id that it would get.
         records: the models of the store, one of which it may replace.
         at_us: when certificates must be valid, microseconds since the epoch.
+        check_base: holds an adapter against its base: `ModelStore.check_base`.
         against: the id to compare with; by default the newest model like it.
     """
     found = Plan(str(path), model_id, approvers=_approvers(policy))
@@ -73,7 +76,7 @@ def plan(
         with directories.open_artifact(path) as artifact:
             sizes = artifact.sizes
             found = replace(found, files=len(sizes), bytes=sum(sizes.values()))
-            artifacts.vet_stored(artifact)
+            artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
             signed = artifacts.check_signature(artifact, model_id, policy, at_us)
             needed = policy.roles[APPROVER].threshold if "approval" in signed.rule.require else 0
             found = replace(
@@ -83,12 +86,18 @@ def plan(
                 approvals=needed,
                 approvers=[p for p in found.approvers if policy.may_approve(p, signed.publisher)],
             )
-            facts = artifacts.check_stored(artifact, signed, policy, progress)
+            vet = artifacts.vet_for(model_id)
+            facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
+            if isinstance(facts, AdapterFacts):
+                check_base(model_id, facts, policy)
     except Refused as error:
         return replace(found, refusal=error)
-    needs = estimate(facts, config.model(model_id))
-    found = replace(found, memory_mib=needs.total // MIB, facts=dict(facts.summary()))
-    return _compared(found, facts, records, against)
+    if isinstance(facts, AdapterFacts):
+        needs = adapter_bytes(facts.lora.file_bytes)
+    else:
+        needs = estimate(facts, config.model(model_id)).total
+    found = replace(found, memory_mib=needs // MIB, facts=dict(facts.summary()))
+    return _compared(found, records, against)
 
 
 def _approvers(policy: TrustPolicy) -> list[str]:
@@ -96,10 +105,8 @@ def _approvers(policy: TrustPolicy) -> list[str]:
     return sorted({policy.keys[hint].person for hint in keys})
 
 
-def _compared(
-    found: Plan, facts: GgufFacts, records: list[ModelRecord], against: str | None
-) -> Plan:
-    other = _other(found, facts, records, against)
+def _compared(found: Plan, records: list[ModelRecord], against: str | None) -> Plan:
+    other = _other(found, records, against)
     if other is None:
         return found
     then = {**other.facts, "digest": other.digest}
@@ -115,18 +122,17 @@ def _compared(
     )
 
 
-def _other(
-    found: Plan, facts: GgufFacts, records: list[ModelRecord], against: str | None
-) -> ModelRecord | None:
+def _other(found: Plan, records: list[ModelRecord], against: str | None) -> ModelRecord | None:
     """The model to compare with: the named one, or the newest of this kind and name."""
     if against is not None:
         return next((record for record in records if record.id == against), None)
+    name = found.facts["name"]
     like = [
         record
         for record in records
         if record.digest is not None
-        and record.facts.get("kind", "generate") == facts.kind
-        and (_stem(record.id) == _stem(found.id) or record.facts.get("name") == facts.name != "")
+        and record.facts.get("kind", "generate") == found.facts["kind"]
+        and (_stem(record.id) == _stem(found.id) or record.facts.get("name") == name != "")
     ]
     return max(like, key=lambda record: record.created_us, default=None)
 

@@ -10,7 +10,7 @@ import json
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.engine.messages import Prepared
-from appliance.trust.store import VerifiedModel
+from appliance.trust.store import VerifiedAdapter, VerifiedModel
 from appliance.types import Caller, Constraint, GenerationRequest, Json, Receipt, Tools
 
 
@@ -22,6 +22,7 @@ def intent(
     *,
     seed: int,
     engine: str,
+    adapter: VerifiedAdapter | None = None,
 ) -> Draft:
     """The entry that is durable before the model runs; `seed` and `engine` are those in effect."""
     fields: dict[str, Json] = {
@@ -31,8 +32,9 @@ def intent(
         "ip": caller.ip,
         "route": caller.route,
         "retry": caller.retry,
-        "model": model.id,
+        "model": adapter.id if adapter else model.id,
         "digest": model.digest,
+        "adapter": adapter.digest if adapter else None,
         "policy": model.policy_version,
         "engine": engine,
         "template": prepared.template_sha256,

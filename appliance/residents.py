@@ -28,6 +28,7 @@ from appliance.lifecycle import SYSTEM, Lifecycle, Progress
 from appliance.loads import Loading, Loads
 from appliance.residency import Decision, Demand, Resident, decide, room_for
 from appliance.supervisor import Supervisor
+from appliance.trust.adapter import base_of
 from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.types import ModelCard
 from appliance.waits import Waits
@@ -100,7 +101,7 @@ class Residents:
         there = self._supervisor.cards()
         known = {card.id for card in there}
         others = (r for r in self._catalogue.loadable() if r.id not in known)
-        return [*there, *map(self._catalogue.card, others)]
+        return [*there, *(card for record in others for card in self._catalogue.cards(record))]
 
     def card(self, model_id: str) -> ModelCard:
         """What the API says about one of them.
@@ -110,13 +111,15 @@ class Residents:
         """
         if self._supervisor.is_loaded(model_id):
             return self._supervisor.card(model_id)
-        for record in self._catalogue.loadable(model_id):
-            return self._catalogue.card(record)
+        for record in self._catalogue.loadable(base_of(model_id) or model_id):
+            for card in self._catalogue.cards(record):
+                if card.id == model_id and not self._supervisor.is_loaded(record.id):
+                    return card
         raise _unknown(model_id)
 
     def slots(self, model_id: str) -> int:
-        """Requests that a model runs at once."""
-        return self._config.model(model_id).slots
+        """Requests that a model runs at once, those of its adapters among them."""
+        return self._config.model(base_of(model_id) or model_id).slots
 
     def ready(self) -> bool:
         """Whether a request can be answered, by a model that is there or after a load.
@@ -135,10 +138,11 @@ class Residents:
             Unavailable: `model_loading` when it was not loaded in time, `model_unavailable`,
                 and what `Supervisor.worker` raises.
         """
-        if self._supervisor.is_loaded(model_id) and self._open(model_id):
-            self._enter(model_id, place)
+        base = base_of(model_id) or model_id  # adapters come and go with it
+        if self._supervisor.is_loaded(base) and self._open(base):
+            self._enter(base, place)
         else:
-            await self._wait(model_id, place)
+            await self._wait(base, place)
         return self._supervisor.worker(model_id, key_id)
 
     # for people
@@ -151,6 +155,8 @@ class Residents:
         Raises:
             Refused: what `Lifecycle.load` raises.
         """
+        if base_of(model_id) is not None:
+            return await self._lifecycle.load(actor, model_id, progress)
         if model_id not in self._loads.loading:
             size = self._catalogue.size(model_id)
             self._loads.begin(

@@ -34,7 +34,8 @@ from appliance.sweep import Sweep
 from appliance.tokenizers import Tokenizers
 from appliance.trust import lab, metadata, store, trusted_file
 from appliance.trust.policy import PROFILES, TrustPolicy
-from appliance.trust.store import ModelStore, VerifiedModel, load_policy
+from appliance.trust.store import ModelStore, load_policy
+from appliance.trust.verified import Verified
 from appliance.types import Json
 
 _DEFAULT_CONFIG = """\
@@ -163,7 +164,7 @@ def open_services(
         async def record(kind: str, fields: Mapping[str, Json]) -> None:
             await append(audit, Draft(kind, fields))
 
-        def recheck(model: VerifiedModel) -> None:
+        def recheck(model: Verified) -> None:
             lifecycle.may_restart(model)
 
         supervisor = Supervisor(config, clock, record, recheck)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from appliance.config import ModelConfig
@@ -10,7 +10,7 @@ from appliance.engine.deaths import Deaths
 from appliance.engine.devices import Device
 from appliance.engine.memory import MIB, Estimate, longest_text
 from appliance.engine.process import WorkerProcess
-from appliance.trust.store import VerifiedModel
+from appliance.trust.store import VerifiedAdapter, VerifiedModel
 from appliance.types import ModelCard, ModelKind
 
 
@@ -27,6 +27,7 @@ class WorkerStatus:
         held: "memory" for sealed memory; "disk" for a file that the service cannot write.
         kind: what the model is for.
         device: what it computes on, asked at the last start.
+        adapters: ids of those that are loaded beside it.
     """
 
     model: str
@@ -48,6 +49,7 @@ class WorkerStatus:
     threads: int = 0
     threads_most: int = 0
     kv_kept: int = 0
+    adapters: tuple[str, ...] = ()
 
 
 class Presence(NamedTuple):
@@ -81,6 +83,18 @@ class Served:
     restarts: int = 0
     keeper: asyncio.Task[None] | None = None
     reason: str = ""
+    adapters: dict[str, VerifiedAdapter] = field(default_factory=dict)
+
+    def cards(self) -> list[ModelCard]:
+        """What the API says about the model and its adapters."""
+        base = self.card()
+        return [
+            base,
+            *(
+                replace(base, id=a.id, digest=a.digest, parent=base.id, base_digest=base.digest)
+                for a in self.adapters.values()
+            ),
+        ]
 
     def card(self) -> ModelCard:
         """What the API says about the model."""
@@ -117,4 +131,5 @@ class Served:
             held="disk" if self.model.sealed.on_disk else "memory",
             kind=self.model.facts.kind,
             device=self.device,
+            adapters=tuple(self.adapters),
         )

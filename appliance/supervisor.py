@@ -15,6 +15,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from appliance.attachments import Attachments
 from appliance.budget import Budget
 from appliance.clock import Clock
 from appliance.config import Config
@@ -32,8 +33,10 @@ from appliance.hardware import (
     total_memory,
 )
 from appliance.served import Presence, Served, WorkerStatus
+from appliance.trust.adapter import base_of
 from appliance.trust.gguf import GgufFacts
 from appliance.trust.store import VerifiedModel
+from appliance.trust.verified import Verified
 from appliance.types import Json, ModelCard
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
@@ -48,7 +51,10 @@ class Supervisor:
         config: the whole configuration.
         clock: wall time of a load.
         record: appends an audit entry of kind "worker"; awaited before work goes on.
-        recheck: raises Refused when the trust policy no longer allows the model.
+        recheck: raises Refused when the trust policy no longer allows a model or an adapter.
+
+    Attributes:
+        adapters: those beside the models.
     """
 
     def __init__(
@@ -56,7 +62,7 @@ class Supervisor:
         config: Config,
         clock: Clock,
         record: Record,
-        recheck: Callable[[VerifiedModel], None],
+        recheck: Callable[[Verified], None],
     ) -> None:
         self._config = config
         self._clock = clock
@@ -68,6 +74,7 @@ class Supervisor:
         self._variant: Path | None = None
         self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
         self.changed: Callable[[], None] = _nothing
+        self.adapters = Attachments(self._served, self.budget.take, self._note, recheck)
 
     @property
     def engine(self) -> str:
@@ -80,9 +87,9 @@ class Supervisor:
         """Version of the engine, for the trust policy."""
         return version(ENGINE)
 
-    def estimate(self, model_id: str, facts: GgufFacts) -> Estimate:
-        """The memory that a model takes with the settings of its id."""
-        return estimate(facts, self._config.model(model_id))
+    def estimate(self, model_id: str, facts: GgufFacts, adapters: int = 0) -> Estimate:
+        """The memory that a model takes with the settings of its id, and its adapters."""
+        return replace(estimate(facts, self._config.model(model_id)), adapters=adapters)
 
     def reserve(self, model_id: str, facts: GgufFacts) -> Estimate:
         """Take memory for a model that is about to be sealed and started.
@@ -133,9 +140,9 @@ class Supervisor:
         """Whether the configuration holds this model on the disk instead of in sealed memory."""
         return self._config.model(model_id).hold == "disk"
 
-    def served(self) -> list[VerifiedModel]:
-        """The models that are loaded."""
-        return [served.model for served in self._served.values()]
+    def served(self) -> list[Verified]:
+        """The models and adapters that are loaded."""
+        return [*(served.model for served in self._served.values()), *self.adapters]
 
     async def start(self, model: VerifiedModel) -> None:
         """Load a model and keep it alive; returns when it can answer. Takes over the sealed file.
@@ -169,11 +176,13 @@ class Supervisor:
         self.changed()
 
     async def stop(self, model_id: str) -> None:
-        """End a model's worker; its running requests get an error.
+        """End a model's worker and its adapters, or one adapter; running requests get an error.
 
         Raises:
             StateRefused: `wrong_state` when it is not loaded.
         """
+        if base_of(model_id) is not None:
+            return await self.adapters.detach(model_id)
         served = self._served.pop(model_id, None)
         if served is None:
             raise StateRefused("wrong_state", f"{model_id} is not loaded.")
@@ -187,7 +196,8 @@ class Supervisor:
                 await served.worker.closed()
                 await self._note(served, "stop", pid=served.worker.pid)
         finally:
-            served.model.close()
+            for held in (served.model, *served.adapters.values()):
+                held.close()
             self._ending.discard(model_id)
             self.budget.give(model_id)
             self.changed()
@@ -199,15 +209,16 @@ class Supervisor:
 
     def cards(self) -> list[ModelCard]:
         """The models that are loaded or being restarted, as the API shows them."""
-        return [self.card(model_id) for model_id in self._served]
+        return [card for served in self._served.values() for card in served.cards()]
 
     def card(self, model_id: str) -> ModelCard:
-        """What the API says about a loaded model."""
-        return self._served[model_id].card()
+        """What the API says about a loaded model or adapter."""
+        served = self._served[base_of(model_id) or model_id]
+        return next(card for card in served.cards() if card.id == model_id)
 
     def is_loaded(self, model_id: str) -> bool:
-        """Whether a model has a worker, or will have one again."""
-        return model_id in self._served
+        """Whether a model or adapter is in a worker, or will be in one again."""
+        return model_id in self._served or self.adapters.find(model_id) is not None
 
     def wants(self, model_id: str) -> bool:
         """Whether the configuration loads this model at the start."""
@@ -218,15 +229,15 @@ class Supervisor:
         return any(s.state == "ready" for s in self._served.values())
 
     def worker(self, model_id: str, key_id: str) -> tuple[VerifiedModel, WorkerProcess]:
-        """The worker that answers for a model.
+        """The worker that answers for a model or an adapter, and the model that it has.
 
         Raises:
             NotFound: `model_not_found`.
             Overloaded: `key_quarantined` after deaths attributed to the key.
             Unavailable: `model_loading` while it starts again, `worker_lost` when suspended.
         """
-        served = self._served.get(model_id)
-        if served is None:
+        served = self._served.get(base_of(model_id) or model_id)
+        if served is None or not self.is_loaded(model_id):
             raise NotFound(
                 "model_not_found", f"The model {model_id!r} does not exist.", param="model"
             )
@@ -282,7 +293,8 @@ class Supervisor:
             template=served.model.facts.chat_template or "",
             gpu=served.device.load,
         )
-        worker = await WorkerProcess.start(served.model.sealed, load)
+        adapters = {a.digest: a.sealed for a in served.adapters.values()}
+        worker = await WorkerProcess.start(served.model.sealed, load, adapters)
         await self._note(
             served,
             "start",
@@ -291,6 +303,7 @@ class Supervisor:
             device=served.device.text,
         )
         served.worker, served.state = worker, "ready"
+        await self.adapters.settle(served)
 
     async def _keep(self, served: Served) -> None:
         """Deliver rows while the worker lives; start it again when it dies."""
@@ -309,6 +322,7 @@ class Supervisor:
             await asyncio.sleep(served.deaths.backoff(time.monotonic()))
             try:
                 self._recheck(served.model)
+                await self.adapters.recheck(served)
                 await self._launch(served)
                 served.restarts += 1
             except (Refused, OSError) as error:  # OSError: no process or descriptor to be had

@@ -15,7 +15,8 @@ from appliance.errors import PolicyRefused, Refused
 from appliance.lifecycle import REVOKED, SYSTEM, Lifecycle
 from appliance.supervisor import Supervisor
 from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
+from appliance.trust.store import ModelRecord, ModelStore
+from appliance.trust.verified import Verified
 
 
 class Sweep:
@@ -100,7 +101,7 @@ class Sweep:
         elif record.code != error.code:
             self._lifecycle.note(record.id, "recheck_failed", error)
 
-    def _served(self, model_id: str) -> VerifiedModel | None:
+    def _served(self, model_id: str) -> Verified | None:
         return next((m for m in self._supervisor.served() if m.id == model_id), None)
 
 

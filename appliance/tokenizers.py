@@ -98,7 +98,7 @@ class Tokenizers:
     ) -> AsyncIterator[tuple[ModelCard, WorkerProcess]]:
         """A place at the model, and its worker, after a load if it is not there."""
         card = self.card(principal, model_id)
-        place = self._shares.admit(principal, card.id, self._residents.slots(card.id))
+        place = self._shares.admit(principal, card.engine, self._residents.slots(card.id))
         try:
             _, worker = await self._residents.use(card.id, principal.key_id, place)
             yield card, worker

@@ -265,8 +265,11 @@ class ModelCard:
 
     Attributes:
         loaded: whether it is in memory.
+        digest: of the artifact: the adapter's, if it is one.
         kind: what it is for.
         n_embd: numbers in a vector of a model that embeds.
+        parent: id of the base, of an adapter.
+        base_digest: of the base, of an adapter.
     """
 
     id: str
@@ -275,5 +278,18 @@ class ModelCard:
     created: int
     kind: ModelKind = "generate"
     n_embd: int = 0
+    parent: str | None = None
+    base_digest: str = ""
     loaded: bool = True
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def engine(self) -> str:
+        """Id of the model whose worker answers: its own, or the base's."""
+        return self.parent or self.id
+
+    @property
+    def fingerprint(self) -> str:
+        """What answers carry of the digests of the model and of its adapter."""
+        digests = [self.base_digest, self.digest] if self.parent else [self.digest]
+        return "_".join(["fp", *(digest[:16] for digest in digests)])

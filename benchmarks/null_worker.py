@@ -49,6 +49,12 @@ class NullModel:
         """Five letters, as a usual token has."""
         return b" word"
 
+    def attach(self, adapter: str, fd: int) -> None:
+        """There are no adapters."""
+
+    def detach(self, adapter: str) -> None:
+        """There are no adapters."""
+
     def set_threads(self, count: int) -> None:
         """There are no threads."""
 

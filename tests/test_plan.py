@@ -5,13 +5,22 @@ from pathlib import Path
 import pytest
 
 from appliance.config import Config
+from appliance.errors import StateRefused
 from appliance.plan import Plan, fields, plan
+from appliance.trust import ecdsa, signing
+from appliance.trust.adapter import AdapterFacts
+from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import ModelRecord
 from appliance.trust.store import load_policy
 from tests.api.admin.lab import LabData, make_lab
 from tests.trust import forge
 
 NOW = 1_764_000_000_000_000
+
+
+def bases(model_id: str, adapter: AdapterFacts, policy: TrustPolicy) -> None:
+    """A store in which no base is for any adapter."""
+    raise StateRefused("adapter_base_missing", model_id)
 
 
 @pytest.fixture
@@ -23,7 +32,7 @@ def planned(
     lab: LabData, path: Path, records: list[ModelRecord] | None = None, against: str | None = None
 ) -> Plan:
     policy = load_policy(lab.data / "trust")
-    return plan(path, path.name, policy, Config(), records or [], NOW, forge.quiet, against)
+    return plan(path, path.name, policy, Config(), records or [], NOW, forge.quiet, bases, against)
 
 
 def test_a_good_artifact_tells_signer_size_and_who_must_approve(lab: LabData) -> None:
@@ -61,3 +70,21 @@ def test_it_is_compared_with_the_newest_model_like_it(lab: LabData) -> None:
     assert set(told) == {"digest", "n_layer"} and told["n_layer"][1] == "99"
     assert planned(lab, path, [other], "valve").against == "valve"
     assert planned(lab, path, [other], "none").against is None
+
+
+def test_an_adapter_is_held_against_its_base(lab: LabData) -> None:
+    base = lab.artifact("base")
+    path = base.with_name("base:fr")
+    path.mkdir()
+    (path / "a.gguf").write_bytes(forge.lora().build())
+    signing.bind_adapter(path, base, forge.quiet)
+    forge.resign(path, ecdsa.load_private((lab.data / "keys/lab/publisher.pem").read_bytes()))
+    refusal = planned(lab, path).refusal
+    assert refusal is not None and refusal.code == "adapter_base_missing"
+    asked: list[str] = []
+    found = plan(
+        path, path.name, load_policy(lab.data / "trust"), Config(), [], NOW, forge.quiet,
+        lambda model_id, facts, policy: asked.append(model_id),
+    )  # fmt: skip
+    assert found.refusal is None and asked == ["base:fr"]
+    assert found.facts["kind"] == "adapter" and found.facts["base_digest"]

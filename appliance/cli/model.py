@@ -56,13 +56,24 @@ model.add_command(media.demo)
     "--shard-size", type=click.IntRange(1), metavar="BYTES",
     help="Hash files in shards of this size, not whole.",
 )  # fmt: skip
+@click.option(
+    "--base", type=_DIRECTORY, metavar="BASE_DIR",
+    help="Of an adapter: the signed directory of the model that it is for.",
+)  # fmt: skip
 @json_option
 @click.pass_obj
 def sign(
-    output: Output, directory: Path, key: Path, chain: Path | None, shard_size: int | None
+    output: Output,
+    directory: Path,
+    key: Path,
+    chain: Path | None,
+    shard_size: int | None,
+    base: Path | None,
 ) -> None:
     """Sign every file of a directory into model.sig (OMS)."""
     with Progress() as progress:
+        if base is not None:
+            signing.bind_adapter(directory, base, progress)
         bundle = signing.sign_directory(
             directory,
             key.read_bytes(),

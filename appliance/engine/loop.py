@@ -1,22 +1,59 @@
 """The batching loop: plan, compute, sample, report; one step at a time, on one thread.
 
 Rules: what a step reports is final; a request reports a finish reason exactly once; when it is
-finished or cancelled, its KV cells are free before the next step.
+finished or cancelled, its KV cells are free before the next step. A sequence whose adapter is not
+there, or not any more, ends with "detached" before it is computed.
 """
 
 import time
 from collections.abc import Iterator
+from collections.abc import Sequence as ReadOnly
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
 from appliance.engine.messages import Finish, Row, Step
-from appliance.engine.runner import Model
+from appliance.engine.prefixes import Operation
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.threads import Threads
 from appliance.types import TokenLogprob
+
+
+class Model(Protocol):
+    """What the engine needs of a model: the runner, or a plain one in the tests."""
+
+    n_vocab: int
+    ends: frozenset[int]  # tokens that end a generation
+
+    def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
+        """Compute one step; `Chunk.outputs` rows of each chunk, shape (rows, n_vocab).
+
+        All chunks have the same `sequence.adapter`.
+        """
+        ...
+
+    def follow(self, operations: ReadOnly[Operation]) -> None:
+        """Let the KV cache share and drop cells, in order."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token, empty for control tokens."""
+        ...
+
+    def attach(self, adapter: str, fd: int) -> None:
+        """Load an adapter; takes over the descriptor of its sealed file."""
+        ...
+
+    def detach(self, adapter: str) -> None:
+        """Free an adapter that no sequence uses any more."""
+        ...
+
+    def set_threads(self, count: int) -> None:
+        """Use this many threads from the next step on."""
+        ...
 
 
 class Engine:
@@ -33,7 +70,8 @@ class Engine:
         self.scheduler = scheduler
         self._threads = threads
         self._sequences: dict[int, Sequence] = {}
-        self._cancelled: list[int] = []
+        self._ending: dict[int, Finish] = {}  # ended before the next step, and why
+        self.adapters: frozenset[str] = frozenset()
 
     @property
     def cells(self) -> Cells:
@@ -48,15 +86,37 @@ class Engine:
         """Queue a sequence."""
         self._sequences[sequence.id] = sequence
         self.scheduler.add(sequence)
+        if sequence.adapter not in self.adapters | {""}:
+            self._ending[sequence.id] = "detached"
 
     def cancel(self, request: int) -> None:
         """End a request at the next step; one that is not there has ended already."""
         if request in self._sequences:
-            self._cancelled.append(request)
+            self._ending.setdefault(request, "cancelled")
+
+    def attach(self, adapter: str, fd: int) -> None:
+        """Let sequences use an adapter; takes over the descriptor of its sealed file.
+
+        Raises:
+            StateRefused: `model_load_failed`.
+        """
+        self.model.attach(adapter, fd)
+        self.adapters |= {adapter}
+
+    def detach(self, adapter: str) -> None:
+        """Free an adapter; the sequences that use it end at the next step, uncomputed."""
+        if adapter not in self.adapters:
+            return
+        self.adapters -= {adapter}
+        for sequence in self._sequences.values():
+            if sequence.adapter == adapter:
+                self._ending[sequence.id] = "detached"
+        self.model.detach(adapter)
 
     def step(self) -> Step:
         """Run one step for everything that is there."""
-        rows = [self._end_cancelled(request) for request in self._take_cancelled()]
+        rows = [self._end(*ending) for ending in self._ending.items()]
+        self._ending.clear()
         plan = self.scheduler.plan()
         self.model.follow(plan.operations)
         if plan.chunks:
@@ -91,15 +151,9 @@ class Engine:
                 self.model.set_threads(count)
         return logits
 
-    def _take_cancelled(self) -> list[int]:
-        taken = [r for r in dict.fromkeys(self._cancelled) if r in self._sequences]
-        self._cancelled.clear()
-        return taken
-
-    def _end_cancelled(self, request: int) -> Row:
-        sequence = self._sequences[request]
-        self._remove(sequence)
-        return Row(request, "", 0, "cancelled")
+    def _end(self, request: int, why: Finish) -> Row:
+        self._remove(self._sequences[request])
+        return Row(request, "", 0, why)
 
     def _report(self, chunk: Chunk, logits: NDArray[np.float32]) -> Iterator[Row]:
         """What a computed chunk adds: its part of an echoed prompt, and the next token."""

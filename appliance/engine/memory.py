@@ -24,18 +24,20 @@ class Estimate:
     repacked: int
     kv: int
     compute: int
+    adapters: int = 0
 
     @property
     def total(self) -> int:
         """The sum plus 10 %."""
-        return (self.sealed + self.repacked + self.kv + self.compute) * 11 // 10
+        parts = (self.sealed, self.repacked, self.kv, self.compute, self.adapters)
+        return sum(parts) * 11 // 10
 
     def describe(self) -> str:
         """The numbers in MiB, for a person."""
         return (
             f"{self.total // MIB} MiB (sealed copy {self.sealed // MIB}, repacked weights "
             f"{self.repacked // MIB}, KV cache {self.kv // MIB}, compute {self.compute // MIB}, "
-            "plus 10 %)"
+            f"adapters {self.adapters // MIB}, plus 10 %)"
         )
 
 
@@ -60,6 +62,11 @@ def estimate(facts: GgufFacts, config: ModelConfig) -> Estimate:
 def host_process() -> int:
     """What of `Estimate.compute` is the process itself, which no GPU holds; bytes."""
     return _PROCESS
+
+
+def adapter_bytes(file_bytes: int) -> int:
+    """The memory of an adapter: the sealed copy, and that of the worker."""
+    return 2 * file_bytes
 
 
 def longest_text(facts: GgufFacts, config: ModelConfig) -> int:

@@ -6,7 +6,8 @@ server bounds every frame that it reads. Order of a request: `Prepare` → `Prep
 any time and is answered by a last row with reason "cancelled" once the request runs. A request
 of several choices takes as many consecutive ids: `Prepare` and `Run` name the first one and stand
 for all; rows and `Cancel` are about one choice each. `Tokenize` is answered by `Tokens` or
-`Rejected`, and that is all.
+`Rejected`, and that is all. `Attach` comes with a descriptor on a second socket, which carries
+nothing else; it and `Detach` are answered by `Adapters` or `Rejected`.
 """
 
 import struct
@@ -20,7 +21,7 @@ from appliance.types import Constraint, ModelKind, Sampling, TokenLogprob, Tools
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
-Finish: TypeAlias = Literal["stop", "length", "cancelled", "invalid"]
+Finish: TypeAlias = Literal["stop", "length", "cancelled", "invalid", "detached"]
 HEADER = struct.Struct("<I")
 LARGEST_FRAME = 16 << 20
 
@@ -90,6 +91,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         echo: whether the rows begin with the prompt.
         scope: the app that asks; what is computed for it is reused for it alone.
         weight: the app's share of a contended engine, relative to others.
+        adapter: digest of the adapter to answer with, "" for the model alone.
     """
 
     id: int
@@ -111,6 +113,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     thinking: bool | None = None
     scope: str = ""
     weight: int = 1
+    adapter: str = ""
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
@@ -141,6 +144,20 @@ class Cancel(msgspec.Struct, tag="cancel", frozen=True):
     """Forget a prepared request, or end a running one at the next step."""
 
     id: int
+
+
+class Attach(msgspec.Struct, tag="attach", frozen=True):
+    """Load the adapter with this digest, from the next descriptor on the second socket."""
+
+    id: int
+    adapter: str
+
+
+class Detach(msgspec.Struct, tag="detach", frozen=True):
+    """Free an adapter and end the requests that use it."""
+
+    id: int
+    adapter: str
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
@@ -217,6 +234,13 @@ class Tokens(msgspec.Struct, tag="tokens", frozen=True):
     strings: list[bytes] = []
 
 
+class Adapters(msgspec.Struct, tag="adapters", frozen=True):
+    """The answer to `Attach` and `Detach`: the adapters that are there now."""
+
+    id: int
+    adapters: list[str]
+
+
 class Rejected(msgspec.Struct, tag="rejected", frozen=True):
     """The request cannot run; the code is one of `errors.CODES`."""
 
@@ -233,7 +257,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         text: text that will not change any more; may be empty while a stop string may begin.
         tokens: tokens generated in this step.
         finish: "stop", "length" or "cancelled" on the last row; "invalid" when no token may
-            come next, or a constrained answer came out wrong in spite of its grammar.
+            come next, or a constrained answer came out wrong in spite of its grammar;
+            "detached" when its adapter is gone.
         logprobs: one for each of the tokens, if asked for; for each echoed one, too.
         vector: what one text gave, as little-endian 32-bit floats: an embedding, or one score.
     """
@@ -258,8 +283,8 @@ class Step(msgspec.Struct, tag="step", frozen=True):
     threads: Count = 0
 
 
-ToWorker = Load | Prepare | Tokenize | Run | Cancel
-FromWorker = Ready | Failed | Prepared | Tokens | Rejected | Step
+ToWorker = Load | Prepare | Tokenize | Run | Cancel | Attach | Detach
+FromWorker = Ready | Failed | Prepared | Tokens | Adapters | Rejected | Step
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -44,17 +44,19 @@ class Pace:
         fixed, each = self._line()
         return int((seconds - fixed) / each + 1e-6) if each > 0 else self.most
 
-    def budget(self, decoded: int) -> int:
+    def budget(self, decoded: int, groups: int = 1) -> int:
         """Prompt tokens for a step.
 
         Args:
             decoded: tokens of running answers in the step.
+            groups: how many steps share the gap, since each has one adapter.
         """
         fixed, each = self._line()
         if each <= 0:
             return self.most
         own = fixed + each * decoded
-        planned = max(self.gap_s, _SHARE * own if decoded else _ALONE_S)
+        alone = not decoded and groups == 1
+        planned = max(self.gap_s / groups, _ALONE_S if alone else _SHARE * own)
         return min(self.most, max(_LEAST, int((planned - own) / each)))
 
     def _line(self) -> tuple[float, float]:

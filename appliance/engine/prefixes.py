@@ -3,8 +3,9 @@
 Rules:
 - A node is a run of tokens at fixed positions. It has a sequence id of its own in the KV cache,
   and its cells stay there until the node is evicted, whoever else uses them.
-- A node belongs to a scope: the app whose request computed it, or "" for a prefix that an admin
-  registered. A lookup sees its own scope and "" only, so that no app can time what another asked.
+- A node belongs to a scope: the adapter that computed it, and the app whose request it was, or ""
+  for a prefix that an admin registered. A lookup sees its own app and "" only, so that no app can
+  time what another asked; and its own adapter only, since another computes other values.
 - What a running sequence stands on stays; of the rest the least recently used tail goes first,
   registered prefixes last.
 
@@ -41,6 +42,13 @@ class Drop:
 
 
 Operation: TypeAlias = Copy | Drop
+Scope: TypeAlias = tuple[str, str]
+"""An adapter, and an app or ""."""
+
+
+def scope_of(sequence: Sequence, *, public: bool) -> Scope:
+    """Where a sequence keeps and looks for tokens: those that all apps share, or its own."""
+    return sequence.adapter, "" if public else sequence.scope
 
 
 @dataclass(eq=False)
@@ -54,11 +62,11 @@ class Node:
     """
 
     id: int
-    scope: str
+    scope: Scope
     start: int
     tokens: list[int]
     parent: "Node | None"
-    children: dict[tuple[str, int], "Node"] = field(default_factory=dict)
+    children: dict[tuple[Scope, int], "Node"] = field(default_factory=dict)
     users: int = 0
     used_at: int = 0
 
@@ -79,7 +87,7 @@ class Prefixes:
     def __init__(self, ids: ReadOnly[int], operations: list[Operation]) -> None:
         self._ids = list(ids)
         self._operations = operations
-        self._root = Node(-1, "", 0, [], None)
+        self._root = Node(-1, ("", ""), 0, [], None)
         self._nodes: set[Node] = set()
         self._time = 0
         self.cells = 0  # in all nodes
@@ -127,7 +135,7 @@ class Prefixes:
         while node.end < end:
             start = node.end
             public = start < sequence.shared
-            scope = "" if public else sequence.scope
+            scope = scope_of(sequence, public=public)
             tokens = sequence.tokens[start : min(sequence.shared, end) if public else end]
             if (scope, tokens[0]) in node.children:
                 return node, False
@@ -180,11 +188,11 @@ class Prefixes:
         tokens, node, at = sequence.tokens, self._root, 0
         last = len(tokens) - 1
         while at < last:
-            scope = "" if at < sequence.shared else sequence.scope
-            child = node.children.get((scope, tokens[at]))
+            public = at < sequence.shared
+            child = node.children.get((scope_of(sequence, public=public), tokens[at]))
             if child is None:
                 break
-            limit = min(last, sequence.shared) if scope == "" else last
+            limit = min(last, sequence.shared) if public else last
             node, agreed = child, common(child.tokens, tokens[at:limit])
             at += agreed
             if agreed < len(child.tokens):
@@ -240,7 +248,7 @@ class Prefixes:
 
     def _least_useful(self) -> Node | None:
         idle = (n for n in self._nodes if n.users == 0 and not n.children)
-        return min(idle, key=lambda n: (n.scope == "", n.used_at), default=None)
+        return min(idle, key=lambda n: (n.scope[1] == "", n.used_at), default=None)
 
     def _unlink(self, leaf: Node) -> None:
         self._nodes.remove(leaf)

@@ -2,7 +2,8 @@
 
 Rules: the worker is not trusted: frames are bounded and decoded strictly, and one that breaks
 the protocol is killed. The environment of the child is empty, its descriptors are the sealed
-model, the socket and an error pipe. A request ends with a row or with None when the worker died.
+model, the socket, a second one that brings the descriptors of adapters, and an error pipe. A
+request ends with a row or with None when the worker died.
 """
 
 import asyncio
@@ -11,18 +12,22 @@ import os
 import socket
 import subprocess
 import sys
-import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from appliance.engine import messages
+from appliance.engine.watch import watch
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
 
 _START_TIMEOUT_S = 600.0
 _PREPARE_TIMEOUT_S = 30.0
-_STDERR_TAIL = 4096
+_ATTACH_TIMEOUT_S = 120.0
+
+
+Answer: TypeAlias = messages.Prepared | messages.Tokens | messages.Adapters
 
 
 class Sealed(Protocol):
@@ -61,31 +66,42 @@ class WorkerProcess:
         process: subprocess.Popen[bytes],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        descriptors: socket.socket,
     ) -> None:
         self._process = process
+        self._descriptors = descriptors
         self._reader = reader
         self._writer = writer
         self._next_id = 1
-        self._preparing: dict[int, asyncio.Future[messages.Prepared | messages.Tokens]] = {}
+        self._preparing: dict[int, asyncio.Future[Answer]] = {}
         self._rows: dict[int, asyncio.Queue[messages.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
         self._prepared: dict[int, str] = {}  # those that wait for their turn cannot be at fault
         self._suspects: frozenset[str] | None = None  # fixed once the worker is lost
-        self._ended: asyncio.Future[tuple[int, bytes]] = _watch(process)
+        self._ended: asyncio.Future[tuple[int, bytes]] = watch(process)
         self.running = 0
         self.waiting = 0
         self.cells_used = self.cells_kept = self.threads = 0
+        self.adapters: frozenset[str] = frozenset()
         self.ready: messages.Ready
 
     @classmethod
-    async def start(cls, model: Sealed, load: messages.Load) -> "WorkerProcess":
+    async def start(
+        cls, model: Sealed, load: messages.Load, adapters: Mapping[str, Sealed] | None = None
+    ) -> "WorkerProcess":
         """Start a worker and wait until its model is loaded.
+
+        Args:
+            adapters: to load beside it, by digest; `self.adapters` tells which it took.
 
         Raises:
             StateRefused: with the worker's code when the model does not load.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        giving, taking = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        giving.setblocking(False)
         fd = model.reopen()
+        handed = (fd, theirs.fileno(), taking.fileno())
         try:
             process = subprocess.Popen(
                 [
@@ -93,30 +109,32 @@ class WorkerProcess:
                     "-I",
                     "-m",
                     "appliance.engine.worker",
-                    str(fd),
-                    str(theirs.fileno()),
+                    *map(str, handed),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env={},
                 cwd="/",
-                pass_fds=(fd, theirs.fileno()),
+                pass_fds=handed,
             )
         except BaseException:
             ours.close()
+            giving.close()
             raise
         finally:
             theirs.close()
+            taking.close()
             os.close(fd)
         try:
             reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:
             ours.close()
+            giving.close()
             with process:  # waits, and closes the error pipe
                 process.kill()
             raise
-        worker = cls(process, reader, writer)
+        worker = cls(process, reader, writer, giving)
         try:
             await worker._handshake(load)
             if worker.ready.inodes != [model.inode]:
@@ -124,6 +142,8 @@ class WorkerProcess:
                     "mapping_mismatch",
                     f"The worker mapped inodes {worker.ready.inodes}, not {model.inode}.",
                 )
+            for digest, sealed in (adapters or {}).items():
+                await worker._attach_first(digest, sealed)
         except BaseException:
             worker.kill()
             await worker.closed()
@@ -179,16 +199,71 @@ class WorkerProcess:
             raise self._broken()
         return answer
 
+    async def attach(self, adapter: str, sealed: Sealed) -> None:
+        """Load an adapter beside the model.
+
+        Args:
+            adapter: its digest, as requests name it.
+
+        Raises:
+            StateRefused: with the worker's code.
+            WorkerLost: the worker ended meanwhile, or needed too long and was ended.
+        """
+        # No await between the two: the worker takes descriptors in the order of the messages.
+        self._give(sealed)
+        await self._change(messages.Attach(self.next_id(), adapter))
+
+    async def detach(self, adapter: str) -> None:
+        """Free an adapter; answers with it end as detached. Raises as `attach` does."""
+        self.adapters -= {adapter}
+        await self._change(messages.Detach(self.next_id(), adapter))
+
+    def _give(self, sealed: Sealed) -> None:
+        fd = sealed.reopen()
+        try:
+            socket.send_fds(self._descriptors, [b"\0"], [fd])
+        except OSError as error:
+            raise WorkerLost("worker_lost", "The engine process of the model ended.") from error
+        finally:
+            os.close(fd)
+
+    async def _attach_first(self, adapter: str, sealed: Sealed) -> None:
+        """Attach before anything else runs, and before `pump`; a refusal leaves it out."""
+        try:
+            self._give(sealed)
+            await self._send(messages.Attach(self.next_id(), adapter))
+            answer = await asyncio.wait_for(self._receive(), _ATTACH_TIMEOUT_S)
+        except (EOFError, OSError, msgspec.MsgspecError, TimeoutError, WorkerLost) as error:
+            raise StateRefused("model_load_failed", f"Loading an adapter: {error}") from error
+        if isinstance(answer, messages.Adapters):
+            self.adapters = frozenset(answer.adapters)
+        elif not isinstance(answer, messages.Rejected):
+            raise StateRefused("model_load_failed", "The worker broke the protocol.")
+
+    async def _change(self, request: messages.Attach | messages.Detach) -> None:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._preparing[request.id] = future
+        try:
+            await self._send(request)
+            answer = await asyncio.wait_for(future, _ATTACH_TIMEOUT_S)
+        except BadRequest as error:
+            raise StateRefused(error.code, error.message) from error
+        except TimeoutError as error:
+            self.kill()
+            raise WorkerLost("worker_lost", "Loading the adapter took too long.") from error
+        finally:
+            self._preparing.pop(request.id, None)
+        if not isinstance(answer, messages.Adapters):
+            raise self._broken()
+        self.adapters = frozenset(answer.adapters)
+
     def _broken(self) -> WorkerLost:
         """End a worker that answers something else than what it was asked."""
         self.kill()
         return WorkerLost("worker_lost", "The engine process of the model broke the protocol.")
 
-    async def _ask(
-        self, request: messages.Prepare | messages.Tokenize, key: str
-    ) -> messages.Prepared | messages.Tokens:
-        future: asyncio.Future[messages.Prepared | messages.Tokens]
-        future = asyncio.get_running_loop().create_future()
+    async def _ask(self, request: messages.Prepare | messages.Tokenize, key: str) -> Answer:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._preparing[request.id] = future
         self._keys[request.id] = key
         try:
@@ -271,12 +346,10 @@ class WorkerProcess:
                 )
                 if rows is not None:
                     rows.put_nowait(row)
-        elif isinstance(message, messages.Prepared | messages.Tokens | messages.Rejected):
+        elif isinstance(message, Answer | messages.Rejected):
             self._deliver_answer(message)
 
-    def _deliver_answer(
-        self, message: messages.Prepared | messages.Tokens | messages.Rejected
-    ) -> None:
+    def _deliver_answer(self, message: Answer | messages.Rejected) -> None:
         future = self._preparing.get(message.id)
         wanted = future is not None and not future.done()
         if isinstance(message, messages.Rejected):
@@ -286,7 +359,7 @@ class WorkerProcess:
             kind = TooLarge if message.code == "request_too_large" else BadRequest
             if future is not None and wanted:
                 future.set_exception(kind(message.code, message.message, param=message.param))
-        elif isinstance(message, messages.Tokens):
+        elif isinstance(message, messages.Tokens | messages.Adapters):
             self._keys.pop(message.id, None)
             if future is not None and wanted:
                 future.set_result(message)
@@ -314,31 +387,9 @@ class WorkerProcess:
     async def closed(self) -> Death:
         """Wait for the end of the process."""
         self._writer.close()
+        self._descriptors.close()
         status, errors = await asyncio.shield(self._ended)
         suspects = self._suspects
         if suspects is None:
             suspects = frozenset(self._keys.values())
         return Death(status, suspects, errors.decode("utf-8", "replace"))
-
-
-def _watch(process: subprocess.Popen[bytes]) -> "asyncio.Future[tuple[int, bytes]]":
-    """A future of the exit status and the end of the error output.
-
-    A thread, since the event loop's own subprocesses hand descriptors to the child that the
-    confinement would have to trust.
-    """
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[tuple[int, bytes]] = loop.create_future()
-
-    def watch() -> None:
-        tail = b""
-        if process.stderr is not None:
-            with process.stderr as errors:
-                while data := os.read(errors.fileno(), 4096):
-                    tail = (tail + data)[-_STDERR_TAIL:]
-        status = process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(ended.set_result, (status, tail))
-
-    threading.Thread(target=watch, name=f"worker-{process.pid}", daemon=True).start()
-    return ended

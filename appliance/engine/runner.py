@@ -7,13 +7,12 @@ before the confinement makes their page read-only.
 """
 
 import ctypes
-import os
 import warnings
 from collections import deque
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import llama_cpp.llama_cpp as llama
 import llguidance.llamacpp
@@ -22,35 +21,13 @@ from numpy.typing import NDArray
 
 from appliance.engine import threadpool
 from appliance.engine.cells import SCORED
+from appliance.engine.cfile import reading
 from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
 from appliance.errors import BadRequest, StateRefused
 
 MOST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 _MMAP = 1  # llama_load_mode: pages of the sealed file are shared, not copied
-
-
-class Model(Protocol):
-    """What the engine needs of a model; the runner below, or a plain one in the tests."""
-
-    n_vocab: int
-    ends: frozenset[int]  # tokens that end a generation
-
-    def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        """Compute one step; `Chunk.outputs` rows of each chunk, shape (rows, n_vocab)."""
-        ...
-
-    def follow(self, operations: ReadOnly[Operation]) -> None:
-        """Let the KV cache share and drop cells, in order."""
-        ...
-
-    def piece(self, token: int) -> bytes:
-        """The bytes of a token, empty for control tokens."""
-        ...
-
-    def set_threads(self, count: int) -> None:
-        """Use this many threads from the next step on."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,7 +86,10 @@ class Runner:
         if config.split:  # the array is read while the model is loaded, not later
             room = max(int(llama.llama_max_devices()), len(config.split))
             params.tensor_split = (ctypes.c_float * room)(*config.split)
-        self._model = self._load(fd, params)
+        with reading(fd) as file:
+            self._model = llama.llama_model_load_from_file_ptr(file, params)
+        if not self._model:
+            raise self._failure("llama.cpp did not load the model")
         if llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model):
             config = replace(config, kept=0)  # a state is no run of cells that can be shared
         self.config = config
@@ -123,25 +103,11 @@ class Runner:
         )
         self._pieces: dict[int, bytes] = {}
         self._labels: dict[int, bytes] = {}
+        self._adapters: dict[str, Any] = {}
+        self._adapter = ""  # the one in use
         ranks = llama.llama_pooling_type(self._context) == llama.LLAMA_POOLING_TYPE_RANK
         size = llama.llama_model_n_cls_out if ranks else llama.llama_model_n_embd_out
         self.width = int(size(self._model))
-
-    def _load(self, fd: int, params: Any) -> Any:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_char_p]
-        libc.fclose.argtypes = [ctypes.c_void_p]
-        os.lseek(fd, 0, os.SEEK_SET)
-        file = libc.fdopen(fd, b"rb")
-        if not file:
-            raise StateRefused("model_load_failed", "The model's descriptor cannot be read.")
-        try:
-            model = llama.llama_model_load_from_file_ptr(file, params)
-        finally:
-            libc.fclose(file)
-        if not model:
-            raise self._failure("llama.cpp did not load the model")
-        return model
 
     def _make_context(self, config: RunnerConfig) -> Any:
         params = llama.llama_context_default_params()
@@ -280,6 +246,7 @@ class Runner:
             `Chunk.outputs` rows of each chunk, in order, shape (rows, n_vocab). A view of
             llama.cpp's buffer: good until the next call.
         """
+        self._use(chunks[0].sequence.adapter)
         if self.config.reproducible:
             return self._forward_alone(chunks)
         return self._decode(chunks)
@@ -325,6 +292,35 @@ class Runner:
                 llama.llama_memory_seq_cp(self._memory, do.source, do.target, do.start, do.end)
             else:
                 llama.llama_memory_seq_rm(self._memory, do.slot, do.start, do.end)
+
+    def attach(self, adapter: str, fd: int) -> None:
+        """Load an adapter beside the model; takes over the descriptor.
+
+        Raises:
+            StateRefused: `model_load_failed`, with llama.cpp's reason.
+        """
+        with reading(fd) as file:
+            handle = llama.llama_adapter_lora_init_from_file_ptr(self._model, file)
+        if not handle:
+            raise self._failure("llama.cpp did not load the adapter")
+        self._adapters[adapter] = handle
+
+    def detach(self, adapter: str) -> None:
+        """Free an adapter that no sequence uses any more."""
+        if self._adapter == adapter:  # the context would go on with what is freed
+            self._use("")
+        llama.llama_adapter_lora_free(self._adapters.pop(adapter))
+
+    def _use(self, adapter: str) -> None:
+        """Compute with this adapter from now on, "" for none; cheap when nothing changes."""
+        if adapter == self._adapter:
+            return
+        handles = [self._adapters[adapter]] if adapter else []
+        count = len(handles)
+        pointers = (llama.llama_adapter_lora_p_ctypes * count)(*handles)
+        scales = (ctypes.c_float * count)(*[1.0] * count)
+        llama.llama_set_adapters_lora(self._context, pointers, count, scales)
+        self._adapter = adapter
 
     def set_threads(self, count: int) -> None:
         """Use this many threads from the next step on."""

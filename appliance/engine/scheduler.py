@@ -8,6 +8,10 @@ Rules:
   prompt are free.
 - What the cache keeps of a prompt is not computed again. A request whose prompt begins like one
   that is being computed waits for it and takes it over.
+- A step has one adapter, as llama.cpp applies it to the whole of a step. The sequences of one
+  adapter, or of none, are a group; the group whose last step is longest ago has the next one, so
+  that nobody waits longer than one step of each other group. No group takes over the cells of
+  another. A group that can do nothing now passes its turn on.
 - Apps share by weight (shares.py); prompts of the app that has least go before others. An app
   below its share of the slots gets one from an app above.
 - When the KV cache is full, the youngest sequence is set aside: its cells are freed, and it is
@@ -63,10 +67,14 @@ class Plan:
     """One step: the chunks to compute, after the KV cache has done the operations.
 
     Attributes:
-        shares: how the apps share the step.
+        shares: how the apps of the step's group share it.
+        adapter: the group.
+        groups: how many groups' steps are in the gap between two tokens of an answer.
     """
 
     shares: Shares
+    adapter: str = ""
+    groups: int = 1
     chunks: list[Chunk] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
 
@@ -96,6 +104,7 @@ class Scheduler:
         self.waiting: list[Sequence] = []  # oldest first, set aside ones before new ones
         self.running: list[Sequence] = []  # oldest first
         self._step = self._arrived = 0
+        self._turns: dict[str, int] = {}  # of each group that is there, since when it waits
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence. It must fit into an empty cache: the caller has checked that."""
@@ -121,17 +130,37 @@ class Scheduler:
     def plan(self) -> Plan:
         """The next step; empty when there is nothing to do."""
         self._step += 1
-        plan = Plan(Shares(self.running, self.pace))
-        self._plan_decodes(plan)
-        admitted = self._admit(plan)
-        self._plan_prompts(plan, admitted)
+        admitted: list[Sequence] = []
+        plan = Plan(Shares([], None))
+        for adapter in self._groups():
+            group = [s for s in self.running if s.adapter == adapter]
+            answering = {s.adapter for s in self.running if s.generating} | {adapter}
+            plan = Plan(Shares(group, self.pace), adapter, len(answering))
+            self._plan_decodes(plan, admitted)
+            admitted += self._admit(plan)
+            self._plan_prompts(plan, admitted)
+            if plan.chunks:
+                self._turns[adapter] = 2 * self._step + 1
+                break
         for chunk in plan.chunks:
             chunk.sequence.served = self._step
         plan.operations = self.cells.take_operations()
         return plan
 
-    def _plan_decodes(self, plan: Plan) -> None:
-        generating = [s for s in self.running if s.generating]
+    def _groups(self) -> list[str]:
+        """The adapters of what is there, those that had no step for longest first."""
+        everybody = sorted([*self.running, *self.waiting], key=_arrival)
+        # Whoever comes goes before the group of the last step and behind all that wait already.
+        joined = 2 * self._step - 2
+        self._turns = {s.adapter: self._turns.get(s.adapter, joined) for s in everybody}
+        return sorted(self._turns, key=lambda adapter: self._turns[adapter])
+
+    def _plan_decodes(self, plan: Plan, admitted: list[Sequence]) -> None:
+        generating = [
+            s
+            for s in self.running
+            if s.adapter == plan.adapter and s.generating and s not in admitted
+        ]
         for sequence in plan.shares.answers(generating):
             count = min(sequence.pending, FORCED)
             if self._make_room(sequence, count, plan):
@@ -180,6 +209,8 @@ class Scheduler:
             return False
         at_least = self.cells.match(sequence) + SHORTEST
         for other in self.running:
+            if other.adapter != sequence.adapter:
+                continue
             if other.computed < other.known and self.cells.keeps(other):
                 agreed = common(sequence.tokens[:-1], other.tokens)
                 if sequence.scope != other.scope:
@@ -202,7 +233,11 @@ class Scheduler:
         return True
 
     def _plan_prompts(self, plan: Plan, admitted: list[Sequence]) -> None:
-        prompts = [s for s in self.running if not s.generating or s in admitted]
+        prompts = [
+            s
+            for s in self.running
+            if s.adapter == plan.adapter and (not s.generating or s in admitted)
+        ]
         if not prompts:
             return
         for sequence, wanted in self._portions(prompts, plan).items():
@@ -220,7 +255,7 @@ class Scheduler:
         if self.fixed_chunks or self.pace is None:
             left = self.budget
         else:
-            left = min(self.budget, self.pace.budget(plan.tokens))
+            left = min(self.budget, self.pace.budget(plan.tokens, plan.groups))
         wanted = {s: self._largest(s) for s in prompts}
         for sequence in prompts:
             limit = plan.shares.prompt_tokens(sequence, plan.tokens)

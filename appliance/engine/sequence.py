@@ -22,6 +22,8 @@ class Sequence:
         computed: how many of `tokens` are in the KV cache; 0 again after being set aside.
         slot: sequence id in the KV cache while it runs.
         scope: the app that asks: what it computes is kept for this scope only.
+        adapter: digest of the LoRA adapter that it runs with, "" for the base alone: its KV
+            cells are of use to the same adapter only.
         shared: leading tokens that every app may share, since an admin registered them.
         weight: the app's share of a contended engine, relative to others.
         reused: prompt tokens that the KV cache had when the request first ran.
@@ -47,6 +49,7 @@ class Sequence:
     logprobs: Logprobs | None = None
     echo: Echo | None = None
     scope: str = ""
+    adapter: str = ""
     shared: int = 0
     weight: int = 1
     reused: int | None = None

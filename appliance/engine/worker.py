@@ -3,8 +3,9 @@
 Order: import everything, load the CPU variant, rehearse what loads lazily, check the seals, drop
 all rights, and only then read the first byte of the model. Two threads: this one reads the socket
 and prepares requests; the other owns the llama.cpp context. The process ends when its socket does.
+Adapters come later, as descriptors over a second socket, and must carry the seals too.
 
-usage: python -I -m appliance.engine.worker MODEL_FD SOCKET_FD
+usage: python -I -m appliance.engine.worker MODEL_FD SOCKET_FD DESCRIPTORS_FD
 """
 
 import os
@@ -20,7 +21,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -48,7 +49,7 @@ from appliance.engine.sequence import Sequence
 from appliance.engine.templates import CHATML, ChatTemplate
 from appliance.engine.textstream import TextStream
 from appliance.engine.threads import Threads
-from appliance.errors import ApplianceError, BadRequest
+from appliance.errors import ApplianceError, BadRequest, StateRefused
 from appliance.types import Sampling
 
 T = TypeVar("T")
@@ -98,10 +99,15 @@ class Service(Protocol):
 
 
 class Worker:
-    """Requests of one model."""
+    """Requests of one model.
 
-    def __init__(self, channel: Channel, service: Service) -> None:
+    Args:
+        descriptors: the socket that brings the descriptors of adapters.
+    """
+
+    def __init__(self, channel: Channel, service: Service, descriptors: socket.socket) -> None:
         self._channel = channel
+        self._descriptors = descriptors
         self._service = service
         self._engine = service.engine
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -120,6 +126,10 @@ class Worker:
                     self._inbox.put(work)
             elif isinstance(message, messages.Cancel) and not self._prepared.pop(message.id, None):
                 self._inbox.put(message.id)
+            elif isinstance(message, messages.Attach):
+                self._inbox.put((message, self._receive_descriptor()))
+            elif isinstance(message, messages.Detach):
+                self._inbox.put((message, -1))
 
     def _prepare(self, request: messages.Prepare) -> messages.Prepared | messages.Rejected:
         answer = _answer(request, self._service.prepare)
@@ -127,6 +137,27 @@ class Worker:
             return answer
         prepared, self._prepared[request.id] = answer
         return prepared
+
+    def _receive_descriptor(self) -> int:
+        (fd,) = socket.recv_fds(self._descriptors, 1, 1)[1]
+        return fd
+
+    def _change(self, message: messages.Attach | messages.Detach, fd: int) -> None:
+        """Attach or detach an adapter, on the thread that owns the context."""
+        try:
+            if isinstance(message, messages.Detach):
+                self._engine.detach(message.adapter)
+            else:
+                try:
+                    binding.check_descriptor(fd, on_disk=False)
+                except StateRefused:
+                    os.close(fd)
+                    raise
+                self._engine.attach(message.adapter, fd)
+        except StateRefused as error:
+            self._channel.send(messages.Rejected(message.id, error.code, error.message))
+        else:
+            self._channel.send(messages.Adapters(message.id, sorted(self._engine.adapters)))
 
     def _decode_forever(self) -> None:
         """The thread that owns the context; if it fails the process ends, to be restarted."""
@@ -147,6 +178,8 @@ class Worker:
                 item = self._inbox.get(block=not self._engine.busy())
                 if isinstance(item, int):
                     self._engine.cancel(item)
+                elif isinstance(item, tuple):
+                    self._change(*item)
                 else:
                     self._engine.add(item)
 
@@ -195,8 +228,10 @@ class Generator:
         """Render and tokenise a prompt, and compile its grammar.
 
         Raises:
-            BadRequest: what the preparer and the grammars refuse.
+            BadRequest: what the preparer and the grammars refuse; `adapter_unloaded`.
         """
+        if request.adapter not in self.engine.adapters | {""}:
+            raise BadRequest("adapter_unloaded", "The adapter is not loaded.", param="model")
         tokens = self._preparer.tokens(request)
         limit = self._preparer.limit(len(tokens), request.max_tokens)
         self._preparer.check_bias(request.sampling.logit_bias)
@@ -239,6 +274,7 @@ class Generator:
             logprobs=logprobs,
             echo=echo,
             scope=request.scope,
+            adapter=request.adapter,
             shared=self._registered.shared(tokens),
             weight=request.weight,
         )
@@ -277,7 +313,7 @@ def rehearse() -> None:
 
 
 def load_model(
-    load: messages.Load, model_fd: int, socket_fd: int
+    load: messages.Load, model_fd: int, sockets: Collection[int]
 ) -> tuple[Runner, dict[str, bool | int | str], list[int]]:
     """Confine the process, then load the model."""
     library = Library(Path(load.variant))
@@ -285,7 +321,7 @@ def load_model(
     binding.check_descriptor(model_fd, on_disk=load.on_disk)
     inode = os.fstat(model_fd).st_ino
     mappings = binding.Mappings()
-    keep = {model_fd, socket_fd, mappings.fd, 2}
+    keep = {model_fd, *sockets, mappings.fd, 2}
     in_force = confine.drop(load.memory_bytes, keep, _gpu(load))
     runner = Runner(
         library,
@@ -313,15 +349,16 @@ def _gpu(load: messages.Load) -> confine.GpuAccess | None:
     return map_backend(Path(load.gpu.backend), Path(load.variant).parent, load.gpu.devices)
 
 
-def main(model_fd: int, socket_fd: int) -> int:
+def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
     """Load, report, serve. Returns the exit status."""
     channel = Channel(socket.socket(fileno=socket_fd))
+    descriptors = socket.socket(fileno=descriptors_fd)  # asks what it is, which is forbidden later
     load = channel.receive()
     if not isinstance(load, messages.Load):
         return 64
     begun = time.monotonic()
     try:
-        runner, in_force, inodes = load_model(load, model_fd, socket_fd)
+        runner, in_force, inodes = load_model(load, model_fd, (socket_fd, descriptors_fd))
         service: Service = (
             Generator(runner, load) if load.kind == "generate" else Pooler(runner, load)
         )
@@ -333,14 +370,14 @@ def main(model_fd: int, socket_fd: int) -> int:
         service.n_ctx, runner.n_vocab, in_force, took, inodes, service.vocabulary
     )
     channel.send(ready)
-    Worker(channel, service).serve()
+    Worker(channel, service, descriptors).serve()
     return 0
 
 
 if __name__ == "__main__":
     status = 70
     try:
-        status = main(int(sys.argv[1]), int(sys.argv[2]))
+        status = main(*map(int, sys.argv[1:4]))
     except BaseException:
         traceback.print_exc()
     os._exit(status)  # an orderly exit would free ctypes callbacks, and their page is read-only now

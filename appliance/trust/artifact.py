@@ -2,25 +2,60 @@
 
 Rules: who signed is decided before anything is hashed; names are compared before digests;
 revocation is checked on the artifact and on the model file; the GGUF file is vetted last, on
-bytes whose digest is signed. Whoever holds the result holds exactly what was checked.
+bytes whose digest is signed. Whoever holds the result holds exactly what was checked. The caller
+says what the file must be, a model or an adapter, by the function that vets it.
 """
 
 import hashlib
 import mmap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias, TypeVar
 
 from appliance.errors import SignatureRefused
 from appliance.trust import description, directory, manifest, oms, sealed
+from appliance.trust.adapter import (
+    STATEMENT_FILE,
+    AdapterFacts,
+    base_of,
+    check_statement,
+    read_statement,
+    vet_adapter,
+)
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.description import Description
 from appliance.trust.directory import Artifact, FileDigest, Meter
 from appliance.trust.gguf import MAX_METADATA, GgufFacts, vet
+from appliance.trust.gguf_reader import Buffer
 from appliance.trust.manifest import Manifest
 from appliance.trust.oms import Bundle
 from appliance.trust.policy import ModelRule, PolicyKey, TrustPolicy
 from appliance.trust.sealed import Progress, SealedFile
 from appliance.trust.shards import ShardDigests, statement
+
+
+class Facts(Protocol):
+    """What is known about a vetted file."""
+
+    @property
+    def chat_template(self) -> str | None:
+        """Jinja source, or None."""
+        ...
+
+
+F = TypeVar("F", bound=Facts)
+Vet: TypeAlias = Callable[[Buffer, int | None, bytes], F]
+"""Vets a GGUF file, or its beginning and the size of the whole, with the adapter's statement."""
+
+
+def vet_model(data: Buffer, size: int | None, _statement: bytes) -> GgufFacts:
+    """What the file of a model must be; to a model a statement is a file like any other."""
+    return vet(data, size)
+
+
+def vet_for(model_id: str) -> Vet[GgufFacts | AdapterFacts]:
+    """What the file must be that an id names."""
+    return vet_model if base_of(model_id) is None else vet_adapter
 
 
 @dataclass(frozen=True)
@@ -62,10 +97,12 @@ def check_signature(
     manifest.compare_names(signed, artifact.covered.keys())
     model_file = model_file_of(signed.files.keys())
     policy.check_digests(signed.root, *signed.files.values())
-    rule = policy.model_rule(model_id, signed.root)
+    rule = rule_of(policy, model_id, signed.root)
     described = _description(artifact, signed)
     policy.check_version(rule, described.version)
     template = _template(artifact, signed, described)
+    if template is not None and base_of(model_id) is not None:
+        raise SignatureRefused("adapter_unsupported", "An adapter has the template of its base.")
     wanted = subject(signed.root, data, approval_round)
     return Signed(bundle, signed, wanted, publisher, rule, model_file, described, template)
 
@@ -104,6 +141,18 @@ def _signed_bytes(artifact: Artifact, signed: Manifest, name: str, limit: int) -
     return data
 
 
+def rule_of(policy: TrustPolicy, model_id: str, digest: str) -> ModelRule:
+    """What a policy asks of a model or of an adapter, which stands with its base.
+
+    Raises:
+        PolicyRefused: `model_not_in_policy`, `adapter_not_in_policy`.
+    """
+    base = base_of(model_id)
+    if base is None:
+        return policy.model_rule(model_id, digest)
+    return policy.adapter_rule(base, digest)
+
+
 def subject(root: str, signature: bytes, approval_round: int) -> ApprovalSubject:
     """What an approver signs: the root digest, the very signature file, and the round."""
     return ApprovalSubject(root, hashlib.sha256(signature).hexdigest(), approval_round)
@@ -121,7 +170,7 @@ def model_file_of(files: Iterable[str]) -> str:
     return found[0]
 
 
-def vet_stored(artifact: Artifact) -> GgufFacts:
+def vet_stored(artifact: Artifact, vet_file: Vet[F]) -> F:
     """Vet the model file where it lies, before anybody's signature is looked at.
 
     Raises:
@@ -129,12 +178,43 @@ def vet_stored(artifact: Artifact) -> GgufFacts:
         GgufRejected: what is wrong with the model file.
     """
     name = model_file_of(artifact.covered.keys())
-    return vet(artifact.prefix(name, MAX_METADATA), artifact.sizes[name])
+    head = artifact.prefix(name, MAX_METADATA)
+    return vet_file(head, artifact.sizes[name], read_statement(artifact))
+
+
+@dataclass(frozen=True)
+class StoredBase:
+    """A base where it lies, whose signature was checked and whose bytes were not hashed.
+
+    Attributes:
+        root: hex OMS root digest.
+        gguf_sha256: as signed; None where the file is signed in shards.
+    """
+
+    root: str
+    gguf_sha256: str | None
+    facts: GgufFacts
+
+
+def stored_base(artifact: Artifact, signed: Signed) -> StoredBase:
+    """What an adapter is held against at its import; `seal` says what was really loaded.
+
+    Raises:
+        SignatureRefused: what reading raises.
+        GgufRejected: what is wrong with the model file.
+    """
+    whole = signed.manifest.shard_size is None
+    digest = signed.manifest.files[signed.model_file] if whole else None
+    return StoredBase(signed.manifest.root, digest, vet_stored(artifact, vet_model))
 
 
 def check_stored(
-    artifact: Artifact, signed: Signed, policy: TrustPolicy, progress: Progress
-) -> GgufFacts:
+    artifact: Artifact,
+    signed: Signed,
+    policy: TrustPolicy,
+    progress: Progress,
+    vet_file: Vet[F],
+) -> F:
     """Hash and vet the files where they lie; what is loaded is checked again by `seal`.
 
     Raises:
@@ -148,14 +228,25 @@ def check_stored(
     manifest.compare(signed.manifest, {name: digest.signed for name, digest in digests.items()})
     policy.check_digests(*(digest.sha256 for digest in digests.values()))
     head = artifact.prefix(signed.model_file, MAX_METADATA)
-    facts = _templated(vet(head, files[signed.model_file]), signed)
+    facts = vet_file(head, files[signed.model_file], _stated(artifact, digests))
+    facts = _templated(facts, signed)
     policy.check_template(signed.rule, facts.chat_template)
     return facts
 
 
-def _templated(facts: GgufFacts, signed: Signed) -> GgufFacts:
+def _templated(facts: F, signed: Signed) -> F:
     """The facts with the template that is used."""
-    return facts if signed.template is None else replace(facts, chat_template=signed.template)
+    if signed.template is None or not isinstance(facts, GgufFacts):
+        return facts
+    return replace(facts, chat_template=signed.template)
+
+
+def _stated(artifact: Artifact, digests: Mapping[str, FileDigest]) -> bytes:
+    """The statement, as it was when it was hashed."""
+    data = read_statement(artifact)
+    if data:
+        check_statement(data, digests[STATEMENT_FILE].sha256)
+    return data
 
 
 def seal(
@@ -163,9 +254,10 @@ def seal(
     signed: Signed,
     policy: TrustPolicy,
     progress: Progress,
+    vet_file: Vet[F],
     *,
     on_disk: bool = False,
-) -> tuple[SealedFile, GgufFacts]:
+) -> tuple[SealedFile, F]:
     """Copy the model file into sealed memory and check the very bytes that are there.
 
     Args:
@@ -190,7 +282,7 @@ def seal(
         found[signed.model_file] = FileDigest(model.sha256, pieces.finish() if pieces else None)
         manifest.compare(signed.manifest, {name: digest.signed for name, digest in found.items()})
         policy.check_digests(*(digest.sha256 for digest in found.values()))
-        facts = _templated(_vet_sealed(model), signed)
+        facts = _templated(_vet_sealed(model, vet_file, _stated(artifact, found)), signed)
         policy.check_template(signed.rule, facts.chat_template)
     except BaseException:
         model.close()
@@ -198,8 +290,8 @@ def seal(
     return model, facts
 
 
-def _vet_sealed(model: SealedFile) -> GgufFacts:
+def _vet_sealed(model: SealedFile, vet_file: Vet[F], statement: bytes) -> F:
     if not model.size:
-        return vet(b"")  # an empty file cannot be mapped; this refuses it
+        return vet_file(b"", None, statement)  # an empty file cannot be mapped; this refuses it
     with mmap.mmap(model.fd, model.size, access=mmap.ACCESS_READ) as view:
-        return vet(view)
+        return vet_file(view, None, statement)

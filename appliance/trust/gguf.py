@@ -12,7 +12,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from appliance.errors import GgufRejected
@@ -74,6 +74,7 @@ class GgufFacts:
         chat_template: Jinja source, or None.
         name: the model's own name, may be empty.
         kind: what the model is for.
+        tensors: the tensor table, by name.
     """
 
     architecture: str
@@ -94,6 +95,7 @@ class GgufFacts:
     quantised_bytes: int = 0
     layer_bytes: int = 0
     output_bytes: int = 0
+    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def encodes(self) -> bool:
@@ -101,15 +103,15 @@ class GgufFacts:
         return self.architecture in ENCODERS
 
     def summary(self) -> dict[str, int | str | bool]:
-        """The facts for a person or a record: without the template's text."""
-        table = dataclasses.asdict(self)
-        del table["chat_template"]
+        """The facts for a person or a record: without the template's text and the tensors."""
+        table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del table["tensors"]
         return {**table, "chat_template": self.chat_template is not None}
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> "GgufFacts | None":
         """The facts of a summary, without the template's text; None for one of another version."""
-        names = {field.name for field in dataclasses.fields(cls)}
+        names = {f.name for f in dataclasses.fields(cls)} - {"tensors"}
         if summary.keys() != names:
             return None
         return cls(**{**summary, "chat_template": None})
@@ -127,8 +129,12 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     """
     reader = Reader(data, len(data) if size is None else size)
     header = read_header(reader)
-    tensors = read_tensors(reader, header)
     metadata = header.metadata
+    if _text(metadata, "general.type", "model") == "adapter":
+        raise GgufRejected(
+            "adapter_in_model_place", "The file is an adapter, and the id is that of a model."
+        )
+    tensors = read_tensors(reader, header)
     if _integer(metadata, "split.count", 1, "gguf_split") not in (0, 1):
         raise GgufRejected("gguf_split", "The model is split over several files.")
     architecture = _text(metadata, "general.architecture")
@@ -163,6 +169,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
             )
             if name in tensors
         ),
+        tensors=tensors,
     )
 
 

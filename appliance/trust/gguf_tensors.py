@@ -72,6 +72,7 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     bytes: int
+    type: int
 
 
 def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
@@ -154,4 +155,4 @@ def _tensor(reader: Reader) -> tuple[Tensor, int]:
     size = elements // per_block * block_bytes
     if size > MAX_ELEMENTS - MAX_ALIGNMENT:
         raise GgufRejected("gguf_tensor_shape", f"{name} would take {size} bytes.")
-    return Tensor(name, shape, size), reader.integer()
+    return Tensor(name, shape, size, kind), reader.integer()

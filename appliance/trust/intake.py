@@ -15,7 +15,9 @@ from appliance.trust import directory as directories
 from appliance.trust.records import ModelRecord, ModelState, Records
 from appliance.trust.sealed import Progress
 
-MODEL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+MODEL_ID: Final = re.compile(f"{_NAME}(:{_NAME})?")
+"""A model, or an adapter: `BASE:NAME`."""
 _PART: Final = ".part"
 
 

@@ -241,20 +241,26 @@ class TrustPolicy:
             f"The artifact {stated}; the policy asks for {rule.min_version} or newer.",
         )
 
-    def check_adapter(self, rule: ModelRule, digest: str) -> None:
-        """Ask whether an adapter may be used with a model.
+    def adapter_rule(self, base_id: str, digest: str) -> ModelRule:
+        """What the policy asks of an adapter: the same signatures and approvals as of its base.
 
         Args:
             digest: hex OMS root digest of the adapter.
 
         Raises:
-            PolicyRefused: `adapter_not_in_policy`; `digest_revoked`.
+            PolicyRefused: `model_not_in_policy`; `adapter_not_in_policy` when the base's rule
+                does not list it.
         """
-        self.check_digests(digest)
+        if not self.models and self.profile == "lab":
+            return ModelRule(None, None, REQUIREMENTS)
+        rule = self.models.get(base_id)
+        if rule is None:
+            raise PolicyRefused("model_not_in_policy", f"The policy does not list {base_id}.")
         if rule.adapters is not None and digest not in rule.adapters:
             raise PolicyRefused(
                 "adapter_not_in_policy", f"The policy does not list the adapter {digest}."
             )
+        return ModelRule(None, None, rule.require)
 
     def may_approve(self, person: str, publisher: PolicyKey) -> bool:
         """Whether a person is another than the publisher, where the policy asks for it."""

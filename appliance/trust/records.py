@@ -6,7 +6,7 @@ the envelopes that were signed, byte for byte.
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -87,6 +87,15 @@ class ModelRecord:
     def hint(self) -> str:
         """What to do about `code`; empty when there is none."""
         return CODES[self.code].hint if self.code in CODES else ""
+
+
+def followers(records: Iterable[ModelRecord], base_id: str) -> list[ModelRecord]:
+    """The approved adapters of a base, whose ids are `BASE:NAME`."""
+    return [
+        record
+        for record in records
+        if record.id.partition(":")[:2] == (base_id, ":") and record.state == ModelState.APPROVED
+    ]
 
 
 class Records:

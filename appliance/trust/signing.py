@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import SignatureRefused
+from appliance.trust import artifact as artifacts
 from appliance.trust import certificate, directory, ecdsa, manifest, names, oms, sealed
+from appliance.trust.adapter import STATEMENT_FILE, Base
 from appliance.trust.directory import FileDigest
+from appliance.trust.gguf import MAX_METADATA
+from appliance.trust.gguf_adapter import check_shapes, vet_lora
 from appliance.trust.manifest import Manifest
 from appliance.trust.sealed import Progress
 
-_PART: Final = "model.sig.part"
+_PART: Final = ".part"
 
 
 def sign_directory(
@@ -43,20 +47,44 @@ def sign_directory(
     """
     key = ecdsa.load_private(private_key_pem)
     chain = certificate.load_pem(chain_pem) if chain_pem is not None else ()
-    (path / _PART).unlink(missing_ok=True)  # left by a signer that was killed
+    (path / f"{names.SIGNATURE_FILE}{_PART}").unlink(missing_ok=True)  # of a signer that was killed
     with directory.open_artifact(path) as artifact:
         files = artifact.covered
         meter = directory.Meter(progress, "hashing", sum(files.values()))
         digests = directory.hash_files(artifact, files, meter, shard_size)
         name = path.absolute().name
         data = oms.sign(_resources(digests), key, name, shard_size=shard_size, chain=chain)
-        try:
-            _write(artifact.fd, data)
-        except OSError as error:
-            raise SignatureRefused(
-                "artifact_unreadable", f"model.sig cannot be written: {error.strerror}."
-            ) from error
+        _write(artifact.fd, names.SIGNATURE_FILE, data)
     return data
+
+
+def bind_adapter(path: Path, base: Path, progress: Progress) -> Base:
+    """Write `adapter.json` into the directory of an adapter, to be signed with it.
+
+    Args:
+        path: holds the adapter's GGUF file.
+        base: the signed directory of the model that the adapter is for. It is hashed and held
+            against its own manifest; who signed it is asked where both are imported.
+
+    Raises:
+        SignatureRefused, GgufRejected: what is wrong with either, `adapter_shape` among it.
+    """
+    with directory.open_artifact(base) as artifact:
+        signed = oms.parse_manifest(oms.parse_bundle(artifact.signature()))
+        files = artifact.covered
+        manifest.compare_names(signed, files.keys())
+        meter = directory.Meter(progress, "hashing", sum(files.values()))
+        digests = directory.hash_files(artifact, files, meter, signed.shard_size)
+        manifest.compare(signed, {name: digest.signed for name, digest in digests.items()})
+        gguf = digests[artifacts.model_file_of(files)].sha256
+        facts = artifacts.vet_stored(artifact, artifacts.vet_model)
+    bound = Base(signed.root, gguf)
+    (path / f"{STATEMENT_FILE}{_PART}").unlink(missing_ok=True)
+    with directory.open_artifact(path) as artifact:
+        name = artifacts.model_file_of(artifact.covered)
+        check_shapes(vet_lora(artifact.prefix(name, MAX_METADATA), artifact.sizes[name]), facts)
+        _write(artifact.fd, STATEMENT_FILE, bound.statement())
+    return bound
 
 
 def _resources(digests: Mapping[str, FileDigest]) -> list[tuple[str, str]]:
@@ -73,21 +101,28 @@ def _resources(digests: Mapping[str, FileDigest]) -> list[tuple[str, str]]:
     return resources
 
 
-def _write(directory_fd: int, data: bytes) -> None:
+def _write(directory_fd: int, name: str, data: bytes) -> None:
+    """Write a file whole or not at all, replacing an older one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    part = os.open(_PART, flags, 0o644, dir_fd=directory_fd)
+    part = name + _PART
     try:
+        fd = os.open(part, flags, 0o644, dir_fd=directory_fd)
         try:
-            sealed.write_all(part, memoryview(data))
-            os.fsync(part)
-        finally:
-            os.close(part)
-        os.rename(_PART, names.SIGNATURE_FILE, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
-        os.fsync(directory_fd)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_PART, dir_fd=directory_fd)
-        raise
+            try:
+                sealed.write_all(fd, memoryview(data))
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(part, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+            os.fsync(directory_fd)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=directory_fd)
+            raise
+    except OSError as error:
+        raise SignatureRefused(
+            "artifact_unreadable", f"{name} cannot be written: {error.strerror}."
+        ) from error
 
 
 def verify_directory(

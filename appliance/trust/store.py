@@ -4,7 +4,8 @@ Rules:
 - An artifact is copied in first and checked where it lies then; nothing is believed about the
   medium that it came from.
 - A record says what was decided; it never replaces a check. `seal` checks everything again,
-  from the stored bytes to the approvals, and it is the only maker of a `VerifiedModel`.
+  from the stored bytes to the approvals, and is the only maker of a `VerifiedModel`, as
+  `seal_adapter` is of a `VerifiedAdapter`. An id with a colon is an adapter's (`adapter`).
 - Approvals are stored as they were signed and verified again under the policy of the day.
 - A copy becomes a model in one step; what an interrupted import left is removed by `clean`.
 - Files of the store belong to the service or to root and nobody else may write them.
@@ -26,16 +27,18 @@ from appliance.trust import approval as approvals_
 from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
 from appliance.trust import oms
+from appliance.trust.adapter import AdapterFacts, base_of, vet_adapter
 from appliance.trust.approval import Approval, ApprovalSubject
-from appliance.trust.artifact import Signed
+from appliance.trust.artifact import F, Signed, Vet, vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf import GgufFacts
+from appliance.trust.gguf_adapter import check_shapes
 from appliance.trust.intake import MODEL_ID, Intake
-from appliance.trust.oms import Bundle
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.policy_file import load_policy
 from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
-from appliance.trust.sealed import Progress, SealedFile, rehash
+from appliance.trust.sealed import Progress
+from appliance.trust.verified import Verified, VerifiedAdapter, VerifiedModel
 
 __all__ = [
     "ROUNDS",
@@ -44,6 +47,7 @@ __all__ = [
     "ModelRecord",
     "ModelState",
     "ModelStore",
+    "VerifiedAdapter",
     "VerifiedModel",
     "load_policy",
 ]
@@ -62,46 +66,11 @@ class Checked:
 
     digest: str
     signer: str
-    facts: GgufFacts
+    facts: GgufFacts | AdapterFacts
 
 
-@dataclass(frozen=True)
-class VerifiedModel:
-    """A model whose sealed bytes passed every check. Only `ModelStore.seal` makes one.
-
-    Attributes:
-        digest: hex OMS root digest of the artifact.
-        gguf_sha256: hex digest of the sealed bytes.
-        signer: hint of the publisher's key.
-        approvers: names of the people who approved.
-        bundle: what was signed and by whom, to ask a later policy again.
-    """
-
-    id: str
-    digest: str
-    gguf_sha256: str
-    sealed: SealedFile
-    facts: GgufFacts
-    policy_version: int
-    signer: str
-    approvers: tuple[str, ...]
-    bundle: Bundle
-
-    def close(self) -> None:
-        """Give the sealed memory back."""
-        self.sealed.close()
-
-    def rehash(self) -> None:
-        """Read the bytes again that are held; sealed ones cannot have changed.
-
-        Raises:
-            SignatureRefused: `file_changed`.
-        """
-        rehash(self.sealed, self.id)
-
-
-class ModelStore:
-    """The models of one data directory; at most one process has it open.
+class ModelStore(Intake):
+    """The models of one data directory, and the way in; at most one process has it open.
 
     Args:
         database: appliance.db with `TABLES`.
@@ -110,38 +79,15 @@ class ModelStore:
     """
 
     def __init__(self, database: Engine, directory: Path, clock: Clock) -> None:
-        self._records = Records(database)
-        self._directory = directory
-        self._clock = clock
-        self._intake = Intake(self._records, directory, clock)
+        super().__init__(Records(database), directory, clock)
         directory.mkdir(mode=0o700, exist_ok=True)
 
     def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
         """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
         return self.admit(self.copy(source, model_id, progress))
 
-    def copy(self, source: Path, model_id: str | None, progress: Progress) -> str:
-        """Copy an artifact beside the store's models: `Intake.copy`."""
-        return self._intake.copy(source, model_id, progress)
-
-    def admit(self, model_id: str) -> ModelRecord:
-        """Make a copy a model in quarantine: `Intake.admit`."""
-        return self._intake.admit(model_id)
-
-    def abandon(self, model_id: str) -> None:
-        """Remove a copy that was not admitted."""
-        self._intake.abandon(model_id)
-
-    def expel(self, model_id: str) -> None:
-        """Remove the files of a model that was refused: `Intake.expel`."""
-        self._intake.expel(model_id)
-
-    def clean(self) -> list[str]:
-        """Remove what interrupted imports left; the ids that it was for."""
-        return self._intake.clean()
-
-    def vet(self, model_id: str) -> GgufFacts:
-        """Vet the model file where it lies, whoever signed it.
+    def vet(self, model_id: str) -> GgufFacts | AdapterFacts:
+        """Vet the file where it lies, whoever signed it.
 
         Raises:
             StateRefused: `unknown_model_id`.
@@ -149,19 +95,41 @@ class ModelStore:
             GgufRejected: what is wrong with the file.
         """
         with self._open(model_id) as artifact:
-            return artifacts.vet_stored(artifact)
+            return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
         """Verify and vet the stored copy; the record stays as it is.
 
         Raises:
             StateRefused: `unknown_model_id`.
-            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails.
+            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails; of an
+                adapter, `check_base` is one.
         """
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-            facts = artifacts.check_stored(artifact, signed, policy, progress)
+            vet = artifacts.vet_for(model_id)
+            facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
+        if isinstance(facts, AdapterFacts):
+            self.check_base(model_id, facts, policy)
         return Checked(signed.manifest.root, signed.publisher.hint, facts)
+
+    def check_base(self, model_id: str, adapter: AdapterFacts, policy: TrustPolicy) -> None:
+        """Hold an adapter against its base in the store.
+
+        Raises:
+            Refused: `adapter_base_missing`, `adapter_other_base`, or what `check_shapes` raises.
+        """
+        base = base_of(model_id) or ""
+        try:
+            record = self.record(base)
+            if record.digest is None or record.state in _NEVER_AGAIN:
+                raise StateRefused("wrong_state", f"{base} is {record.state}.")
+            with self._open(base) as artifact:
+                found = artifacts.stored_base(artifact, self._signed(artifact, base, policy))
+        except Refused as error:
+            raise StateRefused("adapter_base_missing", f"The base: {error.message}") from error
+        adapter.base.check(found.root, found.gguf_sha256 or adapter.base.gguf_sha256)
+        check_shapes(adapter.lora, found.facts)
 
     def seal(
         self, model_id: str, policy: TrustPolicy, progress: Progress, *, on_disk: bool = False
@@ -180,6 +148,34 @@ class ModelStore:
             SignatureRefused, PolicyRefused, GgufRejected: the first check that fails, among
                 them `not_approved` and `artifact_changed`.
         """
+        verified, facts = self._seal(model_id, policy, progress, vet_model, on_disk)
+        return VerifiedModel(**vars(verified), facts=facts)
+
+    def seal_adapter(
+        self, model_id: str, base: VerifiedModel, policy: TrustPolicy, progress: Progress
+    ) -> VerifiedAdapter:
+        """Check everything again, hold the adapter in sealed memory and against its loaded base.
+
+        Raises:
+            Refused: as `seal`; `adapter_other_base`, `adapter_shape`, `adapter_unsupported`.
+        """
+        verified, facts = self._seal(model_id, policy, progress, vet_adapter, False)
+        try:
+            facts.base.check(base.digest, base.gguf_sha256)
+            check_shapes(facts.lora, base.facts)
+        except BaseException:
+            verified.close()
+            raise
+        return VerifiedAdapter(**vars(verified), facts=facts)
+
+    def _seal(
+        self,
+        model_id: str,
+        policy: TrustPolicy,
+        progress: Progress,
+        vet_file: Vet[F],
+        on_disk: bool,
+    ) -> tuple[Verified, F]:
         record = self.record(model_id)
         if record.state in _NEVER_AGAIN:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
@@ -190,24 +186,26 @@ class ModelStore:
             names = tuple(approval.name for approval in valid)
             if "approval" in signed.rule.require:
                 policy.check_approvals(names)
-            sealed, facts = artifacts.seal(artifact, signed, policy, progress, on_disk=on_disk)
-        return VerifiedModel(
+            sealed, facts = artifacts.seal(
+                artifact, signed, policy, progress, vet_file, on_disk=on_disk
+            )
+        verified = Verified(
             id=model_id,
             digest=signed.manifest.root,
             gguf_sha256=sealed.sha256,
             sealed=sealed,
-            facts=facts,
             policy_version=policy.version,
             signer=signed.publisher.hint,
             approvers=names,
             bundle=signed.bundle,
         )
+        return verified, facts
 
     def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, GgufFacts]:
         """What is signed and what the model file says of itself, unhashed. Raises as `check`."""
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-            return signed, artifacts.vet_stored(artifact)
+            return signed, artifacts.vet_stored(artifact, vet_model)
 
     def expect(self, record: ModelRecord, digest: str) -> None:
         """Refuse an artifact that is another one than at import.
@@ -220,8 +218,8 @@ class ModelStore:
                 "artifact_changed", f"{record.id} was {record.digest} and is {digest} now."
             )
 
-    def recheck(self, model: VerifiedModel, policy: TrustPolicy) -> None:
-        """Ask a policy again about a model that is held already; nothing is read from the disk
+    def recheck(self, model: Verified, policy: TrustPolicy) -> None:
+        """Ask a policy again about an artifact that is held already; nothing is read from the disk
         but its approvals.
 
         Raises:
@@ -231,7 +229,7 @@ class ModelStore:
         policy.check_digests(model.digest, model.gguf_sha256)
         policy.signer(model.bundle, self._clock.wall_us())
         names = [approval.name for approval in self.approvals(model.id, policy)]
-        if "approval" in policy.model_rule(model.id, model.digest).require:
+        if "approval" in artifacts.rule_of(policy, model.id, model.digest).require:
             policy.check_approvals(names)
 
     def ask(self, model_id: str, policy: TrustPolicy) -> None:
@@ -331,7 +329,10 @@ class ModelStore:
         Raises:
             StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
         """
-        return GgufFacts.of(record.facts) or self.vet(record.id)
+        if known := GgufFacts.of(record.facts):
+            return known
+        with self._open(record.id) as artifact:
+            return artifacts.vet_stored(artifact, vet_model)
 
     def save(self, record: ModelRecord) -> None:
         """Insert or replace a record."""
@@ -362,7 +363,7 @@ class ModelStore:
         digest: str | None = None,
         code: str | None = None,
         message: str = "",
-        facts: GgufFacts | None = None,
+        facts: GgufFacts | AdapterFacts | None = None,
     ) -> ModelRecord:
         """Note a new state; digest and facts stay when they are not given.
 

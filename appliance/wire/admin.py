@@ -50,7 +50,8 @@ class Worker(_Reply):
     """One engine process.
 
     `held` is "memory" for a model in sealed memory, and "disk" for one in a file that the service
-    cannot write, hashed before and after loading: a weaker claim.
+    cannot write, hashed before and after loading: a weaker claim. `adapters` are the ids of those
+    that are loaded beside the model.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Worker(_Reply):
     queued: int
     kv_used: int
     kv_kept: int = 0
+    adapters: list[str] = Field(default=[])
     threads: int = 0
     threads_most: int = 0
     restarts: int
@@ -111,10 +113,11 @@ class Progress(_Reply):
 class Model(_Reply):
     """One artifact in the store. `code` says why it was refused.
 
-    `kind` is "generate", "embed" or "rerank" once the file was vetted. `activity` is "loading"
-    (with `progress`), "busy", "idle", "waiting" (requests want it, and there is no memory yet), or
-    "" when it is not in memory; `unloaded` says why not. `needs_mib` is what it takes of the
-    budget, `waiting` how many requests wait for it, `last_used` when the last one came or left.
+    `kind` is "generate", "embed", "rerank" or "adapter" once the file was vetted. `activity` is
+    "loading" (with `progress`), "busy", "idle", "waiting" (requests want it, and there is no
+    memory yet), or "" when it is not in memory; `unloaded` says why not. `needs_mib` is what it
+    takes of the budget, `waiting` how many requests wait for it, `last_used` when the last one
+    came or left.
     """
 
     id: str
@@ -270,7 +273,7 @@ class EntryQuery(_Request):
 
     kind: str | None = Field(default=None, max_length=40)
     request_id: str | None = Field(default=None, max_length=200)
-    model: str | None = Field(default=None, max_length=64)
+    model: str | None = Field(default=None, max_length=129)
     key_id: str | None = Field(default=None, max_length=64)
     app: str | None = Field(default=None, max_length=200)
     code: str | None = Field(default=None, max_length=64)

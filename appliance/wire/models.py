@@ -9,12 +9,16 @@ from pydantic import BaseModel, Field
 
 
 class Model(BaseModel):
-    """A model that is being served; `max_model_len` is the context length in tokens."""
+    """A model that is being served; `max_model_len` is the context length in tokens.
+
+    `parent` is the base of an adapter, as vLLM tells it.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "appliance"
+    parent: str | None = None
     max_model_len: int
     meta: dict[str, Any] = Field(default_factory=dict)
 

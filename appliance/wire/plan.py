@@ -11,8 +11,8 @@ class PlanRequest(Request):
     """Examine an artifact where it lies; `against` is the model that it is compared with."""
 
     path: str = Field(min_length=1, max_length=4_096)
-    id: str | None = Field(default=None, max_length=64)
-    against: str | None = Field(default=None, max_length=64)
+    id: str | None = Field(default=None, max_length=129)
+    against: str | None = Field(default=None, max_length=129)
 
 
 class Difference(Reply):

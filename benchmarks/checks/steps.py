@@ -60,7 +60,9 @@ async def _observe(count: int) -> tuple[dict[str, float], float]:
             pass_fds=(theirs.fileno(),),
         )
     reader, writer = await asyncio.open_connection(sock=ours)
-    end = WorkerProcess(process, reader, writer)
+    unused, other = socket.socketpair()  # adapters would come over it
+    other.close()
+    end = WorkerProcess(process, reader, writer, unused)
     requests = range(_SEQUENCES)
     queues = [await end.run(request) for request in requests]
     waiting = [asyncio.create_task(_drain(queue)) for queue in queues]

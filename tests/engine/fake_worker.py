@@ -20,6 +20,7 @@ class FakeWorker:
     child: subprocess.Popen[bytes]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    descriptors: socket.socket
 
     async def hear(self) -> messages.ToWorker:
         """The next message from the server."""
@@ -44,19 +45,21 @@ class FakeWorker:
 async def fake_worker() -> AsyncIterator[FakeWorker]:
     """A pair of server's end and worker's end; whatever is left is ended."""
     ours, theirs = socket.socketpair()
+    giving, taking = socket.socketpair()
     child = subprocess.Popen(
         [sys.executable, "-I", "-c", "import sys; sys.stdin.read()"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     reader, writer = await asyncio.open_connection(sock=ours)
-    process = WorkerProcess(child, reader, writer)
-    fake = FakeWorker(process, child, *await asyncio.open_connection(sock=theirs))
+    process = WorkerProcess(child, reader, writer, giving)
+    fake = FakeWorker(process, child, *await asyncio.open_connection(sock=theirs), taking)
     try:
         yield fake
     finally:
         fake.die()
         await process.closed()
+        taking.close()
         if child.stdin:
             child.stdin.close()
         for end in (writer, fake.writer):

@@ -19,10 +19,11 @@ END = 23
 
 
 class Cell:
-    """One cell of the cache: the token that was written; its identity is what is shared."""
+    """One cell: the token that was written and with which adapter; its identity is shared."""
 
-    def __init__(self, token: int) -> None:
+    def __init__(self, token: int, adapter: str) -> None:
         self.token = token
+        self.adapter = adapter
 
 
 class HashModel:
@@ -36,10 +37,13 @@ class HashModel:
         self.threads = 0
         self._capacity, self._slots, self._separate = capacity, slots, separate
         self._ids = slots + kept
+        self.adapters: list[str] = [""]
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """Write the chunks' tokens, then read the rows."""
         assert chunks, "an empty step"
+        assert len({c.sequence.adapter for c in chunks}) == 1, "two adapters in one step"
+        assert chunks[0].sequence.adapter in self.adapters, "an adapter that is not there"
         self.calls.append([(c.sequence.id, c.start, c.count) for c in chunks])
         for chunk in chunks:
             self.write(chunk)
@@ -55,7 +59,7 @@ class HashModel:
         for position in range(chunk.start, chunk.start + chunk.count):
             assert position not in cells, "a cell is written twice"
             assert position == len(cells), "a gap in the sequence"
-            cells[position] = Cell(chunk.sequence.tokens[position])
+            cells[position] = Cell(chunk.sequence.tokens[position], chunk.sequence.adapter)
 
     def check_room(self) -> None:
         """A cache cannot hold more than it has."""
@@ -74,7 +78,10 @@ class HashModel:
     def row(self, chunk: Chunk, end: int | None = None) -> NDArray[np.float32]:
         """Logits that depend on every cell of the slot, or on those before a position."""
         cells = self.kv[chunk.sequence.slot or 0]
-        seen = [(p, cells[p].token) for p in sorted(cells) if end is None or p < end]
+        seen = [
+            (p, cells[p].token, cells[p].adapter) for p in sorted(cells) if end is None or p < end
+        ]
+        seen.append((-1, -1, chunk.sequence.adapter))
         digest = hashlib.sha256(repr(seen).encode()).digest()
         noise = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
         return noise.standard_normal(N_VOCAB).astype(np.float32) * 3
@@ -98,6 +105,14 @@ class HashModel:
     def piece(self, token: int) -> bytes:
         """One letter a token."""
         return b"" if token == END else bytes([ord("a") + token])
+
+    def attach(self, adapter: str, fd: int) -> None:
+        """Be ready for an adapter; the descriptor is not looked at."""
+        self.adapters.append(adapter)
+
+    def detach(self, adapter: str) -> None:
+        """Forget an adapter."""
+        self.adapters.remove(adapter)
 
     def set_threads(self, count: int) -> None:
         """Nothing here is computed by threads."""

@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from appliance.engine import prefixes
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
 from appliance.engine.messages import Row
@@ -37,6 +38,7 @@ class Ask:
     cancelled: int | None = None
     scope: str = ""
     shared: int = 0
+    adapter: str = ""
 
     def sequence(self, number: int) -> Sequence:
         return Sequence(
@@ -49,6 +51,7 @@ class Ask:
             min_tokens=self.min_tokens,
             scope=self.scope,
             shared=self.shared,
+            adapter=self.adapter,
         )
 
 
@@ -97,6 +100,8 @@ def play(scene: Scene, make: Make = plain) -> dict[int, Answer]:
         pace.record(1, scene.each_s)
     scheduler = Scheduler(cells, scene.budget, pace, fixed_chunks=scene.separate)
     engine = Engine(model, scheduler)
+    for adapter in {ask.adapter for ask in scene.asks} - {""}:
+        engine.attach(adapter, -1)
     answers: dict[int, Answer] = {}
     last = max(a.arrives for a in scene.asks)
     for step in range(3000):
@@ -133,6 +138,7 @@ def alone(ask: Ask) -> Answer:
         ask.stop,
         ask.ignore_eos,
         ask.min_tokens,
+        adapter=ask.adapter,
     )
     return play(Scene(size, 1, size, [quiet]))[0]
 
@@ -176,6 +182,7 @@ def asks(draw: st.DrawFn, capacity: int) -> Ask:
         cancelled=draw(st.none() | st.integers(0, 20)),
         scope=draw(st.sampled_from("aab")),
         shared=draw(st.sampled_from([0, len(head)])),
+        adapter=draw(st.sampled_from(["", "", "one", "two"])),
     )
 
 
@@ -236,7 +243,7 @@ class WritesToTheWrongSlot(HashModel):
         super().write(chunk)
         for slot, cells in self.kv.items():
             if slot != chunk.sequence.slot and cells:
-                cells[max(cells)] = Cell(chunk.sequence.tokens[chunk.start])
+                cells[max(cells)] = Cell(chunk.sequence.tokens[chunk.start], "")
 
 
 class OffByOne(HashModel):
@@ -284,6 +291,55 @@ def test_a_cache_that_leaks_is_caught(broken: type[HashModel]) -> None:
 
     with pytest.raises(AssertionError):
         check()
+
+
+def test_an_engine_that_shares_cells_between_adapters_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The control: a tree that does not look at the adapter."""
+    head = tuple(range(SHORTEST + 4))
+    requests = [
+        Ask((*head, i), 4, ignore_eos=True, adapter=adapter, arrives=9 * i)
+        for i, adapter in enumerate(["", "one"])
+    ]
+    scene = Scene(120, 2, 8, requests, kept=6)
+    check_isolation(scene)
+    monkeypatch.setattr(prefixes, "scope_of", lambda s, *, public: ("", "" if public else s.scope))
+    with pytest.raises(AssertionError):
+        check_isolation(scene)
+
+
+@pytest.mark.parametrize(("adapter", "running"), [("one", 1), ("two", 2)])
+def test_nobody_waits_for_a_prefix_of_another_adapter(adapter: str, running: int) -> None:
+    engine = Engine(HashModel(200, 3, 4), Scheduler(Cells(200, 3, 4), 8))
+    for name in ("one", "two"):
+        engine.attach(name, -1)
+    for number, of in enumerate(["one", adapter]):
+        engine.add(Ask((*range(20), number), 2, adapter=of).sequence(number))
+    engine.step()
+    engine.step()
+    assert len(engine.scheduler.running) == running
+
+
+def test_an_adapter_that_is_detached_ends_its_answers_and_no_others() -> None:
+    engine = Engine(model := HashModel(64, 4), Scheduler(Cells(64, 4), 16))
+    engine.attach("one", -1)
+    for number, adapter in enumerate(["", "one", "one"]):
+        engine.add(Ask((1, 2, number), 8, ignore_eos=True, adapter=adapter).sequence(number))
+    rows = [row for _ in range(4) for row in engine.step().rows]
+    assert {row.id for row in rows} == {0, 1, 2}
+    engine.detach("one")
+    engine.detach("one")  # it is not there any more
+    assert model.adapters == [""]
+    step = engine.step()
+    assert [(r.id, r.finish) for r in step.rows if r.finish] == [(1, "detached"), (2, "detached")]
+    engine.add(Ask((1, 2), 8, adapter="one").sequence(3))  # prepared before, run after
+    engine.cancel(3)
+    rows = []
+    while engine.busy():
+        rows += engine.step().rows
+    assert {row.id: row.finish for row in rows} == {3: "detached", 0: "length"}
+    assert engine.cells.used == engine.cells.kept == model.used()
 
 
 def test_a_preempted_request_says_the_same_and_the_client_sees_only_time() -> None:

@@ -15,9 +15,13 @@ SLOTS = 3
 HEAD = tuple(range(SHORTEST))  # long enough to be worth keeping
 
 
-def sequence(tail: tuple[int, ...], scope: str = "a", shared: int = 0) -> Sequence:
+def sequence(
+    tail: tuple[int, ...], scope: str = "a", shared: int = 0, adapter: str = ""
+) -> Sequence:
     tokens = [*HEAD, *tail]
-    return Sequence(0, tokens, Sampling(), 1, TextStream(), scope=scope, shared=shared)
+    return Sequence(
+        0, tokens, Sampling(), 1, TextStream(), scope=scope, shared=shared, adapter=adapter
+    )
 
 
 @dataclass
@@ -49,6 +53,7 @@ class Move:
     tail: tuple[int, ...] = ()
     scope: str = "a"
     shared: int = 0
+    adapter: str = ""
     count: int = 1
 
 
@@ -59,7 +64,13 @@ def tails() -> st.SearchStrategy[tuple[int, ...]]:
 shared = st.sampled_from([0, SHORTEST])
 moves = st.one_of(
     st.builds(
-        Move, st.just("run"), st.integers(0, SLOTS - 1), tails(), st.sampled_from("ab"), shared
+        Move,
+        st.just("run"),
+        st.integers(0, SLOTS - 1),
+        tails(),
+        st.sampled_from("ab"),
+        shared,
+        st.sampled_from(["", "", "lora"]),
     ),
     st.builds(Move, st.just("end"), st.integers(0, SLOTS - 1)),
     st.builds(Move, st.just("evict"), count=st.integers(1, 9)),
@@ -74,7 +85,7 @@ class Player:
         self.tree = make(range(SLOTS, SLOTS + ids), self.operations)
         self.cache = Cache()
         self.running: dict[int, tuple[Sequence, Node]] = {}
-        self.computed: set[tuple[str, tuple[int, ...]]] = set()
+        self.computed: set[tuple[str, str, tuple[int, ...]]] = set()
 
     def play(self, todo: list[Move]) -> None:
         for move in todo:
@@ -96,11 +107,15 @@ class Player:
             assert self.tree.evict(100)
 
     def run(self, move: Move) -> None:
-        new = sequence(move.tail, move.scope, move.shared)
+        new = sequence(move.tail, move.scope, move.shared, move.adapter)
         length, _ = self.tree.match(new)
         begun = tuple(new.tokens[:length])
         if length:
-            seen = [p for scope, p in self.computed if scope == move.scope or length <= move.shared]
+            seen = [
+                path
+                for adapter, scope, path in self.computed
+                if adapter == move.adapter and (scope == move.scope or length <= move.shared)
+            ]
             assert any(p[:length] == begun for p in seen), "it was never computed in this scope"
         node = self.tree.take(new, move.slot)
         self.cache.follow(self.operations)
@@ -108,7 +123,7 @@ class Player:
         held = self.cache.ids.get(move.slot, {})
         assert [held[p] for p in sorted(held)] == new.tokens[: node.end], "stale cells"
         self.cache.ids.setdefault(move.slot, {}).update(enumerate(new.tokens))
-        self.computed.add((move.scope, tuple(new.tokens)))
+        self.computed.add((move.adapter, move.scope, tuple(new.tokens)))
         node, _ = self.tree.extend(node, new, move.slot, len(new.tokens))
         self.running[move.slot] = (new, node)
 
@@ -142,6 +157,12 @@ class ForgetsTheScope(Prefixes):
         return super()._find(sequence)
 
 
+class ForgetsTheAdapter(Prefixes):
+    def _find(self, sequence: Sequence) -> tuple[Node, int]:
+        sequence.adapter = ""
+        return super()._find(sequence)
+
+
 class EvictsWhatIsUsed(Prefixes):
     def _least_useful(self) -> Node | None:
         leaves = (n for n in self._nodes if not n.children)
@@ -163,7 +184,14 @@ class KeepsTheLowerHalfTwice(Prefixes):
 
 
 @pytest.mark.parametrize(
-    "broken", [ForgetsTheScope, EvictsWhatIsUsed, MatchesOneTooMany, KeepsTheLowerHalfTwice]
+    "broken",
+    [
+        ForgetsTheScope,
+        ForgetsTheAdapter,
+        EvictsWhatIsUsed,
+        MatchesOneTooMany,
+        KeepsTheLowerHalfTwice,
+    ],
 )
 def test_a_broken_tree_is_caught(broken: type[Prefixes]) -> None:
     """The control of the property above."""
@@ -204,6 +232,15 @@ def test_an_app_sees_nothing_of_another_but_what_is_registered() -> None:
     assert tree.match(sequence((1, 2, 3), "b", shared=SHORTEST))[0] == SHORTEST
     assert tree.match(sequence((1, 2, 3), "b"))[0] == 0  # not the whole registered beginning
     assert tree.match(sequence((1, 2, 3), ""))[0] in {0, SHORTEST}
+
+
+def test_an_adapter_sees_nothing_of_another_registered_or_not() -> None:
+    tree = Prefixes(range(3, 9), [])
+    keep(tree, sequence((1, 2, 3), "a", shared=SHORTEST, adapter="one"))
+    assert tree.match(sequence((1, 2, 3), "a", shared=SHORTEST, adapter="one"))[0] == SHORTEST + 2
+    assert tree.match(sequence((1, 2, 3), "b", shared=SHORTEST, adapter="one"))[0] == SHORTEST
+    for adapter in ("", "two"):
+        assert tree.match(sequence((1, 2, 3), "a", shared=SHORTEST, adapter=adapter)) == (0, 0)
 
 
 def test_registered_prefixes_outlive_what_is_older_than_they() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,10 @@ from appliance.engine.messages import (
 )
 from appliance.engine.process import Death, WorkerProcess
 from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
-from appliance.trust.sealed import SEALS, SealedFile
+from appliance.trust.sealed import SEALS, SealedFile, seal_and_close
 from appliance.types import Constraint, Sampling
 from tests.engine.fake_worker import FakeWorker, fake_worker
+from tests.lora import write_lora
 
 Rows = asyncio.Queue[Row | None]
 
@@ -103,6 +105,66 @@ async def test_tokens_reach_who_asked_and_leave_nobody_suspected() -> None:
         assert fake.process.load == 0
         fake.die()
         assert (await pump).suspects == frozenset()
+
+
+def descriptor(fake: FakeWorker) -> int:
+    """The inode of the next descriptor that came for the worker."""
+    fds = socket.recv_fds(fake.descriptors, 1, 1)[1]
+    inode = os.fstat(fds[0]).st_ino
+    os.close(fds[0])
+    return inode
+
+
+async def test_adapters_are_handed_over_by_descriptor_and_answered(
+    sealed_model: SealedFile,
+) -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        task = asyncio.create_task(fake.process.attach("d1", sealed_model))
+        asked = await fake.hear()
+        assert isinstance(asked, messages.Attach) and asked.adapter == "d1"
+        assert descriptor(fake) == sealed_model.inode
+        fake.say(messages.Adapters(asked.id, ["d1"]))
+        await task
+        assert fake.process.adapters == {"d1"}
+
+        task = asyncio.create_task(fake.process.attach("d2", sealed_model))
+        asked = await fake.hear()
+        assert isinstance(asked, messages.Attach)
+        descriptor(fake)
+        fake.say(Rejected(asked.id, "not_sealed", "no"))
+        with pytest.raises(StateRefused) as caught:
+            await task
+        assert caught.value.code == "not_sealed" and fake.process.adapters == {"d1"}
+
+        task = asyncio.create_task(fake.process.detach("d1"))
+        asked = await fake.hear()
+        assert isinstance(asked, messages.Detach)
+        assert fake.process.adapters == frozenset()  # at once: nobody may ask for it any more
+        fake.say(messages.Adapters(asked.id, []))
+        await task
+
+        task = asyncio.create_task(fake.process.attach("d3", sealed_model))
+        await fake.hear()
+        fake.die()
+        with pytest.raises(WorkerLost):
+            await task
+        assert (await pump).suspects == frozenset()
+        with pytest.raises(WorkerLost):
+            await fake.process.attach("d4", sealed_model)
+
+
+async def test_a_worker_that_answers_an_adapter_with_something_else_is_ended(
+    sealed_model: SealedFile,
+) -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        task = asyncio.create_task(fake.process.attach("d1", sealed_model))
+        asked = await fake.hear()
+        assert isinstance(asked, messages.Attach)
+        fake.say(Tokens(asked.id, [7]))
+        with pytest.raises(WorkerLost):
+            await task
+        fake.writer.close()
+        assert (await pump).status == -signal.SIGKILL
 
 
 async def test_a_worker_that_dies_of_a_text_makes_its_key_suspected() -> None:
@@ -330,7 +392,7 @@ async def test_a_real_worker_answers_and_says_what_confines_it(
         assert environment == b""
         kinds = sorted(re.sub(r"[:(\[].*", "", link) for link in links)
         # The model's own descriptor is closed after loading; its pages stay mapped.
-        assert [k for k in kinds if k != "/dev/null"] == ["pipe", "socket"]
+        assert [k for k in kinds if k != "/dev/null"] == ["pipe", "socket", "socket"]
 
 
 async def test_killed_in_mid_stream_every_client_is_told_and_a_new_one_answers(
@@ -563,3 +625,31 @@ async def test_a_worker_that_mapped_another_file_is_ended(
     assert caught.value.code == "mapping_mismatch"
     assert str(sealed_model.inode) in caught.value.message
     assert open_descriptors() == before
+
+
+async def test_a_real_worker_starts_with_the_adapters_that_it_can_take(
+    sealed_model: SealedFile, variant: Path, default_model_path: Path, tmp_path: Path
+) -> None:
+    """So it is after a crash: they are there before the first request."""
+    write_lora(default_model_path, tmp_path / "good.gguf", 1)
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF")
+    adapters = {
+        name: seal_and_close(os.open(tmp_path / f"{name}.gguf", os.O_RDONLY), name)
+        for name in ("bad", "good")
+    }
+    worker = await WorkerProcess.start(sealed_model, load_message(variant), adapters)
+    assert worker.adapters == {"good"}
+    pump = asyncio.create_task(worker.pump())
+    request = ask(worker.next_id(), max_tokens=2, ignore_eos=True, adapter="good")
+    await worker.prepare(request, "k")
+    rows = await worker.run(request.id)
+    finish = None
+    while finish is None:
+        row = await rows.get()
+        assert row is not None
+        finish = row.finish
+    assert finish == "length"
+    worker.kill()
+    await pump
+    for sealed in adapters.values():
+        sealed.close()

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.cells import Cells
-from appliance.engine.scheduler import FORCED, Plan, Scheduler
+from appliance.engine.scheduler import FORCED, Chunk, Plan, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.textstream import TextStream
 from appliance.types import Sampling
@@ -26,6 +26,7 @@ class Ask:
     max_tokens: int
     cancelled: int | None = None
     forced: int = 0
+    adapter: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def scenes(draw: st.DrawFn, *, cancels: bool = True, reproducible: bool = False)
                 draw(st.integers(1, capacity - prompt)),
                 draw(st.none() | st.integers(0, 40)) if cancels else None,
                 draw(st.sampled_from([0, 0, 1, 40])),
+                draw(st.sampled_from(["", "", "one", "two"])),
             )
         )
     return Scene(
@@ -95,8 +97,10 @@ class _Player:
         self.scheduler = make(cells, scene.budget, scene.fixed_chunks)
         self.alive: dict[int, Sequence] = {}
         self.trace = Trace()
-        # The oldest request gains a token at each step, so this many steps end them all.
-        self.bound = 60 + sum(a.prompt + a.max_tokens + 1 for a in scene.asks)
+        # The oldest request gains a token at each step of its group, so this many end them all.
+        self.groups = len({a.adapter for a in scene.asks})
+        self.bound = 60 + self.groups * sum(a.prompt + a.max_tokens + 1 for a in scene.asks)
+        self.waited: dict[str, int] = {}
 
     def run(self) -> Trace:
         step = 0
@@ -114,7 +118,9 @@ class _Player:
         for number, ask in enumerate(self.scene.asks):
             if ask.arrives == step:
                 tokens = [1000 * number + i for i in range(ask.prompt)]
-                sequence = Sequence(number, tokens, Sampling(), ask.max_tokens, TextStream())
+                sequence = Sequence(
+                    number, tokens, Sampling(), ask.max_tokens, TextStream(), adapter=ask.adapter
+                )
                 self.alive[number] = sequence
                 self.scheduler.add(sequence)
             if ask.cancelled is not None and ask.arrives + ask.cancelled == step:
@@ -165,8 +171,10 @@ class _Player:
             assert chunk.start == chunk.sequence.computed and chunk.count >= 1
             assert chunk.start + chunk.count <= len(chunk.sequence.tokens)
         counts = {c.sequence: c.count for c in plan.chunks}
+        assert {c.sequence.adapter for c in plan.chunks} <= {plan.adapter}, "two adapters in a step"
+        self._check_turns(plan, {s.adapter for s in decoding if s.id not in put_back})
         for sequence, count in decoding.items():
-            if sequence.id not in put_back:
+            if sequence.id not in put_back and sequence.adapter == plan.adapter:
                 assert counts.get(sequence) == count, "a running answer was left out"
         # What one step adds beside running answers stays within the budget.
         decoded = {s.id for s in decoding}
@@ -175,6 +183,11 @@ class _Player:
         self._check_cells(plan, running)
         self._check_order(before, running, waiting)
         assert plan.chunks or not self.alive, "nothing moves"
+
+    def _check_turns(self, plan: Plan, answering: set[str]) -> None:
+        """A group with running answers waits for one step of each other group at most."""
+        self.waited = {a: self.waited.get(a, 0) + 1 for a in answering if a != plan.adapter}
+        assert max(self.waited.values(), default=0) < self.groups, "a group was left waiting"
 
     def _check_cells(self, plan: Plan, running: list[Sequence]) -> None:
         adds = {c.sequence.id: c.count for c in plan.chunks}
@@ -288,8 +301,8 @@ class ServesTheNewestFirst(Scheduler):
 
 
 class SkipsTheLastAnswer(Scheduler):
-    def _plan_decodes(self, plan: Plan) -> None:
-        super()._plan_decodes(plan)
+    def _plan_decodes(self, plan: Plan, admitted: list[Sequence]) -> None:
+        super()._plan_decodes(plan, admitted)
         if len(plan.chunks) > 1:
             plan.chunks.pop()
 
@@ -316,7 +329,29 @@ class StarvesLongPrompts(Scheduler):
         return []
 
 
+class ServesTheOldestGroup(Scheduler):
+    def _groups(self) -> list[str]:
+        everybody = sorted([*self.running, *self.waiting], key=lambda s: s.arrival)
+        return list(dict.fromkeys(s.adapter for s in everybody))
+
+
+class MixesAdapters(Scheduler):
+    def _plan_decodes(self, plan: Plan, admitted: list[Sequence]) -> None:
+        for sequence in [s for s in self.running if s.generating and s not in admitted]:
+            count = min(sequence.pending, FORCED)
+            if self._make_room(sequence, count, plan):
+                plan.chunks.append(Chunk(sequence, sequence.computed, count))
+
+
+class KeepsAnIdleTurn(Scheduler):
+    def _groups(self) -> list[str]:
+        return super()._groups()[:1]
+
+
 MUTANTS = [
+    ServesTheOldestGroup,
+    MixesAdapters,
+    KeepsAnIdleTurn,
     LosesWhatItSetsAside,
     KeepsStalePositions,
     SetsAsideTheOldest,

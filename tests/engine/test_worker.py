@@ -14,16 +14,18 @@ import pytest
 
 from appliance.engine import messages
 from appliance.engine.worker import Channel
-from appliance.trust.sealed import SealedFile
+from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.types import Sampling
+from tests.lora import write_lora
 
 
 @dataclass
 class Started:
-    """A worker process and our end of its socket."""
+    """A worker process and our ends of its sockets."""
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
+    descriptors: socket.socket
 
     def send(self, message: messages.ToWorker) -> None:
         self.connection.sendall(messages.frame(message))
@@ -35,23 +37,27 @@ class Started:
     def end(self) -> int:
         """Hang up; the exit status."""
         self.connection.close()
+        self.descriptors.close()
         return self.process.wait(60)
 
 
 def start(fd: int, *extra: int) -> Started:
     ours, theirs = socket.socketpair()
+    giving, taking = socket.socketpair()
+    handed = (fd, theirs.fileno(), taking.fileno())
     process = subprocess.Popen(
-        [sys.executable, "-I", "-m", "appliance.engine.worker", str(fd), str(theirs.fileno())],
+        [sys.executable, "-I", "-m", "appliance.engine.worker", *map(str, handed)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={},
         cwd="/",
-        pass_fds=(fd, theirs.fileno(), *extra),
+        pass_fds=(*handed, *extra),
     )
     theirs.close()
+    taking.close()
     ours.settimeout(60)
-    return Started(process, ours)
+    return Started(process, ours, giving)
 
 
 @pytest.fixture
@@ -181,3 +187,84 @@ def test_two_threads_never_mix_their_frames() -> None:
 
 def test_the_sealed_model_carries_all_seals(model_fd: int) -> None:
     assert fcntl.fcntl(model_fd, fcntl.F_GET_SEALS) & 0xF == 0xF
+
+
+# Adapters
+
+
+@pytest.fixture(scope="module")
+def lora(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lora") / "adapter.gguf"
+    write_lora(default_model_path, path, 1)
+    return path
+
+
+def sealed_fd(path: Path) -> int:
+    sealed = seal_and_close(os.open(path, os.O_RDONLY), path.name)
+    fd = sealed.reopen()
+    sealed.close()
+    return fd
+
+
+def attach(worker: Started, number: int, adapter: str, fd: int) -> messages.FromWorker:
+    socket.send_fds(worker.descriptors, [b"\0"], [fd])
+    os.close(fd)
+    worker.send(messages.Attach(number, adapter))
+    return worker.receive()
+
+
+def generate(worker: Started, number: int, adapter: str) -> str:
+    asked = messages.Prepare(
+        number, Sampling(temperature=0), prompt="The capital of France is", max_tokens=8,
+        ignore_eos=True, adapter=adapter,
+    )  # fmt: skip
+    worker.send(asked)
+    assert isinstance(worker.receive(), messages.Prepared)
+    worker.send(messages.Run(number))
+    text, finish = "", None
+    while finish is None:
+        step = worker.receive()
+        assert isinstance(step, messages.Step)
+        for row in step.rows:
+            text, finish = text + row.text, row.finish
+    return text
+
+
+def test_adapters_come_and_go_while_a_confined_worker_runs(
+    model_fd: int, variant: Path, lora: Path
+) -> None:
+    worker = start(model_fd)
+    worker.send(load(variant))
+    assert isinstance(worker.receive(), messages.Ready)
+    plain = generate(worker, 1, "")
+    answer = attach(worker, 2, "d1", sealed_fd(lora))
+    assert answer == messages.Adapters(2, ["d1"])
+    changed = generate(worker, 3, "d1")
+    assert changed != plain and generate(worker, 4, "") == plain
+    worker.send(messages.Detach(5, "d1"))
+    assert worker.receive() == messages.Adapters(5, [])
+    worker.send(messages.Prepare(6, Sampling(), prompt="x", adapter="d1"))
+    rejected = worker.receive()
+    assert isinstance(rejected, messages.Rejected) and rejected.code == "adapter_unloaded"
+    assert attach(worker, 7, "d1", sealed_fd(lora)) == messages.Adapters(7, ["d1"])
+    assert worker.end() in {0, 70}
+
+
+def test_an_adapter_that_is_not_sealed_or_none_is_refused_and_the_worker_goes_on(
+    model_fd: int, variant: Path, lora: Path, tmp_path: Path
+) -> None:
+    worker = start(model_fd)
+    worker.send(load(variant))
+    assert isinstance(worker.receive(), messages.Ready)
+    junk = tmp_path / "junk.gguf"
+    junk.write_bytes(lora.read_bytes()[:4096])
+    cases = {
+        "not_sealed": os.open(lora, os.O_RDONLY),
+        "model_load_failed": sealed_fd(junk),
+    }
+    for number, (code, fd) in enumerate(cases.items()):
+        answer = attach(worker, number, "x", fd)
+        assert isinstance(answer, messages.Rejected) and answer.code == code
+    assert attach(worker, 9, "x", sealed_fd(lora)) == messages.Adapters(9, ["x"])
+    generate(worker, 10, "x")
+    worker.end()

@@ -31,6 +31,7 @@ def run(
     target: Range, model: SealedFile, variant: Path, mode: str, *cases: str
 ) -> subprocess.CompletedProcess[bytes]:
     ours, theirs = socket.socketpair()
+    giving, taking = socket.socketpair()
     fd = model.reopen()
     facts = {
         "unix": -1, "tcp": -1, "writable": -1, "model": fd, "victim": target.victim.pid,
@@ -38,17 +39,18 @@ def run(
         "abstract": f"appliance-test-{os.getpid()}", "path": str(target.scratch / "s"),
         "scratch": str(target.scratch),
     }  # fmt: skip
-    with ours, theirs:
+    with ours, theirs, giving, taking:
         ours.sendall(messages.frame(load(variant)))
         done = subprocess.run(
             [
-                *(sys.executable, "-I", SCRIPT, mode, str(fd), str(theirs.fileno())),
+                *(sys.executable, "-I", SCRIPT, mode),
+                *map(str, (fd, theirs.fileno(), taking.fileno())),
                 *(json.dumps(facts), *cases),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            pass_fds=(fd, theirs.fileno()),
+            pass_fds=(fd, theirs.fileno(), taking.fileno()),
             env={},
             cwd="/",
             timeout=120,

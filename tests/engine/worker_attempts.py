@@ -1,6 +1,6 @@
 """The attempts, made from inside the real worker once its model is loaded.
 
-usage: python -I worker_attempts.py free|confined MODEL_FD SOCKET_FD FACTS [CASE...]
+usage: python -I worker_attempts.py free|confined MODEL_FD SOCKET_FD DESCRIPTORS_FD FACTS [CASE...]
 
 It is the worker's own `main`, up to `Worker.serve`, in whose place the attempts are made; "free"
 leaves out the drop, which is the control. Results go to stderr, the one descriptor that is left.
@@ -18,7 +18,7 @@ GIVEN = ("given", "writable descriptor", "truncate it", "grow it", "punch", "sea
 """Attempts on descriptors that the real worker does not have (`confine` refuses stray ones)."""
 
 
-def main(mode: str, model_fd: int, socket_fd: int, facts: str, names: list[str]) -> None:
+def main(mode: str, descriptors: list[int], facts: str, names: list[str]) -> None:
     """Be a worker, then try."""
     table = attempts.cases(attempts.Facts(**json.loads(facts)))
     chosen = names or [
@@ -35,8 +35,8 @@ def main(mode: str, model_fd: int, socket_fd: int, facts: str, names: list[str])
     worker.Worker.serve = serve  # type: ignore[assignment, method-assign]
     if mode == "free":
         confine.drop = lambda memory_bytes, keep, gpu=None: {"profile": "none"}
-    os._exit(worker.main(model_fd, socket_fd))
+    os._exit(worker.main(*descriptors))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5:])
+    main(sys.argv[1], [int(fd) for fd in sys.argv[2:5]], sys.argv[5], sys.argv[6:])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +15,7 @@ from typing import IO, Any
 import httpx
 import pytest
 
-from appliance.runtime import open_services
+from appliance.runtime import Services, open_services
 from tests.smol import ID, make_data
 
 CONFIG = """
@@ -99,13 +99,24 @@ class Server:
         return not (worker["running"] or worker["queued"] or worker["kv_used"])
 
 
+def _nothing(_services: Services) -> None:
+    """The model is all that there is."""
+
+
 @contextlib.contextmanager
-def serving(directory: Path, model: Path, config: str) -> Iterator[Server]:
-    """A running server with a configuration; one that a test ended is started again by it."""
+def serving(
+    directory: Path, model: Path, config: str, prepare: Callable[[Services], object] = _nothing
+) -> Iterator[Server]:
+    """A running server with a configuration; one that a test ended is started again by it.
+
+    Args:
+        prepare: called with the parts before the server starts.
+    """
     data = make_data(directory, model)
     with (data / "appliance.toml").open("a") as file:
         file.write(config)
     with open_services(data) as services:
+        prepare(services)
         secrets = tuple(services.keys.create(name)[1] for name in ("one", "two"))
     server = Server(data, (secrets[0], secrets[1]))
     server.start()

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 
 from appliance.clock import FixedClock
 from appliance.db import open_database
-from appliance.trust import approval, ecdsa, lab, store
+from appliance.trust import approval, ecdsa, lab, signing, store
 from appliance.trust.gguf_reader import Kind
 from appliance.trust.policy import TrustPolicy
 
@@ -285,6 +285,23 @@ class Gguf:
         return copy.deepcopy(self)
 
 
+def lora(rank: int = 2) -> Gguf:
+    """An adapter of one weight of `Gguf`; tests break it field by field."""
+    return Gguf(
+        pairs={
+            "general.type": string("adapter"),
+            "general.architecture": string("llama"),
+            "general.name": string("tiny adapter"),
+            "adapter.type": string("lora"),
+            "adapter.lora.alpha": scalar(Kind.FLOAT32, 4.0),
+        },
+        tensors=[
+            Tensor("output.weight.lora_a", (32, rank), 0, 32 * rank * 4),
+            Tensor("output.weight.lora_b", (rank, 8), 0, rank * 8 * 4),
+        ],
+    )
+
+
 # A laboratory: keys, policy and store
 
 
@@ -336,6 +353,28 @@ class Lab:
     def approved(self) -> str:
         """Import, check and approve by two people; returns the id."""
         model_id = self.verified()
+        for name in lab.APPROVERS:
+            self.store.add_approval(model_id, self.approval(model_id, name), self.policy)
+        return model_id
+
+    def adapter(self, name: str = "fr", change: Callable[[Gguf], object] | None = None) -> Path:
+        """A signed adapter for the artifact, its file changed before the signature."""
+        path = self.artifact.parent / name
+        path.mkdir()
+        (path / "adapter.gguf").write_bytes(lora().build())
+        signing.bind_adapter(path, self.artifact, quiet)
+        if change is not None:
+            gguf = lora()
+            change(gguf)
+            (path / "adapter.gguf").write_bytes(gguf.build())
+        resign(path, self.key("publisher"))
+        return path
+
+    def take(self, path: Path, model_id: str) -> str:
+        """Import an artifact and approve it by two people; returns its id."""
+        self.store.quarantine(path, model_id, quiet)
+        checked = self.store.check(model_id, self.policy, quiet)
+        self.store.set_state(model_id, "verified", digest=checked.digest, facts=checked.facts)
         for name in lab.APPROVERS:
             self.store.add_approval(model_id, self.approval(model_id, name), self.policy)
         return model_id

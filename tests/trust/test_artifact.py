@@ -21,13 +21,13 @@ Examine = Callable[[Lab], GgufFacts]
 def check(lab: Lab) -> GgufFacts:
     with open_artifact(lab.artifact) as artifact:
         signed = artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
-        return artifacts.check_stored(artifact, signed, lab.policy, quiet)
+        return artifacts.check_stored(artifact, signed, lab.policy, quiet, artifacts.vet_model)
 
 
 def seal(lab: Lab) -> GgufFacts:
     with open_artifact(lab.artifact) as artifact:
         signed = artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
-        sealed, facts = artifacts.seal(artifact, signed, lab.policy, quiet)
+        sealed, facts = artifacts.seal(artifact, signed, lab.policy, quiet, artifacts.vet_model)
     sealed.close()
     return facts
 
@@ -244,7 +244,7 @@ def test_a_model_that_changes_after_its_signature_was_read(lab: Lab) -> None:
     with open_artifact(lab.artifact) as artifact:
         signed = artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
         with pytest.raises(SignatureRefused) as caught:
-            artifacts.seal(artifact, signed, lab.policy, race)
+            artifacts.seal(artifact, signed, lab.policy, race, artifacts.vet_model)
     assert caught.value.code == "file_changed"
 
 

@@ -29,4 +29,4 @@ def test_cleaning_keeps_what_has_a_record(lab: Lab) -> None:
     lab.store.copy(lab.artifact, "half", quiet)
     opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
     assert opened.clean() == ["half"]
-    assert opened.vet("kept").name == "tiny"
+    assert opened.vet("kept").summary()["name"] == "tiny"

@@ -2,7 +2,6 @@
 
 import pytest
 
-from appliance.errors import PolicyRefused
 from tests.trust.policies import (
     ALICE,
     ALICE_TOO,
@@ -123,20 +122,10 @@ def test_the_lowest_version() -> None:
     read.check_version(read.models["b"], None)
 
 
-def test_adapters_must_be_listed_at_a_site() -> None:
-    read = parsed(models({"id": "a", "adapters": ["ab" * 32]}, {"id": "b"}))
-    read.check_adapter(read.models["a"], "ab" * 32)
-    for name, digest in (("a", "cd" * 32), ("b", "ab" * 32)):
-        rule = read.models[name]
-        with pytest.raises(PolicyRefused) as caught:
-            read.check_adapter(rule, digest)
-        assert caught.value.code == "adapter_not_in_policy"
-    revoked = parsed(
-        lambda d: (
-            models({"id": "a", "adapters": ["ab" * 32]})(d),
-            put("revoked", "digests", ["ab" * 32])(d),
-        )
-    )
-    assert code_of(lambda: revoked.check_adapter(revoked.models["a"], "ab" * 32)) == (
-        "digest_revoked"
-    )
+def test_adapters_must_be_listed_with_their_base_at_a_site() -> None:
+    read = parsed(models({"id": "a", "adapters": ["ab" * 32], "root_digest": "ee" * 32}))
+    assert read.adapter_rule("a", "ab" * 32).require == {"oms", "approval"}
+    assert code_of(lambda: read.adapter_rule("a", "cd" * 32)) == "adapter_not_in_policy"
+    assert code_of(lambda: read.adapter_rule("b", "ab" * 32)) == "model_not_in_policy"
+    none = parsed(models({"id": "a"}))
+    assert code_of(lambda: none.adapter_rule("a", "ab" * 32)) == "adapter_not_in_policy"

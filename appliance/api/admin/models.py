@@ -14,6 +14,7 @@ from appliance.engine.memory import MIB
 from appliance.errors import Refused
 from appliance.runtime import Services
 from appliance.trust import bom
+from appliance.trust.adapter import base_of
 from appliance.trust.store import ModelRecord, load_policy
 from appliance.wire import admin as wire
 
@@ -104,8 +105,9 @@ def show_bom(_: Viewer, services: ServicesDep, model_id: str) -> Response:
 
 @router.get("/{model_id}/template")
 def show_template(_: Viewer, services: ServicesDep, model_id: str) -> wire.Template:
-    """The chat template that is used, and the one in the model's own file."""
-    signed, facts = services.store.inspect(model_id, load_policy(services.data / "trust"))
+    """The chat template that is used, and the one in the model's own file; an adapter's base's."""
+    policy = load_policy(services.data / "trust")
+    signed, facts = services.store.inspect(base_of(model_id) or model_id, policy)
     own = facts.chat_template or ""
     used = own if signed.template is None else signed.template
     return wire.Template(

@@ -29,6 +29,7 @@ def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> St
             services.lifecycle.records(),
             services.clock.wall_us(),
             report,
+            services.store.check_base,
             wanted.against,
         )
         budget = services.supervisor.budget.total // MIB

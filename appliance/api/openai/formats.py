@@ -72,7 +72,7 @@ class Format(ABC):
             "id": f"{self.prefix}-{request_id.removeprefix('req-')}",
             "created": generation.created,
             "model": generation.card.id,
-            "system_fingerprint": f"fp_{generation.card.digest[:16]}",
+            "system_fingerprint": generation.card.fingerprint,
         }
 
     @abstractmethod

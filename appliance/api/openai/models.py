@@ -28,11 +28,14 @@ async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
 
 def _model(card: ModelCard) -> Model:
     meta = {"digest": card.digest, "kind": card.kind, "loaded": card.loaded, **card.extra}
+    if card.parent is not None:
+        meta["base_digest"] = card.base_digest
     if card.kind == "embed":
         meta["dimensions"] = card.n_embd
     return Model(
         id=card.id,
         created=card.created,
+        parent=card.parent,
         max_model_len=card.n_ctx,
         meta=meta,
     )

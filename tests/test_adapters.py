@@ -1,0 +1,130 @@
+"""Adapters beside their base: loaded, recorded, refused, lost, in the parts of the product."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.audit.search import Query
+from appliance.config import ModelConfig, parse_config
+from appliance.errors import Refused, UsageError
+from appliance.runtime import Services, open_services
+from appliance.trust.store import load_policy
+from appliance.types import Principal
+from tests.lora import add_adapter
+from tests.smol import ID, SMALL, make_data, until
+
+FR, DE = f"{ID}:fr", f"{ID}:de"
+SETTINGS = {**SMALL.models, DE: ModelConfig(autoload=False)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
+    made = make_data(tmp_path_factory.mktemp("adapters"), default_model_path)
+    with open_services(made, config=SMALL) as services:
+        for seed, name in enumerate(("fr", "de")):
+            add_adapter(services, name, seed)
+    return made
+
+
+@pytest.fixture
+def opened(data: Path) -> Iterator[Services]:
+    with open_services(data, config=replace(SMALL, models=SETTINGS)) as services:
+        yield services
+
+
+@pytest.fixture
+async def loaded(opened: Services) -> AsyncIterator[Services]:
+    await opened.lifecycle.load("uid:0", ID)
+    yield opened
+    await opened.supervisor.close()
+
+
+def edges(services: Services, model: str) -> list[tuple[str, str]]:
+    """Event and new state of every entry about an artifact, oldest first."""
+    found = services.reader.search(Query(kind="model", model=model, limit=1000)).entries
+    return [(str(e.body["event"]), str(e.body["state"])) for e in found]
+
+
+def state(services: Services, model: str) -> str:
+    return services.lifecycle.record(model).state
+
+
+async def code_of(action: object) -> str:
+    with pytest.raises(Refused) as caught:
+        await action  # type: ignore[misc] # an awaitable
+    return caught.value.code
+
+
+async def test_approved_adapters_follow_their_base_unless_configured_otherwise(
+    loaded: Services,
+) -> None:
+    assert (state(loaded, FR), state(loaded, DE)) == ("serving", "approved")
+    assert edges(loaded, FR)[-2:] == [("state", "staged"), ("state", "serving")]
+    cards = {c.id: c for c in loaded.supervisor.cards()}
+    assert set(cards) == {ID, FR} and cards[FR].parent == ID
+    await loaded.lifecycle.load("uid:0", DE)
+    assert state(loaded, DE) == "serving"
+    assert await code_of(loaded.lifecycle.load("uid:0", DE)) == "wrong_state"
+    assert edges(loaded, DE)[-1] == ("load_refused", "approved")
+
+
+async def test_an_adapter_leaves_with_its_base_and_both_are_recorded(loaded: Services) -> None:
+    await loaded.lifecycle.unload("uid:0", ID)
+    assert state(loaded, FR) == "approved" and edges(loaded, FR)[-1] == ("unload", "approved")
+    assert await code_of(loaded.lifecycle.load("uid:0", FR)) == "wrong_state"
+    with pytest.raises(Refused):
+        loaded.supervisor.adapters.base(FR)
+
+
+async def test_its_memory_counts_for_the_base_and_may_not_fit(loaded: Services) -> None:
+    needs = dict(loaded.supervisor.budget)[ID]
+    await loaded.lifecycle.unload("uid:0", FR)
+    without = dict(loaded.supervisor.budget)[ID]
+    size = loaded.store.record(FR).facts["file_bytes"]
+    assert needs - without == pytest.approx(2 * size * 1.1, abs=2)
+    loaded.supervisor.budget.total = without + size
+    assert await code_of(loaded.lifecycle.load("uid:0", FR)) == "insufficient_memory"
+    assert dict(loaded.supervisor.budget)[ID] == without and state(loaded, FR) == "approved"
+    assert edges(loaded, FR)[-1] == ("load_refused", "approved")
+
+
+async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_services(data, config=SMALL) as services:
+        await services.lifecycle.load("uid:0", ID)
+        adapter = services.supervisor.adapters.find(FR)
+        assert adapter is not None and services.supervisor.adapters.find(DE) is not None
+        policy = load_policy(data / "trust")
+        revoked = replace(policy.revoked, digests=frozenset({adapter.digest}))
+        denied = replace(policy, revoked=revoked)
+        monkeypatch.setattr(services.lifecycle, "_policy", lambda: denied)
+        (before,) = services.supervisor.status()
+        assert before.pid is not None
+        os.kill(before.pid, signal.SIGKILL)
+        await until(lambda: services.supervisor.status()[0].restarts == 1)
+        assert services.supervisor.status()[0].adapters == (DE,)
+        assert state(services, FR) == "approved"  # the sweep ends it for good
+        sweep = services.sweep
+        monkeypatch.setattr(sweep, "_policy", lambda: denied)
+        assert FR in [record.id for record in await sweep.run()]
+        assert state(services, FR) == "revoked"
+        await services.supervisor.close()
+
+
+def test_a_key_must_name_an_adapter() -> None:
+    principal = Principal("k", "app", frozenset({FR}))
+    assert principal.may_use(FR) and not principal.may_use(ID) and not principal.may_use(DE)
+
+
+def test_an_id_of_an_adapter_has_one_setting() -> None:
+
+    parsed = parse_config('[models."a:b"]\nautoload = false')
+    assert not parsed.model("a:b").autoload
+    with pytest.raises(UsageError) as caught:
+        parse_config('[models."a:b"]\nslots = 2')
+    assert caught.value.code == "config_invalid"
