@@ -10,7 +10,6 @@ Rules:
 docs/trust.md has the schema.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,21 +23,7 @@ MAX_ROLE_BYTES: Final = 256 << 10
 """Largest template."""
 TEMPLATE: Final = "template"
 _ROLES: Final = frozenset({TEMPLATE})
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_VERSION: Final = 1 << 53
-
-
-@dataclass(frozen=True)
-class Base:
-    """The model that an adapter was made for.
-
-    Attributes:
-        oms_root: hex OMS root digest of its artifact.
-        gguf_sha256: hex digest of its model file.
-    """
-
-    oms_root: str
-    gguf_sha256: str
 
 
 @dataclass(frozen=True)
@@ -48,12 +33,10 @@ class Description:
     Attributes:
         version: counted up by the publisher; None when there is no `artifact.json`.
         template: name of the file that is the chat template in place of the model's own.
-        base: for adapters, what they belong to.
     """
 
     version: int | None = None
     template: str | None = None
-    base: Base | None = None
 
 
 def parse(data: bytes, files: Collection[str]) -> Description:
@@ -68,7 +51,7 @@ def parse(data: bytes, files: Collection[str]) -> Description:
     value = strict_json.parse(data, _refuse, limit=MAX_BYTES)
     if not isinstance(value, dict):
         raise _refuse("it is not an object")
-    strict_json.only(value, {"version", "roles", "base"}, "it", _refuse)
+    strict_json.only(value, {"version", "roles"}, "it", _refuse)
     version = strict_json.member(value, "version", int, _refuse)
     if not 1 <= version < _MAX_VERSION:
         raise _refuse("version must be positive")
@@ -81,20 +64,7 @@ def parse(data: bytes, files: Collection[str]) -> Description:
     templates = [name for name, role in roles.items() if role == TEMPLATE]
     if len(templates) > 1:
         raise _refuse("two files are the template")
-    return Description(version, templates[0] if templates else None, _base(value))
-
-
-def _base(value: dict[str, Any]) -> Base | None:
-    if "base" not in value:
-        return None
-    table: dict[str, Any] = strict_json.member(value, "base", dict, _refuse)
-    strict_json.only(table, {"oms_root", "gguf_sha256"}, "base", _refuse)
-    root, gguf = (
-        strict_json.member(table, name, str, _refuse) for name in ("oms_root", "gguf_sha256")
-    )
-    if not _HEX.fullmatch(root) or not _HEX.fullmatch(gguf):
-        raise _refuse("base does not have two lower-case SHA-256 digests")
-    return Base(root, gguf)
+    return Description(version, templates[0] if templates else None)
 
 
 def _refuse(problem: str) -> SignatureRefused:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import SignatureRefused
 from appliance.trust import description
-from appliance.trust.description import Base, Description
+from appliance.trust.description import Description
 from tests.trust.forge import as_json
 
 FILES = {"artifact.json", "model.gguf", "chat.jinja", "g/report.lark", "h/report.lark"}
@@ -18,9 +18,6 @@ GOOD = {"version": 4, "roles": {"chat.jinja": "template"}}
 def test_it_is_read() -> None:
     read = description.parse(as_json(GOOD), FILES)
     assert read == Description(4, "chat.jinja")
-    base = {"oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
-    read = description.parse(as_json({"version": 1, "base": base}), FILES)
-    assert read == Description(1, base=Base("ab" * 32, "cd" * 32))
 
 
 BAD: dict[str, Any] = {
@@ -40,14 +37,9 @@ BAD: dict[str, Any] = {
         "roles": {"chat.jinja": "template", "model.gguf": "template"},
     },
     "a role that is not done yet": {"version": 1, "roles": {"g/report.lark": "grammar"}},
-    "a base without a digest": {"version": 1, "base": {"oms_root": "ab" * 32}},
-    "a base that is no digest": {
+    "the base of an adapter, which adapter.json has": {
         "version": 1,
-        "base": {"oms_root": "ab" * 32, "gguf_sha256": "CD" * 32},
-    },
-    "a base with more": {
-        "version": 1,
-        "base": {"oms_root": "ab" * 32, "gguf_sha256": "cd" * 32, "name": "x"},
+        "base": {"oms_root": "ab" * 32},
     },
 }
 

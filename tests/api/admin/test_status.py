@@ -70,6 +70,7 @@ def test_workers_are_shown_as_they_are(services: Services) -> None:
         (worker,) = client.status().workers
     shown = worker.model_dump()
     assert shown.pop("device") == {"kind": "cpu", "text": "processor", "backend": "", "warning": ""}
+    assert shown.pop("adapters") == []
     assert shown == {field: getattr(WORKER, field) for field in shown}
 
 

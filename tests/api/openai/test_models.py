@@ -10,6 +10,7 @@ MODEL = {
     "object": "model",
     "created": CARD.created,
     "owned_by": "appliance",
+    "parent": None,
     "max_model_len": 512,
     "meta": {"digest": CARD.digest, "kind": "generate", "loaded": True},
 }
