@@ -124,9 +124,13 @@ class Residents:
     def ready(self) -> bool:
         """Whether a request can be answered, by a model that is there or after a load.
 
-        Not before the models of the start are loaded, unless one of them answers already.
+        Not before the models of the start are loaded, unless one of them answers already; a model
+        whose worker died is not one that a request could load.
         """
-        return self._supervisor.ready() or (self.complete and any(self._catalogue.loadable()))
+        if self._supervisor.ready():
+            return True
+        loadable = self._catalogue.loadable()
+        return self.complete and any(not self._supervisor.is_loaded(r.id) for r in loadable)
 
     async def use(
         self, model_id: str, key_id: str, place: Place
