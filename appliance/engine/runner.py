@@ -67,6 +67,7 @@ class Library:
         ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]
         # With no backend registered, llama_backend_init would search the working directory.
         if not ggml.ggml_backend_load(str(variant).encode()):
+            llama.llama_log_set(llama.llama_log_callback(), ctypes.c_void_p(0))  # ours goes now
             raise StateRefused("model_load_failed", f"The CPU backend {variant.name} did not load.")
         llama.llama_backend_init()
 
