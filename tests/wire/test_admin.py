@@ -17,7 +17,7 @@ SCHEMAS = {
 }
 REQUESTS = [
     "ModelImport", "ApprovalUpload", "Reason", "VerifyRange", "EntryQuery", "WitnessAnswer",
-    "Erasure",
+    "Erasure", "OlderHead",
 ]  # fmt: skip
 PUBLIC = [name for name in SCHEMAS if not name.startswith("_")]
 

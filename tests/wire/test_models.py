@@ -9,7 +9,7 @@ def test_the_sdk_reads_a_model_and_the_context_length_beside_it() -> None:
     model = Model(id="smol", created=1_764_000_000, max_model_len=8192)
     read = SdkModel.model_validate(model.model_dump(), strict=True)
     assert (read.id, read.object, read.owned_by) == ("smol", "model", "appliance")
-    assert read.model_extra == {"max_model_len": 8192, "meta": {}}
+    assert read.model_extra == {"parent": None, "max_model_len": 8192, "meta": {}}
 
 
 def test_a_list_says_that_it_is_one() -> None:
