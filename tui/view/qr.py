@@ -15,7 +15,10 @@ _HALF = {(True, True): "█", (True, False): "▀", (False, True): "▄", (False
 
 def qr(note: str, width: int, height: int, *, ascii_only: bool) -> Content | None:
     """The code, dark on light by its own colours; None where there is no room for it."""
-    matrix = [[bool(module) for module in row] for row in _matrix(note)]
+    try:
+        matrix = [[bool(module) for module in row] for row in _matrix(note)]
+    except segno.DataOverflowError:  # more than any code holds
+        return None
     drawn = _plain(matrix) if ascii_only else _half(matrix)
     if len(drawn) > height or max(map(len, drawn)) > width:
         return None

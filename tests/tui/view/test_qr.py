@@ -31,6 +31,7 @@ def _modules(rows: list[str], size: int, plain: bool) -> list[list[bool]]:
 
 def test_without_room_it_says_what_to_do() -> None:
     assert qr(NOTE, 20, 20, ascii_only=False) is None
+    assert qr("x" * 10_000, 5_000, 5_000, ascii_only=False) is None  # no code holds that much
     assert "checkpoint --png" in advice("/d")[1].plain
 
 
