@@ -219,8 +219,8 @@ async def test_a_model_ends_when_it_was_idle_for_its_time(three: Path, keep_aliv
         await answered(services, "one")
         await answered(services, "two")
         await until(lambda: loaded(services) == {"two"})
-        await until(lambda: not services.residents.standing("one").activity)
-        assert services.residents.standing("one").unloaded == f"idle for {keep_alive} s"
+        why = f"idle for {keep_alive} s"
+        await until(lambda: services.residents.standing("one").unloaded == why)
         assert services.residents.ready()
         assert await answered(services, "one")
 

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -143,7 +144,14 @@ def test_ctrl_c_goes_back(upgrade: Bench) -> None:
     stick = upgrade.bundle("2.5", 3, schema=2, out=upgrade.place / "slow", main=SLOW)
     command = ["sh", str(stick / "install.sh"), "--media", str(stick), "--user"]
     env = {"PATH": "/usr/bin:/bin", "HOME": str(upgrade.home)}
-    with subprocess.Popen(command, env=env, cwd=upgrade.place, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        env=env,
+        cwd=upgrade.place,
+        stderr=subprocess.PIPE,
+        # Tests that run in the background have inherited that it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
         with gate.open() as opened:  # the installer has switched over and waits
             pid = int(opened.readline())
         os.kill(pid, 2)
