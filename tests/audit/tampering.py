@@ -372,4 +372,4 @@ CASES = [
     Case(28, "other-origin", _other_origin, 0, "genesis_mismatch", (0, "genesis_mismatch")),
     Case(30, "two-heads-of-one-size", _two_heads, 18, "head_mismatch", None),
 ]  # fmt: skip
-"""29 (segments) is in tests/audit/test_retention.py, 31 (proofs) in test_proof.py."""
+"""29 is missing, since the log has no segments yet; 31 (proofs) is in test_proof.py."""

@@ -124,9 +124,11 @@ async def soak(server: Server, rounds: int, each: int) -> Counter[str]:
     async with asyncio.timeout(60):  # kept-alive connections close
         while descriptors(server.process.pid) > before:
             await asyncio.to_thread(server.idle)
-    # After the second round everything has grown to its size.
-    for first, last in zip(sizes[2 if rounds > 3 else -1], sizes[-1], strict=True):
-        assert last <= first * 1.05 + 4096, sizes
+    if (
+        rounds > 3
+    ):  # after the second round everything has grown to its size; a short run says nothing
+        for first, last in zip(sizes[2], sizes[-1], strict=True):
+            assert last <= first * 1.05 + 4096, sizes
     return seen
 
 
