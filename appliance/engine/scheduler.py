@@ -6,6 +6,7 @@ Rules:
 - Prompts fill what the budget leaves, in chunks: half of it for the oldest, the rest for those
   that are done soonest. New requests join at any step as soon as a sequence id and room for their
   prompt are free.
+- While nobody answers, prompts of like length begin to answer together (burst.py).
 - What the cache keeps of a prompt is not computed again. A request whose prompt begins like one
   that is being computed waits for it and takes it over.
 - A step has one adapter, as llama.cpp applies it to the whole of a step. The sequences of one
@@ -28,6 +29,7 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 
+from appliance.engine.burst import LAST, Burst
 from appliance.engine.cells import SCORED, Cells
 from appliance.engine.pace import Pace
 from appliance.engine.prefixes import SHORTEST, Operation, common
@@ -103,6 +105,7 @@ class Scheduler:
         self.fixed_chunks = fixed_chunks
         self.waiting: list[Sequence] = []  # oldest first, set aside ones before new ones
         self.running: list[Sequence] = []  # oldest first
+        self._burst = Burst()
         self._step = self._arrived = 0
         self._turns: dict[str, int] = {}  # of each group that is there, since when it waits
 
@@ -144,6 +147,7 @@ class Scheduler:
                 break
         for chunk in plan.chunks:
             chunk.sequence.served = self._step
+        self._burst.record(plan.tokens)
         plan.operations = self.cells.take_operations()
         return plan
 
@@ -257,6 +261,9 @@ class Scheduler:
         else:
             left = min(self.budget, self.pace.budget(plan.tokens, plan.groups))
         wanted = {s: self._largest(s) for s in prompts}
+        if not self.fixed_chunks:
+            for sequence in self._burst.waiting(self.running).intersection(prompts):
+                wanted[sequence] = min(wanted[sequence], max(0, sequence.pending - LAST))
         for sequence in prompts:
             limit = plan.shares.prompt_tokens(sequence, plan.tokens)
             if limit is not None:

@@ -1,0 +1,55 @@
+"""Prompts that meet an idle engine begin to answer together.
+
+Beside running answers, which keep their pace, prompts are computed in small pieces, at up to twice
+the time for each token. So the first of several prompts to be done makes all the others late, and
+its answer is slow until they are done. Rules: while nobody answers, a prompt that is done but for
+its last tokens waits for the others of its app that are at most twice as long, so that a short
+question does not wait for a long document; it waits for no more than `TOGETHER` tokens, whoever
+comes and goes meanwhile; an answer that was set aside does not wait. Pure.
+"""
+
+from collections.abc import Sequence as ReadOnly
+
+from appliance.engine.sequence import Sequence
+
+TOGETHER = 2048  # tokens computed before the first answer: a batch of llama-server
+LAST = 2  # tokens that stay pending; with one, a sequence counts as answering
+_LONGER = 2
+
+
+class Burst:
+    """How far the prompts have come since nobody answers."""
+
+    def __init__(self) -> None:
+        self._computed = 0
+
+    def waiting(self, running: ReadOnly[Sequence]) -> frozenset[Sequence]:
+        """The prompts of this step whose last tokens wait.
+
+        Args:
+            running: what runs, of all apps and adapters.
+        """
+        if not running or any(s.generating for s in running):
+            self._computed = 0
+        elif self._computed < TOGETHER:
+            return frozenset(s for s in running if any(_waits(s, other) for other in running))
+        return frozenset()
+
+    def record(self, tokens: int) -> None:
+        """Note the tokens of a step."""
+        self._computed += tokens
+
+
+def _waits(sequence: Sequence, other: Sequence) -> bool:
+    return (
+        other.pending > LAST
+        and other is not sequence
+        and not sequence.generated
+        and (other.scope, other.adapter) == (sequence.scope, sequence.adapter)
+        and _length(other) <= _LONGER * _length(sequence)
+    )
+
+
+def _length(sequence: Sequence) -> int:
+    """Tokens of the prompt that the cache did not have."""
+    return sequence.known - (sequence.reused or 0)
