@@ -89,6 +89,14 @@ def independent(count: int, run: int, *, prompt: int = 128, answer: int = 64) ->
     return [Ask(completion(words(f"indep {run} {i}", prompt), answer)) for i in range(count)]
 
 
+def staggered(count: int, run: int) -> list[Ask]:
+    """`indep` whose first answers differ in length, so that the later ones do not come in waves."""
+    return [
+        msgspec.structs.replace(ask, body={**ask.body, "max_tokens": min(64, 8 * number)})
+        for number, ask in enumerate(independent(count, run), 1)
+    ]
+
+
 def shared(count: int, run: int) -> list[Ask]:
     """`shared`: 1,000 words in common, 16 of their own, 32 tokens out."""
     prefix = words(f"prefix {run}", SHARED_WORDS)

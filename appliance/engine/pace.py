@@ -4,13 +4,15 @@ Rules: while answers run, a step is planned to take no longer than the target ga
 tokens, or half as long again as their own tokens take, whichever is more; the latter leaves a
 third of the time to prompts on any host. While none run, a step stays short enough for arrivals
 and cancellations to be served soon. What a step costs is learned while running: a fixed part and
-a part for each token, by least squares that forget. Pure: step times come in as numbers.
+a part for each token, by least squares that forget, and by itself for each number of up to `_FEW`
+tokens, which cost less than the line says. Pure: step times come in as numbers.
 """
 
 _FORGET = 0.97  # weight of a step for each later one
-_SHARE = 1.5
+SHARE = 1.5
 _ALONE_S = 0.25  # planned length of a step that only prompts are in
 _LEAST = 8
+_FEW = 4
 
 
 class Pace:
@@ -25,6 +27,7 @@ class Pace:
         self.most = most
         self.gap_s = gap_s
         self._n = self._x = self._y = self._xx = self._xy = 0.0
+        self._few: dict[int, float] = {}
 
     def record(self, tokens: int, seconds: float) -> None:
         """Note that a step of so many tokens took so long."""
@@ -33,30 +36,36 @@ class Pace:
         self._y = self._y * _FORGET + seconds
         self._xx = self._xx * _FORGET + tokens * tokens
         self._xy = self._xy * _FORGET + tokens * seconds
+        if tokens <= _FEW:
+            before = self._few.get(tokens, seconds)
+            self._few[tokens] = _FORGET * before + (1 - _FORGET) * seconds
 
     def cost(self, tokens: int) -> float:
         """Seconds that a step of so many tokens should take; 0 when nothing is known."""
         fixed, each = self._line()
-        return fixed + each * tokens
+        line = fixed + each * tokens
+        return min(line, self._few.get(tokens, line))
 
     def within(self, seconds: float) -> int:
         """How many tokens a step of so many seconds holds; `most` when nothing is known."""
         fixed, each = self._line()
-        return int((seconds - fixed) / each + 1e-6) if each > 0 else self.most
+        few = max((n for n in self._few if self.cost(n) <= seconds), default=0)
+        return max(few, int((seconds - fixed) / each + 1e-6)) if each > 0 else self.most
 
-    def budget(self, decoded: int, groups: int = 1) -> int:
+    def budget(self, decoded: int, groups: int = 1, dearer: float = SHARE) -> int:
         """Prompt tokens for a step.
 
         Args:
             decoded: tokens of running answers in the step.
             groups: how many steps share the gap, since each has one adapter.
+            dearer: how many times as long as the answers' own tokens it may take at least.
         """
         fixed, each = self._line()
         if each <= 0:
             return self.most
         own = fixed + each * decoded
         alone = not decoded and groups == 1
-        planned = max(self.gap_s / groups, _ALONE_S if alone else _SHARE * own)
+        planned = max(self.gap_s / groups, _ALONE_S if alone else dearer * own)
         return min(self.most, max(_LEAST, int((planned - own) / each)))
 
     def _line(self) -> tuple[float, float]:

@@ -259,7 +259,8 @@ class Scheduler:
         if self.fixed_chunks or self.pace is None:
             left = self.budget
         else:
-            left = min(self.budget, self.pace.budget(plan.tokens, plan.groups))
+            dearer = plan.shares.dearer(prompts)
+            left = min(self.budget, self.pace.budget(plan.tokens, plan.groups, dearer))
         wanted = {s: self._largest(s) for s in prompts}
         if not self.fixed_chunks:
             for sequence in self._burst.waiting(self.running).intersection(prompts):

@@ -3,15 +3,16 @@
 Rules: an app is measured by its running sequences, divided by its weight. The app that has least
 is protected: its answers and prompts go on as if it were alone, and the other apps together make
 a step at most `_DEARER` times as long as its own tokens take, though each of them gets its fair
-part in any case; of what a step has for prompts, most goes to its prompts first. Max-min fairness
-(Bertsekas and Gallager, Data Networks, 6.5.2) of the time of a step, not of requests: where
-batching is nearly free, nobody is held back. Pure.
+part in any case; of what a step has for prompts, most goes to its prompts first, which have half
+of a step's time beside the answers of others. Max-min fairness (Bertsekas and Gallager, Data
+Networks, 6.5.2) of the time of a step, not of requests: where batching is nearly free, nobody is
+held back. Pure.
 """
 
 from collections import Counter
 from collections.abc import Sequence as ReadOnly
 
-from appliance.engine.pace import Pace
+from appliance.engine.pace import SHARE, Pace
 from appliance.engine.sequence import Sequence
 
 _DEARER = 2.0
@@ -59,6 +60,10 @@ class Shares:
         if self._limit is None or app in self._protected or app not in self._counts:
             return None
         return max(1, self._limit - planned)
+
+    def dearer(self, prompts: ReadOnly[Sequence]) -> float:
+        """How many times as long as its answers' own tokens a step with these prompts may take."""
+        return _DEARER if self.first(prompts, 0)[0] else SHARE
 
     def first(self, prompts: ReadOnly[Sequence], tokens: int) -> tuple[list[Sequence], int]:
         """The prompts that come before others, and how many of a step's prompt tokens they get."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from benchmarks.loads import Load, independent
+from benchmarks.loads import Load, staggered
 from benchmarks.machine import CHECKOUT
 from benchmarks.measure import answers_of, load_of, start_generator
 from benchmarks.results import Figure
@@ -37,7 +37,7 @@ class Shares:
 
 
 def neighbour(session: Session) -> list[Figure]:
-    """`indep`, 8 at a time; the loop sits on the first core."""
+    """`indep`, 8 at a time, not in waves; the loop sits on the first core."""
     found: dict[str, list[Shares]] = {side: [] for side in SIDES}
     for repetition in range(session.repeat):
         for side in SIDES:
@@ -78,7 +78,7 @@ def _observe(session: Session, server: Server, repetition: int) -> Shares:
     """The load with the neighbour in it; the peer's recovery is not waited for."""
     mine = server.side == "ours"
     tail = _RETURN_S + _AFTER_S if mine else 1.0
-    load = load_of(server, independent(2000, repetition))
+    load = load_of(server, staggered(2000, repetition))
     seconds = _LEAD_S + _QUIET_S + _BUSY_S + tail + 1.0
     process = start_generator(Load(load.host, load.port, load.groups, seconds))
     time.sleep(_LEAD_S + _QUIET_S)

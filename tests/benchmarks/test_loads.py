@@ -15,10 +15,12 @@ from benchmarks.loads import (
     mixed,
     poisson,
     shared,
+    staggered,
 )
 
 MAKERS: dict[str, Callable[[int], list[Ask]]] = {
     "indep": lambda run: independent(8, run),
+    "staggered": lambda run: staggered(8, run),
     "shared": lambda run: shared(8, run),
     "poisson": lambda run: poisson(2.0, 40, run),
     "json": lambda run: documents(8, run, task=False),
