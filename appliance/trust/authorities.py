@@ -2,7 +2,8 @@
 
 Rules: an authority is one root certificate with the subjects that it may vouch for; a subject is
 compared as a whole, in RFC 4514's form, and bound to one person; a certificate whose serial
-number is revoked ends the path that it is in, whoever issued it. A root must be a CA.
+number is revoked ends the path that it is in, whoever issued it, and however long ago a certificate
+of the path expired. A root must be a CA.
 """
 
 import re
@@ -66,8 +67,14 @@ def person(
     revoked_serials: frozenset[str],
     chain: Sequence[x509.Certificate],
     at_us: int,
+    *,
+    accepted: bool = False,
 ) -> str:
     """Who signed with the first certificate of a chain.
+
+    Args:
+        at_us: when it must be valid, microseconds since the epoch.
+        accepted: it was accepted while it was valid, and may be expired now.
 
     Raises:
         SignatureRefused: what `certificate.verify` raises.
@@ -75,12 +82,17 @@ def person(
     """
     if not authorities:
         raise PolicyRefused("publisher_not_allowed", "The policy trusts no authority.")
-    path = certificate.verify(chain, [authority.root for authority in authorities], at_us)
+    roots = [authority.root for authority in authorities]
+    issuers = [root for root in roots if root.subject == chain[-1].issuer]
+    valid_us = certificate.within([*chain, *issuers], at_us)
+    path = certificate.verify(chain, roots, valid_us)
     for member in (*chain, *path):
         if f"{member.serial_number:x}" in revoked_serials:
             raise PolicyRefused(
                 "certificate_revoked", f"The serial number {member.serial_number:x} is revoked."
             )
+    if not accepted and valid_us != at_us:
+        certificate.verify(chain, roots, at_us)
     root, subject = certificate.fingerprint(path[-1]), certificate.subject(path[0])
     for authority in authorities:
         if authority.fingerprint == root and subject in authority.subjects:

@@ -12,9 +12,8 @@ Rules:
 Source: RFC 5280; ossf/model-signing-spec v1.0, certificate method.
 """
 
-import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography import x509
@@ -153,6 +152,19 @@ def verify(
         ) from error
 
 
+def within(certificates: Sequence[x509.Certificate], at_us: int) -> int:
+    """The time nearest to `at_us` at which all of them are valid; `at_us` if there is none."""
+    first = max(c.not_valid_before_utc for c in certificates)
+    last = min(c.not_valid_after_utc for c in certificates)
+    if first > last:
+        return at_us
+    return max(_us(first), min(at_us, _us(last)))
+
+
+def _us(at: datetime.datetime) -> int:
+    return int(at.timestamp()) * 1_000_000
+
+
 def _check_usage(certificate: x509.Certificate) -> None:
     try:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -195,16 +207,6 @@ def _is_no_ca(
 ) -> None:
     if value is not None and value.ca:
         raise ValueError("the signer is a CA")
-
-
-@contextlib.contextmanager
-def expiry_tolerated() -> Iterator[None]:
-    """Let a signer's certificate be expired: for what was accepted while it was valid."""
-    try:
-        yield
-    except SignatureRefused as error:
-        if error.code != "certificate_validity":
-            raise
 
 
 def _error(code: str, problem: str) -> SignatureRefused:

@@ -7,6 +7,7 @@ Rules:
 - Only `policy_document.py` makes one.
 """
 
+import datetime
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -106,11 +107,20 @@ class TrustPolicy:
     revoked: Revoked
     stale: Stale = Stale()
 
-    def signer(self, bundle: Bundle, at_us: int) -> PolicyKey:
+    @property
+    def issued_us(self) -> int:
+        """When it was issued, microseconds since the epoch; 0 if it does not say so."""
+        try:
+            return int(datetime.datetime.fromisoformat(self.issued).timestamp()) * 1_000_000
+        except ValueError:  # absent, or the 31st of February
+            return 0
+
+    def signer(self, bundle: Bundle, at_us: int, *, accepted: bool = False) -> PolicyKey:
         """The publisher who signed, if the signature holds: by key or by certificate.
 
         Args:
             at_us: when certificates must be valid, microseconds since the epoch.
+            accepted: the artifact was accepted while they were, and they may be expired now.
 
         Raises:
             SignatureRefused: what `certificate.verify` raises.
@@ -120,7 +130,9 @@ class TrustPolicy:
             return self.publisher(bundle.hint)
         if bundle.hint in self.revoked.keys:
             raise PolicyRefused("key_revoked", f"Key {bundle.hint} is revoked.")
-        person = authorities.person(self.authorities, self.revoked.serials, bundle.chain, at_us)
+        person = authorities.person(
+            self.authorities, self.revoked.serials, bundle.chain, at_us, accepted=accepted
+        )
         return self._allowed(PolicyKey(bundle.hint, person, public_key(bundle.chain[0])))
 
     def publisher(self, hint: str) -> PolicyKey:

@@ -70,6 +70,31 @@ def test_a_revoked_serial_number_anywhere_in_the_path(which: str) -> None:
 def test_an_expired_certificate_is_told_apart() -> None:
     later = NOW_US + 400 * 86_400_000_000
     assert code_of(lambda: person(at_us=later)) == "certificate_validity"
+    assert code_of(lambda: person(at_us=NOW_US - 2 * 86_400_000_000)) == "certificate_validity"
+    serial = f"{CHAIN.issuer.certificate.serial_number:x}"
+    assert code_of(lambda: person(CHAIN, frozenset({serial}), later)) == "certificate_revoked"
+
+
+@pytest.mark.parametrize("days", [-400, 0, 400, 4000])
+def test_what_was_accepted_may_have_expired(days: int) -> None:
+    at_us = NOW_US + days * 86_400_000_000
+    ours = parse(entry())
+    assert authorities.person(ours, frozenset(), CHAIN.carried, at_us, accepted=True) == "Ada"
+    action = lambda: authorities.person(  # noqa: E731
+        parse(entry(OTHER)), frozenset(), CHAIN.carried, at_us, accepted=True
+    )
+    assert code_of(action) == "certificate_untrusted"
+    revoked = frozenset({"abc123"})
+    action = lambda: authorities.person(ours, revoked, CHAIN.carried, at_us, accepted=True)  # noqa: E731
+    assert code_of(action) == "certificate_revoked"
+
+
+def test_certificates_that_were_never_valid_together_are_never_accepted() -> None:
+    past = LEAF.but(start=certs.NOW - 900 * certs.DAY, end=certs.NOW - 800 * certs.DAY)
+    never = chain(past)
+    ours = parse(entry(never))
+    action = lambda: authorities.person(ours, frozenset(), never.carried, NOW_US, accepted=True)  # noqa: E731
+    assert code_of(action) == "certificate_validity"
 
 
 BAD: dict[str, Any] = {
@@ -138,10 +163,39 @@ def test_from_a_certificate_to_a_verified_model_and_its_recheck(lab: Lab) -> Non
     revoked = under(lab, serials=["abc123"])
     assert code_of(lambda: lab.store.recheck(model, revoked)) == "certificate_revoked"
     assert code_of(lambda: lab.store.recheck(model, lab.policy)) == "publisher_not_allowed"
-    lab.clock.advance(400 * 86_400)
-    assert code_of(lambda: lab.store.recheck(model, ours)) == "certificate_validity"
-    assert code_of(lambda: lab.store.seal("tiny", ours, quiet)) == "certificate_validity"
     model.close()
+
+
+def test_what_was_approved_in_time_goes_on_after_the_expiry_until_it_is_revoked(lab: Lab) -> None:
+    sign(lab)
+    ours, revoked = under(lab), under(lab, serials=["abc123"])
+    lab.store.quarantine(lab.artifact, None, quiet)
+    checked = lab.store.check("tiny", ours, quiet)
+    lab.store.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
+    for name in ("approver-1", "approver-2"):
+        lab.store.add_approval("tiny", lab.approval("tiny", name), ours)
+    lab.clock.advance(400 * 86_400)
+    assert code_of(lambda: lab.store.seal("tiny", ours, quiet)) == "certificate_validity"
+    lab.store.set_state("tiny", "approved")
+    model = lab.store.seal("tiny", ours, quiet)
+    lab.store.recheck(model, ours)
+    lab.store.ask("tiny", ours)
+    for action in (
+        lambda: lab.store.recheck(model, revoked),
+        lambda: lab.store.ask("tiny", revoked),
+        lambda: lab.store.seal("tiny", revoked, quiet),
+    ):
+        assert code_of(action) == "certificate_revoked"
+    document = lab.document()
+    document["authorities"] = [entry()]
+    document["revoked"]["keys"] = [lab.hint("approver-2")]
+    fewer = policy_document.parse(as_json(document))
+    assert code_of(lambda: lab.store.recheck(model, fewer)) == "not_approved"
+    model.close()
+    lab.store.set_state("tiny", "suspended", new_round=True)
+    envelope = lab.approval("tiny", "approver-1")
+    anew = lambda: lab.store.add_approval("tiny", envelope, ours)  # noqa: E731
+    assert code_of(anew) == "certificate_validity"  # approving anew is something new
 
 
 def test_a_certificate_does_not_stand_in_for_a_listed_key(lab: Lab) -> None:

@@ -109,6 +109,17 @@ def test_the_time_is_the_callers_not_the_hosts() -> None:
     assert code_of(lambda: verify(made, NOW_US - 2 * 86_400_000_000)) == "certificate_validity"
 
 
+def test_the_nearest_time_at_which_a_chain_is_valid() -> None:
+    made = chain(LEAF.but(start=NOW - DAY, end=NOW + DAY))
+    day = 86_400_000_000
+    found = [certificate.within(made.carried, NOW_US + days * day) for days in (-9, -1, 0, 1, 9)]
+    assert [(at_us - NOW_US) // day for at_us in found] == [-1, -1, 0, 1, 1]
+    for days in (-9, 0, 9):
+        verify(made, certificate.within(made.carried, NOW_US + days * day))
+    never = chain(LEAF.but(start=NOW - 9 * DAY, end=NOW - 5 * DAY), ISSUER.but(start=NOW))
+    assert certificate.within(never.carried, NOW_US) == NOW_US
+
+
 def test_another_root_of_the_same_name_is_not_the_root() -> None:
     made, other = chain(), make(ROOT)
     carried = [*made.carried, made.root.certificate]
