@@ -2,7 +2,8 @@
 
 Rules: the entry is durable before the file changes; what is refused is recorded once and changes
 nothing; what the new policy no longer allows ends before the update has an answer. Time never
-revokes: metadata that is too old unloads models, which load again after the next update.
+revokes: metadata that is too old unloads models, which load again after the next update. A root
+that resets the clock makes the entries before its own not count for the floor, once.
 """
 
 import asyncio
@@ -23,12 +24,16 @@ from appliance.record import append
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
 from appliance.trust import freshness, metadata, trusted_file
+from appliance.trust import root as roots
 from appliance.trust.freshness import Freshness
 from appliance.trust.metadata import Trusted
+from appliance.trust.root import Reset
 from appliance.trust.store import ModelRecord
 from appliance.types import Json
 
 LOOK_SECONDS: Final = 60
+CLOCK_RESET: Final = "clock_reset"
+"""The code of the entry of an update whose root set the clock's floor anew."""
 _KIND: Final = "admin"
 
 
@@ -52,7 +57,7 @@ class TrustState:
 
     Args:
         directory: `DATA/trust`.
-        latest_us: the latest time in the audit log.
+        reader: knows the times in the audit log.
     """
 
     def __init__(self, directory: Path, reader: LogReader, clock: Clock) -> None:
@@ -72,7 +77,19 @@ class TrustState:
 
     def freshness(self) -> Freshness:
         """What the time says now."""
-        return freshness.judge(self.trusted(), self._reader.latest_us(), self._clock.wall_us())
+        trusted = self.trusted()
+        recorded_us = self._reader.latest_us(self._first(trusted))
+        return freshness.judge(trusted, recorded_us, self._clock.wall_us())
+
+    def _first(self, trusted: Trusted | None) -> int:
+        """Number of the first entry whose time counts: that of the update that reset the clock."""
+        if trusted is None or (reset := trusted.reset) is None:
+            return 0
+        asked = Query(kind=_KIND, code=CLOCK_RESET, newest_first=True, limit=20)
+        for entry in self._reader.search(asked).entries:
+            if entry.body.get("reset") == _reset_body(reset):
+                return entry.seq
+        return 0
 
 
 class Renewal:
@@ -140,9 +157,13 @@ class Renewal:
             raise PolicyRefused(
                 "trust_profile", "A lab has its own policy; it takes no metadata of a site."
             )
-        self._state.freshness().check_clock()
-        now = datetime.datetime.fromtimestamp(self._clock.wall_us() / 1e6, datetime.UTC)
-        return metadata.advance(before, offer, now)
+        fresh = self._state.freshness()
+        now = datetime.datetime.fromtimestamp(fresh.now_us / 1e6, datetime.UTC)
+        after = metadata.advance(before, offer, now)
+        if after.reset != before.reset:  # what was recorded does not count; what is signed does
+            fresh = freshness.judge(after, 0, fresh.now_us)
+        fresh.check_clock()
+        return after
 
     async def watch(self) -> None:
         """Look once a minute, for ever."""
@@ -174,8 +195,9 @@ class Renewal:
             fresh.check_serve()
         except PolicyRefused as error:
             for model in self._supervisor.served():
-                self._lifecycle.note(model.id, "stale", error)
-                await self._lifecycle.unload(SYSTEM, model.id)
+                if self._lifecycle.is_loaded(model.id):  # an adapter went with its base
+                    self._lifecycle.note(model.id, "stale", error)
+                    await self._lifecycle.unload(SYSTEM, model.id)
 
     def _told(self, due: str, fresh: Freshness) -> bool:
         """Whether the newest alarms say so already, of this metadata; a clock's of this hour."""
@@ -210,5 +232,12 @@ class Renewal:
         }
         if after is not None:
             body["after"] = dict(after.versions)
-            body["root"] = metadata.fingerprint(after.held.roots[-1])
+            body["root"] = roots.fingerprint(after.held.roots[-1])
+            if after.reset and (before is None or after.reset != before.reset):
+                body |= {"code": CLOCK_RESET, "reset": _reset_body(after.reset)}
         await append(self._audit, Draft(_KIND, body))
+
+
+def _reset_body(reset: Reset) -> dict[str, Json]:
+    """How an entry names the root that reset the clock, and the time that it says."""
+    return {"root": reset.root, "floor": iso(reset.floor_us)}

@@ -1,11 +1,12 @@
 """Updates of a site's trust metadata, its ageing, and that both are recorded."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 
 from appliance.audit.search import Query
 from appliance.errors import PolicyRefused, Refused
@@ -14,7 +15,21 @@ from appliance.trust import trusted_file
 from tests.site import MODEL, Site, approve, make_site
 from tests.smol import SMALL, quiet
 from tests.trust import policies
-from tests.trust.simulator import ATTACKS, DAY, NOW, Attack, Offer, Simulator
+from tests.trust.simulator import (
+    ATTACKS,
+    DAY,
+    NOW,
+    Attack,
+    Offer,
+    Simulator,
+    clock_root,
+    edited,
+    new_root,
+    resets,
+    said,
+    signers,
+    without,
+)
 
 ACTOR = "uid:4711"
 
@@ -205,6 +220,152 @@ async def test_a_clock_that_is_behind_is_an_alarm(site: Site, services: Services
     await services.renewal.look()
     await services.renewal.look()
     assert [e["code"] for e in told(services) if e["action"] == "trust_alarm"][1:] == ["clock"]
+
+
+# a clock that was once in the future
+
+
+@pytest.fixture
+def future(site: Site) -> Iterator[Services]:
+    """A site whose clock was three years ahead when entries were recorded, and is right again."""
+    with site.services() as opened:
+        opened.lifecycle.import_model(ACTOR, site.artifact(site.data.parent / MODEL), None, quiet)
+        approve(opened, MODEL, "Alice", "Bob")
+        site.days(3 * 365)
+        opened.lifecycle.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
+        site.days(1 - 3 * 365)
+        yield opened
+
+
+def refusal_of(services: Services) -> str:
+    """The code that an import is refused with; "" when the time allows it."""
+    try:
+        services.trust.freshness().check_change()
+    except PolicyRefused as error:
+        return error.code
+    return ""
+
+
+async def refused(services: Services, offer: Offer) -> str:
+    held = trusted_file.load(services.data / "trust").held
+    with pytest.raises(PolicyRefused) as caught:
+        await update(services, offer)
+    assert trusted_file.load(services.data / "trust").held == held
+    assert told(services)[-1]["code"] == caught.value.code
+    return caught.value.code
+
+
+async def test_a_clock_once_in_the_future_stops_changes_and_serving(
+    site: Site, future: Services
+) -> None:
+    assert refusal_of(future) == "clock_behind"
+    with pytest.raises(PolicyRefused) as caught:
+        await future.lifecycle.load(ACTOR, MODEL)
+    assert caught.value.code == "trust_stale"
+    assert await refused(future, later(site.sim, 3 * 365).next()) == "clock_behind"
+
+
+async def test_a_root_resets_the_clock_once(site: Site, future: Services) -> None:
+    offer = resets(site.sim, said(NOW + DAY))
+    assert (await update(future, offer)).changed
+    entry = told(future)[-1]
+    assert (entry["action"], entry["code"]) == ("trust_update", "clock_reset")
+    assert entry["reset"] == {"root": 2, "floor": said(NOW + DAY)}
+    assert refusal_of(future) == ""
+    assert not future.trust.freshness().stale
+    new = site.artifact(site.data.parent / "new")
+    site.sim.policy["models"] = [{"id": MODEL}, {"id": "new"}]
+    await update(future, site.sim.next())
+    assert future.lifecycle.import_model(ACTOR, new, None, quiet).state == "verified"
+    # From here on the log counts again.
+    site.days(-0.5)
+    assert refusal_of(future) == "clock_behind"
+
+
+async def test_a_reset_is_not_replayed(site: Site, future: Services) -> None:
+    offer = resets(site.sim, said(NOW + DAY))
+    await update(future, offer)
+    site.days(700)  # in the future again
+    future.lifecycle.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
+    site.days(-700)
+    assert refusal_of(future) == "clock_behind"
+    for again in (offer, site.sim.next()):  # the same stick, and a newer one with the same root
+        assert await refused(future, again) == "clock_behind"
+    await update(future, resets(site.sim, said(NOW + DAY)))  # another root is another decision
+    assert refusal_of(future) == ""
+
+
+async def test_a_reset_that_does_not_reach_the_clock_changes_nothing(
+    site: Site, future: Services
+) -> None:
+    """The clock must be right first: it may not be behind the time that the root says."""
+    offer = resets(site.sim, said(NOW + 20 * DAY))
+    assert await refused(future, offer) == "clock_behind"
+    site.days(20)
+    assert (await update(future, offer)).changed
+
+
+async def test_a_reset_does_not_make_an_old_stick_fresh(site: Site, future: Services) -> None:
+    """What is signed counts on: neither the policy's day nor versions go back."""
+    old = site.sim.copy().next()
+    clock_root(site.sim, said(NOW + DAY))
+    site.sim.policy["issued"] = said(NOW + 2 * DAY)
+    assert await refused(future, site.sim.next()) == "clock_behind"  # it is older than the policy
+    site.days(1)
+    await update(future, site.sim.next())
+    assert await refused(future, old) == "trust_rollback"
+
+
+def signed_by(sim: Simulator, keys: list[CryptoSigner]) -> Offer:
+    sim.root_change = lambda root: root.unrecognized_fields.update(
+        {"x-clock-floor": said(NOW + DAY)}
+    )
+    sim.sign_root(by=keys)
+    return sim.next()
+
+
+def one_signature(sim: Simulator) -> Offer:
+    return signed_by(sim, sim.keys["root"][:1])
+
+
+def in_policy(sim: Simulator) -> Offer:
+    sim.policy["x-clock-floor"] = said(NOW + DAY)
+    return sim.next()
+
+
+RESETS: dict[str, tuple[Callable[[Simulator], Offer], str]] = {
+    "one of the root's keys": (
+        one_signature, "trust_root_unrelated",
+    ),
+    "the keys of the policy": (
+        lambda s: signed_by(s, s.keys["targets"]), "trust_root_unrelated",
+    ),
+    "somebody else": (lambda s: signed_by(s, signers(3)), "trust_root_unrelated"),
+    "a time put in after it was signed": (
+        lambda s: edited(
+            new_root(s), "2.root.json",
+            lambda d: d["signed"].update({"x-clock-floor": said(NOW + DAY)}),
+        ), "trust_root_unrelated",
+    ),
+    "a root that skips one": (
+        lambda s: without(resets(s, said(NOW), said(NOW + DAY)), "2.root.json"),
+        "trust_root_version",
+    ),
+    "a time before the policy's day": (
+        lambda s: resets(s, said(NOW - DAY)), "clock_reset_refused",
+    ),
+    "the policy, which takes fewer people": (
+        in_policy, "policy_invalid",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "code"), RESETS.values(), ids=RESETS)
+async def test_who_may_not_reset_the_clock(
+    site: Site, future: Services, make: Callable[[Simulator], Offer], code: str
+) -> None:
+    assert await refused(future, make(site.sim)) == code
+    assert refusal_of(future) == "clock_behind"
 
 
 async def test_old_metadata_refuses_to_serve(site: Site, services: Services) -> None:

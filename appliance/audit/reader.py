@@ -155,10 +155,12 @@ class LogReader:
         with _cursor(self._log) as log:
             return anchors.witnessed(log, origin, note, witness, actor)
 
-    def latest_us(self) -> int:
-        """The latest wall time of any entry, microseconds since the epoch. Raises as `entry`."""
+    def latest_us(self, first: int = 0) -> int:
+        """The latest wall time of the entries from number `first` on, microseconds since the epoch;
+        raises as `entry`.
+        """
         with _cursor(self._log) as log:
-            return store.latest_us(log)
+            return store.latest_us(log, first)
 
     def last_witness(self) -> Entry | None:
         """The newest entry that records a cosignature, if there is one. Raises as `entry`."""

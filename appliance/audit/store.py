@@ -239,12 +239,20 @@ def newest_of_kind(dbapi: Any, kind: str) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def latest_us(dbapi: Any) -> int:
-    """The latest wall time of any entry, microseconds since the epoch; 0 for an empty log."""
-    blocks, spans = dbapi.execute("SELECT count(*), max(high_us) FROM span").fetchone()
-    sql = "SELECT max(time_us) FROM leaf WHERE seq >= ?"
-    rest = dbapi.execute(sql, (blocks * SPAN,)).fetchone()[0]
-    return max(spans or 0, rest or 0)
+def latest_us(dbapi: Any, first: int = 0) -> int:
+    """The latest wall time of the entries from number `first` on, microseconds since the epoch; 0
+    when there are none.
+    """
+    sql = "SELECT max(time_us) FROM leaf WHERE seq >= ? AND seq < ?"
+    begun = -(-first // SPAN)  # the first block of which every entry counts
+    (blocks,) = dbapi.execute("SELECT count(*) FROM span").fetchone()
+    whole = "SELECT max(high_us) FROM span WHERE block >= ?"
+    found = [
+        dbapi.execute(sql, (first, begun * SPAN)).fetchone()[0],
+        dbapi.execute(whole, (begun,)).fetchone()[0],
+        dbapi.execute(sql, (max(first, blocks * SPAN), 1 << 62)).fetchone()[0],
+    ]
+    return max(found_us or 0 for found_us in found)
 
 
 def outcome_of(dbapi: Any, intent: int) -> int | None:

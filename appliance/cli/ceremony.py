@@ -16,8 +16,8 @@ from appliance.clock import SystemClock, iso
 from appliance.errors import Refused
 from appliance.trust import officer
 from appliance.trust.ceremony import DAYS, Ceremony
-from appliance.trust.metadata import HOLDER, fingerprint
 from appliance.trust.officer import ROLES
+from appliance.trust.root import HOLDER, fingerprint, reset_of
 
 _DIR = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -153,16 +153,32 @@ def rotate(output: Output, directory: Path, role: str, old: str, new: str) -> No
 
 @ceremony.command()
 @_DIR
-@click.option("--key", "key_file", type=_FILE, required=True, help="The private key of one holder.")
+@json_option
+@click.pass_obj
+def clock(output: Output, directory: Path) -> None:
+    """Draft a root that resets the clock of appliances that were once in the future."""
+    made = _open(directory)
+    made.reset_clock()
+    _show(output, made)
+
+
+@ceremony.command()
+@_DIR
+@click.option("--key", "key_files", type=_FILE, required=True, multiple=True,
+              help="The private key of one holder; may be repeated.")  # fmt: skip
 @_passphrase
 @json_option
 @click.pass_obj
-def sign(output: Output, directory: Path, key_file: Path, passphrase_file: Path | None) -> None:
-    """Sign every draft that this key may sign."""
+def sign(
+    output: Output, directory: Path, key_files: tuple[Path, ...], passphrase_file: Path | None
+) -> None:
+    """Sign every draft that these keys may sign."""
     made = _open(directory)
-    signer = officer.open_key(key_file, _passphrase_of(passphrase_file, key_file))
-    signed = made.sign(signer)
-    output.note(f"signed: {', '.join(signed) or 'nothing that this key may sign is drafted'}")
+    for key_file in key_files:
+        signer = officer.open_key(key_file, _passphrase_of(passphrase_file, key_file))
+        signed = made.sign(signer)
+        told = ", ".join(signed) or "nothing that this key may sign is drafted"
+        output.note(f"signed with {safe(key_file.name)}: {told}")
     _show(output, made)
 
 
@@ -262,12 +278,15 @@ def _show(output: Output, made: Ceremony) -> None:
         "next": done,
     }
     lines = [f"{safe(name)} of {role} has no key" for role, name in keyless]
-    for name in drafts:
+    for name, (_role, data) in drafts.items():
         count, people = unsigned.get(name, (0, []))
         word = (
             state("verified") if not count else f"lacks {count} of {', '.join(map(safe, people))}"
         )
-        lines.append(f"{name}: {word}")
+        reset = reset_of([data])
+        lines.append(
+            f"{name}: {word}" + (f", sets the clock to {iso(reset.floor_us)}" if reset else "")
+        )
     output.data(document, [*lines, f"next: {done}"])
 
 

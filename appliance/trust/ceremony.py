@@ -132,6 +132,11 @@ class Ceremony:
         plan["holders"][role] = {**names, new: ""}
         self._save(plan)
 
+    def reset_clock(self) -> None:
+        """Draft a root of the same keys that sets the clock's floor of appliances to now."""
+        self.trusted()
+        self._draft_root(self._now)
+
     def set_policy(self, data: bytes) -> int:
         """Draft targets, snapshot and timestamp over a policy; returns its version.
 
@@ -171,7 +176,7 @@ class Ceremony:
                 (part / below).mkdir(parents=True, exist_ok=True)
             part.rename(draft)
 
-    def _draft_root(self) -> None:
+    def _draft_root(self, clock: datetime.datetime | None = None) -> None:
         """The next root of the plan's keys; whose keys changed must sign the rest anew."""
         self._begin_draft()
         plan, before = self.plan(), self._published()
@@ -180,7 +185,7 @@ class Ceremony:
             role: [officer.public_key(pem.encode(), name) for name, pem in names.items()]
             for role, names in plan["holders"].items()
         }
-        data = officer.make_root(version, self._expires("root"), keys, plan["thresholds"])
+        data = officer.make_root(version, self._expires("root"), keys, plan["thresholds"], clock)
         self._write(f"{version}.root.json", data)
         if before:
             self._draft("targets", "snapshot", "timestamp")

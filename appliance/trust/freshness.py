@@ -5,7 +5,7 @@ Rules:
   would bring something new in (imports, approvals, updates), never what is served.
 - Models are served until `stale.refuse_serve_days` after the metadata expired.
 - The clock may not be behind what was recorded or signed already (its floor), but for a few
-  minutes; where it is, the floor says what is expired.
+  minutes; where it is, the floor says what is expired. A root may set the floor anew (`root`).
 - Whoever is asked decides from plain values: nothing here reads a clock.
 """
 
@@ -146,22 +146,16 @@ def judge(trusted: Trusted | None, recorded_us: int, now_us: int) -> Freshness:
 
     Args:
         trusted: None in a lab.
-        recorded_us: the latest time in the audit log.
+        recorded_us: the latest time in the audit log, since the clock was reset if it was.
         now_us: what the clock says.
     """
     if trusted is None or trusted.policy is None:
         return Freshness(now_us, recorded_us)
-    floor = max(recorded_us, _issued_us(trusted.policy.issued))
+    reset_us = trusted.reset.floor_us if trusted.reset else 0
+    floor = max(recorded_us, trusted.policy.issued_us, reset_us)
     expires = _us(trusted.expires)
     until = expires + trusted.policy.stale.refuse_serve_days * _DAY_US
     return Freshness(now_us, floor, expires, until)
-
-
-def _issued_us(text: str) -> int:
-    try:
-        return _us(datetime.datetime.fromisoformat(text))
-    except ValueError:  # absent, or the 31st of February
-        return 0
 
 
 def _us(at: datetime.datetime) -> int:

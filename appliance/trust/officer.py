@@ -24,7 +24,8 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 
 from appliance.errors import Refused
 from appliance.trust import ecdsa
-from appliance.trust.metadata import HOLDER, POLICY
+from appliance.trust.metadata import POLICY
+from appliance.trust.root import CLOCK, HOLDER
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")
@@ -114,9 +115,17 @@ def make_root(
     expires: datetime.datetime,
     keys: Mapping[str, Sequence[SSlibKey]],
     thresholds: Mapping[str, int],
+    clock: datetime.datetime | None = None,
 ) -> bytes:
-    """An unsigned root."""
-    root = Root(version=version, expires=expires, consistent_snapshot=False)
+    """An unsigned root.
+
+    Args:
+        clock: the time that appliances take as their clock's floor, in place of what they recorded.
+    """
+    said = {CLOCK: f"{clock:%Y-%m-%dT%H:%M:%SZ}"} if clock else {}
+    root = Root(
+        version=version, expires=expires, consistent_snapshot=False, unrecognized_fields=said
+    )
     for role in ROLES:
         for key in keys[role]:
             root.add_key(key, role)

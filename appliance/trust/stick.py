@@ -11,7 +11,8 @@ from typing import Final
 
 from appliance.errors import SignatureRefused
 from appliance.trust import directory as directories
-from appliance.trust.metadata import LIMITS, MAX_ROOTS, POLICY
+from appliance.trust.metadata import LIMITS, POLICY
+from appliance.trust.root import MAX_ROOTS
 
 METADATA: Final = "metadata"
 TARGETS: Final = "targets"

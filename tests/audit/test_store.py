@@ -1,5 +1,6 @@
 """The stored tree, as proofs and the writer's edge read it."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,23 @@ def test_a_missing_hash_is_told(intruder: Intruder, victim: Path) -> None:
     with engine.connect() as connection, pytest.raises(AuditRefused):
         store.subtree(store.raw(connection))(2, 0)
     engine.dispose()
+
+
+def test_the_latest_time_from_any_entry_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a plain maximum, with blocks of four entries of which the last two have no span."""
+    monkeypatch.setattr(store, "SPAN", 4)
+    for size in (0, 1, 4, 9, 19):
+        times = [(seq * 7919) % 23 for seq in range(size)]
+        database = sqlite3.connect(":memory:")
+        database.execute("CREATE TABLE leaf (seq INTEGER, time_us INTEGER)")
+        database.execute("CREATE TABLE span (block INTEGER, low_us INTEGER, high_us INTEGER)")
+        database.executemany("INSERT INTO leaf VALUES (?, ?)", enumerate(times))
+        for block in range(max(0, size // 4 - 1)):
+            part = times[4 * block : 4 * block + 4]
+            database.execute("INSERT INTO span VALUES (?, ?, ?)", (block, min(part), max(part)))
+        for first in range(size + 6):
+            assert store.latest_us(database, first) == max(times[first:], default=0)
+        database.close()
 
 
 FORBIDDEN = [

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli.main import cli
-from appliance.trust import metadata
+from appliance.trust import root as roots
 from tests.cli.conftest import Done, run_command
 from tests.trust.forge import as_json
 from tests.trust.policies import document
@@ -54,7 +54,7 @@ def test_a_ceremony_by_commands(tmp_path: Path, words: Path) -> None:
     assert ceremony("status", path, "--json").document["next"] == "trust ceremony publish"
     done = ceremony("publish", path, out, "--json").document
     root = (out / "metadata" / "1.root.json").read_bytes()
-    assert done["first_root"] == metadata.fingerprint(root)
+    assert done["first_root"] == roots.fingerprint(root)
     printed = tmp_path / "record.md"
     shown = ceremony("record", path, "--out", printed).out
     text = printed.read_text()
@@ -104,3 +104,18 @@ def test_the_guide_asks_for_everything_and_goes_on(tmp_path: Path, words: Path) 
     assert "# Record of the trust ceremony of Example" in done.stdout
     assert WORDS not in done.output
     assert (tmp_path / "stick" / "metadata" / "timestamp.json").exists()
+
+
+def test_a_root_that_resets_the_clock_says_so_to_who_signs(tmp_path: Path, words: Path) -> None:
+    path = prepared(tmp_path, words)
+    assert ceremony("clock", path, "--json").code == (1, "ceremony_step")
+    keys = sorted((path / "keys").glob("*.pem"))
+    for key in keys:
+        ceremony("sign", path, "--key", key, "--passphrase-file", words)
+    assert ceremony("publish", path, tmp_path / "first").status == 0
+    assert "2.root.json: lacks 2" in (told := ceremony("clock", path).out)
+    assert "sets the clock to 20" in told
+    signed = [ceremony("sign", path, "--key", key, "--passphrase-file", words).out for key in keys]
+    assert all("sets the clock to 20" in out for out in signed)
+    assert ceremony("publish", path, tmp_path / "second").status == 0
+    assert b"x-clock-floor" in (tmp_path / "second/metadata/2.root.json").read_bytes()

@@ -13,11 +13,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from appliance.trust import metadata
+from appliance.audit.search import Query
+from appliance.runtime import open_services
+from appliance.trust import root as roots
 from tests.conftest import CHECKOUT, need_tool
 from tests.smol import ID
 from tests.system.conftest import CONFIG, Server
@@ -89,7 +92,7 @@ def test_the_story_of_both_guides(story: Story) -> None:
     record = (story.root / "officer" / "record.md").read_text()
     lines = record.split("compare it at `init`):")[1].split("Versions")[0]
     root = (story.root / "stick" / "first" / "metadata" / "1.root.json").read_bytes()
-    assert lines.replace(" ", "").replace("\n", "") == metadata.fingerprint(root)
+    assert lines.replace(" ", "").replace("\n", "") == roots.fingerprint(root)
     story.environment["FINGERPRINT"] = " ".join(lines.split())  # as it is typed from paper
     assert "version 1, SITE" in story.step("init")
     story.step("model")
@@ -120,16 +123,20 @@ def test_the_story_of_both_guides(story: Story) -> None:
     finally:
         server.end(signal.SIGTERM)
     assert STEPS == {}, "a step of a guide that no test runs"
-    found = server.command("audit", "search", "--kind", "admin", "--limit", "1000")["entries"]
-    actions = [e["body"]["action"] for e in found if e["body"]["action"].startswith("trust")]
+    assert server.command("audit", "verify")["ok"]
+    with open_services(story.data) as services:
+
+        def said(kind: str) -> list[dict[str, Any]]:
+            found = services.reader.search(Query(kind=kind, limit=1000)).entries
+            return [dict(entry.body) for entry in found]
+
+        actions = [e["action"] for e in said("admin") if e["action"].startswith("trust")]
+        edge, outcome = said("model")[-1], said("outcome")[-1]
     assert [a for a in actions if a != "trust_alarm"] == [
         "trust_update", "trust_update", "trust_update", "trust_update_refused",
     ]  # fmt: skip
-    edges = server.command("audit", "search", "--kind", "model", "--model", ID)["entries"]
-    assert (edges[-1]["body"]["state"], edges[-1]["body"]["code"]) == ("revoked", "digest_revoked")
-    outcomes = server.command("audit", "search", "--kind", "outcome")["entries"]
-    assert outcomes[-1]["body"]["status"] != "ok"
-    assert server.command("audit", "verify")["ok"]
+    assert (edge["model"], edge["state"], edge["code"]) == (ID, "revoked", "digest_revoked")
+    assert outcome["status"] != "ok"
 
 
 def _client(server: Server, secret: str) -> httpx.Client:

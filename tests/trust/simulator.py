@@ -56,7 +56,7 @@ class Simulator:
             "timestamp": NOW + 30 * DAY,
         }
     )  # fmt: skip
-    policy: dict[str, Any] = field(default_factory=document)
+    policy: dict[str, Any] = field(default_factory=lambda: {**document(), "issued": said(NOW)})
     roots: list[bytes] = field(default_factory=list)
     hashes: bool = True
     root_change: Callable[[Root], object] = lambda root: None
@@ -130,6 +130,11 @@ class Simulator:
     @property
     def fingerprint(self) -> str:
         return hashlib.sha256(self.roots[0]).hexdigest()
+
+
+def said(at: datetime.datetime) -> str:
+    """A time as metadata says it."""
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def signed(part: Any, *by: CryptoSigner) -> bytes:
@@ -287,6 +292,7 @@ def one_holder(sim: Simulator) -> Offer:
 
     def name(root: Root) -> None:
         for keyid in root.roles["targets"].keyids:
+            root.keys[keyid] = copy.deepcopy(root.keys[keyid])  # signers are shared by all
             root.keys[keyid].unrecognized_fields["x-holder"] = "Ada"
 
     sim.root_change = name
@@ -353,6 +359,20 @@ def consistent(sim: Simulator) -> Offer:
 
 def ed25519(sim: Simulator) -> Offer:
     return new_root(sim, put_keys("timestamp", [CryptoSigner.generate_ed25519()]))
+
+
+def clock_root(sim: Simulator, floor: object) -> None:
+    """The next root, which sets the clock's floor."""
+    sim.root_change = lambda root: root.unrecognized_fields.__setitem__("x-clock-floor", floor)
+    sim.sign_root()
+    sim.root_change = lambda root: None
+
+
+def resets(sim: Simulator, *floors: object) -> Offer:
+    """Roots that reset the clock, one after the other; the policy in force was issued at NOW."""
+    for floor in floors:
+        clock_root(sim, floor)
+    return sim.next()
 
 
 def lacking(sim: Simulator, name: str) -> Offer:
@@ -468,6 +488,19 @@ ATTACKS: dict[str, Attack] = {
     ),
     "an algorithm that is not ours": Attack(ed25519, "trust_root_weak", stricter=True),
     "consistent snapshots": Attack(consistent, "trust_metadata_malformed"),
+    # roots that reset the clock
+    "clock: before the policy's day": Attack(
+        lambda s: resets(s, said(NOW - DAY)), "clock_reset_refused", stricter=True
+    ),
+    "clock: before an earlier one": Attack(
+        lambda s: resets(s, said(NOW + 2 * DAY), said(NOW + DAY)),
+        "clock_reset_refused",
+        stricter=True,
+    ),
+    "clock: a time that is none": Attack(
+        lambda s: resets(s, "yesterday"), "trust_metadata_malformed", stricter=True
+    ),
+    "clock: no text": Attack(lambda s: resets(s, 0), "trust_metadata_malformed", stricter=True),
     # fast-forward
     "fast-forward of everything": Attack(
         lambda s: jumped(s, "timestamp", "snapshot", "targets"), "trust_fast_forward", stricter=True

@@ -9,8 +9,10 @@ from securesystemslib.signer import CryptoSigner
 
 from appliance.errors import PolicyRefused, Refused
 from appliance.trust import lab, metadata, officer
+from appliance.trust import root as roots
 from appliance.trust.ceremony import DAYS, Ceremony
 from appliance.trust.metadata import Trusted
+from appliance.trust.root import Reset
 from appliance.trust.stick import read_offer
 from tests.trust.forge import as_json
 from tests.trust.policies import document
@@ -65,7 +67,7 @@ def accepted(out: Path, before: Trusted | None = None) -> Trusted:
     """What an appliance makes of a publication."""
     offer = read_offer(out, 1)
     root = offer["1.root.json"]
-    before = before or metadata.begin(root, metadata.fingerprint(root))
+    before = before or metadata.begin(root, roots.fingerprint(root))
     return metadata.advance(before, offer, NOW)
 
 
@@ -213,3 +215,45 @@ def test_the_plan_holds_no_secret(made: Ceremony) -> None:
     officer.new_key(made.path / "keys" / "x.pem", WORDS)
     assert "PRIVATE" not in json.dumps(made.plan())
     assert WORDS not in (made.path / "ceremony.json").read_text()
+
+
+def test_a_root_of_the_same_keys_resets_the_clock(
+    made: Ceremony, people: People, tmp_path: Path
+) -> None:
+    assert code_of(made.reset_clock) == "ceremony_step"  # nothing is published yet
+    people.sign(made)
+    made.publish(tmp_path / "first")
+    before = accepted(tmp_path / "first")
+    made.reset_clock()
+    assert set(made.drafts()) == {
+        "2.root.json", "targets.json", "snapshot.json", "timestamp.json",
+    }  # fmt: skip
+    people.sign(
+        made, ("root", "Ada"), ("targets", "Dan"), ("snapshot", "Eve"), ("timestamp", "Eve")
+    )
+    assert made.unsigned()["2.root.json"] == (1, ["Bea", "Cid"])  # two people, as any root
+    people.sign(made, ("root", "Bea"))
+    made.publish(tmp_path / "second")
+    after = accepted(tmp_path / "second", before)
+    assert before.reset is None
+    assert after.reset == Reset(2, int(NOW.timestamp()) * 1_000_000)
+    assert after.root.roles == before.root.roles
+    made.refresh()
+    people.sign(made)
+    made.publish(tmp_path / "third")
+    assert accepted(tmp_path / "third", after).reset == after.reset  # no other reset
+
+
+def test_a_rotation_that_was_begun_may_reset_the_clock_too(
+    made: Ceremony, people: People, tmp_path: Path
+) -> None:
+    people.sign(made)
+    made.publish(tmp_path / "first")
+    made.replace("root", "Bea", "Fay")
+    assert code_of(made.reset_clock) == "ceremony_step"  # her key first
+    people.come(made)
+    made.reset_clock()
+    people.sign(made)
+    made.publish(tmp_path / "second")
+    after = accepted(tmp_path / "second", accepted(tmp_path / "first"))
+    assert after.reset is not None and after.root.version == 2

@@ -9,7 +9,7 @@ from appliance.errors import PolicyRefused
 from appliance.trust import freshness, metadata
 from appliance.trust.freshness import Freshness, judge
 from appliance.trust.metadata import Trusted
-from tests.trust.simulator import DAY, NOW, Simulator
+from tests.trust.simulator import DAY, NOW, Simulator, clock_root, said
 
 SIM = Simulator()  # the timestamp expires 30 days after NOW
 
@@ -97,6 +97,14 @@ def test_the_day_of_a_policy_is_a_floor_too() -> None:
     assert at(1, held).clock_behind
     assert not at(6, held).clock_behind
     assert not at(1, trusted(issued="2026-02-31T00:00:00Z")).clock_behind  # no such day
+
+
+def test_a_root_that_resets_the_clock_is_a_floor_too() -> None:
+    sim = SIM.copy()
+    begun = metadata.begin(sim.roots[0], sim.fingerprint)
+    clock_root(sim, said(NOW + 5 * DAY))
+    held = metadata.advance(begun, sim.publish(), NOW)
+    assert at(4, held).clock_behind and not at(5, held).clock_behind
 
 
 def test_a_lab_does_not_age() -> None:

@@ -10,7 +10,7 @@ from appliance.api.admin.models import model_of
 from appliance.clock import iso
 from appliance.errors import PolicyRefused
 from appliance.runtime import Services
-from appliance.trust import metadata
+from appliance.trust import root as roots
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import load_policy
 from appliance.wire import trust as wire
@@ -65,11 +65,11 @@ def metadata_of(services: Services) -> wire.TrustMetadata:
     root = trusted.root
     return wire.TrustMetadata(
         versions=trusted.versions,
-        root=metadata.fingerprint(trusted.held.roots[-1]),
-        first_root=metadata.fingerprint(trusted.held.roots[0]),
+        root=roots.fingerprint(trusted.held.roots[-1]),
+        first_root=roots.fingerprint(trusted.held.roots[0]),
         holders={
             name: [
-                str(root.keys[keyid].unrecognized_fields.get(metadata.HOLDER, keyid[:16]))
+                str(root.keys[keyid].unrecognized_fields.get(roots.HOLDER, keyid[:16]))
                 for keyid in role.keyids
             ]
             for name, role in root.roles.items()

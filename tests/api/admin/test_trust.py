@@ -8,7 +8,8 @@ import pytest
 from appliance.api.admin.app import _MAX_BODY_BYTES
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.trust.metadata import LIMITS, MAX_ROOTS
+from appliance.trust.metadata import LIMITS
+from appliance.trust.root import MAX_ROOTS
 from appliance.wire.trust import MAX_FILES, TrustOffer, TrustUpdated
 from tests.api.admin.lab import APPROVERS, LabData, client_of
 from tests.site import make_site
