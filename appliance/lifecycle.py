@@ -20,7 +20,6 @@ from appliance.edges import Edges
 from appliance.engine.memory import MIB, Estimate
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.supervisor import ENGINE, Supervisor
-from appliance.trust import certificate
 from appliance.trust.adapter import base_of
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.freshness import Freshness
@@ -223,6 +222,7 @@ class Lifecycle:
         if model.sealed.on_disk:
             await self._check_held(actor, record, policy, model)
         self._edge(actor, replace(record, state="staged"), "serving", policy, held=held)
+        self._store.set_state(model_id, record.state)  # what an earlier check found is over
         await self._adapters.follow(actor, model_id)
         return self.record(model_id)
 
@@ -374,8 +374,7 @@ class Lifecycle:
         """
         policy = self._policy()
         policy.check_engine(ENGINE, self._supervisor.engine_version)
-        with certificate.expiry_tolerated():  # time never ends a model that is held
-            self._store.recheck(model, policy)
+        self._store.recheck(model, policy)
 
 
 def _enough(policy: TrustPolicy, names: list[str]) -> bool:
