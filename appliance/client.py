@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
 from appliance.wire import admin as wire
 from appliance.wire import keys as keywire
+from appliance.wire import texts
 from appliance.wire import trust as trustwire
 from appliance.wire.load import Load
 from appliance.wire.logs import LogPage, LogQuery
@@ -144,9 +145,13 @@ class AdminClient:
         """The bill of materials of one artifact, CycloneDX 1.7 as JSON."""
         return self._sent("GET", _model(model_id) + "/bom").content
 
-    def template(self, model_id: str) -> wire.Template:
+    def template(self, model_id: str) -> texts.Template:
         """The chat template of one artifact."""
-        return self._get(wire.Template, _model(model_id) + "/template")
+        return self._get(texts.Template, _model(model_id) + "/template")
+
+    def grammars(self, model_id: str) -> texts.Grammars:
+        """The grammars of one artifact."""
+        return self._get(texts.Grammars, _model(model_id) + "/grammars")
 
     def subject(self, model_id: str) -> wire.Subject:
         """What an approver of this artifact signs."""

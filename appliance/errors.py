@@ -416,7 +416,12 @@ CODES: Final[dict[str, Code]] = {
     ),
     "clock_behind": Code(
         "the host's clock is behind what was signed or recorded already",
-        "Set the clock; imports, approvals and updates go on then.",
+        "Set the clock; imports, approvals and updates go on then. If it was in the future once, a "
+        "new root can reset it: docs/site-guide.md.",
+    ),
+    "clock_reset_refused": Code(
+        "a new root sets the clock to a time before what was signed already",
+        "Have the security officer make a new root with the time of today.",
     ),
     "publisher_not_allowed": Code(
         "the signer may not publish",
@@ -445,6 +450,10 @@ CODES: Final[dict[str, Code]] = {
     "description_invalid": Code(
         "artifact.json breaks its schema, or names what is not in the artifact",
         "Have the publisher correct artifact.json and sign again; docs/trust.md has its fields.",
+    ),
+    "grammar_invalid": Code(
+        "a grammar of the artifact cannot be read or enforced",
+        "Have the publisher correct the named file and sign again; docs/grammars.md has the rules.",
     ),
     "template_not_in_policy": Code(
         "the chat template is not the pinned one", "Ask the approver to compare the templates."
@@ -555,6 +564,10 @@ CODES: Final[dict[str, Code]] = {
     "invalid_schema": Code(
         "the constraint on the answer cannot be enforced",
         "Remove the named keyword, or ask for less structure; docs/api.md lists the limits.",
+    ),
+    "unknown_grammar": Code(
+        "the model was not signed with a grammar of this name",
+        "Use a name that the message lists; `appliance model show ID` lists them, too.",
     ),
     "output_invalid": Code(
         "the constraint led to a dead end or was broken, so there is no answer",

@@ -18,6 +18,7 @@ from appliance.trust.adapter import AdapterFacts
 from appliance.trust.policy import APPROVER, TrustPolicy
 from appliance.trust.records import ModelRecord
 from appliance.types import Json
+from appliance.versions import versions
 
 Progress = Callable[[str, int, int], None]
 CheckBase = Callable[[str, AdapterFacts, TrustPolicy], None]
@@ -126,20 +127,7 @@ def _other(found: Plan, records: list[ModelRecord], against: str | None) -> Mode
     """The model to compare with: the named one, or the newest of this kind and name."""
     if against is not None:
         return next((record for record in records if record.id == against), None)
-    name = found.facts["name"]
-    like = [
-        record
-        for record in records
-        if record.digest is not None
-        and record.facts.get("kind", "generate") == found.facts["kind"]
-        and (_stem(record.id) == _stem(found.id) or record.facts.get("name") == name != "")
-    ]
-    return max(like, key=lambda record: record.created_us, default=None)
-
-
-def _stem(model_id: str) -> str:
-    """An id without a version at its end: "pump-v2" and "pump-3" are of one model."""
-    return model_id.rstrip("0123456789.").removesuffix("v").rstrip("-_.") or model_id
+    return next(iter(versions(found.id, found.facts, records)), None)
 
 
 def _shown(value: object) -> str:

@@ -7,9 +7,11 @@ functions are the client's text and go where they can be erased. Bodies hold no 
 import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.engine.messages import Prepared
+from appliance.trust.grammar import Grammar
 from appliance.trust.store import VerifiedAdapter, VerifiedModel
 from appliance.types import Caller, Constraint, GenerationRequest, Json, Receipt, Tools
 
@@ -39,7 +41,7 @@ def intent(
         "engine": engine,
         "template": prepared.template_sha256,
         "prompt_tokens": prepared.prompt_tokens,
-        "params": _params(request, prepared, seed),
+        "params": _params(request, prepared, seed, model.grammars),
     }
     prompt: object = request.messages or request.prompt or request.tokens or request.texts
     if request.query is not None:
@@ -54,7 +56,9 @@ def intent(
     return Draft("intent", fields, texts, caller.principal.content)
 
 
-def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[str, Json]:
+def _params(
+    request: GenerationRequest, prepared: Prepared, seed: int, grammars: Sequence[Grammar]
+) -> dict[str, Json]:
     """The effective sampling parameters; decimals as text, because bodies hold no floats."""
     if request.texts is not None:
         return {"kind": request.kind, "texts": len(request.texts)}
@@ -78,7 +82,7 @@ def _params(request: GenerationRequest, prepared: Prepared, seed: int) -> dict[s
         "min_tokens": request.min_tokens,
         "ignore_eos": request.ignore_eos,
         "stop": len(request.stop),
-        "constraint": _constraint(request.constraint),
+        "constraint": _constraint(request.constraint, grammars),
         "tools": _tools(request.tools),
     }
 
@@ -94,9 +98,14 @@ def _tools(tools: Tools | None) -> dict[str, Json] | None:
     return {"count": len(tools.functions), "forced": len(tools.forced), "sha256": digest}
 
 
-def _constraint(constraint: Constraint | None) -> dict[str, Json] | None:
+def _constraint(
+    constraint: Constraint | None, grammars: Sequence[Grammar]
+) -> dict[str, Json] | None:
     if constraint is None:
         return None
+    if constraint.kind == "grammar":
+        (used,) = (grammar for grammar in grammars if grammar.name == constraint.source)
+        return {"kind": constraint.kind, "name": used.name, "sha256": used.sha256}
     digest = hashlib.sha256(constraint.source.encode("utf-8", "replace")).hexdigest()
     return {"kind": constraint.kind, "sha256": digest}
 

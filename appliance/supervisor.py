@@ -37,7 +37,7 @@ from appliance.trust.adapter import base_of
 from appliance.trust.gguf import GgufFacts
 from appliance.trust.store import VerifiedModel
 from appliance.trust.verified import Verified
-from appliance.types import Json, ModelCard
+from appliance.types import Constraint, Json, ModelCard
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
 ENGINE = "llama-cpp-python"
@@ -291,6 +291,7 @@ class Supervisor:
             kept=config.kept_prefixes,
             prefixes=config.prefixes,
             template=served.model.facts.chat_template or "",
+            grammars={g.name: Constraint(g.kind, g.text) for g in served.model.grammars},
             gpu=served.device.load,
         )
         adapters = {a.digest: a.sealed for a in served.adapters.values()}

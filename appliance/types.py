@@ -143,9 +143,10 @@ class Constraint:
     """A form that an answer must have.
 
     Attributes:
-        kind: json_schema, json_object, regex or choice.
-        source: the schema as JSON text, "" for json_object, the expression, or the choices as
-            a JSON list.
+        kind: json_schema, json_object, regex, choice, or grammar for one that was signed with
+            the model. Of a signed one itself: json_schema or lark.
+        source: the schema as JSON text, "" for json_object, the expression, the choices as a
+            JSON list, the name of the grammar, or its text.
     """
 
     kind: str

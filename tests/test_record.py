@@ -12,6 +12,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.engine.messages import Prepared
 from appliance.record import append, intent
 from appliance.runtime import Services
+from appliance.trust import grammar
 from appliance.trust.store import VerifiedModel
 from appliance.types import Constraint, GenerationRequest, Receipt, Tools
 from tests.answers import collect
@@ -91,3 +92,14 @@ async def test_prompt_and_answer_are_kept_encrypted_and_found_again(ready: Servi
     assert SECRET in json.dumps(prompt)
     assert ready.reader.content(generation.outcome.seq, "completion").decode() == text
     assert SECRET.encode() not in (ready.data / "audit" / "log.db").read_bytes()
+
+
+def test_a_signed_grammar_is_recorded_by_its_name_and_its_digest(model: VerifiedModel) -> None:
+    verdict = grammar.read("verdict.lark", b'start: "a"')
+    signed = replace(model, grammars=(grammar.read("other.lark", b'start: "b"'), verdict))
+    draft = drafted(signed, replace(request(), constraint=Constraint("grammar", "verdict")))
+    params = draft.fields["params"]
+    assert isinstance(params, dict)
+    assert params["constraint"] == {
+        "kind": "grammar", "name": "verdict", "sha256": verdict.sha256,
+    }  # fmt: skip

@@ -58,6 +58,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "unknown_key_id": 404,
     "invalid_json": 400,
     "invalid_schema": 400,
+    "unknown_grammar": 400,
     "invalid_value": 400,
     "unsupported_parameter": 400,
     "wrong_model_kind": 400,

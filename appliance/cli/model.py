@@ -4,7 +4,6 @@ Rules: `sign` and `verify` need neither data directory nor server; private keys 
 stay in this process, only signatures go to the server.
 """
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 
 from appliance.cli import media
 from appliance.cli.connect import admin_client
+from appliance.cli.differences import grammar_difference, template_difference
 from appliance.cli.output import (
     Output,
     Progress,
@@ -23,13 +23,12 @@ from appliance.cli.output import (
     table,
 )
 from appliance.cli.residence import use_of, why
-from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import Refused
 from appliance.trust import approval, oms, signing
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.manifest import Manifest
-from appliance.wire.admin import Model, ModelDetail, Template
+from appliance.wire.admin import Model, ModelDetail
 
 _DIRECTORY = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -160,7 +159,10 @@ def approve(output: Output, data: Path, model_id: str, name: str, key: Path, mea
         )
         difference, template = template_difference(client, model_id, None)
         output.note(f"chat template {template.sha256}")
-        for line in difference:
+        changed, grammars = grammar_difference(client, model_id, None)
+        for grammar in grammars.grammars:
+            output.note(f"grammar {safe(grammar.name)} {grammar.sha256}")
+        for line in (*difference, *changed):
             output.note(f"  {line}")
         output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
         approved = client.approve(model_id, envelope)
@@ -188,43 +190,41 @@ def list_(output: Output, data: Path) -> None:
 @click.option("--bom", is_flag=True, help="Print the bill of materials: CycloneDX 1.7, JSON.")
 @click.option(
     "--template-diff", is_flag=True,
-    help="Print how the chat template differs from the one in the model's file, or in AGAINST.",
+    help="Print how the chat template differs from that of the version served before, or else from "
+    "the one in the model's file.",
 )  # fmt: skip
-@click.option("--against", metavar="ID", help="Another model whose template is compared.")
+@click.option(
+    "--grammar-diff", is_flag=True,
+    help="Print how the grammars differ from those of the version served before.",
+)  # fmt: skip
+@click.option("--against", metavar="ID", help="Another model whose texts are compared.")
 @data_option
 @json_option
 @click.pass_obj
 def show(
-    output: Output, data: Path, model_id: str, bom: bool, template_diff: bool, against: str | None
+    output: Output,
+    data: Path,
+    model_id: str,
+    bom: bool,
+    template_diff: bool,
+    grammar_diff: bool,
+    against: str | None,
 ) -> None:
-    """Show one model: its state and why, approvals, facts."""
-    if (bom and template_diff) or (against and not template_diff):
-        raise click.UsageError("--bom, and --template-diff with --against, are two questions.")
+    """Show one model: its state and why, approvals, grammars, facts."""
+    compare = template_difference if template_diff else grammar_difference
+    differs = template_diff or grammar_diff
+    if bom + template_diff + grammar_diff > 1 or (against and not differs):
+        raise click.UsageError("Ask for one of --bom, --template-diff and --grammar-diff.")
     with admin_client(data) as client:
         if bom:
             click.echo(client.bom(model_id).decode())
             return
-        if template_diff:
-            lines, shown = template_difference(client, model_id, against)
+        if differs:
+            lines, shown = compare(client, model_id, against)
             output.data({**shown.model_dump(), "diff": lines}, lines or ["no difference"])
             return
         detail = client.model(model_id)
     output.data(detail, _details(detail))
-
-
-def template_difference(
-    client: AdminClient, model_id: str, against: str | None
-) -> tuple[list[str], Template]:
-    """A unified diff of the template in use, as lines that are safe to print."""
-    shown = client.template(model_id)
-    before, name = shown.own, "the model's own file"
-    if against is not None:
-        before, name = client.template(against).used, against
-    lines = difflib.unified_diff(
-        before.splitlines(), shown.used.splitlines(), name, f"{model_id} ({shown.file or 'own'})",
-        lineterm="",
-    )  # fmt: skip
-    return [safe(line) for line in lines], shown
 
 
 @model.command()
@@ -332,6 +332,8 @@ def _details(detail: ModelDetail) -> Iterator[str]:
         yield f"  unloaded: {safe(detail.unloaded)}"
     for given in detail.approvals:
         yield f"  approved by {safe(given.name)} at {given.time}: {safe(given.meaning)}"
+    for grammar in detail.grammars:
+        yield f"  grammar {safe(grammar.name)}: {safe(grammar.kind)}, {grammar.sha256}"
     for name, value in detail.facts.items():
         shown = size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)
         yield f"  {safe(name)}: {safe(shown)}"

@@ -5,13 +5,15 @@ appended without asking the model. White space between JSON tokens is the compac
 neither the model nor the reader spends tokens on blanks. A schema keyword that cannot be
 enforced is refused with its name, never ignored; the finished text is checked once more by an
 independent validator. Sources are bounded in size and depth, and compile in the worker only,
-off the decode thread.
+off the decode thread. Grammars that were signed with the model compile before it serves, or it does
+not serve; requests name them. Only a signed one may be Lark, and only masks hold an answer to it.
 """
 
 import json
+import re
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import llguidance
 import llguidance.numpy as masks
@@ -20,10 +22,14 @@ from numpy.typing import NDArray
 
 from appliance.engine.calls import ForcedCalls
 from appliance.engine.schemas import COMPACT, MAX_BYTES, checked_schema, json_validator, refused
-from appliance.errors import BadRequest
+from appliance.errors import BadRequest, StateRefused
 from appliance.types import Constraint
 
 MAX_CHOICES = 1024
+MAX_RULES: Final = 1000
+"""Lines of a Lark grammar, and so its rules: llguidance follows them recursively, and 3,000 in a
+chain overran the stack."""
+_UNKNOWN_ATTRIBUTE: Final = re.compile(r"^[?!\s]*\w+\s*\[[^\]]*\btemperature\b", re.MULTILINE)
 _CACHED = 64
 _OBJECT = '{"type":"object"}'
 
@@ -106,12 +112,25 @@ class Grammars:
 
     Args:
         tokenizer: makes llguidance's view of the vocabulary, when the first constraint comes.
+        signed: by name, those that were signed with the model; compiled here.
+
+    Raises:
+        StateRefused: `grammar_invalid` for a signed one that cannot be enforced.
     """
 
-    def __init__(self, tokenizer: Callable[[], Any]) -> None:
+    def __init__(
+        self, tokenizer: Callable[[], Any], signed: Mapping[str, Constraint] | None = None
+    ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Any = None
         self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
+        self._signed: dict[str, tuple[Any, Any]] = {}
+        for name, constraint in (signed or {}).items():
+            try:
+                self._signed[name] = self._compile(constraint)
+            except BadRequest as error:
+                reason = error.message.removeprefix(refused("").message)
+                raise StateRefused("grammar_invalid", f"The grammar {name}: {reason}") from error
 
     def guide(self, constraint: Constraint, *, one_by_one: bool = False) -> Guide:
         """A fresh guide.
@@ -121,20 +140,32 @@ class Grammars:
 
         Raises:
             BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks
-                for what cannot be enforced.
+                for what cannot be enforced; `unknown_grammar`.
         """
-        if self._tokenizer is None:
-            self._tokenizer = self._make_tokenizer()
+        matcher, validator = self._ready(constraint)
+        mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
+        return Guide(matcher.deep_copy(), mask, validator, one_by_one=one_by_one)
+
+    def _ready(self, constraint: Constraint) -> tuple[Any, Any]:
+        if constraint.kind == "grammar":
+            if found := self._signed.get(constraint.source):
+                return found
+            names = ", ".join(self._signed) or "none"
+            raise BadRequest(
+                "unknown_grammar",
+                f"The model has no grammar {constraint.source!r}; signed with it: {names}.",
+                param="response_format",
+            )
         if constraint not in self._compiled:
             self._compiled[constraint] = self._compile(constraint)
             if len(self._compiled) > _CACHED:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(constraint)
-        matcher, validator = self._compiled[constraint]
-        mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
-        return Guide(matcher.deep_copy(), mask, validator, one_by_one=one_by_one)
+        return self._compiled[constraint]
 
     def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
+        if self._tokenizer is None:
+            self._tokenizer = self._make_tokenizer()
         if len(constraint.source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
             raise refused(f"it is larger than {MAX_BYTES} bytes")
         validator: Callable[[str], bool] | None = None
@@ -143,6 +174,8 @@ class Grammars:
                 grammar = llguidance.LLMatcher.grammar_from_regex(constraint.source)
             elif constraint.kind == "choice":
                 grammar = llguidance.LLMatcher.grammar_from_lark(_choice(constraint.source))
+            elif constraint.kind == "lark":
+                grammar = llguidance.LLMatcher.grammar_from_lark(_lark(constraint.source))
             elif constraint.kind == "calls":
                 calls = ForcedCalls.decode(constraint.source)
                 validator = calls.valid
@@ -173,6 +206,14 @@ class Grammars:
         tokens = self._tokenizer.tokenize_str(tag, parse_special=True)
         alone = len(tokens) == 1 and self._tokenizer.is_special_token(tokens[0])
         return tag if alone else json.dumps(tag)
+
+
+def _lark(source: str) -> str:
+    if source.count("\n") >= MAX_RULES:
+        raise refused(f"it has more than {MAX_RULES} lines")
+    if _UNKNOWN_ATTRIBUTE.search(source):
+        raise refused("a rule sets the temperature, which the request does")
+    return source
 
 
 def _choice(source: str) -> str:

@@ -59,6 +59,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
             memory.
         kind: what the model is for.
         template: the chat template that was verified; "" leaves it to the model's file.
+        grammars: those that were signed with the model, by name.
         gpu: None for the processor alone.
     """
 
@@ -76,6 +77,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     kept: int = 0
     prefixes: tuple[str, ...] = ()
     template: str = ""
+    grammars: dict[str, Constraint] = {}
     gpu: LoadOnGpu | None = None
 
 

@@ -212,7 +212,7 @@ class Generator:
         self._preparer = Preparer(
             runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
         )
-        self._grammars = Grammars(runner.guidance_tokenizer)
+        self._grammars = Grammars(runner.guidance_tokenizer, load.grammars)
         self._registered = Registered(self._preparer, load.prefixes)
         kept = runner.config.kept
         cells = Cells(load.n_ctx, load.slots, kept, separate=load.reproducible)

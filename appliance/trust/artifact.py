@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, TypeVar
 
 from appliance.errors import SignatureRefused
-from appliance.trust import description, directory, manifest, oms, sealed
+from appliance.trust import description, directory, grammar, manifest, oms, sealed
 from appliance.trust.adapter import (
     STATEMENT_FILE,
     AdapterFacts,
@@ -27,6 +27,7 @@ from appliance.trust.description import Description
 from appliance.trust.directory import Artifact, FileDigest, Meter
 from appliance.trust.gguf import MAX_METADATA, GgufFacts, vet
 from appliance.trust.gguf_reader import Buffer
+from appliance.trust.grammar import Grammar
 from appliance.trust.manifest import Manifest
 from appliance.trust.oms import Bundle
 from appliance.trust.policy import ModelRule, PolicyKey, TrustPolicy
@@ -64,6 +65,7 @@ class Signed:
 
     Attributes:
         template: text of the file with the role template, which is used in place of the model's.
+        grammars: the files with the role grammar.
     """
 
     bundle: Bundle
@@ -74,16 +76,24 @@ class Signed:
     model_file: str
     description: Description = field(default_factory=Description)
     template: str | None = None
+    grammars: tuple[Grammar, ...] = ()
 
 
 def check_signature(
-    artifact: Artifact, model_id: str, policy: TrustPolicy, at_us: int, approval_round: int = 0
+    artifact: Artifact,
+    model_id: str,
+    policy: TrustPolicy,
+    at_us: int,
+    approval_round: int = 0,
+    *,
+    accepted: bool = False,
 ) -> Signed:
     """Decide from `model.sig` and the policy alone.
 
     Args:
         at_us: now; certificates must be valid then. Microseconds since the epoch.
         approval_round: which round of approvals the model is in.
+        accepted: enough people approved it while its certificates were valid.
 
     Raises:
         SignatureRefused: what the bundle, the manifest, the certificates or the list of files
@@ -92,7 +102,7 @@ def check_signature(
     """
     data = artifact.signature()
     bundle = oms.parse_bundle(data)
-    publisher = policy.signer(bundle, at_us)
+    publisher = policy.signer(bundle, at_us, accepted=accepted)
     signed = oms.verify(bundle, {publisher.hint: publisher.public})
     manifest.compare_names(signed, artifact.covered.keys())
     model_file = model_file_of(signed.files.keys())
@@ -101,10 +111,15 @@ def check_signature(
     described = _description(artifact, signed)
     policy.check_version(rule, described.version)
     template = _template(artifact, signed, described)
-    if template is not None and base_of(model_id) is not None:
-        raise SignatureRefused("adapter_unsupported", "An adapter has the template of its base.")
+    grammars = _grammars(artifact, signed, described)
+    if (template is not None or grammars) and base_of(model_id) is not None:
+        raise SignatureRefused(
+            "adapter_unsupported", "An adapter has the template and the grammars of its base."
+        )
     wanted = subject(signed.root, data, approval_round)
-    return Signed(bundle, signed, wanted, publisher, rule, model_file, described, template)
+    return Signed(
+        bundle, signed, wanted, publisher, rule, model_file, described, template, grammars
+    )
 
 
 def _description(artifact: Artifact, signed: Manifest) -> Description:
@@ -124,6 +139,13 @@ def _template(artifact: Artifact, signed: Manifest, described: Description) -> s
         raise SignatureRefused(
             "description_invalid", f"{described.template} is not a text in UTF-8."
         ) from error
+
+
+def _grammars(artifact: Artifact, signed: Manifest, described: Description) -> tuple[Grammar, ...]:
+    return tuple(
+        grammar.read(file, _signed_bytes(artifact, signed, file, grammar.MAX_BYTES))
+        for file in described.grammars.values()
+    )
 
 
 def _signed_bytes(artifact: Artifact, signed: Manifest, name: str, limit: int) -> bytes:

@@ -56,6 +56,10 @@ def make(
         for a in approvals
     ]
     digests = {} if signed.manifest.shard_size else signed.manifest.files
+    roles = {
+        name: [Property(name="appliance:role", value=role)]
+        for name, role in signed.description.roles.items()
+    }
     model = Component(
         name=record.id,
         type=ComponentType.MACHINE_LEARNING_MODEL,
@@ -67,7 +71,7 @@ def make(
         components=[
             Component(
                 name=name, type=ComponentType.FILE, bom_ref=f"file:{signed.manifest.root}:{name}",
-                hashes=_hashes(digests.get(name)),
+                hashes=_hashes(digests.get(name)), properties=roles.get(name),
             )
             for name in signed.manifest.files
         ],

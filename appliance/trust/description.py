@@ -5,24 +5,26 @@ Rules:
   any OMS signer can make it and nobody but the publisher can change it.
 - What is not understood is refused: an unknown field or role means that the publisher expects
   something which this version would not do.
-- A role is given to a file of the same artifact. At most one file is the template.
+- A role is given to a file of the same artifact. At most one file is the template, and no two
+  grammars have one name.
 
 docs/trust.md has the schema.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from appliance.errors import SignatureRefused
-from appliance.trust import strict_json
+from appliance.trust import grammar, strict_json
 
 FILE: Final = "artifact.json"
 MAX_BYTES: Final = 64 << 10
 MAX_ROLE_BYTES: Final = 256 << 10
 """Largest template."""
 TEMPLATE: Final = "template"
-_ROLES: Final = frozenset({TEMPLATE})
+GRAMMAR: Final = "grammar"
+_ROLES: Final = frozenset({TEMPLATE, GRAMMAR})
 _MAX_VERSION: Final = 1 << 53
 
 
@@ -33,10 +35,18 @@ class Description:
     Attributes:
         version: counted up by the publisher; None when there is no `artifact.json`.
         template: name of the file that is the chat template in place of the model's own.
+        grammars: file of each grammar, by the name that requests use.
     """
 
     version: int | None = None
     template: str | None = None
+    grammars: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The role of each file that has one."""
+        roles = dict.fromkeys(self.grammars.values(), GRAMMAR)
+        return roles if self.template is None else {**roles, self.template: TEMPLATE}
 
 
 def parse(data: bytes, files: Collection[str]) -> Description:
@@ -57,14 +67,29 @@ def parse(data: bytes, files: Collection[str]) -> Description:
         raise _refuse("version must be positive")
     roles: dict[str, Any] = strict_json.optional(value, "roles", dict, {}, _refuse)
     for name, role in roles.items():
-        if role not in _ROLES:
+        if type(role) is not str or role not in _ROLES:
             raise _refuse(f"{name[:80]!r} has a role that is not known")
         if name not in files:
             raise _refuse(f"{name[:80]!r} has a role and is not in the artifact")
     templates = [name for name, role in roles.items() if role == TEMPLATE]
     if len(templates) > 1:
         raise _refuse("two files are the template")
-    return Description(version, templates[0] if templates else None)
+    grammars = _grammars([name for name, role in roles.items() if role == GRAMMAR])
+    return Description(version, templates[0] if templates else None, grammars)
+
+
+def _grammars(files: list[str]) -> dict[str, str]:
+    if len(files) > grammar.MOST:
+        raise _refuse(f"{len(files)} grammars are more than {grammar.MOST}")
+    named: dict[str, str] = {}
+    for file in files:
+        name = grammar.name_of(file)
+        if name is None:
+            raise _refuse(f"{file[:80]!r} cannot be a grammar: NAME.json or NAME.lark")
+        if name in named:
+            raise _refuse(f"two grammars have the name {name!r}")
+        named[name] = file
+    return named
 
 
 def _refuse(problem: str) -> SignatureRefused:

@@ -7,6 +7,8 @@ Rules:
   from the stored bytes to the approvals, and is the only maker of a `VerifiedModel`, as
   `seal_adapter` is of a `VerifiedAdapter`. An id with a colon is an adapter's (`adapter`).
 - Approvals are stored as they were signed and verified again under the policy of the day.
+- A certificate that expires stops what is new: what was approved before is loaded until it is
+  revoked, or must be approved anew.
 - A copy becomes a model in one step; what an interrupted import left is removed by `clean`.
 - Files of the store belong to the service or to root and nobody else may write them.
 """
@@ -21,9 +23,9 @@ from typing import Final
 from sqlalchemy import Engine
 
 from appliance.clock import Clock
-from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
+from appliance.errors import Refused, SignatureRefused, StateRefused
 from appliance.text import visible
-from appliance.trust import approval as approvals_
+from appliance.trust import approvals as approvals_
 from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
 from appliance.trust import oms
@@ -182,8 +184,8 @@ class ModelStore(Intake):
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             self.expect(record, signed.manifest.root)
-            valid = self._valid_approvals(model_id, signed, policy)
-            names = tuple(approval.name for approval in valid)
+            given = self._valid(model_id, signed, policy)
+            names = tuple(approval.name for approval in given)
             if "approval" in signed.rule.require:
                 policy.check_approvals(names)
             sealed, facts = artifacts.seal(
@@ -198,6 +200,7 @@ class ModelStore(Intake):
             signer=signed.publisher.hint,
             approvers=names,
             bundle=signed.bundle,
+            grammars=signed.grammars,
         )
         return verified, facts
 
@@ -227,7 +230,7 @@ class ModelStore(Intake):
                 accepted.
         """
         policy.check_digests(model.digest, model.gguf_sha256)
-        policy.signer(model.bundle, self._clock.wall_us())
+        policy.signer(model.bundle, self._clock.wall_us(), accepted=True)
         names = [approval.name for approval in self.approvals(model.id, policy)]
         if "approval" in artifacts.rule_of(policy, model.id, model.digest).require:
             policy.check_approvals(names)
@@ -238,15 +241,16 @@ class ModelStore(Intake):
         Raises:
             PolicyRefused, SignatureRefused: it is not accepted any more.
         """
-        with self._open(model_id) as artifact:
-            signed = self._signed(artifact, model_id, policy)
+        signed, given = self.standing(model_id, policy)
         if "approval" in signed.rule.require:
-            names = [a.name for a in self._valid_approvals(model_id, signed, policy)]
-            policy.check_approvals(names)
+            policy.check_approvals([approval.name for approval in given])
 
     def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
-        current = self.record(model_id).round
-        return artifacts.check_signature(artifact, model_id, policy, self._clock.wall_us(), current)
+        record, now = self.record(model_id), self._clock.wall_us()
+        accepted = record.state == ModelState.APPROVED
+        return artifacts.check_signature(
+            artifact, model_id, policy, now, record.round, accepted=accepted
+        )
 
     def subject(self, model_id: str) -> ApprovalSubject:
         """What an approver of this model signs.
@@ -278,21 +282,14 @@ class ModelStore(Intake):
         subject = self.subject(model_id)
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-        approval = approvals_.verify(envelope, policy, subject)
-        if not policy.may_approve(approval.name, signed.publisher):
-            raise PolicyRefused(
-                "approver_not_distinct", f"{approval.name} signed {model_id} as its publisher."
-            )
-        valid = self._valid_approvals(model_id, signed, policy)
-        if any(earlier.name == approval.name for earlier in valid):
-            raise PolicyRefused(
-                "approval_duplicate", f"{approval.name} has approved {model_id} already."
-            )
-        self._records.add_approval(model_id, approval.key, envelope)
-        return self._valid_approvals(model_id, signed, policy)
+        given = approvals_.accept(
+            envelope, self._records.approvals(model_id), policy, subject, signed.publisher
+        )
+        self._records.add_approval(model_id, given.key, envelope)
+        return self._valid(model_id, signed, policy)
 
-    def approvals(self, model_id: str, policy: TrustPolicy) -> list[Approval]:
-        """The approvals that count under this policy, one per person, by time.
+    def standing(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, list[Approval]]:
+        """What is signed, unhashed, and the approvals that count under this policy.
 
         Raises:
             StateRefused: `unknown_model_id`.
@@ -300,18 +297,15 @@ class ModelStore(Intake):
         """
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-        return self._valid_approvals(model_id, signed, policy)
+        return signed, self._valid(model_id, signed, policy)
 
-    def _valid_approvals(
-        self, model_id: str, signed: Signed, policy: TrustPolicy
-    ) -> list[Approval]:
-        valid: dict[str, Approval] = {}
-        for envelope in self._records.approvals(model_id):
-            with contextlib.suppress(Refused):  # a revoked key, say: it does not count any more
-                approval = approvals_.verify(envelope, policy, signed.subject)
-                if policy.may_approve(approval.name, signed.publisher):
-                    valid.setdefault(approval.name, approval)
-        return sorted(valid.values(), key=lambda approval: (approval.time, approval.name))
+    def _valid(self, model_id: str, signed: Signed, policy: TrustPolicy) -> list[Approval]:
+        envelopes = self._records.approvals(model_id)
+        return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
+
+    def approvals(self, model_id: str, policy: TrustPolicy) -> list[Approval]:
+        """The approvals that count, one per person, by time. Raises as `standing`."""
+        return self.standing(model_id, policy)[1]
 
     def size(self, model_id: str) -> int:
         """Bytes of the model file as it lies in the store.

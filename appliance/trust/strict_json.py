@@ -22,11 +22,12 @@ MAX_DEPTH: Final = 16
 _MAX_DIGITS: Final = 19
 
 
-def parse(data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES) -> object:
+def parse(data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH) -> object:
     """Read one JSON document.
 
     Args:
         limit: most bytes.
+        depth: most levels.
 
     Raises:
         ApplianceError: what `refuse` makes, for anything that breaks the rules.
@@ -46,7 +47,7 @@ def parse(data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES) -> object:
         raise refuse("it is nested too deeply") from error
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise refuse(f"it is not strict JSON: {error}") from error
-    _check_tree(value, refuse)
+    _check_tree(value, refuse, depth)
     return value
 
 
@@ -114,9 +115,9 @@ def _short(text: str) -> int:
     return int(text)
 
 
-def _check_tree(value: object, refuse: Refuse) -> None:
+def _check_tree(value: object, refuse: Refuse, depth: int) -> None:
     level: list[object] = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         below: list[object] = []
         for node in level:
             if isinstance(node, dict):
@@ -129,7 +130,7 @@ def _check_tree(value: object, refuse: Refuse) -> None:
         if not below:
             return
         level = below
-    raise refuse(f"it is nested more than {MAX_DEPTH} deep")
+    raise refuse(f"it is nested more than {depth} deep")
 
 
 def _encodable(text: str) -> bool:

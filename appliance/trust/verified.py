@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from appliance.trust.adapter import AdapterFacts
 from appliance.trust.gguf import GgufFacts
+from appliance.trust.grammar import Grammar
 from appliance.trust.oms import Bundle
 from appliance.trust.sealed import SealedFile, rehash
 
@@ -21,6 +22,7 @@ class Verified:
         signer: hint of the publisher's key.
         approvers: names of the people who approved.
         bundle: what was signed and by whom, to ask a later policy again.
+        grammars: the forms of answers that were signed with it.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Verified:
     signer: str
     approvers: tuple[str, ...]
     bundle: Bundle
+    grammars: tuple[Grammar, ...] = ()
 
     def close(self) -> None:
         """Give the sealed memory back."""

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from appliance.wire.base import Reply as _Reply
 from appliance.wire.base import Request as _Request
+from appliance.wire.texts import Grammar
 
 
 class ErrorBody(_Reply):
@@ -179,23 +180,12 @@ class Approval(_Reply):
 
 
 class ModelDetail(Model):
-    """One artifact with its approvals and what its file says of itself."""
+    """One artifact with its approvals, its grammars and what its file says of itself."""
 
     memory: str = ""
     approvals: list[Approval] = Field(default=[])
+    grammars: list[Grammar] = Field(default=[])
     facts: dict[str, Any] = Field(default={})
-
-
-class Template(_Reply):
-    """A model's chat template: `used`, from `file` where the artifact has one, and the `own` one
-    in the model's file. `sha256` is that of `used`, as a policy pins it.
-    """
-
-    id: str
-    used: str
-    own: str
-    sha256: str
-    file: str | None = None
 
 
 class ModelImport(_Request):

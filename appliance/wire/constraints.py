@@ -2,13 +2,22 @@
 vLLM (`guided_*`) and llama-server (`json_schema`).
 
 Rules: at most one of them asks for something; what each means is the same for all routes. What
-leaves here is JSON text in ASCII; whether a schema can be enforced is for the engine to say.
+leaves here is JSON text in ASCII; whether a schema can be enforced is for the engine to say. A
+grammar is never taken from a client: it is named, and the model was signed with it.
 """
 
 import json
-from typing import Annotated, Any, Literal, Self, TypeAlias
+import re
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from appliance.types import Constraint
 from appliance.wire.unsupported import field_refused
@@ -30,6 +39,19 @@ SchemaText: TypeAlias = Annotated[
 ]
 
 
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _named(grammar: str) -> str:
+    if not _NAME.fullmatch(grammar):
+        why = "grammars are not taken from clients; name one that the model was signed with"
+        raise field_refused("unsupported_parameter", "", why)
+    return grammar
+
+
+GrammarName: TypeAlias = Annotated[str, AfterValidator(_named)]
+
+
 class SchemaFormat(BaseModel):
     """`response_format.json_schema`; name and strict change nothing, every schema is enforced."""
 
@@ -45,13 +67,16 @@ class ResponseFormat(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema", "grammar"]
     json_schema: SchemaFormat | None = None
+    grammar: GrammarName | None = Field(None, description="its name, of those of the model")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.type == "json_schema" and self.json_schema is None:
             raise field_refused("invalid_value", "json_schema", "is missing")
+        if self.type == "grammar" and self.grammar is None:
+            raise field_refused("invalid_value", "grammar", "is missing")
         return self
 
 
@@ -63,6 +88,9 @@ class ConstraintFields(BaseModel):
     guided_json: SchemaText | None = None
     guided_regex: str | None = Field(None, min_length=1)
     guided_choice: list[str] | None = Field(None, min_length=1)
+    guided_grammar: GrammarName | None = Field(
+        None, description="the name of a grammar that the model was signed with"
+    )
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
@@ -82,6 +110,10 @@ class ConstraintFields(BaseModel):
             found.append(Constraint("json_object"))
         if asked is not None and asked.type == "json_schema" and asked.json_schema is not None:
             found.append(schema_constraint(asked.json_schema.schema_))
+        if asked is not None and asked.type == "grammar" and asked.grammar is not None:
+            found.append(Constraint("grammar", asked.grammar))
+        if self.guided_grammar is not None:
+            found.append(Constraint("grammar", self.guided_grammar))
         found += [
             schema_constraint(s) for s in (self.json_schema, self.guided_json) if s is not None
         ]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from appliance.types import Constraint, Tools
-from appliance.wire.constraints import Schema, schema_constraint
+from appliance.wire.constraints import GrammarName, Schema, schema_constraint
 from appliance.wire.generation import INT32, characters, example
 from appliance.wire.tools import (
     MOST_TOOLS,
@@ -160,15 +160,18 @@ class TextForm(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    type: Literal["text", "json_object", "json_schema"] = "text"
+    type: Literal["text", "json_object", "json_schema", "grammar"] = "text"
     name: str | None = None
     strict: bool | None = None
     schema_: Schema | None = Field(None, alias="schema")
+    grammar: GrammarName | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.type == "json_schema" and self.schema_ is None:
             raise field_refused("invalid_value", "schema", "is missing")
+        if self.type == "grammar" and self.grammar is None:
+            raise field_refused("invalid_value", "grammar", "is missing")
         return self
 
 
@@ -241,6 +244,8 @@ class ResponsesRequest(BaseModel):
         form = self.text.format if self.text else None
         if form is None or form.type == "text":
             return None
+        if form.type == "grammar" and form.grammar is not None:
+            return Constraint("grammar", form.grammar)
         if form.schema_ is None:
             return Constraint("json_object")
         return schema_constraint(form.schema_)

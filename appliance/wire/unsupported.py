@@ -28,7 +28,7 @@ def absent(*defaults: Any) -> Callable[[Any], bool]:
 
 _OLD_TOOLS: Final = "use tools and tool_choice, which replace it"
 _ONLY_CHAT: Final = "only chats take tools"
-_NO_SCHEMA: Final = "grammars are not taken from clients; use a JSON schema or guided_regex"
+_NO_SCHEMA: Final = "use a JSON schema, guided_regex, or guided_grammar with a name"
 
 REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
     "use_beam_search": Unsupported(absent(False), "choices are sampled; use n or best_of"),
@@ -37,7 +37,6 @@ REQUEST_FIELDS: Final[Mapping[str, Unsupported]] = {
     "web_search_options": Unsupported(absent(), "the appliance reaches no network"),
     "grammar": Unsupported(absent(""), _NO_SCHEMA),
     "structured_outputs": Unsupported(absent(), _NO_SCHEMA),
-    "guided_grammar": Unsupported(absent(), _NO_SCHEMA),
     "prompt_logprobs": Unsupported(absent(), "use echo with logprobs on /v1/completions"),
     "stop_token_ids": Unsupported(absent([]), "stop takes strings only"),
     "suffix": Unsupported(absent(""), "text is not filled into a gap"),

@@ -278,6 +278,26 @@ def test_templates_of_two_models_are_compared(lab: LabData, run: Run) -> None:
     assert run("model", "show", "tiny", "--against", "other").status == 2
 
 
+def test_grammars_are_listed_and_shown_to_the_approver(lab: LabData, run: Run) -> None:
+    path = lab.artifact("pump")
+    (path / "verdict.lark").write_text('start: "ok" | "defect"\x1b')
+    (path / "artifact.json").write_text('{"version": 1, "roles": {"verdict.lark": "grammar"}}')
+    signing.sign_directory(path, lab.key("publisher").read_bytes(), forge.quiet)
+    assert run("model", "import", path).status == 0
+    shown = run("model", "show", "pump")
+    digest = forge.sha256((path / "verdict.lark").read_bytes())
+    assert f"grammar verdict: lark, {digest}" in shown.out
+    done = run(
+        *("model", "approve", "pump", "--as", APPROVERS[0], "--key", lab.key(APPROVERS[0])),
+        *("--meaning", "fit for use"),
+    )
+    assert done.status == 0 and f"grammar verdict {digest}" in done.err
+    assert '+start: "ok" | "defect"' in done.err and "\x1b" not in done.err
+    told = run("model", "show", "pump", "--grammar-diff", "--json").document
+    assert told["grammars"][0]["name"] == "verdict" and told["diff"]
+    assert run("model", "show", "pump", "--grammar-diff", "--template-diff").status == 2
+
+
 def test_the_bill_of_materials(run: Run, approved: str) -> None:
     document = run("model", "show", approved, "--bom").document
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.7")

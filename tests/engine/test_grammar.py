@@ -1,16 +1,17 @@
 """Constraints on the real vocabulary, driven by random logits instead of a model."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import jsonschema_rs
 import numpy as np
 import pytest
 
-from appliance.engine.grammar import Grammars, Guide
+from appliance.engine.grammar import MAX_RULES, Grammars, Guide
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.schemas import MAX_BYTES, MAX_DEPTH
-from appliance.errors import BadRequest
+from appliance.errors import BadRequest, StateRefused
 from appliance.trust.sealed import SealedFile
 from appliance.types import Constraint
 
@@ -132,4 +133,63 @@ def test_what_cannot_be_enforced_is_refused(
         grammars.guide(constraint)
     assert refusal.value.code == "invalid_schema"
     assert refusal.value.message.startswith("Invalid schema for response_format")
+    assert reason in refusal.value.message
+
+
+VERDICT = 'start: verdict " because " reason\nverdict: "ok" | "defect"\nreason: /[a-z]{3,8}/\n'
+
+
+def test_signed_grammars_are_asked_for_by_name(runner: Runner) -> None:
+    signed = {"verdict": Constraint("lark", VERDICT), "report": schema(REPORT)}
+    grammars = Grammars(runner.guidance_tokenizer, signed)
+    for seed in range(5):
+        text, *_ = write(runner, grammars.guide(Constraint("grammar", "verdict")), seed)
+        assert re.fullmatch("(ok|defect) because [a-z]{3,8}", text)
+    guide = grammars.guide(Constraint("grammar", "report"))
+    assert jsonschema_rs.is_valid(REPORT, json.loads(write(runner, guide, 0)[0]))
+    assert not grammars.guide(Constraint("grammar", "report")).wrote("{}", complete=True)
+    with pytest.raises(BadRequest) as refusal:
+        grammars.guide(Constraint("grammar", "Verdict"))
+    assert refusal.value.code == "unknown_grammar"
+    assert "verdict, report" in refusal.value.message
+
+
+def test_without_signed_grammars_no_name_is_known(grammars: Grammars) -> None:
+    with pytest.raises(BadRequest, match="none") as refusal:
+        grammars.guide(Constraint("grammar", "verdict"))
+    assert refusal.value.code == "unknown_grammar"
+
+
+def chain(rules: int) -> str:
+    lines = "".join(f"r{number}: r{number + 1}\n" for number in range(rules))
+    return f'start: r0\n{lines}r{rules}: "a"'
+
+
+def test_the_longest_chain_of_rules_that_is_taken_compiles(runner: Runner) -> None:
+    Grammars(runner.guidance_tokenizer, {"a": Constraint("lark", chain(MAX_RULES - 2))})
+
+
+@pytest.mark.parametrize(
+    ("constraint", "reason"),
+    [
+        (Constraint("lark", ""), "Empty"),
+        (Constraint("lark", "root ::= x"), "Expected"),
+        (Constraint("lark", "start: other"), "unknown name"),
+        (Constraint("lark", "start: " + "(" * 30_000 + '"a"' + ")" * 30_000), "nested"),
+        (Constraint("lark", "start: X\nX: /" + "(" * 900 + "a" + ")" * 900 + "/"), "regex"),
+        (Constraint("lark", chain(MAX_RULES)), "lines"),
+        (Constraint("lark", 'start: %json {"type": "array", "uniqueItems": true}'), "uniqueItems"),
+        (Constraint("lark", 'start[temperature=0.5]: "a"'), "temperature"),
+        (Constraint("lark", "//" + "x" * MAX_BYTES), "larger than"),
+        (schema({"type": "array", "uniqueItems": True}), "uniqueItems"),
+        (schema({"type": "string", "x-guidance": {"lenient": True}}), "x-guidance"),
+    ],
+)
+def test_a_signed_grammar_that_cannot_be_enforced_stops_the_load(
+    runner: Runner, constraint: Constraint, reason: str
+) -> None:
+    with pytest.raises(StateRefused) as refusal:
+        Grammars(runner.guidance_tokenizer, {"hostile": constraint})
+    assert refusal.value.code == "grammar_invalid"
+    assert refusal.value.message.startswith("The grammar hostile: ")
     assert reason in refusal.value.message

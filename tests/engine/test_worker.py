@@ -1,6 +1,7 @@
 """The worker as a program: what it does before and without a model, frame by frame."""
 
 import fcntl
+import hashlib
 import os
 import socket
 import subprocess
@@ -10,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.engine import messages
 from appliance.engine.worker import Channel
 from appliance.trust.sealed import SealedFile, seal_and_close
-from appliance.types import Sampling
+from appliance.types import Constraint, Sampling
 from tests.lora import write_lora
 
 
@@ -140,6 +142,46 @@ def test_a_request_that_was_not_prepared_does_not_run(model_fd: int, variant: Pa
     worker.send(messages.Prepare(2, Sampling(), prompt="Hi", max_tokens=1))
     assert isinstance(worker.receive(), messages.Prepared)
     assert worker.end() == 0
+
+
+def rendered(worker: Started) -> tuple[str, str, int]:
+    """The template that a fresh worker tells, and digest and tokens of a conversation in it."""
+    ready = worker.receive()
+    assert isinstance(ready, messages.Ready) and ready.vocabulary is not None
+    user = ({"role": "user", "content": "Hi"},)
+    worker.send(messages.Prepare(1, Sampling(temperature=0), messages=user, max_tokens=1))
+    prepared = worker.receive()
+    assert isinstance(prepared, messages.Prepared)
+    worker.end()
+    return ready.vocabulary.template, prepared.template_sha256, prepared.prompt_tokens
+
+
+def test_the_template_that_was_verified_is_used_in_place_of_the_files_own(
+    model_fd: int, variant: Path
+) -> None:
+    template = "{{ messages[0].content }}" * 20
+    told = []
+    for given in (template, ""):
+        worker = start(model_fd)
+        worker.send(msgspec.structs.replace(load(variant), template=given))
+        told.append(rendered(worker))
+    (used, digest, tokens), (own, own_digest, own_tokens) = told
+    assert (used, digest) == (template, hashlib.sha256(template.encode()).hexdigest())
+    assert "im_start" in own and own_digest == hashlib.sha256(own.encode()).hexdigest()
+    assert tokens == 20 != own_tokens  # "HiHiHi…", nothing of the chat markup around it
+
+
+def test_a_signed_grammar_that_cannot_be_enforced_ends_the_load(
+    model_fd: int, variant: Path
+) -> None:
+    worker = start(model_fd)
+    grammars = {"good": Constraint("lark", 'start: "a"'), "bad": Constraint("lark", "start: x")}
+    worker.send(msgspec.structs.replace(load(variant), grammars=grammars))
+    answer = worker.receive()
+    assert isinstance(answer, messages.Failed) and answer.code == "grammar_invalid"
+    assert answer.message.startswith("The grammar bad: ")
+    assert worker.process.wait(60) == 1
+    worker.end()
 
 
 def test_frames_arrive_whole_however_they_are_cut() -> None:

@@ -241,4 +241,50 @@ GGUF: dict[str, tuple[Change, str]] = {
     for what, (change, code) in table.items()
 }
 
-ALL: dict[str, tuple[Change, str]] = {**CONTENT, **MANIFEST, **CRYPTO, **GGUF}
+
+def with_roles(roles: Mapping[str, object], **files: bytes) -> Change:
+    """Files and their roles, all of it signed; `_` in a name stands for the dot."""
+
+    def change(bad: Bad) -> None:
+        for name, data in files.items():
+            (bad.path / name.replace("_", ".")).write_bytes(data)
+        (bad.path / "artifact.json").write_bytes(as_json({"version": 1, "roles": roles}))
+        bad.resign()
+
+    return change
+
+
+def grammar(data: bytes) -> Change:
+    return with_roles({"a.json": "grammar"}, a_json=data)
+
+
+def changed_grammar(bad: Bad) -> None:
+    grammar(b"{}")(bad)
+    (bad.path / "a.json").write_bytes(b"[]")
+
+
+ROLES: dict[str, tuple[Change, str]] = {
+    "own: a grammar that is no object": (grammar(b"[]"), "grammar_invalid"),
+    "own: a grammar with a key twice": (grammar(b'{"a":1,"a":2}'), "grammar_invalid"),
+    "own: a grammar that is a bomb of brackets": (grammar(b"[" * 60_000), "grammar_invalid"),
+    "own: a grammar that is no text": (grammar(b"\xff"), "grammar_invalid"),
+    "own: a grammar that is too large": (
+        grammar(b'{"a":"%s"}' % (b"x" * 65_536)), "description_invalid",
+    ),
+    "own: a grammar changed after signing": (changed_grammar, "file_changed"),
+    "own: the model as a grammar": (with_roles({"tiny.gguf": "grammar"}), "description_invalid"),
+    "own: a grammar of another kind": (
+        with_roles({"a.gbnf": "grammar"}, a_gbnf=b'root ::= "a"'), "description_invalid",
+    ),
+    "own: two grammars of one name": (
+        with_roles({"a.json": "grammar", "a.lark": "grammar"}, a_json=b"{}", a_lark=b"x"),
+        "description_invalid",
+    ),
+    "own: a grammar that is not there": (with_roles({"a.json": "grammar"}), "description_invalid"),
+    "own: a role that is not known": (with_roles({"LICENSE": "system"}), "description_invalid"),
+    "own: a template that is no text": (
+        with_roles({"a.jinja": "template"}, a_jinja=b"\xff"), "description_invalid",
+    ),
+}  # fmt: skip
+
+ALL: dict[str, tuple[Change, str]] = {**CONTENT, **MANIFEST, **CRYPTO, **GGUF, **ROLES}

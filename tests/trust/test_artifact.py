@@ -319,3 +319,48 @@ def test_a_description_in_shards(lab: Lab) -> None:
     assert check(lab).chat_template == "{{ messages }}"
     (lab.artifact / "chat.jinja").write_bytes(b"{{ massages }}")
     assert code_of(check, lab) == "file_changed"
+
+
+GRAMMAR = b'start: "yes" | "no"'
+
+
+def with_grammar(lab: Lab, data: bytes = GRAMMAR) -> None:
+    (lab.artifact / "verdict.lark").write_bytes(data)
+    (lab.artifact / "artifact.json").write_bytes(
+        as_json({"version": 1, "roles": {"verdict.lark": "grammar"}})
+    )
+    lab.resign()
+
+
+def grammars_of(lab: Lab, model_id: str = "tiny") -> list[tuple[str, str]]:
+    with open_artifact(lab.artifact) as artifact:
+        signed = artifacts.check_signature(artifact, model_id, lab.policy, lab.clock.wall_us())
+    return [(grammar.name, grammar.text) for grammar in signed.grammars]
+
+
+def test_a_grammar_is_a_file_that_was_signed_and_has_the_role(lab: Lab) -> None:
+    with_grammar(lab)
+    assert grammars_of(lab) == [("verdict", GRAMMAR.decode())]
+    (lab.artifact / "artifact.json").write_bytes(as_json({"version": 1}))
+    lab.resign()
+    assert grammars_of(lab) == []  # a file without the role is none
+
+
+def test_a_grammar_that_was_changed_added_or_is_no_text(lab: Lab, examine: Examine) -> None:
+    with_grammar(lab)
+    (lab.artifact / "verdict.lark").write_bytes(b'start: "yes"')
+    assert code_of(examine, lab) == "file_changed"
+    with_grammar(lab, b"\xff")
+    assert code_of(examine, lab) == "grammar_invalid"
+    with_grammar(lab, b"x" * (64 * 1024 + 1))
+    assert code_of(examine, lab) == "description_invalid"
+    with_grammar(lab)
+    (lab.artifact / "more.lark").write_bytes(GRAMMAR)
+    assert code_of(examine, lab) == "file_extra"
+
+
+def test_an_adapter_has_no_grammars_of_its_own(lab: Lab) -> None:
+    with_grammar(lab)
+    with pytest.raises(SignatureRefused) as caught:
+        grammars_of(lab, "tiny:adapter")
+    assert caught.value.code == "adapter_unsupported"

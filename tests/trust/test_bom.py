@@ -30,6 +30,11 @@ def validator() -> Any:
 
 
 def test_it_is_valid_and_says_what_was_verified(lab: forge.Lab) -> None:
+    (lab.artifact / "verdict.lark").write_text('start: "a"')
+    (lab.artifact / "chat.jinja").write_text("x")
+    roles = {"verdict.lark": "grammar", "chat.jinja": "template"}
+    (lab.artifact / "artifact.json").write_text(json.dumps({"version": 1, "roles": roles}))
+    lab.resign()
     model_id = lab.approved()
     document = made(lab, model_id)
     check = validator()
@@ -42,6 +47,11 @@ def test_it_is_valid_and_says_what_was_verified(lab: forge.Lab) -> None:
     assert len([v for n, v in told if n == "appliance:approval"]) == 2
     files = {part["name"]: part["hashes"][0]["content"] for part in model["components"]}
     assert files == forge.digests_below(lab.artifact)
+    assert {
+        part["name"]: part["properties"][0]["value"]
+        for part in model["components"]
+        if "properties" in part
+    } == roles
     assert made(lab, model_id) == document  # the same again
     broken = {**document, "components": [{**model, "type": "neural"}]}
     assert list(check.iter_errors(broken))  # the schema can say no

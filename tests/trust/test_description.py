@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import SignatureRefused
-from appliance.trust import description
+from appliance.trust import description, grammar
 from appliance.trust.description import Description
 from tests.trust.forge import as_json
 
@@ -18,6 +18,22 @@ GOOD = {"version": 4, "roles": {"chat.jinja": "template"}}
 def test_it_is_read() -> None:
     read = description.parse(as_json(GOOD), FILES)
     assert read == Description(4, "chat.jinja")
+
+
+def test_grammars_are_read_by_name() -> None:
+    roles = {"g/report.lark": "grammar", "chat.jinja": "template", "part.json": "grammar"}
+    read = description.parse(as_json({"version": 1, "roles": roles}), {*FILES, "part.json"})
+    assert read.grammars == {"report": "g/report.lark", "part": "part.json"}
+    assert read.template == "chat.jinja"
+    assert read.roles == roles
+
+
+def test_there_are_not_too_many_grammars() -> None:
+    names = [f"g{number}.lark" for number in range(grammar.MOST + 1)]
+    most = {"version": 1, "roles": dict.fromkeys(names[1:], "grammar")}
+    assert len(description.parse(as_json(most), names).grammars) == grammar.MOST
+    with pytest.raises(SignatureRefused, match="more than"):
+        description.parse(as_json({"version": 1, "roles": dict.fromkeys(names, "grammar")}), names)
 
 
 BAD: dict[str, Any] = {
@@ -36,7 +52,13 @@ BAD: dict[str, Any] = {
         "version": 1,
         "roles": {"chat.jinja": "template", "model.gguf": "template"},
     },
-    "a role that is not done yet": {"version": 1, "roles": {"g/report.lark": "grammar"}},
+    "a grammar that is a program": {"version": 1, "roles": {"model.gguf": "grammar"}},
+    "two grammars of one name": {
+        "version": 1,
+        "roles": {"g/report.lark": "grammar", "h/report.lark": "grammar"},
+    },
+    "a grammar that is not there": {"version": 1, "roles": {"h/other.lark": "grammar"}},
+    "a file that is template and grammar": {"version": 1, "roles": {"chat.jinja": ["grammar"]}},
     "the base of an adapter, which adapter.json has": {
         "version": 1,
         "base": {"oms_root": "ab" * 32},

@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant("strict_json._unique", "len(table) != len(pairs)", "False", "text: duplicate key"),
     Mutant("strict_json._finite", "not math.isfinite(number)", "False", "overflowing number"),
     Mutant("strict_json.parse", "parse_constant=_no_constant,", "", "text: NaN"),
-    Mutant("strict_json.parse", "_check_tree(value, refuse)", "pass", "deep but closed"),
+    Mutant("strict_json.parse", "_check_tree(value, refuse, depth)", "pass", "deep but closed"),
     # the manifest
     Mutant("manifest.parse", "!= STATEMENT_TYPE", "== 0", "manifest: statement type"),
     Mutant("manifest.parse", "!= PREDICATE_TYPE", "== 0", "manifest: v0.2 predicate"),
@@ -84,6 +84,13 @@ MUTANTS = [
     Mutant("certificate._check_usage", "not usage.digital_signature", "False", "51"),
     Mutant("authorities.person", "in revoked_serials", "in ()", "53"),
     Mutant("authorities.person", "and subject in authority.subjects", "", "not listed"),
+    # roles of files
+    Mutant("description.parse", "role not in _ROLES", "False", "a role that is not known"),
+    Mutant("description.parse", "name not in files", "False", "a grammar that is not there"),
+    Mutant("description._grammars", "name in named", "False", "two grammars of one name"),
+    Mutant("grammar.name_of", "path.suffix in KINDS and", "", "a grammar of another kind"),
+    Mutant("grammar.read", 'kind == "json_schema" and', "False and", "a grammar that is no object"),
+    Mutant("artifact._signed_bytes", "len(data) > limit", "False", "a grammar that is too large"),
     # GGUF
     Mutant("gguf_reader.read_header", 'reader.take(4) != b"GGUF"', "not reader.take(4)", "magic"),
     Mutant("gguf_reader.read_header", "version not in (2, 3)", "False", "big-endian"),

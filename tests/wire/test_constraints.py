@@ -48,6 +48,11 @@ def refusal(**fields: Any) -> tuple[str, Any]:
         ({"guided_regex": "a+"}, Constraint("regex", "a+")),
         ({"guided_choice": ["ja", "nein"]}, Constraint("choice", '["ja", "nein"]')),
         ({"response_format": {"type": "text"}, "guided_regex": "a"}, Constraint("regex", "a")),
+        ({"guided_grammar": "report"}, Constraint("grammar", "report")),
+        (
+            {"response_format": {"type": "grammar", "grammar": "report"}},
+            Constraint("grammar", "report"),
+        ),
     ],
 )
 def test_every_spelling(fields: dict[str, Any], constraint: Constraint | None) -> None:
@@ -65,6 +70,7 @@ def test_every_spelling(fields: dict[str, Any], constraint: Constraint | None) -
             ("response_format", "json_schema", "schema"),
         ),
         ({"response_format": {"type": "json_schema"}}, ("response_format",)),
+        ({"response_format": {"type": "grammar"}}, ("response_format",)),
         ({"json_schema": True}, ("json_schema",)),
         ({"guided_json": 5}, ("guided_json",)),
         ({"guided_json": "{"}, ("guided_json",)),
@@ -98,6 +104,7 @@ def test_a_schema_that_is_no_json_is_refused(schema: dict[str, Any]) -> None:
         {"guided_regex": "a", "guided_choice": ["a"]},
         {"json_schema": {}, "guided_json": {}},
         {"response_format": {"type": "json_object"}, "guided_json": {}},
+        {"guided_grammar": "a", "guided_regex": "a"},
     ],
 )
 def test_two_constraints_at_once_are_refused(fields: dict[str, Any]) -> None:
@@ -114,3 +121,14 @@ def test_both_routes_take_constraints(kind: type[ChatRequest | CompletionRequest
     user = {"role": "user", "content": "Hi"}
     body = {"model": "m", "messages": [user], "prompt": "Hi", "guided_regex": "a"}
     assert kind.model_validate(body).constraint == Constraint("regex", "a")
+
+
+@pytest.mark.parametrize("text", ['root ::= "yes"', 'start: "a"', "", "../a", "x" * 65, "\ud800"])
+@pytest.mark.parametrize("spelling", ["guided_grammar", "response_format"])
+def test_a_grammar_is_named_and_never_taken(spelling: str, text: str) -> None:
+    asked: Any = text if spelling == "guided_grammar" else {"type": "grammar", "grammar": text}
+    with pytest.raises(ValidationError) as caught:
+        ConstraintFields.model_validate({spelling: asked})
+    error = caught.value.errors()[0]
+    assert error["loc"][0] == spelling
+    assert error["type"] in {"unsupported_parameter", "string_unicode"}

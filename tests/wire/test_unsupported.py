@@ -15,7 +15,7 @@ ASKING: dict[str, Any] = {
     "functions": [{}], "function_call": {"name": "f"},
     "web_search_options": {},
     "grammar": 'root ::= "a"', "structured_outputs": {"json": {}},
-    "guided_grammar": "x", "prompt_logprobs": 0,
+    "prompt_logprobs": 0,
     "stop_token_ids": [2], "echo": True, "suffix": "x", "audio": {"voice": "x"},
     "modalities": ["text", "audio"], "chat_template": "x",
     "add_generation_prompt": False, "continue_final_message": True,

@@ -18,6 +18,7 @@ from appliance.api.admin import (
     requests,
     selftest,
     status,
+    texts,
     trust,
 )
 from appliance.api.admin.deps import AdminState
@@ -46,7 +47,7 @@ def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:
     app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
-        status, load, logs, models, plan, requests, keys, audit, trust, metrics, selftest,
+        status, load, logs, models, texts, plan, requests, keys, audit, trust, metrics, selftest,
     ):  # fmt: skip
         app.include_router(part.router)
     return app

@@ -1,8 +1,8 @@
 """Routes of the artifacts: import, approve, load, suspend, retire."""
 
 import contextlib
-import hashlib
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
@@ -14,9 +14,9 @@ from appliance.engine.memory import MIB
 from appliance.errors import Refused
 from appliance.runtime import Services
 from appliance.trust import bom
-from appliance.trust.adapter import base_of
 from appliance.trust.store import ModelRecord, load_policy
 from appliance.wire import admin as wire
+from appliance.wire import texts
 
 router = APIRouter(prefix="/admin/models")
 
@@ -83,7 +83,7 @@ def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDet
     return wire.ModelDetail(
         **model_of(services, record).model_dump(),
         memory=needs.describe() if needs else "",
-        approvals=_approvals(services, model_id),
+        **_signed(services, model_id),
         facts=dict(record.facts),
     )
 
@@ -101,19 +101,6 @@ def show_bom(_: Viewer, services: ServicesDep, model_id: str) -> Response:
         services.supervisor.engine,
     )
     return Response(document, media_type="application/vnd.cyclonedx+json; version=1.7")
-
-
-@router.get("/{model_id}/template")
-def show_template(_: Viewer, services: ServicesDep, model_id: str) -> wire.Template:
-    """The chat template that is used, and the one in the model's own file; an adapter's base's."""
-    policy = load_policy(services.data / "trust")
-    signed, facts = services.store.inspect(base_of(model_id) or model_id, policy)
-    own = facts.chat_template or ""
-    used = own if signed.template is None else signed.template
-    return wire.Template(
-        id=model_id, used=used, own=own, sha256=hashlib.sha256(used.encode()).hexdigest(),
-        file=signed.description.template,
-    )  # fmt: skip
 
 
 @router.get("/{model_id}/subject")
@@ -183,12 +170,17 @@ async def revoke_model(
     return model_of(services, record)
 
 
-def _approvals(services: Services, model_id: str) -> list[wire.Approval]:
-    """Those that count today; none for an artifact that is not acceptable any more."""
+def _signed(services: Services, model_id: str) -> dict[str, Any]:
+    """Approvals that count today, and grammars; none of an artifact that is not acceptable."""
     with contextlib.suppress(Refused):
-        policy = load_policy(services.data / "trust")
-        return [
-            wire.Approval(name=a.name, meaning=a.meaning, time=a.time)
-            for a in services.store.approvals(model_id, policy)
-        ]
-    return []
+        signed, approvals = services.store.standing(model_id, load_policy(services.data / "trust"))
+        return {
+            "approvals": [
+                wire.Approval(name=a.name, meaning=a.meaning, time=a.time) for a in approvals
+            ],
+            "grammars": [
+                texts.Grammar(name=g.name, kind=g.kind, file=g.file, sha256=g.sha256)
+                for g in signed.grammars
+            ],
+        }
+    return {}

@@ -1,0 +1,78 @@
+"""Routes of the texts that were signed with a model: its chat template and its grammars.
+
+Rules: each is told beside that of the version that was served before, so that an approver sees what
+changed. An adapter has the texts of its base.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.errors import Refused
+from appliance.runtime import Services
+from appliance.trust.adapter import base_of
+from appliance.trust.artifact import Signed
+from appliance.trust.gguf import GgufFacts
+from appliance.trust.store import load_policy
+from appliance.versions import served_before
+from appliance.wire import texts as wire
+
+router = APIRouter(prefix="/admin/models")
+
+
+@router.get("/{model_id}/template")
+def show_template(_: Viewer, services: ServicesDep, model_id: str) -> wire.Template:
+    """The chat template that is used, the one in the model's own file, and the one before."""
+    signed, facts = _texts(services, model_id)
+    own, used = facts.chat_template or "", _used(signed, facts)
+    against, before = next(_before(services, model_id), (None, None))
+    return wire.Template(
+        id=model_id,
+        used=used,
+        own=own,
+        sha256=hashlib.sha256(used.encode()).hexdigest(),
+        file=signed.description.template,
+        against=against,
+        before=_used(*before) if before else "",
+    )
+
+
+@router.get("/{model_id}/grammars")
+def show_grammars(_: Viewer, services: ServicesDep, model_id: str) -> wire.Grammars:
+    """The grammars that requests may name, and those before."""
+    signed, _facts = _texts(services, model_id)
+    against, before = next(_before(services, model_id), (None, None))
+    return wire.Grammars(
+        id=model_id,
+        grammars=_grammars(signed),
+        against=against,
+        before=_grammars(before[0]) if before else [],
+    )
+
+
+def _texts(services: Services, model_id: str) -> tuple[Signed, GgufFacts]:
+    policy = load_policy(services.data / "trust")
+    return services.store.inspect(base_of(model_id) or model_id, policy)
+
+
+def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Signed, GgufFacts]]]:
+    """The versions served before whose artifacts are still there and acceptable."""
+    record = services.store.record(base_of(model_id) or model_id)
+    for other in served_before(record, services.store.records(), services.reader):
+        try:
+            yield other.id, _texts(services, other.id)
+        except Refused:  # revoked, say: the one before it, then
+            continue
+
+
+def _used(signed: Signed, facts: GgufFacts) -> str:
+    return (facts.chat_template or "") if signed.template is None else signed.template
+
+
+def _grammars(signed: Signed) -> list[wire.GrammarText]:
+    return [
+        wire.GrammarText(name=g.name, kind=g.kind, file=g.file, sha256=g.sha256, text=g.text)
+        for g in signed.grammars
+    ]

@@ -1,0 +1,56 @@
+"""How the texts that were signed with a model differ from those before, for whoever approves it.
+
+Rules: compared is with the version that was served before; where there is none, a template with the
+one in the model's own file and a grammar with nothing. Lines are safe to print.
+"""
+
+import difflib
+
+from appliance.cli.output import safe
+from appliance.client import AdminClient
+from appliance.wire.texts import Grammars, Template
+
+
+def template_difference(
+    client: AdminClient, model_id: str, against: str | None
+) -> tuple[list[str], Template]:
+    """A unified diff of the template in use.
+
+    Args:
+        against: another model to compare with.
+    """
+    shown = client.template(model_id)
+    before, name = shown.own, "the model's own file"
+    if against is not None:
+        before, name = client.template(against).used, against
+    elif shown.against is not None:
+        before, name = shown.before, f"{shown.against}, served before"
+    return _diff(before, shown.used, name, f"{model_id} ({shown.file or 'own'})"), shown
+
+
+def grammar_difference(
+    client: AdminClient, model_id: str, against: str | None
+) -> tuple[list[str], Grammars]:
+    """Unified diffs of all grammars, one after the other; `against` as above."""
+    shown = client.grammars(model_id)
+    old, name = shown.before, shown.against or "nothing"
+    if against is not None:
+        old, name = client.grammars(against).grammars, against
+    before = {grammar.name: grammar for grammar in old}
+    now = {grammar.name: grammar for grammar in shown.grammars}
+    lines: list[str] = []
+    for grammar in sorted(before.keys() | now.keys()):
+        old_text, text = (
+            table[grammar].text if grammar in table else "" for table in (before, now)
+        )
+        lines += _diff(
+            old_text, text, f"{name}: grammar {grammar}", f"{model_id}: grammar {grammar}"
+        )
+    return lines, shown
+
+
+def _diff(before: str, after: str, name: str, new_name: str) -> list[str]:
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), name, new_name, lineterm=""
+    )
+    return [safe(line) for line in lines]

@@ -1,0 +1,52 @@
+"""Which models of the store are versions of one, and which of them was served before another.
+
+Rules: an id without a version at its end, or the name that the model's file gives, says what
+belongs together. That a model was served is what the audit log says, not what its record is now.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from appliance.audit.reader import LogReader
+from appliance.audit.search import MAX_LIMIT, Query
+from appliance.trust.records import ModelRecord
+
+
+def versions(
+    model_id: str, facts: Mapping[str, Any], records: Iterable[ModelRecord]
+) -> list[ModelRecord]:
+    """The models like this one, the newest first.
+
+    Args:
+        facts: those of the model, as its record has them.
+        records: the models of the store; the model itself may be among them.
+    """
+    name = facts.get("name")
+    like = [
+        record
+        for record in records
+        if record.digest is not None
+        and record.facts.get("kind", "generate") == facts.get("kind", "generate")
+        and (_stem(record.id) == _stem(model_id) or record.facts.get("name") == name != "")
+    ]
+    return sorted(like, key=lambda record: record.created_us, reverse=True)
+
+
+def served_before(
+    record: ModelRecord, records: Iterable[ModelRecord], reader: LogReader
+) -> Iterator[ModelRecord]:
+    """The versions of a model that were served, itself left out, the newest first.
+
+    Raises:
+        AuditUnavailable, AuditRefused: the log cannot be read.
+    """
+    for other in versions(record.id, record.facts, records):
+        if other.id != record.id and other.created_us <= record.created_us:
+            asked = Query(kind="model", model=other.id, limit=MAX_LIMIT)
+            if any(entry.body["state"] == "serving" for entry in reader.search(asked).entries):
+                yield other
+
+
+def _stem(model_id: str) -> str:
+    """An id without a version at its end: "pump-v2" and "pump-3" are of one model."""
+    return model_id.rstrip("0123456789.").removesuffix("v").rstrip("-_.") or model_id
