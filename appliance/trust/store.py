@@ -1,4 +1,4 @@
-"""The model store: artifacts on disk, what is known about them, and the way to a verified model.
+"""The model store: what of the artifacts that lie here passes, and the way to a verified model.
 
 Rules:
 - An artifact is copied in first and checked where it lies then; nothing is believed about the
@@ -9,25 +9,14 @@ Rules:
 - Approvals are stored as they were signed and verified again under the policy of the day.
 - A certificate that expires stops what is new: what was approved before is loaded until it is
   revoked, or must be approved anew.
-- A copy becomes a model in one step; what an interrupted import left is removed by `clean`.
-- Files of the store belong to the service or to root and nobody else may write them.
 """
 
-import contextlib
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Engine
-
-from appliance.clock import Clock
 from appliance.errors import Refused, SignatureRefused, StateRefused
-from appliance.text import visible
 from appliance.trust import approvals as approvals_
 from appliance.trust import artifact as artifacts
-from appliance.trust import directory as directories
 from appliance.trust import oms
 from appliance.trust.adapter import AdapterFacts, base_of, vet_adapter
 from appliance.trust.approval import Approval, ApprovalSubject
@@ -35,10 +24,10 @@ from appliance.trust.artifact import F, Signed, Vet, vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf import GgufFacts
 from appliance.trust.gguf_adapter import check_shapes
-from appliance.trust.intake import MODEL_ID, Intake
+from appliance.trust.inventory import Inventory
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.policy_file import load_policy
-from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
+from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState
 from appliance.trust.sealed import Progress
 from appliance.trust.verified import Verified, VerifiedAdapter, VerifiedModel
 
@@ -71,7 +60,7 @@ class Checked:
     facts: GgufFacts | AdapterFacts
 
 
-class ModelStore(Intake):
+class ModelStore(Inventory):
     """The models of one data directory, and the way in; at most one process has it open.
 
     Args:
@@ -79,25 +68,6 @@ class ModelStore(Intake):
         directory: `DATA/models`, made if it is missing.
         clock: dates imports.
     """
-
-    def __init__(self, database: Engine, directory: Path, clock: Clock) -> None:
-        super().__init__(Records(database), directory, clock)
-        directory.mkdir(mode=0o700, exist_ok=True)
-
-    def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
-        """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
-        return self.admit(self.copy(source, model_id, progress))
-
-    def vet(self, model_id: str) -> GgufFacts | AdapterFacts:
-        """Vet the file where it lies, whoever signed it.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-            SignatureRefused: `model_file_count` and what opening raises.
-            GgufRejected: what is wrong with the file.
-        """
-        with self._open(model_id) as artifact:
-            return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
         """Verify and vet the stored copy; the record stays as it is.
@@ -306,89 +276,3 @@ class ModelStore(Intake):
     def approvals(self, model_id: str, policy: TrustPolicy) -> list[Approval]:
         """The approvals that count, one per person, by time. Raises as `standing`."""
         return self.standing(model_id, policy)[1]
-
-    def size(self, model_id: str) -> int:
-        """Bytes of the model file as it lies in the store.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-            SignatureRefused: what `directory.open_artifact` raises; `model_file_count`.
-        """
-        with self._open(model_id) as artifact:
-            return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
-
-    def facts(self, record: ModelRecord) -> GgufFacts:
-        """What the file of a vetted model says, from its record, else from the file.
-
-        Raises:
-            StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
-        """
-        if known := GgufFacts.of(record.facts):
-            return known
-        with self._open(record.id) as artifact:
-            return artifacts.vet_stored(artifact, vet_model)
-
-    def save(self, record: ModelRecord) -> None:
-        """Insert or replace a record."""
-        self._records.save(record)
-
-    def record(self, model_id: str) -> ModelRecord:
-        """The record of a model.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-        """
-        record = self._records.find(model_id)
-        if record is None:
-            shown = visible(model_id, limit=80)
-            raise StateRefused("unknown_model_id", f"The store has no model {shown}.")
-        return record
-
-    def records(self) -> list[ModelRecord]:
-        """All records, by id."""
-        return self._records.all()
-
-    def set_state(
-        self,
-        model_id: str,
-        state: str,
-        *,
-        new_round: bool = False,
-        digest: str | None = None,
-        code: str | None = None,
-        message: str = "",
-        facts: GgufFacts | AdapterFacts | None = None,
-    ) -> ModelRecord:
-        """Note a new state; digest and facts stay when they are not given.
-
-        Args:
-            new_round: approvals given so far do not count any more.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-        """
-        old = self.record(model_id)
-        record = replace(
-            old,
-            state=state,
-            digest=digest or old.digest,
-            code=code,
-            message=message,
-            facts=old.facts if facts is None else facts.summary(),
-            round=old.round + new_round,
-        )
-        self._records.save(record)
-        return record
-
-    def discard(self, model_id: str) -> None:
-        """Remove a model's files, approvals and record; nothing happens when there are none."""
-        self._records.delete(model_id)
-        if MODEL_ID.fullmatch(model_id):
-            directories.remove_tree(self._directory / model_id)
-
-    @contextlib.contextmanager
-    def _open(self, model_id: str) -> Iterator[Artifact]:
-        self.record(model_id)
-        owners = frozenset({os.geteuid(), 0})
-        with directories.open_artifact(self._directory / model_id, owners) as artifact:
-            yield artifact

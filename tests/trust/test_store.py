@@ -459,28 +459,6 @@ def test_the_artifact_is_the_one_that_was_verified(lab: Lab) -> None:
     assert refused(lab, lambda: lab.store.subject(model_id)) == "artifact_changed"
 
 
-# Records
-
-
-def test_states_keep_what_is_not_given(lab: Lab) -> None:
-    model_id = lab.verified()
-    digest = lab.store.record(model_id).digest
-    suspended = lab.store.set_state(model_id, "suspended", code="key_revoked", message="m")
-    assert (suspended.digest, suspended.code, suspended.message) == (digest, "key_revoked", "m")
-    assert suspended.facts["n_vocab"] == 8
-    assert lab.store.set_state(model_id, "approved").code is None
-
-
-def test_discarding_removes_everything(lab: Lab) -> None:
-    model_id = lab.approved()
-    lab.store.discard(model_id)
-    lab.store.discard(model_id)
-    assert lab.snapshot() == ({}, [[], []])
-    (lab.data / "keep").mkdir()
-    lab.store.discard("../keep")
-    assert (lab.data / "keep").exists()
-
-
 # Policy on disk
 
 
@@ -549,19 +527,3 @@ def test_errors_have_their_kind(lab: Lab) -> None:
         lab.store.check("tiny", lab.policy, quiet)
     with pytest.raises(PolicyRefused):
         lab.store.check("tiny", replace(lab.policy, algorithms=frozenset()), quiet)
-
-
-def test_files_of_the_store_belong_to_the_service(lab: Lab) -> None:
-    model_id = lab.approved()
-    lab.store.seal(model_id, lab.policy, quiet).close()
-    directory = lab.data / "models" / model_id
-    directory.chmod(0o777)
-    assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"
-    directory.chmod(0o700)
-    stored = lab.data / "models" / model_id / "LICENSE"
-    stored.chmod(0o602)
-    assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"
-    stored.chmod(0o400)
-    if os.geteuid() == 0:
-        os.chown(stored, 54_321, 54_321)
-        assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"

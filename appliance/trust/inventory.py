@@ -1,0 +1,141 @@
+"""What lies in the store and what is known of it; nothing here says that it may be used.
+
+Rules: a record says what was decided and never replaces a check; files of the store belong to the
+service or to root and nobody else may write them, or they are not opened.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from appliance.clock import Clock
+from appliance.errors import StateRefused
+from appliance.text import visible
+from appliance.trust import artifact as artifacts
+from appliance.trust import directory as directories
+from appliance.trust.adapter import AdapterFacts
+from appliance.trust.artifact import vet_model
+from appliance.trust.directory import Artifact
+from appliance.trust.gguf import GgufFacts
+from appliance.trust.intake import MODEL_ID, Intake
+from appliance.trust.records import ModelRecord, Records
+from appliance.trust.sealed import Progress
+
+
+class Inventory(Intake):
+    """The artifacts of one data directory and their records.
+
+    Args:
+        database: appliance.db with the tables of `records`.
+        directory: `DATA/models`, made if it is missing.
+        clock: dates imports.
+    """
+
+    def __init__(self, database: Engine, directory: Path, clock: Clock) -> None:
+        super().__init__(Records(database), directory, clock)
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+    def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
+        """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
+        return self.admit(self.copy(source, model_id, progress))
+
+    def vet(self, model_id: str) -> GgufFacts | AdapterFacts:
+        """Vet the file where it lies, whoever signed it.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused: `model_file_count` and what opening raises.
+            GgufRejected: what is wrong with the file.
+        """
+        with self._open(model_id) as artifact:
+            return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
+
+    def size(self, model_id: str) -> int:
+        """Bytes of the model file as it lies in the store.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused: what `directory.open_artifact` raises; `model_file_count`.
+        """
+        with self._open(model_id) as artifact:
+            return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
+
+    def facts(self, record: ModelRecord) -> GgufFacts:
+        """What the file of a vetted model says, from its record, else from the file.
+
+        Raises:
+            StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
+        """
+        if known := GgufFacts.of(record.facts):
+            return known
+        with self._open(record.id) as artifact:
+            return artifacts.vet_stored(artifact, vet_model)
+
+    def save(self, record: ModelRecord) -> None:
+        """Insert or replace a record."""
+        self._records.save(record)
+
+    def record(self, model_id: str) -> ModelRecord:
+        """The record of a model.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+        """
+        record = self._records.find(model_id)
+        if record is None:
+            shown = visible(model_id, limit=80)
+            raise StateRefused("unknown_model_id", f"The store has no model {shown}.")
+        return record
+
+    def records(self) -> list[ModelRecord]:
+        """All records, by id."""
+        return self._records.all()
+
+    def set_state(
+        self,
+        model_id: str,
+        state: str,
+        *,
+        new_round: bool = False,
+        digest: str | None = None,
+        code: str | None = None,
+        message: str = "",
+        facts: GgufFacts | AdapterFacts | None = None,
+    ) -> ModelRecord:
+        """Note a new state; digest and facts stay when they are not given.
+
+        Args:
+            new_round: approvals given so far do not count any more.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+        """
+        old = self.record(model_id)
+        record = replace(
+            old,
+            state=state,
+            digest=digest or old.digest,
+            code=code,
+            message=message,
+            facts=old.facts if facts is None else facts.summary(),
+            round=old.round + new_round,
+        )
+        self._records.save(record)
+        return record
+
+    def discard(self, model_id: str) -> None:
+        """Remove a model's files, approvals and record; nothing happens when there are none."""
+        self._records.delete(model_id)
+        if MODEL_ID.fullmatch(model_id):
+            directories.remove_tree(self._directory / model_id)
+
+    @contextlib.contextmanager
+    def _open(self, model_id: str) -> Iterator[Artifact]:
+        self.record(model_id)
+        owners = frozenset({os.geteuid(), 0})
+        with directories.open_artifact(self._directory / model_id, owners) as artifact:
+            yield artifact

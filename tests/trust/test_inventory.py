@@ -1,0 +1,64 @@
+"""What lies in the store: records, sizes and facts, and whose the files are; the rest is in
+test_store.py.
+"""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from appliance.errors import ApplianceError
+from tests.trust.forge import Lab, quiet
+
+
+def code_of(action: Callable[[], object]) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        action()
+    return caught.value.code
+
+
+def test_states_keep_what_is_not_given(lab: Lab) -> None:
+    model_id = lab.verified()
+    digest = lab.store.record(model_id).digest
+    suspended = lab.store.set_state(model_id, "suspended", code="key_revoked", message="m")
+    assert (suspended.digest, suspended.code, suspended.message) == (digest, "key_revoked", "m")
+    assert suspended.facts["n_vocab"] == 8
+    assert lab.store.set_state(model_id, "approved").code is None
+
+
+def test_discarding_removes_everything(lab: Lab) -> None:
+    model_id = lab.approved()
+    lab.store.discard(model_id)
+    lab.store.discard(model_id)
+    assert lab.snapshot() == ({}, [[], []])
+    (lab.data / "keep").mkdir()
+    lab.store.discard("../keep")
+    assert (lab.data / "keep").exists()
+
+
+def test_files_of_the_store_belong_to_the_service(lab: Lab) -> None:
+    model_id = lab.approved()
+    lab.store.seal(model_id, lab.policy, quiet).close()
+    directory = lab.data / "models" / model_id
+    directory.chmod(0o777)
+    assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"
+    directory.chmod(0o700)
+    stored = lab.data / "models" / model_id / "LICENSE"
+    stored.chmod(0o602)
+    assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"
+    stored.chmod(0o400)
+    if os.geteuid() == 0:
+        os.chown(stored, 54_321, 54_321)
+        assert code_of(lambda: lab.store.seal(model_id, lab.policy, quiet)) == "file_owner"
+
+
+def test_size_and_facts_are_those_of_the_model_file(lab: Lab) -> None:
+    model_id = lab.verified()
+    file = lab.data / "models" / model_id / "tiny.gguf"
+    assert lab.store.size(model_id) == file.stat().st_size
+    record = lab.store.record(model_id)
+    assert lab.store.facts(record).n_vocab == 8
+    older = lab.store.set_state(model_id, "verified", facts=lab.store.vet(model_id))
+    assert lab.store.facts(older) == lab.store.facts(record)
+    for action in (lambda: lab.store.size("none"), lambda: lab.store.vet("none")):
+        assert code_of(action) == "unknown_model_id"
