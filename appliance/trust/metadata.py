@@ -119,6 +119,8 @@ def read(held: Held) -> Trusted:
     """
     signed = load(Root, held.roots[-1], "root.json")
     roots.check(signed)
+    if roots.reset_of(held.roots[1:]):
+        roots.verify_chain(held.roots)
     trusted = Trusted(held, signed.signed)
     if not held.timestamp:
         return trusted

@@ -102,6 +102,18 @@ def follow(
     return root, tuple(roots)
 
 
+def verify_chain(held: tuple[bytes, ...]) -> None:
+    """Verify again how each of these roots followed the one before: one of them says something.
+
+    Raises:
+        PolicyRefused: as `follow`.
+    """
+    root = load(Root, held[0], "root.json").signed
+    for place in range(1, len(held)):
+        name = f"{root.version + 1}.root.json"
+        root, _ = follow(root, held[:place], {name: held[place]}, 0)
+
+
 def _check_clock(root: Root, name: str, least_us: int) -> int:
     """The time that later roots may not go behind."""
     floor_us = _clock_us(root)

@@ -16,6 +16,7 @@ from appliance.trust import signing
 from appliance.trust.store import load_policy
 from appliance.types import Constraint
 from tests.answers import body, collect
+from tests.lora import add_adapter
 from tests.smol import APPROVERS, ID, SMALL, approve, caller, key, quiet, request
 from tests.system.test_docs_snippets import ALONE, SERVED, follow, served
 from tests.trust.forge import sha256
@@ -47,6 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
             assert imported.state == "verified", imported
             approve(services, name, *APPROVERS)
             shutil.rmtree(artifact)
+        add_adapter(services, "fr", 0)
     yield root / "data"
     shutil.rmtree(root)
 
@@ -74,6 +76,21 @@ async def test_an_answer_has_the_form_that_was_signed(services: Services) -> Non
         other = replace(asked, constraint=Constraint("grammar", "report"))
         await services.inference.start(caller(), other)
     assert refusal.value.code == "unknown_grammar" and "verdict" in refusal.value.message
+    await services.supervisor.close()
+
+
+async def test_an_adapter_answers_in_the_grammars_of_its_base(services: Services) -> None:
+    await services.lifecycle.load("uid:0", ID)
+    asked = replace(
+        request(max_tokens=40, ignore_eos=False),
+        model=f"{ID}:fr",
+        constraint=Constraint("grammar", "verdict"),
+    )
+    generation = await services.inference.start(caller(), asked)
+    text, _ = await collect(generation)
+    assert re.fullmatch("(worn|broken), severity [1-5]", text)
+    recorded = body(services, generation.intent.seq)
+    assert recorded["adapter"] and '"name": "verdict"' in json.dumps(recorded["params"])
     await services.supervisor.close()
 
 

@@ -4,8 +4,8 @@ import pytest
 from tuf.api.metadata import Root
 
 from appliance.errors import PolicyRefused
+from appliance.trust import metadata, tuf_file
 from appliance.trust import root as roots
-from appliance.trust import tuf_file
 from appliance.trust.root import Reset
 from tests.trust.forge import sha256
 from tests.trust.simulator import DAY, NOW, Simulator, clock_root, said, signers
@@ -88,3 +88,20 @@ def test_a_time_that_is_none(sim: Simulator, floor: object) -> None:
     with pytest.raises(PolicyRefused) as caught:
         follow(sim)
     assert caught.value.code == "trust_metadata_malformed"
+
+
+def test_a_chain_that_is_held_is_verified_again_when_one_of_it_sets_the_clock(
+    sim: Simulator,
+) -> None:
+    clock_root(sim, said(NOW + DAY))
+    sim.sign_root()
+    roots.verify_chain(tuple(sim.roots))
+    forger = Simulator()
+    clock_root(forger, said(NOW + DAY))
+    forged = (sim.roots[0], forger.roots[1], sim.roots[2])
+    held = metadata.Held(forged)
+    for action in (lambda: roots.verify_chain(forged), lambda: metadata.read(held)):
+        with pytest.raises(PolicyRefused) as caught:
+            action()
+        assert caught.value.code == "trust_root_unrelated"
+    assert metadata.read(metadata.Held(tuple(sim.roots))).reset == Reset(2, NOW_US + _DAY_US)
