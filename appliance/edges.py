@@ -4,11 +4,18 @@ Rules: an entry is durable before the state changes; it names actor, digest, pol
 and code.
 """
 
+from typing import Final
+
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import Refused
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord
 from appliance.types import Json
+
+SYSTEM: Final = "appliance"
+"""The actor of what nobody asked for: resuming, re-checking, ending."""
+REVOKED: Final = frozenset({"key_revoked", "certificate_revoked", "digest_revoked"})
+"""Codes that end a model for good."""
 
 
 class Edges:

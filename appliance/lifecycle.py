@@ -1,10 +1,10 @@
-"""The use-case of a model's life: import, approve, load, unload, suspend, retire; each audited.
+"""The use-case of a model's life: approve, load, unload, suspend, retire; each audited.
 
 Rules: the entry is durable before the state changes, so the log never misses an edge; each edge
-names actor, digest, policy version, reason and code. A refused artifact leaves the store as it
-was, except for a row that says why; a model is loaded only as a `VerifiedModel`, made afresh from
-the stored bytes each time. A suspension makes all approvals void. The disk holds what was decided;
-staged and serving are facts of the running process. docs/trust.md draws the states.
+names actor, digest, policy version, reason and code. A model is loaded only as a `VerifiedModel`,
+made afresh from the stored bytes each time. A suspension makes all approvals void. The disk holds
+what was decided; staged and serving are facts of the running process. docs/trust.md draws the
+states.
 """
 
 import asyncio
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from appliance.adapters import Adapters
+from appliance.arrivals import UNFINISHED, Arrivals, Progress
 from appliance.audit.log import AuditLog
-from appliance.edges import Edges
+from appliance.edges import REVOKED, SYSTEM, Edges
 from appliance.engine.memory import MIB, Estimate
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.supervisor import ENGINE, Supervisor
@@ -27,12 +28,6 @@ from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.trust.verified import Verified
 
-Progress = Callable[[str, int, int], None]
-SYSTEM: Final = "appliance"
-"""The actor of what nobody asked for: resuming, re-checking, ending."""
-REVOKED: Final = frozenset({"key_revoked", "certificate_revoked", "digest_revoked"})
-"""Codes that end a model for good."""
-_UNFINISHED: Final = frozenset({"quarantined", "vetted"})
 _FINAL: Final = frozenset({"retired", "revoked"})
 
 
@@ -61,6 +56,7 @@ class Lifecycle:
         self._supervisor = supervisor
         edges = Edges(audit)
         self._edge = edges.record
+        self._arrivals = Arrivals(store, policy, fresh, edges)
         self._adapters = Adapters(store, policy, supervisor, edges)
 
     def records(self) -> list[ModelRecord]:
@@ -85,67 +81,12 @@ class Lifecycle:
     def import_model(
         self, actor: str, path: Path, model_id: str | None, progress: Progress
     ) -> ModelRecord:
-        """Copy an artifact into quarantine, vet and verify it.
-
-        Returns:
-            The record, in state verified, or refused with a code. What cannot even be stored
-            (a link inside, an id that is taken) is refused the same way and leaves no record.
-        """
-        policy = self._policy()
-        try:
-            self._fresh().check_change()
-            name = self._store.copy(path, model_id, progress)
-        except Refused as error:
-            shown = ModelRecord(model_id or path.name, "media")
-            self._edge(actor, shown, "refused", policy, error=error)
-            raise
-        try:
-            self._edge(actor, ModelRecord(name, "media"), "quarantined", policy)
-        except BaseException:
-            self._store.abandon(name)
-            raise
-        return self._examine(actor, self._store.admit(name), policy, progress)
-
-    def _examine(
-        self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress
-    ) -> ModelRecord:
-        """From quarantine to verified, or to refused."""
-        try:
-            if record.state == "quarantined":
-                facts = self._store.vet(record.id)
-                self._edge(actor, record, "vetted", policy)
-                record = self._store.set_state(record.id, "vetted", facts=facts)
-            checked = self._store.check(record.id, policy, progress)
-        except Refused as error:
-            state = "revoked" if error.code in REVOKED else "refused"
-            self._edge(actor, record, state, policy, error=error)
-            refused = self._store.set_state(
-                record.id, state, code=error.code, message=error.message
-            )
-            self._store.expel(record.id)  # hostile bytes are not kept
-            return refused
-        found = replace(record, digest=checked.digest)
-        self._edge(actor, found, "verified", policy, signer=checked.signer)
-        return self._store.set_state(
-            record.id, "verified", digest=checked.digest, facts=checked.facts
-        )
+        """Take an artifact in: `Arrivals.import_model`."""
+        return self._arrivals.import_model(actor, path, model_id, progress)
 
     def recover(self) -> list[str]:
-        """Finish or clean up imports that a crash interrupted.
-
-        Returns:
-            The ids that were touched.
-        """
-        policy = self._policy()
-        touched = self._store.clean()
-        for model_id in touched:
-            error = StateRefused("import_interrupted", "The import was interrupted.")
-            self._edge(SYSTEM, ModelRecord(model_id, "media"), "refused", policy, error=error)
-        for record in self._store.records():
-            if record.state in _UNFINISHED:
-                self._examine(SYSTEM, record, policy, _silent)
-                touched.append(record.id)
-        return touched
+        """Finish or clean up interrupted imports: `Arrivals.recover`."""
+        return self._arrivals.recover()
 
     def subject(self, model_id: str) -> ApprovalSubject:
         """What an approver of the model signs."""
@@ -307,7 +248,7 @@ class Lifecycle:
         Raises:
             StateRefused: `wrong_state`, `unknown_model_id`.
         """
-        allowed = {"approved", "verified", "suspended", "refused", *_UNFINISHED}
+        allowed = {"approved", "verified", "suspended", "refused", *UNFINISHED}
         return await self._put_away(actor, model_id, "retired", allowed, reason)
 
     async def revoke(self, actor: str, model_id: str, reason: str) -> ModelRecord:
@@ -316,7 +257,7 @@ class Lifecycle:
         Raises:
             StateRefused: `wrong_state` when it is revoked already, `unknown_model_id`.
         """
-        allowed = {"approved", "verified", "suspended", "refused", "retired", *_UNFINISHED}
+        allowed = {"approved", "verified", "suspended", "refused", "retired", *UNFINISHED}
         return await self._put_away(actor, model_id, "revoked", allowed, reason)
 
     async def end(self, actor: str, model_id: str, state: str, error: Refused) -> ModelRecord:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from appliance.arrivals import Progress
 from appliance.errors import ApplianceError, StateRefused, Unavailable
-from appliance.lifecycle import Lifecycle, Progress
+from appliance.lifecycle import Lifecycle
 from appliance.trust.store import ModelRecord
 
 _log = logging.getLogger("appliance")

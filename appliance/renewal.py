@@ -18,8 +18,9 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.clock import Clock, iso
+from appliance.edges import SYSTEM
 from appliance.errors import PolicyRefused, Refused, Unavailable
-from appliance.lifecycle import SYSTEM, Lifecycle
+from appliance.lifecycle import Lifecycle
 from appliance.record import append
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep

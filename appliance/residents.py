@@ -18,13 +18,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.arrivals import Progress
 from appliance.auth.shares import Place, Shares
 from appliance.catalogue import Catalogue
 from appliance.config import Config
+from appliance.edges import SYSTEM
 from appliance.engine.memory import Estimate
 from appliance.engine.process import WorkerProcess
 from appliance.errors import ApplianceError, NotFound, Refused, Unavailable
-from appliance.lifecycle import SYSTEM, Lifecycle, Progress
+from appliance.lifecycle import Lifecycle
 from appliance.loads import Loading, Loads
 from appliance.residency import Decision, Demand, Resident, decide, room_for
 from appliance.supervisor import Supervisor

@@ -11,8 +11,9 @@ A policy that cannot be read changes nothing.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from appliance.edges import REVOKED, SYSTEM
 from appliance.errors import PolicyRefused, Refused
-from appliance.lifecycle import REVOKED, SYSTEM, Lifecycle
+from appliance.lifecycle import Lifecycle
 from appliance.supervisor import Supervisor
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore

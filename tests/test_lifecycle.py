@@ -16,7 +16,6 @@ from appliance.errors import (
     AuditUnavailable,
     PolicyRefused,
     Refused,
-    SignatureRefused,
     StateRefused,
     Unavailable,
 )
@@ -161,26 +160,6 @@ async def test_without_a_record_nothing_changes(data: Path) -> None:
         states = {r.id: r.state for r in services.lifecycle.records()}
         assert states.pop("tiny") == "approved"
         assert states in ({}, {"second": "quarantined"})
-
-
-def test_a_refused_artifact_keeps_its_code_and_is_recorded(services: Services) -> None:
-    path = tiny(services)
-    (path / "tiny.gguf").write_bytes(forge.Gguf().build()[:-1])
-    record = services.lifecycle.import_model(ACTOR, path, None, quiet)
-    assert record.state == "refused" and record.code
-    last = edges(services, "tiny")[-1]
-    assert (last["state"], last["code"]) == ("refused", record.code)
-    assert services.lifecycle.record("tiny").code == record.code
-
-
-def test_what_cannot_be_stored_is_recorded_and_leaves_no_model(services: Services) -> None:
-    path = tiny(services)
-    (path / "link").symlink_to("/etc/passwd")
-    with pytest.raises(SignatureRefused) as caught:
-        services.lifecycle.import_model(ACTOR, path, None, quiet)
-    assert caught.value.code == "file_symlink"
-    assert steps(services, "tiny") == [("state", "media", "refused")]
-    assert services.lifecycle.records() == []
 
 
 def test_an_approval_that_does_not_hold_is_recorded_and_changes_nothing(
@@ -364,24 +343,6 @@ async def test_a_model_is_revoked_from_any_state_and_for_good(
             await action
     with pytest.raises(StateRefused):
         lifecycle.approve(ACTOR, "tiny", b"{}")
-
-
-@pytest.mark.parametrize("state", ["quarantined", "vetted"])
-def test_an_interrupted_import_is_finished_when_the_data_directory_opens(
-    data: Path, state: str
-) -> None:
-    with open_services(data, config=SMALL) as services:
-        services.store.quarantine(tiny(services), None, quiet)
-        services.store.set_state("tiny", state)
-        (data / "models" / "half.part").mkdir()
-    with open_services(data, config=SMALL) as services:
-        assert services.lifecycle.record("tiny").state == "verified"
-        assert not (data / "models" / "half.part").exists()
-        (gone,) = edges(services, "half")
-        assert (gone["actor"], gone["state"]) == ("appliance", "refused")
-        assert gone["code"] == "import_interrupted"
-        assert [e["state"] for e in edges(services, "tiny")][-1] == "verified"
-        assert services.lifecycle.recover() == []
 
 
 async def test_a_key_that_was_revoked_after_approval_ends_the_model_at_load(

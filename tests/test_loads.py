@@ -6,8 +6,9 @@ from typing import cast
 
 import pytest
 
+from appliance.arrivals import Progress
 from appliance.errors import ApplianceError, AuditUnavailable, StateRefused, Unavailable
-from appliance.lifecycle import Lifecycle, Progress
+from appliance.lifecycle import Lifecycle
 from appliance.loads import Loads
 from appliance.trust.store import ModelRecord
 

@@ -13,6 +13,7 @@ import pytest
 
 from appliance.audit.search import Query
 from appliance.config import AuditConfig, Config
+from appliance.edges import SYSTEM
 from appliance.errors import (
     AuditUnavailable,
     NotFound,
@@ -20,7 +21,6 @@ from appliance.errors import (
     Unauthenticated,
     Unavailable,
 )
-from appliance.lifecycle import SYSTEM
 from appliance.runtime import Services, open_services
 from appliance.types import Caller, Limits
 from tests.answers import collect
