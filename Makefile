@@ -46,7 +46,8 @@ test-contract: setup  ## the API with unmodified clients (OpenAI, also of npm, L
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
 	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py tests/audit/test_conditions.py \
 	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_epoch.py \
-	  tests/audit/test_restarts.py tests/audit/test_tampering.py tests/audit/test_eraser.py
+	  tests/audit/test_restarts.py tests/audit/test_tampering.py tests/audit/test_eraser.py \
+	  tests/audit/test_rolling.py tests/audit/test_pruning.py
 
 bundle: setup  ## the bundle for the stick, in .bundle/, signed with a key made for trying out
 	@$(RUN) -m installer.bundle.build .bundle/appliance --key .bundle/vendor.pem --new-key \
@@ -88,6 +89,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group tools -o offline-wheels/lock-tools.txt
 	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
+	$(UV) --group bench -o offline-wheels/lock-bench.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
 	$(UV) --group cuda12 -o offline-wheels/lock-cuda12.txt
 	$(UV) --group cuda13 -o offline-wheels/lock-cuda13.txt

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
 from appliance.wire import admin as wire
 from appliance.wire import keys as keywire
-from appliance.wire import texts
+from appliance.wire import retention, texts
 from appliance.wire import trust as trustwire
 from appliance.wire.load import Load
 from appliance.wire.logs import LogPage, LogQuery
@@ -272,6 +272,25 @@ class AdminClient:
         """Destroy the content keys of a request."""
         body = wire.Erasure.of(request_id=request_id, reason=reason)
         return self._post(wire.Entry, "/admin/audit/erase", body)
+
+    def segments(self) -> retention.SegmentList:
+        """The files of the log."""
+        return self._get(retention.SegmentList, "/admin/audit/segments")
+
+    def prune_subject(self, before: int) -> retention.PruneSubject:
+        """What approvers of a prune sign."""
+        return self._get(retention.PruneSubject, f"/admin/audit/prune/{before:d}")
+
+    def approve_prune(self, before: int, envelope: bytes) -> wire.Approval:
+        """Hand in one approval of a prune."""
+        body = wire.ApprovalUpload.of(envelope=envelope.decode())
+        return self._post(wire.Approval, f"/admin/audit/prune/{before:d}/approvals", body)
+
+    def prune(self, before: int, reason: str, first: int, root: str) -> wire.Entry:
+        """Take off all entries before one; a copy from `first` on has this root."""
+        asked = {"before": before, "reason": reason, "exported_first": first, "exported_root": root}
+        body = retention.Prune.of(**asked)
+        return self._post(wire.Entry, "/admin/audit/prune", body)
 
     # transport
 

@@ -134,6 +134,12 @@ class AuditConfig:
     reserve_mib: int = _key(
         256, "Free disk space below which new requests are refused.", low=0, high=1 << 20
     )
+    keep_days: int = _key(
+        365,
+        "Days before which people may not prune entries of the log; nothing goes by itself.",
+        low=184,
+        high=36_500,
+    )
     epoch_seconds: int = _key(
         600, "How long a signing key lives while entries are made.", low=1, high=86_400
     )

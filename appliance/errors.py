@@ -640,6 +640,26 @@ CODES: Final[dict[str, Code]] = {
         "the text of an entry was not kept, was erased or does not decrypt",
         "`appliance audit show` says how the entry keeps its content.",
     ),
+    "export_invalid": Code(
+        "a copy does not hold the entries that are asked of it",
+        "Export the log anew with `audit export --format tiles` and name that directory.",
+    ),
+    "prune_boundary": Code(
+        "no segment of the log ends there",
+        "`appliance audit retention` lists the entries before which the log may be pruned.",
+    ),
+    "prune_too_young": Code(
+        "entries may not go before they are old enough: six months, or audit.keep_days",
+        "`appliance audit retention` says which segments are old enough.",
+    ),
+    "prune_not_exported": Code(
+        "the exported copy is not what would go",
+        "Export the log with `audit export --format tiles` and name that directory.",
+    ),
+    "prune_unwitnessed": Code(
+        "a witness has seen less than what would go, and could not follow the log any more",
+        "Let the witness cosign the newest head first: `audit checkpoint --request`.",
+    ),
     "internal_error": Code(
         "an error that the product did not expect", "Report it with the request id."
     ),

@@ -28,6 +28,7 @@ from appliance.metrics import Metrics
 from appliance.record import append
 from appliance.renewal import Renewal, TrustState
 from appliance.residents import Residents
+from appliance.retention import Retention
 from appliance.selftest import SelfTest
 from appliance.supervisor import Supervisor
 from appliance.sweep import Sweep
@@ -65,6 +66,7 @@ class Services:
     sweep: Sweep
     trust: TrustState
     renewal: Renewal
+    retention: Retention
     selftest: SelfTest
     residents: Residents
     inference: Inference
@@ -181,6 +183,9 @@ def open_services(
             lifecycle.recover()
         sweep = Sweep(models, read_policy, supervisor, lifecycle)
         renewal = Renewal(data / "trust", clock, trust, audit, reader, lifecycle, sweep, supervisor)
+        retention = Retention(
+            audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
+        )
         metrics = Metrics()
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         residents = Residents(config, models, lifecycle, supervisor, shares)
@@ -207,6 +212,7 @@ def open_services(
             sweep=sweep,
             trust=trust,
             renewal=renewal,
+            retention=retention,
             residents=residents,
             inference=inference,
             selftest=SelfTest(models, read_policy, supervisor, lifecycle, inference, audit),

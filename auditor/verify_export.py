@@ -11,6 +11,9 @@ It checks, for every entry: canonical bytes, number, predecessor's hash, epoch, 
 outcome; the RFC 6962 tree over all entries against the tiles and every head in `heads`; each
 head's signature by the key of its own epoch only; and each change of keys by the old key.
 
+Where the beginning was pruned, tree and keys go on from `start` and `handovers`, and an entry
+`prune` with two people's approvals must say so; what these people signed is not checked here.
+
 It does not check ciphertexts (they are not exported), nor that nothing was cut off the end: compare
 the size printed with a checkpoint, a receipt or a witness that you keep. The site's certificate:
     head -n 2 genesis.cert >t; tail -n 1 genesis.cert | base64 -d >s
@@ -157,9 +160,14 @@ def read_body(raw: bytes) -> dict[str, Any]:
     again = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     if again != text or not isinstance(found, dict):
         raise ValueError("not canonical")
-    for name, kind in (("seq", int), ("epoch", int), ("prev", str), ("kind", str)):
+    wanted = [("seq", int), ("epoch", int), ("prev", str), ("kind", str)]
+    if found.get("kind") == "prune":
+        wanted += [("before", int), ("root", str), ("approvals", list)]
+    for name, kind in wanted:
         if type(found.get(name)) is not kind:
             raise ValueError(f"no {name}")
+    if any(type(n) is not int for n in found.get("approvals", ()) if found["kind"] == "prune"):
+        raise ValueError("approvals are no entries")
     return found
 
 
@@ -195,6 +203,9 @@ class Verifier:
         self.broken = False  # such a problem explains the roots since the last good head
         self.suspect: int | None = None  # the next link tells whether it or its successor is wrong
         self.unsigned: int | None = None  # the next link may tell which entry a root misses
+        self.first, self.pruned = 0, 0  # the first entry, and the one that may be
+        self.gone = ""  # the root of what was pruned
+        self.approved: dict[tuple[int, Any, Any], str] = {}  # (entry, before, root): by whom
 
     def problem(self, seq: int, code: str, why: str, once: bool = False) -> None:
         """Note a problem; `once` for what repeats after one cause."""
@@ -234,7 +245,8 @@ class Verifier:
             size = read_head(note)[1]
             if read_head(heads.setdefault(size, note))[2] != read_head(note)[2]:
                 self.problem(size - 1, "head_mismatch", "two heads of one size")
-        for number in range((total + 255) // 256):
+        self.begin()
+        for number in range(self.first // 256, (total + 255) // 256):
             width = min(256, total - number * 256)
             try:
                 self.bundle(number, width, heads)
@@ -243,10 +255,40 @@ class Verifier:
                 return total
             if sys.stderr.isatty():
                 print(f"\r{self.size} of {total}", end="", file=sys.stderr)
+        if self.first > self.pruned:
+            self.problem(self.pruned, "entry_missing", "no prune entry says that it was pruned")
         self.link(total, True)
         if self.covered < total and not self.broken:
             self.problem(self.covered, "unsigned", "no valid head covers the entries from here on")
         return total
+
+    def begin(self) -> None:
+        """Where the beginning was pruned, take up the tree and the keys there."""
+        path = self.directory / "start"
+        first, *peaks = path.read_text().split() if path.exists() else ["0"]
+        self.first = self.size = self.covered = int(first)
+        heights = [h for h in reversed(range(64)) if self.first >> h & 1]
+        self.peaks = list(zip(heights, map(unb64, peaks), strict=True))
+        if not self.first:
+            return
+        self.gone = self.root().hex()
+        for record in map(unb64, (self.directory / "handovers").read_text().split()):
+            epoch, size = int.from_bytes(record[:8], "big"), int.from_bytes(record[8:16], "big")
+            if epoch != self.epoch or not self.start < size <= self.first:
+                raise ValueError("a handover before the first entry is out of place")
+            self.handover(size - 1, record[16:48].hex(), record[48:].hex())
+        self.closing = None
+
+    def prune(self, seq: int, body: dict[str, Any]) -> None:
+        """Two people approved of exactly this, and this is what went."""
+        before, root, seqs = body["before"], body["root"], body["approvals"]
+        people = {self.approved.get((n, before, root)) for n in seqs if n >= before} - {None}
+        gone = before < self.first and min(seqs, default=seq) < self.first  # by a later prune
+        if len(people) < 2 and not gone:
+            self.problem(seq, "prune_invalid", "two people did not approve of it")
+        elif before == self.first and root != self.gone:
+            self.problem(seq, "prune_invalid", "it pruned something else")
+        self.pruned = max(self.pruned, before)
 
     def bundle(self, number: int, width: int, heads: dict[int, bytes]) -> None:
         """256 entries, or the last ones."""
@@ -281,11 +323,9 @@ class Verifier:
             return
         if body["seq"] != seq:
             self.blame(seq, "seq_mismatch", f"it says {body['seq']}", once=True)
-        self.link(seq, body["prev"] == self.prev.hex())
+        self.link(seq, body["prev"] == self.prev.hex() or 0 < seq == self.first)
         if body["epoch"] != self.epoch:
-            self.problem(
-                seq, "epoch_invalid", f"epoch {body['epoch']}, not {self.epoch}", once=True
-            )
+            self.problem(seq, "epoch_invalid", f"not of epoch {self.epoch}", once=True)
         boot, mono = body.get("boot_id"), body.get("mono_us")
         if isinstance(mono, int):
             if boot == self.boot[0] and mono < self.boot[1]:
@@ -294,14 +334,16 @@ class Verifier:
         kind = body["kind"]
         if (seq == 0) != (kind == "genesis"):
             self.problem(seq, "genesis_mismatch", f"entry {seq} is of kind {kind}")
-        if seq == 0 and (body.get("origin"), body.get("public_key")) != (
-            self.origin,
-            self.key.hex(),
-        ):
+        named = (body.get("origin"), body.get("public_key"))
+        if seq == 0 and named != (self.origin, self.key.hex()):
             self.problem(0, "genesis_mismatch", "it names another key or log")
         self.links(seq, kind, body)
         if kind == "key_handover":
-            self.handover(seq, body)
+            self.handover(seq, str(body.get("next_key")), str(body.get("signature")))
+        elif kind == "prune_approval":
+            self.approved[seq, body.get("before"), body.get("root")] = str(body.get("name"))
+        elif kind == "prune":
+            self.prune(seq, body)
 
     def links(self, seq: int, kind: str, body: dict[str, Any]) -> None:
         """Each intent has one outcome, before the server starts anew."""
@@ -310,6 +352,8 @@ class Verifier:
         elif kind == "outcome":
             intent = body.get("intent")
             asked = self.open.pop(intent, None) if isinstance(intent, int) else None
+            if asked is None and isinstance(intent, int) and 0 <= intent < self.first:
+                return  # pruned
             if asked is None:
                 self.problem(seq, "outcome_orphan", "it closes no open intent")
             elif asked != body.get("request_id"):
@@ -319,12 +363,11 @@ class Verifier:
                 self.problem(intent, "outcome_missing", "the server started anew")
             self.open.clear()
 
-    def handover(self, seq: int, body: dict[str, Any]) -> None:
+    def handover(self, seq: int, following: str, signature: str) -> None:
         """The old key names the next."""
-        following = str(body.get("next_key"))
         said = f"appliance audit handover v1\n{self.origin}\n{self.epoch}\n{seq + 1}\n{following}\n"
         try:
-            public, value = bytes.fromhex(following), bytes.fromhex(str(body.get("signature")))
+            public, value = bytes.fromhex(following), bytes.fromhex(signature)
         except ValueError:
             public, value = b"", b""
         if len(public) != 32 or not signed(self.key, value, said.encode()):

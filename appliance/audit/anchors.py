@@ -8,18 +8,17 @@ Rules:
   that head: a cosigned head that the log lacks means that the log was put back or forked.
 """
 
-from typing import Any
-
 from appliance.audit import prover, store
 from appliance.audit.checkpoint import VerifierKey, b64, parse
 from appliance.audit.cosignature import verify_cosigned
 from appliance.audit.entry import Draft
 from appliance.audit.merkle import Frontier, consistency_proof
+from appliance.audit.segments import Log
 from appliance.errors import AuditRefused
 from appliance.types import Json
 
 
-def witness_request(log: Any, witness: VerifierKey) -> bytes:
+def witness_request(log: Log, witness: VerifierKey) -> bytes:
     """What the witness is asked to cosign, as one file. Raises AuditRefused."""
     seen = max((size for size, _ in prover.cosigned(log, witness)), default=0)
     note = prover.newest(log)
@@ -32,7 +31,7 @@ def witness_request(log: Any, witness: VerifierKey) -> bytes:
     return "\n".join(lines).encode() + b"\n" + note
 
 
-def witnessed(log: Any, origin: str, note: bytes, witness: VerifierKey, actor: str) -> Draft:
+def witnessed(log: Log, origin: str, note: bytes, witness: VerifierKey, actor: str) -> Draft:
     """The entry that records a witness's answer.
 
     Raises:

@@ -4,22 +4,27 @@ Rules:
 - A finding names the entry that is wrong, not the one where it shows: when entry n+1 does not
   follow entry n, the blame goes to the one whose other neighbour disagrees too, or that no
   valid head has covered yet.
+- Rows in which all is well, as in nearly every log, are checked together (`plain`, `take`): by the
+  same conditions over whole lists. What these do not accept goes one by one.
 - One cause, one finding: after a finding about the tree, roots that differ are its consequence
   and stay silent until a root holds again; signatures and everything local to an entry go on
   being checked.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
 
 from appliance.audit.entry import decode
 from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.findings import Findings
 from appliance.audit.merkle import Frontier, leaf_hash
+from appliance.audit.store import LeafRow
 from appliance.errors import AuditRefused
 
 Body: TypeAlias = dict[str, Any]
 """A decoded body; `decode` has checked the types of what is read here."""
+_LINKED: Final = frozenset({"intent", "outcome", "start"})
 
 
 class ChainCheck:
@@ -66,6 +71,48 @@ class ChainCheck:
         self._before = (stored.hex(), leaf.hex()) if leaf != stored else (stored.hex(),)
         self.expected = seq + 1
         return body, self.frontier.append(leaf)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing that was seen waits for the next entry to tell what it means."""
+        return self._suspect is None and self._unsigned is None and not self._shift
+
+    def plain(self, rows: Sequence[LeafRow], bodies: Sequence[Body]) -> list[bytes] | None:
+        """The leaf hashes of rows in which `row` would find nothing, one after the other.
+
+        Args:
+            bodies: what they decode to; keys and heads are not looked at.
+
+        Returns:
+            None when `row` might find something.
+        """
+        seqs, prevs, stored, raws = zip(*rows, strict=True)
+        leaves = [sha256(b"\0" + raw).digest() for raw in raws]
+        holds = (
+            self.settled
+            and leaves == list(stored)
+            and self._before == (prevs[0].hex(),)
+            and prevs[1:] == stored[:-1]
+            and seqs == tuple(range(self.expected, self.expected + len(rows)))
+            and [body["seq"] for body in bodies] == list(seqs)
+            and [body["prev"] for body in bodies] == [prev.hex() for prev in prevs]
+            and self._in_time(bodies)
+        )
+        return leaves if holds else None
+
+    def take(self, leaves: Sequence[bytes], last: Body) -> list[tuple[int, int, bytes]]:
+        """Take in rows of which `plain` gave the leaf hashes.
+
+        Args:
+            last: the body of the last one.
+
+        Returns:
+            The inner nodes that they completed.
+        """
+        self.expected += len(leaves)
+        self._before = (leaves[-1].hex(),)
+        self._boot = (last["boot_id"], last["mono_us"])
+        return self.frontier.extend(leaves)
 
     def missing(self, next_seq: int) -> None:
         """Entries up to `next_seq` are not there."""
@@ -118,6 +165,13 @@ class ChainCheck:
         self._time(seq, body["boot_id"], body["mono_us"])
         return body
 
+    def _in_time(self, bodies: Sequence[Body]) -> bool:
+        """Whether all are of one boot, and the time since it does not fall."""
+        boot, mono = bodies[0]["boot_id"], [body["mono_us"] for body in bodies]
+        one = [body["boot_id"] for body in bodies].count(boot) == len(bodies)
+        falls = boot == self._boot[0] and mono[0] < self._boot[1]
+        return one and not falls and mono == sorted(mono)
+
     def _time(self, seq: int, boot: str, mono: int) -> None:
         if boot == self._boot[0] and mono < self._boot[1]:
             self._found.add(seq, "time_fell", f"Entry {seq} is older than the one before it.")
@@ -157,10 +211,23 @@ class LinkCheck:
         open: request id of each intent without an outcome so far.
     """
 
-    def __init__(self, findings: Findings, earlier: Callable[[int], str | None]) -> None:
-        """`earlier` gives the request id of an intent before the range, or None."""
+    def __init__(
+        self, findings: Findings, earlier: Callable[[int], str | None], begin: int = 0
+    ) -> None:
+        """Begin.
+
+        Args:
+            earlier: gives the request id of an intent before the range, or None.
+            begin: intents before this were pruned, so nothing is known of them.
+        """
         self.open: dict[int, str] = {}
-        self._found, self._earlier = findings, earlier
+        self._found, self._earlier, self._begin = findings, earlier, begin
+
+    def entries(self, first: int, bodies: Sequence[Body]) -> None:
+        """Follow the entries from `first` on."""
+        for seq, body in enumerate(bodies, first):
+            if body["kind"] in _LINKED:
+                self.entry(seq, body)
 
     def entry(self, seq: int, body: Body) -> None:
         """Follow one entry."""
@@ -177,6 +244,8 @@ class LinkCheck:
 
     def _outcome(self, seq: int, intent: int, request_id: str) -> None:
         asked = self.open.pop(intent, None) or self._earlier(intent)
+        if 0 <= intent < self._begin:
+            return
         if asked is None:
             message = f"Outcome {seq} belongs to no open intent."
             self._found.add(seq, "outcome_orphan", message)

@@ -26,6 +26,11 @@ class EpochCheck:
         self._odd: int | None = None  # what the entry before claimed, if not our number
         self._gap = False
 
+    @property
+    def settled(self) -> int | None:
+        """The epoch that the next entry must name; None when nothing may be taken for granted."""
+        return None if self._gap or self._odd is not None else self._number
+
     def missing(self) -> None:
         """Entries are missing here, a handover perhaps among them."""
         self._gap = True

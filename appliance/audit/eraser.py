@@ -6,13 +6,14 @@ Rules:
 - Only content keys are destroyed. Entries, commitments and ciphertexts stay, and every proof holds.
 """
 
-from typing import Any, cast
+from typing import cast
 
 from appliance.audit import store
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.keyring import Keyring
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
+from appliance.audit.segments import Log
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Json
 
@@ -45,7 +46,7 @@ def key_of(entry: Entry) -> str | None:
     return cast("str | None", content.get("key")) if isinstance(content, dict) else None
 
 
-def destroy(log: Any, keyring: Keyring, entries: list[int]) -> None:
+def destroy(log: Log, keyring: Keyring, entries: list[int]) -> None:
     """Destroy the content keys of these entries. Raises the driver's errors."""
     ids = []
     for seq in entries:
@@ -56,7 +57,7 @@ def destroy(log: Any, keyring: Keyring, entries: list[int]) -> None:
     keyring.destroy(ids)
 
 
-def destroy_again(log: Any, keyring: Keyring) -> None:
+def destroy_again(log: Log, keyring: Keyring) -> None:
     """What every erasure on record names, destroyed also if a crash came between."""
     named: list[int] = []
     for raw in store.of_kind(log, KIND):

@@ -3,29 +3,29 @@
 Rules:
 - Every body is decoded strictly and hashed to its stored leaf before it leaves.
 - Tiles hold the bodies byte for byte, all inner nodes, every head that closed an epoch and the
-  newest, and the genesis key: enough for a verifier that shares no code with this one.
+  newest, and the genesis key: enough for a verifier that shares no code with this one. Where the
+  beginning was pruned, `start` has the first entry and the tree before it, `handovers` the keys.
 - Texts (prompts and answers) never leave here. A cell that a spreadsheet would take for a formula
   begins with an apostrophe; control characters leave no format.
 - Files are new; nothing is overwritten.
 
-Sources: c2sp.org/tlog-tiles, RFC 5424, RFC 4180, OCSF 1.6 API Activity (6003).
+Sources: c2sp.org/tlog-tiles, RFC 5424, RFC 4180. OCSF is in ocsf.py.
 """
 
 import base64
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from appliance.audit import prover, store
-from appliance.audit.checkpoint import parse
+from appliance.audit import ocsf, prover, store
+from appliance.audit.checkpoint import b64, parse
 from appliance.audit.entry import Entry
 from appliance.audit.files import LogFiles
-from appliance.audit.merkle import fold
+from appliance.audit.merkle import TILE_LEVELS, Frontier, fold
+from appliance.audit.segments import Log, Segments
 from appliance.clock import iso
-from appliance.db import open_readonly
 from appliance.errors import AuditRefused, UsageError
 
 TILE: Final = 256
@@ -36,7 +36,7 @@ _FORMULA: Final = tuple("=+-@\t\r")
 
 
 def export(directory: Path, form: str, out: Path) -> int:
-    """Write all entries in a form of `FORMS`.
+    """Write all entries that are there, in a form of `FORMS`.
 
     Args:
         out: a file that does not exist, for tiles a directory.
@@ -55,25 +55,25 @@ def export(directory: Path, form: str, out: Path) -> int:
         raise UsageError("data_exists", f"{out} exists already.")
     files = LogFiles(directory)
     files.check_present()
-    engine = open_readonly(files.log)
+    segments = Segments(files)
     try:
-        with store.unavailable("The export failed"), engine.connect() as connection:
-            log = store.raw(connection)
+        with store.unavailable("The export failed"), segments.open() as log:
             if form == "tiles":
                 return _tiles(log, files, out)
+            origin = files.verifier_key().name
             with out.open("x", encoding="utf-8", newline="") as file:
                 count = 0
-                for line in FORMS[form](entries(log)):
+                for line in FORMS[form](entries(log), origin):
                     file.write(line)
                     count += 1
                 return count
     finally:
-        engine.dispose()
+        segments.close()
 
 
-def entries(log: Any, end: int | None = None) -> Iterator[Entry]:
+def entries(log: Log, end: int | None = None) -> Iterator[Entry]:
     """Verified entries in order. Raises AuditRefused (`audit_corrupt`)."""
-    expected, last = 0, store.size(log) if end is None else end
+    expected, last = log.first, store.size(log) if end is None else end
     while rows := list(store.leaves(log, expected, last, 2_048)):
         for seq, _, stored, body in rows:
             entry = Entry.parse(body)
@@ -98,7 +98,7 @@ def cell(value: object) -> str:
     return "'" + text if text.startswith(_FORMULA) else text
 
 
-def _csv(found: Iterator[Entry]) -> Iterator[str]:
+def _csv(found: Iterator[Entry], _origin: str) -> Iterator[str]:
     for entry in found:
         line = io.StringIO()
         known = {"time": iso(entry.time_us), "leaf": entry.leaf.hex(), **entry.body}
@@ -106,7 +106,7 @@ def _csv(found: Iterator[Entry]) -> Iterator[str]:
         yield line.getvalue()
 
 
-def _rfc5424(found: Iterator[Entry]) -> Iterator[str]:
+def _rfc5424(found: Iterator[Entry], _origin: str) -> Iterator[str]:
     for entry in found:
         # local0.notice; structured data under the private enterprise number for examples.
         pairs = {"seq": entry.seq, "leaf": entry.leaf.hex()}
@@ -121,59 +121,18 @@ def _parameter(value: object) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 
-def _ocsf(found: Iterator[Entry]) -> Iterator[str]:
-    for entry in found:
-        body = entry.body
-        activity = {"intent": 1, "outcome": 2}.get(entry.kind, 99)
-        event: dict[str, object] = {
-            "category_uid": 6,
-            "class_uid": 6003,
-            "activity_id": activity,
-            "type_uid": 600_300 + activity,
-            "severity_id": 1,
-            "time": entry.time_us // 1_000,
-            "status": body.get("status", "Unknown"),
-            "actor": {"user": {"uid": body.get("key_id") or body.get("actor") or "appliance"}},
-            "api": {"operation": entry.kind, "request": {"uid": body.get("request_id", "")}},
-            "src_endpoint": {"ip": body.get("ip", "")},
-            "ai_model": {"name": body.get("model", ""), "ai_provider": "appliance"},
-            "message_context": {
-                "prompt_tokens": body.get("prompt_tokens", 0),
-                "completion_tokens": body.get("completion_tokens", 0),
-            },
-            "metadata": {
-                "version": "1.6.0",
-                "uid": str(entry.seq),
-                "profiles": ["ai_operation"],
-                "product": {"name": "appliance", "vendor_name": "appliance"},
-            },
-            # record_integrity is not in a released OCSF yet.
-            "unmapped": {
-                "record_integrity": {
-                    "algorithm": "SHA-256",
-                    "hash": entry.leaf.hex(),
-                    "previous_hash": body["prev"],
-                    "sequence": entry.seq,
-                },
-                "body": dict(body),
-            },
-        }
-        yield json.dumps(event, ensure_ascii=True, separators=(",", ":")) + "\n"
-
-
-FORMS: Final[dict[str, Callable[[Iterator[Entry]], Iterator[str]]]] = {
+FORMS: Final[dict[str, Callable[[Iterator[Entry], str], Iterator[str]]]] = {
     "csv": _csv,
-    "ocsf": _ocsf,
+    "ocsf": ocsf.events,
     "rfc5424": _rfc5424,
 }
 
 
-def _tiles(log: Any, files: LogFiles, out: Path) -> int:
+def _tiles(log: Log, files: LogFiles, out: Path) -> int:
     note = prover.newest(log)
     size = parse(note).checkpoint.size
     bodies: list[bytes] = []
-    levels: list[list[bytes]] = [[]]
-    counts = [0]
+    levels, counts = _above_pruned(log, out)
     for entry in entries(log, size):
         bodies.append(len(entry.raw).to_bytes(2) + entry.raw)
         levels[0].append(entry.leaf)
@@ -187,14 +146,39 @@ def _tiles(log: Any, files: LogFiles, out: Path) -> int:
         if nodes:
             path = out / "tile" / str(level) / tile_path(counts[level], len(nodes))
             _write(path, b"".join(nodes))
-    closing = [store.note_of(log, h.size) or b"" for h in prover.handovers(log) if h.size <= size]
+    chain = [handover for handover in prover.handovers(log) if handover.size <= size]
+    if log.first:
+        gone = [handover.encode() for handover in chain if handover.size <= log.first]
+        peaks = Frontier.at(log.first, store.subtree(log)).peaks()
+        lines = [str(log.first), *map(b64, peaks), ""]
+        _write(out / "start", "\n".join(lines).encode())
+        _write(out / "handovers", b"".join(base64.b64encode(record) + b"\n" for record in gone))
+    closing = [store.note_of(log, h.size) or b"" for h in chain if h.size > log.first]
     heads = [*closing, *([] if note in closing else [note])]
     _write(out / "heads", b"".join(base64.b64encode(head) + b"\n" for head in heads))
     _write(out / "genesis.pub", files.genesis.read_bytes())
     if files.certificate.exists():
         _write(out / "genesis.cert", files.certificate.read_bytes())
     _write(out / "checkpoint", note)
-    return size
+    return size - log.first
+
+
+def _above_pruned(log: Log, out: Path) -> tuple[list[list[bytes]], list[int]]:
+    """Nodes and numbers of the tiles at which each level goes on; complete ones are written.
+
+    The first entry is a multiple of a tile, so that nothing of level 0 is missing beside it.
+    """
+    levels: list[list[bytes]] = [[]]
+    counts = [log.first // TILE]
+    while width := log.first >> TILE_LEVELS * len(levels):
+        level = len(levels)
+        nodes = [store.node(log, TILE_LEVELS * level, index) or b"" for index in range(width)]
+        for number in range(width // TILE):
+            tile = nodes[number * TILE : (number + 1) * TILE]
+            _write(out / "tile" / str(level) / tile_path(number, TILE), b"".join(tile))
+        levels.append(nodes[width // TILE * TILE :])
+        counts.append(width // TILE)
+    return levels, counts
 
 
 def _promote(out: Path, levels: list[list[bytes]], counts: list[int]) -> None:

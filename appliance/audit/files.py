@@ -1,6 +1,7 @@
 """The files of an audit directory, and how they are written.
 
-    log.db        the log                         keys.db   wrapped content keys
+    log.db        the log from entry 0 on         keys.db   wrapped content keys
+    log-N.db      the log from entry N on, where it was continued in a new segment
     genesis.pub   verifier key of epoch 0         HEAD      newest signed head, seconds old
     genesis.cert  the site's word for that key    kek       key-encryption key, 0600
     signing.pem   private key of the epoch, 0600  signing.next  the next one, briefly, 0600
@@ -11,6 +12,7 @@ rename, sync of the directory). One process writes: it holds flock on the direct
 
 import fcntl
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +31,7 @@ from appliance.audit.content import KEY_BYTES
 from appliance.errors import AuditRefused, StateRefused
 
 MODES: Final = ("encrypted", "commit-only", "off")
+_SEGMENT: Final = re.compile(r"log-([0-9]{16})\.db")
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,18 @@ class LogFiles:
 
     directory: Path
 
-    @property
-    def log(self) -> Path:
-        """The database of entries, heads and ciphertexts."""
-        return self.directory / "log.db"
+    def segment(self, first: int) -> Path:
+        """The database of entries, heads and ciphertexts from this entry on."""
+        return self.directory / (f"log-{first:016d}.db" if first else "log.db")
+
+    def segments(self) -> list[tuple[int, Path]]:
+        """First entry and file of each segment, oldest first; the last is the one that grows."""
+        matches = filter(
+            None, map(_SEGMENT.fullmatch, (path.name for path in self.directory.iterdir()))
+        )
+        found = [(first, self.segment(first)) for first in sorted(int(m[1]) for m in matches)]
+        whole = self.segment(0)
+        return [(0, whole), *found] if whole.exists() else found
 
     @property
     def keys(self) -> Path:
@@ -79,9 +90,11 @@ class LogFiles:
 
     def check_present(self) -> None:
         """Raises StateRefused (`data_missing`) when this is not an audit directory."""
-        for path in (self.log, self.keys, self.genesis):
+        for path in (self.keys, self.genesis):
             if not path.is_file():
                 raise StateRefused("data_missing", f"{self.directory} holds no {path.name}.")
+        if not self.segments():
+            raise StateRefused("data_missing", f"{self.directory} holds no log.db.")
 
     def lock(self) -> int:
         """Become the one writer; closing the descriptor ends it.

@@ -3,19 +3,19 @@
 Rules:
 - Every column of every entry is looked up in its index, by SQLite itself: what a body says must be
   filed. An index that is gone hides everything.
+- Spans are those of the newest segment, which searches use for all.
 - It runs beside the verification, in a thread with a connection of its own (SQLite computes without
   the interpreter's lock), a chunk per read transaction, so that no WAL is held up.
 - A body that is no JSON is another check's finding and passes here.
 """
 
 import threading
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from appliance.audit import store
+from appliance.audit.files import LogFiles
 from appliance.audit.findings import MAX_FINDINGS
+from appliance.audit.segments import Log, Segments
 from appliance.audit.tables import SPAN
-from appliance.db import open_readonly
 
 CHUNK: Final = 2_048
 _INDEXES: Final = {
@@ -31,15 +31,12 @@ _ENTRIES: Final = (
     f"SELECT a.seq FROM leaf AS a WHERE a.seq >= ? AND a.seq < ? "  # noqa: S608 - the same
     f"AND CASE WHEN json_valid(CAST(a.body AS TEXT)) THEN {_HIDDEN} END"
 )
-_SPANS: Final = """
-WITH found AS (
-  SELECT seq / ?3 AS block, min(time_us) AS low, max(time_us) AS high FROM leaf
-  WHERE seq >= ?1 AND seq < ?2 AND json_valid(CAST(body AS TEXT))
-  GROUP BY seq / ?3 HAVING count(*) = ?3
-)
-SELECT block * ?3 FROM found LEFT JOIN span USING (block)
-WHERE low_us IS NOT low OR high_us IS NOT high
+_TIMES: Final = """
+SELECT seq / ?3, min(time_us), max(time_us) FROM leaf
+WHERE seq >= ?1 AND seq < ?2 AND json_valid(CAST(body AS TEXT))
+GROUP BY seq / ?3 HAVING count(*) = ?3
 """
+_SPANS: Final = "SELECT block, low_us, high_us FROM span WHERE block >= ? AND block <= ?"
 
 
 class IndexCheck:
@@ -50,8 +47,8 @@ class IndexCheck:
         count: all of them.
     """
 
-    def __init__(self, path: Path, first: int, end: int) -> None:
-        self._path, self._first, self._end = path, first, end
+    def __init__(self, files: LogFiles, first: int, end: int) -> None:
+        self._segments, self._first, self._end = Segments(files), first, end
         self.hidden: list[int] = []
         self.count = 0
         self._stopped = False
@@ -76,23 +73,27 @@ class IndexCheck:
             self._thread.join()
 
     def _run(self) -> None:
-        engine = open_readonly(self._path)
         try:
-            with engine.connect() as connection:
-                self._look(store.raw(connection))
+            with self._segments.open() as log:
+                self._look(log)
         except Exception as error:
             self._error = error
         finally:
-            engine.dispose()
+            self._segments.close()
 
-    def _look(self, log: Any) -> None:
+    def _look(self, log: Log) -> None:
         for start in range(self._first - self._first % CHUNK, self._end, CHUNK):
             if self._stopped:
                 return
-            first, end = max(start, self._first), min(start + CHUNK, self._end)
-            self._note(log.execute(_ENTRIES, (first, end)).fetchall())
-            self._note(log.execute(_SPANS, (first, end, SPAN)).fetchall())
+            self._chunk(log, max(start, self._first), min(start + CHUNK, self._end))
 
-    def _note(self, rows: list[tuple[int]]) -> None:
-        self.count += len(rows)
-        self.hidden += [row[0] for row in rows][: MAX_FINDINGS - len(self.hidden)]
+    def _chunk(self, log: Log, first: int, end: int) -> None:
+        spans = set(log.newest.dbapi.execute(_SPANS, (first // SPAN, end // SPAN)))
+        for dbapi, low, high in log.within(first, end):
+            self._note([row[0] for row in dbapi.execute(_ENTRIES, (low, high))])
+            times = set(dbapi.execute(_TIMES, (low, high, SPAN)))
+            self._note([block * SPAN for block, _, _ in times - spans])
+
+    def _note(self, seqs: list[int]) -> None:
+        self.count += len(seqs)
+        self.hidden += seqs[: MAX_FINDINGS - len(self.hidden)]

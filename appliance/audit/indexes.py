@@ -4,7 +4,10 @@ Rules: SQL is put together here from names of columns alone, at import; values a
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from itertools import chain
+from typing import Final
+
+from appliance.audit.segments import Log
 
 _COLUMNS: Final = ("kind", "request_id", "key_id", "model", "app", "code")
 _CANDIDATES: Final = {
@@ -22,26 +25,31 @@ _SPAN_NEAR: Final = {
 
 
 def candidates(
-    dbapi: Any, column: str, value: str, first: int, last: int, *, down: bool
+    log: Log, column: str, value: str, first: int, last: int, *, down: bool
 ) -> Iterator[tuple[int]]:
     """Numbers of the entries first ≤ seq ≤ last that an index files under a value, in order.
 
     Args:
         column: one of the query columns; empty for all entries.
     """
-    return iter(dbapi.execute(_CANDIDATES[column, down], (value, first, last)))
+    parts = log.backwards(last + 1, first) if down else log.within(first, last + 1)
+    return chain.from_iterable(
+        dbapi.execute(_CANDIDATES[column, down], (value, low, high - 1))
+        for dbapi, low, high in parts
+    )
 
 
-def spans(dbapi: Any) -> int:
+def spans(log: Log) -> int:
     """How many blocks of `SPAN` entries have a span; those after them have none yet."""
-    return int(dbapi.execute("SELECT coalesce(max(block) + 1, 0) FROM span").fetchone()[0])
+    sql = "SELECT coalesce(max(block) + 1, 0) FROM span"
+    return int(log.newest.dbapi.execute(sql).fetchone()[0])
 
 
 def span_near(
-    dbapi: Any, block: int, times: tuple[int | None, int | None], *, down: bool
+    log: Log, block: int, times: tuple[int | None, int | None], *, down: bool
 ) -> int | None:
     """The nearest block from this one on in which since ≤ time < until may hold."""
     since, until = times
     values = (block, since, since, until, until)
-    row = dbapi.execute(_SPAN_NEAR[down], values).fetchone()
+    row = log.newest.dbapi.execute(_SPAN_NEAR[down], values).fetchone()
     return None if row is None else int(row[0])

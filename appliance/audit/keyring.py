@@ -92,6 +92,10 @@ class Keyring:
         self._delete(orphans)
         return len(orphans)
 
+    def forget(self, ids: Sequence[str]) -> None:
+        """Delete keys of which traces may stay until `destroy`. Raises the driver's errors."""
+        self._delete([(key_id,) for key_id in ids])
+
     def destroy(self, ids: Sequence[str]) -> None:
         """Erase these keys from the database, its free pages and the WAL.
 

@@ -28,6 +28,7 @@ from appliance.audit.entry import Draft
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import MODES, LogFiles
 from appliance.audit.host import Moments
+from appliance.audit.rolling import SegmentLimits
 from appliance.audit.session import Session
 from appliance.audit.store import FAILURES, reason
 from appliance.audit.writer import WAL_BYTES
@@ -98,6 +99,7 @@ class AuditLog:
         content: str,
         reserve_bytes: int,
         epochs: EpochLimits | None = None,
+        segments: SegmentLimits | None = None,
         moments: Moments | None = None,
     ) -> Self:
         """Become the writer of a log. Open intents are closed as `unknown` before it returns.
@@ -106,6 +108,7 @@ class AuditLog:
             content: what is kept of texts: `encrypted`, `commit-only` or `off`.
             reserve_bytes: free disk space below which new work is refused.
             epochs: how long a key signs.
+            segments: how large a file grows.
             moments: in place of the host's boot and time since boot.
 
         Raises:
@@ -118,7 +121,12 @@ class AuditLog:
             raise UsageError("config_invalid", f"Audit content mode {content!r} is unknown.")
         limits = epochs or EpochLimits()
         writing = Session.begin(
-            LogFiles(directory), mode=content, clock=clock, limits=limits, moments=moments
+            LogFiles(directory),
+            mode=content,
+            clock=clock,
+            limits=limits,
+            segments=segments,
+            moments=moments,
         )
         log = cls(writing, reserve_bytes)
         log._thread.start()
@@ -231,6 +239,7 @@ class AuditLog:
         while (batch := self._take()) is not None:
             try:
                 self._commit(batch)
+                self._session.roll()
                 self._write_head()
             except Exception as error:
                 # Whatever it was: what is on disk is unknown now.
@@ -247,7 +256,8 @@ class AuditLog:
                     return []
             batch: list[_Waiting] = []
             entries = 0
-            while self._waiting and entries < MAX_BATCH:
+            most = min(self._session.room() or MAX_BATCH, MAX_BATCH)
+            while self._waiting and (not batch or entries + len(self._waiting[0].drafts) <= most):
                 batch.append(self._waiting.popleft())
                 entries += len(batch[-1].drafts)
                 self._cost -= batch[-1].cost

@@ -50,6 +50,10 @@ class Frontier:
         levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
         return cls(size, [subtree(level, (size >> level) - 1) for level in levels])
 
+    def peaks(self) -> list[bytes]:
+        """Roots of the complete subtrees, the widest first: one for each bit of the size."""
+        return list(self._peaks)
+
     def copy(self) -> "Frontier":
         """An independent edge."""
         return Frontier(self.size, self._peaks)
@@ -70,6 +74,25 @@ class Frontier:
             peaks.append(leaf)
             return []
         return self._append_tile(bits, leaf)
+
+    def extend(self, leaves: Sequence[bytes]) -> list[tuple[int, int, bytes]]:
+        """Add leaf hashes level by level; returns what `append` returns for each of them."""
+        nodes, complete, peaks = list(leaves), [], []
+        start, level = self.size, 0
+        self.size += len(nodes)
+        while nodes:
+            if level and level % TILE_LEVELS == 0:
+                complete += [(level, start + n, node) for n, node in enumerate(nodes)]
+            if start & 1:
+                nodes.insert(0, self._peaks.pop())
+                start -= 1
+            if len(nodes) & 1:
+                peaks.append(nodes.pop())
+            nodes = [sha256(b"\1" + nodes[n] + nodes[n + 1]).digest()
+                     for n in range(0, len(nodes), 2)]  # fmt: skip
+            start, level = start >> 1, level + 1
+        self._peaks += reversed(peaks)
+        return complete
 
     def _append_tile(self, bits: int, node: bytes) -> list[tuple[int, int, bytes]]:
         level, complete = 0, []

@@ -7,7 +7,7 @@ Rules:
 """
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 from appliance.audit import store
 from appliance.audit.checkpoint import VerifierKey, parse
@@ -17,10 +17,11 @@ from appliance.audit.entry import Entry
 from appliance.audit.handover import Handover
 from appliance.audit.merkle import consistency_proof, inclusion_proof
 from appliance.audit.proof import Proof, Start, check_proof
+from appliance.audit.segments import Log
 from appliance.errors import AuditRefused, NotFound
 
 
-def prove(log: Any, key: VerifierKey, entry: Entry, witness: VerifierKey | None) -> bytes:
+def prove(log: Log, key: VerifierKey, entry: Entry, witness: VerifierKey | None) -> bytes:
     """The proof file of an entry.
 
     Raises:
@@ -37,11 +38,12 @@ def prove(log: Any, key: VerifierKey, entry: Entry, witness: VerifierKey | None)
     return document
 
 
-def prove_consistency(log: Any, key: VerifierKey, old: bytes) -> bytes:
+def prove_consistency(log: Log, key: VerifierKey, old: bytes) -> bytes:
     """The proof that the newest head's log begins with that of an older checkpoint note.
 
     Raises:
-        NotFound: `not_found` when the note has seen more entries than the log has.
+        NotFound: `not_found` when the note has seen more entries than the log has, or ends
+            among those that were pruned.
         AuditRefused: `checkpoint_invalid` for the note, `proof_invalid` when the log does not
             begin with what the note has seen: one of them is not genuine, or the log was
             replaced.
@@ -50,13 +52,16 @@ def prove_consistency(log: Any, key: VerifierKey, old: bytes) -> bytes:
     end = parse(new).checkpoint.size
     if not 0 < size <= end:
         raise NotFound("not_found", f"The log has {end} entries; the checkpoint has seen {size}.")
+    if size < log.first:
+        message = f"Entries below {log.first} were pruned; the checkpoint has seen {size}."
+        raise NotFound("not_found", message)
     path = consistency_proof(size, end, store.subtree(log))
     document = build_consistency(old, new, path, handovers(log))
     check_consistency(document, key.encode().encode())
     return document
 
 
-def newest(log: Any) -> bytes:
+def newest(log: Log) -> bytes:
     """The note of the newest head. Raises AuditRefused (`audit_corrupt`)."""
     note = store.newest_note(log)
     if note is None:
@@ -64,13 +69,14 @@ def newest(log: Any) -> bytes:
     return note
 
 
-def handovers(log: Any) -> list[Handover]:
-    """All key handovers, oldest first. Raises AuditRefused."""
+def handovers(log: Log) -> list[Handover]:
+    """All key handovers from genesis on, oldest first. Raises AuditRefused."""
     rows = store.handovers(log, store.size(log))
-    return [Handover.of(Entry.parse(raw).body) for _, raw in rows]
+    carried = map(Handover.decode, store.carried_handovers(log))
+    return [*carried, *(Handover.of(Entry.parse(raw).body) for _, raw in rows)]
 
 
-def cosigned(log: Any, witness: VerifierKey, above: int = 0) -> Iterator[tuple[int, bytes]]:
+def cosigned(log: Log, witness: VerifierKey, above: int = 0) -> Iterator[tuple[int, bytes]]:
     """Sizes and notes of the checkpoints that a witness cosigned, of more than `above` entries."""
     for raw in store.of_kind(log, "witness"):
         body = Entry.parse(raw).body
@@ -79,7 +85,7 @@ def cosigned(log: Any, witness: VerifierKey, above: int = 0) -> Iterator[tuple[i
             yield size, note
 
 
-def _rest_on_key(log: Any, entry: Entry) -> Proof:
+def _rest_on_key(log: Log, entry: Entry) -> Proof:
     epoch = cast(int, entry.body["epoch"])
     chain = handovers(log)
     note = newest(log)
@@ -88,7 +94,7 @@ def _rest_on_key(log: Any, entry: Entry) -> Proof:
     return _proof(log, entry, note, tuple(chain[:epoch]), None)
 
 
-def _witnessed(log: Any, entry: Entry, witness: VerifierKey) -> Proof:
+def _witnessed(log: Log, entry: Entry, witness: VerifierKey) -> Proof:
     for _, note in cosigned(log, witness, above=entry.seq):
         return _proof(log, entry, note, (), None)
     seen = list(cosigned(log, witness))
@@ -97,7 +103,7 @@ def _witnessed(log: Any, entry: Entry, witness: VerifierKey) -> Proof:
         return rest
     size, note = seen[-1]
     before = [handover for handover in rest.handovers if handover.size <= size]
-    if not before:
+    if not before or before[-1].size <= log.first:
         return rest
     (raw,) = (row[3] for row in store.leaves(log, before[-1].size - 1, before[-1].size))
     path = inclusion_proof(before[-1].size - 1, size, store.subtree(log))
@@ -106,7 +112,7 @@ def _witnessed(log: Any, entry: Entry, witness: VerifierKey) -> Proof:
 
 
 def _proof(
-    log: Any, entry: Entry, note: bytes, chain: tuple[Handover, ...], start: Start | None
+    log: Log, entry: Entry, note: bytes, chain: tuple[Handover, ...], start: Start | None
 ) -> Proof:
     size = parse(note).checkpoint.size
     if entry.seq >= size:

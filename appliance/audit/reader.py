@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from sqlalchemy import Engine
-
-from appliance.audit import anchors, prover, store
+from appliance.audit import anchors, prover, pruning, store
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.content import Sealed, commitment, decrypt
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.files import LogFiles
 from appliance.audit.keyring import find_key
+from appliance.audit.pruning import SegmentFacts
 from appliance.audit.search import MAX_LIMIT, Page, Query, search
+from appliance.audit.segments import Log, Segments
 from appliance.audit.store import unavailable
 from appliance.db import open_readonly
 from appliance.errors import AuditRefused, NotFound
@@ -37,13 +37,13 @@ class LogReader:
         """Raises StateRefused (`data_missing`) when there is no log."""
         self._files = LogFiles(directory)
         self._files.check_present()
-        self._log = open_readonly(self._files.log)
+        self._log = Segments(self._files)
         self._keys = open_readonly(self._files.keys)
 
     @property
     def size(self) -> int:
         """Entries in the log."""
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return store.size(log)
 
     def entry(self, seq: int) -> Entry:
@@ -54,19 +54,19 @@ class LogReader:
             AuditRefused: `audit_corrupt` when the row does not verify.
             AuditUnavailable: when the database cannot be read (also of all methods below).
         """
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return _entry(log, seq)
 
     def tail(self, count: int) -> list[Entry]:
         """The newest entries, oldest first. Raises as `entry`."""
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             end = store.size(log)
-            first = max(0, end - min(count, MAX_LIMIT))
+            first = max(log.first, end - min(count, MAX_LIMIT))
             return [_checked(row) for row in store.leaves(log, first, end)]
 
     def search(self, query: Query) -> Page:
         """One page of the entries that match (search.py). Raises as `entry`."""
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return search(log, query, lambda seq: _entry(log, seq))
 
     def find_request(self, request_id: str, key_id: str) -> tuple[Entry, Entry | None]:
@@ -80,7 +80,7 @@ class LogReader:
         intents = self.search(asked).entries
         if not intents:
             raise NotFound("not_found", f"There is no request {request_id!r} of this key.")
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             seq = store.outcome_of(log, intents[0].seq)
             outcome = None if seq is None else _entry(log, seq)
         if outcome is not None and outcome.body.get("intent") != intents[0].seq:
@@ -96,13 +96,13 @@ class LogReader:
         """
         entry = self.entry(seq)
         key_id, part = _part(entry, name)
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             rows = store.contents(log, seq, seq + 1)
             sealed = next((Sealed(*row[2:]) for row in rows if row[1] == name), None)
         if sealed is None or sealed.digest().hex() != part["ciphertext"]:
             raise _gone(f"The stored {name} of entry {seq} is not what the entry names.")
-        with _cursor(self._keys) as keys:
-            dek = find_key(keys, self._files.key_encryption_key(), key_id)
+        with unavailable(_DOING), self._keys.connect() as keys:
+            dek = find_key(store.raw(keys), self._files.key_encryption_key(), key_id)
         if dek is None:
             raise _gone(f"The content of entry {seq} was erased.")
         text = decrypt(dek, key_id, name, sealed)
@@ -112,7 +112,7 @@ class LogReader:
 
     def checkpoint(self) -> str:
         """The newest signed head, a C2SP checkpoint note. Raises as `entry`."""
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return prover.newest(log).decode()
 
     def proof(self, seq: int, witness: VerifierKey | None = None) -> bytes:
@@ -125,7 +125,7 @@ class LogReader:
             As `entry`; `audit_corrupt` also when the proof does not hold.
         """
         key = self._files.verifier_key()
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             entry = _entry(log, seq)  # before the head, which then covers it
             return prover.prove(log, key, entry, witness)
 
@@ -137,12 +137,12 @@ class LogReader:
             AuditRefused: `checkpoint_invalid`, or `proof_invalid` when it does not.
         """
         key = self._files.verifier_key()
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return prover.prove_consistency(log, key, old)
 
     def witness_request(self, witness: VerifierKey) -> bytes:
         """What this witness is asked to cosign (anchors.py). Raises as `entry`."""
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return anchors.witness_request(log, witness)
 
     def witnessed(self, note: bytes, witness: VerifierKey, actor: str) -> Draft:
@@ -152,38 +152,60 @@ class LogReader:
             AuditRefused: `checkpoint_invalid`, or `audit_corrupt` when it saw another log.
         """
         origin = self._files.verifier_key().name
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return anchors.witnessed(log, origin, note, witness, actor)
+
+    def segments(self) -> list[SegmentFacts]:
+        """The files of the log, oldest first. Raises as `entry`."""
+        with self._opened() as log:
+            return pruning.facts(self._files, log)
+
+    def root_before(self, size: int) -> str:
+        """Hex root of the tree of the first entries. Raises as `entry`."""
+        with self._opened() as log:
+            return pruning.root_before(log, size)
+
+    def least_witnessed(self) -> int | None:
+        """The fewest entries that a witness has seen last; None without one. Raises as `entry`."""
+        with self._opened() as log:
+            return pruning.least_witnessed(log)
+
+    @property
+    def origin(self) -> str:
+        """Name of the log. Raises AuditRefused (`audit_key_invalid`)."""
+        return self._files.verifier_key().name
 
     def latest_us(self, first: int = 0) -> int:
         """The latest wall time of the entries from number `first` on, microseconds since the epoch;
         raises as `entry`.
         """
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             return store.latest_us(log, first)
 
     def last_witness(self) -> Entry | None:
         """The newest entry that records a cosignature, if there is one. Raises as `entry`."""
-        with _cursor(self._log) as log:
+        with self._opened() as log:
             seq = store.newest_of_kind(log, "witness")
             return None if seq is None else _entry(log, seq)
 
+    @contextmanager
+    def _opened(self) -> Iterator[Log]:
+        """The log for a few statements."""
+        with unavailable(_DOING), self._log.open() as log:
+            yield log
+
     def close(self) -> None:
         """Let go of the databases."""
-        self._log.dispose()
+        self._log.close()
         self._keys.dispose()
 
 
-@contextmanager
-def _cursor(engine: Engine) -> Iterator[Any]:
-    """A DBAPI connection for a few statements."""
-    with unavailable(_DOING), engine.connect() as connection:
-        yield store.raw(connection)
-
-
-def _entry(log: Any, seq: int) -> Entry:
+def _entry(log: Log, seq: int) -> Entry:
     for row in store.leaves(log, seq, seq + 1):
         return _checked(row)
+    if 0 <= seq < log.first:
+        message = f"Entry {seq} was pruned; the log begins with entry {log.first}."
+        raise NotFound("not_found", message)
     raise NotFound("not_found", f"The log has no entry {seq}.")
 
 

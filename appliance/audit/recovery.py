@@ -11,7 +11,7 @@ Rules:
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from appliance.audit import store
 from appliance.audit.checkpoint import Checkpoint, VerifierKey, parse, verify
@@ -19,18 +19,12 @@ from appliance.audit.entry import NO_ENTRY, Draft, Entry
 from appliance.audit.handover import Epoch, Handover
 from appliance.audit.host import Moment
 from appliance.audit.merkle import Frontier
+from appliance.audit.pruning import missing_beginning
+from appliance.audit.segments import Log
 from appliance.audit.writer import Tail
 from appliance.errors import AuditRefused
 
 TAIL: Final = 4_096
-
-_OPEN_INTENTS: Final = """
-SELECT seq FROM leaf AS i
-WHERE kind = 'intent'
-  AND seq > coalesce((SELECT max(seq) FROM leaf WHERE kind = 'start'), -1)
-  AND NOT EXISTS (SELECT 1 FROM leaf WHERE intent = i.seq)
-ORDER BY seq
-"""
 
 
 @dataclass(frozen=True)
@@ -49,24 +43,24 @@ class End:
     intents: list[Entry]
 
 
-def read_end(dbapi: Any, key: VerifierKey, head_note: bytes) -> End:
+def read_end(log: Log, key: VerifierKey, head_note: bytes) -> End:
     """The end of a log whose genesis key this is. Raises AuditRefused (`audit_corrupt`)."""
-    _check_genesis(dbapi, key)
-    epoch = epoch_of(dbapi, key, None)
-    head = _signed_head(dbapi, epoch.key)
-    frontier = Frontier.at(head.size, store.subtree(dbapi))
+    _check_genesis(log, key)
+    epoch = epoch_of(log, key, None)
+    head = _signed_head(log, epoch.key)
+    frontier = Frontier.at(head.size, store.subtree(log))
     if frontier.root() != head.root:
         raise _corrupt("the entries do not have the signed root")
-    _check_ancestor(dbapi, key, head_note, head)
-    last = _check_newest(dbapi, head.size)
-    intents = _open_intents(dbapi)
+    _check_ancestor(log, key, head_note, head)
+    last = _check_newest(log, head.size)
+    intents = _open_intents(log)
     requests = {e.seq: cast(str, e.body["request_id"]) for e in intents}
     tail = Tail(frontier, last.leaf, _moment(last), requests)
-    began = next(store.leaves(dbapi, max(0, epoch.start - 1), head.size))
+    began = next(store.leaves(log, max(log.first, epoch.start - 1), head.size))
     return End(tail, epoch, _moment(_parse(began[3], began[0])), intents)
 
 
-def epoch_of(dbapi: Any, genesis: VerifierKey, size: int | None) -> Epoch:
+def epoch_of(log: Log, genesis: VerifierKey, size: int | None) -> Epoch:
     """The epoch whose key signs the head of a tree of this size; None means the newest.
 
     That the handovers before it follow each other is left to `verify`.
@@ -75,12 +69,15 @@ def epoch_of(dbapi: Any, genesis: VerifierKey, size: int | None) -> Epoch:
         AuditRefused: `audit_corrupt`.
     """
     # The head over a handover itself closes the old epoch.
-    below = store.size(dbapi) if size is None else size - 1
-    raw = store.handover_below(dbapi, below)
-    if raw is None:
-        return Epoch.first(genesis)
+    below = store.size(log) if size is None else size - 1
+    raw = store.handover_below(log, below)
     try:
-        last = Handover.of(Entry.parse(raw).body)
+        if raw is not None:
+            last = Handover.of(Entry.parse(raw).body)
+        elif carried := store.carried_handovers(log):
+            last = Handover.decode(carried[-1])
+        else:
+            return Epoch.first(genesis)
     except AuditRefused as error:
         raise _corrupt(error.message) from error
     return Epoch(last.epoch + 1, last.size, VerifierKey(genesis.name, last.next_key))
@@ -93,51 +90,53 @@ def unknown_outcome(intent: Entry) -> Draft:
     return Draft("outcome", {**copied, "intent": intent.seq, "status": "unknown"})
 
 
-def _open_intents(dbapi: Any) -> list[Entry]:
-    # Every opening closes all that it finds and `start` is appended after it, so intents
-    # before the newest `start` need no look.
-    found = [row[0] for row in dbapi.execute(_OPEN_INTENTS)]
-    return [_parse(row[3], seq) for seq in found for row in store.leaves(dbapi, seq, seq + 1)]
+def _open_intents(log: Log) -> list[Entry]:
+    found = store.open_intents(log)
+    return [_parse(row[3], seq) for seq in found for row in store.leaves(log, seq, seq + 1)]
 
 
-def _signed_head(dbapi: Any, key: VerifierKey) -> Checkpoint:
-    note = store.newest_note(dbapi)
+def _signed_head(log: Log, key: VerifierKey) -> Checkpoint:
+    note = store.newest_note(log)
     if note is None:
         raise _corrupt("it has no signed head")
     try:
         head = verify(note, key)
     except AuditRefused as error:
         raise _corrupt(error.message) from error
-    if head.size != store.size(dbapi):
-        raise _corrupt(f"the newest head covers {head.size} of {store.size(dbapi)} entries")
+    if head.size != store.size(log):
+        raise _corrupt(f"the newest head covers {head.size} of {store.size(log)} entries")
     return head
 
 
-def _check_genesis(dbapi: Any, key: VerifierKey) -> None:
-    for _, _, _, body in store.leaves(dbapi, 0, 1):
+def _check_genesis(log: Log, key: VerifierKey) -> None:
+    if log.first:
+        if missing_beginning(log) is not None:
+            raise _corrupt("its beginning is missing, and no prune entry says so")
+        return
+    for _, _, _, body in store.leaves(log, 0, 1):
         genesis = _parse(body, 0).body
         if (genesis.get("origin"), genesis.get("public_key")) == (key.name, key.public.hex()):
             return
     raise _corrupt("genesis.pub is not the key that entry 0 names")
 
 
-def _check_ancestor(dbapi: Any, genesis: VerifierKey, note: bytes, head: Checkpoint) -> None:
+def _check_ancestor(log: Log, genesis: VerifierKey, note: bytes, head: Checkpoint) -> None:
     try:
         # An epoch older than the log, perhaps: HEAD is written up to a second late.
-        key = epoch_of(dbapi, genesis, parse(note).checkpoint.size).key
+        key = epoch_of(log, genesis, parse(note).checkpoint.size).key
         seen = verify(note, key)
     except AuditRefused as error:
         raise _corrupt(f"HEAD: {error.message}") from error
     if seen.size > head.size:
         raise _corrupt(f"it has {head.size} entries, but HEAD has seen {seen.size}")
-    if Frontier.at(seen.size, store.subtree(dbapi)).root() != seen.root:
+    if Frontier.at(seen.size, store.subtree(log)).root() != seen.root:
         raise _corrupt("HEAD has seen other entries")
 
 
-def _check_newest(dbapi: Any, size: int) -> Entry:
-    first = max(0, size - TAIL)
+def _check_newest(log: Log, size: int) -> Entry:
+    first = max(log.first, size - TAIL)
     expected, prev, entry = first, NO_ENTRY if first == 0 else None, None
-    for seq, stored_prev, stored, body in store.leaves(dbapi, first, size):
+    for seq, stored_prev, stored, body in store.leaves(log, first, size):
         entry = _parse(body, seq)
         follows = prev is None or stored_prev == prev
         named = (entry.body["seq"], entry.body["prev"]) == (seq, stored_prev.hex())

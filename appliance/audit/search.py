@@ -16,10 +16,11 @@ Source: Veldhuizen, "Leapfrog Triejoin" (ICDT 2014), for a single variable.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.audit import indexes, store
 from appliance.audit.entry import Entry
+from appliance.audit.segments import Log
 from appliance.audit.tables import SPAN
 from appliance.errors import AuditRefused
 
@@ -104,7 +105,7 @@ def code_of(entry: Entry) -> object:
     return next((value for value in said if value is not None), None)
 
 
-def search(dbapi: Any, query: Query, read: Callable[[int], Entry]) -> Page:
+def search(log: Log, query: Query, read: Callable[[int], Entry]) -> Page:
     """One page.
 
     Args:
@@ -115,11 +116,11 @@ def search(dbapi: Any, query: Query, read: Callable[[int], Entry]) -> Page:
         Exception: the driver's errors, and what `read` raises.
     """
     limit = max(0, min(query.limit, MAX_LIMIT))
-    first = 0 if query.after is None else query.after + 1
-    last = store.size(dbapi) - 1
+    first = log.first if query.after is None else max(log.first, query.after + 1)
+    last = store.size(log) - 1
     if query.before is not None:
         last = min(last, query.before - 1)
-    lists = _lists(dbapi, query, first, last)
+    lists = _lists(log, query, first, last)
     step = -1 if query.newest_first else 1
     at: int | None = last if query.newest_first else first
     found: list[Entry] = []
@@ -177,10 +178,10 @@ class _List:
 class _Times:
     """Blocks of entries in which a wall time may lie."""
 
-    def __init__(self, dbapi: Any, query: Query) -> None:
-        self._db, self._down = dbapi, query.newest_first
+    def __init__(self, log: Log, query: Query) -> None:
+        self._log, self._down = log, query.newest_first
         self._range = (query.since_us, query.until_us)
-        self._whole = indexes.spans(dbapi)  # blocks behind these have no span yet
+        self._whole = indexes.spans(log)  # blocks behind these have no span yet
         self._block: int | None = None
 
     def seek(self, place: int) -> int | None:
@@ -189,7 +190,7 @@ class _Times:
         if block == self._block:
             return place
         if block < self._whole:
-            found = indexes.span_near(self._db, block, self._range, down=self._down)
+            found = indexes.span_near(self._log, block, self._range, down=self._down)
             if found is None and self._down:
                 return None
             block = self._whole if found is None else found
@@ -198,13 +199,13 @@ class _Times:
         return min(place, start + SPAN - 1) if self._down else max(place, start)
 
 
-def _lists(dbapi: Any, query: Query, first: int, last: int) -> list[_List | _Times]:
+def _lists(log: Log, query: Query, first: int, last: int) -> list[_List | _Times]:
     down = query.newest_first
 
     def rows(column: str, value: str) -> Callable[[int], Iterator[tuple[int]]]:
         def from_place(place: int) -> Iterator[tuple[int]]:
             low, high = (first, place) if down else (place, last)
-            return indexes.candidates(dbapi, column, value, low, high, down=down)
+            return indexes.candidates(log, column, value, low, high, down=down)
 
         return from_place
 
@@ -212,7 +213,7 @@ def _lists(dbapi: Any, query: Query, first: int, last: int) -> list[_List | _Tim
         _List(rows(column, value), down=down) for column, value in query.wanted().items()
     ]
     if query.since_us is not None or query.until_us is not None:
-        lists.append(_Times(dbapi, query))
+        lists.append(_Times(log, query))
     return lists or [_List(rows("", ""), down=down)]
 
 

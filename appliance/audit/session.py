@@ -4,20 +4,24 @@ Rules:
 - A session begins by checking the end of the log, sweeping unused content keys and closing
   every open intent as `unknown`; only then can anything new be written.
 - Every failure of driver or disk leaves here as AuditUnavailable (`audit_unavailable`).
+- Where a segment ends, a new one is begun between two commits; if that fails, the log goes on in
+  the old one until the next place where it may end.
 - `close` settles what can wait (HEAD, unused keys, the WAL). `abandon` only lets go: after a
   failed commit nothing more is written.
 """
 
+import dataclasses
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine
 
-from appliance.audit import eraser, recovery, store
+from appliance.audit import eraser, pruning, recovery, rolling, store
 from appliance.audit.checkpoint import VerifierKey, check_origin
 from appliance.audit.content import KEY_BYTES
 from appliance.audit.entry import NO_ENTRY, Draft, Entry
@@ -27,6 +31,8 @@ from appliance.audit.handover import Epoch
 from appliance.audit.host import HostMoments, Moments, uuid7
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier
+from appliance.audit.rolling import SegmentLimits
+from appliance.audit.segments import Log, Segments
 from appliance.audit.store import unavailable
 from appliance.audit.writer import Tail, Writer
 from appliance.clock import Clock
@@ -37,21 +43,47 @@ _BATCH: Final = 512
 
 
 @dataclass(frozen=True)
-class Session:
-    """Everything that writing needs. Made by `begin`.
+class _Newest:
+    """The segment that grows.
 
     Attributes:
-        place: device and inode of the open database.
+        place: device and inode of its file.
+        log: all segments, read through this one's connection and those of `older`.
+        older: closes what the reading of older segments opened.
+        began_us: wall time of its first entry, or of now when it has none.
     """
+
+    path: Path
+    place: tuple[int, int]
+    engine: Engine
+    connection: Connection
+    log: Log
+    older: ExitStack
+    began_us: int
+
+    def close(self) -> None:
+        self.older.close()
+        self.connection.close()
+        self.engine.dispose()
+
+
+@dataclass
+class Session:
+    """Everything that writing needs. Made by `begin`."""
 
     files: LogFiles
     lock: int
-    engine: Engine
-    connection: Connection
+    newest: _Newest
     keyring: Keyring
     writer: Writer
     keeper: EpochKeeper
-    place: tuple[int, int]
+    moments: Moments
+    limits: SegmentLimits
+
+    @property
+    def connection(self) -> Connection:
+        """The one that writes."""
+        return self.newest.connection
 
     @classmethod
     def begin(
@@ -61,6 +93,7 @@ class Session:
         mode: str,
         clock: Clock,
         limits: EpochLimits,
+        segments: SegmentLimits | None = None,
         moments: Moments | None = None,
     ) -> Self:
         """Take the lock, check the end of the log, close what a crash left open.
@@ -75,7 +108,9 @@ class Session:
         try:
             with unavailable("The audit log cannot be opened"):
                 moments = moments or HostMoments(clock)
+                rolling.sweep(files)
                 session, intents = cls._checked(files, lock, mode, clock, limits, moments)
+                session.limits = segments or SegmentLimits()
                 session._recover(intents)
         except BaseException:
             os.close(lock)
@@ -93,24 +128,25 @@ class Session:
         moments: Moments,
     ) -> tuple[Self, list[Entry]]:
         public = files.verifier_key()
-        engine = store.open_log(files.log)
-        connection = engine.connect()
+        *older, (first, path) = files.segments()
+        for _, old in older:  # of an older version, perhaps
+            store.open_log(old).dispose()
+        newest = _opened(files, first, path, moments)
         try:
-            store.guard(store.raw(connection))
-            end = recovery.read_end(store.raw(connection), public, _head(files))
+            end = recovery.read_end(newest.log, public, _head(files))
             key = current_key(files, end.epoch)
             keyring = Keyring(files.keys, files.key_encryption_key(), clock)
         except BaseException:
-            connection.close()
-            engine.dispose()
+            newest.close()
             raise
         writer = Writer(
-            connection, keyring, end.tail,
+            newest.connection, keyring, end.tail,
             epoch=end.epoch, key=key, mode=mode, moments=moments,
         )  # fmt: skip
         keeper = EpochKeeper(files, end.epoch, end.began, limits, moments)
-        session = cls(files, lock, engine, connection, keyring, writer, keeper, _place(files.log))
-        return session, end.intents
+        return cls(
+            files, lock, newest, keyring, writer, keeper, moments, SegmentLimits()
+        ), end.intents
 
     def commit(
         self, groups: Sequence[Sequence[Draft]], reason: str | None = None
@@ -132,19 +168,59 @@ class Session:
             self.keeper.advance(self.writer.epoch)
         for drafts, result in zip(groups, results, strict=True):
             if not isinstance(result, AuditRefused):
-                self._erase([draft for draft in drafts if draft.kind == eraser.KIND])
+                self._follow(drafts)
         return results
 
-    def _erase(self, drafts: Sequence[Draft]) -> None:
+    def _follow(self, drafts: Sequence[Draft]) -> None:
+        """Do what durable entries say."""
         for draft in drafts:
-            entries = cast("list[int]", draft.fields["entries"])
-            eraser.destroy(store.raw(self.connection), self.keyring, entries)
+            if draft.kind == eraser.KIND:
+                entries = cast("list[int]", draft.fields["entries"])
+                eraser.destroy(self.newest.log, self.keyring, entries)
+            elif draft.kind == pruning.KIND:
+                self._prune(cast(int, draft.fields["before"]))
+
+    def _prune(self, before: int) -> None:
+        newest = self.newest
+        if pruning.remove(self.files, newest.log, self.keyring, before):
+            newest.older.close()  # or the disk space stays taken
+            first, dbapi = newest.log.newest.first, store.raw(newest.connection)
+            log, older = _log(self.files, dbapi, first)
+            self.newest = dataclasses.replace(newest, log=log, older=older)
+
+    def room(self) -> int | None:
+        """How many entries may be committed at once so that the segment ends where it should."""
+        first, size = self.newest.log.newest.first, self.writer.size
+        now_us = self.moments.now().time_us
+        return rolling.room(first, self.newest.began_us, size, now_us, self.limits)
+
+    def roll(self) -> None:
+        """Begin a new segment if one is due here.
+
+        Raises:
+            Exception: of the driver or the file system; where the log goes on is then for the next
+                opening to see.
+        """
+        if self.room() != 0:
+            return
+        first = self.writer.size
+        self.writer.checkpoint("TRUNCATE")
+        unfinished = rolling.prepare(self.files, self.newest.log, first)
+        if unfinished is None:
+            return
+        path = rolling.finish(self.files, unfinished, first)
+        newest = _opened(self.files, first, path, self.moments)
+        self.writer.move(newest.connection)
+        self.newest.close()
+        self.newest = newest
 
     def _recover(self, intents: list[Entry]) -> None:
         try:
-            dbapi = store.raw(self.connection)
-            self.keyring.sweep(lambda key_id: store.names_key(dbapi, key_id))
-            eraser.destroy_again(dbapi, self.keyring)
+            log = self.newest.log
+            self._prune(max((pruned.before for pruned in pruning.prunes(log)), default=0))
+            log = self.newest.log
+            self.keyring.sweep(lambda key_id: store.names_key(log, key_id))
+            eraser.destroy_again(log, self.keyring)
             drafts = [recovery.unknown_outcome(intent) for intent in intents]
             for start in range(0, len(drafts), _BATCH):
                 (result,) = self.commit([drafts[start : start + _BATCH]])
@@ -162,8 +238,8 @@ class Session:
         Raises:
             OSError: it was moved, removed or replaced.
         """
-        if _place(self.files.log) != self.place:
-            raise OSError("log.db is not the file that is open")
+        if _place(self.newest.path) != self.newest.place:
+            raise OSError(f"{self.newest.path.name} is not the file that is open")
 
     def write_head(self) -> None:
         """Put the newest signed head into HEAD. Raises OSError."""
@@ -186,8 +262,7 @@ class Session:
 
     def _let_go(self) -> None:
         self.keyring.abandon()
-        self.connection.close()
-        self.engine.dispose()
+        self.newest.close()
 
 
 def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
@@ -226,17 +301,16 @@ def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
 def _write_genesis(
     files: LogFiles, genesis: Draft, public: VerifierKey, key: Ed25519PrivateKey, clock: Clock
 ) -> None:
-    engine = store.open_log(files.log)
-    connection = engine.connect()
-    keyring = Keyring(files.keys, files.key_encryption_key(), clock)
     epoch, moments = Epoch.first(public), HostMoments(clock)
+    newest = _opened(files, 0, files.segment(0), moments)
+    keyring = Keyring(files.keys, files.key_encryption_key(), clock)
     writer = Writer(
-        connection, keyring, Tail(Frontier(), NO_ENTRY, None, {}),
+        newest.connection, keyring, Tail(Frontier(), NO_ENTRY, None, {}),
         epoch=epoch, key=key, mode="off", moments=moments,
     )  # fmt: skip
     keeper = EpochKeeper(files, epoch, moments.now(), EpochLimits(), moments)
-    place = _place(files.log)
-    session = Session(files, files.lock(), engine, connection, keyring, writer, keeper, place)
+    limits = SegmentLimits()
+    session = Session(files, files.lock(), newest, keyring, writer, keeper, moments, limits)
     try:
         (result,) = writer.commit([[genesis]])
         if isinstance(result, ApplianceError):
@@ -245,6 +319,30 @@ def _write_genesis(
         session.abandon()
         raise
     session.close()
+
+
+def _opened(files: LogFiles, first: int, path: Path, moments: Moments) -> _Newest:
+    """Open the segment that grows, for writing."""
+    engine = store.open_log(path)
+    try:
+        connection = engine.connect()
+        dbapi = store.raw(connection)
+        log, older = _log(files, dbapi, first)
+        sql = "SELECT time_us FROM leaf ORDER BY seq LIMIT 1"
+        began = dbapi.execute(sql).fetchall() or [[moments.now().time_us]]
+        store.guard(dbapi)
+        return _Newest(path, _place(path), engine, connection, log, older, began[0][0])
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _log(files: LogFiles, dbapi: Any, first: int) -> tuple[Log, ExitStack]:
+    """All segments beside the open one that begins with an entry, and what closes them."""
+    older = ExitStack()
+    reading = Segments(files)
+    older.callback(reading.close)
+    return reading.opened_beside(dbapi, first, older), older
 
 
 def _place(path: Path) -> tuple[int, int]:

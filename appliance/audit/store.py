@@ -1,4 +1,4 @@
-"""The tables of `log.db` and the statements on them.
+"""The tables of a segment of the log and the statements on them.
 
 Rules:
 - Rows are added and never changed: triggers refuse UPDATE and DELETE on every table, and
@@ -9,11 +9,13 @@ Rules:
   with the body by the verifier, and the columns that queries use are generated from it.
 - `node` holds inner nodes of the tree at levels 8, 16, …. They are derived and never believed:
   a root computed from them must be the signed one.
-- Readers take raw DBAPI cursors: rows come as tuples while SQLite steps through them.
+- Readers take a `Log` and get rows as tuples while SQLite steps through them. Inner nodes, spans
+  and earlier handovers are read from the newest segment, which carries those of all before it.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.merkle import TILE_LEVELS, Subtree, fold
+from appliance.audit.segments import Log
 from appliance.audit.tables import MIGRATIONS, SPAN
 from appliance.db import open_database
 from appliance.errors import AuditRefused, AuditUnavailable
@@ -45,10 +48,19 @@ _NODES: Final = """
 SELECT coalesce(CAST(hash AS BLOB), x'')
 FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx
 """
-_HANDOVERS: Final = "SELECT CAST(body AS BLOB) FROM leaf WHERE kind = 'key_handover' "
+_NEWEST_HANDOVER: Final = """
+SELECT CAST(body AS BLOB) FROM leaf WHERE kind = 'key_handover' AND seq < ?
+ORDER BY seq DESC LIMIT 1
+"""
 _HANDOVER_ROWS: Final = """
 SELECT seq, coalesce(CAST(body AS BLOB), x'')
 FROM leaf WHERE kind = 'key_handover' AND seq < ? ORDER BY seq
+"""
+
+_OPEN_INTENTS: Final = """
+SELECT seq FROM leaf AS i
+WHERE kind = 'intent' AND seq >= ? AND NOT EXISTS (SELECT 1 FROM leaf WHERE intent = i.seq)
+ORDER BY seq
 """
 
 _INSERT_SPAN: Final = """
@@ -99,7 +111,7 @@ def reason(error: BaseException) -> str:
 
 
 def open_log(path: Path) -> Engine:
-    """Open or create `log.db` for the writer. Raises StateRefused (`database_unusable`)."""
+    """Open or create a segment for the writer. Raises StateRefused (`database_unusable`)."""
     return open_database(path, MIGRATIONS)
 
 
@@ -137,65 +149,98 @@ def insert(
         connection.exec_driver_sql(_INSERT_SPAN, place)
 
 
-def leaves(dbapi: Any, first: int, end: int, limit: int = -1) -> Iterator[LeafRow]:
+def leaves(log: Log, first: int, end: int, limit: int = -1) -> Iterator[LeafRow]:
     """Rows with first ≤ seq < end, in order, at most `limit`."""
-    return iter(dbapi.execute(_LEAVES, (first, end, limit)))
+    rows = chain.from_iterable(
+        dbapi.execute(_LEAVES, (low, high, limit)) for dbapi, low, high in log.within(first, end)
+    )
+    return rows if limit < 0 else islice(rows, limit)
 
 
-def checkpoints(dbapi: Any, above: int, end: int) -> Iterator[tuple[int, bytes]]:
+def checkpoints(log: Log, above: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Heads of trees with above < size ≤ end, in order."""
-    return iter(dbapi.execute(_CHECKPOINTS, (above, end)))
+    # A head lies with the last entry that it covers.
+    return chain.from_iterable(
+        dbapi.execute(_CHECKPOINTS, (low, high)) for dbapi, low, high in log.within(above, end)
+    )
 
 
-def next_checkpoint(dbapi: Any, size: int) -> int | None:
+def next_checkpoint(log: Log, size: int) -> int | None:
     """Size of the first head that covers `size` entries."""
-    row = dbapi.execute("SELECT min(size) FROM checkpoint WHERE size >= ?", (size,)).fetchone()
-    return None if row[0] is None else int(row[0])
+    sql = "SELECT min(size) FROM checkpoint WHERE size > ?"
+    for dbapi, low, _ in log.within(size - 1):
+        (found,) = dbapi.execute(sql, (low,)).fetchone()
+        if found is not None:
+            return int(found)
+    return None
 
 
-def note_of(dbapi: Any, size: int) -> bytes | None:
+def note_of(log: Log, size: int) -> bytes | None:
     """The head of the tree of exactly this size."""
     sql = "SELECT CAST(note AS BLOB) FROM checkpoint WHERE size = ?"
-    return _first(dbapi, sql, (size,))
+    for dbapi, _, _ in log.within(size - 1, size):
+        return _first(dbapi, sql, (size,))
+    return None
 
 
-def node(dbapi: Any, level: int, index: int) -> bytes | None:
+def node(log: Log, level: int, index: int) -> bytes | None:
     """A stored inner node."""
     sql = "SELECT CAST(hash AS BLOB) FROM node WHERE level = ? AND idx = ?"
-    return _first(dbapi, sql, (level, index))
+    return _first(log.newest.dbapi, sql, (level, index))
 
 
-def contents(dbapi: Any, first: int, end: int) -> Iterator[ContentRow]:
+def contents(log: Log, first: int, end: int) -> Iterator[ContentRow]:
     """Ciphertexts of the entries first ≤ seq < end, in order."""
-    return iter(dbapi.execute(_CONTENTS, (first, end)))
+    return chain.from_iterable(
+        dbapi.execute(_CONTENTS, (low, high)) for dbapi, low, high in log.within(first, end)
+    )
 
 
-def size(dbapi: Any) -> int:
+def size(log: Log) -> int:
     """One more than the highest sequence number."""
-    return int(dbapi.execute("SELECT coalesce(max(seq) + 1, 0) FROM leaf").fetchone()[0])
+    newest = log.newest
+    (highest,) = newest.dbapi.execute("SELECT max(seq) FROM leaf").fetchone()
+    return newest.first if highest is None else int(highest) + 1
 
 
-def lowest(dbapi: Any) -> int:
-    """The lowest sequence number; 0 where all is well."""
-    return int(dbapi.execute("SELECT coalesce(min(seq), 0) FROM leaf").fetchone()[0])
+def strays(log: Log) -> list[int]:
+    """First entries of the segments that hold a row of another one; none where all is well."""
+    found = []
+    for segment in log.segments:
+        low, high = segment.dbapi.execute("SELECT min(seq), max(seq) FROM leaf").fetchone()
+        if low is not None and (low < segment.first or high >= segment.end):
+            found.append(segment.first)
+    return found
 
 
-def newest_size(dbapi: Any) -> int:
+def newest_size(log: Log) -> int:
     """Size that the newest head speaks of; 0 when there is none."""
-    return int(dbapi.execute("SELECT coalesce(max(size), 0) FROM checkpoint").fetchone()[0])
+    for dbapi, _, _ in log.backwards():
+        (found,) = dbapi.execute("SELECT max(size) FROM checkpoint").fetchone()
+        if found is not None:
+            return int(found)
+    return 0
 
 
-def newest_note(dbapi: Any) -> bytes | None:
+def newest_note(log: Log) -> bytes | None:
     """The note of the newest checkpoint."""
-    return _first(dbapi, "SELECT CAST(note AS BLOB) FROM checkpoint ORDER BY size DESC LIMIT 1")
+    sql = "SELECT CAST(note AS BLOB) FROM checkpoint ORDER BY size DESC LIMIT 1"
+    for dbapi, _, _ in log.backwards():
+        found = _first(dbapi, sql)
+        if found is not None:
+            return found
+    return None
 
 
-def names_key(dbapi: Any, key_id: str) -> bool:
+def names_key(log: Log, key_id: str) -> bool:
     """Whether an entry names this content key."""
-    return dbapi.execute("SELECT 1 FROM leaf WHERE dek = ?", (key_id,)).fetchone() is not None
+    sql = "SELECT 1 FROM leaf WHERE dek = ?"
+    return any(
+        dbapi.execute(sql, (key_id,)).fetchone() is not None for dbapi, _, _ in log.backwards()
+    )
 
 
-def subtree(dbapi: Any) -> Subtree:
+def subtree(log: Log) -> Subtree:
     """The tree as it is stored, for proofs and for the writer's edge.
 
     The function raises AuditRefused (`audit_corrupt`) where a hash is missing.
@@ -205,11 +250,10 @@ def subtree(dbapi: Any) -> Subtree:
         stored = level - level % TILE_LEVELS
         width = 1 << (level - stored)
         if stored == 0:
-            values: tuple[int, ...] = (index * width, (index + 1) * width)
-            found = [row[2] for row in leaves(dbapi, *values)]
+            found = [row[2] for row in leaves(log, index * width, (index + 1) * width)]
         else:
             values = (stored, index * width, (index + 1) * width)
-            found = [bytes(row[0]) for row in dbapi.execute(_NODES, values)]
+            found = [bytes(row[0]) for row in log.newest.dbapi.execute(_NODES, values)]
         if len(found) != width:
             raise AuditRefused("audit_corrupt", "The audit log lacks hashes of its tree.")
         return fold(found)
@@ -217,48 +261,83 @@ def subtree(dbapi: Any) -> Subtree:
     return at
 
 
-def handover_below(dbapi: Any, seq: int) -> bytes | None:
-    """Body of the newest key handover before an entry."""
-    return _first(dbapi, _HANDOVERS + "AND seq < ? ORDER BY seq DESC LIMIT 1", (seq,))
+def carried_handovers(log: Log) -> list[bytes]:
+    """Records of the key handovers before the first entry that is there, oldest first."""
+    sql = "SELECT coalesce(CAST(record AS BLOB), x'') FROM handover WHERE size <= ? ORDER BY size"
+    dbapi = log.segments[0].dbapi
+    return [row[0] for row in dbapi.execute(sql, (log.first,))] if log.first else []
 
 
-def handovers(dbapi: Any, end: int) -> list[tuple[int, bytes]]:
+def handover_below(log: Log, seq: int) -> bytes | None:
+    """Body of the newest key handover before an entry, of those that are there."""
+    for dbapi, _, high in log.backwards(seq):
+        found = _first(dbapi, _NEWEST_HANDOVER, (high,))
+        if found is not None:
+            return found
+    return None
+
+
+def handovers(log: Log, end: int) -> list[tuple[int, bytes]]:
     """Sequence numbers and bodies of the key handovers with seq < end, in order."""
-    return list(dbapi.execute(_HANDOVER_ROWS, (end,)))
+    return [
+        row
+        for dbapi, _, high in log.within(0, end)
+        for row in dbapi.execute(_HANDOVER_ROWS, (high,))
+    ]
 
 
-def of_kind(dbapi: Any, kind: str) -> Iterator[bytes]:
+def of_kind(log: Log, kind: str) -> Iterator[bytes]:
     """Bodies of the entries of a kind, oldest first."""
     sql = "SELECT coalesce(CAST(body AS BLOB), x'') FROM leaf WHERE kind = ? ORDER BY seq"
-    return (row[0] for row in dbapi.execute(sql, (kind,)))
+    return (row[0] for dbapi, _, _ in log.within(0) for row in dbapi.execute(sql, (kind,)))
 
 
-def newest_of_kind(dbapi: Any, kind: str) -> int | None:
+def newest_of_kind(log: Log, kind: str) -> int | None:
     """Sequence number of the newest entry of a kind."""
-    row = dbapi.execute("SELECT max(seq) FROM leaf WHERE kind = ?", (kind,)).fetchone()
-    return None if row[0] is None else int(row[0])
+    for dbapi, _, _ in log.backwards():
+        row = dbapi.execute("SELECT max(seq) FROM leaf WHERE kind = ?", (kind,)).fetchone()
+        if row[0] is not None:
+            return int(row[0])
+    return None
 
 
-def latest_us(dbapi: Any, first: int = 0) -> int:
+def latest_us(log: Log, first: int = 0) -> int:
     """The latest wall time of the entries from number `first` on, microseconds since the epoch; 0
     when there are none.
     """
-    sql = "SELECT max(time_us) FROM leaf WHERE seq >= ? AND seq < ?"
     begun = -(-first // SPAN)  # the first block of which every entry counts
-    (blocks,) = dbapi.execute("SELECT count(*) FROM span").fetchone()
+    newest = log.newest.dbapi
+    (blocks,) = newest.execute("SELECT coalesce(max(block) + 1, 0) FROM span").fetchone()
     whole = "SELECT max(high_us) FROM span WHERE block >= ?"
-    found = [
-        dbapi.execute(sql, (first, begun * SPAN)).fetchone()[0],
-        dbapi.execute(whole, (begun,)).fetchone()[0],
-        dbapi.execute(sql, (max(first, blocks * SPAN), 1 << 62)).fetchone()[0],
-    ]
+    found = [newest.execute(whole, (begun,)).fetchone()[0]]
+    sql = "SELECT max(time_us) FROM leaf WHERE seq >= ? AND seq < ?"
+    for low, high in ((first, begun * SPAN), (max(first, blocks * SPAN), 1 << 62)):
+        found += [
+            dbapi.execute(sql, (start, end)).fetchone()[0]
+            for dbapi, start, end in log.within(low, high)
+        ]
     return max(found_us or 0 for found_us in found)
 
 
-def outcome_of(dbapi: Any, intent: int) -> int | None:
+def outcome_of(log: Log, intent: int) -> int | None:
     """Sequence number of the entry that closes an intent."""
-    row = dbapi.execute("SELECT seq FROM leaf WHERE intent = ?", (intent,)).fetchone()
-    return None if row is None else int(row[0])
+    for dbapi, _, _ in log.within(intent):
+        row = dbapi.execute("SELECT seq FROM leaf WHERE intent = ?", (intent,)).fetchone()
+        if row is not None:
+            return int(row[0])
+    return None
+
+
+def open_intents(log: Log) -> list[int]:
+    """Intents since the newest `start` that no outcome closes, in order."""
+    # Every opening closes all that it finds and `start` is appended after it, so intents before
+    # the newest `start` need no look.
+    started = newest_of_kind(log, "start")
+    found: list[int] = []
+    for dbapi, low, _ in log.within(0 if started is None else started):
+        found += [row[0] for row in dbapi.execute(_OPEN_INTENTS, (low,))]
+    last = log.newest.first
+    return [seq for seq in found if seq >= last or outcome_of(log, seq) is None]
 
 
 def _first(dbapi: Any, sql: str, values: Sequence[int] = ()) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The tables of `log.db`, as scripts that only ever add.
+"""The tables of a segment of the log, as scripts that only ever add.
 
 Rules:
 - A script is never edited once a log was made with it; a new one goes to the end. None touches
@@ -89,4 +89,16 @@ INSERT INTO span (block, low_us, high_us)
   GROUP BY seq / 1024 HAVING count(*) = 1024;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_SCHEMA + _triggers(*_TABLES), _SPANS + _triggers("span"))
+# What a segment carries of the key handovers before it.
+_CARRIED: Final = """
+CREATE TABLE handover (
+  size INTEGER PRIMARY KEY,
+  record BLOB NOT NULL CHECK (length(record) = 112)
+) STRICT;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    _SCHEMA + _triggers(*_TABLES),
+    _SPANS + _triggers("span"),
+    _CARRIED + _triggers("handover"),
+)

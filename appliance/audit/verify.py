@@ -9,6 +9,9 @@ Rules:
   is looked up in the indexes, so that none hides an entry from a search.
 - A range begins at an entry whose tree edge comes from stored nodes and is proved by the next
   head, and ends at the first head at or after its end.
+- Where the beginning was pruned, a prune entry must say so: with the root of what went and the
+  approvals of two people. The rest hangs on the tree's edge, which the next head proves, and on the
+  handovers that lead there from genesis.
 - Streams: memory does not grow with the log, but for intents still open.
 """
 
@@ -16,25 +19,27 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from appliance.audit import store
+from appliance.audit import pruning, store
 from appliance.audit.checkpoint import VerifierKey, parse
-from appliance.audit.checks import ChainCheck, LinkCheck, ciphertexts
-from appliance.audit.entry import NO_ENTRY, Entry
+from appliance.audit.checks import Body, ChainCheck, LinkCheck, ciphertexts
+from appliance.audit.entry import NO_ENTRY, Entry, decode_many
 from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.files import LogFiles
 from appliance.audit.findings import Findings, Problem
-from appliance.audit.handover import Epoch, Handover
+from appliance.audit.handover import KIND, Epoch, Handover
 from appliance.audit.indexcheck import IndexCheck
 from appliance.audit.merkle import Frontier
-from appliance.db import open_readonly
+from appliance.audit.segments import Log, Segments
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Receipt
 
 CHUNK: Final = 2_048
 Progress = Callable[[int, int], None]
+Heads: TypeAlias = deque[tuple[int, bytes]]
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,14 @@ def verify_log(
     key = files.verifier_key()
     pinned = key if genesis_public is None else VerifierKey.parse(genesis_public)
     head = files.head.read_bytes() if files.head.is_file() else None
-    engine = open_readonly(files.log)
+    segments = Segments(files)
     try:
-        with store.unavailable("The audit log cannot be read"), engine.connect() as connection:
-            run = _Run(store.raw(connection), first, last, pinned)
-            indexes = run.indexes(files.log)
+        with store.unavailable("The audit log cannot be read"), segments.open() as log:
+            run = _Run(log, first, last, pinned)
+            indexes = run.indexes(files)
             try:
                 run.genesis(key)
+                run.pruned()
                 run.rows(progress or (lambda _done, _total: None))
                 run.beside(head)
                 run.receipts(receipts)
@@ -107,23 +113,24 @@ def verify_log(
                 indexes.stop()
             return run.report()
     finally:
-        engine.dispose()
+        segments.close()
 
 
 class _Run:
     """One verification."""
 
-    def __init__(self, dbapi: Any, first: int, last: int | None, key: VerifierKey) -> None:
-        self._db, self._key, self._first = dbapi, key, first
-        self._signed = store.newest_size(dbapi)  # first: heads never run ahead of entries
-        self._size = store.size(dbapi)
-        if not 0 <= first < max(self._size, 1) or (last is not None and last < first):
+    def __init__(self, log: Log, first: int, last: int | None, key: VerifierKey) -> None:
+        self._signed = store.newest_size(log)  # first: heads never run ahead of entries
+        self._size = store.size(log)
+        asked, first = first, max(first, log.first)
+        self._db, self._key, self._first = log, key, first
+        if asked < 0 or not first < max(self._size, 1) or (last is not None and last < first):
             raise NotFound("not_found", f"The log has {self._size} entries.")
         self._end = self._size if last is None else self._signed_end(last + 1)
         self._found = Findings()
-        epochs = EpochCheck(self._found, *self._epoch_at(first))
-        self._chain = ChainCheck(self._found, *self._edge(first), epochs)
-        self._links = LinkCheck(self._found, self._request_before)
+        self._epochs = EpochCheck(self._found, *self._epoch_at(first))
+        self._chain = ChainCheck(self._found, *self._edge(first), self._epochs)
+        self._links = LinkCheck(self._found, self._request_before, log.first)
 
     def genesis(self, here: VerifierKey) -> None:
         """Entry 0 names the key that everything is checked with."""
@@ -131,11 +138,32 @@ class _Run:
         for _, _, _, raw in store.leaves(self._db, 0, 1):
             body = dict(_entry_or_none(raw) or {})
         named = (body.get("kind"), body.get("origin"), body.get("public_key"))
-        if here != self._key or named != ("genesis", self._key.name, self._key.public.hex()):
+        wanted = ("genesis", self._key.name, self._key.public.hex())
+        if here != self._key or (not self._db.first and named != wanted):
             message = "Entry 0, genesis.pub and the key to be believed do not agree."
             self._found.entry(0, "genesis_mismatch", message)
-        if store.lowest(self._db) < 0:
-            self._found.add(0, "entry_unexpected", "An entry is filed before entry 0.")
+        for first in store.strays(self._db):
+            message = f"The segment from entry {first} on holds entries of another one."
+            self._found.add(first, "entry_unexpected", message)
+
+    def pruned(self) -> None:
+        """What is missing at the beginning was pruned, and what was pruned was approved."""
+        log = self._db
+        try:
+            prunes = pruning.prunes(log)
+        except store.DAMAGE:  # the check of the indexes says so
+            prunes = []
+        allowed = max((prune.before for prune in prunes), default=0)
+        if log.first > allowed:
+            gap = f"Entries {allowed} to {log.first - 1} are missing, and no prune entry says so."
+            self._found.add(allowed, "entry_missing", gap)
+        for prune in prunes:
+            if not pruning.approved(log, prune):
+                message = f"Entry {prune.seq} prunes without the approval of two people."
+                self._found.add(prune.seq, "prune_invalid", message)
+            elif prune.before == self._first and self._chain.frontier.root().hex() != prune.root:
+                message = f"What entry {prune.seq} pruned is not what came before the first entry."
+                self._found.add(prune.seq, "prune_invalid", message)
 
     def rows(self, progress: Progress) -> None:
         """Everything in the range."""
@@ -145,15 +173,12 @@ class _Run:
                 # Whole lists, so that no read transaction outlives a chunk and holds up the WAL.
                 heads = deque(store.checkpoints(self._db, chain.expected, chunk[-1][0] + 1))
                 texts: dict[tuple[int, str], str] = {}
-                for seq, prev, stored, raw in chunk:
-                    body, nodes = chain.row(seq, prev, stored, raw)
+                for row in chunk[self._together(chunk, heads, texts) :]:
+                    body = self._row(*row)
                     if body is not None:
-                        self._links.entry(seq, body)
-                        texts.update({(seq, n): d for n, d in ciphertexts(body).items()})
-                    for node in nodes:
-                        self._node(seq, *node)
-                    while heads and heads[0][0] <= chain.expected:
-                        chain.head(*heads.popleft())
+                        self._links.entry(row[0], body)
+                        texts.update({(row[0], n): d for n, d in ciphertexts(body).items()})
+                    self._heads(heads)
                 self._contents(texts, chunk[0][0], chain.expected)
                 progress(chain.expected - self._first, total)
             chain.end(self._end)
@@ -161,9 +186,50 @@ class _Run:
             message = f"The database is damaged from here on ({store.reason(error)})."
             self._found.entry(chain.expected, "database_damaged", message)
 
-    def indexes(self, path: Path) -> IndexCheck:
+    def _together(
+        self, rows: list[store.LeafRow], heads: Heads, texts: dict[tuple[int, str], str]
+    ) -> int:
+        """Check rows from the first on, as far as all is well; how many that were."""
+        bodies = decode_many([row[3] for row in rows])
+        leaves = None if bodies is None else self._chain.plain(rows, bodies)
+        if bodies is None or leaves is None:
+            return 0
+        chain, first, at = self._chain, rows[0][0], 0
+        ends = [n for n, body in enumerate(bodies) if body["kind"] == KIND]
+        while at < len(rows) and chain.settled:
+            if ends and ends[0] == at:  # the key changes
+                ends.pop(0)
+                self._row(*rows[at])
+                at += 1
+            else:
+                stop = min([len(rows), *ends[:1], *(size - first for size, _ in islice(heads, 1))])
+                named = [body["epoch"] for body in bodies[at:stop]]
+                if named.count(self._epochs.settled) < len(named):
+                    break
+                for node in chain.take(leaves[at:stop], bodies[stop - 1]):
+                    self._node(*node)
+                at = stop
+            self._heads(heads)
+        self._links.entries(first, bodies[:at])
+        for seq, body in enumerate(bodies[:at], first):
+            if "content" in body:
+                texts.update({(seq, n): d for n, d in ciphertexts(body).items()})
+        return at
+
+    def _row(self, seq: int, prev: bytes, stored: bytes, raw: bytes) -> Body | None:
+        body, nodes = self._chain.row(seq, prev, stored, raw)
+        for node in nodes:
+            self._node(*node)
+        return body
+
+    def _heads(self, heads: Heads) -> None:
+        """Check the heads of trees that have been reached."""
+        while heads and heads[0][0] <= self._chain.expected:
+            self._chain.head(*heads.popleft())
+
+    def indexes(self, files: LogFiles) -> IndexCheck:
         """The check of the indexes, which runs beside the others."""
-        check = IndexCheck(path, self._first, self._end)
+        check = IndexCheck(files, self._first, self._end)
         check.start()
         return check
 
@@ -199,6 +265,8 @@ class _Run:
     def receipts(self, receipts: Iterable[Receipt]) -> None:
         """Each receipt names an entry that is still there."""
         for receipt in receipts:
+            if receipt.seq < self._db.first:
+                continue  # pruned
             found = [row[2] for row in store.leaves(self._db, receipt.seq, receipt.seq + 1)]
             if found != [receipt.leaf]:
                 message = f"A receipt proves another entry {receipt.seq} than the log has."
@@ -241,6 +309,13 @@ class _Run:
         epoch = Epoch.first(self._key)
         if first == 0:  # nothing to look up in an index that may have been changed
             return 0, epoch
+        for record in store.carried_handovers(self._db):
+            try:
+                epoch = epoch.after(Handover.decode(record))
+            except AuditRefused as error:
+                message = f"The handover that ended epoch {epoch.number}: {error.message}"
+                self._found.entry(first, "handover_invalid", message)
+                return epoch.number + 1, None
         try:
             earlier = store.handovers(self._db, first)
         except store.DAMAGE as error:
@@ -270,10 +345,10 @@ class _Run:
                 return str(body["request_id"])
         return None
 
-    def _node(self, seq: int, level: int, index: int, node: bytes) -> None:
+    def _node(self, level: int, index: int, node: bytes) -> None:
         if not self._found.tree and store.node(self._db, level, index) != node:
             message = f"The stored node {level}/{index} is not the tree's."
-            self._found.add(seq, "node_mismatch", message)
+            self._found.add(((index + 1) << level) - 1, "node_mismatch", message)
 
     def _contents(self, texts: dict[tuple[int, str], str], first: int, end: int) -> None:
         for seq, name, nonce, ciphertext in store.contents(self._db, first, end):

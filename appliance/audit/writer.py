@@ -87,9 +87,13 @@ class Writer:
         self._connection, self._keyring, self._tail = connection, keyring, tail
         self._origin, self.epoch, self._key = epoch.key.name, epoch, key
         self._mode, self._moments = mode, moments
-        self.wal_bytes = 0
         self.note = b""
+        self.move(connection)
+
+    def move(self, connection: Connection) -> None:
+        """Go on in another segment, an empty one."""
         store.raw(connection).execute("PRAGMA wal_autocheckpoint = 0")
+        self._connection, self.wal_bytes = connection, 0
 
     @property
     def size(self) -> int:

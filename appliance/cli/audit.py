@@ -14,6 +14,7 @@ import click
 from appliance.audit.certificate import believed_key
 from appliance.audit.consistency import check_consistency as check_two
 from appliance.audit.proof import check_proof as check
+from appliance.cli import retention
 from appliance.cli.connect import admin_client, server_answers
 from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
 from appliance.client import AdminClient, socket_path
@@ -29,6 +30,10 @@ _SEQ = click.IntRange(0, (1 << 53) - 1)
 @click.group()
 def audit() -> None:
     """The audit log: read, prove, verify."""
+
+
+for command in (retention.retention, retention.approve_prune, retention.prune):
+    audit.add_command(command)
 
 
 @audit.command()

@@ -1,16 +1,17 @@
-"""An approval: one person's signed statement that one artifact may be used, and what it means.
+"""An approval: one person's signed statement that something may be done, and what it means.
 
-Rules: the statement names the artifact by its OMS root digest and by the digest of the very
-`model.sig`; it carries the printed name, the time and the meaning of the signature (21 CFR
-11.50), and the round of approvals that it belongs to, so that an approval given before a
-suspension never counts after it; the name must be the person whom the policy binds to the key.
+Rules: the statement names an artifact by its OMS root digest and by the digest of the very
+`model.sig`, or the part of an audit log that may go by the root of its tree; it carries the
+printed name, the time and the meaning of the signature (21 CFR 11.50), and the round of approvals
+that it belongs to, so that an approval given before a suspension never counts after it; the name
+must be the person whom the policy binds to the key.
 
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/trust.md).
 """
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused
@@ -39,6 +40,37 @@ class ApprovalSubject:
     signature_sha256: str
     round: int = 0
 
+    def named(self) -> list[Any]:
+        """The subjects of the statement."""
+        return [
+            {"name": "model", "digest": {"sha256": self.digest}},
+            {"name": SIGNATURE_FILE, "digest": {"sha256": self.signature_sha256}},
+        ]
+
+
+@dataclass(frozen=True)
+class PruneSubject:
+    """What may go from an audit log.
+
+    Attributes:
+        origin: name of the log.
+        before: the first entry that stays.
+        root: hex root of the tree of all entries before that.
+    """
+
+    origin: str
+    before: int
+    root: str
+    round: int = 0
+
+    def named(self) -> list[Any]:
+        """The subjects of the statement."""
+        name = f"entries below {self.before} of the audit log {self.origin}"
+        return [{"name": name, "digest": {"sha256": self.root}}]
+
+
+Subject: TypeAlias = ApprovalSubject | PruneSubject
+
 
 @dataclass(frozen=True)
 class Approval:
@@ -55,9 +87,7 @@ class Approval:
     key: str
 
 
-def sign(
-    subject: ApprovalSubject, *, name: str, meaning: str, time_us: int, private_key: bytes
-) -> bytes:
+def sign(subject: Subject, *, name: str, meaning: str, time_us: int, private_key: bytes) -> bytes:
     """Make an approval as a DSSE envelope.
 
     Args:
@@ -73,7 +103,7 @@ def sign(
     payload = strict_json.dump(
         {
             "_type": STATEMENT_TYPE,
-            "subject": _subjects(subject),
+            "subject": subject.named(),
             "predicateType": PREDICATE_TYPE,
             "predicate": {
                 "name": name,
@@ -87,7 +117,7 @@ def sign(
     return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
 
 
-def verify(envelope: bytes, policy: TrustPolicy, subject: ApprovalSubject) -> Approval:
+def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> Approval:
     """Check an approval of `subject`.
 
     Raises:
@@ -106,9 +136,9 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: ApprovalSubject) -> Ap
     # wrong key learns why.
     key = policy.approver(hint, statement.name)
     dsse.signers(read, {hint: key.public}, _refuse("approval_signature"))
-    if statement.subjects != _subjects(subject):
+    if statement.subjects != subject.named():
         raise PolicyRefused(
-            "approval_other_artifact", f"The approval by {statement.name} is for another artifact."
+            "approval_other_artifact", f"The approval by {statement.name} is for something else."
         )
     if statement.round != subject.round:
         raise PolicyRefused(
@@ -148,13 +178,6 @@ def _read(payload: bytes) -> _Statement:
     number = strict_json.optional(predicate, "round", int, 0, refuse)
     subjects = strict_json.member(value, "subject", list, refuse)
     return _Statement(subjects, name, time, meaning, number)
-
-
-def _subjects(subject: ApprovalSubject) -> list[Any]:
-    return [
-        {"name": "model", "digest": {"sha256": subject.digest}},
-        {"name": SIGNATURE_FILE, "digest": {"sha256": subject.signature_sha256}},
-    ]
 
 
 def _refuse(code: str) -> strict_json.Refuse:

@@ -16,31 +16,35 @@ from typing import Final, TypeAlias
 from benchmarks import machine
 from benchmarks.__main__ import keep
 from benchmarks.audit.large import build
+from benchmarks.audit.peer import interpreter
 from benchmarks.audit.reading import pages, proof_path_bytes, verification
-from benchmarks.audit.writer import measured, shim
+from benchmarks.audit.writer import measured, shim, unsigned_after_kill
 from benchmarks.results import Entry, Figure
 from benchmarks.statistics import Summary, quantile, ratios
 from installer.bundle.steps import say
 
 SYNC_US: Final = 4_000
 SIDES: Final = ("raw", "1", "16", "64")
-VERIFIED: Final = 100_000
+PEER: Final = "pymerkle"
+VERIFIED: Final = 1_000_000
 Runs: TypeAlias = dict[str, list[float]]
 
 
 def writing(
     repeat: int, seconds: float, place: Path
 ) -> tuple[list[Figure], dict[str, list[float]]]:
-    """Goals G2 and G3: in random order within each repetition."""
+    """Goals G2 to G4 and G7: in random order within each repetition."""
     library, dice = shim(place), random.Random(7)
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    waits: dict[str, list[float]] = {side: [] for side in SIDES}
+    peer = interpreter()
+    who = {side: side for side in SIDES} | ({PEER: str(peer)} if peer else {})
+    rates: dict[str, list[float]] = {side: [] for side in who}
+    waits: dict[str, list[float]] = {side: [] for side in who}
     for number in range(repeat):
-        for side in dice.sample(SIDES, len(SIDES)):
-            found = measured(side, seconds, library, SYNC_US)
+        for side in dice.sample([*who], len(who)):
+            found = measured(who[side], seconds, library, SYNC_US)
             rates[side].append(found["rows_s"])
             waits[side].append(found["p50_ms"])
-        say(f"  {number + 1}: " + ", ".join(f"{s} {rates[s][-1]:.0f}/s" for s in SIDES))
+        say(f"  {number + 1}: " + ", ".join(f"{s} {rates[s][-1]:.0f}/s" for s in who))
     raw = Summary.of(rates["raw"])
     figures = [
         Figure(
@@ -49,6 +53,20 @@ def writing(
         )
         for side, goal in (("1", 1.0), ("16", 8.0), ("64", 25.0))
     ]  # fmt: skip
+    if peer:
+        other = Summary.of(rates[PEER])
+        figures.append(
+            Figure(
+                "G4 rows/s of 64 clients to pymerkle's SqliteTree, +4 ms", "rows/s",
+                Summary.of(ratios(rates["64"], rates[PEER])), Summary.of(rates["64"]),
+                other, "≥", 60.0,
+            )
+        )  # fmt: skip
+    left = Summary.of([float(unsigned_after_kill(place / f"killed{n}")) for n in range(repeat)])
+    figures.append(
+        Figure("G7 durable entries that no head covers, after SIGKILL with 16 clients", "entries",
+               left, left, relation="≤", target=0.0)
+    )  # fmt: skip
     wait = Summary.of(waits["1"])
     figures.append(
         Figure("G2 wait for one receipt, p50, +4 ms", "ms", wait, wait, relation="≤", target=10.0)

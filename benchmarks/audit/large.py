@@ -55,7 +55,7 @@ def build(directory: Path, rows: int) -> Path:
     """Make a log of about so many entries, open epochs and all."""
     AuditLog.create(directory, origin=ORIGIN, profile="lab", clock=FixedClock())
     files = LogFiles(directory)
-    database = pysqlite3.dbapi2.connect(str(files.log), isolation_level=None)
+    database = pysqlite3.dbapi2.connect(str(files.segment(0)), isolation_level=None)
     for pragma in ("synchronous = OFF", "journal_mode = OFF", "cache_size = -200000"):
         database.execute(f"PRAGMA {pragma}").fetchall()
     indexes = database.execute(

@@ -20,6 +20,8 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.clock import SystemClock
 
 SHIM: Final = Path(__file__).with_name("slow.c")
+ENOUGH: Final = 1_000
+PYMERKLE: Final = Path(__file__).with_name("pymerkle_side.py")
 _TEXT: Final = os.urandom(1_500).hex().encode()
 
 
@@ -77,20 +79,49 @@ def shim(place: Path) -> Path:
 
 
 def measured(who: str, seconds: float, library: Path, sync_us: int) -> dict[str, float]:
-    """One run in a process of its own, so that each begins alike."""
+    """One run in a process of its own, so that each begins alike.
+
+    Args:
+        who: `raw`, a number of clients, or the interpreter of an environment with pymerkle.
+    """
     with tempfile.TemporaryDirectory(dir=library.parent) as place:
-        command = [
+        command: list[str | Path] = [
             sys.executable,
             "-m",
             "benchmarks.audit.writer",
             f"{place}/log",
-            who,
-            str(seconds),
         ]
+        command += [who, str(seconds)]
+        if "/" in who:
+            command = [who, PYMERKLE, f"{place}/log", str(seconds)]
         slow = {**os.environ, "LD_PRELOAD": str(library), "SYNC_US": str(sync_us)}
         done = subprocess.run(command, env=slow, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
+
+
+def unsigned_after_kill(directory: Path) -> int:
+    """Entries on disk that no head covers, after a writer with sixteen clients was killed."""
+    command = [sys.executable, "-m", "benchmarks.audit.writer", str(directory), "16", "30"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as writer:
+        while _entries(directory)[0] < ENOUGH:
+            time.sleep(0.05)
+        writer.kill()
+    entries, covered = _entries(directory)
+    return entries - covered
+
+
+def _entries(directory: Path) -> tuple[int, int]:
+    """How many there are, and how many the newest head covers."""
+    try:
+        database = pysqlite3.dbapi2.connect(f"file:{directory}/log.db?mode=ro", uri=True)
+        row = database.execute(
+            "SELECT (SELECT max(seq) + 1 FROM leaf), (SELECT max(size) FROM checkpoint)"
+        ).fetchone()
+        database.close()
+    except pysqlite3.dbapi2.Error:  # not made yet
+        return 0, 0
+    return int(row[0] or 0), int(row[1] or 0)
 
 
 def main() -> None:

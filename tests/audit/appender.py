@@ -1,11 +1,12 @@
 """A process that appends and says what it was promised, until it is killed.
 
-    python -m tests.audit.appender DIRECTORY honest|early|twenty|four|reopen|unsynced
+    python -m tests.audit.appender DIRECTORY honest|early|twenty|four|roll|prune|reopen|unsynced
 
 Each line is `seq leaf` of one entry. `honest` prints it when the future resolved; `early`, the
 control, when the draft was handed over, which promises what is not on disk yet. `twenty` appends
 twenty entries one after the other and ends, `four` only four; `unsynced`, the control, tells SQLite
-not to sync. `reopen` appends nothing.
+not to sync. `reopen` appends nothing. `roll` appends four to a log that begins a new segment under
+way, and `prune` takes the first segment off a log of two.
 """
 
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from appliance.audit import store
 from appliance.audit.log import AuditLog
 from tests.audit.logs import intent, open_log, outcome
+from tests.audit.segmented import ROWS, open_segments, prune
 
 THREADS = 4
 
@@ -54,17 +56,23 @@ def some(log: AuditLog, count: int) -> None:
 
 
 def main() -> None:
-    log = open_log(Path(sys.argv[1]))
+    segments = sys.argv[2] in ("roll", "prune")
+    log = (open_segments if segments else open_log)(Path(sys.argv[1]))
     if sys.argv[2] == "reopen":
         log.close()
         say("end")
         return
-    if sys.argv[2] in ("twenty", "four", "unsynced"):
+    if sys.argv[2] == "prune":
+        done = prune(log, Path(sys.argv[1]), ROWS, "Alice", "Bob")
+        say(f"{done.seq} {done.leaf.hex()}")
+        log.close()
+        return
+    if sys.argv[2] in ("twenty", "four", "roll", "unsynced"):
         if sys.argv[2] == "unsynced":
             dbapi = store.raw(log._session.connection)
             dbapi.set_authorizer(None)
             dbapi.execute("PRAGMA synchronous = OFF")
-        some(log, 4 if sys.argv[2] == "four" else 20)
+        some(log, 4 if sys.argv[2] in ("four", "roll") else 20)
         log.close()
         return
     if sys.argv[2] == "early":

@@ -8,6 +8,7 @@ import pytest
 
 from appliance.audit import store
 from tests.audit.logs import Intruder, copy, sample
+from tests.audit.segmented import segmented
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,17 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def victim(pristine: Path, tmp_path: Path) -> Path:
     return copy(pristine, tmp_path / "victim")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of three segments. Read-only; `three` is the copy to change."""
+    return segmented(tmp_path_factory.mktemp("segments") / "log")
+
+
+@pytest.fixture
+def three(whole: Path, tmp_path: Path) -> Path:
+    return copy(whole, tmp_path / "three")
 
 
 @pytest.fixture

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pysqlite3.dbapi2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.audit.checkpoint import Checkpoint, VerifierKey, sign
-from appliance.audit.export import tile_path
+from appliance.audit import store
+from appliance.audit.checkpoint import Checkpoint, VerifierKey, b64, sign
+from appliance.audit.export import TILE, tile_path
 from appliance.audit.files import LogFiles, read_private
 from appliance.audit.merkle import Frontier, leaf_hash
 from appliance.audit.reader import LogReader
+from appliance.audit.segments import Segments
 from appliance.types import Receipt
 from tests.audit.epochs import epochs_log
 from tests.audit.logs import (
@@ -35,6 +36,7 @@ from tests.audit.logs import (
     outcome,
     raw_body,
 )
+from tests.audit.segmented import open_segments, prune
 
 SIZE = 19
 
@@ -70,24 +72,31 @@ def world(place: Path) -> World:
 
 def export_as_it_is(directory: Path, out: Path) -> Path:
     """What an export of this log would hold if nothing were checked on the way."""
-    rows = Intruder(directory).rows()
-    database = pysqlite3.dbapi2.connect(str(directory / "log.db"))
-    heads = dict(database.execute("SELECT size, note FROM checkpoint ORDER BY size"))
-    database.close()
+    files = LogFiles(directory).segments()
+    databases = [Intruder(directory, path) for _, path in files]
+    first, alone = files[0][0], len(files) == 1
+    rows = [row for database in databases for row in database.rows()]
+    placed = [(first + n if alone else row.seq, row) for n, row in enumerate(rows)]
+    heads = dict(row for d in databases for row in d.all("SELECT size, note FROM checkpoint"))
     newest = max(heads, default=0)
-    size = min(newest, len(rows))
-    (out / "tile" / "entries").mkdir(parents=True)
-    (out / "tile" / "0").mkdir()
-    kept = rows[:size]
-    bundle = b"".join(len(r.body).to_bytes(2) + r.body for r in kept)
-    for name, data in (("entries", bundle), ("0", b"".join(r.hash for r in kept))):
-        path = out / "tile" / name / tile_path(0, newest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    lines = [base64.b64encode(note) + b"\n" for note in heads.values()]
+    for tile in sorted({at // TILE for at, _ in placed if at < newest}):
+        kept = [row for at, row in placed if at // TILE == tile and at < newest]
+        bundle = b"".join(len(r.body).to_bytes(2) + r.body for r in kept)
+        width = min(TILE, newest - tile * TILE)
+        for name, data in (("entries", bundle), ("0", b"".join(r.hash for r in kept))):
+            path = out / "tile" / name / tile_path(tile, width)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    lines = [base64.b64encode(heads[size]) + b"\n" for size in sorted(heads)]
     (out / "heads").write_bytes(b"".join(lines))
     (out / "checkpoint").write_bytes(heads.get(newest, b""))
     (out / "genesis.pub").write_bytes((directory / "genesis.pub").read_bytes())
+    if first:
+        with Segments(LogFiles(directory)).open() as log:
+            peaks = Frontier.at(first, store.subtree(log)).peaks()
+            carried = store.carried_handovers(log)
+        (out / "start").write_text("\n".join([str(first), *map(b64, peaks), ""]))
+        (out / "handovers").write_text("".join(b64(record) + "\n" for record in carried))
     return out
 
 
@@ -320,6 +329,49 @@ def _missing_link(seq: int) -> Callable[[World], None]:
     return _with_key(_rebuilt(seq, intent=3), seq)
 
 
+def _gone(first: int) -> Callable[[World], None]:
+    """A file of the log is removed."""
+    return lambda it: it.intruder.files.segment(first).unlink()
+
+
+def _replaced_segment(it: World) -> None:
+    """A segment made to fit in itself: one entry says something else, those behind it follow."""
+    files = it.intruder.files
+    there = Intruder(it.directory, files.segment(1_024))
+    rows = there.rows()
+    rows[4] = consistent(rows[4], action="x")
+    for n in range(5, len(rows)):
+        rows[n] = consistent(replace(rows[n], prev=rows[n - 1].hash), prev=rows[n - 1].hash.hex())
+    there.write(rows)
+
+
+def _pruned_further(it: World) -> None:
+    """What two people let go went, and then more."""
+    with open_segments(it.directory) as log:
+        prune(log, it.directory, 1_024, "Alice", "Bob")
+    it.intruder.files.segment(1_024).unlink()
+
+
+def _pruned_alone(it: World) -> None:
+    """Root holds the open epoch's key and writes the prune entry itself."""
+    with open_segments(it.directory) as log:
+        prune(log, it.directory, 1_024, "Alice")
+
+
+SEGMENTS = [
+    Case(29, "first-segment-removed", _gone(0), 0, "entry_missing", (0, "entry_missing")),
+    Case(29, "middle-segment-removed", _gone(1_024), 1_024, "entry_missing",
+         (1_024, "entry_missing")),
+    Case(29, "newest-segment-removed", _gone(2_048), 2_048, "tail_missing", None),
+    Case(29, "segment-replaced", _replaced_segment, 1_028, "root_mismatch",
+         (1_028, "root_mismatch")),
+    Case(29, "removed-beyond-the-prune-entry", _pruned_further, 1_024, "entry_missing",
+         (1_024, "entry_missing")),
+    Case(29, "pruned-without-two-people", _pruned_alone, 2_053, "prune_invalid",
+         (2_053, "prune_invalid")),
+]  # fmt: skip
+"""Ways to change a log of three segments: 0 to 1023, 1024 to 2047, and one just begun."""
+
 CASES = [
     Case(1, "bit-in-body", _body(11, b"b1", b"b7"),
          11, "leaf_mismatch", (11, "leaf_mismatch")),
@@ -372,4 +424,4 @@ CASES = [
     Case(28, "other-origin", _other_origin, 0, "genesis_mismatch", (0, "genesis_mismatch")),
     Case(30, "two-heads-of-one-size", _two_heads, 18, "head_mismatch", None),
 ]  # fmt: skip
-"""29 is missing, since the log has no segments yet; 31 (proofs) is in test_proof.py."""
+"""Ways to change a log of one segment; 31 (proofs) is in test_proof.py."""

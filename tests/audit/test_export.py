@@ -49,7 +49,7 @@ def test_ocsf_is_json_lines_with_the_hashes(pristine: Path, tmp_path: Path) -> N
     out = tmp_path / "out.json"
     assert export(pristine, "ocsf", out) == 40
     events = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [e["unmapped"]["record_integrity"]["sequence"] for e in events] == list(range(40))
+    assert [e["metadata"]["sequence"] for e in events] == list(range(40))
     assert {e["type_uid"] for e in events} == {600301, 600302, 600399}
     assert PROMPT not in out.read_bytes()
 

@@ -14,13 +14,18 @@ from pathlib import Path
 import pytest
 
 from tests.audit.logs import copy, intent, new_log, open_log
+from tests.audit.segmented import ROWS, fill, open_segments
 from tests.audit.test_power_loss import outcome
 from tests.conftest import need_tool
 
 CHECKOUT = Path(__file__).parents[2]
 FAULTS = ("error=EIO", "error=ENOSPC", "error=EROFS", "signal=KILL")
 CALLS = ("pwrite64", "write", "ftruncate", "fdatasync", "fsync", "rename", "unlink")
-FILES = ("log.db", "log.db-wal", "keys.db", "keys.db-wal", "HEAD.new", "HEAD", "signing.next")
+SEGMENT = f"log-{ROWS:016d}.db"
+FILES = (
+    "log.db", "log.db-wal", "keys.db", "keys.db-wal", "HEAD.new", "HEAD", "signing.next",
+    SEGMENT, f"{SEGMENT}-wal", f"{SEGMENT}.new", f"{SEGMENT}.new-wal",
+)  # fmt: skip
 
 
 def strace(directory: Path, mode: str, *options: str) -> tuple[int, str]:
@@ -51,9 +56,18 @@ def calls_made(directory: Path, mode: str) -> dict[str, int]:
     return {call: len(re.findall(rf"\b{call}\(", text)) for call in CALLS}
 
 
+def before(mode: str, directory: Path) -> Path:
+    """What the appender finds: for `roll` a segment that is nearly full, for `prune` two."""
+    new_log(directory)
+    if mode in ("roll", "prune"):
+        with open_segments(directory) as log:
+            fill(log, ROWS + 1 if mode == "prune" else ROWS - 3)
+    return directory
+
+
 def survives(tmp_path: Path, calls: list[tuple[str, str, str]], mode: str = "twenty") -> int:
     """How many of the runs the fault ended; none may lose what was acknowledged."""
-    pristine = new_log(tmp_path / "pristine")
+    pristine = before(mode, tmp_path / "pristine")
     ended = 0
     for number, (call, fault, when) in enumerate(calls):
         directory = copy(pristine, tmp_path / f"log{number}")
@@ -103,6 +117,24 @@ def test_41_43_killed_while_it_recovers(tmp_path: Path) -> None:
     calls = [("fsync", "signal=KILL", "2"), ("pwrite64", "signal=KILL", "5"),
              ("fsync", "signal=KILL", "1")]  # fmt: skip
     assert recovers(tmp_path, calls) == 3
+
+
+@pytest.mark.parametrize(("mode", "at"), [("roll", "26"), ("prune", "12")])
+def test_42_44_faults_while_a_segment_begins_or_goes(tmp_path: Path, mode: str, at: str) -> None:
+    calls = [("fsync", "signal=KILL", "8"), ("pwrite64", "error=EIO", at),
+             ("unlink" if mode == "prune" else "rename", "signal=KILL", "1")]  # fmt: skip
+    assert survives(tmp_path, calls, mode) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("mode", ["roll", "prune"])
+def test_42_44_faults_at_every_call_of_a_segment(tmp_path: Path, mode: str, fault: str) -> None:
+    made = calls_made(before(mode, tmp_path / "count"), mode)
+    assert made["rename" if mode == "roll" else "unlink"] > 0
+    calls = [(c, fault, str(n + 1)) for c in CALLS for n in range(made[c])]
+    assert survives(tmp_path, calls, mode)
 
 
 @pytest.mark.slow

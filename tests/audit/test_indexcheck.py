@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.audit.files import LogFiles
 from appliance.audit.indexcheck import IndexCheck
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
@@ -52,12 +53,14 @@ def test_23_a_span_that_hides_a_block(tmp_path: Path) -> None:
 
 
 def test_it_stops_when_asked_and_tells_its_errors(victim: Path, tmp_path: Path) -> None:
-    check = IndexCheck(victim / "log.db", 0, 40)
+    check = IndexCheck(LogFiles(victim), 0, 40)
     check.stop()
     check.start()
     assert check.result() == []
-    (tmp_path / "other.db").write_bytes(b"not a database, or at least not one of these" * 200)
-    broken = IndexCheck(tmp_path / "other.db", 0, 40)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "log.db").write_bytes(b"not a database, or at least not one of these" * 200)
+    broken = IndexCheck(LogFiles(other), 0, 40)
     broken.start()
     with pytest.raises(DAMAGE):
         broken.result()

@@ -239,3 +239,14 @@ def test_nodes_of_every_eighth_level_come_out_when_complete() -> None:
     assert set(nodes) == {(8, i) for i in range(513)} | {(16, 0), (16, 1)}
     at = stored(leaves)
     assert all(nodes[place] == at(*place) for place in [(8, 0), (8, 1), (8, 512), (16, 0), (16, 1)])
+
+
+@given(st.lists(st.integers(0, 700), max_size=6))
+def test_many_leaves_at_once_make_the_same_tree(counts: list[int]) -> None:
+    one, many, seq = Frontier(), Frontier(), 0
+    for count in counts:
+        leaves = [leaf_hash(seq.to_bytes(4)) for seq in range(seq, seq + count)]
+        seq += count
+        expected = [node for leaf in leaves for node in one.append(leaf)]
+        assert sorted(many.extend(leaves)) == sorted(expected)
+        assert (many.size, many.peaks(), many.root()) == (one.size, one.peaks(), one.root())

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.proof import check_proof
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
+from appliance.audit.store import DAMAGE
 from appliance.errors import AuditRefused, NotFound, StateRefused
 from tests.audit.logs import (
     ANSWER,
@@ -215,8 +215,8 @@ def test_the_body_decides_and_not_the_index(victim: Path, victims: LogReader) ->
 
 
 def test_readers_cannot_write(reader: LogReader) -> None:
-    with reader._log.connect() as connection, pytest.raises(SQLAlchemyError, match="readonly"):
-        connection.exec_driver_sql("DELETE FROM leaf")
+    with reader._log.open() as log, pytest.raises(DAMAGE, match="readonly"):
+        log.newest.dbapi.execute("DELETE FROM leaf")
 
 
 def test_reading_goes_on_while_the_log_is_written(victim: Path, victims: LogReader) -> None:

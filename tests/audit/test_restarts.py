@@ -8,6 +8,7 @@ import pytest
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles
 from appliance.audit.host import Moment
+from appliance.audit.rolling import SegmentLimits
 from appliance.audit.session import Session
 from appliance.audit.verify import verify_log
 from appliance.clock import FixedClock
@@ -42,6 +43,7 @@ def begin(directory: Path, host: Host) -> Session:
     return Session.begin(
         LogFiles(directory), mode="commit-only", clock=FixedClock(),
         limits=EpochLimits(seconds=60, rows=25, idle_seconds=600), moments=host,
+        segments=SegmentLimits(rows=1_000),
     )  # fmt: skip
 
 
@@ -57,6 +59,7 @@ def some_work(writing: Session, dice: random.Random) -> list[Receipt]:
             (answered,) = writing.commit([[outcome(asked[0].seq, name), admin("x")]])
             assert isinstance(answered, tuple)
             made += answered
+        writing.roll()
     return made
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.audit import search, store
+from appliance.audit import search
 from appliance.audit.entry import Entry
 from appliance.audit.export import entries
 from appliance.audit.host import Moment
@@ -83,8 +83,8 @@ def found(reader: LogReader, query: Query) -> list[int]:
 
 
 def everything(reader: LogReader) -> list[Entry]:
-    with reader._log.connect() as connection:
-        return list(entries(store.raw(connection)))
+    with reader._log.open() as log:
+        return list(entries(log))
 
 
 def expected(reader: LogReader, query: Query, whole: list[Entry] | None = None) -> list[int]:

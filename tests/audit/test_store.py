@@ -9,6 +9,7 @@ import pytest
 
 from appliance.audit import store
 from appliance.audit.merkle import Frontier, fold, leaf_hash
+from appliance.audit.segments import Log
 from appliance.errors import AuditRefused
 from tests.audit.logs import Intruder, open_log
 
@@ -23,7 +24,7 @@ def test_the_stored_tree_has_the_subtrees_of_the_leaves(tmp_path: Path) -> None:
     with engine.begin() as connection:
         store.insert(connection, rows, nodes, [], (700, b"note"))
     with engine.connect() as connection:
-        at = store.subtree(store.raw(connection))
+        at = store.subtree(Log.of(store.raw(connection)))
         for level, index in [(0, 0), (0, 699), (3, 5), (7, 4), (8, 0), (8, 1), (9, 0)]:
             assert at(level, index) == fold(leaves[index << level : (index + 1) << level])
         assert Frontier.at(700, at).root() == frontier.root()
@@ -36,7 +37,7 @@ def test_a_missing_hash_is_told(intruder: Intruder, victim: Path) -> None:
     intruder.sql("DELETE FROM leaf WHERE seq = 3")
     engine = store.open_log(victim / "log.db")
     with engine.connect() as connection, pytest.raises(AuditRefused):
-        store.subtree(store.raw(connection))(2, 0)
+        store.subtree(Log.of(store.raw(connection)))(2, 0)
     engine.dispose()
 
 
@@ -53,7 +54,7 @@ def test_the_latest_time_from_any_entry_on(monkeypatch: pytest.MonkeyPatch) -> N
             part = times[4 * block : 4 * block + 4]
             database.execute("INSERT INTO span VALUES (?, ?, ?)", (block, min(part), max(part)))
         for first in range(size + 6):
-            assert store.latest_us(database, first) == max(times[first:], default=0)
+            assert store.latest_us(Log.of(database), first) == max(times[first:], default=0)
         database.close()
 
 

@@ -116,7 +116,7 @@ def test_57_a_migration_keeps_the_root_and_adds_what_a_new_log_has(tmp_path: Pat
     assert [block for block, _, _ in spans(newer)] == [0, 1]
     older = copy(newer, tmp_path / "older")
     Intruder(older).sql(
-        "DROP INDEX leaf_app", "DROP INDEX leaf_code", "DROP TABLE span",
+        "DROP INDEX leaf_app", "DROP INDEX leaf_code", "DROP TABLE span", "DROP TABLE handover",
         "ALTER TABLE leaf DROP COLUMN app", "ALTER TABLE leaf DROP COLUMN code",
         "CREATE INDEX leaf_time ON leaf (time_us)", "PRAGMA user_version = 1",
     )  # fmt: skip

@@ -1,16 +1,19 @@
 """Each way of tampering is reported at the right entry, by both verifiers where both can see it."""
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from appliance.audit import checkpoint, epochcheck
 from appliance.audit.checkpoint import Checkpoint, VerifierKey
+from appliance.audit.checks import ChainCheck
+from appliance.audit.files import LogFiles
 from appliance.audit.verify import verify_log
 from appliance.errors import AuditRefused
 from auditor.verify_export import Verifier
-from tests.audit.logs import copy
-from tests.audit.tampering import CASES, SIZE, Case, World, export_as_it_is, world
+from tests.audit.logs import copy, open_log
+from tests.audit.tampering import CASES, SEGMENTS, SIZE, Case, World, export_as_it_is, world
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +36,12 @@ def earliest(problems: list[tuple[int, str]]) -> tuple[int, set[str]] | None:
 
 
 def first_finding(it: World) -> tuple[int, set[str]] | None:
+    """What the verifier says first, and that it says the same when it takes rows one by one."""
     report = verify_log(it.directory, genesis_public=it.genesis, receipts=it.receipts)
     assert report.ok == (not report.problems)
+    with mock.patch.object(ChainCheck, "plain", lambda *_: None):
+        slow = verify_log(it.directory, genesis_public=it.genesis, receipts=it.receipts)
+    assert report == slow
     return earliest([(p.seq, p.code) for p in report.problems])
 
 
@@ -67,8 +74,36 @@ def test_it_is_reported_at_the_right_entry(victim_world: World, tmp_path: Path, 
         assert (told[0], case.export[1] in told[1]) == (case.export[0], True), told
 
 
+@pytest.mark.parametrize("case", SEGMENTS, ids=str)
+def test_29_a_segment_that_went_or_changed_is_reported(
+    three: Path, tmp_path: Path, case: Case
+) -> None:
+    directory = three
+    it = World(directory, [], LogFiles(directory).genesis.read_bytes(), [], directory)
+    assert first_finding(it) is None
+    assert first_of_the_auditor(it, tmp_path / "before") is None
+    case.do(it)
+    found = first_finding(it)
+    assert found is not None
+    assert (found[0], case.code in found[1]) == (case.seq, True), found
+    if case.export is not None:
+        told = first_of_the_auditor(it, tmp_path / "out")
+        assert told is not None
+        assert (told[0], case.export[1] in told[1]) == (case.export[0], True), told
+
+
+@pytest.mark.parametrize("case", SEGMENTS[:2], ids=str)
+def test_29_a_log_without_its_beginning_or_middle_is_not_continued(three: Path, case: Case) -> None:
+    case.do(World(three, [], b"", [], three))
+    if case.seq == 0:
+        with pytest.raises(AuditRefused):
+            open_log(three)
+    else:  # older entries are `verify`'s to read
+        assert verify_log(three).problems
+
+
 def test_every_case_of_the_design_is_here_or_named() -> None:
-    assert {case.number for case in CASES} | {29, 31} == set(range(1, 32))
+    assert {case.number for case in (*CASES, *SEGMENTS)} | {31} == set(range(1, 32))
 
 
 def test_11_control_without_the_range_rule_nobody_could_tell(

@@ -16,6 +16,7 @@ from appliance.audit.handover import Epoch
 from appliance.audit.host import Moment
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier, consistency_proof, verify_consistency
+from appliance.audit.segments import Log
 from appliance.audit.writer import Tail, Writer
 from appliance.clock import FixedClock
 from appliance.errors import AuditRefused
@@ -69,7 +70,7 @@ def writer(engine: Engine, keyring: Keyring, script: Script) -> Iterator[Writer]
 
 def times(engine: Engine) -> list[tuple[object, object]]:
     with engine.connect() as connection:
-        rows = store.leaves(store.raw(connection), 0, 1_000)
+        rows = store.leaves(Log.of(store.raw(connection)), 0, 1_000)
         bodies = [decode(row[3]) for row in rows]
     return [(b["boot_id"], b["mono_us"]) for b in bodies]
 
@@ -99,7 +100,7 @@ def test_nothing_valid_means_no_commit(writer: Writer, engine: Engine) -> None:
     assert writer.size == 0
     assert writer.note == b""
     with engine.connect() as connection:
-        assert store.newest_note(store.raw(connection)) is None
+        assert store.newest_note(Log.of(store.raw(connection))) is None
 
 
 def test_all_heads_are_consistent_with_each_other(writer: Writer, engine: Engine) -> None:
@@ -109,7 +110,7 @@ def test_all_heads_are_consistent_with_each_other(writer: Writer, engine: Engine
         writer.commit([[admin("x") for _ in range(count)]])
         heads.append(verify(writer.note, public))
     with engine.connect() as connection:
-        at = store.subtree(store.raw(connection))
+        at = store.subtree(Log.of(store.raw(connection)))
         for old, new in itertools.pairwise(heads):
             path = consistency_proof(old.size, new.size, at)
             assert verify_consistency(old.size, new.size, path, old.root, new.root)

@@ -16,6 +16,7 @@ from appliance.api.admin import (
     models,
     plan,
     requests,
+    retention,
     selftest,
     status,
     texts,
@@ -47,7 +48,8 @@ def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:
     app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
-        status, load, logs, models, texts, plan, requests, keys, audit, trust, metrics, selftest,
+        status, load, logs, models, texts, plan, requests, keys, audit, retention, trust, metrics,
+        selftest,
     ):  # fmt: skip
         app.include_router(part.router)
     return app

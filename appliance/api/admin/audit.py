@@ -43,7 +43,7 @@ def tail(
     _: Viewer, services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 20
 ) -> wire.EntryList:
     """The newest entries, oldest of them first."""
-    return wire.EntryList(entries=[_entry_of(entry) for entry in services.reader.tail(count)])
+    return wire.EntryList(entries=[entry_of(entry) for entry in services.reader.tail(count)])
 
 
 @router.get("/entries")
@@ -60,7 +60,7 @@ def search(
     )
     page = services.reader.search(wanted)
     return wire.EntryList(
-        entries=[_entry_of(entry) for entry in page.entries],
+        entries=[entry_of(entry) for entry in page.entries],
         next_after=None if newest_first else page.resume,
         next_before=page.resume if newest_first else None,
     )
@@ -70,7 +70,7 @@ def search(
 def show(person: Viewer, services: ServicesDep, seq: Seq, content: bool = False) -> wire.Entry:
     """One entry; with `content` the texts that belong to it, for admins."""
     entry = services.reader.entry(seq)
-    shown = _entry_of(entry)
+    shown = entry_of(entry)
     if not content:
         return shown
     demand(person, Role.ADMIN)
@@ -111,7 +111,7 @@ def witness(person: Operator, services: ServicesDep, answer: wire.WitnessAnswer)
     key = witness_key(answer.key.encode())
     draft = services.reader.witnessed(answer.note.encode(), key, person.actor)
     (receipt,) = services.audit.append(draft).result()
-    return _entry_of(services.reader.entry(receipt.seq))
+    return entry_of(services.reader.entry(receipt.seq))
 
 
 @router.post("/erase")
@@ -119,7 +119,7 @@ def erase(person: Admin, services: ServicesDep, wanted: wire.Erasure) -> wire.En
     """Destroy the content keys of a request; the log still verifies."""
     draft = erasure(services.reader, wanted.request_id, person.actor, wanted.reason)
     (receipt,) = services.audit.append(draft).result()
-    return _entry_of(services.reader.entry(receipt.seq))
+    return entry_of(services.reader.entry(receipt.seq))
 
 
 def _contents(services: Services, person: Person, entry: Entry) -> dict[str, str]:
@@ -137,7 +137,8 @@ def _contents(services: Services, person: Person, entry: Entry) -> dict[str, str
     return {name: text.decode(errors="replace") for name, text in texts.items()}
 
 
-def _entry_of(entry: Entry) -> wire.Entry:
+def entry_of(entry: Entry) -> wire.Entry:
+    """An entry as the schema has it."""
     return wire.Entry(
         seq=entry.seq,
         kind=entry.kind,

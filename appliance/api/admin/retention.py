@@ -1,0 +1,75 @@
+"""Routes of the segments of the audit log, and of pruning them.
+
+Rules: an approver approves, an admin prunes; what must hold is `retention.py`'s to say.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from appliance.api.admin.audit import entry_of
+from appliance.api.admin.deps import Admin, Approver, ServicesDep, Viewer
+from appliance.clock import iso
+from appliance.trust.approval import Approval
+from appliance.wire import admin as wire
+from appliance.wire import retention as schemas
+
+router = APIRouter(prefix="/admin/audit")
+Before = Annotated[int, Path(ge=1, lt=1 << 53)]
+
+
+@router.get("/segments")
+def segments(_: Viewer, services: ServicesDep) -> schemas.SegmentList:
+    """The files of the log."""
+    found = [
+        schemas.Segment(
+            first=one.first,
+            last=one.last,
+            bytes=one.size,
+            latest=None if one.latest_us is None else iso(one.latest_us),
+            code=one.code or None,
+        )
+        for one in services.retention.segments()
+    ]
+    return schemas.SegmentList(
+        first=found[0].first, keep_days=services.config.audit.keep_days, segments=found
+    )
+
+
+@router.get("/prune/{before}")
+def subject(_: Viewer, services: ServicesDep, before: Before) -> schemas.PruneSubject:
+    """What approvers of a prune sign."""
+    wanted = services.retention.subject(before)
+    given = services.retention.approvals(wanted).values()
+    return schemas.PruneSubject(
+        origin=wanted.origin,
+        before=before,
+        root=wanted.root,
+        approvals=[_approval(one) for one in given],
+        witnessed=services.reader.least_witnessed(),
+    )
+
+
+@router.post("/prune/{before}/approvals")
+def approve(
+    person: Approver, services: ServicesDep, before: Before, upload: wire.ApprovalUpload
+) -> wire.Approval:
+    """Check and keep one approval of a prune."""
+    given = services.retention.approve(person.actor, before, upload.envelope.encode())
+    return _approval(given)
+
+
+@router.post("/prune")
+def prune(person: Admin, services: ServicesDep, wanted: schemas.Prune) -> wire.Entry:
+    """Take off the beginning of the log; the rest still verifies."""
+    receipt = services.retention.prune(
+        person.actor,
+        wanted.before,
+        wanted.reason,
+        exported=(wanted.exported_first, wanted.exported_root),
+    )
+    return entry_of(services.reader.entry(receipt.seq))
+
+
+def _approval(given: Approval) -> wire.Approval:
+    return wire.Approval(name=given.name, meaning=given.meaning, time=given.time)

@@ -1,0 +1,165 @@
+"""Prune entries: what went from the beginning of a log, and who approved it.
+
+Rules:
+- A prune entry names the first entry that stays, the root of the tree before it, and the approvals:
+  at least `PEOPLE` of them, by different people, each an entry of its own.
+- It is durable before the files go. Opening the log finishes a removal that was interrupted.
+- Whole segments go, and never the newest. The content keys of their entries go with them.
+- A log may begin later than with entry 0 only where a prune entry says so.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from appliance.audit import store
+from appliance.audit.entry import Entry
+from appliance.audit.files import LogFiles, sync_directory
+from appliance.audit.keyring import Keyring
+from appliance.audit.merkle import Frontier
+from appliance.audit.segments import Log, Segment
+from appliance.audit.tables import SPAN
+from appliance.errors import AuditRefused
+
+KIND: Final = "prune"
+APPROVAL: Final = "prune_approval"
+PEOPLE: Final = 2
+_KEYS: Final = 4_096
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a prune entry says.
+
+    Attributes:
+        seq: where it stands.
+        before: the first entry that stays.
+        root: hex root of the tree of the entries that went.
+        approvals: entries of the kind `prune_approval`.
+    """
+
+    seq: int
+    before: int
+    root: str
+    approvals: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SegmentFacts:
+    """A file of the log.
+
+    Attributes:
+        first, end: its entries are first ≤ seq < end.
+        size: bytes of the file.
+        latest_us: the latest wall time of any entry below `end`; None for the newest segment.
+    """
+
+    first: int
+    end: int
+    size: int
+    latest_us: int | None
+
+
+def facts(files: LogFiles, log: Log) -> list[SegmentFacts]:
+    """The files of a log, oldest first. Raises the driver's and the file system's errors."""
+    found = []
+    for segment in log.segments:
+        newest = segment is log.newest
+        end = store.size(log) if newest else segment.end
+        latest = None if newest else latest_before(log, end)
+        size = files.segment(segment.first).stat().st_size
+        found.append(SegmentFacts(segment.first, end, size, latest))
+    return found
+
+
+def prunes(log: Log) -> list[Pruned]:
+    """All prune entries, oldest first; one that does not parse is the verifier's to report."""
+    found = []
+    for raw in store.of_kind(log, KIND):
+        body = _body(raw)
+        if body is not None:
+            approvals = tuple(cast("list[int]", body["approvals"]))
+            found.append(Pruned(body["seq"], body["before"], body["root"], approvals))
+    return found
+
+
+def missing_beginning(log: Log) -> int | None:
+    """The first entry that is missing although no prune entry says so; None where all is well."""
+    allowed = max((pruned.before for pruned in prunes(log)), default=0)
+    return allowed if log.first > allowed else None
+
+
+def approved(log: Log, prune: Pruned) -> bool:
+    """Whether enough people approved of exactly this; of what they signed nothing is checked.
+
+    Approvals are newer than what they let go. So those of the prune that the log begins with are
+    there; those of an earlier one may have been pruned since, and then nothing hangs on them.
+    """
+    if prune.before < log.first and any(seq < log.first for seq in prune.approvals):
+        return True
+    names = set()
+    for seq in prune.approvals:
+        for row in store.leaves(log, seq, seq + 1) if prune.before <= seq < prune.seq else ():
+            body = _body(row[3]) or {}
+            told = (body.get("kind"), body.get("before"), body.get("root"))
+            if told == (APPROVAL, prune.before, prune.root):
+                names.add(str(body["name"]))
+    return len(names) >= PEOPLE
+
+
+def root_before(log: Log, size: int) -> str:
+    """Hex root of the tree of the first entries. Raises AuditRefused (`audit_corrupt`)."""
+    return Frontier.at(size, store.subtree(log)).root().hex()
+
+
+def latest_before(log: Log, size: int) -> int:
+    """The latest wall time of the first entries, a multiple of `SPAN`, in microseconds."""
+    sql = "SELECT max(high_us) FROM span WHERE block < ?"
+    (found,) = log.newest.dbapi.execute(sql, (size // SPAN,)).fetchone()
+    return int(found or 0)
+
+
+def least_witnessed(log: Log) -> int | None:
+    """The fewest entries that any of the log's witnesses has seen last; None without witnesses."""
+    seen: dict[str, int] = {}
+    for raw in store.of_kind(log, "witness"):
+        body = _body(raw)
+        if body is not None:
+            seen[body["key"]] = max(seen.get(body["key"], 0), body["size"])
+    return min(seen.values(), default=None)
+
+
+def remove(files: LogFiles, log: Log, keyring: Keyring, before: int) -> list[Path]:
+    """Take the segments whole below an entry away, their content keys first.
+
+    Returns:
+        The files that went.
+
+    Raises:
+        Exception: the driver's and the file system's errors; it may be called again.
+    """
+    gone = [segment for segment in log.segments[:-1] if segment.end <= before]
+    for segment in gone:
+        _destroy_keys(segment, keyring)
+    paths = [files.segment(segment.first) for segment in gone]
+    for path in paths:  # the oldest first: what is left always begins at one place
+        path.unlink()
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
+    if paths:
+        sync_directory(files.directory)
+    return paths
+
+
+def _destroy_keys(segment: Segment, keyring: Keyring) -> None:
+    rows = segment.dbapi.execute("SELECT dek FROM leaf WHERE dek IS NOT NULL")
+    while ids := [row[0] for row in rows.fetchmany(_KEYS)]:
+        keyring.forget(ids)
+    keyring.destroy(())
+
+
+def _body(raw: bytes) -> dict[str, Any] | None:
+    try:
+        return dict(Entry.parse(raw).body)
+    except AuditRefused:
+        return None

@@ -1,0 +1,104 @@
+"""Beginning a new segment of the log.
+
+Rules:
+- A segment ends after so many entries or days, and only at a multiple of `SPAN`, so that tiles,
+  inner nodes and spans never straddle two files.
+- The new file is complete and durable under another name before it gets its own: a crash leaves a
+  log that goes on in the old segment, or in an empty new one.
+- It carries the inner nodes, the spans and the key handovers of everything before it. Nothing of
+  this is believed: roots must be the signed ones, handovers are signed, spans are compared.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.audit import prover, store
+from appliance.audit.files import LogFiles, sync_directory
+from appliance.audit.segments import Log
+from appliance.audit.tables import SPAN
+from appliance.errors import AuditRefused
+
+_NEW: Final = ".new"
+_DAY_US: Final = 86_400_000_000
+_COPIED: Final = (
+    ("SELECT level, idx, hash FROM node", "INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)"),
+    (
+        "SELECT block, low_us, high_us FROM span",
+        "INSERT INTO span (block, low_us, high_us) VALUES (?, ?, ?)",
+    ),
+)
+_HANDOVER: Final = "INSERT INTO handover (size, record) VALUES (?, ?)"
+
+
+@dataclass(frozen=True)
+class SegmentLimits:
+    """When a segment ends, at the next multiple of 1,024 entries.
+
+    Attributes:
+        rows: after so many entries.
+        days: after so many days.
+    """
+
+    rows: int = 1 << 20
+    days: int = 31
+
+
+def room(first: int, began_us: int, size: int, now_us: int, limits: SegmentLimits) -> int | None:
+    """How many entries a segment may still take before it ends; None while it goes on.
+
+    Args:
+        first: its first entry.
+        began_us: when that was made.
+        size: of the log.
+    """
+    full = size - first >= limits.rows
+    if size == first or not (full or now_us - began_us >= limits.days * _DAY_US):
+        return None
+    return -size % SPAN
+
+
+def prepare(files: LogFiles, log: Log, first: int) -> Path | None:
+    """Make the file of the segment that goes on with an entry, durable under another name.
+
+    Returns:
+        It, or None when it could not be made; the log then goes on where it is.
+    """
+    path = files.segment(first)
+    unfinished = path.with_name(path.name + _NEW)
+    try:
+        _fill(unfinished, log)
+    except (*store.FAILURES, AuditRefused):
+        with suppress(OSError):
+            sweep(files)
+        return None
+    return unfinished
+
+
+def finish(files: LogFiles, unfinished: Path, first: int) -> Path:
+    """Give it its name: from now on the log goes on there. Raises OSError."""
+    path = unfinished.replace(files.segment(first))
+    sync_directory(files.directory)
+    return path
+
+
+def sweep(files: LogFiles) -> None:
+    """Remove what an interrupted beginning left. Raises OSError."""
+    for left in files.directory.glob(f"log-*.db{_NEW}*"):
+        left.unlink()
+
+
+def _fill(path: Path, log: Log) -> None:
+    engine = store.open_log(path)
+    try:
+        with engine.begin() as connection:
+            for read, write in _COPIED:
+                if rows := log.newest.dbapi.execute(read).fetchall():
+                    connection.exec_driver_sql(write, rows)
+            if records := [(h.size, h.encode()) for h in prover.handovers(log)]:
+                connection.exec_driver_sql(_HANDOVER, records)
+        with engine.connect() as connection:
+            store.raw(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        engine.dispose()

@@ -1,0 +1,130 @@
+"""The segments of a log: files of consecutive entries, read as one log.
+
+Rules:
+- `log.db` begins with entry 0, `log-N.db` with entry N, a multiple of 1,024; the last one grows. No
+  file is renamed, emptied or copied: a segment begins as a new file and goes as a whole file.
+- A row counts only in the segment whose range it belongs to.
+- A segment carries what is still needed of those before it (rolling.py), so that all of them but
+  the last may go.
+- Files are opened when they are needed, and those that came or went are noticed at each use.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Self
+
+from sqlalchemy import Engine
+
+from appliance.audit.files import LogFiles
+from appliance.db import open_readonly
+
+_NO_END: Final = 1 << 62
+
+
+class Segment:
+    """One file.
+
+    Attributes:
+        first: its first entry.
+        end: the first entry of the next segment; beyond every entry in the last one.
+    """
+
+    def __init__(self, first: int, end: int, connect: Callable[[], Any]) -> None:
+        self.first, self.end, self._connect = first, end, connect
+
+    @cached_property
+    def dbapi(self) -> Any:
+        """A DBAPI connection."""
+        return self._connect()
+
+
+class Log:
+    """All segments of a log, oldest first. For one thread at a time."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = list(segments)
+
+    @classmethod
+    def of(cls, dbapi: Any, first: int = 0) -> Self:
+        """A log that is one file."""
+        return cls([Segment(first, _NO_END, lambda: dbapi)])
+
+    @property
+    def first(self) -> int:
+        """The first entry that is there: 0 unless something was pruned."""
+        return self.segments[0].first
+
+    @property
+    def newest(self) -> Segment:
+        """The segment that grows."""
+        return self.segments[-1]
+
+    def within(self, first: int, end: int = _NO_END) -> Iterator[tuple[Any, int, int]]:
+        """Connections to what holds the entries first ≤ seq < end, and the part of each."""
+        for segment in self.segments:
+            low, high = max(first, segment.first), min(end, segment.end)
+            if low < high:
+                yield segment.dbapi, low, high
+
+    def backwards(self, end: int = _NO_END, first: int = 0) -> Iterator[tuple[Any, int, int]]:
+        """The same, newest first."""
+        for segment in reversed(self.segments):
+            low, high = max(first, segment.first), min(end, segment.end)
+            if low < high:
+                yield segment.dbapi, low, high
+
+
+class Segments:
+    """Opens a log for reading, again and again. Usable from any thread."""
+
+    def __init__(self, files: LogFiles) -> None:
+        self._files = files
+        self._lock = threading.Lock()
+        self._engines: dict[Path, Engine] = {}
+
+    @contextmanager
+    def open(self) -> Iterator[Log]:
+        """The log as it is now, for a few statements. Raises what driver and file system raise."""
+        with ExitStack() as stack:
+            yield Log(self._found(stack))
+
+    def opened_beside(self, dbapi: Any, first: int, stack: ExitStack) -> Log:
+        """The log whose newest segment, beginning with an entry, is open already."""
+        older = [s for s in self._found(stack) if s.first < first]
+        return Log([*older, Segment(first, _NO_END, lambda: dbapi)])
+
+    def close(self) -> None:
+        """Let go of all files."""
+        with self._lock:
+            for engine in self._engines.values():
+                engine.dispose()
+            self._engines.clear()
+
+    def _found(self, stack: ExitStack) -> list[Segment]:
+        found = self._files.segments()
+        if not found:
+            raise FileNotFoundError("the log's files are gone")
+        self._forget({path for _, path in found})
+        ends = [first for first, _ in found[1:]] + [_NO_END]
+        return [
+            Segment(first, end, self._connecting(path, stack))
+            for (first, path), end in zip(found, ends, strict=True)
+        ]
+
+    def _connecting(self, path: Path, stack: ExitStack) -> Callable[[], Any]:
+        def connect() -> Any:
+            with self._lock:
+                engine = self._engines.get(path)
+                if engine is None:
+                    engine = self._engines[path] = open_readonly(path)
+            return stack.enter_context(engine.connect()).connection.driver_connection
+
+        return connect
+
+    def _forget(self, present: set[Path]) -> None:
+        with self._lock:
+            for path in self._engines.keys() - present:
+                self._engines.pop(path).dispose()

@@ -1,0 +1,92 @@
+"""`audit retention`, `approve-prune` and `prune`: what becomes of an old log.
+
+Rules: a prune names the exported copy, which is hashed here from its bodies; who approves sees
+what is signed before it is handed in.
+"""
+
+from pathlib import Path
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.clock import SystemClock
+from appliance.trust import approval
+from appliance.trust.approval import PruneSubject
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_BEFORE = click.IntRange(1, (1 << 53) - 1)
+
+
+@click.command("retention")
+@data_option
+@json_option
+@click.pass_obj
+def retention(output: Output, data: Path) -> None:
+    """List the segments of the log, and whether they may be pruned."""
+    with admin_client(data) as client:
+        found = client.segments()
+    rows = [
+        (
+            f"{one.first} to {one.last}",
+            f"{one.bytes >> 20} MiB",
+            one.latest or "-",
+            safe(one.code) if one.code else f"--before {one.last + 1}",
+        )
+        for one in found.segments
+    ]
+    lines = table(("ENTRIES", "SIZE", "LATEST", "PRUNE"), rows)
+    if found.first:
+        lines.append(f"entries below {found.first} were pruned")
+    output.data(found, [*lines, f"entries are kept for {found.keep_days} days at least"])
+
+
+@click.command("approve-prune")
+@click.argument("before", metavar="SEQ", type=_BEFORE)
+@click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
+@click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
+@click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
+@data_option
+@json_option
+@click.pass_obj
+def approve_prune(
+    output: Output, data: Path, before: int, name: str, key: Path, meaning: str
+) -> None:
+    """Sign that the entries before SEQ may go; it takes two people."""
+    private = key.read_bytes()
+    with admin_client(data) as client:
+        wanted = client.prune_subject(before)
+        envelope = approval.sign(
+            PruneSubject(wanted.origin, wanted.before, wanted.root),
+            name=name,
+            meaning=meaning,
+            time_us=SystemClock().wall_us(),
+            private_key=private,
+        )
+        output.note(f"{safe(name)} approves that the entries below {before} of")
+        output.note(f"  {safe(wanted.origin)}, root {wanted.root}, may go")
+        given = client.approve_prune(before, envelope)
+    output.data(given, [f"{state('approved')}: entries below {before}, by {safe(given.name)}"])
+
+
+@click.command("prune")
+@click.argument("before", metavar="SEQ", type=_BEFORE)
+@click.option(
+    "--export", "copy", required=True, metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The copy of what goes: a directory of `audit export --format tiles`.",
+)  # fmt: skip
+@click.option("--reason", metavar="TEXT", required=True, help="Why; this is recorded.")
+@data_option
+@json_option
+@click.pass_obj
+def prune(output: Output, data: Path, before: int, copy: Path, reason: str) -> None:
+    """Take off all entries before SEQ; the rest of the log still verifies."""
+    from appliance.audit.exported import copied  # the database driver
+
+    there = copied(copy, before)
+    with admin_client(data) as client:
+        if client.prune_subject(before).witnessed is None:
+            output.note("No witness has seen these entries: only the copy shows what they were.")
+        entry = client.prune(before, reason, there.first, there.root)
+    output.data(entry, [f"pruned: the log begins with entry {before}; entry {entry.seq} says so"])

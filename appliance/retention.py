@@ -1,0 +1,197 @@
+"""The use-case of retention: which segments of the audit log may go, and taking them off.
+
+Rules:
+- Nothing goes by itself, and nothing before all of it is `audit.keep_days` old, which no
+  configuration sets below six months.
+- What goes was exported: who prunes shows the root of a copy, computed from the bodies in it.
+- No witness is cut off: each has seen at least what goes, or it could not follow the log any more.
+- Two people or more, approvers under the trust policy, sign the log, the first entry that stays and
+  the root of what goes. Their statements are entries of the log; they are verified again, under
+  the policy of the day, when the prune is carried out.
+- The prune entry is durable before the files go. What is refused is recorded and changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.pruning import APPROVAL, KIND, PEOPLE
+from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
+from appliance.clock import Clock, iso
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.trust import approval
+from appliance.trust.approval import Approval, PruneSubject
+from appliance.trust.freshness import Freshness
+from appliance.trust.policy import TrustPolicy
+from appliance.types import Json, Receipt
+
+_DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of the log and whether it may go.
+
+    Attributes:
+        first, last: its entries.
+        size: bytes.
+        latest_us: the latest wall time in it or before it; None for the newest segment.
+        code: why it may not go yet, or empty.
+    """
+
+    first: int
+    last: int
+    size: int
+    latest_us: int | None
+    code: str
+
+
+class Retention:
+    """Prunes the audit log.
+
+    Args:
+        keep_days: how old all that goes must be.
+        policy, fresh: read the trust policy, and what the time says about it.
+    """
+
+    def __init__(
+        self,
+        audit: AuditLog,
+        reader: LogReader,
+        clock: Clock,
+        keep_days: int,
+        policy: Callable[[], TrustPolicy],
+        fresh: Callable[[], Freshness],
+    ) -> None:
+        self._audit, self._reader, self._clock, self._keep = audit, reader, clock, keep_days
+        self._policy, self._fresh = policy, fresh
+
+    def segments(self) -> list[Segment]:
+        """All segments, oldest first."""
+        seen = self._reader.least_witnessed()
+        return [
+            Segment(f.first, f.end - 1, f.size, f.latest_us, self._code(f.end, f.latest_us, seen))
+            for f in self._reader.segments()
+        ]
+
+    def subject(self, before: int) -> PruneSubject:
+        """What the approvers of a prune sign.
+
+        Args:
+            before: the first entry that stays.
+
+        Raises:
+            StateRefused: `prune_boundary`, `prune_too_young`, `prune_unwitnessed`.
+        """
+        ends = {segment.last + 1: segment for segment in self.segments()}
+        segment = ends.get(before)
+        if segment is None or segment.latest_us is None:
+            raise StateRefused("prune_boundary", f"No closed segment ends before entry {before}.")
+        if segment.code == "prune_too_young":
+            latest = iso(segment.latest_us)
+            message = f"The latest entry is of {latest}; entries are kept for {self._keep} days."
+            raise StateRefused(segment.code, message)
+        if segment.code:
+            message = f"A witness has seen fewer than {before} entries."
+            raise StateRefused(segment.code, message)
+        return PruneSubject(self._reader.origin, before, self._reader.root_before(before))
+
+    def approvals(self, subject: PruneSubject) -> dict[int, Approval]:
+        """Approvals that hold under the policy of today, by the entry that has them."""
+        policy, found = self._policy(), {}
+        after: int | None = -1
+        while after is not None:
+            page = self._reader.search(Query(kind=APPROVAL, after=after, limit=1_000))
+            for entry in page.entries:
+                envelope = cast(str, entry.body["envelope"]).encode()
+                try:
+                    found[entry.seq] = approval.verify(envelope, policy, subject)
+                except Refused:
+                    continue  # of another prune, or of somebody who may no longer approve
+            after = page.resume
+        return found
+
+    def approve(self, actor: str, before: int, envelope: bytes) -> Approval:
+        """Take one approval.
+
+        Raises:
+            StateRefused: what `subject` raises.
+            PolicyRefused: the approval does not hold; recorded, nothing changed.
+        """
+        try:
+            self._fresh().check_change()
+            subject = self.subject(before)
+            given = approval.verify(envelope, self._policy(), subject)
+        except Refused as error:
+            self._refused(actor, before, "prune_approval_refused", error)
+            raise
+        fields: dict[str, Json] = {
+            "actor": actor,
+            "before": before,
+            "root": subject.root,
+            "name": given.name,
+            "meaning": given.meaning,
+            "signed_at": given.time,
+            "envelope": envelope.decode(),
+        }
+        self._audit.append(Draft(APPROVAL, fields)).result()
+        return given
+
+    def prune(self, actor: str, before: int, reason: str, *, exported: tuple[int, str]) -> Receipt:
+        """Take off everything before an entry.
+
+        Args:
+            exported: of a copy: its first body, and the hex root of the tree of all entries before
+                `before`, computed from its bodies.
+
+        Returns:
+            The receipt of the prune entry; the files are gone.
+
+        Raises:
+            StateRefused: what `subject` raises, `prune_not_exported`.
+            PolicyRefused: `not_approved`, and what `check_change` raises.
+            AuditUnavailable: the log cannot be written.
+        """
+        try:
+            self._fresh().check_change()
+            subject = self.subject(before)
+            if exported[1] != subject.root or exported[0] > self._reader.segments()[0].first:
+                message = f"The copy from entry {exported[0]} on has the root {exported[1]}."
+                raise StateRefused("prune_not_exported", message)
+            given = self.approvals(subject)
+            names = {one.name for one in given.values()}
+            self._policy().check_approvals(sorted(names))
+            if len(names) < PEOPLE:
+                message = f"{len(names)} of {PEOPLE} approvers have approved."
+                raise PolicyRefused("not_approved", message)
+        except Refused as error:
+            self._refused(actor, before, "prune_refused", error)
+            raise
+        fields: dict[str, Json] = {
+            "actor": actor,
+            "reason": reason,
+            "before": before,
+            "root": subject.root,
+            "approvals": list(given),
+        }
+        (receipt,) = self._audit.append(Draft(KIND, fields)).result()
+        return receipt
+
+    def _code(self, end: int, latest_us: int | None, seen: int | None) -> str:
+        if latest_us is None:
+            return "prune_boundary"
+        if self._clock.wall_us() - latest_us < self._keep * _DAY_US:
+            return "prune_too_young"
+        return "prune_unwitnessed" if seen is not None and seen < end else ""
+
+    def _refused(self, actor: str, before: int, action: str, error: Refused) -> None:
+        fields: dict[str, Json] = {
+            "action": action,
+            "actor": actor,
+            "before": before,
+            "code": error.code,
+            "reason": error.message,
+        }
+        self._audit.append(Draft("admin", fields)).result()

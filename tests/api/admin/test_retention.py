@@ -1,0 +1,29 @@
+"""Segments and prunes over the admin socket: roles, and what is refused."""
+
+import pytest
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError, BadRequest
+
+
+def test_the_segments_of_a_young_log(client: AdminClient) -> None:
+    found = client.segments()
+    assert (found.first, len(found.segments), found.segments[0].code) == (0, 1, "prune_boundary")
+    assert (found.segments[0].latest, found.segments[0].bytes > 0) == (None, True)
+
+
+def test_nothing_of_a_young_log_goes(client: AdminClient) -> None:
+    for call in (
+        lambda: client.prune_subject(1),
+        lambda: client.approve_prune(1, b"{}"),
+        lambda: client.prune(1, "x", 0, "ab" * 32),
+    ):
+        with pytest.raises(ApplianceError) as caught:
+            call()
+        assert caught.value.code == "prune_boundary"
+
+
+def test_a_prune_is_checked_before_it_is_sent(client: AdminClient) -> None:
+    for before, reason, root in ((0, "x", "ab" * 32), (1, "", "ab" * 32), (1, "x", "AB" * 32)):
+        with pytest.raises(BadRequest):
+            client.prune(before, reason, 0, root)

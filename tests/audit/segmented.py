@@ -1,0 +1,67 @@
+"""Logs of several segments, and how their beginning is pruned."""
+
+from pathlib import Path
+
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.pruning import APPROVAL, KIND
+from appliance.audit.reader import LogReader
+from appliance.audit.rolling import SegmentLimits
+from appliance.clock import FixedClock
+from appliance.types import Json, Receipt
+from tests.audit.logs import admin, ask, intent, new_log, outcome
+
+ROWS = 1_024
+
+
+def open_segments(directory: Path, clock: FixedClock | None = None) -> AuditLog:
+    """A log that begins a new segment every 1,024 entries."""
+    return AuditLog.open(
+        directory,
+        clock=clock or FixedClock(),
+        content="encrypted",
+        reserve_bytes=0,
+        segments=SegmentLimits(rows=ROWS),
+    )
+
+
+def fill(log: AuditLog, size: int) -> None:
+    """Entries up to this size; a commit ends wherever a segment may."""
+    while log.size < size:
+        count = min(400, size - log.size, ROWS - log.size % ROWS)
+        log.append(*(admin(f"{log.size + n}") for n in range(count))).result()
+
+
+def segmented(directory: Path, segments: int = 3) -> Path:
+    """So many segments of 1,024 entries, the last one just begun.
+
+    Each has a request, a change of keys, and an intent whose outcome is in the next one.
+    """
+    new_log(directory)
+    with open_segments(directory) as log:
+        for number in range(segments - 1):
+            some(log, f"s{number}")
+            fill(log, (number + 1) * ROWS - 1)
+            (asked,) = log.append(intent(f"across-{number}")).result()
+            log.append(outcome(asked.seq, f"across-{number}")).result()
+        some(log, "last")
+    return directory
+
+
+def some(log: AuditLog, name: str) -> None:
+    """A request, and another key."""
+    ask(log, name)
+    log.new_epoch().result()
+
+
+def prune(log: AuditLog, directory: Path, before: int, *people: str, root: str = "") -> Receipt:
+    """What the use-case writes down when everything was checked."""
+    root = root or LogReader(directory).root_before(before)
+    fields: dict[str, Json] = {"actor": "uid:0", "before": before, "root": root}
+    approvals = [
+        log.append(Draft(APPROVAL, {**fields, "name": name, "envelope": "{}"})).result()[0].seq
+        for name in people
+    ]
+    (receipt,) = log.append(
+        Draft(KIND, {**fields, "reason": "old", "approvals": [*approvals]})
+    ).result()
+    return receipt
