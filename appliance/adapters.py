@@ -16,6 +16,7 @@ from appliance.supervisor import Supervisor
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import followers
 from appliance.trust.store import ModelRecord, ModelStore
+from appliance.trust.verified import Verified
 
 Progress = Callable[[str, int, int], None]
 
@@ -28,6 +29,7 @@ class Adapters:
         policy: reads the trust policy in force.
         supervisor: where the bases are served.
         edges: records what happens.
+        still: asks again what may have changed while something took its time.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class Adapters:
         policy: Callable[[], TrustPolicy],
         supervisor: Supervisor,
         edges: Edges,
+        still: Callable[[ModelRecord, Verified], None],
     ) -> None:
         self._store = store
         self._policy = policy
         self._supervisor = supervisor
         self._edges = edges
+        self._still = still
 
     async def load(self, actor: str, record: ModelRecord, progress: Progress) -> None:
         """Seal an adapter and attach it to its base.
@@ -60,11 +64,17 @@ class Adapters:
             self._store.seal_adapter, record.id, base, policy, progress
         )
         try:
+            self._still(record, adapter)
             progress("loading", 0, adapter.facts.lora.file_bytes)
             self._edges.record(actor, record, "staged", policy, held="memory", base=base.digest)
             await self._supervisor.adapters.attach(adapter)
         except BaseException:
             adapter.close()
+            raise
+        try:
+            self._still(record, adapter)
+        except Refused:
+            await self._supervisor.adapters.detach(record.id)
             raise
         staged = replace(record, state="staged")
         self._edges.record(actor, staged, "serving", policy, held="memory", base=base.digest)

@@ -57,7 +57,7 @@ class Lifecycle:
         edges = Edges(audit)
         self._edge = edges.record
         self._arrivals = Arrivals(store, policy, fresh, edges)
-        self._adapters = Adapters(store, policy, supervisor, edges)
+        self._adapters = Adapters(store, policy, supervisor, edges, self._still)
 
     def records(self) -> list[ModelRecord]:
         """All models, with "serving" for those that are loaded."""
@@ -150,6 +150,7 @@ class Lifecycle:
             raise
         held = "disk" if model.sealed.on_disk else "memory"
         try:
+            self._still(record, model)
             progress("loading", 0, model.facts.file_bytes)
             mib = needs.total // MIB
             self._edge(actor, record, "staged", policy, held=held, reason=reason, needs_mib=mib)
@@ -162,10 +163,26 @@ class Lifecycle:
             raise
         if model.sealed.on_disk:
             await self._check_held(actor, record, policy, model)
+            if not self.is_loaded(model_id):
+                raise StateRefused("wrong_state", f"{model_id} was unloaded while it was loading.")
         self._edge(actor, replace(record, state="staged"), "serving", policy, held=held)
-        self._store.set_state(model_id, record.state)  # what an earlier check found is over
+        if record.code and self._store.record(model_id).state == record.state:
+            self._store.set_state(model_id, record.state)  # what an earlier check found is over
         await self._adapters.follow(actor, model_id)
         return self.record(model_id)
+
+    def _still(self, record: ModelRecord, model: Verified) -> None:
+        """Ask again what may have changed while an artifact was being sealed: from here on until it
+        is served nothing else runs, and what is served is ended by whoever changes something.
+
+        Raises:
+            StateRefused: `wrong_state`.
+            PolicyRefused, SignatureRefused: as `recheck`.
+        """
+        now = self._store.record(record.id)
+        if (now.state, now.round) != (record.state, record.round):
+            raise StateRefused("wrong_state", f"{record.id} is {now.state} now.")
+        self.recheck(model)
 
     async def _load_adapter(
         self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress

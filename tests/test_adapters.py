@@ -1,10 +1,12 @@
 """Adapters beside their base: loaded, recorded, refused, lost, in the parts of the product."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from appliance.runtime import Services, open_services
 from appliance.trust.store import load_policy
 from appliance.types import Principal
 from tests.lora import add_adapter
-from tests.smol import ID, SMALL, make_data, until
+from tests.smol import APPROVERS, ID, SMALL, approve, make_data, until
 
 FR, DE = f"{ID}:fr", f"{ID}:de"
 SETTINGS = {**SMALL.models, DE: ModelConfig(autoload=False)}
@@ -128,3 +130,34 @@ def test_an_id_of_an_adapter_has_one_setting() -> None:
     with pytest.raises(UsageError) as caught:
         parse_config('[models."a:b"]\nslots = 2')
     assert caught.value.code == "config_invalid"
+
+
+@pytest.mark.parametrize("when", ["while it is sealed", "while it is attached"])
+async def test_an_adapter_that_is_put_away_on_its_way_is_not_served(
+    loaded: Services, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    seal, attach = loaded.store.seal_adapter, loaded.supervisor.adapters.attach
+
+    def sealed_then(*arguments: Any) -> Any:
+        adapter = seal(*arguments)
+        suspending = loaded.lifecycle.suspend("uid:0", DE, "x")
+        asyncio.run_coroutine_threadsafe(suspending, loop).result(60)
+        return adapter
+
+    async def attached_then(adapter: Any) -> None:
+        await attach(adapter)
+        monkeypatch.setattr(loaded.supervisor.adapters, "find", lambda _: None)  # not known yet
+        await loaded.lifecycle.suspend("uid:0", DE, "x")
+        monkeypatch.undo()
+
+    if when == "while it is sealed":
+        monkeypatch.setattr(loaded.store, "seal_adapter", sealed_then)
+    else:
+        monkeypatch.setattr(loaded.supervisor.adapters, "attach", attached_then)
+    assert await code_of(loaded.lifecycle.load("uid:0", DE)) == "wrong_state"
+    assert state(loaded, DE) == "suspended"
+    assert [adapter.id for adapter in loaded.supervisor.adapters] == [FR]
+    monkeypatch.undo()
+    approve(loaded, DE, *APPROVERS)
+    assert state(loaded, DE) == "approved"

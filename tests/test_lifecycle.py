@@ -1,5 +1,6 @@
 """A model's life, with the record of each edge and what happens when it cannot be written."""
 
+import asyncio
 import base64
 import json
 import shutil
@@ -343,6 +344,54 @@ async def test_a_model_is_revoked_from_any_state_and_for_good(
             await action
     with pytest.raises(StateRefused):
         lifecycle.approve(ACTOR, "tiny", b"{}")
+
+
+def meanwhile(
+    services: Services, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]
+) -> None:
+    """Have something happen after the next artifact was sealed and before it is served."""
+    seal = services.store.seal
+
+    def sealed_then(*arguments: Any, **named: Any) -> Any:
+        model = seal(*arguments, **named)
+        happens()
+        return model
+
+    monkeypatch.setattr(services.store, "seal", sealed_then)
+
+
+async def test_a_policy_that_changes_while_a_model_is_sealed_counts(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    approve(services, "tiny", *APPROVERS)
+    meanwhile(services, monkeypatch, lambda: revoke_publisher(services))
+    assert await code_of(lambda: services.lifecycle.load(ACTOR, "tiny")) == "key_revoked"
+    assert services.lifecycle.record("tiny").state == "revoked"
+    assert services.supervisor.status() == [] and services.supervisor.budget.taken == 0
+
+
+@pytest.mark.parametrize("change", ["suspend", "revoke", "suspend and approve anew"])
+async def test_a_model_that_is_put_away_while_it_is_sealed_is_not_served(
+    services: Services, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    approve(services, "tiny", *APPROVERS)
+    loop, before = asyncio.get_running_loop(), forge.open_descriptors()
+
+    def put_away() -> None:
+        act = services.lifecycle.revoke if change == "revoke" else services.lifecycle.suspend
+        asyncio.run_coroutine_threadsafe(act(ACTOR, "tiny", "x"), loop).result(60)
+        if "anew" in change:
+            approve(services, "tiny", *APPROVERS)
+
+    meanwhile(services, monkeypatch, put_away)
+    assert await code_of(lambda: services.lifecycle.load(ACTOR, "tiny")) == "wrong_state"
+    state = {"suspend": "suspended", "revoke": "revoked"}.get(change, "approved")
+    assert services.lifecycle.record("tiny").state == state
+    assert services.supervisor.status() == [] and services.supervisor.budget.taken == 0
+    assert edges(services, "tiny")[-1]["event"] == "load_refused"
+    assert forge.open_descriptors() <= before + 2  # what was sealed was given back
 
 
 async def test_a_key_that_was_revoked_after_approval_ends_the_model_at_load(
