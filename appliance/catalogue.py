@@ -12,6 +12,7 @@ from appliance.engine.memory import Estimate, adapter_bytes, longest_text
 from appliance.errors import Refused
 from appliance.supervisor import Supervisor
 from appliance.trust.adapter import base_of
+from appliance.trust.gguf import GgufFacts
 from appliance.trust.records import followers
 from appliance.trust.store import ModelRecord, ModelStore
 from appliance.types import ModelCard
@@ -29,6 +30,7 @@ class Catalogue:
         self._config = config
         self._store = store
         self._supervisor = supervisor
+        self._read: dict[str, GgufFacts] = {}  # by digest
 
     def approved(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """The approved models, or the one of this id if it is."""
@@ -46,9 +48,17 @@ class Catalogue:
     def estimate(self, model_id: str) -> Estimate | None:
         """What a model takes; None when that cannot be said, and its load will say why."""
         with contextlib.suppress(Refused):
-            facts = self._store.facts(self._store.record(model_id))
+            facts = self._facts(self._store.record(model_id))
             return self._supervisor.estimate(model_id, facts, self._adapters(model_id))
         return None
+
+    def _facts(self, record: ModelRecord) -> GgufFacts:
+        """What the file says; read from it once where another release wrote the record."""
+        if record.digest is None:
+            return self._store.facts(record)
+        if record.digest not in self._read:
+            self._read[record.digest] = self._store.facts(record)
+        return self._read[record.digest]
 
     def size(self, model_id: str) -> int:
         """Bytes that a model counts for; 0 when that cannot be said."""
@@ -80,7 +90,7 @@ class Catalogue:
 
     def card(self, record: ModelRecord) -> ModelCard:
         """What the API says about a model that is not loaded."""
-        facts, settings = self._store.facts(record), self._config.model(record.id)
+        facts, settings = self._facts(record), self._config.model(record.id)
         return ModelCard(
             id=record.id,
             digest=record.digest or "",

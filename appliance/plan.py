@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from appliance.config import Config
-from appliance.engine.memory import MIB, adapter_bytes, estimate
+from appliance.engine.memory import MIB, Estimate, adapter_bytes
 from appliance.errors import Refused
 from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
 from appliance.trust.adapter import AdapterFacts
+from appliance.trust.gguf import GgufFacts
 from appliance.trust.policy import APPROVER, TrustPolicy
 from appliance.trust.records import ModelRecord
 from appliance.types import Json
@@ -22,6 +22,7 @@ from appliance.versions import versions
 
 Progress = Callable[[str, int, int], None]
 CheckBase = Callable[[str, AdapterFacts, TrustPolicy], None]
+Needs = Callable[[str, GgufFacts], Estimate]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def plan(
     path: Path,
     model_id: str,
     policy: TrustPolicy,
-    config: Config,
+    estimate: Needs,
     records: list[ModelRecord],
     at_us: int,
     progress: Progress,
@@ -67,6 +68,7 @@ def plan(
 
     Args:
         model_id: the id that it would get.
+        estimate: what a model takes under an id.
         records: the models of the store, one of which it may replace.
         at_us: when certificates must be valid, microseconds since the epoch.
         check_base: holds an adapter against its base: `ModelStore.check_base`.
@@ -96,7 +98,7 @@ def plan(
     if isinstance(facts, AdapterFacts):
         needs = adapter_bytes(facts.lora.file_bytes)
     else:
-        needs = estimate(facts, config.model(model_id)).total
+        needs = estimate(model_id, facts).total
     found = replace(found, memory_mib=needs // MIB, facts=dict(facts.summary()))
     return _compared(found, records, against)
 
@@ -131,6 +133,8 @@ def _other(found: Plan, records: list[ModelRecord], against: str | None) -> Mode
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
     return "-" if value is None else str(value)
 
 

@@ -200,6 +200,8 @@ async def _serve(
 
 
 async def _autoload(services: Services) -> None:
+    # Asked for by every estimate of memory; the first answer takes too long for the loop.
+    await asyncio.to_thread(lambda: services.supervisor.variant.name)
     await services.residents.autoload()
     for status in services.supervisor.status():
         _log.info("serving %s (%s, %s MiB)", status.model, status.variant, status.memory_mib)

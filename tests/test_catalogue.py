@@ -7,6 +7,9 @@ import pytest
 
 from appliance.catalogue import Catalogue
 from appliance.runtime import Services, open_services
+from appliance.trust import artifact as artifacts
+from appliance.trust.directory import Artifact
+from appliance.trust.gguf import GgufFacts
 from tests.several import SETTINGS, config
 from tests.smol import ID, quiet, signed_artifact
 
@@ -48,3 +51,24 @@ def test_what_is_not_approved_is_not_there(
         assert services.lifecycle.import_model("uid:0", path, None, quiet).state == "verified"
         assert [r.id for r in catalogue(services).approved()] == [ID]
         services.store.discard("verified")
+
+
+def test_the_file_of_a_record_of_another_release_is_read_once(
+    smol_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_services(smol_data, config=config()) as services:
+        record = services.store.record(ID)
+        facts = {name: value for name, value in record.facts.items() if name != "matrices"}
+        services.store.save(replace(record, facts=facts))
+        vet, read = artifacts.vet_stored, []
+
+        def vetted(artifact: Artifact, vet_file: artifacts.Vet[GgufFacts]) -> GgufFacts:
+            read.append(artifact)
+            return vet(artifact, vet_file)
+
+        monkeypatch.setattr(artifacts, "vet_stored", vetted)
+        found = catalogue(services)
+        sizes = {found.size(ID) for _ in range(3)}
+        assert len(read) == 1
+        services.store.save(record)
+        assert sizes == {catalogue(services).size(ID)}

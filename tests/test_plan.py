@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import Config
+from appliance.config import ModelConfig
+from appliance.engine.memory import Estimate, estimate
 from appliance.errors import StateRefused
 from appliance.plan import Plan, fields, plan
 from appliance.trust import ecdsa, signing
 from appliance.trust.adapter import AdapterFacts
+from appliance.trust.gguf import GgufFacts
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import ModelRecord
 from appliance.trust.store import load_policy
@@ -23,6 +25,10 @@ def bases(model_id: str, adapter: AdapterFacts, policy: TrustPolicy) -> None:
     raise StateRefused("adapter_base_missing", model_id)
 
 
+def needs(model_id: str, facts: GgufFacts) -> Estimate:
+    return estimate(facts, ModelConfig(), "zen4")
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> LabData:
     return make_lab(tmp_path)
@@ -32,7 +38,7 @@ def planned(
     lab: LabData, path: Path, records: list[ModelRecord] | None = None, against: str | None = None
 ) -> Plan:
     policy = load_policy(lab.data / "trust")
-    return plan(path, path.name, policy, Config(), records or [], NOW, forge.quiet, bases, against)
+    return plan(path, path.name, policy, needs, records or [], NOW, forge.quiet, bases, against)
 
 
 def test_a_good_artifact_tells_signer_size_and_who_must_approve(lab: LabData) -> None:
@@ -83,7 +89,7 @@ def test_an_adapter_is_held_against_its_base(lab: LabData) -> None:
     assert refusal is not None and refusal.code == "adapter_base_missing"
     asked: list[str] = []
     found = plan(
-        path, path.name, load_policy(lab.data / "trust"), Config(), [], NOW, forge.quiet,
+        path, path.name, load_policy(lab.data / "trust"), needs, [], NOW, forge.quiet,
         lambda model_id, facts, policy: asked.append(model_id),
     )  # fmt: skip
     assert found.refusal is None and asked == ["base:fr"]

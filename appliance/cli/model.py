@@ -335,5 +335,10 @@ def _details(detail: ModelDetail) -> Iterator[str]:
     for grammar in detail.grammars:
         yield f"  grammar {safe(grammar.name)}: {safe(grammar.kind)}, {grammar.sha256}"
     for name, value in detail.facts.items():
-        shown = size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)
-        yield f"  {safe(name)}: {safe(shown)}"
+        yield f"  {safe(name)}: {safe(_fact(name, value))}"
+
+
+def _fact(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{part} {size(number)}" for part, number in value.items()) or "-"
+    return size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)

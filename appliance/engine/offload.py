@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.config import ModelConfig
-from appliance.engine.memory import MIB, estimate, host_process
+from appliance.engine.memory import MIB, estimate
 from appliance.errors import StateRefused
 from appliance.trust.gguf import GgufFacts
 
@@ -75,7 +75,7 @@ class Offload:
 
 def needs_of(facts: GgufFacts, config: ModelConfig) -> Needs:
     """What a model takes with these settings."""
-    whole = estimate(facts, config)
+    whole = estimate(facts, config, "")  # what lies in the host's memory is not asked for
     # Attention of one batch over the whole cache is masked, once as floats and once as halves.
     mask = min(config.prefill_budget + config.slots, 512) * config.n_ctx * 6
     return Needs(
@@ -83,7 +83,7 @@ def needs_of(facts: GgufFacts, config: ModelConfig) -> Needs:
         layer=facts.layer_bytes,
         kv=-(-whole.kv // facts.n_layer),
         output=facts.output_bytes,
-        fixed=(whole.compute - host_process() + mask) * 11 // 10 + CONTEXT,
+        fixed=(whole.compute + mask) * 11 // 10 + CONTEXT,
     )
 
 

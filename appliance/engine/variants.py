@@ -34,6 +34,40 @@ def library_directory() -> Path:
     return Path(spec.origin).parent / "lib"
 
 
+def name_of(library: Path) -> str:
+    """The variant that a library is: libggml-cpu-NAME.so."""
+    return library.stem.removeprefix("libggml-cpu-")
+
+
+class HostVariant:
+    """The best variant of this host, looked for once."""
+
+    def __init__(self) -> None:
+        self._found: Path | None = None
+        self._missing = False
+
+    def path(self) -> Path:
+        """The library; the first call takes some tenths of a second.
+
+        Raises:
+            StateRefused: `model_load_failed` when none runs here.
+        """
+        if self._found is None:
+            self._found = best_variant(library_directory())
+        return self._found
+
+    @property
+    def name(self) -> str:
+        """The variant's name; "" when none runs here, which a load will say."""
+        if self._missing:
+            return ""
+        try:
+            return name_of(self.path())
+        except StateRefused:
+            self._missing = True
+            return ""
+
+
 def best_variant(directory: Path) -> Path:
     """The fastest CPU library that works here.
 

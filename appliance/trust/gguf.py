@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from appliance.errors import GgufRejected
 from appliance.text import visible
+from appliance.trust.gguf_matrices import matrices, widest
 from appliance.trust.gguf_reader import (
     INTEGERS,
     MAX_METADATA,
@@ -28,7 +29,7 @@ from appliance.trust.gguf_reader import (
     read_header,
 )
 from appliance.trust.gguf_tensors import Tensor, read_tensors
-from appliance.types import ModelKind
+from appliance.types import Json, ModelKind
 
 __all__ = ["ARCHITECTURES", "ENCODERS", "MAX_METADATA", "GgufFacts", "vet"]
 
@@ -65,7 +66,7 @@ class GgufFacts:
 
     Attributes:
         tensor_bytes: bytes of all tensors, without padding.
-        quantised_bytes: those of tensors with less than 16 bits a number.
+        matrices: those of the weights that matrix products read, by type (`gguf_matrices`).
         layer_bytes: those of the largest layer.
         output_bytes: those of the output, which may be the input embedding used again.
         n_ctx_train: context that the model was trained for, in tokens.
@@ -74,6 +75,9 @@ class GgufFacts:
         chat_template: Jinja source, or None.
         name: the model's own name, may be empty.
         kind: what the model is for.
+        n_wide: most numbers that one product in a layer makes of a token.
+        n_merges: merges of the tokeniser.
+        n_window: tokens of sliding attention in some layers; 0 where there is none.
         tensors: the tensor table, by name.
     """
 
@@ -92,9 +96,12 @@ class GgufFacts:
     chat_template: str | None
     name: str
     kind: ModelKind = "generate"
-    quantised_bytes: int = 0
+    matrices: Mapping[str, int] = field(default_factory=dict)
     layer_bytes: int = 0
     output_bytes: int = 0
+    n_wide: int = 0
+    n_window: int = 0
+    n_merges: int = 0
     tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
@@ -102,11 +109,12 @@ class GgufFacts:
         """Whether the model is an encoder, which has no KV cache."""
         return self.architecture in ENCODERS
 
-    def summary(self) -> dict[str, int | str | bool]:
+    def summary(self) -> dict[str, Json]:
         """The facts for a person or a record: without the template's text and the tensors."""
         table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         del table["tensors"]
-        return {**table, "chat_template": self.chat_template is not None}
+        has_template = self.chat_template is not None
+        return {**table, "chat_template": has_template, "matrices": dict(self.matrices)}
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> "GgufFacts | None":
@@ -155,11 +163,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         chat_template=_text(metadata, "tokenizer.chat_template", "") or None,
         name=_text(metadata, "general.name", ""),
         kind=_kind(metadata, architecture, tensors, hyperparameters["n_embd"]),
-        quantised_bytes=sum(
-            tensor.bytes
-            for tensor in tensors.values()
-            if tensor.bytes < 2 * math.prod(tensor.shape)
-        ),
+        matrices=matrices(tensors, writes=architecture not in ENCODERS),
         layer_bytes=_largest_layer(tensors),
         output_bytes=sum(
             tensors[name].bytes
@@ -169,6 +173,9 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
             )
             if name in tensors
         ),
+        n_wide=widest(tensors, _number(metadata, f"{architecture}.expert_used_count", 1)),
+        n_merges=_merges(metadata),
+        n_window=_number(metadata, f"{architecture}.attention.sliding_window", 0),
         tensors=tensors,
     )
 
@@ -246,6 +253,19 @@ def _hyperparameters(metadata: Metadata, architecture: str) -> dict[str, int]:
         "head_dim_v": max(value_, largest("attention.value_length_swa", _MAX_WIDTH, value_)),
         "n_ctx_train": largest("context_length", 1 << 30),
     }
+
+
+def _merges(metadata: Metadata) -> int:
+    found = _array(metadata, "merges", {Kind.STRING})
+    return found.count if found is not None else 0
+
+
+def _number(metadata: Metadata, key: str, least: int) -> int:
+    """A number that only an estimate needs: what is no such number is llama.cpp's to refuse."""
+    value = metadata.get(key)
+    if isinstance(value, Scalar) and value.kind in INTEGERS:
+        return min(max(int(value.value), least), _MAX_WIDTH)
+    return least
 
 
 def _largest(metadata: Metadata, key: str, high: int, default: int | None) -> int:

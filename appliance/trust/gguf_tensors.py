@@ -9,7 +9,7 @@ Source: ggml's type traits, as of llama-cpp-python 0.3.36.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -23,46 +23,56 @@ MAX_ELEMENTS: Final = (1 << 63) - 1
 # ggml keeps 63 bytes of a name.
 _NAME: Final = re.compile(rb"[\x21-\x7e]{1,63}")
 
-BLOCKS: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """A ggml type: how many elements a block holds, and in how many bytes."""
+
+    name: str
+    elements: int
+    bytes: int
+
+
+TYPES: Final[Mapping[int, TensorType]] = MappingProxyType(
     {
-        0: (1, 4),  # F32
-        1: (1, 2),  # F16
-        2: (32, 18),  # Q4_0
-        3: (32, 20),  # Q4_1
-        6: (32, 22),  # Q5_0
-        7: (32, 24),  # Q5_1
-        8: (32, 34),  # Q8_0
-        9: (32, 36),  # Q8_1
-        10: (256, 84),  # Q2_K
-        11: (256, 110),  # Q3_K
-        12: (256, 144),  # Q4_K
-        13: (256, 176),  # Q5_K
-        14: (256, 210),  # Q6_K
-        15: (256, 292),  # Q8_K
-        16: (256, 66),  # IQ2_XXS
-        17: (256, 74),  # IQ2_XS
-        18: (256, 98),  # IQ3_XXS
-        19: (256, 50),  # IQ1_S
-        20: (32, 18),  # IQ4_NL
-        21: (256, 110),  # IQ3_S
-        22: (256, 82),  # IQ2_S
-        23: (256, 136),  # IQ4_XS
-        24: (1, 1),  # I8
-        25: (1, 2),  # I16
-        26: (1, 4),  # I32
-        27: (1, 8),  # I64
-        28: (1, 8),  # F64
-        29: (256, 56),  # IQ1_M
-        30: (1, 2),  # BF16
-        34: (256, 54),  # TQ1_0
-        35: (256, 66),  # TQ2_0
-        39: (32, 17),  # MXFP4
-        40: (64, 36),  # NVFP4
-        41: (128, 18),  # Q1_0
-        42: (64, 18),  # Q2_0
+        0: TensorType("F32", 1, 4),
+        1: TensorType("F16", 1, 2),
+        2: TensorType("Q4_0", 32, 18),
+        3: TensorType("Q4_1", 32, 20),
+        6: TensorType("Q5_0", 32, 22),
+        7: TensorType("Q5_1", 32, 24),
+        8: TensorType("Q8_0", 32, 34),
+        9: TensorType("Q8_1", 32, 36),
+        10: TensorType("Q2_K", 256, 84),
+        11: TensorType("Q3_K", 256, 110),
+        12: TensorType("Q4_K", 256, 144),
+        13: TensorType("Q5_K", 256, 176),
+        14: TensorType("Q6_K", 256, 210),
+        15: TensorType("Q8_K", 256, 292),
+        16: TensorType("IQ2_XXS", 256, 66),
+        17: TensorType("IQ2_XS", 256, 74),
+        18: TensorType("IQ3_XXS", 256, 98),
+        19: TensorType("IQ1_S", 256, 50),
+        20: TensorType("IQ4_NL", 32, 18),
+        21: TensorType("IQ3_S", 256, 110),
+        22: TensorType("IQ2_S", 256, 82),
+        23: TensorType("IQ4_XS", 256, 136),
+        24: TensorType("I8", 1, 1),
+        25: TensorType("I16", 1, 2),
+        26: TensorType("I32", 1, 4),
+        27: TensorType("I64", 1, 8),
+        28: TensorType("F64", 1, 8),
+        29: TensorType("IQ1_M", 256, 56),
+        30: TensorType("BF16", 1, 2),
+        34: TensorType("TQ1_0", 256, 54),
+        35: TensorType("TQ2_0", 256, 66),
+        39: TensorType("MXFP4", 32, 17),
+        40: TensorType("NVFP4", 64, 36),
+        41: TensorType("Q1_0", 128, 18),
+        42: TensorType("Q2_0", 64, 18),
     }
 )
-"""Elements and bytes of a block, by ggml type; types that were removed are missing."""
+"""By ggml's number; types that were removed are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,17 @@ def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
     return tensors
 
 
+def places(
+    reader: Reader, header: Header, tensors: Mapping[str, Tensor]
+) -> Iterator[tuple[Tensor, int]]:
+    """Each tensor of a table that was just read, and where its bytes begin in the file."""
+    alignment = _alignment(header.metadata.get("general.alignment"))
+    at = _pad(reader.at, alignment)
+    for tensor in tensors.values():
+        yield tensor, at
+        at += _pad(tensor.bytes, alignment)
+
+
 def _alignment(value: Scalar | Array | None) -> int:
     if value is None:
         return DEFAULT_ALIGNMENT
@@ -144,15 +165,15 @@ def _tensor(reader: Reader) -> tuple[Tensor, int]:
         if extent < 1 or elements > MAX_ELEMENTS:
             raise GgufRejected("gguf_tensor_shape", f"{name} has the shape {shape}.")
     kind = reader.integer(Kind.UINT32)
-    if kind not in BLOCKS:
+    if kind not in TYPES:
         raise GgufRejected("gguf_tensor_type", f"{name} has the unknown type {kind}.")
-    per_block, block_bytes = BLOCKS[kind]
-    if shape[0] % per_block:
+    block = TYPES[kind]
+    if shape[0] % block.elements:
         raise GgufRejected(
             "gguf_tensor_shape",
-            f"Rows of {name} have {shape[0]} elements, not blocks of {per_block}.",
+            f"Rows of {name} have {shape[0]} elements, not blocks of {block.elements}.",
         )
-    size = elements // per_block * block_bytes
+    size = elements // block.elements * block.bytes
     if size > MAX_ELEMENTS - MAX_ALIGNMENT:
         raise GgufRejected("gguf_tensor_shape", f"{name} would take {size} bytes.")
     return Tensor(name, shape, size, kind), reader.integer()

@@ -19,6 +19,7 @@ from appliance.engine.messages import Load, Prepare
 from appliance.engine.pooler import Pooler, pooled
 from appliance.engine.process import WorkerProcess
 from appliance.engine.runner import Library, Runner
+from appliance.engine.variants import name_of
 from appliance.errors import BadRequest, StateRefused
 from appliance.trust.gguf import vet
 from appliance.trust.sealed import SealedFile, seal_and_close
@@ -236,7 +237,7 @@ async def test_a_confined_worker_embeds(
 async def test_the_estimate_holds_for_a_full_batch(
     sealed: Callable[[Path], SealedFile], embedder_path: Path, variant: Path
 ) -> None:
-    needs = estimate(vet(embedder_path.read_bytes()), ModelConfig())
+    needs = estimate(vet(embedder_path.read_bytes()), ModelConfig(), name_of(variant))
     model = sealed(embedder_path)
     worker = await WorkerProcess.start(model, load("embed", variant=str(variant)))
     model.close()

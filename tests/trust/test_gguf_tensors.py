@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import GgufRejected
 from appliance.trust.gguf_reader import Kind, Reader, read_header
-from appliance.trust.gguf_tensors import BLOCKS, MAX_ALIGNMENT, read_tensors
+from appliance.trust.gguf_tensors import MAX_ALIGNMENT, TYPES, read_tensors
 from tests.trust.forge import Gguf, Tensor, array, scalar, u32
 
 Change = Callable[[Gguf], object]
@@ -106,15 +106,15 @@ def test_accepted() -> None:
 
 
 @given(
-    kind=st.sampled_from(sorted(BLOCKS)),
+    kind=st.sampled_from(sorted(TYPES)),
     blocks=st.integers(1, 5),
     rows=st.integers(1, 5),
     alignment=st.sampled_from([1, 2, 32, 64, 4096]),
 )
 def test_sizes_follow_from_blocks(kind: int, blocks: int, rows: int, alignment: int) -> None:
-    per_block, block_bytes = BLOCKS[kind]
-    size = blocks * rows * block_bytes
-    gguf = Gguf(tensors=[Tensor("a", (blocks * per_block, rows), kind, size)])
+    block = TYPES[kind]
+    size = blocks * rows * block.bytes
+    gguf = Gguf(tensors=[Tensor("a", (blocks * block.elements, rows), kind, size)])
     gguf.tensors.append(Tensor("b", (1,), 0, 4))
     gguf.alignment = alignment
     gguf.pairs["general.alignment"] = u32(alignment)

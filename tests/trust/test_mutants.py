@@ -104,7 +104,7 @@ MUTANTS = [
     Mutant("gguf_tensors._tensor", "not 1 <= n_dims <= 4", "False", "five dimensions"),
     Mutant("gguf_tensors._tensor", "extent < 1", "False", "extent negative"),
     Mutant("gguf_tensors._tensor", "elements > MAX_ELEMENTS", "False", "its bytes do not"),
-    Mutant("gguf_tensors._tensor", "shape[0] % per_block", "False", "row not in blocks"),
+    Mutant("gguf_tensors._tensor", "shape[0] % block.elements", "False", "row not in blocks"),
     Mutant("gguf_tensors._tensor", "size > MAX_ELEMENTS - MAX_ALIGNMENT", "False", "would wrap"),
     Mutant("gguf_tensors.read_tensors", "tensor.name in tensors", "False", "70 to 91 name twice"),
     Mutant("gguf_tensors.read_tensors", "offset != padded", "False", "70 to 91 overlap"),

@@ -25,7 +25,7 @@ def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> St
             path,
             path.name if wanted.id is None else wanted.id,
             load_policy(services.data / "trust"),
-            services.config,
+            services.supervisor.estimate,
             services.lifecycle.records(),
             services.clock.wall_us(),
             report,

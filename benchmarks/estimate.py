@@ -1,0 +1,172 @@
+"""The estimate of a model's memory beside what its worker really had at its peak.
+
+The worker is the real one, in a lab data directory: signed, approved, sealed, confined. Requests
+take it to its peak: all slots at once over the whole cache, prompts whose every position is scored,
+answers under a schema, sampling with every filter. What is measured is all memory that the model
+costs the host: its sealed file, and the anonymous and mapped memory of the worker (proc(5)).
+
+usage: python -m benchmarks.estimate [--model MODEL] [--repeat N]
+"""
+
+import argparse
+import asyncio
+import random
+import re
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from appliance.config import Config, EngineConfig, ModelConfig
+from appliance.engine.memory import MIB, Estimate
+from appliance.runtime import Services, open_services
+from appliance.types import Caller, Constraint, GenerationRequest, Limits, Sampling
+from benchmarks.models import MODELS, gguf
+from benchmarks.results import Figure
+from benchmarks.sheets import keep
+from benchmarks.statistics import Summary, ratios
+from installer.bundle.steps import say
+from tests.several import make_models
+
+_SCHEMA: Final = Constraint(
+    "json_schema",
+    '{"type": "object", "additionalProperties": false, "required": ["name", "count"], '
+    '"properties": {"name": {"type": "string", "maxLength": 20}, "count": {"type": "integer"}}}',
+)
+_SAMPLED: Final = Sampling(temperature=0.8, top_k=50, top_p=0.9, min_p=0.01, repetition_penalty=1.1)
+_GREEDY: Final = Sampling(temperature=0.0)
+_ORDINARY: Final = range(1_000, 40_000)  # token ids that are words in both vocabularies
+SHAPES: Final = {
+    "2,048 cells, 8 slots": ModelConfig(n_ctx=2048),
+    "8,192 cells, 8 slots": ModelConfig(),
+    "512 cells, 2 slots": ModelConfig(n_ctx=512, slots=2, kept_prefixes=0),
+    "4,096 cells, 32 slots": ModelConfig(n_ctx=4096, slots=32),
+    "512 cells for each of 8 slots": ModelConfig(n_ctx=512, reproducible=True),
+}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """One worker's estimate and its measured peak, in bytes."""
+
+    estimate: Estimate
+    measured: int
+
+    @property
+    def ratio(self) -> float:
+        """1 where the estimate is right."""
+        return self.estimate.total / self.measured
+
+    def row(self) -> dict[str, float]:
+        """The parts, in MiB."""
+        parts = {name: size / MIB for name, size in vars(self.estimate).items()}
+        return {**parts, "total": self.estimate.total / MIB, "measured": self.measured / MIB}
+
+
+def data_of(root: Path, file: Path, name: str) -> Path:
+    """A data directory with one approved model."""
+    return make_models(root, {name: file})
+
+
+async def peak(data: Path, name: str, settings: ModelConfig) -> Peak:
+    """Load a model with these settings, take its worker to its peak, end it."""
+    config = Config(engine=EngineConfig(), models={"default": settings})
+    with open_services(data, config=config) as services:
+        try:
+            await services.lifecycle.load("uid:0", name)
+            (status,) = services.supervisor.status()
+            if status.pid is None:
+                raise RuntimeError(f"{name} has no worker")
+            sealed = services.store.size(name)
+            _, secret = services.keys.create(f"app-{random.random()}", limits=Limits())
+            principal = services.keys.authenticate(secret)
+            app = Caller(principal, "r", "127.0.0.1", "/v1/completions")
+            measured = _memory(status.pid, sealed)
+            for requests in _loads(name, settings):
+                await asyncio.gather(*(_answer(services, app, asked) for asked in requests))
+                measured = max(measured, _memory(status.pid, sealed))
+            needs = services.residents.standing(name).needs
+            if needs is None:
+                raise RuntimeError(f"{name} has no estimate")
+            return Peak(needs, measured)
+        finally:
+            await services.inference.drain(30)
+            await services.supervisor.close()
+
+
+def _memory(pid: int, sealed: int) -> int:
+    """Bytes of a worker and of the sealed file, which counts whether it is mapped or not."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    sizes = {name: int(kib) << 10 for name, kib in re.findall(r"(\w+):\s+(\d+) kB", status)}
+    return max(sizes["VmHWM"], sizes["RssAnon"] + sizes["RssFile"] + sealed)
+
+
+def _loads(name: str, settings: ModelConfig) -> list[list[GenerationRequest]]:
+    """Requests that run at once, group after group."""
+    dice = random.Random(1)
+
+    def prompt(count: int) -> GenerationRequest:
+        tokens = tuple(dice.choices(_ORDINARY, k=count))
+        return GenerationRequest(name, tokens=tokens, max_tokens=8, ignore_eos=True)
+
+    slots = settings.slots
+    each = settings.n_ctx // (1 if settings.reproducible else slots) - 16
+    full = [replace(prompt(each), sampling=_SAMPLED) for _ in range(slots)]
+    scored = [replace(prompt(48), echo=True, logprobs=5, max_tokens=2) for _ in range(slots)]
+    guided = [
+        replace(prompt(16), constraint=_SCHEMA, max_tokens=24, sampling=_GREEDY, ignore_eos=False)
+        for _ in range(slots)
+    ]
+    return [full, scored, guided]
+
+
+async def _answer(services: Services, caller: Caller, request: GenerationRequest) -> None:
+    async for _ in await services.inference.start(caller, request):
+        pass
+
+
+def measure(model: str, repeat: int) -> None:
+    """Measure a model in all shapes, and write the results."""
+    begun = time.monotonic()
+    figures, runs = [], []
+    with tempfile.TemporaryDirectory() as place:
+        data = data_of(Path(place), gguf(model), model)
+        for shape, settings in SHAPES.items():
+            peaks = [asyncio.run(peak(data, model, settings)) for _ in range(repeat)]
+            estimated = [found.estimate.total / MIB for found in peaks]
+            measured = [found.measured / MIB for found in peaks]
+            value = Summary.of(ratios(estimated, measured))
+            figures.append(
+                Figure(
+                    f"estimate / peak, {shape}", "MiB", value, Summary.of(estimated),
+                    Summary.of(measured), "≤", 1.15,
+                )
+            )  # fmt: skip
+            runs += [{"shape": shape, **found.row()} for found in peaks]
+            say(f"  {model}, {shape}: {value.median:.3f}")
+    keep(
+        "estimate",
+        model,
+        "the estimate of memory",
+        figures,
+        time.monotonic() - begun,
+        repeat,
+        commands={"ours": f"python -m benchmarks.estimate --model {model} --repeat {repeat}"},
+        runs=runs,
+        notes=["below 1 the estimate would be too low; 0.85 is the least that is accepted"],
+    )
+
+
+def main() -> None:
+    """Measure the models."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.estimate")
+    parser.add_argument("--model", action="append", choices=MODELS, default=[])
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    for model in options.model or MODELS:
+        measure(model, options.repeat)
+
+
+if __name__ == "__main__":
+    main()
