@@ -60,6 +60,7 @@ class Adapters:
             raise StateRefused(code, f"{record.id} is {record.state}, not approved.")
         base = self._supervisor.adapters.base(record.id)
         policy = self._policy()
+        progress("verifying", 0, int(record.facts["file_bytes"]))
         adapter = await asyncio.to_thread(
             self._store.seal_adapter, record.id, base, policy, progress
         )

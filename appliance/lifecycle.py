@@ -19,7 +19,7 @@ from appliance.arrivals import UNFINISHED, Arrivals, Progress
 from appliance.audit.log import AuditLog
 from appliance.edges import REVOKED, SYSTEM, Edges
 from appliance.engine.memory import MIB, Estimate
-from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.errors import PolicyRefused, Refused, StateRefused, Unavailable
 from appliance.supervisor import ENGINE, Supervisor
 from appliance.trust.adapter import base_of
 from appliance.trust.approval import ApprovalSubject
@@ -129,8 +129,7 @@ class Lifecycle:
         """Verify the stored bytes again, seal them and serve them.
 
         Args:
-            progress: gets "sealing" with the bytes that are verified and sealed in one pass, then
-                "loading" when the engine begins; nothing is reported once it may have begun.
+            progress: of "verifying", "sealing" (hashed in the same pass), "loading": in bytes.
 
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
@@ -154,7 +153,7 @@ class Lifecycle:
             progress("loading", 0, model.facts.file_bytes)
             mib = needs.total // MIB
             self._edge(actor, record, "staged", policy, held=held, reason=reason, needs_mib=mib)
-            await self._supervisor.start(model)
+            await self._supervisor.start(model, _percent_of(model.facts.file_bytes, progress))
         except BaseException as error:
             model.close()
             self._supervisor.release(model_id)
@@ -209,8 +208,10 @@ class Lifecycle:
     ) -> VerifiedModel:
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         on_disk = self._supervisor.keeps_on_disk(record.id)
+        size = self._store.size(record.id)
         if not on_disk:
-            self._supervisor.check_sealing(record.id, self._store.size(record.id))
+            self._supervisor.check_sealing(record.id, size)
+        progress("verifying", 0, size)
         return await asyncio.to_thread(
             self._store.seal, record.id, policy, progress, on_disk=on_disk
         )
@@ -340,6 +341,16 @@ def _enough(policy: TrustPolicy, names: list[str]) -> bool:
         policy.check_approvals(names)
         return True
     return False
+
+
+def _percent_of(size: int, progress: Progress) -> Callable[[int], None]:
+    """Reports of the engine as progress in bytes; whoever has gone away stops nothing now."""
+
+    def report(percent: int) -> None:
+        with contextlib.suppress(Unavailable):
+            progress("loading", size * percent // 100, size)
+
+    return report
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

@@ -24,7 +24,7 @@ from appliance.engine.gpu_probe import device_for
 from appliance.engine.memory import MIB, Estimate, estimate, longest_text
 from appliance.engine.messages import Load
 from appliance.engine.process import Death, WorkerProcess
-from appliance.engine.variants import best_variant, library_directory
+from appliance.engine.variants import HostVariant, name_of
 from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable, WorkerLost
 from appliance.hardware import (
     available_cores,
@@ -55,6 +55,7 @@ class Supervisor:
 
     Attributes:
         adapters: those beside the models.
+        variant: of the engine's processor backend; what a model takes depends on it.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class Supervisor:
         self._served: dict[str, Served] = {}
         self._ending: set[str] = set()
         self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
-        self._variant: Path | None = None
+        self.variant = HostVariant()
+        self._variant: Path | None = None  # that of the workers
         self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
         self.changed: Callable[[], None] = _nothing
         self.adapters = Attachments(self._served, self.budget.take, self._note, recheck)
@@ -79,7 +81,7 @@ class Supervisor:
     @property
     def engine(self) -> str:
         """Name and version of the engine, as audit records and fingerprints carry it."""
-        variant = self._variant.stem.removeprefix("libggml-cpu-") if self._variant else "not loaded"
+        variant = name_of(self._variant) if self._variant else "not loaded"
         return f"{ENGINE} {self.engine_version} {variant}"
 
     @property
@@ -89,7 +91,8 @@ class Supervisor:
 
     def estimate(self, model_id: str, facts: GgufFacts, adapters: int = 0) -> Estimate:
         """The memory that a model takes with the settings of its id, and its adapters."""
-        return replace(estimate(facts, self._config.model(model_id)), adapters=adapters)
+        needs = estimate(facts, self._config.model(model_id), self.variant.name)
+        return replace(needs, adapters=adapters)
 
     def reserve(self, model_id: str, facts: GgufFacts) -> Estimate:
         """Take memory for a model that is about to be sealed and started.
@@ -144,8 +147,13 @@ class Supervisor:
         """The models and adapters that are loaded."""
         return [*(served.model for served in self._served.values()), *self.adapters]
 
-    async def start(self, model: VerifiedModel) -> None:
+    async def start(
+        self, model: VerifiedModel, loading: Callable[[int], None] = lambda percent: None
+    ) -> None:
         """Load a model and keep it alive; returns when it can answer. Takes over the sealed file.
+
+        Args:
+            loading: told how much of it is loaded, in percent.
 
         Raises:
             StateRefused: `insufficient_memory`, or the worker's code when it does not load.
@@ -161,7 +169,7 @@ class Supervisor:
             deaths=self._deaths.setdefault(model.id, Deaths()),
         )
         self._served[model.id] = served
-        served.keeper = asyncio.create_task(self._launch(served))
+        served.keeper = asyncio.create_task(self._launch(served, loading))
         try:
             await served.keeper
         except BaseException:
@@ -269,9 +277,10 @@ class Supervisor:
     def _threads(self) -> int:
         return self._config.engine.threads or compute_threads(available_cores())
 
-    async def _launch(self, served: Served) -> None:
-        if self._variant is None:
-            self._variant = await asyncio.to_thread(lambda: best_variant(library_directory()))
+    async def _launch(
+        self, served: Served, loading: Callable[[int], None] = lambda percent: None
+    ) -> None:
+        self._variant = await asyncio.to_thread(self.variant.path)
         config = served.config
         served.device = await asyncio.to_thread(
             device_for, served.model.facts, config, self.engine_version
@@ -295,7 +304,7 @@ class Supervisor:
             gpu=served.device.load,
         )
         adapters = {a.digest: a.sealed for a in served.adapters.values()}
-        worker = await WorkerProcess.start(served.model.sealed, load, adapters)
+        worker = await WorkerProcess.start(served.model.sealed, load, adapters, loading)
         await self._note(
             served,
             "start",
@@ -337,7 +346,8 @@ class Supervisor:
         await self._note(served, "suspend", reason=reason)  # recorded first, then true
         served.state, served.reason = "suspended", reason
         # Its worker is gone: what is left is the sealed file.
-        self.budget.take(served.model.id, replace(served.needs, repacked=0, kv=0, compute=0))
+        left = replace(served.needs, repacked=0, kv=0, compute=0, process=0)
+        self.budget.take(served.model.id, left)
         self.changed()
 
     async def _note_death(self, served: Served, pid: int, death: Death) -> None:

@@ -256,10 +256,12 @@ async def test_loading_tells_its_phases_and_ends_when_nobody_reads(smol: Service
     seen: list[tuple[str, int, int]] = []
     await smol.lifecycle.load(ACTOR, ID, lambda *step: seen.append(step))
     await smol.lifecycle.unload(ACTOR, ID)
-    assert list(dict.fromkeys(phase for phase, _, _ in seen)) == ["sealing", "loading"]
+    assert list(dict.fromkeys(phase for phase, _, _ in seen)) == ["verifying", "sealing", "loading"]
     sealing = [(done, total) for phase, done, total in seen if phase == "sealing"]
     assert sealing == sorted(sealing) and sealing[-1][0] == sealing[-1][1] > 90_000_000
-    assert seen[-1][:2] == ("loading", 0)
+    loading = [(done, total) for phase, done, total in seen if phase == "loading"]
+    assert loading == sorted(loading) and loading[0][0] == 0
+    assert loading[-1][0] == loading[-1][1] == sealing[-1][1] and len(loading) > 5
 
     before = steps(smol, ID)
 
@@ -271,6 +273,13 @@ async def test_loading_tells_its_phases_and_ends_when_nobody_reads(smol: Service
         await smol.lifecycle.load(ACTOR, ID, gone)
     assert not smol.lifecycle.is_loaded(ID)
     assert steps(smol, ID) == before
+
+    def gone_later(phase: str, done: int, _total: int) -> None:
+        if phase == "loading" and done:
+            raise Unavailable("interrupted", "The caller went away.")
+
+    await smol.lifecycle.load(ACTOR, ID, gone_later)  # the engine has begun: it goes on
+    await smol.lifecycle.unload(ACTOR, ID)
 
 
 async def test_suspending_a_serving_model_ends_its_worker_and_keeps_it_out(

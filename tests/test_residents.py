@@ -266,7 +266,7 @@ async def test_a_person_can_watch_the_load_that_a_request_began(three: Path) -> 
         seen: list[tuple[str, int, int]] = []
         record = await services.residents.load(ACTOR, "one", lambda *step: seen.append(step))
         assert record.state == "serving" and await waiting
-        assert {phase for phase, _, _ in seen} == {"sealing", "loading"}
+        assert {"sealing", "loading"} <= {phase for phase, _, _ in seen}
 
 
 async def test_a_watcher_that_goes_away_ends_its_own_load_and_no_other(three: Path) -> None:

@@ -178,6 +178,12 @@ class Vocabulary(msgspec.Struct, frozen=True):
     template: str
 
 
+class Loading(msgspec.Struct, tag="loading", frozen=True):
+    """How much of the model is loaded, in percent; no message says less than the last."""
+
+    percent: Count
+
+
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The model is loaded.
 
@@ -286,7 +292,7 @@ class Step(msgspec.Struct, tag="step", frozen=True):
 
 
 ToWorker = Load | Prepare | Tokenize | Run | Cancel | Attach | Detach
-FromWorker = Ready | Failed | Prepared | Tokens | Adapters | Rejected | Step
+FromWorker = Loading | Ready | Failed | Prepared | Tokens | Adapters | Rejected | Step
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

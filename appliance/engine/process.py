@@ -1,9 +1,7 @@
 """The server's end of a worker: start it, talk to it, notice its death.
 
 Rules: the worker is not trusted: frames are bounded and decoded strictly, and one that breaks
-the protocol is killed. The environment of the child is empty, its descriptors are the sealed
-model, the socket, a second one that brings the descriptors of adapters, and an error pipe. A
-request ends with a row or with None when the worker died.
+the protocol is killed. A request ends with a row or with None when the worker died.
 """
 
 import asyncio
@@ -11,14 +9,14 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from appliance.engine import messages
+from appliance.engine.spawn import spawn
 from appliance.engine.watch import watch
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
 
@@ -87,56 +85,30 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, model: Sealed, load: messages.Load, adapters: Mapping[str, Sealed] | None = None
+        cls,
+        model: Sealed,
+        load: messages.Load,
+        adapters: Mapping[str, Sealed] | None = None,
+        loading: Callable[[int], None] = lambda percent: None,
     ) -> "WorkerProcess":
         """Start a worker and wait until its model is loaded.
 
         Args:
             adapters: to load beside it, by digest; `self.adapters` tells which it took.
+            loading: told how much of the model is loaded, in percent.
 
         Raises:
             StateRefused: with the worker's code when the model does not load.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        giving, taking = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        giving.setblocking(False)
-        fd = model.reopen()
-        handed = (fd, theirs.fileno(), taking.fileno())
+        child = spawn(model.reopen())
         try:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-m",
-                    "appliance.engine.worker",
-                    *map(str, handed),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env={},
-                cwd="/",
-                pass_fds=handed,
-            )
+            reader, writer = await asyncio.open_connection(sock=child.connection)
         except BaseException:
-            ours.close()
-            giving.close()
+            child.end()
             raise
-        finally:
-            theirs.close()
-            taking.close()
-            os.close(fd)
+        worker = cls(child.process, reader, writer, child.descriptors)
         try:
-            reader, writer = await asyncio.open_connection(sock=ours)
-        except BaseException:
-            ours.close()
-            giving.close()
-            with process:  # waits, and closes the error pipe
-                process.kill()
-            raise
-        worker = cls(process, reader, writer, giving)
-        try:
-            await worker._handshake(load)
+            await worker._handshake(load, loading)
             if worker.ready.inodes != [model.inode]:
                 raise StateRefused(
                     "mapping_mismatch",
@@ -160,10 +132,10 @@ class WorkerProcess:
         """Requests that are being prepared, or were started and have not ended."""
         return len(self._preparing) + len(self._rows)
 
-    async def _handshake(self, load: messages.Load) -> None:
+    async def _handshake(self, load: messages.Load, loading: Callable[[int], None]) -> None:
         self._writer.write(messages.frame(load))
         try:
-            first = await asyncio.wait_for(self._receive(), _START_TIMEOUT_S)
+            first = await asyncio.wait_for(self._loaded(loading), _START_TIMEOUT_S)
         except (EOFError, ConnectionError, msgspec.MsgspecError, TimeoutError) as error:
             self.kill()
             death = await self.closed()
@@ -175,6 +147,17 @@ class WorkerProcess:
         if not isinstance(first, messages.Ready):
             raise StateRefused("model_load_failed", "The worker broke the protocol.")
         self.ready = first
+
+    async def _loaded(self, loading: Callable[[int], None]) -> messages.FromWorker:
+        """The first message that is not about how far the load is."""
+        done = -1
+        while isinstance(message := await self._receive(), messages.Loading):
+            if not done <= message.percent <= 100:
+                break  # it breaks the protocol
+            if message.percent > done:
+                done = message.percent
+                loading(done)
+        return message
 
     async def prepare(self, request: messages.Prepare, key: str) -> messages.Prepared:
         """Render and tokenise a request in the worker.

@@ -9,6 +9,7 @@ before the confinement makes their page read-only.
 import ctypes
 import warnings
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,13 +55,18 @@ class RunnerConfig:
 
 
 class Library:
-    """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it."""
+    """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it.
+
+    `loading` is told how much of a model is loaded, in percent.
+    """
 
     def __init__(self, variant: Path) -> None:
         self.variant = variant
         self.log: deque[str] = deque(maxlen=20)
-        # The callback object must live as long as the library can call it.
+        self.loading: Callable[[int], None] = lambda percent: None
+        # The callback objects must live as long as the library can call them.
         self._callback = llama.llama_log_callback(self._on_log)
+        self.progress = llama.llama_progress_callback(self._on_progress)
         llama.llama_log_set(self._callback, ctypes.c_void_p(0))
         ggml = ctypes.CDLL(str(variant.parent / "libggml.so"), mode=ctypes.RTLD_GLOBAL)
         ggml.ggml_backend_load.restype = ctypes.c_void_p
@@ -70,6 +76,10 @@ class Library:
             llama.llama_log_set(llama.llama_log_callback(), ctypes.c_void_p(0))  # ours goes now
             raise StateRefused("model_load_failed", f"The CPU backend {variant.name} did not load.")
         llama.llama_backend_init()
+
+    def _on_progress(self, share: float, _data: object) -> bool:
+        self.loading(int(share * 100))
+        return True  # else llama.cpp gives up
 
     def _on_log(self, level: int, text: bytes, _data: object) -> None:
         if level in (3, 4):  # warnings and errors; 5 continues a line, such as dots of progress
@@ -83,6 +93,7 @@ class Runner:
         self._library = library
         params = llama.llama_model_default_params()
         params.load_mode = _MMAP
+        params.progress_callback = library.progress
         params.n_gpu_layers = sum(config.split)
         if config.split:  # the array is read while the model is loaded, not later
             room = max(int(llama.llama_max_devices()), len(config.split))
@@ -227,10 +238,6 @@ class Runner:
             known = self._labels[token] = self._piece(token, special=True)
         return known
 
-    def begin(self) -> int:
-        """The begin token, -1 if the model has none."""
-        return int(llama.llama_vocab_bos(self._vocab))
-
     def _piece(self, token: int, *, special: bool) -> bytes:
         size = 256
         while True:
@@ -326,10 +333,6 @@ class Runner:
     def set_threads(self, count: int) -> None:
         """Use this many threads from the next step on."""
         llama.llama_set_n_threads(self._context, count, count)
-
-    def positions(self, slot: int) -> int:
-        """How many positions the KV cache holds for a sequence."""
-        return int(llama.llama_memory_seq_pos_max(self._memory, slot)) + 1
 
 
 class Batch:

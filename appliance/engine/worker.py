@@ -261,7 +261,7 @@ class Generator:
         if request.constraint:
             guide = self._grammars.guide(request.constraint, one_by_one=scores is not None)
         if request.echo:
-            echo = Echo(tokens, label, silent=self._runner.begin(), logprobs=logprobs)
+            echo = Echo(tokens, label, silent=self._runner.special("bos"), logprobs=logprobs)
         return Sequence(
             id=request.id + index,
             tokens=list(tokens),
@@ -313,10 +313,11 @@ def rehearse() -> None:
 
 
 def load_model(
-    load: messages.Load, model_fd: int, sockets: Collection[int]
+    load: messages.Load, model_fd: int, sockets: Collection[int], tell: Callable[[int], None]
 ) -> tuple[Runner, dict[str, bool | int | str], list[int]]:
-    """Confine the process, then load the model."""
+    """Confine the process, then load the model, and tell how much of it is loaded, in percent."""
     library = Library(Path(load.variant))
+    library.loading = tell
     rehearse()
     binding.check_descriptor(model_fd, on_disk=load.on_disk)
     inode = os.fstat(model_fd).st_ino
@@ -358,7 +359,12 @@ def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
         return 64
     begun = time.monotonic()
     try:
-        runner, in_force, inodes = load_model(load, model_fd, (socket_fd, descriptors_fd))
+        runner, in_force, inodes = load_model(
+            load,
+            model_fd,
+            (socket_fd, descriptors_fd),
+            lambda percent: channel.send(messages.Loading(percent)),
+        )
         service: Service = (
             Generator(runner, load) if load.kind == "generate" else Pooler(runner, load)
         )

@@ -115,7 +115,9 @@ def test_unload_and_load(serving: Serving) -> None:
     assert serving("model", "unload", "smol", "--json").code == (1, "wrong_state")
     done = serving("model", "load", "smol", "--json")
     assert (done.document["state"], done.document["loaded"]) == ("serving", True)
-    assert "loading 0 %" in done.err
+    told = [line.split()[0] for line in done.err.splitlines() if line.endswith(" %")]
+    assert list(dict.fromkeys(told)) == ["verifying", "sealing", "loading"]
+    assert "loading 100 %" in done.err
 
 
 def test_the_server_does_what_a_command_asks_and_records_it(serving: Serving) -> None:

@@ -236,7 +236,7 @@ def scored(runner: Runner) -> tuple[list[int], list[TokenLogprob]]:
     """Prompt and answer of an echoing request, and their entries."""
     prompt = runner.tokenize(TEXT, add_special=True, parse_special=False)
     told = Logprobs(5, runner.label)
-    echo = Echo(prompt, runner.label, silent=runner.begin(), logprobs=told)
+    echo = Echo(prompt, runner.label, silent=runner.special("bos"), logprobs=told)
     sequence = Sequence(
         id=0, tokens=list(prompt), sampling=Sampling(temperature=0), max_tokens=MADE,
         stream=TextStream(), ignore_eos=True, logprobs=told, echo=echo,

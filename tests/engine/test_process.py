@@ -627,6 +627,29 @@ async def test_a_worker_that_mapped_another_file_is_ended(
     assert open_descriptors() == before
 
 
+async def test_a_start_tells_how_far_the_load_is(sealed_model: SealedFile, variant: Path) -> None:
+    told: list[int] = []
+    worker = await WorkerProcess.start(sealed_model, load_message(variant), loading=told.append)
+    worker.kill()
+    await worker.closed()
+    assert told[-1] == 100 and told == sorted(set(told)) and len(told) > 5
+
+
+@pytest.mark.parametrize("percents", [[101], [5, 4]])
+async def test_progress_that_cannot_be_breaks_the_protocol(
+    percents: list[int], variant: Path
+) -> None:
+    told: list[int] = []
+    async with fake_worker() as fake:
+        starting = asyncio.create_task(fake.process._handshake(load_message(variant), told.append))
+        await fake.hear()
+        for percent in percents:
+            fake.say(messages.Loading(percent))
+        with pytest.raises(StateRefused) as caught:
+            await starting
+    assert caught.value.code == "model_load_failed" and told == percents[:-1]
+
+
 async def test_a_real_worker_starts_with_the_adapters_that_it_can_take(
     sealed_model: SealedFile, variant: Path, default_model_path: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,11 @@ class Forced(Engine):
         return token
 
 
+def positions(runner: Runner, slot: int) -> int:
+    """How many positions the KV cache holds for a sequence."""
+    return int(llama.llama_memory_seq_pos_max(runner._memory, slot)) + 1
+
+
 Prompts = dict[int, list[int]]
 Late = dict[int, int]  # request -> step at which it arrives
 
@@ -93,7 +98,7 @@ def play(
         engine.step()
         step += 1
     assert engine.cells.used == 0
-    assert all(runner.positions(slot) == 0 for slot in range(config.slots))
+    assert all(positions(runner, slot) == 0 for slot in range(config.slots))
     return engine
 
 
@@ -292,10 +297,10 @@ def test_every_token_has_a_piece(runner: Runner) -> None:
 def test_a_chunk_that_does_not_sample_gives_no_row(runner: Runner) -> None:
     sequence = Sequence(1, [1, 2, 3, 4], Sampling(), 1, TextStream(), slot=0)
     assert runner.forward([Chunk(sequence, 0, 3)]).shape == (0, runner.n_vocab)
-    assert runner.positions(0) == 3
+    assert positions(runner, 0) == 3
     assert runner.forward([Chunk(sequence, 3, 1)]).shape == (1, runner.n_vocab)
     runner.follow([Drop(0)])
-    assert runner.positions(0) == 0
+    assert positions(runner, 0) == 0
 
 
 def test_a_sequence_without_a_slot_is_never_computed(runner: Runner) -> None:

@@ -1,5 +1,6 @@
 """docs/models.md is true: its settings are taken, and its commands show what it says."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_its_commands_and_its_client_on_two_models_of_which_one_fits(
             "OPENAI_BASE_URL": f"{url}/v1",
             "OPENAI_API_KEY": secret,
         }
-        commands, client, log = (
+        commands, client, log, events = (
             execute(block, tmp_path, variables)
             for block in blocks(PAGE.read_text(), "<!-- tested -->")
         )
@@ -62,6 +63,10 @@ def test_its_commands_and_its_client_on_two_models_of_which_one_fits(
     ]  # fmt: skip
     assert client.splitlines()[-2:] == ["smol-a in memory", "smol-b would be loaded"]
     assert log.startswith("to make room for smol-")
+    *told, last = map(json.loads, events.splitlines())
+    phases = [event["progress"]["phase"] for event in told]
+    assert list(dict.fromkeys(phases)) == ["verifying", "sealing", "loading"]
+    assert (last["result"]["id"], last["result"]["state"]) == ("smol-b", "serving")
 
 
 @pytest.mark.parametrize("key", ["load_wait_seconds", "pinned", "keep_alive", "on_demand"])

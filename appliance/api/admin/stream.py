@@ -1,11 +1,12 @@
 """Long work as a stream of JSON lines: progress first, then one result or one error.
 
-Rules: the work runs in a thread, or as a task of the loop; of its progress reports only the
-newest is kept, so a slow reader holds nothing up; when the reader goes away, the work's next
-report raises and it ends.
+Rules: the work runs in a thread, or as a task of the loop; of its progress reports the newest of
+each phase is kept, so that a slow reader holds nothing up and misses no phase; when the reader goes
+away, the work's next report raises and it ends.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
@@ -22,16 +23,28 @@ _SECONDS_BETWEEN_LINES = 0.2
 
 
 class _Newest:
-    """The newest progress report of a thread, and whether anyone still reads."""
+    """The newest progress report of each phase, and whether anyone still reads."""
 
     def __init__(self) -> None:
-        self.value: Progress | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[Progress] = []
         self.reader_gone = False
 
     def report(self, phase: str, done: int, total: int) -> None:
         if self.reader_gone:
             raise Unavailable("interrupted", f"The caller went away during {phase}.")
-        self.value = Progress(phase=phase, done=done, total=total)
+        told = Progress(phase=phase, done=done, total=total)
+        with self._lock:
+            if self._waiting and self._waiting[-1].phase == phase:
+                self._waiting[-1] = told
+            else:
+                self._waiting.append(told)
+
+    def take(self) -> list[Progress]:
+        """The reports that nobody has read yet, oldest first."""
+        with self._lock:
+            taken, self._waiting = self._waiting, []
+        return taken
 
 
 def stream(work: Callable[[Report], BaseModel]) -> StreamingResponse:
@@ -49,11 +62,11 @@ async def _lines(work: Callable[[Report], Awaitable[BaseModel]]) -> AsyncIterato
     task = asyncio.ensure_future(work(newest.report))
     task.add_done_callback(_retrieve)
     try:
-        shown = None
-        while not (await asyncio.wait({task}, timeout=_SECONDS_BETWEEN_LINES))[0]:
-            if newest.value is not shown:
-                shown = newest.value
-                yield _line(StreamLine(progress=shown))
+        over: set[asyncio.Future[BaseModel]] = set()
+        while not over:
+            over, _ = await asyncio.wait({task}, timeout=_SECONDS_BETWEEN_LINES)
+            for report in newest.take():
+                yield _line(StreamLine(progress=report))
         yield _line(_last(task))
     finally:
         newest.reader_gone = True

@@ -60,6 +60,20 @@ def test_progress_arrives_while_the_work_goes_on(tmp_path: Path) -> None:
         assert StreamLine.model_validate_json(list(lines)[-1]).result is not None
 
 
+def test_a_slow_reader_misses_no_phase_and_gets_the_newest_of_each(tmp_path: Path) -> None:
+    def work(report: Report) -> Progress:
+        for phase in ("verifying", "sealing", "loading"):
+            for done in range(4):
+                report(phase, done, 3)
+        return RESULT
+
+    with answer(work, tmp_path) as response:
+        *events, last = lines_of(response)
+    told = [(e.progress.phase, e.progress.done) for e in events if e.progress]
+    assert told[-3:] == [("verifying", 3), ("sealing", 3), ("loading", 3)]
+    assert last.result is not None
+
+
 def test_a_refusal_is_the_last_line_with_its_code_and_hint(tmp_path: Path) -> None:
     def work(report: Report) -> Progress:
         raise Refused("wrong_state", "no", param="id")
