@@ -324,6 +324,10 @@ CODES: Final[dict[str, Code]] = {
     "adapter_shape": Code(
         "the adapter's matrices do not fit the weights of the base", "Convert it for this base."
     ),
+    "adapter_not_finite": Code(
+        "the adapter holds a number that is infinite or none, which would spoil every answer",
+        "Have it trained or converted again; look at the training's loss.",
+    ),
     "adapter_unsupported": Code(
         "the adapter needs what the engine does not do, so that its answers would be wrong",
         "docs/adapters.md lists what an adapter may hold.",

@@ -1,9 +1,10 @@
 """Vetting a GGUF file that holds a LoRA adapter, before llama.cpp sees a byte of it.
 
 Rules: the format must hold to the last byte, as for a model; beyond it, the file must be one plain
-LoRA: a finite scale, and pairs of two matrices for weights that the engine applies adapters to.
-What llama.cpp would ignore (norms), abort at (types, shapes) or do another way than the file means
-(activation by tokens, prompts of its own) is refused. Anything wrong is a `GgufRejected`.
+LoRA: a finite scale, and pairs of two matrices of finite numbers for weights that the engine
+applies adapters to. What llama.cpp would ignore (norms), abort at (types, shapes) or do another way
+than the file means (activation by tokens, prompts of its own) is refused. Anything wrong is a
+`GgufRejected`.
 
 Source: llama.cpp's llama-adapter.cpp and convert_lora_to_gguf.py, as of llama-cpp-python 0.3.36.
 """
@@ -17,8 +18,9 @@ from typing import Final
 from appliance.errors import GgufRejected
 from appliance.text import visible
 from appliance.trust.gguf import ARCHITECTURES, GgufFacts, Metadata
+from appliance.trust.gguf_numbers import not_finite
 from appliance.trust.gguf_reader import Array, Buffer, Kind, Reader, Scalar, read_header
-from appliance.trust.gguf_tensors import Tensor, read_tensors
+from appliance.trust.gguf_tensors import Tensor, places, read_tensors
 
 MAX_RANK: Final = 1_024
 MAX_FILE: Final = 4 << 30
@@ -64,7 +66,7 @@ def vet_lora(data: Buffer, size: int | None = None) -> Lora:
     """Check a GGUF file of an adapter.
 
     Args:
-        data: the file, or its first `MAX_METADATA` bytes.
+        data: the file, or its first `MAX_METADATA` bytes; the numbers in it are looked at, too.
         size: bytes of the whole file when `data` is its beginning only.
 
     Raises:
@@ -91,6 +93,10 @@ def vet_lora(data: Buffer, size: int | None = None) -> Lora:
         shown = visible(architecture, limit=64)
         raise GgufRejected("gguf_architecture", f"The architecture {shown!r} is not on the list.")
     pairs = _pairs(tensors)
+    if name := not_finite(data, places(reader, header, tensors)):
+        raise GgufRejected(
+            "adapter_not_finite", f"{name} holds a number that is not finite.", param=name
+        )
     return Lora(
         architecture=architecture,
         file_bytes=reader.size,

@@ -14,10 +14,10 @@ from appliance.audit.search import Query
 from appliance.clock import FixedClock
 from appliance.errors import Refused
 from appliance.runtime import Services, initialise, open_services
-from appliance.trust import dsse, ecdsa, strict_json
+from appliance.trust import dsse, ecdsa, signing, strict_json
 from appliance.trust.policy import PAYLOAD_TYPE
-from tests.smol import SMALL, key, quiet
-from tests.trust import certs, forge
+from tests.smol import APPROVERS, SMALL, approve, key, quiet
+from tests.trust import bad_adapters, certs, forge
 from tests.trust.bad_inputs import Bad, Change
 
 OF_THE_POLICY = certs.chain()
@@ -64,20 +64,52 @@ class Bench:
         bad = Bad(path, ecdsa.load_private(key(self.services.data, "publisher")), OF_THE_POLICY)
         bad.resign()
         change(bad)
+        return self.taken(path, path.name)
+
+    def taken(self, path: Path, model_id: str) -> Outcome:
+        """Import an artifact, and take it out of the store again."""
         before, code, crashed = self.digest(), "", ""
         try:
-            record = self.services.lifecycle.import_model("uid:0", path, None, quiet)
+            record = self.services.lifecycle.import_model("uid:0", path, model_id, quiet)
             code = record.code or ""
         except Refused as error:
             code = error.code
         except Exception as error:
             crashed = repr(error)
-        found = self.services.reader.search(Query(kind="model", model=path.name, limit=100)).entries
+        found = self.services.reader.search(Query(kind="model", model=model_id, limit=100)).entries
         entries = [str(e.body["code"]) for e in found if e.body["state"] in ("refused", "revoked")]
         outcome = Outcome(code, crashed, self.digest() == before, entries)
         shutil.rmtree(path, ignore_errors=True)
-        self.services.store.discard(path.name)
+        self.services.store.discard(model_id)
         return outcome
+
+
+@dataclass
+class AdapterBench(Bench):
+    """Tries adapters for one approved base."""
+
+    base: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.base = self.root / "tiny"
+        forge.make_artifact(self.base)
+        publisher = ecdsa.load_private(key(self.services.data, "publisher"))
+        forge.resign(self.base, publisher)
+        self.services.lifecycle.import_model("uid:0", self.base, None, quiet)
+        approve(self.services, "tiny", *APPROVERS)
+
+    def attempt_adapter(self, change: bad_adapters.Change) -> Outcome:
+        """Make a good adapter, spoil it, import it."""
+        path = self.root / f"case-{next(self.numbers)}"
+        path.mkdir()
+        bad = bad_adapters.BadAdapter(
+            path, self.base, ecdsa.load_private(key(self.services.data, "publisher"))
+        )
+        bad.gguf.write_bytes(forge.lora().build())
+        signing.bind_adapter(path, self.base, quiet)
+        bad.resign()
+        change(bad)
+        return self.taken(path, f"tiny:{path.name}")
 
 
 def set_policy(data: Path) -> None:
@@ -98,8 +130,21 @@ def set_policy(data: Path) -> None:
 @contextlib.contextmanager
 def open_bench(root: Path) -> Iterator[Bench]:
     """A fresh lab whose policy also knows an authority."""
+    with _opened(root) as services:
+        yield Bench(services, root)
+
+
+@contextlib.contextmanager
+def open_adapter_bench(root: Path) -> Iterator[AdapterBench]:
+    """The same with an approved base."""
+    with _opened(root) as services:
+        yield AdapterBench(services, root)
+
+
+@contextlib.contextmanager
+def _opened(root: Path) -> Iterator[Services]:
     data = root / "data"
     initialise(data, "lab", FixedClock())
     set_policy(data)
     with open_services(data, config=SMALL, clock=FixedClock()) as services:
-        yield Bench(services, root)
+        yield services
