@@ -215,7 +215,9 @@ def open_services(
             retention=retention,
             residents=residents,
             inference=inference,
-            selftest=SelfTest(models, read_policy, supervisor, lifecycle, inference, audit),
+            selftest=SelfTest(
+                models, read_policy, supervisor, lifecycle, residents, inference, audit
+            ),
             tokenizers=Tokenizers(residents, shares),
             supervisor=supervisor,
             shares=shares,

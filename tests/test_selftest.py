@@ -1,14 +1,17 @@
 """The appliance tests itself: real policy, real store, real worker, real log."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
 import pytest
 
+from appliance.engine.memory import MIB
 from appliance.errors import AuditUnavailable
 from appliance.runtime import Services, initialise, open_services
 from appliance.selftest import Installed
-from tests.smol import ID, SMALL
+from tests.several import config, make_models
+from tests.smol import ID, SMALL, quiet, until
 
 
 async def test_it_loads_verifies_generates_records_and_unloads(services: Services) -> None:
@@ -27,6 +30,33 @@ async def test_a_loaded_model_answers_and_stays(ready: Services) -> None:
     report = await ready.selftest.run("uid:0", Installed())
     assert report.token == ID and report.problems == []
     assert ready.lifecycle.is_loaded(ID)
+
+
+async def test_it_gets_room_within_the_budget_from_a_model_that_is_idle(
+    tmp_path: Path, default_model_path: Path, embedder_path: Path
+) -> None:
+    data = make_models(tmp_path, {"minilm": embedder_path, "smol": default_model_path})
+    with open_services(data, config=config()) as services:
+        sizes = [services.residents.standing(name).needs for name in ("minilm", "smol")]
+    most = max(size.total for size in sizes if size) // MIB + 1
+    with open_services(data, config=config(most)) as services:
+        await services.residents.load("uid:0", "minilm", quiet)
+        report = await services.selftest.run("uid:0", Installed())
+        assert (report.problems, report.token) == ([], "smol")
+        assert services.residents.standing("minilm").unloaded == "uid:0 loads smol"
+        assert services.supervisor.budget.taken == 0  # it is unloaded again
+        await services.residents.close()
+
+
+async def test_a_load_that_others_have_begun_is_waited_for_and_stays(services: Services) -> None:
+    loading = asyncio.create_task(services.residents.load("uid:7", ID, quiet))
+    await until(lambda: services.residents.standing(ID).activity == "loading")
+    report = await services.selftest.run("uid:0", Installed())
+    await loading
+    assert (report.problems, report.token) == ([], ID)
+    assert services.lifecycle.is_loaded(ID)
+    await services.residents.close()
+    await services.supervisor.close()
 
 
 async def test_without_a_model_the_engine_computes_and_says_so(tmp_path: Path) -> None:

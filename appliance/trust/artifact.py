@@ -45,6 +45,7 @@ class Facts(Protocol):
 
 
 F = TypeVar("F", bound=Facts)
+AnyFacts: TypeAlias = GgufFacts | AdapterFacts
 Vet: TypeAlias = Callable[[Buffer, int | None, bytes], F]
 """Vets a GGUF file, or its beginning and the size of the whole, with the adapter's statement."""
 
@@ -54,7 +55,7 @@ def vet_model(data: Buffer, size: int | None, _statement: bytes) -> GgufFacts:
     return vet(data, size)
 
 
-def vet_for(model_id: str) -> Vet[GgufFacts | AdapterFacts]:
+def vet_for(model_id: str) -> Vet[AnyFacts]:
     """What the file must be that an id names."""
     return vet_model if base_of(model_id) is None else vet_adapter
 

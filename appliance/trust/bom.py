@@ -1,7 +1,7 @@
-"""A bill of materials of one model: CycloneDX 1.7, what an auditor reads (ML-BOM).
+"""A bill of materials of one model or adapter: CycloneDX 1.7, what an auditor reads (ML-BOM).
 
 Rules: it says what was verified, with the digests; the same artifact under the same approvals gives
-the same document. Pure: values in, JSON out.
+the same document. An adapter names its base as its ancestor. Pure: values in, JSON out.
 
 Source: CycloneDX 1.7, component type machine-learning-model; ECMA-424.
 """
@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.output.json import JsonV1Dot7
 
+from appliance.trust.adapter import AdapterFacts, base_of
 from appliance.trust.approval import Approval
 from appliance.trust.artifact import Signed
 from appliance.trust.gguf import GgufFacts
@@ -31,11 +32,11 @@ _TASKS: Final = {"generate": "text-generation", "embed": "feature-extraction",
 def make(
     record: ModelRecord,
     signed: Signed,
-    facts: GgufFacts,
+    facts: GgufFacts | AdapterFacts,
     approvals: Sequence[Approval],
     engine: str,
 ) -> bytes:
-    """The document for one model of the store.
+    """The document for one model or adapter of the store.
 
     Args:
         engine: name and version of what runs it.
@@ -46,9 +47,7 @@ def make(
         "signer": signed.publisher.hint,
         "publisher": signed.publisher.person,
         "engine": engine,
-        "tensors": str(facts.n_tensors),
-        "context": str(facts.n_ctx_train),
-        "vocabulary": str(facts.n_vocab),
+        **_numbers(facts),
     }
     listed = [Property(name=f"appliance:{name}", value=value) for name, value in properties.items()]
     listed += [
@@ -65,9 +64,10 @@ def make(
         type=ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref=f"model:{signed.manifest.root}",
         version=str(signed.description.version or signed.manifest.root[:16]),
-        description=facts.name or None,
+        description=_own_name(facts) or None,
         hashes=_hashes(digests.get(signed.model_file)),
         properties=listed,
+        pedigree=_pedigree(record.id, facts),
         components=[
             Component(
                 name=name, type=ComponentType.FILE, bom_ref=f"file:{signed.manifest.root}:{name}",
@@ -86,18 +86,54 @@ def make(
     bom.metadata.timestamp = datetime.datetime.fromtimestamp(
         record.created_us / 1_000_000, datetime.UTC
     )
+    kind = "generate" if isinstance(facts, AdapterFacts) else facts.kind  # as its base does
     document: dict[str, Any] = json.loads(JsonV1Dot7(bom).output_as_string())
     # The library has no model card yet; the schema does.
     document["components"][0]["modelCard"] = {
         "modelParameters": {
-            "task": _TASKS[facts.kind],
+            "task": _TASKS[kind],
             "architectureFamily": "transformer",
-            "modelArchitecture": facts.architecture,
+            "modelArchitecture": _architecture(facts),
             "inputs": [{"format": "text"}],
-            "outputs": [{"format": "text" if facts.kind == "generate" else "numbers"}],
+            "outputs": [{"format": "text" if kind == "generate" else "numbers"}],
         }
     }
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def _numbers(facts: GgufFacts | AdapterFacts) -> dict[str, str]:
+    if isinstance(facts, AdapterFacts):
+        lora = facts.lora
+        return {"weights": str(len(lora.pairs)), "rank": str(lora.rank), "alpha": repr(lora.alpha)}
+    return {
+        "tensors": str(facts.n_tensors),
+        "context": str(facts.n_ctx_train),
+        "vocabulary": str(facts.n_vocab),
+    }
+
+
+def _own_name(facts: GgufFacts | AdapterFacts) -> str:
+    return facts.lora.name if isinstance(facts, AdapterFacts) else facts.name
+
+
+def _architecture(facts: GgufFacts | AdapterFacts) -> str:
+    if isinstance(facts, AdapterFacts):
+        return f"{facts.lora.architecture} LoRA"
+    return facts.architecture
+
+
+def _pedigree(model_id: str, facts: GgufFacts | AdapterFacts) -> Pedigree | None:
+    """The one model that an adapter is for."""
+    if not isinstance(facts, AdapterFacts):
+        return None
+    base = Component(
+        name=base_of(model_id) or "",
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        version=facts.base.oms_root[:16],
+        hashes=_hashes(facts.base.gguf_sha256),
+        properties=[Property(name="appliance:oms_root_digest", value=facts.base.oms_root)],
+    )
+    return Pedigree(ancestors=[base])
 
 
 def _hashes(digest: str | None) -> list[HashType]:

@@ -20,7 +20,7 @@ from appliance.trust import artifact as artifacts
 from appliance.trust import oms
 from appliance.trust.adapter import AdapterFacts, base_of, vet_adapter
 from appliance.trust.approval import Approval, ApprovalSubject
-from appliance.trust.artifact import F, Signed, Vet, vet_model
+from appliance.trust.artifact import AnyFacts, F, Signed, Vet, vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf import GgufFacts
 from appliance.trust.gguf_adapter import check_shapes
@@ -57,7 +57,7 @@ class Checked:
 
     digest: str
     signer: str
-    facts: GgufFacts | AdapterFacts
+    facts: AnyFacts
 
 
 class ModelStore(Inventory):
@@ -174,11 +174,11 @@ class ModelStore(Inventory):
         )
         return verified, facts
 
-    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, GgufFacts]:
-        """What is signed and what the model file says of itself, unhashed. Raises as `check`."""
+    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, AnyFacts]:
+        """What is signed and what the file says of itself, unhashed. Raises as `check`."""
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-            return signed, artifacts.vet_stored(artifact, vet_model)
+            return signed, artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
 
     def expect(self, record: ModelRecord, digest: str) -> None:
         """Refuse an artifact that is another one than at import.

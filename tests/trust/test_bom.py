@@ -55,3 +55,21 @@ def test_it_is_valid_and_says_what_was_verified(lab: forge.Lab) -> None:
     assert made(lab, model_id) == document  # the same again
     broken = {**document, "components": [{**model, "type": "neural"}]}
     assert list(check.iter_errors(broken))  # the schema can say no
+
+
+def test_an_adapter_names_its_base(lab: forge.Lab) -> None:
+    base = made(lab, lab.approved())["components"][0]
+    document = made(lab, lab.take(lab.adapter(), "tiny:fr"))
+    assert [str(error) for error in validator().iter_errors(document)] == []
+    (adapter,) = document["components"]
+    assert (adapter["name"], adapter["description"]) == ("tiny:fr", "tiny adapter")
+    told = {p["name"]: p["value"] for p in adapter["properties"]}
+    assert (told["appliance:rank"], told["appliance:alpha"]) == ("2", "4.0")
+    parameters = adapter["modelCard"]["modelParameters"]
+    assert parameters["modelArchitecture"] == "llama LoRA"
+    (ancestor,) = adapter["pedigree"]["ancestors"]
+    assert ancestor["name"] == "tiny" and "pedigree" not in base
+    (root,) = ancestor["properties"]
+    assert root in base["properties"]
+    gguf = [part for part in base["components"] if part["name"].endswith(".gguf")]
+    assert ancestor["hashes"] == gguf[0]["hashes"]
