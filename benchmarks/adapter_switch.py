@@ -1,18 +1,20 @@
-"""What it costs to change the adapter between two steps, on this machine; printed, not asserted.
+"""What it costs to change the adapter between two steps.
 
 Decode steps in turns of the pattern "stay" (the same adapter again) and "switch" (the other one): a
 switch costs the difference of their medians. llama.cpp plans its buffers anew at the first step
 after a change. The adapters are random ones of rank 16 for every attention and feed-forward matrix
-of three kinds.
+of three kinds. Each repetition has a model, a context and adapters of its own.
 
-usage: python -m benchmarks.adapter_switch [GGUF]
+usage: python -m benchmarks.adapter_switch [--model MODEL] [--repeat N]
 """
 
+import argparse
+import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from appliance.engine.prefixes import Drop
@@ -23,8 +25,10 @@ from appliance.engine.textstream import TextStream
 from appliance.engine.variants import best_variant, library_directory
 from appliance.hardware import available_cores
 from appliance.types import Sampling
-from benchmarks.models import gguf
-from installer.bundle.steps import say
+from benchmarks.models import MODELS, gguf
+from benchmarks.results import Figure
+from benchmarks.sheets import keep
+from benchmarks.statistics import Summary
 from tests.lora import write_lora
 
 _SLOTS = 8
@@ -33,7 +37,10 @@ _STEPS = 60
 
 
 def measure(base: Path, answers: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of steps that stay, and of steps that switch, for so many answers at once."""
+    """Milliseconds of steps that stay, and of steps that switch, for so many answers at once.
+
+    Runs in a process of its own: llama.cpp's library and its models stay until that ends.
+    """
     config = RunnerConfig(16_384, _SLOTS, available_cores(), n_batch=_BUDGET + FORCED * _SLOTS)
     runner = Runner(Library(best_variant(library_directory())), os.open(base, os.O_RDONLY), config)
     with tempfile.TemporaryDirectory() as place:
@@ -63,18 +70,54 @@ def measure(base: Path, answers: int) -> tuple[list[float], list[float]]:
     return times[False][2:], times[True][2:]
 
 
-def main() -> None:
-    """Print a line for one answer and one for eight."""
-    base = Path(sys.argv[1]) if len(sys.argv) > 1 else gguf("smollm2")
+def compare(model: str, repeat: int) -> None:
+    """Measure one answer and eight at once, and write the results."""
+    begun = time.monotonic()
+    base = gguf(model)
+    figures, runs = [], []
     for answers in (1, _SLOTS):
-        stay, switch = measure(base, answers)
-        medians = statistics.median(stay), statistics.median(switch)
-        quartiles = statistics.quantiles(switch, n=4)
-        say(
-            f"{answers} answers: a step {medians[0]:.2f} ms, after a switch {medians[1]:.2f} ms "
-            f"(quartiles {quartiles[0]:.2f} to {quartiles[2]:.2f}); the switch costs "
-            f"{medians[1] - medians[0]:.2f} ms"
-        )
+        stays, switches = [], []
+        for _ in range(repeat):
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
+                stay, switch = child.submit(measure, base, answers).result()
+            stays.append(statistics.median(stay))
+            switches.append(statistics.median(switch))
+            quartiles = statistics.quantiles(switch, n=4)
+            runs.append(
+                {
+                    "answers": answers, "stay_ms": stays[-1], "switch_ms": switches[-1],
+                    "switch_q1_ms": quartiles[0], "switch_q3_ms": quartiles[2],
+                }
+            )  # fmt: skip
+        costs = [after - before for before, after in zip(stays, switches, strict=True)]
+        figures.append(
+            Figure(
+                f"a switch with {answers} answer{'s' * (answers > 1)}: a step after it "
+                "less one that stays", "ms", Summary.of(costs), Summary.of(switches),
+                Summary.of(stays), "≤", 5.0,
+            )
+        )  # fmt: skip
+    keep(
+        "adapter_switch",
+        model,
+        "the cost of another adapter",
+        figures,
+        time.monotonic() - begun,
+        repeat,
+        commands={"ours": f"python -m benchmarks.adapter_switch --model {model} --repeat {repeat}"},
+        runs=runs,
+        notes=["ours: the median step after a switch; other: the median step that stays"],
+    )
+
+
+def main() -> None:
+    """Measure the models."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.adapter_switch")
+    parser.add_argument("--model", action="append", choices=MODELS, default=[])
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    for model in options.model or MODELS:
+        compare(model, options.repeat)
 
 
 if __name__ == "__main__":

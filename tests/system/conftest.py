@@ -34,11 +34,13 @@ class Server:
 
     Attributes:
         secrets: API keys of two apps.
+        program: what Python runs as the server; tests spoil it.
         log: what it said after the start, once it has ended.
     """
 
     data: Path
     secrets: tuple[str, str]
+    program: tuple[str, ...] = ("-m", "appliance")
     process: "subprocess.Popen[str]" = field(init=False)
     base_url: str = field(init=False)
     log: str = field(init=False, default="")
@@ -46,7 +48,7 @@ class Server:
 
     def start(self) -> None:
         """Start, and wait until the model can answer."""
-        command = [sys.executable, "-m", "appliance", "serve", "--port", "0"]
+        command = [sys.executable, *self.program, "serve", "--port", "0"]
         self.process = subprocess.Popen(
             [*command, "--data", str(self.data)], stderr=subprocess.PIPE, text=True
         )
@@ -105,7 +107,11 @@ def _nothing(_services: Services) -> None:
 
 @contextlib.contextmanager
 def serving(
-    directory: Path, model: Path, config: str, prepare: Callable[[Services], object] = _nothing
+    directory: Path,
+    model: Path,
+    config: str,
+    prepare: Callable[[Services], object] = _nothing,
+    program: tuple[str, ...] = ("-m", "appliance"),
 ) -> Iterator[Server]:
     """A running server with a configuration; one that a test ended is started again by it.
 
@@ -118,7 +124,7 @@ def serving(
     with open_services(data) as services:
         prepare(services)
         secrets = tuple(services.keys.create(name)[1] for name in ("one", "two"))
-    server = Server(data, (secrets[0], secrets[1]))
+    server = Server(data, (secrets[0], secrets[1]), program)
     server.start()
     yield server
     assert server.end(signal.SIGTERM) == 0
