@@ -108,7 +108,7 @@ ALL: dict[str, tuple[Change, str]] = {
     "numbers: an infinity": (_last_number(float("inf")), "adapter_not_finite"),
     "truncated: in the data": (lambda bad: bad.bytes(lambda d: d[:-32]), "gguf_truncated"),
     "truncated: in the table": (lambda bad: bad.bytes(lambda d: d[:200]), "gguf_truncated"),
-    "truncated: to nothing": (lambda bad: bad.bytes(lambda d: b""), "gguf_truncated"),
+    "truncated: to nothing": (lambda bad: bad.bytes(lambda d: b""), "gguf_magic"),
     # against its base
     "base: wider input": (_wide, "adapter_shape"),
     "base: taller output": (
@@ -133,8 +133,8 @@ ALL: dict[str, tuple[Change, str]] = {
     "bound: to another model, signed": (lambda b: b.rebound(signed=True), "adapter_other_base"),
     "bound: to another model, not signed": (lambda b: b.rebound(signed=False), "file_changed"),
     "bound: no statement": (lambda bad: bad.without(STATEMENT_FILE), "adapter_unbound"),
-    "bound: no statement, not signed so": (
-        lambda bad: bad.without(STATEMENT_FILE, signed=False), "file_missing",
+    "bound: none, and not signed so": (
+        lambda bad: bad.without(STATEMENT_FILE, signed=False), "adapter_unbound",
     ),
     "bound: a digest in upper case": (_base("oms_root", "A" * 64), "adapter_statement_invalid"),
     "bound: a digest that is a number": (_base("oms_root", 1), "adapter_statement_invalid"),
