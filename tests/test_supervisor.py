@@ -96,13 +96,13 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_anyt
     services: Services, data: Path
 ) -> None:
     seen = len(events(services))
-    supervisor = supervisor_with(services, engine=EngineConfig(threads=1, memory_mib=300))
+    supervisor = supervisor_with(services, engine=EngineConfig(threads=1, memory_mib=200))
     model = sealed(services)
     with pytest.raises(StateRefused) as caught:
         await supervisor.start(model)
     model.close()
     assert caught.value.code == "insufficient_memory"
-    for number in ("300 MiB", "0 MiB are taken", "KV cache", "repacked weights 9"):
+    for number in ("200 MiB", "0 MiB are taken", "KV cache 11", "repacked weights", "sealed copy 93"):
         assert number in caught.value.message
     assert len(events(services)) == seen and supervisor.status() == []
 
