@@ -102,7 +102,7 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_anyt
         await supervisor.start(model)
     model.close()
     assert caught.value.code == "insufficient_memory"
-    for number in ("200 MiB", "0 MiB are taken", "KV cache 11", "repacked weights", "sealed copy 93"):
+    for number in ("200 MiB", "0 MiB are taken", "KV cache 11", "repacked weights", "copy 93"):
         assert number in caught.value.message
     assert len(events(services)) == seen and supervisor.status() == []
 
