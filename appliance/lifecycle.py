@@ -129,7 +129,9 @@ class Lifecycle:
         """Verify the stored bytes again, seal them and serve them.
 
         Args:
-            progress: of "verifying", "sealing" (hashed in the same pass), "loading": in bytes.
+            progress: gets "verifying" when signature, policy and approvals are looked at, "sealing"
+                with the bytes that are hashed and sealed in one pass, "loading" with those that
+                the engine has; there, a report that raises ends nothing any more.
 
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
