@@ -13,8 +13,7 @@ from appliance.api.admin.deps import ServicesDep, Viewer
 from appliance.errors import Refused
 from appliance.runtime import Services
 from appliance.trust.adapter import base_of
-from appliance.trust.artifact import Signed
-from appliance.trust.gguf import GgufFacts
+from appliance.trust.artifact import AnyFacts, Signed
 from appliance.trust.store import load_policy
 from appliance.versions import served_before
 from appliance.wire import texts as wire
@@ -52,12 +51,12 @@ def show_grammars(_: Viewer, services: ServicesDep, model_id: str) -> wire.Gramm
     )
 
 
-def _texts(services: Services, model_id: str) -> tuple[Signed, GgufFacts]:
+def _texts(services: Services, model_id: str) -> tuple[Signed, AnyFacts]:
     policy = load_policy(services.data / "trust")
     return services.store.inspect(base_of(model_id) or model_id, policy)
 
 
-def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Signed, GgufFacts]]]:
+def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Signed, AnyFacts]]]:
     """The versions served before whose artifacts are still there and acceptable."""
     record = services.store.record(base_of(model_id) or model_id)
     for other in served_before(record, services.store.records(), services.reader):
@@ -67,7 +66,7 @@ def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Sign
             continue
 
 
-def _used(signed: Signed, facts: GgufFacts) -> str:
+def _used(signed: Signed, facts: AnyFacts) -> str:
     return (facts.chat_template or "") if signed.template is None else signed.template
 
 
