@@ -2,7 +2,7 @@
 
 Rules: nothing is believed about the medium; the entry is durable before the state changes; a
 refused artifact leaves the store as it was, but for a row that says why; what a crash interrupted
-is finished or cleaned up when the data directory opens.
+after its copy is finished when the data directory opens, an interrupted copy by the next import.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Final
 
 from appliance.edges import REVOKED, SYSTEM, Edges
 from appliance.errors import Refused, StateRefused
+from appliance.trust.copying import Told
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore
@@ -44,9 +45,17 @@ class Arrivals:
         self._edge = edges.record
 
     def import_model(
-        self, actor: str, path: Path, model_id: str | None, progress: Progress
+        self,
+        actor: str,
+        path: Path,
+        model_id: str | None,
+        progress: Progress,
+        told: Told = lambda file: None,
     ) -> ModelRecord:
-        """Copy an artifact into quarantine, vet and verify it.
+        """Copy an artifact into quarantine, or go on with a copy; vet and verify it.
+
+        Args:
+            told: gets a line for each file that was copied.
 
         Returns:
             The record, in state verified, or refused with a code. What cannot even be stored
@@ -55,7 +64,7 @@ class Arrivals:
         policy = self._policy()
         try:
             self._fresh().check_change()
-            name = self._store.copy(path, model_id, progress)
+            name = self._store.copy(path, model_id, progress, told)
         except Refused as error:
             shown = ModelRecord(model_id or path.name, "media")
             self._edge(actor, shown, "refused", policy, error=error)

@@ -132,10 +132,10 @@ class AdminClient:
         """One artifact."""
         return self._get(wire.ModelDetail, _model(model_id))
 
-    def import_model(self, path: Path, model_id: str | None, report: Report) -> wire.Model:
+    def import_model(self, path: Path, model_id: str | None, report: Report) -> wire.ModelImported:
         """Bring an artifact in; a refused one comes back with state and code, not as an error."""
         body = wire.ModelImport.of(path=str(path), id=model_id)
-        return self._long(wire.Model, "/admin/models/import", body, report)
+        return self._long(wire.ModelImported, "/admin/models/import", body, report)
 
     def plan(self, wanted: PlanRequest, report: Report) -> Plan:
         """What importing an artifact would do; nothing is stored."""

@@ -23,6 +23,7 @@ from appliance.errors import PolicyRefused, Refused, StateRefused, Unavailable
 from appliance.supervisor import ENGINE, Supervisor
 from appliance.trust.adapter import base_of
 from appliance.trust.approval import ApprovalSubject
+from appliance.trust.copying import Told
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
@@ -79,10 +80,15 @@ class Lifecycle:
         return replace(record, state="serving") if self.is_loaded(record.id) else record
 
     def import_model(
-        self, actor: str, path: Path, model_id: str | None, progress: Progress
+        self,
+        actor: str,
+        path: Path,
+        model_id: str | None,
+        progress: Progress,
+        told: Told = lambda file: None,
     ) -> ModelRecord:
         """Take an artifact in: `Arrivals.import_model`."""
-        return self._arrivals.import_model(actor, path, model_id, progress)
+        return self._arrivals.import_model(actor, path, model_id, progress, told)
 
     def recover(self) -> list[str]:
         """Finish or clean up interrupted imports: `Arrivals.recover`."""

@@ -30,6 +30,7 @@ from appliance.clock import SystemClock
 from appliance.errors import Refused, UsageError
 from appliance.trust import approval, signing
 from appliance.trust.approval import ApprovalSubject
+from appliance.wire.admin import Model
 from appliance.wire.plan import Plan, PlanRequest
 
 _DIRECTORY = click.Path(path_type=Path)
@@ -85,7 +86,7 @@ def demo(output: Output, data: Path, source: Path | None, model_id: str | None) 
         shutil.copyfile(file, artifact / file.name)
         with admin_client(data) as client, Progress() as progress:
             signing.sign_directory(artifact, (keys / "publisher.pem").read_bytes(), progress)
-            shown = client.import_model(artifact, name, progress)
+            shown: Model = client.import_model(artifact, name, progress)
             if shown.code:
                 raise Refused(shown.code, shown.message)
             for person in _APPROVERS:

@@ -28,7 +28,7 @@ from appliance.errors import Refused
 from appliance.trust import approval, oms, signing
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.manifest import Manifest
-from appliance.wire.admin import Model, ModelDetail
+from appliance.wire.admin import Model, ModelDetail, ModelImported
 
 _DIRECTORY = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -121,18 +121,18 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
-    """Copy a directory into the store, vet and verify it."""
+    """Copy a directory into the store, vet and verify it; an interrupted copy is gone on with."""
     output = ctx.ensure_object(Output)
     source = path.absolute()
     with admin_client(data) as client, Progress() as progress:
         try:
             shown = client.import_model(source, model_id, progress)
         except Refused as error:  # not even stored; told in the same shape
-            shown = Model(
+            shown = ModelImported(
                 id=model_id or source.name, state="refused", digest=None,
                 code=error.code, message=error.message, hint=error.hint,
             )  # fmt: skip
-    output.data(shown, _lines(shown))
+    output.data(shown, [*_copied(shown), *_lines(shown)])
     if shown.state == "refused":
         ctx.exit(1)
 
@@ -310,6 +310,14 @@ def recheck(ctx: click.Context, data: Path) -> None:
 def _files(manifest: Manifest) -> str:
     count = len(manifest.files)
     return "1 file" if count == 1 else f"{count} files"
+
+
+def _copied(shown: ModelImported) -> Iterator[str]:
+    """A line for each file of an import."""
+    for file in shown.files:
+        there = f", {(file.size - file.copied) / 1e6:.1f} MB of it there already"
+        rest = "" if file.copied == file.size else there
+        yield f"  {file.size / 1e6:9.1f} MB  {file.sha256[:12]}  {safe(file.name)}{rest}"
 
 
 def _lines(shown: Model) -> Iterator[str]:

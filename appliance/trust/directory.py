@@ -1,4 +1,4 @@
-"""Artifact directories: listed, hashed and copied without trusting what lies in them.
+"""Artifact directories: listed and hashed without trusting what lies in them.
 
 Rules: everything is reached from one directory descriptor, so that renaming a parent changes
 nothing; only plain files with one name and plain directories are allowed; names obey
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import SignatureRefused, StateRefused
+from appliance.errors import SignatureRefused
 from appliance.text import visible
 from appliance.trust import names, sealed
 from appliance.trust.manifest import MAX_FILES
@@ -219,58 +219,6 @@ def read_prefix(directory: int, name: str, limit: int, owners: Owners = None) ->
     finally:
         os.close(fd)
     return bytes(data)
-
-
-def copy_artifact(artifact: Artifact, target: Path, progress: Progress) -> None:
-    """Copy every file into a new directory and make the copy durable.
-
-    Args:
-        target: must not exist; removed again when the copy fails.
-
-    Raises:
-        SignatureRefused: what `sealed.open_regular` and `sealed.read_blocks` raise.
-        StateRefused: `insufficient_disk`.
-        FileExistsError: `target` exists.
-    """
-    total = sum(artifact.sizes.values())
-    space = os.statvfs(target.parent)
-    if space.f_bavail * space.f_frsize < total:
-        raise StateRefused(
-            "insufficient_disk",
-            f"The artifact has {total} bytes; {space.f_bavail * space.f_frsize} are free.",
-        )
-    target.mkdir(mode=0o700)
-    try:
-        meter = Meter(progress, "copying", total)
-        for name in artifact.sizes:
-            _copy_file(artifact.fd, name, target / name, meter)
-        for directory in {target / Path(name).parent for name in artifact.sizes} | {target.parent}:
-            sync_directory(directory)
-    except OSError as error:
-        remove_tree(target)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StateRefused("insufficient_disk", "The disk is full.") from error
-        raise
-    except BaseException:
-        remove_tree(target)
-        raise
-
-
-def _copy_file(directory: int, name: str, target: Path, meter: Meter) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source = sealed.open_regular(directory, name)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        copy = os.open(target, flags, 0o400)
-        try:
-            sealed.read_blocks(
-                source, name, lambda block: sealed.write_all(copy, block), meter.advance
-            )
-            os.fsync(copy)
-        finally:
-            os.close(copy)
-    finally:
-        os.close(source)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,24 +1,30 @@
-"""The way into the store: an artifact is copied whole, or leaves nothing.
+"""The way into the store: an artifact is copied whole, or it is no model.
 
 Rules: nothing is believed about the medium; a copy becomes a model in one rename, with a record;
-what an interrupted import left has no record, so `clean` finds and removes it.
+what an interrupted import left has no record. The next import of the same artifact goes on with it;
+`clean` removes it when it cannot be gone on with, or nobody did for `KEPT_DAYS`.
 """
 
 import re
+import threading
 from pathlib import Path
 from typing import Final
 
 from appliance.clock import Clock
 from appliance.errors import StateRefused
 from appliance.text import visible
+from appliance.trust import copying
 from appliance.trust import directory as directories
+from appliance.trust.copying import Told
 from appliance.trust.records import ModelRecord, ModelState, Records
 from appliance.trust.sealed import Progress
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 MODEL_ID: Final = re.compile(f"{_NAME}(:{_NAME})?")
 """A model, or an adapter: `BASE:NAME`."""
+KEPT_DAYS: Final = 7
 _PART: Final = ".part"
+_DAY_US: Final = 86_400_000_000
 
 
 class Intake:
@@ -34,13 +40,22 @@ class Intake:
         self._records = records
         self._directory = directory
         self._clock = clock
+        self._copying: set[str] = set()  # until they are admitted or given up
+        self._guard = threading.Lock()
 
-    def copy(self, source: Path, model_id: str | None, progress: Progress) -> str:
+    def copy(
+        self,
+        source: Path,
+        model_id: str | None,
+        progress: Progress,
+        told: Told = lambda file: None,
+    ) -> str:
         """Copy an artifact beside the store's models, unchecked; it is no model yet.
 
         Args:
             model_id: by default the name of the directory. The id of a refused model may be
                 used again.
+            told: gets a line for each file.
 
         Returns:
             The id, for `admit` or `abandon`.
@@ -53,11 +68,13 @@ class Intake:
         if not MODEL_ID.fullmatch(name) or name.endswith(_PART):
             raise StateRefused("invalid_model_id", f"{visible(name, limit=80)!r} cannot be an id.")
         self._check_free(name)
-        with directories.open_artifact(source) as artifact:
-            try:
-                directories.copy_artifact(artifact, self._part(name), progress)
-            except FileExistsError as error:
-                raise StateRefused("model_id_taken", f"{name} is being imported.") from error
+        self._take(name)
+        try:
+            with directories.open_artifact(source) as artifact:
+                copying.copy_artifact(artifact, self._part(name), progress, told)
+        except BaseException:
+            self._leave(name)
+            raise
         try:
             self._check_free(name)  # another import may have finished before the copy was ours
         except StateRefused:
@@ -72,8 +89,9 @@ class Intake:
             directories.remove_tree(final)
             part.rename(final)
         except BaseException:
-            directories.remove_tree(part)
+            self.abandon(model_id)
             raise
+        self._leave(model_id)
         directories.sync_directory(self._directory)
         record = ModelRecord(model_id, ModelState.QUARANTINED, created_us=self._clock.wall_us())
         self._records.save(record, fresh=True)
@@ -82,20 +100,38 @@ class Intake:
     def abandon(self, model_id: str) -> None:
         """Remove a copy that was not admitted."""
         directories.remove_tree(self._part(model_id))
+        self._leave(model_id)
 
     def expel(self, model_id: str) -> None:
         """Remove the files of a model that was refused; its record stays and says why."""
         directories.remove_tree(self._directory / model_id)
 
     def clean(self) -> list[str]:
-        """Remove what has no record, or that of a refusal; the ids that it was for."""
+        """Remove what has no record, or that of a refusal, and no import goes on with; its ids."""
         known = {r.id for r in self._records.all() if r.state != ModelState.REFUSED}
         left = []
         for path in sorted(self._directory.iterdir()):
+            if path.name.endswith(_PART) and self._is_kept(path):
+                continue
             if path.name.endswith(_PART) or path.name not in known:
                 directories.remove_tree(path)
                 left.append(path.name.removesuffix(_PART))
         return left
+
+    def _is_kept(self, part: Path) -> bool:
+        """Whether an interrupted copy is worth going on with."""
+        age = self._clock.wall_us() - part.lstat().st_mtime_ns // 1000
+        return copying.resumable(part) and age < KEPT_DAYS * _DAY_US
+
+    def _take(self, model_id: str) -> None:
+        with self._guard:
+            if model_id in self._copying:
+                raise StateRefused("model_id_taken", f"{model_id} is being imported.")
+            self._copying.add(model_id)
+
+    def _leave(self, model_id: str) -> None:
+        with self._guard:
+            self._copying.discard(model_id)
 
     def _part(self, model_id: str) -> Path:
         return self._directory / (model_id + _PART)

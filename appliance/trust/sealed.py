@@ -163,12 +163,22 @@ def check_owner(status: os.stat_result, path: str, owners: Owners) -> None:
         )
 
 
-def read_blocks(fd: int, path: str, consume: Blocks, advance: Callable[[int], None]) -> str:
-    """Read a file once, from its beginning, and hash it on the way.
+def read_blocks(
+    fd: int,
+    path: str,
+    consume: Blocks,
+    advance: Callable[[int], None],
+    *,
+    start: int = 0,
+    digest: "hashlib._Hash | None" = None,
+) -> str:
+    """Read a file once and hash it on the way.
 
     Args:
         consume: gets each block before the next is read.
         advance: gets the number of bytes of each block.
+        start: the byte to begin at.
+        digest: of what comes before `start`; it is gone on with.
 
     Returns:
         Hex SHA-256 of all blocks.
@@ -178,7 +188,7 @@ def read_blocks(fd: int, path: str, consume: Blocks, advance: Callable[[int], No
             at first; `artifact_unreadable` when the medium fails.
     """
     size = os.fstat(fd).st_size
-    digest, buffer, done = hashlib.sha256(), memoryview(bytearray(BLOCK)), 0
+    digest, buffer, done = digest or hashlib.sha256(), memoryview(bytearray(BLOCK)), start
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     while count := _read(fd, path, buffer, done):
         digest.update(buffer[:count])

@@ -179,6 +179,23 @@ class Approval(_Reply):
     time: str
 
 
+class ImportedFile(_Reply):
+    """One file of an import: its bytes, and how many came from the medium this time; the others
+    were there from an import that was interrupted.
+    """
+
+    name: str
+    size: int
+    copied: int
+    sha256: str
+
+
+class ModelImported(Model):
+    """An artifact that was brought in, with a line for each of its files."""
+
+    files: list[ImportedFile] = Field(default=[])
+
+
 class ModelDetail(Model):
     """One artifact with its approvals, its grammars and what its file says of itself."""
 

@@ -104,6 +104,27 @@ def test_from_a_directory_to_an_approved_model(lab: LabData, run: Run) -> None:
     assert (listed["id"], listed["state"], listed["loaded"]) == ("mine", "approved", False)
 
 
+def test_an_import_reports_each_file_and_goes_on_with_an_interrupted_copy(
+    lab: LabData, run: Run
+) -> None:
+    artifact = lab.artifact("mine")
+    part = lab.data / "models" / "mine.part"
+    part.mkdir(mode=0o700)
+    (part / "model.sig").write_bytes((artifact / "model.sig").read_bytes())
+    (part / "model.sig").chmod(0o400)
+    body = (artifact / "tiny.gguf").read_bytes()
+    (part / "tiny.gguf").write_bytes(body[:100])
+    done = run("model", "import", artifact, "--json")
+    assert done.status == 0
+    files = {file["name"]: file for file in done.document["files"]}
+    assert set(files) == {"LICENSE", "docs/card.md", "model.sig", "tiny.gguf"}
+    assert files["tiny.gguf"]["copied"] == len(body) - 100
+    assert files["tiny.gguf"]["sha256"] == forge.sha256(body)
+    assert files["model.sig"]["copied"] == 0
+    told = run("model", "import", artifact, "--id", "other")
+    assert f"{forge.sha256(body)[:12]}  tiny.gguf\n" in told.out
+
+
 @pytest.mark.parametrize(("change", "code"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
 def test_a_bad_artifact_is_refused_with_its_code(
     lab: LabData, run: Run, change: Callable[[Path, LabData], object], code: str

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.engine import variants
 from appliance.errors import StateRefused
+from tests.conftest import need_tool
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +56,20 @@ def test_the_child_gets_an_empty_environment(
 ) -> None:
     monkeypatch.setenv("LD_PRELOAD", "/nonexistent.so")
     assert variants.best_variant(directory).exists()
+
+
+def test_a_variant_that_dies_is_not_chosen(tmp_path: Path, directory: Path) -> None:
+    """A processor that claims an instruction which the system does not let it run: SIGILL."""
+    best = variants.best_variant(directory)
+    for name in ("libggml-base.so", "libggml.so", best.name):
+        shutil.copy(directory / name, tmp_path / name)
+    source = tmp_path / "x.c"
+    source.write_text(
+        "int ggml_backend_score(void) { return 1 << 20; }\n"
+        "void *ggml_backend_init(void) { __builtin_trap(); }\n"
+    )
+    lying = tmp_path / "libggml-cpu-claims.so"
+    subprocess.run([need_tool("gcc"), "-shared", "-fPIC", "-o", lying, source], check=True)
+    assert variants.score([str(lying)])[str(lying)] == 1 << 20
+    assert variants._child("multiply", str(lying)) is None
+    assert variants.best_variant(tmp_path) == tmp_path / best.name

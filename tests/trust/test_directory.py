@@ -1,6 +1,5 @@
-"""Artifact directories: what may lie in one, and that copies are whole or absent."""
+"""Artifact directories: what may lie in one."""
 
-import errno
 import os
 import socket
 from collections.abc import Callable
@@ -9,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import Refused
-from appliance.trust import directory, oms, sealed
+from appliance.trust import directory, oms
 from appliance.trust.manifest import MAX_FILES
-from tests.trust.forge import make_artifact, open_descriptors, quiet, sha256, watch_syncs
+from tests.trust.forge import make_artifact, quiet, sha256
 
 Change = Callable[[Path], object]
 
@@ -149,86 +148,6 @@ def test_reading_a_prefix(source: Path) -> None:
     with directory.open_artifact(source) as artifact:
         assert directory.read_prefix(artifact.fd, "LICENSE", 6) == b"Apache"
         assert directory.read_prefix(artifact.fd, "LICENSE", 600) == b"Apache-2.0"
-
-
-def test_a_copy_is_complete_private_and_read_only(source: Path, tmp_path: Path) -> None:
-    target = tmp_path / "copy"
-    with directory.open_artifact(source) as artifact:
-        directory.copy_artifact(artifact, target, quiet)
-        assert listed(target) == dict(artifact.sizes)
-    assert (target / "docs" / "card.md").read_text() == "# tiny"
-    assert (target / "tiny.gguf").stat().st_mode & 0o777 == 0o400
-    assert target.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_copy_is_durable_and_leaves_no_descriptor_open(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced = watch_syncs(monkeypatch)
-    before = open_descriptors()
-    with directory.open_artifact(source) as artifact:
-        directory.copy_artifact(artifact, tmp_path / "copy", quiet)
-        directory.hash_files(artifact, artifact.sizes, directory.Meter(quiet, "hashing", 1))
-        directory.read_prefix(artifact.fd, "LICENSE", 1)
-    assert open_descriptors() == before
-    # The files first, then the directories that name them.
-    assert set(synced[:3]) == {"LICENSE", "card.md", "tiny.gguf"}
-    assert set(synced[3:]) == {"docs", "copy", tmp_path.name}
-
-
-def test_an_existing_target_is_left_alone(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "mine").touch()
-    with directory.open_artifact(source) as artifact, pytest.raises(FileExistsError):
-        directory.copy_artifact(artifact, tmp_path / "copy", quiet)
-    assert (tmp_path / "copy" / "mine").exists()
-
-
-def test_more_than_the_disk_has_room_for(source: Path, tmp_path: Path) -> None:
-    with directory.open_artifact(source) as artifact:
-        too_much = directory.Artifact(artifact.fd, {"LICENSE": 1 << 62})
-        assert (
-            code_of(lambda: directory.copy_artifact(too_much, tmp_path / "copy", quiet))
-            == "insufficient_disk"
-        )
-    assert not (tmp_path / "copy").exists()
-
-
-def test_a_disk_that_fills_up_leaves_nothing(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(fd: int, block: memoryview) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(sealed, "write_all", full)
-    with directory.open_artifact(source) as artifact:
-        assert (
-            code_of(lambda: directory.copy_artifact(artifact, tmp_path / "copy", quiet))
-            == "insufficient_disk"
-        )
-    assert not (tmp_path / "copy").exists()
-
-
-def test_another_failure_leaves_nothing_and_is_not_hidden(source: Path, tmp_path: Path) -> None:
-    class Stopped(Exception):
-        pass
-
-    def stop(phase: str, done: int, total: int) -> None:
-        raise Stopped
-
-    with directory.open_artifact(source) as artifact, pytest.raises(Stopped):
-        directory.copy_artifact(artifact, tmp_path / "copy", stop)
-    assert not (tmp_path / "copy").exists()
-
-
-def test_a_file_that_became_a_hard_link_is_not_copied(source: Path, tmp_path: Path) -> None:
-    with directory.open_artifact(source) as artifact:
-        os.link(source / "tiny.gguf", tmp_path / "twin")
-        assert (
-            code_of(lambda: directory.copy_artifact(artifact, tmp_path / "copy", quiet))
-            == "file_hardlink"
-        )
-    assert not (tmp_path / "copy").exists()
 
 
 def test_removing_does_not_follow_links(source: Path, tmp_path: Path) -> None:

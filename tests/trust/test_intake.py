@@ -1,9 +1,13 @@
 """The way into the store: whole or not at all. More cases, on the whole store: test_store.py."""
 
+import os
+
 import pytest
 
 from appliance.errors import StateRefused
 from appliance.trust import store
+from appliance.trust.copying import CopiedFile
+from appliance.trust.intake import KEPT_DAYS
 from tests.trust.forge import Lab, quiet
 
 
@@ -24,9 +28,25 @@ def test_a_copy_that_is_given_up_leaves_nothing(lab: Lab) -> None:
     lab.store.abandon("never there")
 
 
-def test_cleaning_keeps_what_has_a_record(lab: Lab) -> None:
+def test_cleaning_keeps_what_has_a_record_or_can_be_gone_on_with(lab: Lab) -> None:
     lab.store.quarantine(lab.artifact, "kept", quiet)
     lab.store.copy(lab.artifact, "half", quiet)
+    (lab.data / "models" / "torn.part").mkdir()  # without a signature
     opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
-    assert opened.clean() == ["half"]
+    assert opened.clean() == ["torn"]
     assert opened.vet("kept").summary()["name"] == "tiny"
+    told: list[CopiedFile] = []
+    assert opened.copy(lab.artifact, "half", quiet, told.append) == "half"
+    assert told and all(file.copied == 0 for file in told)
+
+
+def test_nobody_goes_on_for_a_week(lab: Lab) -> None:
+    lab.store.copy(lab.artifact, "half", quiet)
+    opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
+    part = lab.data / "models" / "half.part"
+    now = lab.clock.wall_us() / 1e6
+    os.utime(part, (now, now - (KEPT_DAYS * 86_400 - 60)))
+    assert opened.clean() == []
+    os.utime(part, (now, now - (KEPT_DAYS * 86_400 + 60)))
+    assert opened.clean() == ["half"]
+    assert not part.exists()

@@ -200,7 +200,7 @@ def test_an_interrupted_import_is_cleaned_up(lab: Lab) -> None:
     assert opened.check("tiny", lab.policy, quiet).digest
 
 
-def test_a_failed_copy_leaves_nothing(lab: Lab) -> None:
+def test_a_copy_that_was_stopped_is_no_model(lab: Lab) -> None:
     class Pulled(Exception):
         pass
 
@@ -210,6 +210,10 @@ def test_a_failed_copy_leaves_nothing(lab: Lab) -> None:
     before = lab.snapshot()
     with pytest.raises(Pulled):
         lab.store.quarantine(lab.artifact, None, pull_the_stick)
+    assert lab.store.records() == []
+    assert [path.name for path in (lab.data / "models").iterdir()] == ["tiny.part"]
+    assert lab.store.quarantine(lab.artifact, None, quiet).state == "quarantined"
+    lab.store.discard("tiny")
     assert lab.snapshot() == before
 
 

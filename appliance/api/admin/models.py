@@ -61,9 +61,16 @@ def import_model(
 ) -> StreamingResponse:
     """Copy, vet and verify an artifact; the answer is a stream of JSON lines."""
 
-    def work(report: Report) -> wire.Model:
-        record = services.lifecycle.import_model(person.actor, Path(wanted.path), wanted.id, report)
-        return model_of(services, record)
+    def work(report: Report) -> wire.ModelImported:
+        files: list[wire.ImportedFile] = []
+        record = services.lifecycle.import_model(
+            person.actor,
+            Path(wanted.path),
+            wanted.id,
+            report,
+            lambda file: files.append(wire.ImportedFile(**vars(file))),
+        )
+        return wire.ModelImported(**model_of(services, record).model_dump(), files=files)
 
     return stream(work)
 
