@@ -54,7 +54,7 @@ bundle: setup  ## the bundle for the stick, in .bundle/, signed with a key made 
 	  --lab-model $(MODEL_DIR)
 
 test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a network, and all faults (root)
-	INSTALL_RESULTS=1 $(RUN) -m pytest tests/installer
+	INSTALL_RESULTS=all $(RUN) -m pytest tests/installer tests/engine/test_variants.py tests/engine/test_devices.py
 
 test-all: check wheels  ## checks, then every test, the slow ones too
 	$(RUN) -m pytest

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from installer.bundle import debs, licences, media, pyz, runtime, sbom
+from installer.bundle import carried, debs, licences, media, plugins, pyz, runtime, sbom
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import recipe
 from installer.bundle.llama_wheel import obtain
@@ -27,7 +27,7 @@ from installer.bundle.media import Source
 from installer.bundle.steps import BundleError, command_line, say
 from installer.bundle.wheel_facts import WheelFacts, read_wheel
 from installer.bundle.wheel_lists import product_version
-from installer.bundle.wheelhouse import TARGETS
+from installer.bundle.wheelhouse import BUNDLED
 from installer.bundle.wheels import OWN, fill
 from installer.host import tree
 from installer.host.assemble import assemble
@@ -35,7 +35,6 @@ from installer.host.manifest import Manifest, Part, Requirements, Tree
 from installer.host.problems import InstallError
 
 CHECKOUT: Final = LOCKS.parent
-PYTHON: Final = "cp313"
 KERNEL: Final = "5.13"
 MEMORY_MIB: Final = 1024
 BUILT: Final = "2026-01-01"
@@ -67,6 +66,7 @@ def build(out: Path, wanted: Wanted) -> Manifest:
     Raises:
         BundleError: an input is missing or refused.
     """
+    plugins.check(wanted.plugins)
     version = product_version()
     release = f"{version}+{wanted.counter}"
     with tempfile.TemporaryDirectory(dir=_work(), prefix="bundle-") as directory:
@@ -82,9 +82,9 @@ def build(out: Path, wanted: Wanted) -> Manifest:
         pyz.pack(work / "install.pyz")
         say("Installed tree")
         sources = list(_sources(work, wheels, wanted))
-        listed = _tree(work, wheels, sources)
-        carried = [*wheels, *(path for _, path in wanted.plugins)]
-        facts = [(path, read_wheel(path)) for path in carried]
+        listed = make_trees(work, [(path.name, path) for path in wheels], sources)
+        brought = [*wheels, *(path for _, path in wanted.plugins)]
+        facts = [(path, read_wheel(path)) for path in brought]
         texts = _texts(work, packages, files, facts, wanted, version)
 
         def describe(parts: tuple[Part, ...]) -> Manifest:
@@ -104,8 +104,10 @@ def build(out: Path, wanted: Wanted) -> Manifest:
 
 def _wheels() -> list[Path]:
     llama = obtain(cache_root() / "llama-wheels", recipe())
-    directory = fill(LOCKS, CHECKOUT, llama, TARGETS[PYTHON])
-    return sorted(directory.glob("*.whl"))
+    directory = fill(LOCKS, CHECKOUT, llama, BUNDLED)
+    built = {llama.path.name: llama.sha256}
+    built |= {path.name: sha256_file(path) for path in directory.glob(f"{OWN}-*.whl")}
+    return carried.carried(directory, built)
 
 
 def _sabotaged(path: Path, work: Path) -> Path:
@@ -132,6 +134,7 @@ def _sources(work: Path, wheels: Sequence[Path], wanted: Wanted) -> Iterator[Sou
         yield Source(path.name, "wheel", path)
     for name, path in wanted.plugins:
         yield Source(path.name, "plugin", path, name)
+    for name in sorted({name for name, _ in wanted.plugins}):
         yield Source(f"{name}.list", "tree", work / f"{name}.list", name)
     for directory in (*wanted.models, *wanted.lab_models):
         if directory in wanted.models and not (directory / SIGNATURE).is_file():
@@ -149,17 +152,27 @@ def _below(directory: Path, kind: str, prefix: str) -> Iterator[Source]:
         yield Source(f"{prefix}{path.relative_to(directory)}", kind, path)
 
 
-def _tree(work: Path, wheels: Sequence[Path], sources: Sequence[Source]) -> Tree:
-    """Make the tree as the host will, and the listings: of all hosts, and of each plugin."""
-    base = [(path.name, path) for path in wheels]
+def make_trees(work: Path, wheels: Sequence[tuple[str, Path]], sources: Sequence[Source]) -> Tree:
+    """Make the trees as hosts will, with their listings: of every host, and of each accelerator.
+
+    Args:
+        work: holds `runtime.tar.gz`; gets `root/`, `tree.list` and one of both by accelerator.
+        wheels: file names of the wheels of every host, and where they are.
+        sources: what is carried, with the plugins, several of which may be for one accelerator.
+
+    Raises:
+        BundleError: a wheel breaks a rule, or the runtime does not run here.
+    """
+    special = [source for source in sources if source.kind == "plugin"]
     try:
-        _assemble(work, "root", base)
+        _assemble(work, "root", wheels)
         text = tree.listing(work / "root")
         (work / "tree.list").write_text(text)
-        for plugin in (s for s in sources if s.kind == "plugin"):
-            _assemble(work, plugin.when, [*base, (plugin.name, plugin.path)])
-            more = set(tree.listing(work / plugin.when).splitlines()) - set(text.splitlines())
-            (work / f"{plugin.when}.list").write_text("".join(f"{x}\n" for x in sorted(more)))
+        for when in sorted({source.when for source in special}):
+            theirs = [(source.name, source.path) for source in special if source.when == when]
+            _assemble(work, when, [*wheels, *theirs])
+            more = set(tree.listing(work / when).splitlines()) - set(text.splitlines())
+            (work / f"{when}.list").write_text("".join(f"{x}\n" for x in sorted(more)))
     except InstallError as error:
         raise BundleError(error.message) from error
     size = sum(path.lstat().st_size for path in (work / "root").rglob("*") if not path.is_symlink())
@@ -184,6 +197,7 @@ def _texts(
         "install.sh": (CHECKOUT / "installer/host/install.sh").read_bytes(),
         "GUIDE.md": (CHECKOUT / "docs/install-guide.md").read_bytes(),
         "LICENSES/appliance.txt": (CHECKOUT / "LICENSE").read_bytes(),
+        **carried.texts(),
     }
     for path in sorted((work / "licences" / "debian").iterdir()):
         texts[f"LICENSES/debian/{path.name}.txt"] = path.read_bytes()

@@ -12,7 +12,7 @@ Rules
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -211,19 +211,26 @@ def check_lists(lists: Lists, runtime: Sequence[Locked], target: Target) -> None
     _same(f"{target.name}.sha256", wanted, f"{target.name}.cdx.json", listed)
 
 
-def check_directory(directory: Path, lists: Lists, *, more: Mapping[str, str] = {}) -> None:
+def check_directory(
+    directory: Path,
+    lists: Lists,
+    *,
+    more: Mapping[str, str] = {},
+    beside: Set[str] = frozenset(),
+) -> None:
     """Refuse a directory of wheels that is not exactly what the lists say.
 
     Args:
         directory: holds wheels and nothing else.
         lists: of the wheelhouse; checked before.
         more: SHA-256 by file name of wheels that were built here, beside those of the lists.
+        beside: names of files that may lie there and are no wheels.
 
     Raises:
         BundleError: naming the file and the rule that it breaks.
     """
     wanted = {**lists.sums, **more}
-    present = {path.name for path in directory.iterdir()}
+    present = {path.name for path in directory.iterdir()} - beside
     for name in sorted(present):
         name_and_version(name)
     _same("the sums", set(wanted), directory.name, present)

@@ -38,7 +38,7 @@ class Answers:
     port: int = 8080
     models: tuple[str, ...] = ()
     fingerprint: str = ""
-    trust_root: str = ""
+    trust: str = ""
     trust_fingerprint: str = ""
 
 
@@ -124,7 +124,7 @@ def combine(*sources: Mapping[str, Any]) -> Answers:
     for name in ("account", "operators"):
         if not _USER.fullmatch(getattr(answers, name)):
             raise _invalid(f"{name} is no name of an account")
-    for name in ("prefix", "data", "state"):
+    for name in ("prefix", "data", "state", "trust"):
         value = getattr(answers, name)
         if value and (not _PLAIN.fullmatch(value) or ".." in value.split("/")):
             raise _invalid(f"{name} must be an absolute path of letters, digits and ._+-")
@@ -133,6 +133,8 @@ def combine(*sources: Mapping[str, Any]) -> Answers:
     for name in ("fingerprint", "trust_fingerprint"):
         if not re.fullmatch(r"|[0-9a-f]{64}", getattr(answers, name)):
             raise _invalid(f"{name} is 64 hexadecimal digits")
+    if (answers.profile == "site") != bool(answers.trust_fingerprint):
+        raise _invalid("a site has a trust_fingerprint, from paper, and a lab has none")
     if not re.fullmatch(r"[0-9a-zA-Z.:-]+", answers.host):
         raise _invalid("host is an address or a name")
     return answers
@@ -188,11 +190,17 @@ def decode(data: bytes) -> Answers:
         InstallError: `release_changed`.
     """
     try:
-        table = json.loads(data)
-        table["models"] = tuple(table["models"])
-        return combine({f.name: table[f.name] for f in fields(Answers) if f.name in table})
+        return combine(kept(json.loads(data)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InstallError("release_changed", f"answers.json: {error}") from error
+
+
+def kept(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Answers as they were kept, without those that this release does not know: after a rollback
+    the older installer reads what the newer one kept.
+    """
+    known = {f.name: table[f.name] for f in fields(Answers) if f.name in table}
+    return known | {"models": tuple(known.get("models", ()))}
 
 
 def _invalid(text: str) -> InstallError:

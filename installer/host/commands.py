@@ -60,8 +60,7 @@ def installed(options: argparse.Namespace) -> Place:
     events, _, _ = read_ledger(layout.state / NAME)
     begun = [event.facts["answers"] for event in events if event.name == "begin"]
     if begun:
-        kept = begun[-1] | {"models": tuple(begun[-1]["models"])} | given
-        chosen = answering.combine(kept)
+        chosen = answering.combine(answering.kept(begun[-1]), given)
         layout = answering.layout(chosen, user=options.user, home=Path.home())
     return Place(layout, chosen, service(layout, chosen, systemd=facts.host().systemd))
 

@@ -12,6 +12,8 @@ from typing import IO, Final
 from installer.host.problems import InstallError
 
 BLOCK: Final = 1 << 20
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
 
 
 @contextlib.contextmanager
@@ -82,6 +84,26 @@ def sync_tree(path: Path) -> None:
         _syncfs(fd)
     finally:
         os.close(fd)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two paths at once: renameat2(2), RENAME_EXCHANGE.
+
+    Where the file system cannot, by renames between which `other` is not there.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = (ctypes.c_char_p(os.fsencode(one)), ctypes.c_char_p(os.fsencode(other)))
+    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number), str(other))
+    between = other.with_name(other.name + ".damaged")
+    other.rename(between)
+    one.rename(other)
+    between.rename(one)
 
 
 def _syncfs(fd: int) -> None:

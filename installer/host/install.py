@@ -93,8 +93,14 @@ def settle(ledger: Ledger, layout: Layout, service: Service, *, boot: bool = Fal
     kept = {event.facts["release"] for event in ledger.committed()}
     for name in (f"{release}.part", *(() if release in kept else (release,))):
         remove(layout.release(name))
+    replaced = layout.release(f"{release}.damaged")
+    if release not in kept:
+        remove(replaced)
+    elif replaced.is_dir() and not layout.release(release).exists():
+        replaced.rename(layout.release(release))
     remove(layout.snapshots / release)
-    remove(layout.state / "models")
+    for name in ("models", "trust"):
+        remove(layout.state / name)
     if layout.releases.is_dir():
         sync_directory(layout.releases)
     if previous is not None and not boot and any(_stopped(event.facts) for event in events):

@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Callable
 from typing import Any, Final
 
-from installer.host import health, models, releases, signature, system, tree
+from installer.host import health, models, releases, signature, system, tree, trust
 from installer.host.answers import encode
 from installer.host.assemble import assemble
 from installer.host.context import Context
 from installer.host.files import (
+    exchange,
     explained,
     hash_file,
     remove,
@@ -50,11 +51,8 @@ def verify(run: Context) -> Facts:
 
 def assemble_tree(run: Context) -> Facts:
     """Make the tree of the release beside the others and compare it with its listing."""
-    try:
-        releases.check(run.layout, run.manifest.release)
+    if _is_there(run):
         return {"there": True}
-    except InstallError:
-        pass
     part = run.release.with_name(run.release.name + ".part")
     remove(part)
     with explained(part):
@@ -67,10 +65,13 @@ def assemble_tree(run: Context) -> Facts:
     tree.check(part / "root", (part / "tree.list").read_text())
     with explained(part):
         sync_tree(part)
-        if run.release.exists():  # damaged: it is kept as evidence
-            remove(run.release.with_name(run.release.name + ".damaged"))
-            run.release.rename(run.release.with_name(run.release.name + ".damaged"))
-        part.rename(run.release)
+        if run.release.exists():  # damaged, or for another accelerator: kept until the commit
+            replaced = run.release.with_name(run.release.name + ".damaged")
+            remove(replaced)
+            exchange(part, run.release)
+            part.rename(replaced)
+        else:
+            part.rename(run.release)
         sync_directory(run.layout.releases)
     return {"there": False}
 
@@ -128,7 +129,7 @@ def initialise(run: Context) -> Facts:
         if not run.layout.user:
             shutil.chown(part, run.answers.account, run.answers.operators)
         with explained(part):
-            run.product(part).run("init", *_profile(run))
+            run.product(part).run("init", *trust.profile(run))
             settings = part / "appliance.toml"
             text = settings.read_text()
             text = re.sub(r'(?m)^host = ".*"$', f'host = "{run.answers.host}"', text)
@@ -141,7 +142,7 @@ def initialise(run: Context) -> Facts:
                 data.rmdir()
             part.rename(data)
             sync_directory(data.parent)
-    return {"models": models.bring(run)}
+    return {"trust": trust.bring(run), "models": models.bring(run)}
 
 
 def start(run: Context) -> Facts:
@@ -189,13 +190,23 @@ PHASES: Final[tuple[tuple[str, str, Callable[[Context], Facts]], ...]] = (
 )
 
 
-def _profile(run: Context) -> list[str]:
-    arguments = ["--profile", run.answers.profile]
-    if run.answers.trust_root:
-        arguments += ["--root", run.answers.trust_root]
-    if run.answers.trust_fingerprint:
-        arguments += ["--fingerprint", run.answers.trust_fingerprint]
-    return arguments
+def _is_there(run: Context) -> bool:
+    """Whether the release is there, whole, and for this host's accelerator."""
+    try:
+        releases.check(run.layout, run.manifest.release)
+        return (run.release / "tree.list").read_text() == _listings(run)[1]
+    except InstallError:
+        return False
+
+
+def _listings(run: Context) -> tuple[str, str]:
+    """The signed listing of every host's tree, and that of this host's with its plugin."""
+    lists = {p.when: run.store.path(p).read_text() for p in run.parts if p.kind == "tree"}
+    lines = sorted(
+        {line for text in lists.values() for line in text.splitlines()},
+        key=lambda line: line.rpartition(" ")[2].encode(),
+    )
+    return lists[""], "".join(line + "\n" for line in lines)
 
 
 def _accompany(run: Context, part: Any) -> None:
@@ -203,17 +214,12 @@ def _accompany(run: Context, part: Any) -> None:
     for name in _BOOT:
         shutil.copyfile(run.boot / name, part / name)
     shutil.copyfile(run.store.path(run.manifest.only("installer")), part / "installer.pyz")
-    lists = {p.when: run.store.path(p).read_text() for p in run.parts if p.kind == "tree"}
-    (part / "base.list").write_text(lists[""])
-    lines = sorted(
-        {line for text in lists.values() for line in text.splitlines()},
-        key=lambda line: line.rpartition(" ")[2].encode(),
-    )
-    (part / "tree.list").write_text("".join(line + "\n" for line in lines))
-    for trust in (p for p in run.parts if p.kind == "trust"):
-        (part / "trust").mkdir(exist_ok=True)
-        target = part / "trust" / trust.name
+    base, whole = _listings(run)
+    (part / "base.list").write_text(base)
+    (part / "tree.list").write_text(whole)
+    for metadata in (p for p in run.parts if p.kind == "trust"):
+        target = part / "trust" / metadata.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run.store.path(trust), target)
+        shutil.copyfile(run.store.path(metadata), target)
     write_file(part / "answers.json", encode(run.answers))
     system.render(run.layout, run.answers, run.manifest.release, part)

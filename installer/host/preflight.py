@@ -71,6 +71,7 @@ def problems(plan: Plan, host: Host, *, uid: int) -> Iterator[InstallError]:
     if plan.current is None and plan.answers.port in host.listening:
         yield InstallError("port_taken", f"Something listens on port {plan.answers.port}.")
     yield from _places(layout)
+    yield from _trust(plan)
 
 
 def warnings(plan: Plan, host: Host, *, year: int) -> Iterator[str]:
@@ -139,6 +140,18 @@ def _places(layout: Layout) -> Iterator[InstallError]:
         path = layout.commands / name
         if path.is_file() and OURS not in path.read_text(errors="replace"):
             yield InstallError("command_taken", f"{path} is not of this product.")
+
+
+def _trust(plan: Plan) -> Iterator[InstallError]:
+    """A site's first installation needs the metadata of its security officer."""
+    if plan.answers.profile != "site" or (plan.layout.data / "appliance.toml").is_file():
+        return
+    if plan.answers.trust:
+        root = Path(plan.answers.trust, "metadata", "1.root.json")
+        if not root.is_file():
+            yield InstallError("trust_missing", f"{root} is not there.")
+    elif not any(part.kind == "trust" for part in plan.parts):
+        yield InstallError("trust_missing", "This bundle carries no trust metadata.")
 
 
 def _version(text: str) -> tuple[int, int]:

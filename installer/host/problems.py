@@ -44,6 +44,8 @@ CODES: Final = {
     "data_unusable": "Choose an empty directory, or the data directory of an earlier installation.",
     "command_taken": "Move that file away, or install with --user.",
     "path_too_long": "Choose a shorter path for data.",
+    "trust_missing": "Set trust in the answers to the directory on the security officer's stick, "
+    "or use a bundle that was built with --trust.",
     "answers_invalid": "Correct the answer file; the guide lists its keys.",
     "not_installed": "Install from a stick first.",
     "nothing_to_roll_back": "There is no earlier release on this host. Install one from its stick.",

@@ -4,6 +4,7 @@ Rules: `current` is a link that one rename moves; the database is copied only wh
 it, and put back only when a newer release changed its schema; the audit log is never touched.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -146,7 +147,13 @@ def put_back(layout: Layout, release: str) -> None:
         if (taken / name).is_file():
             part = layout.data / f"{name}.part"
             remove(part)
-            shutil.copy2(taken / name, part)
+            try:
+                shutil.copy2(taken / name, part)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                remove(part)
+                os.link(taken / name, part)  # no room for a copy: the snapshot itself goes back
             owner = (taken / name).stat()
             os.chown(part, owner.st_uid, owner.st_gid)
             part.replace(layout.data / name)

@@ -2,7 +2,7 @@
 
 Rules: the caller has checked the digest of the whole file; here every member must be in RECORD
 with its digest, paths stay inside, nothing runs at the start of Python (`.pth`), no scripts and no
-headers are made, and no name is written twice. pip would do the same and more: it writes paths of
+headers are made, and no file is replaced. pip would do the same and more: it writes paths of
 the host into scripts and RECORD, so that the installed tree could not be compared with the signed
 listing. Format: PyPA, "Binary distribution format" and "Recording installed projects".
 """
@@ -11,6 +11,7 @@ import base64
 import csv
 import hashlib
 import io
+import os
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -58,8 +59,11 @@ def _unpack(archive: zipfile.ZipFile, site: Path, name: str) -> None:
             continue
         whole = site / target
         whole.parent.mkdir(parents=True, exist_ok=True)
-        with whole.open("xb") as file:
-            file.write(data)
+        if whole.is_file() and whole.read_bytes() == data:
+            continue  # packages that share a name space share its first file
+        if os.path.lexists(whole):
+            raise ValueError(f"{path} would replace a file of another wheel")
+        whole.write_bytes(data)
         whole.chmod(0o755 if member.external_attr >> 16 & 0o100 else 0o644)
 
 

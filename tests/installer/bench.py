@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from installer.bundle import media, pyz, runtime
+from installer.bundle.build import make_trees
 from installer.bundle.media import Source
-from installer.host import tree
-from installer.host.assemble import assemble
-from installer.host.manifest import Manifest, Part, Requirements, Tree
+from installer.host.manifest import Manifest, Part, Requirements
 from tests.conftest import CHECKOUT
 
 INSTALL = CHECKOUT / "installer" / "host" / "install.sh"
@@ -35,7 +34,7 @@ BROKEN = {broken!r}
 def main():
     arguments = sys.argv[1:]
     data = Path(arguments[arguments.index("--data") + 1]) if "--data" in arguments else None
-    command = arguments[0] if arguments[0] != "model" else " ".join(arguments[:2])
+    command = " ".join(arguments[: 2 if arguments[0] in ("model", "trust") else 1])
     print(json.dumps(COMMANDS.get(command, verify)(data, arguments)))
 
 
@@ -45,7 +44,21 @@ def init(data, arguments):
     (data / "audit" / "log").write_text("genesis\\n")
     sqlite3.connect(data / "appliance.db").close()
     (data / "appliance.toml").write_text('host = "127.0.0.1"\\nport = 8080\\n')
+    if "lab" in arguments:
+        (data / "keys" / "lab").mkdir(parents=True)
+    else:
+        root, fingerprint = (arguments[arguments.index(n) + 1] for n in ("--root", "--fingerprint"))
+        (data / "root").write_text(Path(root).read_text() + fingerprint)
     return {{}}
+
+
+def update(data, arguments):
+    policy = Path(arguments[2], "targets", "policy.json").read_text()
+    if not policy.isdigit():
+        sys.exit("trust_expired")
+    had = (data / "policy").read_text() if (data / "policy").exists() else ""
+    (data / "policy").write_text(policy)
+    return {{"changed": policy != had, "after": {{"root": 1, "policy": int(policy)}}}}
 
 
 def selftest(data, arguments):
@@ -75,6 +88,7 @@ def verify(data, arguments):
 COMMANDS = {{
     "init": init,
     "selftest": selftest,
+    "trust update": update,
     "status": lambda data, arguments: {{}},
     "model list": lambda data, arguments: {{"models": []}},
 }}
@@ -83,18 +97,31 @@ if __name__ == "__main__":
 """
 
 
-# In place of the installer's own start: ends the process before or after what the file says.
-KILLER = b"""
-import os, signal, sys
+# In place of the installer's own start: a file in the home directory may change it first.
+HOOKED = b"""
+import os
 from pathlib import Path
 from installer.host import cli, ledger
 
-wanted = Path(os.environ["HOME"], "kill")
-kind, _, count = wanted.read_text().partition(" ") if wanted.exists() else ("", "", "0")
-seen = Path(os.environ["HOME"], "seen")
-left = int(count)
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.symlink", "os.mkdir", "os.truncate"}
+hook = Path(os.environ["HOME"], "hook.py")
+if hook.exists():
+    exec(hook.read_text())
+cli.main()
+"""
+AFTER_A_LINE = """
+append = ledger.Ledger.append
 
+def appended(self, name, **facts):
+    append(self, name, **facts)
+    after(facts.get("phase", name))
+
+ledger.Ledger.append = appended
+"""
+"""A hook that calls `after` with each phase that is done, and with `begin` and `commit`."""
+KILL = """
+import signal, sys
+left = {count}
+CHANGES = {{"os.rename", "os.remove", "os.rmdir", "os.symlink", "os.mkdir", "os.truncate"}}
 
 def point():
     global left
@@ -102,28 +129,12 @@ def point():
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-
-append = ledger.Ledger.append
-
-
-def counted(self, *names, **facts):
-    append(self, *names, **facts)
-    point()
-
-
-def hook(event, arguments):
+def change(event, arguments):
     if event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & 3):
         point()
 
-
-if kind == "ledger":
-    ledger.Ledger.append = counted
-if kind == "change":
-    sys.addaudithook(hook)
-try:
-    cli.main()
-finally:
-    seen.write_text(str(int(count) - left))
+def after(_phase):
+    point()
 """
 
 
@@ -175,7 +186,8 @@ class Bench:
         out: Path | None = None,
         key: Path | None = None,
         chunk: int = 30_000,
-        main: bytes = pyz.MAIN,
+        main: bytes = HOOKED,
+        machine: str = "x86_64",
         extra: tuple[Source, ...] = (),
     ) -> Path:
         """Write a bundle; the directory that plays the stick."""
@@ -186,16 +198,6 @@ class Bench:
         pack_wheel(work / "product.whl", release, schema, broken)
         pyz.pack(work / "install.pyz", main)
         wheels = [(f"appliance-{release}-py3-none-any.whl", work / "product.whl")]
-        assemble(work / "runtime.tar.gz", wheels, work / "root", lambda _: None)
-        text = tree.listing(work / "root")
-        (work / "tree.list").write_text(text)
-
-        def describe(parts: tuple[Part, ...]) -> Manifest:
-            size = sum(p.stat().st_size for p in (work / "root").rglob("*") if p.is_file())
-            listed = Tree(tree.digest(text), text.count("\n"), size)
-            needs = Requirements("4.0", 1)
-            return Manifest(release, release, counter, "x86_64", "2026-01-01", needs, listed, parts)
-
         sources = [
             Source("runtime.tar.gz", "runtime", work / "runtime.tar.gz"),
             Source("install.pyz", "installer", work / "install.pyz"),
@@ -203,6 +205,14 @@ class Bench:
             *(Source(name, "wheel", path) for name, path in wheels),
             *extra,
         ]
+        for when in sorted({source.when for source in extra if source.kind == "plugin"}):
+            sources.append(Source(f"{when}.list", "tree", work / f"{when}.list", when))
+        listed = make_trees(work, wheels, sources)
+
+        def describe(parts: tuple[Part, ...]) -> Manifest:
+            needs = Requirements("4.0", 1)
+            return Manifest(release, release, counter, machine, "2026-01-01", needs, listed, parts)
+
         if not self.key.exists():
             media.new_key(self.key)
         out = out or self.stick
@@ -224,14 +234,19 @@ class Bench:
         command += ["--user", "--fingerprint", self.fingerprint(), *options]
         return self._run(command, env or {})
 
-    def kill(self, kind: str, count: int) -> None:
-        """Have the installer of a bundle with `KILLER` end itself at a point."""
-        (self.home / "kill").write_text(f"{kind} {count}")
+    def hook(self, text: str) -> None:
+        """Run this first in every installer from now on."""
+        self.home.mkdir(exist_ok=True)
+        (self.home / "hook.py").write_text(text)
 
-    def points(self) -> int:
-        """How many points the last run passed; no further run is killed."""
-        (self.home / "kill").unlink(missing_ok=True)
-        return int((self.home / "seen").read_text())
+    def unhook(self) -> None:
+        """No further run is changed."""
+        (self.home / "hook.py").unlink()
+
+    def kill(self, kind: str, count: int) -> None:
+        """Have the installer end itself: after a line of the ledger, or before a change."""
+        begin = "sys.addaudithook(change)\n" if kind == "change" else AFTER_A_LINE
+        self.hook(KILL.format(count=count) + begin)
 
     def installer(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run the installed `appliance-installer`."""
@@ -260,7 +275,7 @@ class Bench:
             name = str(path.relative_to(self.home))
             if name.startswith(".local/state/appliance-install/") or name.endswith("/lock"):
                 continue
-            if name in ("kill", "seen"):
+            if name in ("hook.py", "filler", "lost+found"):
                 continue
             if path.is_symlink():
                 found[name] = str(path.readlink())

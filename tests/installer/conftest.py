@@ -1,16 +1,24 @@
-"""A host and a stick for one test; with INSTALL_RESULTS=1 the count of faults goes to the docs."""
+"""A host and a stick for one test; with INSTALL_RESULTS what was seen goes to the docs.
+
+`INSTALL_RESULTS=all` writes the page anew; `=1` replaces the rows of the tests that ran.
+"""
 
 import os
-import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import CHECKOUT
+from tests.conftest import unavailable
+from tests.installer import results
 from tests.installer.bench import Bench
+from tests.installer.loops import ROOT
+from tests.installer.sticks import Sticks, obtain_sticks
 
-RESULTS = CHECKOUT / "docs" / "install-results.md"
-FAULTS = re.compile(r"tests/installer/(test_faults|host/test_(commands|install|store))\.py")
-_outcomes: dict[str, str] = {}
+Note = Callable[[str, float], None]
+_outcomes: dict[str, dict[str, Any]] = {}
 
 
 @pytest.fixture
@@ -18,19 +26,84 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("b"))  # short: a socket's path has 107 bytes
 
 
+@pytest.fixture(scope="session")
+def _empty_host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    bench = Bench(tmp_path_factory.mktemp("f"))
+    bench.bundle("1.0", 1)
+    return _save(bench)
+
+
+@pytest.fixture(scope="session")
+def _upgradable_host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    bench = Bench(tmp_path_factory.mktemp("u"))
+    bench.bundle("1.0", 1)
+    done = bench.install()
+    assert done.returncode == 0, done.stderr
+    bench.bundle("2.0", 2, schema=2)
+    return _save(bench)
+
+
+@pytest.fixture
+def fresh(_empty_host: Bench) -> Bench:
+    """An empty host and a stick with 1.0, as they were made."""
+    return _restore(_empty_host)
+
+
+@pytest.fixture
+def upgrade(_upgradable_host: Bench) -> Bench:
+    """Release 1.0 in service and a stick with 2.0, as they were made."""
+    return _restore(_upgradable_host)
+
+
+def _saved(bench: Bench) -> Path:
+    return bench.place.with_name(f"{bench.place.name}-saved")
+
+
+def _save(bench: Bench) -> Bench:
+    bench.home.mkdir(exist_ok=True)
+    subprocess.run(["cp", "-a", bench.place, _saved(bench)], check=True)
+    return bench
+
+
+def _restore(bench: Bench) -> Bench:
+    subprocess.run(["rm", "-rf", bench.place], check=True)
+    subprocess.run(["cp", "-a", _saved(bench), bench.place], check=True)
+    return bench
+
+
+def unchanged(bench: Bench, before: dict[str, str]) -> None:
+    """As before, but for what the audit log gained: it is never rolled back."""
+    log = ".local/share/appliance-data/audit/log"
+    after = bench.footprint()
+    after.pop(log, None)
+    assert after == {name: value for name, value in before.items() if name != log}
+
+
+@pytest.fixture(scope="session")
+def sticks() -> Sticks:
+    """The real bundles."""
+    if not ROOT:
+        unavailable("chroots and guests take root")
+    return obtain_sticks()
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """Keeps a figure for the page of results."""
+
+    def keep(name: str, value: float) -> None:
+        record_property(name, round(value, 1))
+
+    return keep
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if FAULTS.match(report.nodeid) and (report.when == "call" or not report.passed):
-        _outcomes[report.nodeid] = report.outcome
+    if report.when == "call" or not report.passed:
+        figures = dict(report.user_properties)
+        _outcomes[report.nodeid] = {"outcome": report.outcome, "figures": figures}
 
 
 def pytest_sessionfinish() -> None:
-    if not os.environ.get("INSTALL_RESULTS") or not _outcomes:
-        return
-    survived = sum(outcome == "passed" for outcome in _outcomes.values())
-    line = (
-        f"Faults survived: {survived} of {len(_outcomes)} (each ends in “nothing changed” or "
-        "“completed”)."
-    )
-    text = RESULTS.read_text() if RESULTS.exists() else "# Installing, measured\n"
-    text = re.sub(r"\nFaults survived: .*\n", "", text)
-    RESULTS.write_text(f"{text}\n{line}\n")
+    wanted = os.environ.get("INSTALL_RESULTS")
+    if wanted and _outcomes:
+        results.record(_outcomes, anew=wanted == "all")

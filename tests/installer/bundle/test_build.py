@@ -8,6 +8,7 @@ import pytest
 from installer.bundle import build
 from installer.bundle.build import Wanted
 from installer.bundle.steps import BundleError
+from installer.bundle.wheel_cache import Wheel
 from installer.host import wheel
 from tests.installer.bench import pack_wheel
 
@@ -26,6 +27,31 @@ def test_a_plugin_comes_with_the_listing_of_its_files(tmp_path: Path) -> None:
     wanted = Wanted(tmp_path / "key", 1, plugins=[("cuda13", tmp_path / "p.whl")])
     found = [(s.kind, s.name, s.when) for s in build._sources(tmp_path, [], wanted)]
     assert found[-2:] == [("plugin", "p.whl", "cuda13"), ("tree", "cuda13.list", "cuda13")]
+
+
+def test_the_libraries_of_a_plugin_share_its_listing(tmp_path: Path) -> None:
+    plugins = [("cuda13", tmp_path / "p.whl"), ("cuda13", tmp_path / "q.whl")]
+    found = list(build._sources(tmp_path, [], Wanted(tmp_path / "key", 1, plugins=plugins)))
+    assert [s.name for s in found if s.when] == ["p.whl", "q.whl", "cuda13.list"]
+
+
+def test_a_plugin_that_a_host_could_not_use_is_refused_first(tmp_path: Path) -> None:
+    wanted = Wanted(tmp_path / "key", 1, plugins=[("cuda13", tmp_path / "nvidia-1.whl")])
+    with pytest.raises(BundleError, match="0 wheels of appliance_cuda13"):
+        build.build(tmp_path / "out", wanted)
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_wheels_of_the_lists_are_built_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama = Wheel(tmp_path / "llama_cpp_python-0.3.36-py3-none-linux_x86_64.whl", "0" * 64, {})
+    pack_wheel(tmp_path / "appliance-1.0-py3-none-any.whl", "1.0", 1, False)
+    monkeypatch.setattr(build, "obtain", lambda *_: llama)
+    monkeypatch.setattr(build, "recipe", lambda: None)
+    monkeypatch.setattr(build, "fill", lambda *_: tmp_path)
+    with pytest.raises(BundleError, match=r"the sums and .* differ"):
+        build._wheels()
 
 
 def test_the_counter_is_the_number_of_commits(tmp_path: Path) -> None:

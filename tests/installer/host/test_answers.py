@@ -48,6 +48,9 @@ def test_the_nearest_key_is_named() -> None:
         {"port": 70_000},
         {"host": "a b"},
         {"fingerprint": "abc"},
+        {"profile": "site"},
+        {"trust_fingerprint": "ab" * 32},
+        {"trust": "officer"},
     ],
 )
 def test_a_bad_value_is_refused(bad: dict[str, object]) -> None:
@@ -78,3 +81,10 @@ def test_a_path_too_long_for_the_socket_is_refused() -> None:
     with pytest.raises(InstallError) as refused:
         answers.layout(answers.combine({"data": "/" + "a" * 100}), user=False, home=HOME)
     assert refused.value.code == "path_too_long"
+
+
+def test_kept_answers_that_are_not_known_here_are_left() -> None:
+    """After a rollback the older installer reads what the newer one kept."""
+    newer = {"port": 9000, "models": ["a"], "of_a_later_release": True}
+    found = answers.combine(answers.kept(newer))
+    assert (found.port, found.models) == (9000, ("a",))

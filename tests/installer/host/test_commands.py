@@ -1,5 +1,6 @@
 """A stick against a host: what is refused before anything changes, from install.sh on."""
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -25,6 +26,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def spoiled(bench: Bench, tmp_path: Path) -> Path:
     stick = tmp_path / "stick"
+    tmp_path.mkdir(exist_ok=True)
     subprocess.run(["cp", "-r", bench.stick, stick], check=True)
     return stick
 
@@ -83,6 +85,35 @@ def test_swapped_chunks(host: Bench, tmp_path: Path) -> None:
     a.write_bytes(second.ljust(len(first)))
     b.write_bytes(first[: len(second)])
     assert refused(host, stick) == "file_changed"
+
+
+def test_a_stale_chunk(host: Bench, tmp_path: Path) -> None:
+    """A chunk of an earlier bundle that stayed on the stick under the name of this one's."""
+    stick = spoiled(host, tmp_path)
+    path = max((stick / "blobs").iterdir(), key=lambda each: each.stat().st_size)
+    path.write_bytes(b"1.0 ".ljust(path.stat().st_size))
+    assert refused(host, stick) == "file_changed"
+    left = spoiled(host, tmp_path / "other")
+    path = max((left / "blobs").iterdir())
+    path.with_name(f"{'0' * 64}.000").write_bytes(path.read_bytes())
+    assert refused(host, left) == "file_unlisted"
+
+
+def test_names_that_are_one_on_fat(host: Bench, tmp_path: Path) -> None:
+    """The builder refuses them; here the vendor's key signs a list that has them."""
+    stick = spoiled(host, tmp_path)
+    digest = hashlib.sha256(b"another\n").hexdigest()
+    with (stick / "MANIFEST.sha256").open("a") as sums:
+        sums.write(f"{digest}  licenses/OURS\n")
+    command = ["openssl", "dgst", "-sha384", "-sign", str(host.key)]
+    target = ["-out", str(stick / "MANIFEST.sig"), str(stick / "MANIFEST.sha256")]
+    subprocess.run([*command, *target], check=True)
+    assert refused(host, stick) == "names_collide"
+
+
+def test_a_bundle_for_another_machine(host: Bench, tmp_path: Path) -> None:
+    stick = host.bundle("7.0", 7, machine="aarch64", out=tmp_path / "stick")
+    assert refused(host, stick) == "machine_unsupported"
 
 
 @pytest.mark.parametrize("name", ["blobs/stale.000", "autorun.inf", "blobs/.hidden"])

@@ -1,5 +1,6 @@
 """Durable files."""
 
+import ctypes
 import errno
 from pathlib import Path
 
@@ -60,3 +61,20 @@ def test_hashes_from_cache_and_from_disk_agree(tmp_path: Path) -> None:
     assert files.hash_file(path) == files.hash_file(path, from_disk=True) == wanted
     files.sync_tree(tmp_path)
     files.sync_directory(tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, errno.EINVAL])
+def test_directories_change_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if number:
+        libc = type("L", (), {"renameat2": staticmethod(lambda *_: -1)})
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: libc)
+        monkeypatch.setattr(ctypes, "get_errno", lambda: number)
+    files.exchange(tmp_path / "one", tmp_path / "other")
+    assert (tmp_path / "one" / "other").exists() and (tmp_path / "other" / "one").exists()
+    with pytest.raises(OSError, match="absent"):
+        files.exchange(tmp_path / "one", tmp_path / "absent")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.installer.bench import KILLER, Bench
+from tests.installer.bench import Bench
 
 LEDGER_LINES = 14  # begin, twelve phases, commit
 LOG = ".local/share/appliance-data/audit/log"
@@ -24,10 +24,10 @@ def settled(bench: Bench, before: dict[str, str], log: str) -> None:
 def prepared(tmp_path_factory: pytest.TempPathFactory, upgrade: bool) -> Bench:
     """A host with release 1.0 in service, and a stick with 2.0; or an empty host and 1.0."""
     bench = Bench(tmp_path_factory.mktemp("bench"))
-    bench.bundle("1.0", 1, main=KILLER)
+    bench.bundle("1.0", 1)
     if upgrade:
         assert bench.install().returncode == 0
-        bench.bundle("2.0", 2, schema=2, main=KILLER)
+        bench.bundle("2.0", 2, schema=2)
     bench.home.mkdir(exist_ok=True)
     shutil.copytree(bench.home, bench.place / "saved", symlinks=True)
     return bench
@@ -58,7 +58,7 @@ def survive(bench: Bench, kind: str, point: int) -> None:
     for way in ("recover", "continue"):
         bench.kill(kind, point)
         done = bench.install()
-        (bench.home / "kill").unlink()
+        bench.unhook()
         if done.returncode == 0:  # there were fewer points
             assert bench.current == release
             return

@@ -1,0 +1,132 @@
+"""`docs/install-results.md`: written from what the tests of the installer saw.
+
+Outcomes and figures of each test are kept beside the bundles, so that a part that is run again
+replaces its own rows and no others.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from installer.bundle.cache import cache_root
+from tests.conftest import CHECKOUT
+from tests.installer.faults import FAULTS, Fault
+
+PAGE = CHECKOUT / "docs" / "install-results.md"
+_CASE = re.compile(r"\[(.*)\]$")
+Outcomes = Mapping[str, Mapping[str, Any]]
+
+
+def kept() -> Path:
+    """Where outcomes are kept between runs."""
+    return cache_root() / "test-install" / "results.json"
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def record(outcomes: Outcomes, *, anew: bool) -> None:
+    """Keep the outcomes of this session, beside those of earlier ones or `anew`; write the page."""
+    path = kept()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    merged = ({} if anew else read(path)) | dict(outcomes)
+    path.write_text(json.dumps(merged, indent=1, sort_keys=True))
+    PAGE.write_text(page(merged))
+
+
+def page(outcomes: Outcomes) -> str:
+    """The whole page."""
+    rows = [f"| {n} | {f.where} | {f.what} | {f.how} | {_names(f)} | {verdict(f, outcomes)} |"
+            for n, f in enumerate(FAULTS, start=1)]  # fmt: skip
+    good = sum(survived(fault, outcomes) for fault in FAULTS)
+    return f"""# Installing, measured
+Written by `make test-install`, not by hand. The real bundle on bare Debian chroots (the base system
+and `openssl`) in a network namespace of their own, the stick mounted read-only and noexec, on a
+shared machine with {os.cpu_count()} cores. Steps of the admin, from the mount to the answer: 4.
+
+## The life of a host
+{_life(outcomes)}
+
+Install is from `sh install.sh` to the committed release: every byte copied, hashed, read back,
+unpacked, compiled, compared with the signed listing; data directory made; self-test done. An answer
+is a chat request over HTTP to the installed server. Backup, drill, restore, removal, coming again
+and a site with its trust metadata on the stick are part of the life and not timed.
+
+{_figures(outcomes)}
+
+## Faults
+Survived: **{good} of {len(FAULTS)}**. Each of these ended in “nothing changed” or “completed”.
+`real` is the thing itself, `injected` a system call or a process made to fail at a chosen point,
+`stated` the host's facts given to the code for want of such a host.
+
+| | where | fault | how | tests | result |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
+def survived(fault: Fault, outcomes: Outcomes) -> bool:
+    """Whether every test of a row was run and passed."""
+    return all(_passed(cases(test, outcomes)) for test in fault.tests)
+
+
+def verdict(fault: Fault, outcomes: Outcomes) -> str:
+    """One cell: what came of a fault."""
+    found = [cases(test, outcomes) for test in fault.tests]
+    if any("failed" in case for case in found):
+        return "**FAILED**"
+    if survived(fault, outcomes):
+        count = sum(len(case) for case in found)
+        return f"survived, {count} case{'s' if count > 1 else ''}"
+    return "not run" if not any(found) else "not all run"
+
+
+def cases(test: str, outcomes: Outcomes) -> list[str]:
+    """The outcomes of a test, one for each of its cases."""
+    return [str(o["outcome"]) for node, o in outcomes.items() if _CASE.sub("", node) == test]
+
+
+def _passed(found: list[str]) -> bool:
+    return bool(found) and set(found) == {"passed"}
+
+
+def _names(fault: Fault) -> str:
+    return ", ".join(f"`{test.rpartition('/')[2].replace('.py::', ' ')}`" for test in fault.tests)
+
+
+def _life(outcomes: Outcomes) -> str:
+    """Figures by host."""
+    table: dict[str, dict[str, str]] = {}
+    columns: list[str] = []
+    for node, outcome in outcomes.items():
+        case = _CASE.search(node)
+        for name, value in outcome.get("figures", {}).items() if case else ():
+            columns += [name] if name not in columns else []
+            table.setdefault(case[1] if case else "", {})[name] = f"{value:.1f}"
+    columns.sort(key=_order)
+    head = "| host | " + " | ".join(columns) + " |\n|---" * 1
+    lines = [head + "|---" * len(columns) + "|"]
+    for host, row in sorted(table.items()):
+        lines.append(f"| {host} | " + " | ".join(row.get(c, "") for c in columns) + " |")
+    return "\n".join(lines) if table else "Not run."
+
+
+def _order(column: str) -> int:
+    wanted = ("install", "bringing", "start", "upgrade", "sabotaged", "rollback")
+    return next((n for n, word in enumerate(wanted) if column.startswith(word)), len(wanted))
+
+
+def _figures(outcomes: Outcomes) -> str:
+    """Figures that belong to no host."""
+    lines = [
+        f"- {name}: {value:g}"
+        for node, outcome in sorted(outcomes.items())
+        for name, value in outcome.get("figures", {}).items()
+        if not _CASE.search(node)
+    ]
+    return "\n".join(lines)
