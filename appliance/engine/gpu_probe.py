@@ -24,6 +24,7 @@ from appliance.trust.gguf import GgufFacts
 
 SECONDS = 120  # a GPU without native code in the plugin has its kernels compiled first
 _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
+_LOADED = "load_backend: loaded"  # what ggml says last, of a backend without a GPU, too
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
@@ -141,7 +142,8 @@ def try_backend(directory: str, library: str) -> dict[str, Any]:
             return answer | {"problem": f"{text} computed a wrong product"}
         answer["gpus"].append({"name": text, "free": free.value, "total": total.value})
     if not answer["gpus"]:
-        answer["problem"] = said[-1] if said else "it found no GPU"
+        reasons = [line for line in said if not line.startswith(_LOADED)]
+        answer["problem"] = reasons[-1] if reasons else "it found no GPU"
     return answer
 
 

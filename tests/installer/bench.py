@@ -259,6 +259,11 @@ class Bench:
             command, env=env, cwd=self.place, capture_output=True, text=True, timeout=120
         )
 
+    def is_whole(self) -> bool:
+        """Whether every installed file is what was signed; an empty installer says nothing."""
+        done = self.installer("check")
+        return done.returncode == 0 and "every file is what was signed" in done.stderr
+
     def told(self, *arguments: str) -> dict[str, object]:
         """The JSON of an installed command."""
         done = self.installer(*arguments, "--json")

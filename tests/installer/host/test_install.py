@@ -76,7 +76,7 @@ def survive(bench: Bench, kind: str, point: int) -> None:
             done = bench.install()
             assert done.returncode == 0, done.stderr
             assert bench.current == release
-            assert bench.installer("check").returncode == 0
+            assert bench.is_whole()
             assert bench.told("status")["unfinished"] is None
             return
 
