@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from appliance.trust import metadata
+from installer.bundle.cache import sha256_file
 from tests.conftest import CHECKOUT, need_tool
 from tests.installer.conftest import Note
 from tests.installer.hosts import SUITES, Host
@@ -192,7 +192,7 @@ def test_site(host: Host, sticks: Sticks) -> None:
     """A site: trust metadata and a signed model come on the stick; two people approve it."""
     for name in ("Alice", "Bob"):
         host.write(f"root/{name}.pem", (sticks.place / "people" / f"{name}.pem").read_text())
-    root = metadata.fingerprint(sticks.root.read_bytes())
+    root = sha256_file(sticks.root)
     host.write(
         "root/site.toml",
         f'profile = "site"\nfingerprint = "{sticks.fingerprint}"\nport = 8090\n'
