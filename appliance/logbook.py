@@ -1,20 +1,22 @@
 """The server's own log lines in a file of the data directory, and the way to read them.
 
 Rules: a line is one JSON object that `logs.JsonLines` made, with an id that no other line has; the
-file and its predecessor are bounded; reading goes from the newest line back and stops where the
+file and its predecessor are bounded; nobody waits for the disk. Ids are counted, so that lines
+that could not be written leave a gap. Reading goes from the newest line back and stops where the
 limit is reached, needs no lock and no server, and takes a file that was cut anywhere.
 """
 
+import contextlib
+import itertools
 import json
 import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.logs import JsonLines
+from appliance.logs import JsonLines, Unwaited, write_all
 
 _BLOCK: Final = 1 << 16
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -38,13 +40,11 @@ class _Numbered(JsonLines):
 
     def __init__(self) -> None:
         super().__init__()
-        self._count = 0
+        self._numbers = itertools.count(1)  # two threads may ask for the next
 
     def format(self, record: logging.LogRecord) -> str:
-        self._count += 1
-        return json.dumps(
-            {"id": f"{os.getpid()}.{self._count}", **json.loads(super().format(record))}
-        )
+        line_id = f"{os.getpid()}.{next(self._numbers)}"
+        return json.dumps({"id": line_id, **json.loads(super().format(record))})
 
 
 def log_file(data: Path) -> Path:
@@ -52,20 +52,56 @@ def log_file(data: Path) -> Path:
     return data / "logs" / "server.jsonl"
 
 
-def keep(data: Path, mib: int) -> None:
-    """Write this process's log lines to the file as well; with 0 to none.
+@contextlib.contextmanager
+def kept(data: Path, mib: int) -> Iterator[None]:
+    """Write this process's log lines to the file as well while the block runs; with 0 to none.
 
     Args:
         mib: size at which the file becomes the predecessor, and a new one begins.
     """
     if not mib:
+        yield
         return
-    path = log_file(data)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.touch(mode=0o600)
-    handler = RotatingFileHandler(path, maxBytes=mib << 20, backupCount=1, encoding="utf-8")
+    log_file(data).parent.mkdir(mode=0o700, exist_ok=True)
+    file = _File(log_file(data), mib << 20)
+    handler = Unwaited(file.write)
     handler.setFormatter(_Numbered())
     logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        if handler.end():
+            file.close()
+
+
+class _File:
+    """The file that is written, by one thread.
+
+    The standard library's handler has a lock, which a write to a disk that hangs would hold,
+    also against the end of the process.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
+        self._path, self._most = path, most
+        self._descriptor = _appended(path)
+
+    def write(self, line: bytes) -> None:
+        """Add a line; where there is no room, the file becomes the predecessor."""
+        if os.fstat(self._descriptor).st_size + len(line) > self._most:
+            with contextlib.suppress(FileNotFoundError):  # somebody took it away
+                self._path.replace(f"{self._path}.1")
+            old, self._descriptor = self._descriptor, _appended(self._path)
+            os.close(old)
+        write_all(self._descriptor, line)
+
+    def close(self) -> None:
+        """Write no more."""
+        os.close(self._descriptor)
+
+
+def _appended(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def read(

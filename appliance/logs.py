@@ -6,6 +6,7 @@ should read them does not, lines are dropped, and how many is said as soon as on
 """
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from appliance.text import visible
@@ -52,23 +53,23 @@ class TextLines(logging.Formatter):
 
 
 class Unwaited(logging.Handler):
-    """Hands lines to a thread that writes them to a descriptor.
-
-    The descriptor is left in blocking mode: it may be a terminal that others write to, too.
+    """Hands lines to a thread that writes them.
 
     Args:
+        write: writes one line, which has its end; called by that thread alone, and may take its
+            time. A line that it cannot write (OSError) is lost.
         most: lines that may wait.
     """
 
-    def __init__(self, descriptor: int, most: int = _MOST_WAITING) -> None:
+    def __init__(self, write: Callable[[bytes], None], most: int = _MOST_WAITING) -> None:
         super().__init__()
-        self._descriptor, self._most = descriptor, most
+        self._write, self._most = write, most
         self._lines: deque[str] = deque()
         self._dropped = 0
-        self._ending = False
+        self._writing = self._ending = False
         self._changed = threading.Condition()
         # A daemon: a write that nobody reads must not keep the process from ending.
-        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -79,34 +80,50 @@ class Unwaited(logging.Handler):
                 self._lines.append(line)
             else:
                 self._dropped += 1
-            self._changed.notify()
+            self._changed.notify_all()
 
-    def end(self, seconds: float) -> None:
-        """Write what waits, for so long at most."""
+    def flush(self) -> None:
+        """Wait until what was handed over is written, a little while at most."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ending or not (self._lines or self._dropped or self._writing),
+                _LAST_LINES_S,
+            )
+
+    def end(self, seconds: float = _LAST_LINES_S) -> bool:
+        """Write what waits, for so long at most; whether that is done."""
         with self._changed:
             self._ending = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
-    def _write(self) -> None:
+    def _run(self) -> None:
         while (line := self._next()) is not None:
-            data = memoryview(f"{line}\n".encode(errors="backslashreplace"))
-            # Not through sys.stderr, whose lock would be held while a write is waited for.
-            with contextlib.suppress(OSError):  # whoever read it has gone
-                while data:
-                    data = data[os.write(self._descriptor, data) :]
+            with contextlib.suppress(OSError):  # whoever read it has gone, or the disk is full
+                self._write(f"{line}\n".encode(errors="backslashreplace"))
 
     def _next(self) -> str | None:
         """The next line, waited for; None when there will be no more."""
         with self._changed:
+            self._writing = False
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._lines or self._dropped or self._ending)
+            self._writing = True
             if self._lines:
                 return self._lines.popleft()
             if not self._dropped:
                 return None
             dropped, self._dropped = self._dropped, 0
-        told = f"{dropped} lines of the log were dropped, because nobody read it"
+        told = f"{dropped} lines of the log were dropped, because they could not be written in time"
         return self.format(logging.LogRecord("appliance", logging.WARNING, "", 0, told, (), None))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to a descriptor, which is left in blocking mode: others may write to it, too."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 @contextlib.contextmanager
@@ -116,7 +133,8 @@ def configured(style: str) -> Iterator[None]:
     Args:
         style: `text` or `json`.
     """
-    handler = Unwaited(sys.stderr.fileno())
+    # Not through sys.stderr, whose lock would be held while a write is waited for.
+    handler = Unwaited(functools.partial(write_all, sys.stderr.fileno()))
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -124,4 +142,4 @@ def configured(style: str) -> Iterator[None]:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.end(_LAST_LINES_S)
+        handler.end()

@@ -107,8 +107,11 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
         UsageError: `bind_refused` for an address that is not loopback.
         StateRefused: `data_locked`.
     """
-    with open_services(data) as services, logs.configured(services.config.server.log):
-        logbook.keep(data, services.config.server.log_file_mib)
+    with (
+        open_services(data) as services,
+        logs.configured(services.config.server.log),
+        logbook.kept(data, services.config.server.log_file_mib),
+    ):
         address = host or services.config.server.host
         _check_address(services, address)
         context = _tls_context(services)
@@ -143,6 +146,7 @@ async def _serve(
             uvicorn.Config(
                 create_lan_app(services),
                 http=functools.partial(LanProtocol, shared=shared),  # type: ignore[arg-type]
+                ws="none",  # whatever is installed: it would take connections out of the count
                 ssl_context_factory=None if context is None else lambda *_: context,
                 log_config=None,
                 access_log=False,
@@ -156,6 +160,7 @@ async def _serve(
             uvicorn.Config(
                 create_admin_app(services),
                 http=PeerProtocol,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 lifespan="off",

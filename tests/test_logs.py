@@ -1,6 +1,7 @@
 """Log lines."""
 
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import select
 import sys
 import threading
 
-from appliance.logs import JsonLines, TextLines, Unwaited
+from appliance.logs import JsonLines, TextLines, Unwaited, write_all
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -52,6 +53,12 @@ class Pipe:
         self.read_end, self.write_end = os.pipe()
         fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)
 
+    def handler(self, most: int = 4096) -> Unwaited:
+        """One that writes to it."""
+        made = Unwaited(functools.partial(write_all, self.write_end), most)
+        made.setFormatter(TextLines())
+        return made
+
     def rest(self) -> list[str]:
         """Close for writing; every line that was written."""
         os.close(self.write_end)
@@ -61,11 +68,10 @@ class Pipe:
 
 def test_lines_that_nobody_reads_hold_nobody_up_and_are_counted() -> None:
     pipe = Pipe()
-    handler = Unwaited(pipe.write_end, most=100)
-    handler.setFormatter(TextLines())
+    handler = pipe.handler(100)
     for number in range(5_000):  # a handler that waits would stay here
         handler.handle(record(f"line {number}"))
-    handler.end(0)  # nor does its end wait
+    assert not handler.end(0)  # nor does its end wait
     writer = threading.Thread(target=handler._thread.join)
     writer.start()
     seen = ""
@@ -111,10 +117,8 @@ def test_a_handler_that_waits_is_held_up() -> None:
 def test_a_reader_that_has_gone_is_no_fault() -> None:
     pipe = Pipe()
     os.close(pipe.read_end)
-    handler = Unwaited(pipe.write_end)
-    handler.setFormatter(TextLines())
+    handler = pipe.handler()
     handler.handle(record("a"))
     handler.handle(record("\udc80"))
-    handler.end(60)
-    assert not handler._thread.is_alive()
+    assert handler.end(60)
     os.close(pipe.write_end)

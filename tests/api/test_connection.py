@@ -18,6 +18,8 @@ from starlette.types import Receive, Scope, Send
 from appliance.api.connection import ConnectionLimits, Connections, LanProtocol
 from tests.smol import until
 
+PIECE = 65536
+TOO_MUCH = 100 * PIECE
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 QUICK = ConnectionLimits(
     connections=8, per_source=4, head_bytes=2048, head_seconds=0.2, body_seconds=0.2,
@@ -34,6 +36,7 @@ class Server:
     noted: list[tuple[str, str]]
     counted: list[int]
     requests: list[str] = field(default_factory=list)
+    buffered: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -64,8 +67,17 @@ def code_of(answer: bytes) -> tuple[int, str]:
     return int(head.split()[1]), str(found["code"])
 
 
+class Careless(LanProtocol):
+    """Goes on writing whoever reads."""
+
+    def pause_writing(self) -> None:
+        """Nothing of it."""
+
+
 @contextlib.asynccontextmanager
-async def serving(limits: ConnectionLimits) -> AsyncIterator[Server]:
+async def serving(
+    limits: ConnectionLimits, protocol: type[LanProtocol] = LanProtocol
+) -> AsyncIterator[Server]:
     noted: list[tuple[str, str]] = []
     counted: list[int] = []
     shared = Connections(limits, lambda source, code: noted.append((source, code)), counted.append)
@@ -76,7 +88,11 @@ async def serving(limits: ConnectionLimits) -> AsyncIterator[Server]:
         try:
             while scope["path"] == "/flood" and server.shared.sources.total():
                 await asyncio.sleep(0)
-                await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+                await send({"type": "http.response.body", "body": bytes(PIECE), "more_body": True})
+                waiting = [c.transport.get_write_buffer_size() for c in connections()]
+                server.buffered = max([server.buffered, *waiting])
+                if server.buffered > TOO_MUCH:
+                    return
             more = True
             while scope["method"] == "POST" and more:
                 message = await receive()
@@ -86,10 +102,14 @@ async def serving(limits: ConnectionLimits) -> AsyncIterator[Server]:
             server.ended.set()
 
     config = uvicorn.Config(
-        app, http=functools.partial(LanProtocol, shared=shared), lifespan="off",  # type: ignore[arg-type]
+        app, http=functools.partial(protocol, shared=shared), lifespan="off",  # type: ignore[arg-type]
         log_config=None, ws="none", timeout_graceful_shutdown=1,
     )  # fmt: skip
     running = uvicorn.Server(config)
+
+    def connections() -> list[Any]:
+        return list(running.server_state.connections)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = Server(listener.getsockname()[1], shared, noted, counted)
         task = asyncio.create_task(running._serve(sockets=[listener]))
@@ -190,16 +210,32 @@ async def test_a_body_that_never_comes_ends_the_connection() -> None:
         assert ("127.0.0.1", "request_timeout") in server.noted
 
 
+async def deaf(server: Server) -> asyncio.StreamWriter:
+    """A client that asks for a lot and reads nothing."""
+    _, writer = await server.open()
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(GET.replace(b"GET /", b"GET /flood"))
+    await until(lambda: "/flood" in server.requests)
+    return writer
+
+
 async def test_a_client_that_stops_reading_is_cut_off_and_others_are_not() -> None:
     async with serving(QUICK) as server:
-        _, writer = await server.open()
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        writer.write(GET.replace(b"GET /", b"GET /flood"))
-        await until(lambda: "/flood" in server.requests)
+        writer = await deaf(server)
         last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         assert b"200" in await server.say(last)
         await until(lambda: ("127.0.0.1", "request_timeout") in server.noted)
         await until(lambda: server.shared.sources == Counter())
+        # What was kept for it: up to the mark at which writing pauses, and one piece.
+        assert PIECE <= server.buffered <= 2 * PIECE + 1024
+        writer.transport.abort()
+
+
+async def test_the_control_without_pauses_everything_is_kept_for_it() -> None:
+    async with serving(QUICK, Careless) as server:
+        writer = await deaf(server)
+        await server.ended.wait()
+        assert server.buffered > TOO_MUCH
         writer.transport.abort()
 
 

@@ -1,0 +1,335 @@
+"""A load of every kind of request on the LAN listener, good and bad, by several apps.
+
+Rules: every answer is checked for what it is and counted under its kind and status; one that is
+not what was asked for is `Unexplained`. Answers are short, so that many fit into an hour of one
+core. Every hundred requests hold each kind as often as `KINDS` says.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+
+from tests.contract.conftest import EMBEDDER, Live
+
+AT_ONCE: Final = 24
+WIDTH: Final = 384
+WORD: Final = "Cormorant"
+"""In every text that a client sends: it must be nowhere in the clear afterwards."""
+
+RPM, TPM = 2, 16
+APPS: Final[dict[str, tuple[str, ...]]] = {
+    "one": (),
+    "batch": ("--priority", "batch"),
+    "serial": ("--concurrency", "1"),
+    "few requests": ("--rpm", str(RPM)),
+    "few tokens": ("--tpm", str(TPM)),
+    "one model": ("--models", EMBEDDER),
+    "revoked": (),
+}
+KINDS: Final = {
+    "chat": 12, "stream": 14, "completion": 8, "response": 5, "schema": 5, "tool": 4,
+    "embedding": 12, "tokens": 3, "receipt": 2, "leave": 8, "refused": 9, "many requests": 4,
+    "many tokens": 3, "other model": 2, "bad key": 4, "not HTTP": 2, "not JSON": 2, "poll": 1,
+}  # fmt: skip
+DECK: Final = [kind for kind, number in KINDS.items() for _ in range(number)]
+random.Random(1).shuffle(DECK)
+
+CITY: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Oslo", "Rome"]}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+STATE: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}, "state": {"enum": ["dry", "wet"]}},
+    "required": ["ok", "state"],
+    "additionalProperties": False,
+}
+TOOL: Final = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
+REFUSED: Final[list[tuple[dict[str, Any], int, str]]] = [
+    ({"model": "nothing"}, 404, "model_not_found"),
+    ({"temperature": 9}, 400, "invalid_value"),
+    ({"functions": [{"name": "f"}]}, 400, "unsupported_parameter"),
+    ({"guided_regex": "("}, 400, "invalid_schema"),
+    (
+        {"messages": [{"role": "user", "content": f"{WORD} x" * 1500}]},
+        400,
+        "context_length_exceeded",
+    ),
+]
+
+
+class Unexplained(AssertionError):
+    """An answer that is not what was asked for."""
+
+
+def expect(reply: httpx.Response, status: int, code: str = "") -> dict[str, Any]:
+    """The document of an answer that has this status and, if it is an error, this code."""
+    document: dict[str, Any] = reply.json()
+    found = (document.get("error") or {}).get("code", "")
+    if (reply.status_code, found) != (status, code):
+        raise Unexplained(f"{reply.status_code} in place of {status} {code}: {reply.text[:2000]}")
+    return document
+
+
+@dataclass
+class Load:
+    """What is asked of one server, and what became of it.
+
+    Attributes:
+        secrets: the key of each app.
+        seen: requests by kind and what became of them: a status, or `left`.
+        closed: requests that were sent again, since a kept connection had been closed meanwhile.
+        passed: requests and tokens that passed the quota of each.
+    """
+
+    server: Live
+    secrets: dict[str, str]
+    seen: Counter[tuple[str, str]] = field(default_factory=Counter)
+    closed: int = 0
+    passed: Counter[str] = field(default_factory=Counter)
+    begun: float = field(default_factory=time.monotonic)
+    answered: deque[str] = field(default_factory=lambda: deque(maxlen=64))
+
+    @classmethod
+    def of(cls, server: Live) -> "Load":
+        """With a key for each app; one of them is revoked again."""
+        made = {
+            name: server.run("key", "create", name, *limits, "--json").document
+            for name, limits in APPS.items()
+        }
+        server.run("key", "revoke", made["revoked"]["id"])
+        return cls(server, {name: key["secret"] for name, key in made.items()})
+
+    async def run(self, numbers: range) -> None:
+        """These requests, `AT_ONCE` at a time."""
+        left = iter(numbers)
+        # Idle connections are given up here before the server closes them.
+        limits = httpx.Limits(max_connections=2 * AT_ONCE, keepalive_expiry=2)
+        async with httpx.AsyncClient(
+            base_url=self.server.base_url, timeout=None, limits=limits
+        ) as client:
+
+            async def worker() -> None:
+                for number in left:
+                    await self.one(client, number)
+
+            await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+
+    async def one(self, client: httpx.AsyncClient, number: int) -> None:
+        """One request, sent again when its kept connection had been closed meanwhile."""
+        kind = DECK[number % len(DECK)]
+        ask: Callable[..., Awaitable[str]] = getattr(self, f"_{kind.replace(' ', '_').lower()}")
+        try:
+            became = await ask(client, Body(self.server.model, number))
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            self.closed += 1
+            became = await ask(client, Body(self.server.model, number))
+        self.seen[kind, became] += 1
+
+    def key(self, app: str) -> dict[str, str]:
+        """The header of an app."""
+        return {"authorization": f"Bearer {self.secrets[app]}"}
+
+    def anybody(self, body: "Body") -> dict[str, str]:
+        """The header of one of the apps that may do anything."""
+        return self.key(body.choose.choice(["one", "one", "batch", "serial"]))
+
+    async def _chat(self, client: httpx.AsyncClient, body: "Body") -> str:
+        reply = await client.post("/chat/completions", json=body.chat(), headers=self.anybody(body))
+        usage = expect(reply, 200)["usage"]
+        if usage["total_tokens"] != usage["prompt_tokens"] + usage["completion_tokens"]:
+            raise Unexplained(usage)
+        if reply.headers["x-appliance-receipt"].count(" ") != 2:
+            raise Unexplained(reply.headers)
+        return "200"
+
+    async def _stream(self, client: httpx.AsyncClient, body: "Body") -> str:
+        asked = body.chat(stream=True, stream_options={"include_usage": True})
+        key = self.anybody(body)
+        async with client.stream("POST", "/chat/completions", json=asked, headers=key) as reply:
+            text = (await reply.aread()).decode()
+        lines = [line for line in text.split("\n\n") if line]
+        chunks = [json.loads(line[6:]) for line in lines[:-1] if line.startswith("data: ")]
+        ends = [c["finish_reason"] for k in chunks for c in k.get("choices", ())]
+        whole = lines[-1] == "data: [DONE]" and lines[-2].startswith(": receipt ")
+        if not whole or len([end for end in ends if end]) != 1 or not chunks[-1]["usage"]:
+            raise Unexplained(text[-2000:])
+        return str(reply.status_code)
+
+    async def _completion(self, client: httpx.AsyncClient, body: "Body") -> str:
+        asked = body.completion(n=body.choose.choice([1, 1, 2]))
+        reply = await client.post("/completions", json=asked, headers=self.anybody(body))
+        if len(expect(reply, 200)["choices"]) != asked["n"]:
+            raise Unexplained(reply.text)
+        return "200"
+
+    async def _response(self, client: httpx.AsyncClient, body: "Body") -> str:
+        streamed = body.choose.random() < 0.5
+        asked = {
+            "model": body.model, "input": body.text, "max_output_tokens": 2, "stream": streamed,
+        }  # fmt: skip
+        reply = await client.post("/responses", json=asked, headers=self.anybody(body))
+        ends = {"completed", "incomplete"}
+        if streamed:
+            kinds = [x[7:] for x in reply.text.splitlines() if x.startswith("event: ")]
+            if not kinds or kinds[-1] not in {f"response.{end}" for end in ends}:
+                raise Unexplained(reply.text[-2000:])
+        elif expect(reply, 200)["status"] not in ends:
+            raise Unexplained(reply.text)
+        return str(reply.status_code)
+
+    async def _schema(self, client: httpx.AsyncClient, body: "Body") -> str:
+        asked = body.chat(guided_json=STATE, max_tokens=60)
+        reply = await client.post("/chat/completions", json=asked, headers=self.key("one"))
+        (choice,) = expect(reply, 200)["choices"]
+        if choice["finish_reason"] != "stop" or set(json.loads(choice["message"]["content"])) != {
+            "ok", "state",
+        }:  # fmt: skip
+            raise Unexplained(choice)
+        return "200"
+
+    async def _tool(self, client: httpx.AsyncClient, body: "Body") -> str:
+        demanded = {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False}
+        asked = body.chat(**demanded, max_tokens=60)
+        reply = await client.post("/chat/completions", json=asked, headers=self.key("one"))
+        (choice,) = expect(reply, 200)["choices"]
+        (call,) = choice["message"]["tool_calls"]
+        if json.loads(call["function"]["arguments"])["city"] not in ("Oslo", "Rome"):
+            raise Unexplained(choice)
+        return "200"
+
+    async def _embedding(self, client: httpx.AsyncClient, body: "Body") -> str:
+        texts = [body.text] * body.choose.choice([1, 3])
+        key = self.key(body.choose.choice(["one", "one model"]))
+        asked = {"model": EMBEDDER, "input": texts}
+        reply = await client.post("/embeddings", json=asked, headers=key)
+        if [len(row["embedding"]) for row in expect(reply, 200)["data"]] != [WIDTH] * len(texts):
+            raise Unexplained(reply.text)
+        return "200"
+
+    async def _tokens(self, client: httpx.AsyncClient, body: "Body") -> str:
+        root = self.server.base_url.removesuffix("/v1")
+        asked = {"model": body.model, "prompt": body.text}
+        reply = await client.post(f"{root}/tokenize", json=asked, headers=self.key("one"))
+        if not expect(reply, 200)["count"]:
+            raise Unexplained(reply.text)
+        return "200"
+
+    async def _receipt(self, client: httpx.AsyncClient, body: "Body") -> str:
+        key, asked = self.key("one"), body.completion(max_tokens=1)
+        answer = await client.post("/completions", json=asked, headers=key)
+        expect(answer, 200)
+        reply = await client.get(f"/receipts/{answer.headers['x-request-id']}", headers=key)
+        if not expect(reply, 200)["outcome"]:
+            raise Unexplained(reply.text)
+        return "200"
+
+    async def _leave(self, client: httpx.AsyncClient, body: "Body") -> str:
+        asked = body.chat(stream=body.choose.random() < 0.7, max_tokens=200, ignore_eos=True)
+        key = self.anybody(body)
+        with contextlib.suppress(TimeoutError):
+            async with (
+                asyncio.timeout(body.choose.choice([0.01, 0.05, 0.2])),
+                client.stream("POST", "/chat/completions", json=asked, headers=key) as reply,
+            ):
+                if reply.status_code != 200:
+                    raise Unexplained(reply.status_code)
+                async for _ in reply.aiter_raw():
+                    if body.choose.random() < 0.2:
+                        break  # it has read enough
+        return "left"
+
+    async def _refused(self, client: httpx.AsyncClient, body: "Body") -> str:
+        fields, status, code = body.choose.choice(REFUSED)
+        asked = body.chat(**fields)
+        reply = await client.post("/chat/completions", json=asked, headers=self.key("one"))
+        expect(reply, status, code)
+        return str(status)
+
+    async def _many_requests(self, client: httpx.AsyncClient, body: "Body") -> str:
+        return await self._limited(client, "few requests", body.completion(max_tokens=1))
+
+    async def _many_tokens(self, client: httpx.AsyncClient, body: "Body") -> str:
+        return await self._limited(client, "few tokens", body.completion(max_tokens=8))
+
+    async def _limited(self, client: httpx.AsyncClient, app: str, asked: dict[str, Any]) -> str:
+        reply = await client.post("/completions", json=asked, headers=self.key(app))
+        if reply.status_code == 200:
+            self.passed[f"{app}: requests"] += 1
+            self.passed[f"{app}: tokens"] += reply.json()["usage"]["total_tokens"]
+            return "200"
+        expect(reply, 429, "rate_limit_exceeded")
+        if int(reply.headers["retry-after"]) < 1:
+            raise Unexplained(reply.headers)
+        return "429"
+
+    async def _other_model(self, client: httpx.AsyncClient, body: "Body") -> str:
+        key = self.key("one model")
+        reply = await client.post("/chat/completions", json=body.chat(), headers=key)
+        expect(reply, 404, "model_not_found")
+        return "404"
+
+    async def _bad_key(self, client: httpx.AsyncClient, body: "Body") -> str:
+        made_up = {"authorization": f"Bearer sk-{body.choose.random()}"}
+        wrong = body.choose.choice([made_up, self.key("revoked"), {}])
+        path = body.choose.choice(["/chat/completions", "/responses", "/embeddings"])
+        reply = await client.post(path, json=body.chat(), headers=wrong)
+        expect(reply, 401, "invalid_api_key")
+        return "401"
+
+    async def _not_http(self, client: httpx.AsyncClient, body: "Body") -> str:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        wrong = [b"\x16\x03\x01\x00", b"GET / HTTP/9\r\n\r\n", b"{}\r\n\r\n"]
+        writer.write(body.choose.choice(wrong))
+        answer = await reader.read()
+        writer.close()
+        if not answer.startswith(b"HTTP/1.1 400 ") or b'"malformed_http"' not in answer:
+            raise Unexplained(answer)
+        return "400"
+
+    async def _not_json(self, client: httpx.AsyncClient, body: "Body") -> str:
+        wrong = body.choose.choice([b"{", b"\xff", b"[1]", b"[" * 5000])
+        header = {"content-type": "application/json", **self.key("one")}
+        reply = await client.post("/chat/completions", content=wrong, headers=header)
+        expect(reply, 400, "invalid_json")
+        return "400"
+
+    async def _poll(self, client: httpx.AsyncClient, _: "Body") -> str:
+        reply = await client.get("/models", headers=self.key("one"))
+        if len(expect(reply, 200)["data"]) != 2:
+            raise Unexplained(reply.text)
+        return "200"
+
+
+class Body:
+    """What request number so-and-so asks; the same each time."""
+
+    def __init__(self, model: str, number: int) -> None:
+        self.model = model
+        self.choose = random.Random(number)
+        shared = "The pump is inspected every week. " * self.choose.choice([0, 0, 4])
+        self.text = f"{shared}{WORD} {number}"
+
+    def chat(self, **fields: Any) -> dict[str, Any]:
+        """A conversation."""
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": self.text}],
+            "max_tokens": self.choose.choice([1, 2, 4]),
+            "temperature": self.choose.choice([0, 0.8]),
+            **fields,
+        }
+
+    def completion(self, **fields: Any) -> dict[str, Any]:
+        """A text to go on with."""
+        return {"model": self.model, "prompt": WORD, "max_tokens": 2, **fields}
