@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
+from appliance.audit.ahead import Ahead
 from appliance.audit.entry import decode
 from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.findings import Findings
@@ -24,6 +25,9 @@ from appliance.errors import AuditRefused
 
 Body: TypeAlias = dict[str, Any]
 """A decoded body; `decode` has checked the types of what is read here."""
+Event: TypeAlias = tuple[int, int, str]
+"""An outcome: seq, intent, request; a start: seq, `_START`, nothing."""
+_START: Final = -(1 << 60)  # no body holds such a number
 _LINKED: Final = frozenset({"intent", "outcome", "start"})
 
 
@@ -76,6 +80,24 @@ class ChainCheck:
     def settled(self) -> bool:
         """Whether nothing that was seen waits for the next entry to tell what it means."""
         return self._suspect is None and self._unsigned is None and not self._shift
+
+    @property
+    def before(self) -> str | None:
+        """Leaf hash of the last entry, in hex, if there is no doubt about it."""
+        return self._before[0] if len(self._before) == 1 else None
+
+    @property
+    def moment(self) -> tuple[str, int]:
+        """Boot id and time since boot of the last entry."""
+        return self._boot
+
+    def adopt(self, found: Ahead) -> None:
+        """Go on behind a range that another process found to follow this place."""
+        self._time(self.expected, *found.began)
+        self._boot = found.ended
+        self.expected = self.covered = found.end.size
+        self.frontier = Frontier(found.end.size, map(bytes.fromhex, found.end.peaks))
+        self._before = (found.end.before,)
 
     def plain(self, rows: Sequence[LeafRow], bodies: Sequence[Body]) -> list[bytes] | None:
         """The leaf hashes of rows in which `row` would find nothing, one after the other.
@@ -209,17 +231,25 @@ class LinkCheck:
 
     Attributes:
         open: request id of each intent without an outcome so far.
+        ahead: how many such there are in a range that was adopted.
     """
 
     def __init__(
-        self, findings: Findings, earlier: Callable[[int], str | None], begin: int = 0
+        self,
+        findings: Findings,
+        earlier: Callable[[int], str | None],
+        begin: int = 0,
+        foreign: list[Event] | None = None,
     ) -> None:
         """Begin.
 
         Args:
             earlier: gives the request id of an intent before the range, or None.
             begin: intents before this were pruned, so nothing is known of them.
+            foreign: takes outcomes of intents before the range, and starts, unjudged.
         """
+        self._foreign = foreign
+        self.ahead = 0
         self.open: dict[int, str] = {}
         self._found, self._earlier, self._begin = findings, earlier, begin
 
@@ -237,12 +267,29 @@ class LinkCheck:
         elif kind == "outcome":
             self._outcome(seq, body["intent"], body["request_id"])
         elif kind == "start":
-            for intent in self.open:
-                message = f"Intent {intent} has no outcome, though the server started anew."
-                self._found.add(intent, "outcome_missing", message)
-            self.open.clear()
+            self._start(seq)
+
+    def adopt(self, found: Ahead) -> None:
+        """Judge what another process could not, and add its open intents."""
+        for seq, intent, request_id in found.events:
+            if intent == _START:
+                self._start(seq)
+            else:
+                self._outcome(seq, intent, request_id)
+        self.ahead = found.open_intents
+
+    def _start(self, seq: int) -> None:
+        if self._foreign is not None:
+            self._foreign.append((seq, _START, ""))
+        for intent in self.open:
+            message = f"Intent {intent} has no outcome, though the server started anew."
+            self._found.add(intent, "outcome_missing", message)
+        self.open.clear()
 
     def _outcome(self, seq: int, intent: int, request_id: str) -> None:
+        if self._foreign is not None and intent not in self.open:
+            self._foreign.append((seq, intent, request_id))
+            return
         asked = self.open.pop(intent, None) or self._earlier(intent)
         if 0 <= intent < self._begin:
             return

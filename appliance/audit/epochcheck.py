@@ -31,6 +31,12 @@ class EpochCheck:
         """The epoch that the next entry must name; None when nothing may be taken for granted."""
         return None if self._gap or self._odd is not None else self._number
 
+    @property
+    def standing(self) -> Epoch | None:
+        """The epoch, if its key is known and nothing about it is in doubt."""
+        doubt = self._gap or self._odd is not None or self._closing is not None
+        return None if doubt else self._epoch
+
     def missing(self) -> None:
         """Entries are missing here, a handover perhaps among them."""
         self._gap = True

@@ -47,3 +47,31 @@ class Findings:
         self.add(seq, code, message)
         self.tree = True
         self.recent.append(seq)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdict.
+
+    Attributes:
+        entries: how many were checked, from `first` to `last` (rounded up to a signed head).
+        root: hex root of the tree that ends with `last`.
+        problems: the first of them; `problem_count` counts all.
+        open_intents: intents in the range whose outcome is not there yet.
+        unwitnessed: entries that no independent witness has countersigned. A tail cut off
+            together with HEAD shows only against a witness, a receipt or a proof.
+    """
+
+    entries: int
+    first: int
+    last: int
+    root: str
+    problems: tuple[Problem, ...]
+    problem_count: int
+    open_intents: int
+    unwitnessed: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.problem_count

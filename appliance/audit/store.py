@@ -207,7 +207,9 @@ def strays(log: Log) -> list[int]:
     """First entries of the segments that hold a row of another one; none where all is well."""
     found = []
     for segment in log.segments:
-        low, high = segment.dbapi.execute("SELECT min(seq), max(seq) FROM leaf").fetchone()
+        # Each by itself, or SQLite reads the whole table.
+        (low,) = segment.dbapi.execute("SELECT min(seq) FROM leaf").fetchone()
+        (high,) = segment.dbapi.execute("SELECT max(seq) FROM leaf").fetchone()
         if low is not None and (low < segment.first or high >= segment.end):
             found.append(segment.first)
     return found

@@ -16,23 +16,25 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from appliance.audit import pruning, store
-from appliance.audit.checkpoint import VerifierKey, parse
-from appliance.audit.checks import Body, ChainCheck, LinkCheck, ciphertexts
+from appliance.audit import store
+from appliance.audit.ahead import Ahead, Helper, State, helps
+from appliance.audit.around import Around
+from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.checks import Body, ChainCheck, Event, LinkCheck, ciphertexts
 from appliance.audit.entry import NO_ENTRY, Entry, decode_many
 from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.files import LogFiles
-from appliance.audit.findings import Findings, Problem
+from appliance.audit.findings import Findings, Report
 from appliance.audit.handover import KIND, Epoch, Handover
 from appliance.audit.indexcheck import IndexCheck
-from appliance.audit.merkle import Frontier
+from appliance.audit.merkle import HASH_BYTES, Frontier
 from appliance.audit.segments import Log, Segments
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Receipt
@@ -40,34 +42,6 @@ from appliance.types import Receipt
 CHUNK: Final = 2_048
 Progress = Callable[[int, int], None]
 Heads: TypeAlias = deque[tuple[int, bytes]]
-
-
-@dataclass(frozen=True)
-class Report:
-    """The verdict.
-
-    Attributes:
-        entries: how many were checked, from `first` to `last` (rounded up to a signed head).
-        root: hex root of the tree that ends with `last`.
-        problems: the first of them; `problem_count` counts all.
-        open_intents: intents in the range whose outcome is not there yet.
-        unwitnessed: entries that no independent witness has countersigned. A tail cut off
-            together with HEAD shows only against a witness, a receipt or a proof.
-    """
-
-    entries: int
-    first: int
-    last: int
-    root: str
-    problems: tuple[Problem, ...]
-    problem_count: int
-    open_intents: int
-    unwitnessed: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything holds."""
-        return not self.problem_count
 
 
 def verify_log(
@@ -97,21 +71,41 @@ def verify_log(
     key = files.verifier_key()
     pinned = key if genesis_public is None else VerifierKey.parse(genesis_public)
     head = files.head.read_bytes() if files.head.is_file() else None
+    with _opened(files) as log:
+        run = _Run(log, first, last, pinned)
+        run.around.genesis(key, pinned)
+        run.around.pruned(*run.beginning)
+        run.all(files, progress or (lambda _done, _total: None))
+        run.around.head(head)
+        run.around.receipts(receipts)
+        return run.report()
+
+
+def look_ahead(
+    directory: Path, first: int, end: int, key: VerifierKey, progress: Progress
+) -> Ahead | None:
+    """Verify a range as if what came before was as it should be (ahead.py).
+
+    Returns:
+        None when anything was found.
+    """
+    files = LogFiles(directory)
+    with _opened(files) as log:
+        run = _Run(log, first, end - 1, key, foreign=[])
+        begin = run.state()
+        began = [_entry_or_none(row[3]) for row in store.leaves(log, first, first + 1)]
+        with run.indexes(files, first, end) as indexes:
+            run.rows(progress, end)
+            run.hidden(indexes)
+        return run.ahead(begin, began[0] if began else None, end)
+
+
+@contextmanager
+def _opened(files: LogFiles) -> Iterator[Log]:
     segments = Segments(files)
     try:
         with store.unavailable("The audit log cannot be read"), segments.open() as log:
-            run = _Run(log, first, last, pinned)
-            indexes = run.indexes(files)
-            try:
-                run.genesis(key)
-                run.pruned()
-                run.rows(progress or (lambda _done, _total: None))
-                run.beside(head)
-                run.receipts(receipts)
-                run.hidden(indexes)
-            finally:
-                indexes.stop()
-            return run.report()
+            yield log
     finally:
         segments.close()
 
@@ -119,57 +113,92 @@ def verify_log(
 class _Run:
     """One verification."""
 
-    def __init__(self, log: Log, first: int, last: int | None, key: VerifierKey) -> None:
-        self._signed = store.newest_size(log)  # first: heads never run ahead of entries
-        self._size = store.size(log)
+    def __init__(
+        self,
+        log: Log,
+        first: int,
+        last: int | None,
+        key: VerifierKey,
+        foreign: list[Event] | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            foreign: takes what only the verifier of earlier entries can judge.
+        """
+        self._found = Findings()
+        self.around = Around(log, self._found)
+        self._size = self.around.size
         asked, first = first, max(first, log.first)
         self._db, self._key, self._first = log, key, first
         if asked < 0 or not first < max(self._size, 1) or (last is not None and last < first):
             raise NotFound("not_found", f"The log has {self._size} entries.")
         self._end = self._size if last is None else self._signed_end(last + 1)
-        self._found = Findings()
         self._epochs = EpochCheck(self._found, *self._epoch_at(first))
         self._chain = ChainCheck(self._found, *self._edge(first), self._epochs)
-        self._links = LinkCheck(self._found, self._request_before, log.first)
+        self.beginning = (first, self._chain.frontier.root().hex())
+        self._foreign = foreign
+        self._links = LinkCheck(self._found, self._request_before, log.first, foreign)
 
-    def genesis(self, here: VerifierKey) -> None:
-        """Entry 0 names the key that everything is checked with."""
-        body: dict[str, Any] = {}
-        for _, _, _, raw in store.leaves(self._db, 0, 1):
-            body = dict(_entry_or_none(raw) or {})
-        named = (body.get("kind"), body.get("origin"), body.get("public_key"))
-        wanted = ("genesis", self._key.name, self._key.public.hex())
-        if here != self._key or (not self._db.first and named != wanted):
-            message = "Entry 0, genesis.pub and the key to be believed do not agree."
-            self._found.entry(0, "genesis_mismatch", message)
-        for first in store.strays(self._db):
-            message = f"The segment from entry {first} on holds entries of another one."
-            self._found.add(first, "entry_unexpected", message)
+    def all(self, files: LogFiles, progress: Progress) -> None:
+        """Everything in the range, the second half by another process if that pays."""
+        first, end, middle = self._first, self._end, self._middle()
+        if middle is None:
+            with self.indexes(files, first, end) as indexes:
+                self.rows(progress, end)
+                self.hidden(indexes)
+        else:
+            with Helper(files.directory, middle, end, self._key.encode()) as helper:
+                with self.indexes(files, first, middle) as indexes:
+                    self.rows(lambda done, total: progress(done + helper.done(), total), middle)
+                    self.hidden(indexes)
+                adopted = self.adopt(helper.result())
+            if not adopted:
+                with self.indexes(files, middle, end) as indexes:
+                    self.rows(progress, end)
+                    self.hidden(indexes)
+            progress(self._chain.expected - first, end - first)
+        self._chain.end(end)
 
-    def pruned(self) -> None:
-        """What is missing at the beginning was pruned, and what was pruned was approved."""
-        log = self._db
-        try:
-            prunes = pruning.prunes(log)
-        except store.DAMAGE:  # the check of the indexes says so
-            prunes = []
-        allowed = max((prune.before for prune in prunes), default=0)
-        if log.first > allowed:
-            gap = f"Entries {allowed} to {log.first - 1} are missing, and no prune entry says so."
-            self._found.add(allowed, "entry_missing", gap)
-        for prune in prunes:
-            if not pruning.approved(log, prune):
-                message = f"Entry {prune.seq} prunes without the approval of two people."
-                self._found.add(prune.seq, "prune_invalid", message)
-            elif prune.before == self._first and self._chain.frontier.root().hex() != prune.root:
-                message = f"What entry {prune.seq} pruned is not what came before the first entry."
-                self._found.add(prune.seq, "prune_invalid", message)
+    def _middle(self) -> int | None:
+        """A head in the middle, where it pays to divide the range."""
+        if not helps(self._end - self._first):
+            return None
+        middle = store.next_checkpoint(self._db, (self._first + self._end) // 2)
+        return middle if middle is not None and middle < self._end else None
 
-    def rows(self, progress: Progress) -> None:
-        """Everything in the range."""
+    def state(self) -> State | None:
+        """Where this stands; None while anything is in doubt."""
+        chain, epoch = self._chain, self._epochs.standing
+        if epoch is None or not chain.settled or self._found.tree or chain.before is None:
+            return None
+        peaks = [peak.hex() for peak in chain.frontier.peaks()]
+        keyed = (epoch.number, epoch.start, epoch.key.public.hex())
+        return State(chain.expected, peaks, chain.before, keyed)
+
+    def ahead(self, begin: State | None, first: Body | None, end: int) -> Ahead | None:
+        """What a look ahead has to say: that nothing was found."""
+        self._chain.end(end)
+        reached, covered = self.state(), self._chain.covered == self._chain.expected == end
+        if begin is None or reached is None or first is None or self._found.count or not covered:
+            return None
+        began = (first["boot_id"], first["mono_us"])
+        ended = self._chain.moment
+        return Ahead(begin, reached, began, ended, self._foreign or [], len(self._links.open))
+
+    def adopt(self, found: Ahead | None) -> bool:
+        """Go on at the end of what another process found to be as it should be."""
+        if found is None or self.state() != found.begin:
+            return False
+        self._chain.adopt(found)
+        self._links.adopt(found)
+        return True
+
+    def rows(self, progress: Progress, end: int) -> None:
+        """Everything that is left below an entry."""
         chain, total = self._chain, self._end - self._first
         try:
-            while chunk := self._chunk():
+            while chunk := self._chunk(end):
                 # Whole lists, so that no read transaction outlives a chunk and holds up the WAL.
                 heads = deque(store.checkpoints(self._db, chain.expected, chunk[-1][0] + 1))
                 texts: dict[tuple[int, str], str] = {}
@@ -181,7 +210,6 @@ class _Run:
                     self._heads(heads)
                 self._contents(texts, chunk[0][0], chain.expected)
                 progress(chain.expected - self._first, total)
-            chain.end(self._end)
         except store.DAMAGE as error:
             message = f"The database is damaged from here on ({store.reason(error)})."
             self._found.entry(chain.expected, "database_damaged", message)
@@ -227,11 +255,15 @@ class _Run:
         while heads and heads[0][0] <= self._chain.expected:
             self._chain.head(*heads.popleft())
 
-    def indexes(self, files: LogFiles) -> IndexCheck:
+    @contextmanager
+    def indexes(self, files: LogFiles, first: int, end: int) -> Iterator[IndexCheck]:
         """The check of the indexes, which runs beside the others."""
-        check = IndexCheck(files, self._first, self._end)
+        check = IndexCheck(files, first, end)
         check.start()
-        return check
+        try:
+            yield check
+        finally:
+            check.stop()
 
     def hidden(self, check: IndexCheck) -> None:
         """No index hides an entry."""
@@ -244,34 +276,6 @@ class _Run:
             message = f"The indexes cannot be read ({store.reason(error)})."
             self._found.add(self._first, "index_mismatch", message)
 
-    def beside(self, note: bytes | None) -> None:
-        """HEAD, which lies beside the database, and the newest head saw no more than this log."""
-        if self._signed > self._size:
-            self._tail_missing("The newest head", self._signed)
-        if note is None:
-            self._found.add(self._size - 1, "head_missing", "HEAD is missing.")
-            return
-        try:
-            head = parse(note).checkpoint
-        except AuditRefused as error:
-            self._found.add(self._size - 1, "head_invalid", f"HEAD: {error.message}")
-            return
-        if head.size > self._size:
-            self._tail_missing("HEAD", head.size)
-        elif store.note_of(self._db, head.size) != note:
-            message = f"HEAD is not the head that the log has for size {head.size}."
-            self._found.add(max(0, head.size - 1), "head_mismatch", message)
-
-    def receipts(self, receipts: Iterable[Receipt]) -> None:
-        """Each receipt names an entry that is still there."""
-        for receipt in receipts:
-            if receipt.seq < self._db.first:
-                continue  # pruned
-            found = [row[2] for row in store.leaves(self._db, receipt.seq, receipt.seq + 1)]
-            if found != [receipt.leaf]:
-                message = f"A receipt proves another entry {receipt.seq} than the log has."
-                self._found.add(receipt.seq, "receipt_mismatch", message)
-
     def report(self) -> Report:
         """The verdict so far."""
         done = self._chain.expected
@@ -282,16 +286,12 @@ class _Run:
             root=self._chain.frontier.root().hex(),
             problems=tuple(sorted(self._found.kept, key=lambda p: p.seq)),
             problem_count=self._found.count,
-            open_intents=len(self._links.open),
+            open_intents=len(self._links.open) + self._links.ahead,
             unwitnessed=done,
         )
 
-    def _tail_missing(self, witness: str, size: int) -> None:
-        message = f"{witness} has seen {size} entries; the log ends with {self._size - 1}."
-        self._found.add(self._size, "tail_missing", message)
-
-    def _chunk(self) -> list[store.LeafRow]:
-        return list(store.leaves(self._db, self._chain.expected, self._end, CHUNK))
+    def _chunk(self, end: int) -> list[store.LeafRow]:
+        return list(store.leaves(self._db, self._chain.expected, end, CHUNK))
 
     def _edge(self, first: int) -> tuple[Frontier, bytes | None]:
         if first == 0:
@@ -300,7 +300,7 @@ class _Run:
             frontier = Frontier.at(first, store.subtree(self._db))
         except AuditRefused as error:
             self._found.entry(first, "tree_incomplete", error.message)
-            frontier = Frontier(first)
+            frontier = Frontier(first, [bytes(HASH_BYTES)] * first.bit_count())  # of no tree
         before = [row[2] for row in store.leaves(self._db, first - 1, first)]
         return frontier, before[0] if before else None
 

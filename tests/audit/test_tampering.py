@@ -12,6 +12,7 @@ from appliance.audit.files import LogFiles
 from appliance.audit.verify import verify_log
 from appliance.errors import AuditRefused
 from auditor.verify_export import Verifier
+from tests.audit.halves import divided
 from tests.audit.logs import copy, open_log
 from tests.audit.tampering import CASES, SEGMENTS, SIZE, Case, World, export_as_it_is, world
 
@@ -36,12 +37,14 @@ def earliest(problems: list[tuple[int, str]]) -> tuple[int, set[str]] | None:
 
 
 def first_finding(it: World) -> tuple[int, set[str]] | None:
-    """What the verifier says first, and that it says the same when it takes rows one by one."""
+    """What the verifier says first; it says the same row by row, and divided."""
     report = verify_log(it.directory, genesis_public=it.genesis, receipts=it.receipts)
     assert report.ok == (not report.problems)
     with mock.patch.object(ChainCheck, "plain", lambda *_: None):
         slow = verify_log(it.directory, genesis_public=it.genesis, receipts=it.receipts)
-    assert report == slow
+    with divided():
+        halves = verify_log(it.directory, genesis_public=it.genesis, receipts=it.receipts)
+    assert report == slow == halves
     return earliest([(p.seq, p.code) for p in report.problems])
 
 

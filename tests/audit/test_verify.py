@@ -13,8 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.findings import Report
 from appliance.audit.reader import LogReader
-from appliance.audit.verify import Report, verify_log
+from appliance.audit.verify import verify_log
 from appliance.errors import AuditRefused, AuditUnavailable, NotFound, StateRefused
 from appliance.types import Receipt
 from tests.audit.logs import (
@@ -270,3 +271,9 @@ def test_values_of_other_types_are_findings_and_not_crashes(
     codes = found(victim)
     assert {(3, "body_invalid"), (3, "leaf_mismatch"), (20, "leaf_mismatch")} <= set(codes)
     assert {(3, "checkpoint_invalid"), (4, "checkpoint_invalid")} <= set(codes)
+
+
+def test_a_range_behind_a_gap_is_told_and_read_on(intruder: Intruder, victim: Path) -> None:
+    intruder.sql("DELETE FROM leaf WHERE seq = 12")
+    problems = found(victim, first=15)
+    assert problems[0] == (15, "tree_incomplete")

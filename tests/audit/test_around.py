@@ -1,0 +1,28 @@
+"""A row in the wrong file; the rest is in test_verify.py and test_pruning.py."""
+
+from pathlib import Path
+
+from appliance.audit.around import Around
+from appliance.audit.files import LogFiles
+from appliance.audit.findings import Findings
+from appliance.audit.segments import Segments
+from tests.audit.logs import Intruder, found
+from tests.audit.segmented import ROWS
+
+
+def test_a_row_in_a_file_that_is_not_its_own_is_told(three: Path) -> None:
+    row = Intruder(three).rows()[5]
+    there = Intruder(three, LogFiles(three).segment(ROWS))
+    there.write([*there.rows(), row])
+    assert (ROWS, "entry_unexpected") in found(three)
+
+
+def test_a_log_that_is_whole_has_no_finding(three: Path) -> None:
+    findings = Findings()
+    with Segments(LogFiles(three)).open() as log:
+        around = Around(log, findings)
+        around.pruned(0, "")
+        around.head(LogFiles(three).head.read_bytes())
+    assert (findings.count, around.size) == (0, 2 * ROWS + 4)
+    around.head(None)
+    assert [p.code for p in findings.kept] == ["head_missing"]
