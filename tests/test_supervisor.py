@@ -25,7 +25,8 @@ from appliance.errors import (
 from appliance.runtime import Services, open_services
 from appliance.supervisor import Supervisor
 from appliance.types import Sampling
-from tests.smol import ID, SMALL, make_data, sealed, until
+from tests.answers import collect
+from tests.smol import ID, SMALL, caller, make_data, request, sealed, until
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +328,20 @@ async def test_a_model_that_asks_for_cuda_is_refused_without_a_driver(services: 
         await supervisor.start(sealed(services))
     assert caught.value.code == "gpu_driver_missing"
     assert (supervisor.served(), recorded) == ([], [])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+async def test_a_model_answers_on_the_device_that_was_asked_for(data: Path, device: str) -> None:
+    if device == "cuda" and driver_facts() is None:
+        pytest.skip("no NVIDIA driver is loaded on this host")
+    settings = replace(SMALL.model(ID), device=device)
+    with open_services(data, config=replace(SMALL, models={"default": settings})) as services:
+        async with loaded(services) as supervisor:
+            (status,) = supervisor.status()
+            assert status.device.kind == device
+            generation = await services.inference.start(caller(), request(max_tokens=2))
+            text, _ = await collect(generation)
+            assert text.strip().startswith("Paris")
+            if device == "cuda":
+                assert status.device.load is not None
+                assert sum(status.device.load.split) == status.device.load.layers > 0

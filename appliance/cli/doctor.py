@@ -22,7 +22,9 @@ from appliance.cli.output import Output, data_option, json_option, safe, size, s
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
 from appliance.db import OLDEST_SQLITE, open_readonly
-from appliance.errors import ApplianceError, Refused
+from appliance.engine.devices import driver_missing
+from appliance.engine.variants import best_variant, library_directory
+from appliance.errors import ApplianceError, Refused, StateRefused
 from appliance.renewal import TrustState
 from appliance.trust.store import load_policy
 
@@ -39,17 +41,23 @@ def doctor(ctx: click.Context, data: Path) -> None:
     facts = hardware.host_facts(data)
     gpu = gpu_report()
     problems = list(find_problems(data, facts, gpu))
+    library = None
+    try:
+        library = str(best_variant(library_directory()))
+    except StateRefused as error:
+        problems.append(error)
     document: dict[str, Any] = {
         "ok": not problems,
         "data": str(data),
         "host": {**asdict(facts), "cpu_flags": sorted(facts.cpu_flags)},
+        "processor_backend": library,
         "gpu": gpu.document(),
         "problems": [
             {"code": problem.code, "message": problem.message, "hint": problem.hint}
             for problem in problems
         ],
     }
-    output.data(document, _lines(data, facts, problems, gpu))
+    output.data(document, _lines(data, facts, problems, gpu, library))
     if problems:
         ctx.exit(1)
 
@@ -70,6 +78,8 @@ def find_problems(
     models = (config.model("default"), *config.models.values())
     if gpu and any(model.device != "cpu" for model in models):
         yield from gpu.problems
+    if gpu and not gpu.driver and any(model.device == "cuda" for model in models):
+        yield driver_missing()
     checks: tuple[Callable[[], object], ...] = (
         lambda: load_policy(data / "trust"),
         lambda: _check_freshness(data),
@@ -147,10 +157,16 @@ def _check_database(path: Path) -> None:
 
 
 def _lines(
-    data: Path, facts: hardware.HostFacts, problems: list[ApplianceError], gpu: GpuReport
+    data: Path,
+    facts: hardware.HostFacts,
+    problems: list[ApplianceError],
+    gpu: GpuReport,
+    library: str | None,
 ) -> Iterator[str]:
     yield f"data      {safe(str(data))}"
     yield f"cpu       {safe(facts.cpu)}, {facts.cores} cores, {facts.architecture}"
+    if library:
+        yield f"          backend {safe(library)}"
     yield f"memory    {size(facts.memory_available)} free of {size(facts.memory)}"
     yield f"disk      {size(facts.disk_free)} free of {size(facts.disk_total)}"
     yield f"kernel    {safe(facts.kernel)}"

@@ -70,6 +70,9 @@ def lines(found: Status) -> Iterator[str]:
         f"{size(host.memory)} memory free, {size(host.disk_free)} disk free"
     )
     yield f"memory  {found.taken_mib} of {found.budget_mib} MiB for models are taken"
+    libraries = {safe(w.variant) for w in found.workers if w.device.kind == "cpu" and w.variant}
+    if libraries:
+        yield f"engine  processor, backend {', '.join(sorted(libraries))}"
     yield f"you     {found.role}"
     yield ""
     yield from _models(found)

@@ -114,6 +114,11 @@ def choose(
         return Device(driver=driver, warning=f"{reason.message} ({reason.code})")
 
 
+def driver_missing() -> StateRefused:
+    """The refusal of `cuda` on a host without a driver."""
+    return StateRefused("gpu_driver_missing", "No NVIDIA driver is loaded on this host.")
+
+
 def _cuda(
     layers: int | None,
     needs: Needs,
@@ -123,7 +128,7 @@ def _cuda(
     probe: Callable[[Plugin], Probe],
 ) -> Device:
     if driver is None:
-        raise StateRefused("gpu_driver_missing", "No NVIDIA driver is loaded on this host.")
+        raise driver_missing()
     plugin = fitting(plugins(), driver, engine)
     if driver.missing:
         raise StateRefused(

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli import doctor
 from appliance.cli.doctor import find_problems
+from appliance.cli.gpu import GpuReport
 from appliance.hardware import HostFacts
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
@@ -30,6 +32,30 @@ def test_the_report_has_facts_and_problems(lab: LabData, run: Run) -> None:
     (problem,) = [p for p in done.document["problems"] if p["code"] == "file_too_open"]
     assert "publisher.pem" in problem["message"] and problem["hint"]
     assert "[!] file_too_open: " in run("doctor").out
+
+
+def test_the_backend_of_the_processor_is_named_or_a_problem(
+    lab: LabData, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = run("doctor", "--json").document["processor_backend"]
+    assert Path(library).is_file() and f"backend {library}" in run("doctor").out
+    monkeypatch.setattr(doctor, "library_directory", lambda: lab.data)
+    done = run("doctor", "--json")
+    assert (done.status, done.document["processor_backend"]) == (1, None)
+    assert "model_load_failed" in [problem["code"] for problem in done.document["problems"]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ('[models.default]\ndevice = "auto"\n', []),
+        ('[models.default]\ndevice = "cuda"\n', ["gpu_driver_missing"]),
+        ('[models.m]\ndevice = "cuda"\n', ["gpu_driver_missing"]),
+    ],
+)
+def test_cuda_without_a_driver_is_a_problem(lab: LabData, settings: str, found: list[str]) -> None:
+    (lab.data / "appliance.toml").write_text(settings)
+    assert [p.code for p in find_problems(lab.data, HOST, GpuReport())] == found
 
 
 def test_a_directory_that_is_none_is_one_problem(tmp_path: Path) -> None:

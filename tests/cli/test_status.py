@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.cli.status import duration, lines
 from appliance.text import visible
-from appliance.wire.admin import Status, Worker
+from appliance.wire.admin import Status, Worker, WorkerDevice
 from tests.cli.conftest import Run
 from tests.test_client import STATUS
 
@@ -62,6 +62,18 @@ def test_a_worker_shows_its_load() -> None:
     assert "computes with" not in shown
     busy = WORKER.model_copy(update={"threads": 1}).model_dump()
     assert "m computes with 1 of 2 threads" in text_of(models=[model], workers=[busy])
+
+
+def test_a_worker_on_gpus_shows_device_driver_and_backend() -> None:
+    where = "cuda13 driver 580.65.06: 31 of 31 layers on GPUs: 31 on NVIDIA H100"
+    device = WorkerDevice(kind="cuda", text=where, backend="/p/libggml-cuda.so")
+    on_gpus = WORKER.model_copy(update={"device": device}).model_dump()
+    model = {"id": "m", "state": "serving", "digest": "00", "loaded": True}
+    shown = text_of(models=[model], workers=[on_gpus])
+    assert f"m computes on {where}\n  backend /p/libggml-cuda.so" in shown
+    assert "engine  processor" not in shown
+    there = text_of(models=[model], workers=[WORKER.model_dump()])
+    assert "engine  processor, backend haswell\n" in there and "computes on" not in there
 
 
 def test_an_alarm_is_marked() -> None:

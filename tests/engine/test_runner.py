@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as ReadOnly
 from pathlib import Path
+from typing import Any
 
 import llama_cpp.llama_cpp as llama
 import numpy as np
@@ -353,6 +354,28 @@ def test_a_backend_that_does_not_load_is_refused(variant: Path) -> None:
     with pytest.raises(StateRefused) as caught:
         Library(variant.with_name("libggml-cpu-missing.so"))
     assert caught.value.code == "model_load_failed"
+
+
+@pytest.mark.parametrize(("split", "layers"), [((11, 20), 31), ((), 0)])
+def test_the_layers_of_each_gpu_reach_llama_cpp(
+    library: Library,
+    sealed_model: SealedFile,
+    monkeypatch: pytest.MonkeyPatch,
+    split: tuple[int, ...],
+    layers: int,
+) -> None:
+    """Without GPUs llama.cpp takes the numbers and computes on the processor."""
+    load, seen = llama.llama_model_load_from_file_ptr, []
+
+    def watched(file: object, params: Any) -> object:
+        parts = tuple(params.tensor_split[: len(split)]) if params.tensor_split else ()
+        seen.append((params.n_gpu_layers, parts))
+        return load(file, params)
+
+    monkeypatch.setattr(llama, "llama_model_load_from_file_ptr", watched)
+    config = RunnerConfig(n_ctx=128, slots=1, threads=1, n_batch=16, split=split)
+    Runner(library, sealed_model.reopen(), config)
+    assert seen == [(layers, split)]
 
 
 def test_tokens_spell_the_text_that_they_came_from(runner: Runner) -> None:
