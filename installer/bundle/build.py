@@ -10,6 +10,7 @@ Rules
 """
 
 import argparse
+import re
 import subprocess
 import tempfile
 import zipfile
@@ -39,6 +40,7 @@ KERNEL: Final = "5.13"
 MEMORY_MIB: Final = 1024
 BUILT: Final = "2026-01-01"
 SIGNATURE: Final = "model.sig"
+_PICTURE: Final = re.compile(r"!\[[^]]*\]\(([^)]+)\)")
 _VICTIM: Final = "appliance/cli/selftest.py"
 
 
@@ -195,7 +197,7 @@ def _texts(
     runtime.licences(work, files, work / "licences" / "debian")
     texts = {
         "install.sh": (CHECKOUT / "installer/host/install.sh").read_bytes(),
-        "GUIDE.md": (CHECKOUT / "docs/install-guide.md").read_bytes(),
+        **guides(CHECKOUT / "docs"),
         "LICENSES/appliance.txt": (CHECKOUT / "LICENSE").read_bytes(),
         **carried.texts(),
     }
@@ -214,6 +216,19 @@ def _texts(
     texts["sbom.cdx.json"] = sbom.write("appliance", version, parts)
     texts["README"] = _README.encode()
     return texts
+
+
+def guides(docs: Path) -> dict[str, bytes]:
+    """The guides by their paths on the stick, with the pictures that they show.
+
+    What was measured here is left out: it is written after a bundle was built.
+    """
+    pages = sorted({*docs.glob("*.md"), *docs.glob("adr/*.md")} - {docs / "install-results.md"})
+    found = {path: path.read_bytes() for path in pages}
+    for path, text in list(found.items()):
+        for name in _PICTURE.findall(text.decode()):
+            found[path.parent / name] = (path.parent / name).read_bytes()
+    return {f"docs/{path.relative_to(docs)}": data for path, data in found.items()}
 
 
 def _openssl(root: Path) -> list[str]:
@@ -259,7 +274,8 @@ The appliance: one signed bundle for a host without a network.
 3. sh install.sh --media THIS_DIRECTORY          --dry-run shows what stands in the way
 4. appliance status
 
-GUIDE.md has the rest: answers, upgrade, rollback, backup, every message.
+docs/install-guide.md has the rest: answers, upgrade, rollback, backup, every message.
+docs/ also has the guides of admin, operator, security officer, auditor and app developer.
 """
 
 

@@ -21,6 +21,13 @@ PROFILES: Final = ("lab", "site")
 _PLAIN: Final = re.compile(r"(/[A-Za-z0-9._+-]+)+")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _LONGEST_SOCKET: Final = 107
+_FROM_PAPER: Final = ("fingerprint", "trust_fingerprint")
+"""Read as they are printed: in groups or not, in capitals or not."""
+_KINDS: Final = {
+    str: 'a text: name = "..."',
+    int: "a number without quotes",
+    list: 'a list of texts: ["..."]',
+}
 
 
 @dataclass(frozen=True)
@@ -88,15 +95,15 @@ class Layout:
         return self.releases / release
 
 
-def parse(text: str) -> dict[str, Any]:
-    """Read an answer file: only the keys that it has.
+def parse(data: bytes) -> dict[str, Any]:
+    """Read an answer file: only the keys that it has. It may have been written on Windows.
 
     Raises:
         InstallError: `answers_invalid`.
     """
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(data.decode("utf-8-sig"))
+    except ValueError as error:
         raise _invalid(str(error)) from error
     known = {field.name: field.default for field in fields(Answers)}
     for name, value in table.items():
@@ -106,7 +113,9 @@ def parse(text: str) -> dict[str, Any]:
         wanted = list if name == "models" else type(known[name])
         plain = not isinstance(value, list) or all(type(v) is str for v in value)
         if type(value) is not wanted or not plain:
-            raise _invalid(f"{name} must be of type {wanted.__name__}")
+            raise _invalid(f"{name} must be {_KINDS[wanted]}")
+        if name in _FROM_PAPER:
+            table[name] = re.sub(r"[\s:]", "", str(value)).lower()
     return {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
 
 
@@ -130,7 +139,7 @@ def combine(*sources: Mapping[str, Any]) -> Answers:
             raise _invalid(f"{name} must be an absolute path of letters, digits and ._+-")
     if not 1 <= answers.port <= 65_535:
         raise _invalid("port is 1 to 65535")
-    for name in ("fingerprint", "trust_fingerprint"):
+    for name in _FROM_PAPER:
         if not re.fullmatch(r"|[0-9a-f]{64}", getattr(answers, name)):
             raise _invalid(f"{name} is 64 hexadecimal digits")
     if (answers.profile == "site") != bool(answers.trust_fingerprint):

@@ -70,20 +70,13 @@ def main() -> NoReturn:
     os.chdir("/")
     try:
         result = run(options)
-    except InstallError as error:
-        for line in error.lines():
+    except (InstallError, KeyboardInterrupt, OSError) as error:
+        refusal = _refusal(error)
+        for line in refusal.lines():
             say(line)
+        told = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
         if options.json:
-            _print({"ok": False, "code": error.code, "message": error.message, "hint": error.hint})
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        for line in InstallError("interrupted", "Stopped.").lines():
-            say(line)
-        raise SystemExit(1) from None
-    except OSError as error:
-        failed = InstallError("step_failed", f"{error.filename or 'a file'}: {error.strerror}.")
-        for line in failed.lines():
-            say(line)
+            _print({"ok": False, **told})
         raise SystemExit(1) from None
     if options.json:
         _print({"ok": True, **result})
@@ -170,6 +163,15 @@ def _drill(options: argparse.Namespace) -> Result:
     found = backup.drill(place.layout, place.answers, options.file.absolute())
     say(f"The backup restores; its audit log verifies: {found['entries']} entries.")
     return found
+
+
+def _refusal(error: InstallError | KeyboardInterrupt | OSError) -> InstallError:
+    """What stopped a command, with a code and what to do."""
+    if isinstance(error, InstallError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return InstallError("interrupted", "Stopped.")
+    return InstallError("step_failed", f"{error.filename or 'a file'}: {error.strerror}.")
 
 
 def _print(document: Result) -> None:

@@ -99,7 +99,7 @@ def install_from(options: argparse.Namespace) -> Result:
     Raises:
         InstallError: `preflight_failed` after the report, or what a phase refuses.
     """
-    given = answering.parse(options.answers.read_text()) if options.answers else {}
+    given = answering.parse(options.answers.read_bytes()) if options.answers else {}
     for name in ("state", "fingerprint"):
         if getattr(options, name):
             given[name] = getattr(options, name)
@@ -113,7 +113,7 @@ def install_from(options: argparse.Namespace) -> Result:
         events, chain, _ = read_ledger(layout.state / NAME)
         ledger = Ledger(layout.state / NAME, events, chain)
         _preflight(_plan(document, parts, media, store, layout, chosen, ledger), host, manager)
-        return _told(document, parts, layout)
+        return _told(document, parts, layout, chosen)
     with open_ledger(layout.state) as ledger:
         for path in layout.state.glob("boot.*"):  # of runs that were killed
             if path != options.boot:
@@ -141,7 +141,7 @@ def install_from(options: argparse.Namespace) -> Result:
         )
         done = install(run)
     remove(options.boot)
-    _tell(document, layout, chosen, done)
+    _tell(document, layout, chosen, done, managed=manager.managed)
     return {"release": document.release, "phases": done}
 
 
@@ -262,26 +262,43 @@ def _preflight(plan: Plan, host: facts.Host, manager: Service) -> None:
         raise InstallError("preflight_failed", f"Nothing was changed: {codes}.")
 
 
-def _told(document: Manifest, parts: list[manifest.Part], layout: Layout) -> Result:
+def _told(
+    document: Manifest, parts: list[manifest.Part], layout: Layout, chosen: Answers
+) -> Result:
     size = sum(part.size for part in parts)
     say(f"{document.release} would be installed: {len(parts)} parts, {size / 1e6:.0f} MB, into")
     for name in ("prefix", "etc", "data", "state", "commands", "units"):
         say(f"  {name:9} {getattr(layout, name)}")
+    say(f"  models    {_models(document, chosen)}")
     say("Nothing was changed.")
     return {"release": document.release, "dry_run": True, "bytes": size}
 
 
-def _tell(document: Manifest, layout: Layout, chosen: Answers, done: Result) -> None:
+def _tell(
+    document: Manifest, layout: Layout, chosen: Answers, done: Result, *, managed: bool
+) -> None:
     health = done["health"]
     say("")
     say(
         f"{document.release} is in service. Checked by itself: policy {health['policy']}, "
         f"{health['models']} models, token {health['token']}, audit entry {health['entry']}."
     )
+    if not managed:
+        say(f"  start     {layout.commands / 'appliance'} serve (nothing here starts it by itself)")
     say(f"  command   {layout.commands / 'appliance'} status")
     say(f"  answers   http://{chosen.host}:{chosen.port}/v1 (a key: appliance key create NAME)")
+    say(f"  models    {_models(document, chosen)}")
     say(f"  evidence  {layout.release(document.release)}: MANIFEST.sha256 and its signature")
     say("If something is wrong: appliance-installer rollback")
+
+
+def _models(document: Manifest, chosen: Answers) -> str:
+    """Which models of a stick are brought and which are left."""
+    there = manifest.model_names(document.parts)
+    brought = [name for name in there if name in chosen.models]
+    left = [name for name in there if name not in chosen.models]
+    text = f"from this stick: {', '.join(brought) or 'none'}"
+    return text + (f"; also there, not asked for: {', '.join(left)}" if left else "")
 
 
 def _openssl(directory: Path) -> str:

@@ -15,9 +15,13 @@ unset IFS CDPATH ENV BASH_ENV LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT GZIP TAR_OPTIO
 umask 022
 
 say() { printf '%s\n' "$*" >&2; }
+text() { printf '%s' "$1" | tr '\n\t' '  ' | tr -cd ' -~' | sed 's/[\\"]/\\&/g'; }
 refuse() { # refuse CODE MESSAGE WHAT-TO-DO
   say "$1: $2"
   say "  -> $3"
+  case " ${rest:-} " in *' --json '*)
+    printf '{"ok": false, "code": "%s", "message": "%s", "hint": "%s"}\n' \
+      "$1" "$(text "$2")" "$(text "$3")" ;; esac
   [ -z "${boot:-}" ] || rm -rf "$boot"
   exit 1
 }
@@ -48,8 +52,10 @@ boot='' script=$(here "$0")
 
 value() { # value KEY: a line KEY = "..." of the answer file
   [ -n "$answers" ] || return 0
-  sed -n "s/^ *$1 *= *[\"']\\([^\"']*\\)[\"'].*/\\1/p" "$answers" | head -n 1
+  sed -n "1s/^$bom//;s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*[\"']\\([^\"']*\\)[\"'].*/\\1/p" \
+    "$answers" | head -n 1
 }
+bom=$(printf '\357\273\277') # at the beginning of a file that was written on Windows
 if [ -n "$answers" ]; then
   [ -f "$answers" ] || refuse answers_invalid "$answers is not there." "Pass the file with --answers."
   answers=$(here "$answers")
@@ -92,6 +98,7 @@ done
 # 2. The key: the one pinned here, or the one whose fingerprint is on paper.
 print_of=$(sha256sum <"$boot/vendor.pub"); print_of=${print_of%% *}
 [ -n "$fingerprint" ] || fingerprint=$(value fingerprint)
+fingerprint=$(printf '%s' "$fingerprint" | tr 'A-F' 'a-f' | tr -d ' :') # as the paper has it
 if [ -f "$etc/trust/vendor.pub" ]; then
   cmp -s "$etc/trust/vendor.pub" "$boot/vendor.pub" || { quit; refuse key_changed \
     "The bundle is signed with another key than the one pinned in $etc/trust." \

@@ -8,7 +8,7 @@ builder is found before it is shipped.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar, cast
@@ -97,6 +97,11 @@ class Manifest:
             if part.when in ("", accelerator)
             and (part.kind != "model" or part.name.partition("/")[0] in models)
         ]
+
+
+def model_names(parts: Iterable[Part]) -> list[str]:
+    """The models among the parts of a bundle."""
+    return sorted({part.name.partition("/")[0] for part in parts if part.kind == "model"})
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -7,21 +7,15 @@ does; at a site people do that.
 """
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from installer.host.context import Context
 from installer.host.files import remove
-from installer.host.manifest import Part
+from installer.host.manifest import model_names
 from installer.host.problems import InstallError
 
 _READY: Final = frozenset({"approved", "serving", "verified"})
-
-
-def names(parts: Iterable[Part]) -> list[str]:
-    """The models that a bundle carries."""
-    return sorted({part.name.partition("/")[0] for part in parts if part.kind == "model"})
 
 
 def bring(run: Context) -> list[dict[str, Any]]:
@@ -33,7 +27,7 @@ def bring(run: Context) -> list[dict[str, Any]]:
     Raises:
         InstallError: `step_failed` when the product refuses one.
     """
-    wanted = names(run.parts)
+    wanted = model_names(run.parts)
     if not wanted:
         return []
     product = run.product()

@@ -14,7 +14,7 @@ from typing import Final
 from installer.host import facts
 from installer.host.answers import Answers, Layout
 from installer.host.facts import Host
-from installer.host.manifest import Manifest, Part
+from installer.host.manifest import Manifest, Part, model_names
 from installer.host.problems import InstallError
 from installer.host.store import Media, Store
 
@@ -37,6 +37,15 @@ class Plan:
     answers: Answers
     counter: int
     current: str | None
+
+    def absent_models(self) -> list[str]:
+        """Models that the answers ask for and the bundle does not carry."""
+        return sorted(set(self.answers.models) - set(model_names(self.manifest.parts)))
+
+    def models_told(self, absent: list[str]) -> str:
+        """One sentence for an admin."""
+        there = ", ".join(model_names(self.manifest.parts)) or "no model"
+        return f"This bundle does not carry {', '.join(absent)}; it carries {there}."
 
 
 def problems(plan: Plan, host: Host, *, uid: int) -> Iterator[InstallError]:
@@ -72,12 +81,18 @@ def problems(plan: Plan, host: Host, *, uid: int) -> Iterator[InstallError]:
         yield InstallError("port_taken", f"Something listens on port {plan.answers.port}.")
     yield from _places(layout)
     yield from _trust(plan)
+    absent = [] if plan.current else plan.absent_models()
+    if absent:
+        yield InstallError("model_missing", plan.models_told(absent))
 
 
 def warnings(plan: Plan, host: Host, *, year: int) -> Iterator[str]:
     """What the admin should know and nothing waits for."""
     if not _COUNTERS[0] <= year <= _COUNTERS[1]:
         yield f"The clock says {year}. Nothing here depends on it; set it before entries are made."
+    absent = plan.absent_models() if plan.current else []
+    if absent:
+        yield f"{plan.models_told(absent)} Those that are installed stay."
     if host.selinux:
         yield "SELinux enforces: files get the labels of their places (restorecon)."
     if host.fapolicyd:

@@ -44,6 +44,7 @@ CODES: Final = {
     "data_unusable": "Choose an empty directory, or the data directory of an earlier installation.",
     "command_taken": "Move that file away, or install with --user.",
     "path_too_long": "Choose a shorter path for data.",
+    "model_missing": "Correct `models` in the answers, or use the stick that has the model.",
     "trust_missing": "Set trust in the answers to the directory on the security officer's stick, "
     "or use a bundle that was built with --trust.",
     "answers_invalid": "Correct the answer file; the guide lists its keys.",
@@ -65,7 +66,7 @@ CODES: Final = {
     "backup_invalid": "This is not a whole backup of this product. Use another one.",
     "backup_exists": "Choose another file name.",
     "data_present": "Move the data directory away first; restoring never overwrites one.",
-    "interrupted": "Nothing was switched over. Run the same command again to go on.",
+    "interrupted": "What was in service before still is. Run the same command again to go on.",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from tests.installer.sticks import Sticks, obtain_sticks
 
 Note = Callable[[str, float], None]
 _outcomes: dict[str, dict[str, Any]] = {}
+"""Of this session."""
 
 
 @pytest.fixture
@@ -100,10 +101,9 @@ def note(record_property: Callable[[str, object], None]) -> Note:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or not report.passed:
         figures = dict(report.user_properties)
-        _outcomes[report.nodeid] = {"outcome": report.outcome, "figures": figures}
-
-
-def pytest_sessionfinish() -> None:
-    wanted = os.environ.get("INSTALL_RESULTS")
-    if wanted and _outcomes:
-        results.record(_outcomes, anew=wanted == "all")
+        outcome = {"outcome": report.outcome, "figures": figures}
+        _outcomes[report.nodeid] = outcome
+        wanted = os.environ.get("INSTALL_RESULTS")
+        if wanted:  # at once: a session that is cut off keeps what it saw
+            anew = wanted == "all" and len(_outcomes) == 1
+            results.record({report.nodeid: outcome}, anew=anew)

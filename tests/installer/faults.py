@@ -15,6 +15,7 @@ _DISKS: Final = "tests/installer/test_disks.py"
 _FAULTS: Final = "tests/installer/test_faults.py"
 _GUEST: Final = "tests/installer/test_guest.py"
 _PREFLIGHT: Final = "tests/installer/host/test_preflight.py"
+_PLUGINS: Final = "tests/installer/test_plugins.py"
 _STICK: Final = "tests/installer/test_stick.py"
 _VARIANTS: Final = "tests/engine/test_variants.py"
 
@@ -31,7 +32,10 @@ class Fault:
 
 FAULTS: Final = (
     Fault("stick", "a bit flipped, in each class of file", "real",
-          (f"{_COMMANDS}::test_a_flipped_bit_in_any_file",)),
+          (f"{_COMMANDS}::test_a_flipped_bit_in_any_file",
+           f"{_COMMANDS}::test_a_flipped_bit_in_a_model",
+           f"{_COMMANDS}::test_a_flipped_bit_in_what_people_read",
+           f"{_PLUGINS}::test_a_plugin_that_is_flipped_on_the_stick_is_refused")),
     Fault("stick", "a truncated, missing, stale, swapped or extra chunk", "real",
           (f"{_COMMANDS}::test_a_truncated_chunk", f"{_COMMANDS}::test_a_missing_file",
            f"{_COMMANDS}::test_a_stale_chunk", f"{_COMMANDS}::test_swapped_chunks",

@@ -1,5 +1,7 @@
 """What is decided before a bundle is built; the whole build is in test_chroots.py."""
 
+import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from installer.bundle.build import Wanted
 from installer.bundle.steps import BundleError
 from installer.bundle.wheel_cache import Wheel
 from installer.host import wheel
+from tests.conftest import CHECKOUT
 from tests.installer.bench import pack_wheel
 
 
@@ -52,6 +55,16 @@ def test_only_wheels_of_the_lists_are_built_in(
     monkeypatch.setattr(build, "fill", lambda *_: tmp_path)
     with pytest.raises(BundleError, match=r"the sums and .* differ"):
         build._wheels()
+
+
+def test_no_page_on_the_stick_points_to_one_that_is_not_there() -> None:
+    found = build.guides(CHECKOUT / "docs")
+    assert "docs/install-guide.md" in found and "docs/admin-guide.md" in found
+    for name, data in found.items():
+        for link in re.findall(r"\]\(([^)#:]+)[)#]", data.decode()) if name.endswith("md") else ():
+            target = os.path.normpath(f"{Path(name).parent}/{link}")
+            there = target in found or target == "docs/install-results.md"
+            assert there or not target.startswith("docs/"), (name, link)
 
 
 def test_the_counter_is_the_number_of_commits(tmp_path: Path) -> None:

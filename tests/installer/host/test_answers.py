@@ -24,13 +24,30 @@ HOME = Path("/home/ann")
 )
 def test_a_bad_file_is_refused(text: str) -> None:
     with pytest.raises(InstallError) as refused:
-        answers.parse(text)
+        answers.parse(text.encode())
     assert refused.value.code == "answers_invalid"
 
 
 def test_the_nearest_key_is_named() -> None:
     with pytest.raises(InstallError, match="did you mean port"):
-        answers.parse("prot = 80")
+        answers.parse(b"prot = 80")
+
+
+def test_a_file_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InstallError, match="utf-8"):
+        answers.parse(b'data = "/srv/\xff"')
+
+
+def test_a_file_from_windows_is_read() -> None:
+    assert answers.parse(b'\xef\xbb\xbfport = 9000\r\nhost = "::1"\r\n') == {
+        "port": 9000, "host": "::1",
+    }  # fmt: skip
+
+
+def test_a_fingerprint_may_be_written_as_it_is_printed() -> None:
+    printed = " ".join(["ABCD"] * 16)
+    found = answers.parse(f'profile = "site"\ntrust_fingerprint = "{printed}"'.encode())
+    assert answers.combine(found).trust_fingerprint == "abcd" * 16
 
 
 @pytest.mark.parametrize(

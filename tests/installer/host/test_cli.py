@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from installer.host import cli
+from installer.host.problems import CODES, InstallError
 from tests.conftest import CHECKOUT
 from tests.installer.bench import Bench
 
@@ -39,6 +40,35 @@ def test_a_refusal_exits_1_and_says_what_to_do(bench: Bench) -> None:
     assert done.returncode == 1
     assert json.loads(done.stdout)["code"] == "not_installed"
     assert "-> Install from a stick first." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(28, "No space left on device", "/opt/x"), "step_failed"),
+        (KeyboardInterrupt(), "interrupted"),
+        (InstallError("disk_full", "/opt"), "disk_full"),
+    ],
+)
+def test_whatever_stops_a_command_is_one_document(
+    error: BaseException,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "run", stopped)
+    monkeypatch.setattr("sys.argv", ["x", "status", "--json"])
+    monkeypatch.setattr("os.chdir", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["code"] == code
+    assert f"  -> {CODES[code]}" in said.err
 
 
 @pytest.mark.parametrize("command", ["rollback", "check"])

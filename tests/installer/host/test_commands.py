@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     body.write_bytes(bytes(range(256)) * 200)
     bench.bundle("2.0", 2, extra=(Source("site.json", "trust", body),))
     return bench
+
+
+def largest(stick: Path, kind: str) -> Path:
+    """The largest chunk of the parts of a kind."""
+    parts = json.loads((stick / "manifest.json").read_text())["parts"]
+    chunks = [chunk for each in parts if each["kind"] == kind for chunk in each["chunks"]]
+    return stick / str(max(chunks, key=lambda chunk: int(chunk["size"]))["path"])
 
 
 def spoiled(bench: Bench, tmp_path: Path) -> Path:
@@ -47,18 +55,54 @@ CLASSES = (
     "MANIFEST.sha256", "MANIFEST.sig", "vendor.pub", "manifest.json", "install.pyz",
     "runtime.tar.gz", "blobs",
 )  # fmt: skip
+KINDS = ("wheel", "tree", "trust")
+"""Of parts that lie in chunks; runtime and installer lie under their own names."""
+READ = ("install.sh", "LICENSES/ours")
+"""What people read or start by hand: the installation does not use it."""
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_a_flipped_bit_in_any_file(host: Bench, tmp_path: Path, name: str) -> None:
-    stick = spoiled(host, tmp_path)
-    path = stick / name if name != "blobs" else max((stick / "blobs").iterdir())
+def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", [*CLASSES[:-1], *KINDS])
+def test_a_flipped_bit_in_any_file(host: Bench, tmp_path: Path, name: str) -> None:
+    stick = spoiled(host, tmp_path)
+    # A copy that is there already is not read again.
+    shutil.rmtree(host.state / "store", ignore_errors=True)
+    flip(largest(stick, name) if name in KINDS else stick / name)
     wanted = {"MANIFEST.sha256": "signature_invalid", "MANIFEST.sig": "signature_invalid"}
     wanted["vendor.pub"] = "key_changed"
     assert refused(host, stick) == wanted.get(name, "file_changed")
+
+
+def test_a_flipped_bit_in_a_model(host: Bench, tmp_path: Path) -> None:
+    body = tmp_path / "model.gguf"
+    body.write_bytes(bytes(range(256)) * 200)
+    extra = (Source("m/model.gguf", "model", body),)
+    stick = host.bundle("2.0", 2, out=tmp_path / "stick", extra=extra)
+    flip(largest(stick, "model"))
+    answers = tmp_path / "answers.toml"
+    answers.write_text('models = ["m"]')
+    assert refused(host, stick, "--answers", str(answers)) == "file_changed"
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_flipped_bit_in_what_people_read(host: Bench, tmp_path: Path, name: str) -> None:
+    """The second of the guide's steps finds it in install.sh, `verify` everywhere."""
+    stick = spoiled(host, tmp_path)
+    flip(stick / name)
+    if name == "install.sh":
+        check = ["sha256sum", "-c", "--strict", "--ignore-missing", "MANIFEST.sha256"]
+        done = subprocess.run(check, cwd=stick, capture_output=True, text=True)
+        assert done.returncode == 1 and "install.sh: FAILED" in done.stdout
+    good = ["sh", str(host.stick / "install.sh"), "verify", "--media", str(stick), "--user"]
+    done = host._run([*good, "--json"], {})
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert found["code"] == "file_changed" and name in found["message"]
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -163,11 +207,27 @@ def test_a_first_installation_needs_the_fingerprint_on_paper(bench: Bench) -> No
     assert bench.footprint() == {}
 
 
-def test_answers_may_carry_it(bench: Bench) -> None:
+def test_a_refusal_before_python_is_a_document_too(bench: Bench) -> None:
+    bench.bundle()
+    (bench.stick / "vendor.pub").write_text('a "key"\n')
+    done = bench.install("--fingerprint", "0" * 64, "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["code"]) == (False, "key_unknown")
+    assert found["message"] and found["hint"]
+    (bench.stick / "MANIFEST.sig").write_bytes(b'\xff\x00"\\\n')
+    done = bench.install("--json")  # what openssl says is quoted
+    assert json.loads(done.stdout)["code"] == "signature_invalid"
+
+
+@pytest.mark.parametrize("form", ["{}", "\ufeff{}"], ids=["plain", "from Windows"])
+def test_answers_may_carry_it(bench: Bench, form: str) -> None:
     bench.bundle()
     bench.home.mkdir()
     answers = bench.place / "answers.toml"
-    answers.write_text(f'fingerprint = "{bench.fingerprint()}"\nport = 9000\n')
+    printed = bench.fingerprint().upper()
+    printed = " ".join(printed[at : at + 8] for at in range(0, 64, 8))
+    answers.write_text(form.format(f'fingerprint = "{printed}"\r\nport = 9000\r\n'), newline="")
     command = ["sh", str(bench.stick / "install.sh"), "--media", str(bench.stick), "--user"]
     done = bench._run([*command, "--answers", str(answers)], {})
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,13 @@
 """Models on the stick: which are carried, and that only those asked for are copied."""
 
 from installer.bundle.media import Source
-from installer.host import models
+from installer.host.manifest import model_names
 from tests.installer.bench import Bench
 from tests.installer.host.test_manifest import part
 
 
 def test_names() -> None:
-    assert models.names([part("m/a", "model"), part("m/b", "model"), part("w", "wheel")]) == ["m"]
+    assert model_names([part("m/a", "model"), part("m/b", "model"), part("w", "wheel")]) == ["m"]
 
 
 def test_a_model_that_nobody_asked_for_stays_on_the_stick(bench: Bench) -> None:

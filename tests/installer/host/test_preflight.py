@@ -76,14 +76,15 @@ def test_everything_at_once(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None
     wanted = replace(
         plan,
         manifest=replace(plan.manifest, requires=Requirements("5.13", 64), tree=Tree(D, 99, 99)),
-        answers=replace(plan.answers, service="systemd"),
+        answers=replace(plan.answers, service="systemd", models=("smolm2",)),
         layout=replace(plan.layout, user=False),
         counter=8,
     )
     assert sorted(set(codes(preflight.problems(wanted, host, uid=1000)))) == [
         "bundle_older", "command_taken", "cpu_unsuitable", "data_unusable", "disk_full",
         "file_missing", "file_truncated", "inodes_low", "kernel_too_old", "memory_low",
-        "mount_noexec", "mount_readonly", "not_root", "port_taken", "systemd_missing",
+        "model_missing", "mount_noexec", "mount_readonly", "not_root", "port_taken",
+        "systemd_missing",
     ]  # fmt: skip
 
 
@@ -128,6 +129,22 @@ def test_an_unused_gpu_is_loud(plan: Plan) -> None:
     assert "no plugin for cuda13" in "".join(preflight.warnings(plan, ready, year=2026))
     with_plugin = replace(plan, parts=[part("c", "plugin", "cuda13")])
     assert list(preflight.warnings(with_plugin, ready, year=2026)) == []
+
+
+def test_a_model_that_the_stick_has_not_is_told(plan: Plan) -> None:
+    models = (part("a", "model"), part("b", "model"))
+    carried = tuple(replace(p, name=f"{p.name}/model.gguf") for p in models)
+    there = replace(plan.manifest, parts=(*plan.manifest.parts, *carried))
+    for wanted, found in (("a", []), ("aa", ["model_missing"])):
+        asked = replace(plan, manifest=there, answers=replace(plan.answers, models=(wanted,)))
+        assert codes(preflight.problems(asked, HOST, uid=0)) == found
+        if found:
+            assert "aa; it carries a, b." in next(preflight.problems(asked, HOST, uid=0)).message
+        # An upgrade from a stick without them leaves those that are there.
+        upgrade = replace(asked, current="0.9")
+        assert codes(preflight.problems(upgrade, HOST, uid=0)) == []
+        notes = list(preflight.warnings(upgrade, HOST, year=2026))
+        assert len(notes) == len(found)
 
 
 def test_hardened_hosts_are_told(plan: Plan) -> None:
