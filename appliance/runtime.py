@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles, write_new
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
-from appliance.auth import key
+from appliance.auth import certificates, key
 from appliance.auth.keys import KeyStore
 from appliance.auth.rejected import Rejected
 from appliance.auth.shares import Shares
@@ -45,6 +45,11 @@ _DEFAULT_CONFIG = """\
 [server]
 host = "127.0.0.1"
 port = 8080
+"""
+_TLS: Final = """\
+
+[tls]
+enabled = true
 """
 # Scripts are only ever added, at the end: a database counts how many it has seen.
 _MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES, store.ROUNDS, key.CONTENT)
@@ -85,14 +90,17 @@ def initialise(
     *,
     root: bytes = b"",
     fingerprint: str = "",
+    names: Sequence[str] = (),
 ) -> None:
-    """Make a data directory: configuration, trust, audit genesis.
+    """Make a data directory: configuration, trust, audit genesis, with names also TLS.
 
     Args:
         root: of a site, the trust root that people compared the fingerprint of.
+        names: DNS names and addresses that a local CA is limited to; TLS is then on.
 
     Raises:
-        UsageError: `profile_unsupported` for a profile that is not there.
+        UsageError: `profile_unsupported` for a profile that is not there, `certificate_unusable`
+            for a name that cannot be one; nothing is in the directory then.
         StateRefused: `data_exists` when the directory holds anything.
         PolicyRefused: what `metadata.begin` raises; nothing was made then.
     """
@@ -103,6 +111,8 @@ def initialise(
         raise StateRefused("data_exists", f"{data} exists and is not empty.")
     clock = clock or SystemClock()
     data.mkdir(parents=True, exist_ok=True, mode=0o750)
+    if names:
+        certificates.issue(data / "tls", names, clock)
     for name, mode in (("audit", 0o700), ("models", 0o700), ("run", 0o750)):
         (data / name).mkdir(mode=mode)
     origin = f"appliance.{profile}/{secrets.token_hex(8)}"
@@ -114,7 +124,8 @@ def initialise(
         trusted_file.save(data / "trust", begun.held)
     open_database(data / "appliance.db", _MIGRATIONS).dispose()
     # Last, so that a directory with a configuration is a complete one.
-    (data / FILE_NAME).write_text(_DEFAULT_CONFIG, encoding="utf-8")
+    text = _DEFAULT_CONFIG + _TLS if names else _DEFAULT_CONFIG
+    (data / FILE_NAME).write_text(text, encoding="utf-8")
 
 
 def _make_lab(data: Path, clock: Clock) -> None:

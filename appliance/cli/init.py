@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.output import Output, data_option, json_option
+from appliance.cli.output import Output, data_option, json_option, safe
 from appliance.runtime import initialise
 from appliance.trust.metadata import LIMITS
 
@@ -25,22 +25,35 @@ from appliance.trust.metadata import LIMITS
 @click.option(
     "--fingerprint", metavar="HEX", help="Of a site: the root's, typed from the printed record."
 )
+@click.option(
+    "--name",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="A DNS name or address of the server; may be repeated. Makes a local CA limited to them"
+    " and a certificate, and turns TLS on.",
+)
 @data_option
 @json_option
 @click.pass_obj
 def init(
-    output: Output, data: Path, profile: str, root: Path | None, fingerprint: str | None
+    output: Output,
+    data: Path,
+    profile: str,
+    root: Path | None,
+    fingerprint: str | None,
+    names: tuple[str, ...],
 ) -> None:
-    """Make a data directory: configuration, trust policy, audit log."""
+    """Make a data directory: configuration, trust policy, audit log, with names also TLS."""
     given = root is not None and fingerprint is not None
     if given != (profile == "site") or (root is None) != (fingerprint is None):
         raise click.UsageError("--profile site takes --root and --fingerprint; lab takes neither.")
     if root is None or fingerprint is None:
-        initialise(data, profile)
+        initialise(data, profile, names=names)
     else:
         with root.open("rb") as file:
             text = file.read(LIMITS["root.json"] + 1)
-        initialise(data, profile, root=text, fingerprint=fingerprint)
+        initialise(data, profile, root=text, fingerprint=fingerprint, names=names)
     genesis = data / "audit" / "genesis.pub"
     keys = data / "keys" / "lab"
     document = {"data": str(data), "profile": profile, "genesis_key": str(genesis)}
@@ -48,6 +61,10 @@ def init(
         f"{profile.upper()} data directory {data}",
         f"  key that proofs are checked with: {genesis} (keep a copy elsewhere)",
     ]
+    if names:
+        ca = data / "tls" / "ca.pem"
+        document["ca"] = str(ca)
+        lines.append(f"  CA for the clients: {ca}, limited to {', '.join(map(safe, names))}")
     if profile == "lab":
         document["keys"] = str(keys)
         lines += [

@@ -3,6 +3,7 @@
 import stat
 from pathlib import Path
 
+from appliance.config import load_config
 from tests.cli.conftest import run_command
 from tests.trust.simulator import Simulator
 
@@ -61,6 +62,21 @@ def test_a_directory_is_initialised_once(tmp_path: Path) -> None:
     before = (data / "trust" / "policy.json").read_bytes()
     assert run_command("init", "--json", data=data).code == (1, "data_exists")
     assert (data / "trust" / "policy.json").read_bytes() == before
+
+
+def test_names_make_a_certificate_and_turn_tls_on(tmp_path: Path) -> None:
+    named = ("--name", "appliance.lan", "--name", "10.0.0.5")
+    done = run_command("init", *named, "--json", data=tmp_path / "data")
+    made = tmp_path / "data" / "tls"
+    assert (done.status, done.document["ca"]) == (0, str(made / "ca.pem"))
+    assert {path.name for path in made.iterdir()} == {"ca.pem", "server.pem", "server.key"}
+    assert load_config(tmp_path / "data").tls.enabled
+    refused = run_command("init", "--name", "a b", "--json", data=tmp_path / "other")
+    assert refused.code == (2, "certificate_unusable")
+    assert not list((tmp_path / "other").iterdir())  # so it can be done again
+    run_command("init", data=tmp_path / "other")
+    assert not load_config(tmp_path / "other").tls.enabled
+    assert not (tmp_path / "other" / "tls").exists()
 
 
 def test_it_takes_a_directory() -> None:
