@@ -25,6 +25,9 @@ from appliance.api.errors import error_body, status_of
 from appliance.errors import ApplianceError, BadRequest, Overloaded, TooLarge
 
 _MOST_HEADERS: Final = 100
+_KEPT_BYTES: Final = (
+    64 << 10
+)  # of an answer that is not read, and one piece; TLS would keep 512 KiB
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class LanProtocol(HttpToolsProtocol):
         if certificate:
             digest = hashlib.sha256(certificate).digest()
             self.app_state = {**self.app_state, "certificate": digest}
+        transport.set_write_buffer_limits(high=_KEPT_BYTES)
         super().connection_made(transport)
         self._source = self.client[0] if self.client else ""
         refusal = self._shared.refusal(self._source)

@@ -6,12 +6,14 @@ import functools
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from appliance.api.acceptor import TlsAcceptor
@@ -20,6 +22,7 @@ from tests.api.admin.lab import make_lab
 from tests.cli.conftest import run_command
 from tests.smol import until
 
+PIECE = 65536
 ELSEWHERE = ("127.0.0.2", 0)
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -29,7 +32,8 @@ class Server:
     port: int
     shared: Connections
     client: ssl.SSLContext
-    noted: list[str] = field(default_factory=list)
+    noted: list[str]
+    buffered: int = 0
 
     async def get(self, source: tuple[str, int] | None = None) -> bytes:
         """The answer to a request, perhaps from another address."""
@@ -62,6 +66,10 @@ async def serving(
 
     async def app(scope: Scope, _: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        while scope["path"] == "/flood" and shared.sources:
+            await send({"type": "http.response.body", "body": bytes(PIECE), "more_body": True})
+            waiting = [c.transport.get_write_buffer_size() for c in connections()]
+            server.buffered = max([server.buffered, *waiting])
         await send({"type": "http.response.body", "body": scope["scheme"].encode()})
 
     config = uvicorn.Config(
@@ -70,14 +78,19 @@ async def serving(
     )  # fmt: skip
     config.load()
     state = uvicorn.server.ServerState()
+
+    def connections() -> list[Any]:
+        return list(state.connections)
+
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         acceptor = TlsAcceptor(
             listener, contexts[0],
             lambda: LanProtocol(config=config, server_state=state, app_state={}, shared=shared),
             shared, seconds,
         )  # fmt: skip
+        server = Server(listener.getsockname()[1], shared, contexts[1], noted)
         try:
-            yield Server(listener.getsockname()[1], shared, contexts[1], noted)
+            yield server
         finally:
             acceptor.close()
             await acceptor.wait_closed()
@@ -155,3 +168,28 @@ async def test_handshakes_have_a_time_and_what_is_not_tls_has_none(
         await until(lambda: not server.shared.handshakes)
         for connection in held:
             connection.close()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_client_that_stops_reading_is_cut_off_and_little_is_kept_for_it(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """On the loop that serves, too: each has a TLS of its own."""
+
+    async def case() -> None:
+        async with serving(contexts, ConnectionLimits(stall_seconds=0.2), 15) as server:
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, ssl=server.client
+            )  # nobody reads, so that it stops to receive after some 100 KiB
+            writer.write(GET.replace(b"/", b"/flood", 1))
+            await until(lambda: "request_timeout" in server.noted)
+            await until(lambda: not server.shared.sources)
+            assert PIECE <= server.buffered <= 2 * PIECE + 1024
+            assert (await server.get()).startswith(b"HTTP/1.1 200")
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(case())
