@@ -21,7 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.calls import ForcedCalls
-from appliance.engine.schemas import COMPACT, MAX_BYTES, checked_schema, json_validator, refused
+from appliance.engine.schemas import (
+    COMPACT,
+    MAX_BYTES,
+    check_expression,
+    checked_schema,
+    json_validator,
+    refused,
+)
 from appliance.errors import BadRequest, StateRefused
 from appliance.types import Constraint
 
@@ -171,6 +178,7 @@ class Grammars:
         validator: Callable[[str], bool] | None = None
         try:
             if constraint.kind == "regex":
+                check_expression(constraint.source)
                 grammar = llguidance.LLMatcher.grammar_from_regex(constraint.source)
             elif constraint.kind == "choice":
                 grammar = llguidance.LLMatcher.grammar_from_lark(_choice(constraint.source))

@@ -1,11 +1,13 @@
 """JSON schemas from clients: their limits, and the check of a finished text.
 
 Rules: size and depth are bounded before any library sees a schema; what llguidance takes from a
-schema beyond JSON Schema is ours to set, never the client's.
+schema beyond JSON Schema is ours to set, never the client's; an expression that ECMA-262 does not
+know (JSON Schema, 6.4) is refused, although the libraries would give it a meaning.
 """
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema_rs
@@ -19,6 +21,9 @@ MAX_BYTES: Final = 64 << 10
 MAX_DEPTH: Final = 64
 COMPACT: Final["JsonCompileOptions"] = {"whitespace_flexible": False, "lenient": False}
 """No blanks between JSON tokens; a keyword that cannot be enforced is an error."""
+
+_LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)  # escapes and classes
+_REPEATED_ANCHOR: Final = re.compile(r"[\^$][*+?{]")
 
 
 def refused(reason: str) -> BadRequest:
@@ -54,8 +59,26 @@ def checked_schema(source: str) -> dict[str, Any]:
     return schema
 
 
+def check_expression(source: str) -> None:
+    """Refuse an expression that repeats an anchor, as `^+x$` does.
+
+    Raises:
+        BadRequest: `invalid_schema`.
+    """
+    if _REPEATED_ANCHOR.search(_LITERAL.sub("x", source)):
+        raise refused("an expression repeats ^ or $, where there is nothing to repeat")
+
+
+def _expressions(schema: dict[str, Any]) -> Iterator[str]:
+    pattern, properties = schema.get("pattern"), schema.get("patternProperties")
+    if isinstance(pattern, str):
+        yield pattern
+    if isinstance(properties, dict):
+        yield from properties
+
+
 def _check_depth(schema: Any) -> None:
-    """Refuse deep nesting and our own extension key, without recursion."""
+    """Refuse deep nesting, our own extension key and wrong expressions, without recursion."""
     level = [schema]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
@@ -63,6 +86,8 @@ def _check_depth(schema: Any) -> None:
             if isinstance(value, dict):
                 if "x-guidance" in value:
                     raise refused("the keyword x-guidance is not allowed")
+                for expression in _expressions(value):
+                    check_expression(expression)
                 below.extend(value.values())
             elif isinstance(value, list):
                 below.extend(value)

@@ -9,10 +9,18 @@ from tests.contract.conftest import Live
 
 # As text, which guided_json takes too: Python writes no object that deep.
 DEEP = '{"type":"object","properties":{"a":' * 900 + "{}" + "}}" * 900
+# Other servers answer it with an exception of their translation to a grammar.
+ENDLESS = "^+x$"
 HOSTILE: dict[str, tuple[dict[str, Any], int, str]] = {
     "a grammar of 60,000 levels": ({"grammar": "(" * 60_000}, 400, "unsupported_parameter"),
     "an expression of 60,000 levels": ({"guided_regex": "(" * 60_000}, 400, "invalid_"),
     "a schema of 900 levels": ({"guided_json": DEEP}, 400, "invalid_"),
+    "a pattern that repeats its own beginning": (
+        {"response_format": {"type": "json_schema", "json_schema": {
+            "name": "x", "schema": {"type": "string", "pattern": ENDLESS},
+        }}}, 400, "invalid_schema",
+    ),
+    "the same as an expression": ({"guided_regex": ENDLESS}, 400, "invalid_schema"),
     "a negative number of choices": ({"n": -1}, 400, "invalid_value"),
     "a path for a model": ({"model": "../../etc/passwd"}, 404, "model_not_found"),
 }  # fmt: skip

@@ -32,6 +32,27 @@ def test_what_is_no_schema_of_ours_is_refused(source: str) -> None:
     assert (caught.value.code, caught.value.param) == ("invalid_schema", "response_format")
 
 
+@pytest.mark.parametrize("expression", ["^+x$", "a|^*b", "x$?", r"\\^{2}", "[a]^+", "^^+"])
+def test_a_repeated_anchor_is_refused_wherever_it_stands(expression: str) -> None:
+    schemas: list[dict[str, object]] = [
+        {"pattern": expression},
+        {"properties": {"a": {"items": {"pattern": expression}}}},
+        {"patternProperties": {expression: {}}},
+    ]
+    for schema in schemas:
+        with pytest.raises(BadRequest, match="repeats"):
+            checked_schema(json.dumps(schema))
+
+
+@pytest.mark.parametrize(
+    "expression", ["^x+$", "[^+x]", r"\^+", "[$*]", r"[\]^+]", "(^x)+", "^[0-9]{2}$", "", "["]
+)
+def test_other_expressions_are_taken(expression: str) -> None:
+    """The control."""
+    assert checked_schema(json.dumps({"pattern": expression, "patternProperties": {"a": {}}}))
+    assert checked_schema('{"properties": {"pattern": {"type": "string"}}, "patternProperties": 1}')
+
+
 @given(st.text(max_size=40))
 def test_any_text_is_a_schema_or_refused(source: str) -> None:
     try:
