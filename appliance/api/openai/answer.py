@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from appliance.api.errors import unexpected
-from appliance.api.openai.formats import Choice, Format, error_event
+from appliance.api.openai.formats import Choice, Format
 from appliance.errors import ApplianceError, Unavailable
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Answer(Response):
             if not begun:
                 raise
             known = error if isinstance(error, ApplianceError) else None
-            event = error_event(known or unexpected(error, self._request_id))
+            event = form.failing(known or unexpected(error, self._request_id))
             await send(_body(event, last=True))
 
 

@@ -100,6 +100,10 @@ class Format(ABC):
             end += f": receipt {self._generation.outcome.header()}\n\n".encode()
         return end + DONE
 
+    def failing(self, error: ApplianceError) -> bytes:
+        """What ends a stream that failed: the SDKs raise it; no `[DONE]` follows."""
+        return b"data: " + _ENCODER.encode({"error": error_body(error)}) + b"\n\n"
+
     def usage(self) -> Usage:
         """The token counts so far."""
         g = self._generation
@@ -117,8 +121,3 @@ class Format(ABC):
         shown = usage if self._include_usage else msgspec.UNSET
         chunk = _Chunk(object=self.object, choices=choices, usage=shown, **self.head)
         return b"data: " + _ENCODER.encode(chunk) + b"\n\n"
-
-
-def error_event(error: ApplianceError) -> bytes:
-    """What ends a stream that failed: the SDKs raise it; no `[DONE]` follows."""
-    return b"data: " + _ENCODER.encode({"error": error_body(error)}) + b"\n\n"

@@ -2,8 +2,8 @@
 
 Rules: every event has a type, also as its `event:` line, and the next sequence number; an output
 item is opened, filled, closed in that order and at one index; the last event carries the whole
-response; the comment before it is the receipt of the outcome. A failure in mid-stream is the error
-event of all streams.
+response; the comment before it is the receipt of the outcome. A failure in mid-stream is the event
+`response.failed`, then the error of all streams, which the SDKs raise.
 
 Source: OpenAI API reference, responses and their streaming events.
 """
@@ -20,6 +20,7 @@ from appliance.api.described import STREAMED
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
 from appliance.engine.reply import Piece, Reply
+from appliance.errors import ApplianceError
 from appliance.types import Delta, GenerationRequest, Sampling
 from appliance.wire.response import Response
 from appliance.wire.responses import ResponsesRequest
@@ -125,6 +126,15 @@ class ResponsesFormat(Format):
         if self._generation.outcome is not None:
             receipt = f": receipt {self._generation.outcome.header()}\n\n".encode()
         return receipt + self._typed(kind, response=self._response())
+
+    def failing(self, error: ApplianceError) -> bytes:
+        """The response as failed, and the error that the SDKs raise."""
+        failed = {
+            **self._response(),
+            "status": "failed",
+            "error": {"code": "server_error", "message": error.message},  # of OpenAI's few codes
+        }
+        return self._typed("response.failed", response=failed) + super().failing(error)
 
     def _grow(self, piece: Piece) -> bytes:
         if piece.kind == "call":

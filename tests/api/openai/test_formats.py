@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.api.openai.chat import ChatFormat
 from appliance.api.openai.completions import CompletionFormat
-from appliance.api.openai.formats import Format, error_event
+from appliance.api.openai.formats import Format
 from appliance.engine.reply import ReplyForm
 from appliance.errors import BadRequest
 from appliance.generation import Generation
@@ -56,6 +56,6 @@ def test_usage_is_the_last_chunk() -> None:
 
 
 def test_an_error_event_holds_the_error_object() -> None:
-    event = error_event(BadRequest("invalid_value", 'line\n"quote"'))
+    event = form(ChatFormat).failing(BadRequest("invalid_value", 'line\n"quote"'))
     assert event.count(b"\n") == 2
     assert json.loads(event[6:])["error"]["message"] == 'line\n"quote"'

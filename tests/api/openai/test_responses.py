@@ -78,11 +78,16 @@ async def test_a_text_that_was_cut_off_is_incomplete(lan: Lan) -> None:
     assert (await events(lan))[-1]["type"] == "response.incomplete"
 
 
-async def test_a_failure_in_mid_stream_is_the_error_event(lan: Lan) -> None:
+async def test_a_failure_in_mid_stream_fails_the_response_and_is_raised(lan: Lan) -> None:
     lan.inference.script = (Delta("Hel", 1), worker_lost())
     reply = await lan.client.post(ROUTE, json=body(stream=True))
     last = json.loads(reply.text.strip().split("\n\n")[-1].removeprefix("data: "))
     assert last["error"]["code"] == "worker_lost" and "response.completed" not in reply.text
+    failed = (await events(lan))[-1]
+    assert (failed["type"], failed["response"]["status"]) == ("response.failed", "failed")
+    response = Response.model_validate(failed["response"])
+    assert response.error and response.error.message == last["error"]["message"]
+    assert response.output_text == "Hel"
 
 
 async def test_a_history_arrives_as_messages(lan: Lan) -> None:
