@@ -230,3 +230,21 @@ def test_log_lines_name_the_request_and_none_of_its_words(lan: Lan) -> None:
     assert SECRET_WORD not in log and not [line for line in lan.said if SECRET_WORD in line]
     lines = [json.loads(line) for line in log.splitlines()]
     assert any(line.get("key_id") == key_id and line.get("status") == 400 for line in lines)
+
+
+def test_sigterm_takes_nothing_new_and_lets_what_runs_end(lan: Lan) -> None:
+    """The last test of this server."""
+    key_id, secret = lan.key("to the end")
+    with lan.client(secret) as client, begun(client, 60) as lines:
+        lan.process.send_signal(signal.SIGTERM)
+        lan.wait("stopping")
+        with pytest.raises(httpx.ConnectError):
+            while True:  # the listener closes within a moment
+                with lan.client(secret) as late:
+                    late.get("/models")
+        rest = list(lines)
+        assert rest[-1] == "data: [DONE]" and '"length"' in "".join(rest)
+    assert lan.process.wait(120) == 0
+    (outcome,) = lan.run("audit", "search", "--key", key_id, "--kind", "outcome")["entries"]
+    assert (outcome["body"]["status"], outcome["body"]["finish"]) == ("ok", "length")
+    assert lan.run("audit", "verify")["ok"]

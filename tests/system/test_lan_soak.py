@@ -34,12 +34,18 @@ RESULTS = CHECKOUT / "docs" / "soak-results.md"
 
 @dataclass(frozen=True)
 class Size:
-    """What a server takes when nothing runs: resident memory of each process, descriptors."""
+    """What a server takes when nothing runs.
+
+    Attributes:
+        kib: resident memory of each process.
+        entries: of the audit log.
+    """
 
     requests: int
     seconds: int
     kib: dict[str, int]
     descriptors: int
+    entries: int
 
 
 async def rest(server: Live, load: Load) -> Size:
@@ -61,19 +67,25 @@ async def rest(server: Live, load: Load) -> Size:
         round(time.monotonic() - load.begun),
         {"server": resident_kib(server.process.pid), **kib},
         now,
+        int(metrics(Path(status["data"]))["appliance_audit_entries"]),
     )
+
+
+def metrics(data: Path) -> dict[str, float]:
+    """What the server counts."""
+    transport = httpx.HTTPTransport(uds=str(data / "run" / "admin.sock"))
+    with httpx.Client(transport=transport, base_url="http://appliance") as client:
+        lines = client.get("/metrics").text.splitlines()
+    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
 
 
 def answers(data: Path) -> Counter[str]:
     """Answers by status, as the server itself counted them."""
-    transport = httpx.HTTPTransport(uds=str(data / "run" / "admin.sock"))
-    with httpx.Client(transport=transport, base_url="http://appliance") as client:
-        lines = client.get("/metrics").text.splitlines()
     found: Counter[str] = Counter()
-    for line in lines:
-        if line.startswith("appliance_answers_total{"):
-            labels, _, count = line.rpartition(" ")
-            found[labels.rpartition('status="')[2][:3]] += int(float(count))
+    for name, count in metrics(data).items():
+        if name.startswith("appliance_answers_total{"):
+            found[name.rpartition('status="')[2][:3]] += int(count)
     return found
 
 
@@ -107,6 +119,8 @@ def check(directory: Path, models: dict[str, Path], count: int, rounds: int) -> 
         for name, kib in sizes[-1].kib.items() if rounds > 3 else ():
             assert kib <= sizes[1].kib[name] * 1.05 + 4096, (name, sizes)
         assert in_the_clear(data) == []
+        # At most an intent, an outcome and its text's own for a request; counts by the minute.
+        assert sizes[-1].entries - sizes[0].entries <= 2.1 * count
         report = server.run("audit", "verify", "--json").document
         assert report["ok"], report["problems"]
 
@@ -146,13 +160,14 @@ def write(load: Load, sizes: list[Size]) -> None:
         "|---|---|---|",
         *(f"| {kind} | {became} | {number} |" for (kind, became), number in kinds),
         "",
-        "At rest after so many requests (resident memory in KiB, open descriptors of the server):",
+        "At rest after so many requests (resident memory in KiB, open descriptors of the server,",
+        "entries of the audit log):",
         "",
-        f"| requests | seconds | {' | '.join(names)} | descriptors |",
-        f"|---|---|{'---|' * len(names)}---|",
+        f"| requests | seconds | {' | '.join(names)} | descriptors | entries |",
+        f"|---|---|{'---|' * len(names)}---|---|",
         *(
             f"| {s.requests} | {s.seconds} | {' | '.join(str(s.kib[name]) for name in names)}"
-            f" | {s.descriptors} |"
+            f" | {s.descriptors} | {s.entries} |"
             for s in sizes
         ),
     ]  # fmt: skip
