@@ -44,7 +44,8 @@ class Ahead(msgspec.Struct, frozen=True):
     Attributes:
         begin, end: the state that was assumed, and the one that was reached.
         began, ended: boot id and time since boot of the first and the last entry.
-        events: outcomes of earlier intents (seq, intent, request) and starts (seq, -1, empty).
+        events: what the first half must judge: outcomes of intents that are not open within (seq,
+            intent, request), and starts (checks.py).
         open_intents: of those within.
     """
 

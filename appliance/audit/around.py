@@ -1,4 +1,4 @@
-"""What the verifier checks around the entries: genesis, what was pruned, HEAD, receipts.
+"""What the verifier checks around the entries: tables, genesis, what was pruned, HEAD, receipts.
 
 Rules: each finding names the entry at fault, or the first that is missing; nothing is read that the
 log does not need anyway.
@@ -6,7 +6,7 @@ log does not need anyway.
 
 from collections.abc import Iterable
 
-from appliance.audit import pruning, store
+from appliance.audit import prover, pruning, schemacheck, store
 from appliance.audit.checkpoint import VerifierKey, parse
 from appliance.audit.entry import Entry
 from appliance.audit.findings import Findings
@@ -24,11 +24,41 @@ class Around:
 
     def __init__(self, log: Log, findings: Findings) -> None:
         self._log, self._found = log, findings
-        self._signed = store.newest_size(log)  # first: heads never run ahead of entries
+        # First: heads and texts never run ahead of entries.
+        self._signed = store.newest_size(log)
+        self._texts = _newest_text(log)
         self.size = store.size(log)
 
+    def tables(self) -> None:
+        """Tables, indexes and triggers are as they were made, and nothing lies where none reads."""
+        for first, name in schemacheck.changed(self._log):
+            message = f"The tables of the segment from entry {first} on were changed: {name}."
+            self._found.add(first, "schema_mismatch", message)
+        for first in store.strays(self._log):
+            message = f"The segment from entry {first} on holds entries of another one."
+            self._found.add(first, "entry_unexpected", message)
+        early = store.early_span(self._log)
+        if early is not None:
+            message = f"A span hides the entries from {early} on, which can have none yet."
+            self._found.add(early, "index_mismatch", message)
+        if self._texts >= self.size:
+            message = f"A text of entry {self._texts} is stored, and there is no such entry."
+            self._found.add(self._texts, "content_unexpected", message)
+
+    def carried(self) -> None:
+        """Key handovers that a segment carries are those of the entries before it."""
+        try:
+            known = {(h.size, h.encode()) for h in prover.handovers(self._log)}
+            carried = [(segment, store.carried(segment)) for segment in self._log.segments]
+        except (AuditRefused, *store.FAILURES):  # who reads the entries says so
+            return
+        for segment, told in carried:
+            for size, _ in sorted(told ^ {h for h in known if h[0] <= segment.first}):
+                message = f"The segment from entry {segment.first} on carries another handover."
+                self._found.add(size - 1, "handover_invalid", message)
+
     def genesis(self, here: VerifierKey, believed: VerifierKey) -> None:
-        """Entry 0 names the key that everything is checked with, and no row lies elsewhere."""
+        """Entry 0 names the key that everything is checked with."""
         named: object = None
         for row in store.leaves(self._log, 0, 1):
             try:
@@ -40,9 +70,6 @@ class Around:
         if here != believed or (not self._log.first and named != wanted):
             message = "Entry 0, genesis.pub and the key to be believed do not agree."
             self._found.entry(0, "genesis_mismatch", message)
-        for first in store.strays(self._log):
-            message = f"The segment from entry {first} on holds entries of another one."
-            self._found.add(first, "entry_unexpected", message)
 
     def pruned(self, first: int, root: str) -> None:
         """What is missing at the beginning was pruned, and what was pruned was approved.
@@ -98,3 +125,10 @@ class Around:
     def _tail_missing(self, witness: str, size: int) -> None:
         message = f"{witness} has seen {size} entries; the log ends with {self.size - 1}."
         self._found.add(self.size, "tail_missing", message)
+
+
+def _newest_text(log: Log) -> int:
+    try:
+        return store.newest_text(log)
+    except store.DAMAGE:  # who reads the texts says so
+        return -1

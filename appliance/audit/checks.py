@@ -27,6 +27,7 @@ Body: TypeAlias = dict[str, Any]
 """A decoded body; `decode` has checked the types of what is read here."""
 Event: TypeAlias = tuple[int, int, str]
 """An outcome: seq, intent, request; a start: seq, `_START`, nothing."""
+_GENESIS: Final = "genesis"
 _START: Final = -(1 << 60)  # no body holds such a number
 _LINKED: Final = frozenset({"intent", "outcome", "start"})
 
@@ -118,6 +119,7 @@ class ChainCheck:
             and seqs == tuple(range(self.expected, self.expected + len(rows)))
             and [body["seq"] for body in bodies] == list(seqs)
             and [body["prev"] for body in bodies] == [prev.hex() for prev in prevs]
+            and _GENESIS not in [body["kind"] for body in bodies[seqs[0] == 0 :]]
             and self._in_time(bodies)
         )
         return leaves if holds else None
@@ -183,6 +185,8 @@ class ChainCheck:
         if body["prev"] != prev.hex():
             message = f"Entry {seq} is filed under another predecessor than it names."
             self._found.entry(seq, "prev_mismatch", message)
+        if seq and body["kind"] == _GENESIS:
+            self._found.add(seq, "genesis_mismatch", f"Entry {seq} begins a log within a log.")
         self._epochs.entry(seq, body)
         self._time(seq, body["boot_id"], body["mono_us"])
         return body
@@ -290,7 +294,7 @@ class LinkCheck:
         if self._foreign is not None and intent not in self.open:
             self._foreign.append((seq, intent, request_id))
             return
-        asked = self.open.pop(intent, None) or self._earlier(intent)
+        asked = self.open.pop(intent) if intent in self.open else self._earlier(intent)
         if 0 <= intent < self._begin:
             return
         if asked is None:

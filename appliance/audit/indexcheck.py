@@ -1,16 +1,19 @@
-"""Whether the indexes of `log.db` hide anything: an entry that no search finds, a time out of span.
+"""Whether the database hides anything: an entry that no search finds, a time out of span.
 
 Rules:
 - Every column of every entry is looked up in its index, by SQLite itself: what a body says must be
   filed. An index that is gone hides everything.
-- Spans are those of the newest segment, which searches use for all.
+- Every entry is looked up by its number, too: one that a scan meets may be missed by a look-up.
+- Spans are those of the newest segment, which searches use for all. A block that is divided
+  between two ranges belongs to the second.
+- Numbers that are not there cost nothing, however many: rows lead from chunk to chunk.
 - It runs beside the verification, in a thread with a connection of its own (SQLite computes without
   the interpreter's lock), a chunk per read transaction, so that no WAL is held up.
 - A body that is no JSON is another check's finding and passes here.
 """
 
 import threading
-from typing import Final
+from typing import Any, Final
 
 from appliance.audit.files import LogFiles
 from appliance.audit.findings import MAX_FINDINGS
@@ -29,8 +32,10 @@ _HIDDEN: Final = " OR ".join(
 )
 _ENTRIES: Final = (
     f"SELECT a.seq FROM leaf AS a WHERE a.seq >= ? AND a.seq < ? "  # noqa: S608 - the same
-    f"AND CASE WHEN json_valid(CAST(a.body AS TEXT)) THEN {_HIDDEN} END"
+    f"AND (NOT EXISTS (SELECT 1 FROM leaf AS c WHERE c.seq = a.seq) "
+    f"OR CASE WHEN json_valid(CAST(a.body AS TEXT)) THEN {_HIDDEN} END)"
 )
+_NEXT: Final = "SELECT min(seq) FROM leaf WHERE seq >= ? AND seq < ?"
 _TIMES: Final = """
 SELECT seq / ?3, min(time_us), max(time_us) FROM leaf
 WHERE seq >= ?1 AND seq < ?2 AND json_valid(CAST(body AS TEXT))
@@ -82,17 +87,19 @@ class IndexCheck:
             self._segments.close()
 
     def _look(self, log: Log) -> None:
-        for start in range(self._first - self._first % CHUNK, self._end, CHUNK):
-            if self._stopped:
-                return
-            self._chunk(log, max(start, self._first), min(start + CHUNK, self._end))
+        for dbapi, low, high in log.within(self._first, self._end):
+            (at,) = dbapi.execute(_NEXT, (low, high)).fetchone()
+            while at is not None and not self._stopped:
+                end = min(at - at % CHUNK + CHUNK, high)
+                self._chunk(log.newest.dbapi, dbapi, at, end)
+                (at,) = dbapi.execute(_NEXT, (end, high)).fetchone()
 
-    def _chunk(self, log: Log, first: int, end: int) -> None:
-        spans = set(log.newest.dbapi.execute(_SPANS, (first // SPAN, end // SPAN)))
-        for dbapi, low, high in log.within(first, end):
-            self._note([row[0] for row in dbapi.execute(_ENTRIES, (low, high))])
-            times = set(dbapi.execute(_TIMES, (low, high, SPAN)))
-            self._note([block * SPAN for block, _, _ in times - spans])
+    def _chunk(self, newest: Any, dbapi: Any, first: int, end: int) -> None:
+        begun = first - first % SPAN  # a segment begins with a block
+        spans = set(newest.execute(_SPANS, (begun // SPAN, end // SPAN)))
+        self._note([row[0] for row in dbapi.execute(_ENTRIES, (first, end))])
+        times = set(dbapi.execute(_TIMES, (begun, end, SPAN)))
+        self._note([block * SPAN for block, _, _ in times - spans])
 
     def _note(self, seqs: list[int]) -> None:
         self.count += len(seqs)

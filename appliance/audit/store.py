@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.merkle import TILE_LEVELS, Subtree, fold
-from appliance.audit.segments import Log
+from appliance.audit.segments import Log, Segment
 from appliance.audit.tables import MIGRATIONS, SPAN
 from appliance.db import open_database
 from appliance.errors import AuditRefused, AuditUnavailable
@@ -61,6 +61,12 @@ _OPEN_INTENTS: Final = """
 SELECT seq FROM leaf AS i
 WHERE kind = 'intent' AND seq >= ? AND NOT EXISTS (SELECT 1 FROM leaf WHERE intent = i.seq)
 ORDER BY seq
+"""
+
+# One statement, so that both are of one moment.
+_EARLY_SPAN: Final = """
+SELECT whole FROM (SELECT coalesce(max(seq) + 1, ?) / ? AS whole FROM leaf)
+WHERE EXISTS (SELECT 1 FROM span WHERE block >= whole)
 """
 
 _INSERT_SPAN: Final = """
@@ -215,6 +221,21 @@ def strays(log: Log) -> list[int]:
     return found
 
 
+def early_span(log: Log) -> int | None:
+    """The first entry of a block that has a span although it is not complete."""
+    found = log.newest.dbapi.execute(_EARLY_SPAN, (log.newest.first, SPAN)).fetchone()
+    return None if found is None else int(found[0]) * SPAN
+
+
+def newest_text(log: Log) -> int:
+    """The highest entry of which a text is stored; -1 when there is none."""
+    for dbapi, _, _ in log.backwards():
+        (found,) = dbapi.execute("SELECT max(seq) FROM content").fetchone()
+        if found is not None:
+            return int(found)
+    return -1
+
+
 def newest_size(log: Log) -> int:
     """Size that the newest head speaks of; 0 when there is none."""
     for dbapi, _, _ in log.backwards():
@@ -268,6 +289,12 @@ def carried_handovers(log: Log) -> list[bytes]:
     sql = "SELECT coalesce(CAST(record AS BLOB), x'') FROM handover WHERE size <= ? ORDER BY size"
     dbapi = log.segments[0].dbapi
     return [row[0] for row in dbapi.execute(sql, (log.first,))] if log.first else []
+
+
+def carried(segment: Segment) -> set[tuple[int, bytes]]:
+    """Sizes and records of the key handovers that a segment carries."""
+    sql = "SELECT size, coalesce(CAST(record AS BLOB), x'') FROM handover"
+    return set(segment.dbapi.execute(sql))
 
 
 def handover_below(log: Log, seq: int) -> bytes | None:

@@ -73,9 +73,12 @@ def verify_log(
     head = files.head.read_bytes() if files.head.is_file() else None
     with _opened(files) as log:
         run = _Run(log, first, last, pinned)
+        run.around.tables()
         run.around.genesis(key, pinned)
         run.around.pruned(*run.beginning)
         run.all(files, progress or (lambda _done, _total: None))
+        if first == 0 and last is None:
+            run.around.carried()
         run.around.head(head)
         run.around.receipts(receipts)
         return run.report()
@@ -199,6 +202,7 @@ class _Run:
         chain, total = self._chain, self._end - self._first
         try:
             while chunk := self._chunk(end):
+                begun = chain.expected
                 # Whole lists, so that no read transaction outlives a chunk and holds up the WAL.
                 heads = deque(store.checkpoints(self._db, chain.expected, chunk[-1][0] + 1))
                 texts: dict[tuple[int, str], str] = {}
@@ -208,7 +212,7 @@ class _Run:
                         self._links.entry(row[0], body)
                         texts.update({(row[0], n): d for n, d in ciphertexts(body).items()})
                     self._heads(heads)
-                self._contents(texts, chunk[0][0], chain.expected)
+                self._contents(texts, begun, chain.expected)
                 progress(chain.expected - self._first, total)
         except store.DAMAGE as error:
             message = f"The database is damaged from here on ({store.reason(error)})."

@@ -3,7 +3,8 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ _COLUMNS = "".join(
     for name, paths in _PATHS.items()
 )
 """The query columns, of bodies that need not be JSON."""
+_TRIGGERS = "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'"
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 PROMPT = b"What is the capital of France?"
 ANSWER = b"Paris."
 
@@ -133,18 +136,29 @@ class Intruder:
         self.files = LogFiles(directory)
         self.database = database or self.files.segment(0)
 
-    def sql(self, *statements: str, values: Sequence[Any] = (), before: str = "") -> None:
-        """Run statements with triggers and constraints out of the way."""
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        """A connection with the triggers out of the way; afterwards they are back."""
         database = pysqlite3.dbapi2.connect(str(self.database), isolation_level=None)
         try:
-            for table in ("leaf", "checkpoint", "node", "content", "span", "handover"):
-                for change in ("update", "delete"):
-                    database.execute(f"DROP TRIGGER IF EXISTS {table}_no_{change}")
+            triggers = database.execute(_TRIGGERS).fetchall()
+            for name, _, _ in triggers:
+                database.execute(f"DROP TRIGGER {name}")
+            yield database
+            database.execute("PRAGMA writable_schema = OFF")
+            left = {name for (name,) in database.execute(_TABLES)}
+            for _, table, sql in triggers:
+                if table in left:
+                    database.execute(sql)
+        finally:
+            database.close()
+
+    def sql(self, *statements: str, values: Sequence[Any] = (), before: str = "") -> None:
+        """Run statements with the triggers out of the way."""
+        with self.opened() as database:
             database.execute(before)
             for statement in statements:
                 database.execute(statement, values)
-        finally:
-            database.close()
 
     def all(self, query: str) -> list[Any]:
         """What a query gives."""
@@ -171,19 +185,35 @@ class Intruder:
         finally:
             database.close()
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Replace the table by one without constraints."""
+    def write(self, rows: Sequence[Row], *, disguised: bool = True) -> None:
+        """Replace the table by one without constraints.
+
+        Args:
+            disguised: let the schema read as it did before.
+        """
         database = pysqlite3.dbapi2.connect(str(self.database), isolation_level=None)
         try:
+            before = database.execute(
+                "SELECT sql, name FROM sqlite_schema WHERE tbl_name = 'leaf' AND type <> 'trigger'"
+            ).fetchall()
+            triggers = database.execute(f"{_TRIGGERS} AND tbl_name = 'leaf'").fetchall()
             database.execute("BEGIN")
             database.execute("DROP TABLE leaf")
             database.execute(
                 f"CREATE TABLE leaf (seq INTEGER PRIMARY KEY, prev, hash, body{_COLUMNS})"
             )
+            database.execute("CREATE INDEX leaf_prev ON leaf (prev)")
             for column, index in INDEXES.items():
                 database.execute(f"CREATE INDEX leaf_{index} ON leaf ({column})")
             values = [(r.seq, r.prev, r.hash, r.body) for r in rows]
             database.executemany("INSERT INTO leaf VALUES (?, ?, ?, ?)", values)
+            if disguised:
+                for _, _, sql in triggers:
+                    database.execute(sql)
+                database.execute("PRAGMA writable_schema = ON")
+                unique = "UPDATE sqlite_schema SET name = ? WHERE name = 'leaf_prev'"
+                database.execute(unique, ("sqlite_autoindex_leaf_1",))
+                database.executemany("UPDATE sqlite_schema SET sql = ? WHERE name = ?", before)
             database.execute("COMMIT")
         finally:
             database.close()
@@ -203,23 +233,20 @@ class Intruder:
     def resign(self, key: Ed25519PrivateKey | None = None, origin: str = ORIGIN) -> None:
         """Sign every head anew over the rows as they are; with the log's key if none is given."""
         signer = key or read_private(self.files.signing)
-        rows, frontier = self.rows(), Frontier()
-        database = pysqlite3.dbapi2.connect(str(self.database), isolation_level=None)
-        for trigger in ("checkpoint_no_update", "checkpoint_no_delete"):
-            database.execute(f"DROP TRIGGER IF EXISTS {trigger}")
-        sizes = {size for (size,) in database.execute("SELECT size FROM checkpoint")} | {len(rows)}
-        note = b""
-        database.execute("BEGIN")
-        for row in rows:
-            frontier.append(row.hash)
-            if frontier.size in sizes:
-                note = sign(Checkpoint(origin, frontier.size, frontier.root()), signer)
-                database.execute(
-                    "INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (frontier.size, note)
-                )
-        database.execute("DELETE FROM checkpoint WHERE size > ?", (len(rows),))
-        database.execute("COMMIT")
-        database.close()
+        rows, frontier, note = self.rows(), Frontier(), b""
+        with self.opened() as database:
+            known = database.execute("SELECT size FROM checkpoint").fetchall()
+            sizes = {size for (size,) in known} | {len(rows)}
+            database.execute("BEGIN")
+            for row in rows:
+                frontier.append(row.hash)
+                if frontier.size in sizes:
+                    note = sign(Checkpoint(origin, frontier.size, frontier.root()), signer)
+                    database.execute(
+                        "INSERT OR REPLACE INTO checkpoint VALUES (?, ?)", (frontier.size, note)
+                    )
+            database.execute("DELETE FROM checkpoint WHERE size > ?", (len(rows),))
+            database.execute("COMMIT")
         self.files.head.write_bytes(note)
 
 

@@ -26,3 +26,18 @@ def test_a_log_that_is_whole_has_no_finding(three: Path) -> None:
     assert (findings.count, around.size) == (0, 2 * ROWS + 4)
     around.head(None)
     assert [p.code for p in findings.kept] == ["head_missing"]
+
+
+def test_a_text_of_an_entry_that_is_not_there(victim: Path) -> None:
+    Intruder(victim).sql("INSERT INTO content VALUES (40, 'prompt', x'00', x'00')")
+    assert found(victim) == [(40, "content_unexpected")]
+
+
+def test_a_carried_handover_that_is_another_one(three: Path) -> None:
+    there = Intruder(three, LogFiles(three).segment(ROWS))
+    assert found(three) == []
+    size = there.one("SELECT size FROM handover")[0]
+    there.sql("UPDATE handover SET record = zeroblob(112)")
+    assert found(three) == [(size - 1, "handover_invalid")] * 2  # the one told, the one missing
+    there.sql("DELETE FROM handover")
+    assert found(three) == [(size - 1, "handover_invalid")]

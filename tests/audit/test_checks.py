@@ -19,6 +19,7 @@ from tests.audit.logs import (
     Intruder,
     Row,
     admin,
+    ask,
     consistent,
     flip,
     found,
@@ -217,6 +218,24 @@ def test_27_signed_bytes_that_are_no_canonical_entry(
 def test_an_epoch_without_a_key(intruder: Intruder, victim: Path) -> None:
     signed_change(intruder, 22, lambda fields: fields.update(epoch=1))
     assert found(victim) == [(22, "epoch_invalid")]
+
+
+def test_14_a_second_genesis(intruder: Intruder, victim: Path) -> None:
+    first = intruder.rows()[0].fields()
+
+    def how(fields: dict[str, Any]) -> None:
+        fields.update(
+            {k: first[k] for k in ("kind", "origin", "profile", "public_key", "instance")}
+        )
+
+    signed_change(intruder, 22, how)
+    assert found(victim) == [(22, "genesis_mismatch")]
+
+
+def test_a_request_without_a_name_is_one(victim: Path) -> None:
+    with open_log(victim) as log:
+        ask(log, "")
+    assert found(victim) == []
 
 
 def test_time_since_boot_that_falls(intruder: Intruder, victim: Path) -> None:

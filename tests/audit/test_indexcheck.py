@@ -1,5 +1,6 @@
 """What an index hides is found (tamper case 23), and nothing is found where nothing is hidden."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from appliance.audit.indexcheck import IndexCheck
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.audit.store import DAMAGE
+from appliance.audit.verify import verify_log
+from appliance.audit.writer import PAGE
+from appliance.errors import NotFound
+from tests.audit.halves import divided
 from tests.audit.logs import INDEXES, Intruder, admin, ask, found, new_log, open_log
 
 
@@ -50,6 +55,53 @@ def test_23_a_span_that_hides_a_block(tmp_path: Path) -> None:
     assert found(directory) == [(0, "index_mismatch")]
     Intruder(directory).sql("DELETE FROM span")
     assert found(directory) == [(0, "index_mismatch")]
+
+
+def missed(path: Path) -> int:
+    """Let the root of the table of entries lead a look-up past one that a scan still meets."""
+    sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'leaf'"
+    (root,) = Intruder(path.parent).one(sql)
+    data = bytearray(path.read_bytes())
+    at = (root - 1) * PAGE
+    assert data[at] == 5  # an inner page of a table: a child, and its highest number as a varint
+    cell = at + int.from_bytes(data[at + 12 : at + 14])
+    number = int(data[cell + 4])
+    assert 1 < number < 128
+    data[cell + 4] -= 1
+    path.write_bytes(data)
+    return number
+
+
+def test_23_a_page_that_leads_past_an_entry(victim: Path) -> None:
+    """Searches propose it, a scan meets it, and who asks for it is told that there is none."""
+    seq = missed(victim / "log.db")
+    with pytest.raises(NotFound):
+        LogReader(victim).entry(seq)
+    assert (seq, "index_mismatch") in found(victim)
+
+
+def test_23_a_span_for_a_block_that_is_not_complete(victim: Path) -> None:
+    late = Query(since_us=0)
+    assert len(LogReader(victim).search(late).entries) == 40
+    Intruder(victim).sql("INSERT INTO span VALUES (7, 0, 0)")
+    assert LogReader(victim).search(late).entries == []  # what it is for
+    assert found(victim) == [(0, "index_mismatch")]
+
+
+def test_23_a_span_of_a_block_that_two_processes_divide(tmp_path: Path) -> None:
+    directory = new_log(tmp_path / "log")
+    with open_log(directory) as log:
+        for _ in range(3):
+            log.append(*(admin(str(n)) for n in range(500))).result()
+    Intruder(directory).sql("UPDATE span SET high_us = high_us - 1")
+    with divided():
+        assert [p.code for p in verify_log(directory).problems] == ["index_mismatch"]
+
+
+def test_a_row_with_a_number_beyond_all_costs_no_time(intruder: Intruder, victim: Path) -> None:
+    rows = intruder.rows()
+    intruder.write([*rows, replace(rows[-1], seq=1 << 60)])
+    assert (40, "entry_missing") in found(victim)
 
 
 def test_it_stops_when_asked_and_tells_its_errors(victim: Path, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_erasing_a_content_key_leaves_the_log_verifying(victim: Path, tmp_path: 
 def test_values_of_other_types_are_findings_and_not_crashes(
     intruder: Intruder, victim: Path
 ) -> None:
-    intruder.write(intruder.rows())  # without STRICT
+    intruder.write(intruder.rows(), disguised=False)  # without STRICT
     intruder.sql(
         "UPDATE leaf SET body = NULL WHERE seq = 3",
         "UPDATE leaf SET prev = 5, hash = 'x' WHERE seq = 20",
