@@ -274,6 +274,9 @@ The appliance: one signed bundle for a host without a network.
 3. sh install.sh --media THIS_DIRECTORY          --dry-run shows what stands in the way
 4. appliance status
 
+An upgrade: step 2 with /etc/appliance/trust/vendor.pub, the key that the first installation pinned,
+in place of vendor.pub; nothing to compare on paper. Then step 3.
+
 docs/install-guide.md has the rest: answers, upgrade, rollback, backup, every message.
 docs/ also has the guides of admin, operator, security officer, auditor and app developer.
 """

@@ -134,9 +134,12 @@ mkdir "$boot/root" 2>/dev/null || { quit; refuse disk_full "$state is full." \
 said=$(tar -xzf "$boot/runtime.tar.gz" -C "$boot/root" --no-same-owner 2>&1) || { quit
   refuse disk_full "The runtime cannot be unpacked in $state: $said" \
     "Free space on that file system, or choose another with --state."; }
-"$boot/root/usr/bin/python" -I -c '' 2>/dev/null || { quit; refuse mount_noexec \
-  "Programs in $state do not run: the file system is mounted noexec." \
-  "Choose a directory on a file system that is mounted with exec, with --state."; }
+said=$("$boot/root/usr/bin/python" -I -c '' 2>&1) || { quit
+  [ ! -p /run/fapolicyd/fapolicyd.fifo ] || refuse programs_denied \
+    "fapolicyd runs, and programs in $state do not: $said" \
+    "Add the rules of the guide, section 'A host with fapolicyd'; then run the same command again."
+  refuse mount_noexec "Programs in $state do not run: $said" \
+    "Choose a directory on a file system that is mounted with exec, with --state."; }
 
 # 5. From here on it is Python.
 set -- "$command" --media "$media" --boot "$boot" --state "$state"

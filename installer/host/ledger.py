@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from installer.host.files import sync_directory
-from installer.host.problems import InstallError
+from installer.host.problems import InstallError, keep
 
 NAME: Final = "ledger"
+LOG: Final = "installer.log"
 ENDS: Final = frozenset({"commit", "rolled-back", "abandoned"})
 """Events that end a run."""
 
@@ -84,7 +85,7 @@ class Ledger:
 
 @contextmanager
 def open_ledger(state: Path) -> Iterator[Ledger]:
-    """Hold the lock of this host's installer and read the ledger.
+    """Hold the lock of this host's installer and read the ledger; what is said is kept, too.
 
     Raises:
         InstallError: `installer_running`, `ledger_damaged`.
@@ -98,6 +99,7 @@ def open_ledger(state: Path) -> Iterator[Ledger]:
             raise InstallError(
                 "installer_running", f"Another installer holds {state / 'lock'}."
             ) from error
+        keep(state / LOG)
         path = state / NAME
         events, chain, whole = read_ledger(path)
         if path.exists() and path.stat().st_size != whole:

@@ -4,7 +4,11 @@ Rules: a code is never reused for something else; the hint is an instruction to 
 explanation of the code. `docs/install-guide.md` lists all of them.
 """
 
+import contextlib
+import os
 import sys
+import time
+from pathlib import Path
 from typing import Final
 
 CODES: Final = {
@@ -36,6 +40,8 @@ CODES: Final = {
     "disk_full": "Free space on that file system, or choose another with prefix, data or state.",
     "inodes_low": "Free inodes on that file system, or choose another.",
     "mount_noexec": "Choose a directory on a file system that is mounted with exec.",
+    "programs_denied": "Add the rules of the guide, section 'A host with fapolicyd'; then run the "
+    "same command again.",
     "mount_readonly": "Mount that file system for writing, or choose another directory.",
     "not_root": "Run it as root, or pass --user to install below your home directory.",
     "port_taken": "Stop the program that listens there, or choose another with `port`.",
@@ -59,8 +65,8 @@ CODES: Final = {
     "release_changed": "Somebody changed the installed files. Keep them as evidence and install "
     "the release again from its stick.",
     "step_failed": "Read the text above; correct it and run the same command again.",
-    "health_failed": "The release before is in service again. Keep the output and the log for the "
-    "vendor.",
+    "health_failed": "The release before is in service again. Keep installer.log, in the "
+    "installer's state directory, for the vendor.",
     "ledger_damaged": "Somebody or a failing disk changed the ledger. Keep it as evidence, move it "
     "away and run the same command again.",
     "backup_invalid": "This is not a whole backup of this product. Use another one.",
@@ -88,6 +94,14 @@ class InstallError(Exception):
         return [f"{self.code}: {self.message}", f"  -> {self.hint}"]
 
 
+_LOGS: Final[list[Path]] = []
+
+
+def keep(log: Path) -> None:
+    """From now on append what is said to this file too, with the time; without room it is left."""
+    _LOGS[:] = [log]
+
+
 def say(text: str) -> None:
     """Tell the person at the terminal; stdout stays free for results.
 
@@ -97,3 +111,10 @@ def say(text: str) -> None:
     for line in text.split("\n"):
         shown = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in line)
         print(shown, file=sys.stderr, flush=True)
+        for log in _LOGS:
+            with contextlib.suppress(OSError), open(log, "a", opener=_private) as file:
+                file.write(f"{time.strftime('%FT%TZ', time.gmtime())} {shown}\n")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -25,6 +25,7 @@ _LINKED: Final = {
     "tmpfiles.conf": "/etc/tmpfiles.d/appliance.conf",
     "logrotate.conf": "/etc/logrotate.d/appliance",
 }
+_FAPOLICYD: Final = Path("/run/fapolicyd/fapolicyd.fifo")
 _COMMAND: Final = """\
 #!/bin/sh
 # {ours}
@@ -142,7 +143,7 @@ def label(layout: Layout, release: Path, *, selinux: bool, fapolicyd: bool) -> l
         trust = Path("/etc/fapolicyd/trust.d/appliance")
         trust.parent.mkdir(exist_ok=True)
         write_file(trust, "".join(_trusted(release)).encode())
-        if shutil.which("fapolicyd-cli"):
+        if _FAPOLICYD.is_fifo() and shutil.which("fapolicyd-cli"):  # it runs: it reads it now
             _run("fapolicyd-cli", "--update")
         done.append("fapolicyd")
     return done

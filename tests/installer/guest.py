@@ -1,12 +1,14 @@
 """A machine with systemd: Debian 13 and its cloud kernel under KVM, without any network card.
 
-It boots from an image that nothing is written to, with the stick as a second disk, runs one script
-as root, writes what that says to its second serial line, and powers off.
+It boots from an image that nothing is written to, or from a copy of it, with the stick as a second
+disk, runs one script as root, writes what that says to its second serial line, and powers off. Its
+power can be cut: the machine is ended at once, and what it had not written to its disk is lost.
 """
 
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,7 +39,16 @@ class Said:
     console: str
 
 
-def boot(work: Path, script: str, *, cpu: str = "host", kernel: str = "") -> Said:
+def boot(
+    work: Path,
+    script: str,
+    *,
+    cpu: str = "host",
+    kernel: str = "",
+    memory: int = 2560,
+    disk: Path | None = None,
+    cut: str = "",
+) -> Said:
     """Boot, run a script with the directory `work/stick` as the second disk, power off.
 
     Args:
@@ -45,26 +56,48 @@ def boot(work: Path, script: str, *, cpu: str = "host", kernel: str = "") -> Sai
         script: of `sh`.
         cpu: the processor that the guest sees.
         kernel: further words of the kernel's command line.
+        memory: MiB.
+        disk: the disk to boot from and to write to; by default the image, unchanged.
+        cut: the power is cut when the script says this.
     """
-    if not os.access("/dev/kvm", os.W_OK):
-        unavailable("no /dev/kvm: a guest would take an hour")
-    root = _image()
+    image = _image()
     (work / "stick" / "task").write_text(script)
     stick = _make_image(work / "stick.img", work / "stick")
     task, console = work / "task.log", work / "console.log"
-    boot_files = root.parent / "boot"
+    boot_files = image.parent / "boot"
+    root = f"file={disk or image},if=virtio,format=raw,snapshot={'off' if disk else 'on'}"
     command = [need_tool("qemu-system-x86_64"), "-accel", "kvm", "-cpu", cpu, "-smp", "2"]
-    command += ["-m", "2560", "-display", "none", "-no-reboot", "-nic", "none"]
+    command += ["-m", str(memory), "-display", "none", "-no-reboot", "-nic", "none"]
     command += ["-kernel", str(boot_files / "vmlinuz"), "-initrd", str(boot_files / "initrd.img")]
     command += ["-append", f"root=/dev/vda rw console=ttyS0 panic=-1 {kernel}"]
-    command += ["-drive", f"file={root},if=virtio,format=raw,snapshot=on"]
+    command += ["-drive", root]
     command += ["-drive", f"file={stick},if=virtio,format=raw,readonly=on"]
     command += ["-serial", f"file:{console}", "-serial", f"file:{task}"]
     try:
-        subprocess.run(command, check=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL) as machine:
+            _wait(machine, task, cut)
     finally:
         stick.unlink()
     return Said(_steps(task.read_text(errors="replace")), console.read_text(errors="replace"))
+
+
+def copy_of_the_image(target: Path) -> Path:
+    """A disk that a guest may write to."""
+    subprocess.run(["cp", "--sparse=always", _image(), target], check=True)
+    return target
+
+
+def _wait(machine: "subprocess.Popen[bytes]", task: Path, cut: str) -> None:
+    """Until the machine is off, or the script says that the power is cut."""
+    end = time.monotonic() + SECONDS
+    while machine.poll() is None:
+        said = task.read_text(errors="replace") if cut and task.exists() else ""
+        if (cut and cut in said) or time.monotonic() > end:
+            machine.kill()
+            assert cut in said, f"the guest did not power off in {SECONDS} s"
+            return
+        time.sleep(0.05)
+    assert machine.returncode == 0 and not cut, f"qemu ended with {machine.returncode}"
 
 
 def _steps(text: str) -> dict[str, str]:
@@ -77,6 +110,8 @@ def _steps(text: str) -> dict[str, str]:
 
 def _image() -> Path:
     """The disk that the guest boots from, made once."""
+    if not os.access("/dev/kvm", os.W_OK):
+        unavailable("no /dev/kvm: a guest would take an hour")
     place = cache_root() / "chroots" / "guest"
     if not (place / "complete").exists():
         shutil.rmtree(place, ignore_errors=True)

@@ -84,8 +84,20 @@ def guide_steps() -> list[str]:
     found = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     assert len(re.findall(r"(?m)^\*\*\d\. ", section)) == len(found) == 4
     first, check, install, _ = found
-    assert "mount -o ro /dev/sdX1 /mnt && " in first
-    return [first.replace("mount -o ro /dev/sdX1 /mnt && ", ""), check, install]
+    return [mounted(first), check, install]
+
+
+def guide_upgrade() -> str:
+    """The commands of the guide's upgrade, with the stick mounted already."""
+    section = GUIDE.split("\n## Upgrade")[1].split("\n## ")[0]
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return mounted(commands)
+
+
+def mounted(commands: str) -> str:
+    mount = "mount -o ro /dev/sdX1 /mnt && "
+    assert commands.startswith(mount)
+    return commands.removeprefix(mount)
 
 
 @stage("install")
@@ -102,6 +114,7 @@ def test_install(host: Host, sticks: Sticks, note: Note) -> None:
     answered = "cp /root/site.toml /root/appliance/ && cd /root/appliance"
     ran = host.must(sticks.first, f"{answered} && {install}")
     assert "is in service" in ran.text
+    assert "also there, not asked for: smollm2" in ran.text
     note("install without a model, s", ran.seconds)
     assert ran.seconds <= 120
     host.must(sticks.first, "appliance-installer check")
@@ -124,7 +137,8 @@ def test_answer(host: Host, sticks: Sticks, note: Note) -> None:
 @stage("upgrade")
 def test_upgrade(host: Host, sticks: Sticks, note: Note) -> None:
     before = entries(host, sticks)
-    ran = host.must(sticks.second, INSTALL)
+    ran = host.must(sticks.second, guide_upgrade())
+    assert "Verified OK" in ran.text and "install.sh: OK" in ran.text
     note("upgrade, s", ran.seconds)
     assert entries(host, sticks) > before
     assert (
@@ -168,7 +182,7 @@ def test_back(host: Host, sticks: Sticks, note: Note) -> None:
 
 
 @stage("remove")
-def test_remove(host: Host, sticks: Sticks) -> None:
+def test_remove(host: Host, sticks: Sticks, note: Note) -> None:
     host.must(sticks.second, "appliance-installer uninstall")
     host.must(
         sticks.second,
@@ -180,7 +194,9 @@ def test_remove(host: Host, sticks: Sticks) -> None:
     again = host.must(sticks.second, f"{INSTALL} --answers /root/site.toml", trace=trace)
     assert "is in service" in again.text
     # Sockets of the admin's kind are there; of the internet's kind there are none.
-    assert "AF_UNIX" in trace.read_text() and inet(trace) == []
+    sockets = inet(trace)
+    note("internet sockets opened by an installation", len(sockets))
+    assert "AF_UNIX" in trace.read_text() and sockets == []
     assert entries(host, sticks) > 1
     host.must(sticks.second, "appliance-installer uninstall --purge")
     host.must(sticks.second, "test ! -e /var/lib/appliance && test ! -e /etc/appliance")
@@ -209,6 +225,36 @@ def test_site(host: Host, sticks: Sticks) -> None:
     assert ANSWER.search(host.must(sticks.site, ASK).text)
     # The same stick again changes nothing; another root's fingerprint is refused on a new host.
     assert "in force already: root 1, " in host.must(sticks.site, INSTALL).text
+    host.done()
+
+
+@stage("user", ("bullseye",))
+def test_a_user_without_root(host: Host, sticks: Sticks) -> None:
+    """Everything below the home directory, and nothing else on the host is changed."""
+    home = "/home/ann"
+    answers = f'fingerprint = "{sticks.fingerprint}"\nport = 8090\nmodels = ["{MODEL}"]\n'
+    host.write("srv/site.toml", answers)
+    ask = ASK.replace("/opt/appliance/current", f"{home}/.local/share/appliance/current")
+    host.write("srv/ask.sh", ask.replace("/root/serve.log", f"{home}/serve.log"))
+    host.must(sticks.first, "useradd --create-home ann && touch /srv/before && sleep 1")
+    ann = "setpriv --reuid ann --regid ann --init-groups --no-new-privs env -i "
+    ann += f"HOME={home} PATH={home}/.local/bin:/usr/bin:/bin "
+    refused = host.run(sticks.first, f"{ann} {INSTALL} --answers /srv/site.toml")
+    assert refused.status == 1 and "not_root" in refused.text and "--user" in refused.text
+    ran = host.must(sticks.first, f"{ann} {INSTALL} --user --answers /srv/site.toml")
+    assert f"token {MODEL}" in ran.text and "appliance serve (nothing here starts it" in ran.text
+    asked = host.must(sticks.first, f"{ann} sh -eu /srv/ask.sh")
+    assert ANSWER.search(asked.text), asked.text
+    host.must(sticks.second, f"{ann} {INSTALL} --user")
+    host.must(sticks.second, f"{ann} appliance-installer rollback")
+    host.must(sticks.second, f"{ann} appliance-installer check")
+    host.must(sticks.second, f"{ann} appliance-installer uninstall --purge")
+    left = host.must(
+        sticks.second,
+        f"find {home} -mindepth 1 -not -type d -newer /srv/before; "
+        f"find / -xdev -newer /srv/before -not -type d -not -path '{home}/*'",
+    ).text.split()
+    assert [path for path in left if not path.endswith("/serve.log")] == []
     host.done()
 
 

@@ -148,6 +148,21 @@ def test_a_noexec_or_readonly_place_is_refused(fresh: Bench) -> None:
         assert fresh.footprint() == {}
 
 
+def test_a_host_where_programs_do_not_run(fresh: Bench) -> None:
+    """The mount option, or fapolicyd: its pipe is in a /run of this test's own."""
+    place = fresh.place / "denied"
+    daemon = "mkdir /run/fapolicyd && mkfifo /run/fapolicyd/fapolicyd.fifo"
+    with mounted(fresh.place / "denied.img", place, 64, options="noexec"):
+        for begin, code in ((":", "mount_noexec"), (daemon, "programs_denied")):
+            script = f'mount -t tmpfs none /run && {begin} && exec "$@"'
+            prefix = ("unshare", "--mount", "sh", "-c", script, "sh")
+            done = fresh.install("--state", str(place / "state"), prefix=prefix)
+            assert done.returncode == 1 and f"{code}: " in done.stderr, done.stderr
+            assert "ermission denied" in done.stderr
+        assert not (place / "state").exists()
+    assert fresh.footprint() == {}
+
+
 def cut_off(bench: Bench, phase: str, *, more: str = "") -> Path:
     """Upgrade on a disk of its own; the disk as it was when a line of the ledger was written."""
     with on_disk(bench) as image:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import need_tool
 from tests.installer.bench import AFTER_A_LINE, Bench
-from tests.installer.conftest import unchanged
+from tests.installer.conftest import Note, unchanged
 
 WAIT = """
 import time
@@ -120,6 +120,8 @@ def test_a_failing_health_check_goes_back(upgrade: Bench) -> None:
     done = upgrade.install(stick=broken)
     assert done.returncode == 1 and "health_failed" in done.stderr
     unchanged(upgrade, before)
+    kept = (upgrade.state / "installer.log").read_text()
+    assert "[11/12] Checking" in kept and "health_failed: " in kept and "broken on purpose" in kept
     # The audit log has what the failed release wrote.
     assert (upgrade.data / "audit" / "log").read_text() == log + "selftest of 3.0\n"
     assert upgrade.install().returncode == 0
@@ -172,7 +174,9 @@ def inet(trace: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("first", [1, 2, 3])
-def test_killed_before_every_change_of_the_file_system(upgrade: Bench, first: int) -> None:
+def test_killed_before_every_change_of_the_file_system(
+    upgrade: Bench, note: Note, first: int
+) -> None:
     """Every rename, removal and opened file of an upgrade is a point to be killed at; each of the
     three cases takes every third.
     """
@@ -197,4 +201,5 @@ def test_killed_before_every_change_of_the_file_system(upgrade: Bench, first: in
         assert upgrade.current == "2.0" and upgrade.is_whole()
         survived += 1
         point += 3
+    note("points of an upgrade at which it was killed", survived)
     assert survived > 20

@@ -6,11 +6,12 @@ One boot plays the whole script; each test reads what one step of it said.
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.installer.conftest import Note
-from tests.installer.guest import MARK, Said, boot
+from tests.installer.guest import MARK, Said, boot, copy_of_the_image
 from tests.installer.sticks import MODEL, Sticks
 from tests.installer.test_chroots import ANSWER, ASK
 
@@ -19,7 +20,7 @@ CHAT = "(" + ASK.replace("appliance serve >/root/serve.log 2>&1 & server=$!\n", 
     "kill $server\nwait $server || :\n", ""
 ).replace("cat /root/serve.log", "journalctl -u appliance --no-pager -o cat | tail -n 30")
 CHAT += ")"
-BEGIN = f"""
+HEAD = f"""
 step() {{ printf '\\n{MARK}%s\\n' "$1"; }}
 install() {{ sh /mnt/s/$1/install.sh --media /mnt/s/$1 $2 2>&1 | grep -v '[.]whl$'; }}
 facts() {{
@@ -31,6 +32,8 @@ facts() {{
 }}
 journal() {{ journalctl -u appliance --no-pager -o cat | tail -n 30; }}
 set +e
+"""
+BEGIN = f"""{HEAD}
 step install
 print_of=$(sha256sum /mnt/s/first/vendor.pub | cut -d' ' -f1)
 printf 'fingerprint = "%s"\\nmodels = ["{MODEL}"]\\nport = 8090\\n' "$print_of" >/root/site.toml
@@ -76,12 +79,29 @@ step end
 """
 
 
+RECOVERED = f"""{HEAD}
+step recovered
+journalctl -u appliance-recover --no-pager -o cat
+facts
+{CHAT}
+appliance audit verify --json 2>/dev/null
+step again
+install second
+facts
+step end
+"""
+
+
+def with_sticks(sticks: Sticks, work: Path, *names: str) -> Path:
+    (work / "stick").mkdir()
+    for name in names:
+        subprocess.run(["cp", "-r", sticks.place / name, work / "stick" / name], check=True)
+    return work
+
+
 @pytest.fixture(scope="module")
 def said(sticks: Sticks, tmp_path_factory: pytest.TempPathFactory) -> Said:
-    work = tmp_path_factory.mktemp("guest")
-    (work / "stick").mkdir()
-    for name in ("first", "second", "broken"):
-        subprocess.run(["cp", "-r", sticks.place / name, work / "stick" / name], check=True)
+    work = with_sticks(sticks, tmp_path_factory.mktemp("guest"), "first", "second", "broken")
     found = boot(work, STORY)
     assert "end" in found.steps, (found.steps, found.console[-3000:])
     return found
@@ -146,13 +166,58 @@ def test_another_processor(
     sticks: Sticks, tmp_path_factory: pytest.TempPathFactory, cpu: str, kernel: str
 ) -> None:
     """One without AVX; and one whose CPUID claims AVX2, which the kernel does not let it use."""
-    work = tmp_path_factory.mktemp("processor")
-    (work / "stick").mkdir()
-    subprocess.run(["cp", "-r", sticks.first, work / "stick" / "first"], check=True)
+    work = with_sticks(sticks, tmp_path_factory.mktemp("processor"), "first")
     found = boot(work, f"{BEGIN}\nappliance selftest\nstep end\n", cpu=cpu, kernel=kernel)
     text = found.steps["install"]
     assert f"token {MODEL}" in text and "active active" in text, text
     assert re.search(r"engine +libggml-cpu-(sse42|x64) computes", text), text
+
+
+@pytest.mark.parametrize(("year", "kernel"), [(1970, ""), (2037, "fips=1")])
+def test_a_wrong_clock_and_fips_mode(
+    sticks: Sticks, tmp_path_factory: pytest.TempPathFactory, year: int, kernel: str
+) -> None:
+    work = with_sticks(sticks, tmp_path_factory.mktemp("clock"), "first")
+    script = f"date -s '{year}-06-01'\n{BEGIN}\nstep answer\n{CHAT}\nstep end\n"
+    found = boot(work, script, kernel=kernel)
+    text = found.steps["install"]
+    assert f"note: The clock says {year}" in text, text
+    assert ("note: FIPS mode" in text) == bool(kernel), text
+    assert "is in service" in text and "active active" in text, text
+    assert ANSWER.search(found.steps["answer"]), found.steps["answer"]
+
+
+def test_too_little_memory(sticks: Sticks, tmp_path_factory: pytest.TempPathFactory) -> None:
+    work = with_sticks(sticks, tmp_path_factory.mktemp("memory"), "first")
+    left = "ls -d /opt/appliance /etc/appliance /var/lib/appliance /usr/local/bin/appliance"
+    text = boot(work, f"{BEGIN}\n{left}\nstep end\n", memory=900).steps["install"]
+    assert "memory_low: " in text and "preflight_failed: Nothing was changed" in text, text
+    assert text.count("No such file or directory") >= 4, text
+
+
+@pytest.fixture(scope="module")
+def powered(sticks: Sticks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the disk of a guest that has the first release in service."""
+    work = with_sticks(sticks, tmp_path_factory.mktemp("power"), "first", "second")
+    disk = copy_of_the_image(work / "disk.img")
+    found = boot(work, f"{BEGIN}\nstep end\n", disk=disk)
+    assert "active active" in found.steps["install"], found.steps
+    return work
+
+
+@pytest.mark.parametrize("phase", ["Putting the release together", "Switching over", "Checking"])
+def test_the_power_is_cut(powered: Path, phase: str) -> None:
+    """The machine is ended in a phase of an upgrade; at the next boot it is undone by itself."""
+    disk = powered / "cut.img"
+    subprocess.run(["cp", "--sparse=always", powered / "disk.img", disk], check=True)
+    boot(powered, f"{HEAD}\nstep upgrade\ninstall second\n", disk=disk, cut=f"/12] {phase}")
+    found = boot(powered, RECOVERED, disk=disk)
+    text = found.steps["recovered"]
+    assert "+2 was undone" in text and "active active" in text, text
+    assert re.search(r"release +\S+\+1", text), text
+    assert ANSWER.search(text) and _verified(text), text
+    text = found.steps["again"]
+    assert "is in service" in text and re.search(r"release +\S+\+2", text), text
 
 
 def _verified(text: str) -> bool:

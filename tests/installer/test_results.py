@@ -61,6 +61,9 @@ def test_one_failed_case_of_many_is_a_failure() -> None:
 
 def test_figures_are_shown_by_host() -> None:
     figures = {"upgrade, s": 3.0, "install without a model, s": 20.0}
-    text = page({"x.py::test_install[trixie]": {"outcome": "passed", "figures": figures}})
+    node = "tests/installer/test_chroots.py::test_install[trixie]"
+    killed = {f"x.py::test_killed[{n}]": {"figures": {"points": 30 + n}} for n in range(3)}
+    text = page({node: {"outcome": "passed", "figures": figures}, **killed})
     assert "| host | install without a model, s | upgrade, s |" in text
-    assert "| trixie | 20.0 | 3.0 |" in text
+    assert "| trixie | 20 | 3 |" in text
+    assert "- points: 93\n" in text

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from installer.bundle import media
 from installer.bundle.media import Source
+from tests.conftest import CHECKOUT
 from tests.installer.bench import Bench
 
 
@@ -173,6 +175,21 @@ def test_another_vendor(host: Bench, tmp_path: Path) -> None:
     other = Bench(tmp_path)
     media.new_key(other.key)
     assert refused(host, other.bundle("9.0", 9)) == "key_changed"
+
+
+def test_the_check_before_an_upgrade_takes_the_pinned_key(host: Bench, tmp_path: Path) -> None:
+    """What the guide has an admin type: another vendor's stick passes with its own key only."""
+    other = Bench(tmp_path)
+    media.new_key(other.key)
+    stick = other.bundle("9.0", 9)
+    guide = (CHECKOUT / "docs" / "install-guide.md").read_text()
+    pinned = str(host.home / ".config" / "appliance")
+    upgrade = guide.split("\n## Upgrade")[1].replace("/etc/appliance", pinned)
+    (check,) = re.findall(r"openssl dgst .*MANIFEST\.sha256(?= &&)", upgrade)
+    for at, good in ((host.stick, True), (stick, False)):
+        assert (subprocess.run(["sh", "-c", check], cwd=at).returncode == 0) == good
+        own = check.replace(f"{pinned}/trust/vendor.pub", "vendor.pub")
+        assert subprocess.run(["sh", "-c", own], cwd=at).returncode == 0
 
 
 def test_another_vendor_behind_our_public_key(host: Bench, tmp_path: Path) -> None:
