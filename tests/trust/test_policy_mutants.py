@@ -148,7 +148,7 @@ CASES = {
     ),
     "63 an approval for another digest": Case(
         lambda _: accept(signed("Bob", BOB, replace(SUBJECT, digest="00" * 32))),
-        "approval_other_artifact", "approval.verify", "statement.subjects != _subjects(subject)",
+        "approval_other_artifact", "approval.verify", "statement.subjects != subject.named()",
     ),
     "63 an approval that a suspension made void": Case(
         other_round, "approval_void", "approval.verify", "statement.round != subject.round",
