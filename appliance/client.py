@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NoReturn, Self, TypeAlias, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -112,6 +112,13 @@ class AdminClient:
         texts = {name: base64.b64encode(data).decode() for name, data in files.items()}
         body = trustwire.TrustOffer.of(files=texts)
         return self._post(trustwire.TrustUpdated, "/admin/trust/update", body, slow=True)
+
+    def refuse_trust(self, error: Refused) -> NoReturn:
+        """Have it recorded that a medium could not be read; raises the same error."""
+        refusal = trustwire.TrustRefusal.of(code=error.code, message=error.message[:2_000])
+        body = trustwire.TrustOffer.of(refusal=refusal)
+        self._post(trustwire.TrustUpdated, "/admin/trust/update", body)
+        raise error
 
     def requests(self) -> wire.RequestList:
         """The requests that are being answered now."""

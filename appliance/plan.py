@@ -74,7 +74,7 @@ def plan(
         check_base: holds an adapter against its base: `ModelStore.check_base`.
         against: the id to compare with; by default the newest model like it.
     """
-    found = Plan(str(path), model_id, approvers=_approvers(policy))
+    found = Plan(str(path), model_id, approvers=policy.approvers())
     try:
         with directories.open_artifact(path) as artifact:
             sizes = artifact.sizes
@@ -87,7 +87,7 @@ def plan(
                 digest=signed.manifest.root,
                 publisher=signed.publisher.person,
                 approvals=needed,
-                approvers=[p for p in found.approvers if policy.may_approve(p, signed.publisher)],
+                approvers=policy.approvers(signed.publisher),
             )
             vet = artifacts.vet_for(model_id)
             facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
@@ -101,11 +101,6 @@ def plan(
         needs = estimate(model_id, facts).total
     found = replace(found, memory_mib=needs // MIB, facts=dict(facts.summary()))
     return _compared(found, records, against)
-
-
-def _approvers(policy: TrustPolicy) -> list[str]:
-    keys = policy.roles[APPROVER].keys - policy.revoked.keys
-    return sorted({policy.keys[hint].person for hint in keys})
 
 
 def _compared(found: Plan, records: list[ModelRecord], against: str | None) -> Plan:

@@ -3,16 +3,18 @@
 Rules: the entry is durable before the file changes; what is refused is recorded once and changes
 nothing; what the new policy no longer allows ends before the update has an answer. Time never
 revokes: metadata that is too old unloads models, which load again after the next update. A root
-that resets the clock makes the entries before its own not count for the floor, once.
+that resets the clock makes the entries before its own not count for the floor, once. What is in
+force must be what the log says was taken last; and every model is asked about under it, within a
+minute where the update itself could not.
 """
 
 import asyncio
 import contextlib
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
@@ -27,7 +29,7 @@ from appliance.sweep import Sweep
 from appliance.trust import freshness, metadata, trusted_file
 from appliance.trust import root as roots
 from appliance.trust.freshness import Freshness
-from appliance.trust.metadata import Trusted
+from appliance.trust.metadata import Held, Trusted
 from appliance.trust.root import Reset
 from appliance.trust.store import ModelRecord
 from appliance.types import Json
@@ -36,6 +38,8 @@ LOOK_SECONDS: Final = 60
 CLOCK_RESET: Final = "clock_reset"
 """The code of the entry of an update whose root set the clock's floor anew."""
 _KIND: Final = "admin"
+_TAKEN: Final = frozenset({"trust_update", "trust_unchanged"})
+"""The actions of the entries that say what is in force."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class TrustState:
         self._directory = directory
         self._reader = reader
         self._clock = clock
+        self._looked = -1  # number of the last entry that `_taken` looked at
+        self._taken_last: Mapping[str, Json] = {}
 
     def trusted(self) -> Trusted | None:
         """The verified metadata; None in a lab.
@@ -80,7 +86,37 @@ class TrustState:
         """What the time says now."""
         trusted = self.trusted()
         recorded_us = self._reader.latest_us(self._first(trusted))
-        return freshness.judge(trusted, recorded_us, self._clock.wall_us())
+        undone = self._undone(trusted)
+        return freshness.judge(trusted, recorded_us, self._clock.wall_us(), undone)
+
+    def _undone(self, trusted: Trusted | None) -> str:
+        """How what is here differs from what the log says was taken last; "" where it does not.
+
+        An older copy of the data directory, a file that somebody put there, or an update that was
+        recorded and then interrupted.
+        """
+        taken = self._taken()
+        if not taken or (trusted is not None and taken.items() >= _in_force(trusted).items()):
+            return ""
+        here = _versions(_in_force(trusted)) if trusted else "none"
+        return (
+            f"The trust metadata that is here ({here}) is not what the log says was taken last "
+            f"({_versions(taken)})."
+        )
+
+    def _taken(self) -> Mapping[str, Json]:
+        """The body of the newest entry that says what was taken; empty where there is none."""
+        asked = Query(kind=_KIND, after=self._looked, newest_first=True)
+        size = self._reader.size
+        while True:
+            page = self._reader.search(asked)
+            found = [e.body for e in page.entries if e.body.get("action") in _TAKEN]
+            if found or page.resume is None:
+                break
+            asked = replace(asked, before=page.resume)
+        self._looked = size - 1
+        self._taken_last = found[0] if found else self._taken_last
+        return self._taken_last
 
     def _first(self, trusted: Trusted | None) -> int:
         """Number of the first entry whose time counts: that of the update that reset the clock."""
@@ -123,6 +159,7 @@ class Renewal:
         self._sweep = sweep
         self._supervisor = supervisor
         self._lock = asyncio.Lock()
+        self._asked: Held | None = None  # under which the models were asked about
 
     async def update(self, actor: str, offer: Mapping[str, bytes], *, serving: bool) -> Renewed:
         """Verify what was offered and put it in force.
@@ -147,11 +184,28 @@ class Renewal:
             await self._record("update" if changed else "unchanged", actor, before, None, after)
             if changed:
                 await asyncio.to_thread(trusted_file.save, self._directory, after.held)
-            ended = await self._sweep.ask()
+            ended = await self._ask(after.held)
         if serving:
             await self._load_again()
         held = before.versions if before else {}
         return Renewed(changed, held, after.versions, tuple(ended))
+
+    async def refuse(self, actor: str, error: Refused) -> NoReturn:
+        """Refuse what was offered before it could be verified: a medium that is none.
+
+        Raises:
+            Refused: `error`. Recorded once.
+        """
+        async with self._lock:
+            before = await asyncio.to_thread(self._state.trusted)
+            await self._record("update_refused", actor, before, error)
+        raise error
+
+    async def _ask(self, held: Held) -> list[ModelRecord]:
+        """Ask about all models under what is in force now."""
+        ended = await self._sweep.ask()
+        self._asked = held
+        return ended
 
     def _verified(self, before: Trusted | None, offer: Mapping[str, bytes]) -> Trusted:
         if before is None:
@@ -161,9 +215,9 @@ class Renewal:
         fresh = self._state.freshness()
         now = datetime.datetime.fromtimestamp(fresh.now_us / 1e6, datetime.UTC)
         after = metadata.advance(before, offer, now)
-        if after.reset != before.reset:  # what was recorded does not count; what is signed does
-            fresh = freshness.judge(after, 0, fresh.now_us)
-        fresh.check_clock()
+        # After a reset what was recorded does not count; what is signed does, also the new policy.
+        floor_us = fresh.floor_us if after.reset == before.reset else 0
+        freshness.judge(after, floor_us, fresh.now_us).check_clock()
         return after
 
     async def watch(self) -> None:
@@ -175,14 +229,15 @@ class Renewal:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Tell what is due, once, and unload what may not be served any more.
+        """Tell what is due, once; end what may not be served any more.
 
         Raises:
             PolicyRefused: the metadata cannot be read.
             AuditUnavailable: the log cannot be written.
         """
         fresh = await asyncio.to_thread(self._state.freshness)
-        for due in filter(None, (fresh.due(), "clock" if fresh.clock_behind else "")):
+        clock, undone = ("clock" if fresh.clock_behind else ""), ("undone" if fresh.undone else "")
+        for due in filter(None, (fresh.due(), clock, undone)):
             if not self._told(due, fresh):
                 body: dict[str, Json] = {
                     "action": "trust_alarm",
@@ -199,6 +254,10 @@ class Renewal:
                 if self._lifecycle.is_loaded(model.id):  # an adapter went with its base
                     self._lifecycle.note(model.id, "stale", error)
                     await self._lifecycle.unload(SYSTEM, model.id)
+        async with self._lock:
+            trusted = await asyncio.to_thread(self._state.trusted)
+            if trusted is not None and trusted.policy and trusted.held != self._asked:
+                await self._ask(trusted.held)
 
     def _told(self, due: str, fresh: Freshness) -> bool:
         """Whether the newest alarms say so already, of this metadata; a clock's of this hour."""
@@ -232,11 +291,25 @@ class Renewal:
             "code": error.code if error else "",
         }
         if after is not None:
-            body["after"] = dict(after.versions)
-            body["root"] = roots.fingerprint(after.held.roots[-1])
+            body |= _in_force(after)
             if after.reset and (before is None or after.reset != before.reset):
                 body |= {"code": CLOCK_RESET, "reset": _reset_body(after.reset)}
         await append(self._audit, Draft(_KIND, body))
+
+
+def _in_force(trusted: Trusted) -> dict[str, Json]:
+    """How an entry says what is in force."""
+    return {
+        "after": dict(trusted.versions),
+        "root": roots.fingerprint(trusted.held.roots[-1]),
+    }
+
+
+def _versions(body: Mapping[str, Json]) -> str:
+    """The versions of such an entry for a person."""
+    after = body["after"]
+    told = after.items() if isinstance(after, dict) else ()
+    return ", ".join(f"{name} {version}" for name, version in told)
 
 
 def _reset_body(reset: Reset) -> dict[str, Json]:

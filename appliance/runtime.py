@@ -54,6 +54,9 @@ enabled = true
 # Scripts are only ever added, at the end: a database counts how many it has seen.
 _MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES, store.ROUNDS, key.CONTENT)
 
+_ORIGIN: Final = "appliance.{}/"
+"""How the name of a log begins, with the profile."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -115,7 +118,7 @@ def initialise(
         certificates.issue(data / "tls", names, clock)
     for name, mode in (("audit", 0o700), ("models", 0o700), ("run", 0o750)):
         (data / name).mkdir(mode=mode)
-    origin = f"appliance.{profile}/{secrets.token_hex(8)}"
+    origin = _ORIGIN.format(profile) + secrets.token_hex(8)
     AuditLog.create(data / "audit", origin=origin, profile=profile, clock=clock)
     if begun is None:
         _make_lab(data, clock)
@@ -182,11 +185,15 @@ def open_services(
 
         supervisor = Supervisor(config, clock, record, recheck)
 
-        def read_policy() -> TrustPolicy:
-            return load_policy(data / "trust")
-
         reader = LogReader(data / "audit")
         stack.callback(reader.close)
+        _check_profile(profile, reader.origin)
+
+        def read_policy() -> TrustPolicy:
+            policy = load_policy(data / "trust")
+            _check_profile(policy.profile, reader.origin)
+            return policy
+
         trust = TrustState(data / "trust", reader, clock)
         lifecycle = Lifecycle(models, read_policy, trust.freshness, supervisor, audit)
         # A log that is full, or a policy that is missing, stops changes, not looking.
@@ -244,6 +251,15 @@ def _profile(trust: Path) -> str:
         trusted_file.load(trust)
         return "site"
     return load_policy(trust).profile
+
+
+def _check_profile(profile: str, origin: str) -> None:
+    """What a data directory was made as, it stays: the name of its log says it."""
+    if not origin.startswith(_ORIGIN.format(profile)):
+        raise PolicyRefused(
+            "trust_profile",
+            f"This is not the data directory of a {profile}, but of {origin}: restore its trust/.",
+        )
 
 
 @contextlib.contextmanager

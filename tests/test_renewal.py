@@ -1,6 +1,7 @@
 """Updates of a site's trust metadata, its ageing, and that both are recorded."""
 
 import datetime
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from appliance.audit.search import Query
-from appliance.errors import PolicyRefused, Refused
+from appliance.errors import AuditUnavailable, PolicyRefused, Refused, SignatureRefused
 from appliance.runtime import Services, initialise, open_services
-from appliance.trust import trusted_file
+from appliance.trust import metadata, trusted_file
+from appliance.trust.records import ModelRecord
 from tests.site import MODEL, Site, approve, make_site
 from tests.smol import SMALL, quiet
 from tests.trust import policies
@@ -112,10 +114,133 @@ async def test_the_record_comes_before_the_file(
         assert told(services)[-1]["action"] == "trust_update"
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(trusted_file, "save", failing)
-    with pytest.raises(OSError, match="full"):
+    offer = site.sim.next()
+    with monkeypatch.context() as patched:
+        patched.setattr(trusted_file, "save", failing)
+        with pytest.raises(OSError, match="full"):
+            await update(services, offer)
+    assert policy_here(services) == 7
+    # Recorded and not in force: nothing new comes in until the update is done again.
+    assert refusal_of(services) == "trust_rollback"
+    assert (await update(services, offer)).changed
+    assert refusal_of(services) == ""
+
+
+def policy_here(services: Services) -> int:
+    trusted = services.trust.trusted()
+    assert trusted is not None
+    return trusted.versions["policy"]
+
+
+async def test_an_older_file_that_is_put_back_is_noticed(site: Site) -> None:
+    path = site.data / "trust" / "metadata.json"
+    first = path.read_bytes()
+    with site.services() as services:
         await update(services, site.sim.next())
-    assert services.trust.trusted().versions["policy"] == 7  # type: ignore[union-attr]
+        await update(services, site.sim.next())
+        assert services.trust.freshness().undone == ""
+    for there in (first, strangers_file(site)):
+        path.write_bytes(there)
+        with site.services() as services:  # also in a process that has not seen the update
+            assert refusal_of(services) == "trust_rollback"
+            assert "policy 9" in " ".join(services.trust.freshness().alarms())
+            await services.renewal.look()
+            await services.renewal.look()
+            codes = [e["code"] for e in told(services) if e["action"] == "trust_alarm"]
+            assert codes.count("undone") == 1
+    path.write_bytes(first)
+    with site.services() as services:
+        assert policy_here(services) == 7
+        await update(services, site.sim.next())
+        assert refusal_of(services) == ""
+
+
+def strangers_file(site: Site) -> bytes:
+    """The trust metadata of another organisation, good by itself."""
+    other = Simulator()
+    begun = metadata.begin(other.roots[0], other.fingerprint)
+    place = site.data.parent / "stranger"
+    place.mkdir()
+    trusted_file.save(place, metadata.advance(begun, other.publish(), NOW).held)
+    return (place / "metadata.json").read_bytes()
+
+
+@pytest.mark.parametrize("open_already", [True, False])
+async def test_a_lab_never_takes_the_place_of_a_site(
+    site: Site, tmp_path: Path, open_already: bool
+) -> None:
+    initialise(tmp_path / "lab", "lab")
+
+    def exchange() -> None:
+        (site.data / "trust" / "metadata.json").unlink()
+        for name in ("root.pub", "policy.json"):
+            shutil.copy(tmp_path / "lab" / "trust" / name, site.data / "trust" / name)
+
+    artifact = site.artifact(site.data.parent / MODEL)
+    if not open_already:
+        exchange()
+    with pytest.raises(PolicyRefused) as caught, site.services() as services:
+        exchange()
+        services.lifecycle.import_model(ACTOR, artifact, None, quiet)
+    assert caught.value.code == "trust_profile"
+
+
+async def test_a_policy_of_the_future_is_not_taken(site: Site, services: Services) -> None:
+    """Else the clock would be behind it, and no update could ever come after it."""
+    wrong = site.sim.copy()
+    wrong.policy["issued"] = said(NOW + 9999 * DAY)
+    before = (site.data / "trust" / "metadata.json").read_bytes()
+    assert await refused(services, wrong.next()) == "clock_behind"
+    assert (site.data / "trust" / "metadata.json").read_bytes() == before
+    assert len(told(services)) == 1
+    assert (await update(services, site.sim.next())).changed
+    assert refusal_of(services) == ""
+
+
+async def test_a_medium_that_is_none_is_recorded_once(site: Site, services: Services) -> None:
+    with pytest.raises(Refused) as caught:
+        await services.renewal.refuse(ACTOR, SignatureRefused("file_symlink", "x is a link."))
+    assert caught.value.code == "file_symlink"
+    (entry,) = told(services)
+    assert (entry["action"], entry["code"], entry["actor"], entry["reason"]) == (
+        "trust_update_refused", "file_symlink", ACTOR, "x is a link.",
+    )  # fmt: skip
+
+
+async def test_what_an_update_could_not_end_ends_within_a_minute(
+    site: Site, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full() -> list[ModelRecord]:
+        raise AuditUnavailable("audit_unavailable", "The log is full.")
+
+    digest = str(services.lifecycle.record(MODEL).digest)
+    site.sim.policy["revoked"] = revoked(digests=[digest])
+    with monkeypatch.context() as patched:
+        patched.setattr(services.sweep, "ask", full)
+        with pytest.raises(AuditUnavailable):
+            await update(services, site.sim.next())
+        assert services.lifecycle.record(MODEL).state == "approved"
+    await services.renewal.look()
+    record = services.lifecycle.record(MODEL)
+    assert (record.state, record.code) == ("revoked", "digest_revoked")
+
+
+async def test_models_are_asked_about_once_for_each_policy(
+    site: Site, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    ask = services.sweep.ask
+
+    async def counted() -> list[ModelRecord]:
+        asked.append(policy_here(services))
+        return await ask()
+
+    monkeypatch.setattr(services.sweep, "ask", counted)
+    for _ in range(3):
+        await services.renewal.look()
+    await update(services, site.sim.next())
+    await services.renewal.look()
+    assert asked == [7, 8]
 
 
 async def test_a_lab_takes_no_metadata(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import click
 from appliance.cli.ceremony import ceremony
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.errors import Refused
 from appliance.trust.stick import read_offer
 from appliance.wire.trust import Trust, TrustMetadata, TrustUpdated
 
@@ -40,7 +41,11 @@ def update(output: Output, data: Path, directory: Path) -> None:
     """Take new signed metadata from a directory or a stick."""
     with admin_client(data) as client:
         held = client.trust_metadata()
-        done = client.update_trust(read_offer(directory, held.versions["root"]))
+        try:
+            offer = read_offer(directory, held.versions["root"])
+        except Refused as error:
+            client.refuse_trust(error)  # recorded, as what the verifier refuses is
+        done = client.update_trust(offer)
     output.data(done, _done(done))
 
 

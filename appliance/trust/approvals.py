@@ -30,7 +30,7 @@ def valid(
     for envelope in envelopes:
         with contextlib.suppress(Refused):
             given = approval.verify(envelope, policy, subject)
-            if policy.may_approve(given.name, publisher):
+            if policy.may_approve(policy.keys[given.key], publisher):
                 found.setdefault(given.name, given)
     return sorted(found.values(), key=lambda given: (given.time, given.name))
 
@@ -49,7 +49,7 @@ def accept(
             `approval_duplicate`.
     """
     given = approval.verify(envelope, policy, subject)
-    if not policy.may_approve(given.name, publisher):
+    if not policy.may_approve(policy.keys[given.key], publisher):
         raise PolicyRefused(
             "approver_not_distinct", f"{given.name} signed the artifact as its publisher."
         )

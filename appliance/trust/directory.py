@@ -209,13 +209,17 @@ def read_prefix(directory: int, name: str, limit: int, owners: Owners = None) ->
     """The first bytes of a file, at most `limit`.
 
     Raises:
-        SignatureRefused: what `sealed.open_regular` raises.
+        SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`.
     """
     fd = sealed.open_regular(directory, name, owners)
     try:
         data = bytearray()
         while len(data) < limit and (block := os.read(fd, min(sealed.BLOCK, limit - len(data)))):
             data += block
+    except OSError as error:  # the medium fails
+        raise SignatureRefused(
+            "artifact_unreadable", f"{visible(name)} cannot be read: {error.strerror}.", param=name
+        ) from error
     finally:
         os.close(fd)
     return bytes(data)

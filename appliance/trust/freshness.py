@@ -6,6 +6,7 @@ Rules:
 - Models are served until `stale.refuse_serve_days` after the metadata expired.
 - The clock may not be behind what was recorded or signed already (its floor), but for a few
   minutes; where it is, the floor says what is expired. A root may set the floor anew (`root`).
+- Metadata that is not what the log says was taken last brings nothing new in either.
 - Whoever is asked decides from plain values: nothing here reads a clock.
 """
 
@@ -30,12 +31,14 @@ class Freshness:
         floor_us: the latest time that was recorded or signed.
         expires_us: when the first of the metadata expires; None in a lab, which has none.
         serve_until_us: until when models are served.
+        undone: what the log says was taken and is not what is here, as a sentence; "" is nothing.
     """
 
     now_us: int
     floor_us: int
     expires_us: int | None = None
     serve_until_us: int | None = None
+    undone: str = ""
 
     @property
     def clock_behind(self) -> bool:
@@ -72,9 +75,11 @@ class Freshness:
         """Refuse to bring something new in.
 
         Raises:
-            PolicyRefused: `clock_behind`, `trust_expired`.
+            PolicyRefused: `clock_behind`, `trust_rollback`, `trust_expired`.
         """
         self.check_clock()
+        if self.undone:
+            raise PolicyRefused("trust_rollback", self.undone)
         if self.expires_us is not None and self.expired:
             raise PolicyRefused(
                 "trust_expired", f"The trust metadata expired at {iso(self.expires_us)}."
@@ -117,6 +122,11 @@ class Freshness:
                 f"The clock says {iso(self.now_us)}, but {iso(self.floor_us)} has been already: "
                 "imports, approvals and updates are refused until it is set."
             )
+        if self.undone:
+            told.append(
+                f"{self.undone} Imports and approvals are refused: find out who changed the data "
+                "directory, and run `appliance trust update DIR` with the newest publication."
+            )
         if self.expires_us is None or self.serve_until_us is None:
             return told
         if self.stale:
@@ -141,21 +151,22 @@ class Freshness:
         return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
 
 
-def judge(trusted: Trusted | None, recorded_us: int, now_us: int) -> Freshness:
+def judge(trusted: Trusted | None, recorded_us: int, now_us: int, undone: str = "") -> Freshness:
     """What the time says about what is trusted.
 
     Args:
         trusted: None in a lab.
         recorded_us: the latest time in the audit log, since the clock was reset if it was.
         now_us: what the clock says.
+        undone: as in `Freshness`.
     """
     if trusted is None or trusted.policy is None:
-        return Freshness(now_us, recorded_us)
+        return Freshness(now_us, recorded_us, undone=undone)
     reset_us = trusted.reset.floor_us if trusted.reset else 0
     floor = max(recorded_us, trusted.policy.issued_us, reset_us)
     expires = _us(trusted.expires)
     until = expires + trusted.policy.stale.refuse_serve_days * _DAY_US
-    return Freshness(now_us, floor, expires, until)
+    return Freshness(now_us, floor, expires, until, undone)
 
 
 def _us(at: datetime.datetime) -> int:

@@ -5,7 +5,6 @@ what an interrupted import left has no record. The next import of the same artif
 `clean` removes it when it cannot be gone on with, or nobody did for `KEPT_DAYS`.
 """
 
-import re
 import threading
 from pathlib import Path
 from typing import Final
@@ -16,12 +15,10 @@ from appliance.text import visible
 from appliance.trust import copying
 from appliance.trust import directory as directories
 from appliance.trust.copying import Told
+from appliance.trust.names import MODEL_ID
 from appliance.trust.records import ModelRecord, ModelState, Records
 from appliance.trust.sealed import Progress
 
-_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-MODEL_ID: Final = re.compile(f"{_NAME}(:{_NAME})?")
-"""A model, or an adapter: `BASE:NAME`."""
 KEPT_DAYS: Final = 7
 _PART: Final = ".part"
 _DAY_US: Final = 86_400_000_000

@@ -21,7 +21,8 @@ from appliance.trust.adapter import AdapterFacts
 from appliance.trust.artifact import vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf import GgufFacts
-from appliance.trust.intake import MODEL_ID, Intake
+from appliance.trust.intake import Intake
+from appliance.trust.names import MODEL_ID
 from appliance.trust.records import ModelRecord, Records
 from appliance.trust.sealed import Progress
 

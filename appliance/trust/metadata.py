@@ -39,6 +39,7 @@ LIMITS: Final = {
     POLICY: 1 << 20,
 }
 """Most bytes of each file."""
+_STRONG: Final = frozenset({"sha256", "sha384", "sha512"})
 MAX_STEP: Final = 10_000
 """How far one update may count a version up."""
 
@@ -160,7 +161,7 @@ def advance(trusted: Trusted, offer: Mapping[str, bytes], at: datetime.datetime)
 
 
 def _kind(name: str) -> str:
-    return "root.json" if roots.is_name(name) else name
+    return name if roots.version_of(name) is None else "root.json"
 
 
 def _renewed(trusted: Trusted, offer: Mapping[str, bytes]) -> Trusted:
@@ -201,6 +202,7 @@ def _follow(
 
     snapshot = _signed(root, Snapshot, offer, "snapshot.json", None)
     _check_meta("snapshot.json", snapshot.version, timestamp.snapshot_meta, offer)
+    _check_step("the snapshot", snapshot, before.snapshot if before else None)
     check_time(snapshot, at, "the snapshot")
     meta = snapshot.meta.get("targets.json")
     if meta is None:
@@ -257,7 +259,7 @@ def _check_version(what: str, new: int, old: int) -> None:
         raise refused("trust_fast_forward", f"{what} goes from version {old} to {new}")
 
 
-def _check_step(what: str, new: Timestamp | Targets, old: Timestamp | Targets | None) -> None:
+def _check_step(what: str, new: Role, old: Role | None) -> None:
     """Versions only count up, and one version has one content."""
     _check_version(what, new.version, old.version if old else 0)
     if old is not None and new.version == old.version and new != old:
@@ -280,6 +282,8 @@ def _check_bytes(name: str, listed: MetaFile | TargetFile, data: bytes) -> None:
 
 
 def _policy(data: bytes, target: TargetFile) -> TrustPolicy:
+    if not _STRONG & target.hashes.keys():
+        raise refused("trust_hash", f"{POLICY} is listed without a SHA-2 digest of 256 bits")
     _check_bytes(POLICY, target, data)
     policy = policy_document.parse(data)
     if policy.profile != "site":

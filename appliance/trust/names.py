@@ -1,4 +1,4 @@
-"""Which relative paths may name a file of an artifact.
+"""Which relative paths may name a file of an artifact, and what may be the id of a model.
 
 Rules: the same name must mean the same file on every system that handles it, so a name is
 relative, `/`-separated, NFC, printable, without `.`, `..` or empty parts, backslashes or drive
@@ -16,6 +16,10 @@ SIGNATURE_FILE: Final = "model.sig"
 
 IGNORED_PATHS: Final = frozenset({".git", ".github", ".gitattributes", ".gitignore"})
 """Top-level paths that OMS v1.0 leaves out of a manifest by default."""
+
+_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+MODEL_ID: Final = re.compile(f"{_ID}(:{_ID})?")
+"""A model, or an adapter: `BASE:NAME`."""
 
 MAX_PATH: Final = 1_024
 MAX_PART: Final = 255

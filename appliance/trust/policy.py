@@ -110,10 +110,9 @@ class TrustPolicy:
     @property
     def issued_us(self) -> int:
         """When it was issued, microseconds since the epoch; 0 if it does not say so."""
-        try:
-            return int(datetime.datetime.fromisoformat(self.issued).timestamp()) * 1_000_000
-        except ValueError:  # absent, or the 31st of February
+        if not self.issued:
             return 0
+        return int(datetime.datetime.fromisoformat(self.issued).timestamp()) * 1_000_000
 
     def signer(self, bundle: Bundle, at_us: int, *, accepted: bool = False) -> PolicyKey:
         """The publisher who signed, if the signature holds: by key or by certificate.
@@ -274,10 +273,21 @@ class TrustPolicy:
             )
         return ModelRule(None, None, rule.require)
 
-    def may_approve(self, person: str, publisher: PolicyKey) -> bool:
-        """Whether a person is another than the publisher, where the policy asks for it."""
+    def approvers(self, publisher: PolicyKey | None = None) -> list[str]:
+        """Who may approve, by name: of an artifact of this publisher, if it is known."""
+        keys = [self.keys[hint] for hint in self.roles[APPROVER].keys - self.revoked.keys]
+        return sorted(
+            {key.person for key in keys if publisher is None or self.may_approve(key, publisher)}
+        )
+
+    def may_approve(self, approver: PolicyKey, publisher: PolicyKey) -> bool:
+        """Whether somebody is another than the publisher, where the policy asks for it.
+
+        One key is one person, also where a certificate gives it another name.
+        """
         distinct = PUBLISHER in self.roles[APPROVER].distinct_from
-        return not distinct or person != publisher.person
+        same = approver.person == publisher.person or approver.hint == publisher.hint
+        return not (distinct and same)
 
     def check_approvals(self, persons: Sequence[str]) -> None:
         """Ask for enough different people.

@@ -4,21 +4,22 @@ Rules:
 - What is not understood is refused, never skipped: an unknown field, role or requirement makes
   the whole policy invalid.
 - Every key is bound to one person by its own hint, which is computed again from the key; so one
-  key cannot appear under two names.
+  key cannot appear under two names, and no two names look alike.
 - The policy comes from a DSSE envelope signed by the trust root, which `verify` checks.
 
 docs/trust.md has the schema.
 """
 
+import datetime
 import re
-import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from appliance.errors import PolicyRefused, SignatureRefused
-from appliance.trust import authorities, dsse, ecdsa, strict_json
+from appliance.trust import authorities, dsse, ecdsa, people, strict_json
 from appliance.trust.authorities import SERIAL
+from appliance.trust.names import MODEL_ID
 from appliance.trust.policy import (
     APPROVER,
     ENGINE,
@@ -39,9 +40,7 @@ _FIELDS: Final = {
     "algorithms", "revoked", "stale",
 }  # fmt: skip
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-_TIME: Final = re.compile(
-    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ"
-)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _MOST_DAYS: Final = 3650
 
 
@@ -85,17 +84,22 @@ def parse(data: bytes) -> TrustPolicy:
     known_authorities = authorities.parse(
         strict_json.optional(value, "authorities", list, [], refuse), refuse
     )
-    people = {person for a in known_authorities for person in a.subjects.values()}
-    if not all(map(_is_name, people)):
+    certified = {person for a in known_authorities for person in a.subjects.values()}
+    if not all(map(people.usable, certified)):
         raise refuse("an authority vouches for somebody without a usable name")
-    roles = _roles(strict_json.member(value, "roles", dict, refuse), keys, people)
+    if pair := people.lookalikes(certified | {key.person for key in keys.values()}):
+        raise refuse(f"the names {pair[0]!r} and {pair[1]!r} look like one; spell one person alike")
+    roles = _roles(strict_json.member(value, "roles", dict, refuse), keys, certified)
     issued = strict_json.optional(value, "issued", str, "", refuse)
-    if issued and not _TIME.fullmatch(issued):
+    if issued and not _is_time(issued):
         raise refuse("issued is not like 2026-11-24T16:00:00Z")
+    org = strict_json.member(value, "org", str, refuse)
+    if not people.usable(org):
+        raise refuse("org is not a usable name")
     return TrustPolicy(
         version=version,
         profile=profile,
-        org=strict_json.member(value, "org", str, refuse),
+        org=org,
         issued=issued,
         keys=MappingProxyType(keys),
         roles=MappingProxyType(roles),
@@ -116,7 +120,7 @@ def _keys(table: dict[str, Any]) -> dict[str, PolicyKey]:
         pem = strict_json.member(entry, "pem", str, refuse)
         person = strict_json.member(entry, "person", str, refuse)
         strict_json.only(entry, {"pem", "person"}, f"key {hint[:64]}", refuse)
-        if not _is_name(person):
+        if not people.usable(person):
             raise refuse(f"key {hint[:64]} has no usable person")
         if "LAB KEY" in pem:
             raise refuse(f"key {hint[:64]} is marked as one of a lab")
@@ -130,10 +134,14 @@ def _keys(table: dict[str, Any]) -> dict[str, PolicyKey]:
     return keys
 
 
-def _is_name(person: str) -> bool:
-    # In one normal form, so that two spellings of one name are not two people.
-    normal = unicodedata.normalize("NFC", person.strip()) == person
-    return normal and bool(person) and person.isprintable() and len(person) <= 100
+def _is_time(text: str) -> bool:
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:  # the 31st of February
+        return False
+    return True
 
 
 def _roles(
@@ -175,6 +183,8 @@ def _models(entries: list[Any], profile: str) -> dict[str, ModelRule]:
             refuse,
         )
         require = frozenset(strict_json.strings(entry, "require", refuse) or REQUIREMENTS)
+        if not MODEL_ID.fullmatch(model_id) or ":" in model_id:
+            raise refuse(f"{model_id[:80]!r} cannot be the id of a model, so it would rule nothing")
         if model_id in models or "oms" not in require or not require <= REQUIREMENTS:
             raise refuse(f"model {model_id!r} is listed twice or asks for what cannot be checked")
         models[model_id] = ModelRule(

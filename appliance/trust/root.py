@@ -1,7 +1,8 @@
 """The roots of trust: who holds which role, and how one root follows another.
 
 Rules:
-- A root takes at least two people; keys are ECDSA and differ, and so do the people of one role.
+- A root takes at least two people; keys are ECDSA and differ, and so do the people of one role;
+  no two holders look alike.
 - The next root is signed by the one before and by itself; none is skipped, and each number has one
   root for ever.
 - A root may set the clock's floor anew (`CLOCK`), for appliances whose clock was once in the
@@ -17,10 +18,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Key, Metadata, Root
 
 from appliance.errors import SignatureRefused
-from appliance.trust import ecdsa
+from appliance.trust import ecdsa, people
 from appliance.trust.tuf_file import demand, load, refused
 
 HOLDER: Final = "x-holder"
@@ -54,9 +55,10 @@ def fingerprint(root: bytes) -> str:
     return hashlib.sha256(root).hexdigest()
 
 
-def is_name(name: str) -> bool:
-    """Whether a file is a root by its name: `N.root.json`."""
-    return _ROOT_NAME.fullmatch(name) is not None
+def version_of(name: str) -> int | None:
+    """The version of a root by the name of its file, `N.root.json`; None for another file."""
+    match = _ROOT_NAME.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def follow(
@@ -76,7 +78,7 @@ def follow(
         PolicyRefused: `trust_root_unrelated`, `trust_root_version`, `clock_reset_refused`,
             `trust_metadata_too_long`, and what `check` raises.
     """
-    offered = {int(m[1]): offer[name] for name in offer if (m := _ROOT_NAME.fullmatch(name))}
+    offered = {n: offer[name] for name in offer if (n := version_of(name)) is not None}
     if len(offered) > MAX_ROOTS:
         raise refused("trust_metadata_too_long", f"there are more than {MAX_ROOTS} roots")
     roots, earlier = list(held), reset_of(held[1:])
@@ -176,6 +178,16 @@ def check(metadata: Metadata[Root]) -> None:
         hints.add(ecdsa.hint(public))
     for name, role in root.roles.items():
         keys = [root.keys[keyid] for keyid in role.keyids if keyid in root.keys]
-        holders = [h for key in keys if (h := key.unrecognized_fields.get(HOLDER)) is not None]
-        if len(keys) < role.threshold or len({str(h) for h in holders}) != len(holders):
+        holders = [h for key in keys if (h := _holder(key)) is not None]
+        if len(keys) < role.threshold or len(set(holders)) != len(holders):
             raise refused("trust_root_weak", f"{name} has too few people for its threshold")
+    if pair := people.lookalikes(filter(None, map(_holder, root.keys.values()))):
+        raise refused("trust_root_weak", f"the holders {pair[0]!r} and {pair[1]!r} look like one")
+
+
+def _holder(key: Key) -> str | None:
+    """The person who holds a key, where the root names one."""
+    name = key.unrecognized_fields.get(HOLDER)
+    if name is not None and not (isinstance(name, str) and people.usable(name)):
+        raise refused("trust_root_weak", "a key in the root has a holder without a usable name")
+    return name

@@ -1,5 +1,7 @@
 """Schemas of the trust policy and its metadata on the admin socket."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from appliance.wire.admin import Model
@@ -60,10 +62,21 @@ class Trust(_Reply):
     metadata: TrustMetadata | None = None
 
 
-class TrustOffer(_Request):
-    """New trust metadata: the bytes of the files in base64, by name."""
+class TrustRefusal(_Request):
+    """Why a medium could not be read: an error's code and message."""
 
-    files: dict[str, str] = Field(max_length=MAX_FILES)
+    code: Literal[
+        "artifact_not_directory", "artifact_unreadable", "file_symlink", "file_hardlink",
+        "file_special",
+    ]  # fmt: skip
+    message: str = Field(max_length=2_000)
+
+
+class TrustOffer(_Request):
+    """New trust metadata: the bytes of the files in base64, by name; or why there are none."""
+
+    files: dict[str, str] = Field(default={}, max_length=MAX_FILES)
+    refusal: TrustRefusal | None = None
 
 
 class TrustUpdated(_Reply):

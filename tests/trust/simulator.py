@@ -287,13 +287,24 @@ def twice(sim: Simulator) -> Offer:
     return new_root(sim)
 
 
-def one_holder(sim: Simulator) -> Offer:
-    """Two keys of one person in one role."""
+def exchanged(sim: Simulator) -> Offer:
+    """Two keys of the root, each under the key id of the other."""
+
+    def exchange(root: Root) -> None:
+        a, b = root.roles["root"].keyids[:2]
+        root.keys[a], root.keys[b] = root.keys[b], root.keys[a]
+
+    sim.root_change = exchange
+    return new_root(sim)
+
+
+def held_by(sim: Simulator, *holders: object) -> Offer:
+    """A root that says whose the keys of the targets are."""
 
     def name(root: Root) -> None:
-        for keyid in root.roles["targets"].keyids:
+        for keyid, holder in zip(root.roles["targets"].keyids, holders, strict=True):
             root.keys[keyid] = copy.deepcopy(root.keys[keyid])  # signers are shared by all
-            root.keys[keyid].unrecognized_fields["x-holder"] = "Ada"
+            root.keys[keyid].unrecognized_fields["x-holder"] = holder
 
     sim.root_change = name
     return new_root(sim)
@@ -318,6 +329,23 @@ def lab_policy(sim: Simulator) -> Offer:
 def bad_policy(sim: Simulator) -> Offer:
     sim.policy["verification"] = "warn"
     return sim.next()
+
+
+def weak_hash(sim: Simulator) -> Offer:
+    """Targets that name the policy by a digest that two files can have."""
+    sim.count_up()
+    sim.hashes = False
+    offer = sim.publish()
+    targets = Metadata[Targets].from_bytes(offer["targets.json"]).signed
+    targets.targets["policy.json"] = TargetFile.from_data(
+        "policy.json", offer["policy.json"], ["md5"]
+    )
+    return {**offer, "targets.json": signed(targets, *sim.keys["targets"])}
+
+
+def signature(sim: Simulator, name: str, change: Callable[[list[dict[str, str]]], object]) -> Offer:
+    """A file whose list of signatures was changed; it takes two."""
+    return edited(sim.next(), name, lambda d: change(d["signatures"]))
 
 
 def no_policy(sim: Simulator) -> Offer:
@@ -432,6 +460,14 @@ ATTACKS: dict[str, Attack] = {
     "another timestamp of the same version": Attack(
         lambda s: same_version(s, "timestamp"), "trust_mixed", stricter=True
     ),
+    "another snapshot of the same version": Attack(
+        lambda s: same_version(no_hashes(s), "snapshot"), "trust_mixed", stricter=True
+    ),
+    "the same snapshot over newer targets": Attack(
+        lambda s: no_hashes(s).count_up("timestamp", "targets").publish(),
+        "trust_mixed",
+        stricter=True,
+    ),
     "other targets of the same version": Attack(
         lambda s: same_version(no_hashes(s), "targets"), "trust_mixed", stricter=True
     ),
@@ -442,6 +478,24 @@ ATTACKS: dict[str, Attack] = {
     ),
     "under the threshold: one key signs twice": Attack(
         lambda s: with_keys(s, "targets", s.keys["targets"][:1] * 2), "trust_threshold"
+    ),
+    "under the threshold: one signature twice": Attack(
+        lambda s: signature(no_hashes(s), "targets.json", lambda two: two.__setitem__(1, two[0])),
+        "trust_metadata_malformed",
+    ),
+    "under the threshold: one signature under the name of another key": Attack(
+        lambda s: signature(
+            no_hashes(s), "targets.json", lambda two: two[1].update(sig=two[0]["sig"])
+        ),
+        "trust_threshold",
+    ),
+    "under the threshold: one key under its name in capitals": Attack(
+        lambda s: signature(
+            no_hashes(s),
+            "targets.json",
+            lambda two: two.__setitem__(1, {**two[0], "keyid": two[0]["keyid"].upper()}),
+        ),
+        "trust_threshold",
     ),
     "foreign keys: timestamp": Attack(
         lambda s: with_keys(s, "timestamp", signers(1)), "trust_threshold"
@@ -482,7 +536,38 @@ ATTACKS: dict[str, Attack] = {
         lambda s: new_root(s, put_threshold("root", 1)), "trust_root_weak", stricter=True
     ),
     "61 one key under two names": Attack(twice, "trust_root_weak", stricter=True),
-    "61 two keys of one person": Attack(one_holder, "trust_root_weak", stricter=True),
+    "61 two keys of one person": Attack(
+        lambda s: held_by(s, "Ada", "Ada"), "trust_root_weak", stricter=True
+    ),
+    "61 one person in two spellings": Attack(
+        lambda s: held_by(s, "Ada", "ada"), "trust_root_weak", stricter=True
+    ),
+    "61 one person in letters of two alphabets": Attack(
+        lambda s: held_by(s, "Ada", "Ad\u0430"), "trust_root_weak", stricter=True
+    ),
+    "61 a holder whose name does not print": Attack(
+        lambda s: held_by(s, "Ada", "Ada\u200b"), "trust_root_weak", stricter=True
+    ),
+    "61 a holder that is no text": Attack(
+        lambda s: held_by(s, "Ada", ["Bea"]), "trust_root_weak", stricter=True
+    ),
+    "a key listed twice for a role": Attack(
+        lambda s: edited(
+            new_root(s),
+            "2.root.json",
+            lambda d: (r := d["signed"]["roles"]["root"]["keyids"]).append(r[0]),
+        ),
+        "trust_metadata_malformed",
+    ),
+    "two keys under each other's names": Attack(exchanged, "trust_threshold"),
+    "a threshold of nobody": Attack(
+        lambda s: edited(
+            new_root(s),
+            "2.root.json",
+            lambda d: d["signed"]["roles"]["targets"].update(threshold=0),
+        ),
+        "trust_metadata_malformed",
+    ),
     "a threshold that nobody can reach": Attack(
         lambda s: new_root(s, put_threshold("targets", 3)), "trust_root_weak"
     ),
@@ -526,6 +611,7 @@ ATTACKS: dict[str, Attack] = {
     "wrong length: the policy": Attack(
         lambda s: {**(o := s.next()), "policy.json": o["policy.json"] + b" "}, "trust_hash"
     ),
+    "weak hash: the policy by MD5 alone": Attack(weak_hash, "trust_hash", stricter=True),
     "wrong hash: the snapshot": Attack(
         lambda s: {**s.next(), "snapshot.json": s.publish()["snapshot.json"]}, "trust_hash"
     ),

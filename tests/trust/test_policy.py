@@ -1,5 +1,7 @@
 """Who may do what under a trust policy."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.trust.policies import (
@@ -105,9 +107,18 @@ def test_approvals_count_people_not_signatures() -> None:
 
 def test_the_publisher_approves_only_where_roles_need_not_differ() -> None:
     publisher = parsed().publisher(hint(PUBLISHER))
-    assert parsed().may_approve("Alice", publisher)
-    assert not parsed().may_approve("Paula", publisher)
-    assert parsed(role("approver", "distinct_from", [])).may_approve("Paula", publisher)
+    alice = parsed().keys[hint(ALICE)]
+    assert parsed().may_approve(alice, publisher)
+    assert not parsed().may_approve(publisher, publisher)
+    certified = replace(alice, person="Paula, as a certificate names her")
+    assert not parsed().may_approve(alice, certified)  # one key is one person
+    assert parsed(role("approver", "distinct_from", [])).may_approve(publisher, publisher)
+
+
+def test_who_may_approve() -> None:
+    assert parsed().approvers() == ["Alice", "Bob"]
+    assert parsed().approvers(parsed().keys[hint(ALICE)]) == ["Bob"]
+    assert parsed(put("revoked", "keys", [hint(BOB)])).approvers() == ["Alice"]
 
 
 def test_the_lowest_version() -> None:

@@ -11,6 +11,7 @@ from appliance.trust import dsse, policy, policy_document
 from tests.trust.forge import as_json
 from tests.trust.policies import (
     ALICE,
+    ALICE_TOO,
     BOB,
     K1,
     PUBLISHER,
@@ -56,6 +57,15 @@ INVALID: dict[str, Change] = {
     "a person with a space": key(ALICE, "person", "Alice "),
     "a person that does not print": key(ALICE, "person", "Ali\u202ece"),
     "a person not in normal form": key(ALICE, "person", "Jose\u0301"),
+    "two people whose names look alike": key(BOB, "person", "Al\u0456ce"),
+    "one person in two spellings": key(ALICE_TOO, "person", "alice"),
+    "an organisation that does not print": put("", "org", "Exam\x1b[2Jple"),
+    "an organisation without a name": put("", "org", ""),
+    "issued on no day": put("", "issued", "2026-02-31T00:00:00Z"),
+    "issued at no time": put("", "issued", "2026-11-24T25:00:00Z"),
+    "a model that no id can name": models({"id": "\u0430ny"}),
+    "a model that is a path": models({"id": "../any"}),
+    "an adapter in place of a model": models({"id": "any:fr"}),
     "a person with a long name": key(ALICE, "person", "A" * 101),
     "an unknown role": put("roles", "auditor", {"keys": [], "threshold": 1}),
     "no approver": lambda d: d["roles"].pop("approver"),

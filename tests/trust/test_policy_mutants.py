@@ -144,7 +144,15 @@ CASES = {
     "62 the publisher approves": Case(
         lambda _: accept(signed("Alice", ALICE), publisher=ALICE_TOO),
         "approver_not_distinct", "policy.TrustPolicy.may_approve",
-        "person != publisher.person", "True",
+        "approver.person == publisher.person", "False",
+    ),
+    "62 the publisher approves, whom a certificate gives another name": Case(
+        lambda _: approvals.accept(
+            signed("Alice", ALICE), (), (p := parsed()), SUBJECT,
+            replace(p.keys[hint(ALICE)], person="Ada"),
+        ),
+        "approver_not_distinct", "policy.TrustPolicy.may_approve",
+        "approver.hint == publisher.hint", "False",
     ),
     "63 an approval for another digest": Case(
         lambda _: accept(signed("Bob", BOB, replace(SUBJECT, digest="00" * 32))),

@@ -38,12 +38,12 @@ def test_the_fingerprint_is_that_of_sha256sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "whether"),
-    [("1.root.json", True), ("32.root.json", True), ("0.root.json", False), ("root.json", False),
-     ("1.root.json.part", False), ("-1.root.json", False), ("12345678.root.json", False)],
+    ("name", "version"),
+    [("1.root.json", 1), ("32.root.json", 32), ("0.root.json", None), ("root.json", None),
+     ("1.root.json.part", None), ("-1.root.json", None), ("12345678.root.json", None)],
 )  # fmt: skip
-def test_names(name: str, whether: bool) -> None:
-    assert roots.is_name(name) is whether
+def test_names(name: str, version: int | None) -> None:
+    assert roots.version_of(name) == version
 
 
 def test_from_root_to_root(sim: Simulator) -> None:

@@ -1,12 +1,13 @@
 """Reading a stick: bounded, plain files only, nothing judged."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import PolicyRefused, SignatureRefused
-from appliance.trust import metadata
+from appliance.trust import directory, metadata
 from appliance.trust.metadata import LIMITS
 from appliance.trust.stick import read_offer
 from tests.trust.simulator import NOW, Simulator, write
@@ -65,6 +66,50 @@ def test_links_and_fifos_are_refused(stick: Path) -> None:
         with pytest.raises(SignatureRefused) as caught:
             read_offer(stick, 1)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize("below", ["metadata", "targets"])
+def test_directories_that_are_links_are_refused(stick: Path, below: str) -> None:
+    elsewhere = stick / "elsewhere"
+    (stick / below).rename(elsewhere)
+    (stick / below).symlink_to(elsewhere)
+    with pytest.raises(SignatureRefused) as caught:
+        read_offer(stick, 1)
+    assert caught.value.code == "file_symlink"
+
+
+def test_a_stick_that_fails_while_it_is_read(stick: Path) -> None:
+    """A real file whose reading fails: the memory of another process, at an address of nothing."""
+    path = Path("/proc/self/mem")
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(SignatureRefused) as caught:
+            directory.read_prefix(fd, path.name, 10)
+    finally:
+        os.close(fd)
+    assert caught.value.code == "artifact_unreadable"
+
+
+def test_a_device_is_refused(stick: Path) -> None:
+    path = stick / "metadata" / "timestamp.json"
+    path.unlink()
+    try:
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    with pytest.raises(SignatureRefused) as caught:
+        read_offer(stick, 1)
+    assert caught.value.code in {"file_special", "artifact_unreadable"}  # on a mount with nodev
+
+
+def test_a_stick_that_changes_after_it_was_read(stick: Path) -> None:
+    """What was read is what is verified and kept: nobody reads the stick again."""
+    offer = read_offer(stick, 1)
+    for path in stick.glob("*/*.json"):
+        path.write_bytes(b"{}")
+    begun = metadata.begin(SIM.roots[0], SIM.fingerprint)
+    held = metadata.advance(begun, offer, NOW).held
+    assert held.policy == offer["policy.json"] != b"{}"
 
 
 def test_a_directory_without_metadata(tmp_path: Path) -> None:

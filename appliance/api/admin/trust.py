@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from appliance.api.admin.deps import Admin, ServicesDep, State, Viewer
 from appliance.api.admin.models import model_of
 from appliance.clock import iso
-from appliance.errors import PolicyRefused
+from appliance.errors import PolicyRefused, Refused, SignatureRefused
 from appliance.runtime import Services
 from appliance.trust import root as roots
 from appliance.trust.policy import TrustPolicy
@@ -38,10 +38,14 @@ async def update_trust(
     person: Admin, services: ServicesDep, offer: wire.TrustOffer, state: State
 ) -> wire.TrustUpdated:
     """Verify newer metadata, put it in force, and end what it no longer allows."""
+    if offer.refusal is not None:
+        told: Refused = SignatureRefused(offer.refusal.code, offer.refusal.message)
+        await services.renewal.refuse(person.actor, told)
     try:
         files = {name: base64.b64decode(text, validate=True) for name, text in offer.files.items()}
-    except (binascii.Error, ValueError) as error:
-        raise PolicyRefused("trust_metadata_malformed", "A file is not in base64.") from error
+    except (binascii.Error, ValueError):
+        told = PolicyRefused("trust_metadata_malformed", "A file is not in base64.")
+        await services.renewal.refuse(person.actor, told)
     done = await services.renewal.update(person.actor, files, serving=state.served)
     return wire.TrustUpdated(
         changed=done.changed,

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from appliance.api.admin.app import _MAX_BODY_BYTES
+from appliance.audit.search import Query
 from appliance.client import AdminClient
-from appliance.errors import Refused
+from appliance.errors import BadRequest, PolicyRefused, Refused, SignatureRefused
+from appliance.runtime import Services
 from appliance.trust.metadata import LIMITS
 from appliance.trust.root import MAX_ROOTS
 from appliance.wire.trust import MAX_FILES, TrustOffer, TrustUpdated
@@ -58,6 +60,25 @@ def test_a_body_that_is_no_base64(tmp_path: Path) -> None:
         with pytest.raises(Refused) as caught:
             client._post(TrustUpdated, "/admin/trust/update", body)
         assert caught.value.code == "trust_metadata_malformed"
+        assert refusals(services) == ["trust_metadata_malformed"]
+
+
+def refusals(services: Services) -> list[object]:
+    """The codes of the updates that the log says were refused."""
+    found = services.reader.search(Query(kind="admin")).entries
+    return [e.body["code"] for e in found if e.body["action"] == "trust_update_refused"]
+
+
+def test_a_medium_that_could_not_be_read(tmp_path: Path) -> None:
+    site = make_site(tmp_path, Simulator())
+    with site.services() as services, client_of(services) as client:
+        for error in (SignatureRefused("file_special", "x is no file."),) * 2:
+            with pytest.raises(Refused) as caught:
+                client.refuse_trust(error)
+            assert (caught.value.code, caught.value.message) == (error.code, error.message)
+        with pytest.raises(BadRequest):  # nothing else is recorded that nobody found
+            client.refuse_trust(PolicyRefused("trust_rollback", "x"))
+        assert refusals(services) == ["file_special"] * 2
 
 
 def test_metadata_at_its_limits_fits_into_a_request() -> None:

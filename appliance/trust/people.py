@@ -1,0 +1,41 @@
+"""Names of people: what may be one, and which two a reader would take for one.
+
+Rules: a name prints, in one normal form, without blanks at its ends. Names that differ in case, in
+blanks, in the form of a letter, or in a letter of another alphabet that looks the same, are one:
+a threshold of two people must not be met by one name in two spellings.
+
+Source: the idea of Unicode TS #39, section 4 (skeletons), with the letters of its table that are
+found in names: Cyrillic and Greek ones that look Latin.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+MAX_NAME: Final = 100
+_LOOKS: Final = str.maketrans(
+    "авеһіјкмнорԛсѕтухԝь" "αβεζηικμνορτυχ" "i\u01311|0",
+    "abehljkmhopqcstyxwb" "abezhlkmnoptyx" "llllo",
+)  # fmt: skip
+
+
+def usable(name: str) -> bool:
+    """Whether a text may name a person."""
+    normal = unicodedata.normalize("NFC", name.strip()) == name
+    return normal and bool(name) and name.isprintable() and len(name) <= MAX_NAME
+
+
+def lookalikes(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two different names that a reader would take for one; None when there are none."""
+    seen: dict[str, str] = {}
+    for name in sorted(set(names)):
+        skeleton = _skeleton(name)
+        if skeleton in seen:
+            return seen[skeleton], name
+        seen[skeleton] = name
+    return None
+
+
+def _skeleton(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(plain.split()).translate(_LOOKS)
