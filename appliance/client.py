@@ -5,14 +5,13 @@ with the code that the server gave; a change is never sent twice. The client blo
 with an event loop calls it from a thread (it may be shared by threads).
 """
 
-import base64
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -107,18 +106,10 @@ class AdminClient:
         """A site's metadata, also before it has a policy."""
         return self._get(trustwire.TrustMetadata, "/admin/trust/metadata")
 
-    def update_trust(self, files: Mapping[str, bytes]) -> trustwire.TrustUpdated:
-        """Offer newer trust metadata."""
-        texts = {name: base64.b64encode(data).decode() for name, data in files.items()}
-        body = trustwire.TrustOffer.of(files=texts)
+    def update_trust(self, read: Mapping[str, bytes] | Refused) -> trustwire.TrustUpdated:
+        """Offer newer trust metadata, or have recorded why a medium could not be read."""
+        body = trustwire.TrustOffer.holding(read)
         return self._post(trustwire.TrustUpdated, "/admin/trust/update", body, slow=True)
-
-    def refuse_trust(self, error: Refused) -> NoReturn:
-        """Have it recorded that a medium could not be read; raises the same error."""
-        refusal = trustwire.TrustRefusal.of(code=error.code, message=error.message[:2_000])
-        body = trustwire.TrustOffer.of(refusal=refusal)
-        self._post(trustwire.TrustUpdated, "/admin/trust/update", body)
-        raise error
 
     def requests(self) -> wire.RequestList:
         """The requests that are being answered now."""

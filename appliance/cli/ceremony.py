@@ -5,19 +5,20 @@ whatever comes next; passphrases come from a file or a prompt, never from the co
 """
 
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from tuf.api.metadata import Metadata, Root
 
-from appliance.cli.output import Output, json_option, safe, state, table
+from appliance.cli.ceremony_record import write
+from appliance.cli.output import Output, json_option, safe, state
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused
-from appliance.trust import officer
+from appliance.trust import officer, policy_words
 from appliance.trust.ceremony import DAYS, Ceremony
 from appliance.trust.officer import ROLES
-from appliance.trust.root import HOLDER, fingerprint, reset_of
+from appliance.trust.root import fingerprint, holder_of, reset_of
 
 _DIR = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -107,11 +108,29 @@ def key(
     if public is not None:
         pem = public.read_bytes()
     else:
-        path = out or directory / "keys" / f"{role}-{holder}.pem"
-        pem = officer.new_key(path, _passphrase_of(passphrase_file, path, new=True))
-        output.note(f"private key of {safe(holder)}: {path}, mode 0600; move it to its own medium")
+        pem = _own_key(output, out or _key_file(directory, role, holder), passphrase_file)
     made.add_key(role, holder, pem)
+    output.note(
+        f"{safe(holder)} notes the key by hand: {officer.public_key(pem, holder).keyid[:32]}"
+    )
     _show(output, made)
+
+
+def _key_file(directory: Path, role: str, holder: str) -> Path:
+    return directory / "keys" / f"{role}-{holder}.pem"
+
+
+def _own_key(output: Output, path: Path, passphrase_file: Path | None) -> bytes:
+    """The public half of a new private key, or of the one that a step before left there."""
+    new = not path.exists()
+    passphrase = _passphrase_of(passphrase_file, path, new=new)
+    if new:
+        pem = officer.new_key(path, passphrase)
+        output.note(f"private key: {path}, mode 0600; move it to a medium of its holder")
+    else:
+        pem = officer.public_pem_of(officer.open_key(path, passphrase))
+        output.note(f"private key: {path}, which was there already")
+    return pem
 
 
 @ceremony.command()
@@ -215,7 +234,7 @@ def status(output: Output, directory: Path) -> None:
 @click.pass_obj
 def record(output: Output, directory: Path, out: Path | None) -> None:
     """Write the record of the ceremony, to be printed and signed by hand."""
-    lines = list(_record(_open(directory)))
+    lines = list(write(_open(directory)))
     if out is not None:
         out.write_text("\n".join(lines) + "\n")
     output.data({"record": "\n".join(lines), "out": out and str(out)}, lines)
@@ -236,12 +255,16 @@ def guide(output: Output, directory: Path) -> None:
         need = {"root": 2, "targets": min(2, len(names["targets"])), "snapshot": 1, "timestamp": 1}
         made.start(org, {**names, "snapshot": one, "timestamp": one}, need, DAYS)
     for role, holder in made.keyless():
-        path = directory / "keys" / f"{role}-{holder}.pem"
+        path = _key_file(directory, role, holder)
         click.echo(f"Key of {holder} for {role}: {path}")
-        made.add_key(role, holder, officer.new_key(path, _passphrase_of(None, path, new=True)))
+        pem = _own_key(output, path, None)
+        made.add_key(role, holder, pem)
+        click.echo(f"To be noted by hand: {officer.public_key(pem, holder).keyid[:32]}")
     if not (directory / "draft" / "targets" / "policy.json").exists():
         wanted = click.prompt("File of the new trust policy", type=_FILE, value_proc=Path)
         made.set_policy(wanted.read_bytes())
+    for line in _drafted_policy(made):
+        click.echo(line)
     while lacking := made.unsigned():
         for name, (count, people) in lacking.items():
             click.echo(f"{name} lacks {count}: {', '.join(people)}")
@@ -249,7 +272,7 @@ def guide(output: Output, directory: Path) -> None:
         made.sign(officer.open_key(path, _passphrase_of(None, path)))
     out = click.prompt("Directory or stick to publish to", value_proc=Path)
     made.publish(out)
-    for line in _record(made):
+    for line in write(made):
         click.echo(line)
 
 
@@ -287,7 +310,31 @@ def _show(output: Output, made: Ceremony) -> None:
         lines.append(
             f"{name}: {word}" + (f", sets the clock to {iso(reset.floor_us)}" if reset else "")
         )
+        if _role == "root":
+            lines += _holders(Metadata[Root].from_bytes(data).signed)
+    lines += _drafted_policy(made)
     output.data(document, [*lines, f"next: {done}"])
+
+
+def _holders(root: Root) -> list[str]:
+    """Whose keys a root names, as each of them noted it."""
+    return [
+        f"  {role}, {root.roles[role].threshold} of: {safe(holder_of(key) or '')} {key.keyid[:32]}"
+        for role in ROLES
+        for key in map(root.keys.__getitem__, root.roles[role].keyids)
+    ]
+
+
+def _drafted_policy(made: Ceremony) -> list[str]:
+    """What a policy that is drafted says anew; all of it, if it is the first."""
+    old, new = made.policies()
+    if new is None or (old and old.version == new.version):
+        return []
+    told = policy_words.changes(old, new) if old else policy_words.lines(new)
+    title = f"policy {old.version} -> {new.version}" if old else f"policy {new.version}"
+    lost = [line for line in told if line.startswith("- revoked")]
+    warning = [f"[!] not revoked any more: {len(lost)}"] if lost else []
+    return [f"{title}:", *(f"  {safe(line)}" for line in told), *warning]
 
 
 def _next_step(made: Ceremony) -> str:
@@ -298,37 +345,3 @@ def _next_step(made: Ceremony) -> str:
     if made.unsigned():
         return "trust ceremony sign"
     return "trust ceremony publish" if made.drafts() else "nothing: it is published"
-
-
-def _record(made: Ceremony) -> Iterator[str]:
-    """Plain Markdown, 78 columns, with lines for signatures by hand."""
-    plan, trusted = made.plan(), made.trusted()
-    yield f"# Record of the trust ceremony of {safe(plan['org'])}"
-    yield ""
-    yield f"Date: {iso(SystemClock().wall_us())}"
-    yield ""
-    yield "Fingerprint of the first root (SHA-256 of 1.root.json; compare it at `init`):"
-    yield ""
-    text = fingerprint(trusted.held.roots[0])
-    for half in (text[:32], text[32:]):
-        yield "    " + " ".join(half[i : i + 4] for i in range(0, 32, 4))
-    yield ""
-    versions = ", ".join(f"{name} {number}" for name, number in trusted.versions.items())
-    yield f"Versions: {versions}"
-    yield f"Valid until {trusted.expires:%Y-%m-%d %H:%M} UTC; the root until "
-    yield f"{trusted.root.expires:%Y-%m-%d}."
-    yield ""
-    rows = [
-        (role, str(trusted.root.roles[role].threshold), safe(str(key.unrecognized_fields[HOLDER])),
-         keyid[:32])
-        for role in ROLES
-        for keyid in trusted.root.roles[role].keyids
-        for key in [trusted.root.keys[keyid]]
-    ]  # fmt: skip
-    for line in table(("ROLE", "NEEDED", "HOLDER", "KEY"), rows):
-        yield f"    {line}"
-    yield ""
-    yield "Present, by hand:"
-    for name in dict.fromkeys(row[2] for row in rows):
-        yield ""
-        yield f"{name:<30} ____________________________  ______________"

@@ -1,6 +1,6 @@
 """`trust`: the policy that decides who publishes and approves, and newer metadata for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -41,11 +41,12 @@ def update(output: Output, data: Path, directory: Path) -> None:
     """Take new signed metadata from a directory or a stick."""
     with admin_client(data) as client:
         held = client.trust_metadata()
+        read: Mapping[str, bytes] | Refused
         try:
-            offer = read_offer(directory, held.versions["root"])
+            read = read_offer(directory, held.versions["root"])
         except Refused as error:
-            client.refuse_trust(error)  # recorded, as what the verifier refuses is
-        done = client.update_trust(offer)
+            read = error  # the appliance records and refuses it, as what its verifier refuses
+        done = client.update_trust(read)
     output.data(done, _done(done))
 
 

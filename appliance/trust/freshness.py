@@ -68,7 +68,7 @@ class Freshness:
         if self.clock_behind:
             raise PolicyRefused(
                 "clock_behind",
-                f"The clock says {iso(self.now_us)}; {iso(self.floor_us)} has been already.",
+                f"The clock says {iso(self.now_us)}; {iso(self.floor_us)} was recorded or signed.",
             )
 
     def check_change(self) -> None:

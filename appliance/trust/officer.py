@@ -11,7 +11,6 @@ Pure but for the key files: bytes in, bytes out. `ceremony` keeps them in a dire
 """
 
 import datetime
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,12 +19,22 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import (
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+    VerificationResult,
+)
 
 from appliance.errors import Refused
-from appliance.trust import ecdsa
+from appliance.trust import durable, ecdsa
 from appliance.trust.metadata import POLICY
-from appliance.trust.root import CLOCK, HOLDER
+from appliance.trust.root import CLOCK, HOLDER, holder_of
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")
@@ -44,7 +53,7 @@ def new_key(path: Path, passphrase: str) -> bytes:
 
     Raises:
         Refused: `passphrase_refused` for a short one.
-        FileExistsError: there is a file already.
+        FileExistsError: there is a file already; `open_key` reads it.
     """
     if len(passphrase) < MIN_PASSPHRASE:
         raise Refused(
@@ -56,12 +65,7 @@ def new_key(path: Path, passphrase: str) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(passphrase.encode()),
     )
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, pem)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    durable.create(path, pem)
     return ecdsa.public_pem(key.public_key())
 
 
@@ -85,6 +89,11 @@ def open_key(path: Path, passphrase: str) -> CryptoSigner:
     if not isinstance(key, ecdsa.PrivateKey) or key.curve.name not in ecdsa.ALGORITHMS:
         raise Refused("key_unreadable", f"{path} is not an ECDSA key of a curve that is used here.")
     return CryptoSigner(key)
+
+
+def public_pem_of(signer: CryptoSigner) -> bytes:
+    """The public half of a private key that was opened."""
+    return str(signer.public_key.keyval["public"]).encode()
 
 
 def public_key(pem: bytes, holder: str) -> SSlibKey:
@@ -162,12 +171,22 @@ def sign(data: bytes, signer: CryptoSigner) -> bytes:
 
 def missing(root: Root, role: str, data: bytes) -> tuple[int, list[str]]:
     """How many signatures a draft lacks under a root, and the holders who could give them."""
+    result = _signatures(root, role, data)
+    return result.missing, _names(result.unsigned)
+
+
+def signed_by(root: Root, role: str, data: bytes) -> list[str]:
+    """The holders of a role under a root who have signed a file."""
+    return _names(_signatures(root, role, data).signed)
+
+
+def _signatures(root: Root, role: str, data: bytes) -> VerificationResult:
     metadata: Metadata[Root] = Metadata.from_bytes(data)
-    result = root.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
-    holders = [
-        str(key.unrecognized_fields.get(HOLDER, keyid)) for keyid, key in result.unsigned.items()
-    ]
-    return result.missing, sorted(holders)
+    return root.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+
+
+def _names(keys: Mapping[str, Key]) -> list[str]:
+    return sorted(holder_of(key) or keyid for keyid, key in keys.items())
 
 
 def may_sign(root: Root, role: str, signer: CryptoSigner) -> bool:

@@ -178,15 +178,19 @@ def check(metadata: Metadata[Root]) -> None:
         hints.add(ecdsa.hint(public))
     for name, role in root.roles.items():
         keys = [root.keys[keyid] for keyid in role.keyids if keyid in root.keys]
-        holders = [h for key in keys if (h := _holder(key)) is not None]
+        holders = [h for key in keys if (h := holder_of(key)) is not None]
         if len(keys) < role.threshold or len(set(holders)) != len(holders):
             raise refused("trust_root_weak", f"{name} has too few people for its threshold")
-    if pair := people.lookalikes(filter(None, map(_holder, root.keys.values()))):
+    if pair := people.lookalikes(filter(None, map(holder_of, root.keys.values()))):
         raise refused("trust_root_weak", f"the holders {pair[0]!r} and {pair[1]!r} look like one")
 
 
-def _holder(key: Key) -> str | None:
-    """The person who holds a key, where the root names one."""
+def holder_of(key: Key) -> str | None:
+    """The person who holds a key, where the root names one.
+
+    Raises:
+        PolicyRefused: `trust_root_weak` for a name that is none.
+    """
     name = key.unrecognized_fields.get(HOLDER)
     if name is not None and not (isinstance(name, str) and people.usable(name)):
         raise refused("trust_root_weak", "a key in the root has a holder without a usable name")

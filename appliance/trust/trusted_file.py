@@ -4,18 +4,16 @@ Rules: the file is replaced in one rename after it is durable, so that a crash a
 the old or the new one whole; whoever reads it verifies it again (`metadata.read`).
 """
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust import directory as directories
-from appliance.trust import metadata, sealed, strict_json
+from appliance.trust import durable, metadata, strict_json
 from appliance.trust.metadata import Held, Trusted
 
 FILE: Final = "metadata.json"
-_PART: Final = "metadata.json.part"
 _LIMIT: Final = 16 << 20
 _PARTS: Final = ("timestamp", "snapshot", "targets", "policy")
 
@@ -57,21 +55,7 @@ def save(directory: Path, held: Held) -> None:
             **{name: getattr(held, name).decode() for name in _PARTS},
         }
     )
-    part = directory / _PART
-    part.unlink(missing_ok=True)  # of a save that a crash interrupted
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            sealed.write_all(fd, memoryview(data))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        part.rename(directory / FILE)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-    directories.sync_directory(directory)
+    durable.replace(directory / FILE, data)
 
 
 def _parse(data: bytes) -> Held:

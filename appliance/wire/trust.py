@@ -1,14 +1,18 @@
 """Schemas of the trust policy and its metadata on the admin socket."""
 
-from typing import Literal
+import base64
+from collections.abc import Mapping
+from typing import Literal, Self
 
 from pydantic import Field
 
+from appliance.errors import Refused
 from appliance.wire.admin import Model
 from appliance.wire.base import Reply as _Reply
 from appliance.wire.base import Request as _Request
 
 MAX_FILES = 64
+MAX_MESSAGE = 2_000
 
 
 class TrustKey(_Reply):
@@ -69,7 +73,7 @@ class TrustRefusal(_Request):
         "artifact_not_directory", "artifact_unreadable", "file_symlink", "file_hardlink",
         "file_special",
     ]  # fmt: skip
-    message: str = Field(max_length=2_000)
+    message: str = Field(max_length=MAX_MESSAGE)
 
 
 class TrustOffer(_Request):
@@ -77,6 +81,15 @@ class TrustOffer(_Request):
 
     files: dict[str, str] = Field(default={}, max_length=MAX_FILES)
     refusal: TrustRefusal | None = None
+
+    @classmethod
+    def holding(cls, read: Mapping[str, bytes] | Refused) -> Self:
+        """What was read from a medium, or why nothing was. Raises as `of`."""
+        if isinstance(read, Refused):
+            told = TrustRefusal.of(code=read.code, message=read.message[:MAX_MESSAGE])
+            return cls.of(refusal=told)
+        texts = {name: base64.b64encode(data).decode() for name, data in read.items()}
+        return cls.of(files=texts)
 
 
 class TrustUpdated(_Reply):

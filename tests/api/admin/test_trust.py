@@ -74,10 +74,10 @@ def test_a_medium_that_could_not_be_read(tmp_path: Path) -> None:
     with site.services() as services, client_of(services) as client:
         for error in (SignatureRefused("file_special", "x is no file."),) * 2:
             with pytest.raises(Refused) as caught:
-                client.refuse_trust(error)
+                client.update_trust(error)
             assert (caught.value.code, caught.value.message) == (error.code, error.message)
         with pytest.raises(BadRequest):  # nothing else is recorded that nobody found
-            client.refuse_trust(PolicyRefused("trust_rollback", "x"))
+            client.update_trust(PolicyRefused("trust_rollback", "x"))
         assert refusals(services) == ["file_special"] * 2
 
 

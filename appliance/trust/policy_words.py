@@ -1,0 +1,63 @@
+"""What a trust policy says, in lines for the person who signs it, and what it says anew.
+
+Rules: one line for each thing that is allowed, required or revoked, so that two policies are
+compared line by line and nothing that is dropped goes unseen.
+"""
+
+from collections.abc import Iterator
+
+from appliance.trust.policy import APPROVER, PUBLISHER, REQUIREMENTS, ModelRule, TrustPolicy
+
+
+def lines(policy: TrustPolicy) -> list[str]:
+    """What it says."""
+    return list(_lines(policy))
+
+
+def changes(old: TrustPolicy, new: TrustPolicy) -> list[str]:
+    """What `new` does not say any more, with `-` before it, and what it says anew, with `+`."""
+    before, after = lines(old), lines(new)
+    gone = [f"- {line}" for line in before if line not in after]
+    return gone + [f"+ {line}" for line in after if line not in before]
+
+
+def _lines(policy: TrustPolicy) -> Iterator[str]:
+    yield f"organisation {policy.org}"
+    approver = policy.roles[APPROVER]
+    for hint in sorted(policy.roles[PUBLISHER].keys, key=lambda hint: policy.keys[hint].person):
+        yield f"{policy.keys[hint].person} may publish, key {hint[:32]}"
+    for authority in policy.authorities:
+        for subject, person in sorted(authority.subjects.items()):
+            yield f"{person} may publish as {subject} under {authority.fingerprint[:32]}"
+    for hint in sorted(approver.keys, key=lambda hint: policy.keys[hint].person):
+        yield f"{policy.keys[hint].person} may approve, key {hint[:32]}"
+    yield f"approvals needed: {approver.threshold}"
+    if PUBLISHER not in approver.distinct_from:
+        yield "a publisher may approve the own artifact"
+    for model_id, rule in sorted(policy.models.items()):
+        yield f"model {model_id}{_rule(rule)}"
+        for digest in sorted(rule.adapters or ()):
+            yield f"adapter {digest} of {model_id}"
+    yield f"algorithms {', '.join(sorted(policy.algorithms))}"
+    for what, revoked in (
+        ("key", policy.revoked.keys),
+        ("serial number", policy.revoked.serials),
+        ("digest", policy.revoked.digests),
+        ("engine", policy.revoked.engines),
+    ):
+        for one in sorted(revoked):
+            yield f"revoked: {what} {one}"
+    yield f"models are served for {policy.stale.refuse_serve_days} days after the expiry"
+
+
+def _rule(rule: ModelRule) -> str:
+    told = []
+    if rule.require != REQUIREMENTS:
+        told.append("without approvals")
+    if rule.min_version is not None:
+        told.append(f"from version {rule.min_version}")
+    if rule.root_digest is not None:
+        told.append(f"only {rule.root_digest}")
+    if rule.template_sha256 is not None:
+        told.append(f"only with the template {rule.template_sha256}")
+    return ": " + ", ".join(told) if told else ""
