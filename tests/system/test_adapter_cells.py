@@ -30,8 +30,7 @@ LIMIT = 0.5  # of log-probabilities of likely tokens, as for other batch shapes:
 class Recording(Runner):
     """Keeps the rows of every sequence, in order."""
 
-    def __init__(self, library: Library, fd: int) -> None:
-        config = RunnerConfig(n_ctx=2048, slots=4, threads=1, n_batch=192, kept=8)
+    def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
         super().__init__(library, fd, config)
         self.rows: dict[int, Rows] = {}
 
@@ -59,18 +58,32 @@ class Forced:
 
 
 @pytest.fixture(scope="module")
-def runner(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    library = Library(best_variant(library_directory()))
-    made = Recording(library, os.open(default_model_path, os.O_RDONLY))
+def library() -> Library:
+    return Library(best_variant(library_directory()))
+
+
+def made(library: Library, model: Path, place: Path, config: RunnerConfig) -> Recording:
+    """A runner with the adapters."""
+    runner = Recording(library, os.open(model, os.O_RDONLY), config)
     for seed, adapter in enumerate(ADAPTERS[1:]):
-        path = tmp_path_factory.mktemp("lora") / f"{adapter}.gguf"
-        write_lora(default_model_path, path, seed)
-        made.attach(adapter, os.open(path, os.O_RDONLY))
-    return made
+        path = place / f"{adapter}.gguf"
+        write_lora(model, path, seed)
+        runner.attach(adapter, os.open(path, os.O_RDONLY))
+    return runner
+
+
+@pytest.fixture(scope="module")
+def runner(
+    library: Library, default_model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Recording:
+    config = RunnerConfig(n_ctx=2048, slots=4, threads=1, n_batch=192, kept=8)
+    return made(library, default_model_path, tmp_path_factory.mktemp("lora"), config)
 
 
 def engine_of(runner: Recording, kept: int) -> Engine:
-    engine = Engine(runner, Scheduler(Cells(2048, 4, kept), 64))
+    config = runner.config
+    cells = Cells(config.n_ctx, config.slots, kept, separate=config.reproducible)
+    engine = Engine(runner, Scheduler(cells, 64, fixed_chunks=config.reproducible))
     engine.adapters = frozenset(ADAPTERS[1:])
     runner.rows.clear()
     return engine
@@ -117,7 +130,7 @@ def mixed(runner: Recording) -> tuple[float, list[int]]:
     and how many tokens each of the second round took over.
     """
     isolated = {adapter: alone(runner, adapter) for adapter in ADAPTERS}
-    engine = engine_of(runner, 8)
+    engine = engine_of(runner, runner.config.kept)
     sequences: list[Sequence] = []
     for _ in range(2):
         for adapter in ADAPTERS:
@@ -137,6 +150,14 @@ def test_each_adapter_answers_as_it_does_alone(runner: Recording) -> None:
     difference, reused = mixed(runner)
     assert difference <= LIMIT
     assert min(reused) > 50  # each found what it had computed itself
+
+
+def test_in_reproducible_mode_the_logits_are_equal_to_the_last_bit(
+    library: Library, default_model_path: Path, tmp_path: Path
+) -> None:
+    config = RunnerConfig(n_ctx=512, slots=3, threads=1, n_batch=160, reproducible=True)
+    difference, reused = mixed(made(library, default_model_path, tmp_path, config))
+    assert (difference, max(reused)) == (0, 0)
 
 
 def test_an_engine_that_shares_cells_between_adapters_is_caught(
