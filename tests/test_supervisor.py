@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance import supervisor as supervisor_module
 from appliance.audit.search import Query
 from appliance.config import Config, EngineConfig, ModelConfig
 from appliance.engine import deaths, messages
-from appliance.engine.nvidia import driver_facts
+from appliance.engine.devices import Device, Probe
+from appliance.engine.nvidia import Driver, Plugin, driver_facts
+from appliance.engine.offload import Gpu, Offload
 from appliance.errors import (
     NotFound,
     Overloaded,
@@ -328,6 +331,20 @@ async def test_a_model_that_asks_for_cuda_is_refused_without_a_driver(services: 
         await supervisor.start(sealed(services))
     assert caught.value.code == "gpu_driver_missing"
     assert (supervisor.served(), recorded) == ([], [])
+
+
+async def test_a_backend_that_does_not_load_in_the_worker_is_a_refusal(
+    services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It loaded when it was tried, and is gone now: nothing computes on the processor instead."""
+    plugin = Plugin("cuda13", tmp_path / "gone.so", 580, "13.0", ("90-real",), "0.3.36")
+    gpus = (Gpu("NVIDIA H100", 80 << 30, 79 << 30),)
+    found = Device(plugin, Driver("580.65.06"), Probe(gpus), Offload(31, 31, (31,), (1,)))
+    monkeypatch.setattr(supervisor_module, "device_for", lambda *_: found)
+    with pytest.raises(StateRefused) as caught:
+        await services.supervisor.start(sealed(services))
+    assert caught.value.code == "gpu_backend_failed"
+    assert (services.supervisor.served(), services.supervisor.budget.taken) == ([], 0)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -324,22 +324,23 @@ def load_model(
     mappings = binding.Mappings()
     keep = {model_fd, *sockets, mappings.fd, 2}
     in_force = confine.drop(load.memory_bytes, keep, _gpu(load))
-    runner = Runner(
-        library,
-        model_fd,
-        RunnerConfig(
-            n_ctx=load.n_ctx,
-            slots=load.slots,
-            threads=load.threads,
-            n_batch=load.prefill_budget + FORCED * load.slots,
-            reproducible=load.reproducible,
-            kept=0 if load.reproducible else min(load.kept, MOST_SEQUENCES - load.slots),
-            split=load.gpu.split if load.gpu else (),
-        )
-        if load.kind == "generate"
-        else pooled(load),
-    )
+    runner = Runner(library, model_fd, shapes(load))
     return runner, in_force, sorted({inode, *mappings.added()})
+
+
+def shapes(load: messages.Load) -> RunnerConfig:
+    """The shapes of the context that a model's kind needs."""
+    if load.kind != "generate":
+        return pooled(load)
+    return RunnerConfig(
+        n_ctx=load.n_ctx,
+        slots=load.slots,
+        threads=load.threads,
+        n_batch=load.prefill_budget + FORCED * load.slots,
+        reproducible=load.reproducible,
+        kept=0 if load.reproducible else min(load.kept, MOST_SEQUENCES - load.slots),
+        split=load.gpu.split if load.gpu else (),
+    )
 
 
 def _gpu(load: messages.Load) -> confine.GpuAccess | None:

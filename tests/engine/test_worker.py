@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from appliance.engine import messages
-from appliance.engine.worker import Channel
+from appliance.engine.worker import Channel, shapes
 from appliance.trust.sealed import SealedFile, seal_and_close
-from appliance.types import Constraint, Sampling
+from appliance.types import Constraint, ModelKind, Sampling
 from tests.lora import write_lora
 
 
@@ -33,8 +33,13 @@ class Started:
         self.connection.sendall(messages.frame(message))
 
     def receive(self) -> messages.FromWorker:
-        (size,) = messages.HEADER.unpack(self.connection.recv(4, socket.MSG_WAITALL))
-        return messages.decode_from_worker(self.connection.recv(size, socket.MSG_WAITALL))
+        """The next message that is not about how far a load is."""
+        while True:
+            (size,) = messages.HEADER.unpack(self.connection.recv(4, socket.MSG_WAITALL))
+            frame = self.connection.recv(size, socket.MSG_WAITALL)
+            message = messages.decode_from_worker(frame)
+            if not isinstance(message, messages.Loading):
+                return message
 
     def end(self) -> int:
         """Hang up; the exit status."""
@@ -80,6 +85,14 @@ def load(variant: Path) -> messages.Load:
         memory_bytes=3 << 30,
         max_prepare_bytes=1 << 16,
     )
+
+
+@pytest.mark.parametrize("kind", ["generate", "embed", "rerank"])
+def test_layers_go_to_the_gpus_that_the_load_names(variant: Path, kind: ModelKind) -> None:
+    on_gpus = messages.LoadOnGpu("/p/libggml-cuda.so", (), 31, (11, 20))
+    asked = msgspec.structs.replace(load(variant), kind=kind, gpu=on_gpus)
+    assert shapes(asked).split == (11, 20)
+    assert shapes(msgspec.structs.replace(asked, gpu=None)).split == ()
 
 
 def test_a_worker_whose_server_hangs_up_at_once_ends(model_fd: int) -> None:
