@@ -1,5 +1,6 @@
 """Updates of a site's trust metadata, its ageing, and that both are recorded."""
 
+import asyncio
 import datetime
 import shutil
 from collections.abc import Callable, Iterator
@@ -284,6 +285,20 @@ async def test_a_revoked_approver(site: Site, services: Services) -> None:
 async def test_a_model_that_is_not_listed_any_more(site: Site, services: Services) -> None:
     site.sim.policy["models"] = [{"id": "another"}]
     assert await ended(site, services) == ("suspended", "model_not_in_policy")
+
+
+async def test_two_updates_at_once(site: Site, services: Services) -> None:
+    """One after the other: the newer one stays, whichever was first."""
+    older, newer = site.sim.next(), site.sim.next()
+    size = services.reader.size
+    done = await asyncio.gather(
+        update(services, newer), update(services, newer), update(services, older),
+        return_exceptions=True,
+    )  # fmt: skip
+    changed = [one.changed for one in done if not isinstance(one, BaseException)]
+    assert changed == [True, False]
+    assert [e.code for e in done if isinstance(e, PolicyRefused)] == ["trust_rollback"]
+    assert policy_here(services) == 9 and services.reader.size == size + 3
 
 
 # age

@@ -10,6 +10,7 @@ import hashlib
 import mmap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 from appliance.errors import SignatureRefused
@@ -46,6 +47,8 @@ class Facts(Protocol):
 
 F = TypeVar("F", bound=Facts)
 AnyFacts: TypeAlias = GgufFacts | AdapterFacts
+_Read: TypeAlias = Callable[[str, int], bytes]
+"""Reads a small signed file by name, at most so many bytes."""
 Vet: TypeAlias = Callable[[Buffer, int | None, bytes], F]
 """Vets a GGUF file, or its beginning and the size of the whole, with the adapter's statement."""
 
@@ -109,10 +112,11 @@ def check_signature(
     model_file = model_file_of(signed.files.keys())
     policy.check_digests(signed.root, *signed.files.values())
     rule = rule_of(policy, model_id, signed.root)
-    described = _description(artifact, signed)
+    read = partial(_signed_bytes, artifact, signed, policy)
+    described = _description(signed, read)
     policy.check_version(rule, described.version)
-    template = _template(artifact, signed, described)
-    grammars = _grammars(artifact, signed, described)
+    template = _template(described, read)
+    grammars = _grammars(described, read)
     if (template is not None or grammars) and base_of(model_id) is not None:
         raise SignatureRefused(
             "adapter_unsupported", "An adapter has the template and the grammars of its base."
@@ -123,17 +127,17 @@ def check_signature(
     )
 
 
-def _description(artifact: Artifact, signed: Manifest) -> Description:
+def _description(signed: Manifest, read: _Read) -> Description:
     if description.FILE not in signed.files:
         return Description()
-    data = _signed_bytes(artifact, signed, description.FILE, description.MAX_BYTES)
+    data = read(description.FILE, description.MAX_BYTES)
     return description.parse(data, signed.files.keys())
 
 
-def _template(artifact: Artifact, signed: Manifest, described: Description) -> str | None:
+def _template(described: Description, read: _Read) -> str | None:
     if described.template is None:
         return None
-    data = _signed_bytes(artifact, signed, described.template, description.MAX_ROLE_BYTES)
+    data = read(described.template, description.MAX_ROLE_BYTES)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -142,25 +146,27 @@ def _template(artifact: Artifact, signed: Manifest, described: Description) -> s
         ) from error
 
 
-def _grammars(artifact: Artifact, signed: Manifest, described: Description) -> tuple[Grammar, ...]:
+def _grammars(described: Description, read: _Read) -> tuple[Grammar, ...]:
     return tuple(
-        grammar.read(file, _signed_bytes(artifact, signed, file, grammar.MAX_BYTES))
-        for file in described.grammars.values()
+        grammar.read(file, read(file, grammar.MAX_BYTES)) for file in described.grammars.values()
     )
 
 
-def _signed_bytes(artifact: Artifact, signed: Manifest, name: str, limit: int) -> bytes:
-    """A small file whose very bytes are those that the manifest lists."""
+def _signed_bytes(
+    artifact: Artifact, signed: Manifest, policy: TrustPolicy, name: str, limit: int
+) -> bytes:
+    """A small file whose very bytes are those that the manifest lists, and not revoked."""
     data = artifact.prefix(name, limit + 1)
     if len(data) > limit:
         raise SignatureRefused("description_invalid", f"{name} has more than {limit} bytes.")
-    digest = hashlib.sha256(data).hexdigest()
+    digest = listed = hashlib.sha256(data).hexdigest()
     if signed.shard_size:
         pieces = ShardDigests(signed.shard_size)
         pieces.update(memoryview(data))
-        digest = statement(pieces.finish())
-    if signed.files[name] != digest:
+        listed = statement(pieces.finish())
+    if signed.files[name] != listed:
         raise SignatureRefused("file_changed", f"{name} is not the file that was signed.")
+    policy.check_digests(digest)  # which a manifest in shards does not have
     return data
 
 

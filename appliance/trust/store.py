@@ -201,8 +201,11 @@ class ModelStore(Inventory):
         policy.check_digests(model.digest, model.gguf_sha256)
         policy.signer(model.bundle, self._clock.wall_us(), accepted=True)
         names = [approval.name for approval in self.approvals(model.id, policy)]
-        if "approval" in artifacts.rule_of(policy, model.id, model.digest).require:
+        rule = artifacts.rule_of(policy, model.id, model.digest)
+        if "approval" in rule.require:
             policy.check_approvals(names)
+        if isinstance(model, VerifiedModel):
+            policy.check_template(rule, model.facts.chat_template)
 
     def ask(self, model_id: str, policy: TrustPolicy) -> None:
         """Ask a policy about a stored artifact by its signature and approvals; no file is hashed.

@@ -103,6 +103,7 @@ def test_the_story_of_both_guides(story: Story) -> None:
     secret = server.command("key", "create", "app")["secret"]
     server.start()
     try:
+        story.step("refresh")
         story.step("rotate")
         assert "root       1 -> 2" in story.step("update")
         shown = server.command("trust", "show")["metadata"]
@@ -110,7 +111,7 @@ def test_the_story_of_both_guides(story: Story) -> None:
         (model,) = server.command("model", "list")["models"]
         assert model["loaded"]
         story.environment["DIGEST"] = model["digest"]
-        story.step("revoke")
+        assert "+ revoked: digest " + model["digest"] in story.step("revoke")
         told = _stream_that_ends(server, secret, lambda: story.step("revoked"))
         assert "digest_revoked" in told
         (model,) = server.command("model", "list")["models"]
@@ -120,6 +121,8 @@ def test_the_story_of_both_guides(story: Story) -> None:
         before = (story.data / "trust" / "metadata.json").read_bytes()
         assert "trust_rollback" in story.step("rollback", fails=True)
         assert (story.data / "trust" / "metadata.json").read_bytes() == before
+        assert "sets the clock to" in story.step("clock")
+        assert "root       2 -> 3" in story.step("reset")
     finally:
         server.end(signal.SIGTERM)
     assert STEPS == {}, "a step of a guide that no test runs"
@@ -133,7 +136,7 @@ def test_the_story_of_both_guides(story: Story) -> None:
         actions = [e["action"] for e in said("admin") if e["action"].startswith("trust")]
         edge, outcome = said("model")[-1], said("outcome")[-1]
     assert [a for a in actions if a != "trust_alarm"] == [
-        "trust_update", "trust_update", "trust_update", "trust_update_refused",
+        "trust_update", "trust_update", "trust_update", "trust_update_refused", "trust_update",
     ]  # fmt: skip
     assert (edge["model"], edge["state"], edge["code"]) == (ID, "revoked", "digest_revoked")
     assert outcome["status"] != "ok"

@@ -10,7 +10,7 @@ import pytest
 
 import appliance
 from appliance.errors import ApplianceError, PolicyRefused, SignatureRefused, StateRefused
-from appliance.trust import approval, ecdsa, policy_document, store
+from appliance.trust import approval, ecdsa, policy_document, signing, store
 from appliance.trust import lab as labs
 from appliance.trust.policy import TrustPolicy
 from tests.trust import forge
@@ -531,3 +531,40 @@ def test_errors_have_their_kind(lab: Lab) -> None:
         lab.store.check("tiny", lab.policy, quiet)
     with pytest.raises(PolicyRefused):
         lab.store.check("tiny", replace(lab.policy, algorithms=frozenset()), quiet)
+
+
+def test_a_model_that_is_held_must_have_the_template_that_is_pinned_now(lab: Lab) -> None:
+    """Another pin in a newer policy ends what is served; nothing has to be hashed for that."""
+    lab.approved()
+    model = lab.store.seal("tiny", lab.policy, quiet)
+    used = sha256((model.facts.chat_template or "").encode())
+
+    def pinned(digest: str) -> TrustPolicy:
+        entry = {"id": "tiny", "template_sha256": digest}
+        return under(lab, lambda d: d.update(models=[entry]))
+
+    lab.store.recheck(model, pinned(used))
+    with pytest.raises(PolicyRefused) as caught:
+        lab.store.recheck(model, pinned("ab" * 32))
+    assert caught.value.code == "template_not_in_policy"
+    model.close()
+
+
+@pytest.mark.parametrize("shard_size", [None, 10])
+@pytest.mark.parametrize("name", ["chat.jinja", "verdict.lark", "artifact.json"])
+def test_a_small_file_that_is_revoked_is_found_without_hashing_the_model(
+    lab: Lab, shard_size: int | None, name: str
+) -> None:
+    """In shards the manifest does not have the digest of the file; it is still found at once."""
+    (lab.artifact / "chat.jinja").write_text("x" * 25)
+    (lab.artifact / "verdict.lark").write_text('start: "a"')
+    roles = {"chat.jinja": "template", "verdict.lark": "grammar"}
+    (lab.artifact / "artifact.json").write_bytes(as_json({"version": 1, "roles": roles}))
+    signing.sign_directory(lab.artifact, lab.pem("publisher"), quiet, shard_size=shard_size)
+    lab.approved()
+    digest = sha256((lab.artifact / name).read_bytes())
+    lab.store.ask("tiny", lab.policy)
+    revoked = under(lab, lambda d: d["revoked"].update(digests=[digest]))
+    with pytest.raises(PolicyRefused) as caught:
+        lab.store.ask("tiny", revoked)
+    assert caught.value.code == "digest_revoked"
