@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from appliance.engine.sequence import Sequence
 
-SHORTEST = 16  # fewer tokens are cheaper to compute than to look after
+SHORTEST = 16  # for fewer tokens it is not worth waiting until another has computed them
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,6 @@ class Prefixes:
             at += agreed
             if agreed < len(child.tokens):
                 break
-        if at < SHORTEST:
-            return self._root, 0
         return node, at
 
     def _enter(self, node: Node) -> None:

@@ -315,7 +315,7 @@ def test_nobody_waits_for_a_prefix_of_another_adapter(adapter: str, running: int
     for name in ("one", "two"):
         engine.attach(name, -1)
     for number, of in enumerate(["one", adapter]):
-        engine.add(Ask((*range(20), number), 2, adapter=of).sequence(number))
+        engine.add(Ask((*range(40), number), 2, adapter=of).sequence(number))
     engine.step()
     engine.step()
     assert len(engine.scheduler.running) == running

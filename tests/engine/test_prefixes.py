@@ -12,7 +12,7 @@ from appliance.engine.textstream import TextStream
 from appliance.types import Sampling
 
 SLOTS = 3
-HEAD = tuple(range(SHORTEST))  # long enough to be worth keeping
+HEAD = tuple(range(SHORTEST))
 
 
 def sequence(
@@ -252,11 +252,15 @@ def test_registered_prefixes_outlive_what_is_older_than_they() -> None:
     assert tree.match(sequence((9,), "c", shared=SHORTEST))[0] == SHORTEST
 
 
-def test_short_agreements_are_not_worth_a_copy() -> None:
+def test_beginnings_of_an_app_that_agree_in_little_are_all_kept() -> None:
+    """As the prompts of every chat template do: in the token that begins a message."""
     tree = Prefixes(range(3, 9), [])
-    keep(tree, Sequence(0, [1] * 40, Sampling(), 1, TextStream()))
-    brief = Sequence(0, [1] * (SHORTEST - 1) + [2, 3], Sampling(), 1, TextStream())
-    assert tree.match(brief) == (0, 0)
+    prompts = [[1, 2, *range(n, n + 40)] for n in (100, 200, 300)]
+    for tokens in prompts:
+        keep(tree, Sequence(0, tokens, Sampling(), 1, TextStream()))
+    for tokens in prompts:
+        assert tree.match(Sequence(0, [*tokens, 5], Sampling(), 1, TextStream()))[0] == 42
+    assert tree.cells == 2 + 3 * 40
 
 
 @given(st.lists(st.integers(0, 1)), st.lists(st.integers(0, 1)))
