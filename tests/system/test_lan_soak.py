@@ -25,7 +25,7 @@ CONFIG = """
 threads = 1
 [models.default]
 n_ctx = 2048
-slots = 8
+slots = 16
 """
 PATIENT = "head_seconds = 3600\nbody_seconds = 3600\nstall_seconds = 3600\n"
 DATABASES = 10  # descriptors of connections to databases, which are opened as needed and kept
