@@ -308,7 +308,7 @@ def _in_force(trusted: Trusted) -> dict[str, Json]:
 def _versions(body: Mapping[str, Json]) -> str:
     """The versions of such an entry for a person."""
     after = body["after"]
-    told = after.items() if isinstance(after, dict) else ()
+    told = sorted(after.items()) if isinstance(after, dict) else ()
     return ", ".join(f"{name} {version}" for name, version in told)
 
 

@@ -30,8 +30,9 @@ def write(made: Ceremony) -> Iterator[str]:
     yield ""
     versions = ", ".join(f"{name} {number}" for name, number in trusted.versions.items())
     yield f"Versions: {versions}"
-    yield f"Valid until {trusted.expires:%Y-%m-%d %H:%M} UTC; the root until "
-    yield f"{root.expires:%Y-%m-%d}."
+    yield (
+        f"Valid until {trusted.expires:%Y-%m-%d %H:%M} UTC; the root until {root.expires:%Y-%m-%d}."
+    )
     yield ""
     for number, data in enumerate(held.roots[1:], 2):
         yield f"SHA-256 of {number}.root.json:"

@@ -133,7 +133,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
                 code=error.code, message=error.message, hint=error.hint,
             )  # fmt: skip
     output.data(shown, [*_copied(shown), *_lines(shown)])
-    if shown.state == "refused":
+    if shown.state in {"refused", "revoked"}:
         ctx.exit(1)
 
 

@@ -59,12 +59,17 @@ class Ceremony:
         """Write the plan: who holds which role, how many must sign, how long it is valid.
 
         Raises:
-            Refused: `ceremony_plan` for a plan that no appliance would accept.
+            Refused: `ceremony_plan` for a plan that no appliance would accept, and for a directory
+                that others may write to.
         """
         if (self.path / ceremony_plan.FILE).exists():
             raise _step(f"{self.path} has a ceremony already")
         plan = ceremony_plan.make(org, holders, thresholds, days)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.path.stat().st_mode & 0o022:
+            raise Refused(
+                "ceremony_plan", f"Others may write to {self.path}; make it yours alone: chmod 700."
+            )
         (self.path / "keys").mkdir(mode=0o700, exist_ok=True)
         ceremony_plan.save(self.path, plan)
 

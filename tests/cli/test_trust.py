@@ -6,9 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance.trust import ecdsa, signing
 from tests.cli.conftest import Run, run_command
 from tests.site import make_site
-from tests.trust.simulator import DAY, Simulator, write
+from tests.smol import quiet
+from tests.trust import forge, policies
+from tests.trust.simulator import DAY, Simulator, said, write
 
 
 def test_the_policy_for_a_person_and_for_a_script(run: Run) -> None:
@@ -20,16 +23,37 @@ def test_the_policy_for_a_person_and_for_a_script(run: Run) -> None:
     assert [h["person"] for h in document["roles"]["publisher"]["holders"]] == ["publisher"]
 
 
-def test_a_site_is_updated_from_a_stick(tmp_path: Path) -> None:
+def begun(tmp_path: Path, sim: Simulator) -> tuple[Path, Path]:
+    """A data directory by the host's clock, and a stick that was not taken yet."""
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    sim, data = Simulator(), tmp_path / "data"
+    data = tmp_path / "data"
     sim.expires = dict.fromkeys(sim.expires, now + 90 * DAY)
+    sim.policy["issued"] = said(now)
     sim.roots.clear()
     sim.sign_root()
     stick = write(sim.publish(), tmp_path / "stick")
     root = stick / "metadata" / "1.root.json"
     site = ("init", "--profile", "site", "--root", root, "--fingerprint", sim.fingerprint)
     assert run_command(*site, data=data).status == 0
+    return data, stick
+
+
+def test_an_import_of_what_is_revoked_fails(tmp_path: Path) -> None:
+    sim, artifact = Simulator(), tmp_path / "any"
+    sim.policy["revoked"]["keys"] = [policies.hint(policies.PUBLISHER)]
+    forge.make_artifact(artifact)
+    signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
+    data, stick = begun(tmp_path, sim)
+    assert run_command("trust", "update", stick, data=data).status == 0
+    done = run_command("model", "import", artifact, "--json", data=data)
+    assert (done.status, done.document["state"], done.document["code"]) == (
+        1, "revoked", "key_revoked",
+    )  # fmt: skip
+
+
+def test_a_site_is_updated_from_a_stick(tmp_path: Path) -> None:
+    sim = Simulator()
+    data, stick = begun(tmp_path, sim)
     done = run_command("trust", "update", stick, "--json", data=data)
     assert (done.status, done.document["changed"], done.document["after"]["policy"]) == (0, True, 7)
     again = run_command("trust", "update", stick, data=data)

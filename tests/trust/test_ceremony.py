@@ -356,6 +356,19 @@ def test_a_kill_at_any_step_and_it_goes_on(tmp_path: Path, stride: int) -> None:
     assert len(done.stdout.splitlines()) > 60 // stride
 
 
+def test_a_directory_of_others_is_none_for_a_ceremony(tmp_path: Path) -> None:
+    path = tmp_path / "officer"
+    path.mkdir()
+    for mode in (0o777, 0o770, 0o702):
+        path.chmod(mode)
+        made = Ceremony(path, NOW)
+        assert code_of(lambda: made.start("Example", HOLDERS, NEED, DAYS)) == "ceremony_plan"  # noqa: B023
+        assert not (path / "ceremony.json").exists()
+    path.chmod(0o755)
+    Ceremony(path, NOW).start("Example", HOLDERS, NEED, DAYS)
+    assert (path / "keys").stat().st_mode & 0o777 == 0o700
+
+
 def test_the_plan_holds_no_secret(made: Ceremony) -> None:
     officer.new_key(made.path / "keys" / "x.pem", WORDS)
     assert "PRIVATE" not in json.dumps(asdict(made.plan()))

@@ -72,10 +72,7 @@ def metadata_of(services: Services) -> wire.TrustMetadata:
         root=roots.fingerprint(trusted.held.roots[-1]),
         first_root=roots.fingerprint(trusted.held.roots[0]),
         holders={
-            name: [
-                str(root.keys[keyid].unrecognized_fields.get(roots.HOLDER, keyid[:16]))
-                for keyid in role.keyids
-            ]
+            name: [roots.holder_of(root.keys[keyid]) or keyid[:16] for keyid in role.keyids]
             for name, role in root.roles.items()
         },
         expires=iso(int(trusted.expires.timestamp()) * 1_000_000),
