@@ -90,6 +90,8 @@ def settle(ledger: Ledger, layout: Layout, service: Service, *, boot: bool = Fal
             remove(layout.trust)
         if layout.etc.is_dir() and not any(layout.etc.iterdir()):
             layout.etc.rmdir()
+    for path in system.leftovers(layout):
+        remove(path)
     kept = {event.facts["release"] for event in ledger.committed()}
     for name in (f"{release}.part", *(() if release in kept else (release,))):
         remove(layout.release(name))

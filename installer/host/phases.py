@@ -169,8 +169,10 @@ def check_health(run: Context) -> Facts:
 def pin(run: Context) -> Facts:
     """Keep the vendor's key: upgrades must be signed with it."""
     run.layout.trust.mkdir(parents=True, exist_ok=True)
-    with explained(run.layout.trust):
-        write_file(run.layout.trust / signature.KEY, (run.boot / signature.KEY).read_bytes())
+    pinned, key = run.layout.trust / signature.KEY, (run.boot / signature.KEY).read_bytes()
+    if not (pinned.is_file() and pinned.read_bytes() == key):
+        with explained(run.layout.trust):
+            write_file(pinned, key)
     return {"key": signature.fingerprint(run.boot / signature.KEY)}
 
 

@@ -113,6 +113,12 @@ def uninstall(layout: Layout) -> None:
             remove(path)
 
 
+def leftovers(layout: Layout) -> Iterator[Path]:
+    """What a killed `install` may have left beside its files."""
+    for path in (*commands(layout), *(path for path, _ in links(layout, managed=True))):
+        yield path.with_name(path.name + ".part")
+
+
 def make_accounts(answers: Answers, data: Path) -> None:
     """Make the account of the service and the group of its operators, if they are not there.
 

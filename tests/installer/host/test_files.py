@@ -28,6 +28,18 @@ def test_a_leftover_of_a_killed_write_is_no_hindrance(tmp_path: Path) -> None:
     assert (tmp_path / "l").read_bytes() == b"whole"
 
 
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "f").write_text("as it was")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_file(tmp_path / "f", b"new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["as it was"]
+
+
 def test_removing_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "f").touch()

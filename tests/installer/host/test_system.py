@@ -31,6 +31,13 @@ def test_what_is_made_is_removed_and_nothing_else(layout: Layout) -> None:
     assert everything(layout) == [layout.commands / "mine"]
 
 
+def test_what_a_killed_run_left_beside_is_named(layout: Layout) -> None:
+    system.install(layout, managed=True)
+    names = {path.name for path in system.leftovers(layout)}
+    assert {"appliance.part", "appliance-installer.part", "appliance.service.part"} <= names
+    assert not any(path.exists() for path in system.leftovers(layout))
+
+
 def test_somebody_elses_files_stay(layout: Layout) -> None:
     layout.commands.mkdir(parents=True)
     (layout.commands / "appliance").write_text("#!/bin/sh\n")
