@@ -3,6 +3,8 @@
 import asyncio
 import datetime
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from appliance.errors import AuditUnavailable, PolicyRefused, Refused, Signature
 from appliance.runtime import Services, initialise, open_services
 from appliance.trust import metadata, trusted_file
 from appliance.trust.records import ModelRecord
+from appliance.trust.stick import read_offer
+from tests.conftest import CHECKOUT
 from tests.site import MODEL, Site, approve, make_site
 from tests.smol import SMALL, quiet
 from tests.trust import policies
@@ -32,6 +36,7 @@ from tests.trust.simulator import (
     said,
     signers,
     without,
+    write,
 )
 
 ACTOR = "uid:4711"
@@ -131,6 +136,98 @@ def policy_here(services: Services) -> int:
     trusted = services.trust.trusted()
     assert trusted is not None
     return trusted.versions["policy"]
+
+
+_KILLED = """
+import asyncio, os, shutil, signal, sys
+from pathlib import Path
+from appliance.audit import log
+from appliance.renewal import Renewal
+from appliance.sweep import Sweep
+from appliance.trust import durable, records, trusted_file
+from tests import test_renewal as story
+
+def killed(call):
+    def die():
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+    def dying(*args, **kwargs):
+        die()
+        done = call(*args, **kwargs)
+        die()
+        return done
+    return dying
+
+origin, stick = Path(sys.argv[1]), Path(sys.argv[2])
+for step in range(99):
+    data = origin.with_name(f"killed-{step}")
+    shutil.copytree(origin, data)
+    child = os.fork()
+    if not child:
+        left = step
+        for holder, name in (
+            (Renewal, "_record"), (Renewal, "_ask"), (trusted_file, "save"), (os, "rename"),
+            (Path, "rename"), (durable.sealed, "write_all"), (log.AuditLog, "append"),
+            (durable, "sync_directory"), (records.Records, "save"),
+        ):
+            if hasattr(holder, name):
+                setattr(holder, name, killed(getattr(holder, name)))
+        story.taken(data, stick)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    print(step, story.after_a_kill(data, stick), flush=True)
+    shutil.rmtree(data)
+    if status == 0:
+        break
+    assert os.WTERMSIG(status) == signal.SIGKILL, status
+"""
+
+
+def taken(data: Path, stick: Path) -> None:
+    """Take what is on a stick, at NOW."""
+    with Site(data, Simulator()).services() as opened:
+        asyncio.run(update(opened, read_offer(stick, 1)))
+
+
+def after_a_kill(data: Path, stick: Path) -> str:
+    """What holds when the data directory opens again; then the update is done again, to its end."""
+    with Site(data, Simulator()).services() as opened:
+        logged = [e["action"] for e in told(opened)]
+        here = policy_here(opened)
+        assert here in (7, 8)
+        # Old, and the log does not say otherwise or the difference is told; or new.
+        assert refusal_of(opened) == ("trust_rollback" if logged and here == 7 else "")
+        if here == 8:
+            asyncio.run(opened.renewal.look())  # what the update did not get to
+            assert opened.lifecycle.record(MODEL).state == "revoked"
+    taken(data, stick)
+    with Site(data, Simulator()).services() as opened:
+        assert (policy_here(opened), refusal_of(opened)) == (8, "")
+        record = opened.lifecycle.record(MODEL)
+        assert (record.state, record.code) == ("revoked", "digest_revoked")
+        edges = opened.reader.search(Query(kind="model", model=MODEL, limit=100)).entries
+        assert [e.body["state"] for e in edges].count("revoked") <= 2
+    assert [p.name for p in (data / "trust").iterdir()] == ["metadata.json"]
+    return f"{here} {len(logged)}"
+
+
+def test_a_kill_at_any_step_of_an_update(site: Site, tmp_path: Path) -> None:
+    """The old metadata or the new, never a mixture; and whatever is missing is told or made up."""
+    with site.services() as opened:
+        opened.lifecycle.import_model(ACTOR, site.artifact(site.data.parent / MODEL), None, quiet)
+        approve(opened, MODEL, "Alice", "Bob")
+        digest = str(opened.lifecycle.record(MODEL).digest)
+    site.sim.policy["revoked"] = revoked(digests=[digest])
+    stick = write(site.sim.next(), tmp_path / "stick")
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, site.data, stick],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-300:]} {done.stderr}"
+    seen = {line.split(" ", 1)[1] for line in done.stdout.splitlines()}
+    assert seen >= {"7 0", "7 1", "8 1"}  # before, recorded only, in force
 
 
 async def test_an_older_file_that_is_put_back_is_noticed(site: Site) -> None:
