@@ -99,11 +99,11 @@ class Residents:
     # for requests
 
     def cards(self) -> list[ModelCard]:
-        """The models that are in memory, then those that a request would load."""
+        """The models that are in memory, then those that a request waits for."""
         there = self._supervisor.cards()
         known = {card.id for card in there}
-        others = (r for r in self._catalogue.loadable() if r.id not in known)
-        return [*there, *(card for record in others for card in self._catalogue.cards(record))]
+        others = (card for record in self._coming() for card in self._catalogue.cards(record))
+        return [*there, *(card for card in others if card.id not in known)]
 
     def card(self, model_id: str) -> ModelCard:
         """What the API says about one of them.
@@ -113,11 +113,17 @@ class Residents:
         """
         if self._supervisor.is_loaded(model_id):
             return self._supervisor.card(model_id)
-        for record in self._catalogue.loadable(base_of(model_id) or model_id):
+        for record in self._coming(base_of(model_id) or model_id):
             for card in self._catalogue.cards(record):
-                if card.id == model_id and not self._supervisor.is_loaded(record.id):
+                if card.id == model_id:
                     return card
         raise _unknown(model_id)
+
+    def _coming(self, model_id: str | None = None) -> Iterator[ModelRecord]:
+        """Those that a request waits for: not in memory, or there before their adapters are."""
+        for record in self._catalogue.loadable(model_id):
+            if not self._supervisor.is_loaded(record.id) or record.id in self._loads.loading:
+                yield record
 
     def slots(self, model_id: str) -> int:
         """Requests that a model runs at once, those of its adapters among them."""

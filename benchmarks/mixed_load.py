@@ -18,7 +18,7 @@ from benchmarks.results import Figure
 from benchmarks.sheets import keep
 from benchmarks.statistics import Summary
 from installer.bundle.steps import say
-from tests.system.mixed import FLAT, Run, growth, mixed, three_models
+from tests.system.mixed import AT_ONCE, FLAT, Run, growth, mixed, three_models
 
 
 def write(run: Run) -> None:
@@ -40,7 +40,7 @@ def write(run: Run) -> None:
             Figure("memory of the workers", "MiB", Summary.of(workers)),
             _one("models and adapters loaded", loads),
             _one("evicted", evictions),
-            _one("milliseconds a request, eight at once", waits),
+            _one(f"milliseconds a request, {AT_ONCE} at once", waits),
         ],
         run.seconds,
         1,

@@ -15,8 +15,10 @@ from appliance.config import ModelConfig, parse_config
 from appliance.errors import Refused, UsageError
 from appliance.runtime import Services, open_services
 from appliance.trust.store import load_policy
-from appliance.types import Principal
+from appliance.types import Caller, Principal
+from tests.answers import collect
 from tests.lora import add_adapter
+from tests.several import ask
 from tests.smol import APPROVERS, ID, SMALL, approve, make_data, until
 
 FR, DE = f"{ID}:fr", f"{ID}:de"
@@ -72,6 +74,27 @@ async def test_approved_adapters_follow_their_base_unless_configured_otherwise(
     assert state(loaded, DE) == "serving"
     assert await code_of(loaded.lifecycle.load("uid:0", DE)) == "wrong_state"
     assert edges(loaded, DE)[-1] == ("load_refused", "approved")
+
+
+async def test_an_adapter_is_waited_for_while_its_base_is_loaded(opened: Services) -> None:
+    """From the moment at which the base has a worker, too, and its adapters are not there yet."""
+    _, secret = opened.keys.create("app")
+    who = Caller(opened.keys.authenticate(secret), "r-1", "127.0.0.1", "/v1/completions")
+
+    async def answer(model: str) -> str:
+        text, _ = await collect(await opened.inference.start(who, ask(model)))
+        return text
+
+    try:
+        first = asyncio.create_task(answer(ID))
+        await until(lambda: opened.supervisor.is_loaded(ID))
+        assert not opened.supervisor.is_loaded(FR)
+        assert {card.id for card in opened.inference.cards(who.principal)} == {ID, FR}
+        assert await answer(FR) and await first
+    finally:
+        await opened.residents.close()
+        await opened.inference.drain(30)
+        await opened.supervisor.close()
 
 
 async def test_an_adapter_leaves_with_its_base_and_both_are_recorded(loaded: Services) -> None:

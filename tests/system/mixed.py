@@ -30,7 +30,8 @@ from tests.system.conftest import Server, serving
 
 MODELS = (ID, "two", "three")
 IDS = (ID, f"{ID}:fr", f"{ID}:de", *MODELS[1:])
-AT_ONCE = 8
+AT_ONCE = 24
+"""Requests under way; with fewer, most of a run is loading for the few that wait for it."""
 FLAT = 1.05
 """Most that the server's memory may grow after the first fifth of the requests."""
 _PROMPTS = tuple(f"Report {n}: the pump" for n in range(4))
@@ -139,7 +140,7 @@ def three_models(
 async def mixed(
     server: Server, budget_mib: float, requests: int, *, ids: Sequence[str] = IDS, word: str = ""
 ) -> Run:
-    """Send requests, eight at a time, to models drawn by chance.
+    """Send requests, `AT_ONCE` at a time, to models drawn by chance.
 
     Args:
         word: put in front of each prompt.
