@@ -22,7 +22,7 @@ def json_documents(session: Session) -> list[Figure]:
         _rate(runs, "peer", 7.0),
         _rate(runs, _GRAMMAR, 2.0),
         *_validity(runs, count),
-        compare("tokens per document", "tokens", "completion_tokens", runs),
+        compare("generated tokens, all documents together", "tokens", "completion_tokens", runs),
     ]
 
 
