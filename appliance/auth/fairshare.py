@@ -10,10 +10,11 @@ Rules:
   counts as two tokens read, as in "Fairness in Serving Large Language Models" (Sheng et al.,
   OSDI 2024).
 - A batch flow weighs a sixteenth of the key's weight: it gives way, and it never starves.
-- While a key that asked within the last half minute has nothing here, one slot stays free for
-  the next key that has nothing running: an app that sends one request at a time finds a place
-  without waiting for a long answer of somebody else. When one key alone is active, nothing
-  stays free, and a few requests more than there are slots go ahead, so that no step is idle.
+- When one key alone is active, a few requests more than there are slots go ahead, so that no step
+  is idle.
+- The only request of a key does not wait for a slot, while fewer keys than slots run: an app that
+  sends one at a time never waits for a long answer of somebody else. The engine makes room for it
+  by setting aside an answer of an app above its share (engine/scheduler.py). Batch requests wait.
 - Within a flow the order of arrival holds.
 
 Pure: time is an argument, in seconds of any steady clock.
@@ -29,7 +30,6 @@ from appliance.types import Priority
 BATCH_SHARE: Final = 1 / 16
 WRITTEN_COST: Final = 2
 AHEAD: Final = 2
-RECENT_S: Final = 30.0
 _RATE_OVER: Final = 64
 _UNKNOWN_RATE_S: Final = 5
 _LONGEST_RETRY_S: Final = 60
@@ -80,10 +80,9 @@ class FairQueue:
         self._flows: dict[tuple[str, Priority], _Flow] = {}
         self._taken: dict[Ticket, int] = {}
         self._virtual = 0.0
-        self._asked: dict[str, float] = {}
         self._ended: deque[float] = deque(maxlen=_RATE_OVER)
 
-    def put(self, ticket: Ticket, now: float) -> None:
+    def put(self, ticket: Ticket) -> None:
         """Let a request wait for its turn."""
         share = BATCH_SHARE if ticket.priority is Priority.BATCH else 1.0
         flow = self._flows.setdefault((ticket.key, ticket.priority), _Flow(0.0))
@@ -92,8 +91,6 @@ class FairQueue:
             flow.start = max(flow.start, self._virtual)
         flow.waiting.append(ticket)
         self.waiting[ticket.key] += 1
-        if ticket.priority is Priority.INTERACTIVE:
-            self._asked[ticket.key] = now
 
     def remove(self, ticket: Ticket) -> None:
         """Forget a request that waits."""
@@ -101,28 +98,23 @@ class FairQueue:
         self._forget_one(self.waiting, ticket.key)
         self._tidy()
 
-    def take(self, now: float, may_run: Callable[[str], bool]) -> Ticket | None:
+    def take(self, may_run: Callable[[str], bool]) -> Ticket | None:
         """The request whose turn it is, which counts as running from now on; None to wait.
 
         Args:
             may_run: whether a key may have one more running.
         """
-        most = self.slots + (0 if self._contended(now) else AHEAD)
+        most = self.slots + (AHEAD if len(self.running.keys() | self.waiting.keys()) == 1 else 0)
         busy = sum(ticket.slots for ticket in self._taken)
-        if busy >= most:
-            return None
-        newcomers_only = busy >= most - self._kept_free(now)
         ready = [
-            (flow.start, self.running[key], order, flow)
-            for order, ((key, priority), flow) in enumerate(self._flows.items())
-            if flow.waiting
-            and may_run(key)
-            and not (newcomers_only and (self.running[key] or priority is Priority.BATCH))
+            (not self._goes_at_once(*name), flow.start, self.running[name[0]], order, flow)
+            for order, (name, flow) in enumerate(self._flows.items())
+            if flow.waiting and may_run(name[0])
         ]
         if not ready:
             return None
-        _, _, _, flow = min(ready)
-        if busy and busy + flow.waiting[0].slots > most:
+        waits, *_, flow = min(ready)
+        if waits and busy and busy + flow.waiting[0].slots > most:
             return None  # one that needs several slots waits for them; nobody overtakes it
         ticket = flow.waiting.popleft()
         self._forget_one(self.waiting, ticket.key)
@@ -139,8 +131,6 @@ class FairQueue:
         flow.start += (cost - self._taken.pop(ticket)) / flow.weight
         flow.running -= 1
         self._forget_one(self.running, ticket.key)
-        if ticket.priority is Priority.INTERACTIVE:
-            self._asked[ticket.key] = now
         self._ended.append(now)
         self._tidy()
 
@@ -152,14 +142,10 @@ class FairQueue:
         rate = len(self._ended) / (now - self._ended[0])
         return max(1, min(_LONGEST_RETRY_S, round(ahead / rate)))
 
-    def _contended(self, now: float) -> bool:
-        self._asked = {k: at for k, at in self._asked.items() if now - at < RECENT_S}
-        return len(self._asked.keys() | self.running.keys() | self.waiting.keys()) > 1
-
-    def _kept_free(self, now: float) -> int:
-        if self.slots < 2 or not self._contended(now):
-            return 0
-        return int(any(not self.running[k] and not self.waiting[k] for k in self._asked))
+    def _goes_at_once(self, key: str, priority: Priority) -> bool:
+        """Whether a request of this flow is taken though all slots are busy."""
+        alone = self.waiting[key] == 1 and not self.running[key]
+        return alone and priority is Priority.INTERACTIVE and len(self.running) < self.slots
 
     def _tidy(self) -> None:
         """Drop flows that are at rest; they would start at the virtual time anyway."""

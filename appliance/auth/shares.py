@@ -61,7 +61,7 @@ class Place:
     async def turn(self) -> bool:
         """Wait until the request may run; False when `give_up` came first."""
         self._turn = asyncio.get_running_loop().create_future()
-        self._queue.enqueue(self._ticket, self, self._shares.now())
+        self._queue.enqueue(self._ticket, self)
         self._shares.dispatch()
         return await self._turn
 
@@ -106,14 +106,14 @@ class ModelQueue:
         self._waiting: dict[Ticket, Place] = {}
         self._taken: set[Ticket] = set()
 
-    def enqueue(self, ticket: Ticket, place: Place, now: float) -> None:
+    def enqueue(self, ticket: Ticket, place: Place) -> None:
         """Let a place wait for its turn."""
         self._waiting[ticket] = place
-        self.fair.put(ticket, now)
+        self.fair.put(ticket)
 
-    def dispatch(self, now: float, may_run: Callable[[str], bool]) -> None:
+    def dispatch(self, may_run: Callable[[str], bool]) -> None:
         """Wake everyone whose turn it is."""
-        while (ticket := self.fair.take(now, may_run)) is not None:
+        while (ticket := self.fair.take(may_run)) is not None:
             self._taken.add(ticket)
             self._waiting.pop(ticket).wake(True)
 
@@ -193,9 +193,8 @@ class Shares:
 
     def dispatch(self) -> None:
         """Let run what may run, at every model."""
-        now = self.now()
         for queue in self._queues.values():
-            queue.dispatch(now, self._may_run)
+            queue.dispatch(self._may_run)
 
     def _may_run(self, key: str) -> bool:
         limit = self._concurrency.get(key)

@@ -5,14 +5,14 @@ tokens, or half as long again as their own tokens take, whichever is more; the l
 third of the time to prompts on any host. While none run, a step stays short enough for arrivals
 and cancellations to be served soon. What a step costs is learned while running: a fixed part and
 a part for each token, by least squares that forget, and by itself for each number of up to `_FEW`
-tokens, which cost less than the line says. Pure: step times come in as numbers.
+tokens, where the line through larger steps is wrong. Pure: step times come in as numbers.
 """
 
 _FORGET = 0.97  # weight of a step for each later one
 SHARE = 1.5
 _ALONE_S = 0.25  # planned length of a step that only prompts are in
 _LEAST = 8
-_FEW = 4
+_FEW = 8
 
 
 class Pace:
@@ -43,14 +43,17 @@ class Pace:
     def cost(self, tokens: int) -> float:
         """Seconds that a step of so many tokens should take; 0 when nothing is known."""
         fixed, each = self._line()
-        line = fixed + each * tokens
-        return min(line, self._few.get(tokens, line))
+        return self._few.get(tokens, fixed + each * tokens)
 
     def within(self, seconds: float) -> int:
         """How many tokens a step of so many seconds holds; `most` when nothing is known."""
         fixed, each = self._line()
-        few = max((n for n in self._few if self.cost(n) <= seconds), default=0)
-        return max(few, int((seconds - fixed) / each + 1e-6)) if each > 0 else self.most
+        if each <= 0:
+            return self.most
+        many = int((seconds - fixed) / each + 1e-6)
+        if many > _FEW:
+            return many
+        return max((n for n in range(1, _FEW + 1) if self.cost(n) <= seconds), default=0)
 
     def budget(self, decoded: int, groups: int = 1, dearer: float = SHARE) -> int:
         """Prompt tokens for a step.

@@ -265,10 +265,6 @@ class Scheduler:
         if not self.fixed_chunks:
             for sequence in self._burst.waiting(self.running).intersection(prompts):
                 wanted[sequence] = min(wanted[sequence], max(0, sequence.pending - LAST))
-        for sequence in prompts:
-            limit = plan.shares.prompt_tokens(sequence, plan.tokens)
-            if limit is not None:
-                wanted[sequence] = min(wanted[sequence], limit)
         portions = dict.fromkeys(prompts, 0)
         soonest = sorted(prompts, key=lambda s: s.pending)
         turns = [(prompts[0], (left + 1) // 2), *((s, left) for s in soonest)]
@@ -280,12 +276,15 @@ class Scheduler:
                 portions[sequence] = min(wanted[sequence], theirs)
                 theirs -= portions[sequence]
             left -= sum(portions.values())
+        limited, rest = plan.shares.limited(prompts, plan.tokens)
         for sequence, most in turns:
-            more = min(wanted[sequence] - portions[sequence], most, left)
+            allowed = min(left, rest) if sequence in limited else left
+            more = min(wanted[sequence] - portions[sequence], most, allowed)
             if self.fixed_chunks and more < wanted[sequence]:
                 continue
             portions[sequence] += more
             left -= more
+            rest -= more if sequence in limited else 0
         return portions
 
     def _largest(self, sequence: Sequence) -> int:

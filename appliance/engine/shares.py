@@ -54,12 +54,12 @@ class Shares:
         fair.update(rest[: max(0, self._limit - len(fair))])
         return [s for s in generating if s in fair]
 
-    def prompt_tokens(self, sequence: Sequence, planned: int) -> int | None:
-        """Most prompt tokens that may join a step of `planned` tokens; None means no limit."""
-        app = sequence.scope
-        if self._limit is None or app in self._protected or app not in self._counts:
-            return None
-        return max(1, self._limit - planned)
+    def limited(self, prompts: ReadOnly[Sequence], planned: int) -> tuple[set[Sequence], int]:
+        """The prompts that may not lengthen a step of `planned` tokens much, and their tokens."""
+        if self._limit is None:
+            return set(), 0
+        rest = {s for s in prompts if s.scope in self._counts and s.scope not in self._protected}
+        return rest, max(1, self._limit - planned)
 
     def dearer(self, prompts: ReadOnly[Sequence]) -> float:
         """How many times as long as its answers' own tokens a step with these prompts may take."""

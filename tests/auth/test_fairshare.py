@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.auth.fairshare import AHEAD, RECENT_S, FairQueue, Ticket, token_cost
+from appliance.auth.fairshare import AHEAD, FairQueue, Ticket, token_cost
 from appliance.types import Priority
 
 BATCH = Priority.BATCH
@@ -23,7 +23,7 @@ def always(_key: str) -> bool:
 def queue_of(slots: int, *tickets: Ticket) -> FairQueue:
     queue = FairQueue(slots)
     for ticket in tickets:
-        queue.put(ticket, 0.0)
+        queue.put(ticket)
     return queue
 
 
@@ -31,7 +31,7 @@ def served(queue: FairQueue, rounds: int) -> list[str]:
     """The keys in the order of their turns, one request at a time."""
     order = []
     for _ in range(rounds):
-        ticket = queue.take(0.0, always)
+        ticket = queue.take(always)
         assert ticket is not None
         order.append(ticket.key)
         queue.end(ticket, ticket.cost, 0.0)
@@ -45,7 +45,7 @@ def many(key: str, number: int, **options: object) -> list[Ticket]:
 def test_order_within_a_key_is_the_order_of_arrival() -> None:
     tickets = many("a", 5)
     queue = queue_of(8, *tickets)
-    assert [queue.take(0.0, always) for _ in range(5)] == tickets
+    assert [queue.take(always) for _ in range(5)] == tickets
 
 
 def test_two_backlogs_alternate_whatever_was_first() -> None:
@@ -74,17 +74,17 @@ def test_batch_gives_way_and_never_starves() -> None:
 def test_the_two_priorities_of_one_key_are_two_flows() -> None:
     late = Ticket("a")
     queue = queue_of(1, *many("a", 30, priority=BATCH), late)
-    first, second = queue.take(0.0, always), None
+    first, second = queue.take(always), None
     assert first is not None
     queue.end(first, 1, 0.0)
-    second = queue.take(0.0, always)
+    second = queue.take(always)
     assert late in (first, second)
 
 
 def test_a_newcomer_stands_before_the_backlog() -> None:
     queue = queue_of(1, *many("a", 50))
     served(queue, 20)
-    queue.put(Ticket("b"), 0.0)
+    queue.put(Ticket("b"))
     assert "b" in served(queue, 2)
 
 
@@ -92,7 +92,7 @@ def test_silence_earns_no_credit() -> None:
     queue = queue_of(1, *many("a", 200), Ticket("b"))
     served(queue, 100)
     for ticket in many("b", 100):
-        queue.put(ticket, 0.0)
+        queue.put(ticket)
     assert served(queue, 40).count("b") == 20
 
 
@@ -101,7 +101,7 @@ def test_what_was_estimated_too_high_is_given_back() -> None:
         queue = queue_of(1, *many("a", 200, cost=1000), *many("b", 200, cost=100))
         order = []
         for _ in range(100):
-            ticket = queue.take(0.0, always)
+            ticket = queue.take(always)
             assert ticket is not None
             order.append(ticket.key)
             queue.end(ticket, actual if ticket.key == "a" else 100, 0.0)
@@ -115,61 +115,56 @@ def test_a_written_token_counts_twice() -> None:
     assert token_cost(10, 5) == 20
 
 
-def test_not_more_than_the_slots_are_taken_when_apps_compete() -> None:
-    queue = queue_of(4, *many("a", 9), *many("b", 9))
-    taken = 0
-    while queue.take(0.0, always):
-        taken += 1
-    assert taken == 4
+@pytest.mark.parametrize(("keys", "taken"), [("a", 4 + AHEAD), ("ab", 4)])
+def test_one_app_alone_runs_ahead_of_the_slots(keys: str, taken: int) -> None:
+    queue = queue_of(4, *[ticket for key in keys for ticket in many(key, 9)])
+    while queue.take(always):
+        pass
+    assert queue.running.total() == taken
 
 
-def test_one_app_alone_runs_ahead_of_the_slots() -> None:
+def test_the_only_request_of_an_app_does_not_wait_for_a_slot() -> None:
     queue = queue_of(4, *many("a", 9))
-    taken = 0
-    while queue.take(0.0, always):
-        taken += 1
-    assert taken == 4 + AHEAD
+    while queue.take(always):
+        pass
+    first, second = many("b", 2)
+    queue.put(Ticket("c", priority=BATCH))
+    queue.put(first)
+    assert queue.take(always) is first
+    queue.put(second)
+    assert queue.take(always) is None  # the controls: its second request waits, and batch does
 
 
-def test_a_slot_stays_free_for_an_app_that_asked_a_moment_ago() -> None:
-    queue = queue_of(4, Ticket("b"))
-    first = queue.take(0.0, always)
-    assert first is not None
-    queue.end(first, 1, 0.0)
-    for ticket in many("a", 9):
-        queue.put(ticket, 1.0)
-    taken = [queue.take(1.0, always) for _ in range(4)]
-    assert taken[2] is not None and taken[3] is None
-    back = Ticket("b")
-    queue.put(back, 2.0)
-    assert queue.take(2.0, always) is back
-    # The controls: batch never takes that slot, and after a while it is not kept any more.
-    queue.end(back, 1, 3.0)
-    queue.put(Ticket("c", priority=BATCH), 3.0)
-    assert queue.take(3.0, always) is None
-    assert queue.take(3.0 + RECENT_S, always) is not None
+def test_more_apps_than_slots_wait_for_each_other() -> None:
+    keys = "abcdefgh"
+    queue = queue_of(4, *(ticket for key in keys for ticket in many(key, 3)))
+    while queue.take(always):
+        pass
+    assert queue.running.total() == 4
+    queue.put(Ticket("z"))
+    assert queue.take(always) is None
 
 
 def test_a_request_for_several_answers_waits_for_as_many_slots_and_nobody_overtakes_it() -> None:
-    wide, late = Ticket("a", slots=3), Ticket("c")
-    queue = queue_of(4, *many("b", 2))
-    first = [queue.take(0.0, always) for _ in range(2)]
+    wide, late = Ticket("a", slots=2), Ticket("b")
+    first = [Ticket("a"), Ticket("b")]
+    queue = queue_of(3, *first)
+    assert {queue.take(always), queue.take(always)} == set(first)
     for ticket in (wide, late):
-        queue.put(ticket, 0.0)
-    assert queue.take(0.0, always) is None
-    assert first[0] is not None
+        queue.put(ticket)
+    assert queue.take(always) is None
     queue.end(first[0], 1, 0.0)
-    assert queue.take(0.0, always) is wide
-    assert queue.take(0.0, always) is None
-    huge = Ticket("a", slots=99)  # more than there are: it runs alone
-    assert queue_of(4, huge).take(0.0, always) is huge
+    assert queue.take(always) is wide
+    assert queue.take(always) is None
+    huge = Ticket("a", slots=99, priority=BATCH)  # more than there are: it runs alone
+    assert queue_of(4, huge).take(always) is huge
 
 
 def test_who_may_not_run_now_does_not_hold_up_others() -> None:
     queue = queue_of(4, *many("a", 3), *many("b", 3))
-    taken = queue.take(0.0, lambda key: key != "a")
+    taken = queue.take(lambda key: key != "a")
     assert taken is not None and taken.key == "b"
-    assert queue.take(0.0, lambda _: False) is None
+    assert queue.take(lambda _: False) is None
 
 
 def test_a_request_that_leaves_while_it_waits_is_forgotten() -> None:
@@ -177,15 +172,15 @@ def test_a_request_that_leaves_while_it_waits_is_forgotten() -> None:
     queue = queue_of(1, *tickets)
     queue.remove(tickets[0])
     assert queue.waiting == {"a": 2}
-    assert queue.take(0.0, always) is tickets[1]
+    assert queue.take(always) is tickets[1]
 
 
 def test_the_time_to_come_back_follows_the_drain_rate() -> None:
     queue = FairQueue(1)
     assert queue.retry_after(100, 0.0) == 5  # nothing is known yet
     for second in range(0, 20, 2):
-        queue.put(Ticket("a"), second)
-        ticket = queue.take(second, always)
+        queue.put(Ticket("a"))
+        ticket = queue.take(always)
         assert ticket is not None
         queue.end(ticket, 1, second)
     assert queue.retry_after(10, 18.0) == 18  # ten ends in 18 seconds
@@ -231,7 +226,9 @@ class Simulated:
 def test_a_flood_does_not_delay_the_app_that_sends_one_at_a_time() -> None:
     queue = FairQueue(8)
     fair = Simulated(8, 1.0).latencies(
-        queue.put, lambda now: queue.take(now, always), lambda t, now: queue.end(t, 1, now)
+        lambda ticket, _: queue.put(ticket),
+        lambda _: queue.take(always),
+        lambda ticket, now: queue.end(ticket, 1, now),
     )
     assert sorted(fair)[int(len(fair) * 0.95)] <= 1.0 + 1e-9  # it never waits for a slot
 
@@ -275,8 +272,8 @@ def test_nothing_is_lost_or_taken_twice(
         now += wait
         if action == "put":
             waiting.append(Ticket(key, cost % 4 + 1, priority, cost))
-            queue.put(waiting[-1], now)
-        elif action == "take" and (ticket := queue.take(now, always)) is not None:
+            queue.put(waiting[-1])
+        elif action == "take" and (ticket := queue.take(always)) is not None:
             waiting.remove(ticket)
             running.append(ticket)
         elif action == "end" and running:
@@ -285,9 +282,9 @@ def test_nothing_is_lost_or_taken_twice(
             queue.remove(waiting.pop(cost % len(waiting)))
         assert queue.running == Counter(t.key for t in running)
         assert queue.waiting == Counter(t.key for t in waiting)
-        assert len(running) <= slots + AHEAD
+        assert len(running) <= 2 * slots + AHEAD
     while running or waiting:  # everything that waits gets its turn
-        while (ticket := queue.take(now, always)) is not None:
+        while (ticket := queue.take(always)) is not None:
             waiting.remove(ticket)
             running.append(ticket)
         assert running
@@ -309,13 +306,13 @@ def test_backlogged_keys_get_their_shares_within_one_request(
     queue, work = FairQueue(slots), dict.fromkeys(weights, 0.0)
     for key, weight in weights.items():
         for _ in range(2):
-            queue.put(Ticket(key, weight, cost=cost[key]), 0.0)
+            queue.put(Ticket(key, weight, cost=cost[key]))
     running: deque[Ticket] = deque()
     for _ in range(400):
-        while (ticket := queue.take(0.0, always)) is not None:
+        while (ticket := queue.take(always)) is not None:
             running.append(ticket)
             work[ticket.key] += ticket.cost / ticket.weight
-            queue.put(Ticket(ticket.key, ticket.weight, cost=ticket.cost), 0.0)
+            queue.put(Ticket(ticket.key, ticket.weight, cost=ticket.cost))
         ended = running.popleft()
         queue.end(ended, ended.cost, 0.0)
     for one in weights:

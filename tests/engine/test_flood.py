@@ -62,11 +62,11 @@ class Host:
         """A request of so many tokens comes in."""
         ticket = Ticket(app, cost=token_cost(PROMPT, answer))
         self._asked[ticket] = (app, answer, self.now)
-        self.queue.put(ticket, self.now)
+        self.queue.put(ticket)
 
     def step(self) -> None:
         """Take whose turn it is, compute one step, and let time pass."""
-        while (ticket := self.queue.take(self.now, lambda _: True)) is not None:
+        while (ticket := self.queue.take(lambda _: True)) is not None:
             app, answer, _ = self._asked[ticket]
             number = next(self._numbers)
             prompt = [number * 1000 + i for i in range(PROMPT)]  # no two share a prefix

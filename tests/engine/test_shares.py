@@ -49,7 +49,7 @@ def test_where_batching_is_free_nobody_is_held_back() -> None:
 def test_one_app_has_it_all() -> None:
     running = sequences("only", 8)
     assert Shares(running, pace()).answers(running) == running
-    assert Shares(running, pace()).prompt_tokens(running[0], 8) is None
+    assert not Shares(running, pace()).limited(running, 8)[0]
 
 
 def test_everybody_has_a_turn() -> None:
@@ -73,9 +73,9 @@ def test_prompts_of_a_flood_wait_for_the_answers_of_others() -> None:
     flood = sequences("flood", 8, generating=False)
     quiet = sequences("quiet", 1)
     shares = Shares(flood + quiet, pace())
-    assert shares.prompt_tokens(flood[0], 1) == 2
-    assert shares.prompt_tokens(quiet[0], 1) is None
-    assert shares.prompt_tokens(sequences("new", 1)[0], 1) is None
+    new = sequences("new", 1)
+    assert shares.limited(flood + quiet + new, 1) == (set(flood), 2)  # all of them together
+    assert shares.limited(flood, 8) == (set(flood), 1)  # they never stand still
 
 
 @given(
