@@ -95,13 +95,14 @@ class TrustState:
         An older copy of the data directory, a file that somebody put there, or an update that was
         recorded and then interrupted.
         """
-        taken = self._taken()
-        if not taken or (trusted is not None and taken.items() >= _in_force(trusted).items()):
+        if trusted is None:
             return ""
-        here = _versions(_in_force(trusted)) if trusted else "none"
+        taken, here = self._taken(), _in_force(trusted)
+        if not taken or taken.items() >= here.items():
+            return ""
         return (
-            f"The trust metadata that is here ({here}) is not what the log says was taken last "
-            f"({_versions(taken)})."
+            f"The trust metadata that is here ({_versions(here)}) is not what the log says was "
+            f"taken last ({_versions(taken)})."
         )
 
     def _taken(self) -> Mapping[str, Json]:

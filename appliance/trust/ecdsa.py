@@ -37,6 +37,15 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
 )
 
 
+LAB: Final = b"LAB KEY"
+"""Begins the line that stands before the PEM of every key of a lab (RFC 7468 allows one)."""
+
+
+def is_lab(pem: bytes) -> bool:
+    """Whether a key's file says that a lab made it."""
+    return LAB in pem
+
+
 def load_public(pem: bytes) -> PublicKey:
     """Read a public key.
 

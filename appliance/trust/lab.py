@@ -18,8 +18,8 @@ from appliance.trust import dsse, ecdsa, policy, strict_json
 PUBLISHER: Final = "publisher"
 APPROVERS: Final = ("approver-1", "approver-2")
 ROOT: Final = "root"
-MARK: Final = b"LAB KEY, not for production\n"
-"""Stands before the PEM of every key of a lab (RFC 7468 allows it); a site refuses such files."""
+MARK: Final = ecdsa.LAB + b", not for production\n"
+"""Stands before the PEM of every key of a lab; a site refuses such files."""
 
 
 def create(data: Path, clock: Clock) -> None:

@@ -42,7 +42,6 @@ KINDS: Final[Mapping[str, type[Root | Targets | Snapshot | Timestamp]]] = {
     "root": Root, "targets": Targets, "snapshot": Snapshot, "timestamp": Timestamp,
 }  # fmt: skip
 MIN_PASSPHRASE: Final = 12
-_LAB: Final = b"LAB KEY"
 
 
 def new_key(path: Path, passphrase: str) -> bytes:
@@ -115,7 +114,7 @@ def refuse_lab(pem: bytes) -> None:
     Raises:
         Refused: `trust_profile`.
     """
-    if _LAB in pem:
+    if ecdsa.is_lab(pem):
         raise Refused("trust_profile", "This is the key of a lab; a site has its own.")
 
 

@@ -122,7 +122,7 @@ def _keys(table: dict[str, Any]) -> dict[str, PolicyKey]:
         strict_json.only(entry, {"pem", "person"}, f"key {hint[:64]}", refuse)
         if not people.usable(person):
             raise refuse(f"key {hint[:64]} has no usable person")
-        if "LAB KEY" in pem:
+        if ecdsa.is_lab(pem.encode()):
             raise refuse(f"key {hint[:64]} is marked as one of a lab")
         try:
             public = ecdsa.load_public(pem.encode())

@@ -157,7 +157,8 @@ def check(metadata: Metadata[Root]) -> None:
     """A root must be signed by itself, and mean two people with good keys.
 
     Raises:
-        PolicyRefused: `trust_threshold`, `trust_root_weak`, `trust_metadata_malformed`.
+        PolicyRefused: `trust_threshold`, `trust_root_weak`, `trust_metadata_malformed`;
+            `trust_profile` for a key of a lab.
     """
     root = metadata.signed
     demand(root, "root", metadata, "trust_threshold", f"root {root.version}")
@@ -167,8 +168,11 @@ def check(metadata: Metadata[Root]) -> None:
         raise refused("trust_root_weak", "one person alone could sign a root")
     hints: set[str] = set()
     for key in root.keys.values():
+        pem = str(key.keyval.get("public")).encode()
+        if ecdsa.is_lab(pem):
+            raise refused("trust_profile", "a key in the root is that of a lab")
         try:
-            public = ecdsa.load_public(str(key.keyval.get("public")).encode())
+            public = ecdsa.load_public(pem)
         except SignatureRefused as error:
             raise refused("trust_root_weak", f"a key in the root: {error.message}") from error
         if key.keytype != "ecdsa" or key.scheme != _SCHEMES[public.curve.name]:

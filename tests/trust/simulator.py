@@ -287,6 +287,18 @@ def twice(sim: Simulator) -> Offer:
     return new_root(sim)
 
 
+def lab_key(sim: Simulator) -> Offer:
+    """A key of the root whose file says that a lab made it."""
+
+    def mark(root: Root) -> None:
+        keyid = root.roles["timestamp"].keyids[0]
+        key = root.keys[keyid] = copy.deepcopy(root.keys[keyid])
+        key.keyval["public"] = f"LAB KEY, not for production\n{key.keyval['public']}"
+
+    sim.root_change = mark
+    return new_root(sim)
+
+
 def exchanged(sim: Simulator) -> Offer:
     """Two keys of the root, each under the key id of the other."""
 
@@ -559,6 +571,7 @@ ATTACKS: dict[str, Attack] = {
         ),
         "trust_metadata_malformed",
     ),
+    "a lab's key": Attack(lab_key, "trust_profile", stricter=True),
     "two keys under each other's names": Attack(exchanged, "trust_threshold"),
     "a threshold of nobody": Attack(
         lambda s: edited(

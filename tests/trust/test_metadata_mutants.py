@@ -27,6 +27,7 @@ MUTANTS = [
     Mutant("root.check", "].threshold < 2", "].threshold < 1", "for one person"),
     Mutant("root.check", "ecdsa.hint(public) in hints", "False", "under two names"),
     Mutant("root.check", "people.lookalikes(filter(None, map", "len(tuple(map", "two spellings"),
+    Mutant("root.check", "ecdsa.is_lab(pem)", "False", "a lab's key"),
     Mutant("root.holder_of", "people.usable(name)", "True", "does not print"),
     Mutant("root.check", "!= len(holders)", "== -1", "two keys of one person"),
     Mutant("metadata._signed", "demand(root,", _NO + "root,", "foreign keys: timestamp"),
