@@ -30,17 +30,14 @@ _HIDDEN: Final = " OR ".join(
     f"WHERE b.{column} = a.{column} AND b.seq = a.seq))"
     for column, index in _INDEXES.items()
 )
-_ENTRIES: Final = (
-    f"SELECT a.seq FROM leaf AS a WHERE a.seq >= ? AND a.seq < ? "  # noqa: S608 - the same
-    f"AND (NOT EXISTS (SELECT 1 FROM leaf AS c WHERE c.seq = a.seq) "
-    f"OR CASE WHEN json_valid(CAST(a.body AS TEXT)) THEN {_HIDDEN} END)"
+_BLOCKS: Final = (
+    "SELECT a.seq / ?4, count(*), min(a.time_us), max(a.time_us), "  # noqa: S608 - the same
+    "group_concat(CASE WHEN a.seq >= ?3 AND "
+    f"(NOT EXISTS (SELECT 1 FROM leaf AS c WHERE c.seq = a.seq) OR {_HIDDEN}) THEN a.seq END) "
+    "FROM leaf AS a WHERE a.seq >= ?1 AND a.seq < ?2 AND json_valid(CAST(a.body AS TEXT)) "
+    "GROUP BY a.seq / ?4"
 )
 _NEXT: Final = "SELECT min(seq) FROM leaf WHERE seq >= ? AND seq < ?"
-_TIMES: Final = """
-SELECT seq / ?3, min(time_us), max(time_us) FROM leaf
-WHERE seq >= ?1 AND seq < ?2 AND json_valid(CAST(body AS TEXT))
-GROUP BY seq / ?3 HAVING count(*) = ?3
-"""
 _SPANS: Final = "SELECT block, low_us, high_us FROM span WHERE block >= ? AND block <= ?"
 
 
@@ -97,9 +94,10 @@ class IndexCheck:
     def _chunk(self, newest: Any, dbapi: Any, first: int, end: int) -> None:
         begun = first - first % SPAN  # a segment begins with a block
         spans = set(newest.execute(_SPANS, (begun // SPAN, end // SPAN)))
-        self._note([row[0] for row in dbapi.execute(_ENTRIES, (first, end))])
-        times = set(dbapi.execute(_TIMES, (begun, end, SPAN)))
-        self._note([block * SPAN for block, _, _ in times - spans])
+        for block, count, low, high, hidden in dbapi.execute(_BLOCKS, (begun, end, first, SPAN)):
+            self._note([int(seq) for seq in (hidden or "").split(",") if seq])
+            if count == SPAN and (block, low, high) not in spans:
+                self._note([block * SPAN])
 
     def _note(self, seqs: list[int]) -> None:
         self.count += len(seqs)
