@@ -7,9 +7,10 @@ DIRECTORY is what `appliance audit export --format tiles` wrote. GENESIS.pub is 
 as you keep it yourself; without it the one in the export is taken, which proves nothing about whose
 log it is. Exit: 0 all holds, 1 problems were found (one line each: entry, code, reason), 2 usage.
 
-It checks, for every entry: canonical bytes, number, predecessor's hash, epoch, intent and
-outcome; the RFC 6962 tree over all entries against the tiles and every head in `heads`; each
-head's signature by the key of its own epoch only; and each change of keys by the old key.
+It checks, for every entry: canonical bytes, the fields of its kind, number, predecessor's hash,
+epoch, intent and outcome; the RFC 6962 tree over all entries against the tiles and every head in
+`heads`; each head's signature by the key of its own epoch only; and each change of keys by the old
+key.
 
 Where the beginning was pruned, tree and keys go on from `start` and `handovers`, and an entry
 `prune` with two people's approvals must say so; what these people signed is not checked here.
@@ -151,23 +152,88 @@ def no_float(text: str) -> Any:
     raise ValueError(f"the number {text}")
 
 
+# What a kind must have beside ALL: texts, or numbers (+), lists of them (*), hex (64, 128).
+ALL = "v+ seq+ prev epoch+ time_us+ boot_id mono_us+"
+KINDS = {
+    "genesis": "origin profile public_key instance",
+    "intent": "request_id key_id model",
+    "outcome": "intent+ request_id status",
+    "admin": "actor action",
+    "model": "actor model state",
+    "worker": "model event",
+    "counted": "source count+ since_us+ until_us+",
+    "start": "",
+    "stop": "",
+    "key_handover": "next_key64 signature128",
+    "witness": "actor key note size+",
+    "erase": "actor reason request_id entries*",
+    "export": "actor format",
+    "prune_approval": "actor before+ root64 name envelope",
+    "prune": "actor reason before+ root64 approvals*",
+}
+
+
+def is_hex(value: Any, length: str = "64") -> bool:
+    """Whether this is lower-case hex of so many digits."""
+    return (
+        type(value) is str
+        and len(value) == int(length)
+        and not set(value) - set("0123456789abcdef")
+    )
+
+
+def has(body: dict[str, Any], field: str) -> bool:
+    """Whether a field is there and of its type."""
+    name = field.rstrip("+*0123456789")
+    value, kind = body.get(name), field[len(name) :]
+    if kind == "*":
+        return type(value) is list and all(type(n) is int for n in value)
+    return is_hex(value, kind) if kind.isdigit() else type(value) is (int if kind else str)
+
+
+def plain(value: Any, depth: int) -> bool:
+    """Whether keys are ASCII, numbers below 2^53, and nesting not too deep."""
+    if isinstance(value, dict):
+        return depth > 0 and all(k.isascii() and plain(v, depth - 1) for k, v in value.items())
+    if isinstance(value, list):
+        return depth > 0 and all(plain(v, depth - 1) for v in value)
+    return not isinstance(value, int) or abs(value) < 2**53
+
+
+def is_content(content: Any) -> bool:
+    """Whether this says what is kept of texts, and nothing more."""
+    if content == {"mode": "off"}:
+        return True
+    if not isinstance(content, dict) or set(content) != {"mode", "key", "parts"}:
+        return False
+    wanted = {"commit-only": {"commitment"}, "encrypted": {"commitment", "ciphertext"}}
+    parts, names = content["parts"], wanted.get(str(content["mode"]))
+    if names is None or type(content["key"]) is not str or not isinstance(parts, dict):
+        return False
+    return all(
+        isinstance(part, dict) and set(part) == names and all(map(is_hex, part.values()))
+        for part in parts.values()
+    )
+
+
 def read_body(raw: bytes) -> dict[str, Any]:
-    """A canonical body. Raises ValueError."""
+    """A canonical body with the fields of its kind. Raises ValueError."""
     text = raw.decode()
     found = json.loads(
         text, object_pairs_hook=no_twice, parse_float=no_float, parse_constant=no_float
     )
     again = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    if again != text or not isinstance(found, dict):
+    if again != text or not isinstance(found, dict) or not plain(found, 6):
         raise ValueError("not canonical")
-    wanted = [("seq", int), ("epoch", int), ("prev", str), ("kind", str)]
-    if found.get("kind") == "prune":
-        wanted += [("before", int), ("root", str), ("approvals", list)]
-    for name, kind in wanted:
-        if type(found.get(name)) is not kind:
-            raise ValueError(f"no {name}")
-    if any(type(n) is not int for n in found.get("approvals", ()) if found["kind"] == "prune"):
-        raise ValueError("approvals are no entries")
+    kind = found.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError("of no known kind")
+    optional = [name for name in ("request_id", "key_id", "model") if name in found]
+    for field in [*ALL.split(), *KINDS[kind].split(), *optional]:
+        if not has(found, field):
+            raise ValueError(f"no {field}")
+    if found["v"] != 1 or ("content" in found and not is_content(found["content"])):
+        raise ValueError("of another version, or with texts of no known form")
     return found
 
 
@@ -194,10 +260,10 @@ class Verifier:
         self.problems: list[tuple[int, str, str]] = []
         self.peaks: list[tuple[int, bytes]] = []  # (height, hash), the widest first
         self.size, self.prev, self.epoch, self.start = 0, bytes(32), 0, 0
-        self.open: dict[int, Any] = {}
+        self.open: dict[int, str] = {}
         self.closing: bytes | None = None
         self.covered = 0
-        self.boot: tuple[Any, int] = (None, 0)
+        self.boot = ("", 0)
         self.said: set[str] = set()
         self.blamed: set[int] = set()  # entries with a problem that makes later roots differ
         self.broken = False  # such a problem explains the roots since the last good head
@@ -205,7 +271,7 @@ class Verifier:
         self.unsigned: int | None = None  # the next link may tell which entry a root misses
         self.first, self.pruned = 0, 0  # the first entry, and the one that may be
         self.gone = ""  # the root of what was pruned
-        self.approved: dict[tuple[int, Any, Any], str] = {}  # (entry, before, root): by whom
+        self.approved: dict[tuple[int, int, str], str] = {}  # (entry, before, root): by whom
 
     def problem(self, seq: int, code: str, why: str, once: bool = False) -> None:
         """Note a problem; `once` for what repeats after one cause."""
@@ -326,11 +392,10 @@ class Verifier:
         self.link(seq, body["prev"] == self.prev.hex() or 0 < seq == self.first)
         if body["epoch"] != self.epoch:
             self.problem(seq, "epoch_invalid", f"not of epoch {self.epoch}", once=True)
-        boot, mono = body.get("boot_id"), body.get("mono_us")
-        if isinstance(mono, int):
-            if boot == self.boot[0] and mono < self.boot[1]:
-                self.problem(seq, "time_fell", "older than the entry before")
-            self.boot = (boot, mono)
+        boot, mono = body["boot_id"], body["mono_us"]
+        if boot == self.boot[0] and mono < self.boot[1]:
+            self.problem(seq, "time_fell", "older than the entry before")
+        self.boot = (boot, mono)
         kind = body["kind"]
         if (seq == 0) != (kind == "genesis"):
             self.problem(seq, "genesis_mismatch", f"entry {seq} is of kind {kind}")
@@ -339,24 +404,24 @@ class Verifier:
             self.problem(0, "genesis_mismatch", "it names another key or log")
         self.links(seq, kind, body)
         if kind == "key_handover":
-            self.handover(seq, str(body.get("next_key")), str(body.get("signature")))
+            self.handover(seq, body["next_key"], body["signature"])
         elif kind == "prune_approval":
-            self.approved[seq, body.get("before"), body.get("root")] = str(body.get("name"))
+            self.approved[seq, body["before"], body["root"]] = body["name"]
         elif kind == "prune":
             self.prune(seq, body)
 
     def links(self, seq: int, kind: str, body: dict[str, Any]) -> None:
         """Each intent has one outcome, before the server starts anew."""
         if kind == "intent":
-            self.open[seq] = body.get("request_id")
+            self.open[seq] = body["request_id"]
         elif kind == "outcome":
-            intent = body.get("intent")
-            asked = self.open.pop(intent, None) if isinstance(intent, int) else None
-            if asked is None and isinstance(intent, int) and 0 <= intent < self.first:
+            intent = body["intent"]
+            asked = self.open.pop(intent, None)
+            if asked is None and 0 <= intent < self.first:
                 return  # pruned
             if asked is None:
                 self.problem(seq, "outcome_orphan", "it closes no open intent")
-            elif asked != body.get("request_id"):
+            elif asked != body["request_id"]:
                 self.problem(seq, "outcome_mismatch", "the intent has another request")
         elif kind == "start":
             for intent in self.open:
@@ -366,11 +431,8 @@ class Verifier:
     def handover(self, seq: int, following: str, signature: str) -> None:
         """The old key names the next."""
         said = f"appliance audit handover v1\n{self.origin}\n{self.epoch}\n{seq + 1}\n{following}\n"
-        try:
-            public, value = bytes.fromhex(following), bytes.fromhex(signature)
-        except ValueError:
-            public, value = b"", b""
-        if len(public) != 32 or not signed(self.key, value, said.encode()):
+        public, value = bytes.fromhex(following), bytes.fromhex(signature)
+        if not signed(self.key, value, said.encode()):
             self.problem(seq, "handover_invalid", "the old key did not sign it")
             return
         self.closing, self.key = self.key, public

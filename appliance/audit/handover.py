@@ -62,7 +62,10 @@ class Handover:
         if body["kind"] != KIND:
             raise _invalid("the entry is of another kind")
         key, signature = (bytes.fromhex(cast(str, body[n])) for n in ("next_key", "signature"))
-        return cls(cast(int, body["epoch"]), cast(int, body["seq"]) + 1, key, signature)
+        epoch, size = cast(int, body["epoch"]), cast(int, body["seq"]) + 1
+        if epoch < 0 or size < 1:
+            raise _invalid("its epoch or its place is no number of one")
+        return cls(epoch, size, key, signature)
 
 
 @dataclass(frozen=True)

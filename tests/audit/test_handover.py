@@ -35,7 +35,7 @@ def test_the_key_that_is_signed_for_follows() -> None:
     [
         signed(OTHER),
         signed(epoch=1),
-        signed(size=0),
+        replace(signed(), size=0),
         signed(origin="other.example/log"),
         replace(signed(), size=8),
         replace(signed(), next_key=OTHER.public_key().public_bytes_raw()),
@@ -60,6 +60,12 @@ def test_a_record_is_112_bytes() -> None:
 def test_an_entry_of_another_kind_is_no_handover() -> None:
     with pytest.raises(AuditRefused):
         Handover.of({"kind": "admin", "epoch": 0, "seq": 1})
+
+
+@pytest.mark.parametrize(("epoch", "size"), [(-1, 7), (0, 0), (0, -5)])
+def test_numbers_that_no_record_holds_are_refused(epoch: int, size: int) -> None:
+    with pytest.raises(AuditRefused):
+        signed(epoch=epoch, size=size)
 
 
 def test_the_statement_can_be_taken_for_nothing_else() -> None:
