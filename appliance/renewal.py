@@ -172,6 +172,7 @@ class Renewal:
         Raises:
             PolicyRefused: the codes of `metadata.advance`, `clock_behind`, `trust_profile` in a
                 lab. Recorded once; nothing was changed.
+            Refused: `file_unusable` when the disk refuses: recorded, and not in force.
             AuditUnavailable: the log cannot be written; nothing was changed.
         """
         async with self._lock:
@@ -184,12 +185,22 @@ class Renewal:
             changed = before is None or after.held != before.held
             await self._record("update" if changed else "unchanged", actor, before, None, after)
             if changed:
-                await asyncio.to_thread(trusted_file.save, self._directory, after.held)
+                await self._save(after.held)
             ended = await self._ask(after.held)
         if serving:
             await self._load_again()
         held = before.versions if before else {}
         return Renewed(changed, held, after.versions, tuple(ended))
+
+    async def _save(self, held: Held) -> None:
+        try:
+            await asyncio.to_thread(trusted_file.save, self._directory, held)
+        except OSError as error:
+            raise Refused(
+                "file_unusable",
+                f"The update is recorded and not in force, {trusted_file.FILE} cannot be written: "
+                f"{error.strerror or error}. Take it again when the disk can.",
+            ) from error
 
     async def refuse(self, actor: str, error: Refused) -> NoReturn:
         """Refuse what was offered before it could be verified: a medium that is none.

@@ -123,8 +123,9 @@ async def test_the_record_comes_before_the_file(
     offer = site.sim.next()
     with monkeypatch.context() as patched:
         patched.setattr(trusted_file, "save", failing)
-        with pytest.raises(OSError, match="full"):
+        with pytest.raises(Refused, match="full") as caught:
             await update(services, offer)
+        assert caught.value.code == "file_unusable"
     assert policy_here(services) == 7
     # Recorded and not in force: nothing new comes in until the update is done again.
     assert refusal_of(services) == "trust_rollback"

@@ -147,12 +147,14 @@ def policy(output: Output, directory: Path, policy_file: Path) -> None:
 
 @ceremony.command()
 @_DIR
+@click.option("--root", "root_", is_flag=True,
+              help="The root and the policy's signature too, with the same keys.")  # fmt: skip
 @json_option
 @click.pass_obj
-def refresh(output: Output, directory: Path) -> None:
+def refresh(output: Output, directory: Path, root_: bool) -> None:
     """Draft the same policy for longer."""
     made = _open(directory)
-    made.refresh()
+    made.refresh(root=root_)
     _show(output, made)
 
 

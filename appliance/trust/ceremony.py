@@ -146,10 +146,17 @@ class Ceremony:
         new = policy_document.parse(drafted.read_bytes()) if drafted.exists() else None
         return before.policy if before else None, new
 
-    def refresh(self) -> None:
-        """Draft snapshot and timestamp anew, for longer; the policy stays."""
+    def refresh(self, *, root: bool = False) -> None:
+        """Draft snapshot and timestamp anew, for longer; the policy stays.
+
+        Args:
+            root: a root of the same keys and the targets too, which last longer and end as well.
+        """
         self.trusted()
         self._go_on()
+        if root:
+            self._draft_root()
+            return
         self._begin_draft()
         self._draft("snapshot", "timestamp")
 

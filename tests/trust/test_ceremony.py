@@ -161,6 +161,29 @@ def test_the_same_policy_for_longer(made: Ceremony, people: People, tmp_path: Pa
     assert after.expires == NOW + 150 * DAY
 
 
+def test_everything_for_longer(made: Ceremony, people: People, tmp_path: Path) -> None:
+    """The policy's signature and the root last longer than the timestamp, and end too."""
+    people.sign(made)
+    made.publish(tmp_path / "one")
+    before = accepted(tmp_path / "one")
+    later = Ceremony(made.path, NOW + 360 * DAY)
+    later.refresh()
+    assert set(later.drafts()) == {"snapshot.json", "timestamp.json"}
+    people.sign(later)
+    later.publish(tmp_path / "two")
+    # Not for 90 days: the targets are those of the year before.
+    assert accepted(tmp_path / "two", before).expires == NOW + DAYS["targets"] * DAY
+    later.refresh(root=True)
+    assert len(later.drafts()) == 4
+    people.sign(later)
+    later.publish(tmp_path / "three")
+    after = accepted(tmp_path / "three", before)
+    assert after.expires == NOW + 450 * DAY
+    assert (after.policy, after.root.roles) == (before.policy, before.root.roles)
+    assert after.versions["root"] == 2 and after.reset is None
+    assert after.root.expires == NOW + (360 + DAYS["root"]) * DAY
+
+
 def test_policies_that_are_not_drafted(made: Ceremony, people: People, tmp_path: Path) -> None:
     people.sign(made)
     made.publish(tmp_path / "one")
