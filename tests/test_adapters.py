@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -118,13 +119,14 @@ async def test_its_memory_counts_for_the_base_and_may_not_fit(loaded: Services) 
 
 
 async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_services(data, config=SMALL) as services:
+    copy = shutil.copytree(data, tmp_path / "copy")  # it stays revoked
+    with open_services(copy, config=SMALL) as services:
         await services.lifecycle.load("uid:0", ID)
         adapter = services.supervisor.adapters.find(FR)
         assert adapter is not None and services.supervisor.adapters.find(DE) is not None
-        policy = load_policy(data / "trust")
+        policy = load_policy(copy / "trust")
         revoked = replace(policy.revoked, digests=frozenset({adapter.digest}))
         denied = replace(policy, revoked=revoked)
         monkeypatch.setattr(services.lifecycle, "_policy", lambda: denied)

@@ -195,6 +195,7 @@ async def test_who_cannot_be_served_in_time_is_told_when_to_come_again(
         assert caught.value.code == "model_loading" and caught.value.retry_after
         assert services.shares.inside("one") == services.shares.queued("one") == 0
         await until(lambda: services.residents.standing("one").activity == "idle")
+        await until(lambda: "one" not in services.residents._waits)  # it lets requests in
         assert await answered(services, "one")  # what it asked for went on
 
 
