@@ -15,7 +15,7 @@ from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
 from appliance.trust.adapter import AdapterFacts
 from appliance.trust.gguf import GgufFacts
-from appliance.trust.policy import APPROVER, TrustPolicy
+from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import ModelRecord
 from appliance.types import Json
 from appliance.versions import versions
@@ -81,12 +81,11 @@ def plan(
             found = replace(found, files=len(sizes), bytes=sum(sizes.values()))
             artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
             signed = artifacts.check_signature(artifact, model_id, policy, at_us)
-            needed = policy.roles[APPROVER].threshold if "approval" in signed.rule.require else 0
             found = replace(
                 found,
                 digest=signed.manifest.root,
                 publisher=signed.publisher.person,
-                approvals=needed,
+                approvals=policy.approvals_needed(signed.rule),
                 approvers=policy.approvers(signed.publisher),
             )
             vet = artifacts.vet_for(model_id)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
@@ -36,6 +36,7 @@ from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash
 from tui.widgets.ask import Ask
+from tui.widgets.entry import Typing
 from tui.widgets.part import Part
 
 PERIOD, BASIC_PERIOD = 1.0, 5.0
@@ -61,7 +62,7 @@ class Moved(Message):
         self.running = running
 
 
-class OperatorApp(App[None]):
+class OperatorApp(Typing):
     """The operator's screens.
 
     Args:
@@ -74,7 +75,7 @@ class OperatorApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-wide")]  # noqa: RUF012 - declared so by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("question_mark,f1", "help", "Help", key_display="?", show=False),
         Binding("colon,ctrl+p", "palette", "Commands", key_display=":"),
         Binding("r", "refresh", "Refresh", show=False),
         Binding("escape", "escape", "Back", show=False),

@@ -20,8 +20,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        width: cells on the screen; 0 takes what the others leave (one column must), and others
-            go before it has fewer than `least`.
+        width: cells on the screen; 0 takes what the others leave (one column must), at most
+            `most` where that is given, and others go before it has fewer than `least`.
         right: numbers stand to the right.
         drop: where there is no room, the column with the highest goes first; 0 always stays.
     """
@@ -31,6 +31,7 @@ class Column:
     right: bool = False
     drop: int = 0
     least: int = 12
+    most: int = 0
 
 
 class Layout:
@@ -41,7 +42,7 @@ class Layout:
         fixed = sum(columns[n].width for n in kept) + len(GAP) * (len(kept) - 1)
         self._kept = kept
         self._columns = columns
-        self._widths = [columns[n].width or max(1, width - fixed) for n in kept]
+        self._widths = [_width(columns[n], width - fixed) for n in kept]
 
     def head(self) -> Content:
         """The titles."""
@@ -54,6 +55,11 @@ class Layout:
             for n, width in zip(self._kept, self._widths, strict=True)
         ]
         return Content(GAP).join(made).rstrip()
+
+
+def _width(column: Column, left: int) -> int:
+    """Cells of a column, when others leave so many."""
+    return column.width or max(1, min(left, column.most or left))
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[int]:

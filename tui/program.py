@@ -15,7 +15,7 @@ from tui.app import OperatorApp
 from tui.command import Commands
 from tui.desk import Desk
 from tui.link import attempt, look
-from tui.terminal import is_basic
+from tui.terminal import believe_terminal, is_basic
 
 _ANSWER_SECONDS = 5.0
 
@@ -33,6 +33,7 @@ def run(
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("The screens need a terminal; `appliance status` does not.")
+    believe_terminal(os.environ, sys.stdout.fileno())
     basic = basic or is_basic(os.environ, sys.stdout.encoding)
     with AdminClient(socket_path(data), answer_seconds=_ANSWER_SECONDS) as client:
         desk = Desk(client, Commands(data), data, readonly=readonly, basic=basic, media=media)

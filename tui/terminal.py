@@ -1,10 +1,11 @@
 """What the terminal can do.
 
 Rules: a terminal that is known to lack colours, mouse or line drawing, or whose person asked for
-no colour, gets the basic screens without asking.
+no colour, gets the basic screens without asking; a terminal that knows its size is believed.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, MutableMapping
 
 
 def is_basic(environment: Mapping[str, str], encoding: str | None) -> bool:
@@ -18,3 +19,21 @@ def is_basic(environment: Mapping[str, str], encoding: str | None) -> bool:
     plain = term in ("", "dumb", "linux") or term.startswith("vt")
     utf8 = (encoding or "").lower().replace("-", "").replace("_", "") == "utf8"
     return plain or not utf8 or bool(environment.get("NO_COLOR"))
+
+
+def believe_terminal(environment: MutableMapping[str, str], terminal: int) -> None:
+    """Forget COLUMNS and LINES where the terminal knows its size, which may change.
+
+    `resize` and some shells export them, and they would be taken for the size for good. A serial
+    line that knows no size keeps them.
+
+    Args:
+        terminal: a descriptor.
+    """
+    try:
+        known = all(os.get_terminal_size(terminal))
+    except OSError:
+        return
+    if known:
+        for name in ("COLUMNS", "LINES"):
+            environment.pop(name, None)

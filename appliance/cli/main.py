@@ -15,8 +15,8 @@ from appliance.cli.output import Output
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
 
 COMMANDS: Final = (
-    "init", "serve", "status", "tui", "model", "key", "request", "tls", "audit", "trust", "logs",
-    "doctor", "selftest", "bundle",
+    "init", "serve", "status", "metrics", "tui", "model", "key", "request", "tls", "audit", "trust",
+    "logs", "doctor", "selftest", "bundle",
 )  # fmt: skip
 _REFUSED, _USAGE, _UNREACHABLE = 1, 2, 3
 

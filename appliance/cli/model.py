@@ -336,6 +336,8 @@ def _details(detail: ModelDetail) -> Iterator[str]:
     last = f", last used {detail.last_used}" if detail.last_used else ""
     asked = "" if detail.on_demand else ", not loaded on demand"
     yield f"  use: {use_of(detail)}{last}{asked}"
+    if detail.publisher:
+        yield f"  signed by {safe(detail.publisher)}; {detail.approvals_needed} approvals needed"
     if detail.unloaded:
         yield f"  unloaded: {safe(detail.unloaded)}"
     for given in detail.approvals:

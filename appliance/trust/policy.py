@@ -289,6 +289,10 @@ class TrustPolicy:
         same = approver.person == publisher.person or approver.hint == publisher.hint
         return not (distinct and same)
 
+    def approvals_needed(self, rule: ModelRule) -> int:
+        """How many different people must approve what has this rule."""
+        return self.roles[APPROVER].threshold if "approval" in rule.require else 0
+
     def check_approvals(self, persons: Sequence[str]) -> None:
         """Ask for enough different people.
 

@@ -197,9 +197,15 @@ class ModelImported(Model):
 
 
 class ModelDetail(Model):
-    """One artifact with its approvals, its grammars and what its file says of itself."""
+    """One artifact with its signer, its approvals, its grammars and what its file says of itself.
+
+    `publisher` is the policy's name for who signed, "" while the signature is not acceptable;
+    `approvals_needed` is the policy's threshold today.
+    """
 
     memory: str = ""
+    publisher: str = ""
+    approvals_needed: int = 0
     approvals: list[Approval] = Field(default=[])
     grammars: list[Grammar] = Field(default=[])
     facts: dict[str, Any] = Field(default={})

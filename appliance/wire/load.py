@@ -57,3 +57,28 @@ class Load(Reply):
     memory: int = 0
     memory_available: int = 0
     gpus: list[Gpu] = Field(default=[])
+
+
+class Rates(Reply):
+    """What `appliance metrics` measured between two looks at the load.
+
+    Attributes:
+        seconds: between the looks.
+        kv_use, own_cpu, host_cpu: shares from 0 to 1; own_cpu of all processors of the host.
+        ttft_p50, ttft_p95: seconds, of what came between the looks; None when nothing did.
+        own_memory, memory, memory_available: bytes.
+    """
+
+    seconds: float
+    tokens_per_second: float
+    running: int
+    queued: int
+    kv_use: float
+    ttft_p50: float | None = None
+    ttft_p95: float | None = None
+    own_cpu: float
+    host_cpu: float
+    memory: int
+    memory_available: int
+    own_memory: int
+    gpus: list[Gpu] = Field(default=[])

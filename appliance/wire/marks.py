@@ -13,7 +13,7 @@ AT_REST: Final = "-"
 
 _MARKS: Final = {
     GOOD: "serving approved verified ready ok valid live running",
-    UNDER_WAY: "loading starting restarting quarantined connecting stale queued warning",
+    UNDER_WAY: "loading starting restarting quarantined connecting stale queued waiting warning",
     NEEDS_A_PERSON: "refused refusing suspended revoked failed down denied incompatible error"
     " critical",
 }

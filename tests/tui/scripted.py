@@ -57,6 +57,7 @@ WORKER = {
     "running": 2, "queued": 3, "kv_used": 1024, "restarts": 1, "confinement": {},
     "variant": "haswell", "memory_mib": 250,
 }  # fmt: skip
+_LEVELS = ("debug", "info", "warning", "error")
 
 
 def status(**changes: object) -> Status:
@@ -249,8 +250,13 @@ class Script(AdminClient):
 
     def logs(self, query: LogQuery) -> LogPage:
         self._answer()
-        text = query.text or ""
-        return LogPage(lines=[line for line in self.log if text in line.message], file="/d/log")
+        text, least = query.text or "", _LEVELS.index(query.level)
+        found = [
+            line for line in self.log
+            if text in line.message
+            and (line.level not in _LEVELS or _LEVELS.index(line.level) >= least)
+        ]  # fmt: skip
+        return LogPage(lines=found, file="/d/log")
 
     def close(self) -> None:
         """Nothing is open."""

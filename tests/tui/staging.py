@@ -7,11 +7,13 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import CODES
-from appliance.wire.admin import Approval, ModelDetail, Status, Verification
+from appliance.wire.admin import Approval, Entry, ModelDetail, Status, Verification
 from appliance.wire.load import Histogram, Load
 from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, log_line, request, terminal
 from tui.rates import History
@@ -20,9 +22,10 @@ _MODEL = "smollm2-135m"
 _DIGEST = "8c1f03be5d7a94e2" * 4
 _MODELS: list[dict[str, Any]] = [
     {"id": _MODEL, "state": "serving", "digest": _DIGEST, "loaded": True, "kind": "generate",
-     "created": "2026-11-17T08:15:00Z"},
+     "created": "2026-11-17T08:15:00Z", "activity": "busy", "pinned": True, "needs_mib": 588},
     {"id": "manual-search-v3", "state": "serving", "digest": "77ab90c1e2d3f405" * 4,
-     "loaded": True, "kind": "embed", "created": "2026-11-17T09:02:00Z"},
+     "loaded": True, "kind": "embed", "created": "2026-11-17T09:02:00Z", "activity": "idle",
+     "on_demand": True, "needs_mib": 166},
     {"id": "pump-manual-1b", "state": "refused", "digest": "41e7a0c9d2b86f35" * 4,
      "code": "file_changed", "message": "model.gguf is not the file that was signed.",
      "hint": CODES["file_changed"].hint, "created": "2026-11-18T07:40:00Z"},
@@ -33,6 +36,7 @@ STATUS = Status.model_validate(
     {
         "version": "0.1.0", "profile": "lab", "state": "serving", "role": "admin",
         "data": "/srv/appliance", "uptime_seconds": 93_600, "models": _MODELS,
+        "budget_mib": 26_214, "taken_mib": 754,
         "workers": [
             {"model": _MODEL, "digest": _DIGEST, "pid": 20731, "state": "ready", "n_ctx": 8192,
              "slots": 8, "running": 3, "queued": 2, "kv_used": 2540, "restarts": 0,
@@ -69,8 +73,8 @@ def load(second: int) -> Load:
 
 
 def _entries() -> list[Any]:
-    made = []
-    for seq in range(18_104, 18_204, 4):
+    made: list[Entry] = []
+    for seq in range(18_000, 18_204, 4):
         about: dict[str, object] = {"model": _MODEL, "app": "line-3-assistant", "key_id": "k-7f3a"}
         request_id = f"req-{seq:x}"
         made += [
@@ -80,7 +84,17 @@ def _entries() -> list[Any]:
                   state="verified", approver="approver-1", meaning="tested on the bench"),
             entry(seq + 3, "admin", action="key_create", actor="uid:1000", name="warehouse"),
         ]  # fmt: skip
-    return made
+    start = datetime.fromisoformat("2026-11-18T11:15:00Z")
+    return [
+        found.model_copy(
+            update={
+                "leaf": sha256(b"%d" % found.seq).hexdigest(),
+                "prev": sha256(b"%d" % (found.seq - 1)).hexdigest(),
+                "time": f"{start + timedelta(seconds=17 * n):%Y-%m-%dT%H:%M:%SZ}",
+            }
+        )
+        for n, found in enumerate(made)
+    ]
 
 
 def script() -> Script:
@@ -90,9 +104,13 @@ def script() -> Script:
         found=STATUS,
         load_found=load(120),
         details={
-            "pump-manual-1b": ModelDetail(**_MODELS[2], facts={"architecture": "llama"}),
+            "pump-manual-1b": ModelDetail(
+                **_MODELS[2], facts={"architecture": "llama", "file_bytes": 1_288 << 20}
+            ),
             _MODEL: ModelDetail(
                 **_MODELS[0],
+                publisher="Model Team",
+                approvals_needed=2,
                 approvals=[
                     Approval(name=name, meaning=meaning, time=f"2026-11-17T08:{minute}:00Z")
                     for name, meaning, minute in (
@@ -106,10 +124,12 @@ def script() -> Script:
             ),
         },
         running=[
-            request(18_190, app="line-3-assistant", model=_MODEL, completion_tokens=212),
+            request(18_190, app="line-3-assistant", model=_MODEL, completion_tokens=212,
+                    key_id="k-7f3a"),
             request(18_194, app="warehouse", model=_MODEL, prompt_tokens=1_840,
-                    completion_tokens=31),
+                    completion_tokens=31, key_id="k-2c91"),
             request(18_196, app="triage", model=_MODEL, priority="batch", completion_tokens=640,
+                    key_id="k-b04e",
                     started="2026-11-18T12:25:40Z"),
             request(18_200, app="line-3-assistant", model=_MODEL, queued=True, completion_tokens=0,
                     started="2026-11-18T12:26:38Z"),
@@ -212,6 +232,20 @@ def _keys(*keys: str, until: str = "") -> Steps:
     return go
 
 
+async def _quotas(opened: Terminal) -> None:
+    """With what was used in the last minute."""
+    server = opened.desk.client
+    assert isinstance(server, Script)
+    await opened.press("5")
+    await opened.refresh()
+    busy, *others = server.keys_found
+    used = busy.usage.model_copy(
+        update={"requests": 8_210, "prompt_tokens": 2_441_300, "completion_tokens": 648_900}
+    )
+    server.keys_found = [busy.model_copy(update={"usage": used}), *others]
+    await opened.refresh()
+
+
 async def _secret(opened: Terminal) -> None:
     await opened.press("5")
     await opened.refresh()
@@ -245,7 +279,7 @@ def scenes() -> list[Scene]:
         Scene("audit-entry", "an entry", _keys("4", "down", "enter")),
         Scene("audit-verify", "verification", _keys("4", "v", until="+ verified")),
         Scene("audit-checkpoint", "checkpoint", _keys("4", "c", until="The code")),
-        Scene("keys", "keys and quotas", _keys("5")),
+        Scene("keys", "keys and quotas", _quotas),
         Scene("keys-secret", "a secret is shown once", _secret),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),

@@ -35,6 +35,11 @@ def test_hostile_text_stays_in_its_column(text: str) -> None:
     assert row.cell_length <= 60 and row.plain.isprintable() and row.spans == []
 
 
+def test_a_name_takes_no_more_than_it_may_and_what_is_beside_it_stays_near() -> None:
+    wide = Layout((Column("ID", 0, most=20), Column("STATE", 8)), 200)
+    assert wide.row(["a", "ok"]).plain == "a" + " " * 21 + "ok"
+
+
 def test_a_cell_keeps_its_style() -> None:
     (_, row) = table(COLUMNS, [(cell("x", "bold"), "", "")], 60)
     assert row.spans

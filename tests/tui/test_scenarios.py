@@ -1,9 +1,13 @@
 """What a person does, under Pilot and in a real terminal, against the real server and engine.
 
-One scenario in each driver is in the fast set; all sizes are `slow`.
+Rules: a step presses only what the screen before it names; it waits for words, never for a time.
+One size in each driver is in the fast set for the two scenarios that say most; the rest is `slow`.
 """
 
+import asyncio
 import contextlib
+import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +22,38 @@ CONFIG = """
 [engine]
 threads = 1
 [models.default]
-n_ctx = 256
+n_ctx = 2048
 slots = 2
 """
-SIZES = [(60, 20), (80, 24), (120, 40)]
-FAST = {("pilot", (80, 24)), ("tmux", (80, 24))}
-CASES = [
-    pytest.param(
-        name, size, id=f"{name}-{size[0]}x{size[1]}",
-        marks=[] if (name, size) in FAST else [pytest.mark.slow],
-    )
-    for name in DRIVERS
-    for size in SIZES
-]  # fmt: skip
+SIZES = [(60, 20), (80, 24), (200, 60)]
+FAST = {("pilot", (60, 20)), ("tmux", (80, 24))}
+# Words of each screen that stay when the server is gone.
+KEPT = {
+    "1": "LOAD", "2": f"> {ID}", "3": "no requests", "4": "in the log", "5": "req/min",
+    "9": "LEVEL", "0": "tampered",
+}  # fmt: skip
+ROLE_IS = """
+import appliance.api.admin.deps as deps
+from appliance.types import Role
+deps.resolve_role = lambda *_: {role}
+from appliance.cli.main import main
+main()
+"""
+
+
+def cases(*fast: tuple[str, tuple[int, int]]) -> list[object]:
+    """Both drivers at all sizes."""
+    return [
+        pytest.param(
+            name, size, id=f"{name}-{size[0]}x{size[1]}",
+            marks=[] if (name, size) in fast else [pytest.mark.slow],
+        )
+        for name in DRIVERS
+        for size in SIZES
+    ]  # fmt: skip
+
+
+everywhere = pytest.mark.parametrize(("driver", "size"), cases())
 
 
 @dataclass
@@ -54,15 +77,33 @@ def site(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
 
 @contextlib.asynccontextmanager
 async def sitting(
-    site: Site, driver: str, size: tuple[int, int], *, readonly: bool = False
+    site: Site, driver: str, size: tuple[int, int], *, readonly: bool = False, state: str = "LIVE"
 ) -> AsyncIterator[Driver]:
     async with DRIVERS[driver](site.server.data, size, (site.stick,), readonly=readonly) as opened:
-        await expect(opened, "LIVE")
+        await expect(opened, state)
         yield opened
+
+
+@contextlib.asynccontextmanager
+async def served_to(site: Site, role: str) -> AsyncIterator[None]:
+    """The same server, which takes everybody for somebody with this role; the fake is that alone,
+    since the person who runs the tests owns the data directory.
+    """
+    server, program = site.server, site.server.program
+    await asyncio.to_thread(server.end, signal.SIGTERM)
+    try:
+        server.program = ("-c", ROLE_IS.format(role=role))
+        await asyncio.to_thread(server.start)
+        yield
+        await asyncio.to_thread(server.end, signal.SIGTERM)
+    finally:
+        server.program = program
+        await asyncio.to_thread(server.start)
 
 
 async def find(at: Driver, words: str, key: str) -> None:
     """Narrow the list in front to these words; then its own keys, such as this one, are back."""
+    await expect(at, "/ Filter")
     await at.press("slash")
     await expect(at, "words to look for")
     await at.type(words)
@@ -71,14 +112,14 @@ async def find(at: Driver, words: str, key: str) -> None:
     await expect(at, key)
 
 
-@pytest.mark.parametrize(("driver", "size"), CASES)
+@pytest.mark.parametrize(("driver", "size"), cases(*FAST))
 async def test_every_screen_shows_the_real_appliance(
     site: Site, driver: str, size: tuple[int, int]
 ) -> None:
     async with sitting(site, driver, size) as at:
-        await expect(at, "LAB", "LOAD", "tok")
+        await expect(at, "LAB", "LOAD", "tok", "? Help")
         await at.press("2")
-        await expect(at, f"> {ID}", "+ serving")
+        await expect(at, f"> {ID}", "+ serving", "signed by")
         await at.press("3")
         await expect(at, "no requests")
         await at.press("4")
@@ -87,10 +128,14 @@ async def test_every_screen_shows_the_real_appliance(
         await expect(at, "AUDIT ENTRY", "leaf hash")
         await at.press("escape", "v")
         await expect(at, "+ verified")
+        await at.press("escape", "c")
+        await expect(at, "esc Back", "appliance.")
         await at.press("escape", "5")
         await expect(at, "> one", "req/min")
         await at.press("9")
         await expect(at, "serving smol")
+        await at.press("0")
+        await expect(at, "[1 choose]", "pump", "tampered")
         await at.press("colon")
         await expect(at, "COMMAND")
         await at.type("overv")
@@ -102,8 +147,116 @@ async def test_every_screen_shows_the_real_appliance(
         await expect(at, "[1 Overview]")
 
 
-# Last, since the model that it adds stays in the lists of the same appliance.
-@pytest.mark.parametrize(("driver", "size"), [("pilot", (80, 24))])
+@everywhere
+async def test_the_server_is_killed_and_comes_back_on_every_screen(
+    site: Site, driver: str, size: tuple[int, int]
+) -> None:
+    async with sitting(site, driver, size) as at:
+        for digit, words in KEPT.items():
+            await at.press(digit)
+            await expect(at, f"[{digit} ", words, "+ LIVE")
+            await asyncio.to_thread(site.server.end, signal.SIGKILL)
+            try:
+                await expect(at, "! DOWN", "s old", f"[{digit} ", words)
+                if digit == "4":  # on this host, by the files
+                    await at.press("v")
+                    await expect(at, "+ verified")
+                    await at.press("escape")
+                if digit == "9":
+                    await expect(at, "from the file")
+            finally:
+                await asyncio.to_thread(site.server.start)
+            await at.press("r")
+            await expect(at, "+ LIVE", f"[{digit} ", words)
+
+
+@everywhere
+async def test_a_live_request_is_seen_and_ended(
+    site: Site, driver: str, size: tuple[int, int]
+) -> None:
+    wanted = {"model": ID, "prompt": "Count:", "max_tokens": 1_900, "ignore_eos": True}
+    ended, left = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        """The same again until one was ended: an answer may be complete before."""
+        with site.server.client() as client:
+            while not left.is_set():
+                answer = client.post("/completions", json=wanted)
+                if "request_cancelled" in answer.text:
+                    ended.set()
+                    return
+
+    asking = asyncio.create_task(asyncio.to_thread(ask))
+    try:
+        async with sitting(site, driver, size) as at:
+            await at.press("3")
+            for _ in range(5):
+                await expect(at, "> one", "C Cancel")
+                await at.press("C")
+                await expect(at, "Cancel the request of one", "request_cancel", "y yes")
+                await at.press("y")
+                shown = await expect(at, "ended")
+                if "ended already" not in shown:
+                    break
+            await expect(at, "no requests")
+    finally:
+        left.set()
+        await asyncio.wait_for(asking, 120)
+    assert ended.is_set()
+
+
+@everywhere
+async def test_a_key_is_made_and_revoked(site: Site, driver: str, size: tuple[int, int]) -> None:
+    name = f"kiosk-{driver}-{size[0]}"
+    async with sitting(site, driver, size) as at:
+        await at.press("5")
+        await expect(at, "> one", "N New key")
+        await at.press("N")
+        await expect(at, "Make an API key", "Name of the app", "enter next")
+        await at.type(name)
+        await at.press(*["enter"] * 8)
+        await expect(at, "NEW SECRET", "Shown once", "esc Back")
+        await at.press("escape")
+        await find(at, name, "X Revoke")
+        await expect(at, f"> {name}"[:14], "+ valid")
+        await at.press("X")
+        await expect(at, "cannot be undone", "Type the name")
+        await at.press("enter")
+        await expect(at, f"Type {name} to go on.")
+        await at.type(name)
+        await at.press("enter")
+        await expect(at, f"{name} is revoked", "! revoked")
+    (key,) = [k for k in site.server.command("key", "list")["keys"] if k["name"] == name]
+    assert key["revoked"]
+
+
+@everywhere
+async def test_who_may_only_look_is_offered_nothing(
+    site: Site, driver: str, size: tuple[int, int]
+) -> None:
+    async def nothing_is_offered(at: Driver) -> None:
+        await at.press("2")
+        await expect(at, f"> {ID}", "/ Filter")
+        await at.press("S", "U", "question_mark")
+        shown = await expect(at, "WHAT IT DOES", "esc Back")
+        assert "Suspend" not in shown and "Unload" not in shown
+        await at.press("escape", "0")
+        shown = await expect(at, "[1 choose]", "pump", "d Directory")
+        assert "I Import" not in shown
+
+    async with sitting(site, driver, size, readonly=True) as at:
+        await nothing_is_offered(at)
+    async with served_to(site, "Role.VIEWER"), sitting(site, driver, size) as at:
+        await nothing_is_offered(at)
+    async with served_to(site, "None"), sitting(site, driver, size, state="! DENIED") as at:
+        await expect(at, "has no role", "no data yet")
+        for digit in "2345":
+            await at.press(digit)
+            await expect(at, f"[{digit} ", "! DENIED")
+
+
+# Last, since the models that it adds stay in the lists of the same appliance.
+@pytest.mark.parametrize(("driver", "size"), cases(("tmux", (80, 24))))
 async def test_import_approve_and_serve_from_a_stick(
     site: Site, driver: str, size: tuple[int, int]
 ) -> None:
@@ -111,11 +264,16 @@ async def test_import_approve_and_serve_from_a_stick(
     name = f"pump-{driver}-{size[0]}"
     lab = site.server.data / "keys" / "lab"
     async with sitting(site, driver, size) as at:
-        await at.press("0")
-        await expect(at, "[1 choose]", "pump", "tampered")
+        await expect(at, "? Help")
+        await at.press("question_mark")
+        await expect(at, "esc Back", "WHAT IT DOES")
+        await at.press("end")
+        await expect(at, "0                 Import")
+        await at.press("escape", "0")
+        await expect(at, "[1 choose]", "pump", "tampered", "Enter checks")
         await find(at, "tampered", "Directory")
         await at.press("enter")
-        await expect(at, "! refused", "file_")
+        await expect(at, "! refused", "file_", "Esc chooses another")
         await at.press("escape")
         await expect(at, "[1 choose]")
         await at.press("escape")
@@ -124,14 +282,14 @@ async def test_import_approve_and_serve_from_a_stick(
         await at.press("enter")
         await expect(at, "Next: I imports it", "[3 import]")
         await at.press("I")
-        await expect(at, "Import pump", "records")
+        await expect(at, "Import pump", "Id in the store", "enter next")
         await at.press("ctrl+u")
         await at.type(name)
         await at.press("enter")
         for number, person in enumerate(APPROVERS):
-            await expect(at, f"({number} of 2)")
+            await expect(at, f"({number} of 2)", "Next: A adds an approval")
             await at.press("A")
-            await expect(at, f"Approve {name}")
+            await expect(at, "Name, as in the trust policy", "enter next")
             await at.press("ctrl+u")
             await at.type(person)
             await at.press("enter", "ctrl+u")
@@ -141,9 +299,12 @@ async def test_import_approve_and_serve_from_a_stick(
             await at.press("enter")
         await expect(at, "Next: L loads it.")
         await at.press("L")
-        await expect(at, f"Load {name}")
+        await expect(at, f"Load {name}", "y yes")
         await at.press("y")
         await expect(at, "[6 done]", "Next: Apps call it")
     shown = site.server.command("model", "show", name)
     assert shown["loaded"] and {a["name"] for a in shown["approvals"]} == set(APPROVERS)
+    with site.server.client() as app:
+        answer = app.post("/completions", json={"model": name, "prompt": "2", "max_tokens": 2})
+    assert answer.status_code == 200, answer.text
     site.server.command("model", "unload", name)

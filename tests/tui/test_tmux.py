@@ -123,6 +123,15 @@ async def test_the_control_renames_the_terminal(tmux: TmuxDriver) -> None:
     assert tmux.title == "owned"
 
 
+async def test_an_exported_size_is_not_believed_and_a_resize_is_followed(tmux: TmuxDriver) -> None:
+    with telling(Script()) as (data, _):
+        tmux.open(60, 20, "env", "COLUMNS=132", "LINES=43", *program(data))
+        shown = await expect(tmux, "+ LIVE", "? Help", ": Commands")
+        assert "[1 Overview] 2 3" in shown  # the short names of a narrow terminal
+        await tmux.resize(110, 30)
+        await expect(tmux, "[1 Overview]  2 Models", "you: admin", "+ LIVE")
+
+
 async def test_a_terminal_that_disappears_leaves_no_process(tmux: TmuxDriver) -> None:
     with telling(Script()) as (data, _):
         tmux.open(80, 24, *program(data))

@@ -103,17 +103,16 @@ class AuditPage(ListPage[Entry]):
         """A search is made when it is complete."""
         message.stop()
 
-    def on_input_submitted(self, message: Any) -> None:
+    def searched(self) -> None:
         """Search."""
         try:
             view.query(self.filter.value, PAGE)
         except BadRequest as error:
             self._error = error
             self.draw()
-            message.stop()
             return
         self._go(self.filter.value.strip(), [None])
-        super().on_input_submitted(message)
+        super().searched()
 
     def back(self) -> bool:
         """The whole log again."""

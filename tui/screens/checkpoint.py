@@ -75,8 +75,9 @@ class CheckpointScreen(ModalScreen[None]):
             self._code.say(lines(advice(str(self._desk.data))))
         else:
             self._code.say(short)
-        what = [quiet("The code holds the note with its signatures.")]
-        if whole is None and short is not None:
-            what = [quiet("Log, size and root; a larger terminal shows the signed note.")]
+        what = "The code holds the note with its signatures."
+        if whole is None:
+            what = "Log, size and root; a larger terminal shows the signed note."
+        said = [quiet(what)] if short is not None else []
         rows = [cell(row) for row in self._note.rstrip("\n").split("\n")]
-        self._text.say(lines([*what, Content(""), *rows]))
+        self._text.say(lines([*said, Content(""), *rows]))

@@ -67,6 +67,7 @@ class FirstPage(Page):
                 self._work,
                 blanks=(
                     Blank("model", "Model file (GGUF)", help="empty: the one that came along"),
+                    Blank("port", "Port on loopback", help="empty: that of the settings, 8080"),
                 ),
                 then=lambda _result: self.post_message(self.Ready()),
             )
@@ -89,7 +90,7 @@ class FirstPage(Page):
         try:
             self.desk.client.status()
         except ServerUnreachable:
-            run("serve", "--detach")
+            run("serve", "--detach", *(("--port", answers["port"]) if answers["port"] else ()))
         return self._wait(report)
 
     def _wait(self, report: Report) -> str:

@@ -1,10 +1,14 @@
-"""Help: the keys that work now, read from the live bindings, so that it cannot be out of date."""
+"""Help: the keys that work now, read from the live bindings, so that it cannot be out of date.
 
-from collections.abc import Iterable
-from typing import ClassVar
+Rules: the screen's own come first, then those of the list in front, then those that work
+everywhere; keys that no screen here has a use for are left out.
+"""
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from collections.abc import Mapping
+from typing import ClassVar, Final, TypeAlias
+
+from textual.app import App, ComposeResult
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
@@ -12,7 +16,8 @@ from textual.widgets import Footer, Static
 
 from appliance.wire import marks
 from tui.columns import Column, table
-from tui.text import lines, quiet
+from tui.screens.page import Page
+from tui.text import cell, lines, quiet
 
 _COLUMNS = (Column("KEY", 16), Column("WHAT IT DOES", 0))
 _WIDTH = 52
@@ -20,41 +25,58 @@ _MARKS = (
     f"{marks.GOOD} good   {marks.UNDER_WAY} under way   {marks.NEEDS_A_PERSON} needs a person   "
     f"{marks.AT_REST} at rest"
 )
+THIS, LIST, EVERYWHERE = "this screen", "in the list or the text", "everywhere"
+_UNUSED: Final = {
+    "scroll_left", "scroll_right", "page_left", "page_right", "app.focus_next",
+    "app.focus_previous", "screen.copy_text", "app.help_quit", "quit",
+}  # fmt: skip
+Keys: TypeAlias = Mapping[str, "list[tuple[str, str]]"]
 
 
 class HelpScreen(ModalScreen[None]):
     """The keys of the screen below.
 
     Args:
-        keys: key and description of each.
+        keys: by where they work, key and description of each.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q", "dismiss", "Back")]
 
-    def __init__(self, keys: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, keys: Keys) -> None:
         super().__init__()
-        self._keys = list(keys)
+        self._keys = keys
 
     def compose(self) -> ComposeResult:
         """The table of keys."""
-        said = table(_COLUMNS, self._keys, _WIDTH)
+        said: list[Content] = []
+        for where, keys in self._keys.items():
+            head, *rows = table(_COLUMNS, keys, _WIDTH)
+            said += [cell(where.upper(), "bold $primary")] if said else [head, Content("")]
+            said += [*rows, Content("")]
         with VerticalScroll(id="keys"):
-            yield Static(lines([*said, Content(""), quiet(_MARKS)]), markup=False)
+            yield Static(lines([*said, quiet(_MARKS)]), markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
 
-def live_keys(screen: Screen[object]) -> list[tuple[str, str]]:
-    """Key and description of each binding that works on a screen now, our own first."""
-    live = [
-        active.binding
-        for active in screen.active_bindings.values()
-        if active.enabled and active.binding.description
-    ]
-    ranked = sorted(live, key=lambda binding: not binding.show)
-    named: dict[tuple[str, str], list[str]] = {}
-    for binding in ranked:
-        named.setdefault((binding.action, binding.description), []).append(_name(screen, binding))
-    return [(", ".join(dict.fromkeys(keys)), what) for (_, what), keys in named.items()]
+def live_keys(screen: Screen[object]) -> Keys:
+    """Key and description of each binding that works on a screen now, by where it works."""
+    named: dict[str, dict[tuple[str, str], list[str]]] = {THIS: {}, LIST: {}, EVERYWHERE: {}}
+    for active in sorted(screen.active_bindings.values(), key=lambda found: not found.binding.show):
+        made = active.binding
+        if active.enabled and made.description and made.action not in _UNUSED:
+            keys = named[_where(active)].setdefault((made.action, made.description), [])
+            keys.append(_name(screen, made))
+    return {
+        where: [(", ".join(dict.fromkeys(keys)), what) for (_, what), keys in found.items()]
+        for where, found in named.items()
+        if found
+    }
+
+
+def _where(active: ActiveBinding) -> str:
+    if isinstance(active.node, Page):
+        return THIS
+    return EVERYWHERE if isinstance(active.node, (App, Screen)) else LIST
 
 
 def _name(screen: Screen[object], binding: Binding) -> str:

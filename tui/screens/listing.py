@@ -31,7 +31,9 @@ class ListPage(Page, Generic[T]):
     def __init__(self, desk: Desk, rows: Rows[T]) -> None:
         super().__init__(desk)
         self.rows = rows
-        self.filter = EntryLine(name=f"filter-{self.TITLE.lower()}", help=self.FILTER_HELP)
+        self.filter = EntryLine(
+            name=f"filter-{self.TITLE.lower()}", help=self.FILTER_HELP, entered=self.searched
+        )
         self.filter.add_class("filter")
         self.filter.display = False
         self._kept = ""
@@ -94,9 +96,8 @@ class ListPage(Page, Generic[T]):
         message.stop()
         self.draw()
 
-    def on_input_submitted(self, message: EntryLine.Submitted) -> None:
+    def searched(self) -> None:
         """Back to the list, which stays narrowed."""
-        message.stop()
         self.filter.display = bool(self.filter.value)
         self.screen.set_focus(self.rows)
 

@@ -112,7 +112,8 @@ class MediaPage(ListPage[view.Found]):
         note = ""
         if self._model is not None and self.step == "approve":
             note = f"({len(self._model.approvals)} of {self._needed})"
-        self._steps.say(view.steps(self.step, note))
+        width = max(20, self.app.size.width - 4)
+        self._steps.say(view.steps(self.step, width, note))
         doing = [cell(f"~ {self._doing}", "$text-warning")] if self._doing else []
         if self._error is not None:
             doing += [alarm(f"{self._error.code}: {self._error.message}"), quiet(self._error.hint)]
@@ -124,7 +125,6 @@ class MediaPage(ListPage[view.Found]):
         self._places.say(
             lines([*(view.places(self._document) if choosing else []), *doing, *next_])
         )
-        width = max(20, self.app.size.width - 4)
         if self._model is not None:
             live = self.desk.state is LinkState.LIVE
             self._shown.say(lines(view.progress(self._model, self._needed, width, live=live)))

@@ -44,7 +44,9 @@ class Palette(ModalScreen[Choice | None]):
     def __init__(self, choices: Iterable[Choice]) -> None:
         super().__init__()
         self._choices = sorted(choices, key=lambda choice: choice.words)
-        self._entry = EntryLine(name="palette-entry", help="what do you want to do?")
+        self._entry = EntryLine(
+            name="palette-entry", help="what do you want to do?", entered=self._take
+        )
         self._rows: Rows[Choice] = Rows(
             "choices", _COLUMNS, lambda c: c.action, lambda c: (c.words, c.key), "no such command"
         )
@@ -63,13 +65,17 @@ class Palette(ModalScreen[Choice | None]):
 
     def on_input_changed(self, message: EntryLine.Changed) -> None:
         """Keep what has all the words."""
-        words = message.value.lower().split()
+        self._keep(message.value)
+
+    def _keep(self, typed: str) -> None:
+        words = typed.lower().split()
         self._rows.show(
             [c for c in self._choices if all(word in c.words.lower() for word in words)]
         )
 
-    def on_input_submitted(self, _: EntryLine.Submitted) -> None:
-        """Take what is under the cursor."""
+    def _take(self) -> None:
+        """Take what is under the cursor, of what the words keep now."""
+        self._keep(self._entry.value)
         self.dismiss(self._rows.current)
 
     def on_rows_chosen(self, _: Rows.Chosen) -> None:

@@ -18,10 +18,10 @@ from tui.view.units import clock, count
 
 COLUMNS: Final = (
     Column("SEQ", 9, right=True),
-    Column("TIME", 19, drop=1),
+    Column("TIME", 19, drop=2),
     Column("KIND", 9),
-    Column("WHAT", 0, least=20),
-    Column("LEAF", 16, drop=2),
+    Column("WHAT", 0, least=48),
+    Column("LEAF", 16, drop=3),
 )
 HELP: Final = "kind= model= app= key= code= request= since= until=, or a sequence number"
 _TOLD: Final = (

@@ -4,34 +4,39 @@ from typing import Final
 
 from textual.content import Content
 
-from tui.text import alarm, cell, labelled, quiet
+from tui.text import QUIET, alarm, cell, labelled
 
 STEPS: Final = (
     ("init", "make the data directory: settings, trust policy, audit log, lab keys"),
     ("model", "sign the demo model with the lab's key, import it, approve it twice"),
     ("serve", "start the server, which loads it"),
 )
+_LAB: Final = (
+    "LAB means: publisher and approvers are keys on this machine, it listens on loopback only, and "
+    "it never becomes production. The same by commands:"
+)
+_COMMANDS: Final = "appliance init --profile lab; appliance model demo; appliance serve --detach"
 
 
 def welcome(data: str, width: int, *, readonly: bool) -> list[Content]:
     """What this is, and what one key does."""
+    next_ = (
+        alarm("Read-only was asked for: run the commands, or start without it.")
+        if readonly
+        else cell("Press I to set one up and try it, q to leave everything as it is.", "bold")
+    )
     said = [
-        cell("There is no appliance here yet.", "bold"),
-        *labelled("directory", data, width),
+        cell("There is no appliance here yet."),
+        *next_.wrap(width),
         Content(""),
-        cell("I sets one up to try it, in the LAB profile:"),
+        *labelled("directory", data, width),
+        *labelled("profile", "LAB, to try it", width),
     ]
     for number, (name, what) in enumerate(STEPS, 1):
         said += labelled(f" {number} {name}", what, width)
-    said += [
+    return [
+        *said,
         Content(""),
-        *cell("LAB means: publisher and approvers are keys on this machine, it listens on").wrap(
-            width
-        ),
-        *cell("loopback only, and it never becomes production. The same by commands:").wrap(width),
-        quiet("  appliance init --profile lab; appliance model demo; appliance serve --detach"),
-        Content(""),
+        *cell(_LAB).wrap(width),
+        *cell(_COMMANDS, QUIET).wrap(width),
     ]
-    if readonly:
-        return [*said, alarm("Read-only was asked for: run the commands, or start without it.")]
-    return [*said, cell("Press I to begin, q to leave everything as it is.", "bold")]

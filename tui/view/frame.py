@@ -12,10 +12,10 @@ from textual.content import Content
 from appliance.wire.admin import Status
 from tui.link import Link, LinkState
 from tui.rates import Point
-from tui.text import GAP, Cell, cell, line, quiet, spread, state
+from tui.text import GAP, QUIET, Cell, cell, line, quiet, spread, state
 from tui.view.units import rate
 
-ROOT_CHARACTERS: Final = 16
+_HELP: Final = "? Help"
 
 
 def top(
@@ -77,12 +77,11 @@ def trouble(link: Link, now: float, data: str) -> list[str]:
 
 
 def navigation(pages: Sequence[tuple[str, str]], current: str, width: int) -> Content:
-    """The screens with their digits; the one in front in brackets."""
-    long = [_tab(digit, title, title == current, short=False) for digit, title in pages]
-    if _width(long) <= width:
-        return Content(" ") + Content(GAP).join(long)
-    short = [_tab(digit, title, title == current, short=True) for digit, title in pages]
-    return Content(" ") + Content(" ").join(short)
+    """The screens with their digits, the one in front in brackets; and where help is, always."""
+    names = Content(GAP).join([_tab(d, name, name == current, short=False) for d, name in pages])
+    if names.cell_length + len(GAP) + len(_HELP) + 2 > width:
+        names = Content(" ").join([_tab(d, name, name == current, short=True) for d, name in pages])
+    return spread(Content(" ") + names, line(cell(_HELP, QUIET)) + " ", width)
 
 
 def _tab(digit: str, title: str, current: bool, *, short: bool) -> Content:

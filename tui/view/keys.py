@@ -15,12 +15,12 @@ from tui.text import Cell, alarm, cell, labelled, line, lines, quiet, state
 from tui.view.units import clock, count
 
 COLUMNS: Final = (
-    Column("NAME", 0, least=16),
+    Column("NAME", 0, least=16, most=40),
     Column("STATE", 10),
     Column("TOKENS", 12, right=True),
     Column("SHARE", 12),
     Column("REQUESTS", 9, right=True, drop=1),
-    Column("RPM", 7, right=True, drop=3),
+    Column("RPM", 8, right=True, drop=3),
     Column("TPM", 9, right=True, drop=3),
     Column("AT ONCE", 7, right=True, drop=4),
     Column("LAST USED", 19, drop=2),

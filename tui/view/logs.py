@@ -13,7 +13,7 @@ from tui.view.units import clock
 COLUMNS: Final = (
     Column("TIME", 19),
     Column("LEVEL", 10),
-    Column("MESSAGE", 0, least=24),
+    Column("MESSAGE", 0, least=66),
     Column("CODE", 22, drop=2),
     Column("REQUEST", 36, drop=3),
 )

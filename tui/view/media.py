@@ -12,16 +12,21 @@ from textual.content import Content
 from appliance.wire.admin import ModelDetail
 from appliance.wire.plan import Plan
 from tui.columns import Column, table
-from tui.text import QUIET, Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import size
+from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from tui.view.units import count, size
 
 COLUMNS: Final = (
-    Column("ARTIFACT", 0, least=20),
+    Column("ARTIFACT", 0, least=20, most=44),
     Column("SIZE", 9, right=True),
     Column("SIGNATURE", 12),
     Column("PLACE", 34, drop=1),
 )
-_DIFFERENCES: Final = (Column("FACT", 18), Column("THERE", 24), Column("HERE", 0, least=16))
+_DIFFERENCES: Final = (
+    Column("FACT", 18),
+    Column("IN THE STORE", 20),
+    Column("ON THE STICK", 0, least=16, most=44),
+)
+_DIGEST_CHARACTERS: Final = 16
 STEPS: Final = ("choose", "check", "import", "approve", "load", "done")
 
 
@@ -57,10 +62,8 @@ def places(document: Mapping[str, Any]) -> list[Content]:
     for place in document.get("places", []):
         kind = str(place.get("filesystem") or "directory")
         free = size(int(place.get("free", 0)))
-        count = len(place.get("artifacts", []))
-        told.append(
-            line(cell(str(place.get("path"))), quiet(f"{kind}, {free} free, {count} artifacts"))
-        )
+        lying = f"{len(place.get('artifacts', []))} artifacts"
+        told.append(line(cell(str(place.get("path"))), quiet(f"{kind}, {free} free, {lying}")))
     return told or [
         quiet("No stick is mounted. Plug one in and press r, or press d to name a directory.")
     ]
@@ -72,17 +75,19 @@ def row(item: Found) -> Sequence[Cell]:
     return (item.name, size(item.bytes), signed, item.place)
 
 
-def steps(current: str, note: str = "") -> Content:
-    """Where the person is."""
+def steps(current: str, width: int, note: str = "") -> Content:
+    """Where the person is; the names of the other steps where there is room for them."""
     at = STEPS.index(current)
-    parts = []
-    for number, name in enumerate(STEPS):
-        words = f"{number + 1} {name}" + (f" {note}" if name == current and note else "")
-        if number == at:
-            parts.append(cell(f"[{words}]", "bold $primary"))
-        else:
-            parts.append(cell(f"+ {words}" if number < at else words, "" if number < at else QUIET))
-    return Content(" > ").join(parts)
+    here = cell(f"[{at + 1} {current}" + (f" {note}]" if note else "]"), "bold $primary")
+
+    def all_of(words: Sequence[str]) -> Content:
+        before = [cell(f"+ {word}") for word in words[:at]]
+        return Content(" > ").join([*before, here, *map(quiet, words[at + 1 :])])
+
+    named = all_of([f"{number} {name}" for number, name in enumerate(STEPS, 1)])
+    if named.cell_length <= width:
+        return named
+    return all_of([str(number) for number in range(1, len(STEPS) + 1)])
 
 
 def plan(made: Plan, width: int) -> list[Content]:
@@ -103,7 +108,7 @@ def plan(made: Plan, width: int) -> list[Content]:
     facts = made.facts
     told = [str(facts[name]) for name in ("name", "architecture", "kind") if facts.get(name)]
     said += labelled("model", "  ".join(told) or "-", width)
-    fits = f"{made.memory_mib} MiB of {made.budget_mib} MiB"
+    fits = f"{size(made.memory_mib << 20)} of {size(made.budget_mib << 20)}"
     room = state("ok") if made.fits else alarm("does not fit now; unload another model first")
     said += labelled("memory", line(fits, room), width)
     people = ", ".join(made.approvers)
@@ -115,13 +120,31 @@ def differences(made: Plan, width: int) -> list[Content]:
     """What is not as in the model that it is like."""
     if made.against is None:
         return labelled("differs", "no model of the store is like it", width)
-    rows = [(d.fact, d.then, d.now) for d in made.differences]
+    rows = [
+        (_FACTS.get(d.fact, d.fact), _fact(d.fact, d.then), _fact(d.fact, d.now))
+        for d in made.differences
+    ]
     head = labelled("differs", f"from {made.against} in {len(rows)} facts", width)
     return (
         head + [Content("  ") + row for row in table(_DIFFERENCES, rows, width - 2)]
         if rows
         else head
     )
+
+
+_FACTS: Final = {
+    "file_bytes": "file size", "n_ctx_train": "context, tokens", "n_vocab": "vocabulary, words",
+    "n_layer": "layers", "chat_template": "chat template",
+}  # fmt: skip
+
+
+def _fact(name: str, value: str) -> str:
+    """A fact as a person reads it."""
+    if name == "digest":
+        return value[:_DIGEST_CHARACTERS]
+    if not (value.isascii() and value.isdecimal()):
+        return value
+    return size(int(value)) if name.endswith("_bytes") else count(int(value))
 
 
 def progress(model: ModelDetail, needed: int, width: int, *, live: bool) -> list[Content]:

@@ -14,10 +14,10 @@ from tui.text import Cell, labelled, line, quiet, state
 from tui.view.units import clock, count, size
 
 COLUMNS: Final = (
-    Column("MODEL", 0, least=18),
-    Column("STATE", 14),
+    Column("MODEL", 0, least=18, most=44),
+    Column("STATE", 13),
     Column("KIND", 8, drop=3),
-    Column("ENGINE", 12, drop=2),
+    Column("ENGINE", 14, drop=2),
     Column("DIGEST", 16, drop=4),
     Column("WHY", 26, drop=1),
     Column("ADDED", 19, drop=5),
@@ -34,16 +34,24 @@ _NEXT: Final = {
 
 def row(model: Model, engines: Mapping[str, Worker]) -> Sequence[Cell]:
     """One artifact of the store."""
-    worker = engines.get(model.id)
     return (
         model.id,
         state(model.state),
         model.kind or "-",
-        state(worker.state) if worker else "-",
+        _at_work(model, engines.get(model.id)),
         (model.digest or "-")[:16],
         model.code or "",
         clock(model.created) if model.created else "-",
     )
+
+
+def _at_work(model: Model, worker: Worker | None) -> Cell:
+    """What its engine does, or how far it is on the way to one."""
+    if model.activity == "loading" and model.progress is not None and model.progress.total:
+        return state("loading") + f" {100 * model.progress.done // model.progress.total}%"
+    if worker is not None:
+        return state(worker.state)
+    return state(model.activity) if model.activity in ("loading", "waiting") else "-"
 
 
 def detail(model: ModelDetail, worker: Worker | None, width: int) -> list[Content]:
@@ -55,16 +63,39 @@ def detail(model: ModelDetail, worker: Worker | None, width: int) -> list[Conten
     following = model.hint if model.code else _NEXT.get(model.state, "")
     if following:
         said += labelled("what to do", following, width)
+    if model.publisher:
+        said += labelled("signed by", line(model.publisher, state("verified")), width)
+    of = f"{len(model.approvals)} of {model.approvals_needed} needed"
     for approval in model.approvals:
         when = clock(approval.time)
         said += labelled("approved", line(approval.name, when, quiet(approval.meaning)), width)
     if not model.approvals:
-        said += labelled("approved", "nobody", width)
+        nobody = f"by nobody, {of}" if model.approvals_needed else "by nobody"
+        said += labelled("approved", nobody, width)
+    elif len(model.approvals) < model.approvals_needed:
+        said += labelled("", quiet(of), width)
     if worker is not None:
         said += labelled("engine", _engine(worker), width)
         said += labelled("held in", _held(worker), width)
+    if memory := _memory(model):
+        said += labelled("memory", line(*memory), width)
+    if model.unloaded:
+        said += labelled("unloaded", model.unloaded, width)
     said += labelled("file", line(*_facts(model.facts)), width)
     return said
+
+
+def _memory(model: ModelDetail) -> list[Cell]:
+    told: list[Cell] = []
+    if model.needs_mib:
+        told.append(f"{size(model.needs_mib << 20)} by the estimate")
+    if model.pinned:
+        told.append("pinned: stays in memory")
+    elif model.on_demand:
+        told.append("loaded on demand")
+    if model.waiting:
+        told.append(f"{count(model.waiting)} requests wait for it")
+    return told
 
 
 def _engine(worker: Worker) -> Content:
@@ -73,7 +104,7 @@ def _engine(worker: Worker) -> Content:
         f"{worker.running}/{worker.slots} running",
         f"{worker.queued} queued",
         f"KV {count(worker.kv_used)} of {count(worker.n_ctx)} tokens",
-        f"{worker.memory_mib} MiB",
+        size(worker.memory_mib << 20),
         f"{worker.restarts} restarts",
     )
 

@@ -18,14 +18,14 @@ from tui.text import Cell, alarm, cell, indented, line, quiet, state
 from tui.view.units import clock, count, duration, rate, seconds, size
 
 MODEL_COLUMNS: Final = (
-    Column("MODEL", 0, least=16),
+    Column("MODEL", 0, least=16, most=44),
     Column("STATE", 14),
     Column("KIND", 8, drop=2),
     Column("ADDED", 19, drop=1),
     Column("DIGEST", 16, drop=3),
 )
 WORKER_COLUMNS: Final = (
-    Column("ENGINE", 0),
+    Column("ENGINE", 0, least=12, most=44),
     Column("STATE", 12),
     Column("KV USE", 13, right=True),
     Column("RUN", 5, right=True),
@@ -211,7 +211,7 @@ def worker_row(worker: Worker) -> Sequence[Cell]:
         f"{used}% of {count(worker.n_ctx)}",
         f"{worker.running}/{worker.slots}",
         str(worker.queued),
-        f"{worker.memory_mib} MiB",
+        size(worker.memory_mib << 20),
         str(worker.restarts),
         f"{worker.threads}/{worker.threads_most}" if worker.threads_most else "-",
         "-" if worker.pid is None else str(worker.pid),
@@ -234,6 +234,7 @@ def audit(status: Status) -> list[Content]:
 def host(status: Status) -> list[Content]:
     """The machine and where the data are."""
     facts = status.host
+    models_take = f"models take {size(status.taken_mib << 20)} of {size(status.budget_mib << 20)}"
     return [
         line(
             facts.cpu,
@@ -243,6 +244,7 @@ def host(status: Status) -> list[Content]:
         ),
         line(
             f"{size(facts.memory)} memory",
+            *([models_take] if status.budget_mib else []),
             f"{facts.disk_free >> 30} GiB disk free",
             f"data {status.data}",
         ),

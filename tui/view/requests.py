@@ -12,10 +12,10 @@ from textual.content import Content
 from appliance.wire.admin import RunningRequest
 from tui.columns import Column
 from tui.text import Cell, line, quiet, state
-from tui.view.units import age, count, rate, since
+from tui.view.units import age, clock, count, rate, since
 
 COLUMNS: Final = (
-    Column("APP", 0, least=14),
+    Column("APP", 0, least=14, most=40),
     Column("STATE", 10),
     Column("MODEL", 18, drop=1),
     Column("READ", 7, right=True),
@@ -53,7 +53,7 @@ def row(request: RunningRequest, now: float) -> Sequence[Cell]:
 def summary(requests: Sequence[RunningRequest], kept: int) -> Content:
     """How many there are, and how many of them the filter keeps."""
     waiting = sum(request.queued for request in requests)
-    told = [f"{count(len(requests))} requests", f"{count(waiting)} wait for their turn"]
+    told = [f"{count(len(requests))} requests", f"{count(waiting)} waiting"]
     if kept != len(requests):
         told.append(f"{count(kept)} shown")
     return line(*map(quiet, told))
@@ -65,5 +65,5 @@ def detail(request: RunningRequest, now: float) -> Content:
         f"request {request.request_id}",
         f"key {request.key_id}",
         f"intent in the log at seq {request.seq}",
-        f"since {request.started} ({age(since(request.started, now))})",
+        f"since {clock(request.started)} ({age(since(request.started, now))})",
     )

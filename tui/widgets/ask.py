@@ -4,6 +4,7 @@ Rules: nothing is changed before the person said yes here; what cannot be undone
 typed; escape is no.
 """
 
+from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -34,7 +35,12 @@ class Ask(ModalScreen[dict[str, str] | None]):
         super().__init__()
         self._change = change
         self._lines = {
-            blank.name: EntryLine(blank.value, name=f"blank-{blank.name}", help=blank.help)
+            blank.name: EntryLine(
+                blank.value,
+                name=f"blank-{blank.name}",
+                help=blank.help,
+                entered=partial(self._entered, blank.name),
+            )
             for blank in change.blanks
         }
         self._wrong = Part("wrong")
@@ -50,25 +56,22 @@ class Ask(ModalScreen[dict[str, str] | None]):
         said += labelled("records", change.record, width, 8)
         if change.lasting:
             said.append(alarm("This cannot be undone."))
-        with VerticalScroll(id="ask"):
+        with VerticalScroll(id="ask") as box:
+            box.border_subtitle = "enter next, at the end yes   esc no"  # seen however long it is
+            if not self._lines:
+                box.border_subtitle = "y yes   n no"
             yield Static(lines(said), markup=False)
             for blank in change.blanks:
                 with Horizontal(classes="blank"):
                     yield Static(quiet(blank.label), markup=False, classes="label")
                     yield self._lines[blank.name]
             yield self._wrong
-            yield Static(lines([Content(""), quiet(self._how())]), markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Begin in the first blank."""
         if self._lines:
             self.set_focus(next(iter(self._lines.values())))
-
-    def _how(self) -> str:
-        if not self._lines:
-            return "y yes   n no"
-        return "enter next, and at the end yes   esc no"
 
     def on_key(self, event: events.Key) -> None:
         """Without blanks a single key answers."""
@@ -78,12 +81,12 @@ class Ask(ModalScreen[dict[str, str] | None]):
             event.stop()
             self.action_yes() if event.key == "y" else self.action_no()
 
-    def on_input_submitted(self, message: EntryLine.Submitted) -> None:
+    def _entered(self, name: str) -> None:
         """Enter: the next blank, or yes."""
-        order = list(self._lines.values())
-        place = next(n for n, line in enumerate(order) if line is message.input)
+        order = list(self._lines)
+        place = order.index(name)
         if place + 1 < len(order):
-            self.set_focus(order[place + 1])
+            self.set_focus(self._lines[order[place + 1]])
         else:
             self.action_yes()
 

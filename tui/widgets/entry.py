@@ -2,9 +2,25 @@
 
 Rules: what is typed or pasted is text: controls and invisible characters are dropped; the cursor
 does not blink, since blinking sends bytes; a secret path is still a path, so nothing is hidden.
+Keys have their effect in the order in which they came, however fast they come: over a slow line, or
+on a busy host, the next line's text is there before this one's enter was seen.
 """
 
+from collections.abc import Callable
+from typing import Final
+
+from textual import events
+from textual.app import App
 from textual.widgets import Input
+
+_EDITS: Final[dict[str, Callable[[Input], object]]] = {
+    "backspace": Input.action_delete_left, "delete": Input.action_delete_right,
+    "ctrl+d": Input.action_delete_right, "ctrl+u": Input.action_delete_left_all,
+    "ctrl+k": Input.action_delete_right_all, "ctrl+w": Input.action_delete_left_word,
+    "left": Input.action_cursor_left, "right": Input.action_cursor_right,
+    "home": Input.action_home, "ctrl+a": Input.action_home,
+    "end": Input.action_end, "ctrl+e": Input.action_end,
+}  # fmt: skip
 
 
 class EntryLine(Input):
@@ -13,12 +29,51 @@ class EntryLine(Input):
     Args:
         value: what is in it at first.
         help: shown while it is empty.
+        entered: called when enter was pressed.
     """
 
-    def __init__(self, value: str = "", *, name: str = "", help: str = "") -> None:
+    def __init__(
+        self,
+        value: str = "",
+        *,
+        name: str = "",
+        help: str = "",
+        entered: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__(value, placeholder=help, id=name or None, select_on_focus=False)
         self.cursor_blink = False
+        self._entered = entered
 
     def validate_value(self, value: str) -> str:
         """Only what can be seen."""
         return "".join(character for character in value if character.isprintable())
+
+    def typed(self, event: events.Key) -> bool:
+        """Take a key at once, before the next one is looked at; whether it was for this line.
+
+        Messages between widgets would let a text overtake the enter before it.
+        """
+        if event.key == "enter":
+            self._entered()
+        elif event.key in _EDITS:
+            _EDITS[event.key](self)
+        elif event.is_printable and event.character is not None:
+            if self.selection.is_empty:
+                self.insert_text_at_cursor(event.character)
+            else:
+                self.replace(event.character, *self.selection)
+        else:
+            return False
+        return True
+
+
+class Typing(App[None]):
+    """A program whose lines take keys in the order in which they come."""
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key for the line that is typed in goes there now, and by no message."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            line = self.focused
+            if isinstance(line, EntryLine) and line.typed(event):
+                return
+        await super().on_event(event)

@@ -21,7 +21,7 @@ from tui.columns import Column, Layout
 from tui.text import Cell, cell
 
 T = TypeVar("T")
-_MARGIN = 2
+_MARGIN = 3  # the cursor on the left, a blank on the right
 
 
 class Rows(ScrollView, Generic[T], can_focus=True):
@@ -71,7 +71,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._columns, self._key, self._cells, self._empty = columns, key, cells, empty
         self._items: Sequence[T] = []
         self._cursor = 0
-        self._layout = Layout(columns, 80)
+        self._layout, self._laid_out_for = Layout(columns, 80), 80
         self._drawn: dict[int, Content] = {}
 
     @property
@@ -149,7 +149,6 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     def on_resize(self) -> None:
         """Use the room that there is."""
-        self._layout = Layout(self._columns, max(10, self.size.width - _MARGIN))
         self._keep_in_view()
         self._draw_changes()
 
@@ -171,16 +170,23 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         ]
         return strip
 
+    def _lay_out(self) -> Layout:
+        """For the room that there is now; a scroll bar comes and goes without a word."""
+        width = max(10, self.size.width - _MARGIN)
+        if width != self._laid_out_for:
+            self._layout, self._laid_out_for = Layout(self._columns, width), width
+        return self._layout
+
     def _line(self, y: int) -> Content:
-        blank = Content(" ")
+        blank, layout = Content(" "), self._lay_out()
         if y == 0:
-            return (Content("  ") + self._layout.head()) if self._items else blank
+            return (Content("  ") + layout.head()) if self._items else blank
         place = self.scroll_offset.y + y - 1
         if not self._items:
             return cell(f"  {self._empty}", "$secondary") if y == 1 else blank
         if place >= len(self._items):
             return blank
-        row = self._layout.row(self._cells(self._items[place]))
+        row = layout.row(self._cells(self._items[place]))
         if place != self._cursor:
             return Content("  ") + row
         marked = cell("> ", "bold $primary") + row

@@ -178,10 +178,13 @@ async def revoke_model(
 
 
 def _signed(services: Services, model_id: str) -> dict[str, Any]:
-    """Approvals that count today, and grammars; none of an artifact that is not acceptable."""
+    """Signer, approvals that count today, grammars; nothing of what is not acceptable."""
     with contextlib.suppress(Refused):
-        signed, approvals = services.store.standing(model_id, load_policy(services.data / "trust"))
+        policy = load_policy(services.data / "trust")
+        signed, approvals = services.store.standing(model_id, policy)
         return {
+            "publisher": signed.publisher.person,
+            "approvals_needed": policy.approvals_needed(signed.rule),
             "approvals": [
                 wire.Approval(name=a.name, meaning=a.meaning, time=a.time) for a in approvals
             ],

@@ -23,15 +23,26 @@ def test_artifacts_and_places_are_read_from_the_command() -> None:
 
 
 def test_the_step_in_hand_is_in_brackets() -> None:
-    assert view.steps("approve", "(1 of 2)").plain == (
+    assert view.steps("approve", 76, "(1 of 2)").plain == (
         "+ 1 choose > + 2 check > + 3 import > [4 approve (1 of 2)] > 5 load > 6 done"
     )
 
 
+def test_where_there_is_little_room_only_the_step_in_hand_has_a_name() -> None:
+    assert view.steps("load", 56).plain == "+ 1 > + 2 > + 3 > + 4 > [5 load] > 6"
+
+
 def test_a_plan_says_signer_memory_people_differences_and_what_comes_next() -> None:
     shown = said(view.plan(Plan.model_validate(PLAN), 76))  # type: ignore[arg-type]
-    for words in ("Model Team", "2412 MiB of", "2 different people", "n_ctx_train", "Next: I"):
+    for words in (
+        "Model Team",
+        "2.4 GiB of 25.6 GiB",
+        "2 different people",
+        "context, tokens",
+        "Next: I",
+    ):
         assert words in shown, words
+    assert "1.2 GiB" in shown and "32 768" in shown and "1288490188" not in shown
     crowded = Plan.model_validate({**PLAN, "fits": False, "against": None})
     shown = said(view.plan(crowded, 76))  # type: ignore[arg-type]
     assert "does not fit now" in shown and "no model of the store is like it" in shown

@@ -44,3 +44,28 @@ def test_approvals_engine_and_facts() -> None:
     weaker = Worker.model_validate({**WORKER, "held": "disk"})
     assert "weaker claim" in shown(detail, weaker)
     assert "nobody" in shown(ModelDetail(id="m", state="verified", digest=None))
+
+
+def test_signer_threshold_and_memory() -> None:
+    detail = ModelDetail(
+        id="pump", state="verified", digest="ab" * 32, publisher="Model Team", approvals_needed=2,
+        approvals=[Approval(name="A. Weber", meaning="tested", time="2026-11-18T12:00:00Z")],
+        needs_mib=2_412, on_demand=True, waiting=3, unloaded="to make room for motor",
+    )  # fmt: skip
+    said = shown(detail)
+    for words in (
+        "Model Team  + verified", "1 of 2 needed", "2.4 GiB by the estimate", "on demand",
+        "3 requests wait for it", "to make room for motor",
+    ):  # fmt: skip
+        assert words in said, words
+    assert "pinned" in shown(detail.model_copy(update={"pinned": True}))
+
+
+def test_a_model_on_its_way_says_how_far() -> None:
+    loading = Model.model_validate(
+        {"id": "m", "state": "approved", "digest": None, "activity": "loading",
+         "progress": {"phase": "sealing", "done": 1, "total": 4}}
+    )  # fmt: skip
+    assert view.row(loading, {})[3].plain == "~ loading 25%"  # type: ignore[union-attr]
+    waits = loading.model_copy(update={"activity": "waiting", "progress": None})
+    assert view.row(waits, {})[3].plain == "~ waiting"  # type: ignore[union-attr]

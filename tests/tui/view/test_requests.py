@@ -21,6 +21,6 @@ def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:
 
 def test_how_many_there_are_and_are_shown() -> None:
     many = [request(n, queued=n % 2 == 0) for n in range(4)]
-    assert view.summary(many, 4).plain == "4 requests  2 wait for their turn"
+    assert view.summary(many, 4).plain == "4 requests  2 waiting"
     assert view.summary(many, 1).plain.endswith("1 shown")
     assert "seq 3" in view.detail(many[3], WALL).plain

@@ -5,12 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from textual import events
 from textual.app import App
 from textual.pilot import Pilot
 
 from tests.tui.scripted import NASTY, text_of
+from tui.app import OperatorApp
 from tui.change import Blank, Change, name_blank
 from tui.widgets.ask import Ask
+from tui.widgets.entry import Typing
 
 
 def change(*blanks: Blank, title: str = "Revoke pump", lasting: bool = False) -> Change:
@@ -21,8 +24,10 @@ def change(*blanks: Blank, title: str = "Revoke pump", lasting: bool = False) ->
 
 
 @asynccontextmanager
-async def asking(asked: Change) -> AsyncIterator[tuple[App[None], "Pilot[None]", list[Any]]]:
-    app: App[None] = App()
+async def asking(
+    asked: Change, kind: type[App[None]] | None = None
+) -> AsyncIterator[tuple[App[None], "Pilot[None]", list[Any]]]:
+    app = (kind or Typing)(css_path=OperatorApp.CSS_PATH)
     answers: list[Any] = []
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(Ask(asked), answers.append)
@@ -60,6 +65,17 @@ async def test_enter_goes_through_the_blanks() -> None:
         assert answers == []
         await pilot.press("shift+tab", *"one", "ctrl+y")
         assert answers == [{"a": "one", "b": "kept"}]
+
+
+@pytest.mark.parametrize("kind", [Typing, App])
+async def test_keys_that_come_at_once_do_not_overtake_each_other(kind: type[App[None]]) -> None:
+    blanks = (Blank("a", "First", "old"), Blank("b", "Second"))
+    async with asking(change(*blanks), kind) as (app, pilot, answers):
+        for key in ("ctrl+u", *"one", "enter", *"tow", "left", "backspace", "end", *"o", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await pilot.pause()
+        right = answers == [{"a": "one", "b": "two"}]
+    assert right is (kind is Typing)  # the control: messages between widgets mix them up
 
 
 @pytest.mark.parametrize("text", NASTY)

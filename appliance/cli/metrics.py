@@ -1,0 +1,76 @@
+"""`metrics`: what the charts of the operator's screens draw, as numbers.
+
+Rules: rates are differences of counters over the server's own time, so they take two looks; what is
+only a level is that of the second look.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, data_option, json_option, safe, size
+from appliance.wire.load import Load, Rates
+from tui.rates import History, Point
+
+
+@click.command()
+@click.option(
+    "--seconds",
+    metavar="N",
+    type=click.FloatRange(0.1, 3_600),
+    default=2.0,
+    help="Between the two looks; by default 2.",
+)
+@data_option
+@json_option
+@click.pass_obj
+def metrics(output: Output, data: Path, seconds: float) -> None:
+    """Measure tokens, queue, KV use, time to the first token, processors and memory."""
+    history = History()
+    with admin_client(data, needs_server=True) as client:
+        history.add(client.load_now())
+        while history.newest is None:  # again, if the server began anew meanwhile
+            time.sleep(seconds)
+            history.add(client.load_now())
+    if history.load is not None:
+        found = rates(history.newest, history.load, seconds)
+        output.data(found, lines(found))
+
+
+def rates(point: Point, load: Load, seconds: float) -> Rates:
+    """What was seen, as the document that `--json` prints."""
+    return Rates(
+        seconds=seconds,
+        tokens_per_second=round(point.tokens, 2),
+        running=point.running,
+        queued=point.queued,
+        kv_use=round(point.kv, 4),
+        ttft_p50=point.ttft_p50,
+        ttft_p95=point.ttft_p95,
+        own_cpu=round(point.own_cpu, 4),
+        host_cpu=round(point.host_cpu, 4),
+        memory=load.memory,
+        memory_available=load.memory_available,
+        own_memory=load.own_memory,
+        gpus=load.gpus,
+    )
+
+
+def lines(found: Rates) -> Iterator[str]:
+    """The same for a person."""
+    yield f"tokens       {found.tokens_per_second:.1f} a second"
+    yield f"requests     {found.running} running, {found.queued} waiting"
+    yield f"KV use       {found.kv_use:.0%}"
+    yield f"first token  p50 {_latency(found.ttft_p50)}, p95 {_latency(found.ttft_p95)}"
+    yield f"CPU          own {found.own_cpu:.0%}, host {found.host_cpu:.0%}"
+    yield f"memory       {size(found.memory_available)} of {size(found.memory)} free"
+    for gpu in found.gpus:
+        busy = "" if gpu.busy_percent is None else f", {gpu.busy_percent}% busy"
+        yield f"GPU          {safe(gpu.name)}: {size(gpu.memory_used)} of {size(gpu.memory)}{busy}"
+
+
+def _latency(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1_000:.0f} ms"

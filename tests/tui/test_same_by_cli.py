@@ -1,0 +1,62 @@
+"""Whatever the screens show or do, a command does with `--json`."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from textual.binding import Binding
+
+from appliance.cli.main import cli
+from tui.app import PAGES
+from tui.screens.entry import EntryScreen
+
+SAME = {
+    "overview": "metrics", "overview look": "status", "overview serve": "serve",
+    "models": "model list", "models look": "model show", "models load": "model load",
+    "models unload": "model unload", "models approve": "model approve",
+    "models suspend": "model suspend", "models retire": "model retire",
+    "models revoke": "model revoke", "models recheck": "model recheck",
+    "requests": "request list", "requests cancel": "request cancel",
+    "audit": "audit search", "audit verify": "audit verify",
+    "audit checkpoint": "audit checkpoint", "audit export": "audit export",
+    "entry": "audit show", "entry proof": "audit proof", "entry decrypt": "audit show",
+    "keys": "key list", "keys look": "key show", "keys create": "key create",
+    "keys limit": "key limit", "keys rotate": "key rotate", "keys revoke": "key revoke",
+    "logs": "logs",
+    "import": "model places", "import look": "model plan", "import import": "model import",
+    "import directory": "model places", "import approve": "model approve",
+    "import load": "model load",
+    "start": "init", "start look": "model demo", "start init": "serve",
+}  # fmt: skip
+# Keys that move about in what a screen shows already.
+MOVES = {"filter", "pause", "older", "newer", "follow", "level", "along", "dismiss"}
+
+
+def shown() -> Iterator[str]:
+    """Every screen and everything that its keys do."""
+    for name, screen in [(page.TITLE.lower(), page) for page in PAGES] + [("entry", EntryScreen)]:
+        yield name
+        for binding in Binding.make_bindings(vars(screen).get("BINDINGS", ())):
+            action = binding.action.partition("(")[0]
+            if action not in MOVES:
+                yield f"{name} {action}"
+
+
+def command(words: str) -> click.Command:
+    found: click.Command = cli
+    for word in words.split():
+        assert isinstance(found, click.Group)
+        inner = found.get_command(click.Context(found), word)
+        assert inner is not None, words
+        found = inner
+    return found
+
+
+def test_everything_on_the_screens_is_in_the_table() -> None:
+    assert set(shown()) - set(SAME) == set()
+    assert {name for name in SAME if not name.endswith(" look")} - set(shown()) == set()
+
+
+@pytest.mark.parametrize("words", sorted(set(SAME.values())))
+def test_there_is_such_a_command_and_it_answers_in_json(words: str) -> None:
+    assert "--json" in [option for made in command(words).params for option in made.opts]
