@@ -12,6 +12,8 @@ import pytest
 from appliance.client import AdminClient, socket_path
 from tests.tui.drivers import DRIVERS, expect
 
+pytestmark = pytest.mark.timeout(900)  # many steps, and the host may be busy
+
 
 @contextlib.contextmanager
 def server_ended(data: Path) -> Iterator[None]:

@@ -18,6 +18,7 @@ from tests.smol import APPROVERS, ID, signed_artifact
 from tests.system.conftest import Server, serving
 from tests.tui.drivers import DRIVERS, Driver, expect
 
+pytestmark = pytest.mark.timeout(1_200)  # many steps, and the host may be busy
 CONFIG = """
 [engine]
 threads = 1

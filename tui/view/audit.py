@@ -99,6 +99,8 @@ def place(text: str, page: int, shown: Sequence[Entry], entries: int, *, more: b
     told = [f"search {text!r}" if text else "all entries", f"{count(entries)} in the log"]
     if shown:
         told.append(f"{shown[-1].seq} to {shown[0].seq}")
+    elif more:
+        told.append("none in the newest; ] looks further back")
     told.append(f"page {page}" + ("" if more else ", the last"))
     return line(*map(quiet, told))
 

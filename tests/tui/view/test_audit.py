@@ -53,6 +53,11 @@ def test_the_place_in_the_log() -> None:
         assert words in said, words
 
 
+def test_a_search_that_found_nothing_yet_says_how_to_go_on() -> None:
+    assert "] looks further back" in view.place("app=x", 1, [], 1_000_000, more=True).plain
+    assert "looks further" not in view.place("app=x", 1, [], 1_000_000, more=False).plain
+
+
 def test_a_verification_names_every_problem() -> None:
     found = Verification.model_validate(
         {"ok": False, "entries": 9, "from": 0, "to": 8, "root": "ab" * 32, "open_intents": 1,
