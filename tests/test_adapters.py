@@ -143,6 +143,36 @@ async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
         await services.supervisor.close()
 
 
+@pytest.mark.parametrize("what", ["the publisher's key", "the adapter"])
+async def test_what_a_newer_policy_revokes_ends_at_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A key that signed base and adapter ends both; the adapter's digest leaves the base alone."""
+    shutil.copytree(data, tmp_path / "data")
+    with open_services(tmp_path / "data", config=replace(SMALL, models=SETTINGS)) as services:
+        await services.lifecycle.load("uid:0", ID)
+        policy = load_policy(services.data / "trust")
+        digest = services.store.record(FR).digest
+        revoked = (
+            replace(policy.revoked, digests=frozenset({str(digest)}))
+            if what == "the adapter"
+            else replace(policy.revoked, keys=policy.roles["publisher"].keys)
+        )
+        denied = replace(policy, revoked=revoked)
+        for part in (services.lifecycle, services.sweep):
+            monkeypatch.setattr(part, "_policy", lambda: denied)
+        ended = {record.id for record in await services.sweep.ask()}
+        served = {model.id for model in services.supervisor.served()}
+        if what == "the adapter":
+            assert (ended, served) == ({FR}, {ID})
+        else:
+            assert (ended, served) == ({ID, FR, DE}, set())
+        assert {state(services, model_id) for model_id in ended} == {"revoked"}
+        assert edges(services, FR)[-1] == ("state", "revoked")
+        await services.supervisor.close()
+    shutil.rmtree(tmp_path / "data")
+
+
 def test_a_key_must_name_an_adapter() -> None:
     principal = Principal("k", "app", frozenset({FR}))
     assert principal.may_use(FR) and not principal.may_use(ID) and not principal.may_use(DE)
