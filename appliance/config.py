@@ -216,7 +216,8 @@ class ModelConfig:
     )
     kept_prefixes: int = _key(
         32,
-        "Runs of tokens that the KV cache keeps for later requests of the same app; 0 keeps none.",
+        "Most runs of tokens that the KV cache keeps for later requests of the same app; fewer "
+        "while none is used again; 0 keeps none.",
         low=0,
         high=255,
     )

@@ -8,11 +8,14 @@ Rules:
   time what another asked; and its own adapter only, since another computes other values.
 - What a running sequence stands on stays; of the rest the least recently used tail goes first,
   registered prefixes last.
+- Every cell in use makes every step a little longer, so that few tails are kept at first: more
+  when a prompt begins like one that was dropped, fewer when nothing kept is used for long.
 
 Pure: copies and drops come out as operations for the runner. After SGLang's RadixAttention
 (Zheng et al., 2024), with llama.cpp's shared cells in place of pages.
 """
 
+from collections import deque
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -20,6 +23,8 @@ from typing import TypeAlias
 from appliance.engine.sequence import Sequence
 
 SHORTEST = 16  # for fewer tokens it is not worth waiting until another has computed them
+
+FEWEST = 4  # idle tails that are kept in any case
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,14 @@ class Prefixes:
 
     def __init__(self, ids: ReadOnly[int], operations: list[Operation]) -> None:
         self._ids = list(ids)
+        self._capacity = len(self._ids)
         self._operations = operations
         self._root = Node(-1, ("", ""), 0, [], None)
         self._nodes: set[Node] = set()
         self._time = 0
+        self._dropped = deque[tuple[Scope, list[int]]](maxlen=len(ids))
+        self._unused = 0  # nodes made since a kept one was used
+        self.most = FEWEST  # idle tails of apps, of which there are more only until the next node
         self.cells = 0  # in all nodes
         self.idle = 0  # in nodes that no running sequence stands on
 
@@ -116,6 +125,7 @@ class Prefixes:
             The node that the sequence stands on from now on: `leave` it in the end.
         """
         node, length = self._find(sequence)
+        self._learn(sequence, length, used=node.users == 0 and length >= SHORTEST)
         self._enter(node)
         if length < node.end:
             node = self._split(node, length)
@@ -237,12 +247,41 @@ class Prefixes:
 
     def _new_id(self) -> int | None:
         """A free sequence id, if need be that of the least useful branch's last node."""
+        self._unused += 1
+        if self._unused >= 2 * self._capacity:
+            self.most, self._unused = max(FEWEST, self.most // 2), 0
+        while self._idle_tails() > self.most:
+            self._drop()
         if not self._ids:
-            leaf = self._least_useful()
-            if leaf is None:
-                return None
-            self.evict(len(leaf.tokens))
-        return self._ids.pop()
+            self._drop()
+        return self._ids.pop() if self._ids else None
+
+    def _drop(self) -> None:
+        """Drop the least useful tail, and remember how it began."""
+        leaf = self._least_useful()
+        if leaf is None:
+            return
+        parts, step = [leaf.tokens], leaf.parent
+        while step is not None:
+            parts.append(step.tokens)
+            step = step.parent
+        self._dropped.append((leaf.scope, [t for part in reversed(parts) for t in part]))
+        self.evict(len(leaf.tokens))
+
+    def _learn(self, sequence: Sequence, length: int, *, used: bool) -> None:
+        """Note how much was here for a sequence, and whether that had been kept idle."""
+        if used:
+            self._unused = 0
+        scopes = {scope_of(sequence, public=public) for public in (False, True)}
+        for entry in self._dropped:
+            scope, tokens = entry
+            if scope in scopes and common(tokens, sequence.tokens) >= length + SHORTEST:
+                self.most, self._unused = min(2 * self.most, self._capacity), 0
+                self._dropped.remove(entry)
+                return
+
+    def _idle_tails(self) -> int:
+        return sum(not (n.users or n.children or n.scope[1] == "") for n in self._nodes)
 
     def _least_useful(self) -> Node | None:
         idle = (n for n in self._nodes if n.users == 0 and not n.children)

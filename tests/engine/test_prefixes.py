@@ -6,7 +6,16 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.prefixes import SHORTEST, Copy, Drop, Node, Operation, Prefixes, common
+from appliance.engine.prefixes import (
+    FEWEST,
+    SHORTEST,
+    Copy,
+    Drop,
+    Node,
+    Operation,
+    Prefixes,
+    common,
+)
 from appliance.engine.sequence import Sequence
 from appliance.engine.textstream import TextStream
 from appliance.types import Sampling
@@ -261,6 +270,48 @@ def test_beginnings_of_an_app_that_agree_in_little_are_all_kept() -> None:
     for tokens in prompts:
         assert tree.match(Sequence(0, [*tokens, 5], Sampling(), 1, TextStream()))[0] == 42
     assert tree.cells == 2 + 3 * 40
+
+
+def prompt(number: int, scope: str = "a") -> Sequence:
+    """Prompts of 40 tokens that share nothing."""
+    tokens = list(range(100 * number, 100 * number + 40))
+    return Sequence(0, tokens, Sampling(), 1, TextStream(), scope=scope)
+
+
+def kept(tree: Prefixes, count: int) -> list[int]:
+    """Which of the first `count` prompts are here."""
+    return [number for number in range(count) if tree.match(prompt(number))[0]]
+
+
+def test_few_tails_are_kept_while_nothing_is_used_again() -> None:
+    tree = Prefixes(range(3, 35), [])
+    keep(tree, sequence((), "b", shared=SHORTEST))
+    for number in range(20):
+        keep(tree, prompt(number))
+    assert kept(tree, 20) == list(range(20 - FEWEST - 1, 20))
+    assert tree.match(sequence((9,), "c", shared=SHORTEST))[0] == SHORTEST  # the registered one
+
+
+def test_more_are_kept_when_a_dropped_one_is_asked_for_and_fewer_when_none_is_used() -> None:
+    tree = Prefixes(range(3, 35), [])
+    for _ in range(4):
+        for number in range(20):
+            keep(tree, prompt(number))
+    assert kept(tree, 20) == list(range(20))
+    for number in range(20, 20 + 8 * 32):
+        keep(tree, prompt(number))
+    assert tree.most == FEWEST
+    assert len(kept(tree, 400)) == FEWEST + 1
+
+
+def test_what_an_app_asks_for_tells_nothing_of_what_was_dropped_of_another() -> None:
+    tree = Prefixes(range(3, 35), [])
+    for number in range(20):
+        keep(tree, prompt(number))
+    tree.take(prompt(0, "b"), 0)
+    assert tree.most == FEWEST
+    tree.take(prompt(0), 1)  # the control
+    assert tree.most > FEWEST
 
 
 @given(st.lists(st.integers(0, 1)), st.lists(st.integers(0, 1)))
