@@ -21,6 +21,7 @@ from tests.contract.conftest import EMBEDDER, Live
 
 AT_ONCE: Final = 24
 WIDTH: Final = 384
+SHARED: Final = "The pump is inspected every week. "
 WORD: Final = "Cormorant"
 """In every text that a client sends: it must be nowhere in the clear afterwards."""
 
@@ -124,6 +125,19 @@ class Load:
                     await self.one(client, number)
 
             await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+
+    async def crowd(self) -> None:
+        """As many texts at once as there can ever be: an embedder keeps the room of a batch."""
+        asked = {"model": EMBEDDER, "input": [Body("", number).longest for number in range(3)]}
+        limits = httpx.Limits(max_connections=AT_ONCE)
+        async with httpx.AsyncClient(
+            base_url=self.server.base_url, timeout=None, limits=limits, headers=self.key("one")
+        ) as client:
+            replies = await asyncio.gather(
+                *(client.post("/embeddings", json=asked) for _ in range(2 * AT_ONCE))
+            )
+        for reply in replies:
+            expect(reply, 200)
 
     async def one(self, client: httpx.AsyncClient, number: int) -> None:
         """One request, sent again when its kept connection had been closed meanwhile."""
@@ -315,8 +329,9 @@ class Body:
     def __init__(self, model: str, number: int) -> None:
         self.model = model
         self.choose = random.Random(number)
-        shared = "The pump is inspected every week. " * self.choose.choice([0, 0, 4])
+        shared = SHARED * self.choose.choice([0, 0, 4])
         self.text = f"{shared}{WORD} {number}"
+        self.longest = f"{SHARED * 4}{WORD} {number}"
 
     def chat(self, **fields: Any) -> dict[str, Any]:
         """A conversation."""

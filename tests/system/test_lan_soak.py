@@ -100,6 +100,7 @@ def check(directory: Path, models: dict[str, Path], count: int, rounds: int) -> 
     with live(directory, models["smol"], CONFIG, {EMBEDDER: models[EMBEDDER]}, PATIENT) as server:
         load = Load.of(server)
         asyncio.run(load.run(range(-max(20, count // 20), 0)))
+        asyncio.run(load.crowd())
         load.seen.clear()
         sizes = [asyncio.run(rest(server, load))]
         each = count // rounds
