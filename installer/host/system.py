@@ -19,6 +19,7 @@ from installer.host.assemble import CLEAN
 from installer.host.files import point_link, remove, sync_directory, write_file
 from installer.host.preflight import OURS
 from installer.host.problems import InstallError
+from installer.host.signature import KEY
 
 _LINKED: Final = {
     "sysusers.conf": "/etc/sysusers.d/appliance.conf",
@@ -114,8 +115,9 @@ def uninstall(layout: Layout) -> None:
 
 
 def leftovers(layout: Layout) -> Iterator[Path]:
-    """What a killed `install` may have left beside its files."""
-    for path in (*commands(layout), *(path for path, _ in links(layout, managed=True))):
+    """What a killed run may have left beside the files and links that it was about to replace."""
+    linked = (path for path, _ in links(layout, managed=True))
+    for path in (layout.current, layout.trust / KEY, *commands(layout), *linked):
         yield path.with_name(path.name + ".part")
 
 

@@ -35,6 +35,7 @@ def test_what_a_killed_run_left_beside_is_named(layout: Layout) -> None:
     system.install(layout, managed=True)
     names = {path.name for path in system.leftovers(layout)}
     assert {"appliance.part", "appliance-installer.part", "appliance.service.part"} <= names
+    assert {"current.part", "vendor.pub.part"} <= names
     assert not any(path.exists() for path in system.leftovers(layout))
 
 
