@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from installer.bundle.cache import cache_root
+from installer.bundle.cache import cache_root, exclusive
 from tests.conftest import CHECKOUT
 from tests.installer.faults import FAULTS, Fault
 
@@ -33,10 +33,10 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 def record(outcomes: Outcomes, *, anew: bool) -> None:
     """Keep the outcomes of this session, beside those of earlier ones or `anew`; write the page."""
     path = kept()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    merged = ({} if anew else read(path)) | dict(outcomes)
-    path.write_text(json.dumps(merged, indent=1, sort_keys=True))
-    PAGE.write_text(page(merged))
+    with exclusive(path.with_suffix(".lock")):
+        merged = ({} if anew else read(path)) | dict(outcomes)
+        path.write_text(json.dumps(merged, indent=1, sort_keys=True))
+        PAGE.write_text(page(merged))
 
 
 def page(outcomes: Outcomes) -> str:
