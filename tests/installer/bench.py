@@ -256,7 +256,7 @@ class Bench:
     def _run(self, command: list[str], more: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), **more}
         return subprocess.run(
-            command, env=env, cwd=self.place, capture_output=True, text=True, timeout=120
+            command, env=env, cwd=self.place, capture_output=True, text=True, timeout=600
         )
 
     def is_whole(self) -> bool:
