@@ -10,6 +10,7 @@ holds secrets and is readable by its owner only.
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,11 +95,14 @@ def read(path: Path) -> dict[str, Any]:
         raise InstallError("backup_invalid", f"{path}: {str(error) or 'it is empty'}.") from error
 
 
-def restore(layout: Layout, path: Path, *, data: Path | None = None) -> dict[str, Any]:
+def restore(
+    layout: Layout, answers: Answers, path: Path, *, data: Path | None = None
+) -> dict[str, Any]:
     """Put the data of a backup back, beside its place first and then by one rename.
 
     Args:
         layout: the paths.
+        answers: name the account and the group that the data directory belongs to.
         path: the backup.
         data: another place, for a drill.
 
@@ -116,6 +120,8 @@ def restore(layout: Layout, path: Path, *, data: Path | None = None) -> dict[str
         try:
             with tarfile.open(path, "r") as archive:
                 archive.extractall(part, members=_below_data(archive), filter="tar")
+            if not layout.user:
+                shutil.chown(part, answers.account, answers.operators)
             sync_tree(part)
             if target.is_dir():
                 target.rmdir()
@@ -139,7 +145,7 @@ def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
     place = layout.data.with_name(layout.data.name + ".drill")
     remove(place)
     try:
-        index = restore(layout, path, data=place)
+        index = restore(layout, answers, path, data=place)
         found = product(layout, answers, release, place).run("audit", "verify")
         if found.get("ok") is not True:
             raise InstallError("backup_invalid", f"{path}: its audit log does not verify.")

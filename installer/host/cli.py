@@ -152,7 +152,7 @@ def _restore(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
     with open_ledger(place.layout.state):
         place.service.stop()
-        found = backup.restore(place.layout, options.file.absolute())
+        found = backup.restore(place.layout, place.answers, options.file.absolute())
         place.service.start()
     say(f"{place.layout.data} is as it was under {found['release']}.")
     return {"release": found["release"]}

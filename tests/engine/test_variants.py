@@ -58,6 +58,13 @@ def test_the_child_gets_an_empty_environment(
     assert variants.best_variant(directory).exists()
 
 
+def test_without_avx_the_plain_variant_computes(tmp_path: Path, directory: Path) -> None:
+    """What is left on such a host: every variant that takes AVX is taken away."""
+    for name in ("libggml-base.so", "libggml.so", "libggml-cpu-x64.so", "libggml-cpu-sse42.so"):
+        shutil.copy(directory / name, tmp_path / name)
+    assert variants.best_variant(tmp_path) == tmp_path / "libggml-cpu-sse42.so"
+
+
 def test_a_variant_that_dies_is_not_chosen(tmp_path: Path, directory: Path) -> None:
     """A processor that claims an instruction which the system does not let it run: SIGILL."""
     best = variants.best_variant(directory)

@@ -178,6 +178,9 @@ def test_back(host: Host, sticks: Sticks, note: Note) -> None:
         sticks.second, "mv /var/lib/appliance /root/old && appliance-installer restore /root/b"
     )
     assert entries(host, sticks) >= before
+    assert ANSWER.search(host.must(sticks.second, ASK).text)
+    owner = host.must(sticks.second, "stat -c '%a %U %G' /var/lib/appliance").text
+    assert owner == "750 appliance appliance-operators\n"
     host.done()
 
 
