@@ -19,6 +19,9 @@ from installer.host.manifest import Manifest
 from installer.host.problems import InstallError
 
 DATABASE: Final = ("appliance.db", "appliance.db-wal")
+_MOUNTED: Final = frozenset(
+    {"etc/group", "etc/hosts", "etc/localtime", "etc/passwd", "home", "root"}
+)
 _RELATIVE: Final = "releases"
 
 
@@ -70,7 +73,13 @@ def check(layout: Layout, release: str) -> None:
     base = (where / "base.list").read_text() if (where / "base.list").is_file() else wanted
     if tree.digest(base) != document.tree.sha256:
         raise InstallError("release_changed", f"{where}/tree.list is not the signed one.")
-    tree.check(where / "root", wanted, "release_changed")
+    tree.check(where / "root", wanted, "release_changed", empty=_mounted_onto(layout))
+
+
+def _mounted_onto(layout: Layout) -> set[str]:
+    """What systemd makes in the tree of a release for the unit's paths of the host."""
+    data = layout.data.relative_to("/")
+    return {*_MOUNTED, str(data), *(str(path) for path in data.parents)}
 
 
 def newest_counter(layout: Layout, ledger: Ledger) -> int:

@@ -8,6 +8,7 @@ and times are not part of it; names are plain. The digest of the listing stands 
 import hashlib
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from installer.host.files import hash_file
@@ -29,8 +30,17 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check(root: Path, wanted: str, code: str = "tree_differs") -> None:
+def check(
+    root: Path, wanted: str, code: str = "tree_differs", *, empty: Collection[str] = ()
+) -> None:
     """Compare a tree with its listing.
+
+    Args:
+        root: the tree.
+        wanted: the listing.
+        code: of the refusal.
+        empty: names that may be there beyond the listing as directories or as empty files:
+            systemd makes what it mounts onto. What lies in such a directory must be listed.
 
     Raises:
         InstallError: with the code, naming the first entries that differ.
@@ -38,10 +48,19 @@ def check(root: Path, wanted: str, code: str = "tree_differs") -> None:
     found = listing(root)
     if found == wanted:
         return
-    lines = set(wanted.splitlines()) ^ set(found.splitlines())
+    known = set(wanted.splitlines())
+    lines = known - set(found.splitlines())
+    lines |= {x for x in found.splitlines() if x not in known and not _is_empty(x, empty)}
+    if not lines:
+        return
     paths = sorted({line.rpartition(" ")[2] for line in lines})
     more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
     raise InstallError(code, f"{root}: {', '.join(paths[:5])}{more}.")
+
+
+def _is_empty(line: str, names: Collection[str]) -> bool:
+    kind, name = line[:2], line.rpartition(" ")[2]
+    return name in names and (kind == "d " or (kind == "f " and line.split(" ")[2] == "0"))
 
 
 def _line(root: Path, path: Path) -> str:

@@ -172,7 +172,7 @@ def test_back(host: Host, sticks: Sticks, note: Note) -> None:
     note("rollback, s", ran.seconds)
     assert ANSWER.search(host.must(sticks.second, ASK).text)
     before = entries(host, sticks)
-    host.must(sticks.second, "appliance-installer backup /root/b")
+    host.must(sticks.second, "appliance-installer backup /root/b --with-models")
     host.must(sticks.second, "appliance-installer drill /root/b")
     host.must(
         sticks.second, "mv /var/lib/appliance /root/old && appliance-installer restore /root/b"

@@ -57,3 +57,26 @@ def test_a_name_cannot_imitate_another_line(root: Path) -> None:
     (root / "b\nd 755 c").mkdir()
     assert "d 755 c\n" not in tree.listing(root)
     assert len(tree.listing(root).splitlines()) == 4
+
+
+def test_what_systemd_mounts_onto_may_be_there_and_must_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("signed")
+    wanted = tree.listing(tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").touch()
+    with pytest.raises(InstallError, match="etc, etc/passwd"):
+        tree.check(tmp_path, wanted)
+    empty = {"etc", "etc/passwd", "f"}
+    tree.check(tmp_path, wanted, empty=empty)
+    for name in ("etc/passwd", "etc/more"):
+        (tmp_path / name).write_text("root::0:0")
+        with pytest.raises(InstallError, match=name):
+            tree.check(tmp_path, wanted, empty=empty)
+        (tmp_path / name).write_text("")
+        (tmp_path / "etc" / "more").unlink(missing_ok=True)
+    (tmp_path / "f").write_text("")  # what is listed has its bytes
+    with pytest.raises(InstallError, match="f"):
+        tree.check(tmp_path, wanted, empty=empty)
+    (tmp_path / "f").unlink()
+    with pytest.raises(InstallError, match="f"):
+        tree.check(tmp_path, wanted, empty=empty)
