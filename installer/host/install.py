@@ -76,7 +76,8 @@ def settle(ledger: Ledger, layout: Layout, service: Service, *, boot: bool = Fal
     remove(layout.state / _RESERVE)
     switched = releases.current(layout) == release and previous != release
     if switched:
-        service.stop()
+        if not boot:  # at the boot it waits for us; stopping it would take that start away
+            service.stop()
         if begin["data_existed"] and releases.changed(layout, release):
             releases.put_back(layout, release)
         releases.switch(layout, previous)
@@ -105,6 +106,8 @@ def settle(ledger: Ledger, layout: Layout, service: Service, *, boot: bool = Fal
         remove(layout.state / name)
     if layout.releases.is_dir():
         sync_directory(layout.releases)
+    if previous is not None and boot and switched:
+        service.start_later()
     if previous is not None and not boot and any(_stopped(event.facts) for event in events):
         service.start()
     ledger.append("rolled-back" if switched else "abandoned", release=release, previous=previous)

@@ -80,6 +80,12 @@ class Service:
         if not self._systemctl("start", SERVICE, check=False):
             raise InstallError("health_failed", f"The service does not start: {self._why()}")
 
+    def start_later(self) -> None:
+        """Have systemd read the units and start the service, once it has nothing to wait for."""
+        if self.managed:
+            self._systemctl("daemon-reload", check=False)
+            self._systemctl("start", "--no-block", SERVICE, check=False)
+
     def answers(self) -> bool:
         """Whether a server listens on the admin socket, where one is expected to."""
         if not self.managed:

@@ -41,6 +41,13 @@ def test_starting_reads_the_units_first(calls: Path, tmp_path: Path) -> None:
     assert lines[-1] == "systemctl start appliance.service"
 
 
+def test_at_the_boot_nobody_waits_for_the_start(calls: Path, tmp_path: Path) -> None:
+    Service(True, False, tmp_path).start_later()
+    assert calls.read_text().splitlines() == [
+        "systemctl daemon-reload", "systemctl start --no-block appliance.service",
+    ]  # fmt: skip
+
+
 def test_a_service_that_does_not_start_is_unhealthy(calls: Path, tmp_path: Path) -> None:
     (tmp_path / "bin" / "systemctl").write_text(SCRIPT.format(log=calls, fails="start*"))
     with pytest.raises(InstallError) as refused:
@@ -62,6 +69,7 @@ def test_without_systemd_nothing_is_called(calls: Path, tmp_path: Path) -> None:
     service.enable()
     service.start()
     service.wait()
+    service.start_later()
     service.disable()
     assert service.stop() is False
     assert calls.read_text() == ""
