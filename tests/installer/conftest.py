@@ -98,12 +98,19 @@ def note(record_property: Callable[[str, object], None]) -> Note:
     return keep
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.when == "call" or not report.passed:
-        figures = dict(report.user_properties)
-        outcome = {"outcome": report.outcome, "figures": figures}
-        _outcomes[report.nodeid] = outcome
-        wanted = os.environ.get("INSTALL_RESULTS")
-        if wanted:  # at once: a session that is cut off keeps what it saw
-            anew = wanted == "all" and len(_outcomes) == 1
-            results.record({report.nodeid: outcome}, anew=anew)
+class _Recorder:
+    """Hears of every test of the session: hooks of this file hear of those below it alone."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or not report.passed:
+            figures = dict(report.user_properties)
+            outcome = {"outcome": report.outcome, "figures": figures}
+            _outcomes[report.nodeid] = outcome
+            wanted = os.environ.get("INSTALL_RESULTS")
+            if wanted:  # at once: a session that is cut off keeps what it saw
+                anew = wanted == "all" and len(_outcomes) == 1
+                results.record({report.nodeid: outcome}, anew=anew)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Recorder())
