@@ -53,7 +53,10 @@ def test_a_changed_entry_is_a_problem_and_exit_1(lab: LabData, run: Run) -> None
     done = run("audit", "verify", "--json")
     assert (done.status, done.document["ok"]) == (1, False)
     problems = done.document["problems"]
-    assert {(p["seq"], p["code"]) for p in problems} >= {(0, "schema_mismatch"), (1, "leaf_mismatch")}
+    assert {(p["seq"], p["code"]) for p in problems} >= {
+        (0, "schema_mismatch"),
+        (1, "leaf_mismatch"),
+    }
     assert all(set(problem) == {"seq", "code", "message"} for problem in problems)
     plain = run("audit", "verify")
     assert plain.status == 1

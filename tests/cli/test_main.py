@@ -28,6 +28,7 @@ CEREMONY = (
     "sign",
     "publish",
     "refresh",
+    "clock",
     "rotate",
     "status",
     "record",
@@ -84,7 +85,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"audit {verb}" for verb in ("erase", "export", "consistency", "check-consistency")),
         *(f"model {verb}" for verb in ("places", "plan", "demo")),
         *(f"trust ceremony {step}" for step in CEREMONY),
-        "trust update", "bundle build", "bundle verify", "logs", "selftest",
+        *(f"audit {verb}" for verb in ("retention", "approve-prune", "prune")),
+        "trust update", "bundle build", "bundle verify", "logs", "metrics", "selftest",
     }  # fmt: skip
 
 
