@@ -135,6 +135,7 @@ def _json_type(depth: int) -> Any:
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder(_json_type(5))
 _FIELDS: Final = msgspec.json.Decoder(_fields_type())
+# Types that are made here, at run time: mypy takes no call for one.
 _MANY: Final = msgspec.json.Decoder(list[_json_type(5)])  # type: ignore[misc]
 _FIELDS_OF_MANY: Final = msgspec.json.Decoder(list[_fields_type()])  # type: ignore[misc]
 
