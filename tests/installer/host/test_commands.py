@@ -35,6 +35,12 @@ def largest(stick: Path, kind: str) -> Path:
 
 
 def spoiled(bench: Bench, tmp_path: Path) -> Path:
+    """A copy of the good stick to spoil, for a host that has copied nothing of it yet.
+
+    A verified copy is not read from the stick again: what an earlier test left in the store
+    would hide the damage, or not, by the order of the digests.
+    """
+    shutil.rmtree(bench.state / "store", ignore_errors=True)
     stick = tmp_path / "stick"
     tmp_path.mkdir(exist_ok=True)
     subprocess.run(["cp", "-r", bench.stick, stick], check=True)
@@ -72,8 +78,6 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize("name", [*CLASSES[:-1], *KINDS])
 def test_a_flipped_bit_in_any_file(host: Bench, tmp_path: Path, name: str) -> None:
     stick = spoiled(host, tmp_path)
-    # A copy that is there already is not read again.
-    shutil.rmtree(host.state / "store", ignore_errors=True)
     flip(largest(stick, name) if name in KINDS else stick / name)
     wanted = {"MANIFEST.sha256": "signature_invalid", "MANIFEST.sig": "signature_invalid"}
     wanted["vendor.pub"] = "key_changed"
