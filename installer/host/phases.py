@@ -224,4 +224,5 @@ def _accompany(run: Context, part: Any) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.store.path(metadata), target)
     write_file(part / "answers.json", encode(run.answers))
-    system.render(run.layout, run.answers, run.manifest.release, part)
+    gpu = any(p.kind == "plugin" for p in run.parts)
+    system.render(run.layout, run.answers, run.manifest.release, part, gpu=gpu)

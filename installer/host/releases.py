@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from installer.host import manifest, tree
+from installer.host import manifest, tree, units
 from installer.host.answers import Answers, Layout, decode
 from installer.host.files import point_link, remove, sync_directory, sync_tree
 from installer.host.ledger import Ledger
@@ -79,7 +79,7 @@ def check(layout: Layout, release: str) -> None:
 def _mounted_onto(layout: Layout) -> set[str]:
     """What systemd makes in the tree of a release for the unit's paths of the host."""
     data = layout.data.relative_to("/")
-    return {*_MOUNTED, str(data), *(str(path) for path in data.parents)}
+    return {*_MOUNTED, *units.MOUNTED, str(data), *(str(path) for path in data.parents)}
 
 
 def newest_counter(layout: Layout, ledger: Ledger) -> int:

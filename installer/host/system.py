@@ -54,10 +54,16 @@ exec "$current/root/usr/bin/python" -I -B "$current/installer.pyz" "$@" --state 
 """
 
 
-def render(layout: Layout, answers: Answers, release: str, target: Path) -> None:
-    """Write units and settings into a release; they become live with the link to it."""
+def render(
+    layout: Layout, answers: Answers, release: str, target: Path, *, gpu: bool = False
+) -> None:
+    """Write units and settings into a release; they become live with the link to it.
+
+    Args:
+        gpu: whether the release has a GPU plugin on this host.
+    """
     for folder, texts in (
-        ("units", units.units(layout, answers, release)),
+        ("units", units.units(layout, answers, release, gpu=gpu)),
         ("host", units.settings(layout, answers, release)),
     ):
         (target / folder).mkdir(exist_ok=True)

@@ -1,7 +1,9 @@
 """The units of systemd, and what else the host's own programs read.
 
 Rules: the service sees the release as its whole file system, the data directory as the only place
-to write, and no device; `systemd-analyze security` scores it at 1.5 or better, which a test checks.
+to write, and no device; with a GPU plugin it opens NVIDIA's device files and no other, and sees the
+host's library of their driver. `systemd-analyze security` scores both at 1.5 or better, which a
+test checks.
 No RestrictSUIDSGID=: it makes openat2 fail, by which models are opened. No
 MemoryDenyWriteExecute=: with it libffi holds an open file, and a worker with an open file is not
 confined; the worker forbids such memory itself. What an older systemd does not know it ignores with
@@ -22,7 +24,7 @@ _HEAD: Final = f"# {OURS}; changes are lost at the next upgrade: use `systemctl 
 _SYSTEM: Final = """\
 [Unit]
 Description=The appliance: signed models, audited answers
-After=network.target local-fs.target appliance-recover.service
+After=network.target local-fs.target appliance-recover.service{after}
 ConditionPathExists={data}/appliance.toml
 StartLimitIntervalSec=300
 StartLimitBurst=5
@@ -59,8 +61,7 @@ ProtectControlGroups=yes
 ProtectClock=yes
 ProtectHostname=yes
 PrivateTmp=yes
-PrivateDevices=yes
-DevicePolicy=closed
+{devices}
 PrivateIPC=yes
 RemoveIPC=yes
 NoNewPrivileges=yes
@@ -85,6 +86,38 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=multi-user.target
 """
+
+_NO_DEVICE: Final = """\
+PrivateDevices=yes
+DevicePolicy=closed"""
+
+_CARDS: Final = 16
+_GPU_NODES: Final = ("nvidiactl", "nvidia-uvm", *(f"nvidia{n}" for n in range(_CARDS)))
+"""What CUDA opens; never `nvidia-modeset`, which is for screens. Each is put into the service's own
+/dev; one that is not there when the service starts stays closed to it."""
+
+_DRIVER_LIBRARIES: Final = ("libcuda.so.1", "libnvidia-ptxjitcompiler.so.1")
+_PLACES: Final = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64")
+"""Where Debian and Ubuntu, and where RHEL have the driver's libraries."""
+
+_SEEN_AT: Final = "usr/lib"
+"""Where the service sees them. The launcher of the host's commands does not look there: it would
+find the empty files that systemd mounts onto."""
+
+MOUNTED: Final = tuple(f"{_SEEN_AT}/{name}" for name in _DRIVER_LIBRARIES)
+"""Files that systemd makes in the tree of a release with a GPU plugin."""
+
+_GPU: Final = "\n".join(
+    (
+        _NO_DEVICE,
+        *(f"DeviceAllow=/dev/{node} rw\nBindPaths=-/dev/{node}" for node in _GPU_NODES),
+        *(
+            f"BindReadOnlyPaths=-{place}/{name}:/{_SEEN_AT}/{name}"
+            for name in _DRIVER_LIBRARIES
+            for place in _PLACES
+        ),
+    )
+)
 
 _RECOVER_SYSTEM: Final = """\
 [Unit]
@@ -171,9 +204,17 @@ _FIREWALLD: Final = """\
 """
 
 
-def units(layout: Layout, answers: Answers, release: str) -> dict[str, str]:
-    """The units of a release by file name."""
-    values = _values(layout, answers, release)
+def units(layout: Layout, answers: Answers, release: str, *, gpu: bool = False) -> dict[str, str]:
+    """The units of a release by file name.
+
+    Args:
+        gpu: whether the release has a GPU plugin on this host.
+    """
+    values = {
+        **_values(layout, answers, release),
+        "devices": _GPU if gpu else _NO_DEVICE,
+        "after": " nvidia-persistenced.service" if gpu else "",
+    }
     if layout.user:
         return {SERVICE: _HEAD + _USER.format_map(values)}
     return {

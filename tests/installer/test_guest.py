@@ -20,6 +20,29 @@ CHAT = "(" + ASK.replace("appliance serve >/root/serve.log 2>&1 & server=$!\n", 
     "kill $server\nwait $server || :\n", ""
 ).replace("cat /root/serve.log", "journalctl -u appliance --no-pager -o cat | tail -n 30")
 CHAT += ")"
+GPU_UNIT = """\
+import sys
+sys.path.insert(0, "/opt/appliance/current/installer.pyz")
+from pathlib import Path
+from installer.host import answers, units
+chosen = answers.decode(Path("/opt/appliance/current/answers.json").read_bytes())
+layout = answers.layout(chosen, user=False, home=Path("/root"))
+release = Path("/opt/appliance/current").readlink().name
+text = units.units(layout, chosen, release, gpu=True)[units.SERVICE]
+print(text.replace("-I -m appliance serve --data", "-I /var/lib/appliance/look.py"))
+"""
+LOOK = """\
+import ctypes, os
+for name in ("nvidiactl", "nvidia-uvm", "nvidia0", "nvidia-modeset", "loop-control"):
+    try:
+        os.close(os.open(f"/dev/{name}", os.O_RDWR))
+        print(name, "opened", flush=True)
+    except OSError as error:
+        print(name, error.strerror, flush=True)
+print("library", ctypes.CDLL("libcuda.so.1").zlibVersion() != 0)
+"""
+"""In the place of the server, where no GPU is: other devices under the names of NVIDIA's, and
+another library under that of its driver's."""
 HEAD = f"""
 step() {{ printf '\\n{MARK}%s\\n' "$1"; }}
 install() {{ sh /mnt/s/$1/install.sh --media /mnt/s/$1 $2 2>&1 | grep --line-buffered -v whl$; }}
@@ -49,6 +72,24 @@ systemd-analyze security --no-pager appliance.service | tail -n 2
 stat -c '%a %U %G' /var/lib/appliance /var/lib/appliance/run /var/lib/appliance/run/admin.sock
 step tree
 appliance-installer check
+step gpu
+for name in nvidiactl nvidia-uvm nvidia0; do mknod -m 666 /dev/$name c 10 229; done
+for name in nvidia-modeset loop-control; do mknod -m 666 /dev/$name c 10 237; done
+cp /usr/lib/x86_64-linux-gnu/libz.so.1 /usr/lib/x86_64-linux-gnu/libcuda.so.1
+cat >/var/lib/appliance/look.py <<'END'
+{LOOK}
+END
+chmod 644 /var/lib/appliance/look.py
+/opt/appliance/current/root/usr/bin/python - >/run/systemd/system/look.service <<'END'
+{GPU_UNIT}
+END
+sed -i s/Type=exec/Type=oneshot/ /run/systemd/system/look.service
+systemctl daemon-reload
+systemctl start look
+journalctl -u look --no-pager -o cat
+appliance-installer check
+rm /run/systemd/system/look.service /var/lib/appliance/look.py
+systemctl daemon-reload
 step upgrade
 install second
 facts
@@ -129,6 +170,17 @@ def test_the_exposure_as_systemd_measures_it(said: Said, note: Note) -> None:
 
 def test_running_leaves_the_installed_tree_as_it_was_signed(said: Said) -> None:
     assert "every file is what was signed" in said.steps["tree"], said.steps["tree"]
+
+
+def test_the_unit_with_a_plugin_opens_nvidias_devices_alone(said: Said) -> None:
+    """And finds the library of the host's driver; the tree stays as it was signed."""
+    text = said.steps["gpu"]
+    for name in ("nvidiactl", "nvidia-uvm", "nvidia0"):
+        assert f"{name} opened" in text, text
+    for name in ("nvidia-modeset", "loop-control"):
+        assert f"{name} No such file" in text, text
+    assert "library True" in text, text
+    assert "every file is what was signed" in text, text
 
 
 def test_upgraded_under_systemd(said: Said) -> None:

@@ -24,6 +24,7 @@ from installer.bundle.cuda_recipe import PLUGINS
 from installer.bundle.cuda_wheel import facts_of
 from installer.bundle.llama_recipe import Recipe
 from installer.bundle.media import Source
+from installer.host.units import MOUNTED
 from tests.conftest import need_tool
 from tests.installer.bench import Bench
 
@@ -36,6 +37,22 @@ from installer.host import facts
 seen = facts.host
 facts.host = lambda: replace(seen(), gpu=True, driver={driver})
 """
+SYSTEM = """
+from dataclasses import replace
+from pathlib import Path
+from installer.host import system
+
+render = system.render
+
+def rendered(layout, answers, release, target, **named):
+    render(layout, answers, release, target, **named)
+    elsewhere = Path(os.environ["HOME"], "of-root")
+    elsewhere.mkdir(exist_ok=True)
+    render(replace(layout, user=False), answers, release, elsewhere, **named)
+
+system.render = rendered
+"""
+"""Writes the units of an installation by root, too, outside of the release."""
 BACKEND = """
 #include <stddef.h>
 
@@ -118,6 +135,29 @@ def test_the_plugin_follows_the_driver(
     assert ("GPU PRESENT, NOT USED" in done.stderr) == (not plugins)
     assert brought(bench) == plugins
     assert bench.is_whole()
+
+
+@pytest.mark.parametrize("driver", [590, None])
+def test_the_service_sees_the_gpu_where_there_is_a_plugin(
+    bench: Bench, library: bytes, driver: int | None
+) -> None:
+    stocked(bench, library).hook(DRIVER.format(driver=driver) + SYSTEM)
+    done = bench.install()
+    assert done.returncode == 0, done.stderr
+    text = (bench.home / "of-root" / "units" / "appliance.service").read_text()
+    assert ("DeviceAllow=/dev/nvidia0 rw" in text) == (driver is not None)
+
+
+def test_what_systemd_mounts_onto_is_no_change(bench: Bench, library: bytes) -> None:
+    stocked(bench, library).hook(DRIVER.format(driver=590))
+    assert bench.install().returncode == 0
+    for name in MOUNTED:
+        path = bench.prefix / "current" / "root" / name
+        path.touch()
+        assert bench.is_whole()
+        path.write_bytes(b"a library")
+        assert not bench.is_whole()
+        path.unlink()
 
 
 def test_a_driver_that_comes_later_brings_its_plugin(bench: Bench, library: bytes) -> None:

@@ -4,6 +4,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from installer.bundle import runtime
 from installer.host import answers, units
 from installer.host.preflight import OURS
 from tests.conftest import need_tool
@@ -25,10 +28,11 @@ def score(path: Path) -> float:
     return float(found[1])
 
 
-def test_the_service_is_hardened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_service_is_hardened(tmp_path: Path, gpu: bool) -> None:
     need_tool("systemd-analyze")
     path = tmp_path / units.SERVICE
-    text = units.units(LAYOUT, CHOSEN, "1.0")[units.SERVICE]
+    text = units.units(LAYOUT, CHOSEN, "1.0", gpu=gpu)[units.SERVICE]
     path.write_text(text)
     assert score(path) <= WORST
     # The control: without one of its lines the measure gets worse.
@@ -38,13 +42,14 @@ def test_the_service_is_hardened(tmp_path: Path) -> None:
     assert score(path) > WORST
 
 
-def test_systemd_understands_every_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gpu", [False, True])
+def test_systemd_understands_every_line(tmp_path: Path, gpu: bool) -> None:
     need_tool("systemd-analyze")
     root = tmp_path / "root"
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/python3.13").write_text("#!/bin/sh\n")
     (root / "usr/bin/python3.13").chmod(0o755)
-    for name, text in units.units(LAYOUT, CHOSEN, "1.0").items():
+    for name, text in units.units(LAYOUT, CHOSEN, "1.0", gpu=gpu).items():
         text = re.sub(r"(?m)^RootDirectory=.*$", "", text)
         text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text)
         (tmp_path / name).write_text(text)
@@ -53,7 +58,35 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert "Unknown" not in done.stderr and "ailed to parse" not in done.stderr, done.stderr
+    wrong = ("Unknown", "ailed to parse", "is not normalized", "ignoring")
+    assert not any(word in done.stderr for word in wrong), done.stderr
+
+
+def test_without_a_plugin_there_is_no_device() -> None:
+    text = units.units(LAYOUT, CHOSEN, "1.0")[units.SERVICE]
+    assert "\nPrivateDevices=yes\nDevicePolicy=closed\n" in text
+    assert "DeviceAllow" not in text and "nvidia" not in text
+
+
+def test_with_a_plugin_nvidias_devices_are_open_and_no_other() -> None:
+    """What the product needs (`nvidia.driver_facts`) is among them; screens are not."""
+    text = units.units(LAYOUT, CHOSEN, "1.0", gpu=True)[units.SERVICE]
+    assert "\nPrivateDevices=yes\nDevicePolicy=closed\n" in text
+    found = re.findall(r"(?m)^DeviceAllow=(\S+) rw\nBindPaths=-(\S+)$", text)
+    assert len(found) == text.count("DeviceAllow")
+    cards = [f"/dev/nvidia{n}" for n in range(16)]
+    wanted = ["/dev/nvidiactl", "/dev/nvidia-uvm", *cards]
+    assert found == [(node, node) for node in wanted]
+
+
+def test_with_a_plugin_the_drivers_library_is_seen_where_the_loader_looks() -> None:
+    """Elsewhere than the launcher of the commands looks, which would find empty files."""
+    text = units.units(LAYOUT, CHOSEN, "1.0", gpu=True)[units.SERVICE]
+    found = re.findall(r"(?m)^BindReadOnlyPaths=-(/usr/lib\S*/lib\S+):/(\S+)$", text)
+    assert ("/usr/lib64/libcuda.so.1", "usr/lib/libcuda.so.1") in found
+    assert ("/usr/lib/x86_64-linux-gnu/libcuda.so.1", "usr/lib/libcuda.so.1") in found
+    assert {seen for _, seen in found} == set(units.MOUNTED)
+    assert not any(Path(seen).parent == Path(runtime.LIBRARIES) for seen in units.MOUNTED)
 
 
 def test_loopback_stays_loopback() -> None:
@@ -79,6 +112,6 @@ def test_settings() -> None:
 
 def test_the_users_own_manager_gets_no_root_directory() -> None:
     own = answers.layout(CHOSEN, user=True, home=Path("/home/ann"))
-    (text,) = units.units(own, CHOSEN, "1.0").values()
+    (text,) = units.units(own, CHOSEN, "1.0", gpu=True).values()
     assert "RootDirectory" not in text and "User=" not in text
     assert "/home/ann/.local/share/appliance/releases/1.0/root/usr/bin/python" in text
