@@ -72,6 +72,8 @@ class Adapters:
         except BaseException:
             adapter.close()
             raise
+        if not self._supervisor.is_loaded(record.id):
+            raise StateRefused("wrong_state", f"{record.id} was unloaded while it was loading.")
         try:
             self._still(record, adapter)
         except Refused:

@@ -2,12 +2,13 @@
 
 Rules: only a `VerifiedAdapter` is attached, and only to the model that it was held against. The
 worker knows it by its digest, so that another version under the same id finds nothing of the old
-one. Requests see an adapter once the worker has it and until it is told to let it go. A worker that
+one. It is attached once, however many ask at the same time, and its memory counts from then on.
+Requests see an adapter once the worker has it and until it is told to let it go. A worker that
 starts again gets those that the policy of the day still allows.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -49,6 +50,7 @@ class Attachments:
         self._take = take
         self._note = note
         self._recheck = recheck
+        self._coming: list[VerifiedAdapter] = []  # the workers are being told to load them
 
     def __iter__(self) -> Iterator[VerifiedAdapter]:
         for served in self._served.values():
@@ -79,20 +81,21 @@ class Attachments:
         if worker is None:
             raise StateRefused("wrong_state", f"{served.model.id} is not ready.")
         adapter.facts.base.check(served.model.digest, served.model.gguf_sha256)
-        for other in served.adapters.values():
+        for other in self._with_coming(served):
             if adapter.id == other.id or adapter.digest == other.digest:
                 raise StateRefused("wrong_state", f"{other.id} is this adapter, and loaded.")
-        self._account(served, [*served.adapters.values(), adapter])
+        self._coming.append(adapter)
         try:
+            self._account(served)
             await worker.attach(adapter.digest, adapter.sealed)
-            if served.worker is not worker:
+            if served.worker is not worker or self._served.get(served.model.id) is not served:
                 raise WorkerLost("worker_lost", "The engine process of the model ended.")
+            served.adapters[adapter.id] = adapter
         except WorkerLost as error:
             raise StateRefused("model_load_failed", error.message) from error
-        else:
-            served.adapters[adapter.id] = adapter
         finally:
-            self._account(served, served.adapters.values())
+            self._coming.remove(adapter)
+            self._account(served)
         await self._note(served, "attach", **_of(adapter))
 
     async def detach(self, adapter_id: str) -> None:
@@ -136,11 +139,19 @@ class Attachments:
 
     def _drop(self, served: Served, adapter: VerifiedAdapter) -> None:
         adapter.close()
-        if self._served.get(served.model.id) is served:
-            self._account(served, served.adapters.values())
+        self._account(served)
 
-    def _account(self, served: Served, adapters: Iterable[VerifiedAdapter]) -> None:
-        size = sum(adapter_bytes(a.facts.lora.file_bytes) for a in adapters)
+    def _with_coming(self, served: Served) -> list[VerifiedAdapter]:
+        """The adapters of a model, and those that its worker is being told to load."""
+        coming = (a for a in self._coming if base_of(a.id) == served.model.id)
+        return [*served.adapters.values(), *coming]
+
+    def _account(self, served: Served) -> None:
+        """Take what the adapters need of the budget; a model that has ended takes nothing."""
+        if self._served.get(served.model.id) is not served:
+            return
+        found = self._with_coming(served)
+        size = sum(adapter_bytes(adapter.facts.lora.file_bytes) for adapter in found)
         needs = replace(served.needs, adapters=size)
         self._take(served.model.id, needs)
         served.needs = needs

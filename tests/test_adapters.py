@@ -1,6 +1,7 @@
 """Adapters beside their base: loaded, recorded, refused, lost, in the parts of the product."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -58,6 +59,15 @@ def state(services: Services, model: str) -> str:
     return services.lifecycle.record(model).state
 
 
+def sealed_files() -> int:
+    """How many sealed copies this process holds."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of this very listing
+            found += "memfd:model" in str(entry.readlink())
+    return found
+
+
 async def code_of(action: object) -> str:
     with pytest.raises(Refused) as caught:
         await action  # type: ignore[misc] # an awaitable
@@ -96,6 +106,33 @@ async def test_an_adapter_is_waited_for_while_its_base_is_loaded(opened: Service
         await opened.residents.close()
         await opened.inference.drain(30)
         await opened.supervisor.close()
+
+
+async def test_loading_an_adapter_many_times_at_once_loads_it_once(loaded: Services) -> None:
+    sealed, seen = sealed_files(), len(edges(loaded, DE))
+    tasks = [asyncio.create_task(loaded.lifecycle.load("uid:0", DE)) for _ in range(20)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [found.code for found in results if isinstance(found, Refused)]
+    assert refused == ["wrong_state"] * 19 and state(loaded, DE) == "serving"
+    assert edges(loaded, DE)[seen:].count(("state", "serving")) == 1
+    await loaded.lifecycle.unload("uid:0", DE)
+    assert sealed_files() == sealed  # the copies of those that came too late are gone, too
+
+
+async def test_an_adapter_whose_base_ends_meanwhile_is_not_recorded_as_served(
+    loaded: Services,
+) -> None:
+    note = loaded.supervisor.adapters._note
+
+    async def ends(served: Any, event: str, **fields: Any) -> None:
+        await note(served, event, **fields)
+        if event == "attach":
+            await loaded.lifecycle.unload("uid:0", ID)
+
+    loaded.supervisor.adapters._note = ends
+    assert await code_of(loaded.lifecycle.load("uid:0", DE)) == "wrong_state"
+    assert edges(loaded, DE)[-2:] == [("unload", "approved"), ("load_refused", "approved")]
+    assert loaded.supervisor.budget.taken == 0
 
 
 async def test_an_adapter_leaves_with_its_base_and_both_are_recorded(loaded: Services) -> None:

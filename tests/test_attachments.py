@@ -24,8 +24,13 @@ class PlayedWorker:
     def __init__(self) -> None:
         self.adapters: frozenset[str] = frozenset()
         self.fault: BaseException | None = None
+        self.attached: list[str] = []
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
 
     async def attach(self, adapter: str, _sealed: object) -> None:
+        self.attached.append(adapter)
+        await self.may_go_on.wait()
         if self.fault:
             raise self.fault
         self.adapters |= {adapter}
@@ -51,7 +56,8 @@ class Stage:
             state="ready",
             worker=cast(Any, self.worker),
         )
-        self.attached = Attachments({"tiny": self.served}, self._take, self._note, self._recheck)
+        self.models = {"tiny": self.served}
+        self.attached = Attachments(self.models, self._take, self._note, self._recheck)
 
     def _take(self, _model: str, needs: Estimate) -> None:
         if needs.adapters > 10_000:
@@ -113,6 +119,41 @@ def test_what_the_worker_does_not_take_is_not_there(
     stage.worker.fault = fault
     assert code_of(stage.attached.attach(stage.adapter("fr"))) == code
     assert list(stage.attached) == [] and stage.taken[-1] == 0 and stage.notes == []
+
+
+async def test_an_adapter_that_many_ask_for_at_once_is_attached_once(stage: Stage) -> None:
+    """The worker keeps one of a digest: of a second one, the memory would never come back."""
+    adapter, other = stage.adapter("fr"), stage.adapter("de")
+    stage.worker.may_go_on.clear()
+    first = asyncio.create_task(stage.attached.attach(adapter))
+    await asyncio.sleep(0)
+    with pytest.raises(StateRefused) as caught:
+        await stage.attached.attach(adapter)
+    assert caught.value.code == "wrong_state"
+    assert stage.attached.find("tiny:fr") is None  # not there yet, but its memory counts
+    second = asyncio.create_task(stage.attached.attach(other))
+    await asyncio.sleep(0)
+    each = [2 * found.facts.lora.file_bytes for found in (adapter, other)]
+    assert stage.taken == [each[0], sum(each)]
+    stage.worker.may_go_on.set()
+    await asyncio.gather(first, second)
+    assert stage.worker.attached == [adapter.digest, other.digest]
+    assert stage.taken[-1] == sum(each) and adapter.sealed.fd != -1
+
+
+async def test_an_adapter_whose_base_ends_meanwhile_is_refused_and_takes_no_memory(
+    stage: Stage,
+) -> None:
+    adapter = stage.adapter("fr")
+    stage.worker.may_go_on.clear()
+    attaching = asyncio.create_task(stage.attached.attach(adapter))
+    await asyncio.sleep(0)
+    del stage.models["tiny"]
+    stage.worker.may_go_on.set()
+    with pytest.raises(StateRefused) as caught:
+        await attaching
+    assert caught.value.code == "model_load_failed" and stage.served.adapters == {}
+    assert len(stage.taken) == 1  # nothing is taken again for a model that has given it back
 
 
 def test_no_base_no_adapter(stage: Stage) -> None:
