@@ -1,24 +1,29 @@
 """A process that appends and says what it was promised, until it is killed.
 
-    python -m tests.audit.appender DIRECTORY honest|early|twenty|four|roll|prune|reopen|unsynced
+    python -m tests.audit.appender DIRECTORY MODE
 
 Each line is `seq leaf` of one entry. `honest` prints it when the future resolved; `early`, the
 control, when the draft was handed over, which promises what is not on disk yet. `twenty` appends
 twenty entries one after the other and ends, `four` only four; `unsynced`, the control, tells SQLite
 not to sync. `reopen` appends nothing. `roll` appends four to a log that begins a new segment under
-way, and `prune` takes the first segment off a log of two.
+way, `prune` takes the first segment off a log of two, `epoch` changes the key between two entries,
+and `erase` destroys the texts of a request.
 """
 
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance.audit import store
+from appliance.audit.eraser import erasure
 from appliance.audit.log import AuditLog
+from appliance.audit.reader import LogReader
 from tests.audit.logs import intent, open_log, outcome
 from tests.audit.segmented import ROWS, open_segments, prune
 
 THREADS = 4
+ERASED = "to-be-erased"
 
 
 def say(line: str) -> None:
@@ -55,31 +60,41 @@ def some(log: AuditLog, count: int) -> None:
     say("end")
 
 
-def main() -> None:
-    segments = sys.argv[2] in ("roll", "prune")
-    log = (open_segments if segments else open_log)(Path(sys.argv[1]))
-    if sys.argv[2] == "reopen":
+def run(directory: Path, mode: str, opened: Callable[[AuditLog], object] = id) -> None:
+    """Do what a mode says; `opened` hears of the log before anything is appended."""
+    log = (open_segments if mode in ("roll", "prune") else open_log)(directory)
+    opened(log)
+    if mode == "reopen":
         log.close()
         say("end")
-        return
-    if sys.argv[2] == "prune":
-        done = prune(log, Path(sys.argv[1]), ROWS, "Alice", "Bob")
+    elif mode == "prune":
+        done = prune(log, directory, ROWS, "Alice", "Bob")
         say(f"{done.seq} {done.leaf.hex()}")
         log.close()
-        return
-    if sys.argv[2] in ("twenty", "four", "roll", "unsynced"):
-        if sys.argv[2] == "unsynced":
+    elif mode == "epoch":
+        some(log, 1)
+        log.new_epoch().result()
+        some(log, 1)
+        log.close()
+    elif mode == "erase":
+        reader = LogReader(directory)
+        (done,) = log.append(erasure(reader, ERASED, "uid:0", "asked for")).result()
+        reader.close()
+        say(f"{done.seq} {done.leaf.hex()}")
+        log.close()
+    elif mode in ("twenty", "four", "roll", "unsynced"):
+        if mode == "unsynced":
             dbapi = store.raw(log._session.connection)
             dbapi.set_authorizer(None)
             dbapi.execute("PRAGMA synchronous = OFF")
-        some(log, 4 if sys.argv[2] in ("four", "roll") else 20)
+        some(log, 4 if mode in ("four", "roll") else 20)
         log.close()
-        return
-    if sys.argv[2] == "early":
+    elif mode == "early":
         early(log)
-    for number in range(THREADS):
-        threading.Thread(target=honest, args=(log, number)).start()
+    else:
+        for number in range(THREADS):
+            threading.Thread(target=honest, args=(log, number)).start()
 
 
 if __name__ == "__main__":
-    main()
+    run(Path(sys.argv[1]), sys.argv[2])

@@ -1,97 +1,176 @@
-"""Each write and sync call of the writer fails or is its last (cases 32 to 34).
+"""Each write and sync call of the writer fails or is its last (cases 32 to 34, 41 to 44, 49).
 
-The fault is injected into the real process by strace: the call returns EIO or ENOSPC, or the
-process is killed in it. Then the log is opened again, and everything that was acknowledged
-must be there.
+The fault is injected into the real process by strace: the call returns an error and does nothing,
+or the process is killed in it. Then the log is opened again, and everything that was acknowledged
+must be there. Calls are counted by thread, since the one that opens the log ends a run before the
+one that writes made its first call.
 """
 
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.audit.logs import copy, intent, new_log, open_log
+from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
+from appliance.errors import AuditRefused
+from tests.audit.appender import ERASED
+from tests.audit.forking import Forks, Order
+from tests.audit.logs import PROMPT, ask, copy, intent, new_log, open_log
 from tests.audit.segmented import ROWS, fill, open_segments
 from tests.audit.test_power_loss import outcome
 from tests.conftest import need_tool
 
-CHECKOUT = Path(__file__).parents[2]
 FAULTS = ("error=EIO", "error=ENOSPC", "error=EROFS", "signal=KILL")
 CALLS = ("pwrite64", "write", "ftruncate", "fdatasync", "fsync", "rename", "unlink")
+THREADS = ("main", "writer")
 SEGMENT = f"log-{ROWS:016d}.db"
 FILES = (
     "log.db", "log.db-wal", "keys.db", "keys.db-wal", "HEAD.new", "HEAD", "signing.next",
+    "signing.pem",
     SEGMENT, f"{SEGMENT}-wal", f"{SEGMENT}.new", f"{SEGMENT}.new-wal",
 )  # fmt: skip
 
 
-def strace(directory: Path, mode: str, *options: str) -> tuple[int, str]:
-    """The appender under strace, which looks at the files of the log only; status and output."""
+@dataclass(frozen=True)
+class Fault:
+    """What happens at the call number `when` (`N+`: and at all after it) of a thread."""
+
+    thread: str
+    call: str
+    what: str
+    when: str
+
+
+@dataclass
+class Ran:
+    """What became of faults: how many came about, and how many of these ended the run."""
+
+    came: int = 0
+    ended: int = 0
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    need_tool("strace")
+    opened = Forks()
+    yield opened
+    opened.close()
+
+
+def traced(
+    forks: Forks, directory: Path, mode: str, thread: str, *options: str
+) -> tuple[int, str, str]:
+    """The appender with strace on the files of the log: exit status, output, trace."""
+    trace = directory.with_suffix(".trace")
     paths = [part for name in FILES for part in ("-P", str(directory / name))]
-    command = [need_tool("strace"), "-f", *paths, "-P", str(directory), *options,
-               sys.executable, "-m", "tests.audit.appender", str(directory), mode]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT)
-    return done.returncode, done.stdout
+    strace = [need_tool("strace"), *paths, "-P", str(directory), "-o", str(trace), *options]
+    status, said = forks.run(Order(str(directory), mode, thread, strace))
+    text = trace.read_text(encoding="utf-8")
+    trace.unlink()
+    return status, said, text
 
 
 def run_with(
-    directory: Path, mode: str, call: str, fault: str, when: str
-) -> tuple[int, list[tuple[int, str]]]:
-    """The appender's exit status and what it was promised."""
-    inject = f"inject={call}:{fault}:when={when}"
-    status, said = strace(directory, mode, "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
+    forks: Forks, directory: Path, mode: str, fault: Fault, ran: Ran
+) -> list[tuple[int, str]]:
+    """What the appender was promised."""
+    inject = f"inject={fault.call}:{fault.what}:when={fault.when}"
+    options = ("-e", f"trace={fault.call}", "-e", inject)
+    status, said, trace = traced(forks, directory, mode, fault.thread, *options)
+    ran.came += status == -9 or "(INJECTED)" in trace
+    ran.ended += status != 0
     lines = [line.split() for line in said.split("\n")[:-1]]
-    return status, [(int(x[0]), x[1]) for x in lines if len(x) == 2]
+    return [(int(x[0]), x[1]) for x in lines if len(x) == 2]
 
 
-def calls_made(directory: Path, mode: str) -> dict[str, int]:
-    """How often a whole run makes each call on the files of the log."""
-    trace = directory.with_suffix(".calls")
-    status, _ = strace(directory, mode, "-o", str(trace), "-e", "trace=" + ",".join(CALLS))
-    assert status == 0
-    text = trace.read_text(encoding="utf-8")
-    return {call: len(re.findall(rf"\b{call}\(", text)) for call in CALLS}
+def calls_made(forks: Forks, directory: Path, mode: str) -> dict[tuple[str, str], int]:
+    """How often each thread makes each call on the files of the log in a whole run."""
+    found = {}
+    for thread in THREADS:
+        run = copy(directory, directory.with_suffix(f".{thread}"))
+        trace = "trace=" + ",".join(CALLS)
+        status, _, text = traced(forks, run, mode, thread, "-e", trace)
+        assert status == 0
+        for call in CALLS:
+            found[thread, call] = len(re.findall(rf"^{call}\(", text, re.MULTILINE))
+        shutil.rmtree(run)
+    return found
+
+
+def at_every_call(made: dict[tuple[str, str], int], what: str) -> list[Fault]:
+    return [Fault(*key, what, str(n + 1)) for key, count in made.items() for n in range(count)]
 
 
 def before(mode: str, directory: Path) -> Path:
-    """What the appender finds: for `roll` a segment that is nearly full, for `prune` two."""
+    """What the appender finds: `roll` a nearly full segment, `prune` two, `erase` a request."""
     new_log(directory)
+    if mode == "erase":
+        with open_log(directory) as log:
+            ask(log, ERASED)
     if mode in ("roll", "prune"):
         with open_segments(directory) as log:
             fill(log, ROWS + 1 if mode == "prune" else ROWS - 3)
     return directory
 
 
-def survives(tmp_path: Path, calls: list[tuple[str, str, str]], mode: str = "twenty") -> int:
-    """How many of the runs the fault ended; none may lose what was acknowledged."""
+def survives(forks: Forks, tmp_path: Path, faults: list[Fault], mode: str = "twenty") -> Ran:
+    """Run after run with a fault; none may lose what was acknowledged."""
     pristine = before(mode, tmp_path / "pristine")
-    ended = 0
-    for number, (call, fault, when) in enumerate(calls):
+    ran = Ran()
+    for number, fault in enumerate(faults):
         directory = copy(pristine, tmp_path / f"log{number}")
-        status, promised = run_with(directory, mode, call, fault, when)
-        ended += status != 0
-        assert outcome(directory, promised) == "kept", (call, fault, when)
+        promised = run_with(forks, directory, mode, fault, ran)
+        assert outcome(directory, promised) == "kept", fault
+        if mode == "erase":
+            assert texts_are_as_the_log_says(directory), fault
         shutil.rmtree(directory)
-    return ended
+    return ran
 
 
-def test_32_33_34_49_faults_at_some_calls(tmp_path: Path) -> None:
-    calls = [
-        ("fsync", "error=EIO", "9"),
-        ("fsync", "error=EIO", "9+"),
-        ("fsync", "signal=KILL", "12"),
-        ("pwrite64", "error=ENOSPC", "40"),
-        ("pwrite64", "error=EROFS", "40+"),
-        ("pwrite64", "signal=KILL", "60"),
+def texts_are_as_the_log_says(directory: Path) -> bool:
+    """Whether exactly the texts can be read that no entry erased."""
+    reader = LogReader(directory)
+    try:
+        erased = bool(reader.search(Query(kind="erase")).entries)
+        asked, _ = reader.find_request(ERASED, "k1")
+        try:
+            return reader.content(asked.seq, "prompt") == PROMPT and not erased
+        except AuditRefused:
+            return erased
+    finally:
+        reader.close()
+
+
+def test_32_33_34_49_faults_at_some_calls(forks: Forks, tmp_path: Path) -> None:
+    faults = [
+        Fault("main", "fsync", "error=EIO", "1"),  # in closing, which the next opening settles
+        Fault("writer", "fsync", "error=EIO", "9"),
+        Fault("writer", "fsync", "error=EIO", "9+"),
+        Fault("writer", "fsync", "signal=KILL", "12"),
+        Fault("writer", "pwrite64", "error=ENOSPC", "40"),
+        Fault("writer", "pwrite64", "error=EROFS", "40+"),
+        Fault("writer", "pwrite64", "signal=KILL", "60"),
     ]
-    assert survives(tmp_path, calls) == 6
+    assert survives(forks, tmp_path, faults) == Ran(came=7, ended=6)
 
 
-def test_control_a_fault_that_never_comes_ends_nothing(tmp_path: Path) -> None:
-    assert survives(tmp_path, [("fsync", "signal=KILL", "60000")]) == 0
+def test_control_a_fault_that_never_comes_ends_nothing(forks: Forks, tmp_path: Path) -> None:
+    faults = [Fault(thread, "fsync", "signal=KILL", "60000") for thread in THREADS]
+    assert survives(forks, tmp_path, faults) == Ran()
+
+
+def test_control_what_was_promised_and_is_not_there_is_told(forks: Forks, tmp_path: Path) -> None:
+    directory = before("four", tmp_path / "log")
+    promised = run_with(
+        forks, directory, "four", Fault("writer", "fsync", "signal=KILL", "15"), Ran()
+    )
+    assert promised
+    assert outcome(directory, [*promised, (promised[-1][0] + 5, "00" * 32)]) == "lost"
 
 
 def left_open(directory: Path) -> Path:
@@ -101,60 +180,89 @@ def left_open(directory: Path) -> Path:
     return copy(directory, directory.with_suffix(".dead"))
 
 
-def recovers(tmp_path: Path, calls: list[tuple[str, str, str]]) -> int:
-    """How many openings the fault ended; the next one closes the intents all the same."""
+def recovers(forks: Forks, tmp_path: Path, faults: list[Fault]) -> Ran:
+    """Opening after opening with a fault; the next one closes the intents all the same."""
     dead = left_open(tmp_path / "log")
-    ended = 0
-    for number, (call, fault, when) in enumerate(calls):
+    ran = Ran()
+    for number, fault in enumerate(faults):
         directory = copy(dead, tmp_path / f"log{number}")
-        ended += run_with(directory, "reopen", call, fault, when)[0] != 0
-        assert outcome(directory, []) == "kept", (call, fault, when)
+        run_with(forks, directory, "reopen", fault, ran)
+        assert outcome(directory, []) == "kept", fault
         shutil.rmtree(directory)
-    return ended
+    return ran
 
 
-def test_41_43_killed_while_it_recovers(tmp_path: Path) -> None:
-    calls = [("fsync", "signal=KILL", "2"), ("pwrite64", "signal=KILL", "5"),
-             ("fsync", "signal=KILL", "1")]  # fmt: skip
-    assert recovers(tmp_path, calls) == 3
+def test_41_43_killed_while_it_recovers(forks: Forks, tmp_path: Path) -> None:
+    at = (("fsync", "2"), ("pwrite64", "5"), ("fsync", "1"))
+    faults = [Fault("main", call, "signal=KILL", when) for call, when in at]
+    assert recovers(forks, tmp_path, faults) == Ran(came=3, ended=3)
 
 
-@pytest.mark.parametrize(("mode", "at"), [("roll", "26"), ("prune", "12")])
-def test_42_44_faults_while_a_segment_begins_or_goes(tmp_path: Path, mode: str, at: str) -> None:
-    calls = [("fsync", "signal=KILL", "8"), ("pwrite64", "error=EIO", at),
-             ("unlink" if mode == "prune" else "rename", "signal=KILL", "1")]  # fmt: skip
-    assert survives(tmp_path, calls, mode) >= 2
+STEPS = {
+    "roll": ("rename", "fsync"),
+    "prune": ("unlink", "fsync"),
+    "epoch": ("rename", "fsync"),
+    "erase": ("pwrite64", "fsync"),
+}
+
+
+@pytest.mark.parametrize("mode", STEPS)
+def test_42_44_faults_at_some_calls_of_what_takes_steps(
+    forks: Forks, tmp_path: Path, mode: str
+) -> None:
+    faults = [Fault("writer", call, "signal=KILL", str(n)) for call in STEPS[mode] for n in (1, 2)]
+    faults += [Fault("writer", "pwrite64", "error=EIO", str(n)) for n in (1, 12)]
+    ran = survives(forks, tmp_path, faults, mode)
+    assert ran.came >= 4
+    assert ran.ended >= 4
+
+
+def told(made: dict[tuple[str, str], int], ran: Ran, faults: list[Fault]) -> None:
+    """Say the counts (`-rP`). A fault that did not come about tested nothing."""
+    calls = ", ".join(f"{thread} {call} {n}" for (thread, call), n in made.items() if n)
+    came = f"{len(faults)} faults, {ran.came} came about, {ran.ended} ended a run"
+    sys.stdout.write(f"{came}: {calls}\n")
+    assert ran.came == len(faults)
+    assert ran.ended
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("mode", ["roll", "prune"])
-def test_42_44_faults_at_every_call_of_a_segment(tmp_path: Path, mode: str, fault: str) -> None:
-    made = calls_made(before(mode, tmp_path / "count"), mode)
-    assert made["rename" if mode == "roll" else "unlink"] > 0
-    calls = [(c, fault, str(n + 1)) for c in CALLS for n in range(made[c])]
-    assert survives(tmp_path, calls, mode)
+@pytest.mark.parametrize("mode", ["roll", "prune", "epoch", "erase"])
+def test_42_44_faults_at_every_call_of_what_takes_steps(
+    forks: Forks, tmp_path: Path, mode: str, fault: str
+) -> None:
+    made = calls_made(forks, before(mode, tmp_path / "count"), mode)
+    for call in STEPS[mode]:
+        assert made["writer", call] > 0
+    faults = at_every_call(made, fault)
+    told(made, survives(forks, tmp_path, faults, mode), faults)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_41_faults_at_every_call_of_a_recovery(tmp_path: Path, fault: str) -> None:
-    made = calls_made(left_open(tmp_path / "count"), "reopen")
-    assert made["fsync"] > 0
-    assert recovers(tmp_path, [(c, fault, str(n + 1)) for c in CALLS for n in range(made[c])])
+def test_41_faults_at_every_call_of_a_recovery(forks: Forks, tmp_path: Path, fault: str) -> None:
+    made = calls_made(forks, left_open(tmp_path / "count"), "reopen")
+    assert made["main", "fsync"] > 0
+    faults = at_every_call(made, fault)
+    told(made, recovers(forks, tmp_path, faults), faults)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_32_33_faults_at_every_call(tmp_path: Path, fault: str) -> None:
+def test_32_33_faults_at_every_call(forks: Forks, tmp_path: Path, fault: str) -> None:
     """Each write, cut, rename, removal and sync on the files of the log, once and for good."""
-    made = calls_made(new_log(tmp_path / "count"), "four")
-    assert made["fsync"] >= 5
-    assert made["pwrite64"] >= 20
-    calls = [(c, fault, str(n + 1)) for c in CALLS for n in range(made[c])]
+    made = calls_made(forks, new_log(tmp_path / "count"), "four")
+    assert made["writer", "fsync"] >= 5
+    assert made["writer", "pwrite64"] >= 20
+    faults = at_every_call(made, fault)
     if fault.startswith("error"):
-        calls += [(c, fault, f"{n + 1}+") for c in CALLS for n in range(0, made[c], 3)]
-    assert survives(tmp_path, calls, "four")
+        faults += [
+            Fault(*key, fault, f"{n + 1}+")
+            for key, count in made.items()
+            for n in range(0, count, 3)
+        ]
+    told(made, survives(forks, tmp_path, faults, "four"), faults)
