@@ -61,23 +61,36 @@ def open_readonly(path: Path) -> Engine:
     return engine
 
 
+def check_pragma(statements: Any, name: str, value: str | int) -> None:
+    """See that a pragma holds, on a cursor or connection of the driver.
+
+    Raises:
+        StateRefused: `database_unusable` when it does not.
+    """
+    row = statements.execute(f"PRAGMA {name}").fetchone()
+    got = None if row is None else row[0]  # SQLite says nothing of a pragma that it does not know
+    if got != value:
+        raise StateRefused("database_unusable", f"SQLite keeps {name} at {got}, not {value}.")
+
+
 def _plain(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
 
 
 def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's `begin` event below starts transactions
-    wanted = {"journal_mode": "wal", "synchronous": 2, "recursive_triggers": 1, "foreign_keys": 1}
+    wanted: dict[str, str | int] = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "recursive_triggers": 1,
+        "foreign_keys": 1,
+    }
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA busy_timeout = 5000")
         for name, value in wanted.items():
             cursor.execute(f"PRAGMA {name} = {value}")
-            got = cursor.execute(f"PRAGMA {name}").fetchone()[0]
-            if got != value:
-                raise StateRefused(
-                    "database_unusable", f"SQLite keeps {name} at {got}, not {value}."
-                )
+            check_pragma(cursor, name, value)
     finally:
         cursor.close()
 

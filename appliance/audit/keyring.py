@@ -5,7 +5,7 @@ Rules:
   A key goes to one record only, in the order in which the keys were stored.
 - Keys that no entry names (made in advance and not used) are swept when the log is opened and
   closed.
-- `secure_delete` overwrites what is deleted.
+- `secure_delete` overwrites what is deleted; a database that does not take it is refused.
 """
 
 import os
@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from appliance.audit.content import KEY_BYTES, kek_name, unwrap, wrap
 from appliance.audit.host import uuid7
 from appliance.clock import Clock
-from appliance.db import open_database
+from appliance.db import check_pragma, open_database
 
 MIGRATIONS: Final = (
     """
@@ -52,7 +52,12 @@ class Keyring:
         self._connection = self._engine.connect()
         self._kek, self._kek_id, self._clock = kek, kek_name(kek), clock
         self._ready: deque[tuple[str, bytes]] = deque()
-        self._dbapi.execute("PRAGMA secure_delete = ON")
+        try:
+            self._dbapi.execute("PRAGMA secure_delete = ON")
+            check_pragma(self._dbapi, "secure_delete", 1)
+        except BaseException:
+            self.abandon()
+            raise
 
     @property
     def _dbapi(self) -> Any:

@@ -12,7 +12,6 @@ import pytest
 
 from appliance.audit import log as log_module
 from appliance.audit.log import AuditLog
-from appliance.audit.store import raw
 from appliance.audit.verify import verify_log
 from appliance.errors import AuditUnavailable, StateRefused
 from tests.audit.logs import admin, ask, found, intent, new_log, open_log
@@ -89,15 +88,6 @@ def test_50_a_database_that_is_moved_while_open_latches(tmp_path: Path, how: str
             Path(twin).replace(path)
         assert "until it is opened again" in refused(log)
         assert log.latched is not None
-
-
-def test_53_a_writer_without_full_syncs_is_told_apart(tmp_path: Path) -> None:
-    """What is read back at the start is what the connection has while it writes."""
-    directory = new_log(tmp_path / "log")
-    with open_log(directory) as log:
-        assert raw(log._session.connection).execute("PRAGMA synchronous").fetchone() == (2,)
-        assert raw(log._session.connection).execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert raw(log._session.connection).execute("PRAGMA recursive_triggers").fetchone() == (1,)
 
 
 def test_54_a_backup_under_writes_verifies(tmp_path: Path) -> None:
