@@ -45,7 +45,8 @@ test-contract: setup  ## the API with unmodified clients (OpenAI, also of npm, L
 
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
 	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py tests/audit/test_conditions.py \
-	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_epoch.py \
+	  tests/audit/test_log_crash.py tests/audit/test_log_full_disk.py tests/audit/test_ballast.py \
+	  tests/audit/test_sqlite.py tests/audit/test_epoch.py \
 	  tests/audit/test_restarts.py tests/audit/test_tampering.py tests/audit/test_eraser.py \
 	  tests/audit/test_rolling.py tests/audit/test_pruning.py
 

@@ -134,6 +134,13 @@ class AuditConfig:
     reserve_mib: int = _key(
         256, "Free disk space below which new requests are refused.", low=0, high=1 << 20
     )
+    ballast_mib: int = _key(
+        64,
+        "Disk space that the log holds in a file, to record the ends of running requests when "
+        "something else has filled the disk.",
+        low=0,
+        high=1 << 20,
+    )
     keep_days: int = _key(
         365,
         "Days before which people may not prune entries of the log; nothing goes by itself.",

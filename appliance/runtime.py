@@ -168,6 +168,7 @@ def open_services(
             clock=clock,
             content=config.audit.content,
             reserve_bytes=config.audit.reserve_mib << 20,
+            ballast_bytes=config.audit.ballast_mib << 20,
             epochs=EpochLimits(
                 config.audit.epoch_seconds,
                 config.audit.epoch_rows,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from appliance.config import Config, EngineConfig, ModelConfig
+from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
 from appliance.runtime import Services, initialise, open_services
 from appliance.trust import approval, signing
 from appliance.trust.store import VerifiedModel, load_policy
@@ -16,7 +16,11 @@ _SETTINGS = {field.name for field in fields(Sampling)} - {"seed"}
 ID = "smol"
 APPROVERS = ("approver-1", "approver-2")
 # One thread: the tests share their cores with others. A small cache: what is tested is full soon.
-SMALL = Config(engine=EngineConfig(threads=1), models={"default": ModelConfig(n_ctx=512, slots=2)})
+SMALL = Config(
+    engine=EngineConfig(threads=1),
+    models={"default": ModelConfig(n_ctx=512, slots=2)},
+    audit=AuditConfig(ballast_mib=0),
+)
 
 
 def quiet(_phase: str, _done: int, _total: int) -> None:

@@ -42,7 +42,7 @@ async def read(services: Services, *, full: bool) -> list[Delta]:
 async def test_35_36_37_no_answer_ends_well_whose_outcome_is_not_recorded(
     smol_data: Path, stream: str
 ) -> None:
-    config = replace(SMALL, audit=AuditConfig(stream=stream, reserve_mib=0))
+    config = replace(SMALL, audit=AuditConfig(stream=stream, reserve_mib=0, ballast_mib=0))
     with open_services(smol_data, config=config) as services:
         await services.supervisor.start(sealed(services))
         whole = await read(services, full=False)  # the control

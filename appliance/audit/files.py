@@ -5,6 +5,7 @@
     genesis.pub   verifier key of epoch 0         HEAD      newest signed head, seconds old
     genesis.cert  the site's word for that key    kek       key-encryption key, 0600
     signing.pem   private key of the epoch, 0600  signing.next  the next one, briefly, 0600
+    ballast       blocks for a full disk
 
 Rules: key files are created once and never overwritten. HEAD is replaced whole (write, sync,
 rename, sync of the directory). One process writes: it holds flock on the directory itself.
@@ -87,6 +88,11 @@ class LogFiles:
     def head(self) -> Path:
         """The newest head, apart from the database."""
         return self.directory / "HEAD"
+
+    @property
+    def ballast(self) -> Path:
+        """Disk blocks for the ends of work that has begun."""
+        return self.directory / "ballast"
 
     def check_present(self) -> None:
         """Raises StateRefused (`data_missing`) when this is not an audit directory."""

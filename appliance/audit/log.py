@@ -7,7 +7,8 @@ Rules:
 - The signing key changes in time (epoch.py), with or without entries.
 - After an error of a commit nobody knows what is on disk: the log latches and refuses
   everything until it is opened again, which reads what is really there.
-- Below the disk reserve new work is refused; outcomes, worker events and the stop may use it.
+- Below the disk reserve new work is refused; outcomes, worker events and the stop may use it, and
+  the ballast (ballast.py) once another program has used up the disk.
 - The queue is bounded in entries and bytes for new work. What ends work is always taken: its
   number is bounded by the work that began.
 """
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 from appliance.audit import session
+from appliance.audit.ballast import WAL_BYTES
 from appliance.audit.entry import Draft
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import MODES, LogFiles
@@ -31,7 +33,6 @@ from appliance.audit.host import Moments
 from appliance.audit.rolling import SegmentLimits
 from appliance.audit.session import Session
 from appliance.audit.store import FAILURES, reason
-from appliance.audit.writer import WAL_BYTES
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, UsageError
 from appliance.types import Receipt
@@ -101,6 +102,7 @@ class AuditLog:
         epochs: EpochLimits | None = None,
         segments: SegmentLimits | None = None,
         moments: Moments | None = None,
+        ballast_bytes: int = 0,
     ) -> Self:
         """Become the writer of a log. Open intents are closed as `unknown` before it returns.
 
@@ -110,6 +112,7 @@ class AuditLog:
             epochs: how long a key signs.
             segments: how large a file grows.
             moments: in place of the host's boot and time since boot.
+            ballast_bytes: disk space that the log holds for the ends of work on a full disk.
 
         Raises:
             StateRefused: `data_missing`, `data_locked` when there is a writer already, or
@@ -127,8 +130,11 @@ class AuditLog:
             limits=limits,
             segments=segments,
             moments=moments,
+            ballast_bytes=ballast_bytes,
         )
         log = cls(writing, reserve_bytes)
+        if log._shortage() is None:
+            log._make_ballast()
         log._thread.start()
         return log
 
@@ -268,6 +274,8 @@ class AuditLog:
             return
         self._session.check_place()
         shortage = self._shortage()
+        if shortage is None and self._session.missing_ballast:
+            shortage = self._make_ballast()
         taken = [w for w in batch if shortage is None or w.ends_work]
         reason = "start" if any(w.new_key for w in taken) else None
         results = self._session.commit([w.drafts for w in taken], reason)
@@ -303,10 +311,19 @@ class AuditLog:
             return f"The audit directory cannot be reached ({error.strerror})."
         # What waits in the WAL is written a second time, into the database file.
         free = facts.f_bavail * facts.f_frsize - self._session.writer.wal_bytes
-        if free >= self._reserve:
+        needed = self._reserve + self._session.missing_ballast
+        if free >= needed:
             return None
-        free, reserve = max(0, free) >> 20, self._reserve >> 20
-        return f"Only {free} MiB are free under the audit log; new work needs {reserve} MiB."
+        free, needed = max(0, free) >> 20, needed >> 20
+        return f"Only {free} MiB are free under the audit log; new work needs {needed} MiB."
+
+    def _make_ballast(self) -> str | None:
+        """Make it whole; why new work is refused if it cannot be."""
+        try:
+            self._session.make_ballast()
+        except OSError as error:
+            return f"The ballast of the audit log cannot be made ({error.strerror})."
+        return None
 
     def _seconds_to_head(self) -> float | None:
         return None if self._head_due is None else max(0.0, self._head_due - time.monotonic())

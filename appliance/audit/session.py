@@ -4,8 +4,9 @@ Rules:
 - A session begins by checking the end of the log, sweeping unused content keys and closing
   every open intent as `unknown`; only then can anything new be written.
 - Every failure of driver or disk leaves here as AuditUnavailable (`audit_unavailable`).
-- Where a segment ends, a new one is begun between two commits; if that fails, the log goes on in
-  the old one until the next place where it may end.
+- Where a segment ends, a new one is begun between two commits; if that fails, or the disk is full,
+  the log goes on in the old one until the next place where it may end.
+- On a full disk the ballast pays for what ends work, a change of keys and recovery.
 - `close` settles what can wait (HEAD, unused keys, the WAL). `abandon` only lets go: after a
   failed commit nothing more is written.
 """
@@ -13,7 +14,7 @@ Rules:
 import dataclasses
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, cast
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine
 
 from appliance.audit import eraser, pruning, recovery, rolling, store
+from appliance.audit.ballast import Ballast
 from appliance.audit.checkpoint import VerifierKey, check_origin
 from appliance.audit.content import KEY_BYTES
 from appliance.audit.entry import NO_ENTRY, Draft, Entry
@@ -79,6 +81,7 @@ class Session:
     keeper: EpochKeeper
     moments: Moments
     limits: SegmentLimits
+    ballast: Ballast
 
     @property
     def connection(self) -> Connection:
@@ -95,8 +98,11 @@ class Session:
         limits: EpochLimits,
         segments: SegmentLimits | None = None,
         moments: Moments | None = None,
+        ballast_bytes: int = 0,
     ) -> Self:
         """Take the lock, check the end of the log, close what a crash left open.
+
+        What is missing of the ballast is not made yet.
 
         Raises:
             StateRefused: `data_missing`, `data_locked`, `database_unusable`.
@@ -109,7 +115,9 @@ class Session:
             with unavailable("The audit log cannot be opened"):
                 moments = moments or HostMoments(clock)
                 rolling.sweep(files)
-                session, intents = cls._checked(files, lock, mode, clock, limits, moments)
+                ballast = Ballast(files.ballast, ballast_bytes)
+                ballast.make_room()
+                session, intents = cls._checked(files, lock, mode, clock, limits, moments, ballast)
                 session.limits = segments or SegmentLimits()
                 session._recover(intents)
         except BaseException:
@@ -126,6 +134,7 @@ class Session:
         clock: Clock,
         limits: EpochLimits,
         moments: Moments,
+        ballast: Ballast,
     ) -> tuple[Self, list[Entry]]:
         public = files.verifier_key()
         *older, (first, path) = files.segments()
@@ -141,11 +150,11 @@ class Session:
             raise
         writer = Writer(
             newest.connection, keyring, end.tail,
-            epoch=end.epoch, key=key, mode=mode, moments=moments,
+            epoch=end.epoch, key=key, mode=mode, moments=moments, ballast=ballast,
         )  # fmt: skip
         keeper = EpochKeeper(files, end.epoch, end.began, limits, moments)
         return cls(
-            files, lock, newest, keyring, writer, keeper, moments, SegmentLimits()
+            files, lock, newest, keyring, writer, keeper, moments, SegmentLimits(), ballast
         ), end.intents
 
     def commit(
@@ -161,6 +170,7 @@ class Session:
         """
         size = self.writer.size + sum(map(len, groups))
         reason = reason or self.keeper.due(size)
+        self.ballast.make_room()
         if reason is None:
             results = self.writer.commit(groups)
         else:
@@ -201,7 +211,7 @@ class Session:
             Exception: of the driver or the file system; where the log goes on is then for the next
                 opening to see.
         """
-        if self.room() != 0:
+        if self.room() != 0 or self.writer.cramped or self.missing_ballast:
             return
         first = self.writer.size
         self.writer.checkpoint("TRUNCATE")
@@ -213,6 +223,17 @@ class Session:
         self.writer.move(newest.connection)
         self.newest.close()
         self.newest = newest
+        with suppress(OSError):  # new work waits for it
+            self.make_ballast()
+
+    @property
+    def missing_ballast(self) -> int:
+        """Bytes of the ballast that are missing."""
+        return self.ballast.missing(self.writer.wal_end)
+
+    def make_ballast(self) -> None:
+        """Make it whole. Raises OSError."""
+        self.ballast.make(self.writer.wal_end)
 
     def _recover(self, intents: list[Entry]) -> None:
         try:
@@ -249,8 +270,10 @@ class Session:
     def close(self) -> None:
         """Settle and let go. Raises what driver and file system raise, having let go."""
         try:
+            self.ballast.make_room()
             self.keyring.destroy_unused()
-            self.writer.checkpoint("TRUNCATE")
+            if not self.writer.cramped:
+                self.writer.checkpoint("TRUNCATE")
             self.write_head()
         finally:
             self.abandon()
@@ -301,16 +324,18 @@ def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
 def _write_genesis(
     files: LogFiles, genesis: Draft, public: VerifierKey, key: Ed25519PrivateKey, clock: Clock
 ) -> None:
-    epoch, moments = Epoch.first(public), HostMoments(clock)
+    epoch, moments, ballast = Epoch.first(public), HostMoments(clock), Ballast(files.ballast, 0)
     newest = _opened(files, 0, files.segment(0), moments)
     keyring = Keyring(files.keys, files.key_encryption_key(), clock)
     writer = Writer(
         newest.connection, keyring, Tail(Frontier(), NO_ENTRY, None, {}),
-        epoch=epoch, key=key, mode="off", moments=moments,
+        epoch=epoch, key=key, mode="off", moments=moments, ballast=ballast,
     )  # fmt: skip
     keeper = EpochKeeper(files, epoch, moments.now(), EpochLimits(), moments)
     limits = SegmentLimits()
-    session = Session(files, files.lock(), newest, keyring, writer, keeper, moments, limits)
+    session = Session(
+        files, files.lock(), newest, keyring, writer, keeper, moments, limits, ballast
+    )
     try:
         (result,) = writer.commit([[genesis]])
         if isinstance(result, ApplianceError):

@@ -116,6 +116,11 @@ def reason(error: BaseException) -> str:
     return str(origin).split("\n", 1)[0] or type(origin).__name__
 
 
+def full(error: BaseException) -> bool:
+    """Whether SQLite refused for want of disk space."""
+    return bool(getattr(error, "sqlite_errorcode", None) == driver.SQLITE_FULL)
+
+
 def open_log(path: Path) -> Engine:
     """Open or create a segment for the writer. Raises StateRefused (`database_unusable`)."""
     return open_database(path, MIGRATIONS)

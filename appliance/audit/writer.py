@@ -9,16 +9,20 @@ Rules:
 - An outcome closes an open intent with the same request id, once.
 - Within one boot the time since boot never falls, whatever the host reports.
 - A key handover is the last entry of its commit, whose head both keys sign.
+- On a full disk a commit writes into blocks that the WAL has ahead (ballast.py), and nothing moves
+  from there into the database.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from appliance.audit import content, handover, store
+from appliance.audit.ballast import SLACK, WAL_BYTES, Ballast
 from appliance.audit.checkpoint import Checkpoint, VerifierKey, sign
 from appliance.audit.entry import SCHEMA, Draft, encode
 from appliance.audit.handover import Epoch
@@ -29,8 +33,7 @@ from appliance.errors import AuditRefused
 from appliance.types import Json, Receipt
 
 PAGE: Final = 4_096
-WAL_BYTES: Final = 16 << 20
-"""How much may wait in the WAL before it is moved into the database file."""
+_FRAME: Final = PAGE + 24
 
 
 @dataclass
@@ -71,6 +74,7 @@ class Writer:
         note: the newest signed head; empty before the first commit.
         wal_bytes: about how much waits in the WAL and will need as much again when it moves; it
             grows beyond `WAL_BYTES` when a reader keeps it from moving.
+        wal_end: no more of the WAL than up to this byte is in use.
     """
 
     def __init__(
@@ -83,17 +87,23 @@ class Writer:
         key: Ed25519PrivateKey,
         mode: str,
         moments: Moments,
+        ballast: Ballast,
     ) -> None:
         self._connection, self._keyring, self._tail = connection, keyring, tail
         self._origin, self.epoch, self._key = epoch.key.name, epoch, key
-        self._mode, self._moments = mode, moments
+        self._mode, self._moments, self._ballast = mode, moments, ballast
         self.note = b""
+        self.wal_bytes, self.wal_end = 0, 0
         self.move(connection)
 
     def move(self, connection: Connection) -> None:
         """Go on in another segment, an empty one."""
-        store.raw(connection).execute("PRAGMA wal_autocheckpoint = 0")
-        self._connection, self.wal_bytes = connection, 0
+        dbapi = store.raw(connection)
+        dbapi.execute("PRAGMA wal_autocheckpoint = 0")
+        (_, _, path), *_ = dbapi.execute("PRAGMA database_list").fetchall()
+        self._ballast.serve(Path(path + "-wal"))
+        self._connection = connection
+        self.checkpoint("NOOP")
 
     @property
     def size(self) -> int:
@@ -149,16 +159,32 @@ class Writer:
         Raises:
             Exception: of the driver or the file system, as `commit`.
         """
-        self._keyring.refill()
-        if self.wal_bytes >= (1 if spare else WAL_BYTES):
-            self.checkpoint("PASSIVE")
+        if not spare:
+            self._keyring.refill()
+        if self.wal_bytes < (1 if spare else WAL_BYTES):
+            return
+        try:
+            self.checkpoint("NOOP" if self.cramped else "PASSIVE")
+        except store.DAMAGE as error:
+            if not store.full(error):
+                raise
+            # Somebody was faster. What is in the WAL is durable there.
+
+    @property
+    def cramped(self) -> bool:
+        """Whether the disk has no room for what the WAL holds. Raises OSError."""
+        return self._ballast.free() < self.wal_bytes + SLACK
 
     def checkpoint(self, how: str) -> None:
-        """Run SQLite's WAL checkpoint and let its errors out (automatic ones swallow them)."""
+        """Run SQLite's WAL checkpoint and let its errors out (automatic ones swallow them).
+
+        `NOOP` moves nothing and only counts.
+        """
         (row,) = store.raw(self._connection).execute(f"PRAGMA wal_checkpoint({how})").fetchall()
         _, pages, moved = row
         # What a reader still needs stays in the WAL, which then grows.
         self.wal_bytes = (pages - moved) * PAGE
+        self.wal_end = (pages + 1) * _FRAME
 
     def _copy_tail(self) -> Tail:
         tail = self._tail
@@ -181,7 +207,9 @@ class Writer:
         if next_key is not None:
             public = VerifierKey(self._origin, next_key.public_key().public_bytes_raw())
             self.epoch, self._key = Epoch(self.epoch.number + 1, head.size, public), next_key
-        self.wal_bytes += batch.wal_bytes()
+        more = batch.wal_bytes()
+        self.wal_bytes += more
+        self.wal_end += more
 
     def _add(self, batch: _Batch, drafts: Sequence[Draft]) -> list[store.LeafRow]:
         """Build a group's rows aside, then take them into the batch."""

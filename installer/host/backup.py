@@ -31,7 +31,7 @@ from installer.host.product import product
 from installer.host.service import Service
 
 _INDEX: Final = "backup.json"
-_SKIPPED: Final = frozenset({"lock", "run/admin.sock"})
+_SKIPPED: Final = frozenset({"lock", "run/admin.sock", "audit/ballast"})
 
 
 def backup(layout: Layout, service: Service, target: Path, *, models: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import Checkpoint, sign
 from appliance.audit.checks import ChainCheck
+from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles, read_private
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.merkle import Frontier, leaf_hash
@@ -56,9 +57,16 @@ def open_log(
     content: str = "encrypted",
     reserve: int = 0,
     clock: FixedClock | None = None,
+    ballast: int = 0,
+    epochs: EpochLimits | None = None,
 ) -> AuditLog:
     return AuditLog.open(
-        directory, clock=clock or FixedClock(), content=content, reserve_bytes=reserve
+        directory,
+        clock=clock or FixedClock(),
+        content=content,
+        reserve_bytes=reserve,
+        epochs=epochs,
+        ballast_bytes=ballast,
     )
 
 

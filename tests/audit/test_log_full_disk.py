@@ -1,21 +1,18 @@
 """A file system of a few MiB that really fills up under the log."""
 
 import itertools
-import os
-import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from appliance.audit.log import AuditLog, Receipt
+from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
 from appliance.audit.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import AuditUnavailable
+from tests.audit.disks import fill, mounted, until_refused
 from tests.audit.logs import ORIGIN, admin, intent, new_log, open_log, outcome
-from tests.conftest import need_tool, unavailable
 
 MIB = 1 << 20
 
@@ -23,40 +20,8 @@ MIB = 1 << 20
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """An empty file system of 8 MiB."""
-    mount, umount = need_tool("mount"), need_tool("umount")
-    if os.geteuid():
-        unavailable("mounting a small file system needs root")
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True
-    )
-    if done.returncode:
-        unavailable(f"a small file system cannot be mounted: {done.stderr.strip()}")
-    yield place
-    subprocess.run([umount, "--lazy", place], check=True)
-
-
-def fill(disk: Path, leave: int) -> Path:
-    """Take the space of the disk but for so many bytes."""
-    filler = disk / "filler"
-    facts = os.statvfs(disk)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, facts.f_bavail * facts.f_frsize - leave)
-    return filler
-
-
-def until_refused(futures: Iterator["Future[tuple[Receipt, ...]]"]) -> tuple[list[Receipt], str]:
-    """Receipts up to the first failure, and what that says."""
-    receipts: list[Receipt] = []
-    for future in futures:
-        error = future.exception()
-        if error is not None:
-            assert isinstance(error, AuditUnavailable)
-            assert error.code == "audit_unavailable"
-            return receipts, error.message
-        receipts += future.result()
-    raise AssertionError("nothing was refused")
+    with mounted(tmp_path / "disk", "tmpfs", 8) as place:
+        yield place
 
 
 def test_a_full_disk_latches_the_log_and_loses_nothing(disk: Path) -> None:

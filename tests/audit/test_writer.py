@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit import store
+from appliance.audit.ballast import Ballast
 from appliance.audit.checkpoint import VerifierKey, verify
 from appliance.audit.entry import NO_ENTRY, Draft, decode
 from appliance.audit.handover import Epoch
@@ -55,7 +56,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def writer(engine: Engine, keyring: Keyring, script: Script) -> Iterator[Writer]:
+def writer(engine: Engine, keyring: Keyring, script: Script, tmp_path: Path) -> Iterator[Writer]:
     with engine.connect() as connection:
         yield Writer(
             connection,
@@ -65,6 +66,7 @@ def writer(engine: Engine, keyring: Keyring, script: Script) -> Iterator[Writer]
             key=KEY,
             mode="encrypted",
             moments=script,
+            ballast=Ballast(tmp_path / "ballast", 0),
         )
 
 
