@@ -56,6 +56,18 @@ def mounted(place: Path, kind: str, mib: int) -> Iterator[Path]:
         subprocess.run([umount, "--lazy", place], check=True)
 
 
+@contextmanager
+def again(image: Path, place: Path) -> Iterator[Path]:
+    """The ext4 file system of an image, mounted anew."""
+    mount, umount = need_tool("mount"), need_tool("umount")
+    place.mkdir()
+    subprocess.run([mount, "-o", "loop", image, place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run([umount, "--lazy", place], check=True)
+
+
 def fill(disk: Path, leave: int) -> Path:
     """Take the space of the disk but for so many bytes."""
     filler = disk / "filler"

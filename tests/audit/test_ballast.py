@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.audit import store
 from appliance.audit.ballast import FILE_BYTES, SLACK, WAL_BYTES, Ballast
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.log import AuditLog, Draft
@@ -100,6 +101,29 @@ def test_38_control_without_a_ballast_they_do_not(disk: Path) -> None:
     report = verify_log(directory, receipts=[*asked, *receipts])
     assert report.ok, report.problems
     assert report.open_intents == 0
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "control"])
+def test_38_no_space_to_move_the_wal_is_no_failed_commit(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    """The disk was filled after the writer had looked. Control: as any error of SQLite's."""
+    directory = new_log(disk / "log")
+    log = opened(directory)
+    asked = begun(log)
+    with filled_by_another(disk):
+        monkeypatch.setattr(Ballast, "free", lambda _: 1 << 40)
+        if not told:
+            monkeypatch.setattr(store, "full", lambda _: False)
+        receipts, message = ends(log, asked, 20_000)
+        assert (len(receipts) == REQUESTS + 1) == told
+        assert ("until it is opened again" in message) != told
+        log.close()
+        monkeypatch.undo()
+    with opened(directory):
+        pass
+    report = verify_log(directory, receipts=[*asked, *receipts])
+    assert report.ok, report.problems
 
 
 def test_39_a_ballast_that_does_not_last_latches_and_loses_nothing(disk: Path) -> None:

@@ -5,6 +5,7 @@ The numbers in names are those of the faults that the design lists.
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pysqlite3.dbapi2
@@ -14,7 +15,9 @@ from appliance.audit import log as log_module
 from appliance.audit.log import AuditLog
 from appliance.audit.verify import verify_log
 from appliance.errors import AuditUnavailable, StateRefused
+from tests.audit.disks import again, mounted
 from tests.audit.logs import admin, ask, found, intent, new_log, open_log
+from tests.conftest import need_tool
 
 
 def refused(log: AuditLog) -> str:
@@ -71,6 +74,26 @@ def test_47_a_reader_that_never_ends_raises_an_alarm(
         log.append(admin("x")).result()
         assert alarm(log) is None
     assert found(directory) == []
+
+
+def test_49_a_file_system_that_becomes_read_only_latches_and_loses_nothing(tmp_path: Path) -> None:
+    """What ext4 does by itself after an error of its disk, brought about by its option `abort`."""
+    mount = need_tool("mount")
+    place = tmp_path / "disk"
+    with mounted(place, "ext4", 32):
+        directory = new_log(place / "log")
+        log = open_log(directory)
+        promised = ask(log, "before")  # the control: it could be written
+        subprocess.run([mount, "-o", "remount,abort", place], check=True)
+        assert "until it is opened again" in refused(log)
+        with pytest.raises(OSError, match="ead-only"):
+            (place / "x").touch()
+        log.close()
+    with again(place.with_suffix(".image"), tmp_path / "repaired") as repaired:
+        with open_log(repaired / "log") as opened:
+            opened.append(admin("on")).result()
+        report = verify_log(repaired / "log", receipts=promised)
+        assert (report.ok, report.open_intents) == (True, 0)
 
 
 @pytest.mark.parametrize("how", ["unlink", "rename", "replace"])
