@@ -20,7 +20,7 @@ import llguidance.llamacpp
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.engine import threadpool
+from appliance.engine import heap, threadpool
 from appliance.engine.cells import SCORED
 from appliance.engine.cfile import reading
 from appliance.engine.prefixes import Copy, Operation
@@ -307,6 +307,7 @@ class Runner:
         Raises:
             StateRefused: `model_load_failed`, with llama.cpp's reason.
         """
+        heap.keep_what_is_freed()
         with reading(fd) as file:
             handle = llama.llama_adapter_lora_init_from_file_ptr(self._model, file)
         if not handle:

@@ -31,7 +31,7 @@ import msgspec
 import numpy as np
 import numpy.ctypeslib
 
-from appliance.engine import binding, confine, messages
+from appliance.engine import binding, confine, heap, messages
 from appliance.engine.calls import ForcedCalls
 from appliance.engine.cells import Cells
 from appliance.engine.gpu_backend import map_backend
@@ -353,6 +353,7 @@ def _gpu(load: messages.Load) -> confine.GpuAccess | None:
 
 def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
     """Load, report, serve. Returns the exit status."""
+    heap.share_one_arena()
     channel = Channel(socket.socket(fileno=socket_fd))
     descriptors = socket.socket(fileno=descriptors_fd)  # asks what it is, which is forbidden later
     load = channel.receive()
