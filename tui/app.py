@@ -7,6 +7,7 @@ the person said yes, and its outcome is always told.
 
 import threading
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +16,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher
 
 from tui import theme
 from tui.change import Answers, Change, Running
@@ -37,9 +38,11 @@ from tui.view import frame
 from tui.view.flash import flash
 from tui.widgets.ask import Ask
 from tui.widgets.entry import Typing
+from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 
 PERIOD, BASIC_PERIOD = 1.0, 5.0
+_LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, LogsPage, MediaPage, FirstPage,
 )  # fmt: skip
@@ -98,6 +101,7 @@ class OperatorApp(Typing):
         self._top, self._nav = Part("top"), Part("nav")
         self._trouble, self._flash = Part("trouble"), Part("flash")
         self._under_way: Running | None = None
+        self._unpainted: ExitStack | None = ExitStack()
         self._shown_state: tuple[object, ...] = ()
         self.register_theme(theme.full())
         self.theme = theme.BASIC if desk.basic else theme.full().name
@@ -114,13 +118,31 @@ class OperatorApp(Typing):
             with ContentSwitcher(initial=f"page-{first}", id="body"):
                 yield from self._pages.values()
             yield self._flash
-            yield Footer(show_command_palette=False, compact=True)
+            yield KeyLine()
 
     def on_mount(self) -> None:
-        """Begin to poll."""
+        """Begin to poll.
+
+        Nothing is painted before everything has its place: Textual lays a new screen out several
+        times, and would paint the whole of it each time.
+        """
+        if self._unpainted is not None:
+            self._unpainted.enter_context(self.batch_update())
+        self.set_timer(_LONGEST_UNPAINTED, self._paint)  # without focus there is no line of keys
         self._enter(self.page)
         self.set_interval(self._period, self.draw)
         self._poller.start()
+
+    def on_key_line_made(self, _: KeyLine.Made) -> None:
+        """They come last of all."""
+        self._paint()
+
+    def _paint(self) -> None:
+        """Paint from now on."""
+        if self._unpainted is not None:
+            self._unpainted.close()
+            self._unpainted = None
+            self.screen.refresh(layout=True)
 
     def on_unmount(self) -> None:
         """Let go of the server, and end what runs."""

@@ -2,8 +2,8 @@
 
 Rules: every string that a server, a model or a file may have brought reaches a widget as the
 `Content` that `cell` makes of it. A plain string would be read as markup, which can
-end the program, and could carry control characters to the terminal. A state is a word with a
-mark; its colour says nothing more.
+end the program, and could carry control characters to the terminal. However long it is, it leaves
+room for what is beside it. A state is a word with a mark; its colour says nothing more.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,10 @@ from textual.content import Content
 from appliance.text import visible
 from appliance.wire import marks
 
-_LONGEST = 2_000
+NOTE: Final = 240
+"""Characters that are shown of a text that stands among others."""
+WHOLE: Final = 2_000
+"""Characters that are shown of a text where a person can scroll, and came to read it."""
 GAP: Final = "  "
 _STYLES: Final = {
     marks.GOOD: "$text-success",
@@ -26,7 +29,7 @@ QUIET: Final = "$secondary"
 Cell: TypeAlias = "str | Content"
 
 
-def cell(text: Cell, style: str = "", *, limit: int = _LONGEST) -> Content:
+def cell(text: Cell, style: str = "", *, limit: int = NOTE) -> Content:
     """Any text, on one line, as it is and safe; what is a cell already stays one."""
     if isinstance(text, Content):
         return text
@@ -73,9 +76,11 @@ def indented(text: str, width: int, style: str = "") -> list[Content]:
     ]
 
 
-def labelled(label: str, text: Cell, width: int, room: int = 10) -> list[Content]:
+def labelled(
+    label: str, text: Cell, width: int, room: int = 10, *, limit: int = NOTE
+) -> list[Content]:
     """A label and beside it any text, in as many lines as it takes."""
-    parts = cell(text).wrap(max(10, width - room - len(GAP))) or [Content("")]
+    parts = cell(text, limit=limit).wrap(max(10, width - room - len(GAP))) or [Content("")]
     heads = [label, *[""] * (len(parts) - 1)]
     return [
         cell(head, QUIET).pad_right(max(0, room - len(head))) + GAP + part

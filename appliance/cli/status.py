@@ -1,7 +1,8 @@
 """`status`: the appliance at a glance, in plain text or JSON.
 
 Rules: no alternate screen and no colour, so that it works on a serial line, in a log and with a
-screen reader; the profile is named first when it is the lab's.
+screen reader; the profile is named first when it is the lab's; a watcher is told rates, too, which
+take two looks.
 """
 
 import itertools
@@ -11,18 +12,23 @@ from pathlib import Path
 
 import click
 
+from appliance.cli import metrics
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, size, state, table
 from appliance.cli.residence import use_of, why
+from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
-from appliance.errors import ServerUnreachable
+from appliance.errors import Refused, RequestRefused, ServerUnreachable
 from appliance.wire.admin import Status
+from tui.rates import History
 
 _SECONDS_BETWEEN = 2.0
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Print it again every two seconds until ctrl-c.")
+@click.option(
+    "--watch", is_flag=True, help="Print it again every two seconds, with rates, until ctrl-c."
+)
 @data_option
 @json_option
 @click.pass_obj
@@ -30,9 +36,16 @@ def status(output: Output, data: Path, watch: bool) -> None:
     """Show server, models, log and host."""
     if watch and output.as_json:
         raise click.UsageError("--watch and --json exclude each other.")
-    if not watch:
-        _show(output, data, needs_server=False)
+    if watch:
+        _watch(data)
         return
+    with admin_client(data) as client:
+        found = client.status()
+    output.data(found, lines(found))
+
+
+def _watch(data: Path) -> None:
+    history = History()
     for turn in itertools.count():
         if turn:
             time.sleep(_SECONDS_BETWEEN)
@@ -41,15 +54,24 @@ def status(output: Output, data: Path, watch: bool) -> None:
         try:
             # Never the app in this process: a watcher must not hold the lock that a starting
             # server needs.
-            _show(output, data, needs_server=True)
+            with admin_client(data, needs_server=True) as client:
+                for line in look(client, history):
+                    click.echo(line)
         except ServerUnreachable as error:  # it may come back
             click.echo(f"[!] down: {safe(error.message)}")
 
 
-def _show(output: Output, data: Path, *, needs_server: bool) -> None:
-    with admin_client(data, needs_server=needs_server) as client:
-        found = client.status()
-    output.data(found, lines(found))
+def look(client: AdminClient, history: History) -> Iterator[str]:
+    """The status and, from the second look on, the rates since the one before."""
+    yield from lines(client.status())
+    before = history.newest
+    try:
+        history.add(client.load_now())
+    except (Refused, RequestRefused):
+        return  # an older server tells none
+    if history.newest is not None and history.newest is not before and history.load is not None:
+        yield ""
+        yield from metrics.lines(metrics.rates(history.newest, history.load, _SECONDS_BETWEEN))
 
 
 def lines(found: Status) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 import signal
@@ -146,16 +147,17 @@ def test_another_server_is_refused(serving: Serving) -> None:
     assert words.startswith("data_locked: ")
 
 
-def test_watch_prints_blocks_until_it_is_interrupted(serving: Serving) -> None:
+def test_watch_prints_blocks_with_rates_until_it_is_interrupted(serving: Serving) -> None:
     data = Path(serving("status", "--json").document["data"])
     process = watch(data)
     with process:
         assert process.stdout is not None
-        heads = (line for line in process.stdout if "[+] serving, up" in line)
-        next(heads)
-        next(heads)
+        first = list(itertools.takewhile(lambda line: "serving, up" not in line, process.stdout))
+        second = list(itertools.takewhile(lambda line: "first token" not in line, process.stdout))
+        assert any("[+] serving, up" in line for line in second)
+        assert any(line.startswith("tokens ") and "a second" in line for line in second)
         process.send_signal(signal.SIGINT)
-        assert "\x1b" not in process.stdout.read()
+        assert "\x1b" not in "".join(first + second) + process.stdout.read()
     assert process.returncode == 1
 
 

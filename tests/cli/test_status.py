@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.cli.status import duration, lines
+from appliance.cli.status import duration, lines, look
+from appliance.errors import NotFound
 from appliance.text import visible
 from appliance.wire.admin import Status, Worker, WorkerDevice
+from appliance.wire.load import Load
 from tests.cli.conftest import Run
 from tests.test_client import STATUS
+from tests.tui.scripted import Script
+from tui.rates import History
 
 WORKER = Worker(
     model="m", digest="00", pid=1, state="ready", n_ctx=64, slots=8, running=2, queued=3,
@@ -87,6 +91,27 @@ def test_no_text_from_outside_reaches_the_terminal_as_it_is(text: str) -> None:
     host = {**json.loads(json.dumps(STATUS["host"])), "cpu": text}
     shown = text_of(models=[model], host=host, alarms=[text])
     assert visible(shown, newlines=True, limit=10_000) == shown
+
+
+def test_a_watcher_gets_rates_from_its_second_look_at_the_same_server_on() -> None:
+    history, server = History(), Script()
+    looks = []
+    for name, at, tokens in (("a", 1, 10), ("a", 3, 34), ("b", 1, 5), ("b", 2, 12)):
+        server.load_found = Load(at=at, server=name, completion_tokens=tokens, running=1)
+        looks.append("\n".join(look(server, history)))
+    assert ["a second" in said for said in looks] == [False, True, False, True]
+    assert "tokens       12.0 a second\nrequests     1 running, 0 waiting" in looks[1]
+    assert "tokens       7.0 a second" in looks[3]
+
+
+def test_an_older_server_tells_a_watcher_no_rates() -> None:
+    class Older(Script):
+        def load_now(self) -> Load:
+            raise NotFound("not_found", "no")
+
+    history, server = History(), Older()
+    for _ in range(2):
+        assert "host    " in (said := "\n".join(look(server, history))) and "a second" not in said
 
 
 def test_watch_and_json_exclude_each_other(run: Run) -> None:

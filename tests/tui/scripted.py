@@ -50,7 +50,7 @@ NASTY = [
     "a\tb\nc",
     "漢字" * 60,
     "🦙" * 50,
-    "x" * 1_000,
+    "x" * 10_000,
 ]
 WORKER = {
     "model": "pump", "digest": "ab" * 32, "pid": 4711, "state": "ready", "n_ctx": 4096, "slots": 8,

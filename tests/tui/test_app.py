@@ -13,8 +13,9 @@ from appliance.client import AdminClient, socket_path
 from appliance.runtime import open_services
 from appliance.wire.admin import Status
 from tests.api.admin.lab import LabData, make_lab
-from tests.tui.scripted import DOWN, Script, model, status, terminal
-from tui.app import PAGES
+from tests.tui.scripted import DATA, DOWN, NEVER, Script, Told, model, status, terminal
+from tui.app import PAGES, OperatorApp
+from tui.desk import Desk
 
 
 @contextlib.contextmanager
@@ -143,3 +144,16 @@ async def test_every_screen_has_its_keys_and_connection_at_every_size(
             rows = shown.split("\n")
             assert "+ LIVE" in rows[0] and f"[{digit} " in rows[1], shown
             assert "? Help" in rows[1] and ": Commands" in rows[-1], shown
+
+
+async def test_a_window_without_focus_is_painted_too() -> None:
+    class Unfocused(OperatorApp):
+        def on_mount(self) -> None:
+            self.app_focus = False  # before that of the program: no line of keys is made
+
+    app = Unfocused(Desk(Script(), Told(), DATA), period=NEVER)
+    async with app.run_test() as pilot:
+        assert not app.query("FooterKey")
+        async with asyncio.timeout(30):
+            while app._batch_count:
+                await pilot.pause(0.05)

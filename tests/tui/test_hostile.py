@@ -134,6 +134,41 @@ async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> Non
         check(opened)
 
 
+LISTS = {"2": "store", "3": "running", "4": "entries", "5": "apps", "9": "lines"}
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)])
+async def test_a_long_name_leaves_every_screen_its_room(size: tuple[int, int]) -> None:
+    long = "x" * 10_000
+    made = hostile(long)
+    made.found = made.found.model_copy(update={"alarms": [long] * 30})
+
+    def room(opened: Terminal) -> None:
+        body = opened.app.query_one("#body")
+        assert body.region.height >= size[1] // 2, opened.text
+        assert opened.app.query_one("#nav").region.y == 1 and ": Commands" in opened.text
+
+    async with terminal(made, size=size, commands=commands(long)) as opened:
+        room(opened)
+        assert opened.app.query_one(".sections").region.height >= 4, opened.text
+        for digit, rows in LISTS.items():
+            await opened.press(digit)
+            await opened.refresh()
+            room(opened)
+            assert opened.app.query_one(f"#{rows}").region.height >= 4, opened.text
+        await opened.press("2", "S")
+        assert "enter next" in await opened.press("tab"), opened.text
+        await opened.press("escape", "3", "C")
+        assert "y yes" in opened.text
+        await opened.press("escape", "0")
+        await opened.wait("Enter checks")
+        room(opened)
+        assert opened.app.query_one("#artifacts").region.height >= 4, opened.text
+        made.error = made.refused["cancel"] = Refused("file_changed", long)
+        await opened.refresh()
+        room(opened)
+
+
 async def test_the_control_reaches_the_screen() -> None:
     class Careless(App[None]):
         def compose(self) -> ComposeResult:

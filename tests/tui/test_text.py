@@ -7,16 +7,16 @@ from textual.content import Content
 
 from appliance.text import visible
 from tests.tui.scripted import NASTY
-from tui.text import alarm, cell, indented, labelled, line, lines, quiet, spread, state
+from tui.text import NOTE, WHOLE, alarm, cell, indented, labelled, line, lines, quiet, spread, state
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_hostile_text_and_markup_are_shown_as_they_are(text: str) -> None:
     shown = cell(text)
-    assert shown.plain == visible(text)
+    assert shown.plain == visible(text, limit=NOTE)
     assert shown.spans == []
     for made in (state(text), alarm(text), quiet(text), line(text), lines([text])):
-        assert visible(text)[: 2_000 - 2] in made.plain
+        assert visible(text, limit=NOTE - 2).removesuffix("…") in made.plain
     assert all(part.plain.isprintable() for part in labelled(text, text, 60))
 
 
@@ -45,6 +45,13 @@ def test_a_label_stands_once_and_the_text_beside_it() -> None:
     assert second.plain.startswith(" " * 12 + "word")
     (digest,) = labelled("digest", "ab" * 32, 76)  # a digest has room on 80 columns
     assert digest.plain.endswith("ab" * 32)
+
+
+def test_a_long_text_leaves_room_unless_it_is_what_one_came_to_read() -> None:
+    name = "n" * 10_000
+    assert cell(name).cell_length == NOTE + 1 and cell(name).plain.endswith("n…")
+    assert sum(part.plain.count("n") for part in labelled("", name, 60)) == NOTE
+    assert sum(part.plain.count("n") for part in labelled("", name, 60, limit=WHOLE)) == WHOLE
 
 
 @given(st.text(), st.integers(20, 100))

@@ -231,11 +231,9 @@ def test_the_first_paint_of_a_basic_terminal_is_small(
         on_a_line(data, environment, *options) as fd,
     ):
         sent = read(fd, b"pump-3")
-        polled(made, 1)
+        polled(made, 4)  # the last comes in its time: what the start had to paint is painted
         sent += read(fd)
-    frames = sent.split(b"Overview")  # up to three: connecting, live, settled, as they come in time
-    assert len(sent) - sum(map(len, frames[2:])) <= 12_000, len(sent)
-    assert len(frames) <= 4 and len(sent) <= 3 * 4_500, len(sent)
+    assert len(sent) <= 12_000, len(sent)
     assert sent.isascii()
 
 

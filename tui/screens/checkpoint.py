@@ -8,14 +8,14 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from appliance.errors import ApplianceError
 from tui.background import background
 from tui.desk import Desk
 from tui.link import LinkState
-from tui.text import alarm, cell, lines, quiet
+from tui.text import WHOLE, alarm, cell, lines, quiet
 from tui.view.qr import advice, head, qr
+from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 
 
@@ -42,7 +42,7 @@ class CheckpointScreen(ModalScreen[None]):
         with VerticalScroll(id="bare"):
             yield self._code
             yield self._text
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Fetch it."""
@@ -79,5 +79,5 @@ class CheckpointScreen(ModalScreen[None]):
         if whole is None:
             what = "Log, size and root; a larger terminal shows the signed note."
         said = [quiet(what)] if short is not None else []
-        rows = [cell(row) for row in self._note.rstrip("\n").split("\n")]
+        rows = [cell(row, limit=WHOLE) for row in self._note.rstrip("\n").split("\n")]
         self._text.say(lines([*said, Content(""), *rows]))

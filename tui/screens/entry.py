@@ -7,7 +7,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from appliance.errors import ApplianceError
 from appliance.types import Role
@@ -19,6 +18,7 @@ from tui.desk import Desk
 from tui.screens.page import Page
 from tui.text import alarm, lines
 from tui.view import audit as view
+from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 
 
@@ -50,7 +50,7 @@ class EntryScreen(ModalScreen[None]):
         with VerticalScroll(id="whole") as box:
             box.border_title = "AUDIT ENTRY"
             yield self._shown
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show it."""

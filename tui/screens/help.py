@@ -12,12 +12,13 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from appliance.wire import marks
 from tui.columns import Column, table
 from tui.screens.page import Page
 from tui.text import cell, lines, quiet
+from tui.widgets.keys import KeyLine
 
 _COLUMNS = (Column("KEY", 16), Column("WHAT IT DOES", 0))
 _WIDTH = 52
@@ -55,7 +56,7 @@ class HelpScreen(ModalScreen[None]):
             said += [*rows, Content("")]
         with VerticalScroll(id="keys"):
             yield Static(lines([*said, quiet(_MARKS)]), markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
 
 def live_keys(screen: Screen[object]) -> Keys:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.message import Message
 
 from appliance.client import AdminClient
@@ -64,7 +65,8 @@ class LogsPage(ListPage[LogLine]):
 
     def compose_below(self) -> ComposeResult:
         """The one under the cursor."""
-        yield self._detail
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._detail
 
     def _query(self) -> LogQuery:
         words = self.filter.value.strip() or None

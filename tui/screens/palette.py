@@ -13,10 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from tui.columns import Column
 from tui.widgets.entry import EntryLine
+from tui.widgets.keys import KeyLine
 from tui.widgets.rows import Rows
 
 _COLUMNS = (Column("COMMAND", 0), Column("KEY", 10))
@@ -56,7 +56,7 @@ class Palette(ModalScreen[Choice | None]):
         with Vertical(id="palette"):
             yield self._entry
             yield self._rows
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Type at once."""

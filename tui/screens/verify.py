@@ -12,7 +12,6 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Footer
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.wire.admin import Verification, VerifyRange
@@ -23,6 +22,7 @@ from tui.link import LinkState
 from tui.text import alarm, cell, line, lines, quiet
 from tui.view import audit as view
 from tui.view.units import count
+from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 
 
@@ -49,7 +49,7 @@ class VerifyScreen(ModalScreen[None]):
         with VerticalScroll(id="whole") as box:
             box.border_title = "VERIFY THE AUDIT LOG"
             yield self._shown
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin."""

@@ -13,7 +13,7 @@ from textual.content import Content
 from appliance.errors import BadRequest
 from appliance.wire.admin import Entry, EntryQuery, Verification
 from tui.columns import Column
-from tui.text import QUIET, Cell, alarm, cell, labelled, line, quiet, state
+from tui.text import QUIET, WHOLE, Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import clock, count
 
 COLUMNS: Final = (
@@ -53,11 +53,11 @@ def detail(entry: Entry, width: int) -> list[Content]:
     said += labelled("prev hash", entry.prev, width)
     said.append(Content(""))
     for name in sorted(entry.body):
-        said += labelled(name, _value(entry.body[name]), width, 18)
+        said += labelled(name, _value(entry.body[name]), width, 18, limit=WHOLE)
     for name, text in (entry.content or {}).items():
         said += [Content(""), cell(f"{name} (decrypted; recorded)", "bold")]
         for part in text[:_LONGEST].split("\n"):
-            said += cell(part).wrap(width) or [Content("")]
+            said += cell(part, limit=_LONGEST).wrap(width) or [Content("")]
         if len(text) > _LONGEST:
             said.append(quiet(f"{count(len(text) - _LONGEST)} more characters"))
     return said
@@ -116,7 +116,8 @@ def verification(found: Verification, width: int) -> list[Content]:
     for problem in found.problems:
         where = "the log" if problem.seq is None else f"entry {problem.seq}"
         said.append(line(alarm(where), cell(problem.code, "bold")))
-        said += [Content("  ") + part for part in cell(problem.message).wrap(max(10, width - 2))]
+        message = cell(problem.message, limit=WHOLE)
+        said += [Content("  ") + part for part in message.wrap(max(10, width - 2))]
     if found.problem_count > len(found.problems):
         said.append(alarm(f"and {count(found.problem_count - len(found.problems))} more"))
     if not found.ok:

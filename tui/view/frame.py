@@ -9,6 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import visible
 from appliance.wire.admin import Status
 from tui.link import Link, LinkState
 from tui.rates import Point
@@ -16,6 +17,7 @@ from tui.text import GAP, QUIET, Cell, cell, line, quiet, spread, state
 from tui.view.units import rate
 
 _HELP: Final = "? Help"
+_TROUBLE: Final = 160  # characters; it is above every screen, and takes no room from it
 
 
 def top(
@@ -68,7 +70,7 @@ def trouble(link: Link, now: float, data: str) -> list[str]:
         return []
     said = []
     if link.error is not None:
-        said += [link.error.message, link.error.hint]
+        said += [visible(text, limit=_TROUBLE) for text in (link.error.message, link.error.hint)]
     elif found is LinkState.STALE:
         said.append("The server takes long to answer.")
     if found is LinkState.DOWN and link.error and link.error.code == "server_unreachable":

@@ -11,7 +11,7 @@ from textual.content import Content
 from appliance.wire.keys import Key, NewKey
 from tui import chart
 from tui.columns import Column
-from tui.text import Cell, alarm, cell, labelled, line, lines, quiet, state
+from tui.text import WHOLE, Cell, alarm, cell, labelled, line, lines, quiet, state
 from tui.view.units import clock, count
 
 COLUMNS: Final = (
@@ -106,7 +106,7 @@ def secret(made: NewKey) -> list[Content]:
     return [
         line(cell(made.name, "bold"), quiet(made.id)),
         Content(""),
-        cell(made.secret, "bold $text-warning"),
+        cell(made.secret, "bold $text-warning", limit=WHOLE),
         Content(""),
         alarm("Shown once: only its hash is kept. Give it to the app now."),
         lines([quiet("Authorization: Bearer SECRET, or x-api-key")]),

@@ -7,7 +7,7 @@ from textual.content import Content
 
 from appliance.wire.logs import LogLine
 from tui.columns import Column
-from tui.text import Cell, labelled, line, quiet, state
+from tui.text import WHOLE, Cell, labelled, line, quiet, state
 from tui.view.units import clock
 
 COLUMNS: Final = (
@@ -30,7 +30,7 @@ def row(found: LogLine) -> Sequence[Cell]:
 
 def detail(found: LogLine, width: int) -> list[Content]:
     """All of the line under the cursor."""
-    said = labelled(found.level, found.message, width)
+    said = labelled(found.level, found.message, width, limit=WHOLE)
     told = [f"{name} {value}" for name, value in sorted(found.fields.items())]
     return said + labelled("from", line(found.logger, found.time, *map(quiet, told)), width)
 

@@ -12,7 +12,7 @@ from textual.content import Content
 from appliance.wire.admin import ModelDetail
 from appliance.wire.plan import Plan
 from tui.columns import Column, table
-from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from tui.text import WHOLE, Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import count, size
 
 COLUMNS: Final = (
@@ -27,6 +27,7 @@ _DIFFERENCES: Final = (
     Column("ON THE STICK", 0, least=16, most=44),
 )
 _DIGEST_CHARACTERS: Final = 16
+_PATH, _KIND = 100, 20  # characters; more would push away what comes next
 STEPS: Final = ("choose", "check", "import", "approve", "load", "done")
 
 
@@ -60,10 +61,12 @@ def places(document: Mapping[str, Any]) -> list[Content]:
     """The sticks and directories that were looked at."""
     told = []
     for place in document.get("places", []):
-        kind = str(place.get("filesystem") or "directory")
+        kind = str(place.get("filesystem") or "directory")[:_KIND]
         free = size(int(place.get("free", 0)))
         lying = f"{len(place.get('artifacts', []))} artifacts"
-        told.append(line(cell(str(place.get("path"))), quiet(f"{kind}, {free} free, {lying}")))
+        told.append(
+            line(cell(str(place.get("path")), limit=_PATH), quiet(f"{kind}, {free} free, {lying}"))
+        )
     return told or [
         quiet("No stick is mounted. Plug one in and press r, or press d to name a directory.")
     ]
@@ -94,13 +97,13 @@ def plan(made: Plan, width: int) -> list[Content]:
     """What importing would do, and what comes next."""
     if not made.ok:
         said = [quiet("Nothing was stored. Esc chooses another artifact."), Content("")]
-        said += labelled("artifact", made.path, width)
+        said += labelled("artifact", made.path, width, limit=WHOLE)
         said.append(line(state("refused"), cell(made.code or "", "bold")))
-        said += labelled("why", made.message, width)
+        said += labelled("why", made.message, width, limit=WHOLE)
         said += labelled("what to do", made.hint, width)
         return said
     said = [cell("Next: I imports it. Esc chooses another.", "bold"), Content("")]
-    said += labelled("artifact", made.path, width)
+    said += labelled("artifact", made.path, width, limit=WHOLE)
     said += labelled("as", made.id, width)
     said += labelled("signed by", line(made.publisher, state("verified")), width)
     said += labelled("digest", made.digest or "-", width)
@@ -112,7 +115,9 @@ def plan(made: Plan, width: int) -> list[Content]:
     room = state("ok") if made.fits else alarm("does not fit now; unload another model first")
     said += labelled("memory", line(fits, room), width)
     people = ", ".join(made.approvers)
-    said += labelled("approvals", f"{made.approvals} different people of: {people}", width)
+    said += labelled(
+        "approvals", f"{made.approvals} different people of: {people}", width, limit=WHOLE
+    )
     return said + differences(made, width)
 
 

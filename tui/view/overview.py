@@ -36,6 +36,7 @@ WORKER_COLUMNS: Final = (
     Column("PID", 7, right=True, drop=5),
     Column("CPU CODE", 10, drop=6),
 )
+_ALARMS: Final = 4
 _LABEL: Final = 11
 _VALUE: Final = 22
 
@@ -252,5 +253,7 @@ def host(status: Status) -> list[Content]:
 
 
 def alarms(status: Status) -> list[Content]:
-    """What needs a person."""
-    return [alarm(text) for text in status.alarms]
+    """What needs a person; where it is a lot, how much."""
+    told, most = status.alarms, _ALARMS
+    more = [f"{len(told)} alarms, the first {most}; appliance status has all"]
+    return [alarm(text) for text in (more if len(told) > most else []) + told[:most]]

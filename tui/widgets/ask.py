@@ -13,11 +13,12 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.change import Change
 from tui.text import alarm, cell, labelled, lines, quiet
 from tui.widgets.entry import EntryLine
+from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 
 _WIDTH = 68
@@ -66,7 +67,7 @@ class Ask(ModalScreen[dict[str, str] | None]):
                     yield Static(quiet(blank.label), markup=False, classes="label")
                     yield self._lines[blank.name]
             yield self._wrong
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin in the first blank."""

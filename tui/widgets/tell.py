@@ -7,9 +7,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.text import Cell, lines
+from tui.widgets.keys import KeyLine
 
 
 class Tell(ModalScreen[None]):
@@ -31,4 +32,4 @@ class Tell(ModalScreen[None]):
         with VerticalScroll(id="tell") as box:
             box.border_title = self._title
             yield Static(lines(self._said), markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine()

@@ -1,0 +1,33 @@
+"""The keys that work now, on the last line.
+
+Rules: they are made anew when other keys work, and only then, since Textual lays the screen out and
+sends the line again each time.
+"""
+
+from textual.message import Message
+from textual.widgets import Footer
+
+
+class KeyLine(Footer):
+    """The last line of each screen."""
+
+    class Made(Message):
+        """The keys of this moment stand there."""
+
+    def __init__(self) -> None:
+        super().__init__(show_command_palette=False, compact=True)
+        self._keys: list[tuple[str, str, bool]] | None = None
+
+    async def recompose(self) -> None:
+        """Show the keys that work now, if they are others than before."""
+        if not self.is_attached:
+            return  # its screen was left meanwhile
+        keys = [
+            (active.binding.key, active.binding.description, active.enabled)
+            for active in self.screen.active_bindings.values()
+            if active.binding.show
+        ]
+        if keys != self._keys:
+            self._keys = keys
+            await super().recompose()
+            self.post_message(self.Made())
