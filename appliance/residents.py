@@ -273,6 +273,8 @@ class Residents:
             self._failed.pop(model_id, None)
         elif not isinstance(error, Refused):
             self._waits.send_away(model_id, error)
+        elif error.code == "wrong_state":
+            pass  # it is loaded already, or was unloaded meanwhile: nothing is wrong with it
         elif error.code != "insufficient_memory" or reason == _ON_DEMAND:
             # At the start and by hand, nothing waits for room; requests that came meanwhile do.
             self._failed[model_id] = time.monotonic() + _AGAIN_S

@@ -260,6 +260,26 @@ async def test_a_person_gets_room_from_idle_models_and_is_refused_beside_busy_on
         assert caught.value.code == "unknown_model_id" and loaded(services) == {"two"}
 
 
+async def test_loading_what_is_loaded_does_not_keep_requests_from_it_later(three: Path) -> None:
+    async with opened(three, config()) as services:
+        await answered(services, "one")
+        with pytest.raises(StateRefused) as caught:
+            await services.residents.load(ACTOR, "one", quiet)
+        assert caught.value.code == "wrong_state"
+        await services.residents.unload(ACTOR, "one")
+        assert await answered(services, "one")
+
+
+async def test_a_request_outlives_an_unloading_of_its_model_while_that_is_loaded(
+    three: Path,
+) -> None:
+    async with opened(three, config()) as services:
+        waiting = asyncio.create_task(answered(services, "one"))
+        await until(lambda: services.supervisor.is_loaded("one"))
+        await services.residents.unload(ACTOR, "one")
+        assert await waiting
+
+
 async def test_a_person_can_watch_the_load_that_a_request_began(three: Path) -> None:
     async with opened(three, config()) as services:
         waiting = asyncio.create_task(answered(services, "one"))
