@@ -1,8 +1,8 @@
 """GPU plugins on the stick: brought by the driver, tried before they are used, refused aloud.
 
-No plugin was built where this was written, and there was no GPU. The library in these wheels is a
-stand-in with the entry points of a ggml backend, which is asked for GPUs as the real one is and has
-none; what is tested is everything around it.
+The library in these wheels is a stand-in with the entry points of a ggml backend, which is asked
+for GPUs as the real one is and has none; what is tested is everything around it. The built one is
+in `test_built_plugin.py`.
 """
 
 import base64
