@@ -133,6 +133,19 @@ def test_54_a_backup_under_writes_verifies(tmp_path: Path) -> None:
     assert report.entries >= 3
 
 
+def test_54_control_a_head_that_is_newer_than_the_copied_database_is_a_finding(
+    tmp_path: Path,
+) -> None:
+    directory, to = new_log(tmp_path / "log"), tmp_path / "backup"
+    with open_log(directory) as log:
+        ask(log, "before")
+    shutil.copytree(directory, to)
+    with open_log(directory) as log:
+        ask(log, "after")
+    shutil.copy(directory / "HEAD", to)
+    assert (3, "tail_missing") in found(to)
+
+
 def verified_while_written(directory: Path, times: int) -> None:
     with open_log(directory) as log:
         for number in range(times):

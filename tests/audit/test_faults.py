@@ -173,6 +173,21 @@ def test_control_what_was_promised_and_is_not_there_is_told(forks: Forks, tmp_pa
     assert outcome(directory, [*promised, (promised[-1][0] + 5, "00" * 32)]) == "lost"
 
 
+def test_34_a_commit_whose_sync_failed_may_come_back(forks: Forks, tmp_path: Path) -> None:
+    """What latching is for: afterwards entries are there that nobody was promised."""
+    pristine = before("four", tmp_path / "pristine")
+    back = 0
+    for number in range(8, 20):
+        directory = copy(pristine, tmp_path / f"log{number}")
+        fault = Fault("writer", "fsync", "error=EIO", str(number))
+        promised = run_with(forks, directory, "four", fault, Ran())
+        reader = LogReader(directory)
+        back += bool(promised) and reader.size > promised[-1][0] + 1
+        reader.close()
+        assert outcome(directory, promised) == "kept", fault
+    assert back
+
+
 def left_open(directory: Path) -> Path:
     """A log whose writer died with three intents open."""
     log = open_log(new_log(directory))
