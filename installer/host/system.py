@@ -31,7 +31,7 @@ _COMMAND: Final = """\
 #!/bin/sh
 # {ours}
 # Beside a running server a command talks to it. Without one it works on the data itself, and then
-# as the account of the service, whose files they are.
+# as the account of the service, whose files they are. A server that was killed leaves its socket.
 current=$(readlink -f '{current}') || exit 3
 [ -x "$current/root/usr/bin/python" ] || {{ echo "The appliance is not installed." >&2; exit 3; }}
 {middle}
@@ -39,8 +39,14 @@ current=$(readlink -f '{current}') || exit 3
 _PRODUCT: Final = """\
 : "${{APPLIANCE_DATA:={data}}}"
 export APPLIANCE_DATA
+listens() {{
+  [ -S "$1" ] && "$current/root/usr/bin/python" -I -S -c 'import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.settimeout(5)
+server.connect(sys.argv[1])' "$1" 2>/dev/null
+}}
 if [ "$(id -u)" = 0 ] && [ -f "$APPLIANCE_DATA/appliance.toml" ] &&
-  [ ! -S "$APPLIANCE_DATA/run/admin.sock" ]; then
+  ! listens "$APPLIANCE_DATA/run/admin.sock"; then
   owner=$(stat -c %u "$APPLIANCE_DATA")
   [ "$owner" = 0 ] || exec setpriv --reuid "$owner" --regid "$(id -g "$owner")" \\
     --init-groups "$current/root/usr/bin/python" -I -m appliance "$@"

@@ -1,5 +1,11 @@
 """What is made outside: links through `current`, commands, and their removal."""
 
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,3 +81,51 @@ def test_labels_only_where_the_host_has_them(layout: Layout, tmp_path: Path) -> 
 def test_lines_of_the_trust_file(tmp_path: Path) -> None:
     (tmp_path / "tree.list").write_text("d 755 usr\nf 755 3 abcd usr/bin/python\nl a b\n")
     assert list(system._trusted(tmp_path)) == [f"{tmp_path}/root/usr/bin/python 3 abcd\n"]
+
+
+OWNER = 65_534
+
+
+@pytest.fixture
+def command() -> Iterator[tuple[str, Path]]:
+    """The command on a host whose product says as whom it was started, and the server's socket."""
+    if os.geteuid() != 0:
+        pytest.skip("another account takes root")
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        home.chmod(0o755)
+        place = answers.layout(answers.combine(), user=True, home=home)
+        python = place.releases / "1" / "root" / "usr" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        real = f'*) exec {sys.executable} "$@"'
+        python.write_text(f'#!/bin/sh\ncase "$*" in *"-m appliance"*) id -u ;; {real} ;; esac\n')
+        python.chmod(0o755)
+        place.current.symlink_to(place.releases / "1")
+        (place.data / "run").mkdir(parents=True)
+        (place.data / "appliance.toml").touch()
+        os.chown(place.data, OWNER, OWNER)
+        yield system.commands(place)[place.commands / "appliance"], place.data / "run/admin.sock"
+
+
+def started_as(text: str) -> int:
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_root_speaks_to_a_server_and_works_on_the_data_as_their_owner(
+    command: tuple[str, Path],
+) -> None:
+    """What root writes there, the service cannot read: its next start would fail."""
+    text, path = command
+    assert started_as(text) == OWNER
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        assert started_as(text) == 0
+
+
+def test_the_socket_of_a_server_that_was_killed_is_no_server(command: tuple[str, Path]) -> None:
+    text, path = command
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+    assert path.is_socket() and started_as(text) == OWNER
