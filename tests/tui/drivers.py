@@ -5,6 +5,7 @@ for a time.
 """
 
 import asyncio
+import contextlib
 import shlex
 import subprocess
 import sys
@@ -117,9 +118,18 @@ class TmuxDriver:
 
     async def press(self, *keys: str) -> None:
         for key in keys:
+            before = await self.shown() if key == "escape" else ""
             await asyncio.to_thread(self.tmux, "send-keys", _TMUX.get(key, key))
-            if key == "escape":  # alone, not the beginning of a sequence
+            if key == "escape":  # alone: read together with the next key it would be Alt and that
+                await self._changed(before)
+
+    async def _changed(self, before: str) -> None:
+        """Wait until another screen is shown, as after every escape here."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS):
                 await asyncio.sleep(0.15)
+                while await self.shown() == before:
+                    await asyncio.sleep(0.05)
 
     async def type(self, text: str) -> None:
         await asyncio.to_thread(self.tmux, "send-keys", "-l", text)
