@@ -97,6 +97,7 @@ def test_install_refuses_outside_a_virtual_environment(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 def test_a_second_build_gives_the_same_bytes(tmp_path: Path) -> None:
     first = obtain(cache_root() / "llama-wheels", recipe())
     second = obtain(tmp_path, recipe())
