@@ -90,7 +90,7 @@ OWNER = 65_534
 def command() -> Iterator[tuple[str, Path]]:
     """The command on a host whose product says as whom it was started, and the server's socket."""
     if os.geteuid() != 0:
-        pytest.skip("another account takes root")
+        pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         home.chmod(0o755)
