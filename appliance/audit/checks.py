@@ -13,9 +13,10 @@ Rules:
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from appliance.audit.ahead import Ahead
+from appliance.audit.bulk import Fields
 from appliance.audit.entry import decode
 from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.findings import Findings
@@ -29,7 +30,6 @@ Event: TypeAlias = tuple[int, int, str]
 """An outcome: seq, intent, request; a start: seq, `_START`, nothing."""
 _GENESIS: Final = "genesis"
 _START: Final = -(1 << 60)  # no body holds such a number
-_LINKED: Final = frozenset({"intent", "outcome", "start"})
 
 
 class ChainCheck:
@@ -100,11 +100,11 @@ class ChainCheck:
         self.frontier = Frontier(found.end.size, map(bytes.fromhex, found.end.peaks))
         self._before = (found.end.before,)
 
-    def plain(self, rows: Sequence[LeafRow], bodies: Sequence[Body]) -> list[bytes] | None:
+    def plain(self, rows: Sequence[LeafRow], bodies: Sequence[Fields]) -> list[bytes] | None:
         """The leaf hashes of rows in which `row` would find nothing, one after the other.
 
         Args:
-            bodies: what they decode to; keys and heads are not looked at.
+            bodies: what they hold; keys and heads are not looked at.
 
         Returns:
             None when `row` might find something.
@@ -117,14 +117,14 @@ class ChainCheck:
             and self._before == (prevs[0].hex(),)
             and prevs[1:] == stored[:-1]
             and seqs == tuple(range(self.expected, self.expected + len(rows)))
-            and [body["seq"] for body in bodies] == list(seqs)
-            and [body["prev"] for body in bodies] == [prev.hex() for prev in prevs]
-            and _GENESIS not in [body["kind"] for body in bodies[seqs[0] == 0 :]]
+            and [body.seq for body in bodies] == list(seqs)
+            and [body.prev for body in bodies] == [prev.hex() for prev in prevs]
+            and _GENESIS not in [body.kind for body in bodies[seqs[0] == 0 :]]
             and self._in_time(bodies)
         )
         return leaves if holds else None
 
-    def take(self, leaves: Sequence[bytes], last: Body) -> list[tuple[int, int, bytes]]:
+    def take(self, leaves: Sequence[bytes], last: Fields) -> list[tuple[int, int, bytes]]:
         """Take in rows of which `plain` gave the leaf hashes.
 
         Args:
@@ -135,7 +135,7 @@ class ChainCheck:
         """
         self.expected += len(leaves)
         self._before = (leaves[-1].hex(),)
-        self._boot = (last["boot_id"], last["mono_us"])
+        self._boot = (last.boot_id, last.mono_us)
         return self.frontier.extend(leaves)
 
     def missing(self, next_seq: int) -> None:
@@ -191,10 +191,10 @@ class ChainCheck:
         self._time(seq, body["boot_id"], body["mono_us"])
         return body
 
-    def _in_time(self, bodies: Sequence[Body]) -> bool:
+    def _in_time(self, bodies: Sequence[Fields]) -> bool:
         """Whether all are of one boot, and the time since it does not fall."""
-        boot, mono = bodies[0]["boot_id"], [body["mono_us"] for body in bodies]
-        one = [body["boot_id"] for body in bodies].count(boot) == len(bodies)
+        boot, mono = bodies[0].boot_id, [body.mono_us for body in bodies]
+        one = [body.boot_id for body in bodies].count(boot) == len(bodies)
         falls = boot == self._boot[0] and mono[0] < self._boot[1]
         return one and not falls and mono == sorted(mono)
 
@@ -257,11 +257,20 @@ class LinkCheck:
         self.open: dict[int, str] = {}
         self._found, self._earlier, self._begin = findings, earlier, begin
 
-    def entries(self, first: int, bodies: Sequence[Body]) -> None:
+    def entries(self, first: int, bodies: Sequence[Fields]) -> None:
         """Follow the entries from `first` on."""
         for seq, body in enumerate(bodies, first):
-            if body["kind"] in _LINKED:
-                self.entry(seq, body)
+            kind = body.kind
+            if kind == "intent":
+                self.open[seq] = cast(str, body.request_id)
+            elif kind == "outcome":
+                intent, request = cast(int, body.intent), cast(str, body.request_id)
+                if self.open.get(intent) == request:
+                    del self.open[intent]
+                else:
+                    self._outcome(seq, intent, request)
+            elif kind == "start":
+                self._start(seq)
 
     def entry(self, seq: int, body: Body) -> None:
         """Follow one entry."""

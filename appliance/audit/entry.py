@@ -14,10 +14,8 @@ Rules:
 """
 
 import functools
-import gc
 import operator
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -45,7 +43,7 @@ _COMMON: Final[dict[str, Any]] = {
 ASSIGNED: Final = frozenset(_COMMON) | {"kind", "content"}
 """Fields that the log fills in; a draft may not bring them."""
 
-_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 _Signature = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
 
 KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -58,14 +56,14 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "counted": {"source": str, "count": int, "since_us": int, "until_us": int},
     "start": {},
     "stop": {},
-    "key_handover": {"next_key": _Digest, "signature": _Signature},
+    "key_handover": {"next_key": Digest, "signature": _Signature},
     "witness": {"actor": str, "key": str, "note": str, "size": int},
     "erase": {"actor": str, "reason": str, "request_id": str, "entries": list[int]},
     "export": {"actor": str, "format": str},
     "prune_approval": {
         "actor": str,
         "before": int,
-        "root": _Digest,
+        "root": Digest,
         "name": str,
         "envelope": str,
     },
@@ -73,7 +71,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
         "actor": str,
         "reason": str,
         "before": int,
-        "root": _Digest,
+        "root": Digest,
         "approvals": list[int],
     },
 }
@@ -88,12 +86,12 @@ class _Off(msgspec.Struct, tag_field="mode", tag="off", forbid_unknown_fields=Tr
 
 
 class _Committed(msgspec.Struct, forbid_unknown_fields=True):
-    commitment: _Digest
+    commitment: Digest
 
 
 class _Encrypted(msgspec.Struct, forbid_unknown_fields=True):
-    commitment: _Digest
-    ciphertext: _Digest
+    commitment: Digest
+    ciphertext: Digest
 
 
 class _CommitOnly(
@@ -135,9 +133,6 @@ def _json_type(depth: int) -> Any:
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder(_json_type(5))
 _FIELDS: Final = msgspec.json.Decoder(_fields_type())
-# Types that are made here, at run time: mypy takes no call for one.
-_MANY: Final = msgspec.json.Decoder(list[_json_type(5)])  # type: ignore[misc]
-_FIELDS_OF_MANY: Final = msgspec.json.Decoder(list[_fields_type()])  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -258,41 +253,6 @@ def decode(raw: bytes) -> dict[str, Json]:
     body = parse_canonical(raw)
     _check(raw)
     return body
-
-
-def decode_many(raws: Sequence[bytes]) -> list[dict[str, Any]] | None:
-    """Read bodies at once: four times as fast as one by one.
-
-    Returns:
-        What `decode` gives for each, or None when it would refuse one of them.
-    """
-    if max(map(len, raws), default=0) > MAX_BODY:
-        return None
-    joined = b"[" + b",".join(raws) + b"]"
-    try:
-        with _uncollected():
-            bodies = cast("list[dict[str, Any]]", _MANY.decode(joined))
-            _FIELDS_OF_MANY.decode(joined)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    # Equal one by one, so that no body ends in the next one.
-    if [_ENCODER.encode(body) for body in bodies] != list(raws):
-        return None
-    if not joined.isascii() and not all(map(_ascii_keys, bodies)):
-        return None
-    return bodies
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """What is made in here has no cycles, and looking for some takes as long as making it."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _check(raw: bytes) -> None:

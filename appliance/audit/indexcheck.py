@@ -4,23 +4,26 @@ Rules:
 - Every column of every entry is looked up in its index, by SQLite itself: what a body says must be
   filed. An index that is gone hides everything.
 - Every entry is looked up by its number, too: one that a scan meets may be missed by a look-up.
+- Rows in which all is well are compared together: for each value of a column, the numbers that the
+  index gives are those of the bodies. Where they differ SQLite looks entry by entry, from its own
+  reading of the bodies, and names those that are hidden.
 - Spans are those of the newest segment, which searches use for all. A block that is divided
-  between two ranges belongs to the second.
-- Numbers that are not there cost nothing, however many: rows lead from chunk to chunk.
-- It runs beside the verification, in a thread with a connection of its own (SQLite computes without
-  the interpreter's lock), a chunk per read transaction, so that no WAL is held up.
+  between two looks is compared in the second.
 - A body that is no JSON is another check's finding and passes here.
 """
 
-import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from appliance.audit.files import LogFiles
+import msgspec
+
+from appliance.audit.bulk import Fields
 from appliance.audit.findings import MAX_FINDINGS
-from appliance.audit.segments import Log, Segments
+from appliance.audit.segments import Log
+from appliance.audit.store import DAMAGE
 from appliance.audit.tables import SPAN
 
-CHUNK: Final = 2_048
 _INDEXES: Final = {
     "kind": "leaf_kind", "request_id": "leaf_request", "key_id": "leaf_key", "model": "leaf_model",
     "app": "leaf_app", "code": "leaf_code", "intent": "leaf_intent", "dek": "leaf_dek",
@@ -37,63 +40,112 @@ _BLOCKS: Final = (
     "FROM leaf AS a WHERE a.seq >= ?1 AND a.seq < ?2 AND json_valid(CAST(a.body AS TEXT)) "
     "GROUP BY a.seq / ?4"
 )
-_NEXT: Final = "SELECT min(seq) FROM leaf WHERE seq >= ? AND seq < ?"
 _SPANS: Final = "SELECT block, low_us, high_us FROM span WHERE block >= ? AND block <= ?"
+_FILED: Final = {
+    column: "SELECT group_concat((SELECT group_concat(seq) FROM leaf "  # noqa: S608 - the same
+    f"INDEXED BY {index} WHERE {column} = v.value AND seq >= ? AND seq < ?), ';') "
+    "FROM json_each(?) AS v"
+    for column, index in _INDEXES.items()
+}
+# Backwards, or SQLite would go from one to the next and look nothing up; LIMIT keeps that order.
+_FOUND: Final = (
+    "SELECT count(*) FROM "
+    "(SELECT seq FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq DESC LIMIT -1) AS a "
+    "CROSS JOIN leaf AS b ON b.seq = a.seq"
+)
+_UNSET: Final = msgspec.UNSET
+
+
+def _code(body: Fields) -> object:
+    """As the column is made (tables.py)."""
+    if body.code is not _UNSET:
+        return body.code
+    return body.finish if body.finish is not _UNSET else body.status
+
+
+_VALUES: Final[dict[str, Callable[[Sequence[Fields]], Iterable[object]]]] = {
+    "kind": lambda bodies: [body.kind for body in bodies],
+    "request_id": lambda bodies: [body.request_id for body in bodies],
+    "key_id": lambda bodies: [body.key_id for body in bodies],
+    "model": lambda bodies: [body.model for body in bodies],
+    "app": lambda bodies: [body.app for body in bodies],
+    "code": lambda bodies: map(_code, bodies),
+    "intent": lambda bodies: [body.intent for body in bodies],
+    "dek": lambda bodies: [
+        _UNSET if body.content is _UNSET else body.content.key for body in bodies
+    ],
+}
 
 
 class IndexCheck:
-    """A check of the entries first ≤ seq < end, under way.
+    """A check under way.
 
     Attributes:
         hidden: the first entries at fault.
         count: all of them.
+        error: why nothing could be looked up from some entry on.
     """
 
-    def __init__(self, files: LogFiles, first: int, end: int) -> None:
-        self._segments, self._first, self._end = Segments(files), first, end
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self.hidden: list[int] = []
         self.count = 0
-        self._stopped = False
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="audit-indexes", daemon=True)
+        self.error: Exception | None = None
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def look(self, first: int, end: int, bodies: Sequence[Fields] | None) -> None:
+        """Check the entries first ≤ seq < end.
 
-    def result(self) -> list[int]:
-        """Wait for the end; the first entries at fault. Raises the driver's errors."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return sorted(self.hidden)
-
-    def stop(self) -> None:
-        """Give up; returns when nothing runs any more."""
-        self._stopped = True
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
+        Args:
+            bodies: what they hold, if all are there and as they should be.
+        """
+        if self.error is not None:
+            return
         try:
-            with self._segments.open() as log:
-                self._look(log)
-        except Exception as error:
-            self._error = error
-        finally:
-            self._segments.close()
+            for dbapi, low, high in self._log.within(first, end):
+                some = None if bodies is None else bodies[low - first : high - first]
+                if some is None or not self._filed(dbapi, low, high, some):
+                    self._blocks(dbapi, low, high)
+        except DAMAGE as error:
+            self.error = error
 
-    def _look(self, log: Log) -> None:
-        for dbapi, low, high in log.within(self._first, self._end):
-            (at,) = dbapi.execute(_NEXT, (low, high)).fetchone()
-            while at is not None and not self._stopped:
-                end = min(at - at % CHUNK + CHUNK, high)
-                self._chunk(log.newest.dbapi, dbapi, at, end)
-                (at,) = dbapi.execute(_NEXT, (end, high)).fetchone()
+    def _filed(self, dbapi: Any, first: int, end: int, bodies: Sequence[Fields]) -> bool:
+        """Whether it is certain that nothing is hidden."""
+        if not self._spanned(first, end, bodies):
+            return False
+        if dbapi.execute(_FOUND, (first, end)).fetchone() != (len(bodies),):
+            return False
+        numbers = [str(seq) for seq in range(first, end)]
+        for column, values in _VALUES.items():
+            filed: defaultdict[object, list[str]] = defaultdict(list)
+            for value, seq in zip(values(bodies), numbers, strict=True):
+                filed[value].append(seq)
+            filed.pop(_UNSET, None)
+            if filed:
+                wanted = msgspec.json.encode(list(filed)).decode()
+                (found,) = dbapi.execute(_FILED[column], (first, end, wanted)).fetchone()
+                if found != ";".join(map(",".join, filed.values())):
+                    return False
+        return True
 
-    def _chunk(self, newest: Any, dbapi: Any, first: int, end: int) -> None:
+    def _spanned(self, first: int, end: int, bodies: Sequence[Fields]) -> bool:
+        """Whether the blocks that end here have the spans that they should have."""
+        if first % SPAN:
+            return first // SPAN == end // SPAN  # else one began before
+        told = self._spans(first, end)
+        for start in range(0, len(bodies) - SPAN + 1, SPAN):
+            times = [body.time_us for body in bodies[start : start + SPAN]]
+            if ((first + start) // SPAN, min(times), max(times)) not in told:
+                return False
+        return True
+
+    def _spans(self, first: int, end: int) -> set[tuple[int, int, int]]:
+        newest = self._log.newest.dbapi
+        return set(newest.execute(_SPANS, (first // SPAN, end // SPAN)))
+
+    def _blocks(self, dbapi: Any, first: int, end: int) -> None:
+        """Look entry by entry."""
         begun = first - first % SPAN  # a segment begins with a block
-        spans = set(newest.execute(_SPANS, (begun // SPAN, end // SPAN)))
+        spans = self._spans(begun, end)
         for block, count, low, high, hidden in dbapi.execute(_BLOCKS, (begun, end, first, SPAN)):
             self._note([int(seq) for seq in (hidden or "").split(",") if seq])
             if count == SPAN and (block, low, high) not in spans:

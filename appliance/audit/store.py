@@ -29,10 +29,11 @@ from appliance.audit.tables import MIGRATIONS, SPAN
 from appliance.db import open_database
 from appliance.errors import AuditRefused, AuditUnavailable
 
-# Someone who edits the file can put any type into a column; what is read is always bytes.
+# Someone who edits the file can put any type into a column; what is read is always bytes. A cast
+# copies, a blob too.
 _LEAVES: Final = """
 SELECT seq, coalesce(CAST(prev AS BLOB), x''), coalesce(CAST(hash AS BLOB), x''),
-  coalesce(CAST(body AS BLOB), x'')
+  iif(typeof(body) = 'blob', body, coalesce(CAST(body AS BLOB), x''))
 FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?
 """
 _CONTENTS: Final = """

@@ -23,12 +23,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from appliance.audit import store
+from msgspec import UNSET
+
+from appliance.audit import bulk, store
 from appliance.audit.ahead import Ahead, Helper, State, helps
 from appliance.audit.around import Around
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.checks import Body, ChainCheck, Event, LinkCheck, ciphertexts
-from appliance.audit.entry import NO_ENTRY, Entry, decode_many
+from appliance.audit.entry import NO_ENTRY, Entry
 from appliance.audit.epochcheck import EpochCheck
 from appliance.audit.files import LogFiles
 from appliance.audit.findings import Findings, Report
@@ -39,7 +41,8 @@ from appliance.audit.segments import Log, Segments
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Receipt
 
-CHUNK: Final = 2_048
+CHUNK: Final = 1_024
+"""How many rows are checked at once, to a multiple of it: they stay in the processor's cache."""
 Progress = Callable[[int, int], None]
 Heads: TypeAlias = deque[tuple[int, bytes]]
 
@@ -97,9 +100,8 @@ def look_ahead(
         run = _Run(log, first, end - 1, key, foreign=[])
         begin = run.state()
         began = [_entry_or_none(row[3]) for row in store.leaves(log, first, first + 1)]
-        with run.indexes(files, first, end) as indexes:
-            run.rows(progress, end)
-            run.hidden(indexes)
+        run.rows(progress, end)
+        run.hidden()
         return run.ahead(begin, began[0] if began else None, end)
 
 
@@ -142,25 +144,21 @@ class _Run:
         self.beginning = (first, self._chain.frontier.root().hex())
         self._foreign = foreign
         self._links = LinkCheck(self._found, self._request_before, log.first, foreign)
+        self._indexes = IndexCheck(log)
 
     def all(self, files: LogFiles, progress: Progress) -> None:
         """Everything in the range, the second half by another process if that pays."""
         first, end, middle = self._first, self._end, self._middle()
         if middle is None:
-            with self.indexes(files, first, end) as indexes:
-                self.rows(progress, end)
-                self.hidden(indexes)
+            self.rows(progress, end)
         else:
             with Helper(files.directory, middle, end, self._key.encode()) as helper:
-                with self.indexes(files, first, middle) as indexes:
-                    self.rows(lambda done, total: progress(done + helper.done(), total), middle)
-                    self.hidden(indexes)
+                self.rows(lambda done, total: progress(done + helper.done(), total), middle)
                 adopted = self.adopt(helper.result())
             if not adopted:
-                with self.indexes(files, middle, end) as indexes:
-                    self.rows(progress, end)
-                    self.hidden(indexes)
+                self.rows(progress, end)
             progress(self._chain.expected - first, end - first)
+        self.hidden()
         self._chain.end(end)
 
     def _middle(self) -> int | None:
@@ -206,28 +204,35 @@ class _Run:
                 # Whole lists, so that no read transaction outlives a chunk and holds up the WAL.
                 heads = deque(store.checkpoints(self._db, chain.expected, chunk[-1][0] + 1))
                 texts: dict[tuple[int, str], str] = {}
-                for row in chunk[self._together(chunk, heads, texts) :]:
+                bodies = bulk.read([row[3] for row in chunk])
+                done = self._together(chunk, bodies, heads, texts)
+                for row in chunk[done:]:
                     body = self._row(*row)
                     if body is not None:
                         self._links.entry(row[0], body)
                         texts.update({(row[0], n): d for n, d in ciphertexts(body).items()})
                     self._heads(heads)
                 self._contents(texts, begun, chain.expected)
+                whole = bodies if done == len(chunk) else None
+                self._indexes.look(chunk[0][0], chain.expected, whole)
                 progress(chain.expected - self._first, total)
         except store.DAMAGE as error:
             message = f"The database is damaged from here on ({store.reason(error)})."
             self._found.entry(chain.expected, "database_damaged", message)
 
     def _together(
-        self, rows: list[store.LeafRow], heads: Heads, texts: dict[tuple[int, str], str]
+        self,
+        rows: list[store.LeafRow],
+        bodies: list[bulk.Fields] | None,
+        heads: Heads,
+        texts: dict[tuple[int, str], str],
     ) -> int:
         """Check rows from the first on, as far as all is well; how many that were."""
-        bodies = decode_many([row[3] for row in rows])
         leaves = None if bodies is None else self._chain.plain(rows, bodies)
         if bodies is None or leaves is None:
             return 0
         chain, first, at = self._chain, rows[0][0], 0
-        ends = [n for n, body in enumerate(bodies) if body["kind"] == KIND]
+        ends = [n for n, body in enumerate(bodies) if body.kind == KIND]
         while at < len(rows) and chain.settled:
             if ends and ends[0] == at:  # the key changes
                 ends.pop(0)
@@ -235,8 +240,7 @@ class _Run:
                 at += 1
             else:
                 stop = min([len(rows), *ends[:1], *(size - first for size, _ in islice(heads, 1))])
-                named = [body["epoch"] for body in bodies[at:stop]]
-                if named.count(self._epochs.settled) < len(named):
+                if {body.epoch for body in bodies[at:stop]} != {self._epochs.settled}:
                     break
                 for node in chain.take(leaves[at:stop], bodies[stop - 1]):
                     self._node(*node)
@@ -244,8 +248,8 @@ class _Run:
             self._heads(heads)
         self._links.entries(first, bodies[:at])
         for seq, body in enumerate(bodies[:at], first):
-            if "content" in body:
-                texts.update({(seq, n): d for n, d in ciphertexts(body).items()})
+            if body.content is not UNSET and body.content.mode == "encrypted":
+                texts.update({(seq, n): d for n, d in body.content.ciphertexts().items()})
         return at
 
     def _row(self, seq: int, prev: bytes, stored: bytes, raw: bytes) -> Body | None:
@@ -259,26 +263,17 @@ class _Run:
         while heads and heads[0][0] <= self._chain.expected:
             self._chain.head(*heads.popleft())
 
-    @contextmanager
-    def indexes(self, files: LogFiles, first: int, end: int) -> Iterator[IndexCheck]:
-        """The check of the indexes, which runs beside the others."""
-        check = IndexCheck(files, first, end)
-        check.start()
-        try:
-            yield check
-        finally:
-            check.stop()
-
-    def hidden(self, check: IndexCheck) -> None:
+    def hidden(self) -> None:
         """No index hides an entry."""
-        try:
-            for seq in check.result():
-                message = f"Entry {seq} is filed under other values than its body has."
-                self._found.add(seq, "index_mismatch", message)
-            self._found.count += check.count - len(check.hidden)
-        except store.DAMAGE as error:
-            message = f"The indexes cannot be read ({store.reason(error)})."
+        check = self._indexes
+        if check.error is not None:
+            message = f"The indexes cannot be read ({store.reason(check.error)})."
             self._found.add(self._first, "index_mismatch", message)
+            return
+        for seq in sorted(check.hidden):
+            message = f"Entry {seq} is filed under other values than its body has."
+            self._found.add(seq, "index_mismatch", message)
+        self._found.count += check.count - len(check.hidden)
 
     def report(self) -> Report:
         """The verdict so far."""
@@ -295,7 +290,8 @@ class _Run:
         )
 
     def _chunk(self, end: int) -> list[store.LeafRow]:
-        return list(store.leaves(self._db, self._chain.expected, end, CHUNK))
+        begin = self._chain.expected
+        return list(store.leaves(self._db, begin, end, CHUNK - begin % CHUNK))
 
     def _edge(self, first: int) -> tuple[Frontier, bytes | None]:
         if first == 0:

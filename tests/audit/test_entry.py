@@ -15,7 +15,6 @@ from appliance.audit.entry import (
     Entry,
     canonical,
     decode,
-    decode_many,
     encode,
     parse_canonical,
 )
@@ -264,34 +263,3 @@ def test_an_entry_knows_its_place_and_hash() -> None:
 def test_a_draft_may_not_bring_what_the_log_fills_in(draft: Draft) -> None:
     with pytest.raises(AuditRefused):
         draft.check()
-
-
-RAWS = st.one_of(
-    st.sampled_from([encode(fields) for fields in SAMPLES.values()]),
-    st.sampled_from(
-        [encode(INTENT), b"", b"{}", b"{},{}", b'{"a":[1', b"2]}", b'{"v":1.0}', b"nul"]
-    ),
-    st.binary(max_size=12),
-    st.integers(0, 200).map(lambda n: encode(INTENT)[:n]),
-    st.integers(0, 60).map(lambda n: encode(INTENT)[:n] + b"," + encode(INTENT)[n:]),
-)
-
-
-@given(st.lists(RAWS, min_size=1, max_size=6))
-def test_many_at_once_are_read_as_one_by_one(raws: list[bytes]) -> None:
-    try:
-        expected: list[dict[str, Json]] | None = [decode(raw) for raw in raws]
-    except AuditRefused:
-        expected = None
-    assert decode_many(raws) == expected
-
-
-def test_no_body_ends_in_the_next_one() -> None:
-    """Together they are an array of as many entries; one by one they are none."""
-    whole = encode(INTENT)
-    cut = whole.index(b",") + 1
-    assert decode_many([whole + b"," + whole[:cut], whole[cut:]]) is None
-    assert decode_many([whole + b"," + whole, whole[:cut] + whole[cut:]]) is None
-    long = encode({**INTENT, "ip": "x" * (MAX_BODY - len(whole) - 8)})
-    assert decode_many([whole, long]) is not None
-    assert decode_many([whole, long.replace(b'"ip":"', b'"ip":"xx')]) is None

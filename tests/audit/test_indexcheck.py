@@ -9,6 +9,7 @@ from appliance.audit.files import LogFiles
 from appliance.audit.indexcheck import IndexCheck
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
+from appliance.audit.segments import Segments
 from appliance.audit.store import DAMAGE
 from appliance.audit.verify import verify_log
 from appliance.audit.writer import PAGE
@@ -104,18 +105,16 @@ def test_a_row_with_a_number_beyond_all_costs_no_time(intruder: Intruder, victim
     assert (40, "entry_missing") in found(victim)
 
 
-def test_it_stops_when_asked_and_tells_its_errors(victim: Path, tmp_path: Path) -> None:
-    check = IndexCheck(LogFiles(victim), 0, 40)
-    check.stop()
-    check.start()
-    assert check.result() == []
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "log.db").write_bytes(b"not a database, or at least not one of these" * 200)
-    broken = IndexCheck(LogFiles(other), 0, 40)
-    broken.start()
-    with pytest.raises(DAMAGE):
-        broken.result()
+def test_after_an_error_it_looks_no_more_and_keeps_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"not a database, or at least not one of these" * 200)
+    files = Segments(LogFiles(tmp_path))
+    with files.open() as log:
+        check = IndexCheck(log)
+        check.look(0, 40, None)
+        first = check.error
+        check.look(40, 80, None)
+    files.close()
+    assert isinstance(first, DAMAGE) and check.error is first and check.count == 0
 
 
 def test_a_log_in_use_is_checked_too(victim: Path) -> None:

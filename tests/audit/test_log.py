@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,48 @@ def test_what_waits_is_committed_together_and_in_order(log: AuditLog, directory:
         futures = [log.append(admin(str(n))) for n in range(100)]
     assert [f.result()[0].seq for f in futures] == list(range(2, 102))
     assert checkpoint_sizes(directory) == [1, 2, 102]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit waits for the clients that were just answered until they are all back."""
+    monkeypatch.setattr(log_module, "GATHER", 1e9)
+    monkeypatch.setattr(log_module, "GATHER_ALL", 1e9)
+
+
+def three_after_two(log: AuditLog) -> list[Future[tuple[Receipt, ...]]]:
+    """Two entries of one commit, and then three more, one by one."""
+    with writer_held(log):
+        two = [log.append(admin(str(n))) for n in range(2)]
+    wait(two)
+    three = []
+    for number in range(3):
+        three.append(log.append(admin(str(number))))
+        wait(three, timeout=0.1)
+    return three
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_commit_waits_for_the_clients_that_the_last_one_answered(
+    log: AuditLog, directory: Path
+) -> None:
+    three_after_two(log)[-1].result()
+    assert checkpoint_sizes(directory) == [1, 2, 4, 7]
+
+
+def test_control_it_waits_for_nobody_who_does_not_come(log: AuditLog, directory: Path) -> None:
+    three_after_two(log)[-1].result()
+    assert checkpoint_sizes(directory) == [1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.usefixtures("patient")
+def test_closing_waits_for_no_client(log: AuditLog) -> None:
+    with writer_held(log):
+        two = [log.append(admin(str(n))) for n in range(2)]
+    wait(two)
+    last = log.append(admin("last"))
+    log.close()
+    assert last.result()[0].seq == 4
 
 
 def test_sixty_four_threads_share_commits_and_keep_their_order(

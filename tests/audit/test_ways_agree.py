@@ -36,8 +36,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> World:
 def verdict(directory: Path, genesis: bytes, chunk: int) -> Report | str:
     """What verification says, with every finding kept, in one order."""
     with ExitStack() as stack:
-        for module in (verify, indexcheck):
-            stack.enter_context(mock.patch.object(module, "CHUNK", chunk))
+        stack.enter_context(mock.patch.object(verify, "CHUNK", chunk))
         for kept in (findings, indexcheck):
             stack.enter_context(mock.patch.object(kept, "MAX_FINDINGS", ALL))
         try:
