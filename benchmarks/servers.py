@@ -26,7 +26,6 @@ from benchmarks.machine import CHECKOUT, children
 CELLS: Final = 16384
 SLOTS: Final = 8
 _START_S: Final = 120.0
-_CONFIG: Final = f"\n[models.default]\nn_ctx = {CELLS}\nslots = {SLOTS}\n"
 
 
 class BenchError(Exception):
@@ -62,7 +61,7 @@ class Lab:
     keys: tuple[str, ...]
 
 
-def prepare_lab(root: Path, gguf: Path, *, keys: int = 2) -> Lab:
+def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) -> Lab:
     """Sign, import and approve the model, and make API keys; all by command.
 
     Raises:
@@ -84,7 +83,7 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2) -> Lab:
         )
     secrets = [_appliance(data, "key", "create", f"app-{n}")["secret"] for n in range(keys)]
     with (data / "appliance.toml").open("a") as config:
-        config.write(_CONFIG)
+        config.write(f"\n[models.default]\nn_ctx = {CELLS}\nslots = {slots}\n")
     shutil.rmtree(artifact)
     return Lab(data, tuple(secrets))
 

@@ -46,12 +46,14 @@ class Workshop:
             shutil.rmtree(self.root / name, ignore_errors=True)
         self._lock.__exit__(*error)
 
-    def lab(self, model: str, suffix: str = "") -> Lab:
-        """The data directory with this model; another one for each suffix."""
-        name = model + suffix
+    def lab(self, model: str, suffix: str = "", *, slots: int = servers.SLOTS) -> Lab:
+        """The data directory with this model; another one for each suffix and number of slots."""
+        name = f"{model}{suffix}-{slots}"
         if name not in self._labs:
             say(f"  preparing the data directory {name}")
-            self._labs[name] = servers.prepare_lab(self.root / name, models.gguf(model))
+            self._labs[name] = servers.prepare_lab(
+                self.root / name, models.gguf(model), slots=slots
+            )
         return self._labs[name]
 
 

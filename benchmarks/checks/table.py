@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from benchmarks.checks.arrivals import arrivals
-from benchmarks.checks.audit import audit
+from benchmarks.checks.audit import audit, audit_alone
 from benchmarks.checks.extraction import json_documents, task_documents
 from benchmarks.checks.fairness import fair
 from benchmarks.checks.limit import limit
@@ -46,6 +46,7 @@ CHECKS: Final = {
         Check("P4-task", "documents behind a task's prompt", task_documents),
         Check("P5", "the engine against its limit", limit),
         Check("P6", "what the audit log costs", audit, _ONE),
+        Check("P6-null", "what it costs where the model costs nothing", audit_alone, _ONE),
         Check("P7", "a busy neighbour", neighbour, _ONE),
         Check("P8", "a step without a model", steps, _ONE),
         Check("P9", "fair shares", fair, _ONE),

@@ -1,23 +1,29 @@
-"""Our server with an audit log in memory: what the real log costs is the difference (P6).
+"""Our server without its audit log, its model or both: the difference is what they cost (P6).
 
-Nothing in the product can ask for this: the composition root is given another class here, in
-this process, and everything else is `appliance serve`.
+The log keeps nothing and answers at once; the model computes nothing (null_engine.py). Nothing in
+the product can ask for this: the composition root is given another class here, workers another
+program, and everything else is `appliance serve`.
 
-usage: python -m benchmarks.unaudited --port N
+usage: python -m benchmarks.ablated [--no-log] [--no-model] --port N
 """
 
 import argparse
+import contextlib
 import hashlib
 import itertools
+import subprocess
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest import mock
 
 from appliance import runtime, server
 from appliance.audit.log import AuditLog, Draft
 from appliance.config import data_directory
 from appliance.types import Receipt
+
+_NULL: Final = Path(__file__).with_name("null_engine.py")
+_popen: Final = subprocess.Popen
 
 
 class MemoryLog(AuditLog):
@@ -66,11 +72,24 @@ class MemoryLog(AuditLog):
 
 def main() -> None:
     """Serve until a signal."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.unaudited")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablated")
+    parser.add_argument("--no-log", action="store_true")
+    parser.add_argument("--no-model", action="store_true")
     parser.add_argument("--port", type=int, required=True)
-    port = parser.parse_args().port
-    with mock.patch.object(runtime, "AuditLog", MemoryLog):
-        server.serve(data_directory(None), None, port)
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        if options.no_log:
+            stack.enter_context(mock.patch.object(runtime, "AuditLog", MemoryLog))
+        if options.no_model:
+            stack.enter_context(mock.patch.object(subprocess, "Popen", _start))
+        server.serve(data_directory(None), None, options.port)
+
+
+def _start(command: list[str], **how: Any) -> "subprocess.Popen[bytes]":
+    """Start a program, and in place of a worker one without a model."""
+    if "appliance.engine.worker" in command:
+        command = [command[0], "-I", str(_NULL), *command[4:]]
+    return _popen(command, **how)
 
 
 if __name__ == "__main__":

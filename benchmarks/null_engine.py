@@ -1,0 +1,46 @@
+"""The engine worker with a model that computes nothing, and everything else as it is (P6).
+
+It is confined, loads the model for its tokens, prepares, schedules, samples and talks like the
+worker that it stands for. Only a step costs nothing: its logits are there already.
+
+usage: python -I null_engine.py MODEL_FD SOCKET_FD DESCRIPTORS_FD
+"""
+
+# First, since it sets what numpy reads when it is imported.
+from appliance.engine import worker  # isort: skip
+
+import os
+import sys
+from collections.abc import Sequence as ReadOnly
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.engine.prefixes import Operation
+from appliance.engine.runner import Runner
+from appliance.engine.scheduler import Chunk
+
+_TOKEN = 1_000  # an ordinary one
+
+
+class NullRunner(Runner):
+    """A model that always says the same; for requests that are neither scored nor echoed."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._logits = np.zeros((self.config.slots, self.n_vocab), np.float32)
+        self._logits[:, _TOKEN] = 1.0
+
+    def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
+        """Rows for the chunks that sample."""
+        return self._logits[: sum(chunk.outputs for chunk in chunks)]
+
+    def follow(self, operations: ReadOnly[Operation]) -> None:
+        """There is no cache."""
+
+
+if __name__ == "__main__":
+    with mock.patch.object(worker, "Runner", NullRunner):
+        os._exit(worker.main(*map(int, sys.argv[1:4])))
