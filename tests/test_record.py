@@ -9,6 +9,8 @@ from typing import cast
 import pytest
 
 from appliance.audit.log import AuditLog, Draft
+from appliance.audit.recovery import unknown_outcome
+from appliance.audit.search import Query
 from appliance.engine.messages import Prepared
 from appliance.record import append, intent
 from appliance.runtime import Services
@@ -16,6 +18,7 @@ from appliance.trust import grammar
 from appliance.trust.store import VerifiedModel
 from appliance.types import Constraint, GenerationRequest, Receipt, Tools
 from tests.answers import collect
+from tests.audit.test_bulk import undecoded
 from tests.smol import caller, request, sealed
 
 SECRET = "xyzzy"
@@ -103,3 +106,24 @@ def test_a_signed_grammar_is_recorded_by_its_name_and_its_digest(model: Verified
     assert params["constraint"] == {
         "kind": "grammar", "name": "verdict", "sha256": verdict.sha256,
     }  # fmt: skip
+
+
+async def test_verification_in_bulk_knows_every_field_of_a_request(ready: Services) -> None:
+    """What one of these has and `audit/bulk.py` lacks would be verified slowly, entry by entry."""
+    model, some = sealed(ready), request(logprobs=2)
+    verdict = grammar.read("verdict.lark", b'start: "a"')
+    for asked in (
+        some,
+        replace(some, constraint=Constraint("regex", "a"), tools=Tools(({"name": "f"},))),
+        replace(some, constraint=Constraint("grammar", "verdict")),
+        replace(some, prompt=None, query="q", texts=("d",)),
+    ):
+        draft = drafted(replace(model, grammars=(verdict,)), asked)
+        await append(ready.audit, draft)
+        (asked_for,) = ready.reader.search(Query(limit=1, newest_first=True)).entries
+        await append(ready.audit, unknown_outcome(asked_for))
+    await collect(await ready.inference.start(caller(), request()))
+    for kind in ("intent", "outcome"):
+        entries = ready.reader.search(Query(kind=kind)).entries
+        assert len(entries) > 4
+        assert undecoded([entry.raw for entry in entries]) is not None

@@ -155,7 +155,9 @@ def _beside(intruder: Intruder, dice: random.Random) -> str:
     if what in ("HEAD", "genesis"):
         path = intruder.files.head if what == "HEAD" else intruder.files.genesis
         data = path.read_bytes()
-        path.write_bytes(flip(data, dice.randrange(len(data))) if dice.random() < 0.8 else b"")
+        path.write_bytes(
+            flip(data, dice.randrange(len(data))) if data and dice.random() < 0.8 else b""
+        )
         return what
     if what == "another row":
         statement = dice.choice((
