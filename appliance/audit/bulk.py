@@ -5,8 +5,8 @@ Rules:
   may hold. A request whose bytes are exactly that needs no other check of its form.
 - Every other body must pass `decode`. So what is accepted here is what `decode` accepts.
 - A field that a struct does not know is dropped, and shows: the bytes differ.
-- One body a line. What is encoded holds no line feed, so bytes that are equal are divided alike, and
-  none ends in the next one.
+- One body a line. What is encoded holds no line feed, so bytes that are equal are divided alike,
+  and none ends in the next one.
 """
 
 from collections.abc import Sequence

@@ -163,11 +163,18 @@ def test_control_it_waits_for_nobody_who_does_not_come(log: AuditLog, directory:
 
 @pytest.mark.usefixtures("patient")
 def test_closing_waits_for_no_client(log: AuditLog) -> None:
+    release = threading.Event()
     with writer_held(log):
         two = [log.append(admin(str(n))) for n in range(2)]
+        two[-1].add_done_callback(lambda _: release.wait())
     wait(two)
     last = log.append(admin("last"))
-    log.close()
+    closing = threading.Thread(target=log.close)
+    closing.start()
+    while log.latched is None:
+        pass
+    release.set()
+    closing.join()
     assert last.result()[0].seq == 4
 
 
