@@ -35,7 +35,11 @@ class NullRunner(Runner):
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """Rows for the chunks that sample."""
-        return self._logits[: sum(chunk.outputs for chunk in chunks)]
+        rows = self._logits[: sum(chunk.outputs for chunk in chunks)]
+        if any(chunk.sequence.guide for chunk in chunks):  # whose mask was written into its row
+            rows[:] = 0.0
+            rows[:, _TOKEN] = 1.0
+        return rows
 
     def follow(self, operations: ReadOnly[Operation]) -> None:
         """There is no cache."""
