@@ -47,8 +47,8 @@ class Content(msgspec.Struct, kw_only=True, gc=False):
             return self.key is UNSET and self.parts is UNSET
         if self.key is UNSET or self.parts is UNSET or not all(map(str.isascii, self.parts)):
             return False
-        kept = len(self.ciphertexts())
-        return kept == (len(self.parts) if self.mode == "encrypted" else 0)
+        lacking = {part.ciphertext is UNSET for part in self.parts.values()}
+        return lacking <= {self.mode == "commit-only"}
 
 
 class _Constraint(msgspec.Struct, kw_only=True, gc=False):
