@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+import pysqlite3.dbapi2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import Checkpoint, sign
 from appliance.audit.merkle import Frontier, leaf_hash
-from tests.audit.logs import ORIGIN, Intruder, Row, consistent, flip
+from tests.audit.logs import INDEXES, ORIGIN, Intruder, Row, consistent, flip
 
 Way: TypeAlias = Callable[[list[Row], random.Random], list[Row]]
 
@@ -151,7 +152,7 @@ def _resigned(intruder: Intruder, dice: random.Random, keys: list[Ed25519Private
 
 def _beside(intruder: Intruder, dice: random.Random) -> str:
     """Change what is not an entry."""
-    what = dice.choice(("HEAD", "genesis", "another row", *_COLUMNS))
+    what = dice.choice(("HEAD", "genesis", "another row", "an index", "an index", *_COLUMNS))
     if what in ("HEAD", "genesis"):
         path = intruder.files.head if what == "HEAD" else intruder.files.genesis
         data = path.read_bytes()
@@ -159,6 +160,8 @@ def _beside(intruder: Intruder, dice: random.Random) -> str:
             flip(data, dice.randrange(len(data))) if data and dice.random() < 0.8 else b""
         )
         return what
+    if what == "an index":
+        return _refiled(intruder, dice)
     if what == "another row":
         statement = dice.choice((
             "INSERT OR REPLACE INTO span VALUES (0, 1, 2)",
@@ -178,3 +181,19 @@ def _beside(intruder: Intruder, dice: random.Random) -> str:
         ))  # fmt: skip
     intruder.sql(statement)
     return statement
+
+
+def _refiled(intruder: Intruder, dice: random.Random) -> str:
+    """An index that lacks entries, or has them under the values of another column."""
+    index = f"leaf_{dice.choice([*INDEXES.values()])}"
+    if dice.random() < 0.7 or index in ("leaf_intent", "leaf_dek"):  # where values are unique
+        how = {"but": dice.choice((
+            f"seq = {dice.randrange(40)}", "seq % 3 = 1", "kind = 'outcome'", "app IS NOT NULL",
+        ))}  # fmt: skip
+    else:
+        how = {"under": dice.choice([*INDEXES])}
+    try:
+        intruder.refile(index, **how)
+    except pysqlite3.dbapi2.Error:  # a body that is no JSON cannot be filed
+        return f"{index} as it was"
+    return f"{index} {how}"

@@ -185,6 +185,22 @@ class Intruder:
         """Names and definitions of the indexes."""
         return self.all("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql <> ''")
 
+    def refile(self, index: str, *, but: str = "0", under: str = "") -> None:
+        """Rebuild an index without the entries of a condition, or over another column.
+
+        Its definition stays as it was.
+        """
+        write = "PRAGMA writable_schema = ON"
+        (before,) = [sql for name, sql in self.schema() if name == index]
+        made = re.sub(r"\(\w+\)", f"({under})", before, count=1) if under else before
+        made += (" AND " if " WHERE " in before else " WHERE ") + f"NOT ({but})"
+        change = "UPDATE sqlite_schema SET sql = ? WHERE name = ?"
+        self.sql(change, values=(made, index), before=write)
+        try:
+            self.sql(f"REINDEX {index}")
+        finally:
+            self.sql(change, values=(before, index), before=write)
+
     def rows(self) -> list[Row]:
         database = pysqlite3.dbapi2.connect(str(self.database))
         try:

@@ -18,25 +18,13 @@ from tests.audit.halves import divided
 from tests.audit.logs import INDEXES, Intruder, admin, ask, found, intent, new_log, open_log
 
 
-def hide(intruder: Intruder, index: str, condition: str) -> None:
-    """Rebuild an index without the entries of a condition; its definition stays as it was."""
-    write = "PRAGMA writable_schema = ON"
-    (before,) = [sql for name, sql in intruder.schema() if name == index]
-    less = before + (" AND " if " WHERE " in before else " WHERE ") + f"NOT ({condition})"
-    change = "UPDATE sqlite_schema SET sql = ? WHERE name = ?"
-    intruder.sql(write)
-    intruder.sql(change, values=(less, index), before=write)
-    intruder.sql(f"REINDEX {index}")
-    intruder.sql(change, values=(before, index), before=write)
-
-
 @pytest.mark.parametrize("column", INDEXES)
 def test_23_an_entry_hidden_in_any_index(intruder: Intruder, victim: Path, column: str) -> None:
     with open_log(victim) as log:
         log.append(intent("r99", app="erp")).result()
     seq = {"intent": 7, "code": 7, "app": 40}.get(column, 6)
     (value,) = intruder.one(f"SELECT {column} FROM leaf WHERE seq = {seq}")
-    hide(intruder, f"leaf_{INDEXES[column]}", f"{column} = '{value}'")
+    intruder.refile(f"leaf_{INDEXES[column]}", but=f"{column} = '{value}'")
     all_rows = f"SELECT min(seq) FROM leaf NOT INDEXED WHERE {column} = '{value}'"
     assert found(victim)[0] == (*intruder.one(all_rows), "index_mismatch")
     if column == "request_id":  # what it is for: the filtered view shows nothing
