@@ -32,13 +32,15 @@ class NullRunner(Runner):
         super().__init__(*arguments)
         self._logits = np.zeros((self.config.slots, self.n_vocab), np.float32)
         self._logits[:, _TOKEN] = 1.0
+        self._masked = False
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """Rows for the chunks that sample."""
         rows = self._logits[: sum(chunk.outputs for chunk in chunks)]
-        if any(chunk.sequence.guide for chunk in chunks):  # whose mask was written into its row
-            rows[:] = 0.0
-            rows[:, _TOKEN] = 1.0
+        if self._masked:  # a grammar's mask was written into a row of the last step
+            self._logits[:] = 0.0
+            self._logits[:, _TOKEN] = 1.0
+        self._masked = any(chunk.sequence.guide for chunk in chunks)
         return rows
 
     def follow(self, operations: ReadOnly[Operation]) -> None:

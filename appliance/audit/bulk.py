@@ -4,13 +4,14 @@ Rules:
 - What a struct encodes to is canonical: its fields stand in order, its types are those that a body
   may hold. A request whose bytes are exactly that needs no other check of its form.
 - Every other body must pass `decode`. So what is accepted here is what `decode` accepts.
-- A field that a struct does not know is dropped, and shows: the bytes differ.
+- A field that a struct does not know is dropped, and shows: the bytes differ. So does a null where
+  a request says none: there, None is what is absent.
 - One body a line. What is encoded holds no line feed, so bytes that are equal are divided alike,
   and none ends in the next one.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,109 +20,107 @@ from appliance.audit.entry import MAX_BODY, MAX_INT, Digest, decode
 from appliance.errors import AuditRefused
 
 _Int = Annotated[int, msgspec.Meta(ge=-MAX_INT, le=MAX_INT)]
-_Number: TypeAlias = _Int | UnsetType
-_Text: TypeAlias = str | UnsetType
 
 
-class _Part(msgspec.Struct, kw_only=True, gc=False):
-    ciphertext: Digest | UnsetType = UNSET
+class _Part(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    ciphertext: Digest | None = None
     commitment: Digest
 
 
-class Content(msgspec.Struct, kw_only=True, gc=False):
+class Content(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """What an entry says of its texts."""
 
-    key: _Text = UNSET
+    key: str | None = None
     mode: Literal["commit-only", "encrypted", "off"]
-    parts: dict[str, _Part] | UnsetType = UNSET
+    parts: dict[str, _Part] | None = None
 
     def ciphertexts(self) -> dict[str, str]:
         """SHA-256 of each ciphertext by name of the text."""
-        if self.parts is UNSET:
+        if self.parts is None:
             return {}
-        return {n: p.ciphertext for n, p in self.parts.items() if p.ciphertext is not UNSET}
+        return {n: p.ciphertext for n, p in self.parts.items() if p.ciphertext is not None}
 
     def holds(self) -> bool:
         """Whether the mode has the fields that it must have, and no others; names are ASCII."""
         if self.mode == "off":
-            return self.key is UNSET and self.parts is UNSET
-        if self.key is UNSET or self.parts is UNSET or not all(map(str.isascii, self.parts)):
+            return self.key is None and self.parts is None
+        if self.key is None or self.parts is None or not all(map(str.isascii, self.parts)):
             return False
-        lacking = {part.ciphertext is UNSET for part in self.parts.values()}
+        lacking = {part.ciphertext is None for part in self.parts.values()}
         return lacking <= {self.mode == "commit-only"}
 
 
-class _Constraint(msgspec.Struct, kw_only=True, gc=False):
+class _Constraint(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     kind: str
-    name: _Text = UNSET
+    name: str | None = None
     sha256: str
 
 
-class _Tools(msgspec.Struct, kw_only=True, gc=False):
+class _Tools(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     count: _Int
     forced: _Int
     sha256: str
 
 
-class _Params(msgspec.Struct, kw_only=True, gc=False):
-    best_of: _Number = UNSET
+class _Params(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    best_of: _Int | None = None
     constraint: _Constraint | UnsetType | None = UNSET
-    echo: bool | UnsetType = UNSET
-    frequency_penalty: _Text = UNSET
-    ignore_eos: bool | UnsetType = UNSET
-    kind: _Text = UNSET
-    logit_bias: _Number = UNSET
-    logprobs: _Number | None = UNSET
-    max_tokens: _Number | None = UNSET
-    min_p: _Text = UNSET
-    min_tokens: _Number = UNSET
-    n: _Number = UNSET
-    presence_penalty: _Text = UNSET
-    repetition_penalty: _Text = UNSET
-    seed: _Text = UNSET
-    stop: _Number = UNSET
-    temperature: _Text = UNSET
-    texts: _Number = UNSET
+    echo: bool | None = None
+    frequency_penalty: str | None = None
+    ignore_eos: bool | None = None
+    kind: str | None = None
+    logit_bias: _Int | None = None
+    logprobs: _Int | UnsetType | None = UNSET
+    max_tokens: _Int | UnsetType | None = UNSET
+    min_p: str | None = None
+    min_tokens: _Int | None = None
+    n: _Int | None = None
+    presence_penalty: str | None = None
+    repetition_penalty: str | None = None
+    seed: str | None = None
+    stop: _Int | None = None
+    temperature: str | None = None
+    texts: _Int | None = None
     tools: _Tools | UnsetType | None = UNSET
-    top_k: _Number = UNSET
-    top_p: _Text = UNSET
-    typical_p: _Text = UNSET
+    top_k: _Int | None = None
+    top_p: str | None = None
+    typical_p: str | None = None
 
 
-class Fields(msgspec.Struct, kw_only=True, gc=False):
+class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """The fields of a body: those that all have, and those of requests, in the order of a body."""
 
-    adapter: _Text | None = UNSET
-    app: _Text = UNSET
+    adapter: str | UnsetType | None = UNSET
+    app: str | None = None
     boot_id: str
-    bytes: _Number = UNSET
-    code: _Text = UNSET
-    completion_tokens: _Number = UNSET
-    content: Content | UnsetType = UNSET
-    digest: _Text = UNSET
-    duration_us: _Number = UNSET
-    engine: _Text = UNSET
+    bytes: _Int | None = None
+    code: str | None = None
+    completion_tokens: _Int | None = None
+    content: Content | None = None
+    digest: str | None = None
+    duration_us: _Int | None = None
+    engine: str | None = None
     epoch: _Int
-    finish: _Text = UNSET
-    intent: _Number = UNSET
-    ip: _Text = UNSET
-    key_id: _Text = UNSET
+    finish: str | None = None
+    intent: _Int | None = None
+    ip: str | None = None
+    key_id: str | None = None
     kind: str
-    model: _Text = UNSET
+    model: str | None = None
     mono_us: _Int
-    params: _Params | UnsetType = UNSET
-    policy: _Number | None = UNSET
+    params: _Params | None = None
+    policy: _Int | UnsetType | None = UNSET
     prev: str
-    prompt_tokens: _Number = UNSET
-    queued_us: _Number = UNSET
-    request_id: _Text = UNSET
-    retry: _Number = UNSET
-    route: _Text = UNSET
+    prompt_tokens: _Int | None = None
+    queued_us: _Int | None = None
+    request_id: str | None = None
+    retry: _Int | None = None
+    route: str | None = None
     seq: _Int
-    status: _Text = UNSET
-    template: _Text | None = UNSET
+    status: str | None = None
+    template: str | UnsetType | None = UNSET
     time_us: _Int
-    ttft_us: _Number = UNSET
+    ttft_us: _Int | None = None
     v: Literal[1]
 
 
@@ -167,12 +166,12 @@ def _doubtful(raws: Sequence[bytes], lines: bytes, bodies: Sequence[Fields]) -> 
     """Places of the bodies that are not certainly a whole request in canonical form."""
     found = [at for at, body in enumerate(bodies) if not (
         # It is a request that has what its kind must have.
-        body.request_id is not UNSET
-        and (body.content is UNSET or body.content.holds())
+        body.request_id is not None
+        and (body.content is None or body.content.holds())
         and (
-            body.key_id is not UNSET and body.model is not UNSET
+            body.key_id is not None and body.model is not None
             if body.kind == "intent"
-            else body.kind == "outcome" and body.intent is not UNSET and body.status is not UNSET
+            else body.kind == "outcome" and body.intent is not None and body.status is not None
         )
     )]  # fmt: skip
     again = _ENCODER.encode_lines(bodies)

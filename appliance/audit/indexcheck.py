@@ -4,16 +4,15 @@ Rules:
 - Every column of every entry is looked up in its index, by SQLite itself: what a body says must be
   filed. An index that is gone hides everything.
 - Every entry is looked up by its number, too: one that a scan meets may be missed by a look-up.
-- Rows in which all is well are compared together: for each value of a column, the numbers that the
-  index gives are those of the bodies. Where they differ SQLite looks entry by entry, from its own
-  reading of the bodies, and names those that are hidden.
+- Rows in which all is well are looked up together, from the bodies that were read; only how many
+  were found is counted. Where one is not found SQLite looks entry by entry, from its own reading
+  of the bodies, and names those that are hidden.
 - Spans are those of the newest segment, which searches use for all. A block that is divided
   between two looks is compared in the second.
 - A body that is no JSON is another check's finding and passes here.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -41,40 +40,33 @@ _BLOCKS: Final = (
     "GROUP BY a.seq / ?4"
 )
 _SPANS: Final = "SELECT block, low_us, high_us FROM span WHERE block >= ? AND block <= ?"
+# One subquery for each look-up: SQLite begins each at the root. A join would go on from the last.
 _FILED: Final = {
-    column: "SELECT group_concat((SELECT group_concat(seq) FROM leaf "  # noqa: S608 - the same
-    f"INDEXED BY {index} WHERE {column} = v.value AND seq >= ? AND seq < ?), ';') "
-    "FROM json_each(?) AS v"
+    column: f"SELECT count((SELECT b.seq FROM leaf AS b INDEXED BY {index} "  # noqa: S608 - the same
+    f"WHERE b.{column} = v.value AND b.seq = ?1 + v.key)) FROM json_each(?2) AS v"
     for column, index in _INDEXES.items()
 }
-# Backwards, or SQLite would go from one to the next and look nothing up; LIMIT keeps that order.
 _FOUND: Final = (
-    "SELECT count(*) FROM "
-    "(SELECT seq FROM leaf WHERE seq >= ? AND seq < ? ORDER BY seq DESC LIMIT -1) AS a "
-    "CROSS JOIN leaf AS b ON b.seq = a.seq"
+    "WITH n (seq) AS (VALUES (?1) UNION ALL SELECT seq + 1 FROM n WHERE seq + 1 < ?2) "
+    "SELECT count((SELECT b.seq FROM leaf AS b WHERE b.seq = n.seq)) FROM n"
 )
-_UNSET: Final = msgspec.UNSET
-
-
-def _code(body: Fields) -> object:
-    """As the column is made (tables.py)."""
-    if body.code is not _UNSET:
-        return body.code
-    return body.finish if body.finish is not _UNSET else body.status
-
-
-_VALUES: Final[dict[str, Callable[[Sequence[Fields]], Iterable[object]]]] = {
+_VALUES: Final[dict[str, Callable[[Sequence[Fields]], list[object]]]] = {
     "kind": lambda bodies: [body.kind for body in bodies],
     "request_id": lambda bodies: [body.request_id for body in bodies],
     "key_id": lambda bodies: [body.key_id for body in bodies],
     "model": lambda bodies: [body.model for body in bodies],
     "app": lambda bodies: [body.app for body in bodies],
-    "code": lambda bodies: map(_code, bodies),
+    "code": lambda bodies: [_code(body) for body in bodies],
     "intent": lambda bodies: [body.intent for body in bodies],
-    "dek": lambda bodies: [
-        _UNSET if body.content is _UNSET else body.content.key for body in bodies
-    ],
+    "dek": lambda bodies: [body.content and body.content.key for body in bodies],
 }
+"""What the columns of entries are made of (tables.py); None is NULL."""
+
+
+def _code(body: Fields) -> object:
+    if body.code is not None:
+        return body.code
+    return body.finish if body.finish is not None else body.status
 
 
 class IndexCheck:
@@ -114,16 +106,12 @@ class IndexCheck:
             return False
         if dbapi.execute(_FOUND, (first, end)).fetchone() != (len(bodies),):
             return False
-        numbers = [str(seq) for seq in range(first, end)]
-        for column, values in _VALUES.items():
-            filed: defaultdict[object, list[str]] = defaultdict(list)
-            for value, seq in zip(values(bodies), numbers, strict=True):
-                filed[value].append(seq)
-            filed.pop(_UNSET, None)
-            if filed:
-                wanted = msgspec.json.encode(list(filed)).decode()
-                (found,) = dbapi.execute(_FILED[column], (first, end, wanted)).fetchone()
-                if found != ";".join(map(",".join, filed.values())):
+        for column, values_of in _VALUES.items():
+            values = values_of(bodies)
+            wanted = len(values) - values.count(None)
+            if wanted:
+                given = msgspec.json.encode(values).decode()
+                if dbapi.execute(_FILED[column], (first, given)).fetchone() != (wanted,):
                     return False
         return True
 

@@ -47,7 +47,9 @@ HEAD_SECONDS: Final = 1.0
 GATHER: Final = 0.1
 """How long to wait for the next of several clients, as a part of the last commit's time."""
 GATHER_ALL: Final = 0.5
-"""How long at most for all of them."""
+"""How long after their answers to wait for all of them, as a part of it."""
+GATHER_SECONDS: Final = 0.1
+"""A commit that took longer counts as this long."""
 ALARM_WAL_BYTES: Final = 4 * WAL_BYTES
 _ENDS_WORK: Final = frozenset({"outcome", "worker", "stop"})
 
@@ -267,21 +269,25 @@ class AuditLog:
                     return None
                 if not self._changed.wait(self._seconds_to_work()):
                     return []
-            self._gather()
+            most = min(self._session.room() or MAX_BATCH, MAX_BATCH)
+            self._gather(most)
             batch: list[_Waiting] = []
             entries = 0
-            most = min(self._session.room() or MAX_BATCH, MAX_BATCH)
             while self._waiting and (not batch or entries + len(self._waiting[0].drafts) <= most):
                 batch.append(self._waiting.popleft())
                 entries += len(batch[-1].drafts)
                 self._cost -= batch[-1].cost
             return batch
 
-    def _gather(self) -> None:
-        """Wait for the clients that were just answered, while they come back one by one."""
+    def _gather(self, most: int) -> None:
+        """Wait for the clients that were just answered, while they come back one by one.
+
+        Args:
+            most: how many entries fit into the commit.
+        """
         if self._answered < 2:
             return
-        wanted = len(self._waiting) + self._answered
+        wanted = min(len(self._waiting) + self._answered, most)
         end = self._answered_at + GATHER_ALL * self._took
         while not self._closing and len(self._waiting) < wanted and time.monotonic() < end:
             before = len(self._waiting)
@@ -300,7 +306,7 @@ class AuditLog:
         reason = "start" if any(w.new_key for w in taken) else None
         begun = time.monotonic()
         results = self._session.commit([w.drafts for w in taken], reason)
-        self._took = time.monotonic() - begun
+        self._took = min(time.monotonic() - begun, GATHER_SECONDS)
         for waiting, result in zip(taken, results, strict=True):
             if isinstance(result, AuditRefused):
                 waiting.future.set_exception(result)

@@ -23,8 +23,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from msgspec import UNSET
-
 from appliance.audit import bulk, store
 from appliance.audit.ahead import Ahead, Helper, State, helps
 from appliance.audit.around import Around
@@ -42,7 +40,7 @@ from appliance.errors import AuditRefused, NotFound
 from appliance.types import Receipt
 
 CHUNK: Final = 1_024
-"""How many rows are checked at once, to a multiple of it: they stay in the processor's cache."""
+"""How many rows are checked at once, up to the next multiple of it where none is missing."""
 Progress = Callable[[int, int], None]
 Heads: TypeAlias = deque[tuple[int, bytes]]
 
@@ -212,9 +210,9 @@ class _Run:
                         self._links.entry(row[0], body)
                         texts.update({(row[0], n): d for n, d in ciphertexts(body).items()})
                     self._heads(heads)
-                self._contents(texts, begun, chain.expected)
                 whole = bodies if done == len(chunk) else None
                 self._indexes.look(chunk[0][0], chain.expected, whole)
+                self._contents(texts, begun, chain.expected)
                 progress(chain.expected - self._first, total)
         except store.DAMAGE as error:
             message = f"The database is damaged from here on ({store.reason(error)})."
@@ -248,7 +246,7 @@ class _Run:
             self._heads(heads)
         self._links.entries(first, bodies[:at])
         for seq, body in enumerate(bodies[:at], first):
-            if body.content is not UNSET and body.content.mode == "encrypted":
+            if body.content is not None and body.content.mode == "encrypted":
                 texts.update({(seq, n): d for n, d in body.content.ciphertexts().items()})
         return at
 
@@ -291,7 +289,11 @@ class _Run:
 
     def _chunk(self, end: int) -> list[store.LeafRow]:
         begin = self._chain.expected
-        return list(store.leaves(self._db, begin, end, CHUNK - begin % CHUNK))
+        rows = list(store.leaves(self._db, begin, end, CHUNK - begin % CHUNK))
+        numbers = [row[0] for row in rows]
+        if numbers != sorted({*numbers}) or (numbers and numbers[0] < begin):
+            raise store.DAMAGE("rows are not in order")
+        return rows
 
     def _edge(self, first: int) -> tuple[Frontier, bytes | None]:
         if first == 0:

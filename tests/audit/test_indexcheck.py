@@ -48,19 +48,75 @@ def test_23_a_span_that_hides_a_block(tmp_path: Path) -> None:
     assert found(directory) == [(0, "index_mismatch")]
 
 
+class Pages:
+    """The pages of a database file, to be changed one by one."""
+
+    INNER, LEAF, INDEX_LEAF = 5, 13, 10
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.data = path, bytearray(path.read_bytes())
+
+    def at(self, number: int, kind: int) -> int:
+        """Where a page begins."""
+        place = (number - 1) * PAGE
+        assert self.data[place] == kind
+        return place
+
+    def cells(self, place: int) -> list[bytes]:
+        """Pointers to the cells of a leaf."""
+        count = int.from_bytes(self.data[place + 3 : place + 5])
+        return [bytes(self.data[place + 8 + 2 * n :][:2]) for n in range(count)]
+
+    def point(self, place: int, cells: list[bytes]) -> None:
+        """Let a leaf have these cells."""
+        self.data[place + 3 : place + 5] = len(cells).to_bytes(2)
+        self.data[place + 8 : place + 8 + 2 * len(cells)] = b"".join(cells)
+
+    def save(self) -> None:
+        self.data[28:32] = (len(self.data) // PAGE).to_bytes(4)
+        self._path.write_bytes(self.data)
+
+
+def root_of(path: Path, name: str) -> int:
+    (root,) = Intruder(path.parent).one(f"SELECT rootpage FROM sqlite_schema WHERE name = '{name}'")
+    return int(root)
+
+
 def missed(path: Path) -> int:
     """Let the root of the table of entries lead a look-up past one that a scan still meets."""
-    sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'leaf'"
-    (root,) = Intruder(path.parent).one(sql)
-    data = bytearray(path.read_bytes())
-    at = (root - 1) * PAGE
-    assert data[at] == 5  # an inner page of a table: a child, and its highest number as a varint
-    cell = at + int.from_bytes(data[at + 12 : at + 14])
-    number = int(data[cell + 4])
+    pages = Pages(path)
+    at = pages.at(root_of(path, "leaf"), Pages.INNER)
+    # An inner page of a table: a child, and its highest number as a varint.
+    cell = at + int.from_bytes(pages.data[at + 12 : at + 14])
+    number = int(pages.data[cell + 4])
     assert 1 < number < 128
-    data[cell + 4] -= 1
-    path.write_bytes(data)
+    pages.data[cell + 4] -= 1
+    pages.save()
     return number
+
+
+def met_twice(path: Path) -> None:
+    """Let a scan backwards meet the last entry twice: as many as there should be in all."""
+    pages = Pages(path)
+    at = pages.at(root_of(path, "leaf"), Pages.INNER)
+    last = int.from_bytes(pages.data[at + 8 : at + 12])
+    place = pages.at(last, Pages.LEAF)
+    cells, page = pages.cells(place), bytes(pages.data[place : place + PAGE])
+    pages.data += page
+    pages.point(len(pages.data) - PAGE, cells[-1:])
+    # An entry behind all that a chunk has, with one column, keeps the scan forwards from there.
+    beyond = int.from_bytes(page[5:7]) - 4
+    pages.data[place + beyond : place + beyond + 4] = bytes([2, 45, 2, 0])
+    pages.data[place + 5 : place + 7] = beyond.to_bytes(2)
+    pages.point(place, [*cells, beyond.to_bytes(2)])
+    count = int.from_bytes(pages.data[at + 3 : at + 5])
+    start = int.from_bytes(pages.data[at + 5 : at + 7]) - 5
+    pages.data[at + start : at + start + 5] = last.to_bytes(4) + bytes([38])
+    pages.data[at + 12 + 2 * count : at + 14 + 2 * count] = start.to_bytes(2)
+    pages.data[at + 3 : at + 5] = (count + 1).to_bytes(2)
+    pages.data[at + 5 : at + 7] = start.to_bytes(2)
+    pages.data[at + 8 : at + 12] = (len(pages.data) // PAGE).to_bytes(4)
+    pages.save()
 
 
 def test_23_a_page_that_leads_past_an_entry(victim: Path) -> None:
@@ -69,6 +125,46 @@ def test_23_a_page_that_leads_past_an_entry(victim: Path) -> None:
     with pytest.raises(NotFound):
         LogReader(victim).entry(seq)
     assert (seq, "index_mismatch") in found(victim)
+
+
+def test_23_as_many_are_met_as_there_should_be_and_one_is_missed(victim: Path) -> None:
+    seq = missed(victim / "log.db")
+    met_twice(victim / "log.db")
+    with pytest.raises(NotFound):
+        LogReader(victim).entry(seq)
+    assert (seq, "index_mismatch") in found(victim)
+
+
+def test_23_an_index_in_which_a_scan_finds_all_and_a_search_does_not(tmp_path: Path) -> None:
+    """Cells that are there twice lead the search past an entry that a scan forwards meets."""
+    directory = new_log(tmp_path / "log")
+    with open_log(directory) as log:
+        for number, app in enumerate("axxyyyyy"):
+            log.append(intent(f"r{number}", app=app)).result()
+    pages = Pages(directory / "log.db")
+    at = pages.at(root_of(directory / "log.db", "leaf_app"), Pages.INDEX_LEAF)
+    a, x1, x2, *y = pages.cells(at)
+    pages.point(at, [a, x1, x2, y[0], a, x1, *y])
+    pages.save()
+    newest = Query(app="x", newest_first=True)
+    assert [entry.seq for entry in LogReader(directory).search(newest).entries] == [2]
+    assert (3, "index_mismatch") in found(directory)
+
+
+def test_rows_that_do_not_rise_are_damage_and_end_the_verification(three: Path) -> None:
+    """The last rows of a segment lead back to one before, so that a chunk ends where it began."""
+    pages = Pages(three / "log.db")
+    page = root_of(three / "log.db", "leaf")
+    while pages.data[(page - 1) * PAGE] == Pages.INNER:
+        at = pages.at(page, Pages.INNER)
+        page = int.from_bytes(pages.data[at + 8 : at + 12])
+    at = pages.at(page, Pages.LEAF)
+    cells = pages.cells(at)
+    pages.point(at, [*cells[:2], *cells[3:], cells[0]])
+    pages.save()
+    assert "database_damaged" in {code for _, code in found(three)}
+    with divided():
+        assert "database_damaged" in {p.code for p in verify_log(three).problems}
 
 
 def test_23_a_span_for_a_block_that_is_not_complete(victim: Path) -> None:

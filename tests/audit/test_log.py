@@ -162,6 +162,17 @@ def test_control_it_waits_for_nobody_who_does_not_come(log: AuditLog, directory:
 
 
 @pytest.mark.usefixtures("patient")
+def test_a_commit_that_is_full_waits_for_nobody(
+    log: AuditLog, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "MAX_BATCH", 3)
+    three_after_two(log)[-1].result()
+    for waiting in [log.append(admin(str(n))) for n in range(3)]:
+        waiting.result()
+    assert checkpoint_sizes(directory) == [1, 2, 4, 7, 10]
+
+
+@pytest.mark.usefixtures("patient")
 def test_closing_waits_for_no_client(log: AuditLog) -> None:
     release = threading.Event()
     with writer_held(log):
