@@ -40,15 +40,16 @@ _BLOCKS: Final = (
     "GROUP BY a.seq / ?4"
 )
 _SPANS: Final = "SELECT block, low_us, high_us FROM span WHERE block >= ? AND block <= ?"
-# One subquery for each look-up: SQLite begins each at the root. A join would go on from the last.
+# A subquery for each look-up, so that SQLite begins at the root: a join goes on in the last page.
 _FILED: Final = {
     column: f"SELECT count((SELECT b.seq FROM leaf AS b INDEXED BY {index} "  # noqa: S608 - the same
     f"WHERE b.{column} = v.value AND b.seq = ?1 + v.key)) FROM json_each(?2) AS v"
     for column, index in _INDEXES.items()
 }
+# Backwards it begins at the root, too; forwards it would go on to the next row.
 _FOUND: Final = (
-    "WITH n (seq) AS (VALUES (?1) UNION ALL SELECT seq + 1 FROM n WHERE seq + 1 < ?2) "
-    "SELECT count((SELECT b.seq FROM leaf AS b WHERE b.seq = n.seq)) FROM n"
+    "WITH n (seq) AS (VALUES (?2 - 1) UNION ALL SELECT seq - 1 FROM n WHERE seq > ?1) "
+    "SELECT count(*) FROM n CROSS JOIN leaf AS b ON b.seq = n.seq"
 )
 _VALUES: Final[dict[str, Callable[[Sequence[Fields]], list[object]]]] = {
     "kind": lambda bodies: [body.kind for body in bodies],

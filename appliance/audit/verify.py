@@ -163,7 +163,9 @@ class _Run:
         """A head in the middle, where it pays to divide the range."""
         if not helps(self._end - self._first):
             return None
-        middle = store.next_checkpoint(self._db, (self._first + self._end) // 2)
+        # A little more than half: the second process takes a third of a second to start.
+        half = (self._end - self._first) * 51 // 100
+        middle = store.next_checkpoint(self._db, self._first + half)
         return middle if middle is not None and middle < self._end else None
 
     def state(self) -> State | None:
