@@ -47,6 +47,7 @@ class Ahead(msgspec.Struct, frozen=True):
         events: what the first half must judge: outcomes of intents that are not open within (seq,
             intent, request), and starts (checks.py).
         open_intents: of those within.
+        filed: how many of its entries have each indexed column, by segment (indexcheck.py).
     """
 
     begin: State
@@ -55,6 +56,7 @@ class Ahead(msgspec.Struct, frozen=True):
     ended: tuple[str, int]
     events: list[tuple[int, int, str]]
     open_intents: int
+    filed: dict[int, list[int]]
 
 
 class Helper:

@@ -7,12 +7,14 @@ Rules:
 - Rows in which all is well are looked up together, from the bodies that were read; only how many
   were found is counted. Where one is not found SQLite looks entry by entry, from its own reading
   of the bodies, and names those that are hidden.
+- An index has no more entries than the log: a look-up passes over one that is not the log's, and a
+  search that goes from entry to entry ends there.
 - Spans are those of the newest segment, which searches use for all. A block that is divided
   between two looks is compared in the second.
 - A body that is no JSON is another check's finding and passes here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -32,8 +34,9 @@ _HIDDEN: Final = " OR ".join(
     f"WHERE b.{column} = a.{column} AND b.seq = a.seq))"
     for column, index in _INDEXES.items()
 )
+_COUNTS: Final = ", ".join(f"count(CASE WHEN a.seq >= ?3 THEN a.{name} END)" for name in _INDEXES)
 _BLOCKS: Final = (
-    "SELECT a.seq / ?4, count(*), min(a.time_us), max(a.time_us), "  # noqa: S608 - the same
+    f"SELECT a.seq / ?4, count(*), min(a.time_us), max(a.time_us), {_COUNTS}, "  # noqa: S608 - the same
     "group_concat(CASE WHEN a.seq >= ?3 AND "
     f"(NOT EXISTS (SELECT 1 FROM leaf AS c WHERE c.seq = a.seq) OR {_HIDDEN}) THEN a.seq END) "
     "FROM leaf AS a WHERE a.seq >= ?1 AND a.seq < ?2 AND json_valid(CAST(a.body AS TEXT)) "
@@ -44,6 +47,12 @@ _SPANS: Final = "SELECT block, low_us, high_us FROM span WHERE block >= ? AND bl
 _FILED: Final = {
     column: f"SELECT count((SELECT b.seq FROM leaf AS b INDEXED BY {index} "  # noqa: S608 - the same
     f"WHERE b.{column} = v.value AND b.seq = ?1 + v.key)) FROM json_each(?2) AS v"
+    for column, index in _INDEXES.items()
+}
+# Entries of an index, but for those appended since.
+_CELLS: Final = {
+    column: f"SELECT (SELECT count(*) FROM leaf INDEXED BY {index} WHERE {column} IS NOT NULL) "  # noqa: S608 - the same
+    f"- (SELECT count({column}) FROM leaf NOT INDEXED WHERE seq >= ?)"
     for column, index in _INDEXES.items()
 }
 # Backwards it begins at the root, too; forwards it would go on to the next row.
@@ -76,12 +85,14 @@ class IndexCheck:
     Attributes:
         hidden: the first entries at fault.
         count: all of them.
+        filed: how many entries have each column, by the first entry of a segment.
         error: why nothing could be looked up from some entry on.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self.hidden: list[int] = []
+        self.filed: dict[int, list[int]] = {}
         self.count = 0
         self.error: Exception | None = None
 
@@ -94,27 +105,58 @@ class IndexCheck:
         if self.error is not None:
             return
         try:
-            for dbapi, low, high in self._log.within(first, end):
-                some = None if bodies is None else bodies[low - first : high - first]
-                if some is None or not self._filed(dbapi, low, high, some):
-                    self._blocks(dbapi, low, high)
+            for segment in self._log.segments:
+                low, high = max(first, segment.first), min(end, segment.end)
+                if low < high:
+                    some = None if bodies is None else bodies[low - first : high - first]
+                    filed = some and self._together(segment.dbapi, low, high, some)
+                    self.add({segment.first: filed or self._blocks(segment.dbapi, low, high)})
         except DAMAGE as error:
             self.error = error
 
-    def _filed(self, dbapi: Any, first: int, end: int, bodies: Sequence[Fields]) -> bool:
-        """Whether it is certain that nothing is hidden."""
+    def add(self, filed: Mapping[int, Sequence[int]]) -> None:
+        """Count entries with each column."""
+        for segment, counts in filed.items():
+            so_far = self.filed.get(segment, [0] * len(_INDEXES))
+            self.filed[segment] = [a + b for a, b in zip(so_far, counts, strict=True)]
+
+    def crowded(self, first: int, end: int, *, newest: bool) -> list[tuple[int, str]]:
+        """Indexes with other entries than the log's, once all from `first` to `end` were looked at.
+
+        Args:
+            newest: whether that is all of the newest segment, but for what was appended since.
+
+        Returns:
+            The first entries of segments, and columns.
+        """
+        found = []
+        for segment in self._log.segments:
+            whole = newest if segment is self._log.newest else segment.end <= end
+            if whole and first <= segment.first:
+                values = zip(_CELLS.items(), self.filed.get(segment.first, ()), strict=False)
+                for (column, sql), filed in values:
+                    if segment.dbapi.execute(sql, (end,)).fetchone() != (filed,):
+                        found.append((segment.first, column))
+        return found
+
+    def _together(
+        self, dbapi: Any, first: int, end: int, bodies: Sequence[Fields]
+    ) -> list[int] | None:
+        """How many entries have each column; None if any may be hidden."""
         if not self._spanned(first, end, bodies):
-            return False
+            return None
         if dbapi.execute(_FOUND, (first, end)).fetchone() != (len(bodies),):
-            return False
+            return None
+        counts = []
         for column, values_of in _VALUES.items():
             values = values_of(bodies)
             wanted = len(values) - values.count(None)
+            counts.append(wanted)
             if wanted:
                 given = msgspec.json.encode(values).decode()
                 if dbapi.execute(_FILED[column], (first, given)).fetchone() != (wanted,):
-                    return False
-        return True
+                    return None
+        return counts
 
     def _spanned(self, first: int, end: int, bodies: Sequence[Fields]) -> bool:
         """Whether the blocks that end here have the spans that they should have."""
@@ -131,14 +173,18 @@ class IndexCheck:
         newest = self._log.newest.dbapi
         return set(newest.execute(_SPANS, (first // SPAN, end // SPAN)))
 
-    def _blocks(self, dbapi: Any, first: int, end: int) -> None:
-        """Look entry by entry."""
+    def _blocks(self, dbapi: Any, first: int, end: int) -> list[int]:
+        """Look entry by entry; how many have each column."""
+        filed = [0] * len(_INDEXES)
         begun = first - first % SPAN  # a segment begins with a block
         spans = self._spans(begun, end)
-        for block, count, low, high, hidden in dbapi.execute(_BLOCKS, (begun, end, first, SPAN)):
+        for row in dbapi.execute(_BLOCKS, (begun, end, first, SPAN)):
+            block, count, low, high, *counts, hidden = row
+            filed = [a + b for a, b in zip(filed, counts, strict=True)]
             self._note([int(seq) for seq in (hidden or "").split(",") if seq])
             if count == SPAN and (block, low, high) not in spans:
                 self._note([block * SPAN])
+        return filed
 
     def _note(self, seqs: list[int]) -> None:
         self.count += len(seqs)

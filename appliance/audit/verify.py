@@ -158,6 +158,7 @@ class _Run:
             progress(self._chain.expected - first, end - first)
         self.hidden()
         self._chain.end(end)
+        self.crowded()
 
     def _middle(self) -> int | None:
         """A head in the middle, where it pays to divide the range."""
@@ -185,7 +186,10 @@ class _Run:
             return None
         began = (first["boot_id"], first["mono_us"])
         ended = self._chain.moment
-        return Ahead(begin, reached, began, ended, self._foreign or [], len(self._links.open))
+        filed = self._indexes.filed
+        return Ahead(
+            begin, reached, began, ended, self._foreign or [], len(self._links.open), filed
+        )
 
     def adopt(self, found: Ahead | None) -> bool:
         """Go on at the end of what another process found to be as it should be."""
@@ -193,6 +197,7 @@ class _Run:
             return False
         self._chain.adopt(found)
         self._links.adopt(found)
+        self._indexes.add(found.filed)
         return True
 
     def rows(self, progress: Progress, end: int) -> None:
@@ -274,6 +279,19 @@ class _Run:
             message = f"Entry {seq} is filed under other values than its body has."
             self._found.add(seq, "index_mismatch", message)
         self._found.count += check.count - len(check.hidden)
+
+    def crowded(self) -> None:
+        """No index has entries that are not the log's; said where nothing else was found."""
+        if self._found.count:
+            return
+        try:
+            newest = self._end == self._size
+            for seq, column in self._indexes.crowded(self._first, self._end, newest=newest):
+                message = f"The index of {column} has other entries than the log from {seq} on."
+                self._found.add(seq, "index_mismatch", message)
+        except store.DAMAGE as error:
+            message = f"The indexes cannot be read ({store.reason(error)})."
+            self._found.add(self._first, "index_mismatch", message)
 
     def report(self) -> Report:
         """The verdict so far."""

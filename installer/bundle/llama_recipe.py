@@ -49,8 +49,8 @@ FLAGS: Final = (
     "-DCMAKE_INSTALL_BINDIR=llama_cpp/lib",
     "-DCMAKE_INSTALL_INCLUDEDIR=llama_cpp/include",
     "-DCMAKE_INSTALL_RPATH=$ORIGIN",
-    # Or the path of the build stays in the libraries, overwritten, with its length. (The source sets
-    # CMAKE_BUILD_WITH_INSTALL_RPATH itself.)
+    # Or the path of the build stays in the libraries, overwritten, with its length. (The source
+    # sets CMAKE_BUILD_WITH_INSTALL_RPATH itself.)
     "-DCMAKE_BUILD_RPATH_USE_ORIGIN=ON",
     "-DCMAKE_C_FLAGS=-ffile-prefix-map={build}=.",
     "-DCMAKE_CXX_FLAGS=-ffile-prefix-map={build}=.",

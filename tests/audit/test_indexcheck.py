@@ -151,6 +151,28 @@ def test_23_an_index_in_which_a_scan_finds_all_and_a_search_does_not(tmp_path: P
     assert (3, "index_mismatch") in found(directory)
 
 
+@pytest.mark.parametrize(("place", "cell"), [(2, 0), (3, 6), (5, 7)])
+def test_23_an_index_with_an_entry_too_many_ends_a_search_early(
+    tmp_path: Path, place: int, cell: int
+) -> None:
+    """Every look-up arrives; who goes from entry to entry stops at one that is not the log's."""
+    directory = new_log(tmp_path / "log")
+    with open_log(directory) as log:
+        for number, app in enumerate("axxxxxyy"):
+            log.append(intent(f"r{number}", app=app)).result()
+    pages = Pages(directory / "log.db")
+    at = pages.at(root_of(directory / "log.db", "leaf_app"), Pages.INDEX_LEAF)
+    cells = pages.cells(at)
+    pages.point(at, [*cells[:place], cells[cell], *cells[place:]])
+    pages.save()
+    reader = LogReader(directory)
+    met = [len(reader.search(Query(app="x", newest_first=down)).entries) for down in (False, True)]
+    assert min(met) < 5
+    assert found(directory) == [(0, "index_mismatch")]
+    with divided():
+        assert [p.code for p in verify_log(directory).problems] == ["index_mismatch"]
+
+
 def test_rows_that_do_not_rise_are_damage_and_end_the_verification(three: Path) -> None:
     """The last rows of a segment lead back to one before, so that a chunk ends where it began."""
     pages = Pages(three / "log.db")
