@@ -152,10 +152,10 @@ class IndexCheck:
             values = values_of(bodies)
             wanted = len(values) - values.count(None)
             counts.append(wanted)
-            if wanted:
-                given = msgspec.json.encode(values).decode()
-                if dbapi.execute(_FILED[column], (first, given)).fetchone() != (wanted,):
-                    return None
+            # Also where there is nothing to look up: an index that is gone is an error.
+            given = msgspec.json.encode(values if wanted else []).decode()
+            if dbapi.execute(_FILED[column], (first, given)).fetchone() != (wanted,):
+                return None
         return counts
 
     def _spanned(self, first: int, end: int, bodies: Sequence[Fields]) -> bool:
