@@ -148,8 +148,8 @@ class IndexCheck:
         if dbapi.execute(_FOUND, (first, end)).fetchone() != (len(bodies),):
             return None
         counts = []
-        for column, values_of in _VALUES.items():
-            values = values_of(bodies)
+        for column in _INDEXES:
+            values = _VALUES[column](bodies)
             wanted = len(values) - values.count(None)
             counts.append(wanted)
             # Also where there is nothing to look up: an index that is gone is an error.

@@ -135,14 +135,19 @@ def test_23_as_many_are_met_as_there_should_be_and_one_is_missed(victim: Path) -
     assert (seq, "index_mismatch") in found(victim)
 
 
-def test_23_an_index_in_which_a_scan_finds_all_and_a_search_does_not(tmp_path: Path) -> None:
-    """Cells that are there twice lead the search past an entry that a scan forwards meets."""
-    directory = new_log(tmp_path / "log")
+def index_of(directory: Path, apps: str) -> tuple[Path, Pages, int]:
+    """A log with an intent of each app, its pages, and the place of the index of apps."""
+    new_log(directory)
     with open_log(directory) as log:
-        for number, app in enumerate("axxyyyyy"):
+        for number, app in enumerate(apps):
             log.append(intent(f"r{number}", app=app)).result()
     pages = Pages(directory / "log.db")
-    at = pages.at(root_of(directory / "log.db", "leaf_app"), Pages.INDEX_LEAF)
+    return directory, pages, pages.at(root_of(directory / "log.db", "leaf_app"), Pages.INDEX_LEAF)
+
+
+def test_23_an_index_in_which_a_scan_finds_all_and_a_search_does_not(tmp_path: Path) -> None:
+    """Cells that are there twice lead the search past an entry that a scan forwards meets."""
+    directory, pages, at = index_of(tmp_path / "log", "axxyyyyy")
     a, x1, x2, *y = pages.cells(at)
     pages.point(at, [a, x1, x2, y[0], a, x1, *y])
     pages.save()
@@ -156,12 +161,7 @@ def test_23_an_index_with_an_entry_too_many_ends_a_search_early(
     tmp_path: Path, place: int, cell: int
 ) -> None:
     """Every look-up arrives; who goes from entry to entry stops at one that is not the log's."""
-    directory = new_log(tmp_path / "log")
-    with open_log(directory) as log:
-        for number, app in enumerate("axxxxxyy"):
-            log.append(intent(f"r{number}", app=app)).result()
-    pages = Pages(directory / "log.db")
-    at = pages.at(root_of(directory / "log.db", "leaf_app"), Pages.INDEX_LEAF)
+    directory, pages, at = index_of(tmp_path / "log", "axxxxxyy")
     cells = pages.cells(at)
     pages.point(at, [*cells[:place], cells[cell], *cells[place:]])
     pages.save()
