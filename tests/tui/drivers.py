@@ -5,7 +5,6 @@ for a time.
 """
 
 import asyncio
-import contextlib
 import shlex
 import subprocess
 import sys
@@ -54,18 +53,19 @@ class Driver(Protocol):
         """Make the terminal larger or smaller."""
 
 
-async def expect(driver: Driver, *words: str) -> str:
-    """The screen as soon as it has all these words."""
+async def expect(driver: Driver, *words: str, without: str = "\0") -> str:
+    """The screen as soon as it has all these words, and lacks another."""
     shown = ""
     try:
         async with asyncio.timeout(_SECONDS):
             while True:
                 shown = await driver.shown()
-                if all(word in shown for word in words):
+                if all(word in shown for word in words) and without not in shown:
                     return shown
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError(f"{words} never came together:\n{shown}") from None
+        message = f"{words} never came together, without {without!r}:\n{shown}"
+        raise AssertionError(message) from None
 
 
 @dataclass
@@ -118,18 +118,7 @@ class TmuxDriver:
 
     async def press(self, *keys: str) -> None:
         for key in keys:
-            before = await self.shown() if key == "escape" else ""
             await asyncio.to_thread(self.tmux, "send-keys", _TMUX.get(key, key))
-            if key == "escape":  # alone: read together with the next key it would be Alt and that
-                await self._changed(before)
-
-    async def _changed(self, before: str) -> None:
-        """Wait until another screen is shown, as after every escape here."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SECONDS):
-                await asyncio.sleep(0.15)
-                while await self.shown() == before:
-                    await asyncio.sleep(0.05)
 
     async def type(self, text: str) -> None:
         await asyncio.to_thread(self.tmux, "send-keys", "-l", text)
