@@ -84,8 +84,8 @@ def signed(public: bytes, signature: bytes, message: bytes) -> bool:
     except ValueError:
         return False
     s = int.from_bytes(signature[32:], "little")
-    if len(signature) != 64 or s >= Q:
-        return False
+    if len(signature) != 64 or s >= Q or times(8, a)[0] == 0:
+        return False  # a key of small order has signatures that hold for any message
     k = int.from_bytes(sha512(signature[:32] + public + message).digest(), "little") % Q
     left, right = times(s, BASE), add(r, times(k, a))
     same_x = (left[0] * right[2] - right[0] * left[2]) % P == 0

@@ -12,9 +12,7 @@ Sources: c2sp.org/tlog-cosignature, c2sp.org/signed-note.
 
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from appliance.audit import ed25519
 from appliance.audit.checkpoint import COSIGNATURES, Checkpoint, VerifierKey, parse
 from appliance.errors import AuditRefused
 
@@ -61,11 +59,8 @@ def message(head: Checkpoint, seconds: int) -> bytes:
 
 def _verify(value: bytes, head: Checkpoint, witness: VerifierKey) -> int:
     seconds = int.from_bytes(value[:_TIME_BYTES])
-    try:
-        public = Ed25519PublicKey.from_public_bytes(witness.public)
-        public.verify(value[_TIME_BYTES:], message(head, seconds))
-    except (InvalidSignature, ValueError) as error:
-        raise _invalid("the witness's signature does not hold") from error
+    if not ed25519.holds(value[_TIME_BYTES:], message(head, seconds), witness.public):
+        raise _invalid("the witness's signature does not hold")
     return seconds
 
 
