@@ -166,7 +166,8 @@ def verify(note: bytes, key: VerifierKey) -> Checkpoint:
     checkpoint = parsed.checkpoint
     if checkpoint.origin != key.name:
         raise _invalid("it belongs to another log")
-    ours = [s for s in parsed.signatures if (s.name, s.key_id) == (key.name, key.key_id)]
+    wanted = (key.name, key.key_id)
+    ours = [s for s in parsed.signatures if (s.name, s.key_id) == wanted]
     if not ours:
         raise _invalid("it is not signed by the log's key")
     text = checkpoint.text().encode()
@@ -183,9 +184,10 @@ def _parse(note: bytes) -> Note:
     if len(lines) != 3 or signatures.pop() or not 0 < len(signatures) <= MAX_SIGNATURES:
         raise _invalid("it has other lines than a checkpoint")
     origin, size, root = lines
-    if not _SIZE.fullmatch(size) or len(_unb64(root)) != HASH_BYTES:
+    digest = _unb64(root)
+    if not _SIZE.fullmatch(size) or len(digest) != HASH_BYTES:
         raise _invalid("its size or root is malformed")
-    checkpoint = Checkpoint(check_origin(origin), int(size), _unb64(root))
+    checkpoint = Checkpoint(check_origin(origin), int(size), digest)
     return Note(checkpoint, tuple(map(_signature, signatures)))
 
 

@@ -1,5 +1,6 @@
 """What an index hides is found (tamper case 23), and nothing is found where nothing is hidden."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_23_a_span_that_hides_a_block(tmp_path: Path) -> None:
 class Pages:
     """The pages of a database file, to be changed one by one."""
 
-    INNER, LEAF, INDEX_LEAF = 5, 13, 10
+    INNER, LEAF, INDEX_INNER, INDEX_LEAF = 5, 13, 2, 10
 
     def __init__(self, path: Path) -> None:
         self._path, self.data = path, bytearray(path.read_bytes())
@@ -171,6 +172,40 @@ def test_23_an_index_with_an_entry_too_many_ends_a_search_early(
     assert found(directory) == [(0, "index_mismatch")]
     with divided():
         assert [p.code for p in verify_log(directory).problems] == ["index_mismatch"]
+
+
+def swapped(directory: Path) -> int:
+    """Let the last entry in the root of the index of apps and the first one of its last page change
+    places: on that page all stand in order, but the root leads past the one that came from there.
+    """
+    pages = Pages(directory / "log.db")
+    root = pages.at(root_of(directory / "log.db", "leaf_app"), Pages.INDEX_INNER)
+    count = int.from_bytes(pages.data[root + 3 : root + 5])
+    pointer = root + 12 + 2 * (count - 1)
+    inner = root + int.from_bytes(pages.data[pointer : pointer + 2]) + 4  # behind the child
+    last = pages.at(int.from_bytes(pages.data[root + 8 : root + 12]), Pages.INDEX_LEAF)
+    leaf = last + int.from_bytes(pages.cells(last)[0])
+    size = 1 + pages.data[inner]
+    one, other = pages.data[inner : inner + size], pages.data[leaf : leaf + size]
+    assert one[0] == other[0]
+    pages.data[inner : inner + size], pages.data[leaf : leaf + size] = other, one
+    pages.save()
+    return int.from_bytes(one[-2:])
+
+
+def test_23_an_index_whose_root_leads_past_an_entry_of_its_last_page(tmp_path: Path) -> None:
+    """SQLite goes on in the last page where it stands there, and finds what a search does not."""
+    directory = new_log(tmp_path / "log")
+    apps = [f"app-{n}" for n in range(100, 1_000)]
+    random.Random(41).shuffle(apps)  # who asks for all in order is on that page when its turn comes
+    with open_log(directory) as log:
+        log.append(*(intent(f"r{n}", app=app) for n, app in enumerate(apps))).result()
+    seq = swapped(directory)
+    app = apps[seq - 1]
+    assert LogReader(directory).search(Query(app=app)).entries == []
+    assert found(directory) == [(seq, "index_mismatch")]
+    with divided():
+        assert [p.seq for p in verify_log(directory).problems] == [seq]
 
 
 def test_rows_that_do_not_rise_are_damage_and_end_the_verification(three: Path) -> None:
