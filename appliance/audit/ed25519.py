@@ -1,7 +1,7 @@
 """Ed25519 signatures of heads, handovers and witnesses, checked by libsodium.
 
 Rules:
-- libsodium takes half of OpenSSL's time, and a verification spends a sixth of its own here.
+- libsodium takes half of OpenSSL's time; a verification of the log spends a tenth of its own here.
 - Whatever it accepts OpenSSL accepts, too. Keys of small order, which would accept one signature
   for any text, it refuses.
 
