@@ -2,10 +2,10 @@
 
 Rules:
 - libsodium takes half of OpenSSL's time; a verification of the log spends a tenth of its own here.
-- Whatever it accepts OpenSSL accepts, too. Keys of small order, which would accept one signature
-  for any text, it refuses.
+- Whatever it accepts OpenSSL accepts, too: both ask for the equation without the cofactor. Keys of
+  small order, which would accept one signature for any text, it refuses.
 
-Sources: RFC 8032, section 5.1.7; libsodium's `crypto_sign_verify_detached`.
+Sources: RFC 8032, section 5.1.7; libsodium's `crypto_sign_open`.
 """
 
 from nacl.exceptions import BadSignatureError

@@ -1,6 +1,7 @@
 """Signatures: what holds for the verifier and for the auditor, and what must not."""
 
 import random
+from hashlib import sha512
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -95,3 +96,39 @@ def test_a_key_that_signs_anything_is_refused(public: bytes) -> None:
             accepted += openssl(signature, text, public)
             assert answers(signature, text, public) == {False}
     assert accepted  # the control: a library that does not look at the order
+
+
+def _written(point: verify_export.Point) -> bytes:
+    x, y, z, _ = point
+    one = pow(z, -1, verify_export.P)
+    x, y = x * one % verify_export.P, y * one % verify_export.P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def _signed(nonce: int, key: int, *, beside_r: bool, beside_key: bool) -> tuple[bytes, bytes]:
+    """A signature and its public key, one of them moved by a point of order eight."""
+    small = verify_export.point(SMALL[4])
+    r, a = (verify_export.times(n, verify_export.BASE) for n in (nonce, key))
+    first = _written(verify_export.add(r, small) if beside_r else r)
+    public = _written(verify_export.add(a, small) if beside_key else a)
+    said = sha512(first + public + TEXT).digest()
+    s = (nonce + int.from_bytes(said, "little") * key) % Q
+    return first + s.to_bytes(32, "little"), public
+
+
+def test_what_holds_only_up_to_a_point_of_small_order_is_refused() -> None:
+    """RFC 8032 leaves it open; if a library changes its mind, the two verifiers part."""
+    signature, public = _signed(11, 13, beside_r=False, beside_key=False)
+    assert answers(signature, TEXT, public) == {True}
+    signature, public = _signed(11, 13, beside_r=True, beside_key=False)
+    assert answers(signature, TEXT, public) == {False}
+
+
+def test_keys_beside_the_group_have_one_answer_from_all() -> None:
+    told = set()
+    for nonce in range(1, 33):
+        signature, public = _signed(nonce, 13, beside_r=False, beside_key=True)
+        (answer,) = answers(signature, TEXT, public)
+        assert answer == openssl(signature, TEXT, public)
+        told.add(answer)
+    assert told == {True, False}  # it holds where the hash is a multiple of eight
