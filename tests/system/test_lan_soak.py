@@ -6,6 +6,7 @@ of a client or of the server's listener runs out then.
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections import Counter
@@ -91,8 +92,12 @@ def answers(data: Path) -> Counter[str]:
 
 def in_the_clear(data: Path) -> list[Path]:
     """Files of a data directory, log files among them, that hold a text of a client."""
-    files = [path for path in data.rglob("*") if path.is_file()]
-    return [path for path in files if WORD.encode() in path.read_bytes()]
+    found = []
+    for path in data.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the server writes a file anew, or lets it go
+            if path.is_file() and WORD.encode() in path.read_bytes():
+                found.append(path)
+    return found
 
 
 def check(directory: Path, models: dict[str, Path], count: int, rounds: int) -> None:

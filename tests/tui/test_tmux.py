@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fcntl import ioctl
 from pathlib import Path
@@ -157,7 +157,8 @@ async def test_a_terminal_that_disappears_ends_the_command_under_way(tmux: TmuxD
             children = Path(f"/proc/{tmux.pid}/task/{tmux.pid}/children").read_text().split()
             threads = Path(f"/proc/{tmux.pid}/task").iterdir()
             for thread in threads:
-                children += (thread / "children").read_text().split()
+                with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                    children += (thread / "children").read_text().split()
             child = int(children[0]) if children else 0
             time.sleep(0.05)
         assert child
