@@ -55,7 +55,7 @@ bundle: setup  ## the bundle for the stick, in .bundle/, signed with a key made 
 	  --lab-model $(MODEL_DIR)
 
 test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a network, and all faults (root); PART=FILE again
-	INSTALL_RESULTS=$(if $(PART),1,all) $(RUN) -m pytest $(or $(PART),tests/installer tests/engine/test_variants.py tests/engine/test_devices.py)
+	INSTALL_RESULTS=$(if $(PART),1,all) $(RUN) -m pytest $(or $(PART),tests/installer tests/workers/test_cpu_variants.py tests/workers/test_gpu_devices.py)
 
 test-all: check wheels  ## checks, then every test, the slow ones too
 	$(RUN) -m pytest

@@ -17,14 +17,14 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
-from appliance.wire import admin as wire
-from appliance.wire import keys as keywire
-from appliance.wire import retention, texts
-from appliance.wire import trust as trustwire
-from appliance.wire.load import Load
-from appliance.wire.logs import LogPage, LogQuery
-from appliance.wire.plan import Plan, PlanRequest
-from appliance.wire.selftest import SelfTest, SelfTestWanted
+from appliance.wire.admin import keys as keywire
+from appliance.wire.admin import model_texts, retention
+from appliance.wire.admin import models as wire
+from appliance.wire.admin import trust as trustwire
+from appliance.wire.admin.logs import LogPage, LogQuery
+from appliance.wire.admin.plan import Plan, PlanRequest
+from appliance.wire.admin.selftest import SelfTest, SelfTestWanted
+from appliance.wire.admin.usage import Load
 
 T = TypeVar("T", bound=BaseModel)
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -143,13 +143,13 @@ class AdminClient:
         """The bill of materials of one artifact, CycloneDX 1.7 as JSON."""
         return self._sent("GET", _model(model_id) + "/bom").content
 
-    def template(self, model_id: str) -> texts.Template:
+    def template(self, model_id: str) -> model_texts.Template:
         """The chat template of one artifact."""
-        return self._get(texts.Template, _model(model_id) + "/template")
+        return self._get(model_texts.Template, _model(model_id) + "/template")
 
-    def grammars(self, model_id: str) -> texts.Grammars:
+    def grammars(self, model_id: str) -> model_texts.Grammars:
         """The grammars of one artifact."""
-        return self._get(texts.Grammars, _model(model_id) + "/grammars")
+        return self._get(model_texts.Grammars, _model(model_id) + "/grammars")
 
     def subject(self, model_id: str) -> wire.Subject:
         """What an approver of this artifact signs."""

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
-from appliance import runtime, server
+from appliance import app
 from appliance.audit.log import AuditLog, Draft
 from appliance.config import data_directory
+from appliance.server import serve
 from appliance.types import Receipt
 
 _NULL: Final = Path(__file__).with_name("null_engine.py")
@@ -79,10 +80,10 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         if options.no_log:
-            stack.enter_context(mock.patch.object(runtime, "AuditLog", MemoryLog))
+            stack.enter_context(mock.patch.object(app, "AuditLog", MemoryLog))
         if options.no_model:
             stack.enter_context(mock.patch.object(subprocess, "Popen", _start))
-        server.serve(data_directory(None), None, options.port)
+        serve.serve(data_directory(None), None, options.port)
 
 
 def _start(command: list[str], **how: Any) -> "subprocess.Popen[bytes]":

@@ -21,10 +21,10 @@ from appliance.engine.prefixes import Drop
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import FORCED, Chunk
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
-from appliance.engine.variants import best_variant, library_directory
-from appliance.hardware import available_cores
+from appliance.engine.text.textstream import TextStream
+from appliance.host.hardware import available_cores
 from appliance.types import Sampling
+from appliance.workers.cpu_variants import best_variant, library_directory
 from benchmarks.models import MODELS, gguf
 from benchmarks.results import Figure
 from benchmarks.sheets import keep

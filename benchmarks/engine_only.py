@@ -17,11 +17,11 @@ from appliance.engine.loop import Engine
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import FORCED, Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.engine.threads import Threads
-from appliance.engine.variants import best_variant, library_directory
-from appliance.hardware import available_cores
+from appliance.host.hardware import available_cores
 from appliance.types import Sampling
+from appliance.workers.cpu_variants import best_variant, library_directory
 from benchmarks.loads import independent
 from benchmarks.servers import CELLS, SLOTS
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from appliance.app import Services, open_services
 from appliance.config import Config, EngineConfig, ModelConfig
-from appliance.engine.memory import MIB, Estimate
-from appliance.runtime import Services, open_services
 from appliance.types import Caller, Constraint, GenerationRequest, Limits, Sampling
+from appliance.workers.memory_estimate import MIB, Estimate
 from benchmarks.models import MODELS, gguf
 from benchmarks.results import Figure
 from benchmarks.sheets import keep

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.hardware import host_facts
+from appliance.host.hardware import host_facts
 
 CHECKOUT = Path(__file__).parents[1]
 
 
 def machine(directory: Path) -> dict[str, Any]:
-    """The host, as `appliance.hardware` sees it, and the file system that takes the audit log."""
+    """The host as `appliance.host.hardware` sees it, and the file system of the audit log."""
     facts = host_facts(directory)
     return {
         "cpu": facts.cpu,

@@ -21,7 +21,7 @@ from appliance.engine.loop import Engine
 from appliance.engine.prefixes import Operation
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.engine.worker import Channel
 from appliance.types import Sampling
 

@@ -18,7 +18,7 @@ import statistics
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.hardware import host_facts
+from appliance.host.hardware import host_facts
 from installer.bundle.cache import cache_root, exclusive, sha256_file
 from installer.bundle.llama_recipe import Recipe, build_environment, recipe
 from installer.bundle.llama_wheel import fetch_source

@@ -5,10 +5,10 @@ import concurrent.futures
 
 import pytest
 
+from appliance.app import Services
 from appliance.audit.log import Draft
 from appliance.audit.search import Query
-from appliance.generation import Generation
-from appliance.runtime import Services
+from appliance.serving.generation import Generation
 from appliance.types import Receipt
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
-from appliance.runtime import Services, open_services
+from appliance.app import Services, open_services
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import default_model, obtain
 from tests import minilm

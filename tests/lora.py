@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.runtime import Services
+from appliance.app import Services
 from appliance.trust import signing
-from appliance.trust.gguf_reader import MAX_METADATA, Kind, Reader, read_header
-from appliance.trust.gguf_tensors import Tensor, read_tensors
+from appliance.trust.gguf.reader import MAX_METADATA, Kind, Reader, read_header
+from appliance.trust.gguf.tensors import Tensor, read_tensors
 from tests.smol import APPROVERS, ID, approve
 from tests.trust.forge import Gguf, quiet, scalar, string
 from tests.trust.forge import Tensor as Row

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.trust.gguf_reader import Kind, Reader, read_header
-from appliance.trust.gguf_tensors import read_tensors
+from appliance.trust.gguf.reader import Kind, Reader, read_header
+from appliance.trust.gguf.tensors import read_tensors
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import ModelSource, obtain
 from tests.trust.forge import array, scalar, string, text, u32

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.trust.gguf_reader import MAX_METADATA, Reader, read_header
-from appliance.trust.gguf_tensors import TYPES, read_tensors
+from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
+from appliance.trust.gguf.tensors import TYPES, read_tensors
 
 Q4_0, Q4_1 = 2, 3
 

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from appliance.app import initialise, open_services
 from appliance.config import Config, EngineConfig, ModelConfig
-from appliance.runtime import initialise, open_services
 from appliance.types import GenerationRequest, Sampling
 from tests.smol import APPROVERS, SMALL, approve, quiet, signed_artifact
 

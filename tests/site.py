@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.app import Services, initialise, open_services
 from appliance.clock import FixedClock
-from appliance.runtime import Services, initialise, open_services
 from appliance.trust import approval, ecdsa, metadata, signing, trusted_file
 from tests.smol import SMALL, quiet
 from tests.trust import forge, policies

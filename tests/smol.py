@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from appliance.app import Services, initialise, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
-from appliance.runtime import Services, initialise, open_services
 from appliance.trust import approval, signing
 from appliance.trust.store import VerifiedModel, load_policy
 from appliance.types import Caller, GenerationRequest, Principal, Sampling

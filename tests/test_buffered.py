@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit.verify import verify_log
+from appliance.app import Services, open_services
+from appliance.audit.verification.verify import verify_log
 from appliance.config import AuditConfig
 from appliance.errors import AuditRefused, AuditUnavailable, WorkerLost
-from appliance.generation import Generation
-from appliance.runtime import Services, open_services
+from appliance.serving.generation import Generation
 from appliance.types import ContentMode, Delta
 from tests.answers import Slow, body, collect
 from tests.smol import SMALL, caller, request, sealed

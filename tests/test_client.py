@@ -15,8 +15,8 @@ from fastapi.responses import Response
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import AdminClient, socket_path
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, Unavailable
-from appliance.wire.admin import VerifyRange
-from appliance.wire.keys import KeyCreate
+from appliance.wire.admin.keys import KeyCreate
+from appliance.wire.admin.models import VerifyRange
 
 STATUS: dict[str, Any] = {
     "version": "9", "profile": "lab", "state": "idle", "role": "viewer", "data": "/d",

@@ -11,7 +11,7 @@ from appliance.api.app import PUBLIC
 from appliance.api.errors import STATUS_BY_CODE
 from appliance.config import ServerConfig
 from appliance.errors import CODES
-from appliance.wire.unsupported import MESSAGE_FIELDS, REQUEST_FIELDS
+from appliance.wire.openai.unsupported import MESSAGE_FIELDS, REQUEST_FIELDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

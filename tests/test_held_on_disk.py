@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import open_services
 from appliance.config import ModelConfig
 from appliance.errors import Refused
-from appliance.runtime import open_services
 from tests.answers import collect
 from tests.conftest import unavailable
+from tests.registry.test_lifecycle import edges
 from tests.smol import ID, SMALL, caller, make_data, request
-from tests.test_lifecycle import edges
 from tests.trust import separated
 
 ON_DISK = replace(SMALL, models={"default": ModelConfig(n_ctx=512, slots=2, hold="disk")})

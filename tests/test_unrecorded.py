@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit.verify import verify_log
+from appliance.app import Services, open_services
+from appliance.audit.verification.verify import verify_log
 from appliance.config import AuditConfig
 from appliance.errors import AuditUnavailable
-from appliance.runtime import Services, open_services
 from appliance.types import Delta
 from tests.answers import outcome_of
 from tests.audit.writing import file_size_limit

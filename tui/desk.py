@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.client import AdminClient
 from appliance.types import Role
-from appliance.wire.admin import Status
+from appliance.wire.admin.models import Status
 from tui.command import Commands
 from tui.link import Link, LinkState
 from tui.rates import History

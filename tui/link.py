@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, RequestRefused, ServerUnreachable, Unavailable
-from appliance.wire.admin import Status
-from appliance.wire.load import Load
+from appliance.wire.admin.models import Status
+from appliance.wire.admin.usage import Load
 
 _LONGEST_WAIT = 15.0
 _STALE_AFTER_POLLS = 3

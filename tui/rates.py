@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.wire.load import Histogram, Load
+from appliance.wire.admin.usage import Histogram, Load
 
 POINTS = 240
 _WINDOW_SECONDS = 60.0

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from textual.content import Content
 
 from appliance.text import visible
-from appliance.wire import marks
+from appliance.wire.admin import marks
 
 NOTE: Final = 240
 """Characters that are shown of a text that stands among others."""

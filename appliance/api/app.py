@@ -29,7 +29,7 @@ from appliance.api.openai import (
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
 
 if TYPE_CHECKING:
-    from appliance.runtime import Services
+    from appliance.app import Services
 
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 DOCUMENTATION: Final = frozenset({"/openapi.json", *PATHS})

@@ -8,7 +8,7 @@ from appliance.errors import Unauthenticated
 from appliance.types import Caller
 
 if TYPE_CHECKING:
-    from appliance.runtime import Services
+    from appliance.app import Services
 
 
 def services_of(request: Request) -> "Services":

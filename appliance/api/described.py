@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import Depends
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from appliance.wire.errors import ErrorResponse
+from appliance.wire.openai.errors import ErrorResponse
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -17,7 +17,7 @@ from starlette.types import Scope
 from appliance.audit.log import AuditLog, Draft
 from appliance.auth.rejected import Rejected
 from appliance.errors import AuditUnavailable
-from appliance.metrics import Metrics
+from appliance.observability.metrics import Metrics
 
 _WRITE_EVERY_S: Final = 5.0
 _PROBES: Final = frozenset({"/healthz", "/readyz"})

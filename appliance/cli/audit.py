@@ -20,7 +20,7 @@ from appliance.cli.output import Output, Progress, data_option, json_option, saf
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
 from appliance.config import load_config
-from appliance.wire.admin import Entry, EntryList, EntryQuery, Verification, VerifyRange
+from appliance.wire.admin.models import Entry, EntryList, EntryQuery, Verification, VerifyRange
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)

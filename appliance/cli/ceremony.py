@@ -15,9 +15,9 @@ from appliance.cli.ceremony_record import write
 from appliance.cli.output import Output, json_option, safe, state
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused
-from appliance.trust import officer, policy_words
-from appliance.trust.ceremony import DAYS, Ceremony
-from appliance.trust.officer import ROLES
+from appliance.trust.ceremony import officer, policy_words
+from appliance.trust.ceremony.ceremony import DAYS, Ceremony
+from appliance.trust.ceremony.officer import ROLES
 from appliance.trust.root import fingerprint, holder_of, reset_of
 
 _DIR = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from appliance.cli.output import safe, table
 from appliance.clock import SystemClock, iso
-from appliance.trust import officer, policy_words
-from appliance.trust.ceremony import Ceremony
-from appliance.trust.officer import ROLES
+from appliance.trust.ceremony import officer, policy_words
+from appliance.trust.ceremony.ceremony import Ceremony
+from appliance.trust.ceremony.officer import ROLES
 from appliance.trust.root import fingerprint, holder_of
 
 

@@ -48,7 +48,7 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
         else:
             # Imported here, since a command that a server answers needs none of it.
             from appliance.api.admin.private import serve_privately
-            from appliance.runtime import open_services
+            from appliance.app import open_services
 
             services = stack.enter_context(open_services(data))
             path = stack.enter_context(serve_privately(services))

@@ -8,7 +8,7 @@ import difflib
 
 from appliance.cli.output import safe
 from appliance.client import AdminClient
-from appliance.wire.texts import Grammars, Template
+from appliance.wire.admin.model_texts import Grammars, Template
 
 
 def template_difference(

@@ -13,7 +13,6 @@ from typing import Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance import hardware
 from appliance.api.admin.roles import role_table
 from appliance.audit.reader import LogReader
 from appliance.cli.connect import server_answers
@@ -22,11 +21,12 @@ from appliance.cli.output import Output, data_option, json_option, safe, size, s
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
 from appliance.db import OLDEST_SQLITE, open_readonly
-from appliance.engine.devices import driver_missing
-from appliance.engine.variants import best_variant, library_directory
 from appliance.errors import ApplianceError, Refused, StateRefused
-from appliance.renewal import TrustState
+from appliance.governance.trust_updates import TrustState
+from appliance.host import hardware
 from appliance.trust.store import load_policy
+from appliance.workers.cpu_variants import best_variant, library_directory
+from appliance.workers.gpu_devices import driver_missing
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

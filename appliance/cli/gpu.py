@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from appliance.engine.devices import Probe
-from appliance.engine.gpu_probe import probe
-from appliance.engine.memory import MIB
-from appliance.engine.nvidia import Driver, Plugin, driver_facts, fitting, installed_plugins
-from appliance.engine.variants import library_directory
 from appliance.errors import StateRefused
+from appliance.workers.cpu_variants import library_directory
+from appliance.workers.gpu_devices import Probe
+from appliance.workers.gpu_driver import Driver, Plugin, driver_facts, fitting, installed_plugins
+from appliance.workers.gpu_probe import probe
+from appliance.workers.memory_estimate import MIB
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from appliance.app import initialise
 from appliance.cli.output import Output, data_option, json_option, safe
-from appliance.runtime import initialise
 from appliance.trust.metadata import LIMITS
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import click
 
-from appliance import logbook
 from appliance.cli.connect import server_answers
 from appliance.cli.output import Output, data_option, json_option, safe, state
 from appliance.client import AdminClient, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable
-from appliance.wire.logs import LEVELS, LogLine, LogPage, LogQuery
+from appliance.observability import log_file
+from appliance.wire.admin.logs import LEVELS, LogLine, LogPage, LogQuery
 
 _SECONDS_BETWEEN = 1.0
 
@@ -59,11 +59,11 @@ def page(data: Path, query: LogQuery) -> LogPage:
                 return client.logs(query)
         except ServerUnreachable:  # it ended just now
             pass
-    found = logbook.read(
+    found = log_file.read(
         data, level=query.level, text=query.text or "", after=query.after, limit=query.limit
     )
     lines = [LogLine(**asdict(line)) for line in found]
-    return LogPage(lines=lines, file=str(logbook.log_file(data)))
+    return LogPage(lines=lines, file=str(log_file.log_file(data)))
 
 
 def _print(output: Output, lines: Iterable[LogLine]) -> None:

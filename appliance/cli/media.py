@@ -14,7 +14,6 @@ from pathlib import Path
 
 import click
 
-from appliance import media
 from appliance.cli.connect import admin_client
 from appliance.cli.output import (
     Output,
@@ -28,10 +27,11 @@ from appliance.cli.output import (
 )
 from appliance.clock import SystemClock
 from appliance.errors import Refused, UsageError
+from appliance.host import removable_media
 from appliance.trust import approval, signing
 from appliance.trust.approval import ApprovalSubject
-from appliance.wire.admin import Model
-from appliance.wire.plan import Plan, PlanRequest
+from appliance.wire.admin.models import Model
+from appliance.wire.admin.plan import Plan, PlanRequest
 
 _DIRECTORY = click.Path(path_type=Path)
 _APPROVERS = ("approver-1", "approver-2")
@@ -43,7 +43,7 @@ _APPROVERS = ("approver-1", "approver-2")
 @click.pass_obj
 def places(output: Output, directories: tuple[Path, ...]) -> None:
     """List sticks, and directories that are named, with the artifacts on them."""
-    found = media.places(directories)
+    found = removable_media.places(directories)
     output.data({"places": [asdict(place) for place in found]}, _places(found))
 
 
@@ -117,7 +117,7 @@ def _id_of(file: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:64] or "demo"
 
 
-def _places(found: list[media.Place]) -> Iterator[str]:
+def _places(found: list[removable_media.Place]) -> Iterator[str]:
     if not found:
         yield "no stick is mounted; name a directory: appliance model places DIR"
     for place in found:

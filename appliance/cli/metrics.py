@@ -12,7 +12,7 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, size
-from appliance.wire.load import Load, Rates
+from appliance.wire.admin.usage import Load, Rates
 from tui.rates import History, Point
 
 

@@ -28,7 +28,7 @@ from appliance.errors import Refused
 from appliance.trust import approval, oms, signing
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.manifest import Manifest
-from appliance.wire.admin import Model, ModelDetail, ModelImported
+from appliance.wire.admin.models import Model, ModelDetail, ModelImported
 
 _DIRECTORY = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from appliance.config import data_directory
 from appliance.errors import ApplianceError
 from appliance.text import visible
-from appliance.wire.marks import mark
+from appliance.wire.admin.marks import mark
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

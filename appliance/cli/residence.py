@@ -1,7 +1,7 @@
 """How a model stands in memory, in a few words."""
 
 from appliance.cli.output import safe
-from appliance.wire.admin import Model
+from appliance.wire.admin.models import Model
 
 
 def use_of(shown: Model) -> str:

@@ -7,7 +7,7 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state
-from appliance.wire.selftest import SelfTest, SelfTestWanted
+from appliance.wire.admin.selftest import SelfTest, SelfTestWanted
 
 
 @click.command()

@@ -32,6 +32,6 @@ def serve(output: Output, data: Path, host: str | None, port: int | None, detach
         return
     if output.as_json:
         raise click.UsageError("--json belongs to --detach.")
-    from appliance import server
+    from appliance.server import serve as server
 
     server.serve(data, host, port)

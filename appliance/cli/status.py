@@ -19,7 +19,7 @@ from appliance.cli.residence import use_of, why
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused, RequestRefused, ServerUnreachable
-from appliance.wire.admin import Status
+from appliance.wire.admin.models import Status
 from tui.rates import History
 
 _SECONDS_BETWEEN = 2.0

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
-from appliance.engine.messages import Finish, Row, Step
 from appliance.engine.prefixes import Operation
+from appliance.engine.protocol import Finish, Row, Step
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.threads import Threads

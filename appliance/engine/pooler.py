@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from appliance.engine.messages import Load, Prepare, Prepared, Tokenize, Tokens, Vocabulary
 from appliance.engine.pooling import MOST_TEXTS, Model, Pooling, Texts, rows_of
+from appliance.engine.protocol import Load, Prepare, Prepared, Tokenize, Tokens, Vocabulary
 from appliance.engine.runner import RunnerConfig
 from appliance.engine.threads import Threads
 from appliance.errors import BadRequest, StateRefused

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.engine.messages import Row, Step
+from appliance.engine.protocol import Row, Step
 from appliance.engine.threads import Threads
 
 MOST_TEXTS: Final = 64

@@ -11,11 +11,11 @@ from collections.abc import Sequence as ReadOnly
 from dataclasses import replace
 from typing import Protocol
 
-from appliance.engine.control import BREAK, ControlTexts
-from appliance.engine.dialects import Message
-from appliance.engine.messages import Prepare, Tokenize, Tokens
-from appliance.engine.reasoning import Thinking
-from appliance.engine.templates import ChatTemplate
+from appliance.engine.protocol import Prepare, Tokenize, Tokens
+from appliance.engine.text.control import BREAK, ControlTexts
+from appliance.engine.text.dialects import Message
+from appliance.engine.text.reasoning import Thinking
+from appliance.engine.text.templates import ChatTemplate
 from appliance.errors import BadRequest
 from appliance.types import Tools
 

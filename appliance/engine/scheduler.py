@@ -13,7 +13,7 @@ Rules:
   adapter, or of none, are a group; the group whose last step is longest ago has the next one, so
   that nobody waits longer than one step of each other group. No group takes over the cells of
   another. A group that can do nothing now passes its turn on.
-- Apps share by weight (shares.py); prompts of the app that has least go before others. An app
+- Apps share by weight (app_shares.py); prompts of the app that has least go before others. An app
   below its share of the slots gets one from an app above.
 - When the KV cache is full, the youngest sequence is set aside: its cells are freed, and it is
   computed again from its tokens when there is room. The oldest always makes progress, so every
@@ -29,12 +29,12 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 
+from appliance.engine.app_shares import Shares
 from appliance.engine.burst import LAST, Burst
 from appliance.engine.cells import SCORED, Cells
 from appliance.engine.pace import Pace
 from appliance.engine.prefixes import SHORTEST, Operation, common
 from appliance.engine.sequence import Sequence
-from appliance.engine.shares import Shares
 
 FORCED = 32  # most forced tokens of one sequence in one step
 

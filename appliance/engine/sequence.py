@@ -3,10 +3,10 @@
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 
-from appliance.engine.grammar import Guide
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.sampling import Sampler
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.grammar import Guide
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
 

@@ -31,29 +31,29 @@ import msgspec
 import numpy as np
 import numpy.ctypeslib
 
-from appliance.engine import binding, confine, heap, messages
-from appliance.engine.calls import ForcedCalls
+from appliance.engine import binding, confine, heap, protocol
 from appliance.engine.cells import Cells
 from appliance.engine.gpu_backend import map_backend
-from appliance.engine.grammar import Grammars
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
 from appliance.engine.pace import Pace
 from appliance.engine.pooler import Pooler, pooled
 from appliance.engine.prepare import Preparer
-from appliance.engine.registered import Registered
 from appliance.engine.runner import MOST_SEQUENCES, Library, Runner, RunnerConfig
 from appliance.engine.sampling import Sampler
 from appliance.engine.scheduler import FORCED, Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.templates import CHATML, ChatTemplate
-from appliance.engine.textstream import TextStream
+from appliance.engine.shared_prefixes import Registered
+from appliance.engine.text.calls import ForcedCalls
+from appliance.engine.text.grammar import Grammars
+from appliance.engine.text.templates import CHATML, ChatTemplate
+from appliance.engine.text.textstream import TextStream
 from appliance.engine.threads import Threads
 from appliance.errors import ApplianceError, BadRequest, StateRefused
 from appliance.types import Sampling
 
 T = TypeVar("T")
-Asked = TypeVar("Asked", messages.Prepare, messages.Tokenize)
+Asked = TypeVar("Asked", protocol.Prepare, protocol.Tokenize)
 
 
 class Channel:
@@ -63,19 +63,19 @@ class Channel:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def send(self, message: messages.FromWorker) -> None:
+    def send(self, message: protocol.FromWorker) -> None:
         """Send one message."""
-        data = messages.frame(message)
+        data = protocol.frame(message)
         with self._lock:
             self._connection.sendall(data)
 
-    def receive(self) -> messages.ToWorker | None:
+    def receive(self) -> protocol.ToWorker | None:
         """The next message; None once the server is gone."""
-        header = self._exactly(messages.HEADER.size)
+        header = self._exactly(protocol.HEADER.size)
         if header is None:
             return None
-        body = self._exactly(messages.HEADER.unpack(header)[0])
-        return None if body is None else messages.decode_to_worker(body)
+        body = self._exactly(protocol.HEADER.unpack(header)[0])
+        return None if body is None else protocol.decode_to_worker(body)
 
     def _exactly(self, size: int) -> bytes | None:
         data = self._connection.recv(size, socket.MSG_WAITALL)
@@ -86,14 +86,14 @@ class Service(Protocol):
     """What a worker does with its model: `Generator` or `Pooler`."""
 
     n_ctx: int
-    vocabulary: messages.Vocabulary | None
+    vocabulary: protocol.Vocabulary | None
     engine: Any  # `add`, `cancel`, `busy` and `step`, all on the thread that owns the context
 
-    def prepare(self, request: messages.Prepare) -> tuple[messages.Prepared, list[Any]]:
+    def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Any]]:
         """Check a request on the reader thread; the answer, and what to add to the engine."""
         ...
 
-    def tokenize(self, request: messages.Tokenize) -> messages.Tokens:
+    def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
         """What a text is in tokens, on the reader thread."""
         ...
 
@@ -117,23 +117,23 @@ class Worker:
         """Answer messages until the server closes the socket."""
         threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
         while (message := self._channel.receive()) is not None:
-            if isinstance(message, messages.Prepare):
+            if isinstance(message, protocol.Prepare):
                 self._channel.send(self._prepare(message))
-            elif isinstance(message, messages.Tokenize):
+            elif isinstance(message, protocol.Tokenize):
                 self._channel.send(_answer(message, self._service.tokenize))
-            elif isinstance(message, messages.Run) and message.id in self._prepared:
+            elif isinstance(message, protocol.Run) and message.id in self._prepared:
                 for work in self._prepared.pop(message.id):
                     self._inbox.put(work)
-            elif isinstance(message, messages.Cancel) and not self._prepared.pop(message.id, None):
+            elif isinstance(message, protocol.Cancel) and not self._prepared.pop(message.id, None):
                 self._inbox.put(message.id)
-            elif isinstance(message, messages.Attach):
+            elif isinstance(message, protocol.Attach):
                 self._inbox.put((message, self._receive_descriptor()))
-            elif isinstance(message, messages.Detach):
+            elif isinstance(message, protocol.Detach):
                 self._inbox.put((message, -1))
 
-    def _prepare(self, request: messages.Prepare) -> messages.Prepared | messages.Rejected:
+    def _prepare(self, request: protocol.Prepare) -> protocol.Prepared | protocol.Rejected:
         answer = _answer(request, self._service.prepare)
-        if isinstance(answer, messages.Rejected):
+        if isinstance(answer, protocol.Rejected):
             return answer
         prepared, self._prepared[request.id] = answer
         return prepared
@@ -142,10 +142,10 @@ class Worker:
         (fd,) = socket.recv_fds(self._descriptors, 1, 1)[1]
         return fd
 
-    def _change(self, message: messages.Attach | messages.Detach, fd: int) -> None:
+    def _change(self, message: protocol.Attach | protocol.Detach, fd: int) -> None:
         """Attach or detach an adapter, on the thread that owns the context."""
         try:
-            if isinstance(message, messages.Detach):
+            if isinstance(message, protocol.Detach):
                 self._engine.detach(message.adapter)
             else:
                 try:
@@ -155,9 +155,9 @@ class Worker:
                     raise
                 self._engine.attach(message.adapter, fd)
         except StateRefused as error:
-            self._channel.send(messages.Rejected(message.id, error.code, error.message))
+            self._channel.send(protocol.Rejected(message.id, error.code, error.message))
         else:
-            self._channel.send(messages.Adapters(message.id, sorted(self._engine.adapters)))
+            self._channel.send(protocol.Adapters(message.id, sorted(self._engine.adapters)))
 
     def _decode_forever(self) -> None:
         """The thread that owns the context; if it fails the process ends, to be restarted."""
@@ -184,14 +184,14 @@ class Worker:
                     self._engine.add(item)
 
 
-def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | messages.Rejected:
+def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | protocol.Rejected:
     """What comes of a request, or why nothing does."""
     try:
         return compute(request)
     except BadRequest as error:
-        return messages.Rejected(request.id, error.code, error.message, error.param)
+        return protocol.Rejected(request.id, error.code, error.message, error.param)
     except MemoryError:
-        return messages.Rejected(
+        return protocol.Rejected(
             request.id, "request_too_large", "The prompt needs too much memory."
         )
 
@@ -199,13 +199,13 @@ def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | messages.Rejec
 class Generator:
     """What a worker does with a model that writes text."""
 
-    def __init__(self, runner: Runner, load: messages.Load) -> None:
+    def __init__(self, runner: Runner, load: protocol.Load) -> None:
         trained = int(runner.meta(f"{runner.meta('general.architecture')}.context_length") or 0)
         self.n_ctx = min(load.n_ctx, trained or load.n_ctx)
         self._runner = runner
         bos, eos, pad = (runner.token_text(which) for which in ("bos", "eos", "pad"))
         source = load.template or runner.meta("tokenizer.chat_template") or CHATML
-        self.vocabulary: messages.Vocabulary | None = messages.Vocabulary(
+        self.vocabulary: protocol.Vocabulary | None = protocol.Vocabulary(
             bos, eos, pad, runner.adds_bos(), source
         )
         template = ChatTemplate(source, bos=bos, eos=eos, limit=load.max_prepare_bytes)
@@ -224,7 +224,7 @@ class Generator:
             None if load.reproducible else Threads(load.threads),
         )
 
-    def prepare(self, request: messages.Prepare) -> tuple[messages.Prepared, list[Sequence]]:
+    def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Sequence]]:
         """Render and tokenise a prompt, and compile its grammar.
 
         Raises:
@@ -241,9 +241,9 @@ class Generator:
         template = self._preparer.template.sha256 if request.messages is not None else ""
         dialect = self._preparer.template.dialect if request.tools else ""
         size = len(tokens)
-        return messages.Prepared(request.id, size, limit, template, dialect, thinking), choices
+        return protocol.Prepared(request.id, size, limit, template, dialect, thinking), choices
 
-    def tokenize(self, request: messages.Tokenize) -> messages.Tokens:
+    def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
         """What a text, a conversation or token ids are.
 
         Raises:
@@ -252,7 +252,7 @@ class Generator:
         return self._preparer.tokenised(request)
 
     def _choice(
-        self, request: messages.Prepare, index: int, tokens: list[int], limit: int
+        self, request: protocol.Prepare, index: int, tokens: list[int], limit: int
     ) -> Sequence:
         """One of the request's answers."""
         scores, label = request.logprobs, self._runner.label
@@ -279,7 +279,7 @@ class Generator:
             weight=request.weight,
         )
 
-    def _with_calls(self, request: messages.Prepare) -> messages.Prepare:
+    def _with_calls(self, request: protocol.Prepare) -> protocol.Prepare:
         """The request, with the calls that it demands as a constraint."""
         if request.tools is None or not request.tools.forced:
             return request
@@ -313,7 +313,7 @@ def rehearse() -> None:
 
 
 def load_model(
-    load: messages.Load, model_fd: int, sockets: Collection[int], tell: Callable[[int], None]
+    load: protocol.Load, model_fd: int, sockets: Collection[int], tell: Callable[[int], None]
 ) -> tuple[Runner, dict[str, bool | int | str], list[int]]:
     """Confine the process, then load the model, and tell how much of it is loaded, in percent."""
     library = Library(Path(load.variant))
@@ -328,7 +328,7 @@ def load_model(
     return runner, in_force, sorted({inode, *mappings.added()})
 
 
-def shapes(load: messages.Load) -> RunnerConfig:
+def shapes(load: protocol.Load) -> RunnerConfig:
     """The shapes of the context that a model's kind needs."""
     if load.kind != "generate":
         return pooled(load)
@@ -343,7 +343,7 @@ def shapes(load: messages.Load) -> RunnerConfig:
     )
 
 
-def _gpu(load: messages.Load) -> confine.GpuAccess | None:
+def _gpu(load: protocol.Load) -> confine.GpuAccess | None:
     """What a worker with a GPU backend may reach; maps the backend."""
     if load.gpu is None:
         return None
@@ -357,7 +357,7 @@ def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
     channel = Channel(socket.socket(fileno=socket_fd))
     descriptors = socket.socket(fileno=descriptors_fd)  # asks what it is, which is forbidden later
     load = channel.receive()
-    if not isinstance(load, messages.Load):
+    if not isinstance(load, protocol.Load):
         return 64
     begun = time.monotonic()
     try:
@@ -365,16 +365,16 @@ def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
             load,
             model_fd,
             (socket_fd, descriptors_fd),
-            lambda percent: channel.send(messages.Loading(percent)),
+            lambda percent: channel.send(protocol.Loading(percent)),
         )
         service: Service = (
             Generator(runner, load) if load.kind == "generate" else Pooler(runner, load)
         )
     except ApplianceError as error:
-        channel.send(messages.Failed(error.code, error.message))
+        channel.send(protocol.Failed(error.code, error.message))
         return 1
     took = int((time.monotonic() - begun) * 1000)
-    ready = messages.Ready(
+    ready = protocol.Ready(
         service.n_ctx, runner.n_vocab, in_force, took, inodes, service.vocabulary
     )
     channel.send(ready)

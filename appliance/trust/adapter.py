@@ -15,8 +15,8 @@ from typing import Any, Final
 from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust import strict_json
 from appliance.trust.directory import Artifact
-from appliance.trust.gguf_adapter import Lora, vet_lora
-from appliance.trust.gguf_reader import Buffer
+from appliance.trust.gguf.lora import Lora, vet_lora
+from appliance.trust.gguf.reader import Buffer
 
 STATEMENT_FILE: Final = "adapter.json"
 STATEMENT_TYPE: Final = "https://appliance.invalid/adapter/v1"

@@ -26,8 +26,8 @@ from appliance.trust.adapter import (
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.description import Description
 from appliance.trust.directory import Artifact, FileDigest, Meter
-from appliance.trust.gguf import MAX_METADATA, GgufFacts, vet
-from appliance.trust.gguf_reader import Buffer
+from appliance.trust.gguf.gguf import MAX_METADATA, GgufFacts, vet
+from appliance.trust.gguf.reader import Buffer
 from appliance.trust.grammar import Grammar
 from appliance.trust.manifest import Manifest
 from appliance.trust.oms import Bundle

@@ -21,7 +21,7 @@ from cyclonedx.output.json import JsonV1Dot7
 from appliance.trust.adapter import AdapterFacts, base_of
 from appliance.trust.approval import Approval
 from appliance.trust.artifact import Signed
-from appliance.trust.gguf import GgufFacts
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.records import ModelRecord
 
 _SPACE: Final = uuid.UUID("5c0b6a8e-7f0d-5f1e-9c3a-2f6f0a1d7b44")

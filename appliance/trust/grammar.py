@@ -3,7 +3,7 @@
 Rules: a grammar's name is its file's, without folder and extension, and requests ask for it by that
 name; the extension says what it is, `.json` a JSON schema and `.lark` a grammar in the Lark of
 llguidance. Number, size and depth are bounded here. Whether it can be enforced is for the engine to
-say, which compiles all of them in the confined worker before the model serves (`engine.grammar`).
+say: it compiles all of them in the confined worker before the model serves (`engine.text.grammar`).
 """
 
 import hashlib

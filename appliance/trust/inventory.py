@@ -20,7 +20,7 @@ from appliance.trust import directory as directories
 from appliance.trust.adapter import AdapterFacts
 from appliance.trust.artifact import vet_model
 from appliance.trust.directory import Artifact
-from appliance.trust.gguf import GgufFacts
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.intake import Intake
 from appliance.trust.names import MODEL_ID
 from appliance.trust.records import ModelRecord, Records

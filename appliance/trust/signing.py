@@ -15,8 +15,8 @@ from appliance.trust import artifact as artifacts
 from appliance.trust import certificate, directory, ecdsa, manifest, names, oms, sealed
 from appliance.trust.adapter import STATEMENT_FILE, Base
 from appliance.trust.directory import FileDigest
-from appliance.trust.gguf import MAX_METADATA
-from appliance.trust.gguf_adapter import check_shapes, vet_lora
+from appliance.trust.gguf.gguf import MAX_METADATA
+from appliance.trust.gguf.lora import check_shapes, vet_lora
 from appliance.trust.manifest import Manifest
 from appliance.trust.sealed import Progress
 

@@ -22,7 +22,7 @@ from appliance.trust.adapter import AdapterFacts, base_of, vet_adapter
 from appliance.trust.approval import Approval, ApprovalSubject
 from appliance.trust.artifact import AnyFacts, F, Signed, Vet, vet_model
 from appliance.trust.directory import Artifact
-from appliance.trust.gguf_adapter import check_shapes
+from appliance.trust.gguf.lora import check_shapes
 from appliance.trust.inventory import Inventory
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.policy_file import load_policy

@@ -6,7 +6,7 @@ Rules: only `ModelStore` makes one, from bytes that it sealed.
 from dataclasses import dataclass
 
 from appliance.trust.adapter import AdapterFacts
-from appliance.trust.gguf import GgufFacts
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.grammar import Grammar
 from appliance.trust.oms import Bundle
 from appliance.trust.sealed import SealedFile, rehash

@@ -11,7 +11,7 @@ import pysqlite3.dbapi2
 from appliance.audit.proof import parse_proof
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from benchmarks.audit.large import APPS, BASE_US, CODES, MODELS, STEP_US
 
 

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-from appliance.engine.messages import Row
-from appliance.engine.process import WorkerProcess
+from appliance.engine.protocol import Row
+from appliance.workers.process import WorkerProcess
 from benchmarks.machine import CHECKOUT
 from benchmarks.results import Figure
 from benchmarks.session import Session

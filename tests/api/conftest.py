@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from appliance.api.app import create_lan_app
+from appliance.app import Services, initialise, open_services
 from appliance.config import Config, ServerConfig
-from appliance.runtime import Services, initialise, open_services
 from tests.api.fake import CARD, FakeInference, FakeSupervisor, with_fakes
 
 MAX_BODY = 20_000

@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from appliance.app import Services
 from appliance.audit.log import AuditLog, Draft
-from appliance.engine.reply import ReplyForm
+from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, NotFound, WorkerLost
-from appliance.inference import Inference
-from appliance.residents import Residents
-from appliance.runtime import Services
-from appliance.served import WorkerStatus
-from appliance.supervisor import Supervisor
+from appliance.pool.pool import Residents
+from appliance.serving.inference import Inference
 from appliance.types import Caller, Delta, GenerationRequest, ModelCard, Principal, Receipt
+from appliance.workers.state import WorkerStatus
+from appliance.workers.supervisor import Supervisor
 
 Step = Delta | BaseException | asyncio.Event
 CARD = ModelCard(id="org/echo:1", digest="ab" * 32, n_ctx=512, created=1_764_000_000)

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from appliance.api.app import DOCUMENTATION, PUBLIC, create_lan_app
+from appliance.app import Services
 from appliance.config import Config, ServerConfig
 from appliance.errors import CODES, AuditUnavailable, BadRequest, Overloaded, Unavailable
-from appliance.runtime import Services
 from tests.api.conftest import MAX_BODY, Lan
 from tests.api.fake import worker_lost
 

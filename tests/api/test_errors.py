@@ -39,12 +39,12 @@ from appliance.errors import (
     Unavailable,
     WorkerLost,
 )
-from appliance.wire.chat import ChatRequest
-from appliance.wire.completions import CompletionRequest
-from appliance.wire.embeddings import EmbeddingRequest
-from appliance.wire.rerank import RerankRequest
-from appliance.wire.responses import ResponsesRequest
-from appliance.wire.tokenize import DetokenizeRequest, TokenizeRequest
+from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.completions import CompletionRequest
+from appliance.wire.openai.embeddings import EmbeddingRequest
+from appliance.wire.openai.rerank import RerankRequest
+from appliance.wire.openai.responses_request import ResponsesRequest
+from appliance.wire.openai.tokenize import DetokenizeRequest, TokenizeRequest
 
 
 def test_the_tables_name_codes_and_classes_that_exist() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from appliance.api.observe import Observer, write_counts
+from appliance.app import initialise, open_services
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.search import Query
 from appliance.auth.rejected import SOURCES, Rejected
 from appliance.clock import FixedClock
-from appliance.metrics import Metrics
-from appliance.runtime import initialise, open_services
+from appliance.observability.metrics import Metrics
 from appliance.types import Json
 from tests.api.conftest import Lan
 

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from appliance.audit import verify
-from appliance.audit.ahead import Ahead
 from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.verification import verify
+from appliance.audit.verification.second_process import Ahead
 
 
 class Here:

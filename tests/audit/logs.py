@@ -14,12 +14,12 @@ import pysqlite3.dbapi2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import Checkpoint, sign
-from appliance.audit.checks import ChainCheck
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles, read_private
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.merkle import Frontier, leaf_hash
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.entries import ChainCheck
+from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.types import Json, Receipt
 

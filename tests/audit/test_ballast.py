@@ -11,7 +11,7 @@ from appliance.audit.ballast import FILE_BYTES, SLACK, WAL_BYTES, Ballast
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditUnavailable
 from appliance.types import Receipt
 from tests.audit.disks import fill, filled_by_another, mounted, until_refused

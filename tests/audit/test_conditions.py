@@ -13,7 +13,7 @@ import pytest
 
 from appliance.audit import log as log_module
 from appliance.audit.log import AuditLog
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditUnavailable, StateRefused
 from tests.audit.disks import again, mounted
 from tests.audit.logs import admin, ask, found, intent, new_log, open_log

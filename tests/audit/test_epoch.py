@@ -13,7 +13,7 @@ from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles, private_pem, read_private
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditRefused
 from tests.audit.epochs import Moments, epochs_log, open_epochs
 from tests.audit.logs import admin, new_log, open_log

@@ -8,7 +8,7 @@ import pytest
 from appliance.audit.eraser import erasure
 from appliance.audit.files import LogFiles
 from appliance.audit.reader import LogReader
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditRefused, NotFound
 from tests.audit.logs import PROMPT, copy, open_log
 

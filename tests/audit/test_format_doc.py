@@ -12,12 +12,12 @@ from types import ModuleType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from appliance.audit import around, checks, epochcheck, verify
 from appliance.audit.checkpoint import Checkpoint, VerifierKey, sign
 from appliance.audit.checkpoint import verify as verify_note
 from appliance.audit.content import Sealed, commitment, decrypt, kek_name, unwrap
 from appliance.audit.entry import KINDS, Entry, encode
 from appliance.audit.proof import check_proof
+from appliance.audit.verification import entries, epochs, surroundings, verify
 
 DOC = (Path(__file__).parents[2] / "docs" / "audit-format.md").read_text(encoding="utf-8")
 VECTORS: dict[str, str] = dict(re.findall(r"^([\w. ]+):\n```\n(.*?)```$", DOC, re.S | re.M))
@@ -48,7 +48,7 @@ def test_every_finding_is_described() -> None:
     section = DOC.partition("| code |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1] for line in section.splitlines()[2:]]
     described = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
-    modules = (around, checks, epochcheck, verify)
+    modules = (surroundings, entries, epochs, verify)
     assert set().union(*map(codes_in, modules)) == described
 
 

@@ -13,7 +13,7 @@ from appliance.audit.log import AuditLog, Draft, Receipt
 from appliance.audit.merkle import leaf_hash
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import (
     AuditRefused,

@@ -16,7 +16,7 @@ import pysqlite3.dbapi2
 
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from tests.audit.logs import new_log, open_log
 from tests.conftest import need_tool
 

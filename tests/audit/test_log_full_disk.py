@@ -8,7 +8,7 @@ import pytest
 
 from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import AuditUnavailable
 from tests.audit.disks import fill, mounted, until_refused

@@ -9,7 +9,7 @@ from appliance.audit import log as log_module
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import (
     AuditRefused,
     AuditUnavailable,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.reader import LogReader
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import ApplianceError
 from tests.audit import powerloss, vfs
 from tests.audit.logs import copy, new_log, open_log

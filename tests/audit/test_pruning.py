@@ -12,7 +12,7 @@ from appliance.audit.log import Draft
 from appliance.audit.proof import check_proof
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditRefused, AuditUnavailable, NotFound
 from appliance.types import Json
 from auditor.verify_export import Verifier

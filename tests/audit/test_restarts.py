@@ -10,7 +10,7 @@ from appliance.audit.files import LogFiles
 from appliance.audit.host import Moment
 from appliance.audit.rolling import SegmentLimits
 from appliance.audit.session import Session
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import AuditRefused
 from appliance.types import Receipt

@@ -15,7 +15,7 @@ from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.files import private_pem
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, StateRefused
 from tests.audit.logs import ORIGIN, Intruder, admin, consistent, intent, new_log, open_log

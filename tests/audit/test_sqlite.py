@@ -14,7 +14,7 @@ import pytest
 
 from appliance import db
 from appliance.audit.store import raw
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import StateRefused
 from tests.audit.logs import admin, ask, intent, new_log, open_log
 

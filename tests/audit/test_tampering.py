@@ -5,11 +5,12 @@ from unittest import mock
 
 import pytest
 
-from appliance.audit import checkpoint, epochcheck
+from appliance.audit import checkpoint
 from appliance.audit.checkpoint import Checkpoint, VerifierKey
-from appliance.audit.checks import ChainCheck
 from appliance.audit.files import LogFiles
-from appliance.audit.verify import verify_log
+from appliance.audit.verification import epochs
+from appliance.audit.verification.entries import ChainCheck
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditRefused
 from auditor.verify_export import Verifier
 from tests.audit.halves import divided
@@ -124,6 +125,6 @@ def test_11_control_without_the_range_rule_nobody_could_tell(
         except AuditRefused:
             return strict(note, VerifierKey(key.name, newest))
 
-    monkeypatch.setattr(epochcheck, "verify", lax)
+    monkeypatch.setattr(epochs, "verify", lax)
     found = verify_log(victim_world.directory).problems
     assert "checkpoint_invalid" not in {p.code for p in found}

@@ -13,11 +13,11 @@ from unittest import mock
 
 import pytest
 
-from appliance.audit import findings, indexcheck, verify
-from appliance.audit.checks import ChainCheck
 from appliance.audit.files import LogFiles
-from appliance.audit.findings import Report
-from appliance.audit.verify import verify_log
+from appliance.audit.verification import findings, indexes, verify
+from appliance.audit.verification.entries import ChainCheck
+from appliance.audit.verification.findings import Report
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import ApplianceError
 from auditor.verify_export import Verifier
 from tests.audit import dice as changes
@@ -37,7 +37,7 @@ def verdict(directory: Path, genesis: bytes, chunk: int) -> Report | str:
     """What verification says, with every finding kept, in one order."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(verify, "CHUNK", chunk))
-        for kept in (findings, indexcheck):
+        for kept in (findings, indexes):
             stack.enter_context(mock.patch.object(kept, "MAX_FINDINGS", ALL))
         try:
             report = verify_log(directory, genesis_public=genesis)

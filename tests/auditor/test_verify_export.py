@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.audit.entry import KINDS
 from appliance.audit.export import export
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from auditor.verify_export import KINDS as FIELDS
 from auditor.verify_export import Q, Verifier, signed
 from tests.audit.epochs import epochs_log

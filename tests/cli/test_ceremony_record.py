@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from appliance.trust import officer
+from appliance.trust.ceremony import officer
 from tests.cli.test_ceremony import ROOT, WORDS, ceremony, prepared
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
+from appliance.app import open_services
 from appliance.cli.connect import admin_client, server_answers
 from appliance.client import socket_path
 from appliance.errors import ServerUnreachable, StateRefused, UsageError
-from appliance.runtime import open_services
 from tests.api.admin.lab import LabData
 
 AS_NOBODY = """

@@ -4,7 +4,7 @@ from typing import cast
 
 from appliance.cli.differences import grammar_difference, template_difference
 from appliance.client import AdminClient
-from appliance.wire.texts import Grammars, GrammarText, Template
+from appliance.wire.admin.model_texts import Grammars, GrammarText, Template
 
 
 def text(name: str, source: str) -> GrammarText:

@@ -8,10 +8,10 @@ import pytest
 from appliance.cli import doctor
 from appliance.cli.doctor import find_problems
 from appliance.cli.gpu import GpuReport
-from appliance.hardware import HostFacts
+from appliance.host.hardware import HostFacts
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
-from tests.test_hardware import GOOD
+from tests.host.test_hardware import GOOD
 
 HOST = replace(GOOD, memory=1 << 40, disk_free=1 << 40)
 

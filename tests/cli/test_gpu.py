@@ -6,10 +6,10 @@ import pytest
 
 from appliance.cli import gpu
 from appliance.cli.gpu import gpu_report
-from appliance.engine.devices import Probe
-from appliance.engine.nvidia import Driver, Plugin
-from appliance.engine.offload import Gpu
 from appliance.errors import StateRefused
+from appliance.workers.gpu_devices import Probe
+from appliance.workers.gpu_driver import Driver, Plugin
+from appliance.workers.gpu_layers import Gpu
 
 PLUGIN = Plugin("cuda13", Path("/p/libggml-cuda.so"), 580, "13.0", ("90-real",), "0.3.36")
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from appliance.runtime import open_services
+from appliance.app import open_services
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 

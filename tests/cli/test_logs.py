@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from appliance import logbook
+from appliance.observability import log_file
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
 from tests.cli.test_serve import server
@@ -30,7 +30,7 @@ def test_the_lines_of_a_server_that_runs_and_of_one_that_ended(lab: LabData, run
 
 
 def test_hostile_lines_cannot_steer_the_terminal(lab: LabData, run: Run) -> None:
-    path = logbook.log_file(lab.data)
+    path = log_file.log_file(lab.data)
     path.parent.mkdir()
     path.write_text(json.dumps({"id": "1", "level": "error", "message": "a\x1b[2J\nb"}) + "\n")
     assert "\x1b" not in run("logs").out and "\\x1b[2J\\x0ab" in run("logs").out

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from appliance.app import open_services
 from appliance.cli.main import cli, exit_status
 from appliance.errors import (
     ApplianceError,
@@ -17,7 +18,6 @@ from appliance.errors import (
     Unavailable,
     UsageError,
 )
-from appliance.runtime import open_services
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
 

@@ -2,10 +2,10 @@
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
+from appliance.app import open_services
 from appliance.cli.metrics import lines, rates
 from appliance.client import socket_path
-from appliance.runtime import open_services
-from appliance.wire.load import Gpu, Load, Rates
+from appliance.wire.admin.usage import Gpu, Load, Rates
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tui.rates import Point

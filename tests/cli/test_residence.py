@@ -1,7 +1,7 @@
 """How a model stands in memory, in a few words."""
 
 from appliance.cli.residence import use_of, why
-from appliance.wire.admin import Model
+from appliance.wire.admin.models import Model
 
 
 def model(**told: object) -> Model:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import initialise
 from appliance.clock import FixedClock
-from appliance.runtime import initialise
 from auditor import verify_export
 from tests.api.admin.lab import LabData
 from tests.audit.segmented import ROWS, fill, open_segments

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from appliance.cli.status import duration, lines, look
 from appliance.errors import NotFound
 from appliance.text import visible
-from appliance.wire.admin import Status, Worker, WorkerDevice
-from appliance.wire.load import Load
+from appliance.wire.admin.models import Status, Worker, WorkerDevice
+from appliance.wire.admin.usage import Load
 from tests.cli.conftest import Run
 from tests.test_client import STATUS
 from tests.tui.scripted import Script

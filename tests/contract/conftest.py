@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 
 from appliance.api.app import create_lan_app
-from appliance.runtime import Services, initialise, open_services
+from appliance.app import Services, initialise, open_services
 from installer.bundle.cache import cache_root, exclusive
 from installer.bundle.locks import LOCKS
 from tests import oracle

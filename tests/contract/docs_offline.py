@@ -12,7 +12,7 @@ import struct
 import sys
 from pathlib import Path
 
-from appliance.runtime import initialise, open_services
+from appliance.app import initialise, open_services
 from tests.browser import chromium
 from tests.contract.conftest import serving
 

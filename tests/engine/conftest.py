@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.engine.runner import Library
-from appliance.engine.variants import best_variant, library_directory
 from appliance.trust.sealed import SealedFile, seal_and_close
+from appliance.workers.cpu_variants import best_variant, library_directory
 
 
 @pytest.fixture(scope="session")

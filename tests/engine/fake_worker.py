@@ -8,8 +8,8 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from appliance.engine import messages
-from appliance.engine.process import WorkerProcess
+from appliance.engine import protocol
+from appliance.workers.process import WorkerProcess
 
 
 @dataclass
@@ -22,14 +22,14 @@ class FakeWorker:
     writer: asyncio.StreamWriter
     descriptors: socket.socket
 
-    async def hear(self) -> messages.ToWorker:
+    async def hear(self) -> protocol.ToWorker:
         """The next message from the server."""
-        (size,) = messages.HEADER.unpack(await self.reader.readexactly(4))
-        return messages.decode_to_worker(await self.reader.readexactly(size))
+        (size,) = protocol.HEADER.unpack(await self.reader.readexactly(4))
+        return protocol.decode_to_worker(await self.reader.readexactly(size))
 
-    def say(self, message: messages.FromWorker) -> None:
+    def say(self, message: protocol.FromWorker) -> None:
         """Send a message."""
-        self.say_raw(messages.frame(message))
+        self.say_raw(protocol.frame(message))
 
     def say_raw(self, data: bytes) -> None:
         """Send bytes."""

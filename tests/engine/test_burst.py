@@ -8,7 +8,7 @@ from appliance.engine.burst import LAST, TOGETHER, Burst
 from appliance.engine.cells import Cells
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
 

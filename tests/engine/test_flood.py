@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from appliance.auth.fairshare import FairQueue, Ticket, token_cost
+from appliance.admission.fair_queue import FairQueue, Ticket, token_cost
+from appliance.engine.app_shares import Shares
 from appliance.engine.cells import Cells
 from appliance.engine.pace import Pace
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.shares import Shares
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
 SLOTS, PROMPT, FLOOD = 8, 140, 64

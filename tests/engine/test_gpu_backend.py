@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from appliance.engine.gpu_backend import map_backend, start
-from appliance.engine.variants import best_variant, library_directory
 from appliance.errors import StateRefused
+from appliance.workers.cpu_variants import best_variant, library_directory
 
 
 @pytest.mark.parametrize("name", ["libggml-cuda.so", "none.so"])

@@ -13,7 +13,7 @@ import pytest
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Chunk
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 from tests.lora import write_lora
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from appliance.engine import prefixes
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
-from appliance.engine.messages import Row
 from appliance.engine.pace import Pace
 from appliance.engine.prefixes import SHORTEST, Copy, Operation
+from appliance.engine.protocol import Row
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 from tests.engine.hash_model import END, Cell, HashModel
 

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from appliance.config import ModelConfig
-from appliance.engine.memory import estimate
-from appliance.engine.messages import Load, Prepare
 from appliance.engine.pooler import Pooler, pooled
-from appliance.engine.process import WorkerProcess
+from appliance.engine.protocol import Load, Prepare
 from appliance.engine.runner import Library, Runner
-from appliance.engine.variants import name_of
 from appliance.errors import BadRequest, StateRefused
-from appliance.trust.gguf import vet
+from appliance.trust.gguf.gguf import vet
 from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.types import ModelKind, Sampling
+from appliance.workers.cpu_variants import name_of
+from appliance.workers.memory_estimate import estimate
+from appliance.workers.process import WorkerProcess
 from tests import minilm
 from tests.minilm import CLS, SEP, WIDTH, Floats, MiniLm
 from tests.trust.forge import u32

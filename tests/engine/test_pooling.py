@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from appliance.engine.messages import Row
 from appliance.engine.pooling import Pooling, Texts, rows_of
+from appliance.engine.protocol import Row
 from appliance.engine.threads import Threads
 
 

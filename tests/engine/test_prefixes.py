@@ -17,7 +17,7 @@ from appliance.engine.prefixes import (
     common,
 )
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
 SLOTS = 3

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.messages import Prepare, Tokenize, Tokens
 from appliance.engine.prepare import Preparer
-from appliance.engine.templates import ChatTemplate
+from appliance.engine.protocol import Prepare, Tokenize, Tokens
+from appliance.engine.text.templates import ChatTemplate
 from appliance.errors import BadRequest
 from appliance.types import Sampling
 

@@ -17,7 +17,7 @@ from appliance.engine.prefixes import Drop
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.errors import StateRefused
 from appliance.trust.sealed import SealedFile
 from appliance.types import Sampling

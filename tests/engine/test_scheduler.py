@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.engine.cells import Cells
 from appliance.engine.scheduler import FORCED, Chunk, Plan, Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
 

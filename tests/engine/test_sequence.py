@@ -1,7 +1,7 @@
 """Counts of one request."""
 
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
 

@@ -8,7 +8,7 @@ from appliance.engine import threadpool
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Chunk
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
+from appliance.engine.text.textstream import TextStream
 from appliance.errors import StateRefused
 from appliance.trust.sealed import SealedFile
 from appliance.types import Sampling

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.engine import messages
+from appliance.engine import protocol
 from appliance.engine.worker import Channel, shapes
 from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.types import Constraint, ModelKind, Sampling
@@ -29,16 +29,16 @@ class Started:
     connection: socket.socket
     descriptors: socket.socket
 
-    def send(self, message: messages.ToWorker) -> None:
-        self.connection.sendall(messages.frame(message))
+    def send(self, message: protocol.ToWorker) -> None:
+        self.connection.sendall(protocol.frame(message))
 
-    def receive(self) -> messages.FromWorker:
+    def receive(self) -> protocol.FromWorker:
         """The next message that is not about how far a load is."""
         while True:
-            (size,) = messages.HEADER.unpack(self.connection.recv(4, socket.MSG_WAITALL))
+            (size,) = protocol.HEADER.unpack(self.connection.recv(4, socket.MSG_WAITALL))
             frame = self.connection.recv(size, socket.MSG_WAITALL)
-            message = messages.decode_from_worker(frame)
-            if not isinstance(message, messages.Loading):
+            message = protocol.decode_from_worker(frame)
+            if not isinstance(message, protocol.Loading):
                 return message
 
     def end(self) -> int:
@@ -74,8 +74,8 @@ def model_fd(sealed_model: SealedFile) -> Iterator[int]:
     os.close(fd)
 
 
-def load(variant: Path) -> messages.Load:
-    return messages.Load(
+def load(variant: Path) -> protocol.Load:
+    return protocol.Load(
         variant=str(variant),
         n_ctx=256,
         slots=2,
@@ -89,7 +89,7 @@ def load(variant: Path) -> messages.Load:
 
 @pytest.mark.parametrize("kind", ["generate", "embed", "rerank"])
 def test_layers_go_to_the_gpus_that_the_load_names(variant: Path, kind: ModelKind) -> None:
-    on_gpus = messages.LoadOnGpu("/p/libggml-cuda.so", (), 31, (11, 20))
+    on_gpus = protocol.LoadOnGpu("/p/libggml-cuda.so", (), 31, (11, 20))
     asked = msgspec.structs.replace(load(variant), kind=kind, gpu=on_gpus)
     assert shapes(asked).split == (11, 20)
     assert shapes(msgspec.structs.replace(asked, gpu=None)).split == ()
@@ -101,14 +101,14 @@ def test_a_worker_whose_server_hangs_up_at_once_ends(model_fd: int) -> None:
 
 def test_a_first_message_that_is_no_load_ends_it(model_fd: int) -> None:
     worker = start(model_fd)
-    worker.send(messages.Run(1))
+    worker.send(protocol.Run(1))
     assert worker.process.wait(60) == 64
     worker.end()
 
 
 def test_noise_ends_it(model_fd: int) -> None:
     worker = start(model_fd)
-    worker.connection.sendall(messages.HEADER.pack(3) + b"\xc1\xc1\xc1")
+    worker.connection.sendall(protocol.HEADER.pack(3) + b"\xc1\xc1\xc1")
     assert worker.process.wait(60) == 70
     worker.end()
 
@@ -119,7 +119,7 @@ def test_a_stray_descriptor_ends_it_before_the_model_is_read(model_fd: int, vari
     os.close(stray)
     worker.send(load(variant))
     answer = worker.receive()
-    assert isinstance(answer, messages.Failed)
+    assert isinstance(answer, protocol.Failed)
     assert answer.code == "confinement_failed" and "/etc/passwd" in answer.message
     worker.end()
 
@@ -127,44 +127,44 @@ def test_a_stray_descriptor_ends_it_before_the_model_is_read(model_fd: int, vari
 def test_a_running_worker_ends_when_its_server_goes(model_fd: int, variant: Path) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), messages.Ready)
+    assert isinstance(worker.receive(), protocol.Ready)
     sampling = Sampling(temperature=0)
-    worker.send(messages.Prepare(1, sampling, prompt="Hello", ignore_eos=True))
+    worker.send(protocol.Prepare(1, sampling, prompt="Hello", ignore_eos=True))
     prepared = worker.receive()
-    assert isinstance(prepared, messages.Prepared)
+    assert isinstance(prepared, protocol.Prepared)
     # As much as the context leaves, since nothing was asked.
     assert prepared.max_tokens == 256 - prepared.prompt_tokens
-    worker.send(messages.Run(1))
-    assert isinstance(worker.receive(), messages.Step)
+    worker.send(protocol.Run(1))
+    assert isinstance(worker.receive(), protocol.Step)
     assert worker.end() in {0, 70}  # either thread may notice first
 
 
 def test_a_request_that_was_not_prepared_does_not_run(model_fd: int, variant: Path) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), messages.Ready)
-    worker.send(messages.Run(7))
-    worker.send(messages.Cancel(8))
-    worker.send(messages.Prepare(1, Sampling(temperature=0), prompt="Hi", max_tokens=1))
-    assert isinstance(worker.receive(), messages.Prepared)
-    worker.send(messages.Run(1))
-    worker.send(messages.Run(1))  # a second time means nothing
+    assert isinstance(worker.receive(), protocol.Ready)
+    worker.send(protocol.Run(7))
+    worker.send(protocol.Cancel(8))
+    worker.send(protocol.Prepare(1, Sampling(temperature=0), prompt="Hi", max_tokens=1))
+    assert isinstance(worker.receive(), protocol.Prepared)
+    worker.send(protocol.Run(1))
+    worker.send(protocol.Run(1))  # a second time means nothing
     step = worker.receive()
-    assert isinstance(step, messages.Step) and [r.finish for r in step.rows] == ["length"]
-    worker.send(messages.Cancel(1))  # it has ended, so nothing is said
-    worker.send(messages.Prepare(2, Sampling(), prompt="Hi", max_tokens=1))
-    assert isinstance(worker.receive(), messages.Prepared)
+    assert isinstance(step, protocol.Step) and [r.finish for r in step.rows] == ["length"]
+    worker.send(protocol.Cancel(1))  # it has ended, so nothing is said
+    worker.send(protocol.Prepare(2, Sampling(), prompt="Hi", max_tokens=1))
+    assert isinstance(worker.receive(), protocol.Prepared)
     assert worker.end() == 0
 
 
 def rendered(worker: Started) -> tuple[str, str, int]:
     """The template that a fresh worker tells, and digest and tokens of a conversation in it."""
     ready = worker.receive()
-    assert isinstance(ready, messages.Ready) and ready.vocabulary is not None
+    assert isinstance(ready, protocol.Ready) and ready.vocabulary is not None
     user = ({"role": "user", "content": "Hi"},)
-    worker.send(messages.Prepare(1, Sampling(temperature=0), messages=user, max_tokens=1))
+    worker.send(protocol.Prepare(1, Sampling(temperature=0), messages=user, max_tokens=1))
     prepared = worker.receive()
-    assert isinstance(prepared, messages.Prepared)
+    assert isinstance(prepared, protocol.Prepared)
     worker.end()
     return ready.vocabulary.template, prepared.template_sha256, prepared.prompt_tokens
 
@@ -191,7 +191,7 @@ def test_a_signed_grammar_that_cannot_be_enforced_ends_the_load(
     grammars = {"good": Constraint("lark", 'start: "a"'), "bad": Constraint("lark", "start: x")}
     worker.send(msgspec.structs.replace(load(variant), grammars=grammars))
     answer = worker.receive()
-    assert isinstance(answer, messages.Failed) and answer.code == "grammar_invalid"
+    assert isinstance(answer, protocol.Failed) and answer.code == "grammar_invalid"
     assert answer.message.startswith("The grammar bad: ")
     assert worker.process.wait(60) == 1
     worker.end()
@@ -199,8 +199,8 @@ def test_a_signed_grammar_that_cannot_be_enforced_ends_the_load(
 
 def test_frames_arrive_whole_however_they_are_cut() -> None:
     ours, theirs = socket.socketpair()
-    sent = [messages.Run(n) for n in range(50)]
-    data = b"".join(map(messages.frame, sent))
+    sent = [protocol.Run(n) for n in range(50)]
+    data = b"".join(map(protocol.frame, sent))
 
     def trickle() -> None:
         for i in range(0, len(data), 3):
@@ -222,16 +222,16 @@ def test_two_threads_never_mix_their_frames() -> None:
 
     def talk(number: int) -> None:
         for _ in range(200):
-            channel.send(messages.Failed(str(number), "x" * 3000))
+            channel.send(protocol.Failed(str(number), "x" * 3000))
 
     threads = [threading.Thread(target=talk, args=(n,)) for n in range(2)]
     for thread in threads:
         thread.start()
     seen = []
     for _ in range(400):
-        (size,) = messages.HEADER.unpack(ours.recv(4, socket.MSG_WAITALL))
-        message = messages.decode_from_worker(ours.recv(size, socket.MSG_WAITALL))
-        assert isinstance(message, messages.Failed) and message.message == "x" * 3000
+        (size,) = protocol.HEADER.unpack(ours.recv(4, socket.MSG_WAITALL))
+        message = protocol.decode_from_worker(ours.recv(size, socket.MSG_WAITALL))
+        assert isinstance(message, protocol.Failed) and message.message == "x" * 3000
         seen.append(message.code)
     for thread in threads:
         thread.join()
@@ -261,25 +261,25 @@ def sealed_fd(path: Path) -> int:
     return fd
 
 
-def attach(worker: Started, number: int, adapter: str, fd: int) -> messages.FromWorker:
+def attach(worker: Started, number: int, adapter: str, fd: int) -> protocol.FromWorker:
     socket.send_fds(worker.descriptors, [b"\0"], [fd])
     os.close(fd)
-    worker.send(messages.Attach(number, adapter))
+    worker.send(protocol.Attach(number, adapter))
     return worker.receive()
 
 
 def generate(worker: Started, number: int, adapter: str) -> str:
-    asked = messages.Prepare(
+    asked = protocol.Prepare(
         number, Sampling(temperature=0), prompt="The capital of France is", max_tokens=8,
         ignore_eos=True, adapter=adapter,
     )  # fmt: skip
     worker.send(asked)
-    assert isinstance(worker.receive(), messages.Prepared)
-    worker.send(messages.Run(number))
+    assert isinstance(worker.receive(), protocol.Prepared)
+    worker.send(protocol.Run(number))
     text, finish = "", None
     while finish is None:
         step = worker.receive()
-        assert isinstance(step, messages.Step)
+        assert isinstance(step, protocol.Step)
         for row in step.rows:
             text, finish = text + row.text, row.finish
     return text
@@ -290,18 +290,18 @@ def test_adapters_come_and_go_while_a_confined_worker_runs(
 ) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), messages.Ready)
+    assert isinstance(worker.receive(), protocol.Ready)
     plain = generate(worker, 1, "")
     answer = attach(worker, 2, "d1", sealed_fd(lora))
-    assert answer == messages.Adapters(2, ["d1"])
+    assert answer == protocol.Adapters(2, ["d1"])
     changed = generate(worker, 3, "d1")
     assert changed != plain and generate(worker, 4, "") == plain
-    worker.send(messages.Detach(5, "d1"))
-    assert worker.receive() == messages.Adapters(5, [])
-    worker.send(messages.Prepare(6, Sampling(), prompt="x", adapter="d1"))
+    worker.send(protocol.Detach(5, "d1"))
+    assert worker.receive() == protocol.Adapters(5, [])
+    worker.send(protocol.Prepare(6, Sampling(), prompt="x", adapter="d1"))
     rejected = worker.receive()
-    assert isinstance(rejected, messages.Rejected) and rejected.code == "adapter_unloaded"
-    assert attach(worker, 7, "d1", sealed_fd(lora)) == messages.Adapters(7, ["d1"])
+    assert isinstance(rejected, protocol.Rejected) and rejected.code == "adapter_unloaded"
+    assert attach(worker, 7, "d1", sealed_fd(lora)) == protocol.Adapters(7, ["d1"])
     assert worker.end() in {0, 70}
 
 
@@ -310,7 +310,7 @@ def test_an_adapter_that_is_not_sealed_or_none_is_refused_and_the_worker_goes_on
 ) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), messages.Ready)
+    assert isinstance(worker.receive(), protocol.Ready)
     junk = tmp_path / "junk.gguf"
     junk.write_bytes(lora.read_bytes()[:4096])
     cases = {
@@ -319,7 +319,7 @@ def test_an_adapter_that_is_not_sealed_or_none_is_refused_and_the_worker_goes_on
     }
     for number, (code, fd) in enumerate(cases.items()):
         answer = attach(worker, number, "x", fd)
-        assert isinstance(answer, messages.Rejected) and answer.code == code
-    assert attach(worker, 9, "x", sealed_fd(lora)) == messages.Adapters(9, ["x"])
+        assert isinstance(answer, protocol.Rejected) and answer.code == code
+    assert attach(worker, 9, "x", sealed_fd(lora)) == protocol.Adapters(9, ["x"])
     generate(worker, 10, "x")
     worker.end()

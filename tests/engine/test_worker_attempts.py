@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.engine import messages
+from appliance.engine import protocol
 from appliance.trust.sealed import SealedFile
 from tests.engine import attempts, worker_attempts
 from tests.engine.test_confine import Range
@@ -40,7 +40,7 @@ def run(
         "scratch": str(target.scratch),
     }  # fmt: skip
     with ours, theirs, giving, taking:
-        ours.sendall(messages.frame(load(variant)))
+        ours.sendall(protocol.frame(load(variant)))
         done = subprocess.run(
             [
                 *(sys.executable, "-I", SCRIPT, mode),

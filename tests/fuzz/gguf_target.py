@@ -3,9 +3,9 @@
 usage: python tests/fuzz/gguf_target.py CORPUS_DIR SEED_DIR [libFuzzer options]
 
 Runs in the oracle environment (`tests/oracle.py`), which has atheris and modelvet and not the
-product's dependencies; only `appliance.trust.gguf` and what it needs is imported. A finding, which
-ends the run: any exception but GgufRejected, or a file that we accept and modelvet rejects for a
-reason that `tests/fuzz/README.md` does not argue.
+product's dependencies; only `appliance.trust.gguf.gguf` and what it needs is imported. A finding,
+which ends the run: any exception but GgufRejected, or a file that we accept and modelvet rejects
+for a reason that `tests/fuzz/README.md` does not argue.
 """
 
 import random
@@ -17,7 +17,7 @@ import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import modelvet  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 with atheris.instrument_imports(include=["appliance.trust"]):
-    from appliance.trust import gguf
+    from appliance.trust.gguf import gguf
 
 from appliance.errors import GgufRejected
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.conftest import CHECKOUT
 from tests.oracle import python
 from tests.trust.forge import Gguf, Tensor
-from tests.trust.test_gguf import ACCEPTED
+from tests.trust.gguf.test_gguf import ACCEPTED
 
 TARGET = CHECKOUT / "tests" / "fuzz" / "gguf_target.py"
 MAX_BYTES = 4096

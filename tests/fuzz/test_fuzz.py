@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.trust.gguf import vet
+from appliance.trust.gguf.gguf import vet
 from tests.conftest import CHECKOUT
 from tests.fuzz import run
 
@@ -22,12 +22,13 @@ def test_ten_seconds_find_nothing(tmp_path: Path) -> None:
 
 def test_a_parser_that_forgets_a_check_is_found(tmp_path: Path) -> None:
     """The control: the same target over a copy of the parser without one of its checks."""
-    (tmp_path / "appliance" / "trust").mkdir(parents=True)
+    (tmp_path / "appliance" / "trust" / "gguf").mkdir(parents=True)
     files = ["__init__.py", "errors.py", "text.py", "trust/__init__.py"]
-    files += [f"trust/{path.name}" for path in (CHECKOUT / "appliance" / "trust").glob("gguf*.py")]
+    parser = CHECKOUT / "appliance" / "trust" / "gguf"
+    files += [f"trust/gguf/{path.name}" for path in parser.glob("*.py")]
     for name in files:
         text = (CHECKOUT / "appliance" / name).read_text()
-        if name == "trust/gguf_reader.py":
+        if name == "trust/gguf/reader.py":
             assert "if count > self._end - start:" in text
             text = text.replace("if count > self._end - start:", "if count > 1 << 70:")
         (tmp_path / "appliance" / name).write_text(text)

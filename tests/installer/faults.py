@@ -17,7 +17,7 @@ _GUEST: Final = "tests/installer/test_guest.py"
 _PREFLIGHT: Final = "tests/installer/host/test_preflight.py"
 _PLUGINS: Final = "tests/installer/test_plugins.py"
 _STICK: Final = "tests/installer/test_stick.py"
-_VARIANTS: Final = "tests/engine/test_variants.py"
+_VARIANTS: Final = "tests/workers/test_cpu_variants.py"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ FAULTS: Final = (
     Fault("host", "the GPU's driver absent, old or late", "stated",
           (f"{_PREFLIGHT}::test_an_unused_gpu_is_loud",
            "tests/installer/test_plugins.py::test_the_plugin_follows_the_driver",
-           "tests/engine/test_devices.py::test_auto_with_a_driver_is_loud")),
+           "tests/workers/test_gpu_devices.py::test_auto_with_a_driver_is_loud")),
     Fault("host", "libggml-*.so planted in the working directory", "real",
           (f"{_FAULTS}::test_hostile_surroundings_change_nothing",)),
     Fault("host", "hostile PYTHONPATH, LD_LIBRARY_PATH, PIP_*, GGML_BACKEND_PATH", "real",

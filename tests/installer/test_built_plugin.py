@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.engine.devices import choose
-from appliance.engine.gpu_probe import probe
-from appliance.engine.nvidia import Driver, Plugin, driver_facts, fitting, read_plugin
-from appliance.engine.variants import library_directory
 from appliance.errors import StateRefused
+from appliance.workers.cpu_variants import library_directory
+from appliance.workers.gpu_devices import choose
+from appliance.workers.gpu_driver import Driver, Plugin, driver_facts, fitting, read_plugin
+from appliance.workers.gpu_probe import probe
 from installer.bundle import plugins
 from installer.bundle.cache import cache_root
 from installer.bundle.cuda_recipe import PLUGINS, plugin_recipe, selected

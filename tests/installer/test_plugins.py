@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.engine.devices import choose
-from appliance.engine.gpu_probe import probe
-from appliance.engine.nvidia import Driver, Plugin, fitting, read_plugin
-from appliance.engine.offload import Needs
-from appliance.engine.variants import library_directory
 from appliance.errors import StateRefused
+from appliance.workers.cpu_variants import library_directory
+from appliance.workers.gpu_devices import choose
+from appliance.workers.gpu_driver import Driver, Plugin, fitting, read_plugin
+from appliance.workers.gpu_layers import Needs
+from appliance.workers.gpu_probe import probe
 from installer.bundle.cuda_recipe import PLUGINS
 from installer.bundle.cuda_wheel import facts_of
 from installer.bundle.llama_recipe import Recipe

@@ -15,7 +15,7 @@ from typing import IO, Any
 import httpx
 import pytest
 
-from appliance.runtime import Services, open_services
+from appliance.app import Services, open_services
 from tests.smol import ID, make_data
 
 CONFIG = """

@@ -8,7 +8,7 @@ import runpy
 from typing import Any
 from unittest import mock
 
-from appliance.inference import Inference
+from appliance.serving.inference import Inference
 
 WORD = "LEAK"
 SIZE = 256 << 10  # bytes of each such request

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from appliance.api.app import create_lan_app
+from appliance.app import Services
 from appliance.audit.search import Query
-from appliance.runtime import Services
 from appliance.trust import ecdsa, signing
 from tests.site import Site, approve, make_site
 from tests.smol import quiet, until

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from openai import APIStatusError, AsyncOpenAI
 
+from appliance.app import Services
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
-from appliance.engine.memory import MIB
-from appliance.runtime import Services
+from appliance.workers.memory_estimate import MIB
 from benchmarks.machine import children
 from tests.lora import add_adapter
 from tests.smol import APPROVERS, ID, approve, quiet, signed_artifact

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from openai import AsyncOpenAI
 
-from appliance.runtime import Services
+from appliance.app import Services
 from tests.lora import add_adapter, write_lora
 from tests.smol import ID
 from tests.system.conftest import CONFIG, Server, serving

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import Services
 from appliance.audit.search import Query
-from appliance.runtime import Services
 from tests.site import Site, fresh
 from tests.smol import until
 from tests.system.live_site import KEYED, edges, error_of, lan, make, streamed

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ModelConfig
-from appliance.trust.gguf import vet
+from appliance.trust.gguf.gguf import vet
 from benchmarks.estimate import SHAPES, Peak, data_of, peak
 from benchmarks.models import gguf
 from tests.requantised import as_q4_0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import parse_config
-from appliance.engine.nvidia import driver_facts
+from appliance.workers.gpu_driver import driver_facts
 from tests.several import make_models
 from tests.smol import ID
 from tests.system.conftest import Server

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.errors import BadRequest, StateRefused
-from appliance.runtime import Services, initialise, open_services
 from appliance.trust import signing
 from appliance.trust.store import load_policy
 from appliance.types import Constraint

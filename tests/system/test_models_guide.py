@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import open_services
 from appliance.config import parse_config
-from appliance.runtime import open_services
 from tests.several import config, make_models
 from tests.system.test_docs_snippets import blocks, execute, served
 

@@ -15,8 +15,8 @@ import openai
 import pytest
 
 from appliance.api.app import create_lan_app
+from appliance.app import Services, open_services
 from appliance.audit.search import Query
-from appliance.runtime import Services, open_services
 from tests import smol
 from tests.minilm import MiniLm
 from tests.system.conftest import Server

@@ -13,9 +13,9 @@ from appliance.engine.loop import Engine
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
-from appliance.engine.textstream import TextStream
-from appliance.engine.variants import best_variant, library_directory
+from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
+from appliance.workers.cpu_variants import best_variant, library_directory
 from benchmarks.models import gguf
 
 Rows = list[NDArray[np.float32]]

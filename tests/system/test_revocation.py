@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.errors import PolicyRefused, StateRefused
-from appliance.runtime import Services
 from tests.site import Site, fresh
 from tests.system.live_site import CERTIFIED, CHAIN, KEYED, edges, error_of, lan, make, streamed
 from tests.trust import policies

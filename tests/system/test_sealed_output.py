@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import Services, open_services
 from appliance.engine.runner import Library, Runner, RunnerConfig
-from appliance.engine.variants import best_variant, library_directory
-from appliance.runtime import Services, open_services
+from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.answers import collect
 from tests.engine.test_runner import play
 from tests.smol import ID, SMALL, caller, make_data, request, until

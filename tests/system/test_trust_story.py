@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+from appliance.app import open_services
 from appliance.audit.search import Query
-from appliance.runtime import open_services
 from appliance.trust import root as roots
 from tests.conftest import CHECKOUT, need_tool
 from tests.smol import ID

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.trust import signing
 from appliance.trust.adapter import STATEMENT_FILE
-from tests.trust import forge, test_gguf_adapter
+from tests.trust import forge
 from tests.trust.forge import Gguf, Tensor, lora, quiet
-from tests.trust.test_gguf_adapter import A, B
+from tests.trust.gguf import test_lora
+from tests.trust.gguf.test_lora import A, B
 
 Change = Callable[["BadAdapter"], object]
 
@@ -82,7 +83,7 @@ def _file(change: Callable[[Gguf], object]) -> Change:
 
 
 def _rows(*rows: Tensor) -> Change:
-    return lambda bad: bad.file(test_gguf_adapter.tensors(*rows))
+    return lambda bad: bad.file(test_lora.tensors(*rows))
 
 
 def _last_number(value: float) -> Change:
@@ -95,14 +96,14 @@ def _base(field: str, value: object) -> Change:
 
 
 def _wide(bad: "BadAdapter") -> None:
-    bad.file(test_gguf_adapter.tensors(Tensor(A, (64, 2), 0, 512), Tensor(B, (2, 8), 0, 64)))
+    bad.file(test_lora.tensors(Tensor(A, (64, 2), 0, 512), Tensor(B, (2, 8), 0, 64)))
 
 
 ALL: dict[str, tuple[Change, str]] = {
     # the file by itself
     **{
         f"file: {name}": (_file(change), code)
-        for name, (change, code) in test_gguf_adapter.BAD.items()
+        for name, (change, code) in test_lora.BAD.items()
     },
     "numbers: a NaN": (_last_number(float("nan")), "adapter_not_finite"),
     "numbers: an infinity": (_last_number(float("inf")), "adapter_not_finite"),
@@ -123,7 +124,7 @@ ALL: dict[str, tuple[Change, str]] = {
     ),
     "base: another architecture": (
         lambda bad: bad.file(
-            test_gguf_adapter.pair("general.architecture", forge.string("gemma3"))
+            test_lora.pair("general.architecture", forge.string("gemma3"))
         ),
         "adapter_shape",
     ),

@@ -15,8 +15,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.trust import ecdsa, signing
-from tests.trust import certs, forge, test_gguf, test_gguf_reader, test_gguf_tensors, test_oms
+from tests.trust import certs, forge, test_oms
 from tests.trust.forge import Gguf, as_json, quiet, sha256
+from tests.trust.gguf import test_gguf, test_reader, test_tensors
 
 Change = Callable[["Bad"], object]
 
@@ -233,8 +234,8 @@ def in_model(change: Callable[[Gguf], object]) -> Change:
 GGUF: dict[str, tuple[Change, str]] = {
     f"70 to 91 {what}": (in_model(change), code)
     for table in (
-        test_gguf_reader.CASES,
-        test_gguf_tensors.CASES,
+        test_reader.CASES,
+        test_tensors.CASES,
         test_gguf.MODEL,
         {what: (change, "gguf_tokenizer") for what, change in test_gguf.TOKENIZER.items()},
     )

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.clock import FixedClock
 from appliance.errors import Refused
-from appliance.runtime import Services, initialise, open_services
 from appliance.trust import dsse, ecdsa, signing, strict_json
 from appliance.trust.policy import PAYLOAD_TYPE
 from tests.smol import APPROVERS, SMALL, approve, key, quiet

@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from appliance.clock import FixedClock
 from appliance.db import open_database
 from appliance.trust import approval, ecdsa, lab, signing, store
-from appliance.trust.gguf_reader import Kind
+from appliance.trust.gguf.reader import Kind
 from appliance.trust.policy import TrustPolicy
 
 IN_TOTO = "application/vnd.in-toto+json"

@@ -9,7 +9,7 @@ from appliance.errors import GgufRejected, PolicyRefused, Refused, SignatureRefu
 from appliance.trust import artifact as artifacts
 from appliance.trust import policy_document
 from appliance.trust.directory import open_artifact
-from appliance.trust.gguf import GgufFacts
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.policy import TrustPolicy
 from tests.trust import forge
 from tests.trust.forge import Gguf, Lab, as_json, quiet, sha256, string, u32

@@ -1,8 +1,8 @@
 """Each "Policy" case of the list of bad inputs (52 to 69) at a site, by the way it would come in.
 
 Each has its code, leaves files, approvals, states and metadata as they were, and is recorded once.
-Attacks on metadata (57 to 59 and more) are in tests/test_renewal.py, adapters (66 to 68) in
-test_bad_adapters.py; mutants of all in test_policy_mutants.py.
+Attacks on metadata (57 to 59 and more) are in tests/governance/test_trust_updates.py, adapters
+(66 to 68) in test_bad_adapters.py; mutants of all in test_policy_mutants.py.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.errors import CODES, PolicyRefused, Refused
-from appliance.runtime import Services
 from appliance.trust import approval, ecdsa, signing
 from appliance.trust.approval import ApprovalSubject
 from tests.site import MODEL, Site, approve, make_site

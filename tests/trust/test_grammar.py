@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engine import schemas
+from appliance.engine.text import schemas
 from appliance.errors import SignatureRefused
 from appliance.trust import grammar
-from appliance.wire import constraints
+from appliance.wire.openai import constraints
 from tests.trust.forge import sha256
 
 LARK = b'start: "yes" | "no"\n'

@@ -12,7 +12,9 @@ from textual.pilot import Pilot
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
-from appliance.wire.admin import (
+from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
+from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
+from appliance.wire.admin.models import (
     Entry,
     EntryList,
     EntryQuery,
@@ -26,9 +28,7 @@ from appliance.wire.admin import (
     Verification,
     VerifyRange,
 )
-from appliance.wire.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
-from appliance.wire.load import Load
-from appliance.wire.logs import LogLine, LogPage, LogQuery
+from appliance.wire.admin.usage import Load
 from tests.test_client import STATUS
 from tests.test_text import HOSTILE
 from tui.app import OperatorApp, Polled

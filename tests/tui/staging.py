@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import CODES
-from appliance.wire.admin import Approval, Entry, ModelDetail, Status, Verification
-from appliance.wire.load import Histogram, Load
+from appliance.wire.admin.models import Approval, Entry, ModelDetail, Status, Verification
+from appliance.wire.admin.usage import Histogram, Load
 from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, log_line, request, terminal
 from tui.rates import History
 

@@ -9,9 +9,9 @@ import pytest
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
+from appliance.app import open_services
 from appliance.client import AdminClient, socket_path
-from appliance.runtime import open_services
-from appliance.wire.admin import Status
+from appliance.wire.admin.models import Status
 from tests.api.admin.lab import LabData, make_lab
 from tests.tui.scripted import DATA, DOWN, NEVER, Script, Told, model, status, terminal
 from tui.app import PAGES, OperatorApp

@@ -14,9 +14,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import Refused
-from appliance.wire.admin import Entry, ModelDetail, RunningRequest, Status, Verification
-from appliance.wire.keys import Key
-from appliance.wire.logs import LogLine
+from appliance.wire.admin.keys import Key
+from appliance.wire.admin.logs import LogLine
+from appliance.wire.admin.models import Entry, ModelDetail, RunningRequest, Status, Verification
 from tests.conftest import CHECKOUT
 from tests.tui.scripted import NASTY, Script, Terminal, Told, terminal, text_of
 from tests.tui.staging import PLACES, PLAN, STATUS, script

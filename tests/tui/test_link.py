@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, Refused, ServerUnreachable, Unavailable
-from appliance.wire.load import Load
+from appliance.wire.admin.usage import Load
 from tests.tui.scripted import DOWN, NEVER, Script
 from tests.tui.scripted import status as plain_status
 from tui.link import Link, LinkState, Poller, Question, Snapshot, attempt, look

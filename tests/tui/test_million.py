@@ -11,10 +11,10 @@ import pytest
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
+from appliance.app import open_services
 from appliance.audit.reader import LogReader
 from appliance.client import AdminClient, socket_path
-from appliance.runtime import open_services
-from appliance.wire.admin import EntryList, EntryQuery
+from appliance.wire.admin.models import EntryList, EntryQuery
 from benchmarks.audit import large
 from tests.api.admin.lab import make_lab
 from tests.tui.scripted import terminal

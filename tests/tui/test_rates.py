@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.wire.load import Histogram, Load
+from appliance.wire.admin.usage import Histogram, Load
 from tui.rates import POINTS, History, Point, histogram_since, quantile
 
 

@@ -22,9 +22,9 @@ from fastapi.responses import Response
 
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import socket_path
-from appliance.wire.admin import EntryList, RequestList
-from appliance.wire.keys import KeyList
-from appliance.wire.logs import LogPage
+from appliance.wire.admin.keys import KeyList
+from appliance.wire.admin.logs import LogPage
+from appliance.wire.admin.models import EntryList, RequestList
 from tests.conftest import CHECKOUT, need_tool
 from tests.tui.drivers import PROGRAM, TmuxDriver, expect
 from tests.tui.scripted import Script, model, status

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from appliance.wire.chat import ChatRequest
-from appliance.wire.completions import CompletionRequest
+from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.completions import CompletionRequest
 
 USER = {"role": "user", "content": "Hi"}
 

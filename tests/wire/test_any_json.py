@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from appliance.wire.chat import ChatRequest
-from appliance.wire.completions import CompletionRequest
-from appliance.wire.embeddings import EmbeddingRequest
-from appliance.wire.rerank import RerankRequest
-from appliance.wire.responses import ResponsesRequest
-from appliance.wire.tokenize import DetokenizeRequest, TokenizeRequest
+from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.completions import CompletionRequest
+from appliance.wire.openai.embeddings import EmbeddingRequest
+from appliance.wire.openai.rerank import RerankRequest
+from appliance.wire.openai.responses_request import ResponsesRequest
+from appliance.wire.openai.tokenize import DetokenizeRequest, TokenizeRequest
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
 FUNCTION: dict[str, Any] = {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}

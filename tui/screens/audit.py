@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, BadRequest
-from appliance.wire.admin import Entry, EntryList, EntryQuery
+from appliance.wire.admin.models import Entry, EntryList, EntryQuery
 from tui.change import Answers, Blank, Change
 from tui.command import Report
 from tui.desk import Desk

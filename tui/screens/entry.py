@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 
 from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin import Entry
+from appliance.wire.admin.models import Entry
 from tui.background import background
 from tui.change import Answers, Blank, Change
 from tui.command import Report

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from appliance.wire import marks
+from appliance.wire.admin import marks
 from tui.columns import Column, table
 from tui.screens.page import Page
 from tui.text import cell, lines, quiet

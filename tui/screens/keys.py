@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 
 from appliance.errors import ApplianceError, BadRequest
 from appliance.types import Role
-from appliance.wire.keys import Key, KeyCreate, KeyLimits, KeyList, Limits, NewKey
+from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, Limits, NewKey
 from tui.change import Answers, Blank, Change, name_blank
 from tui.command import Report
 from tui.desk import Desk

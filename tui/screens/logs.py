@@ -16,7 +16,7 @@ from textual.message import Message
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.wire.logs import LogLine, LogPage, LogQuery
+from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
 from tui.desk import Desk
 from tui.link import LinkState, Question
 from tui.screens.listing import ListPage

@@ -15,8 +15,8 @@ from textual.message import Message
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.types import Role
-from appliance.wire.admin import ModelDetail
-from appliance.wire.plan import Plan
+from appliance.wire.admin.models import ModelDetail
+from appliance.wire.admin.plan import Plan
 from tui.background import background
 from tui.change import Answers, Blank, Change
 from tui.command import Report

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin import Model, ModelDetail
+from appliance.wire.admin.models import Model, ModelDetail
 from tui.change import Answers, Change, name_blank, reason_blank
 from tui.command import Report
 from tui.desk import Desk

@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 
 from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin import RequestList, RunningRequest
+from appliance.wire.admin.models import RequestList, RunningRequest
 from tui.change import Answers, Change
 from tui.command import Report
 from tui.desk import Desk

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 
 from appliance.errors import ApplianceError, Unavailable
-from appliance.wire.admin import Verification, VerifyRange
+from appliance.wire.admin.models import Verification, VerifyRange
 from tui import chart
 from tui.background import background
 from tui.desk import Desk

@@ -11,7 +11,7 @@ from typing import Any, Final
 from textual.content import Content
 
 from appliance.errors import BadRequest
-from appliance.wire.admin import Entry, EntryQuery, Verification
+from appliance.wire.admin.models import Entry, EntryQuery, Verification
 from tui.columns import Column
 from tui.text import QUIET, WHOLE, Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import clock, count

@@ -3,7 +3,7 @@
 from textual.content import Content
 
 from appliance.errors import ApplianceError
-from appliance.wire import marks
+from appliance.wire.admin import marks
 from tui.change import Running
 from tui.text import alarm, cell, line, quiet
 

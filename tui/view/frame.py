@@ -10,7 +10,7 @@ from typing import Final
 from textual.content import Content
 
 from appliance.text import visible
-from appliance.wire.admin import Status
+from appliance.wire.admin.models import Status
 from tui.link import Link, LinkState
 from tui.rates import Point
 from tui.text import GAP, QUIET, Cell, cell, line, quiet, spread, state

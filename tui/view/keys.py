@@ -8,7 +8,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.keys import Key, NewKey
+from appliance.wire.admin.keys import Key, NewKey
 from tui import chart
 from tui.columns import Column
 from tui.text import WHOLE, Cell, alarm, cell, labelled, line, lines, quiet, state

@@ -5,7 +5,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.logs import LogLine
+from appliance.wire.admin.logs import LogLine
 from tui.columns import Column
 from tui.text import WHOLE, Cell, labelled, line, quiet, state
 from tui.view.units import clock

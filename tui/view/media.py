@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from textual.content import Content
 
-from appliance.wire.admin import ModelDetail
-from appliance.wire.plan import Plan
+from appliance.wire.admin.models import ModelDetail
+from appliance.wire.admin.plan import Plan
 from tui.columns import Column, table
 from tui.text import WHOLE, Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import count, size

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from textual.content import Content
 
-from appliance.wire.admin import Model, ModelDetail, Worker
+from appliance.wire.admin.models import Model, ModelDetail, Worker
 from tui.columns import Column
 from tui.text import Cell, labelled, line, quiet, state
 from tui.view.units import clock, count, size

@@ -9,8 +9,8 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin import Model, Status, Worker
-from appliance.wire.load import Load
+from appliance.wire.admin.models import Model, Status, Worker
+from appliance.wire.admin.usage import Load
 from tui import chart
 from tui.columns import Column, table
 from tui.rates import Point

@@ -9,7 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin import RunningRequest
+from appliance.wire.admin.models import RunningRequest
 from tui.columns import Column
 from tui.text import Cell, line, quiet, state
 from tui.view.units import age, clock, count, rate, since

@@ -26,7 +26,7 @@ from appliance.api.admin.deps import AdminState
 from appliance.api.admin.errors import install_admin_errors
 from appliance.api.admin.roles import role_table
 from appliance.api.transport import NO_TELEMETRY, BodyGate, RequestContext
-from appliance.runtime import Services
+from appliance.app import Services
 
 _MAX_BODY_BYTES = 8 << 20  # trust metadata at its limits, in base64
 

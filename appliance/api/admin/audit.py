@@ -13,15 +13,15 @@ from fastapi.responses import StreamingResponse
 from appliance.api.admin.deps import Admin, Operator, Person, ServicesDep, Viewer, demand
 from appliance.api.admin.stream import Report, stream
 from appliance.api.admin.times import microseconds
+from appliance.app import Services
 from appliance.audit.cosignature import witness_key
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.eraser import erasure
 from appliance.audit.search import Query as EntrySearch
-from appliance.audit.verify import verify_log
+from appliance.audit.verification.verify import verify_log
 from appliance.clock import iso
-from appliance.runtime import Services
 from appliance.types import Json, Role
-from appliance.wire import admin as wire
+from appliance.wire.admin import models as wire
 
 router = APIRouter(prefix="/admin/audit")
 WitnessKey = Annotated[str, Query(max_length=1_000)]

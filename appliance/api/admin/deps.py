@@ -12,8 +12,8 @@ from fastapi import Depends, Request
 
 from appliance.api.admin.peer import Peer
 from appliance.api.admin.roles import RoleTable, allows, resolve_role
+from appliance.app import Services
 from appliance.errors import Forbidden
-from appliance.runtime import Services
 from appliance.types import Role
 
 

@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 
 from appliance.api.errors import error_body, install_error_handlers, refusal_of, status_of
 from appliance.errors import ApplianceError
-from appliance.wire.admin import ErrorBody, ErrorReply
+from appliance.wire.admin.models import ErrorBody, ErrorReply
 
 
 def admin_error(error: ApplianceError) -> ErrorBody:

@@ -4,12 +4,12 @@ from fastapi import APIRouter
 
 from appliance.api.admin.deps import Admin, ServicesDep, Viewer
 from appliance.api.admin.times import microseconds
+from appliance.app import Services
 from appliance.audit.log import Draft
 from appliance.auth.key import ApiKey
 from appliance.clock import iso
-from appliance.runtime import Services
 from appliance.types import Json, Limits, Priority
-from appliance.wire import keys as wire
+from appliance.wire.admin import keys as wire
 
 router = APIRouter(prefix="/admin/keys")
 

@@ -5,10 +5,10 @@ import time
 
 from fastapi import APIRouter
 
-from appliance import hardware
 from appliance.api.admin.deps import ServicesDep, Viewer
-from appliance.usage import usage
-from appliance.wire import load as wire
+from appliance.host import hardware
+from appliance.host.usage import usage
+from appliance.wire.admin import usage as wire
 
 router = APIRouter(prefix="/admin")
 

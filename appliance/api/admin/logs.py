@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from appliance import logbook
 from appliance.api.admin.deps import ServicesDep, Viewer
-from appliance.wire import logs as wire
+from appliance.observability import log_file
+from appliance.wire.admin import logs as wire
 
 router = APIRouter(prefix="/admin")
 
@@ -16,7 +16,7 @@ def show_logs(
     _: Viewer, services: ServicesDep, query: Annotated[wire.LogQuery, Query()]
 ) -> wire.LogPage:
     """The newest lines that match, oldest of them first."""
-    found = logbook.read(
+    found = log_file.read(
         services.data,
         level=query.level,
         text=query.text or "",
@@ -24,4 +24,4 @@ def show_logs(
         limit=query.limit,
     )
     lines = [wire.LogLine.model_validate(line, from_attributes=True) for line in found]
-    return wire.LogPage(lines=lines, file=str(logbook.log_file(services.data)))
+    return wire.LogPage(lines=lines, file=str(log_file.log_file(services.data)))

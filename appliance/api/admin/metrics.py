@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from appliance.api.admin.deps import ServicesDep, Viewer
-from appliance.metrics import CONTENT_TYPE
+from appliance.observability.metrics import CONTENT_TYPE
 
 router = APIRouter()
 

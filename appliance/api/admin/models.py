@@ -9,14 +9,14 @@ from fastapi.responses import Response, StreamingResponse
 
 from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
 from appliance.api.admin.stream import Report, stream, stream_task
+from appliance.app import Services
 from appliance.clock import iso
-from appliance.engine.memory import MIB
 from appliance.errors import Refused
-from appliance.runtime import Services
 from appliance.trust import bom
 from appliance.trust.store import ModelRecord, load_policy
-from appliance.wire import admin as wire
-from appliance.wire import texts
+from appliance.wire.admin import model_texts
+from appliance.wire.admin import models as wire
+from appliance.workers.memory_estimate import MIB
 
 router = APIRouter(prefix="/admin/models")
 
@@ -189,7 +189,7 @@ def _signed(services: Services, model_id: str) -> dict[str, Any]:
                 wire.Approval(name=a.name, meaning=a.meaning, time=a.time) for a in approvals
             ],
             "grammars": [
-                texts.Grammar(name=g.name, kind=g.kind, file=g.file, sha256=g.sha256)
+                model_texts.Grammar(name=g.name, kind=g.kind, file=g.file, sha256=g.sha256)
                 for g in signed.grammars
             ],
         }

@@ -5,12 +5,12 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from appliance import plan as planning
 from appliance.api.admin.deps import Admin, ServicesDep
 from appliance.api.admin.stream import Report, stream
-from appliance.engine.memory import MIB
+from appliance.registry import import_preview as planning
 from appliance.trust.store import load_policy
-from appliance.wire import plan as wire
+from appliance.wire.admin import plan as wire
+from appliance.workers.memory_estimate import MIB
 
 router = APIRouter(prefix="/admin/models")
 

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
-from appliance.runtime import Services
+from appliance.app import Services
 
 
 @contextlib.contextmanager

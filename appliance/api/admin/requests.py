@@ -9,12 +9,12 @@ import asyncio
 from fastapi import APIRouter
 
 from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.clock import iso
 from appliance.errors import NotFound, Unavailable
-from appliance.generation import Generation
-from appliance.record import append
-from appliance.wire import admin as wire
+from appliance.serving.generation import Generation
+from appliance.wire.admin import models as wire
 
 router = APIRouter(prefix="/admin/requests")
 

@@ -11,8 +11,8 @@ from appliance.api.admin.audit import entry_of
 from appliance.api.admin.deps import Admin, Approver, ServicesDep, Viewer
 from appliance.clock import iso
 from appliance.trust.approval import Approval
-from appliance.wire import admin as wire
-from appliance.wire import retention as schemas
+from appliance.wire.admin import models as wire
+from appliance.wire.admin import retention as schemas
 
 router = APIRouter(prefix="/admin/audit")
 Before = Annotated[int, Path(ge=1, lt=1 << 53)]

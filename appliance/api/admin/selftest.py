@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from appliance.api.admin.deps import Admin, ServicesDep
-from appliance.selftest import Installed
-from appliance.wire import selftest as wire
+from appliance.serving.selftest import Installed
+from appliance.wire.admin import selftest as wire
 
 router = APIRouter(prefix="/admin")
 

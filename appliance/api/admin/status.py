@@ -5,16 +5,16 @@ from typing import Literal, TypeAlias, cast
 
 from fastapi import APIRouter
 
-from appliance import hardware
 from appliance.api.admin.deps import AdminState, State, Viewer
 from appliance.api.admin.models import model_of
+from appliance.app import Services
 from appliance.audit import checkpoint
 from appliance.clock import iso
-from appliance.engine.memory import MIB
 from appliance.errors import Refused
-from appliance.runtime import Services
-from appliance.served import WorkerStatus
-from appliance.wire import admin as wire
+from appliance.host import hardware
+from appliance.wire.admin import models as wire
+from appliance.workers.memory_estimate import MIB
+from appliance.workers.state import WorkerStatus
 
 ServerState: TypeAlias = Literal["serving", "loading", "idle", "refusing", "stopped"]
 router = APIRouter(prefix="/admin")

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from appliance.api.admin.errors import admin_error
 from appliance.errors import ApplianceError, Unavailable
-from appliance.wire.admin import Progress, StreamLine
+from appliance.wire.admin.models import Progress, StreamLine
 
 Report: TypeAlias = Callable[[str, int, int], None]
 MEDIA_TYPE = "application/x-ndjson"

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 
 from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.app import Services
 from appliance.errors import Refused
-from appliance.runtime import Services
+from appliance.registry.versions import served_before
 from appliance.trust.adapter import base_of
 from appliance.trust.artifact import AnyFacts, Signed
 from appliance.trust.store import load_policy
-from appliance.versions import served_before
-from appliance.wire import texts as wire
+from appliance.wire.admin import model_texts as wire
 
 router = APIRouter(prefix="/admin/models")
 

@@ -7,13 +7,13 @@ from fastapi import APIRouter
 
 from appliance.api.admin.deps import Admin, ServicesDep, State, Viewer
 from appliance.api.admin.models import model_of
+from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, Refused, SignatureRefused
-from appliance.runtime import Services
 from appliance.trust import root as roots
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import load_policy
-from appliance.wire import trust as wire
+from appliance.wire.admin import trust as wire
 
 router = APIRouter(prefix="/admin/trust")
 

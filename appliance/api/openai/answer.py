@@ -22,7 +22,7 @@ from appliance.api.openai.formats import Choice, Format
 from appliance.errors import ApplianceError, Unavailable
 
 if TYPE_CHECKING:
-    from appliance.generation import Generation
+    from appliance.serving.generation import Generation
     from appliance.types import Delta
 
 T = TypeVar("T")

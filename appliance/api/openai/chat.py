@@ -18,13 +18,13 @@ from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.generate import answer
 from appliance.api.openai.logprobs import chat_logprobs
 from appliance.api.openai.requests import common_fields
-from appliance.engine.reply import Piece, Reply, collected
+from appliance.engine.text.reply import Piece, Reply, collected
 from appliance.types import Delta, GenerationRequest
-from appliance.wire.chat import AssistantMessage, ChatChoice, ChatCompletion, ChatRequest
-from appliance.wire.tools import CalledFunction, ToolCall
+from appliance.wire.openai.chat import AssistantMessage, ChatChoice, ChatCompletion, ChatRequest
+from appliance.wire.openai.tools import CalledFunction, ToolCall
 
 if TYPE_CHECKING:
-    from appliance.generation import Generation
+    from appliance.serving.generation import Generation
 
 router = APIRouter(tags=["generate"])
 

@@ -14,7 +14,7 @@ from appliance.api.openai.generate import answer
 from appliance.api.openai.logprobs import completion_logprobs
 from appliance.api.openai.requests import common_fields
 from appliance.types import Delta, GenerationRequest
-from appliance.wire.completions import Completion, CompletionChoice, CompletionRequest
+from appliance.wire.openai.completions import Completion, CompletionChoice, CompletionRequest
 
 router = APIRouter(tags=["generate"])
 

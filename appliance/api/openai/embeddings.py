@@ -13,10 +13,10 @@ from appliance.api.described import RECORDED
 from appliance.api.openai.pooled import PooledAnswer, usage
 from appliance.errors import BadRequest
 from appliance.types import GenerationRequest
-from appliance.wire.embeddings import Embedding, EmbeddingList, EmbeddingRequest
+from appliance.wire.openai.embeddings import Embedding, EmbeddingList, EmbeddingRequest
 
 if TYPE_CHECKING:
-    from appliance.generation import Generation
+    from appliance.serving.generation import Generation
 
 router = APIRouter(tags=["embeddings"])
 

@@ -18,10 +18,10 @@ from pydantic import BaseModel
 from appliance.api.errors import error_body
 from appliance.errors import ApplianceError
 from appliance.types import Delta, TokenLogprob
-from appliance.wire.generation import PromptTokensDetails, Usage
+from appliance.wire.openai.generation import PromptTokensDetails, Usage
 
 if TYPE_CHECKING:
-    from appliance.generation import Generation
+    from appliance.serving.generation import Generation
 
 DONE: Final = b"data: [DONE]\n\n"
 _ENCODER: Final = msgspec.json.Encoder()

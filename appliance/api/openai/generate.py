@@ -9,7 +9,7 @@ from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Format
 from appliance.api.openai.requests import log_ignored
 from appliance.types import Caller, GenerationRequest
-from appliance.wire.generation import GenerationFields
+from appliance.wire.openai.generation import GenerationFields
 
 
 def answer(

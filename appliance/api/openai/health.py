@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import services_of
 from appliance.api.described import PROBED
 from appliance.errors import AuditUnavailable, Unavailable
-from appliance.wire.health import Health
+from appliance.wire.openai.health import Health
 
 router = APIRouter(tags=["health"])
 

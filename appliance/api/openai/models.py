@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import CallerDep, services_of
 from appliance.errors import NotFound
 from appliance.types import ModelCard
-from appliance.wire.models import Model, ModelList
+from appliance.wire.openai.models import Model, ModelList
 
 router = APIRouter(tags=["models"])
 

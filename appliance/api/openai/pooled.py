@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 
 from appliance.api.openai.answer import ClientGone, unbroken, while_connected
 from appliance.errors import Unavailable
-from appliance.wire.embeddings import TextUsage
+from appliance.wire.openai.embeddings import TextUsage
 
 if TYPE_CHECKING:
-    from appliance.generation import Generation
+    from appliance.serving.generation import Generation
 
 
 class PooledAnswer(Response):

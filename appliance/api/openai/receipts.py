@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
 from appliance.errors import NotFound
-from appliance.wire.receipts import EntryRef, ReceiptResponse
+from appliance.wire.openai.receipts import EntryRef, ReceiptResponse
 
 _REQUEST_ID: Final = re.compile("req-[0-9a-f]{32}")
 router = APIRouter(tags=["receipts"])

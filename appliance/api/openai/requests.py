@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from appliance.text import visible
 from appliance.types import Sampling
-from appliance.wire.generation import GenerationFields
+from appliance.wire.openai.generation import GenerationFields
 
 # Sent by the SDKs for OpenAI's own service; none of them changes what an answer says.
 _HARMLESS: Final = frozenset(

@@ -12,10 +12,10 @@ from appliance.api.described import RECORDED
 from appliance.api.openai.embeddings import floats
 from appliance.api.openai.pooled import PooledAnswer, usage
 from appliance.types import GenerationRequest
-from appliance.wire.rerank import Document, RerankRequest, RerankResponse, RerankResult
+from appliance.wire.openai.rerank import Document, RerankRequest, RerankResponse, RerankResult
 
 if TYPE_CHECKING:
-    from appliance.generation import Generation
+    from appliance.serving.generation import Generation
 
 router = APIRouter(tags=["rerank"])
 

@@ -19,14 +19,14 @@ from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import STREAMED
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
-from appliance.engine.reply import Piece, Reply
+from appliance.engine.text.reply import Piece, Reply
 from appliance.errors import ApplianceError
 from appliance.types import Delta, GenerationRequest, Sampling
-from appliance.wire.response import Response
-from appliance.wire.responses import ResponsesRequest
+from appliance.wire.openai.responses_reply import Response
+from appliance.wire.openai.responses_request import ResponsesRequest
 
 if TYPE_CHECKING:
-    from appliance.generation import Generation
+    from appliance.serving.generation import Generation
 
 router = APIRouter(tags=["generate"])
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
 from appliance.types import GenerationRequest
-from appliance.wire.tokenize import (
+from appliance.wire.openai.tokenize import (
     Detokenized,
     DetokenizeRequest,
     Tokenized,

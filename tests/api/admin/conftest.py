@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import Services, open_services
 from appliance.client import AdminClient
-from appliance.runtime import Services, open_services
 from tests.api.admin.lab import LabData, client_of, make_lab
 
 

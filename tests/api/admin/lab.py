@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.api.admin.private import serve_privately
+from appliance.app import Services, initialise, open_services
 from appliance.client import AdminClient
-from appliance.runtime import Services, initialise, open_services
 from appliance.trust import approval, signing
 from appliance.trust.approval import ApprovalSubject
 from tests.trust import forge

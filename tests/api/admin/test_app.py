@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from appliance.api.admin.app import create_admin_app
-from appliance.runtime import Services
+from appliance.app import Services
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/v1/models", "/healthz"])

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from appliance.api.admin.audit import verification
+from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.audit.proof import check_proof
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.runtime import Services
-from appliance.wire.admin import EntryQuery, VerifyRange
-from appliance.wire.keys import KeyCreate
+from appliance.wire.admin.keys import KeyCreate
+from appliance.wire.admin.models import EntryQuery, VerifyRange
 from tests.api.admin.lab import LabData, Reports
 
 

@@ -20,8 +20,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.deps import Admin, Approver, Operator, Viewer
 from appliance.api.admin.private import serve_in_thread
+from appliance.app import Services, open_services
 from appliance.config import Config, RolesConfig
-from appliance.runtime import Services, open_services
 from tests.api.admin.lab import LabData
 
 NOBODY = 65_534

@@ -9,8 +9,8 @@ import pytest
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.errors import admin_error
 from appliance.api.admin.private import serve_in_thread
+from appliance.app import Services
 from appliance.errors import CODES, Refused
-from appliance.runtime import Services
 
 
 def test_an_error_carries_the_hint_of_its_code() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import Services
 from appliance.audit.log import AuditLog
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
-from appliance.runtime import Services
-from appliance.wire.keys import KeyCreate, KeyLimits, Limits, Usage
+from appliance.wire.admin.keys import KeyCreate, KeyLimits, Limits, Usage
 from tests.api.admin.lab import client_of
 
 

@@ -1,7 +1,7 @@
 """The counters that screens make rates of."""
 
+from appliance.app import Services
 from appliance.client import AdminClient
-from appliance.runtime import Services
 
 
 def test_counters_are_sums_over_all_models(services: Services, client: AdminClient) -> None:

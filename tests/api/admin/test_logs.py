@@ -2,17 +2,17 @@
 
 import logging
 
-from appliance import logbook
+from appliance.app import Services
 from appliance.client import AdminClient
-from appliance.runtime import Services
-from appliance.wire.logs import LogQuery
+from appliance.observability import log_file
+from appliance.wire.admin.logs import LogQuery
 
 
 def test_a_viewer_reads_the_lines(services: Services, client: AdminClient) -> None:
     assert client.logs(LogQuery()).lines == []
-    path = logbook.log_file(services.data)
+    path = log_file.log_file(services.data)
     path.parent.mkdir()
-    form = logbook._Numbered()
+    form = log_file._Numbered()
     record = logging.LogRecord("appliance", logging.ERROR, "f", 1, "bad\x1b[2J", (), None)
     path.write_text("\n".join(form.format(record) for _ in range(3)) + "\n")
     found = client.logs(LogQuery(level="warning", limit=2))

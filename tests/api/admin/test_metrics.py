@@ -3,7 +3,7 @@
 import httpx
 
 from appliance.api.admin.private import serve_privately
-from appliance.runtime import Services
+from appliance.app import Services
 
 
 def test_prometheus_reads_it_on_the_admin_socket(services: Services) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.runtime import Services
 from appliance.trust import ecdsa
 from tests.api.admin.lab import APPROVERS, LabData, Reports
 from tests.trust import forge

@@ -1,8 +1,8 @@
 """What an import would do, over the admin socket."""
 
+from appliance.app import Services
 from appliance.client import AdminClient
-from appliance.runtime import Services
-from appliance.wire.plan import PlanRequest
+from appliance.wire.admin.plan import PlanRequest
 from tests.api.admin.lab import LabData, Reports
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread, serve_privately
+from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import ServerUnreachable
-from appliance.runtime import Services
 
 
 def test_only_this_user_can_reach_it(services: Services) -> None:

@@ -5,13 +5,13 @@ from typing import cast
 
 import pytest
 
+from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused
-from appliance.inference import Inference
-from appliance.runtime import Services
+from appliance.serving.inference import Inference
 from appliance.types import Caller, ModelCard, Principal, Priority, Receipt
-from appliance.wire.admin import RunningRequest
+from appliance.wire.admin.models import RunningRequest
 from tests.api.admin.lab import client_of
 
 CARD = ModelCard("m", "00", 64, 0)

@@ -1,7 +1,7 @@
-"""`POST /admin/selftest` over the socket; see tests/test_selftest.py for what it does."""
+"""`POST /admin/selftest` over the socket; see tests/serving/test_selftest.py for what it does."""
 
 from appliance.client import AdminClient
-from appliance.wire.selftest import SelfTestWanted
+from appliance.wire.admin.selftest import SelfTestWanted
 
 
 def test_a_lab_without_models_is_sound(client: AdminClient) -> None:

@@ -6,12 +6,12 @@ from typing import cast
 import pytest
 
 from appliance.api.admin.status import server_state
+from appliance.app import Services, open_services
 from appliance.client import AdminClient
 from appliance.config import AuditConfig, Config, RolesConfig
-from appliance.engine.devices import Device
-from appliance.runtime import Services, open_services
-from appliance.served import WorkerStatus
-from appliance.supervisor import Supervisor
+from appliance.workers.gpu_devices import Device
+from appliance.workers.state import WorkerStatus
+from appliance.workers.supervisor import Supervisor
 from tests.api.admin.lab import LabData, client_of
 
 WORKER = WorkerStatus(

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from appliance.api.admin.private import serve_in_thread
 from appliance.api.admin.stream import MEDIA_TYPE, Report, stream
 from appliance.errors import Refused, Unavailable
-from appliance.wire.admin import Progress, StreamLine
+from appliance.wire.admin.models import Progress, StreamLine
 
 RESULT = Progress(phase="done", done=1, total=1)
 

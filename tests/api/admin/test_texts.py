@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from appliance.app import Services
 from appliance.client import AdminClient
-from appliance.edges import Edges
-from appliance.runtime import Services
+from appliance.registry.audit_entries import Edges
 from appliance.trust import signing
 from appliance.trust.store import load_policy
 from tests.api.admin.lab import APPROVERS, LabData, Reports

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from appliance.api.admin.app import _MAX_BODY_BYTES
+from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import BadRequest, PolicyRefused, Refused, SignatureRefused
-from appliance.runtime import Services
 from appliance.trust.metadata import LIMITS
 from appliance.trust.root import MAX_ROOTS
-from appliance.wire.trust import MAX_FILES, TrustOffer, TrustUpdated
+from appliance.wire.admin.trust import MAX_FILES, TrustOffer, TrustUpdated
 from tests.api.admin.lab import APPROVERS, LabData, client_of
 from tests.site import make_site
 from tests.trust.simulator import ATTACKS, Simulator

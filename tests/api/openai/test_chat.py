@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.reply import ReplyForm
+from appliance.engine.text.reply import ReplyForm
 from appliance.types import Delta
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from appliance.api.openai.chat import ChatFormat
 from appliance.api.openai.completions import CompletionFormat
 from appliance.api.openai.formats import Format
-from appliance.engine.reply import ReplyForm
+from appliance.engine.text.reply import ReplyForm
 from appliance.errors import BadRequest
-from appliance.generation import Generation
+from appliance.serving.generation import Generation
 from appliance.types import Delta, Receipt
 from tests.api.fake import CARD
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from appliance.api.app import create_lan_app
+from appliance.app import initialise, open_services
 from appliance.config import AuditConfig, Config
-from appliance.runtime import initialise, open_services
 from tests.api.conftest import Lan
 
 

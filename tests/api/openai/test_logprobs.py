@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from appliance.api.openai.logprobs import chat_logprobs, completion_logprobs
 from appliance.types import TokenLogprob
-from appliance.wire.chat import ChatLogprobs
-from appliance.wire.completions import CompletionLogprobs
+from appliance.wire.openai.chat import ChatLogprobs
+from appliance.wire.openai.completions import CompletionLogprobs
 
 HALF = TokenLogprob(b"\xe2\x80", -0.25, ((b"\xe2\x80", -0.25), (b"a", -2.0)), 0)
 WORD = TokenLogprob(" né".encode(), -9.5, ((b"x", -0.1), (b"y", -3.0)), 1)

@@ -8,7 +8,7 @@ from starlette.types import Message, Scope
 
 from appliance.api.openai.pooled import PooledAnswer
 from appliance.types import Delta, GenerationRequest
-from appliance.wire.embeddings import EmbeddingList
+from appliance.wire.openai.embeddings import EmbeddingList
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, worker_lost
 from tests.smol import caller

@@ -9,8 +9,8 @@ from appliance.api.openai.chat import chat_generation
 from appliance.api.openai.completions import completion_generation
 from appliance.api.openai.requests import log_ignored
 from appliance.types import GenerationRequest, Sampling
-from appliance.wire.chat import ChatRequest
-from appliance.wire.completions import CompletionRequest
+from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.completions import CompletionRequest
 
 USER = {"role": "user", "content": "Hi"}
 

@@ -7,7 +7,7 @@ import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from appliance.engine.reply import ReplyForm
+from appliance.engine.text.reply import ReplyForm
 from appliance.types import Delta
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT, worker_lost

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from appliance.api.app import create_lan_app
-from appliance.runtime import Services, open_services
+from appliance.app import Services, open_services
 from tests.smol import ID, SMALL, make_data, sealed
 
 TALK = [{"role": "user", "content": "Hi"}]

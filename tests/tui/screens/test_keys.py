@@ -1,7 +1,7 @@
 """Keys and quotas under Pilot."""
 
 from appliance.errors import Unavailable
-from appliance.wire.keys import KeyCreate
+from appliance.wire.admin.keys import KeyCreate
 from tests.tui.scripted import Script, key, status, terminal
 
 

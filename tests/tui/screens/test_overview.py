@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import Forbidden, Unavailable
-from appliance.wire.load import Load
+from appliance.wire.admin.usage import Load
 from tests.tui.scripted import DOWN, WORKER, Script, Told, model, status, terminal
 
 SIZES = [(60, 20), (80, 24), (200, 60)]

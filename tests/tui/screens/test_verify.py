@@ -1,7 +1,7 @@
 """Verification under Pilot, with and without a server."""
 
 from appliance.errors import AuditRefused
-from appliance.wire.admin import Verification
+from appliance.wire.admin.models import Verification
 from tests.tui.scripted import DOWN, Script, Told, terminal
 
 FOUND = {

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import BadRequest
-from appliance.wire.admin import Verification
+from appliance.wire.admin.models import Verification
 from tests.tui.scripted import entry
 from tui.view import audit as view
 

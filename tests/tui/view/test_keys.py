@@ -1,6 +1,6 @@
 """What the keys screen says."""
 
-from appliance.wire.keys import NewKey
+from appliance.wire.admin.keys import NewKey
 from tests.tui.scripted import key
 from tui.text import line
 from tui.view import keys as view

@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.wire.admin import Approval, ModelDetail
-from appliance.wire.plan import Plan
+from appliance.wire.admin.models import Approval, ModelDetail
+from appliance.wire.admin.plan import Plan
 from tests.tui.staging import PLACES, PLAN
 from tui.text import line
 from tui.view import media as view

@@ -1,6 +1,6 @@
 """What the models screen says."""
 
-from appliance.wire.admin import Approval, Model, ModelDetail, Worker
+from appliance.wire.admin.models import Approval, Model, ModelDetail, Worker
 from tests.tui.scripted import WORKER
 from tui.view import models as view
 

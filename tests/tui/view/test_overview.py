@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.wire.admin import Model, Worker
-from appliance.wire.load import Gpu, Load
+from appliance.wire.admin.models import Model, Worker
+from appliance.wire.admin.usage import Gpu, Load
 from tests.tui.scripted import WORKER, model, status
 from tui.rates import Point
 from tui.view import overview

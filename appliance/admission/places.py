@@ -1,0 +1,222 @@
+"""Admission of requests: quotas first, then a place in the model's queue, then the turn.
+
+Rules:
+- A place is taken before anything is computed and left exactly once, whatever happens between;
+  leaving it settles the quota and lets the next request run.
+- The queues are bounded, per model and per key. Who finds one full is refused at once and told
+  after how many seconds the backlog will have drained at the present rate.
+- A key's concurrency holds over all models. Requests beyond it wait; they are not refused.
+- Everything happens on one event loop; nothing here waits but `Place.turn`.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from appliance.admission.fair_queue import FairQueue, Ticket, token_cost
+from appliance.admission.quotas import Quotas
+from appliance.errors import Overloaded
+from appliance.types import Principal, Priority
+
+UNSTATED_ANSWER: Final = 256
+"""Tokens that are reserved for an answer whose length the client did not limit."""
+
+
+class Place:
+    """One request's place. `Shares.admit` makes it; `leave` must follow."""
+
+    def __init__(self, shares: "Shares", queue: "ModelQueue", principal: Principal, ticket: Ticket):
+        self._shares = shares
+        self._queue = queue
+        self._principal = principal
+        self._ticket = ticket
+        self._reserved = 0
+        self._turn: asyncio.Future[bool] | None = None
+        self._inside = self._left = False
+
+    def enter(self) -> None:
+        """From now on the request uses the model: it must not be unloaded before `leave`."""
+        self._inside = True
+        self._queue.inside += 1
+
+    def reserve(self, prompt: int, answer: int) -> None:
+        """Set tokens of the quota aside.
+
+        Args:
+            prompt: tokens to read, once for all choices: they share what the first one computes.
+            answer: tokens that all choices may write together.
+
+        Raises:
+            BadRequest: `request_exceeds_quota`.
+            Overloaded: `rate_limit_exceeded`.
+        """
+        now = self._shares.now()
+        limits = self._principal.limits
+        self._shares.quotas.reserve(self._principal.key_id, limits, prompt + answer, now)
+        self._reserved = prompt + answer
+        self._ticket.cost = max(1, token_cost(prompt, answer))
+
+    async def turn(self) -> bool:
+        """Wait until the request may run; False when `give_up` came first."""
+        self._turn = asyncio.get_running_loop().create_future()
+        self._queue.enqueue(self._ticket, self)
+        self._shares.dispatch()
+        return await self._turn
+
+    def give_up(self) -> None:
+        """Wait no longer; means nothing once the turn has come."""
+        self.wake(False)
+
+    def wake(self, taken: bool) -> None:
+        """End the waiting."""
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(taken)
+
+    def leave(self, prompt: int, answer: int) -> None:
+        """Give the place back; only the first call counts.
+
+        Args:
+            prompt: tokens that were read.
+            answer: tokens that were written.
+        """
+        if self._left:
+            return
+        self._left = True
+        if self._inside:
+            self._queue.inside -= 1
+        now = self._shares.now()
+        key, limits = self._principal.key_id, self._principal.limits
+        self._shares.quotas.settle(key, limits, self._reserved, prompt + answer, now)
+        self._queue.leave(self._ticket, token_cost(prompt, answer), now)
+        self._shares.dispatch()
+        if self._inside:
+            self._shares.left(self._queue.model)
+
+
+class ModelQueue:
+    """The places at one model."""
+
+    def __init__(self, model: str, slots: int) -> None:
+        self.model = model
+        self.inside = 0  # places whose requests use the model
+        self.fair = FairQueue(slots)
+        self.held: Counter[str] = Counter()
+        self._waiting: dict[Ticket, Place] = {}
+        self._taken: set[Ticket] = set()
+
+    def enqueue(self, ticket: Ticket, place: Place) -> None:
+        """Let a place wait for its turn."""
+        self._waiting[ticket] = place
+        self.fair.put(ticket)
+
+    def dispatch(self, may_run: Callable[[str], bool]) -> None:
+        """Wake everyone whose turn it is."""
+        while (ticket := self.fair.take(may_run)) is not None:
+            self._taken.add(ticket)
+            self._waiting.pop(ticket).wake(True)
+
+    def leave(self, ticket: Ticket, cost: int, now: float) -> None:
+        """Forget a place in whatever state it is."""
+        if ticket in self._taken:
+            self._taken.discard(ticket)
+            self.fair.end(ticket, cost, now)
+        elif self._waiting.pop(ticket, None) is not None:
+            self.fair.remove(ticket)
+        self.held[ticket.key] -= 1
+        if not self.held[ticket.key]:
+            del self.held[ticket.key]
+
+
+class Shares:
+    """The queues of all models and the quotas of all keys.
+
+    Args:
+        max_queued: places per model beside those that run.
+        max_queued_per_key: the same for one key.
+        now: seconds of a steady clock.
+    """
+
+    def __init__(
+        self,
+        max_queued: int,
+        max_queued_per_key: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.now = now
+        self.left: Callable[[str], None] = _nobody
+        self.quotas = Quotas()
+        self._max_queued = max_queued
+        self._max_queued_per_key = max_queued_per_key
+        self._queues: dict[str, ModelQueue] = {}
+        self._concurrency: dict[str, int | None] = {}
+
+    def admit(
+        self,
+        principal: Principal,
+        model: str,
+        slots: int,
+        priority: Priority | None = None,
+        *,
+        choices: int = 1,
+    ) -> Place:
+        """Take a place at a model.
+
+        Args:
+            slots: requests that the model runs at once.
+            priority: None takes that of the key.
+            choices: answers that the request runs at once.
+
+        Raises:
+            Overloaded: `queue_full` or `rate_limit_exceeded`, with the seconds to wait.
+        """
+        key, limits, now = principal.key_id, principal.limits, self.now()
+        queue = self._queues.setdefault(model, ModelQueue(model, slots))
+        queue.fair.slots = slots
+        self._check_room(queue, key, now)
+        self.quotas.admit(key, limits, now)
+        self._concurrency[key] = limits.concurrency
+        queue.held[key] += 1
+        ticket = Ticket(key, limits.weight, priority or limits.priority, slots=choices)
+        return Place(self, queue, principal, ticket)
+
+    def inside(self, model: str) -> int:
+        """Requests that use a model now."""
+        queue = self._queues.get(model)
+        return queue.inside if queue else 0
+
+    def queued(self, model: str) -> int:
+        """Requests that wait for their turn at a model."""
+        queue = self._queues.get(model)
+        return queue.fair.waiting.total() if queue else 0
+
+    def dispatch(self) -> None:
+        """Let run what may run, at every model."""
+        for queue in self._queues.values():
+            queue.dispatch(self._may_run)
+
+    def _may_run(self, key: str) -> bool:
+        limit = self._concurrency.get(key)
+        return limit is None or sum(q.fair.running[key] for q in self._queues.values()) < limit
+
+    def _check_room(self, queue: ModelQueue, key: str, now: float) -> None:
+        fair = queue.fair
+        own = queue.held[key] - fair.running[key]
+        if own >= self._max_queued_per_key:
+            raise Overloaded(
+                "queue_full",
+                f"{own} requests of this key are waiting.",
+                retry_after=fair.retry_after(own, now),
+            )
+        waiting = queue.held.total() - fair.running.total()
+        if waiting >= self._max_queued:
+            raise Overloaded(
+                "queue_full",
+                f"{waiting} requests are waiting.",
+                retry_after=fair.retry_after(waiting, now),
+            )
+
+
+def _nobody(_model: str) -> None:
+    """Nobody wants to know who has left."""

@@ -1,0 +1,276 @@
+"""The composition root: the only place where parts are made and handed to each other."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.admission.places import Shares
+from appliance.audit.appending import append
+from appliance.audit.certificate import certify
+from appliance.audit.epoch import EpochLimits
+from appliance.audit.files import LogFiles, write_new
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.reader import LogReader
+from appliance.auth import certificates, key
+from appliance.auth.keys import KeyStore
+from appliance.auth.rejected import Rejected
+from appliance.clock import Clock, SystemClock
+from appliance.config import FILE_NAME, Config, load_config
+from appliance.db import open_database
+from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
+from appliance.governance.recheck import Sweep
+from appliance.governance.retention import Retention
+from appliance.governance.trust_updates import Renewal, TrustState
+from appliance.observability.metrics import Metrics
+from appliance.pool.pool import Residents
+from appliance.registry.lifecycle import Lifecycle
+from appliance.serving.inference import Inference
+from appliance.serving.selftest import SelfTest
+from appliance.serving.tokenization import Tokenizers
+from appliance.trust import lab, metadata, store, trusted_file
+from appliance.trust.policy import PROFILES, TrustPolicy
+from appliance.trust.store import ModelStore, load_policy
+from appliance.trust.verified import Verified
+from appliance.types import Json
+from appliance.workers.supervisor import Supervisor
+
+_DEFAULT_CONFIG = """\
+# Every key, its meaning and its range: docs/config.md. Unknown keys are refused.
+
+[server]
+host = "127.0.0.1"
+port = 8080
+"""
+_TLS: Final = """\
+
+[tls]
+enabled = true
+"""
+# Scripts are only ever added, at the end: a database counts how many it has seen.
+_MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES, store.ROUNDS, key.CONTENT)
+
+_ORIGIN: Final = "appliance.{}/"
+"""How the name of a log begins, with the profile."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that the APIs use."""
+
+    data: Path
+    config: Config
+    clock: Clock
+    profile: str
+    keys: KeyStore
+    audit: AuditLog
+    reader: LogReader
+    store: ModelStore
+    lifecycle: Lifecycle
+    sweep: Sweep
+    trust: TrustState
+    renewal: Renewal
+    retention: Retention
+    selftest: SelfTest
+    residents: Residents
+    inference: Inference
+    tokenizers: Tokenizers
+    supervisor: Supervisor
+    shares: Shares
+    rejected: Rejected
+    metrics: Metrics
+    started_us: int
+
+
+def initialise(
+    data: Path,
+    profile: str,
+    clock: Clock | None = None,
+    *,
+    root: bytes = b"",
+    fingerprint: str = "",
+    names: Sequence[str] = (),
+) -> None:
+    """Make a data directory: configuration, trust, audit genesis, with names also TLS.
+
+    Args:
+        root: of a site, the trust root that people compared the fingerprint of.
+        names: DNS names and addresses that a local CA is limited to; TLS is then on.
+
+    Raises:
+        UsageError: `profile_unsupported` for a profile that is not there, `certificate_unusable`
+            for a name that cannot be one; nothing is in the directory then.
+        StateRefused: `data_exists` when the directory holds anything.
+        PolicyRefused: what `metadata.begin` raises; nothing was made then.
+    """
+    if profile not in PROFILES:
+        raise UsageError("profile_unsupported", f"There is no profile {profile!r}.")
+    begun = metadata.begin(root, fingerprint) if profile == "site" else None
+    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+        raise StateRefused("data_exists", f"{data} exists and is not empty.")
+    clock = clock or SystemClock()
+    data.mkdir(parents=True, exist_ok=True, mode=0o750)
+    if names:
+        certificates.issue(data / "tls", names, clock)
+    for name, mode in (("audit", 0o700), ("models", 0o700), ("run", 0o750)):
+        (data / name).mkdir(mode=mode)
+    origin = _ORIGIN.format(profile) + secrets.token_hex(8)
+    AuditLog.create(data / "audit", origin=origin, profile=profile, clock=clock)
+    if begun is None:
+        _make_lab(data, clock)
+    else:
+        (data / "trust").mkdir(mode=0o700)
+        trusted_file.save(data / "trust", begun.held)
+    open_database(data / "appliance.db", _MIGRATIONS).dispose()
+    # Last, so that a directory with a configuration is a complete one.
+    text = _DEFAULT_CONFIG + _TLS if names else _DEFAULT_CONFIG
+    (data / FILE_NAME).write_text(text, encoding="utf-8")
+
+
+def _make_lab(data: Path, clock: Clock) -> None:
+    """The keys and the policy of a lab, and its root's certificate of the log's key."""
+    lab.create(data, clock)
+    files = LogFiles(data / "audit")
+    site = (data / "keys" / "lab" / f"{lab.ROOT}.pem").read_bytes()
+    write_new(files.certificate, certify(files.verifier_key(), site), 0o644)
+
+
+@contextlib.contextmanager
+def open_services(
+    data: Path, *, config: Config | None = None, clock: Clock | None = None
+) -> Iterator[Services]:
+    """Take the data directory and put the parts together.
+
+    Args:
+        data: an initialised data directory.
+        config: in place of the file, for tests and benchmarks.
+        clock: in place of the host's.
+
+    Raises:
+        UsageError: `data_missing`, `config_invalid`.
+        StateRefused: `data_locked` when another process has it.
+    """
+    config = config or load_config(data)
+    clock = clock or SystemClock()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_lock(data))
+        profile = _profile(data / "trust")
+        database = open_database(data / "appliance.db", _MIGRATIONS)
+        stack.callback(database.dispose)
+        api_keys = KeyStore(database, clock)
+        stack.callback(api_keys.close)
+        audit = AuditLog.open(
+            data / "audit",
+            clock=clock,
+            content=config.audit.content,
+            reserve_bytes=config.audit.reserve_mib << 20,
+            ballast_bytes=config.audit.ballast_mib << 20,
+            epochs=EpochLimits(
+                config.audit.epoch_seconds,
+                config.audit.epoch_rows,
+                config.audit.epoch_idle_seconds,
+            ),
+        )
+        stack.callback(audit.close)
+        models = ModelStore(database, data / "models", clock)
+
+        async def record(kind: str, fields: Mapping[str, Json]) -> None:
+            await append(audit, Draft(kind, fields))
+
+        def recheck(model: Verified) -> None:
+            lifecycle.may_restart(model)
+
+        supervisor = Supervisor(config, clock, record, recheck)
+
+        reader = LogReader(data / "audit")
+        stack.callback(reader.close)
+        _check_profile(profile, reader.origin)
+
+        def read_policy() -> TrustPolicy:
+            policy = load_policy(data / "trust")
+            _check_profile(policy.profile, reader.origin)
+            return policy
+
+        trust = TrustState(data / "trust", reader, clock)
+        lifecycle = Lifecycle(models, read_policy, trust.freshness, supervisor, audit)
+        # A log that is full, or a policy that is missing, stops changes, not looking.
+        with contextlib.suppress(Unavailable, PolicyRefused):
+            lifecycle.recover()
+        sweep = Sweep(models, read_policy, supervisor, lifecycle)
+        renewal = Renewal(data / "trust", clock, trust, audit, reader, lifecycle, sweep, supervisor)
+        retention = Retention(
+            audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
+        )
+        metrics = Metrics()
+        shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
+        residents = Residents(config, models, lifecycle, supervisor, shares)
+        inference = Inference(
+            supervisor,
+            residents,
+            audit,
+            clock,
+            api_keys,
+            shares,
+            metrics,
+            buffered=config.audit.stream == "buffered",
+        )
+        yield Services(
+            data=data,
+            config=config,
+            clock=clock,
+            profile=profile,
+            keys=api_keys,
+            audit=audit,
+            reader=reader,
+            store=models,
+            lifecycle=lifecycle,
+            sweep=sweep,
+            trust=trust,
+            renewal=renewal,
+            retention=retention,
+            residents=residents,
+            inference=inference,
+            selftest=SelfTest(
+                models, read_policy, supervisor, lifecycle, residents, inference, audit
+            ),
+            tokenizers=Tokenizers(residents, shares),
+            supervisor=supervisor,
+            shares=shares,
+            rejected=Rejected(clock),
+            metrics=metrics,
+            started_us=clock.wall_us(),
+        )
+
+
+def _profile(trust: Path) -> str:
+    """Lab or site; an untrusted policy stops everything here. A new site may have none yet."""
+    if trusted_file.exists(trust):
+        trusted_file.load(trust)
+        return "site"
+    return load_policy(trust).profile
+
+
+def _check_profile(profile: str, origin: str) -> None:
+    """What a data directory was made as, it stays: the name of its log says it."""
+    if not origin.startswith(_ORIGIN.format(profile)):
+        raise PolicyRefused(
+            "trust_profile",
+            f"This is not the data directory of a {profile}, but of {origin}: restore its trust/.",
+        )
+
+
+@contextlib.contextmanager
+def _lock(data: Path) -> Iterator[None]:
+    fd = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StateRefused("data_locked", f"Another process holds {data}.") from error
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""Reading a log back and proving that nothing was changed."""

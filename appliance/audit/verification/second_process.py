@@ -1,0 +1,122 @@
+"""The second half of a long verification, in a process of its own, ahead of the first half.
+
+Rules:
+- It makes the same checks, from the state that stored hashes and handovers promise in the middle.
+- What it says counts only if it found nothing and the first half arrives at exactly that state.
+  Otherwise whoever verifies goes on alone: the verdict is always that of one pass.
+- What needs the first half (outcomes of its intents, whether time fell) is handed over, not judged.
+- It reads files and writes to its standard output, nothing else.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+FEWEST: Final = 1 << 17
+"""Entries for which a second process pays."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where a verification stands between two entries, with nothing in doubt.
+
+    Attributes:
+        size: entries so far.
+        peaks: of the tree, in hex.
+        before: leaf hash of the last entry, in hex.
+        epoch: number, start and public key in hex.
+    """
+
+    size: int
+    peaks: list[str]
+    before: str
+    epoch: tuple[int, int, str]
+
+
+class Ahead(msgspec.Struct, frozen=True):
+    """A range in which nothing was found.
+
+    Attributes:
+        begin, end: the state that was assumed, and the one that was reached.
+        began, ended: boot id and time since boot of the first and the last entry.
+        events: what the first half must judge: outcomes of intents that are not open within (seq,
+            intent, request), and starts (entries.py).
+        open_intents: of those within.
+        filed: how many of its entries have each indexed column, by segment (indexes.py).
+    """
+
+    begin: State
+    end: State
+    began: tuple[str, int]
+    ended: tuple[str, int]
+    events: list[tuple[int, int, str]]
+    open_intents: int
+    filed: dict[int, list[int]]
+
+
+class Helper:
+    """The process that looks ahead; a context that ends it.
+
+    Args:
+        directory: of the log.
+        first, end: its entries are first ≤ seq < end; both are sizes of heads.
+        key: the verifier key that is believed.
+    """
+
+    def __init__(self, directory: Path, first: int, end: int, key: str) -> None:
+        self.first, self._end, self._said, self._done = first, end, b"", 0
+        arguments = [str(directory.absolute()), str(first), str(end), key]
+        self._process: subprocess.Popen[bytes] | None = None
+        with contextlib.suppress(OSError):  # then the caller goes on alone
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "appliance.audit.verification.lookahead", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+
+    def done(self) -> int:
+        """Entries that it has checked so far."""
+        if self._process is not None and self._process.stdout is not None:
+            os.set_blocking(self._process.stdout.fileno(), False)
+            self._said += self._process.stdout.read() or b""
+            lines = self._said.split(b"\n")[:-1]
+            self._done = max([self._done, *(int(line) for line in lines if line.isdigit())])
+        return self._done
+
+    def result(self) -> Ahead | None:
+        """Wait for its end; None when it found anything or could not."""
+        if self._process is None or self._process.stdout is None:
+            return None
+        os.set_blocking(self._process.stdout.fileno(), True)
+        rest = self._process.stdout.read()
+        self._process.wait()
+        try:
+            return msgspec.json.decode((self._said + rest).rsplit(b"\n", 2)[-2], type=Ahead)
+        except (msgspec.MsgspecError, IndexError):
+            return None
+
+
+def helps(entries: int) -> bool:
+    """Whether a second process pays."""
+    return entries >= FEWEST and len(os.sched_getaffinity(0)) > 1

@@ -1,0 +1,330 @@
+"""What crosses the socket between the server and a worker; nothing else does.
+
+A frame is a four-byte little-endian length and a msgpack body. The worker is not trusted: the
+server bounds every frame that it reads. Order of a request: `Prepare` → `Prepared` or
+`Rejected`; then `Run` → rows in `Step`, the last one with a finish reason. `Cancel` may come at
+any time and is answered by a last row with reason "cancelled" once the request runs. A request
+of several choices takes as many consecutive ids: `Prepare` and `Run` name the first one and stand
+for all; rows and `Cancel` are about one choice each. `Tokenize` is answered by `Tokens` or
+`Rejected`, and that is all. `Attach` comes with a descriptor on a second socket, which carries
+nothing else; it and `Detach` are answered by `Adapters` or `Rejected`.
+"""
+
+import struct
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from appliance.engine.text.reasoning import Thinking
+from appliance.engine.text.reply import Dialect
+from appliance.types import Constraint, ModelKind, Sampling, TokenLogprob, Tools
+
+T = TypeVar("T")
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+Finish: TypeAlias = Literal["stop", "length", "cancelled", "invalid", "detached"]
+HEADER = struct.Struct("<I")
+LARGEST_FRAME = 16 << 20
+
+
+class LoadOnGpu(msgspec.Struct, frozen=True):
+    """How a worker uses GPUs.
+
+    Attributes:
+        backend: absolute path of the backend library.
+        devices: device files that it opens.
+        layers: on GPUs, the output included.
+        split: how many of them on each GPU.
+    """
+
+    backend: str
+    devices: tuple[str, ...]
+    layers: int
+    split: tuple[int, ...]
+
+
+class Load(msgspec.Struct, tag="load", frozen=True):
+    """The first message: how to load the model whose descriptor the worker inherited.
+
+    Attributes:
+        variant: absolute path of the CPU backend library.
+        n_ctx: KV cells in tokens; also the longest context of one request, or the longest text
+            of a model that embeds or reranks.
+        slots: sequences that run at once.
+        reproducible: separate KV streams and fixed batch shapes.
+        gap_ms: target gap between two tokens of a running answer.
+        kept: runs of tokens that the KV cache keeps for later requests.
+        prefixes: texts of prompts that all apps may share the beginning of.
+        memory_bytes: address space that may be mapped beyond what is mapped at the drop.
+        on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
+            memory.
+        kind: what the model is for.
+        template: the chat template that was verified; "" leaves it to the model's file.
+        grammars: those that were signed with the model, by name.
+        gpu: None for the processor alone.
+    """
+
+    variant: str
+    n_ctx: int
+    slots: int
+    threads: int
+    prefill_budget: int
+    reproducible: bool
+    memory_bytes: int
+    max_prepare_bytes: int
+    on_disk: bool = False
+    kind: ModelKind = "generate"
+    gap_ms: int = 60
+    kept: int = 0
+    prefixes: tuple[str, ...] = ()
+    template: str = ""
+    grammars: dict[str, Constraint] = {}
+    gpu: LoadOnGpu | None = None
+
+
+class Prepare(msgspec.Struct, tag="prepare", frozen=True):
+    """Render, tokenise and check a request, without running it.
+
+    A model that embeds takes `texts`, one that reranks `texts` and a `query`, any other one of
+    `messages`, `prompt` and `tokens`.
+
+    Attributes:
+        choices: answers to generate; choice i samples with seed + i.
+        logprobs: alternatives to report with each token's log-probability; None reports none.
+        echo: whether the rows begin with the prompt.
+        scope: the app that asks; what is computed for it is reused for it alone.
+        weight: the app's share of a contended engine, relative to others.
+        adapter: digest of the adapter to answer with, "" for the model alone.
+    """
+
+    id: int
+    sampling: Sampling
+    messages: tuple[dict[str, Any], ...] | None = None
+    prompt: str | None = None
+    tokens: tuple[int, ...] | None = None
+    texts: tuple[str, ...] | None = None
+    query: str | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    min_tokens: int = 0
+    constraint: Constraint | None = None
+    choices: int = 1
+    logprobs: int | None = None
+    echo: bool = False
+    tools: Tools | None = None
+    thinking: bool | None = None
+    scope: str = ""
+    weight: int = 1
+    adapter: str = ""
+
+
+class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
+    """What one of a text, a conversation and token ids is in tokens; nothing will run.
+
+    Attributes:
+        special: whether a text gets the begin token where the model wants one.
+        strings: whether to tell the bytes of each token.
+    """
+
+    id: int
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    tokens: tuple[int, ...] | None = None
+    tools: Tools | None = None
+    thinking: bool | None = None
+    special: bool = True
+    strings: bool = False
+
+
+class Run(msgspec.Struct, tag="run", frozen=True):
+    """Start a prepared request: its intent is durable."""
+
+    id: int
+
+
+class Cancel(msgspec.Struct, tag="cancel", frozen=True):
+    """Forget a prepared request, or end a running one at the next step."""
+
+    id: int
+
+
+class Attach(msgspec.Struct, tag="attach", frozen=True):
+    """Load the adapter with this digest, from the next descriptor on the second socket."""
+
+    id: int
+    adapter: str
+
+
+class Detach(msgspec.Struct, tag="detach", frozen=True):
+    """Free an adapter and end the requests that use it."""
+
+    id: int
+    adapter: str
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """What a model that writes text says of its tokens.
+
+    Attributes:
+        bos: text of the begin token, "" if there is none; likewise for the end and for padding.
+        adds_bos: whether a text gets the begin token.
+        template: the chat template that conversations are rendered with.
+    """
+
+    bos: str
+    eos: str
+    pad: str
+    adds_bos: bool
+    template: str
+
+
+class Loading(msgspec.Struct, tag="loading", frozen=True):
+    """How much of the model is loaded, in percent; no message says less than the last."""
+
+    percent: Count
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """The model is loaded.
+
+    Attributes:
+        confinement: what is in force.
+        inodes: the model's, and those of all files that were mapped while it was loaded.
+        vocabulary: None for a model that embeds or reranks.
+    """
+
+    n_ctx: Count
+    n_vocab: Count
+    confinement: dict[str, bool | int | str]
+    load_ms: Count
+    inodes: list[int] = []
+    vocabulary: Vocabulary | None = None
+
+
+class Failed(msgspec.Struct, tag="failed", frozen=True):
+    """The model could not be loaded; the worker ends."""
+
+    code: str
+    message: str
+
+
+class Prepared(msgspec.Struct, tag="prepared", frozen=True):
+    """What the audit record and the quota need to know before anything runs.
+
+    Attributes:
+        prompt_tokens: length of the prompt in tokens.
+        max_tokens: the limit in force: what was asked, or what the context leaves.
+        template_sha256: of the chat template that rendered the prompt, "" if none did.
+        dialect: how the answer writes calls, "" when no functions are on offer.
+        thinking: whether and where the answer has reasoning.
+    """
+
+    id: int
+    prompt_tokens: Count
+    max_tokens: Count
+    template_sha256: str
+    dialect: Dialect = ""
+    thinking: Thinking = ""
+
+
+class Tokens(msgspec.Struct, tag="tokens", frozen=True):
+    """The answer to `Tokenize`.
+
+    Attributes:
+        tokens: the ids.
+        text: what they spell, if ids were given; "" else.
+        strings: the bytes of each, if asked for.
+    """
+
+    id: int
+    tokens: list[Count]
+    text: str = ""
+    strings: list[bytes] = []
+
+
+class Adapters(msgspec.Struct, tag="adapters", frozen=True):
+    """The answer to `Attach` and `Detach`: the adapters that are there now."""
+
+    id: int
+    adapters: list[str]
+
+
+class Rejected(msgspec.Struct, tag="rejected", frozen=True):
+    """The request cannot run; the code is one of `errors.CODES`."""
+
+    id: int
+    code: str
+    message: str
+    param: str | None = None
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """What one step added to one request.
+
+    Attributes:
+        text: text that will not change any more; may be empty while a stop string may begin.
+        tokens: tokens generated in this step.
+        finish: "stop", "length" or "cancelled" on the last row; "invalid" when no token may
+            come next, or a constrained answer came out wrong in spite of its grammar;
+            "detached" when its adapter is gone.
+        logprobs: one for each of the tokens, if asked for; for each echoed one, too.
+        vector: what one text gave, as little-endian 32-bit floats: an embedding, or one score.
+    """
+
+    id: int
+    text: str
+    tokens: Count
+    finish: Finish | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    vector: bytes = b""
+    reused: Count = 0
+
+
+class Step(msgspec.Struct, tag="step", frozen=True):
+    """One engine step for all requests together, and the engine's state after it."""
+
+    rows: list[Row]
+    running: Count
+    waiting: Count
+    cells_used: Count
+    cells_kept: Count = 0
+    threads: Count = 0
+
+
+ToWorker = Load | Prepare | Tokenize | Run | Cancel | Attach | Detach
+FromWorker = Loading | Ready | Failed | Prepared | Tokens | Adapters | Rejected | Step
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """The bytes of one message on the socket."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def decode_to_worker(body: bytes) -> ToWorker:
+    """Decode a frame's body in the worker.
+
+    Raises:
+        msgspec.DecodeError: it is no message.
+    """
+    return _decode(_to_worker, body)
+
+
+def decode_from_worker(body: bytes) -> FromWorker:
+    """Decode a frame's body in the server.
+
+    Raises:
+        msgspec.DecodeError: the worker sent something else; the caller ends it.
+    """
+    return _decode(_from_worker, body)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:  # the one error of the decoder that is not its own
+        raise msgspec.DecodeError("text that is not UTF-8") from error

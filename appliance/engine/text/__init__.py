@@ -1,0 +1,1 @@
+"""Text on both sides of the model: templates, grammars, tool calls, reasoning, streams."""

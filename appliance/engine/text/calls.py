@@ -1,0 +1,109 @@
+"""Calls that a request demands: a grammar makes them, in the dialect of the model.
+
+Rules: every keyword of a parameters' schema is enforced or refused, naming the function; the
+finished text is read by the parser that the client's answer goes through, and the arguments of
+every call are checked by an independent validator.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import llguidance
+
+from appliance.engine.text.reply import CLOSE, OPEN, Dialect, Reply, ReplyForm
+from appliance.engine.text.schemas import COMPACT, checked_schema, json_validator
+from appliance.errors import BadRequest
+from appliance.types import Constraint, Tools
+
+MOST_CALLS: Final = 16  # in one answer
+ARGUMENTS: Final = {"hermes": "arguments", "json": "parameters"}
+"""The key of a call's arguments, by dialect."""
+# Blanks where the models' training data have them.
+_SPACED: Final = {**COMPACT, "item_separator": ", ", "key_separator": ": "}
+
+
+@dataclass(frozen=True)
+class ForcedCalls:
+    """The functions of which one must be called.
+
+    Attributes:
+        schemas: by name, the schema of the parameters.
+        parallel: whether there may be more than one call.
+        validators: by name, whether arguments as a text are accepted.
+    """
+
+    dialect: Dialect
+    parallel: bool
+    schemas: dict[str, dict[str, Any]]
+    validators: dict[str, Callable[[str], bool]]
+
+    @classmethod
+    def constraint(cls, tools: Tools, dialect: Dialect) -> Constraint:
+        """The constraint for `tools.forced`, as a text that a cache can know it by."""
+        schemas = {f["name"]: f["parameters"] for f in tools.functions if f["name"] in tools.forced}
+        return Constraint("calls", json.dumps([dialect, tools.parallel, schemas]))
+
+    @classmethod
+    def decode(cls, source: str) -> "ForcedCalls":
+        """Read a constraint's source.
+
+        Raises:
+            BadRequest: `invalid_schema`, naming the function.
+        """
+        dialect, parallel, schemas = json.loads(source)
+        validators = {name: _checked(name, schema) for name, schema in schemas.items()}
+        return cls(dialect, parallel, schemas, validators)
+
+    def grammar(self, marker: Callable[[str], str]) -> str:
+        """A Lark grammar of llguidance.
+
+        Args:
+            marker: how a tag is spelled: a token of its own, or text.
+        """
+        lines = []
+        for number, (name, schema) in enumerate(self.schemas.items()):
+            head = f'{{"name": {json.dumps(name)}, "{ARGUMENTS[self.dialect]}": '
+            lines.append(f'call{number}: {json.dumps(head)} arguments{number} "}}"')
+            spaced = json.dumps({**schema, "x-guidance": _SPACED})
+            lines.append(f"arguments{number}: %json {spaced}")
+        one = " | ".join(f"call{number}" for number in range(len(self.schemas)))
+        if self.dialect == "json":
+            return "\n".join([f"start: {one}", *lines])
+        again = f' ("\\n" call){{0,{MOST_CALLS - 1}}}' if self.parallel else ""
+        call = f'call: {marker(OPEN)} "\\n" ({one}) "\\n" {marker(CLOSE)}'
+        return "\n".join([f"start: call{again}", call, *lines])
+
+    def valid(self, text: str) -> bool:
+        """Whether a finished text is calls and nothing else, with arguments that are accepted."""
+        reply = Reply(ReplyForm(self.dialect, frozenset(self.schemas)))
+        name, called = "", 0
+        for piece in [*reply.push(text), *reply.finish()]:
+            if piece.kind == "call":
+                name, called = piece.text, called + 1
+            elif piece.kind != "arguments" or not self.validators[name](piece.text):
+                return False
+        return called > 0
+
+
+def _checked(name: str, schema: dict[str, Any]) -> Callable[[str], bool]:
+    try:
+        text = json.dumps(checked_schema(json.dumps(schema)))
+        validator = json_validator(schema)
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(text, overrides=COMPACT)
+        if reason := llguidance.LLMatcher.validate_grammar(grammar):
+            raise ValueError(reason)
+    except BadRequest as error:
+        raise invalid_function(name, error.message) from error
+    except (ValueError, RecursionError) as error:
+        raise invalid_function(name, str(error)) from error
+    return validator
+
+
+def invalid_function(name: str, reason: str) -> BadRequest:
+    """The refusal of a function's parameters."""
+    reason = reason.removeprefix("Invalid schema for response_format: ")[:500]
+    return BadRequest(
+        "invalid_schema", f"Invalid schema for function {name!r}: {reason}", param="tools"
+    )

@@ -1,0 +1,233 @@
+"""Structured output: which tokens may come next, and which must.
+
+Rules: masks come from llguidance over the whole vocabulary; tokens that the grammar forces are
+appended without asking the model. White space between JSON tokens is the compact form, so that
+neither the model nor the reader spends tokens on blanks. A schema keyword that cannot be
+enforced is refused with its name, never ignored; the finished text is checked once more by an
+independent validator. Sources are bounded in size and depth, and compile in the worker only,
+off the decode thread. Grammars that were signed with the model compile before it serves, or it does
+not serve; requests name them. Only a signed one may be Lark, and only masks hold an answer to it.
+"""
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import llguidance
+import llguidance.numpy as masks
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.engine.text.calls import ForcedCalls
+from appliance.engine.text.schemas import (
+    COMPACT,
+    MAX_BYTES,
+    check_expression,
+    checked_schema,
+    json_validator,
+    refused,
+)
+from appliance.errors import BadRequest, StateRefused
+from appliance.types import Constraint
+
+MAX_CHOICES = 1024
+MAX_RULES: Final = 1000
+"""Lines of a Lark grammar, and so its rules: llguidance follows them recursively, and 3,000 in a
+chain overran the stack."""
+_UNKNOWN_ATTRIBUTE: Final = re.compile(r"^[?!\s]*\w+\s*\[[^\]]*\btemperature\b", re.MULTILINE)
+_CACHED = 64
+_OBJECT = '{"type":"object"}'
+
+
+class Guide:
+    """The state of one answer under a constraint. Not shared between requests.
+
+    Args:
+        matcher: positioned at the start.
+        validator: checks the finished text, if the constraint is a schema.
+        one_by_one: let the model compute forced tokens, too, each as the only one that may
+            come, because their log-probabilities are asked for.
+    """
+
+    def __init__(
+        self,
+        matcher: Any,
+        mask: NDArray[np.int32],
+        validator: Any | None,
+        *,
+        one_by_one: bool = False,
+    ) -> None:
+        self._matcher = matcher
+        self._one_by_one = one_by_one
+        self._ahead: list[int] = []  # forced tokens that the matcher has consumed already
+        self._mask = mask
+        self._validator = validator
+        self._text = ""
+
+    def restrict(self, logits: NDArray[np.float32]) -> None:
+        """Set the logits of tokens that may not come next to minus infinity, in place.
+
+        Args:
+            logits: one row, shape (n_vocab,).
+        """
+        if self._ahead:
+            logits[:] = -np.inf
+            logits[self._ahead[0]] = 0
+            return
+        masks.fill_next_token_bitmask(self._matcher, self._mask, 0)
+        masks.apply_token_bitmask_inplace(logits.reshape(1, -1), self._mask)
+
+    def accept(self, token: int) -> list[int] | None:
+        """Go on by a sampled token; the tokens that must follow it, None if it may not come."""
+        if self._ahead:
+            return [] if token == self._ahead.pop(0) else None
+        if not self._matcher.consume_token(token):
+            return None
+        if self._matcher.is_stopped():
+            return []
+        forced: list[int] = self._matcher.compute_ff_tokens()
+        if forced and not self._matcher.consume_tokens(forced):
+            return None
+        if self._one_by_one:
+            self._ahead = forced
+            return []
+        return forced
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing may follow."""
+        return not self._ahead and bool(self._matcher.is_stopped())
+
+    def wrote(self, text: str, complete: bool) -> bool:
+        """Note text of the answer; False when the complete answer breaks its schema.
+
+        The validator is not the library that made the mask, so that a mistake of one shows.
+        """
+        self._text += text
+        if not complete or self._validator is None:
+            return True
+        try:
+            return bool(self._validator(self._text))
+        except ValueError:
+            return False
+
+
+class Grammars:
+    """Compiles constraints for one vocabulary and keeps the latest.
+
+    Args:
+        tokenizer: makes llguidance's view of the vocabulary, when the first constraint comes.
+        signed: by name, those that were signed with the model; compiled here.
+
+    Raises:
+        StateRefused: `grammar_invalid` for a signed one that cannot be enforced.
+    """
+
+    def __init__(
+        self, tokenizer: Callable[[], Any], signed: Mapping[str, Constraint] | None = None
+    ) -> None:
+        self._make_tokenizer = tokenizer
+        self._tokenizer: Any = None
+        self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
+        self._signed: dict[str, tuple[Any, Any]] = {}
+        for name, constraint in (signed or {}).items():
+            try:
+                self._signed[name] = self._compile(constraint)
+            except BadRequest as error:
+                reason = error.message.removeprefix(refused("").message)
+                raise StateRefused("grammar_invalid", f"The grammar {name}: {reason}") from error
+
+    def guide(self, constraint: Constraint, *, one_by_one: bool = False) -> Guide:
+        """A fresh guide.
+
+        Args:
+            one_by_one: as for the guide.
+
+        Raises:
+            BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks
+                for what cannot be enforced; `unknown_grammar`.
+        """
+        matcher, validator = self._ready(constraint)
+        mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
+        return Guide(matcher.deep_copy(), mask, validator, one_by_one=one_by_one)
+
+    def _ready(self, constraint: Constraint) -> tuple[Any, Any]:
+        if constraint.kind == "grammar":
+            if found := self._signed.get(constraint.source):
+                return found
+            names = ", ".join(self._signed) or "none"
+            raise BadRequest(
+                "unknown_grammar",
+                f"The model has no grammar {constraint.source!r}; signed with it: {names}.",
+                param="response_format",
+            )
+        if constraint not in self._compiled:
+            self._compiled[constraint] = self._compile(constraint)
+            if len(self._compiled) > _CACHED:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(constraint)
+        return self._compiled[constraint]
+
+    def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
+        if self._tokenizer is None:
+            self._tokenizer = self._make_tokenizer()
+        if len(constraint.source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+            raise refused(f"it is larger than {MAX_BYTES} bytes")
+        validator: Callable[[str], bool] | None = None
+        try:
+            if constraint.kind == "regex":
+                check_expression(constraint.source)
+                grammar = llguidance.LLMatcher.grammar_from_regex(constraint.source)
+            elif constraint.kind == "choice":
+                grammar = llguidance.LLMatcher.grammar_from_lark(_choice(constraint.source))
+            elif constraint.kind == "lark":
+                grammar = llguidance.LLMatcher.grammar_from_lark(_lark(constraint.source))
+            elif constraint.kind == "calls":
+                calls = ForcedCalls.decode(constraint.source)
+                validator = calls.valid
+                grammar = llguidance.LLMatcher.grammar_from_lark(calls.grammar(self._marker))
+            else:
+                schema = checked_schema(constraint.source or _OBJECT)
+                validator = json_validator(schema)
+                grammar = llguidance.LLMatcher.grammar_from_json_schema(
+                    json.dumps(schema), overrides=COMPACT
+                )
+            matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
+            # The first mask shows what compiling alone does not: limits, and a dead end.
+            possible = any(matcher.deep_copy().compute_bitmask())
+        except BadRequest:
+            raise
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # pyo3 reports a panic of the library as a BaseException
+            raise refused(str(error)) from error
+        if matcher.is_error():
+            raise refused(str(matcher.get_error()))
+        if not possible:
+            raise refused("no text can satisfy it within the limits")
+        return matcher, validator
+
+    def _marker(self, tag: str) -> str:
+        """How a tag is spelled in a Lark grammar: a token of its own where there is one."""
+        tokens = self._tokenizer.tokenize_str(tag, parse_special=True)
+        alone = len(tokens) == 1 and self._tokenizer.is_special_token(tokens[0])
+        return tag if alone else json.dumps(tag)
+
+
+def _lark(source: str) -> str:
+    if source.count("\n") >= MAX_RULES:
+        raise refused(f"it has more than {MAX_RULES} lines")
+    if _UNKNOWN_ATTRIBUTE.search(source):
+        raise refused("a rule sets the temperature, which the request does")
+    return source
+
+
+def _choice(source: str) -> str:
+    choices = json.loads(source)
+    if not isinstance(choices, list) or not 0 < len(choices) <= MAX_CHOICES:
+        raise refused(f"a choice has between 1 and {MAX_CHOICES} texts")
+    if not all(isinstance(c, str) and c for c in choices):
+        raise refused("every choice is a text that is not empty")
+    return "start: " + " | ".join(json.dumps(c, ensure_ascii=False) for c in choices)

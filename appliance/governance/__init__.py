@@ -1,0 +1,1 @@
+"""What time changes: trust updates, the periodic re-check, retention of the log."""

@@ -1,0 +1,110 @@
+"""The periodic re-check: do the store and the policy still say what they said at load?
+
+Rules: every model that may be or is served is hashed and asked about again; a new policy asks
+without hashing, at once (`ask`). What was found is recorded once, not at each round. A revoked key,
+certificate or digest ends a model for good; any other no of the policy suspends it, served or not.
+A changed store suspends a model that is not served; one that is served from sealed memory goes on,
+since its bytes cannot have changed, and shows the finding; one that is served from the disk ends.
+A policy that cannot be read changes nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from appliance.errors import PolicyRefused, Refused
+from appliance.registry.audit_entries import REVOKED, SYSTEM
+from appliance.registry.lifecycle import Lifecycle
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.store import ModelRecord, ModelStore
+from appliance.trust.verified import Verified
+from appliance.workers.supervisor import Supervisor
+
+
+class Sweep:
+    """Looks at all models.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+        supervisor: where models are served.
+        lifecycle: changes states and records why.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        policy: Callable[[], TrustPolicy],
+        supervisor: Supervisor,
+        lifecycle: Lifecycle,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._supervisor = supervisor
+        self._lifecycle = lifecycle
+
+    async def run(self) -> list[ModelRecord]:
+        """Look once.
+
+        Returns:
+            The models with which something was wrong.
+
+        Raises:
+            PolicyRefused: the policy cannot be read.
+            AuditUnavailable: the log cannot be written.
+        """
+        return await self._all(self._problem)
+
+    async def ask(self) -> list[ModelRecord]:
+        """Ask the policy in force about all models without reading their files.
+
+        Returns, raises: as `run`.
+        """
+        return await self._all(self._no)
+
+    async def _all(
+        self, problem: Callable[[ModelRecord], Awaitable[Refused | None]]
+    ) -> list[ModelRecord]:
+        self._policy()
+        wrong = []
+        for record in self._store.records():
+            if record.state == "approved" and (error := await problem(record)):
+                await self._act(record, error)
+                wrong.append(self._lifecycle.record(record.id))
+        return wrong
+
+    async def _no(self, record: ModelRecord) -> Refused | None:
+        try:
+            if model := self._served(record.id):
+                self._lifecycle.recheck(model)
+            await asyncio.to_thread(self._store.ask, record.id, self._policy())
+        except Refused as error:
+            return error
+        return None
+
+    async def _problem(self, record: ModelRecord) -> Refused | None:
+        try:
+            if model := self._served(record.id):
+                self._lifecycle.recheck(model)
+                if model.sealed.on_disk:
+                    await asyncio.to_thread(model.rehash)
+            checked = await asyncio.to_thread(self._store.check, record.id, self._policy(), _silent)
+            self._store.expect(record, checked.digest)
+        except Refused as error:
+            return error
+        return None
+
+    async def _act(self, record: ModelRecord, error: Refused) -> None:
+        model = self._served(record.id)
+        if error.code in REVOKED:
+            await self._lifecycle.end(SYSTEM, record.id, "revoked", error)
+        elif isinstance(error, PolicyRefused) or model is None or model.sealed.on_disk:
+            await self._lifecycle.end(SYSTEM, record.id, "suspended", error)
+        elif record.code != error.code:
+            self._lifecycle.note(record.id, "recheck_failed", error)
+
+    def _served(self, model_id: str) -> Verified | None:
+        return next((m for m in self._supervisor.served() if m.id == model_id), None)
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""

@@ -1,0 +1,162 @@
+"""The server's own log lines in a file of the data directory, and the way to read them.
+
+Rules: a line is one JSON object that `logs.JsonLines` made, with an id that no other line has; the
+file and its predecessor are bounded; nobody waits for the disk. Ids are counted, so that lines
+that could not be written leave a gap. Reading goes from the newest line back and stops where the
+limit is reached, needs no lock and no server, and takes a file that was cut anywhere.
+"""
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.observability.log_lines import JsonLines, Unwaited, write_all
+
+_BLOCK: Final = 1 << 16
+_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+_PLAIN: Final = ("time", "level", "logger", "message")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line; `fields` holds ids and figures that belong to it."""
+
+    id: str
+    time: str
+    level: str
+    logger: str
+    message: str
+    fields: dict[str, str]
+
+
+class _Numbered(JsonLines):
+    """Lines with an id: when the process began, and a count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = itertools.count(1)  # two threads may ask for the next
+
+    def format(self, record: logging.LogRecord) -> str:
+        line_id = f"{os.getpid()}.{next(self._numbers)}"
+        return json.dumps({"id": line_id, **json.loads(super().format(record))})
+
+
+def log_file(data: Path) -> Path:
+    """Where the lines of a data directory's server are."""
+    return data / "logs" / "server.jsonl"
+
+
+@contextlib.contextmanager
+def kept(data: Path, mib: int) -> Iterator[None]:
+    """Write this process's log lines to the file as well while the block runs; with 0 to none.
+
+    Args:
+        mib: size at which the file becomes the predecessor, and a new one begins.
+    """
+    if not mib:
+        yield
+        return
+    log_file(data).parent.mkdir(mode=0o700, exist_ok=True)
+    file = _File(log_file(data), mib << 20)
+    handler = Unwaited(file.write)
+    handler.setFormatter(_Numbered())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        if handler.end():
+            file.close()
+
+
+class _File:
+    """The file that is written, by one thread.
+
+    The standard library's handler has a lock, which a write to a disk that hangs would hold,
+    also against the end of the process.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
+        self._path, self._most = path, most
+        self._descriptor = _appended(path)
+
+    def write(self, line: bytes) -> None:
+        """Add a line; where there is no room, the file becomes the predecessor."""
+        if os.fstat(self._descriptor).st_size + len(line) > self._most:
+            with contextlib.suppress(FileNotFoundError):  # somebody took it away
+                self._path.replace(f"{self._path}.1")
+            old, self._descriptor = self._descriptor, _appended(self._path)
+            os.close(old)
+        write_all(self._descriptor, line)
+
+    def close(self) -> None:
+        """Write no more."""
+        os.close(self._descriptor)
+
+
+def _appended(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def read(
+    data: Path, *, level: str = "info", text: str = "", after: str | None = None, limit: int = 200
+) -> list[Line]:
+    """The newest lines that match, oldest of them first.
+
+    Args:
+        level: of this level and above.
+        text: in the message or a field, whatever its case.
+        after: only lines after the one with this id; all of them when it is gone.
+
+    Raises:
+        OSError: the file cannot be read; one that is not there has no lines.
+    """
+    wanted, words = _LEVELS.index(level), text.lower()
+    found: list[Line] = []
+    for line in _newest(log_file(data)):
+        if line.id == after or len(found) == limit:
+            break
+        rank = _LEVELS.index(line.level) if line.level in _LEVELS else len(_LEVELS)
+        told = " ".join((line.message, line.logger, *line.fields.values())).lower()
+        if rank >= wanted and words in told:
+            found.append(line)
+    return found[::-1]
+
+
+def _newest(path: Path) -> Iterator[Line]:
+    """Every line of both files, newest first."""
+    for part in (path, path.with_name(path.name + ".1")):
+        try:
+            with part.open("rb") as file:
+                yield from filter(None, map(_parsed, _backwards(file.fileno())))
+        except FileNotFoundError:
+            continue
+
+
+def _backwards(fd: int) -> Iterator[bytes]:
+    """The lines of a file from its end, read in blocks."""
+    at, rest = os.fstat(fd).st_size, b""
+    while at:
+        size = min(_BLOCK, at)
+        at -= size
+        first, *lines = (os.pread(fd, size, at) + rest).split(b"\n")
+        yield from reversed(lines)
+        rest = first
+    yield rest
+
+
+def _parsed(raw: bytes) -> Line | None:
+    try:
+        table: Any = json.loads(raw)
+    except ValueError:  # the end of a line that is being written, or of a file that was cut
+        return None
+    if not isinstance(table, dict):
+        return None
+    plain = {name: str(table.pop(name, "")) for name in ("id", *_PLAIN)}
+    return Line(**plain, fields={str(name): str(value) for name, value in table.items()})

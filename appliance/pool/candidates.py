@@ -1,0 +1,111 @@
+"""The approved models of the store: what each one takes, and whether a request may load it.
+
+An adapter is no model here: it comes and goes with its base, and counts for it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from appliance.config import Config
+from appliance.errors import Refused
+from appliance.trust.adapter import base_of
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.records import followers
+from appliance.trust.store import ModelRecord, ModelStore
+from appliance.types import ModelCard
+from appliance.workers.memory_estimate import Estimate, adapter_bytes, longest_text
+from appliance.workers.supervisor import Supervisor
+
+
+class Catalogue:
+    """What could be loaded.
+
+    Args:
+        store: the artifacts and their states.
+        supervisor: knows the budget and what takes it.
+    """
+
+    def __init__(self, config: Config, store: ModelStore, supervisor: Supervisor) -> None:
+        self._config = config
+        self._store = store
+        self._supervisor = supervisor
+        self._read: dict[str, GgufFacts] = {}  # by digest
+
+    def approved(self, model_id: str | None = None) -> Iterator[ModelRecord]:
+        """The approved models, or the one of this id if it is."""
+        for record in self._store.records():
+            wanted = base_of(record.id) is None and model_id in (None, record.id)
+            if wanted and record.state == "approved":
+                yield record
+
+    def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
+        """Those of them that a request may load."""
+        for record in self.approved(model_id):
+            if self._config.model(record.id).on_demand and self._fits(record):
+                yield record
+
+    def estimate(self, model_id: str) -> Estimate | None:
+        """What a model takes; None when that cannot be said, and its load will say why."""
+        with contextlib.suppress(Refused):
+            facts = self._facts(self._store.record(model_id))
+            return self._supervisor.estimate(model_id, facts, self._adapters(model_id))
+        return None
+
+    def _facts(self, record: ModelRecord) -> GgufFacts:
+        """What the file says; read from it once where another release wrote the record."""
+        if record.digest is None:
+            return self._store.facts(record)
+        if record.digest not in self._read:
+            self._read[record.digest] = self._store.facts(record)
+        return self._read[record.digest]
+
+    def size(self, model_id: str) -> int:
+        """Bytes that a model counts for; 0 when that cannot be said."""
+        needs = self.estimate(model_id)
+        return needs.total if needs else 0
+
+    def followers(self, model_id: str) -> list[ModelRecord]:
+        """The adapters that are loaded with a model."""
+        found = followers(self._store.records(), model_id)
+        return [record for record in found if self._config.model(record.id).autoload]
+
+    def _adapters(self, model_id: str) -> int:
+        """Bytes of the adapters that are loaded with a model."""
+        sizes = (int(record.facts["file_bytes"]) for record in self.followers(model_id))
+        return sum(map(adapter_bytes, sizes))
+
+    def cards(self, record: ModelRecord) -> list[ModelCard]:
+        """What the API says about a model that is not loaded, and about its adapters."""
+        base = self.card(record)
+        return [
+            base,
+            *(
+                replace(
+                    base, id=r.id, digest=r.digest or "", parent=base.id, base_digest=base.digest
+                )
+                for r in self.followers(record.id)
+            ),
+        ]
+
+    def card(self, record: ModelRecord) -> ModelCard:
+        """What the API says about a model that is not loaded."""
+        facts, settings = self._facts(record), self._config.model(record.id)
+        return ModelCard(
+            id=record.id,
+            digest=record.digest or "",
+            n_ctx=longest_text(facts, settings),
+            created=record.created_us // 1_000_000,
+            kind=facts.kind,
+            n_embd=facts.n_embd,
+            loaded=False,
+        )
+
+    def _fits(self, record: ModelRecord) -> bool:
+        """Whether it fits beside the pinned models that are there."""
+        pinned = sum(
+            presence.size
+            for presence in self._supervisor.presences()
+            if presence.model != record.id and self._config.model(presence.model).pinned
+        )
+        return self.size(record.id) + pinned <= self._supervisor.budget.total

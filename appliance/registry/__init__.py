@@ -1,0 +1,1 @@
+"""Artifacts from the stick to approved: import, preview, approve, suspend, retire."""

@@ -1,0 +1,122 @@
+"""The use-case of an artifact's arrival: from a stick to quarantine, vetted, verified, or refused.
+
+Rules: nothing is believed about the medium; the entry is durable before the state changes; a
+refused artifact leaves the store as it was, but for a row that says why; what a crash interrupted
+after its copy is finished when the data directory opens, an interrupted copy by the next import.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import Refused, StateRefused
+from appliance.registry.audit_entries import REVOKED, SYSTEM, Edges
+from appliance.trust.copying import Told
+from appliance.trust.freshness import Freshness
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.store import ModelRecord, ModelStore
+
+Progress = Callable[[str, int, int], None]
+UNFINISHED: Final = frozenset({"quarantined", "vetted"})
+"""States that only an interrupted import leaves behind."""
+
+
+class Arrivals:
+    """Artifacts on their way in.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+        fresh: says how fresh it is.
+        edges: records what happens.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        policy: Callable[[], TrustPolicy],
+        fresh: Callable[[], Freshness],
+        edges: Edges,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._fresh = fresh
+        self._edge = edges.record
+
+    def import_model(
+        self,
+        actor: str,
+        path: Path,
+        model_id: str | None,
+        progress: Progress,
+        told: Told = lambda file: None,
+    ) -> ModelRecord:
+        """Copy an artifact into quarantine, or go on with a copy; vet and verify it.
+
+        Args:
+            told: gets a line for each file that was copied.
+
+        Returns:
+            The record, in state verified, or refused with a code. What cannot even be stored
+            (a link inside, an id that is taken) is refused the same way and leaves no record.
+        """
+        policy = self._policy()
+        try:
+            self._fresh().check_change()
+            name = self._store.copy(path, model_id, progress, told)
+        except Refused as error:
+            shown = ModelRecord(model_id or path.name, "media")
+            self._edge(actor, shown, "refused", policy, error=error)
+            raise
+        try:
+            self._edge(actor, ModelRecord(name, "media"), "quarantined", policy)
+        except BaseException:
+            self._store.abandon(name)
+            raise
+        return self._examine(actor, self._store.admit(name), policy, progress)
+
+    def _examine(
+        self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress
+    ) -> ModelRecord:
+        """From quarantine to verified, or to refused."""
+        try:
+            if record.state == "quarantined":
+                facts = self._store.vet(record.id)
+                self._edge(actor, record, "vetted", policy)
+                record = self._store.set_state(record.id, "vetted", facts=facts)
+            checked = self._store.check(record.id, policy, progress)
+        except Refused as error:
+            state = "revoked" if error.code in REVOKED else "refused"
+            self._edge(actor, record, state, policy, error=error)
+            refused = self._store.set_state(
+                record.id, state, code=error.code, message=error.message
+            )
+            self._store.expel(record.id)  # hostile bytes are not kept
+            return refused
+        found = replace(record, digest=checked.digest)
+        self._edge(actor, found, "verified", policy, signer=checked.signer)
+        return self._store.set_state(
+            record.id, "verified", digest=checked.digest, facts=checked.facts
+        )
+
+    def recover(self) -> list[str]:
+        """Finish or clean up imports that a crash interrupted.
+
+        Returns:
+            The ids that were touched.
+        """
+        policy = self._policy()
+        touched = self._store.clean()
+        for model_id in touched:
+            error = StateRefused("import_interrupted", "The import was interrupted.")
+            self._edge(SYSTEM, ModelRecord(model_id, "media"), "refused", policy, error=error)
+        for record in self._store.records():
+            if record.state in UNFINISHED:
+                self._examine(SYSTEM, record, policy, _silent)
+                touched.append(record.id)
+        return touched
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""

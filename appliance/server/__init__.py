@@ -1,0 +1,1 @@
+"""The listeners: sockets, TLS, signals, draining."""

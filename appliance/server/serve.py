@@ -1,0 +1,322 @@
+"""`appliance serve`: the LAN listener and the admin socket in one event loop.
+
+Rules: the admin socket is made with mode 0660 in a directory of mode 0750, never wider for an
+instant; a non-loopback address takes TLS and a key; SIGHUP reads the certificate again; on
+SIGTERM or SIGINT new work is refused, running answers may end, then workers and log are closed in
+that order.
+"""
+
+import asyncio
+import contextlib
+import functools
+import ipaddress
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import uvicorn
+import uvloop
+
+from appliance.api.admin.app import create_admin_app
+from appliance.api.admin.peer import PeerProtocol
+from appliance.api.app import create_lan_app
+from appliance.api.observe import Observer, keep_writing_counts, write_counts
+from appliance.app import Services, open_services
+from appliance.audit.appending import append
+from appliance.audit.log import Draft
+from appliance.auth import certificates
+from appliance.errors import Refused, Unavailable, UsageError
+from appliance.observability import log_file, log_lines
+from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
+from appliance.server.tls_listener import TlsAcceptor
+
+SOCKET = Path("run") / "admin.sock"
+_UNIX_PATH_LIMIT = 107
+_HANDSHAKE_S = 15.0
+_LAST_BYTES_S = 5.0
+_log = logging.getLogger("appliance")
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to `serve`, since two of them share the loop.
+
+    Args:
+        shared: what counts the connections, handshakes of TLS among them.
+    """
+
+    def __init__(self, config: uvicorn.Config, shared: Connections | None = None) -> None:
+        super().__init__(config)
+        self._shared = shared
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen as uvicorn does, but count handshakes of TLS before they begin."""
+        await self.lifespan.startup()
+        self.servers = [await self._listener(sock) for sock in sockets or []]
+        self.started = True
+
+    async def _listener(self, sock: socket.socket) -> asyncio.Server:
+        context, shared = self.config.ssl, self._shared
+        if context is None or shared is None:
+            loop = asyncio.get_running_loop()
+            return await loop.create_server(self._protocol, sock=sock, backlog=self.config.backlog)
+        # uvicorn closes it and waits for that, as it does with a server of the loop.
+        return cast(
+            asyncio.Server, TlsAcceptor(sock, context, self._protocol, shared, _HANDSHAKE_S)
+        )
+
+    def _protocol(self) -> asyncio.Protocol:
+        # Typed as any protocol class; it is one of uvicorn's, which take these three arguments.
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        return made
+
+    async def finish(self, seconds: float) -> None:
+        """Give the last bytes this long to leave, then cut off whoever is still connected.
+
+        Nothing else ends a connection that sends half a request, never reads its answer, or
+        leaves TLS's farewell unanswered, as idle kept-alive clients do.
+        """
+        end = time.monotonic() + seconds
+        while self.server_state.connections and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        for connection in list(self.server_state.connections):
+            open_one: Any = connection  # one of uvicorn's protocols
+            open_one.transport.abort()
+        self.force_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+
+def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
+    """Run until a signal.
+
+    Raises:
+        UsageError: `bind_refused` for an address that is not loopback.
+        StateRefused: `data_locked`.
+    """
+    with (
+        open_services(data) as services,
+        log_lines.configured(services.config.server.log),
+        log_file.kept(data, services.config.server.log_file_mib),
+    ):
+        address = host or services.config.server.host
+        _check_address(services, address)
+        context = _tls_context(services)
+        _raise_descriptor_limit()
+        number = services.config.server.port if port is None else port
+        with (
+            _listen(address, number) as lan,
+            _listen_admin(data) as admin,
+            asyncio.Runner(loop_factory=uvloop.Loop) as runner,
+        ):
+            runner.run(_serve(services, lan, admin, context))
+
+
+async def _serve(
+    services: Services,
+    lan: socket.socket,
+    admin: socket.socket,
+    context: ssl.SSLContext | None,
+) -> None:
+    await asyncio.wrap_future(services.audit.new_epoch())
+    await append(services.audit, Draft("start", {"profile": services.profile}))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    if context is not None:
+        loop.add_signal_handler(signal.SIGHUP, _reload, services, context)
+    drain = services.config.server.drain_seconds
+    shared = _connections(services)
+    servers = [
+        _Server(
+            uvicorn.Config(
+                create_lan_app(services),
+                http=functools.partial(LanProtocol, shared=shared),  # type: ignore[arg-type]
+                ws="none",  # whatever is installed: it would take connections out of the count
+                ssl_context_factory=None if context is None else lambda *_: context,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=drain + 15,
+            ),
+            shared,
+        ),
+        _Server(
+            uvicorn.Config(
+                create_admin_app(services),
+                http=PeerProtocol,
+                ws="none",
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        ),
+    ]
+    tasks = [
+        asyncio.create_task(s.serve(sockets=[k]))
+        for s, k in zip(servers, (lan, admin), strict=True)
+    ]
+    scheme = "http" if context is None else "https"
+    _log.info(
+        "listening on %s://%s:%s (profile %s)", scheme, *lan.getsockname()[:2], services.profile
+    )
+    loading = asyncio.create_task(_autoload(services))
+    sweeping = asyncio.create_task(_sweep(services))
+    keeping = [
+        asyncio.create_task(services.inference.watch_keys()),
+        asyncio.create_task(services.renewal.watch()),
+        asyncio.create_task(keep_writing_counts(services.rejected, services.audit)),
+    ]
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    _log.info("stopping: running answers have %s seconds", drain)
+    loading.cancel()
+    sweeping.cancel()
+    stopped.cancel()
+    for server in servers:
+        server.should_exit = True
+    await services.residents.close()
+    await services.inference.drain(drain)
+    await asyncio.gather(*(server.finish(_LAST_BYTES_S) for server in servers))
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await services.supervisor.close()
+    for task in keeping:
+        task.cancel()
+    await write_counts(services.rejected, services.audit, everything=True)
+    with contextlib.suppress(Exception):  # a latched log must not keep the server from ending
+        await append(services.audit, Draft("stop", {}))
+
+
+async def _autoload(services: Services) -> None:
+    # Asked for by every estimate of memory; the first answer takes too long for the loop.
+    await asyncio.to_thread(lambda: services.supervisor.variant.name)
+    await services.residents.autoload()
+    for status in services.supervisor.status():
+        _log.info("serving %s (%s, %s MiB)", status.model, status.variant, status.memory_mib)
+
+
+async def _sweep(services: Services) -> None:
+    """Re-check the store as often as the configuration says."""
+    minutes = services.config.trust.recheck_minutes
+    while minutes:
+        await asyncio.sleep(minutes * 60)
+        # Without a log or a readable policy nothing is changed; again later.
+        with contextlib.suppress(Unavailable, Refused):
+            for record in await services.sweep.run():
+                _log.warning("%s is %s: %s", record.id, record.state, record.message)
+
+
+def _check_address(services: Services, address: str) -> None:
+    """Beyond loopback only with TLS, when there is somebody to let in, and never in the lab."""
+    if _is_loopback(address):
+        return
+    if not services.config.tls.enabled:
+        raise UsageError("bind_refused", f"{address} is not a loopback address, and TLS is off.")
+    if not any(services.keys.is_live(key.id) for key in services.keys.list()):
+        raise UsageError("bind_refused", f"{address} is not a loopback address; no key exists.")
+    if services.profile == "lab":  # a trial must not become production by accident
+        raise UsageError(
+            "bind_refused", "The lab profile is for one machine: it listens on loopback only."
+        )
+
+
+def _tls_context(services: Services) -> ssl.SSLContext | None:
+    tls, data = services.config.tls, services.data
+    if not tls.enabled:
+        return None
+    client_ca = data / tls.client_ca if tls.client_ca else None
+    return certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
+
+
+def _reload(services: Services, context: ssl.SSLContext) -> None:
+    """Take the certificate from its files; a bad one changes nothing."""
+    tls = services.config.tls
+    try:
+        certificates.load(context, services.data / tls.certificate, services.data / tls.key)
+        _log.info("the certificate was read again")
+    except UsageError as error:
+        _log.error("the certificate was not changed: %s", error.message)
+
+
+def _connections(services: Services) -> Connections:
+    server = services.config.server
+    limits = ConnectionLimits(
+        connections=server.max_connections,
+        per_source=server.max_connections_per_source,
+        head_bytes=server.max_head_bytes,
+        head_seconds=server.head_seconds,
+        body_seconds=server.body_seconds,
+        stall_seconds=server.stall_seconds,
+    )
+    observer = Observer(services.rejected, services.metrics)
+    return Connections(limits, observer.malformed, services.metrics.connections.set)
+
+
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as this user may have: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.contextmanager
+def _listen(address: str, port: int) -> Iterator[socket.socket]:
+    try:
+        listener = socket.create_server(
+            (address, port),
+            family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+            backlog=1024,
+        )
+    except OSError as error:
+        raise UsageError(
+            "bind_refused", f"{address}:{port} cannot be used: {error.strerror}"
+        ) from error
+    with listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _listen_admin(data: Path) -> Iterator[socket.socket]:
+    path = data / SOCKET
+    if len(os.fsencode(path)) > _UNIX_PATH_LIMIT:
+        raise UsageError(
+            "bind_refused", f"{path} is too long for a Unix socket; use a shorter --data."
+        )
+    path.unlink(missing_ok=True)  # DATA/lock is ours, so nobody listens there
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        before = os.umask(0o117)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(128)
+        try:
+            yield listener
+        finally:
+            path.unlink(missing_ok=True)

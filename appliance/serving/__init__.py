@@ -1,0 +1,1 @@
+"""One request: authorise, prepare, intent, run, outcome."""

@@ -1,0 +1,114 @@
+"""What the log keeps of a request: the draft of its intent.
+
+Rules: the permanent body holds parameters, counts and digests; prompts, stop strings, biases and
+functions are the client's text and go where they can be erased. Bodies hold no floats.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from appliance.audit.log import Draft
+from appliance.engine.protocol import Prepared
+from appliance.trust.grammar import Grammar
+from appliance.trust.store import VerifiedAdapter, VerifiedModel
+from appliance.types import Caller, Constraint, GenerationRequest, Json, Tools
+
+
+def intent(
+    caller: Caller,
+    request: GenerationRequest,
+    model: VerifiedModel,
+    prepared: Prepared,
+    *,
+    seed: int,
+    engine: str,
+    adapter: VerifiedAdapter | None = None,
+) -> Draft:
+    """The entry that is durable before the model runs; `seed` and `engine` are those in effect."""
+    fields: dict[str, Json] = {
+        "request_id": caller.request_id,
+        "key_id": caller.principal.key_id,
+        "app": caller.principal.name,
+        "ip": caller.ip,
+        "route": caller.route,
+        "retry": caller.retry,
+        "model": adapter.id if adapter else model.id,
+        "digest": model.digest,
+        "adapter": adapter.digest if adapter else None,
+        "policy": model.policy_version,
+        "engine": engine,
+        "template": prepared.template_sha256,
+        "prompt_tokens": prepared.prompt_tokens,
+        "params": _params(request, prepared, seed, model.grammars),
+    }
+    prompt: object = request.messages or request.prompt or request.tokens or request.texts
+    if request.query is not None:
+        prompt = {"query": request.query, "documents": request.texts}
+    # Stop strings and the words behind a bias are the client's text too: erasable, and not
+    # in the permanent body.
+    texts = {"prompt": _text(prompt), "stop": _text(request.stop)}
+    if request.sampling.logit_bias:
+        texts["logit_bias"] = _text(request.sampling.logit_bias)
+    if request.tools is not None:
+        texts["tools"] = _text(request.tools.functions)
+    return Draft("intent", fields, texts, caller.principal.content)
+
+
+def _params(
+    request: GenerationRequest, prepared: Prepared, seed: int, grammars: Sequence[Grammar]
+) -> dict[str, Json]:
+    """The effective sampling parameters; decimals as text, because bodies hold no floats."""
+    if request.texts is not None:
+        return {"kind": request.kind, "texts": len(request.texts)}
+    sampling = request.sampling
+    return {
+        "temperature": repr(sampling.temperature),
+        "top_k": sampling.top_k,
+        "top_p": repr(sampling.top_p),
+        "min_p": repr(sampling.min_p),
+        "typical_p": repr(sampling.typical_p),
+        "presence_penalty": repr(sampling.presence_penalty),
+        "frequency_penalty": repr(sampling.frequency_penalty),
+        "repetition_penalty": repr(sampling.repetition_penalty),
+        "logit_bias": len(sampling.logit_bias),
+        "n": request.n,
+        "best_of": request.choices,
+        "logprobs": request.logprobs,
+        "echo": request.echo,
+        "seed": str(seed),
+        "max_tokens": prepared.max_tokens,
+        "min_tokens": request.min_tokens,
+        "ignore_eos": request.ignore_eos,
+        "stop": len(request.stop),
+        "constraint": _constraint(request.constraint, grammars),
+        "tools": _tools(request.tools),
+    }
+
+
+def _tools(tools: Tools | None) -> dict[str, Json] | None:
+    """How many functions were on offer, which, and whether one had to be called.
+
+    Their descriptions are the client's text, so that only a digest of them is permanent.
+    """
+    if tools is None:
+        return None
+    digest = hashlib.sha256(_text(tools.functions)).hexdigest()
+    return {"count": len(tools.functions), "forced": len(tools.forced), "sha256": digest}
+
+
+def _constraint(
+    constraint: Constraint | None, grammars: Sequence[Grammar]
+) -> dict[str, Json] | None:
+    if constraint is None:
+        return None
+    if constraint.kind == "grammar":
+        (used,) = (grammar for grammar in grammars if grammar.name == constraint.source)
+        return {"kind": constraint.kind, "name": used.name, "sha256": used.sha256}
+    digest = hashlib.sha256(constraint.source.encode("utf-8", "replace")).hexdigest()
+    return {"kind": constraint.kind, "sha256": digest}
+
+
+def _text(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")

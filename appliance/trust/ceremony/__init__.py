@@ -1,0 +1,1 @@
+"""Making and renewing the trust root by several people."""

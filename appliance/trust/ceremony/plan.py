@@ -1,0 +1,140 @@
+"""The plan of a ceremony: who holds which role, how many must sign, and the public keys so far.
+
+    DIR/ceremony.json
+
+Rules: a plan that no appliance would accept is not written; it holds no secret; each change is on
+the disk before the next step begins.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from appliance.errors import Refused
+from appliance.trust import durable, people
+from appliance.trust.ceremony import officer
+from appliance.trust.ceremony.officer import ROLES
+
+FILE: Final = "ceremony.json"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}")
+
+
+class Place(NamedTuple):
+    """One place in a role, and who has it."""
+
+    role: str
+    holder: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided before anybody signs.
+
+    Attributes:
+        days: how long the metadata of each role is valid.
+        thresholds: how many holders of each role must sign.
+        holders: the public key, PEM, of each holder of each role; "" where it is not there yet.
+    """
+
+    org: str
+    days: Mapping[str, int]
+    thresholds: Mapping[str, int]
+    holders: Mapping[str, Mapping[str, str]]
+
+    def check(self) -> None:
+        """Refuse what no appliance would take.
+
+        Raises:
+            Refused: `ceremony_plan`.
+        """
+        if not people.usable(self.org):
+            raise _wrong(f"{self.org!r} cannot be the name of an organisation")
+        for role in ROLES:
+            have, need = len(self.holders[role]), self.thresholds[role]
+            least = 2 if role == "root" else 1
+            if not least <= need <= have:
+                raise _wrong(f"{role} needs {need} of {have} holders, at least {least}")
+        everybody = [name for names in self.holders.values() for name in names]
+        if bad := [name for name in everybody if not _NAME.fullmatch(name)]:
+            raise _wrong(f"{bad[0]!r} cannot be the name of a holder")
+        if pair := people.lookalikes(everybody):
+            raise _wrong(f"the holders {pair[0]!r} and {pair[1]!r} look like one")
+
+    def keyless(self) -> list[Place]:
+        """The places whose key is not there yet."""
+        return [Place(r, name) for r in ROLES for name, pem in self.holders[r].items() if not pem]
+
+    def with_key(self, place: Place, pem: bytes) -> "Plan":
+        """The plan with the public key of a holder.
+
+        Raises:
+            SignatureRefused: `signature_key_unsupported`.
+            Refused: `trust_profile` for a key of a lab; `ceremony_plan` for one that is taken.
+        """
+        keyid = officer.public_key(pem, place.holder).keyid
+        for names in self.holders.values():
+            for other, text in names.items():
+                if text and officer.public_key(text.encode(), other).keyid == keyid:
+                    raise _wrong(f"{other} has this key already")
+        return self._with(place.role, {**self.holders[place.role], place.holder: pem.decode()})
+
+    def without(self, place: Place, new: str) -> "Plan":
+        """The plan with another holder, or the same one without a key, in a place.
+
+        Raises:
+            Refused: `ceremony_plan`.
+        """
+        names = {n: pem for n, pem in self.holders[place.role].items() if n != place.holder}
+        changed = self._with(place.role, {**names, new: ""})
+        changed.check()
+        return changed
+
+    def _with(self, role: str, names: Mapping[str, str]) -> "Plan":
+        holders = {**self.holders, role: names}
+        return Plan(self.org, self.days, self.thresholds, holders)
+
+
+def make(
+    org: str,
+    holders: Mapping[str, list[str]],
+    thresholds: Mapping[str, int],
+    days: Mapping[str, int],
+) -> Plan:
+    """A plan in which nobody has a key yet.
+
+    Raises:
+        Refused: `ceremony_plan`.
+    """
+    for role in ROLES:
+        names = holders.get(role, [])
+        if len(set(names)) != len(names):
+            raise _wrong(f"{role} names one holder twice")
+    places = {role: dict.fromkeys(holders.get(role, []), "") for role in ROLES}
+    plan = Plan(org, dict(days), dict(thresholds), places)
+    plan.check()
+    return plan
+
+
+def load(directory: Path) -> Plan:
+    """Read the plan.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Refused: `ceremony_plan` for a file that is none.
+    """
+    try:
+        return Plan(**json.loads((directory / FILE).read_text()))
+    except (ValueError, TypeError) as error:
+        raise _wrong(f"{directory / FILE} is not the plan of a ceremony") from error
+
+
+def save(directory: Path, plan: Plan) -> None:
+    """Replace the plan. Raises as `durable.replace`."""
+    durable.replace(directory / FILE, json.dumps(asdict(plan), indent=1).encode(), 0o644)
+
+
+def _wrong(what: str) -> Refused:
+    return Refused("ceremony_plan", f"{what[0].upper()}{what[1:]}.")

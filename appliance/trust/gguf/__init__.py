@@ -1,0 +1,1 @@
+"""GGUF files: a strict parser and the checks on what it finds. Pure."""

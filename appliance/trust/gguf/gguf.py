@@ -1,0 +1,361 @@
+"""Vetting a GGUF file before llama.cpp sees a byte of it.
+
+Rules: the format must hold to the last byte (`gguf_reader`, `gguf_tensors`); beyond the format,
+the model must be one whole file of an architecture and tokenizer on the lists, with
+hyper-parameters that agree with each other and a vocabulary that llama.cpp can index without
+surprises. What a model is for follows from its pooling: a decoder without one writes text, one
+with mean, CLS or last pooling embeds, an encoder with rank pooling and a head for one score
+reranks. Anything else is refused with a code; no other exception leaves `vet`.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from appliance.errors import GgufRejected
+from appliance.text import visible
+from appliance.trust.gguf.matrices import matrices, widest
+from appliance.trust.gguf.reader import (
+    INTEGERS,
+    MAX_METADATA,
+    Array,
+    Buffer,
+    Kind,
+    Reader,
+    Scalar,
+    read_header,
+)
+from appliance.trust.gguf.tensors import Tensor, read_tensors
+from appliance.types import Json, ModelKind
+
+__all__ = ["ARCHITECTURES", "ENCODERS", "MAX_METADATA", "GgufFacts", "vet"]
+
+ARCHITECTURES: Final = frozenset(
+    {
+        "cohere2", "command-r", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3", "gemma4",
+        "glm4", "gpt-oss", "granite", "granitemoe", "internlm2", "llama", "mistral3", "olmo2",
+        "phi2", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "smollm3", "stablelm",
+        "starcoder2",
+    }
+)  # fmt: skip
+"""Decoders with plain attention in every layer, so that the KV cache can be accounted for."""
+
+ENCODERS: Final = frozenset({"bert", "nomic-bert"})
+"""Encoders with one vector a text, read with the `bert` (WordPiece) tokenizer."""
+
+TOKENIZERS: Final = frozenset({"llama", "gpt2", "gemma4"})
+_WORDPIECE: Final = "bert"
+_WORDPIECE_DEFAULTS: Final = 104  # llama.cpp's own ids of [UNK], [CLS], [SEP], [MASK]: 100 to 103
+_EMBEDS: Final = frozenset({1, 2, 3})  # llama_pooling_type: mean, CLS, last
+_RANKS: Final = 4
+_TOKENIZER: Final = "tokenizer.ggml."
+_BYTE_TOKEN: Final = re.compile(rb"<0x[0-9A-Fa-f]{2}>")
+_MAX_LAYERS: Final = 512  # LLAMA_MAX_LAYERS
+_MAX_WIDTH: Final = 1 << 20
+_TOKEN_TYPE_BYTE: Final = 6
+
+Metadata = Mapping[str, Scalar | Array]
+
+
+@dataclass(frozen=True)
+class GgufFacts:
+    """What a vetted file says about its model.
+
+    Attributes:
+        tensor_bytes: bytes of all tensors, without padding.
+        matrices: those of the weights that matrix products read, by type (`gguf_matrices`).
+        layer_bytes: those of the largest layer.
+        output_bytes: those of the output, which may be the input embedding used again.
+        n_ctx_train: context that the model was trained for, in tokens.
+        n_head_kv: KV heads; the largest number where layers differ.
+        head_dim_k: elements of one key head; the largest where layers differ.
+        chat_template: Jinja source, or None.
+        name: the model's own name, may be empty.
+        kind: what the model is for.
+        n_wide: most numbers that one product in a layer makes of a token.
+        n_merges: merges of the tokeniser.
+        n_window: tokens of sliding attention in some layers; 0 where there is none.
+        tensors: the tensor table, by name.
+    """
+
+    architecture: str
+    n_tensors: int
+    file_bytes: int
+    tensor_bytes: int
+    n_ctx_train: int
+    n_layer: int
+    n_embd: int
+    n_head: int
+    n_head_kv: int
+    head_dim_k: int
+    head_dim_v: int
+    n_vocab: int
+    chat_template: str | None
+    name: str
+    kind: ModelKind = "generate"
+    matrices: Mapping[str, int] = field(default_factory=dict)
+    layer_bytes: int = 0
+    output_bytes: int = 0
+    n_wide: int = 0
+    n_window: int = 0
+    n_merges: int = 0
+    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the model is an encoder, which has no KV cache."""
+        return self.architecture in ENCODERS
+
+    def summary(self) -> dict[str, Json]:
+        """The facts for a person or a record: without the template's text and the tensors."""
+        table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del table["tensors"]
+        has_template = self.chat_template is not None
+        return {**table, "chat_template": has_template, "matrices": dict(self.matrices)}
+
+    @classmethod
+    def of(cls, summary: Mapping[str, Any]) -> "GgufFacts | None":
+        """The facts of a summary, without the template's text; None for one of another version."""
+        names = {f.name for f in dataclasses.fields(cls)} - {"tensors"}
+        if summary.keys() != names:
+            return None
+        return cls(**{**summary, "chat_template": None})
+
+
+def vet(data: Buffer, size: int | None = None) -> GgufFacts:
+    """Check a GGUF file.
+
+    Args:
+        data: the file, or its first `MAX_METADATA` bytes.
+        size: bytes of the whole file when `data` is its beginning only.
+
+    Raises:
+        GgufRejected: with a code that says which rule is broken.
+    """
+    reader = Reader(data, len(data) if size is None else size)
+    header = read_header(reader)
+    metadata = header.metadata
+    if _text(metadata, "general.type", "model") == "adapter":
+        raise GgufRejected(
+            "adapter_in_model_place", "The file is an adapter, and the id is that of a model."
+        )
+    tensors = read_tensors(reader, header)
+    if _integer(metadata, "split.count", 1, "gguf_split") not in (0, 1):
+        raise GgufRejected("gguf_split", "The model is split over several files.")
+    architecture = _text(metadata, "general.architecture")
+    if architecture not in ARCHITECTURES | ENCODERS:
+        shown = visible(architecture, limit=64)
+        raise GgufRejected("gguf_architecture", f"The architecture {shown!r} is not on the list.")
+    n_vocab = _check_tokenizer(
+        metadata, frozenset({_WORDPIECE}) if architecture in ENCODERS else TOKENIZERS
+    )
+    hyperparameters = _hyperparameters(metadata, architecture)
+    return GgufFacts(
+        architecture=architecture,
+        n_tensors=len(tensors),
+        file_bytes=reader.size,
+        tensor_bytes=sum(tensor.bytes for tensor in tensors.values()),
+        **hyperparameters,
+        n_vocab=n_vocab,
+        chat_template=_text(metadata, "tokenizer.chat_template", "") or None,
+        name=_text(metadata, "general.name", ""),
+        kind=_kind(metadata, architecture, tensors, hyperparameters["n_embd"]),
+        matrices=matrices(tensors, writes=architecture not in ENCODERS),
+        layer_bytes=_largest_layer(tensors),
+        output_bytes=sum(
+            tensors[name].bytes
+            for name in (
+                "output_norm.weight",
+                "output.weight" if "output.weight" in tensors else "token_embd.weight",
+            )
+            if name in tensors
+        ),
+        n_wide=widest(tensors, _number(metadata, f"{architecture}.expert_used_count", 1)),
+        n_merges=_merges(metadata),
+        n_window=_number(metadata, f"{architecture}.attention.sliding_window", 0),
+        tensors=tensors,
+    )
+
+
+def _largest_layer(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of the block with most of them: tensors are named `blk.N.…`."""
+    layers: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if parts[0] == "blk" and len(parts) > 2:
+            layers[parts[1]] = layers.get(parts[1], 0) + tensor.bytes
+    return max(layers.values(), default=0)
+
+
+def _kind(
+    metadata: Metadata, architecture: str, tensors: Mapping[str, Tensor], n_embd: int
+) -> ModelKind:
+    """What the model is for."""
+    key = f"{architecture}.pooling_type"
+    pooling = _integer(metadata, key, 0, "gguf_value")
+    if pooling in _EMBEDS:
+        return "embed"
+    if pooling == _RANKS:
+        _check_ranks(metadata, architecture, tensors, n_embd)
+        return "rerank"
+    if pooling or architecture in ENCODERS:
+        raise GgufRejected(
+            "gguf_value",
+            f"{key} is {pooling}: not mean (1), CLS (2), last (3) or rank (4).",
+            param=key,
+        )
+    return "generate"
+
+
+def _check_ranks(
+    metadata: Metadata, architecture: str, tensors: Mapping[str, Tensor], n_embd: int
+) -> None:
+    """Refuse a reranker whose scores would not be those that it was trained to give."""
+    if architecture != "bert":
+        raise GgufRejected("rerank_unusable", f"Models of type {architecture} do not rerank here.")
+    head = tensors.get("cls.output.weight")
+    if head is None:
+        raise GgufRejected("rerank_unusable", "The classification head is missing.")
+    labels = metadata.get("bert.classifier.output_labels")
+    if math.prod(head.shape) != n_embd or (isinstance(labels, Array) and labels.count != 1):
+        raise GgufRejected("rerank_unusable", "The classification head does not give one score.")
+    if _integer(metadata, _TOKENIZER + "token_type_count", 1, "gguf_value") != 1:
+        raise GgufRejected(
+            "rerank_unusable",
+            "The model tells query and document apart by token types, which the engine does not.",
+        )
+
+
+def _hyperparameters(metadata: Metadata, architecture: str) -> dict[str, int]:
+    def largest(name: str, high: int, default: int | None = None) -> int:
+        return _largest(metadata, f"{architecture}.{name}", high, default)
+
+    n_layer = largest("block_count", _MAX_LAYERS)
+    n_embd = largest("embedding_length", _MAX_WIDTH)
+    n_head = largest("attention.head_count", n_embd)
+    n_head_kv = largest("attention.head_count_kv", n_head, n_head)
+    for name in ("attention.head_count", "attention.head_count_kv"):
+        value = metadata.get(f"{architecture}.{name}")
+        if isinstance(value, Array) and value.count != n_layer:
+            raise GgufRejected("gguf_value", f"{name} has {value.count} values, not {n_layer}.")
+    plain = max(n_embd // n_head, 1)
+    key = largest("attention.key_length", _MAX_WIDTH, plain)
+    value_ = largest("attention.value_length", _MAX_WIDTH, plain)
+    return {
+        "n_layer": n_layer,
+        "n_embd": n_embd,
+        "n_head": n_head,
+        "n_head_kv": n_head_kv,
+        "head_dim_k": max(key, largest("attention.key_length_swa", _MAX_WIDTH, key)),
+        "head_dim_v": max(value_, largest("attention.value_length_swa", _MAX_WIDTH, value_)),
+        "n_ctx_train": largest("context_length", 1 << 30),
+    }
+
+
+def _merges(metadata: Metadata) -> int:
+    found = _array(metadata, "merges", {Kind.STRING})
+    return found.count if found is not None else 0
+
+
+def _number(metadata: Metadata, key: str, least: int) -> int:
+    """A number that only an estimate needs: what is no such number is llama.cpp's to refuse."""
+    value = metadata.get(key)
+    if isinstance(value, Scalar) and value.kind in INTEGERS:
+        return min(max(int(value.value), least), _MAX_WIDTH)
+    return least
+
+
+def _largest(metadata: Metadata, key: str, high: int, default: int | None) -> int:
+    """A positive number; of an array with one number per layer, the largest."""
+    value = metadata.get(key)
+    if isinstance(value, Array) and value.kind in INTEGERS and 0 < value.count <= _MAX_LAYERS:
+        numbers = value.integers()
+        if min(numbers) < 0:
+            raise GgufRejected("gguf_value", f"{key} holds a negative number.", param=key)
+        number = max(numbers)
+    else:
+        number = _integer(metadata, key, default, "gguf_value")
+    if not 1 <= number <= high:
+        raise GgufRejected("gguf_value", f"{key} is {number}, not 1 to {high}.", param=key)
+    return number
+
+
+def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
+    """Check the vocabulary; returns its size."""
+    kind = _text(metadata, _TOKENIZER + "model")
+    if kind not in allowed:
+        shown = visible(kind, limit=64)
+        raise GgufRejected("gguf_tokenizer", f"The tokenizer {shown!r} is not on the list.")
+    tokens = _array(metadata, "tokens", {Kind.STRING})
+    if tokens is None or not tokens.count:
+        raise GgufRejected("gguf_tokenizer", "The vocabulary is empty or missing.")
+    # llama.cpp gives empty tokens a name and aborts when two tokens are equal.
+    texts = [text or b"[EMPTY_%d]" % index for index, text in enumerate(tokens.strings)]
+    if len(set(texts)) != len(texts):
+        raise GgufRejected("gguf_tokenizer", "Two tokens have the same text.")
+    for name, kinds in (("scores", {Kind.FLOAT32}), ("token_type", {Kind.INT32})):
+        parallel = _array(metadata, name, kinds)
+        if parallel is not None and parallel.count != tokens.count:
+            raise GgufRejected(
+                "gguf_tokenizer", f"{tokens.count} tokens, but {parallel.count} of {name}."
+            )
+    if kind == _WORDPIECE and tokens.count < _WORDPIECE_DEFAULTS:
+        raise GgufRejected("gguf_tokenizer", "The vocabulary lacks BERT's special tokens.")
+    merges = _array(metadata, "merges", {Kind.STRING})
+    if merges is None and kind not in {"llama", _WORDPIECE}:
+        raise GgufRejected("gguf_tokenizer", "The merges are missing.")
+    _check_byte_tokens(texts, _array(metadata, "token_type", {Kind.INT32}))
+    _check_token_ids(metadata, tokens.count)
+    return tokens.count
+
+
+def _check_byte_tokens(texts: list[bytes], types: Array | None) -> None:
+    kinds = types.integers() if types is not None else [1] * len(texts)
+    if not 0 <= min(kinds) <= max(kinds) <= _TOKEN_TYPE_BYTE:
+        raise GgufRejected("gguf_tokenizer", "A token has an unknown type.")
+    for text, kind in zip(texts, kinds, strict=True):
+        looks_like = len(text) == 6 and text.startswith(b"<0x") and text.endswith(b">")
+        if (looks_like or kind == _TOKEN_TYPE_BYTE) and not _BYTE_TOKEN.fullmatch(text):
+            raise GgufRejected("gguf_tokenizer", f"{text[:32]!r} is not a byte token.")
+
+
+def _check_token_ids(metadata: Metadata, n_vocab: int) -> None:
+    for key, value in metadata.items():
+        if isinstance(value, Scalar) and key.endswith("token_id"):
+            ids = [_integer(metadata, key, None, "gguf_tokenizer")]
+        elif isinstance(value, Array) and key.endswith(("token_ids", "suppress_tokens")):
+            ids = value.integers() if value.kind in INTEGERS else [-1]
+        else:
+            continue
+        if ids and not 0 <= min(ids) <= max(ids) < n_vocab:
+            raise GgufRejected("gguf_tokenizer", f"{key} is outside the vocabulary.", param=key)
+
+
+def _array(metadata: Metadata, name: str, kinds: set[Kind]) -> Array | None:
+    value = metadata.get(_TOKENIZER + name)
+    if value is None:
+        return None
+    if not isinstance(value, Array) or value.kind not in kinds:
+        raise GgufRejected("gguf_tokenizer", f"{_TOKENIZER}{name} has a wrong type.")
+    return value
+
+
+def _integer(metadata: Metadata, key: str, default: int | None, code: str) -> int:
+    value = metadata.get(key)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, Scalar) or value.kind not in INTEGERS:
+        raise GgufRejected(code, f"{key} is missing or not an integer.", param=key)
+    return int(value.value)
+
+
+def _text(metadata: Metadata, key: str, default: str | None = None) -> str:
+    value = metadata.get(key)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, Scalar) or not isinstance(value.value, str):
+        raise GgufRejected("gguf_value", f"{key} is missing or not a string.", param=key)
+    return value.value

@@ -1,0 +1,91 @@
+"""Schemas of API keys on the admin socket."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+MOST = 1_000_000_000
+_Fingerprint = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+
+class Usage(Reply):
+    """What a key has used since it was made."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Limits(Reply):
+    """What a key may use; null means without a limit."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    weight: int = 1
+    priority: str = "interactive"
+
+
+class Key(Reply):
+    """One API key, without its secret.
+
+    Attributes:
+        rotated_until: until when the secret before the last rotation is good; null without one.
+        certificate: SHA-256 of the client certificate that stands for the key.
+        content: what the log keeps of its texts; null is the log's own rule.
+    """
+
+    id: str
+    name: str
+    role: str
+    models: list[str]
+    created: str
+    expires: str | None
+    revoked: bool
+    last_used: str | None = None
+    limits: Limits = Limits()
+    rotated_until: str | None = None
+    certificate: str | None = None
+    usage: Usage = Usage()
+    content: str | None = None
+
+
+class NewKey(Key):
+    """A key that was just made or rotated: the only reply that ever holds a secret."""
+
+    secret: str
+
+
+class KeyList(Reply):
+    """All keys, oldest first."""
+
+    keys: list[Key]
+
+
+class KeyLimits(Request):
+    """What a key may use from now on."""
+
+    rpm: int | None = Field(default=None, ge=1, le=MOST)
+    tpm: int | None = Field(default=None, ge=1, le=MOST)
+    concurrency: int | None = Field(default=None, ge=1, le=MOST)
+    weight: int = Field(default=1, ge=1, le=1000)
+    priority: Literal["interactive", "batch"] = "interactive"
+
+
+class KeyCreate(KeyLimits):
+    """A new key; `expires` is a date or time in ISO 8601, UTC unless it says otherwise."""
+
+    name: str = Field(min_length=1, max_length=100)
+    role: str = "app"
+    models: list[str] = Field(default=[], max_length=1_000)
+    expires: str | None = Field(default=None, max_length=40)
+    certificate: str | None = _Fingerprint
+    content: Literal["encrypted", "commit-only", "off"] | None = None
+
+
+class KeyRotate(Request):
+    """A new secret; the one before is good for so many seconds more."""
+
+    overlap: int = Field(default=0, ge=0, le=366 * 86_400)

@@ -1,0 +1,46 @@
+"""Schemas of the texts that were signed with a model, on the admin socket."""
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply
+
+
+class Grammar(Reply):
+    """A grammar that was signed with a model. `kind` is "json_schema" or "lark"; `file` is its
+    place in the artifact, `sha256` that of the file.
+    """
+
+    name: str
+    kind: str
+    file: str
+    sha256: str
+
+
+class Template(Reply):
+    """A model's chat template: `used`, from `file` where the artifact has one, and the `own` one
+    in the model's file. `sha256` is that of `used`, as a policy pins it. `before` is the one that
+    was used by `against`, the version of the model that was served before, if there is one.
+    """
+
+    id: str
+    used: str
+    own: str
+    sha256: str
+    file: str | None = None
+    against: str | None = None
+    before: str = ""
+
+
+class GrammarText(Grammar):
+    """A grammar with its text."""
+
+    text: str
+
+
+class Grammars(Reply):
+    """The grammars of a model, and those `before`: of `against`, as for `Template`."""
+
+    id: str
+    grammars: list[GrammarText] = Field(default=[])
+    against: str | None = None
+    before: list[GrammarText] = Field(default=[])

@@ -1,0 +1,393 @@
+"""Schemas of the admin socket, shared by `api.admin` and `client`.
+
+Rules: field names are what scripts read from `--json`, so they only ever grow; requests refuse
+unknown fields, replies allow them, so that an older client reads a newer server. Times are
+ISO 8601 in UTC, digests lower-case hex, sizes bytes (MiB where the name says so). Text from
+models, keys and requests is carried as it is: whoever shows it calls `text.visible`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply as _Reply
+from appliance.wire.admin.base import Request as _Request
+from appliance.wire.admin.model_texts import Grammar
+
+
+class ErrorBody(_Reply):
+    """One error: what happened, its stable code, and what to do next."""
+
+    message: str
+    type: str = ""
+    param: str | None = None
+    code: str
+    hint: str = ""
+
+
+class ErrorReply(_Reply):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorBody
+
+
+# status
+
+
+class WorkerDevice(_Reply):
+    """What a worker computes on.
+
+    `kind` is "cpu" or "cuda", `text` says it with driver and layers, `backend` is the path of the
+    GPU library; `warning` is why a model is on the processor although an NVIDIA driver is loaded.
+    """
+
+    kind: str = "cpu"
+    text: str = ""
+    backend: str = ""
+    warning: str = ""
+
+
+class Worker(_Reply):
+    """One engine process.
+
+    `held` is "memory" for a model in sealed memory, and "disk" for one in a file that the service
+    cannot write, hashed before and after loading: a weaker claim. `adapters` are the ids of those
+    that are loaded beside the model.
+    """
+
+    model: str
+    digest: str
+    pid: int | None
+    state: str
+    n_ctx: int
+    slots: int
+    running: int
+    queued: int
+    kv_used: int
+    kv_kept: int = 0
+    adapters: list[str] = Field(default=[])
+    threads: int = 0
+    threads_most: int = 0
+    restarts: int
+    confinement: dict[str, Any]
+    kind: str = "generate"
+    variant: str
+    device: WorkerDevice = Field(default_factory=lambda: WorkerDevice())
+    memory_mib: int
+    held: str = "memory"
+
+
+class AuditHead(_Reply):
+    """The head of the log; `latched` is why it cannot be written, null while it can.
+
+    `unwitnessed` entries came after the last head that a witness cosigned, at `witnessed`.
+    """
+
+    entries: int
+    root: str
+    latched: str | None = None
+    unwitnessed: int = 0
+    witnessed: str | None = None
+
+
+class Host(_Reply):
+    """The host that the server runs on."""
+
+    cpu: str
+    cores: int
+    memory: int
+    memory_available: int
+    kernel: str
+    seccomp: bool
+    landlock_abi: int
+    disk_free: int
+
+
+class Progress(_Reply):
+    """How far a long step is, in bytes or entries."""
+
+    phase: str
+    done: int
+    total: int
+
+
+class Model(_Reply):
+    """One artifact in the store. `code` says why it was refused.
+
+    `kind` is "generate", "embed", "rerank" or "adapter" once the file was vetted. `activity` is
+    "loading" (with `progress`), "busy", "idle", "waiting" (requests want it, and there is no
+    memory yet), or "" when it is not in memory; `unloaded` says why not. `needs_mib` is what it
+    takes of the budget, `waiting` how many requests wait for it, `last_used` when the last one
+    came or left.
+    """
+
+    id: str
+    state: str
+    digest: str | None
+    loaded: bool = False
+    kind: str = ""
+    code: str | None = None
+    message: str = ""
+    hint: str = ""
+    created: str = ""
+    activity: str = ""
+    pinned: bool = False
+    on_demand: bool = False
+    needs_mib: int = 0
+    waiting: int = 0
+    last_used: str | None = None
+    unloaded: str = ""
+    progress: Progress | None = None
+
+
+class Status(_Reply):
+    """The whole appliance at a glance.
+
+    `state` is "serving" (a worker is ready), "loading" (one is starting), "idle" (none),
+    "refusing" (the log cannot be written) or "stopped" (no server runs). `role` is the caller's.
+    """
+
+    version: str
+    profile: str
+    state: Literal["serving", "loading", "idle", "refusing", "stopped"]
+    role: str
+    data: str
+    uptime_seconds: int
+    budget_mib: int = 0
+    taken_mib: int = 0
+    models: list[Model]
+    workers: list[Worker]
+    audit: AuditHead
+    host: Host
+    alarms: list[str]
+
+
+# models
+
+
+class ModelList(_Reply):
+    """Every artifact in the store."""
+
+    models: list[Model]
+
+
+class Approval(_Reply):
+    """One valid approval of an artifact."""
+
+    name: str
+    meaning: str
+    time: str
+
+
+class ImportedFile(_Reply):
+    """One file of an import: its bytes, and how many came from the medium this time; the others
+    were there from an import that was interrupted.
+    """
+
+    name: str
+    size: int
+    copied: int
+    sha256: str
+
+
+class ModelImported(Model):
+    """An artifact that was brought in, with a line for each of its files."""
+
+    files: list[ImportedFile] = Field(default=[])
+
+
+class ModelDetail(Model):
+    """One artifact with its signer, its approvals, its grammars and what its file says of itself.
+
+    `publisher` is the policy's name for who signed, "" while the signature is not acceptable;
+    `approvals_needed` is the policy's threshold today.
+    """
+
+    memory: str = ""
+    publisher: str = ""
+    approvals_needed: int = 0
+    approvals: list[Approval] = Field(default=[])
+    grammars: list[Grammar] = Field(default=[])
+    facts: dict[str, Any] = Field(default={})
+
+
+class ModelImport(_Request):
+    """Copy an artifact from a directory of the server's host into the store."""
+
+    path: str
+    id: str | None = None
+
+
+class Subject(_Reply):
+    """What an approver signs: the artifact's digest, that of its signature file, and the round
+    of approvals, which a suspension counts up.
+    """
+
+    id: str
+    digest: str
+    signature_sha256: str
+    round: int = 0
+
+
+class ApprovalUpload(_Request):
+    """A DSSE envelope, as the JSON text that was signed over."""
+
+    envelope: str = Field(max_length=65_536)
+
+
+class Reason(_Request):
+    """Why somebody does something, for the record."""
+
+    reason: str = Field(default="", max_length=1_000)
+
+
+# audit
+
+
+class VerifyRange(_Request):
+    """Which entries to check; `last` null means the newest.
+
+    `genesis_key` is the text of a genesis.pub that was kept elsewhere, to be believed instead of
+    the one beside the log.
+    """
+
+    first: int = Field(default=0, ge=0, lt=1 << 53)
+    last: int | None = Field(default=None, ge=0, lt=1 << 53)
+    genesis_key: str | None = Field(default=None, max_length=1_000)
+
+
+class OlderHead(_Request):
+    """A checkpoint note that somebody kept."""
+
+    note: str = Field(max_length=65_536)
+
+
+class WitnessAnswer(_Request):
+    """A head with the cosignature of the witness that has this verifier key."""
+
+    note: str = Field(max_length=65_536)
+    key: str = Field(max_length=1_000)
+
+
+class Erasure(_Request):
+    """Destroy the content keys of a request."""
+
+    request_id: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=1_000)
+
+
+class EntryQuery(_Request):
+    """Conditions on entries, all of which must hold; times are ISO 8601.
+
+    `app` is the name of an API key. `code` is a stable code, a finish reason or a status, e.g.
+    "worker_lost", "stop" or "unknown". `after` and `before` bound the numbers, both excluded;
+    `order` "newest" begins with the newest.
+    """
+
+    kind: str | None = Field(default=None, max_length=40)
+    request_id: str | None = Field(default=None, max_length=200)
+    model: str | None = Field(default=None, max_length=129)
+    key_id: str | None = Field(default=None, max_length=64)
+    app: str | None = Field(default=None, max_length=200)
+    code: str | None = Field(default=None, max_length=64)
+    since: str | None = Field(default=None, max_length=40)
+    until: str | None = Field(default=None, max_length=40)
+    after: int | None = Field(default=None, ge=0, lt=1 << 53)
+    before: int | None = Field(default=None, ge=0, lt=1 << 53)
+    order: Literal["oldest", "newest"] = "oldest"
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+class Entry(_Reply):
+    """One audit entry; `content` holds decrypted texts where they were asked for and allowed."""
+
+    seq: int
+    kind: str
+    time: str
+    leaf: str
+    prev: str
+    body: dict[str, Any]
+    content: dict[str, str] | None = None
+
+
+class EntryList(_Reply):
+    """One page of entries, in the order that was asked for.
+
+    A page may be short, or even empty, before the search is over: go on with `after` set to
+    `next_after`, with the newest first with `before` set to `next_before`, until it is null.
+    """
+
+    entries: list[Entry]
+    next_after: int | None = None
+    next_before: int | None = None
+
+
+class Problem(_Reply):
+    """One thing that does not hold, at one entry (null: the log as a whole)."""
+
+    seq: int | None
+    code: str
+    message: str
+
+
+class Verification(_Reply):
+    """What a verification of the log found; `ok` is true only when `problems` is empty.
+
+    `problems` holds the first of `problem_count`. `open_intents` have no outcome yet,
+    `unwitnessed` entries are covered by no independent witness.
+    """
+
+    ok: bool
+    entries: int
+    first: int = Field(alias="from")
+    last: int | None = Field(alias="to")
+    root: str
+    problems: list[Problem]
+    problem_count: int
+    open_intents: int
+    unwitnessed: int
+
+
+# requests
+
+
+class RunningRequest(_Reply):
+    """A request that is being answered; `seq` is its intent in the audit log."""
+
+    seq: int
+    request_id: str
+    key_id: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    started: str
+    app: str = ""
+    queued: bool = False
+    priority: str = "interactive"
+
+
+class RequestCancelled(_Reply):
+    """The answer to ending a request: its client gets an error, its outcome is recorded."""
+
+    request_id: str
+    cancelled: bool
+
+
+class RequestList(_Reply):
+    """Every request that is being answered."""
+
+    requests: list[RunningRequest]
+
+
+# long work
+
+
+class StreamLine(_Reply):
+    """One line of an `application/x-ndjson` answer: exactly one field is set.
+
+    Lines with `progress` come first; the last line has `result` or `error`.
+    """
+
+    progress: Progress | None = None
+    result: dict[str, Any] | None = None
+    error: ErrorBody | None = None

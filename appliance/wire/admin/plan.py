@@ -1,0 +1,54 @@
+"""Schemas of what an import would do, on the admin socket."""
+
+from typing import Any
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+
+class PlanRequest(Request):
+    """Examine an artifact where it lies; `against` is the model that it is compared with."""
+
+    path: str = Field(min_length=1, max_length=4_096)
+    id: str | None = Field(default=None, max_length=129)
+    against: str | None = Field(default=None, max_length=129)
+
+
+class Difference(Reply):
+    """One fact that differs from the model that the artifact is compared with."""
+
+    fact: str
+    now: str
+    then: str
+
+
+class Plan(Reply):
+    """What importing an artifact would do. Nothing was stored.
+
+    Attributes:
+        ok: whether it would be accepted; `code`, `message` and `hint` say why not.
+        publisher: who signed, by the policy's name for the key.
+        approvals: different people who must approve before it loads.
+        memory_mib: of an engine with it, of `budget_mib` for all.
+        against: the model of the store that `differences` compare with; null when none is like it.
+    """
+
+    path: str
+    id: str
+    ok: bool
+    code: str | None = None
+    message: str = ""
+    hint: str = ""
+    files: int = 0
+    bytes: int = 0
+    digest: str | None = None
+    publisher: str = ""
+    approvals: int = 0
+    approvers: list[str] = Field(default=[])
+    memory_mib: int = 0
+    budget_mib: int = 0
+    fits: bool = True
+    facts: dict[str, Any] = Field(default={})
+    against: str | None = None
+    differences: list[Difference] = Field(default=[])

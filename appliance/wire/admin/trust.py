@@ -1,0 +1,101 @@
+"""Schemas of the trust policy and its metadata on the admin socket."""
+
+import base64
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import Field
+
+from appliance.errors import Refused
+from appliance.wire.admin.base import Reply as _Reply
+from appliance.wire.admin.base import Request as _Request
+from appliance.wire.admin.models import Model
+
+MAX_FILES = 64
+MAX_MESSAGE = 2_000
+
+
+class TrustKey(_Reply):
+    """A key, by its hint (SHA-256 of the public key), and the person who holds it."""
+
+    person: str
+    key: str
+    revoked: bool
+
+
+class TrustRole(_Reply):
+    """Who may act in a role, and how many different people it takes."""
+
+    threshold: int
+    distinct_from: list[str]
+    holders: list[TrustKey]
+
+
+class TrustMetadata(_Reply):
+    """A site's metadata (TUF): versions by part, and what the time says about it.
+
+    `root` is the fingerprint of the root in force, `first_root` of the one that people compared at
+    `init`. `floor` is the time that the clock may not be behind.
+    """
+
+    versions: dict[str, int]
+    root: str
+    first_root: str
+    holders: dict[str, list[str]] = Field(default={})
+    expires: str
+    serve_until: str | None = None
+    floor: str
+    state: str
+    alarms: list[str]
+
+
+class Trust(_Reply):
+    """The trust policy in force; `metadata` is a site's."""
+
+    version: int
+    profile: str
+    org: str
+    issued: str
+    roles: dict[str, TrustRole]
+    models: list[str]
+    algorithms: list[str]
+    revoked_keys: list[str]
+    revoked_digests: list[str]
+    revoked_serials: list[str] = Field(default=[])
+    revoked_engines: list[str]
+    metadata: TrustMetadata | None = None
+
+
+class TrustRefusal(_Request):
+    """Why a medium could not be read: an error's code and message."""
+
+    code: Literal[
+        "artifact_not_directory", "artifact_unreadable", "file_symlink", "file_hardlink",
+        "file_special",
+    ]  # fmt: skip
+    message: str = Field(max_length=MAX_MESSAGE)
+
+
+class TrustOffer(_Request):
+    """New trust metadata: the bytes of the files in base64, by name; or why there are none."""
+
+    files: dict[str, str] = Field(default={}, max_length=MAX_FILES)
+    refusal: TrustRefusal | None = None
+
+    @classmethod
+    def holding(cls, read: Mapping[str, bytes] | Refused) -> Self:
+        """What was read from a medium, or why nothing was. Raises as `of`."""
+        if isinstance(read, Refused):
+            told = TrustRefusal.of(code=read.code, message=read.message[:MAX_MESSAGE])
+            return cls.of(refusal=told)
+        texts = {name: base64.b64encode(data).decode() for name, data in read.items()}
+        return cls.of(files=texts)
+
+
+class TrustUpdated(_Reply):
+    """What an update did: versions by part, and the models that the new policy ended."""
+
+    changed: bool
+    before: dict[str, int]
+    after: dict[str, int]
+    models: list[Model]

@@ -1,0 +1,123 @@
+"""`POST /v1/completions`: what clients send and get; the rules are those of `generation`.
+
+Source: OpenAI API reference, completions.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+
+from appliance.wire.openai.generation import (
+    INT32,
+    MOST_ALTERNATIVES,
+    MOST_CHOICES,
+    GenerationFields,
+    Usage,
+    characters,
+    example,
+)
+from appliance.wire.openai.unsupported import COMPLETION_FIELDS, Unsupported, field_refused
+
+_COMPLETION_TOKENS: Final = 16  # OpenAI's default for completions
+
+
+def _one_prompt(prompt: Any) -> Any:
+    """One text or one list of token ids, out of the four forms of the API."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        if len(prompt) > 1:
+            why = "one prompt per request; send several requests"
+            raise field_refused("unsupported_parameter", "", why)
+        prompt = prompt[0]
+    if not isinstance(prompt, str | list):
+        raise ValueError("the prompt must be text or a list of token ids")
+    if not prompt:
+        raise ValueError("the prompt is empty")
+    if isinstance(prompt, list) and not all(_is_token(token) for token in prompt):
+        raise ValueError(f"token ids must be integers from 0 to {INT32}")
+    return prompt
+
+
+def _is_token(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= INT32
+
+
+def _number(logprobs: Any) -> Any:
+    return None if logprobs is False else logprobs  # false is chat's way to ask for none
+
+
+PromptText: TypeAlias = Annotated[str, Field(min_length=1)]
+TokenIds: TypeAlias = Annotated[list[int], Field(min_length=1)]
+Prompt: TypeAlias = Annotated[
+    str | list[int],
+    AfterValidator(characters),
+    BeforeValidator(_one_prompt, json_schema_input_type=PromptText | list[PromptText] | TokenIds),
+]
+
+
+class CompletionRequest(GenerationFields):
+    """The body of `POST /v1/completions`."""
+
+    refused: ClassVar[Mapping[str, Unsupported]] = COMPLETION_FIELDS
+
+    model_config = example(model="assistant", prompt="A check valve", max_tokens=16)
+
+    prompt: Prompt
+    max_tokens: int | None = Field(None, ge=0, le=INT32, description="0 needs echo")
+    logprobs: Annotated[int | None, BeforeValidator(_number)] = Field(
+        None, ge=0, le=MOST_ALTERNATIVES
+    )
+    echo: bool | None = None
+    best_of: int | None = Field(None, ge=1, le=MOST_CHOICES)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.token_limit == 0 and not self.echo:
+            raise field_refused("invalid_value", "max_tokens", "0 asks for nothing without echo")
+        if self.best_of is not None and self.best_of < (self.n or 1):
+            raise field_refused("invalid_value", "best_of", "less than n")
+        if self.stream and self.best_of is not None and self.best_of > (self.n or 1):
+            why = "choices cannot be ranked while they are streamed"
+            raise field_refused("invalid_value", "best_of", why)
+        return self
+
+    @property
+    def token_limit(self) -> int | None:
+        """The most tokens to generate; 16 when the client names no number."""
+        limit = super().token_limit
+        return _COMPLETION_TOKENS if limit is None else limit
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many log-probabilities to tell beside each token's own; None tells nothing."""
+        return self.logprobs
+
+
+class CompletionLogprobs(BaseModel):
+    """The log-probabilities of a choice; the lists run side by side, one entry a token."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class CompletionChoice(BaseModel):
+    """The text and why it ended."""
+
+    index: int = 0
+    text: str
+    logprobs: CompletionLogprobs | None = None
+    finish_reason: str
+
+
+class Completion(BaseModel):
+    """The answer to a completion request that is not streamed."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[CompletionChoice]
+    usage: Usage

@@ -1,0 +1,79 @@
+"""`POST /v1/embeddings`: what clients send and get.
+
+Rules: text only, since token ids would be of another model's vocabulary; a vector is never cut,
+since nothing in a model file says that it was trained for that; the other rules are those of
+`generation`.
+
+Source: OpenAI API reference, embeddings.
+"""
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from appliance.wire.openai.generation import INT32, characters, example
+from appliance.wire.openai.unsupported import field_refused
+
+MOST_TEXTS: Final = 2048
+"""Texts of one request, as in the OpenAI API."""
+
+
+def _as_texts(value: Any) -> Any:
+    """One text or a list of texts, as a list."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and any(isinstance(item, int | list) for item in value):
+        raise field_refused(
+            "unsupported_parameter",
+            "",
+            "token ids are of another model's vocabulary; send text"
+            " (LangChain: check_embedding_ctx_length=False)",
+        )
+    return value
+
+
+Text: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(characters)]
+Texts: TypeAlias = Annotated[
+    list[Text],
+    Field(min_length=1, max_length=MOST_TEXTS),
+    BeforeValidator(_as_texts, json_schema_input_type=Text | list[Text]),
+]
+
+
+class EmbeddingRequest(BaseModel):
+    """The body of `POST /v1/embeddings`; `dimensions` may only be the model's own number."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        **example(model="embedder", input=["The pump leaks."], encoding_format="float"),
+    )
+
+    model: str = Field(min_length=1, max_length=256)
+    input: Texts
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(None, ge=1, le=INT32)
+
+
+class Embedding(BaseModel):
+    """The vector of one text, of length 1; base64 has little-endian 32-bit floats."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class TextUsage(BaseModel):
+    """Token counts of a request that generates nothing."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(BaseModel):
+    """The vectors, in the order of the texts."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: TextUsage

@@ -1,0 +1,181 @@
+"""What every request for a text may say, and the token counts that every answer tells.
+
+Rules:
+- Values are taken by their JSON type, never converted: "0.5" is no number and true is no 1.
+- NaN and infinities are refused; so is everything out of range, naming the field.
+- What `wire.openai.unsupported` lists is refused; other unknown fields are ignored.
+- The several spellings of a field (one string or a list, text or parts) become one here.
+
+Source: OpenAI API reference, chat completions and completions; the extra fields are vLLM's.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from appliance.types import Priority
+from appliance.wire.openai.constraints import ConstraintFields
+from appliance.wire.openai.unsupported import (
+    REQUEST_FIELDS,
+    Unsupported,
+    field_refused,
+    refuse_unsupported,
+)
+
+INT32: Final = 2**31 - 1
+MOST_CHOICES: Final = 8
+MOST_ALTERNATIVES: Final = 20  # log-probabilities told beside a token's own
+_MOST_BIASES: Final = 300
+_TOKEN_ID: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
+
+
+def characters(text: Any) -> Any:
+    """Pass on a text of whole characters.
+
+    Raises:
+        ValueError: JSON can spell half of a surrogate pair, which has no UTF-8.
+    """
+    if isinstance(text, str) and _HALF_PAIR.search(text):
+        raise ValueError("the text has half of a surrogate pair")
+    return text
+
+
+def example(**body: Any) -> ConfigDict:
+    """The part of a model's configuration that shows a body in the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
+def _as_list(stop: Any) -> Any:
+    return [] if stop is None else [stop] if isinstance(stop, str) else stop
+
+
+def _token_ids(bias: dict[str, float]) -> dict[str, float]:
+    for token in bias:
+        if not _TOKEN_ID.fullmatch(token) or int(token) > INT32:
+            raise ValueError(f"the keys must be token ids from 0 to {INT32}")
+    return bias
+
+
+Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
+Repetition: TypeAlias = Annotated[float, Field(gt=0, le=10)]
+Bias: TypeAlias = Annotated[float, Field(ge=-100, le=100)]
+LogitBias: TypeAlias = Annotated[
+    dict[str, Bias], Field(max_length=_MOST_BIASES), AfterValidator(_token_ids)
+]
+StopString: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
+Stop: TypeAlias = Annotated[
+    list[StopString],
+    BeforeValidator(_as_list, json_schema_input_type=StopString | list[StopString] | None),
+    Field(max_length=16),
+]
+
+
+class StreamOptions(BaseModel):
+    """`include_usage`: one more chunk, with the token counts, ends the stream."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    include_usage: bool | None = None
+
+
+class GenerationFields(ConstraintFields):
+    """What chat and completions share.
+
+    `max_completion_tokens` is the newer name and wins over `max_tokens`. `top_k`, `min_p` and
+    `typical_p` narrow sampling; `ignore_eos` and `min_tokens` keep a text from ending early.
+    `repeat_penalty` is llama-server's name of vLLM's `repetition_penalty`.
+    """
+
+    refused: ClassVar[Mapping[str, Unsupported]] = REQUEST_FIELDS
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    model: str = Field(min_length=1, max_length=256)
+    max_tokens: int | None = Field(None, ge=1, le=INT32)
+    max_completion_tokens: int | None = Field(None, ge=1, le=INT32)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, le=INT32, description="0 and -1 keep all tokens")
+    min_p: float | None = Field(None, ge=0, le=1)
+    typical_p: float | None = Field(None, gt=0, le=1)
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Repetition | None = None
+    repeat_penalty: Repetition | None = None
+    logit_bias: LogitBias | None = Field(None, description="token ids and what is added")
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
+    stop: Stop = Field(default_factory=list)
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    ignore_eos: bool | None = None
+    min_tokens: int | None = Field(None, ge=0, le=INT32)
+    service_tier: str | None = Field(
+        None,
+        max_length=40,
+        description="flex gives way to others; without it the key decides",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, cls.refused)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        limit = self.token_limit
+        if self.min_tokens and limit is not None and self.min_tokens > limit:
+            raise field_refused("invalid_value", "min_tokens", "more than the most tokens allowed")
+        one, other = self.repetition_penalty, self.repeat_penalty
+        if one is not None and other is not None and one != other:
+            why = "differs from repetition_penalty, which is the same setting"
+            raise field_refused("invalid_value", "repeat_penalty", why)
+        return self
+
+    @property
+    def token_limit(self) -> int | None:
+        """The most tokens to generate; None is as many as the context leaves."""
+        newer = self.max_completion_tokens
+        return self.max_tokens if newer is None else newer
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many log-probabilities to tell beside each token's own; None tells nothing."""
+        return None
+
+    @property
+    def priority(self) -> Priority | None:
+        """How urgent the request says it is; None leaves it to the key."""
+        return {"flex": Priority.BATCH, "priority": Priority.INTERACTIVE}.get(
+            self.service_tier or ""
+        )
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with the token counts."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class PromptTokensDetails(BaseModel):
+    """Prompt tokens that did not have to be computed again."""
+
+    cached_tokens: int
+
+
+class Usage(BaseModel):
+    """Token counts of one request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails

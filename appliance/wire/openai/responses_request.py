@@ -1,0 +1,251 @@
+"""`POST /v1/responses`: what clients send.
+
+Rules: stateless: what would need a stored conversation is refused by name, and nothing is stored
+whatever `store` says; parts and items that are not text, calls or results are refused; tools that
+run on a server are refused.
+
+Source: OpenAI API reference, responses.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from appliance.types import Constraint, Tools
+from appliance.wire.openai.constraints import GrammarName, Schema, schema_constraint
+from appliance.wire.openai.generation import INT32, characters, example
+from appliance.wire.openai.tools import (
+    MOST_TOOLS,
+    CalledFunction,
+    Function,
+    FunctionType,
+    Mode,
+    ToolCall,
+    chosen,
+    one_choice,
+    only_functions,
+)
+from appliance.wire.openai.unsupported import Unsupported, absent, field_refused, refuse_unsupported
+
+_STATELESS: Final = "nothing is stored; send the whole conversation as input"
+_REFUSED: Final[Mapping[str, Unsupported]] = {
+    "previous_response_id": Unsupported(absent(), _STATELESS),
+    "conversation": Unsupported(absent(), _STATELESS),
+    "background": Unsupported(absent(False), _STATELESS),
+    "prompt": Unsupported(absent(), "templates of prompts are not kept here"),
+    "include": Unsupported(absent([]), "there is nothing more to tell"),
+    "truncation": Unsupported(absent("disabled"), "a conversation is never cut silently"),
+    "max_tool_calls": Unsupported(absent(), "no tools run on the server"),
+    "top_logprobs": Unsupported(absent(0), "use /v1/chat/completions"),
+}
+_TEXT_PARTS: Final = frozenset({"input_text", "output_text", "text"})
+
+
+def _joined(content: Any) -> Any:
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str):  # it may be what no set can hold
+            kind = None
+        if kind is not None and kind not in _TEXT_PARTS:
+            raise field_refused("unsupported_parameter", "", f"{kind}: models read text only")
+        if kind is None or not isinstance(part.get("text"), str):
+            raise ValueError('each part must be {"type": "input_text", "text": …}')
+        texts.append(part["text"])
+    return "\n".join(texts)
+
+
+class InputText(BaseModel):
+    """A part of a message's content."""
+
+    type: Literal["input_text", "output_text", "text"]
+    text: str
+
+
+Text: TypeAlias = Annotated[
+    str,
+    AfterValidator(characters),
+    BeforeValidator(_joined, json_schema_input_type=str | list[InputText]),
+]
+
+
+class Item(BaseModel):
+    """One item of the input: a message, a call, its output, or reasoning, which is read over."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
+    role: Literal["system", "developer", "user", "assistant"] | None = None
+    content: Text | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, data: Any) -> Any:
+        kind = data.get("type") if isinstance(data, dict) else None
+        if isinstance(kind, str) and kind not in cls._kinds():
+            raise field_refused("unsupported_parameter", "type", f"{kind} is not known here")
+        if kind == "reasoning" and isinstance(data, dict):
+            return {"type": kind}
+        return data
+
+    @staticmethod
+    def _kinds() -> frozenset[str]:
+        return frozenset({"message", "function_call", "function_call_output", "reasoning"})
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {
+            "message": ("role", "content"),
+            "function_call": ("call_id", "name", "arguments"),
+            "function_call_output": ("call_id", "output"),
+            "reasoning": (),
+        }[self.type]
+        for name in needed:
+            if getattr(self, name) is None:
+                raise field_refused("invalid_value", name, "is missing")
+        if self.type == "function_call":
+            self.call()
+        return self
+
+    def call(self) -> dict[str, Any]:
+        """The call as templates take it."""
+        function = CalledFunction(name=self.name or "", arguments=self.arguments or "")
+        return ToolCall(id=self.call_id or "", function=function).spoken()
+
+
+def _as_items(value: Any) -> Any:
+    """One text as the message of a user."""
+    if isinstance(value, str) and value:
+        return [{"role": "user", "content": value}]
+    return [] if value == "" else value
+
+
+Items: TypeAlias = Annotated[
+    list[Item], BeforeValidator(_as_items, json_schema_input_type=str | list[Item])
+]
+
+
+class FunctionTool(Function):
+    """One of `tools`."""
+
+    type: FunctionType
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_functions(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            only_functions(data.get("type", "function"), "type")
+        return data
+
+
+class NamedChoice(BaseModel):
+    """`tool_choice` that demands one function."""
+
+    type: FunctionType
+    name: str
+
+
+Choice: TypeAlias = Annotated[Mode | NamedChoice, BeforeValidator(one_choice(NamedChoice))]
+
+
+class TextForm(BaseModel):
+    """`text.format`."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["text", "json_object", "json_schema", "grammar"] = "text"
+    name: str | None = None
+    strict: bool | None = None
+    schema_: Schema | None = Field(None, alias="schema")
+    grammar: GrammarName | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.type == "json_schema" and self.schema_ is None:
+            raise field_refused("invalid_value", "schema", "is missing")
+        if self.type == "grammar" and self.grammar is None:
+            raise field_refused("invalid_value", "grammar", "is missing")
+        return self
+
+
+class TextSettings(BaseModel):
+    """`text`."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    format: TextForm | None = None
+
+
+class ReasoningSettings(BaseModel):
+    """`reasoning`; the effort "none" turns it off."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    effort: str | None = Field(None, max_length=32)
+
+
+class ResponsesRequest(BaseModel):
+    """The body of `POST /v1/responses`."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="allow",
+        allow_inf_nan=False,
+        **example(model="assistant", input="What does a check valve do?", max_output_tokens=64),
+    )
+
+    model: str = Field(min_length=1, max_length=256)
+    input: Items
+    instructions: Annotated[str | None, AfterValidator(characters)] = None
+    max_output_tokens: int | None = Field(None, ge=1, le=INT32)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    stream: bool | None = None
+    store: bool | None = None
+    metadata: dict[str, str] | None = None
+    text: TextSettings | None = None
+    tools: list[FunctionTool] | None = Field(None, max_length=MOST_TOOLS)
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: ReasoningSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, _REFUSED)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.input:
+            raise field_refused("invalid_value", "input", "is empty")
+        if self.offer is not None and self.constraint is not None:
+            why = "tools and a form of the answer exclude each other"
+            raise field_refused("invalid_value", "text", why)
+        return self
+
+    @property
+    def offer(self) -> Tools | None:
+        """The functions that the model may or must call."""
+        choice = self.tool_choice
+        named = choice.name if isinstance(choice, NamedChoice) else None
+        mode = choice if isinstance(choice, str) else None
+        return chosen([*(self.tools or ())], mode, named, self.parallel_tool_calls)
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the engine enforces; None when the answer is free text."""
+        form = self.text.format if self.text else None
+        if form is None or form.type == "text":
+            return None
+        if form.type == "grammar" and form.grammar is not None:
+            return Constraint("grammar", form.grammar)
+        if form.schema_ is None:
+            return Constraint("json_object")
+        return schema_constraint(form.schema_)

@@ -1,0 +1,187 @@
+"""Functions that a model may ask its client to call: `tools`, `tool_choice`, and calls in a
+history.
+
+Rules: functions only; a name is offered once; what `tool_choice` names must be on offer; the
+parameters are a JSON schema of an object, which the engine enforces where a call is demanded;
+`strict` changes nothing, since every schema is enforced then.
+
+Source: OpenAI API reference, chat completions, function calling.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from appliance.types import Tools
+from appliance.wire.openai.unsupported import field_refused
+
+MOST_TOOLS: Final = 128
+_EMPTY: Final[dict[str, Any]] = {"type": "object", "properties": {}, "additionalProperties": False}
+
+FunctionName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,64}$")]
+
+
+def _of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
+    if schema.get("type", "object") != "object":
+        raise ValueError('the parameters must be a JSON schema of "type": "object"')
+    try:
+        json.dumps(schema, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the schema has numbers or a depth that JSON has no room for") from error
+    return {"type": "object", **schema}
+
+
+Parameters: TypeAlias = Annotated[dict[str, Any], AfterValidator(_of_an_object)]
+
+
+def only_functions(kind: Any, field: str = "") -> Any:
+    """Pass on the type "function".
+
+    Args:
+        field: the name of the type below the value that is being validated.
+
+    Raises:
+        PydanticCustomError: `unsupported_parameter` for tools that run elsewhere.
+    """
+    if isinstance(kind, str) and kind != "function":
+        raise field_refused("unsupported_parameter", field, f"{kind}: only functions can be called")
+    return kind
+
+
+FunctionType: TypeAlias = Annotated[Literal["function"], BeforeValidator(only_functions)]
+
+
+class Function(BaseModel):
+    """A function on offer."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    name: FunctionName
+    description: str | None = None
+    parameters: Parameters | None = None
+    strict: bool | None = None
+
+    def offered(self) -> dict[str, Any]:
+        """The function as templates and the engine take it; without parameters it has none."""
+        return {
+            "name": self.name,
+            "description": self.description or "",
+            "parameters": _EMPTY if self.parameters is None else self.parameters,
+        }
+
+
+class Tool(BaseModel):
+    """One of `tools`."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: FunctionType
+    function: Function
+
+
+class NamedFunction(BaseModel):
+    """The function that must be called."""
+
+    name: str
+
+
+class NamedTool(BaseModel):
+    """`tool_choice` that demands one function."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: FunctionType
+    function: NamedFunction
+
+
+Mode: TypeAlias = Literal["none", "auto", "required"]
+
+
+def one_choice(named: type[BaseModel]) -> Callable[[Any], Any]:
+    """A reader of `tool_choice`: a mode, or the function that must be called as a `named`.
+
+    It tells the one from the other itself: a union would name its own branches to the client.
+    """
+
+    def read(choice: Any) -> Any:
+        if choice is None or isinstance(choice, named):
+            return choice
+        if isinstance(choice, str) and choice in get_args(Mode):
+            return choice
+        if isinstance(choice, dict):
+            only_functions(choice.get("type"), "type")
+            with suppress(ValidationError):
+                return named.model_validate(choice)
+        raise ValueError('must be "none", "auto" or "required", or name a function')
+
+    return read
+
+
+ToolChoice: TypeAlias = Annotated[Mode | NamedTool, BeforeValidator(one_choice(NamedTool))]
+
+
+class CalledFunction(BaseModel):
+    """Name and arguments of a call; the arguments are JSON in a text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(BaseModel):
+    """A call that a model made, in an answer or a history."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+    def spoken(self) -> dict[str, Any]:
+        """The call as templates take it: arguments as an object.
+
+        Raises:
+            PydanticCustomError: `invalid_value` when the arguments are no JSON object.
+        """
+        try:
+            arguments = json.loads(self.function.arguments or "{}")
+        except (ValueError, RecursionError):
+            arguments = None
+        if not isinstance(arguments, dict):
+            raise field_refused("invalid_value", "tool_calls", "arguments must be a JSON object")
+        function = {"name": self.function.name, "arguments": arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+def chosen(
+    functions: list[Function], choice: str | None, name: str | None, parallel: bool | None
+) -> Tools | None:
+    """What the engine is to offer; None for nothing.
+
+    Args:
+        choice: none, auto or required; None is auto.
+        name: the one function that must be called.
+
+    Raises:
+        PydanticCustomError: `invalid_value` for a name twice or a choice that is not on offer.
+    """
+    names = [function.name for function in functions]
+    if len(set(names)) < len(names):
+        raise field_refused("invalid_value", "tools", "two functions have the same name")
+    if name is not None and name not in names:
+        raise field_refused("invalid_value", "tool_choice", "this function is not in tools")
+    if choice == "required" and not names:
+        raise field_refused("invalid_value", "tool_choice", "there are no tools to call")
+    if choice == "none" or not names:
+        return None
+    forced = (name,) if name is not None else tuple(names) if choice == "required" else ()
+    return Tools(tuple(f.offered() for f in functions), forced, parallel is not False)

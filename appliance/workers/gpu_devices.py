@@ -1,0 +1,144 @@
+"""On which device a model computes: asked at every start of a worker, refused with the reason.
+
+Rules: `cuda` gives GPUs or a refusal, never the processor. `auto` gives GPUs where they work; where
+an NVIDIA driver is loaded and they do not, the processor and a warning that is shown until it is
+mended; without a driver, the processor. A backend is tried in a child process before any worker
+loads it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from appliance.engine.protocol import LoadOnGpu
+from appliance.errors import StateRefused
+from appliance.workers.gpu_driver import Driver, Plugin, fitting
+from appliance.workers.gpu_layers import Gpu, Needs, Offload, plan
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a backend did in a child process.
+
+    Attributes:
+        gpus: those that computed a product rightly, in the backend's order.
+        problem: why there is none to be used; "" when all computed.
+        cuda: the version of CUDA that the driver's own library offers, such as "13.0"; "".
+        driver_library: the path of that library; "".
+    """
+
+    gpus: tuple[Gpu, ...] = ()
+    problem: str = ""
+    cuda: str = ""
+    driver_library: str = ""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a worker computes on.
+
+    Attributes:
+        plugin: None for the processor alone.
+        gpus: in the order of `offload.split`.
+        warning: why an `auto` model is on the processor although a driver is loaded.
+    """
+
+    plugin: Plugin | None = None
+    driver: Driver | None = None
+    probe: Probe | None = None
+    offload: Offload | None = None
+    warning: str = ""
+
+    @property
+    def kind(self) -> str:
+        """`cpu` or `cuda`."""
+        return "cuda" if self.plugin else "cpu"
+
+    @property
+    def label(self) -> str:
+        """For the engine's name in records: the plugin and the driver."""
+        if self.plugin is None or self.driver is None:
+            return ""
+        return f"{self.plugin.name} driver {self.driver.version}"
+
+    @property
+    def backend(self) -> str:
+        """Path of the GPU backend library, "" on the processor."""
+        return str(self.plugin.library) if self.plugin else ""
+
+    @property
+    def load(self) -> LoadOnGpu | None:
+        """For the message that loads a model."""
+        if self.plugin is None or self.driver is None or self.offload is None:
+            return None
+        return LoadOnGpu(self.backend, self.driver.nodes, self.offload.layers, self.offload.split)
+
+    @property
+    def text(self) -> str:
+        """One line for a person."""
+        if self.plugin is None or self.driver is None or self.probe is None or not self.offload:
+            return f"processor: {self.warning}" if self.warning else "processor"
+        return f"{self.label}: {self.offload.describe(self.probe.gpus)}"
+
+
+def choose(
+    wanted: str,
+    layers: int | None,
+    needs: Needs,
+    *,
+    driver: Driver | None,
+    plugins: Callable[[], Sequence[Plugin]],
+    engine: str,
+    probe: Callable[[Plugin], Probe],
+) -> Device:
+    """The device of one model.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda`.
+        layers: to offload, or None for what fits.
+        needs: of the model, on GPUs.
+        driver: of the host, or None.
+        plugins: those that are installed; asked for only where there is a driver.
+        engine: version of llama-cpp-python.
+        probe: tries a plugin; asked for only where one fits.
+
+    Raises:
+        StateRefused: one of the `gpu_…` codes, when `cuda` is wanted.
+    """
+    if wanted == "cpu" or (wanted == "auto" and driver is None):
+        return Device(driver=driver)
+    try:
+        return _cuda(layers, needs, driver, plugins, engine, probe)
+    except StateRefused as reason:
+        if wanted == "cuda":
+            raise
+        return Device(driver=driver, warning=f"{reason.message} ({reason.code})")
+
+
+def driver_missing() -> StateRefused:
+    """The refusal of `cuda` on a host without a driver."""
+    return StateRefused("gpu_driver_missing", "No NVIDIA driver is loaded on this host.")
+
+
+def _cuda(
+    layers: int | None,
+    needs: Needs,
+    driver: Driver | None,
+    plugins: Callable[[], Sequence[Plugin]],
+    engine: str,
+    probe: Callable[[Plugin], Probe],
+) -> Device:
+    if driver is None:
+        raise driver_missing()
+    plugin = fitting(plugins(), driver, engine)
+    if driver.missing:
+        raise StateRefused(
+            "gpu_backend_failed", f"Device files are missing: {', '.join(driver.missing)}."
+        )
+    found = probe(plugin)
+    if found.problem or not found.gpus:
+        reason = found.problem or "it found no GPU"
+        raise StateRefused("gpu_backend_failed", f"The GPU plugin {plugin.name}: {reason}.")
+    offload = plan(found.gpus, needs, layers)
+    if not offload.layers:
+        raise StateRefused("gpu_memory_insufficient", f"{offload.describe(found.gpus)}.")
+    return Device(plugin, driver, found, offload)

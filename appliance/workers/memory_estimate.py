@@ -1,0 +1,125 @@
+"""How much memory a model takes, from its header, its settings and the host's processor backend.
+
+Pure. The sealed copy counts once, a model held on the disk not at all; weights that the processor
+wants in another order count again (`repack`). An estimate is what a worker has at its peak, when
+every slot has run, prompts were scored and a schema was followed, plus 8 %. What the parts were
+measured to be: `benchmarks/results/estimate.md`.
+"""
+
+from dataclasses import dataclass
+
+from appliance.config import ModelConfig
+from appliance.engine.cells import SCORED
+from appliance.engine.scheduler import FORCED
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.workers.repacking import copied
+
+MIB = 1 << 20
+_PROCESS = 58 * MIB  # Python, numpy, llama.cpp's libraries, their heaps
+_WORD_BYTES = 690  # of a token, for llama.cpp and, once there was a schema, for llguidance
+_MERGE_BYTES = 200  # of a merge of the tokeniser
+_KV_BYTES = 2  # the cache holds 16-bit floats
+_MASK_BYTES = 2  # so does the mask of flash attention
+_UBATCH = 512  # tokens that llama.cpp computes at once
+_WIDE_ROWS = 24  # intermediate rows of n_embd floats that the compute buffer keeps per token
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by purpose.
+
+    Attributes:
+        sealed: the file, in sealed memory.
+        repacked: weights in another order beside it.
+        kv: the cache.
+        compute: buffers of the largest step, and the logits that are read.
+        adapters: sealed and in the worker.
+        process: the worker itself, with the tables of its vocabulary.
+    """
+
+    sealed: int
+    repacked: int
+    kv: int
+    compute: int
+    adapters: int = 0
+    process: int = 0
+
+    @property
+    def total(self) -> int:
+        """The sum plus 8 %."""
+        parts = self.sealed, self.repacked, self.kv, self.compute, self.adapters, self.process
+        return sum(parts) * 27 // 25
+
+    def describe(self) -> str:
+        """The numbers in MiB, for a person."""
+        return (
+            f"{self.total // MIB} MiB (sealed copy {self.sealed // MIB}, repacked weights "
+            f"{self.repacked // MIB}, KV cache {self.kv // MIB}, compute {self.compute // MIB}, "
+            f"adapters {self.adapters // MIB}, process {self.process // MIB}, plus 8 %)"
+        )
+
+
+def estimate(facts: GgufFacts, config: ModelConfig, variant: str) -> Estimate:
+    """The memory of one worker with this model and these settings.
+
+    Args:
+        variant: of the processor backend that computes (`variants.HostVariant.name`).
+    """
+    writes = facts.kind == "generate"
+    return Estimate(
+        sealed=facts.file_bytes if config.hold == "memory" else 0,
+        repacked=copied(facts.matrices, variant),
+        kv=_cells(facts, config) * _cell_bytes(facts),
+        compute=_step(facts, config) if writes else _batch(facts, config),
+        process=_PROCESS + facts.n_vocab * _WORD_BYTES + facts.n_merges * _MERGE_BYTES,
+    )
+
+
+def adapter_bytes(file_bytes: int) -> int:
+    """The memory of an adapter: the sealed copy, and that of the worker."""
+    return 2 * file_bytes
+
+
+def longest_text(facts: GgufFacts, config: ModelConfig) -> int:
+    """Most tokens of one request: what is configured, and for whole texts what was trained."""
+    return config.n_ctx if facts.kind == "generate" else min(config.n_ctx, facts.n_ctx_train)
+
+
+def _cells(facts: GgufFacts, config: ModelConfig) -> int:
+    """Cells of the cache; whole texts need one batch of them, an encoder none."""
+    if facts.kind == "generate":
+        return config.n_ctx * (config.slots if config.reproducible else 1)
+    return 0 if facts.encodes else _batch_tokens(facts, config)
+
+
+def _cell_bytes(facts: GgufFacts) -> int:
+    return facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
+
+
+def _step(facts: GgufFacts, config: ModelConfig) -> int:
+    """The largest step of a model that writes.
+
+    The layers' intermediate results share one buffer with the logits, which come last; the masks
+    of attention are there all the time.
+    """
+    sequences = config.slots + (0 if config.reproducible else config.kept_prefixes)
+    tokens = min(config.prefill_budget + FORCED * config.slots, _UBATCH, config.n_ctx)
+    tokens += sequences  # llama.cpp plans for as many of each: it rounds up
+    masks = (2 if facts.n_window else 1) * tokens * config.n_ctx * _MASK_BYTES
+    layer = tokens * (4 * facts.n_embd + 3 * facts.n_wide) * 4
+    rows = config.slots + SCORED
+    row = facts.n_vocab * 4
+    read = max(rows, sequences) * row
+    if config.reproducible:  # each sequence is computed alone, and the rows are put together
+        read += 2 * config.slots * row
+    return masks + max(layer, rows * row) + read
+
+
+def _batch_tokens(facts: GgufFacts, config: ModelConfig) -> int:
+    return max(longest_text(facts, config), config.prefill_budget)
+
+
+def _batch(facts: GgufFacts, config: ModelConfig) -> int:
+    """Embedding and reranking: one batch at a time, with attention among all its tokens."""
+    batch = _batch_tokens(facts, config)
+    return batch * (facts.n_embd * _WIDE_ROWS + facts.n_head * batch) * 4

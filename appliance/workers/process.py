@@ -1,0 +1,377 @@
+"""The server's end of a worker: start it, talk to it, notice its death.
+
+Rules: the worker is not trusted: frames are bounded and decoded strictly, and one that breaks
+the protocol is killed. A request ends with a row or with None when the worker died.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from appliance.engine import protocol
+from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
+from appliance.workers.spawn import spawn, watch
+
+_START_TIMEOUT_S = 600.0
+_PREPARE_TIMEOUT_S = 30.0
+_ATTACH_TIMEOUT_S = 120.0
+
+
+Answer: TypeAlias = protocol.Prepared | protocol.Tokens | protocol.Adapters
+
+
+class Sealed(Protocol):
+    """A sealed memory file."""
+
+    def reopen(self) -> int:
+        """A read-only descriptor with an offset of its own."""
+        ...
+
+    @property
+    def inode(self) -> int:
+        """The inode that the worker must map, and no other."""
+        ...
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a worker ended.
+
+    Attributes:
+        status: exit status; negative for a signal.
+        suspects: keys whose requests were being prepared or newly admitted.
+        reason: the end of its error output.
+    """
+
+    status: int
+    suspects: frozenset[str]
+    reason: str
+
+
+class WorkerProcess:
+    """A running worker. Make one with `start`."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        descriptors: socket.socket,
+    ) -> None:
+        self._process = process
+        self._descriptors = descriptors
+        self._reader = reader
+        self._writer = writer
+        self._next_id = 1
+        self._preparing: dict[int, asyncio.Future[Answer]] = {}
+        self._rows: dict[int, asyncio.Queue[protocol.Row | None]] = {}
+        self._keys: dict[int, str] = {}  # requests that a death would be attributed to
+        self._prepared: dict[int, str] = {}  # those that wait for their turn cannot be at fault
+        self._suspects: frozenset[str] | None = None  # fixed once the worker is lost
+        self._ended: asyncio.Future[tuple[int, bytes]] = watch(process)
+        self.running = 0
+        self.waiting = 0
+        self.cells_used = self.cells_kept = self.threads = 0
+        self.adapters: frozenset[str] = frozenset()
+        self.ready: protocol.Ready
+
+    @classmethod
+    async def start(
+        cls,
+        model: Sealed,
+        load: protocol.Load,
+        adapters: Mapping[str, Sealed] | None = None,
+        loading: Callable[[int], None] = lambda percent: None,
+    ) -> "WorkerProcess":
+        """Start a worker and wait until its model is loaded.
+
+        Args:
+            adapters: to load beside it, by digest; `self.adapters` tells which it took.
+            loading: told how much of the model is loaded, in percent.
+
+        Raises:
+            StateRefused: with the worker's code when the model does not load.
+        """
+        child = spawn(model.reopen())
+        try:
+            reader, writer = await asyncio.open_connection(sock=child.connection)
+        except BaseException:
+            child.end()
+            raise
+        worker = cls(child.process, reader, writer, child.descriptors)
+        try:
+            await worker._handshake(load, loading)
+            if worker.ready.inodes != [model.inode]:
+                raise StateRefused(
+                    "mapping_mismatch",
+                    f"The worker mapped inodes {worker.ready.inodes}, not {model.inode}.",
+                )
+            for digest, sealed in (adapters or {}).items():
+                await worker._attach_first(digest, sealed)
+        except BaseException:
+            worker.kill()
+            await worker.closed()
+            raise
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker."""
+        return self._process.pid
+
+    @property
+    def load(self) -> int:
+        """Requests that are being prepared, or were started and have not ended."""
+        return len(self._preparing) + len(self._rows)
+
+    async def _handshake(self, load: protocol.Load, loading: Callable[[int], None]) -> None:
+        self._writer.write(protocol.frame(load))
+        try:
+            first = await asyncio.wait_for(self._loaded(loading), _START_TIMEOUT_S)
+        except (EOFError, ConnectionError, msgspec.MsgspecError, TimeoutError) as error:
+            self.kill()
+            death = await self.closed()
+            raise StateRefused(
+                "model_load_failed", f"The worker ended with {death.status}: {death.reason[-500:]}"
+            ) from error
+        if isinstance(first, protocol.Failed) and first.code in CODES:
+            raise StateRefused(first.code, first.message)
+        if not isinstance(first, protocol.Ready):
+            raise StateRefused("model_load_failed", "The worker broke the protocol.")
+        self.ready = first
+
+    async def _loaded(self, loading: Callable[[int], None]) -> protocol.FromWorker:
+        """The first message that is not about how far the load is."""
+        done = -1
+        while isinstance(message := await self._receive(), protocol.Loading):
+            if not done <= message.percent <= 100:
+                break  # it breaks the protocol
+            if message.percent > done:
+                done = message.percent
+                loading(done)
+        return message
+
+    async def prepare(self, request: protocol.Prepare, key: str) -> protocol.Prepared:
+        """Render and tokenise a request in the worker.
+
+        Args:
+            request: with an id from `next_id`.
+            key: id of the API key, for attribution.
+
+        Raises:
+            BadRequest: with the worker's code.
+            WorkerLost: the worker ended meanwhile, or needed too long and was ended.
+        """
+        answer = await self._ask(request, key)
+        if not isinstance(answer, protocol.Prepared):
+            raise self._broken()
+        return answer
+
+    async def tokenize(self, request: protocol.Tokenize, key: str) -> protocol.Tokens:
+        """What a text is in tokens; raises as `prepare` does."""
+        answer = await self._ask(request, key)
+        if not isinstance(answer, protocol.Tokens):
+            raise self._broken()
+        return answer
+
+    async def attach(self, adapter: str, sealed: Sealed) -> None:
+        """Load an adapter beside the model.
+
+        Args:
+            adapter: its digest, as requests name it.
+
+        Raises:
+            StateRefused: with the worker's code.
+            WorkerLost: the worker ended meanwhile, or needed too long and was ended.
+        """
+        # No await between the two: the worker takes descriptors in the order of the messages.
+        self._give(sealed)
+        await self._change(protocol.Attach(self.next_id(), adapter))
+
+    async def detach(self, adapter: str) -> None:
+        """Free an adapter; answers with it end as detached. Raises as `attach` does."""
+        self.adapters -= {adapter}
+        await self._change(protocol.Detach(self.next_id(), adapter))
+
+    def _give(self, sealed: Sealed) -> None:
+        fd = sealed.reopen()
+        try:
+            socket.send_fds(self._descriptors, [b"\0"], [fd])
+        except OSError as error:
+            raise WorkerLost("worker_lost", "The engine process of the model ended.") from error
+        finally:
+            os.close(fd)
+
+    async def _attach_first(self, adapter: str, sealed: Sealed) -> None:
+        """Attach before anything else runs, and before `pump`; a refusal leaves it out."""
+        try:
+            self._give(sealed)
+            await self._send(protocol.Attach(self.next_id(), adapter))
+            answer = await asyncio.wait_for(self._receive(), _ATTACH_TIMEOUT_S)
+        except (EOFError, OSError, msgspec.MsgspecError, TimeoutError, WorkerLost) as error:
+            raise StateRefused("model_load_failed", f"Loading an adapter: {error}") from error
+        if isinstance(answer, protocol.Adapters):
+            self.adapters = frozenset(answer.adapters)
+        elif not isinstance(answer, protocol.Rejected):
+            raise StateRefused("model_load_failed", "The worker broke the protocol.")
+
+    async def _change(self, request: protocol.Attach | protocol.Detach) -> None:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._preparing[request.id] = future
+        try:
+            await self._send(request)
+            answer = await asyncio.wait_for(future, _ATTACH_TIMEOUT_S)
+        except BadRequest as error:
+            raise StateRefused(error.code, error.message) from error
+        except TimeoutError as error:
+            self.kill()
+            raise WorkerLost("worker_lost", "Loading the adapter took too long.") from error
+        finally:
+            self._preparing.pop(request.id, None)
+        if not isinstance(answer, protocol.Adapters):
+            raise self._broken()
+        self.adapters = frozenset(answer.adapters)
+
+    def _broken(self) -> WorkerLost:
+        """End a worker that answers something else than what it was asked."""
+        self.kill()
+        return WorkerLost("worker_lost", "The engine process of the model broke the protocol.")
+
+    async def _ask(self, request: protocol.Prepare | protocol.Tokenize, key: str) -> Answer:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._preparing[request.id] = future
+        self._keys[request.id] = key
+        try:
+            await self._send(request)
+            return await asyncio.wait_for(future, _PREPARE_TIMEOUT_S)
+        except TimeoutError as error:
+            self.kill()
+            raise WorkerLost("worker_lost", "Preparing the prompt took too long.") from error
+        finally:
+            self._preparing.pop(request.id, None)
+
+    def next_id(self, choices: int = 1) -> int:
+        """An id for the next request; one of several choices has the ids after it, too."""
+        first, self._next_id = self._next_id, self._next_id + choices
+        return first
+
+    async def run(self, request: int, choices: int = 1) -> "asyncio.Queue[protocol.Row | None]":
+        """Start a prepared request; the rows of all its choices.
+
+        Nothing more comes of a choice after its finish reason, and of any after None.
+        """
+        rows: asyncio.Queue[protocol.Row | None] = asyncio.Queue()
+        ids = range(request, request + choices)
+        self._rows.update(dict.fromkeys(ids, rows))
+        if request in self._prepared:
+            self._keys[request] = self._prepared.pop(request)
+        try:
+            await self._send(protocol.Run(request))
+        except WorkerLost:
+            for choice in ids:
+                self._rows.pop(choice, None)
+            raise
+        return rows
+
+    async def cancel(self, request: int, choices: int = 1) -> None:
+        """Forget a prepared request or end a running one."""
+        if request not in self._rows:  # else it stays a suspect until its last row
+            self._keys.pop(request, None)
+            self._prepared.pop(request, None)
+        with contextlib.suppress(WorkerLost):
+            for choice in range(request, request + choices):
+                await self._send(protocol.Cancel(choice))
+
+    async def _send(self, message: protocol.ToWorker) -> None:
+        if self._suspects is not None:
+            raise WorkerLost("worker_lost", "The engine process of the model ended.")
+        try:
+            self._writer.write(protocol.frame(message))
+            await self._writer.drain()
+        except (ConnectionError, RuntimeError) as error:
+            raise WorkerLost("worker_lost", "The engine process of the model ended.") from error
+
+    async def _receive(self) -> protocol.FromWorker:
+        header = await self._reader.readexactly(protocol.HEADER.size)
+        (size,) = protocol.HEADER.unpack(header)
+        if size > protocol.LARGEST_FRAME:
+            raise EOFError(f"a frame of {size} bytes")
+        return protocol.decode_from_worker(await self._reader.readexactly(size))
+
+    async def pump(self) -> Death:
+        """Deliver what the worker sends until it ends; then fail what was under way."""
+        try:
+            while True:
+                self._deliver(await self._receive())
+        except (EOFError, ConnectionError, msgspec.MsgspecError):
+            self.kill()
+        finally:
+            self._fail_all()
+        return await self.closed()
+
+    def _deliver(self, message: protocol.FromWorker) -> None:
+        if isinstance(message, protocol.Step):
+            self.running, self.waiting = message.running, message.waiting
+            self.cells_used, self.cells_kept = message.cells_used, message.cells_kept
+            self.threads = message.threads
+            for row in message.rows:
+                self._keys.pop(row.id, None)
+                rows = (
+                    self._rows.get(row.id) if row.finish is None else self._rows.pop(row.id, None)
+                )
+                if rows is not None:
+                    rows.put_nowait(row)
+        elif isinstance(message, Answer | protocol.Rejected):
+            self._deliver_answer(message)
+
+    def _deliver_answer(self, message: Answer | protocol.Rejected) -> None:
+        future = self._preparing.get(message.id)
+        wanted = future is not None and not future.done()
+        if isinstance(message, protocol.Rejected):
+            self._keys.pop(message.id, None)
+            if message.code not in CODES:
+                raise msgspec.ValidationError(f"the code {message.code!r}")
+            kind = TooLarge if message.code == "request_too_large" else BadRequest
+            if future is not None and wanted:
+                future.set_exception(kind(message.code, message.message, param=message.param))
+        elif isinstance(message, protocol.Tokens | protocol.Adapters):
+            self._keys.pop(message.id, None)
+            if future is not None and wanted:
+                future.set_result(message)
+        elif future is not None and wanted:
+            self._prepared[message.id] = self._keys.pop(message.id, "")
+            future.set_result(message)
+        elif self._keys.pop(message.id, None):  # its client went away meanwhile
+            self._writer.write(protocol.frame(protocol.Cancel(message.id)))
+
+    def _fail_all(self) -> None:
+        # Before anybody is told: what they do then must not change who is suspected.
+        self._suspects = frozenset(self._keys.values())
+        lost = WorkerLost("worker_lost", "The engine process of the model ended.")
+        for future in self._preparing.values():
+            if not future.done():
+                future.set_exception(lost)
+        for rows in self._rows.values():
+            rows.put_nowait(None)
+        self._rows.clear()
+
+    def kill(self) -> None:
+        """End the worker now; its memory comes back with it."""
+        self._process.kill()
+
+    async def closed(self) -> Death:
+        """Wait for the end of the process."""
+        self._writer.close()
+        self._descriptors.close()
+        status, errors = await asyncio.shield(self._ended)
+        suspects = self._suspects
+        if suspects is None:
+            suspects = frozenset(self._keys.values())
+        return Death(status, suspects, errors.decode("utf-8", "replace"))

@@ -1,0 +1,66 @@
+"""Which weights llama.cpp keeps a second copy of, in an order that the processor is fast with.
+
+The sealed file stays as it is, so that such weights are in memory twice. Which ones these are
+depends on the build of ggml's CPU backend that the host runs: its variant. Pure.
+
+Source, as of llama-cpp-python 0.3.36, below vendor/llama.cpp: `make_cpu_buft_list` in
+src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try AMX first, then
+repacking, then the file's own pages; ggml/src/ggml-cpu/repack.cpp,
+`ggml_repack_get_optimal_repack_type`, and amx/amx.cpp, `supports_op`, say what each of them takes,
+amx/mmq.cpp, `get_row_size`, how much it adds; ggml/src/CMakeLists.txt,
+`ggml_add_cpu_backend_variant`, what each variant is built with.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Final
+
+from appliance.trust.gguf.matrices import EXPERTS
+
+_AVX2: Final = frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"})
+_AVX512: Final = _AVX2 | {"Q2_K"}
+_REPACKED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("x64", "sse42", "sandybridge", "ivybridge", "piledriver"), frozenset()),
+        **dict.fromkeys(("haswell", "alderlake"), _AVX2),
+        **dict.fromkeys(("skylakex", "cannonlake", "cascadelake", "icelake"), _AVX512),
+        **dict.fromkeys(("cooperlake", "zen4", "sapphirerapids"), _AVX512),
+    }
+)
+"""Types, by variant."""
+_AMX: Final = frozenset({"sapphirerapids"})
+_TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
+    {
+        "F16": Fraction(1),
+        "Q4_0": Fraction(1),
+        "Q4_1": Fraction(1),
+        "Q8_0": Fraction(34 + 4, 34),
+        "Q4_K": Fraction(144 + 4, 144),
+        "Q5_K": Fraction(176 + 4, 176),
+        "Q6_K": Fraction(1),
+        "IQ4_XS": Fraction(136 + 2, 136),
+    }
+)
+"""What AMX takes, and how much larger it is there; experts it does not take."""
+_NEVER: Final = frozenset({"F32", "F64", "BF16"})
+
+
+def copied(matrices: Mapping[str, int], variant: str) -> int:
+    """Bytes of the second copies.
+
+    Args:
+        matrices: bytes of weights by type (`gguf_matrices.matrices`).
+        variant: of the CPU backend. Of one that is not known here, or "" when none is, all
+            weights count that could be: too much rather than too little.
+    """
+    return sum(_copy(name, size, variant) for name, size in matrices.items())
+
+
+def _copy(name: str, size: int, variant: str) -> int:
+    kind = name.removesuffix(EXPERTS)
+    if variant not in _REPACKED:
+        return 0 if kind in _NEVER else size
+    if variant in _AMX and name in _TILED:
+        return int(size * _TILED[name])
+    return size if kind in _REPACKED[variant] else 0

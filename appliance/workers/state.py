@@ -1,0 +1,135 @@
+"""A model that the supervisor keeps alive, and how it looks from outside."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from appliance.config import ModelConfig
+from appliance.trust.store import VerifiedAdapter, VerifiedModel
+from appliance.types import ModelCard, ModelKind
+from appliance.workers.crashes import Deaths
+from appliance.workers.gpu_devices import Device
+from appliance.workers.memory_estimate import MIB, Estimate, longest_text
+from appliance.workers.process import WorkerProcess
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One model as the operator sees it.
+
+    Attributes:
+        state: starting, ready, restarting or suspended.
+        confinement: what the worker reports to be in force.
+        threads: that computed the last step.
+        threads_most: that compute when nobody else needs the cores.
+        kv_kept: cells that only kept prefixes use; they give way.
+        held: "memory" for sealed memory; "disk" for a file that the service cannot write.
+        kind: what the model is for.
+        device: what it computes on, asked at the last start.
+        adapters: ids of those that are loaded beside it.
+    """
+
+    model: str
+    digest: str
+    state: str
+    pid: int | None
+    n_ctx: int
+    slots: int
+    running: int
+    queued: int
+    kv_used: int
+    restarts: int
+    memory_mib: int
+    variant: str
+    confinement: Mapping[str, Any]
+    held: str
+    kind: ModelKind = "generate"
+    device: Device = field(default_factory=Device)
+    threads: int = 0
+    threads_most: int = 0
+    kv_kept: int = 0
+    adapters: tuple[str, ...] = ()
+
+
+class Presence(NamedTuple):
+    """A model that takes memory.
+
+    Attributes:
+        size: bytes that count against the budget.
+        state: starting, ready, restarting, suspended or ending.
+        since: when it could answer first, in seconds of the steady clock; now until then.
+    """
+
+    model: str
+    size: int
+    state: str
+    since: float
+
+
+@dataclass
+class Served:
+    """A model that the supervisor keeps alive."""
+
+    model: VerifiedModel
+    config: ModelConfig
+    needs: Estimate
+    device: Device = field(default_factory=Device)
+    state: str = "starting"
+    worker: WorkerProcess | None = None
+    since_us: int = 0
+    since: float = 0.0
+    deaths: Deaths = field(default_factory=Deaths)
+    restarts: int = 0
+    keeper: asyncio.Task[None] | None = None
+    reason: str = ""
+    adapters: dict[str, VerifiedAdapter] = field(default_factory=dict)
+
+    def cards(self) -> list[ModelCard]:
+        """What the API says about the model and its adapters."""
+        base = self.card()
+        return [
+            base,
+            *(
+                replace(base, id=a.id, digest=a.digest, parent=base.id, base_digest=base.digest)
+                for a in self.adapters.values()
+            ),
+        ]
+
+    def card(self) -> ModelCard:
+        """What the API says about the model."""
+        facts, worker = self.model.facts, self.worker
+        return ModelCard(
+            id=self.model.id,
+            digest=self.model.digest,
+            n_ctx=worker.ready.n_ctx if worker else longest_text(facts, self.config),
+            created=self.since_us // 1_000_000,
+            kind=facts.kind,
+            n_embd=facts.n_embd,
+        )
+
+    def status(self, variant: str, threads_most: int) -> WorkerStatus:
+        """What the operator sees."""
+        worker = self.worker
+        return WorkerStatus(
+            model=self.model.id,
+            digest=self.model.digest,
+            state=self.state,
+            pid=worker.pid if worker else None,
+            n_ctx=worker.ready.n_ctx if worker else self.config.n_ctx,
+            slots=self.config.slots,
+            running=worker.running if worker else 0,
+            queued=worker.waiting if worker else 0,
+            kv_used=worker.cells_used if worker else 0,
+            kv_kept=worker.cells_kept if worker else 0,
+            threads=(worker.threads or threads_most) if worker else 0,
+            threads_most=threads_most,
+            restarts=self.restarts,
+            memory_mib=self.needs.total // MIB,
+            variant=variant,
+            confinement=worker.ready.confinement if worker else {},
+            held="disk" if self.model.sealed.on_disk else "memory",
+            kind=self.model.facts.kind,
+            device=self.device,
+            adapters=tuple(self.adapters),
+        )

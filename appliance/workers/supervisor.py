@@ -1,0 +1,373 @@
+"""Starts, watches and ends the workers, within a memory budget.
+
+Rules: `start` takes a `VerifiedModel`, and only `trust` can make one: there is no other way in.
+A model that does not fit the budget is refused before it is loaded, with the numbers. A worker
+that dies is started again from the same sealed file after the trust policy was asked again, with
+backoff, until the deaths say that it must be suspended. Unloading is ending the child. Every
+start and every end is recorded.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from appliance.clock import Clock
+from appliance.config import Config
+from appliance.engine.protocol import Load
+from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable, WorkerLost
+from appliance.host.hardware import available_cores, available_memory, compute_threads, total_memory
+from appliance.trust.adapter import base_of
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.store import VerifiedModel
+from appliance.trust.verified import Verified
+from appliance.types import Constraint, Json, ModelCard
+from appliance.workers.adapters import Attachments
+from appliance.workers.cpu_variants import HostVariant, name_of
+from appliance.workers.crashes import Deaths
+from appliance.workers.gpu_probe import device_for
+from appliance.workers.memory_budget import Budget
+from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
+from appliance.workers.process import Death, WorkerProcess
+from appliance.workers.state import Presence, Served, WorkerStatus
+
+Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
+ENGINE = "llama-cpp-python"
+_ADDRESS_SLACK = 3 << 30  # thread stacks, malloc arenas and mappings that are never touched
+
+
+class Supervisor:
+    """All workers of this server.
+
+    Args:
+        config: the whole configuration.
+        clock: wall time of a load.
+        record: appends an audit entry of kind "worker"; awaited before work goes on.
+        recheck: raises Refused when the trust policy no longer allows a model or an adapter.
+
+    Attributes:
+        adapters: those beside the models.
+        variant: of the engine's processor backend; what a model takes depends on it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        record: Record,
+        recheck: Callable[[Verified], None],
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._record = record
+        self._recheck = recheck
+        self._served: dict[str, Served] = {}
+        self._ending: set[str] = set()
+        self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
+        self.variant = HostVariant()
+        self._variant: Path | None = None  # that of the workers
+        self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
+        self.changed: Callable[[], None] = _nothing
+        self.adapters = Attachments(self._served, self.budget.take, self._note, recheck)
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the engine, as audit records and fingerprints carry it."""
+        variant = name_of(self._variant) if self._variant else "not loaded"
+        return f"{ENGINE} {self.engine_version} {variant}"
+
+    @property
+    def engine_version(self) -> str:
+        """Version of the engine, for the trust policy."""
+        return version(ENGINE)
+
+    def estimate(self, model_id: str, facts: GgufFacts, adapters: int = 0) -> Estimate:
+        """The memory that a model takes with the settings of its id, and its adapters."""
+        needs = estimate(facts, self._config.model(model_id), self.variant.name)
+        return replace(needs, adapters=adapters)
+
+    def reserve(self, model_id: str, facts: GgufFacts) -> Estimate:
+        """Take memory for a model that is about to be sealed and started.
+
+        Raises:
+            StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its
+                worker is ending.
+        """
+        if model_id in self._ending:
+            raise StateRefused("wrong_state", f"{model_id} is being unloaded.")
+        needs = self.estimate(model_id, facts)
+        self.budget.take(model_id, needs)
+        return needs
+
+    def release(self, model_id: str) -> None:
+        """Give back what was reserved for a model that was not started after all."""
+        if model_id not in self._served:
+            self.budget.give(model_id)
+            self.changed()
+
+    def presences(self) -> list[Presence]:
+        """The models that take memory, those among them that are being started or ended."""
+        now = time.monotonic()
+        found = []
+        for model, size in self.budget:
+            served = self._served.get(model)
+            if served is None:  # its worker is ending, or its file is being sealed
+                found.append(Presence(model, size, "changing", now))
+            else:
+                found.append(Presence(model, size, served.state, served.since or now))
+        return found
+
+    def check_sealing(self, model_id: str, size: int) -> None:
+        """Refuse to seal what the host's memory cannot hold now.
+
+        Raises:
+            StateRefused: `insufficient_memory`, with the numbers.
+        """
+        free = available_memory()
+        if size > free:
+            raise StateRefused(
+                "insufficient_memory",
+                f"Sealing {model_id} takes {size // MIB} MiB, and {free // MIB} MiB are free; "
+                'hold = "disk" keeps it in a store that the service cannot write.',
+            )
+
+    def keeps_on_disk(self, model_id: str) -> bool:
+        """Whether the configuration holds this model on the disk instead of in sealed memory."""
+        return self._config.model(model_id).hold == "disk"
+
+    def served(self) -> list[Verified]:
+        """The models and adapters that are loaded."""
+        return [*(served.model for served in self._served.values()), *self.adapters]
+
+    async def start(
+        self, model: VerifiedModel, loading: Callable[[int], None] = lambda percent: None
+    ) -> None:
+        """Load a model and keep it alive; returns when it can answer. Takes over the sealed file.
+
+        Args:
+            loading: told how much of it is loaded, in percent.
+
+        Raises:
+            StateRefused: `insufficient_memory`, or the worker's code when it does not load.
+        """
+        if model.id in self._served:
+            raise StateRefused("wrong_state", f"{model.id} is loaded already.")
+        needs = self.reserve(model.id, model.facts)
+        served = Served(
+            model,
+            self._config.model(model.id),
+            needs,
+            since_us=self._clock.wall_us(),
+            deaths=self._deaths.setdefault(model.id, Deaths()),
+        )
+        self._served[model.id] = served
+        served.keeper = asyncio.create_task(self._launch(served, loading))
+        try:
+            await served.keeper
+        except BaseException:
+            if self._served.get(model.id) is served:
+                del self._served[model.id]
+                self.release(model.id)
+                raise
+        if self._served.get(model.id) is not served:
+            raise StateRefused("wrong_state", f"{model.id} was unloaded while it was loading.")
+        served.since = time.monotonic()
+        served.keeper = asyncio.create_task(self._keep(served))
+        self.changed()
+
+    async def stop(self, model_id: str) -> None:
+        """End a model's worker and its adapters, or one adapter; running requests get an error.
+
+        Raises:
+            StateRefused: `wrong_state` when it is not loaded.
+        """
+        if base_of(model_id) is not None:
+            return await self.adapters.detach(model_id)
+        served = self._served.pop(model_id, None)
+        if served is None:
+            raise StateRefused("wrong_state", f"{model_id} is not loaded.")
+        self._ending.add(model_id)
+        try:
+            if served.keeper:
+                served.keeper.cancel()
+                await asyncio.wait([served.keeper])
+            if served.worker:
+                served.worker.kill()
+                await served.worker.closed()
+                await self._note(served, "stop", pid=served.worker.pid)
+        finally:
+            for held in (served.model, *served.adapters.values()):
+                held.close()
+            self._ending.discard(model_id)
+            self.budget.give(model_id)
+            self.changed()
+
+    async def close(self) -> None:
+        """End all workers."""
+        for model_id in list(self._served):
+            await self.stop(model_id)
+
+    def cards(self) -> list[ModelCard]:
+        """The models that are loaded or being restarted, as the API shows them."""
+        return [card for served in self._served.values() for card in served.cards()]
+
+    def card(self, model_id: str) -> ModelCard:
+        """What the API says about a loaded model or adapter."""
+        served = self._served[base_of(model_id) or model_id]
+        return next(card for card in served.cards() if card.id == model_id)
+
+    def is_loaded(self, model_id: str) -> bool:
+        """Whether a model or adapter is in a worker, or will be in one again."""
+        return model_id in self._served or self.adapters.find(model_id) is not None
+
+    def wants(self, model_id: str) -> bool:
+        """Whether the configuration loads this model at the start."""
+        return self._config.model(model_id).autoload
+
+    def ready(self) -> bool:
+        """Whether at least one model can answer."""
+        return any(s.state == "ready" for s in self._served.values())
+
+    def worker(self, model_id: str, key_id: str) -> tuple[VerifiedModel, WorkerProcess]:
+        """The worker that answers for a model or an adapter, and the model that it has.
+
+        Raises:
+            NotFound: `model_not_found`.
+            Overloaded: `key_quarantined` after deaths attributed to the key.
+            Unavailable: `model_loading` while it starts again, `worker_lost` when suspended.
+        """
+        served = self._served.get(base_of(model_id) or model_id)
+        if served is None or not self.is_loaded(model_id):
+            raise NotFound(
+                "model_not_found", f"The model {model_id!r} does not exist.", param="model"
+            )
+        left = served.deaths.blocked_for(key_id, time.monotonic())
+        if left:
+            raise Overloaded(
+                "key_quarantined", f"This key may use {model_id} again in {int(left) + 1} seconds."
+            )
+        if served.state == "suspended":
+            raise WorkerLost("worker_lost", f"{model_id} is suspended: {served.reason}")
+        if served.state != "ready" or served.worker is None:
+            raise Unavailable("model_loading", f"{model_id} is not ready yet.")
+        return served.model, served.worker
+
+    def engine_for(self, model_id: str) -> str:
+        """The engine of one model: `engine`, and the GPU plugin and driver where it has one."""
+        served = self._served.get(model_id)
+        return f"{self.engine} {served.device.label if served else ''}".strip()
+
+    def slots(self, model_id: str) -> int:
+        """Requests that a loaded model runs at once."""
+        return self._served[model_id].config.slots
+
+    def status(self) -> list[WorkerStatus]:
+        """What the operator sees."""
+        variant = self._variant.name if self._variant else ""
+        return [served.status(variant, self._threads()) for served in self._served.values()]
+
+    def _threads(self) -> int:
+        return self._config.engine.threads or compute_threads(available_cores())
+
+    async def _launch(
+        self, served: Served, loading: Callable[[int], None] = lambda percent: None
+    ) -> None:
+        self._variant = await asyncio.to_thread(self.variant.path)
+        config = served.config
+        served.device = await asyncio.to_thread(
+            device_for, served.model.facts, config, self.engine_version
+        )
+        load = Load(
+            variant=str(self._variant),
+            n_ctx=longest_text(served.model.facts, config),
+            slots=config.slots,
+            threads=self._threads(),
+            prefill_budget=config.prefill_budget,
+            reproducible=config.reproducible,
+            memory_bytes=served.needs.total + _ADDRESS_SLACK,
+            max_prepare_bytes=self._config.engine.max_prepare_bytes,
+            on_disk=served.model.sealed.on_disk,
+            kind=served.model.facts.kind,
+            gap_ms=config.target_gap_ms,
+            kept=config.kept_prefixes,
+            prefixes=config.prefixes,
+            template=served.model.facts.chat_template or "",
+            grammars={g.name: Constraint(g.kind, g.text) for g in served.model.grammars},
+            gpu=served.device.load,
+        )
+        adapters = {a.digest: a.sealed for a in served.adapters.values()}
+        worker = await WorkerProcess.start(served.model.sealed, load, adapters, loading)
+        await self._note(
+            served,
+            "start",
+            pid=worker.pid,
+            load_ms=worker.ready.load_ms,
+            device=served.device.text,
+        )
+        served.worker, served.state = worker, "ready"
+        await self.adapters.settle(served)
+
+    async def _keep(self, served: Served) -> None:
+        """Deliver rows while the worker lives; start it again when it dies."""
+        while served.worker is not None:
+            death = await served.worker.pump()
+            pid, served.worker, served.state = served.worker.pid, None, "restarting"
+            now = time.monotonic()
+            served.deaths.record(now, death.suspects)
+            await self._note_death(served, pid, death)
+            if served.deaths.must_suspend(now):
+                return await self._suspend(served, "its engine died five times in ten minutes")
+            await self._restart(served)
+
+    async def _restart(self, served: Served) -> None:
+        while served.worker is None:
+            await asyncio.sleep(served.deaths.backoff(time.monotonic()))
+            try:
+                self._recheck(served.model)
+                await self.adapters.recheck(served)
+                await self._launch(served)
+                served.restarts += 1
+            except (Refused, OSError) as error:  # OSError: no process or descriptor to be had
+                if isinstance(error, Refused) and error.code != "model_load_failed":
+                    return await self._suspend(served, error.message)
+                served.deaths.record(time.monotonic(), ())
+                if served.deaths.must_suspend(time.monotonic()):
+                    return await self._suspend(served, str(error))
+
+    async def _suspend(self, served: Served, reason: str) -> None:
+        await self._note(served, "suspend", reason=reason)  # recorded first, then true
+        served.state, served.reason = "suspended", reason
+        # Its worker is gone: what is left is the sealed file.
+        left = replace(served.needs, repacked=0, kv=0, compute=0, process=0)
+        self.budget.take(served.model.id, left)
+        self.changed()
+
+    async def _note_death(self, served: Served, pid: int, death: Death) -> None:
+        await self._note(
+            served,
+            "exit",
+            pid=pid,
+            status=death.status,
+            suspects=[*sorted(death.suspects)],
+            reason=death.reason[-500:],
+        )
+
+    async def _note(self, served: Served, event: str, **fields: Json) -> None:
+        with contextlib.suppress(Unavailable):  # a latched log must not stop the restart
+            await self._record(
+                "worker",
+                {
+                    "event": event,
+                    "model": served.model.id,
+                    "digest": served.model.digest,
+                    "engine": self.engine_for(served.model.id),
+                    **fields,
+                },
+            )
+
+
+def _nothing() -> None:
+    """Nobody wants to know of changes."""

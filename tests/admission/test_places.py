@@ -1,0 +1,182 @@
+"""Places: bounded, left once, and everyone gets their turn."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from appliance.admission.places import Place, Shares
+from appliance.errors import BadRequest, Overloaded
+from appliance.types import Limits, Principal, Priority
+
+
+@dataclass
+class Steady:
+    """A steady clock set by hand."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def app(key: str = "a", **limits: object) -> Principal:
+    return Principal(key, key, limits=Limits(**limits))  # type: ignore[arg-type]
+
+
+def shares_of(max_queued: int = 100, per_key: int = 100) -> tuple[Shares, Steady]:
+    clock = Steady()
+    return Shares(max_queued, per_key, clock), clock
+
+
+async def running(place: Place) -> bool:
+    """Whether its turn has come at once."""
+    waiting = asyncio.create_task(place.turn())
+    await asyncio.sleep(0)
+    return waiting.done() and waiting.result()
+
+
+async def test_turns_come_as_places_are_left() -> None:
+    shares, _ = shares_of()
+    one, two = (shares.admit(app(key), "m", 1) for key in "ab")
+    assert await running(one)
+    waiting = asyncio.create_task(two.turn())
+    await asyncio.sleep(0)
+    assert not waiting.done() and shares.queued("m") == 1
+    one.leave(1, 1)
+    assert await waiting
+    two.leave(1, 1)
+    two.leave(1, 1)
+    assert shares.queued("m") == 0 and shares.queued("never asked for") == 0
+
+
+async def test_models_have_queues_of_their_own() -> None:
+    shares, _ = shares_of()
+    assert await running(shares.admit(app("a"), "m", 1))
+    assert await running(shares.admit(app("b"), "n", 1))
+
+
+async def test_who_gives_up_waits_no_longer() -> None:
+    shares, _ = shares_of()
+    first = shares.admit(app("a"), "m", 1)
+    assert await running(first)
+    second = shares.admit(app("b"), "m", 1)
+    waiting = asyncio.create_task(second.turn())
+    await asyncio.sleep(0)
+    second.give_up()
+    assert await waiting is False
+    second.leave(0, 0)
+    third = shares.admit(app("c"), "m", 1)
+    first.give_up()  # it runs: nothing happens
+    first.leave(1, 1)
+    assert await running(third)
+
+
+async def test_a_task_that_is_cancelled_while_it_waits_leaves_nothing_behind() -> None:
+    shares, _ = shares_of()
+    first, second = (shares.admit(app(key), "m", 1) for key in "ab")
+    assert await running(first)
+    waiting = asyncio.create_task(second.turn())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    second.leave(0, 0)
+    first.leave(1, 1)
+    assert await running(shares.admit(app("c"), "m", 1))
+
+
+async def test_a_full_queue_refuses_with_the_time_of_the_drain_rate() -> None:
+    shares, clock = shares_of(max_queued=3)
+    for second in range(11):  # one answer a second
+        clock.seconds = second
+        place = shares.admit(app("a"), "m", 1)
+        assert await running(place)
+        place.leave(1, 1)
+    held = [shares.admit(app(f"k{n}"), "m", 1) for n in range(3)]
+    with pytest.raises(Overloaded) as caught:
+        shares.admit(app("b"), "m", 1)
+    assert (caught.value.code, caught.value.retry_after) == ("queue_full", 3)
+    held[0].leave(0, 0)
+    shares.admit(app("b"), "m", 1)
+
+
+async def test_one_key_cannot_fill_the_queue() -> None:
+    shares, _ = shares_of(max_queued=10, per_key=2)
+    for _ in range(2):
+        shares.admit(app("a"), "m", 1)
+    with pytest.raises(Overloaded, match="of this key"):
+        shares.admit(app("a"), "m", 1)
+    shares.admit(app("b"), "m", 1)
+
+
+async def test_what_runs_is_not_what_waits() -> None:
+    shares, _ = shares_of(max_queued=1)
+    assert await running(shares.admit(app("a"), "m", 2))
+    shares.admit(app("a"), "m", 2)
+    with pytest.raises(Overloaded):
+        shares.admit(app("a"), "m", 2)
+
+
+async def test_concurrency_holds_over_all_models_and_more_requests_wait() -> None:
+    shares, _ = shares_of()
+    alone = app("a", concurrency=1)
+    first, second = shares.admit(alone, "m", 4), shares.admit(alone, "n", 4)
+    assert await running(first)
+    waiting = asyncio.create_task(second.turn())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert await running(shares.admit(app("b"), "n", 4))  # it holds up nobody else
+    first.leave(1, 1)
+    assert await waiting
+
+
+async def test_quotas_are_taken_and_settled_once() -> None:
+    shares, _ = shares_of()
+    limited = app("a", rpm=3, tpm=100)
+    place = shares.admit(limited, "m", 1)
+    place.reserve(40, 40)
+    place.leave(40, 10)
+    place.leave(0, 0)  # would give everything back
+    other = shares.admit(limited, "m", 1)
+    with pytest.raises(Overloaded):
+        other.reserve(41, 10)
+    other.reserve(40, 10)
+    other.leave(0, 0)
+    third = shares.admit(limited, "m", 1)
+    with pytest.raises(BadRequest):
+        third.reserve(101, 0)
+    third.leave(0, 0)
+    with pytest.raises(Overloaded) as caught:
+        shares.admit(limited, "m", 1)
+    assert caught.value.retry_after == 20
+    assert not shares._queues["m"].held
+
+
+async def test_a_request_may_be_of_another_priority_than_its_key() -> None:
+    shares, clock = shares_of()
+    live, batch = app("a"), app("b", priority=Priority.BATCH)
+    first = shares.admit(live, "m", 1)
+    assert await running(first)
+    order: list[str] = []
+
+    async def wait(place: Place, name: str) -> None:
+        assert await place.turn()
+        order.append(name)
+        clock.seconds += 1
+        place.leave(1, 1)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for number in range(4):
+            slow, quick = shares.admit(batch, "m", 1), shares.admit(live, "m", 1)
+            for place in (slow, quick):
+                place.reserve(10, 10)
+            group.create_task(wait(slow, f"batch {number}"))
+            group.create_task(wait(quick, f"live {number}"))
+        urgent = shares.admit(batch, "m", 1, Priority.INTERACTIVE)
+        urgent.reserve(10, 10)
+        group.create_task(wait(urgent, "urgent"))
+        await asyncio.sleep(0)
+        first.leave(1, 1)
+    assert order.index("urgent") < order.index("batch 1")
+    assert order.index("live 3") < order.index("batch 1")

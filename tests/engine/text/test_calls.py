@@ -1,0 +1,129 @@
+"""Calls that a grammar makes, on the real vocabulary with random logits instead of a model."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.text.calls import MOST_CALLS, ForcedCalls
+from appliance.engine.text.grammar import Grammars
+from appliance.engine.text.reply import Dialect, Reply, ReplyForm
+from appliance.errors import BadRequest
+from appliance.trust.sealed import SealedFile
+from appliance.types import Constraint, Tools
+from tests.engine.text.test_grammar import REPORT, write
+
+DAY = {"type": "object", "properties": {"day": {"enum": ["mon", "tue"]}}, "required": ["day"]}
+FUNCTIONS: tuple[dict[str, Any], ...] = (
+    {"name": "report", "parameters": REPORT},
+    {"name": "opening-hours", "parameters": {**DAY, "additionalProperties": False}},
+)
+NAMES = frozenset(f["name"] for f in FUNCTIONS)
+
+
+@pytest.fixture(scope="module")
+def runner(library: Library, sealed_model: SealedFile) -> Runner:
+    return Runner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
+
+
+@pytest.fixture(scope="module")
+def grammars(runner: Runner) -> Iterator[Grammars]:
+    yield Grammars(runner.guidance_tokenizer)
+
+
+def forced(
+    dialect: Dialect, *names: str, parallel: bool = False, functions: Any = FUNCTIONS
+) -> Constraint:
+    return ForcedCalls.constraint(Tools(functions, names, parallel), dialect)
+
+
+def calls(text: str, dialect: Dialect) -> list[tuple[str, Any]]:
+    reply = Reply(ReplyForm(dialect, NAMES))
+    pieces = [*reply.push(text), *reply.finish()]
+    assert {p.kind for p in pieces} <= {"call", "arguments"}, pieces
+    names = [p.text for p in pieces if p.kind == "call"]
+    return list(
+        zip(names, [json.loads(p.text) for p in pieces if p.kind == "arguments"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("dialect", ["hermes", "json"])
+@pytest.mark.parametrize("seed", range(4))
+def test_any_logits_make_one_call_with_valid_arguments(
+    runner: Runner, grammars: Grammars, dialect: Dialect, seed: int
+) -> None:
+    text, *_ = write(runner, grammars.guide(forced(dialect, *sorted(NAMES))), seed)
+    ((name, arguments),) = calls(text, dialect)
+    schema = next(f["parameters"] for f in FUNCTIONS if f["name"] == name)
+    assert jsonschema_rs.is_valid(schema, arguments)
+
+
+def test_a_named_function_is_the_only_one(runner: Runner, grammars: Grammars) -> None:
+    for seed in range(5):
+        text, *_ = write(runner, grammars.guide(forced("hermes", "opening-hours")), seed)
+        assert calls(text, "hermes")[0][0] == "opening-hours"
+
+
+def test_without_the_mask_no_call_comes(runner: Runner, grammars: Grammars) -> None:
+    text, *_ = write(runner, grammars.guide(forced("hermes", "report")), 0, masked=False)
+    assert text == ""
+
+
+def test_parallel_calls_have_an_end(runner: Runner, grammars: Grammars) -> None:
+    guide = grammars.guide(forced("hermes", "opening-hours", parallel=True))
+    text, *_ = write(runner, guide, 1)
+    assert 1 <= len(calls(text.rsplit("<tool_call>", 1)[0] or text, "hermes")) <= MOST_CALLS
+
+
+def test_the_finished_text_is_checked_by_another_library() -> None:
+    made = ForcedCalls.decode(forced("hermes", "opening-hours").source)
+    good = '<tool_call>\n{"name": "opening-hours", "arguments": {"day": "mon"}}\n</tool_call>'
+    assert made.valid(good)
+    for bad in (
+        good.replace("mon", "sun"),
+        good + "x",
+        "",
+        good.replace("opening-hours", "report"),
+    ):
+        assert not made.valid(bad)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "not": {}}, {"type": "object", "properties": {"a": {"type": "strange"}}},
+        {"type": "object", "x-guidance": {"lenient": True}},
+        {"$ref": "#/$defs/nothing"}, {"type": "object", "properties": {"a": {"format": "weird"}}},
+    ],
+)  # fmt: skip
+def test_a_schema_that_cannot_be_enforced_is_refused_by_name(
+    grammars: Grammars, schema: dict[str, Any]
+) -> None:
+    functions = ({"name": "good", "parameters": DAY}, {"name": "bad", "parameters": schema})
+    with pytest.raises(BadRequest) as caught:
+        grammars.guide(forced("hermes", "good", "bad", functions=functions))
+    assert (caught.value.code, caught.value.param) == ("invalid_schema", "tools")
+    assert caught.value.message.startswith("Invalid schema for function 'bad': ")
+    assert "response_format" not in caught.value.message
+
+
+def test_a_recursive_schema_is_enforced(runner: Runner, grammars: Grammars) -> None:
+    following = {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}
+    node = {
+        "type": "object",
+        "properties": {"v": {"type": "integer"}, "next": following},
+        "required": ["v", "next"],
+        "additionalProperties": False,
+    }
+    functions = ({"name": "report", "parameters": {**node, "$defs": {"n": node}}},)
+    text, *_ = write(runner, grammars.guide(forced("json", "report", functions=functions)), 3)
+    assert text.startswith('{"name": "report", "parameters": {"v": ')
+
+
+def test_a_tag_is_a_token_of_its_own_where_the_vocabulary_has_one(grammars: Grammars) -> None:
+    grammars.guide(forced("hermes", "report"))
+    assert grammars._marker("<|im_start|>") == "<|im_start|>"
+    assert grammars._marker("<tool_call>") == '"<tool_call>"'

@@ -1,0 +1,195 @@
+"""Constraints on the real vocabulary, driven by random logits instead of a model."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import jsonschema_rs
+import numpy as np
+import pytest
+
+from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.text.grammar import MAX_RULES, Grammars, Guide
+from appliance.engine.text.schemas import MAX_BYTES, MAX_DEPTH
+from appliance.errors import BadRequest, StateRefused
+from appliance.trust.sealed import SealedFile
+from appliance.types import Constraint
+
+REPORT = {
+    "type": "object",
+    "properties": {
+        "part": {"enum": ["pump", "valve", "motor"]},
+        "severity": {"type": "integer", "minimum": 1, "maximum": 5},
+        "leak": {"type": "boolean"},
+        "note": {"type": "string", "maxLength": 12},
+    },
+    "required": ["part", "severity", "leak", "note"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def runner(library: Library, sealed_model: SealedFile) -> Runner:
+    return Runner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
+
+
+@pytest.fixture(scope="module")
+def grammars(runner: Runner) -> Iterator[Grammars]:
+    yield Grammars(runner.guidance_tokenizer)
+
+
+def schema(value: object) -> Constraint:
+    return Constraint("json_schema", json.dumps(value))
+
+
+def write(runner: Runner, guide: Guide, seed: int, *, masked: bool = True) -> tuple[str, int, int]:
+    """Text, sampled and forced tokens of an answer to random logits, at most 200 tokens."""
+    random = np.random.default_rng(seed)
+    tokens: list[int] = []
+    sampled = forced = 0
+    while not guide.stopped and len(tokens) < 200:
+        logits = random.standard_normal(runner.n_vocab).astype(np.float32)
+        if masked:
+            guide.restrict(logits)
+        token = int(logits.argmax())
+        following = guide.accept(token)
+        if following is None:
+            break
+        tokens += [token, *following]
+        sampled, forced = sampled + 1, forced + len(following)
+    return b"".join(runner.piece(t) for t in tokens).decode(), sampled, forced
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_logits_give_a_valid_document(runner: Runner, grammars: Grammars, seed: int) -> None:
+    text, sampled, forced = write(runner, grammars.guide(schema(REPORT)), seed)
+    assert jsonschema_rs.is_valid(REPORT, json.loads(text))
+    assert " " not in text.split('"note"')[0], "compact separators"
+    assert forced > sampled / 2, "keys and punctuation are not asked of the model"
+
+
+def test_without_the_mask_the_same_logits_are_refused(runner: Runner, grammars: Grammars) -> None:
+    text, *_ = write(runner, grammars.guide(schema(REPORT)), 0, masked=False)
+    assert text == ""
+
+
+@pytest.mark.parametrize(
+    ("constraint", "answers"),
+    [
+        (Constraint("choice", '["yes","no"]'), {"yes", "no"}),
+        (Constraint("choice", json.dumps(['a "quoted" one'])), {'a "quoted" one'}),
+        (Constraint("regex", "[ab]c"), {"ac", "bc"}),
+    ],
+)
+def test_choices_and_expressions(
+    runner: Runner, grammars: Grammars, constraint: Constraint, answers: set[str]
+) -> None:
+    assert {write(runner, grammars.guide(constraint), seed)[0] for seed in range(8)} <= answers
+
+
+def test_guides_of_one_constraint_share_no_state(runner: Runner, grammars: Grammars) -> None:
+    first, second = grammars.guide(schema(REPORT)), grammars.guide(schema(REPORT))
+    write(runner, first, 1)
+    assert first.stopped
+    assert not second.stopped
+
+
+def test_the_independent_check_catches_a_broken_document(grammars: Grammars) -> None:
+    guide = grammars.guide(schema(REPORT))
+    assert guide.wrote('{"part":', complete=False)
+    assert not guide.wrote('"spoon"}', complete=True)
+    assert not grammars.guide(schema(REPORT)).wrote("no JSON", complete=True)
+
+
+def nested(depth: int) -> str:
+    opening = '{"type":"object","properties":{"a":'
+    return opening * depth + '{"type":"string"}' + "}}" * depth
+
+
+@pytest.mark.parametrize(
+    ("constraint", "reason"),
+    [
+        (Constraint("json_schema", "{"), "not JSON"),
+        (Constraint("json_schema", "[1]"), "not an object"),
+        (Constraint("json_schema", nested(900)), "deeper"),
+        (Constraint("json_schema", nested(MAX_DEPTH)), "deeper"),
+        (Constraint("json_schema", "[" * 30_000), "deeper"),
+        (schema({"type": "array", "uniqueItems": True}), "uniqueItems"),
+        (schema({"type": "string", "x-guidance": {"lenient": True}}), "x-guidance"),
+        (schema({"$ref": "http://192.0.2.1/schema"}), "192.0.2.1"),
+        (schema({"type": "nonsense"}), "nonsense"),
+        (schema({"enum": ["x" * MAX_BYTES]}), "larger than"),
+        (Constraint("regex", "(" * 30_000 + ")" * 30_000), "regex"),
+        (Constraint("regex", "("), "regex"),
+        (Constraint("choice", "[]"), "between 1 and"),
+        (Constraint("choice", '[""]'), "not empty"),
+        (Constraint("choice", "[1]"), "not empty"),
+    ],
+)
+def test_what_cannot_be_enforced_is_refused(
+    grammars: Grammars, constraint: Constraint, reason: str
+) -> None:
+    with pytest.raises(BadRequest) as refusal:
+        grammars.guide(constraint)
+    assert refusal.value.code == "invalid_schema"
+    assert refusal.value.message.startswith("Invalid schema for response_format")
+    assert reason in refusal.value.message
+
+
+VERDICT = 'start: verdict " because " reason\nverdict: "ok" | "defect"\nreason: /[a-z]{3,8}/\n'
+
+
+def test_signed_grammars_are_asked_for_by_name(runner: Runner) -> None:
+    signed = {"verdict": Constraint("lark", VERDICT), "report": schema(REPORT)}
+    grammars = Grammars(runner.guidance_tokenizer, signed)
+    for seed in range(5):
+        text, *_ = write(runner, grammars.guide(Constraint("grammar", "verdict")), seed)
+        assert re.fullmatch("(ok|defect) because [a-z]{3,8}", text)
+    guide = grammars.guide(Constraint("grammar", "report"))
+    assert jsonschema_rs.is_valid(REPORT, json.loads(write(runner, guide, 0)[0]))
+    assert not grammars.guide(Constraint("grammar", "report")).wrote("{}", complete=True)
+    with pytest.raises(BadRequest) as refusal:
+        grammars.guide(Constraint("grammar", "Verdict"))
+    assert refusal.value.code == "unknown_grammar"
+    assert "verdict, report" in refusal.value.message
+
+
+def test_without_signed_grammars_no_name_is_known(grammars: Grammars) -> None:
+    with pytest.raises(BadRequest, match="none") as refusal:
+        grammars.guide(Constraint("grammar", "verdict"))
+    assert refusal.value.code == "unknown_grammar"
+
+
+def chain(rules: int) -> str:
+    lines = "".join(f"r{number}: r{number + 1}\n" for number in range(rules))
+    return f'start: r0\n{lines}r{rules}: "a"'
+
+
+def test_the_longest_chain_of_rules_that_is_taken_compiles(runner: Runner) -> None:
+    Grammars(runner.guidance_tokenizer, {"a": Constraint("lark", chain(MAX_RULES - 2))})
+
+
+@pytest.mark.parametrize(
+    ("constraint", "reason"),
+    [
+        (Constraint("lark", ""), "Empty"),
+        (Constraint("lark", "root ::= x"), "Expected"),
+        (Constraint("lark", "start: other"), "unknown name"),
+        (Constraint("lark", "start: " + "(" * 30_000 + '"a"' + ")" * 30_000), "nested"),
+        (Constraint("lark", "start: X\nX: /" + "(" * 900 + "a" + ")" * 900 + "/"), "regex"),
+        (Constraint("lark", chain(MAX_RULES)), "lines"),
+        (Constraint("lark", 'start: %json {"type": "array", "uniqueItems": true}'), "uniqueItems"),
+        (Constraint("lark", 'start[temperature=0.5]: "a"'), "temperature"),
+        (Constraint("lark", "//" + "x" * MAX_BYTES), "larger than"),
+        (schema({"type": "array", "uniqueItems": True}), "uniqueItems"),
+        (schema({"type": "string", "x-guidance": {"lenient": True}}), "x-guidance"),
+    ],
+)
+def test_a_signed_grammar_that_cannot_be_enforced_stops_the_load(
+    runner: Runner, constraint: Constraint, reason: str
+) -> None:
+    with pytest.raises(StateRefused) as refusal:
+        Grammars(runner.guidance_tokenizer, {"hostile": constraint})
+    assert refusal.value.code == "grammar_invalid"
+    assert refusal.value.message.startswith("The grammar hostile: ")
+    assert reason in refusal.value.message

@@ -1,0 +1,96 @@
+"""What an import would do."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config import ModelConfig
+from appliance.errors import StateRefused
+from appliance.registry.import_preview import Plan, fields, plan
+from appliance.trust import ecdsa, signing
+from appliance.trust.adapter import AdapterFacts
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.records import ModelRecord
+from appliance.trust.store import load_policy
+from appliance.workers.memory_estimate import Estimate, estimate
+from tests.api.admin.lab import LabData, make_lab
+from tests.trust import forge
+
+NOW = 1_764_000_000_000_000
+
+
+def bases(model_id: str, adapter: AdapterFacts, policy: TrustPolicy) -> None:
+    """A store in which no base is for any adapter."""
+    raise StateRefused("adapter_base_missing", model_id)
+
+
+def needs(model_id: str, facts: GgufFacts) -> Estimate:
+    return estimate(facts, ModelConfig(), "zen4")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> LabData:
+    return make_lab(tmp_path)
+
+
+def planned(
+    lab: LabData, path: Path, records: list[ModelRecord] | None = None, against: str | None = None
+) -> Plan:
+    policy = load_policy(lab.data / "trust")
+    return plan(path, path.name, policy, needs, records or [], NOW, forge.quiet, bases, against)
+
+
+def test_a_good_artifact_tells_signer_size_and_who_must_approve(lab: LabData) -> None:
+    found = planned(lab, lab.artifact())
+    assert found.refusal is None and found.digest and found.publisher
+    assert (found.approvals, len(found.approvers)) == (2, 2)
+    assert found.bytes > 0 and found.memory_mib > 0 and found.facts["architecture"]
+    assert (found.against, found.differences) == (None, [])
+    assert list((lab.data / "models").iterdir()) == []
+    assert "refusal" not in fields(found)
+
+
+def test_what_an_import_refuses_the_plan_refuses_with_the_same_code(lab: LabData) -> None:
+    path = lab.artifact()
+    with (path / "LICENSE").open("ab") as file:
+        file.write(b"x")
+    found = planned(lab, path)
+    assert found.refusal is not None and found.refusal.code == "file_changed"
+    forge.make_artifact(path.with_name("bare"))
+    refusal = planned(lab, path.with_name("bare")).refusal
+    assert refusal is not None and refusal.code == "signature_missing"
+    refusal = planned(lab, path / "none").refusal
+    assert refusal is not None and refusal.code == "artifact_not_directory"
+
+
+def test_it_is_compared_with_the_newest_model_like_it(lab: LabData) -> None:
+    path = lab.artifact("pump-v2")
+    facts = planned(lab, path).facts
+    old = ModelRecord("pump-v1", "approved", digest="00", facts={**facts, "n_layer": 99})
+    older = ModelRecord("pump", "approved", digest="01", facts=facts, created_us=-1)
+    other = ModelRecord("valve", "approved", digest="02", facts={**facts, "name": "v"})
+    found = planned(lab, path, [older, old, other])
+    assert found.against == "pump-v1"
+    told = {d.fact: (d.now, d.then) for d in found.differences}
+    assert set(told) == {"digest", "n_layer"} and told["n_layer"][1] == "99"
+    assert planned(lab, path, [other], "valve").against == "valve"
+    assert planned(lab, path, [other], "none").against is None
+
+
+def test_an_adapter_is_held_against_its_base(lab: LabData) -> None:
+    base = lab.artifact("base")
+    path = base.with_name("base:fr")
+    path.mkdir()
+    (path / "a.gguf").write_bytes(forge.lora().build())
+    signing.bind_adapter(path, base, forge.quiet)
+    forge.resign(path, ecdsa.load_private((lab.data / "keys/lab/publisher.pem").read_bytes()))
+    refusal = planned(lab, path).refusal
+    assert refusal is not None and refusal.code == "adapter_base_missing"
+    asked: list[str] = []
+    found = plan(
+        path, path.name, load_policy(lab.data / "trust"), needs, [], NOW, forge.quiet,
+        lambda model_id, facts, policy: asked.append(model_id),
+    )  # fmt: skip
+    assert found.refusal is None and asked == ["base:fr"]
+    assert found.facts["kind"] == "adapter" and found.facts["base_digest"]

@@ -1,0 +1,82 @@
+"""The CPU variant is chosen by trying, never by trust in a score."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import StateRefused
+from appliance.workers import cpu_variants
+from tests.conftest import need_tool
+
+
+@pytest.fixture(scope="module")
+def directory() -> Path:
+    return cpu_variants.library_directory()
+
+
+def test_the_best_variant_is_a_library_of_the_wheel_that_computes(directory: Path) -> None:
+    best = cpu_variants.best_variant(directory)
+    assert best.is_absolute() and best.parent == directory and best.suffix == ".so"
+    assert cpu_variants._child("multiply", str(best)) == "ok"
+
+
+def test_no_other_variant_with_a_higher_score_works(directory: Path) -> None:
+    best = cpu_variants.best_variant(directory)
+    libraries = [str(p) for p in directory.glob("libggml-cpu*.so")]
+    answer = cpu_variants._child("score", *libraries)
+    assert answer is not None
+    scores = json.loads(answer)
+    for path, value in scores.items():
+        if value > scores[str(best)]:
+            assert cpu_variants._child("multiply", path) != "ok"
+
+
+def test_a_file_that_is_no_library_does_not_hide_the_others(
+    tmp_path: Path, directory: Path
+) -> None:
+    best = cpu_variants.best_variant(directory)
+    for name in ("libggml-base.so", "libggml.so", best.name):
+        shutil.copy(directory / name, tmp_path / name)
+    (tmp_path / "libggml-cpu-zz-broken.so").write_bytes(b"\x7fELF" + os.urandom(4000))
+    assert cpu_variants.best_variant(tmp_path) == tmp_path / best.name
+
+
+def test_a_directory_without_libraries_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StateRefused) as caught:
+        cpu_variants.best_variant(tmp_path)
+    assert caught.value.code == "model_load_failed"
+
+
+def test_the_child_gets_an_empty_environment(
+    monkeypatch: pytest.MonkeyPatch, directory: Path
+) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "/nonexistent.so")
+    assert cpu_variants.best_variant(directory).exists()
+
+
+def test_without_avx_the_plain_variant_computes(tmp_path: Path, directory: Path) -> None:
+    """What is left on such a host: every variant that takes AVX is taken away."""
+    for name in ("libggml-base.so", "libggml.so", "libggml-cpu-x64.so", "libggml-cpu-sse42.so"):
+        shutil.copy(directory / name, tmp_path / name)
+    assert cpu_variants.best_variant(tmp_path) == tmp_path / "libggml-cpu-sse42.so"
+
+
+def test_a_variant_that_dies_is_not_chosen(tmp_path: Path, directory: Path) -> None:
+    """A processor that claims an instruction which the system does not let it run: SIGILL."""
+    best = cpu_variants.best_variant(directory)
+    for name in ("libggml-base.so", "libggml.so", best.name):
+        shutil.copy(directory / name, tmp_path / name)
+    source = tmp_path / "x.c"
+    source.write_text(
+        "int ggml_backend_score(void) { return 1 << 20; }\n"
+        "void *ggml_backend_init(void) { __builtin_trap(); }\n"
+    )
+    lying = tmp_path / "libggml-cpu-claims.so"
+    subprocess.run([need_tool("gcc"), "-shared", "-fPIC", "-o", lying, source], check=True)
+    assert cpu_variants.score([str(lying)])[str(lying)] == 1 << 20
+    assert cpu_variants._child("multiply", str(lying)) is None
+    assert cpu_variants.best_variant(tmp_path) == tmp_path / best.name

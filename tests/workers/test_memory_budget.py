@@ -1,0 +1,37 @@
+"""The ledger of memory."""
+
+import pytest
+
+from appliance.errors import StateRefused
+from appliance.workers.memory_budget import Budget
+from appliance.workers.memory_estimate import MIB, Estimate
+
+
+def needs(mib: int) -> Estimate:
+    """Ten elevenths of it, so that it counts for this many."""
+    return Estimate(sealed=mib * MIB * 25 // 27 + 1, repacked=0, kv=0, compute=0)
+
+
+def test_what_exceeds_the_budget_is_refused_with_the_numbers_and_takes_nothing() -> None:
+    budget = Budget(100 * MIB)
+    budget.take("a", needs(60))
+    with pytest.raises(StateRefused) as caught:
+        budget.take("b", needs(41))
+    assert caught.value.code == "insufficient_memory"
+    for number in ("b needs 41 MiB", "of 100 MiB", "60 MiB are taken"):
+        assert number in caught.value.message
+    assert "b" not in budget and budget.taken >> 20 == 60
+    budget.take("b", needs(39))
+    assert {model for model, _ in budget} == {"a", "b"}
+
+
+def test_a_model_can_change_what_it_has_taken_and_give_it_back() -> None:
+    budget = Budget(100 * MIB)
+    budget.take("a", needs(60))
+    budget.take("a", needs(90))
+    with pytest.raises(StateRefused):
+        budget.take("a", needs(101))
+    assert budget.taken >> 20 == 90
+    budget.give("a")
+    budget.give("a")
+    assert budget.taken == 0

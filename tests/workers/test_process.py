@@ -1,0 +1,679 @@
+"""The server's end of a worker: nothing that a worker does or says harms more than itself."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.engine import protocol
+from appliance.engine.protocol import (
+    HEADER,
+    Prepare,
+    Prepared,
+    Rejected,
+    Row,
+    Step,
+    Tokenize,
+    Tokens,
+)
+from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
+from appliance.trust.sealed import SEALS, SealedFile, seal_and_close
+from appliance.types import Constraint, Sampling
+from appliance.workers import process
+from appliance.workers.process import Death, WorkerProcess
+from tests.engine.fake_worker import FakeWorker, fake_worker
+from tests.lora import write_lora
+
+Rows = asyncio.Queue[Row | None]
+
+
+def ask(number: int, **fields: object) -> Prepare:
+    return Prepare(number, Sampling(temperature=0), **{"prompt": "x", **fields})  # type: ignore[arg-type]
+
+
+async def prepared(fake: FakeWorker, key: str) -> int:
+    """A request that the fake worker has prepared."""
+    number = fake.process.next_id()
+    task = asyncio.create_task(fake.process.prepare(ask(number), key))
+    while not isinstance(message := await fake.hear(), Prepare):
+        pass
+    assert message == ask(number)
+    fake.say(Prepared(number, 3, 10, ""))
+    assert (await task).prompt_tokens == 3
+    return number
+
+
+def step(*rows: Row) -> Step:
+    return Step(list(rows), 1, 0, 5)
+
+
+@contextlib.asynccontextmanager
+async def pumped(fake: FakeWorker) -> AsyncIterator["asyncio.Task[Death]"]:
+    task = asyncio.create_task(fake.process.pump())
+    yield task
+    fake.die()
+    await task
+
+
+async def test_rows_reach_their_request_and_state_is_kept() -> None:
+    async with fake_worker() as fake, pumped(fake):
+        one, two = await prepared(fake, "a"), await prepared(fake, "b")
+        rows = {n: await fake.process.run(n) for n in (one, two)}
+        assert fake.process.load == 2
+        fake.say(step(Row(two, "B", 1), Row(one, "A", 1)))
+        fake.say(step(Row(one, "", 1, "stop"), Row(99, "nobody's", 1)))
+        assert [await rows[one].get() for _ in range(2)] == [
+            Row(one, "A", 1),
+            Row(one, "", 1, "stop"),
+        ]
+        assert await rows[two].get() == Row(two, "B", 1)
+        assert (fake.process.running, fake.process.cells_used, fake.process.load) == (1, 5, 1)
+
+
+async def test_a_refusal_of_the_worker_is_the_requests() -> None:
+    async with fake_worker() as fake, pumped(fake):
+        for code, kind in (
+            ("context_length_exceeded", BadRequest),
+            ("request_too_large", TooLarge),
+        ):
+            number = fake.process.next_id()
+            task = asyncio.create_task(fake.process.prepare(ask(number), "k"))
+            await fake.hear()
+            fake.say(Rejected(number, code, "no", "messages"))
+            with pytest.raises(kind) as caught:
+                await task
+            assert (caught.value.code, caught.value.param) == (code, "messages")
+
+
+async def test_tokens_reach_who_asked_and_leave_nobody_suspected() -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        number = fake.process.next_id()
+        task = asyncio.create_task(fake.process.tokenize(Tokenize(number, prompt="x"), "k"))
+        assert await fake.hear() == Tokenize(number, prompt="x")
+        assert fake.process.load == 1
+        fake.say(Tokens(number, [7]))
+        assert (await task).tokens == [7]
+        assert fake.process.load == 0
+        fake.die()
+        assert (await pump).suspects == frozenset()
+
+
+def descriptor(fake: FakeWorker) -> int:
+    """The inode of the next descriptor that came for the worker."""
+    fds = socket.recv_fds(fake.descriptors, 1, 1)[1]
+    inode = os.fstat(fds[0]).st_ino
+    os.close(fds[0])
+    return inode
+
+
+async def test_adapters_are_handed_over_by_descriptor_and_answered(
+    sealed_model: SealedFile,
+) -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        task = asyncio.create_task(fake.process.attach("d1", sealed_model))
+        asked = await fake.hear()
+        assert isinstance(asked, protocol.Attach) and asked.adapter == "d1"
+        assert descriptor(fake) == sealed_model.inode
+        fake.say(protocol.Adapters(asked.id, ["d1"]))
+        await task
+        assert fake.process.adapters == {"d1"}
+
+        task = asyncio.create_task(fake.process.attach("d2", sealed_model))
+        asked = await fake.hear()
+        assert isinstance(asked, protocol.Attach)
+        descriptor(fake)
+        fake.say(Rejected(asked.id, "not_sealed", "no"))
+        with pytest.raises(StateRefused) as caught:
+            await task
+        assert caught.value.code == "not_sealed" and fake.process.adapters == {"d1"}
+
+        task = asyncio.create_task(fake.process.detach("d1"))
+        asked = await fake.hear()
+        assert isinstance(asked, protocol.Detach)
+        assert fake.process.adapters == frozenset()  # at once: nobody may ask for it any more
+        fake.say(protocol.Adapters(asked.id, []))
+        await task
+
+        task = asyncio.create_task(fake.process.attach("d3", sealed_model))
+        await fake.hear()
+        fake.die()
+        with pytest.raises(WorkerLost):
+            await task
+        assert (await pump).suspects == frozenset()
+        with pytest.raises(WorkerLost):
+            await fake.process.attach("d4", sealed_model)
+
+
+async def test_a_worker_that_answers_an_adapter_with_something_else_is_ended(
+    sealed_model: SealedFile,
+) -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        task = asyncio.create_task(fake.process.attach("d1", sealed_model))
+        asked = await fake.hear()
+        assert isinstance(asked, protocol.Attach)
+        fake.say(Tokens(asked.id, [7]))
+        with pytest.raises(WorkerLost):
+            await task
+        fake.writer.close()
+        assert (await pump).status == -signal.SIGKILL
+
+
+async def test_a_worker_that_dies_of_a_text_makes_its_key_suspected() -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        ours = Tokenize(fake.process.next_id(), prompt="x")
+        task = asyncio.create_task(fake.process.tokenize(ours, "k"))
+        await fake.hear()
+        fake.die()
+        with pytest.raises(WorkerLost):
+            await task
+        assert (await pump).suspects == {"k"}
+
+
+async def test_a_worker_that_answers_something_else_is_ended() -> None:
+    async with fake_worker() as fake, pumped(fake) as pump:
+        number = fake.process.next_id()
+        task = asyncio.create_task(fake.process.tokenize(Tokenize(number, prompt="x"), "k"))
+        await fake.hear()
+        fake.say(Prepared(number, 1, 1, ""))
+        with pytest.raises(WorkerLost):
+            await task
+        fake.writer.close()
+        assert (await pump).status == -signal.SIGKILL
+
+
+BROKEN = {
+    "a frame larger than allowed": HEADER.pack(protocol.LARGEST_FRAME + 1),
+    "a frame of four gigabytes": b"\xff\xff\xff\xff",
+    "noise": HEADER.pack(5) + b"\xc1\xc1\xc1\xc1\xc1",
+    "an empty frame": HEADER.pack(0),
+    "a message of the server": protocol.frame(protocol.Run(1)),
+    "a message of another type": HEADER.pack(3) + msgspec.msgpack.encode([1, 2])[:3],
+    "text that is not UTF-8": protocol.frame(protocol.Failed("x", "???")).replace(
+        b"???", b"\xff\xff\xff"
+    ),
+    "a code that is not ours": protocol.frame(Rejected(1, "made_up", "x")),
+    "a reason that is none": protocol.frame(step(Row(1, "x", 1, "stop"))).replace(b"stop", b"spot"),
+    "a fragment": b"\x10",
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=list(BROKEN))
+async def test_a_worker_that_breaks_the_protocol_is_ended_and_its_clients_told(data: bytes) -> None:
+    async with fake_worker() as fake:
+        pump = asyncio.create_task(fake.process.pump())
+        running = await prepared(fake, "running")
+        rows = await fake.process.run(running)
+        waiting = asyncio.create_task(fake.process.prepare(ask(1000), "preparing"))
+        await fake.hear()
+        fake.say_raw(data)
+        if len(data) < 4:
+            fake.writer.write_eof()
+        assert await rows.get() is None
+        with pytest.raises(WorkerLost):
+            await waiting
+        assert (await pump).status == -signal.SIGKILL
+
+
+async def test_a_good_worker_is_not_ended() -> None:
+    """The control of the test above."""
+    async with fake_worker() as fake, pumped(fake) as pump:
+        await prepared(fake, "k")
+        assert not pump.done() and fake.child.poll() is None
+
+
+async def test_a_death_is_attributed_to_what_is_prepared_and_newly_admitted() -> None:
+    async with fake_worker() as fake:
+        pump = asyncio.create_task(fake.process.pump())
+        old = await prepared(fake, "old")
+        await fake.process.run(old)
+        new = await prepared(fake, "newly admitted")
+        rows = await fake.process.run(new)
+        fake.say(step(Row(old, "a", 1)))
+        number = fake.process.next_id()
+        refused = asyncio.create_task(fake.process.prepare(ask(number), "refused"))
+        while not isinstance(await fake.hear(), Prepare):
+            pass
+        fake.say(Rejected(number, "invalid_value", "no"))
+        with pytest.raises(BadRequest):
+            await refused
+        dying = asyncio.create_task(fake.process.prepare(ask(50), "being prepared"))
+        await fake.hear()
+        fake.die()
+        with pytest.raises(WorkerLost):
+            await dying
+        assert await rows.get() is None
+        await fake.process.cancel(new)  # what its client does now changes nothing
+        assert (await pump).suspects == {"newly admitted", "being prepared"}
+
+
+async def test_a_client_that_leaves_while_its_prompt_kills_the_worker_stays_a_suspect() -> None:
+    async with fake_worker() as fake:
+        pump = asyncio.create_task(fake.process.pump())
+        gone = asyncio.create_task(fake.process.prepare(ask(7), "left at once"))
+        await fake.hear()
+        gone.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gone
+        number = await prepared(fake, "runs")
+        await fake.process.run(number)
+        await fake.process.cancel(number)
+        fake.die()
+        assert (await pump).suspects == {"left at once", "runs"}
+
+
+async def test_a_request_given_up_before_it_runs_is_no_suspect() -> None:
+    async with fake_worker() as fake:
+        pump = asyncio.create_task(fake.process.pump())
+        number = await prepared(fake, "k")
+        await fake.process.cancel(number)
+        fake.die()
+        assert (await pump).suspects == frozenset()
+
+
+async def test_a_client_that_leaves_while_its_prompt_is_prepared_leaves_nothing_in_the_worker() -> (
+    None
+):
+    async with fake_worker() as fake, pumped(fake):
+        task = asyncio.create_task(fake.process.prepare(ask(5), "k"))
+        assert await fake.hear() == ask(5)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        fake.say(Prepared(5, 3, 10, ""))
+        assert await fake.hear() == protocol.Cancel(5)
+
+
+async def test_a_prompt_that_takes_too_long_ends_the_worker_and_is_a_suspect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "_PREPARE_TIMEOUT_S", 0.05)
+    async with fake_worker() as fake:
+        pump = asyncio.create_task(fake.process.pump())
+        with pytest.raises(WorkerLost, match="too long"):
+            await fake.process.prepare(ask(1), "slow")
+        fake.writer.close()
+        death = await pump
+        assert (death.status, death.suspects) == (-signal.SIGKILL, frozenset({"slow"}))
+
+
+async def test_a_dead_worker_refuses_at_once() -> None:
+    async with fake_worker() as fake:
+        number_task = asyncio.create_task(fake.process.pump())
+        number = await prepared(fake, "k")
+        fake.die()
+        await number_task
+        for action in (fake.process.prepare(ask(9), "k"), fake.process.run(number)):
+            with pytest.raises(WorkerLost):
+                await asyncio.wait_for(action, 5)
+        await fake.process.cancel(number)
+        assert fake.process.load == 0
+
+
+# The real worker.
+
+
+def load_message(variant: Path, **changes: object) -> protocol.Load:
+    fields: dict[str, object] = {
+        "variant": str(variant),
+        "n_ctx": 512,
+        "slots": 2,
+        "threads": 1,
+        "prefill_budget": 64,
+        "reproducible": False,
+        "memory_bytes": 3 << 30,
+        "max_prepare_bytes": 1 << 16,
+        **changes,
+    }
+    return protocol.Load(**fields)  # type: ignore[arg-type]
+
+
+@dataclass
+class Live:
+    """A real worker and its pump."""
+
+    worker: WorkerProcess
+    pump: "asyncio.Task[Death]"
+
+    async def begin(self, **fields: object) -> tuple[int, Rows]:
+        number = self.worker.next_id()
+        await self.worker.prepare(ask(number, **fields), "k")
+        return number, await self.worker.run(number)
+
+    async def answer(self, **fields: object) -> tuple[str, str | None]:
+        return await collect((await self.begin(**fields))[1])
+
+
+async def collect(rows: Rows) -> tuple[str, str | None]:
+    text = ""
+    while (row := await rows.get()) is not None:
+        text += row.text
+        if row.finish:
+            return text, row.finish
+    return text, None
+
+
+@contextlib.asynccontextmanager
+async def live(model: process.Sealed, load: protocol.Load) -> AsyncIterator[Live]:
+    worker = await WorkerProcess.start(model, load)
+    pump = asyncio.create_task(worker.pump())
+    try:
+        yield Live(worker, pump)
+    finally:
+        worker.kill()
+        await pump
+
+
+async def test_a_real_worker_answers_and_says_what_confines_it(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    async with live(sealed_model, load_message(variant)) as it:
+        assert it.worker.ready.n_ctx == 512
+        assert it.worker.ready.confinement["seccomp"] is True
+        assert it.worker.ready.confinement["no_new_privs"] is True
+        text, finish = await it.answer(prompt="The capital of France is", max_tokens=5)
+        assert "Paris" in text and finish == "length"
+        status = Path(f"/proc/{it.worker.pid}/status").read_text()
+        assert re.search(r"^NoNewPrivs:\s+1$", status, re.M)
+        assert re.search(r"^Seccomp:\s+2$", status, re.M)
+        try:
+            environment = Path(f"/proc/{it.worker.pid}/environ").read_bytes()
+            links = [str(p.readlink()) for p in Path(f"/proc/{it.worker.pid}/fd").iterdir()]
+        except PermissionError:  # the worker is not dumpable: only root may look
+            return
+        assert environment == b""
+        kinds = sorted(re.sub(r"[:(\[].*", "", link) for link in links)
+        # The model's own descriptor is closed after loading; its pages stay mapped.
+        assert [k for k in kinds if k != "/dev/null"] == ["pipe", "socket", "socket"]
+
+
+async def test_killed_in_mid_stream_every_client_is_told_and_a_new_one_answers(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    before = open_descriptors()
+    async with live(sealed_model, load_message(variant)) as it:
+        streams = [
+            (await it.begin(prompt=f"Count to {n}:", max_tokens=400, ignore_eos=True))[1]
+            for n in range(3)
+        ]
+        assert await streams[0].get() is not None
+        os.kill(it.worker.pid, signal.SIGKILL)
+        assert [(await collect(rows))[1] for rows in streams] == [None, None, None]
+        assert (await it.pump).status == -signal.SIGKILL
+    async with live(sealed_model, load_message(variant)) as it:
+        assert (await it.answer(prompt="Hello", max_tokens=2))[1] == "length"
+    assert open_descriptors() == before
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_cancelling_in_every_state_frees_everything(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    async with live(sealed_model, load_message(variant, prefill_budget=16)) as it:
+        long, filling = await it.begin(prompt="word " * 300, max_tokens=50)  # 19 steps of prefill
+        decoding, _ = await it.begin(prompt="x", max_tokens=200, ignore_eos=True)
+        queued, waiting = await it.begin(prompt="y", max_tokens=200)
+        number = it.worker.next_id()
+        await it.worker.prepare(ask(number), "k")
+        for request in (queued, long, decoding, number):
+            await it.worker.cancel(request)
+        assert (await collect(filling))[1] == "cancelled"
+        assert (await collect(waiting))[1] == "cancelled"
+        # The next answer comes from an engine that is empty before and after it.
+        assert (await it.answer(prompt="Hello", max_tokens=3))[1] == "length"
+        while it.worker.load:
+            await asyncio.sleep(0)
+        assert (it.worker.running, it.worker.waiting, it.worker.cells_used) == (0, 0, 0)
+        with pytest.raises(asyncio.QueueEmpty):
+            (await it.worker.run(number)).get_nowait()  # it was forgotten, so nothing comes
+
+
+async def test_refusals_of_a_real_worker(sealed_model: SealedFile, variant: Path) -> None:
+    async with live(sealed_model, load_message(variant)) as it:
+        cases: list[tuple[dict[str, object], str]] = [
+            ({"prompt": "x " * 600}, "context_length_exceeded"),
+            ({"prompt": "x", "max_tokens": 512}, "context_length_exceeded"),
+            ({"prompt": "x" * (1 << 17)}, "request_too_large"),
+            ({"prompt": ""}, "invalid_value"),
+            ({"prompt": None, "tokens": (1, 49152)}, "invalid_value"),
+            ({"prompt": None, "messages": ({"role": 1},)}, "template_failed"),
+        ]
+        for fields, code in cases:
+            with pytest.raises((BadRequest, TooLarge)) as caught:
+                await it.answer(**fields)
+            assert caught.value.code == code
+        assert (await it.answer(prompt="still here", max_tokens=1))[1] == "length"
+
+
+async def test_a_stop_string_may_cut_a_document_and_that_is_no_fault(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    constraint = Constraint("json_schema", json.dumps(schema))
+    async with live(sealed_model, load_message(variant)) as it:
+        cut = await it.answer(prompt="Hi", max_tokens=40, constraint=constraint, stop=(":",))
+        assert cut == ('{"a"', "stop")
+        text, finish = await it.answer(prompt="Hi", max_tokens=3, constraint=constraint)
+        assert finish == "length" and text.startswith("{")
+
+
+class Unsealed:
+    """A memory file with some seals only."""
+
+    def __init__(self, data: bytes, seals: int) -> None:
+        self.fd = os.memfd_create("model", os.MFD_ALLOW_SEALING)
+        os.write(self.fd, data)
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
+
+    @property
+    def inode(self) -> int:
+        return os.fstat(self.fd).st_ino
+
+    def reopen(self) -> int:
+        return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [fcntl.F_SEAL_SEAL, fcntl.F_SEAL_SHRINK, fcntl.F_SEAL_GROW, fcntl.F_SEAL_WRITE],
+)
+async def test_a_descriptor_without_all_four_seals_is_refused(variant: Path, missing: int) -> None:
+    model = Unsealed(b"GGUF", SEALS & ~missing)
+    with pytest.raises(StateRefused) as caught:
+        await WorkerProcess.start(model, load_message(variant))
+    os.close(model.fd)
+    assert caught.value.code == "not_sealed"
+
+
+async def test_sealed_garbage_is_refused_by_the_engine_and_leaves_nothing(variant: Path) -> None:
+    """The control of the test above: with all seals the next check is reached."""
+    before = open_descriptors()
+    model = Unsealed(b"GGUF" + b"\xff" * 1000, SEALS)
+    with pytest.raises(StateRefused) as caught:
+        await WorkerProcess.start(model, load_message(variant))
+    os.close(model.fd)
+    assert caught.value.code == "model_load_failed"
+    assert open_descriptors() == before
+
+
+async def test_a_missing_variant_is_refused(sealed_model: SealedFile, variant: Path) -> None:
+    with pytest.raises(StateRefused) as caught:
+        await WorkerProcess.start(
+            sealed_model, load_message(variant.with_name("libggml-cpu-none.so"))
+        )
+    assert caught.value.code == "model_load_failed"
+
+
+async def test_too_little_memory_is_a_refusal_and_not_a_hang(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    with pytest.raises(StateRefused) as caught:
+        await WorkerProcess.start(sealed_model, load_message(variant, memory_bytes=32 << 20))
+    assert caught.value.code == "model_load_failed"
+
+
+async def test_a_start_that_is_given_up_ends_the_child(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    before = open_descriptors()
+    task = asyncio.create_task(WorkerProcess.start(sealed_model, load_message(variant)))
+    while open_descriptors() <= before:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert open_descriptors() == before
+
+
+# `n` is 1, but not a constant: the compiler would compute a constant at once.
+BOMBS = {
+    "memory": "'a' * (n * 3000000000)",
+    "doubling": "((('a' * (n * 100000)) * 1000) * 1000)",
+    "width": "'%*d'|format(n * 2000000000, 1)",
+    "list": "([0] * (n * 400000000))|length",
+    "join": "(['x' * (n * 1000000)] * 4000)|join",
+    "escape": "''.__class__.__mro__[1].__subclasses__()",
+    "raise": "raise_exception('no')",
+    "recursion": "deep()",
+}
+
+
+def template_of_bombs() -> str:
+    cases = "".join(f"{{% elif c == '{name}' %}}{{{{ {code} }}}}" for name, code in BOMBS.items())
+    spin = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    return (
+        "{% macro deep() %}{{ deep() }}{% endmacro %}{% set c = messages[0].content %}"
+        "{% set n = messages|length %}"
+        f"{{% if c == 'spin' %}}{spin}{cases}{{% else %}}{{{{ c }}}}{{% endif %}}"
+    )
+
+
+@pytest.fixture(scope="module")
+def bombs(default_model_path: Path) -> bytes:
+    """The default model with another chat template of the same length in its place."""
+    data = default_model_path.read_bytes()
+    at = data.index(b"tokenizer.chat_template") + len(b"tokenizer.chat_template") + 4
+    size = int.from_bytes(data[at : at + 8], "little")
+    source = template_of_bombs().encode()
+    # Tensor data begins at a multiple of 32 bytes, so the header grows by one.
+    grown = source + b" " * (-(len(source) - size) % 32)
+    header = data[:at] + len(grown).to_bytes(8, "little") + grown
+    return header + data[at + 8 + size :]
+
+
+async def test_templates_that_blow_up_are_refused_and_the_worker_lives(
+    bombs: bytes, variant: Path
+) -> None:
+    model = Unsealed(bombs, SEALS)
+    async with live(model, load_message(variant, memory_bytes=1 << 30)) as it:
+        for name in BOMBS:
+            with pytest.raises(BadRequest) as caught:
+                await it.answer(prompt=None, messages=({"role": "user", "content": name},))
+            assert caught.value.code == "template_failed", name
+        said = await it.answer(
+            prompt=None, messages=({"role": "user", "content": "Hello"},), max_tokens=2
+        )
+        assert said[1] == "length"
+    os.close(model.fd)
+
+
+async def test_a_template_that_never_ends_ends_with_its_worker(
+    bombs: bytes, variant: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Unsealed(bombs, SEALS)
+    async with live(model, load_message(variant)) as it:
+        _, running = await it.begin(prompt="x", max_tokens=400, ignore_eos=True)
+        assert await running.get() is not None
+        monkeypatch.setattr(process, "_PREPARE_TIMEOUT_S", 0.5)
+        with pytest.raises(WorkerLost):
+            await it.answer(prompt=None, messages=({"role": "user", "content": "spin"},))
+        assert (await collect(running))[1] is None
+        death = await it.pump
+        assert death.suspects == {"k"}
+    os.close(model.fd)
+
+
+class Elsewhere:
+    """The sealed model, said to be another file."""
+
+    inode = 1
+
+    def __init__(self, model: SealedFile) -> None:
+        self._model = model
+
+    def reopen(self) -> int:
+        return self._model.reopen()
+
+
+async def test_a_worker_that_mapped_another_file_is_ended(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    before = open_descriptors()
+    with pytest.raises(StateRefused) as caught:
+        await WorkerProcess.start(Elsewhere(sealed_model), load_message(variant))
+    assert caught.value.code == "mapping_mismatch"
+    assert str(sealed_model.inode) in caught.value.message
+    assert open_descriptors() == before
+
+
+async def test_a_start_tells_how_far_the_load_is(sealed_model: SealedFile, variant: Path) -> None:
+    told: list[int] = []
+    worker = await WorkerProcess.start(sealed_model, load_message(variant), loading=told.append)
+    worker.kill()
+    await worker.closed()
+    assert told[-1] == 100 and told == sorted(set(told)) and len(told) > 5
+
+
+@pytest.mark.parametrize("percents", [[101], [5, 4]])
+async def test_progress_that_cannot_be_breaks_the_protocol(
+    percents: list[int], variant: Path
+) -> None:
+    told: list[int] = []
+    async with fake_worker() as fake:
+        starting = asyncio.create_task(fake.process._handshake(load_message(variant), told.append))
+        await fake.hear()
+        for percent in percents:
+            fake.say(protocol.Loading(percent))
+        with pytest.raises(StateRefused) as caught:
+            await starting
+    assert caught.value.code == "model_load_failed" and told == percents[:-1]
+
+
+async def test_a_real_worker_starts_with_the_adapters_that_it_can_take(
+    sealed_model: SealedFile, variant: Path, default_model_path: Path, tmp_path: Path
+) -> None:
+    """So it is after a crash: they are there before the first request."""
+    write_lora(default_model_path, tmp_path / "good.gguf", 1)
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF")
+    adapters = {
+        name: seal_and_close(os.open(tmp_path / f"{name}.gguf", os.O_RDONLY), name)
+        for name in ("bad", "good")
+    }
+    worker = await WorkerProcess.start(sealed_model, load_message(variant), adapters)
+    assert worker.adapters == {"good"}
+    pump = asyncio.create_task(worker.pump())
+    request = ask(worker.next_id(), max_tokens=2, ignore_eos=True, adapter="good")
+    await worker.prepare(request, "k")
+    rows = await worker.run(request.id)
+    finish = None
+    while finish is None:
+        row = await rows.get()
+        assert row is not None
+        finish = row.finish
+    assert finish == "length"
+    worker.kill()
+    await pump
+    for sealed in adapters.values():
+        sealed.close()

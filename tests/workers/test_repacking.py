@@ -1,0 +1,109 @@
+"""Second copies of weights: the rule of each variant, against llama.cpp itself, too."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.trust.gguf.gguf import vet
+from appliance.trust.gguf.tensors import TYPES
+from appliance.workers import cpu_variants, repacking
+from appliance.workers.repacking import copied
+from tests.requantised import as_q4_0
+
+QUANTISED = sorted(t.name for t in TYPES.values() if t.bytes * 8 < 16 * t.elements)
+KNOWN = sorted(repacking._REPACKED)
+
+
+@pytest.mark.parametrize(
+    ("variant", "twice"),
+    [
+        ("x64", set()),
+        ("sandybridge", set()),
+        ("haswell", {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"}),
+        ("alderlake", {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"}),
+        ("skylakex", {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4", "Q2_K"}),
+        ("zen4", {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4", "Q2_K"}),
+        (
+            "sapphirerapids",
+            {
+                "Q4_0", "Q4_K", "IQ4_NL", "MXFP4", "Q2_K", "Q4_1", "Q8_0", "Q5_K", "Q6_K", "IQ4_XS",
+                "F16",
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_what_each_variant_keeps_twice(variant: str, twice: set[str]) -> None:
+    assert {t.name for t in TYPES.values() if copied({t.name: 1 << 20}, variant)} == twice
+
+
+def test_amx_takes_no_experts_and_pads_some_types() -> None:
+    amx = "sapphirerapids"
+    assert copied({"Q6_K experts": 800}, amx) == 0
+    assert copied({"Q4_K experts": 800, "Q4_K": 1440}, amx) == 800 + 1480
+    assert copied({"Q8_0": 340}, amx) == 380
+    assert copied({"Q4_K experts": 800}, "zen4") == 800
+
+
+@given(st.dictionaries(st.sampled_from(QUANTISED), st.integers(0, 1 << 40)), st.sampled_from(KNOWN))
+def test_a_variant_that_nobody_knows_counts_no_less_than_one_without_amx(
+    matrices: dict[str, int], variant: str
+) -> None:
+    unknown = copied(matrices, "of the year 2030")
+    assert unknown == copied(matrices, "") == sum(matrices.values())
+    if variant != "sapphirerapids":
+        assert copied(matrices, variant) <= unknown
+
+
+def test_every_variant_of_the_wheel_is_known() -> None:
+    """A new llama.cpp with a new variant must be looked at, not guessed about."""
+    libraries = cpu_variants.library_directory().glob("libggml-cpu-*.so")
+    assert {cpu_variants.name_of(path) for path in libraries} <= set(KNOWN)
+
+
+LOADS = """
+import json, os, sys
+from pathlib import Path
+from appliance.engine.runner import Library, Runner, RunnerConfig
+
+class Listening(Library):
+    def _on_log(self, level, text, data):
+        if b"REPACK" in text or b"AMX" in text:
+            lines.append(text.decode())
+
+lines = []
+library = Listening(Path(sys.argv[1]))
+Runner(library, os.open(sys.argv[2], os.O_RDONLY), RunnerConfig(128, 1, 1, 16))
+print(json.dumps(lines))
+os._exit(0)
+"""
+
+
+def repacked_mib(variant: Path, model: Path) -> float:
+    """MiB that llama.cpp says it repacked, in a process of its own; -1 if it does not run here."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, variant, model], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        return -1
+    buffers = [line for line in json.loads(done.stdout) if "buffer size" in line]
+    return sum(float(line.split("=")[1].split()[0]) for line in buffers)
+
+
+def test_llama_cpp_says_the_same(default_model_path: Path, tmp_path: Path) -> None:
+    """Of a model of which some weights are copied and some are not, with two variants."""
+    model = as_q4_0(default_model_path, tmp_path / "q4_0.gguf")
+    facts = vet(model.read_bytes())
+    best = cpu_variants.best_variant(cpu_variants.library_directory())
+    ran = 0
+    for path in (best, best.with_name("libggml-cpu-x64.so")):
+        found = repacked_mib(path, model)
+        if found >= 0:
+            ran += 1
+            wanted = copied(facts.matrices, cpu_variants.name_of(path)) / (1 << 20)
+            assert found == pytest.approx(wanted, rel=0.01, abs=0.5)
+    assert ran
