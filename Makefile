@@ -89,6 +89,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group dev -c offline-wheels/lock-runtime.txt -o offline-wheels/lock-dev.txt
 	$(UV) --group tools -o offline-wheels/lock-tools.txt
 	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
+	$(UV) --group oracle-statistics -o offline-wheels/lock-oracle-statistics.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
 	$(UV) --group bench -o offline-wheels/lock-bench.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt

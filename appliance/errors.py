@@ -102,6 +102,11 @@ CODES: Final[dict[str, Code]] = {
     "interrupted": Code(
         "the caller went away before the work was done", "Start it again; nothing was changed."
     ),
+    # statistics
+    "coefficients_invalid": Code(
+        "fitted coefficients or the state of a monitor cannot be used",
+        "Fit them again with this version: the file was changed, or another program wrote it.",
+    ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
     "model_id_taken": Code("the id is in use by another artifact", "Pass another --id."),

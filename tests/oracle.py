@@ -27,6 +27,11 @@ def python() -> Path:
     return environment(LOCK, "--only-binary", ":all:", "--no-binary", "modelvet")
 
 
+def statistics_python() -> Path:
+    """Likewise, with scipy, scikit-learn and statsmodels."""
+    return environment(LOCKS / "lock-oracle-statistics.txt", "--only-binary", ":all:")
+
+
 def environment(lock: Path, *options: str) -> Path:
     """The interpreter of an environment made from a lock, kept under the lock's digest.
 
@@ -57,11 +62,11 @@ def environment(lock: Path, *options: str) -> Path:
 
 
 class Oracle:
-    """A script of `tests/oracles/` in that environment: JSON lines in, JSON lines out."""
+    """A script of `tests/oracles/` in such an environment: JSON lines in, JSON lines out."""
 
-    def __init__(self, script: str) -> None:
+    def __init__(self, script: str, interpreter: Path | None = None) -> None:
         self._process = subprocess.Popen(
-            [python(), CHECKOUT / "tests" / "oracles" / script],
+            [interpreter or python(), CHECKOUT / "tests" / "oracles" / script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,87 @@
+"""How far people, or a person and a machine, agree on labels.
+
+Rules: raters judge the same items; agreement that chance explains is taken off only by kappa;
+labels are compared as given, so callers normalise them first.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from math import sqrt
+from typing import NamedTuple
+
+
+class Kappa(NamedTuple):
+    """Cohen's kappa with its standard error for large samples."""
+
+    value: float
+    error: float
+    agreement: float
+
+
+class Repeats(NamedTuple):
+    """What texts that were labelled more than once say about the labels.
+
+    Attributes:
+        texts: distinct inputs with at least two labels.
+        agreement: the mean over these texts of the share of pairs that agree.
+        ceiling: the share of labels that the commonest label of each text has: no answerer
+            that sees only the text scores more on these items.
+    """
+
+    texts: int
+    agreement: float
+    ceiling: float
+
+
+def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Kappa:
+    """Agreement of two raters beyond chance (Cohen, Educ. Psychol. Meas. 20, 1960).
+
+    The standard error is that of Fleiss, Cohen & Everitt (Psychol. Bull. 72, 1969). Raters that
+    use one and the same label throughout have kappa 0: chance explains all of it.
+
+    Raises:
+        ValueError: the raters judged different numbers of items, or none.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError("two raters judge the same items")
+    n = len(first)
+    joint = Counter(zip(first, second, strict=True))
+    rows, columns = Counter(first), Counter(second)
+    observed = sum(count for (a, b), count in joint.items() if a == b) / n
+    chance = sum(rows[label] * columns[label] for label in rows) / (n * n)
+    if chance == 1:
+        return Kappa(0.0, 0.0, observed)
+    kappa = (observed - chance) / (1 - chance)
+    matched = sum(
+        count / n * (1 - (rows[a] + columns[a]) / n * (1 - kappa)) ** 2
+        for (a, b), count in joint.items()
+        if a == b
+    )
+    crossed = sum(
+        count / n * ((columns[a] + rows[b]) / n) ** 2 for (a, b), count in joint.items() if a != b
+    )
+    inner = matched + (1 - kappa) ** 2 * crossed - (kappa - chance * (1 - kappa)) ** 2
+    return Kappa(kappa, sqrt(max(0.0, inner) / n) / (1 - chance), observed)
+
+
+def repeated_labels(pairs: Iterable[tuple[Hashable, Hashable]]) -> Repeats:
+    """Agreement of the labels that the same text got, from (text, label) pairs.
+
+    Pairs of labels of one text are compared with each other and averaged within the text, so that
+    a text with a hundred labels counts as one (observed agreement as in Fleiss, Psychol. Bull.
+    76, 1971).
+    """
+    labels: dict[Hashable, Counter[Hashable]] = defaultdict(Counter)
+    for text, label in pairs:
+        labels[text][label] += 1
+    shares, top, items = [], 0, 0
+    for counts in labels.values():
+        n = counts.total()
+        if n < 2:
+            continue
+        shares.append(sum(c * (c - 1) for c in counts.values()) / (n * (n - 1)))
+        top += max(counts.values())
+        items += n
+    if not shares:
+        return Repeats(0, 1.0, 1.0)
+    return Repeats(len(shares), sum(shares) / len(shares), top / items)

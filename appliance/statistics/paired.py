@@ -1,0 +1,140 @@
+"""Two answerers on the same items: differences of paired proportions.
+
+Rules: the difference is that of the first minus that of the second; every item is its own group
+(`groups.difference` is for groups of several items); no item is left out on one side only.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from appliance.statistics.proportions import Interval, wilson
+from appliance.statistics.special import binomial_cdf, normal_quantile
+
+
+class Pairs(NamedTuple):
+    """How often both, the first only, the second only, and neither were right."""
+
+    both: int
+    first: int
+    second: int
+    neither: int
+
+    @property
+    def n(self) -> int:
+        """All items."""
+        return sum(self)
+
+    @property
+    def difference(self) -> float:
+        """The first's proportion minus the second's."""
+        return (self.first - self.second) / self.n
+
+
+def count(first: Sequence[bool], second: Sequence[bool]) -> Pairs:
+    """The table of two answerers, item by item.
+
+    Raises:
+        ValueError: the sequences differ in length or are empty.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError("paired outcomes need the same items on both sides")
+    together = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
+    return Pairs(
+        together.count((True, True)),
+        together.count((True, False)),
+        together.count((False, True)),
+        together.count((False, False)),
+    )
+
+
+def mcnemar(first: int, second: int) -> float:
+    """The exact two-sided p-value of the discordant counts (McNemar, Psychometrika 12, 1947).
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    if first < 0 or second < 0:
+        raise ValueError("counts are not negative")
+    return min(1.0, 2 * binomial_cdf(min(first, second), first + second, 0.5))
+
+
+def newcombe(pairs: Pairs, confidence: float = 0.95) -> Interval:
+    """The hybrid score interval (Newcombe, Stat. Med. 17:2635, 1998, method 10).
+
+    Raises:
+        ValueError: there are no pairs, or `confidence` is no probability.
+    """
+    a, b, c, d = pairs
+    n = _positive(pairs)
+    first, second = (a + b) / n, (a + c) / n
+    low1, high1 = wilson(a + b, n, confidence)
+    low2, high2 = wilson(a + c, n, confidence)
+    phi = _phi(a, b, c, d)
+
+    def half(x: float, y: float) -> float:
+        return math.sqrt(max(0.0, x * x - 2 * phi * x * y + y * y))
+
+    difference = first - second
+    return Interval(
+        difference - half(first - low1, high2 - second),
+        difference + half(high1 - first, second - low2),
+    )
+
+
+def tango(pairs: Pairs, confidence: float = 0.95) -> Interval:
+    """The score interval (Tango, Stat. Med. 17:891, 1998), by bisection to 1e-12.
+
+    Raises:
+        ValueError: there are no pairs, or `confidence` is no probability.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError("confidence is a probability")
+    n = _positive(pairs)
+    z = normal_quantile((1 + confidence) / 2)
+    difference = pairs.difference
+    score = _score(pairs.first, pairs.second, n)
+    # The statistic falls as the supposed difference grows.
+    low = -1.0 if difference <= -1 else _root(lambda x: score(x) - z, -1.0, difference)
+    high = 1.0 if difference >= 1 else _root(lambda x: score(x) + z, difference, 1.0)
+    return Interval(low, high)
+
+
+def _score(b: int, c: int, n: int) -> Callable[[float], float]:
+    def statistic(delta: float) -> float:
+        middle = -b - c + (2 * n - b + c) * delta
+        free = -c * delta * (1 - delta)
+        rest = (math.sqrt(max(0.0, middle * middle - 8 * n * free)) - middle) / (4 * n)
+        variance = n * (2 * rest + delta * (1 - delta))
+        distance = b - c - n * delta
+        if variance <= 0:
+            return 0.0 if distance == 0 else math.copysign(math.inf, distance)
+        return distance / math.sqrt(variance)
+
+    return statistic
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        if function(middle) > 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _phi(a: int, b: int, c: int, d: int) -> float:
+    margins = (a + b) * (c + d) * (a + c) * (b + d)
+    if margins == 0:
+        return 0.0
+    product = float(a * d - b * c)
+    if product > 0:
+        product = max(0.0, product - (a + b + c + d) / 2)
+    return product / math.sqrt(margins)
+
+
+def _positive(pairs: Pairs) -> int:
+    if pairs.n <= 0 or min(pairs) < 0:
+        raise ValueError("a table of pairs has counts, and at least one")
+    return pairs.n

@@ -1,0 +1,79 @@
+"""Intervals of one proportion: k of n, where every trial is its own group.
+
+Rules: limits are within [0, 1]; k = 0 and k = n have intervals with a width; n = 0 tells nothing,
+so its interval is [0, 1].
+"""
+
+import math
+from typing import NamedTuple
+
+from appliance.statistics.special import beta_quantile, binomial_cdf, normal_quantile
+
+
+class Interval(NamedTuple):
+    """A two-sided interval, lower limit first."""
+
+    low: float
+    high: float
+
+
+def wilson(k: float, n: float, confidence: float = 0.95) -> Interval:
+    """The score interval (Wilson, J. Am. Stat. Assoc. 22, 1927). `n` may be an effective size.
+
+    Raises:
+        ValueError: not 0 <= k <= n, or `confidence` is no probability.
+    """
+    _check(k, n, confidence)
+    if n == 0:
+        return Interval(0.0, 1.0)
+    z = normal_quantile((1 + confidence) / 2)
+    p = k / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Interval(
+        0.0 if k == 0 else max(0.0, middle - half), 1.0 if k == n else min(1.0, middle + half)
+    )
+
+
+def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
+    """The exact interval (Clopper & Pearson, Biometrika 26, 1934).
+
+    A fractional `k` of an effective size `n` is allowed (Korn & Graubard, Surv. Methodol. 24,
+    1998).
+
+    Raises:
+        ValueError: not 0 <= k <= n, or `confidence` is no probability.
+    """
+    _check(k, n, confidence)
+    tail = (1 - confidence) / 2
+    return Interval(lower_limit(k, n, tail), upper_limit(k, n, tail))
+
+
+def upper_limit(k: float, n: float, delta: float) -> float:
+    """The one-sided exact upper limit: a larger true rate shows at most `k` with less than `delta`.
+
+    Raises:
+        ValueError: not 0 <= k <= n, or `delta` is no probability.
+    """
+    _check(k, n, delta)
+    return 1.0 if k >= n else beta_quantile(1 - delta, k + 1, n - k)
+
+
+def lower_limit(k: float, n: float, delta: float) -> float:
+    """The one-sided exact lower limit, the mirror image of `upper_limit`.
+
+    Raises:
+        ValueError: not 0 <= k <= n, or `delta` is no probability.
+    """
+    _check(k, n, delta)
+    return 0.0 if k <= 0 else beta_quantile(delta, k, n - k + 1)
+
+
+def exact_test(k: int, n: int, p: float) -> float:
+    """The probability of at most `k` of `n` at rate `p`: the one-sided exact p-value."""
+    return binomial_cdf(k, n, p)
+
+
+def _check(k: float, n: float, probability: float) -> None:
+    if not 0 <= k <= n or not 0 < probability < 1:
+        raise ValueError("0 <= k <= n and a probability strictly between 0 and 1 are needed")

@@ -1,0 +1,88 @@
+"""A threshold whose accepted error is bounded for this calibration, with confidence 1 - delta.
+
+Rules: thresholds were fixed before the outcomes were seen, on another split; they are tried from
+the most cautious on, and the first failure ends the search (fixed-sequence testing), so that no
+share of delta is spent on their number; every observation is its own group.
+Sources: Clopper & Pearson, Biometrika 26, 1934; Maurer, Hothorn & Lehmacher 1995 for the fixed
+sequence; Angelopoulos et al., Ann. Appl. Stat. 19, 2025, "Learn then Test".
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from appliance.statistics.power import groups_without_error
+from appliance.statistics.proportions import upper_limit
+
+
+class Step(NamedTuple):
+    """One threshold: how many answers it accepts, how many of them are wrong, and the limit."""
+
+    threshold: float
+    accepted: int
+    errors: int
+    limit: float
+
+
+class Certified(NamedTuple):
+    """What the search found.
+
+    Attributes:
+        threshold: accept answers of at least this confidence; None: nothing can be certified.
+        coverage: the share of the observations that it accepts.
+        steps: everything that was tested, in order.
+    """
+
+    threshold: float | None
+    coverage: float
+    steps: tuple[Step, ...]
+
+
+def certify(
+    confidence: Sequence[float],
+    wrong: Sequence[bool],
+    thresholds: Sequence[float],
+    bound: float,
+    delta: float = 0.05,
+) -> Certified:
+    """The least cautious threshold whose accepted error is certified to be at most `bound`.
+
+    A threshold that accepts too few to be certified without one error is passed over: how many it
+    accepts does not depend on which are wrong.
+
+    Args:
+        thresholds: strictly falling, fixed before `wrong` was known.
+
+    Raises:
+        ValueError: lengths differ, thresholds do not fall, or a probability is none.
+    """
+    if len(confidence) != len(wrong):
+        raise ValueError("every confidence needs its outcome")
+    if any(a <= b for a, b in itertools.pairwise(thresholds)):
+        raise ValueError("thresholds fall strictly")
+    fewest = groups_without_error(bound, delta)
+    scores, bad = np.asarray(confidence, dtype=np.float64), np.asarray(wrong, dtype=bool)
+    best: float | None = None
+    coverage = 0.0
+    steps = []
+    for threshold in thresholds:
+        inside = scores >= threshold
+        accepted, errors = int(inside.sum()), int((inside & bad).sum())
+        if accepted < fewest:
+            continue
+        limit = upper_limit(errors, accepted, delta)
+        steps.append(Step(float(threshold), accepted, errors, limit))
+        if limit > bound:
+            break
+        best, coverage = float(threshold), accepted / len(scores)
+    return Certified(best, coverage, tuple(steps))
+
+
+def feasible_abstention(error: float, bound: float) -> float:
+    """The least share that must be deferred when all answers together have `error`.
+
+    Accepted answers of error `bound` and deferred ones that all were wrong: the best case.
+    """
+    return max(0.0, (error - bound) / (1 - bound))

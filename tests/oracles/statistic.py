@@ -1,0 +1,132 @@
+"""scipy, scikit-learn and statsmodels over pipes: the numbers to compare with."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special, stats  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from sklearn import isotonic, linear_model, metrics  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from statsmodels.stats import contingency_tables, inter_rater, proportion  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+
+def table(pairs: list[int]) -> Any:
+    a, b, c, d = pairs
+    return np.array([[a, b], [c, d]])
+
+
+def tango(pairs: list[int], confidence: float) -> list[float]:
+    """The score interval, with the nuisance parameter from a numerical maximum of likelihood."""
+    a, b, c, d = pairs
+    n = sum(pairs)
+    z = stats.norm.ppf((1 + confidence) / 2)
+
+    def statistic(delta: float) -> float:
+        def loss(q: float) -> float:
+            p = q + delta
+            rest = 1 - p - q
+            return -float(special.xlogy(b, p) + special.xlogy(c, q) + special.xlogy(a + d, rest))
+
+        low, high = max(0.0, -delta), (1 - delta) / 2
+        q = optimize.minimize_scalar(
+            loss, bounds=(low, high), method="bounded", options={"xatol": 1e-13}
+        ).x
+        return float((b - c - n * delta) / np.sqrt(n * (2 * q + delta * (1 - delta))))
+
+    middle = (b - c) / n
+    low = optimize.brentq(lambda x: statistic(x) - z, -1 + 1e-9, middle, xtol=1e-12)
+    high = optimize.brentq(lambda x: statistic(x) + z, middle, 1 - 1e-9, xtol=1e-12)
+    return [low, high]
+
+
+def newcombe(pairs: list[int], confidence: float) -> list[float]:
+    """Method 10 from Wilson limits that statsmodels computes and numpy's correlation."""
+    a, b, c, d = pairs
+    n = sum(pairs)
+    p1, p2 = (a + b) / n, (a + c) / n
+    l1, u1 = proportion.proportion_confint(a + b, n, 1 - confidence, "wilson")
+    l2, u2 = proportion.proportion_confint(a + c, n, 1 - confidence, "wilson")
+    scale = np.sqrt(float((a + b) * (c + d) * (a + c) * (b + d)))
+    product = float(a * d - b * c)
+    if product > 0:
+        product = max(product - n / 2, 0.0)
+    phi = product / scale if scale else 0.0
+    low = np.array([p1 - l1, u2 - p2])
+    high = np.array([u1 - p1, p2 - l2])
+    form = np.array([[1, -phi], [-phi, 1]])
+    return [p1 - p2 - np.sqrt(low @ form @ low), p1 - p2 + np.sqrt(high @ form @ high)]
+
+
+def logistic(scores: list[float], right: list[bool], penalty: float) -> list[float]:
+    model = linear_model.LogisticRegression(C=1 / penalty, tol=1e-12, max_iter=10_000)
+    model.fit(np.array(scores)[:, None], right)
+    return [model.coef_[0, 0], model.intercept_[0]]
+
+
+def step(scores: list[float], right: list[bool], at: list[float]) -> list[float]:
+    model = isotonic.IsotonicRegression(out_of_bounds="clip").fit(scores, np.array(right, float))
+    return list(model.predict(at))
+
+
+def kappa(first: list[Any], second: list[Any]) -> list[float]:
+    labels = sorted({*first, *second})
+    counts = metrics.confusion_matrix(first, second, labels=labels)
+    found = inter_rater.cohens_kappa(counts)
+    return [metrics.cohen_kappa_score(first, second), float(np.sqrt(found["var_kappa"]))]
+
+
+def calibration_error(p: list[float], y: list[bool], bins: int) -> float:
+    """By scipy's binning, whose bins are closed on the left: right-closed after a reflection."""
+    edges = np.linspace(0, 1, bins + 1)
+    inside = 1 - np.array(p)
+    gap = np.array(y, float) - np.array(p)
+    total = stats.binned_statistic(inside, gap, "sum", edges).statistic
+    return float(np.abs(total).sum() / len(p))
+
+
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "beta_cdf": lambda x, a, b: special.betainc(a, b, x),
+    "beta_quantile": lambda p, a, b: special.betaincinv(a, b, p),
+    "binomial_cdf": lambda k, n, p: stats.binom.cdf(k, n, p),
+    "wilson": lambda k, n, confidence: list(
+        proportion.proportion_confint(k, n, 1 - confidence, "wilson")
+    ),
+    "clopper_pearson": lambda k, n, confidence: list(
+        stats.binomtest(k, n).proportion_ci(confidence, "exact")
+    ),
+    "mcnemar": lambda pairs: contingency_tables.mcnemar(table(pairs), exact=True).pvalue,
+    "tango": tango,
+    "newcombe": newcombe,
+    "kappa": kappa,
+    "auroc": lambda c, y: metrics.roc_auc_score(y, c),
+    "brier": lambda c, y: metrics.brier_score_loss(y, c),
+    "log_loss": lambda c, y: metrics.log_loss(y, c),
+    "calibration_error": calibration_error,
+    "logistic": logistic,
+    "isotonic": step,
+    "permutation": lambda gaps: (
+        stats.permutation_test(
+            (np.array(gaps),), np.sum, permutation_type="samples", n_resamples=10**6
+        ).pvalue
+    ),
+    "power": lambda bound, rate, delta, n: stats.binom.cdf(
+        max((k for k in range(n) if stats.beta.ppf(1 - delta, k + 1, n - k) <= bound), default=-1),
+        n,
+        rate,
+    ),
+}
+
+
+def main() -> None:
+    """Answer questions until the pipe closes."""
+    for line in sys.stdin:
+        question = json.loads(line)
+        value = ANSWERS[question.pop("ask")](**question)
+        value = np.asarray(value, dtype=float).tolist()
+        sys.stdout.write(json.dumps({"value": value}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

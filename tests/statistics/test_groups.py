@@ -1,0 +1,121 @@
+"""Group-weighted means: what weighs how much, widths, coverage, and the control over items."""
+
+import numpy as np
+import pytest
+
+from appliance.statistics.groups import difference, draw_one_each, group_means, mean
+from appliance.statistics.proportions import wilson
+from appliance.statistics.special import normal_quantile
+from tests.statistics.simulation import rate, within
+
+
+def test_every_group_weighs_the_same() -> None:
+    values, groups = [1, 1, 1, 1, 0], ["a", "a", "a", "a", "b"]
+    assert group_means(values, groups).tolist() == [1, 0]
+    assert mean(values, groups).value == 0.5
+    assert mean(values, groups).groups == 2
+    assert difference(values, [0] * 5, groups).value == 0.5
+
+
+def test_single_items_have_wilson_s_interval_of_about_the_same_size() -> None:
+    values = [1] * 70 + [0] * 30
+    found = mean(values, range(100))
+    assert found.interval == pytest.approx(wilson(70, 100), abs=2e-3)
+
+
+def test_no_interval_is_without_width() -> None:
+    right = mean([1] * 5, "abcde")
+    assert right.interval.high == 1
+    assert right.interval.low < 0.6
+    same = difference([1] * 5, [1] * 5, "abcde")
+    assert same.value == 0
+    assert same.interval.high > 0.2
+    assert mean([1] * 500, [0] * 500).interval.low < 0.3  # one group is one group
+    alike = mean([1, 0] * 50, [g // 2 for g in range(100)])  # every group has the mean 0.5
+    assert 0.08 < alike.interval.high - alike.interval.low < 0.3
+
+
+def test_with_single_items_the_difference_is_that_of_bonett_and_price() -> None:
+    first = [1] * 12 + [0] * 4 + [1] * 44
+    second = [0] * 12 + [1] * 4 + [1] * 44
+    p, q, n = 13 / 62, 5 / 62, 62
+    half = normal_quantile(0.95) * ((p + q - (p - q) ** 2) / n) ** 0.5
+    found = difference(first, second, range(60), 0.9)
+    assert found.interval == pytest.approx((p - q - half, p - q + half), abs=1e-12)
+
+
+def clustered(random: np.random.Generator, groups: int, size: int, p: float) -> np.ndarray:
+    """Outcomes with one probability for each group, uniform around `p`."""
+    own = random.uniform(p - 0.15, p + 0.15, groups)
+    return random.random((groups, size)) < own[:, None]
+
+
+@pytest.mark.parametrize(("groups", "size"), [(60, 1), (60, 8), (200, 3)])
+def test_the_mean_covers(groups: int, size: int) -> None:
+    names = np.repeat(np.arange(groups), size).tolist()
+
+    def missed(random: np.random.Generator) -> bool:
+        low, high = mean(clustered(random, groups, size, 0.8).ravel().tolist(), names, 0.9).interval
+        return not low <= 0.8 <= high
+
+    assert within(rate(800, 4, missed), 0.1, 800)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(60, 1), (60, 8), (200, 3)])
+@pytest.mark.parametrize("shift", [0.0, -0.05])
+def test_the_difference_covers_on_each_side(groups: int, size: int, shift: float) -> None:
+    names = np.repeat(np.arange(groups), size).tolist()
+    above, below = [], []
+
+    def missed(random: np.random.Generator) -> bool:
+        first = clustered(random, groups, size, 0.7 + shift).ravel().tolist()
+        second = clustered(random, groups, size, 0.7).ravel().tolist()
+        low, high = difference(first, second, names).interval
+        above.append(low > shift)
+        below.append(high < shift)
+        return above[-1] or below[-1]
+
+    rate(800, 5, missed)
+    assert within(sum(above) / 800, 0.05, 800)
+    assert within(sum(below) / 800, 0.05, 800)
+
+
+def test_control_an_interval_over_items_misses() -> None:
+    """Six groups of a hundred items, taken for six hundred items."""
+
+    def missed(random: np.random.Generator) -> bool:
+        values = clustered(random, 6, 100, 0.8)
+        low, high = wilson(int(values.sum()), 600, 0.9)
+        return not low <= 0.8 <= high
+
+    assert rate(800, 6, missed) > 0.2
+
+
+def test_one_item_of_each_group_is_drawn_whatever_their_order() -> None:
+    ids = [f"i{n}" for n in range(40)]
+    groups = [f"g{n % 7}" for n in range(40)]
+    drawn = draw_one_each(ids, groups, "seed")
+    assert sorted(groups[i] for i in drawn) == sorted(set(groups))
+    back = draw_one_each(ids[::-1], groups[::-1], "seed")
+    assert {ids[i] for i in drawn} == {ids[::-1][i] for i in back}
+    assert {ids[i] for i in drawn} != {ids[i] for i in draw_one_each(ids, groups, "other")}
+
+
+def test_a_draw_is_even() -> None:
+    counts = [0, 0, 0, 0]
+    for seed in range(2000):
+        counts[draw_one_each(["a", "b", "c", "d"], ["g"] * 4, str(seed))[0]] += 1
+    assert max(abs(c - 500) for c in counts) < 100
+
+
+def test_what_is_no_outcome() -> None:
+    with pytest.raises(ValueError, match="its group"):
+        mean([1, 0], ["a"])
+    with pytest.raises(ValueError, match="within 0 and 1"):
+        mean([2], ["a"])
+    with pytest.raises(ValueError, match="within 0 and 1"):
+        difference([2], [0], ["a"])
+    with pytest.raises(ValueError, match="both sides"):
+        difference([1], [0, 1], ["a"])
+    with pytest.raises(ValueError, match="an id of its own"):
+        draw_one_each(["a", "a"], ["g", "g"], "seed")

@@ -1,0 +1,144 @@
+"""Questions about statistics, our answers, and the file of answers that the oracles gave.
+
+`python -m tests.statistics.vectors` asks the oracles again and writes the file.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from appliance.statistics import calibration, scores, special
+from appliance.statistics import permutation as permutations
+from appliance.statistics.agreement import cohen_kappa
+from appliance.statistics.paired import Pairs, mcnemar, newcombe, tango
+from appliance.statistics.power import allowed_errors
+from appliance.statistics.proportions import clopper_pearson, wilson
+from tests.conftest import CHECKOUT
+from tests.oracle import Oracle, statistics_python
+
+GOLDEN: Final = CHECKOUT / "tests" / "assets" / "statistics.json"
+SEED: Final = 18
+
+OURS: Final[dict[str, Callable[..., Any]]] = {
+    "beta_cdf": special.beta_cdf,
+    "beta_quantile": special.beta_quantile,
+    "binomial_cdf": special.binomial_cdf,
+    "wilson": wilson,
+    "clopper_pearson": clopper_pearson,
+    "mcnemar": lambda pairs: mcnemar(Pairs(*pairs).first, Pairs(*pairs).second),
+    "tango": lambda pairs, confidence: tango(Pairs(*pairs), confidence),
+    "newcombe": lambda pairs, confidence: newcombe(Pairs(*pairs), confidence),
+    "kappa": lambda first, second: cohen_kappa(first, second)[:2],
+    "auroc": lambda c, y: scores.auroc(c, y),
+    "brier": lambda c, y: scores.brier(c, y),
+    "log_loss": lambda c, y: scores.log_loss(c, y),
+    "calibration_error": lambda p, y, bins: scores.calibration_error(p, y, bins),
+    "logistic": lambda scores, right, penalty: [
+        (fit := calibration.fit_logistic(scores, right, penalty)).slope,
+        fit.intercept,
+    ],
+    "isotonic": lambda scores, right, at: calibration.fit_isotonic(scores, right).apply(at),
+    "permutation": lambda gaps: permutations.paired(gaps, draws=1 << 20),
+    "power": lambda bound, rate, delta, n: special.binomial_cdf(
+        allowed_errors(bound, n, delta), n, rate
+    ),
+}
+
+TOLERANCE: Final = {"logistic": 1e-5, "tango": 1e-7}
+"""Where an oracle's own search stops earlier; 1e-9 everywhere else."""
+
+
+def near(ask: str, ours: Any, theirs: Any) -> bool:
+    """Whether two answers are the same within the tolerance of the question."""
+    tolerance = TOLERANCE.get(ask, 1e-9)
+    a, b = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
+    return a.shape == b.shape and bool(np.all(np.abs(a - b) <= tolerance * (1 + np.abs(b))))
+
+
+def answer(question: dict[str, Any]) -> Any:
+    """Our answer to a question."""
+    arguments = dict(question)
+    return OURS[arguments.pop("ask")](**arguments)
+
+
+def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """Questions of every kind, the same for a seed."""
+    draw = random.Random(seed)
+    for _ in range(rounds):
+        a, b = 10 ** draw.uniform(-0.3, 5), 10 ** draw.uniform(-0.3, 5)
+        yield {
+            "ask": "beta_cdf",
+            "x": min(0.999, a / (a + b) * draw.uniform(0.7, 1.3)),
+            "a": a,
+            "b": b,
+        }
+        yield {"ask": "beta_quantile", "p": draw.uniform(0.001, 0.999), "a": a, "b": b}
+        n = draw.choice([1, 2, 5, 20, 100, 596, 5000, 100_000])
+        k = draw.choice([0, n, draw.randint(0, n)])
+        confidence = draw.choice([0.8, 0.9, 0.95, 0.99])
+        yield {"ask": "binomial_cdf", "k": k, "n": n, "p": draw.uniform(0.01, 0.99)}
+        yield {"ask": "wilson", "k": k, "n": n, "confidence": confidence}
+        yield {"ask": "clopper_pearson", "k": k, "n": n, "confidence": confidence}
+        pairs = [
+            draw.randint(1, 400),
+            draw.randint(1, 40),
+            draw.randint(1, 40),
+            draw.randint(1, 99),
+        ]
+        for ask in ("tango", "newcombe"):
+            yield {"ask": ask, "pairs": pairs, "confidence": confidence}
+        pairs = [draw.randint(0, 50), draw.randint(0, 9), draw.randint(0, 9), draw.randint(0, 50)]
+        yield {"ask": "mcnemar", "pairs": pairs}
+        first = [draw.randint(0, 3) for _ in range(30)]
+        second = [v if draw.random() < 0.7 else draw.randint(0, 3) for v in first]
+        yield {"ask": "kappa", "first": first, "second": second}
+        c = [round(draw.uniform(0.003, 0.997), draw.choice([1, 4])) for _ in range(40)]
+        c = [min(max(v, 0.003), 0.997) for v in c]
+        y = [draw.random() < v for v in c]
+        y[:2] = [True, False]
+        for ask in ("auroc", "brier", "log_loss"):
+            yield {"ask": ask, "c": c, "y": y}
+        yield {"ask": "calibration_error", "p": [v + 1e-6 for v in c], "y": y, "bins": 10}
+        ask_at = [draw.uniform(-0.1, 1.1) for _ in range(9)]
+        yield {"ask": "isotonic", "scores": c, "right": y, "at": ask_at}
+        yield {
+            "ask": "logistic",
+            "scores": [10 * v - 3 for v in c],
+            "right": y,
+            "penalty": draw.choice([0.01, 1.0]),
+        }
+        yield {"ask": "permutation", "gaps": [round(draw.gauss(0.1, 1), 3) for _ in range(9)]}
+        bound = draw.choice([0.02, 0.05, 0.1])
+        yield {
+            "ask": "power",
+            "bound": bound,
+            "rate": bound / draw.choice([2, 5]),
+            "delta": 0.05,
+            "n": draw.randint(60, 700),
+        }
+
+
+def ask_oracle(oracle: Oracle, question: dict[str, Any]) -> Any:
+    """What the oracle answers."""
+    return oracle.ask(**question)["value"]
+
+
+def write(path: Path = GOLDEN, rounds: int = 4) -> None:
+    """Ask the oracles, and write questions and answers."""
+    oracle = Oracle("statistic.py", statistics_python())
+    try:
+        lines = [
+            json.dumps({**question, "value": ask_oracle(oracle, question)})
+            for question in questions(SEED, rounds)
+        ]
+    finally:
+        oracle.close()
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+if __name__ == "__main__":
+    write()
