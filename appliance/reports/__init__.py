@@ -1,0 +1,5 @@
+"""Reports as one self-contained HTML file each, with charts as inline SVG.
+
+A report reads without script and without a network, in light and in dark, on a phone, on a screen
+and on A4.
+"""

@@ -1,0 +1,211 @@
+"""The charts of the reports: values in, SVG out. Pure.
+
+Rules: an estimate is drawn with its interval or not at all; an axis of shares starts and ends where
+the data need it, and its ticks say so; a chart repeats nothing that only colour tells.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.reports import svg
+from appliance.reports.axes import Axis, Format, percent, plain, spanning
+
+_WIDTH = 640.0
+_ROW = 30.0
+_LEFT = 190.0
+_CHARACTER = 7.2  # pixels that a character of a label takes, on average
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A named value with its interval; `low <= value <= high`.
+
+    Attributes:
+        kind: a class of the page's colours: `accent`, `good`, `bad` or `muted`.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    kind: str = "accent"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A candidate of the chart of quality against speed.
+
+    Attributes:
+        speed: documents per second, above 0.
+        quality: what was measured, with its interval.
+    """
+
+    speed: float
+    quality: Estimate
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named line through points in the order of x."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    kind: str = "accent"
+
+
+def intervals(
+    title: str,
+    rows: Sequence[Estimate],
+    *,
+    axis_name: str,
+    form: Format = percent,
+    reference: float | None = None,
+    reference_name: str = "",
+) -> str:
+    """One row for each estimate: its name, a dot and the whisker of its interval.
+
+    Args:
+        reference: a value to compare with, drawn as a dashed line.
+    """
+    values = [v for row in rows for v in (row.low, row.high)]
+    values += [] if reference is None else [reference]
+    height = _ROW * len(rows) + 64
+    axis = spanning(values, _LEFT, _WIDTH - 78)
+    parts = _x_axis(axis, 18, height - 42, axis_name, form)
+    if reference is not None:
+        at = axis.at(reference)
+        parts += [svg.line(at, 18, at, height - 42, "reference")]
+        parts += [svg.text(at, 12, reference_name, kind="muted", anchor="middle")]
+    for number, row in enumerate(rows):
+        y = 18 + _ROW * (number + 0.5)
+        parts += [
+            svg.text(_LEFT - 12, y + 4, _fitting(row.name, _LEFT - 16), anchor="end"),
+            svg.line(axis.at(row.low), y, axis.at(row.high), y, f"whisker {row.kind}"),
+            svg.dot(axis.at(row.value), y, row.kind, _words(row, form)),
+            svg.text(_WIDTH - 70, y + 4, form(row.value)),
+        ]
+    return svg.drawing(_WIDTH, height, title, parts)
+
+
+def quality_by_speed(title: str, rows: Sequence[Placed], *, quality_name: str) -> str:
+    """Quality with its interval against documents per second, on a log axis."""
+    height = 380.0
+    x = spanning([row.speed for row in rows], 64, _WIDTH - 24, log=True)
+    bounds = [v for row in rows for v in (row.quality.low, row.quality.high)]
+    y = spanning(bounds, height - 52, 20)
+    parts = _x_axis(x, 20, height - 52, "documents per second (log)", plain)
+    parts += _y_axis(y, 64, _WIDTH - 24, quality_name, percent)
+    taken: list[tuple[float, float, float]] = []
+    for row in sorted(rows, key=lambda row: -row.quality.value):
+        px, py, kind = x.at(row.speed), y.at(row.quality.value), row.quality.kind
+        low, high = y.at(row.quality.low), y.at(row.quality.high)
+        hint = f"{_words(row.quality, percent)}, {plain(row.speed)}/s"
+        parts += [svg.line(px, low, px, high, f"whisker {kind}"), svg.dot(px, py, kind, hint)]
+        parts.append(_label(row.quality.name, px, py, taken))
+    return svg.drawing(_WIDTH, height, title, parts)
+
+
+def lines(
+    title: str,
+    rows: Sequence[Series],
+    *,
+    x_name: str,
+    y_name: str,
+    x_form: Format = plain,
+    y_form: Format = percent,
+    limit: float | None = None,
+) -> str:
+    """Lines over a common axis, such as risk against coverage.
+
+    Args:
+        limit: a value of y that must not be exceeded, drawn as a dashed line.
+    """
+    height = 340.0
+    x = spanning([point[0] for row in rows for point in row.points], 64, _WIDTH - 24)
+    ys = [point[1] for row in rows for point in row.points]
+    y = spanning(ys + ([] if limit is None else [limit]), height - 52, 46)
+    parts = _x_axis(x, 46, height - 52, x_name, x_form)
+    parts += _y_axis(y, 64, _WIDTH - 24, y_name, y_form)
+    if limit is not None:
+        parts.append(svg.line(64, y.at(limit), _WIDTH - 24, y.at(limit), "reference"))
+    at = 64.0
+    for number, row in enumerate(rows):
+        style = f"curve {row.kind} dash{number % 3}"
+        parts.append(svg.path([(x.at(px), y.at(py)) for px, py in row.points], style))
+        parts += [svg.line(at, 14, at + 24, 14, style), svg.text(at + 30, 18, row.name)]
+        at += 48 + _CHARACTER * len(row.name)
+    return svg.drawing(_WIDTH, height, title, parts)
+
+
+def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """A matrix of counts: rows are what was expected, columns what was answered.
+
+    Args:
+        counts: one row of counts for each label, in the labels' order.
+    """
+    left, top = 170.0, min(120.0, 34 + 0.87 * _CHARACTER * max(map(len, labels)))
+    cell = min(44.0, max(26.0, (_WIDTH - left - 10) / len(labels)))
+    width, height = left + cell * len(labels) + 10, top + cell * len(labels) + 10
+    parts = [svg.text(8, top - 8, "expected ↓  answered →", kind="muted")]
+    for number, label in enumerate(labels):
+        middle = cell * (number + 0.5)
+        parts.append(svg.text(left - 8, top + middle + 4, _fitting(label, left - 16), anchor="end"))
+        turned = svg.text(0, 4, _fitting(label, top - 20))
+        parts.append(
+            f'<g transform="translate({left + middle:.1f},{top - 8}) rotate(-60)">{turned}</g>'
+        )
+    for i, row in enumerate(counts):
+        total = sum(row) or 1
+        for j, count in enumerate(row):
+            px, py = left + cell * j, top + cell * i
+            kind = "cell good" if i == j else "cell bad"
+            parts.append(svg.box(px, py, cell - 2, cell - 2, kind, opacity=0.3 * count / total))
+            if count:
+                x, y = px + cell / 2 - 1, py + cell / 2 + 3
+                parts.append(svg.text(x, y, str(count), anchor="middle"))
+    return svg.drawing(width, height, title, parts)
+
+
+def _x_axis(axis: Axis, top: float, bottom: float, name: str, form: Format) -> list[str]:
+    parts = []
+    for value in axis.ticks():
+        at = axis.at(value)
+        parts += [
+            svg.line(at, top, at, bottom, "grid"),
+            svg.text(at, bottom + 16, form(value), kind="muted", anchor="middle"),
+        ]
+    middle = (axis.start + axis.end) / 2
+    return [*parts, svg.text(middle, bottom + 34, name, kind="muted", anchor="middle")]
+
+
+def _y_axis(axis: Axis, left: float, right: float, name: str, form: Format) -> list[str]:
+    parts = []
+    for value in axis.ticks():
+        at = axis.at(value)
+        parts += [
+            svg.line(left, at, right, at, "grid"),
+            svg.text(left - 6, at + 4, form(value), kind="muted", anchor="end"),
+        ]
+    return [*parts, svg.text(left, axis.end - 8, name, kind="muted")]
+
+
+def _label(name: str, x: float, y: float, taken: list[tuple[float, float, float]]) -> str:
+    """The name beside a dot, moved down until it covers no other name."""
+    shown = _fitting(name, 200)
+    width = _CHARACTER * len(shown)
+    left = x + 10 if x + 10 + width < _WIDTH else x - 10 - width
+    at = y + 4
+    while any(abs(at - b) < 14 and left < a + w and a < left + width for a, b, w in taken):
+        at += 14
+    taken.append((left, at, width))
+    return svg.text(left, at, shown)
+
+
+def _fitting(name: str, pixels: float) -> str:
+    most = math.floor(pixels / _CHARACTER)
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _words(row: Estimate, form: Format) -> str:
+    return f"{row.name}: {form(row.value)} [{form(row.low)}, {form(row.high)}]"

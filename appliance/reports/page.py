@@ -1,0 +1,82 @@
+"""A report as one HTML file.
+
+Rules: the answer stands first and fits one screen; the file loads nothing and runs nothing, and its
+content policy enforces that; text of data passes the sanitiser and is escaped.
+"""
+
+from dataclasses import dataclass, field
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+from appliance.text import visible
+
+_TEXT_LIMIT = 4_000
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure beside the answer: its name, its value and what it means."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a heading; a column that starts with `>` is aligned to the right."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of `charts` and the sentence below it."""
+
+    drawing: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, sentences, then tables and figures."""
+
+    title: str
+    sentences: tuple[str, ...] = ()
+    parts: tuple[Table | Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report.
+
+    Attributes:
+        answer: what the report says, in one or two sentences.
+        tone: `good`, `bad` or `muted`: how the answer is marked, beside its words.
+        facts: at most six figures that the answer rests on.
+        made_of: digests and versions of everything that was measured, for the last table.
+        when: the moment it was made, in ISO 8601.
+    """
+
+    title: str
+    answer: str
+    tone: str
+    facts: tuple[Fact, ...]
+    sections: tuple[Section, ...]
+    made_of: tuple[tuple[str, str], ...]
+    when: str
+    figure: Figure | None = field(default=None)
+
+
+def render(page: Page) -> str:
+    """The page as HTML text."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["seen"] = lambda text: visible(text, limit=_TEXT_LIMIT)
+    environment.tests["table"] = lambda part: isinstance(part, Table)
+    source = resources.files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(page=page)

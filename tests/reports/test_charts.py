@@ -1,0 +1,74 @@
+"""Charts: each estimate is there with its interval, and names do not cover each other."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from appliance.reports import charts
+from appliance.reports.charts import Estimate, Placed, Series
+from tests.reports.example import LABELS, estimates
+
+
+def texts(drawing: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(drawing).iter("text")]
+
+
+def whiskers(drawing: str) -> list[tuple[float, float, float, float]]:
+    found = ElementTree.fromstring(drawing).iter("line")
+    return [
+        (float(e.attrib["x1"]), float(e.attrib["y1"]), float(e.attrib["x2"]), float(e.attrib["y2"]))
+        for e in found
+        if e.attrib.get("class", "").startswith("whisker")
+    ]
+
+
+def test_a_row_has_its_name_its_value_and_a_whisker_around_the_dot() -> None:
+    drawing = charts.intervals(
+        "t", estimates(), axis_name="accuracy", reference=0.8, reference_name="ceiling"
+    )
+    assert {"logistic regression", "81.5 %", "ceiling", "accuracy"} <= set(texts(drawing))
+    dots = [float(e.attrib["cx"]) for e in ElementTree.fromstring(drawing).iter("circle")]
+    spans = whiskers(drawing)
+    assert len(dots) == len(spans) == 4
+    assert all(low < dot < high for dot, (low, _, high, _) in zip(dots, spans, strict=True))
+    assert "logistic regression: 81.5 % [76 %, 86 %]" in drawing
+
+
+def test_a_wider_interval_has_a_longer_whisker() -> None:
+    rows = [Estimate("few", 0.5, 0.2, 0.8), Estimate("many", 0.5, 0.45, 0.55)]
+    (few, many) = whiskers(charts.intervals("t", rows, axis_name="x"))
+    assert few[2] - few[0] == pytest.approx(6 * (many[2] - many[0]), rel=0.01)
+
+
+def test_names_of_equal_candidates_do_not_cover_each_other() -> None:
+    rows = [Placed(10, Estimate(f"candidate {n}", 0.5, 0.4, 0.6)) for n in range(5)]
+    drawing = charts.quality_by_speed("t", rows, quality_name="accuracy")
+    heights = re.findall(r'y="([\d.]+)" text-anchor="start">candidate', drawing)
+    assert len(set(heights)) == 5
+    assert min(abs(float(a) - float(b)) for a in heights for b in heights if a != b) >= 14
+
+
+def test_faster_lies_to_the_right_and_better_above() -> None:
+    rows = [
+        Placed(1, Estimate("slow", 0.9, 0.8, 0.95)),
+        Placed(100, Estimate("fast", 0.5, 0.4, 0.6)),
+    ]
+    drawing = charts.quality_by_speed("t", rows, quality_name="accuracy")
+    slow, fast = ElementTree.fromstring(drawing).iter("circle")
+    assert float(slow.attrib["cx"]) < float(fast.attrib["cx"])
+    assert float(slow.attrib["cy"]) < float(fast.attrib["cy"])
+
+
+def test_a_confusion_matrix_shows_every_count_and_no_zero() -> None:
+    counts = [[n * 5 + m for m in range(5)] for n in range(5)]
+    shown = texts(charts.confusion("t", LABELS, counts))
+    assert {str(n) for n in range(1, 25)} <= set(shown)
+    assert "0" not in shown
+
+
+def test_lines_differ_by_more_than_colour() -> None:
+    rows = [Series(f"s{n}", ((0, 0), (1, n + 1))) for n in range(3)]
+    drawing = charts.lines("t", rows, x_name="x", y_name="y", limit=0.5)
+    assert set(re.findall(r"dash\d", drawing)) == {"dash0", "dash1", "dash2"}
+    assert "reference" in drawing
