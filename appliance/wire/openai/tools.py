@@ -3,7 +3,8 @@ history.
 
 Rules: functions only; a name is offered once; what `tool_choice` names must be on offer; the
 parameters are a JSON schema of an object, which the engine enforces where a call is demanded;
-`strict` changes nothing, since every schema is enforced then.
+`strict` changes nothing, since every schema is enforced then. A history may hold every call that an
+answer can hold, also one that `length` cut off in its arguments.
 
 Source: OpenAI API reference, chat completions, function calling.
 """
@@ -21,6 +22,7 @@ from pydantic import (
     Field,
     ValidationError,
 )
+from pydantic_core import from_json
 
 from appliance.types import Tools
 from appliance.wire.openai.unsupported import field_refused
@@ -152,14 +154,30 @@ class ToolCall(BaseModel):
         Raises:
             PydanticCustomError: `invalid_value` when the arguments are no JSON object.
         """
-        try:
-            arguments = json.loads(self.function.arguments or "{}")
-        except (ValueError, RecursionError):
-            arguments = None
-        if not isinstance(arguments, dict):
-            raise field_refused("invalid_value", "tool_calls", "arguments must be a JSON object")
-        function = {"name": self.function.name, "arguments": arguments}
+        function = {"name": self.function.name, "arguments": self._arguments()}
         return {"id": self.id, "type": "function", "function": function}
+
+    def _arguments(self) -> dict[str, Any]:
+        """The object that the text spells; of one that `length` cut off, what there is of it."""
+        text, found = self.function.arguments or "{}", None
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data":
+                found = _cut_off(text)
+        except (ValueError, RecursionError):
+            pass
+        if not isinstance(found, dict):
+            raise field_refused("invalid_value", "tool_calls", "arguments must be a JSON object")
+        return found
+
+
+def _cut_off(text: str) -> Any:
+    """The beginning of a JSON text as a value; None where no text goes on like that."""
+    try:
+        return from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
+    except ValueError:
+        return None
 
 
 def chosen(
@@ -169,7 +187,9 @@ def chosen(
 
     Args:
         choice: none, auto or required; None is auto.
-        name: the one function that must be called.
+        name: the one function that must be called, once.
+        parallel: whether an answer may hold several calls. A demand that leaves one function to
+            call is met by one call, unless this is true: apps run every call that they get.
 
     Raises:
         PydanticCustomError: `invalid_value` for a name twice or a choice that is not on offer.
@@ -184,4 +204,7 @@ def chosen(
     if choice == "none" or not names:
         return None
     forced = (name,) if name is not None else tuple(names) if choice == "required" else ()
-    return Tools(tuple(f.offered() for f in functions), forced, parallel is not False)
+    several = parallel is not False
+    if len(forced) == 1:
+        several = bool(parallel) and name is None
+    return Tools(tuple(f.offered() for f in functions), forced, several)

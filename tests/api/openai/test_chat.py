@@ -227,3 +227,27 @@ async def test_a_chat_stream_is_what_the_sdks_expect(lan: Lan, chat_body: dict[s
     assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["stop"]
     assert choices[-1] == {"delta": {}, "index": 0, "logprobs": None, "finish_reason": "stop"}
     assert all("usage" not in c for c in chunks)
+
+
+ONE_CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Os\\"lo"}}\n</tool_call>'
+ANSWERS = [
+    *((ONE_CALL[:cut], True, "length") for cut in range(0, len(ONE_CALL), 3)),
+    (TWO_CALLS, False, "stop"), ("<think>Hm", False, "length"), ("", False, "length"),
+    ("<think>Hm.</think>It is cold. <tool_call>{", False, "length"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "forced", "finish"), ANSWERS)
+async def test_what_the_server_wrote_it_takes_back(
+    lan: Lan, text: str, forced: bool, finish: str
+) -> None:
+    lan.inference.form = ReplyForm("hermes", FORM.names, forced=forced, thinking="tags")
+    lan.inference.script = (Delta(text, 9, finish),)
+    (choice,) = (await lan.client.post(CHAT, json=body())).json()["choices"]
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "ok"}
+        for call in choice["message"].get("tool_calls", ())
+    ]
+    again = [TURNS[0], choice["message"], *results, TURNS[0]]
+    reply = await lan.client.post(CHAT, json=body(messages=again))
+    assert reply.status_code == 200, reply.text

@@ -145,3 +145,15 @@ async def test_what_is_refused(lan: Lan, fields: Any, code: str, param: str) -> 
 async def test_store_is_taken_and_nothing_is_stored(lan: Lan) -> None:
     document = (await lan.client.post(ROUTE, json=body(store=True))).json()
     assert document["store"] is False
+
+
+@pytest.mark.parametrize("cut", range(0, len(ANSWER), 4))
+@pytest.mark.parametrize("forced", [False, True])
+async def test_what_the_server_wrote_it_takes_back(lan: Lan, cut: int, forced: bool) -> None:
+    begin = ANSWER.index("<tool_call>") if forced else 0
+    lan.inference.form = ReplyForm("hermes", FORM.names, forced=forced, thinking=FORM.thinking)
+    lan.inference.script = (Delta(ANSWER[begin : begin + cut], 9, "length"),)
+    output = (await lan.client.post(ROUTE, json=body(tools=[WEATHER]))).json()["output"]
+    user = {"role": "user", "content": "Hi"}
+    reply = await lan.client.post(ROUTE, json=body(input=[user, *output, user]))
+    assert reply.status_code == 200, reply.text

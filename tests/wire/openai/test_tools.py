@@ -1,5 +1,6 @@
 """Functions on offer: what is taken, what a choice demands, calls in a history."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from appliance.wire.openai.tools import Function, NamedTool, Tool, ToolCall, cho
 
 WEATHER = Function(name="weather", parameters={"properties": {"city": {"type": "string"}}})
 NOW = Function(name="now")
+
+WHOLE = {"city": 'Aalesund "north"', "at": {"day": [1, -2.5e1, None], "é\n": True}, "b": False}
+ARGUMENTS = json.dumps(WHOLE)
 
 
 def call(arguments: str) -> ToolCall:
@@ -68,7 +72,30 @@ def test_what_a_choice_demands(
 ) -> None:
     tools = chosen([WEATHER, NOW], choice, name, None)
     assert (len(tools.functions) if tools else 0) == offered
-    assert tools is None or (tools.forced == forced and tools.parallel)
+    assert tools is None or (tools.forced == forced and tools.parallel == (name is None))
+
+
+@pytest.mark.parametrize(
+    ("functions", "choice", "name", "asked", "several"),
+    [
+        ([WEATHER], "required", None, None, False),
+        ([WEATHER], "required", None, True, True),
+        ([WEATHER, NOW], "required", None, None, True),
+        ([WEATHER, NOW], "required", None, False, False),
+        ([WEATHER, NOW], None, "now", None, False),
+        ([WEATHER, NOW], None, "now", True, False),
+        ([WEATHER], "auto", None, None, True),
+    ],
+)
+def test_a_demand_that_leaves_one_function_is_met_by_one_call(
+    functions: list[Function],
+    choice: str | None,
+    name: str | None,
+    asked: bool | None,
+    several: bool,
+) -> None:
+    tools = chosen(functions, choice, name, asked)
+    assert tools is not None and tools.parallel is several
 
 
 def test_parallel_calls_can_be_turned_off() -> None:
@@ -97,7 +124,19 @@ def test_templates_get_the_arguments_of_a_call_as_an_object() -> None:
     assert call("").spoken()["function"]["arguments"] == {}
 
 
-@pytest.mark.parametrize("arguments", ["{", "[]", "1", "[" * 100_000])
+@pytest.mark.parametrize("cut", range(len(ARGUMENTS) + 1))
+def test_a_call_that_was_cut_off_is_taken_back(cut: int) -> None:
+    arguments = call(ARGUMENTS[:cut]).spoken()["function"]["arguments"]
+    assert arguments.keys() <= WHOLE.keys()
+    for key, value in list(arguments.items())[:-1]:  # the last may be cut off itself
+        assert value == WHOLE[key]
+    if cut == len(ARGUMENTS):
+        assert arguments == WHOLE
+
+
+@pytest.mark.parametrize(
+    "arguments", ["[]", "1", "[" * 100_000, '{"a" 1', '{"a": 1}}', "{a", '{"a": NaN', '{"a": 1,,']
+)
 def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
     with pytest.raises(PydanticCustomError):
         call(arguments).spoken()
