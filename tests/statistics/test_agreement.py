@@ -26,6 +26,6 @@ def test_texts_that_were_labelled_more_than_once() -> None:
     pairs = [("t", "a"), ("t", "a"), ("t", "b"), ("u", "a"), ("u", "a"), ("once", "z")]
     found = repeated_labels(pairs)
     assert found.texts == 2
-    assert found.agreement == pytest.approx((1 / 3 + 1) / 2)
+    assert found.agreement == pytest.approx((1 + 1) / (3 + 1))  # pairs that agree, of pairs
     assert found.ceiling == pytest.approx(4 / 5)
     assert repeated_labels([("once", "z")]) == (0, 1, 1)

