@@ -30,6 +30,8 @@ from appliance.observability.metrics import Metrics
 from appliance.pool.pool import Residents
 from appliance.registry.lifecycle import Lifecycle
 from appliance.serving.inference import Inference
+from appliance.serving.local_worker import LocalWorkers
+from appliance.serving.recording import Recording
 from appliance.serving.selftest import SelfTest
 from appliance.serving.tokenization import Tokenizers
 from appliance.trust import lab, metadata, store, trusted_file
@@ -209,13 +211,11 @@ def open_services(
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         residents = Residents(config, models, lifecycle, supervisor, shares)
         inference = Inference(
-            supervisor,
-            residents,
-            audit,
+            LocalWorkers(residents, supervisor),
+            Recording(audit, metrics),
             clock,
             api_keys,
             shares,
-            metrics,
             buffered=config.audit.stream == "buffered",
         )
         yield Services(

@@ -246,10 +246,15 @@ class Caller:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of an answer, as text that will not change any more, or what one text gave.
+    """A piece of an answer: text that will not change any more, or what one text gave.
 
-    `finish_reason` ("stop" or "length") is set on the last one of each choice only.
-    `vector` has little-endian 32-bit floats: an embedding, or one score.
+    Attributes:
+        tokens: how many were generated for it.
+        finish_reason: set on the last piece of each choice only: "stop" or "length"; "cancelled"
+            where nobody waits for the answer.
+        index: number of its choice.
+        vector: little-endian 32-bit floats: an embedding, or one score.
+        cached: tokens of the prompt whose KV entries were reused.
     """
 
     text: str
@@ -258,6 +263,7 @@ class Delta:
     index: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
     vector: bytes = b""
+    cached: int = 0
 
 
 @dataclass(frozen=True)

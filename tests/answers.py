@@ -38,6 +38,7 @@ class Slow:
 
     def __init__(self, services: Services, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
         self.gate, self.asked = asyncio.Event(), asyncio.Event()
+        self.task: asyncio.Task[None]
         append = services.audit.append
 
         def held(*drafts: Draft) -> object:

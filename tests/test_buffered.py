@@ -1,6 +1,8 @@
 """`audit.stream = "buffered"`, and what the log keeps of one key's texts."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +68,7 @@ async def test_an_answer_whose_engine_died_gives_no_piece(buffered: Services) ->
         await asyncio.sleep(0)
     (worker,) = buffered.supervisor.status()
     assert worker.pid is not None
-    generation._worker.kill()
+    os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises((WorkerLost, AuditUnavailable)):
         async for _ in generation:
             raise AssertionError("a piece left")

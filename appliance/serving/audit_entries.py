@@ -1,31 +1,21 @@
 """What the log keeps of a request: the draft of its intent.
 
-Rules: the permanent body holds parameters, counts and digests; prompts, stop strings, biases and
-functions are the client's text and go where they can be erased. Bodies hold no floats.
+Rules: the permanent body holds parameters, counts and digests. Prompts, stop strings, biases and
+functions are the client's text; they go where they can be erased. Bodies hold no floats.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from appliance.audit.log import Draft
-from appliance.engine.protocol import Prepared
-from appliance.trust.grammar import Grammar
-from appliance.trust.store import VerifiedAdapter, VerifiedModel
-from appliance.types import Caller, Constraint, GenerationRequest, Json, Tools
+from appliance.serving.backend import PreparedRequest
+from appliance.types import Caller, Constraint, Json, Tools
 
 
-def intent(
-    caller: Caller,
-    request: GenerationRequest,
-    model: VerifiedModel,
-    prepared: Prepared,
-    *,
-    seed: int,
-    engine: str,
-    adapter: VerifiedAdapter | None = None,
-) -> Draft:
-    """The entry that is durable before the model runs; `seed` and `engine` are those in effect."""
+def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
+    """The entry that is durable before the model runs."""
+    request, answers = prepared.request, prepared.provenance
     fields: dict[str, Json] = {
         "request_id": caller.request_id,
         "key_id": caller.principal.key_id,
@@ -33,14 +23,14 @@ def intent(
         "ip": caller.ip,
         "route": caller.route,
         "retry": caller.retry,
-        "model": adapter.id if adapter else model.id,
-        "digest": model.digest,
-        "adapter": adapter.digest if adapter else None,
-        "policy": model.policy_version,
-        "engine": engine,
-        "template": prepared.template_sha256,
+        "model": answers.model,
+        "digest": answers.digest,
+        "adapter": answers.adapter,
+        "policy": answers.policy,
+        "engine": answers.engine,
+        "template": answers.template,
         "prompt_tokens": prepared.prompt_tokens,
-        "params": _params(request, prepared, seed, model.grammars),
+        "params": _params(prepared),
     }
     prompt: object = request.messages or request.prompt or request.tokens or request.texts
     if request.query is not None:
@@ -55,10 +45,9 @@ def intent(
     return Draft("intent", fields, texts, caller.principal.content)
 
 
-def _params(
-    request: GenerationRequest, prepared: Prepared, seed: int, grammars: Sequence[Grammar]
-) -> dict[str, Json]:
+def _params(prepared: PreparedRequest) -> dict[str, Json]:
     """The effective sampling parameters; decimals as text, because bodies hold no floats."""
+    request = prepared.request
     if request.texts is not None:
         return {"kind": request.kind, "texts": len(request.texts)}
     sampling = request.sampling
@@ -76,12 +65,12 @@ def _params(
         "best_of": request.choices,
         "logprobs": request.logprobs,
         "echo": request.echo,
-        "seed": str(seed),
+        "seed": str(prepared.seed),
         "max_tokens": prepared.max_tokens,
         "min_tokens": request.min_tokens,
         "ignore_eos": request.ignore_eos,
         "stop": len(request.stop),
-        "constraint": _constraint(request.constraint, grammars),
+        "constraint": _constraint(request.constraint, prepared.provenance.grammars),
         "tools": _tools(request.tools),
     }
 
@@ -98,13 +87,13 @@ def _tools(tools: Tools | None) -> dict[str, Json] | None:
 
 
 def _constraint(
-    constraint: Constraint | None, grammars: Sequence[Grammar]
+    constraint: Constraint | None, grammars: Mapping[str, str]
 ) -> dict[str, Json] | None:
     if constraint is None:
         return None
     if constraint.kind == "grammar":
-        (used,) = (grammar for grammar in grammars if grammar.name == constraint.source)
-        return {"kind": constraint.kind, "name": used.name, "sha256": used.sha256}
+        name = constraint.source
+        return {"kind": constraint.kind, "name": name, "sha256": grammars[name]}
     digest = hashlib.sha256(constraint.source.encode("utf-8", "replace")).hexdigest()
     return {"kind": constraint.kind, "sha256": digest}
 

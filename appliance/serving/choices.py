@@ -1,35 +1,34 @@
-"""The choices of one request, on the server's side: from the engine's rows to pieces of an answer.
+"""The choices of one request: which pieces may leave, and in what order.
 
 Rules: the last piece of each choice is kept until `last`, when the outcome is recorded. With
 `best_of` nothing leaves before the end: the choices are ranked by the mean log-probability of
-their tokens, ties in the order of their numbers, and numbered again. What is recorded is every
-choice that was generated, under the number that it was generated with.
+their tokens, ties by their numbers, and numbered again. The record holds every choice that was
+generated, under the number that it was generated with.
 """
 
-from appliance.engine.protocol import Row
 from appliance.types import Delta, GenerationRequest, TokenLogprob
 
 
 class _Choice:
-    """What has come of one choice."""
+    """The pieces of one choice so far."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
         self.logprobs: list[TokenLogprob] = []
         self.tokens = 0
         self.total = 0.0  # of the log-probabilities of generated tokens
-        self.last: Row | None = None
+        self.last: Delta | None = None
 
-    def take(self, row: Row, *, hold: bool) -> None:
-        if row.text:
-            self.text.append(row.text)
+    def take(self, piece: Delta, *, hold: bool) -> None:
+        if piece.text:
+            self.text.append(piece.text)
         if hold:
-            self.logprobs += row.logprobs
-            if row.tokens:  # else they are of an echoed prompt
-                self.total += sum(entry.logprob or 0.0 for entry in row.logprobs)
-        self.tokens += row.tokens
-        if row.finish:
-            self.last = row
+            self.logprobs += piece.logprobs
+            if piece.tokens:  # else they are of an echoed prompt
+                self.total += sum(entry.logprob or 0.0 for entry in piece.logprobs)
+        self.tokens += piece.tokens
+        if piece.finish_reason:
+            self.last = piece
 
     @property
     def mean(self) -> float:
@@ -65,30 +64,26 @@ class Choices:
         return ",".join(self._finishes())
 
     def _finishes(self) -> list[str]:
-        return [choice.last.finish or "" for choice in self._choices if choice.last is not None]
+        ended = [choice.last for choice in self._choices if choice.last is not None]
+        return [piece.finish_reason or "" for piece in ended]
 
-    def take(self, row: Row, index: int) -> Delta | None:
-        """Note a row of the choice with this number; what of it may leave now."""
-        self._choices[index].take(row, hold=self._ranked)
-        if row.finish or self._ranked or not (row.text or row.logprobs or row.vector):
-            return None
-        return Delta(row.text, row.tokens, None, index, row.logprobs, row.vector)
+    def take(self, piece: Delta) -> Delta | None:
+        """Note a piece; returns it if it may leave now."""
+        self._choices[piece.index].take(piece, hold=self._ranked)
+        empty = not (piece.text or piece.logprobs or piece.vector)
+        return None if piece.finish_reason or self._ranked or empty else piece
 
     def last(self) -> list[Delta]:
         """The last piece of each choice of the answer, once all have ended."""
         if not self._ranked:
-            return [
-                Delta(row.text, row.tokens, row.finish, index, row.logprobs, row.vector)
-                for index, choice in enumerate(self._choices)
-                if (row := choice.last) is not None
-            ]
+            return [choice.last for choice in self._choices if choice.last is not None]
         best = sorted(self._choices, key=lambda choice: -choice.mean)[: self._request.n]
         told = self._request.logprobs is not None
         return [
             Delta(
                 "".join(choice.text),
                 choice.tokens,
-                choice.last.finish if choice.last else None,
+                choice.last.finish_reason if choice.last else None,
                 index,
                 tuple(choice.logprobs) if told else (),
             )

@@ -1,46 +1,47 @@
-"""One running answer: rows of the worker in, pieces for the client out, its outcome recorded.
+"""One running answer: pieces of the backend in, pieces for the client out, its outcome recorded.
 
 Rules:
-- The last piece of an answer, with its finish reason, is handed out only after the outcome is
-  durable; of an answer with several choices, the last piece of each.
+- The last piece of an answer, with its finish reason, leaves only after the outcome is durable;
+  of an answer with several choices, the last piece of each.
 - A buffered answer hands out nothing before that: no piece exists whose outcome is unknown.
-- A generation records exactly one outcome: ok, cancelled or error; a crash leaves `unknown`,
-  written at the next start.
+- A generation records exactly one outcome: ok, cancelled or error. A crash leaves `unknown`,
+  which the next start writes.
 - It leaves its place in the queue after its outcome is recorded.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from appliance.admission.places import Place
-from appliance.audit.appending import append
-from appliance.audit.log import AuditLog, Draft
-from appliance.engine.protocol import Prepared, Row
-from appliance.engine.text.reply import ReplyForm
-from appliance.errors import (
-    ApplianceError,
-    AuditUnavailable,
-    BadRequest,
-    Unavailable,
-    WorkerLost,
-)
-from appliance.observability.metrics import Metrics
+from appliance.audit.log import Draft
+from appliance.errors import ApplianceError, AuditUnavailable
+from appliance.serving.backend import Backend, PreparedRequest
 from appliance.serving.choices import Choices
-from appliance.types import (
-    Caller,
-    Delta,
-    GenerationRequest,
-    Json,
-    ModelCard,
-    Priority,
-    Receipt,
-)
-from appliance.workers.process import WorkerProcess
+from appliance.serving.recording import Recording
+from appliance.types import Caller, Delta, Json, Priority, Receipt
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A request that has a place and was prepared by the backend that will answer it."""
+
+    caller: Caller
+    backend: Backend
+    prepared: PreparedRequest
+    place: Place
 
 
 class Generation:
     """One running answer; iterate over it once.
+
+    Args:
+        admitted: what runs.
+        intent: receipt of the intent entry.
+        created: Unix time in seconds.
+        recording: where the outcome goes.
+        buffered: hold the answer back until its outcome is durable.
 
     Attributes:
         caller: who asked.
@@ -50,52 +51,39 @@ class Generation:
         completion_tokens: tokens generated so far, over all choices.
         choices: how many choices the answer has.
         seed: the effective seed of the first choice.
-        intent: receipt of the intent entry.
         outcome: receipt of the outcome entry, once it is durable.
-        form: how reasoning and calls are to be read out of the text.
-        created: Unix time in seconds.
+        form: how reasoning and calls are read out of the text.
     """
 
     def __init__(
         self,
-        *,
-        card: ModelCard,
-        caller: Caller,
-        worker: WorkerProcess,
-        place: Place,
-        number: int,
-        request: GenerationRequest,
-        prepared: Prepared,
-        seed: int,
+        admitted: Admitted,
         intent: Receipt,
         created: int,
-        audit: AuditLog,
-        form: ReplyForm,
-        metrics: Metrics,
+        recording: Recording,
+        *,
         buffered: bool = False,
     ) -> None:
-        self.card = card
-        self.caller = caller
-        self.prompt_tokens = prepared.prompt_tokens
+        self._backend, self._prepared = admitted.backend, admitted.prepared
+        self._place = admitted.place
+        self._request = self._prepared.request
+        self._recording, self._metrics = recording, recording.metrics
+        self.caller = admitted.caller
+        self.card = self._backend.card
+        self.prompt_tokens = self._prepared.prompt_tokens
         self.cached_tokens = 0
         self.completion_tokens = 0
-        self.choices = request.n
-        self.seed = seed
+        self.choices = self._request.n
+        self.seed = self._prepared.seed
+        self.form = self._prepared.form
         self.intent = intent
         self.outcome: Receipt | None = None
-        self.form = form
         self.created = created
-        self._worker = worker
-        self._number = number
-        self._place = place
-        self._request = request
-        self._audit = audit
-        self._metrics = metrics
-        self._newest: float | None = None
         self._begun = time.monotonic()
         self._started: float | None = None
         self._first: float | None = None
-        self._parts = Choices(request)
+        self._newest: float | None = None
+        self._parts = Choices(self._request)
         self._held: list[Delta] | None = [] if buffered else None
         self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
         self._ended = asyncio.Event()
@@ -138,7 +126,7 @@ class Generation:
         again, self._cancelled, self._why = self._cancelled, True, self._why or why
         self._place.give_up()
         if self._runs and not again and not self._ended.is_set():
-            await self._worker.cancel(self._number, self._request.choices)
+            await self._backend.cancel(self._prepared)
 
     def when_ended(self, call: Callable[["Generation"], None]) -> None:
         """Have `call` called with this answer once its outcome is recorded or has failed to be."""
@@ -160,34 +148,24 @@ class Generation:
 
     async def _run(self) -> None:
         turn = not self._cancelled and await self._place.turn()
-        if self._cancelled or not turn:  # the worker must never see it run after that
-            await self._worker.cancel(self._number)
-            for index in range(self._request.choices):
-                self._parts.take(Row(index, "", 0, "cancelled"), index)
+        if self._cancelled or not turn:  # the backend must never see it run after that
+            await self._backend.cancel(self._prepared)
+            for index in range(self._prepared.choices):
+                self._parts.take(Delta("", 0, "cancelled", index))
             return
         self._runs, self._started = True, time.monotonic()
         self._metrics.queue_seconds.observe(self._started - self._begun, self.card.id)
-        await self._forward(await self._worker.run(self._number, self._request.choices))
+        async for piece in self._backend.run(self._prepared):
+            self._take(piece)
 
-    async def _forward(self, rows: "asyncio.Queue[Row | None]") -> None:
-        """Hand out rows until the last one of each choice, which waits for the outcome."""
-        while self._parts.running:
-            row = await rows.get()
-            if row is None:
-                raise WorkerLost("worker_lost", "The engine process of the model ended.")
-            self.completion_tokens += row.tokens
-            self.cached_tokens = row.reused
-            if row.text or row.vector:
-                self._note_text()
-            if row.finish == "detached":
-                await self._worker.cancel(self._number, self._request.choices)
-                raise Unavailable("adapter_unloaded", f"{self.card.id} was unloaded.")
-            if row.finish == "invalid":
-                await self._worker.cancel(self._number, self._request.choices)
-                raise _impossible(self._request)
-            delta = self._parts.take(row, row.id - self._number)
-            if delta is not None:
-                self._give(delta)
+    def _take(self, piece: Delta) -> None:
+        """Hand out what may leave; the last piece of each choice waits for the outcome."""
+        self.completion_tokens += piece.tokens
+        self.cached_tokens = piece.cached
+        if piece.text or piece.vector:
+            self._note_text()
+        if (delta := self._parts.take(piece)) is not None:
+            self._give(delta)
 
     def _give(self, delta: Delta) -> None:
         """Hand a piece out now, or keep it until the outcome is durable."""
@@ -245,19 +223,5 @@ class Generation:
         self._metrics.prompt_tokens.add(self.card.id, by=self.prompt_tokens)
         self._metrics.cached_tokens.add(self.card.id, by=self.cached_tokens)
         self._metrics.completion_tokens.add(self.card.id, by=self.completion_tokens)
-        before = time.monotonic()
-        receipt = await append(
-            self._audit, Draft("outcome", fields, texts, self.caller.principal.content)
-        )
-        self._metrics.audit_seconds.observe(time.monotonic() - before, "outcome")
-        return receipt
-
-
-def _impossible(request: GenerationRequest) -> BadRequest:
-    if request.constraint is None:
-        return BadRequest("output_invalid", "The model gave no token that may come next.")
-    return BadRequest(
-        "output_invalid",
-        "No answer satisfies the constraint from here on.",
-        param="response_format",
-    )
+        draft = Draft("outcome", fields, texts, self.caller.principal.content)
+        return await self._recording.append(draft)

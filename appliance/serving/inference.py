@@ -13,36 +13,22 @@ import asyncio
 import contextlib
 import secrets
 import time
-from dataclasses import replace
 
-from appliance.admission.places import UNSTATED_ANSWER, Shares
-from appliance.audit.appending import append
-from appliance.audit.log import AuditLog
+from appliance.admission.places import UNSTATED_ANSWER, Place, Shares
 from appliance.auth.keys import KeyStore
 from appliance.clock import Clock
-from appliance.engine.protocol import Prepare, Prepared
-from appliance.engine.text.reply import ReplyForm
 from appliance.errors import (
     ApplianceError,
-    AuditUnavailable,
     BadRequest,
     NotFound,
     Unauthenticated,
     Unavailable,
 )
-from appliance.observability.metrics import Metrics
-from appliance.pool.pool import Residents
 from appliance.serving.audit_entries import intent
-from appliance.serving.choices import ranked
-from appliance.serving.generation import Generation
-from appliance.trust.store import VerifiedAdapter
-from appliance.types import (
-    Caller,
-    GenerationRequest,
-    ModelCard,
-    Principal,
-)
-from appliance.workers.supervisor import Supervisor
+from appliance.serving.backend import Backend, Backends, PreparedRequest
+from appliance.serving.generation import Admitted, Generation
+from appliance.serving.recording import Recording
+from appliance.types import Caller, GenerationRequest, ModelCard, Principal
 
 _LOOK_AT_KEYS_S = 0.25
 _RECORDS_S = 10.0
@@ -54,43 +40,37 @@ class Inference:
     """Answers for apps.
 
     Args:
-        supervisor: where the models are.
-        residents: loads models that are not there.
-        audit: the log.
+        backends: what answers, by model.
+        recording: where intents and outcomes go.
         clock: wall time of what is recorded.
-        keys: which keys may go on, and where usage is counted.
+        keys: which keys are live, and where usage is counted.
         shares: quotas and turns.
-        metrics: where answers are counted.
         buffered: hold answers back until their outcomes are durable.
     """
 
     def __init__(
         self,
-        supervisor: Supervisor,
-        residents: Residents,
-        audit: AuditLog,
+        backends: Backends,
+        recording: Recording,
         clock: Clock,
         keys: KeyStore,
         shares: Shares,
-        metrics: Metrics,
         *,
         buffered: bool = False,
     ) -> None:
-        self._buffered = buffered
-        self._supervisor = supervisor
-        self._residents = residents
-        self._audit = audit
+        self._backends = backends
+        self._recording = recording
         self._clock = clock
         self._keys = keys
         self._shares = shares
-        self._metrics = metrics
+        self._buffered = buffered
         self.draining = False
         self._running: set[Generation] = set()
         self._cancelling: set[asyncio.Task[None]] = set()
 
     def cards(self, principal: Principal) -> list[ModelCard]:
         """The models that an app may use: those in memory, and those that a request loads."""
-        return [c for c in self._residents.cards() if principal.may_use(c.id)]
+        return [c for c in self._backends.cards() if principal.may_use(c.id)]
 
     def running(self) -> list[Generation]:
         """The answers under way, those that wait for their turn among them."""
@@ -128,72 +108,17 @@ class Inference:
             AuditUnavailable: the log cannot be written.
             Unavailable: the model is not ready, or cannot be loaded.
         """
-        if self.draining:
-            raise Unavailable("shutting_down", "The server is stopping.")
-        if self._audit.latched:
-            raise AuditUnavailable("audit_unavailable", self._audit.latched)
-        if not caller.principal.may_use(request.model):
-            raise NotFound(
-                "model_not_found", f"The model {request.model!r} does not exist.", param="model"
-            )
-        card = self._residents.card(request.model)
-        _check_kind(card, request)
+        card = self._check(caller, request)
         seed = secrets.randbits(63) if request.seed is None else request.seed
-        begun = time.monotonic()
-        slots = self._residents.slots(request.model)
-        place = self._shares.admit(
-            caller.principal, card.engine, slots, request.priority, choices=request.choices
-        )
-        try:
-            model, worker = await self._residents.use(request.model, caller.principal.key_id, place)
-            self._check_still(caller, begun)
-            adapter = self._supervisor.adapters.find(request.model)
-            card = self._supervisor.card(request.model)
-            number = worker.next_id(request.choices)
-            message = _prepare(number, request, seed, caller.principal, adapter)
-            prepared = await worker.prepare(message, caller.principal.key_id)
-        except BaseException:
-            place.leave(0, 0)
-            raise
-        try:
-            place.reserve(prepared.prompt_tokens, _answer_tokens(request, prepared))
-        except ApplianceError:
-            place.leave(0, 0)
-            await worker.cancel(number)
-            raise
-        engine = self._supervisor.engine_for(model.id)
-        draft = intent(caller, request, model, prepared, seed=seed, engine=engine, adapter=adapter)
-
-        async def begin() -> Generation:
-            try:
-                before = time.monotonic()
-                recorded = await append(self._audit, draft)
-                self._metrics.audit_seconds.observe(time.monotonic() - before, "intent")
-            except BaseException:
-                place.leave(0, 0)
-                await worker.cancel(number)
-                raise
-            generation = Generation(
-                card=card,
-                caller=caller,
-                worker=worker,
-                place=place,
-                number=number,
-                request=request,
-                prepared=prepared,
-                seed=seed,
-                intent=recorded,
-                created=self._clock.wall_us() // 1_000_000,
-                audit=self._audit,
-                metrics=self._metrics,
-                form=_form(request, prepared),
-                buffered=self._buffered,
-            )
-            self._running.add(generation)
-            generation.when_ended(self._ended)
-            return generation
-
-        beginning = asyncio.create_task(begin())
+        async with contextlib.AsyncExitStack() as stack:
+            place = self._admit(caller, request, card)
+            stack.callback(place.leave, 0, 0)
+            backend = await self._open(caller, request, place)
+            prepared = await backend.prepare(request, caller.principal, seed)
+            stack.push_async_callback(backend.cancel, prepared)
+            place.reserve(prepared.prompt_tokens, _answer_tokens(prepared))
+            admitted = Admitted(caller, backend, prepared, place)
+            beginning = asyncio.create_task(self._begin(admitted, stack.pop_all()))
         try:
             return await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -201,8 +126,47 @@ class Inference:
             beginning.add_done_callback(self._abandon)
             raise
 
+    async def _begin(self, admitted: Admitted, held: contextlib.AsyncExitStack) -> Generation:
+        """Record the intent and start the answer, which takes over what is held for it."""
+        async with held:
+            draft = intent(admitted.caller, admitted.prepared)
+            receipt = await self._recording.append(draft)
+            created = self._clock.wall_us() // 1_000_000
+            generation = Generation(
+                admitted, receipt, created, self._recording, buffered=self._buffered
+            )
+            held.pop_all()
+        self._running.add(generation)
+        generation.when_ended(self._ended)
+        return generation
+
+    def _check(self, caller: Caller, request: GenerationRequest) -> ModelCard:
+        """Refuse what needs no place to be refused; the model that is meant."""
+        if self.draining:
+            raise Unavailable("shutting_down", "The server is stopping.")
+        self._recording.check()
+        if not caller.principal.may_use(request.model):
+            raise NotFound(
+                "model_not_found", f"The model {request.model!r} does not exist.", param="model"
+            )
+        card = self._backends.card(request.model)
+        _check_kind(card, request)
+        return card
+
+    def _admit(self, caller: Caller, request: GenerationRequest, card: ModelCard) -> Place:
+        slots = self._backends.slots(request.model)
+        return self._shares.admit(
+            caller.principal, card.engine, slots, request.priority, choices=request.choices
+        )
+
+    async def _open(self, caller: Caller, request: GenerationRequest, place: Place) -> Backend:
+        begun = time.monotonic()
+        backend = await self._backends.open(request.model, caller.principal.key_id, place)
+        self._check_still(caller, begun)
+        return backend
+
     def _check_still(self, caller: Caller, begun: float) -> None:
-        """Ask again what may have changed while the model was being loaded."""
+        """Check again what may have changed while the model was loading."""
         if time.monotonic() - begun < _LOOK_AT_KEYS_S:
             return
         if self.draining:
@@ -243,12 +207,12 @@ class Inference:
                     await asyncio.sleep(0)
 
 
-def _answer_tokens(request: GenerationRequest, prepared: Prepared) -> int:
+def _answer_tokens(prepared: PreparedRequest) -> int:
     """What is reserved for the answer; what comes out longer is settled at its end."""
     most = prepared.max_tokens
-    if request.max_tokens is None:
+    if prepared.request.max_tokens is None:
         most = min(most, UNSTATED_ANSWER)
-    return most * request.choices
+    return most * prepared.choices
 
 
 def _check_kind(card: ModelCard, request: GenerationRequest) -> None:
@@ -259,47 +223,3 @@ def _check_kind(card: ModelCard, request: GenerationRequest) -> None:
             f"The model {card.id!r} {does[card.kind]}; it does nothing else.",
             param="model",
         )
-
-
-def _prepare(
-    number: int,
-    request: GenerationRequest,
-    seed: int,
-    principal: Principal,
-    adapter: VerifiedAdapter | None,
-) -> Prepare:
-    return Prepare(
-        id=number,
-        sampling=replace(request.sampling, seed=seed),
-        messages=request.messages,
-        prompt=request.prompt,
-        tokens=request.tokens,
-        texts=request.texts,
-        query=request.query,
-        max_tokens=request.max_tokens,
-        stop=request.stop,
-        ignore_eos=request.ignore_eos,
-        min_tokens=request.min_tokens,
-        constraint=request.constraint,
-        choices=request.choices,
-        # To rank choices, the log-probabilities of their tokens are enough.
-        logprobs=0 if request.logprobs is None and ranked(request) else request.logprobs,
-        echo=request.echo,
-        tools=request.tools,
-        thinking=request.thinking,
-        scope=principal.key_id,
-        weight=principal.limits.weight,
-        adapter=adapter.digest if adapter else "",
-    )
-
-
-def _form(request: GenerationRequest, prepared: Prepared) -> ReplyForm:
-    tools = request.tools
-    if tools is None:
-        return ReplyForm(thinking=prepared.thinking)
-    return ReplyForm(
-        dialect=prepared.dialect,
-        names=frozenset(function["name"] for function in tools.functions),
-        forced=bool(tools.forced),
-        thinking=prepared.thinking,
-    )

@@ -3,43 +3,34 @@
 import json
 from dataclasses import replace
 
-import pytest
-
 from appliance.app import Services
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.audit.recovery import unknown_outcome
 from appliance.audit.search import Query
-from appliance.engine.protocol import Prepared
 from appliance.serving.audit_entries import intent
-from appliance.trust import grammar
-from appliance.trust.store import VerifiedModel
+from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.types import Constraint, GenerationRequest, Tools
 from tests.answers import collect
 from tests.audit.verification.test_bulk import undecoded
-from tests.smol import caller, request, sealed
+from tests.smol import caller, request
 
 SECRET = "xyzzy"
-PREPARED = Prepared(1, 5, 4, "ab" * 32)
+MODEL = Provenance("m", "cd" * 32, 3, "llama.cpp b1", "ab" * 32)
 
 
-@pytest.fixture
-def model(services: Services) -> VerifiedModel:
-    return sealed(services)
+def drafted(asked: GenerationRequest, model: Provenance = MODEL) -> Draft:
+    return intent(caller("k7"), PreparedRequest(asked, 1, 5, 5, 4, model))
 
 
-def drafted(model: VerifiedModel, asked: GenerationRequest) -> Draft:
-    return intent(caller("k7"), asked, model, PREPARED, seed=5, engine="llama.cpp b1")
-
-
-def test_text_of_the_client_is_erasable_and_not_in_the_body(model: VerifiedModel) -> None:
+def test_text_of_the_client_is_erasable_and_not_in_the_body() -> None:
     tools = Tools(({"name": SECRET, "parameters": {}},), forced=(SECRET,))
     asked = replace(
         request(SECRET, stop=(SECRET,), logit_bias=((7, 1.5),)),
         constraint=Constraint("regex", SECRET),
         tools=tools,
     )
-    draft = drafted(model, asked)
+    draft = drafted(asked)
     assert SECRET not in json.dumps(draft.fields)
     assert set(draft.contents) == {"prompt", "stop", "logit_bias", "tools"}
     assert all(SECRET in draft.contents[name].decode() for name in ("prompt", "stop", "tools"))
@@ -48,24 +39,26 @@ def test_text_of_the_client_is_erasable_and_not_in_the_body(model: VerifiedModel
     assert (params["stop"], params["logit_bias"], params["seed"]) == (1, 1, "5")
 
 
-def test_bodies_hold_no_floats_and_name_what_answers(model: VerifiedModel) -> None:
-    draft = drafted(model, request(temperature=0.7))
+def test_bodies_hold_no_floats_and_name_what_answers() -> None:
+    draft = drafted(request(temperature=0.7))
 
     def floats(value: object) -> bool:
         inner = value.values() if isinstance(value, dict) else ()
         return isinstance(value, float) or any(map(floats, inner))
 
     assert not floats(draft.fields) and floats({"a": {"b": 0.7}})
-    assert (draft.fields["digest"], draft.fields["engine"]) == (model.digest, "llama.cpp b1")
+    answers = {"model": "m", "digest": "cd" * 32, "policy": 3, "engine": "llama.cpp b1"}
+    assert answers.items() <= draft.fields.items()
+    assert (draft.fields["template"], draft.fields["adapter"]) == ("ab" * 32, None)
 
 
-def test_lone_surrogates_do_not_stop_the_record(model: VerifiedModel) -> None:
-    assert drafted(model, request("a\ud800b")).contents["prompt"] == b'"a?b"'
+def test_lone_surrogates_do_not_stop_the_record() -> None:
+    assert drafted(request("a\ud800b")).contents["prompt"] == b'"a?b"'
 
 
-def test_documents_are_recorded_with_their_query(model: VerifiedModel) -> None:
+def test_documents_are_recorded_with_their_query() -> None:
     asked = replace(request(), prompt=None, query="q", texts=("d",))
-    draft = drafted(model, asked)
+    draft = drafted(asked)
     assert json.loads(draft.contents["prompt"]) == {"query": "q", "documents": ["d"]}
     assert draft.fields["params"] == {"kind": "rerank", "texts": 1}
 
@@ -80,28 +73,27 @@ async def test_prompt_and_answer_are_kept_encrypted_and_found_again(ready: Servi
     assert SECRET.encode() not in (ready.data / "audit" / "log.db").read_bytes()
 
 
-def test_a_signed_grammar_is_recorded_by_its_name_and_its_digest(model: VerifiedModel) -> None:
-    verdict = grammar.read("verdict.lark", b'start: "a"')
-    signed = replace(model, grammars=(grammar.read("other.lark", b'start: "b"'), verdict))
-    draft = drafted(signed, replace(request(), constraint=Constraint("grammar", "verdict")))
+def test_a_signed_grammar_is_recorded_by_its_name_and_its_digest() -> None:
+    signed = replace(MODEL, grammars={"other": "01" * 32, "verdict": "ef" * 32})
+    draft = drafted(replace(request(), constraint=Constraint("grammar", "verdict")), signed)
     params = draft.fields["params"]
     assert isinstance(params, dict)
     assert params["constraint"] == {
-        "kind": "grammar", "name": "verdict", "sha256": verdict.sha256,
+        "kind": "grammar", "name": "verdict", "sha256": "ef" * 32,
     }  # fmt: skip
 
 
 async def test_verification_in_bulk_knows_every_field_of_a_request(ready: Services) -> None:
     """A field that `audit/verification/bulk.py` lacks would be verified slowly, entry by entry."""
-    model, some = sealed(ready), request(logprobs=2)
-    verdict = grammar.read("verdict.lark", b'start: "a"')
+    some = request(logprobs=2)
+    signed = replace(MODEL, grammars={"verdict": "ef" * 32})
     for asked in (
         some,
         replace(some, constraint=Constraint("regex", "a"), tools=Tools(({"name": "f"},))),
         replace(some, constraint=Constraint("grammar", "verdict")),
         replace(some, prompt=None, query="q", texts=("d",)),
     ):
-        draft = drafted(replace(model, grammars=(verdict,)), asked)
+        draft = drafted(asked, signed)
         await append(ready.audit, draft)
         (asked_for,) = ready.reader.search(Query(limit=1, newest_first=True)).entries
         await append(ready.audit, unknown_outcome(asked_for))

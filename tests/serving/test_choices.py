@@ -3,7 +3,6 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.protocol import Row
 from appliance.serving.choices import Choices, ranked
 from appliance.types import Delta, GenerationRequest, TokenLogprob
 
@@ -16,17 +15,17 @@ def value(logprob: float | None) -> TokenLogprob:
     return TokenLogprob(b"t", logprob, (), 0)
 
 
-def row(text: str, logprob: float, *, finish: bool = False) -> Row:
-    return Row(0, text, 1, "stop" if finish else None, (value(logprob),))
+def piece(text: str, logprob: float, index: int, *, finish: bool = False) -> Delta:
+    return Delta(text, 1, "stop" if finish else None, index, (value(logprob),))
 
 
 def test_pieces_leave_as_they_come_but_the_last_of_each_waits() -> None:
     choices = Choices(asked(2))
-    assert choices.take(Row(0, "a", 1), 1) == Delta("a", 1, None, 1)
-    assert choices.take(Row(0, "", 1), 1) is None
-    assert choices.take(Row(0, "b", 1, "stop"), 1) is None
+    assert choices.take(Delta("a", 1, index=1)) == Delta("a", 1, None, 1)
+    assert choices.take(Delta("", 1, index=1)) is None
+    assert choices.take(Delta("b", 1, "stop", 1)) is None
     assert choices.finish == "stop"
-    assert choices.take(Row(0, "c", 1, "length"), 0) is None
+    assert choices.take(Delta("c", 1, "length", 0)) is None
     assert not choices.running
     assert choices.last() == [Delta("c", 1, "length", 0), Delta("b", 1, "stop", 1)]
     assert (choices.finish, choices.cancelled) == ("length,stop", False)
@@ -35,9 +34,9 @@ def test_pieces_leave_as_they_come_but_the_last_of_each_waits() -> None:
 
 def test_one_cancelled_choice_cancels_the_answer() -> None:
     choices = Choices(asked(2))
-    assert choices.take(Row(0, "a", 1, "stop"), 0) is None
+    assert choices.take(Delta("a", 1, "stop", 0)) is None
     assert (choices.finish, choices.cancelled, choices.running) == ("stop", False, True)
-    assert choices.take(Row(0, "", 0, "cancelled"), 1) is None
+    assert choices.take(Delta("", 0, "cancelled", 1)) is None
     assert (choices.finish, choices.cancelled, choices.running) == ("stop,cancelled", True, False)
 
 
@@ -54,12 +53,12 @@ def test_the_best_by_their_mean_are_the_answer(
     assert ranked(request)
     choices = Choices(request)
     # An echoed prompt has values too; they are not the answer's.
-    prompt = Row(0, "p", 0, None, (value(None), value(-99.0)))
     for index, values in enumerate(made):
-        assert choices.take(prompt, index) is None
+        prompt = Delta("p", 0, None, index, (value(None), value(-99.0)))
+        assert choices.take(prompt) is None
         for place, logprob in enumerate(values):
             last = place == len(values) - 1
-            assert choices.take(row(f"{index},", logprob, finish=last), index) is None
+            assert choices.take(piece(f"{index},", logprob, index, finish=last)) is None
     order = sorted(range(len(made)), key=lambda i: (-sum(made[i]) / len(made[i]), i))
     told = choices.last()
     assert [d.text for d in told] == ["p" + f"{i}," * len(made[i]) for i in order[:n]]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -19,6 +20,7 @@ from appliance.errors import (
     Unavailable,
     WorkerLost,
 )
+from appliance.serving import inference
 from appliance.types import Caller, Limits
 from tests.answers import Slow, body, collect, outcome_of
 from tests.smol import ID, SMALL, caller, request, sealed, until
@@ -218,6 +220,25 @@ async def test_a_quota_refuses_before_anything_is_recorded(ready: Services) -> N
     assert ready.audit.size == size
     usage = ready.keys.get(who.principal.key_id).usage
     assert (usage.requests, usage.completion_tokens) == (1, 10)
+
+
+async def test_a_failure_between_quota_and_intent_gives_the_place_and_the_tokens_back(
+    ready: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = asked_by(ready, "unlucky", tpm=20)
+    monkeypatch.setattr(inference, "intent", failing)
+    for _ in range(ready.config.engine.max_queued_per_key + 1):  # a leak would fill the queue
+        with pytest.raises(RuntimeError):
+            await ready.inference.start(who, request(max_tokens=10))
+    monkeypatch.undo()
+    assert ready.shares.inside(ID) == 0 and ready.inference.running() == []
+    (status,) = ready.supervisor.status()
+    assert (status.running, status.queued) == (0, 0)
+    assert (await collect(await ready.inference.start(who, request(max_tokens=10))))[1] == "length"
+
+
+def failing(*_: object) -> NoReturn:
+    raise RuntimeError("no draft")
 
 
 async def test_draining_waits_and_then_cancels(ready: Services) -> None:

@@ -1,0 +1,133 @@
+"""What answers a request: a local worker today, an upstream or a classifier later.
+
+Rules:
+- A backend answers for one model. Nothing is computed for an answer before `run`, and `run` is
+  called once the intent is durable.
+- A prepared request is run or cancelled. A cancelled one may be cancelled again.
+- Every choice ends with one piece that has a finish reason; `run` returns after the last of them.
+- A backend raises `ApplianceError` with a stable code and nothing else.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from appliance.admission.places import Place
+from appliance.engine.text.reply import ReplyForm
+from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What answers, as the intent names it.
+
+    Attributes:
+        model: id of the model or of its adapter.
+        digest: of the model, without its adapter.
+        adapter: digest of the adapter, if one answers.
+        policy: version of the trust policy that the model was verified under.
+        engine: name, version and device of what computes.
+        template: SHA-256 of the chat template that rendered the prompt; "" if none did.
+        grammars: SHA-256 of the grammars that were signed with the model, by name.
+    """
+
+    model: str
+    digest: str
+    policy: int
+    engine: str
+    template: str = ""
+    adapter: str | None = None
+    grammars: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PreparedRequest:
+    """A request that a backend has checked and measured; it can run.
+
+    Attributes:
+        number: the backend's own name for it.
+        seed: of the first choice; choice i draws from seed + i.
+        prompt_tokens: length of the prompt, which counts once for all choices.
+        max_tokens: most tokens of one choice: what was asked, or what the context leaves.
+        form: how reasoning and calls are read out of the text.
+    """
+
+    request: GenerationRequest
+    number: int
+    seed: int
+    prompt_tokens: int
+    max_tokens: int
+    provenance: Provenance
+    form: ReplyForm = field(default_factory=ReplyForm)
+
+    @property
+    def choices(self) -> int:
+        """How many choices are generated."""
+        return self.request.choices
+
+
+class Backend(Protocol):
+    """One model that answers.
+
+    Attributes:
+        card: what the API says about the model.
+    """
+
+    @property
+    def card(self) -> ModelCard:
+        """What the API says about the model."""
+        ...
+
+    async def prepare(
+        self, request: GenerationRequest, principal: Principal, seed: int
+    ) -> PreparedRequest:
+        """Check and measure a request.
+
+        Raises:
+            BadRequest: the request cannot be honoured, with the code of what is wrong with it.
+            WorkerLost: the backend ended meanwhile.
+        """
+        ...
+
+    def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+        """Start a prepared request; its pieces as they come, those of all choices together.
+
+        Raises:
+            WorkerLost: the backend ended meanwhile.
+            ApplianceError: no answer can be finished, with the code of the reason.
+        """
+        ...
+
+    async def cancel(self, prepared: PreparedRequest) -> None:
+        """Forget a prepared request, or end a running one with finish reason `cancelled`."""
+        ...
+
+
+class Backends(Protocol):
+    """The backends of this server, by model id."""
+
+    def cards(self) -> list[ModelCard]:
+        """The models that can answer, at once or after a load."""
+        ...
+
+    def card(self, model_id: str) -> ModelCard:
+        """What the API says about one of them.
+
+        Raises:
+            NotFound: `model_not_found`.
+        """
+        ...
+
+    def slots(self, model_id: str) -> int:
+        """Requests that a model runs at once."""
+        ...
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+        """The backend of a model once it can answer; `place` is inside the model then.
+
+        Raises:
+            NotFound: `model_not_found`.
+            Overloaded: `key_quarantined`.
+            Unavailable: the model is not ready, or cannot be loaded.
+        """
+        ...

@@ -1,0 +1,179 @@
+"""The backend that runs here: a model in memory and the confined process that computes it.
+
+Rules: a request is answered by the worker that prepared it. The rows of the worker become pieces
+of an answer; a row that says that no answer can be finished becomes an error.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from appliance.admission.places import Place
+from appliance.engine.protocol import Prepare, Prepared, Row
+from appliance.engine.text.reply import ReplyForm
+from appliance.errors import ApplianceError, BadRequest, Unavailable, WorkerLost
+from appliance.pool.pool import Residents
+from appliance.serving.backend import PreparedRequest, Provenance
+from appliance.serving.choices import ranked
+from appliance.trust.store import VerifiedAdapter, VerifiedModel
+from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+from appliance.workers.process import WorkerProcess
+from appliance.workers.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class LocalWorker:
+    """A `Backend` over one worker.
+
+    Attributes:
+        engine: name, version and device, as the intent names them.
+        adapter: the one to answer with, beside the model.
+    """
+
+    card: ModelCard
+    model: VerifiedModel
+    worker: WorkerProcess
+    engine: str
+    adapter: VerifiedAdapter | None = None
+
+    async def prepare(
+        self, request: GenerationRequest, principal: Principal, seed: int
+    ) -> PreparedRequest:
+        """Render, tokenise and check a request in the worker; raises as `Backend.prepare`."""
+        number = self.worker.next_id(request.choices)
+        message = _prepare(number, request, seed, principal, self.adapter)
+        prepared = await self.worker.prepare(message, principal.key_id)
+        return PreparedRequest(
+            request=request,
+            number=number,
+            seed=seed,
+            prompt_tokens=prepared.prompt_tokens,
+            max_tokens=prepared.max_tokens,
+            provenance=self._provenance(prepared),
+            form=_form(request, prepared),
+        )
+
+    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+        """The rows of the worker as pieces; raises as `Backend.run`."""
+        rows = await self.worker.run(prepared.number, prepared.choices)
+        left = prepared.choices
+        while left:
+            row = await rows.get()
+            if row is None:
+                raise WorkerLost("worker_lost", "The engine process of the model ended.")
+            if (error := self._error(row, prepared.request)) is not None:
+                if row.tokens:
+                    yield Delta("", row.tokens, cached=row.reused)
+                await self.cancel(prepared)
+                raise error
+            left -= row.finish is not None
+            yield Delta(
+                row.text,
+                row.tokens,
+                row.finish,
+                row.id - prepared.number,
+                row.logprobs,
+                row.vector,
+                row.reused,
+            )
+
+    async def cancel(self, prepared: PreparedRequest) -> None:
+        """Forget a prepared request, or end all choices of a running one at the next step."""
+        await self.worker.cancel(prepared.number, prepared.choices)
+
+    def _provenance(self, prepared: Prepared) -> Provenance:
+        adapter = self.adapter
+        return Provenance(
+            model=adapter.id if adapter else self.model.id,
+            digest=self.model.digest,
+            adapter=adapter.digest if adapter else None,
+            policy=self.model.policy_version,
+            engine=self.engine,
+            template=prepared.template_sha256,
+            grammars={grammar.name: grammar.sha256 for grammar in self.model.grammars},
+        )
+
+    def _error(self, row: Row, request: GenerationRequest) -> ApplianceError | None:
+        if row.finish == "detached":
+            return Unavailable("adapter_unloaded", f"{self.card.id} was unloaded.")
+        return _impossible(request) if row.finish == "invalid" else None
+
+
+class LocalWorkers:
+    """The `Backends` of the models that are in memory here, or are loaded for a request.
+
+    Args:
+        residents: loads models that are not there.
+        supervisor: where the models are.
+    """
+
+    def __init__(self, residents: Residents, supervisor: Supervisor) -> None:
+        self._residents = residents
+        self._supervisor = supervisor
+        self.cards = residents.cards
+        self.card = residents.card
+        self.slots = residents.slots
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
+        """The worker of a model, after a load if it is not in memory; raises as `Backends.open`."""
+        model, worker = await self._residents.use(model_id, key_id, place)
+        return LocalWorker(
+            card=self._supervisor.card(model_id),
+            model=model,
+            worker=worker,
+            engine=self._supervisor.engine_for(model.id),
+            adapter=self._supervisor.adapters.find(model_id),
+        )
+
+
+def _prepare(
+    number: int,
+    request: GenerationRequest,
+    seed: int,
+    principal: Principal,
+    adapter: VerifiedAdapter | None,
+) -> Prepare:
+    return Prepare(
+        id=number,
+        sampling=replace(request.sampling, seed=seed),
+        messages=request.messages,
+        prompt=request.prompt,
+        tokens=request.tokens,
+        texts=request.texts,
+        query=request.query,
+        max_tokens=request.max_tokens,
+        stop=request.stop,
+        ignore_eos=request.ignore_eos,
+        min_tokens=request.min_tokens,
+        constraint=request.constraint,
+        choices=request.choices,
+        # To rank choices, the log-probabilities of their tokens are enough.
+        logprobs=0 if request.logprobs is None and ranked(request) else request.logprobs,
+        echo=request.echo,
+        tools=request.tools,
+        thinking=request.thinking,
+        scope=principal.key_id,
+        weight=principal.limits.weight,
+        adapter=adapter.digest if adapter else "",
+    )
+
+
+def _form(request: GenerationRequest, prepared: Prepared) -> ReplyForm:
+    tools = request.tools
+    if tools is None:
+        return ReplyForm(thinking=prepared.thinking)
+    return ReplyForm(
+        dialect=prepared.dialect,
+        names=frozenset(function["name"] for function in tools.functions),
+        forced=bool(tools.forced),
+        thinking=prepared.thinking,
+    )
+
+
+def _impossible(request: GenerationRequest) -> BadRequest:
+    if request.constraint is None:
+        return BadRequest("output_invalid", "The model gave no token that may come next.")
+    return BadRequest(
+        "output_invalid",
+        "No answer satisfies the constraint from here on.",
+        param="response_format",
+    )

@@ -1,0 +1,41 @@
+"""Where intents and outcomes go: the log, with the time that each entry takes to be durable."""
+
+import time
+
+from appliance.audit.appending import append
+from appliance.audit.log import AuditLog, Draft
+from appliance.errors import AuditUnavailable
+from appliance.observability.metrics import Metrics
+from appliance.types import Receipt
+
+
+class Recording:
+    """Writes the entries of requests.
+
+    Attributes:
+        metrics: where answers are counted.
+    """
+
+    def __init__(self, audit: AuditLog, metrics: Metrics) -> None:
+        self._audit = audit
+        self.metrics = metrics
+
+    def check(self) -> None:
+        """Refuse a request before any work when it could not be recorded.
+
+        Raises:
+            AuditUnavailable: the log cannot be written.
+        """
+        if self._audit.latched:
+            raise AuditUnavailable("audit_unavailable", self._audit.latched)
+
+    async def append(self, draft: Draft) -> Receipt:
+        """Append an intent or an outcome and wait until it is durable.
+
+        Raises:
+            AuditUnavailable: it is not, and may never be.
+        """
+        before = time.monotonic()
+        receipt = await append(self._audit, draft)
+        self.metrics.audit_seconds.observe(time.monotonic() - before, draft.kind)
+        return receipt

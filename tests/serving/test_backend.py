@@ -1,0 +1,157 @@
+"""What answers a request is exchangeable: quotas, records and cancellation hold for any backend."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from appliance.admission.places import Place, Shares
+from appliance.app import Services
+from appliance.errors import ApplianceError, BadRequest, Overloaded, WorkerLost
+from appliance.serving.backend import Backend, Backends, PreparedRequest, Provenance
+from appliance.serving.inference import Inference
+from appliance.serving.recording import Recording
+from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+from tests.answers import body, collect, outcome_of
+from tests.smol import caller, request
+
+CARD = ModelCard("far", "ab" * 32, 4096, 0)
+PIECES = (Delta("Par", 1, cached=3), Delta("is", 1, "stop", cached=3))
+
+
+@dataclass
+class Scripted:
+    """A backend without a process: it says what the test tells it to.
+
+    Attributes:
+        pieces: what an answer is made of; an error ends it.
+        hold: waits after the first piece until it is cancelled.
+    """
+
+    pieces: tuple[Delta | ApplianceError, ...] = PIECES
+    refusal: ApplianceError | None = None
+    hold: bool = False
+    card: ModelCard = CARD
+    ran: list[int] = field(default_factory=list)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def prepare(
+        self, request: GenerationRequest, principal: Principal, seed: int
+    ) -> PreparedRequest:
+        """Three tokens, whatever is asked."""
+        if self.refusal:
+            raise self.refusal
+        origin = Provenance("far", CARD.digest, 7, "upstream far.example")
+        return PreparedRequest(request, 1, seed, 3, request.max_tokens or 100, origin)
+
+    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+        """The script."""
+        self.ran.append(prepared.number)
+        for piece in self.pieces:
+            if isinstance(piece, ApplianceError):
+                raise piece
+            yield piece
+            if self.hold:
+                await self.cancelled.wait()
+                yield Delta("", 0, "cancelled")
+                return
+
+    async def cancel(self, prepared: PreparedRequest) -> None:
+        """Note it."""
+        self.cancelled.set()
+
+
+@dataclass
+class One:
+    """A single backend under one id."""
+
+    backend: Backend
+
+    def cards(self) -> list[ModelCard]:
+        """That of the backend."""
+        return [self.backend.card]
+
+    def card(self, model_id: str) -> ModelCard:
+        """The same."""
+        return self.backend.card
+
+    def slots(self, model_id: str) -> int:
+        """Two."""
+        return 2
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+        """At once."""
+        place.enter()
+        return self.backend
+
+
+def inference(services: Services, backend: Scripted, *, shares: Shares | None = None) -> Inference:
+    backends: Backends = One(backend)
+    recording = Recording(services.audit, services.metrics)
+    shares = shares or Shares(2, 2)
+    return Inference(backends, recording, services.clock, services.keys, shares)
+
+
+def asked(**fields: Any) -> GenerationRequest:
+    return replace(request(**fields), model="far")
+
+
+async def test_an_answer_of_another_backend_is_recorded_like_any(services: Services) -> None:
+    generation = await inference(services, Scripted()).start(caller(), asked(seed=5))
+    intent = body(services, generation.intent.seq)
+    assert (intent["model"], intent["digest"]) == ("far", CARD.digest)
+    assert (intent["engine"], intent["policy"]) == ("upstream far.example", 7)
+    assert await collect(generation) == ("Paris", "stop")
+    assert (generation.completion_tokens, generation.cached_tokens) == (2, 3)
+    outcome = outcome_of(services, generation.intent.seq)
+    assert outcome is not None and (outcome["status"], outcome["finish"]) == ("ok", "stop")
+
+
+async def test_nothing_runs_before_the_intent_and_a_refusal_holds_nothing(
+    services: Services,
+) -> None:
+    shares = Shares(2, 2)
+    backend = Scripted(refusal=BadRequest("context_length_exceeded", "too long"))
+    size = services.audit.size
+    for _ in range(5):
+        with pytest.raises(BadRequest):
+            await inference(services, backend, shares=shares).start(caller(), asked())
+    assert services.audit.size == size and backend.ran == [] and shares.inside("far") == 0
+    assert not backend.cancelled.is_set()  # nothing was prepared
+
+
+async def test_what_a_quota_refuses_is_cancelled_at_the_backend(services: Services) -> None:
+    backend, shares, who = Scripted(), Shares(2, 2), caller()
+    limits = replace(who.principal.limits, tpm=20)
+    who = replace(who, principal=replace(who.principal, limits=limits))
+    await collect(await inference(services, backend, shares=shares).start(who, asked(max_tokens=9)))
+    assert not backend.cancelled.is_set()
+    with pytest.raises(Overloaded):
+        await inference(services, backend, shares=shares).start(who, asked(max_tokens=17))
+    assert backend.cancelled.is_set() and backend.ran == [1] and shares.inside("far") == 0
+
+
+async def test_a_backend_that_is_lost_ends_the_answer_with_its_code(services: Services) -> None:
+    backend = Scripted((PIECES[0], WorkerLost("worker_lost", "gone")))
+    generation = await inference(services, backend).start(caller(), asked())
+    with pytest.raises(WorkerLost):
+        await collect(generation)
+    outcome = outcome_of(services, generation.intent.seq)
+    assert outcome is not None and (outcome["status"], outcome["finish"]) == (
+        "error", "worker_lost",
+    )  # fmt: skip
+
+
+async def test_a_client_that_leaves_cancels_at_the_backend(services: Services) -> None:
+    backend = Scripted(hold=True)
+    generation = await inference(services, backend).start(caller(), asked())
+    with contextlib.suppress(StopAsyncIteration):
+        await anext(aiter(generation))
+    await generation.cancel()
+    await generation.finished()
+    assert backend.cancelled.is_set()
+    outcome = outcome_of(services, generation.intent.seq)
+    assert outcome is not None and outcome["status"] == "cancelled"
