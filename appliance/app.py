@@ -26,6 +26,9 @@ from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageErro
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
+from appliance.jobs import store as job_store
+from appliance.jobs.jobs import Jobs
+from appliance.jobs.store import JobStore
 from appliance.observability.metrics import Metrics
 from appliance.pool.pool import Residents
 from appliance.registry.lifecycle import Lifecycle
@@ -54,7 +57,14 @@ _TLS: Final = """\
 enabled = true
 """
 # Scripts are only ever added, at the end: a database counts how many it has seen.
-_MIGRATIONS: Final = (store.TABLES, key.TABLES, key.SHARES, store.ROUNDS, key.CONTENT)
+_MIGRATIONS: Final = (
+    store.TABLES,
+    key.TABLES,
+    key.SHARES,
+    store.ROUNDS,
+    key.CONTENT,
+    job_store.TABLES,
+)
 
 _ORIGIN: Final = "appliance.{}/"
 """How the name of a log begins, with the profile."""
@@ -77,6 +87,7 @@ class Services:
     trust: TrustState
     renewal: Renewal
     retention: Retention
+    jobs: Jobs
     selftest: SelfTest
     residents: Residents
     inference: Inference
@@ -207,6 +218,14 @@ def open_services(
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
+        jobs = Jobs(
+            JobStore(database, clock, config.jobs.keep),
+            audit,
+            (),
+            supervisor.budget,
+            most_waiting=config.jobs.max_waiting,
+        )
+        jobs.recover()
         metrics = Metrics()
         shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
         residents = Residents(config, models, lifecycle, supervisor, shares)
@@ -232,6 +251,7 @@ def open_services(
             trust=trust,
             renewal=renewal,
             retention=retention,
+            jobs=jobs,
             residents=residents,
             inference=inference,
             selftest=SelfTest(

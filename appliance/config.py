@@ -105,6 +105,14 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
+class JobsConfig:
+    """`[jobs]`: long work."""
+
+    max_waiting: int = _key(100, "Heavy jobs that may wait for their turn.", low=1, high=10_000)
+    keep: int = _key(1_000, "Jobs that ended and are still listed.", low=10, high=1_000_000)
+
+
+@dataclass(frozen=True)
 class TrustConfig:
     """`[trust]`: models in the store."""
 
@@ -255,6 +263,7 @@ class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    jobs: JobsConfig = field(default_factory=JobsConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     roles: RolesConfig = field(default_factory=RolesConfig)
@@ -305,7 +314,9 @@ def parse_config(text: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
-    _refuse_unknown(table, {"server", "tls", "engine", "trust", "audit", "admin", "models"}, "")
+    _refuse_unknown(
+        table, {"server", "tls", "engine", "jobs", "trust", "audit", "admin", "models"}, ""
+    )
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
@@ -316,6 +327,7 @@ def parse_config(text: str) -> Config:
         server=_section(ServerConfig, _table(table, "server", ""), "server."),
         tls=_section(TlsConfig, _table(table, "tls", ""), "tls."),
         engine=_section(EngineConfig, _table(table, "engine", ""), "engine."),
+        jobs=_section(JobsConfig, _table(table, "jobs", ""), "jobs."),
         trust=_section(TrustConfig, _table(table, "trust", ""), "trust."),
         audit=_section(AuditConfig, _table(table, "audit", ""), "audit."),
         roles=_section(RolesConfig, _table(admin, "roles", "admin."), "admin.roles."),

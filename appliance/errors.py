@@ -107,6 +107,35 @@ CODES: Final[dict[str, Code]] = {
         "fitted coefficients or the state of a monitor cannot be used",
         "Fit them again with this version: the file was changed, or another program wrote it.",
     ),
+    # jobs
+    "unknown_job_id": Code("no such job", "`appliance job list` names them."),
+    "job_wrong_state": Code(
+        "the job's state does not allow this", "`appliance job show ID` says what it allows."
+    ),
+    "job_kind_unknown": Code(
+        "this version has no such kind of job", "Use the version that started the job."
+    ),
+    "job_too_large": Code(
+        "parameters, checkpoint or result of a job are larger than a job keeps",
+        "Split the work into smaller jobs.",
+    ),
+    "too_many_jobs": Code(
+        "too many heavy jobs wait for their turn",
+        "Wait until one ends, or cancel one: `appliance job list`.",
+    ),
+    "jobs_unwritable": Code(
+        "the job cannot be kept in appliance.db", "Free space in the data directory and try again."
+    ),
+    "job_paused": Code("the job was paused", "Continue it with `appliance job resume ID`."),
+    "job_cancelled": Code("the job was cancelled", "Start it again if it is wanted."),
+    "job_interrupted": Code(
+        "the server ended while the job ran",
+        "`appliance job show ID` says whether it can be resumed; if not, start it again.",
+    ),
+    "job_failed": Code(
+        "the work of a job ended with an error that the product does not know",
+        "The server's log has the details: `appliance logs`. Report it.",
+    ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
     "model_id_taken": Code("the id is in use by another artifact", "Pass another --id."),

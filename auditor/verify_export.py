@@ -161,6 +161,8 @@ KINDS = {
     "admin": "actor action",
     "model": "actor model state",
     "worker": "model event",
+    "job_start": "actor job+ work",
+    "job_end": "actor job+ work state",
     "counted": "source count+ since_us+ until_us+",
     "start": "",
     "stop": "",

@@ -12,6 +12,7 @@ from appliance.config import (
     AuditConfig,
     Config,
     EngineConfig,
+    JobsConfig,
     ModelConfig,
     RolesConfig,
     ServerConfig,
@@ -24,6 +25,7 @@ from appliance.errors import UsageError
 SECTIONS: dict[str, type[Any]] = {
     "server": ServerConfig,
     "engine": EngineConfig,
+    "jobs": JobsConfig,
     "audit": AuditConfig,
     "admin.roles": RolesConfig,
     "models.default": ModelConfig,

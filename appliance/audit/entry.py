@@ -53,6 +53,8 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "admin": {"actor": str, "action": str},
     "model": {"actor": str, "model": str, "state": str},
     "worker": {"model": str, "event": str},
+    "job_start": {"actor": str, "job": int, "work": str},
+    "job_end": {"actor": str, "job": int, "work": str, "state": str},
     "counted": {"source": str, "count": int, "since_us": int, "until_us": int},
     "start": {},
     "stop": {},

@@ -51,7 +51,7 @@ GATHER_ALL: Final = 0.5
 GATHER_SECONDS: Final = 0.1
 """A commit that took longer counts as this long."""
 ALARM_WAL_BYTES: Final = 4 * WAL_BYTES
-_ENDS_WORK: Final = frozenset({"outcome", "worker", "stop"})
+_ENDS_WORK: Final = frozenset({"outcome", "worker", "job_end", "stop"})
 
 Receipts: TypeAlias = tuple[Receipt, ...]
 

@@ -295,7 +295,7 @@ class Residents:
         grace = self._waits.forget()
         # Before anything is decided: who waited for a load gets in, so that it was not in vain.
         self._admit(self._closed)
-        total = self._supervisor.budget.total
+        total = self._supervisor.budget.for_models
         decision = decide(list(self._residents()), self._demands(), total, now)
         self._closed = decision.closed
         self._carry_out(decision)
@@ -335,7 +335,7 @@ class Residents:
             return  # it will be refused
         others = [r for r in self._residents() if r.model != model_id]
         size = self._catalogue.size(model_id)
-        room = room_for(size, others, self._supervisor.budget.total)
+        room = room_for(size, others, self._supervisor.budget.for_models)
         if room is not None and not room.awaited and room.evict:
             why = f"{actor} loads {model_id}"
             await asyncio.wait([self._loads.end(other, why) for other in room.evict])

@@ -177,6 +177,7 @@ async def _serve(
     _log.info(
         "listening on %s://%s:%s (profile %s)", scheme, *lan.getsockname()[:2], services.profile
     )
+    await services.jobs.serve()
     loading = asyncio.create_task(_autoload(services))
     sweeping = asyncio.create_task(_sweep(services))
     keeping = [
@@ -192,6 +193,7 @@ async def _serve(
     stopped.cancel()
     for server in servers:
         server.should_exit = True
+    await services.jobs.close()
     await services.residents.close()
     await services.inference.drain(drain)
     await asyncio.gather(*(server.finish(_LAST_BYTES_S) for server in servers))

@@ -1,4 +1,4 @@
-"""The memory budget of all workers: which model has taken how much of it.
+"""The memory budget of all workers and heavy jobs: who has taken how much of it.
 
 Rules: memory is taken before a byte of a model is sealed and given back when its worker has ended,
 not when it is told to; what would exceed the budget is refused with the numbers.
@@ -20,6 +20,7 @@ class Budget:
     def __init__(self, total: int) -> None:
         self.total = total
         self._taken: dict[str, Estimate] = {}
+        self._held: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         return iter([(model, needs.total) for model, needs in list(self._taken.items())])
@@ -30,7 +31,17 @@ class Budget:
     @property
     def taken(self) -> int:
         """Bytes that are taken."""
-        return sum(needs.total for needs in list(self._taken.values()))
+        return sum(needs.total for needs in list(self._taken.values())) + self.held
+
+    @property
+    def held(self) -> int:
+        """Those of them that jobs hold."""
+        return sum(list(self._held.values()))
+
+    @property
+    def for_models(self) -> int:
+        """Bytes that all models may take together while the jobs hold theirs."""
+        return self.total - self.held
 
     def take(self, model: str, needs: Estimate) -> None:
         """Take memory for a model, or change what it has taken.
@@ -51,3 +62,21 @@ class Budget:
     def give(self, model: str) -> None:
         """Give back what a model has taken."""
         self._taken.pop(model, None)
+
+    def hold(self, job: str, size: int) -> None:
+        """Take memory for a job.
+
+        Raises:
+            StateRefused: `insufficient_memory`, with the numbers.
+        """
+        if self.taken + size > self.total:
+            raise StateRefused(
+                "insufficient_memory",
+                f"{job} needs {size // MIB} MiB; of {self.total // MIB} MiB, "
+                f"{self.taken // MIB} MiB are taken.",
+            )
+        self._held[job] = size
+
+    def free(self, job: str) -> None:
+        """Give back what a job holds."""
+        self._held.pop(job, None)

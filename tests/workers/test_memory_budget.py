@@ -35,3 +35,21 @@ def test_a_model_can_change_what_it_has_taken_and_give_it_back() -> None:
     budget.give("a")
     budget.give("a")
     assert budget.taken == 0
+
+
+def test_what_a_job_holds_is_missing_to_the_models_until_it_is_free() -> None:
+    budget = Budget(1000 * MIB)
+    budget.take("m", needs(400))
+    budget.hold("job 1", 500 * MIB)
+    assert (budget.held, budget.for_models) == (500 * MIB, 500 * MIB)
+    with pytest.raises(StateRefused) as caught:
+        budget.take("n", needs(200))
+    assert caught.value.code == "insufficient_memory"
+    with pytest.raises(StateRefused) as caught:
+        budget.hold("job 2", 200 * MIB)
+    assert caught.value.code == "insufficient_memory"
+    assert "job 2 needs 200 MiB" in caught.value.message
+    assert dict(budget).keys() == {"m"}  # a job is no model
+    budget.free("job 1")
+    budget.take("n", needs(200))
+    assert budget.held == 0

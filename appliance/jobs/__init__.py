@@ -1,0 +1,20 @@
+"""Long work: its states, progress, pause, resume, cancel and result, kept in `appliance.db`.
+
+How to add a kind of job:
+
+1. Write a subclass of `jobs.kind.Kind` in the package that does the work. Set `name`, `unit`,
+   `role`, and what holds of it: `heavy`, `resumable`, `read_only`.
+2. `check(params)` refuses parameters before anything is stored. They are a JSON object.
+3. `title(params)` says in a few words what the job is about, for lists.
+4. `needs(params)` is the memory in bytes that a heavy job takes from the budget of the models.
+5. `async def run(self, job)` does the work and returns a JSON object, the result. Blocking code
+   runs as `await job.in_thread(function, …)`; a child process first calls
+   `jobs.priority.lower()`.
+6. Call `job.report(phase, done, total)` often, at points where the work may stop: it raises
+   `Stop` when somebody pauses or cancels the job, or the server ends. `job.check()` does the
+   same without a report. Let `Stop` pass.
+7. A resumable kind calls `job.save(checkpoint)` with a JSON object after each part that need not
+   be done again, and begins at `job.checkpoint`, which is None the first time.
+8. Register an instance where `app.py` makes `Jobs`, and start it with
+   `live = await jobs.start("name", params, actor)`; `await live.outcome()` is its result.
+"""

@@ -1,0 +1,288 @@
+"""Starts, pauses, resumes and cancels jobs.
+
+Rules:
+- Light jobs run at once. Heavy ones run one at a time, in the order of their starts.
+- What a person does to a job is durable in the log before it is done.
+- When the server ends, even by kill -9, the next start resumes the jobs that can be resumed and
+  marks the others `interrupted`. A command that runs without a server resumes nothing by itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from appliance.audit.appending import append
+from appliance.audit.log import AuditLog, Draft
+from appliance.errors import AuditUnavailable, StateRefused, Unavailable
+from appliance.jobs.kind import JsonObject, Kind
+from appliance.jobs.live import Live
+from appliance.jobs.runner import Memory, Runner, end_entry, writable
+from appliance.jobs.states import LIVE, State, actions, following
+from appliance.jobs.store import Job, JobStore
+from appliance.types import Json
+
+_GRACE_S: Final = 5.0
+"""How long resumable work may take to its next safe point when the server ends."""
+_log = logging.getLogger("appliance")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A job as people see it.
+
+    Attributes:
+        job: with its newest progress.
+        actions: what people may do with it now.
+    """
+
+    job: Job
+    heavy: bool
+    actions: tuple[str, ...]
+
+
+class Jobs:
+    """The jobs of one appliance.
+
+    Args:
+        kinds: what there is to do.
+        memory: where heavy jobs take theirs; None when there is nothing to take it from.
+        most_waiting: heavy jobs that may wait.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        audit: AuditLog,
+        kinds: Iterable[Kind],
+        memory: Memory | None = None,
+        *,
+        most_waiting: int = 100,
+    ) -> None:
+        self._store, self._audit = store, audit
+        self._runner = Runner(store, audit, memory)
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._most_waiting = most_waiting
+        self._live: dict[int, Live] = {}
+        self._waiting: deque[Live] = deque()
+        self._heavy: Live | None = None
+        self._starting = asyncio.Lock()
+        self._closing = False
+
+    # people and other parts
+
+    def add(self, kind: Kind) -> None:
+        """Make one more kind of work known."""
+        self._kinds[kind.name] = kind
+
+    def kind(self, name: str) -> Kind:
+        """A kind. Raises StateRefused (`job_kind_unknown`)."""
+        try:
+            return self._kinds[name]
+        except KeyError:
+            message = f"This version has no jobs of the kind {name!r}."
+            raise StateRefused("job_kind_unknown", message) from None
+
+    async def start(self, name: str, params: JsonObject, actor: str) -> Live:
+        """Start a job, or watch the one that does the same.
+
+        Raises:
+            Refused: what `Kind.check` raises; `job_kind_unknown`, `job_too_large`.
+            Unavailable: `too_many_jobs`, `jobs_unwritable`, `shutting_down`.
+        """
+        kind = self.kind(name)
+        kind.check(params)
+        async with self._starting:
+            if (same := self._same(kind, params)) is not None:
+                return same
+            self._admit(kind)
+            with writable():
+                job = await asyncio.to_thread(
+                    self._store.create, name, kind.title(params), actor, params, self._runner.served
+                )
+            return self._schedule(job, kind)
+
+    async def newest(self, count: int = 100) -> list[Shown]:
+        """The newest jobs, the newest first."""
+        return [self._shown(job) for job in await asyncio.to_thread(self._store.newest, count)]
+
+    async def get(self, job_id: int) -> Shown:
+        """One job. Raises StateRefused (`unknown_job_id`)."""
+        return self._shown(await asyncio.to_thread(self._store.get, job_id))
+
+    def live(self, job_id: int) -> Live | None:
+        """A job that this process queues or runs."""
+        return self._live.get(job_id)
+
+    async def pause(self, job_id: int, actor: str) -> Shown:
+        """Stop a job at its next safe point, to be resumed.
+
+        Raises:
+            StateRefused: `unknown_job_id`, `job_wrong_state`.
+            AuditUnavailable: the log cannot be written.
+        """
+        return await self._steer(job_id, "pause", actor)
+
+    async def resume(self, job_id: int, actor: str) -> Shown:
+        """Continue a job where it stopped. Raises as `pause`; Unavailable (`too_many_jobs`)."""
+        return await self._steer(job_id, "resume", actor)
+
+    async def cancel(self, job_id: int, actor: str) -> Shown:
+        """End a job for good at its next safe point. Raises as `pause`."""
+        return await self._steer(job_id, "cancel", actor)
+
+    @contextlib.contextmanager
+    def watching(self, live: Live) -> Iterator[None]:
+        """Be a watcher of a job: work that nobody watches or wants any more stops."""
+        live.watchers += 1
+        try:
+            yield
+        finally:
+            live.watchers -= 1
+            wanted = live.watchers or live.over or live.kind.wanted(live.job.params)
+            if not wanted and not live.asked:
+                self._stop(live, "leave")
+
+    # life of the server
+
+    def recover(self) -> list[Job]:
+        """Settle what an earlier process left under way; blocks, before the event loop runs.
+
+        Returns:
+            The jobs that were under way.
+        """
+        found = []
+        for job in self._store.unfinished():
+            kind = self._kinds.get(job.kind)
+            if job.state is State.QUEUED and kind is not None and job.served:
+                continue
+            resumable = kind is not None and kind.resumable
+            event = ("requeue" if job.served else "shelve") if resumable else "lose"
+            if job.state is State.QUEUED:
+                event = "shelve" if resumable else "lose"
+            state = following(job.state, event)
+            message = "The server ended while the job ran."
+            with contextlib.suppress(AuditUnavailable):  # the state is a fact, with or without it
+                self._audit.append(end_entry(job, state, "job_interrupted", message)).result()
+            kept = {} if state is State.QUEUED else {"code": "job_interrupted", "message": message}
+            found.append(self._store.advance(job.id, event, **kept))
+        return found
+
+    async def serve(self) -> None:
+        """Run as a server: resume what is queued, and what starts from now on after a restart."""
+        self._runner.served = True
+        for job in await asyncio.to_thread(self._store.unfinished):
+            kind = self._kinds.get(job.kind)
+            if job.state is State.QUEUED and kind is not None and job.id not in self._live:
+                _log.info("job %d (%s) is resumed", job.id, job.kind)
+                self._schedule(job, kind)
+
+    async def close(self) -> None:
+        """Stop all jobs, resumable ones at a safe point, and wait until they are over."""
+        self._closing = True
+        for live in list(self._waiting):
+            self._forget(live, live.stopped())
+        self._waiting.clear()
+        running = [live for live in self._live.values() if live.task is not None]
+        for live in running:
+            live.asked = live.asked or "end"
+            if live.task is not None and not live.kind.resumable:
+                live.task.cancel()
+        tasks = {live.task for live in running if live.task is not None}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    # inside
+
+    def _same(self, kind: Kind, params: JsonObject) -> Live | None:
+        """A job under way that does the same."""
+        key = kind.key(params)
+        for live in self._live.values() if key is not None else ():
+            if live.kind is kind and kind.key(live.job.params) == key and not live.asked:
+                return live
+        return None
+
+    def _admit(self, kind: Kind) -> None:
+        if self._closing:
+            raise Unavailable("shutting_down", "The server is stopping.")
+        if kind.heavy and len(self._waiting) >= self._most_waiting:
+            message = f"{len(self._waiting)} jobs wait for their turn already."
+            raise Unavailable("too_many_jobs", message)
+
+    def _schedule(self, job: Job, kind: Kind) -> Live:
+        live = Live(job, kind, resumed=job.started_us is not None)
+        self._live[job.id] = live
+        if kind.heavy:
+            self._waiting.append(live)
+            self._pump()
+        else:
+            live.task = asyncio.create_task(self._run(live))
+        return live
+
+    def _pump(self) -> None:
+        """Start the next heavy job when none runs."""
+        if self._heavy is None and self._waiting and not self._closing:
+            self._heavy = self._waiting.popleft()
+            self._heavy.task = asyncio.create_task(self._run(self._heavy))
+
+    def _shown(self, job: Job) -> Shown:
+        live, kind = self._live.get(job.id), self._kinds.get(job.kind)
+        if live is not None and job.state in LIVE:
+            job = replace(job, progress=live.progress)
+        can = actions(job.state, resumable=kind is not None and kind.resumable)
+        return Shown(job, kind is not None and kind.heavy, can)
+
+    async def _steer(self, job_id: int, action: str, actor: str) -> Shown:
+        shown = await self.get(job_id)
+        if action not in shown.actions:
+            allowed = ", ".join(shown.actions) or "nothing"
+            message = f"Job {job_id} is {shown.job.state}; it allows {allowed}."
+            raise StateRefused("job_wrong_state", message)
+        kind = self.kind(shown.job.kind) if action == "resume" else None
+        if kind is not None and shown.job.state is not State.PAUSING:
+            self._admit(kind)
+            if (before := self._live.get(job_id)) is not None and before.task is not None:
+                await asyncio.wait({before.task})  # its state was kept, and it is about to end
+        fields: dict[str, Json] = {"action": f"job_{action}", "actor": actor, "job": job_id}
+        await append(self._audit, Draft("admin", {**fields, "work": shown.job.kind}))
+        with writable():
+            fresh = {"code": "", "message": ""} if action == "resume" else {}
+            job = await asyncio.to_thread(self._store.advance, job_id, action, **fresh)
+        live = self._live.get(job_id)
+        if action == "resume":
+            if live is not None:
+                live.asked = ""
+            elif kind is not None:
+                self._schedule(job, kind)
+        elif live is not None:
+            live.asked = action
+            if live.task is None:
+                self._waiting.remove(live)
+                self._forget(live, live.stopped())
+        return self._shown(job)
+
+    def _stop(self, live: Live, why: str) -> None:
+        """Have a job stop that nobody wants any more."""
+        live.asked = why
+        if live.task is None and not self._closing:
+            self._waiting.remove(live)
+            live.task = asyncio.create_task(self._never_begun(live))
+
+    async def _never_begun(self, live: Live) -> None:
+        self._forget(live, await self._runner.settle(live, live.stopped()))
+
+    async def _run(self, live: Live) -> None:
+        self._forget(live, await self._runner.run(live))
+
+    def _forget(self, live: Live, ended: JsonObject | BaseException) -> None:
+        self._live.pop(live.job.id, None)
+        live.end(ended)
+        if self._heavy is live:
+            self._heavy = None
+            self._pump()

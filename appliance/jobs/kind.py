@@ -1,0 +1,137 @@
+"""What a kind of job is, and what its work may use.
+
+Rules: parameters, checkpoint and result are JSON objects of at most `MAX_JSON` bytes; work stops
+only at the points where it reports or checks; a kind keeps no state of one job.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, ParamSpec, TypeAlias, TypeVar
+
+from appliance.errors import StateRefused, Unavailable
+from appliance.types import Role
+
+JsonObject: TypeAlias = dict[str, Any]
+MAX_JSON: Final = 4 << 20
+"""Most bytes of parameters, of a checkpoint and of a result."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Stop(Unavailable):
+    """Ends the work of a job at a safe point. A kind cleans up and lets it pass."""
+
+
+class Kind:
+    """A kind of job; subclasses say what it does.
+
+    Attributes:
+        name: stable; in the database, the audit log and on the wire.
+        unit: what its progress counts.
+        role: what a person needs to start it, pause it, resume it or cancel it.
+        heavy: it waits for its turn behind other heavy jobs.
+        resumable: it can be paused, and continues from its checkpoint after a pause or the end
+            of the server.
+        read_only: it changes nothing, so it also runs while the audit log cannot be written.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str] = "bytes"
+    role: ClassVar[Role] = Role.ADMIN
+    heavy: ClassVar[bool] = False
+    resumable: ClassVar[bool] = False
+    read_only: ClassVar[bool] = False
+
+    def check(self, params: JsonObject) -> None:
+        """Refuse parameters that cannot be meant. Raises Refused."""
+
+    def title(self, params: JsonObject) -> str:
+        """What the job is about, in a few words."""
+        return ""
+
+    def key(self, params: JsonObject) -> str | None:
+        """What makes two jobs the same: the second start then watches the first job."""
+        return None
+
+    def needs(self, params: JsonObject) -> int:
+        """Bytes that the job takes from the memory budget of the models."""
+        return 0
+
+    def wanted(self, params: JsonObject) -> bool:
+        """Whether a job whose last watcher went away is still wanted."""
+        return False
+
+    async def run(self, job: "Context") -> JsonObject:
+        """Do the work.
+
+        Returns:
+            The result.
+
+        Raises:
+            Stop: what `report` and `check` raise.
+            ApplianceError: why it failed.
+        """
+        raise NotImplementedError
+
+
+class Context:
+    """What the work of one job may use. Callable from any thread.
+
+    Attributes:
+        id: of the job.
+        actor: who asked for it.
+        params: as they were given.
+        checkpoint: what the work saved last; None at its first start.
+        resumed: whether the work was under way before.
+    """
+
+    def __init__(
+        self,
+        job_id: int,
+        actor: str,
+        params: JsonObject,
+        checkpoint: JsonObject | None,
+        resumed: bool,
+        report: Callable[[str, int, int], None],
+        check: Callable[[], None],
+        save: Callable[[JsonObject], None],
+    ) -> None:
+        self.id, self.actor, self.params = job_id, actor, params
+        self.checkpoint, self.resumed = checkpoint, resumed
+        self._report, self._check, self._save = report, check, save
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        """Say how far the work is, at a point where it may stop.
+
+        Raises:
+            Stop: the job is to stop here.
+        """
+        self._report(phase, done, total)
+        self._check()
+
+    def check(self) -> None:
+        """A point where the work may stop. Raises Stop."""
+        self._check()
+
+    def save(self, checkpoint: JsonObject) -> None:
+        """Make durable what need not be done again. Blocks for one write of the database."""
+        self._save(checkpoint)
+        self.checkpoint = checkpoint
+
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking code beside the event loop."""
+        return await asyncio.to_thread(work, *args, **kwargs)
+
+
+def dumps(value: JsonObject) -> str:
+    """JSON for the database.
+
+    Raises:
+        StateRefused: `job_too_large`.
+    """
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True)
+    if len(text) > MAX_JSON:
+        message = f"{len(text)} bytes of JSON; a job keeps at most {MAX_JSON}."
+        raise StateRefused("job_too_large", message)
+    return text

@@ -1,0 +1,129 @@
+"""A job that this process queues or runs: its progress, who watches it, and its end.
+
+Rules: reports come from any thread, everything else happens in the event loop; the newest report of
+each phase is kept, so a slow watcher holds nothing up and misses no phase.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.errors import ApplianceError, Unavailable
+from appliance.jobs.kind import JsonObject, Kind, Stop
+from appliance.jobs.progress import Meter, Progress
+from appliance.jobs.store import Job
+
+_PHASES: Final = 64
+"""How many phases back a watcher may be."""
+
+REASONS: Final = {
+    "pause": ("job_paused", "was paused."),
+    "cancel": ("job_cancelled", "was cancelled."),
+    "leave": ("interrupted", "was stopped: its caller went away."),
+    "end": ("shutting_down", "was stopped: the server is stopping."),
+}
+"""What a stop was asked for → code and message."""
+
+
+@dataclass
+class Seen:
+    """How far one watcher has read."""
+
+    number: int = -1
+    progress: Progress | None = None
+
+
+class Live:
+    """A job under way.
+
+    Args:
+        resumed: whether its work began before.
+
+    Attributes:
+        job: as it was when it was queued.
+        asked: why it is to stop at its next safe point: a key of `REASONS`, or empty.
+        progress: the newest report.
+        watchers: how many callers wait for its end.
+    """
+
+    def __init__(self, job: Job, kind: Kind, *, resumed: bool) -> None:
+        self.job, self.kind, self.resumed = job, kind, resumed
+        self.asked = ""
+        self.progress = job.progress
+        self.watchers = 0
+        self.task: asyncio.Task[None] | None = None
+        self._meter = Meter()
+        self._trail: deque[tuple[int, Progress]] = deque(maxlen=_PHASES)
+        self._over: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
+        self._over.add_done_callback(_seen)
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        """Take a report; from any thread."""
+        told = self._meter.note(time.monotonic(), phase, done, total, self.kind.unit)
+        number, before = self._trail[-1] if self._trail else (-1, None)
+        if before is not None and before.phase == phase:
+            self._trail[-1] = (number, told)
+        else:
+            self._trail.append((number + 1, told))
+        self.progress = told
+
+    def check(self) -> None:
+        """Raise Stop when the job is to stop; from any thread."""
+        if self.asked:
+            raise self.stopped()
+
+    def stopped(self) -> Stop:
+        """Why it stops."""
+        code, what = REASONS[self.asked or "end"]
+        return Stop(code, f"Job {self.job.id} {what}")
+
+    def news(self, seen: Seen) -> list[Progress]:
+        """The reports that a watcher has not read yet, the newest of each phase."""
+        trail = list(self._trail)
+        found = [
+            (number, told)
+            for number, told in trail
+            if number > seen.number or (number == seen.number and told is not seen.progress)
+        ]
+        if found:
+            seen.number, seen.progress = found[-1]
+        return [told for _, told in found]
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended or stopped."""
+        return self._over.done()
+
+    async def outcome(self, timeout: float | None = None) -> JsonObject:
+        """The result; waiting may be given up without an effect on the job.
+
+        Raises:
+            TimeoutError: it is not over yet.
+            ApplianceError: why it failed.
+            Unavailable: `job_paused`, `job_cancelled`, `interrupted`, `shutting_down`.
+        """
+        return await asyncio.wait_for(asyncio.shield(self._over), timeout)
+
+    def end(self, result: JsonObject | BaseException) -> None:
+        """Tell all who wait."""
+        if self._over.done():
+            return
+        if isinstance(result, BaseException):
+            self._over.set_exception(result)
+        else:
+            self._over.set_result(result)
+
+
+def explained(error: BaseException) -> ApplianceError:
+    """An error as a job keeps it; of a mistake in the code only its type."""
+    if isinstance(error, ApplianceError):
+        return error
+    return Unavailable("job_failed", f"The work ended with {type(error).__name__}.")
+
+
+def _seen(future: "asyncio.Future[JsonObject]") -> None:
+    """Mark the error of a job that nobody awaits as seen."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,208 @@
+"""One run of a job, from the entry of its start to the entry of its end.
+
+Rules:
+- The entries of a start and of an end are durable before the state changes. A kind that only reads
+  also runs while the log cannot be written.
+- Work ends, pauses or is cancelled at a safe point, never in between.
+- A result leaves only after the end is recorded and kept.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.audit.appending import append
+from appliance.audit.log import AuditLog, Draft
+from appliance.errors import ApplianceError, AuditUnavailable, Unavailable
+from appliance.jobs.kind import Context, JsonObject, Stop, dumps
+from appliance.jobs.live import Live, explained
+from appliance.jobs.states import LIVE, State, following
+from appliance.jobs.store import Job, JobStore
+from appliance.types import Json
+
+_NOTE_S: Final = 2.0
+"""How often the progress of a running job is kept."""
+_PARAMS_IN_LOG: Final = 4_096
+_log = logging.getLogger("appliance")
+
+
+class Memory(Protocol):
+    """The memory that models and heavy jobs share."""
+
+    def hold(self, job: str, size: int) -> None:
+        """Take bytes for a job. Raises StateRefused (`insufficient_memory`)."""
+
+    def free(self, job: str) -> None:
+        """Give back what a job holds."""
+
+
+class Runner:
+    """Runs jobs.
+
+    Args:
+        memory: where heavy jobs take theirs; None when there is nothing to take it from.
+
+    Attributes:
+        served: whether a server runs them, so that the next one resumes what is left.
+    """
+
+    def __init__(self, store: JobStore, audit: AuditLog, memory: Memory | None) -> None:
+        self._store, self._audit, self._memory = store, audit, memory
+        self.served = False
+
+    async def run(self, live: Live) -> JsonObject | BaseException:
+        """Run one job until it ends or stops.
+
+        Returns:
+            Its result, or why there is none.
+        """
+        ended: JsonObject | BaseException
+        try:
+            await self._begin(live)
+            while True:
+                try:
+                    ended = await self._work(live)
+                    break
+                except Stop:
+                    if not await self._resumed(live):
+                        raise
+        except asyncio.CancelledError:
+            ended = live.stopped()
+        except Exception as error:
+            ended = error
+            if not isinstance(error, ApplianceError):
+                _log.exception("job %d (%s) failed", live.job.id, live.kind.name)
+        return await self.settle(live, ended)
+
+    async def _resumed(self, live: Live) -> bool:
+        """Whether a job that stops for a pause was resumed before it came to a safe point."""
+        job = await asyncio.to_thread(self._store.get, live.job.id)
+        return live.asked in ("", "pause") and job.state is State.RUNNING
+
+    async def _begin(self, live: Live) -> None:
+        job = live.job
+        params = json.dumps(job.params, sort_keys=True)[:_PARAMS_IN_LOG]
+        fields: dict[str, Json] = {"actor": job.actor, "job": job.id, "work": job.kind}
+        fields |= {"title": job.title, "params": params, "resumed": live.resumed}
+        await self._record(live, Draft("job_start", fields))
+        with writable():
+            await asyncio.to_thread(self._store.advance, job.id, "start")
+
+    async def _work(self, live: Live) -> JsonObject:
+        owner, needs = f"job {live.job.id}", live.kind.needs(live.job.params)
+        if needs and self._memory is not None:
+            self._memory.hold(owner, needs)
+        kept = await asyncio.to_thread(self._store.get, live.job.id)
+        context = Context(
+            live.job.id,
+            live.job.actor,
+            live.job.params,
+            kept.checkpoint,
+            live.resumed,
+            live.report,
+            live.check,
+            lambda checkpoint: self._store.save(live.job.id, checkpoint),
+        )
+        live.resumed = True
+        noting = asyncio.create_task(self._keep_noting(live))
+        try:
+            result = await live.kind.run(context)
+            dumps(result)
+            return result
+        finally:
+            noting.cancel()
+            if needs and self._memory is not None:
+                self._memory.free(owner)
+
+    async def _keep_noting(self, live: Live) -> None:
+        """Keep the progress now and then, so that a list shows it after a crash."""
+        noted = live.progress
+        while True:
+            await asyncio.sleep(_NOTE_S)
+            if live.progress is not noted:
+                noted = live.progress
+                with contextlib.suppress(SQLAlchemyError):  # progress is not worth an error
+                    await asyncio.to_thread(self._store.note, live.job.id, noted)
+
+    async def settle(
+        self, live: Live, ended: JsonObject | BaseException
+    ) -> JsonObject | BaseException:
+        """Record the end of the work, then change the state.
+
+        Returns:
+            What to tell all who wait.
+        """
+        try:
+            return await self._keep(live, ended)
+        except Exception as error:
+            _log.exception("the end of job %d was not kept", live.job.id)
+            return error
+
+    async def _keep(
+        self, live: Live, ended: JsonObject | BaseException
+    ) -> JsonObject | BaseException:
+        job = await asyncio.to_thread(self._store.get, live.job.id)
+        if job.state not in LIVE and job.state is not State.QUEUED:
+            await self._record(live, end_entry(job, job.state, *_words(live.stopped())))
+            return live.stopped()  # it was steered before its work began
+        event, columns = self._event(live, ended)
+        code, message = columns.get("code", ""), columns.get("message", "")
+        draft = end_entry(job, following(job.state, event), code, message)
+        try:
+            await self._record(live, draft)
+        except AuditUnavailable as error:
+            ended = error
+            event, columns = "fail", dict(zip(("code", "message"), _words(error), strict=True))
+        await asyncio.to_thread(self._store.note, job.id, live.progress)
+        await asyncio.to_thread(self._store.advance, job.id, event, **columns)
+        return ended
+
+    def _event(self, live: Live, ended: JsonObject | BaseException) -> tuple[str, dict[str, Any]]:
+        """What the end of the work is in the table, and what is kept with it."""
+        if not isinstance(ended, BaseException):
+            return "finish", {"result": dumps(ended), "code": "", "message": ""}
+        kept = dict(zip(("code", "message"), _words(explained(ended)), strict=True))
+        if not isinstance(ended, Stop):
+            return "fail", kept
+        resumable = live.kind.resumable
+        if live.asked == "leave":
+            return "shelve" if resumable else "drop", kept
+        if live.asked in ("pause", "cancel"):
+            return "stop", kept
+        if not resumable:
+            return "lose", kept
+        return "requeue" if self.served else "shelve", kept
+
+    async def _record(self, live: Live, draft: Draft) -> None:
+        try:
+            await append(self._audit, draft)
+        except AuditUnavailable:
+            if not live.kind.read_only:
+                raise
+            _log.warning("job %d (%s) is not in the audit log", live.job.id, live.kind.name)
+
+
+def end_entry(job: Job, state: State, code: str, message: str) -> Draft:
+    """The entry of an end of work, or of its interruption."""
+    fields: dict[str, Json] = {"actor": job.actor, "job": job.id, "work": job.kind}
+    fields |= {"title": job.title, "state": state.value, "code": code, "reason": message}
+    return Draft("job_end", fields)
+
+
+def _words(error: ApplianceError) -> tuple[str, str]:
+    return error.code, error.message
+
+
+@contextlib.contextmanager
+def writable() -> Iterator[None]:
+    """Turn errors of the database into Unavailable (`jobs_unwritable`)."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        message = f"appliance.db cannot be written ({type(error).__name__})."
+        raise Unavailable("jobs_unwritable", message) from error

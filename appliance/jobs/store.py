@@ -1,0 +1,202 @@
+"""The jobs in `appliance.db`.
+
+Rules: a state changes only by an event of the table in `states`, read and written in one
+transaction; each method blocks for one transaction, so the event loop calls it in a thread; of the
+jobs that ended, the newest are kept.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from appliance.clock import Clock
+from appliance.errors import StateRefused
+from appliance.jobs.kind import JsonObject, dumps
+from appliance.jobs.progress import Progress
+from appliance.jobs.states import ENDED, LIVE, State, following
+
+TABLES: Final = """\
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  title TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  params TEXT NOT NULL,
+  state TEXT NOT NULL,
+  served INTEGER NOT NULL,
+  checkpoint TEXT,
+  result TEXT,
+  code TEXT NOT NULL DEFAULT '',
+  message TEXT NOT NULL DEFAULT '',
+  phase TEXT NOT NULL DEFAULT '',
+  done INTEGER NOT NULL DEFAULT 0,
+  total INTEGER NOT NULL DEFAULT 0,
+  unit TEXT NOT NULL DEFAULT '',
+  created_us INTEGER NOT NULL,
+  started_us INTEGER,
+  ended_us INTEGER
+) STRICT;
+CREATE INDEX jobs_state ON jobs (state);
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it is kept.
+
+    Attributes:
+        title: what it is about.
+        actor: who asked for it.
+        served: whether a server ran it, so that the next one resumes it.
+        code, message: why it failed or stopped.
+        created_us, started_us, ended_us: wall time; `started_us` is that of the first start.
+    """
+
+    id: int
+    kind: str
+    title: str
+    actor: str
+    params: JsonObject
+    state: State
+    served: bool
+    checkpoint: JsonObject | None
+    result: JsonObject | None
+    code: str
+    message: str
+    progress: Progress
+    created_us: int
+    started_us: int | None
+    ended_us: int | None
+
+
+class JobStore:
+    """Reads and writes them.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+        keep: how many jobs that ended are kept.
+    """
+
+    def __init__(self, database: Engine, clock: Clock, keep: int = 1_000) -> None:
+        self._database, self._clock, self._keep = database, clock, keep
+
+    def create(self, kind: str, title: str, actor: str, params: JsonObject, served: bool) -> Job:
+        """Keep a new job, queued.
+
+        Raises:
+            StateRefused: `job_too_large`.
+        """
+        values = {
+            "kind": kind,
+            "title": title,
+            "actor": actor,
+            "params": dumps(params),
+            "state": State.QUEUED,
+            "served": served,
+            "created_us": self._clock.wall_us(),
+        }
+        sql = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})"  # noqa: S608 - our own words
+        with self._database.begin() as connection:
+            made = connection.execute(text(sql), values)
+            self._trim(connection)
+            return _read(connection, int(made.lastrowid))
+
+    def get(self, job_id: int) -> Job:
+        """One job. Raises StateRefused (`unknown_job_id`)."""
+        with self._database.connect() as connection:
+            return _read(connection, job_id)
+
+    def newest(self, count: int) -> list[Job]:
+        """Jobs, the newest first."""
+        sql = text("SELECT * FROM jobs ORDER BY id DESC LIMIT :count")
+        with self._database.connect() as connection:
+            return [_job(row) for row in connection.execute(sql, {"count": count}).mappings()]
+
+    def unfinished(self) -> list[Job]:
+        """Jobs that are queued or under way by their rows, the oldest first."""
+        return self._in_states(LIVE | {State.QUEUED})
+
+    def advance(self, job_id: int, event: str, **columns: Any) -> Job:
+        """Change the state of a job, and columns with it.
+
+        Raises:
+            StateRefused: `unknown_job_id`; `job_wrong_state` when the event does not fit, and
+                nothing was changed.
+        """
+        with self._database.begin() as connection:
+            before = _read(connection, job_id)
+            state = following(before.state, event)
+            changed: dict[str, Any] = {**columns, "state": state}
+            if state is State.RUNNING and before.started_us is None:
+                changed["started_us"] = self._clock.wall_us()
+            changed["ended_us"] = self._clock.wall_us() if state in ENDED else None
+            _update(connection, job_id, changed)
+            return _read(connection, job_id)
+
+    def note(self, job_id: int, progress: Progress) -> None:
+        """Keep how far a job is."""
+        kept = {n: getattr(progress, n) for n in ("phase", "done", "total", "unit")}
+        with self._database.begin() as connection:
+            _update(connection, job_id, kept)
+
+    def save(self, job_id: int, checkpoint: JsonObject) -> None:
+        """Keep a checkpoint. Raises StateRefused (`job_too_large`)."""
+        with self._database.begin() as connection:
+            _update(connection, job_id, {"checkpoint": dumps(checkpoint)})
+
+    def _in_states(self, states: Iterable[State]) -> list[Job]:
+        values = {f"state{number}": state for number, state in enumerate(states)}
+        sql = f"SELECT * FROM jobs WHERE state IN ({_marks(values)}) ORDER BY id"  # noqa: S608 - our own words
+        with self._database.connect() as connection:
+            return [_job(row) for row in connection.execute(text(sql), values).mappings()]
+
+    def _trim(self, connection: Connection) -> None:
+        states = {f"state{number}": state for number, state in enumerate(ENDED)}
+        ended = f"state IN ({_marks(states)})"
+        sql = (
+            f"DELETE FROM jobs WHERE {ended} AND id <= (SELECT id FROM jobs WHERE {ended}"  # noqa: S608 - our own words
+            " ORDER BY id DESC LIMIT 1 OFFSET :keep)"
+        )
+        connection.execute(text(sql), {**states, "keep": self._keep})
+
+
+def _read(connection: Connection, job_id: int) -> Job:
+    sql = text("SELECT * FROM jobs WHERE id = :id")
+    row = connection.execute(sql, {"id": job_id}).mappings().first()
+    if row is None:
+        raise StateRefused("unknown_job_id", f"No job has the id {job_id}.", param="id")
+    return _job(row)
+
+
+def _job(row: RowMapping) -> Job:
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        title=row["title"],
+        actor=row["actor"],
+        params=json.loads(row["params"]),
+        state=State(row["state"]),
+        served=bool(row["served"]),
+        checkpoint=None if row["checkpoint"] is None else json.loads(row["checkpoint"]),
+        result=None if row["result"] is None else json.loads(row["result"]),
+        code=row["code"],
+        message=row["message"],
+        progress=Progress(row["phase"], row["done"], row["total"], row["unit"]),
+        created_us=row["created_us"],
+        started_us=row["started_us"],
+        ended_us=row["ended_us"],
+    )
+
+
+def _update(connection: Connection, job_id: int, values: dict[str, Any]) -> None:
+    """Write some columns; their names are our own words."""
+    columns = ", ".join(f"{name} = :{name}" for name in values)
+    sql = f"UPDATE jobs SET {columns} WHERE id = :id"  # noqa: S608 - our own words
+    connection.execute(text(sql), {**values, "id": job_id})
+
+
+def _marks(values: Iterable[str]) -> str:
+    return ", ".join(f":{name}" for name in values)
