@@ -49,6 +49,9 @@ class Limits:
 ContentMode: TypeAlias = Literal["encrypted", "commit-only", "off"]
 """What the log keeps of prompts and answers: ciphertexts, commitments alone, or nothing."""
 
+KeyState: TypeAlias = Literal["valid", "expired", "revoked"]
+"""Whether an API key may be used, and if not, why."""
+
 
 @dataclass(frozen=True)
 class Principal:

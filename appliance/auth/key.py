@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import RowMapping
 
 from appliance.errors import StateRefused
-from appliance.types import ContentMode, Limits, Priority
+from appliance.types import ContentMode, KeyState, Limits, Priority
 
 TABLES: Final = """
 CREATE TABLE api_keys (
@@ -92,9 +92,15 @@ class ApiKey:
     usage: Usage = field(default_factory=Usage)
     content: ContentMode | None = None
 
+    def state(self, now_us: int) -> KeyState:
+        """Whether it may be used, and if not, why."""
+        if self.revoked_us is not None:
+            return "revoked"
+        return "expired" if self.expires_us is not None and now_us >= self.expires_us else "valid"
+
     def live(self, now_us: int) -> bool:
         """Whether it may be used: neither revoked nor expired."""
-        return self.revoked_us is None and (self.expires_us is None or now_us < self.expires_us)
+        return self.state(now_us) == "valid"
 
 
 def key_of_row(row: RowMapping) -> ApiKey:

@@ -5,6 +5,7 @@ Rules:
   The refusal never says which part was wrong.
 - The process that holds the data directory's lock is the only writer, so the keys live in
   memory: checking one reads no database, and a revocation holds from the next request on.
+- A key that a client certificate stands for has no secret: none is made, and none is accepted.
 - After a rotation the secret before it is good for the overlap that was asked for. The key stays
   the same one: its id, limits and running answers.
 - Last use and usage are for people. They are noted in memory and written by a thread of its own,
@@ -80,7 +81,8 @@ class KeyStore:
         certificate: bytes | None = None,
         content: ContentMode | None = None,
     ) -> tuple[ApiKey, str]:
-        """Make a key; the secret is returned here and never again.
+        """Make a key; the secret is returned here and never again. It is empty where a client
+        certificate stands for the key.
 
         Args:
             name: 1 to 64 printable characters, not the name of a key that is not revoked.
@@ -106,6 +108,9 @@ class KeyStore:
                 key_id, name, role, tuple(models), now, expires_us,
                 limits=limits, certificate=certificate, content=content,
             )  # fmt: skip
+            if certificate is not None:
+                self._insert(key, NO_HASH)
+                return key, ""
             secret, digest = new_secret(key_id)
             self._insert(key, digest)
         return key, secret
@@ -144,13 +149,21 @@ class KeyStore:
         """Give a key a new secret; the one before is good for `overlap_us` more.
 
         Raises:
-            StateRefused: `unknown_key_id`, `invalid_value` when the key is revoked or expired.
+            StateRefused: `unknown_key_id`, `invalid_value` when the key is revoked or expired, or
+                a client certificate stands for it.
         """
         now = self._clock.wall_us()
         with self._lock:
             key = self._known(key_id)
             if not key.live(now):
                 raise StateRefused("invalid_value", "The key is revoked or expired.", param="id")
+            if key.certificate is not None:
+                raise StateRefused(
+                    "invalid_value",
+                    "The key has no secret: a client certificate stands for it. Revoke it and make"
+                    " one with the new certificate.",
+                    param="id",
+                )
             secret, digest = new_secret(key_id)
             key = replace(key, old_until_us=now + overlap_us)
             old = self._hashes[key_id]
@@ -191,6 +204,8 @@ class KeyStore:
         older = hmac.compare_digest(digest, self._old.get(key_id, NO_HASH))
         key, now = self._keys.get(key_id), self._clock.wall_us()
         if key is None or not (newest or (older and now < (key.old_until_us or 0))):
+            raise _refusal()
+        if key.certificate is not None:
             raise _refusal()
         return self._admitted(key, now)
 

@@ -54,7 +54,7 @@ def key() -> None:
     "--certificate",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="A client certificate (PEM) that stands for the key: mutual TLS in place of the secret.",
+    help="A client certificate (PEM) that stands for the key in place of a secret: mutual TLS.",
 )
 @click.option(
     "--content",
@@ -68,7 +68,7 @@ def key() -> None:
 def create(
     output: Output, /, data: Path, models: str, certificate: Path | None, **given: Any
 ) -> None:
-    """Make a key and print its secret, once."""
+    """Make a key and print its secret, once; with --certificate there is no secret."""
     allowed = [model.strip() for model in models.split(",") if model.strip()]
     digest = None if certificate is None else _fingerprint(certificate)
     wanted = KeyCreate.of(models=allowed, certificate=digest, **given)
@@ -88,7 +88,7 @@ def list_(output: Output, data: Path) -> None:
     rows = [
         (
             k.id,
-            _state(k),
+            state(k.state),
             safe(k.name),
             k.role,
             ", ".join(map(safe, k.models)) or "all",
@@ -156,10 +156,15 @@ def revoke(output: Output, data: Path, key_id: str) -> None:
     """Make a key useless from now on; its running answers end within a second."""
     with admin_client(data) as client:
         revoked = client.revoke_key(key_id)
-    output.data(revoked, [f"{revoked.id} {_state(revoked)}"])
+    output.data(revoked, [f"{revoked.id} {state(revoked.state)}"])
 
 
 def _print_secret(output: Output, made: NewKey) -> None:
+    if not made.secret:
+        output.data(
+            made, [f"key {made.id} for {safe(made.name)}: its client certificate stands for it"]
+        )
+        return
     if not output.as_json:
         output.note(f"key {made.id} for {safe(made.name)}; the secret is shown only now:")
         if made.rotated_until:
@@ -170,7 +175,7 @@ def _print_secret(output: Output, made: NewKey) -> None:
 def _lines(found: Key) -> list[str]:
     used = found.usage
     return [
-        f"{found.id} {_state(found)} {safe(found.name)}",
+        f"{found.id} {state(found.state)} {safe(found.name)}",
         f"  models {', '.join(map(safe, found.models)) or 'all'}",
         f"  {_limits(found.limits)}",
         f"  used: {used.requests} requests, {used.prompt_tokens} tokens read,"
@@ -197,7 +202,3 @@ def _fingerprint(path: Path) -> str:
     except ValueError as error:
         raise UsageError("key_unreadable", f"{path} is not a certificate in PEM.") from error
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
-
-
-def _state(shown: Key) -> str:
-    return state("revoked" if shown.revoked else "valid")

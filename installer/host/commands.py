@@ -82,7 +82,7 @@ def read_bundle(options: argparse.Namespace, layout: Layout, fingerprint: str) -
             )
     elif fingerprint != signature.fingerprint(key):
         raise InstallError(
-            "key_unknown", f"The key of this bundle is {signature.fingerprint(key)}."
+            "key_unknown", "The key of this bundle has another fingerprint than the one given."
         )
     signature.verify([_openssl(boot)], boot, key)
     sums = manifest.parse_sums((boot / signature.SUMS).read_bytes())

@@ -111,9 +111,12 @@ elif [ -z "$fingerprint" ] && [ "$command" = install ] && [ -t 0 ]; then
   [ "$reply" != yes ] || fingerprint=$print_of
 fi
 if [ ! -f "$etc/trust/vendor.pub" ] && [ "$command" = install ]; then
+  # The right one is not named: somebody would copy it.
+  [ -n "$fingerprint" ] || { quit; refuse key_unknown "No fingerprint of the vendor's key was given." \
+    "Type the one on the paper after --fingerprint, or into the answers. Never take it from the stick."; }
   [ "$fingerprint" = "$print_of" ] || { quit; refuse key_unknown \
-    "The key of this bundle has the fingerprint $print_of." \
-    "Compare it with the paper. If it is the same, pass it with --fingerprint; if not, stop."; }
+    "The key of this bundle has another fingerprint than the one given." \
+    "Compare what was typed with the paper, every digit. If they are the same, do not use this stick."; }
 fi
 
 # 3. Signature, then the digests of the copies.

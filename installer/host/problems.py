@@ -23,8 +23,8 @@ CODES: Final = {
     "names_collide": "Do not use this bundle; tell whoever gave it to you.",
     "signature_invalid": "Do not use this stick. Tell whoever gave you the bundle.",
     "signature_missing": "Copy MANIFEST.sha256, MANIFEST.sig and vendor.pub from the stick again.",
-    "key_unknown": "Compare `sha256sum vendor.pub` with the fingerprint on paper. If they differ, "
-    "do not use this stick.",
+    "key_unknown": "Compare what was typed with the fingerprint on paper, every digit. If they are "
+    "the same, do not use this stick.",
     "key_changed": "The bundle is signed with another key than the one pinned here. Do not use it "
     "unless the vendor announced a new key on paper; then follow 'A new vendor key' in the guide.",
     "openssl_missing": "Install the openssl package from the medium of your operating system.",

@@ -266,6 +266,38 @@ def test_a_client_certificate_stands_for_its_key(
     keys.create("other", certificate=b"c" * 32)
 
 
+def test_a_key_with_a_certificate_has_no_secret(
+    database: Engine, keys: KeyStore, clock: FixedClock
+) -> None:
+    key, secret = keys.create("billing", certificate=b"c" * 32)
+    assert secret == ""
+    with pytest.raises(StateRefused) as caught:
+        keys.rotate(key.id, 60_000_000)
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "id")
+    other, good = keys.create("other")
+    with database.begin() as connection:  # as an earlier version made it: both
+        connection.execute(
+            text(
+                "UPDATE api_keys SET certificate_sha256 = :c, old_sha256 = secret_sha256,"
+                " old_until_us = :until WHERE id = :id"
+            ),
+            {"c": b"d" * 32, "until": clock.now_us + 10**9, "id": other.id},
+        )
+    assert keys.authenticate(good).key_id == other.id  # positive control: the secret was good
+    again = KeyStore(database, clock)
+    with pytest.raises(Unauthenticated):
+        again.authenticate(good)
+    assert again.authenticate_certificate(b"d" * 32).key_id == other.id
+
+
+def test_an_expired_key_is_not_valid(keys: KeyStore, clock: FixedClock) -> None:
+    key, _ = keys.create("billing", expires_us=clock.now_us + 1_000_000)
+    assert key.state(clock.now_us) == "valid"
+    clock.advance(1)
+    assert keys.get(key.id).state(clock.now_us) == "expired"
+    assert keys.revoke(key.id).state(clock.now_us) == "revoked"
+
+
 def test_usage_is_known_at_once_and_outlives_the_process(
     database: Engine, keys: KeyStore, clock: FixedClock
 ) -> None:

@@ -1,8 +1,10 @@
 """`appliance key …`."""
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pysqlite3.dbapi2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -38,6 +40,25 @@ def test_a_revoked_key_says_so(run: Run) -> None:
     assert "[!] revoked" in run("key", "list").out
 
 
+def test_a_key_with_a_certificate_prints_no_secret(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "app.pem"
+    path.write_bytes(self_signed())
+    done = run("key", "create", "app", "--certificate", path)
+    assert "sk-" not in done.out + done.err
+    assert "its client certificate stands for it" in done.out
+
+
+def test_an_expired_key_says_so(lab: LabData, run: Run) -> None:
+    made = run("key", "create", "app", "--expires", "2099-01-01", "--json").document
+    assert made["state"] == "valid"
+    with contextlib.closing(pysqlite3.dbapi2.connect(lab.data / "appliance.db")) as database:
+        database.execute("UPDATE api_keys SET expires_us = created_us + 1")
+        database.commit()
+    listed = run("key", "list")
+    assert "[!] expired" in listed.out and "valid" not in listed.out
+    assert run("key", "show", made["id"], "--json").document["state"] == "expired"
+
+
 def test_limits_and_usage_are_shown(run: Run) -> None:
     options = ["--rpm", "60", "--tpm", "9000", "--concurrency", "2", "--weight", "3"]
     made = run("key", "create", "app", *options, "--priority", "batch", "--json").document
@@ -64,6 +85,8 @@ def test_a_client_certificate_stands_for_a_key(lab: LabData, run: Run, tmp_path:
     path = tmp_path / "app.pem"
     path.write_bytes(self_signed())
     made = run("key", "create", "app", "--certificate", path, "--json").document
+    assert made["secret"] == ""
+    assert run("key", "rotate", made["id"], "--json").code == (1, "invalid_value")
     assert made["certificate"] in run("key", "show", made["id"]).out
     with open_services(lab.data) as services:
         fingerprint = bytes.fromhex(made["certificate"])

@@ -93,6 +93,7 @@ def key(name: str, **changes: object) -> Key:
     plain: dict[str, object] = {
         "id": f"id-{name}", "name": name, "role": "app", "models": [],
         "created": "2026-11-01T00:00:00Z", "expires": None, "revoked": False,
+        "state": "revoked" if changes.get("revoked") else "valid",
     }  # fmt: skip
     return Key.model_validate({**plain, **changes})
 

@@ -17,7 +17,6 @@ from tui.link import Question
 from tui.screens.listing import ListPage
 from tui.text import alarm, lines
 from tui.view import keys as view
-from tui.view.units import iso
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 from tui.widgets.tell import Tell
@@ -75,7 +74,7 @@ class KeysPage(ListPage[Key]):
 
     def words(self, item: Key) -> str:
         """What the filter looks at."""
-        return f"{item.id} {item.name} {view.word(item, self._now())} {' '.join(item.models)}"
+        return f"{item.id} {item.name} {item.state} {' '.join(item.models)}"
 
     def draw(self) -> None:
         """Say what is known now."""
@@ -85,13 +84,8 @@ class KeysPage(ListPage[Key]):
             self._detail.say(lines([]))
             return
         width = max(20, self.app.size.width - 4)
-        told = view.detail(
-            key, self._minute(key.id), width, self._now(), ascii_only=self.desk.basic
-        )
+        told = view.detail(key, self._minute(key.id), width, ascii_only=self.desk.basic)
         self._detail.say(lines(told))
-
-    def _now(self) -> str:
-        return iso(self.desk.wall())
 
     def _minute(self, key_id: str) -> tuple[int, int]:
         """Requests and tokens of a key in the last minute."""
@@ -103,14 +97,15 @@ class KeysPage(ListPage[Key]):
 
     def _cells(self, key: Key) -> Any:
         most = max((view.tokens(other) for other in self._keys), default=0)
-        return view.row(key, most, self._now(), ascii_only=self.desk.basic)
+        return view.row(key, most, ascii_only=self.desk.basic)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There must be a key that is not revoked."""
         allowed = super().check_action(action, parameters)
         if allowed and action in ("limit", "rotate", "revoke"):
             key = self.rows.current
-            return True if key is not None and not key.revoked else None
+            if key is None or key.revoked or (action == "rotate" and key.certificate):
+                return None
         return allowed
 
     # changes
@@ -212,7 +207,7 @@ class KeysPage(ListPage[Key]):
 
     def _show_secret(self, made: object) -> None:
         if isinstance(made, NewKey):
-            self.app.push_screen(Tell(view.secret(made), title="NEW SECRET"))
+            self.app.push_screen(Tell(view.secret(made), title="NEW SECRET", saved=True))
 
 
 def _limit_blanks(key: Key | None) -> tuple[Blank, ...]:

@@ -28,23 +28,12 @@ COLUMNS: Final = (
 )
 
 
-def word(key: Key, now: str) -> str:
-    """The state of a key.
-
-    Args:
-        now: ISO 8601, UTC.
-    """
-    if key.revoked:
-        return "revoked"
-    return "expired" if key.expires is not None and key.expires <= now else "valid"
-
-
 def tokens(key: Key) -> int:
     """What a key has used, read and written."""
     return key.usage.prompt_tokens + key.usage.completion_tokens
 
 
-def row(key: Key, most: int, now: str, *, ascii_only: bool) -> Sequence[Cell]:
+def row(key: Key, most: int, *, ascii_only: bool) -> Sequence[Cell]:
     """One key.
 
     Args:
@@ -53,7 +42,7 @@ def row(key: Key, most: int, now: str, *, ascii_only: bool) -> Sequence[Cell]:
     limits = key.limits
     return (
         key.name,
-        state(word(key, now)),
+        state(key.state),
         count(tokens(key)),
         cell(chart.bar(tokens(key), most, 12, ascii_only=ascii_only), "$primary"),
         count(key.usage.requests),
@@ -65,16 +54,14 @@ def row(key: Key, most: int, now: str, *, ascii_only: bool) -> Sequence[Cell]:
     )
 
 
-def detail(
-    key: Key, minute: tuple[int, int], width: int, now: str, *, ascii_only: bool
-) -> list[Content]:
+def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -> list[Content]:
     """Everything about one key.
 
     Args:
         minute: requests and tokens of the last minute, as far as this program saw them.
     """
     limits = key.limits
-    said = labelled("key", line(key.id, state(word(key, now)), quiet(f"role {key.role}")), width)
+    said = labelled("key", line(key.id, state(key.state), quiet(f"role {key.role}")), width)
     said += labelled("models", ", ".join(key.models) or "all", width)
     expires = clock(key.expires) if key.expires else "never"
     said += labelled("expires", line(expires, quiet(f"made {clock(key.created)}")), width)
@@ -108,6 +95,6 @@ def secret(made: NewKey) -> list[Content]:
         Content(""),
         cell(made.secret, "bold $text-warning", limit=WHOLE),
         Content(""),
-        alarm("Shown once: only its hash is kept. Give it to the app now."),
+        alarm("Shown once: only its hash is kept. Give it to the app now, then press S."),
         lines([quiet("Authorization: Bearer SECRET, or x-api-key")]),
     ]

@@ -1,4 +1,8 @@
-"""Something that a person must see before they go on: a secret, a result, a detail."""
+"""Something that a person must see before they go on: a secret, a result, a detail.
+
+Rules: what is shown only once closes on a key that ends no form, so that one enter too many does
+not lose it.
+"""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -18,14 +22,17 @@ class Tell(ModalScreen[None]):
 
     Args:
         said: lines.
-        keys: which keys end it; those of a secret are few, so that it is not lost by accident.
+        saved: shown only once: it closes on S alone.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,enter", "dismiss", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q,enter", "back", "Back"),
+        ("S", "saved", "I have saved it"),
+    ]
 
-    def __init__(self, said: Iterable[Cell], *, title: str = "") -> None:
+    def __init__(self, said: Iterable[Cell], *, title: str = "", saved: bool = False) -> None:
         super().__init__()
-        self._said, self._title = list(said), title
+        self._said, self._title, self._saved = list(said), title, saved
 
     def compose(self) -> ComposeResult:
         """The lines."""
@@ -33,3 +40,15 @@ class Tell(ModalScreen[None]):
             box.border_title = self._title
             yield Static(lines(self._said), markup=False)
         yield KeyLine()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """One of the two ways out."""
+        return action == "saved" if self._saved else action != "saved"
+
+    def action_back(self) -> None:
+        """It was read."""
+        self.dismiss()
+
+    def action_saved(self) -> None:
+        """It was put somewhere else."""
+        self.dismiss()

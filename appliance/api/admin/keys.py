@@ -17,13 +17,13 @@ router = APIRouter(prefix="/admin/keys")
 @router.get("")
 def list_keys(_: Viewer, services: ServicesDep) -> wire.KeyList:
     """Every key, revoked ones included; never a secret."""
-    return wire.KeyList(keys=[_key_of(key) for key in services.keys.list()])
+    return wire.KeyList(keys=[_key_of(key, services) for key in services.keys.list()])
 
 
 @router.get("/{key_id}")
 def show_key(_: Viewer, services: ServicesDep, key_id: str) -> wire.Key:
     """One key with its limits and its usage."""
-    return _key_of(services.keys.get(key_id))
+    return _key_of(services.keys.get(key_id), services)
 
 
 @router.post("")
@@ -44,7 +44,7 @@ def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> 
     except BaseException:
         services.keys.revoke(key.id)
         raise
-    return wire.NewKey(**_key_of(key).model_dump(), secret=secret)
+    return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)
 
 
 @router.post("/{key_id}/limits")
@@ -54,7 +54,7 @@ def limit_key(
     """Give a key other limits."""
     key = services.keys.limit(key_id, _limits_of(wanted))
     _record(services, person.actor, "key_limit", key)
-    return _key_of(key)
+    return _key_of(key, services)
 
 
 @router.post("/{key_id}/rotate")
@@ -68,7 +68,7 @@ def rotate_key(
     """
     key, secret = services.keys.rotate(key_id, wanted.overlap * 1_000_000)
     _record(services, person.actor, "key_rotate", key)
-    return wire.NewKey(**_key_of(key).model_dump(), secret=secret)
+    return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)
 
 
 @router.post("/{key_id}/revoke")
@@ -76,7 +76,7 @@ def revoke_key(person: Admin, services: ServicesDep, key_id: str) -> wire.Key:
     """End a key for good. It ends even when the log cannot record it, which is then the error."""
     key = services.keys.revoke(key_id)
     _record(services, person.actor, "key_revoke", key)
-    return _key_of(key)
+    return _key_of(key, services)
 
 
 def _record(services: Services, actor: str, action: str, key: ApiKey) -> None:
@@ -107,7 +107,7 @@ def _limits_of(wanted: wire.KeyLimits) -> Limits:
     )
 
 
-def _key_of(key: ApiKey) -> wire.Key:
+def _key_of(key: ApiKey, services: Services) -> wire.Key:
     return wire.Key(
         id=key.id,
         name=key.name,
@@ -116,6 +116,7 @@ def _key_of(key: ApiKey) -> wire.Key:
         created=iso(key.created_us),
         expires=None if key.expires_us is None else iso(key.expires_us),
         revoked=key.revoked_us is not None,
+        state=key.state(services.clock.wall_us()),
         last_used=None if key.last_used_us is None else iso(key.last_used_us),
         limits=wire.Limits.model_validate(key.limits, from_attributes=True),
         rotated_until=None if key.old_until_us is None else iso(key.old_until_us),

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from appliance.types import KeyState
 from appliance.wire.admin.base import Reply, Request
 
 MOST = 1_000_000_000
@@ -32,6 +33,7 @@ class Key(Reply):
     """One API key, without its secret.
 
     Attributes:
+        state: at the time of the answer.
         rotated_until: until when the secret before the last rotation is good; null without one.
         certificate: SHA-256 of the client certificate that stands for the key.
         content: what the log keeps of its texts; null is the log's own rule.
@@ -44,6 +46,7 @@ class Key(Reply):
     created: str
     expires: str | None
     revoked: bool
+    state: KeyState
     last_used: str | None = None
     limits: Limits = Limits()
     rotated_until: str | None = None
@@ -53,7 +56,11 @@ class Key(Reply):
 
 
 class NewKey(Key):
-    """A key that was just made or rotated: the only reply that ever holds a secret."""
+    """A key that was just made or rotated: the only reply that ever holds a secret.
+
+    Attributes:
+        secret: empty where a client certificate stands for the key.
+    """
 
     secret: str
 

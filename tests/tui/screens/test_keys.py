@@ -30,7 +30,8 @@ async def test_a_secret_is_shown_once() -> None:
         await opened.type("pump, motor")
         await opened.press("enter", "enter", *"60", *["enter"] * 5)
         assert "Shown once" in await opened.wait("sk-once")
-        assert "sk-once" not in await opened.press("escape")
+        assert "sk-once" in await opened.press("enter", "escape", "q")
+        assert "sk-once" not in await opened.press("S")
         ((name, wanted),) = made.calls
         assert isinstance(wanted, KeyCreate) and name == "create"
         assert (wanted.name, wanted.models, wanted.rpm) == ("kiosk", ["pump", "motor"], 60)
@@ -51,7 +52,7 @@ async def test_rotate_limit_and_revoke() -> None:
         await opened.wait("> one")
         await opened.press("O", "backspace", *"60", "enter")
         await opened.wait("sk-again")
-        await opened.press("escape", "L", *["enter"] * 5)
+        await opened.press("S", "L", *["enter"] * 5)
         await opened.wait("one has new limits")
         await opened.press("X", *"wrong", "enter")
         assert "Type one to go on." in opened.text
@@ -68,6 +69,16 @@ async def test_a_revoked_key_can_only_be_looked_at() -> None:
         await opened.press("5")
         await opened.wait("> one")
         await opened.press("down", "X", "O", "L")
+        assert len(opened.app.screen_stack) == 1
+
+
+async def test_a_key_without_a_secret_cannot_be_rotated() -> None:
+    made = script()
+    made.keys_found = [key("bound", certificate="ab" * 32)]
+    async with terminal(made) as opened:
+        await opened.press("5")
+        await opened.wait("> bound")
+        await opened.press("O")
         assert len(opened.app.screen_stack) == 1
 
 
