@@ -273,6 +273,12 @@ class Config:
         """The settings of one model: its own table, else the default's."""
         return self.models.get(model_id) or self.models.get("default") or ModelConfig()
 
+    def url(self, host: str | None = None, port: int | None = None) -> str:
+        """Where the LAN listener answers; host and port in place of those of the file."""
+        host, port = host or self.server.host, self.server.port if port is None else port
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
+
 
 def data_directory(option: str | None) -> Path:
     """`--data`, else `APPLIANCE_DATA`, else refuse.

@@ -4,6 +4,7 @@ Rules: it needs no server, changes nothing and does not stop at the first proble
 there is one.
 """
 
+import contextlib
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from appliance.audit.reader import LogReader
 from appliance.cli.connect import server_answers
 from appliance.cli.gpu import GpuReport, gpu_report
 from appliance.cli.output import Output, data_option, json_option, safe, size, state
+from appliance.client import AdminClient, socket_path
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
 from appliance.db import OLDEST_SQLITE, open_readonly
@@ -46,9 +48,12 @@ def doctor(ctx: click.Context, data: Path) -> None:
         library = str(best_variant(library_directory()))
     except StateRefused as error:
         problems.append(error)
+    url, served = _address(data)
     document: dict[str, Any] = {
         "ok": not problems,
         "data": str(data),
+        "url": url,
+        "serving": served,
         "host": {**asdict(facts), "cpu_flags": sorted(facts.cpu_flags)},
         "processor_backend": library,
         "gpu": gpu.document(),
@@ -57,7 +62,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
             for problem in problems
         ],
     }
-    output.data(document, _lines(data, facts, problems, gpu, library))
+    output.data(document, _lines(data, facts, problems, gpu, library, url, served))
     if problems:
         ctx.exit(1)
 
@@ -91,6 +96,17 @@ def find_problems(
             check()
         except ApplianceError as error:
             yield error
+
+
+def _address(data: Path) -> tuple[str, bool]:
+    """Where the server listens, or would; and whether one answers."""
+    with contextlib.suppress(ApplianceError):
+        if server_answers(data):
+            with AdminClient(socket_path(data)) as client:
+                return client.status().url, True
+    with contextlib.suppress(ApplianceError):
+        return load_config(data).url(), False
+    return "", False
 
 
 def _configured(config: Config, facts: hardware.HostFacts) -> Iterator[ApplianceError]:
@@ -162,8 +178,13 @@ def _lines(
     problems: list[ApplianceError],
     gpu: GpuReport,
     library: str | None,
+    url: str,
+    served: bool,
 ) -> Iterator[str]:
+    yield f"host      {safe(facts.name)}"
     yield f"data      {safe(str(data))}"
+    if url:
+        yield f"server    {'listens on' if served else 'will listen on'} {safe(url)}"
     yield f"cpu       {safe(facts.cpu)}, {facts.cores} cores, {facts.architecture}"
     if library:
         yield f"          backend {safe(library)}"

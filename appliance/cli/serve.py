@@ -13,18 +13,24 @@ from appliance.config import load_config
 @click.option(
     "--port", metavar="N", type=click.IntRange(0, 65_535), help="Port, in place of server.port."
 )
+@click.option("--save", is_flag=True, help="Keep --host and --port in appliance.toml.")
 @click.option("--detach", is_flag=True, help="Start it beside this terminal, and return.")
 @data_option
 @json_option
 @click.pass_obj
-def serve(output: Output, data: Path, host: str | None, port: int | None, detach: bool) -> None:
+def serve(
+    output: Output, data: Path, host: str | None, port: int | None, save: bool, detach: bool
+) -> None:
     """Serve the approved models until SIGTERM or ctrl-c."""
+    if save and host is None and port is None:
+        raise click.UsageError("--save keeps --host and --port: name one.")
     if detach:
         from appliance.cli import detached
 
         load_config(data)
         options = [] if host is None else ["--host", host]
         options += [] if port is None else ["--port", str(port)]
+        options += ["--save"] if save else []
         pid = detached.start(data, options)
         log = str(detached.output_file(data))
         lines = [f"the server runs with process id {pid}; it prints to {safe(log)}"]
@@ -34,4 +40,4 @@ def serve(output: Output, data: Path, host: str | None, port: int | None, detach
         raise click.UsageError("--json belongs to --detach.")
     from appliance.server import serve as server
 
-    server.serve(data, host, port)
+    server.serve(data, host, port, save=save)

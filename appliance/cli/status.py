@@ -80,6 +80,9 @@ def lines(found: Status) -> Iterator[str]:
     yield f"appliance {found.version}  {found.profile.upper()}  {state(found.state)}{up}"
     if found.profile == "lab":
         yield "  LAB: keys made on this machine; loopback only; not for production"
+    verb = "listens on" if found.state != "stopped" else "will listen on"
+    if found.url:
+        yield f"server  {verb} {safe(found.url)}, host {safe(found.host.name) or '-'}"
     head = found.audit
     yield (
         f"audit   {state('refusing' if head.latched else 'ok')} {head.entries} entries, "

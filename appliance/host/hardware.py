@@ -24,6 +24,7 @@ class HostFacts:
     """The host as it is now.
 
     Attributes:
+        name: the host's own name.
         cores: processors that this process may run on.
         memory: main memory, or the control group's limit where that is lower.
         landlock_abi: version of the Landlock interface, 0 when the kernel has none.
@@ -41,6 +42,7 @@ class HostFacts:
     landlock_abi: int
     disk_total: int
     disk_free: int
+    name: str = ""
 
 
 def host_facts(directory: Path) -> HostFacts:
@@ -59,6 +61,7 @@ def host_facts(directory: Path) -> HostFacts:
         landlock_abi=landlock_abi(),
         disk_total=disk.total,
         disk_free=disk.free,
+        name=platform.node(),
     )
 
 

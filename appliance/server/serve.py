@@ -34,6 +34,7 @@ from appliance.audit.log import Draft
 from appliance.auth import certificates
 from appliance.errors import Refused, Unavailable, UsageError
 from appliance.observability import log_file, log_lines
+from appliance.server.address import keep
 from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
 from appliance.server.tls_listener import TlsAcceptor
 
@@ -100,8 +101,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
+def serve(
+    data: Path, host: str | None = None, port: int | None = None, *, save: bool = False
+) -> None:
     """Run until a signal.
+
+    Args:
+        host, port: in place of those of the configuration.
+        save: write them into the configuration once the server listens there.
 
     Raises:
         UsageError: `bind_refused` for an address that is not loopback.
@@ -122,6 +129,8 @@ def serve(data: Path, host: str | None = None, port: int | None = None) -> None:
             _listen_admin(data) as admin,
             asyncio.Runner(loop_factory=uvloop.Loop) as runner,
         ):
+            if save:
+                keep(data, host, lan.getsockname()[1])
             runner.run(_serve(services, lan, admin, context))
 
 
@@ -141,6 +150,7 @@ async def _serve(
         loop.add_signal_handler(signal.SIGHUP, _reload, services, context)
     drain = services.config.server.drain_seconds
     shared = _connections(services)
+    url = services.config.url(*lan.getsockname()[:2])
     servers = [
         _Server(
             uvicorn.Config(
@@ -158,7 +168,7 @@ async def _serve(
         ),
         _Server(
             uvicorn.Config(
-                create_admin_app(services),
+                create_admin_app(services, url=url),
                 http=PeerProtocol,
                 ws="none",
                 log_config=None,
@@ -173,10 +183,7 @@ async def _serve(
         asyncio.create_task(s.serve(sockets=[k]))
         for s, k in zip(servers, (lan, admin), strict=True)
     ]
-    scheme = "http" if context is None else "https"
-    _log.info(
-        "listening on %s://%s:%s (profile %s)", scheme, *lan.getsockname()[:2], services.profile
-    )
+    _log.info("listening on %s (profile %s)", url, services.profile)
     await services.jobs.serve()
     loading = asyncio.create_task(_autoload(services))
     sweeping = asyncio.create_task(_sweep(services))

@@ -1,5 +1,6 @@
 """`appliance doctor`."""
 
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def test_the_report_has_facts_and_problems(lab: LabData, run: Run) -> None:
     (problem,) = [p for p in done.document["problems"] if p["code"] == "file_too_open"]
     assert "publisher.pem" in problem["message"] and problem["hint"]
     assert "[!] file_too_open: " in run("doctor").out
+
+
+def test_the_address_and_the_host_are_named(lab: LabData, run: Run) -> None:
+    (lab.data / "appliance.toml").write_text("[server]\nport = 8181\n")
+    document = run("doctor", "--json").document
+    assert (document["url"], document["serving"]) == ("http://127.0.0.1:8181", False)
+    assert document["host"]["name"] == platform.node()
+    said = run("doctor").out
+    assert f"host      {platform.node()}" in said
+    assert "server    will listen on http://127.0.0.1:8181" in said
 
 
 def test_the_backend_of_the_processor_is_named_or_a_problem(

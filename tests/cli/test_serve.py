@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import TypeAlias
 import httpx
 import pytest
 
+from appliance.config import load_config
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import Done, run_command
 from tests.trust import forge
@@ -54,8 +56,8 @@ def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
 
 
 @contextlib.contextmanager
-def server(data: Path, words: str) -> Iterator["subprocess.Popen[str]"]:
-    process = start(data)
+def server(data: Path, words: str, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    process = start(data, *options)
     try:
         wait_for(process, words)
         yield process
@@ -172,6 +174,32 @@ def test_it_ends_orderly_and_can_start_again(tmp_path: Path) -> None:
         assert process.returncode == 0
     assert not (lab.data / "run" / "admin.sock").exists()
     assert run_command("status", "--json", data=lab.data).document["state"] == "stopped"
+
+
+def test_the_port_that_was_chosen_is_kept_and_named(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)
+    run_command("serve", "--save", data=lab.data)
+    assert load_config(lab.data).server.port == 8080
+    with server(lab.data, "listening on", "--save"):
+        port = load_config(lab.data).server.port
+        assert port not in (0, 8080)
+        url = f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert run_command("status", "--json", data=lab.data).document["url"] == url
+        told = run_command("doctor", "--json", data=lab.data).document
+        assert (told["url"], told["serving"]) == (url, True)
+    with server(lab.data, "listening on"):  # --port 0 again, which is not kept
+        other = run_command("status", "--json", data=lab.data).document["url"]
+    assert other != url and load_config(lab.data).server.port == port
+
+
+def test_a_port_that_is_taken_is_not_kept(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = str(taken.getsockname()[1])
+        status, words = refused(lab.data, "--port", number, "--save")
+    assert (status, words.partition(":")[0]) == (2, "bind_refused")
+    assert load_config(lab.data).server.port == 8080
 
 
 def test_a_watcher_survives_the_end_of_the_server(tmp_path: Path) -> None:

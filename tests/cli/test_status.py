@@ -1,6 +1,7 @@
 """`appliance status` without a server; with one: tests of `serve`."""
 
 import json
+import platform
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from appliance.errors import NotFound
 from appliance.text import visible
 from appliance.wire.admin.models import Status, Worker, WorkerDevice
 from appliance.wire.admin.usage import Load
+from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.test_client import STATUS
 from tests.tui.scripted import Script
@@ -34,6 +36,18 @@ def test_a_stopped_lab_says_both(run: Run) -> None:
     assert "LAB" in first and "[-] stopped" in first
     assert "not for production" in done.out
     assert "no models" in done.out
+
+
+def test_the_address_and_the_host_are_named(lab: LabData, run: Run) -> None:
+    (lab.data / "appliance.toml").write_text('[server]\nhost = "::1"\nport = 8181\n')
+    document = run("status", "--json").document
+    assert document["url"] == "http://[::1]:8181"
+    assert document["host"]["name"] == platform.node()
+    said = f"will listen on http://[::1]:8181, host {platform.node()}"
+    assert said in run("status").out
+    assert "listens on http://[::1]:8181, host b" in text_of(
+        url="http://[::1]:8181", host={**STATUS["host"], "name": "b"}
+    )
 
 
 def test_json_is_the_status_document(run: Run) -> None:

@@ -35,7 +35,8 @@ _MODELS: list[dict[str, Any]] = [
 STATUS = Status.model_validate(
     {
         "version": "0.1.0", "profile": "lab", "state": "serving", "role": "admin",
-        "data": "/srv/appliance", "uptime_seconds": 93_600, "models": _MODELS,
+        "data": "/srv/appliance", "url": "http://127.0.0.1:8080",
+        "uptime_seconds": 93_600, "models": _MODELS,
         "budget_mib": 26_214, "taken_mib": 754,
         "workers": [
             {"model": _MODEL, "digest": _DIGEST, "pid": 20731, "state": "ready", "n_ctx": 8192,
@@ -51,7 +52,7 @@ STATUS = Status.model_validate(
                   "witnessed": "2026-11-18T06:00:00Z"},
         "host": {"cpu": "x86-64 processor", "cores": 8, "memory": 32 << 30,
                  "memory_available": 21 << 30, "kernel": "6.12", "seccomp": True,
-                 "landlock_abi": 6, "disk_free": 300 << 30},
+                 "landlock_abi": 6, "disk_free": 300 << 30, "name": "plant-7"},
         "alarms": ["Model pump-manual-1b was refused: model.gguf is not the file that was signed."],
     }
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.client import AdminClient, socket_path
+from appliance.config import load_config
 from tests.tui.drivers import DRIVERS, expect
 
 pytestmark = pytest.mark.timeout(900)  # many steps, and the host may be busy
@@ -68,5 +69,7 @@ async def test_a_host_without_a_data_directory_ends_at_a_served_model(
             assert "LAB" in shown and "+ serving" in shown
         with AdminClient(socket_path(data)) as client:  # it stays when the program ends
             status = client.status()
+        # The port that the person chose is the one of the next start, too.
+        assert load_config(data).url() == status.url and not status.url.endswith(":0")
         assert status.state == "serving" and status.models[0].loaded
         assert servers(data)

@@ -67,7 +67,7 @@ class FirstPage(Page):
                 self._work,
                 blanks=(
                     Blank("model", "Model file (GGUF)", help="empty: the one that came along"),
-                    Blank("port", "Port on loopback", help="empty: that of the settings, 8080"),
+                    Blank("port", "Port on loopback", help="empty: 8080; kept in appliance.toml"),
                 ),
                 then=lambda _result: self.post_message(self.Ready()),
             )
@@ -78,6 +78,7 @@ class FirstPage(Page):
         report("1 of 3 init", 0, 0)
         if not self.desk.initialised:
             run("init", "--profile", "lab")
+        port = ("--port", answers["port"], "--save") if answers["port"] else ()
         source = ("--from", answers["model"]) if answers["model"] else ()
         if not run("model", "list")["models"]:
             run(
@@ -90,7 +91,7 @@ class FirstPage(Page):
         try:
             self.desk.client.status()
         except ServerUnreachable:
-            run("serve", "--detach", *(("--port", answers["port"]) if answers["port"] else ()))
+            run("serve", "--detach", *port)
         return self._wait(report)
 
     def _wait(self, report: Report) -> str:

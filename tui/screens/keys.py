@@ -207,7 +207,8 @@ class KeysPage(ListPage[Key]):
 
     def _show_secret(self, made: object) -> None:
         if isinstance(made, NewKey):
-            self.app.push_screen(Tell(view.secret(made), title="NEW SECRET", saved=True))
+            url = self.desk.status.url if self.desk.status else ""
+            self.app.push_screen(Tell(view.secret(made, url), title="NEW SECRET", saved=True))
 
 
 def _limit_blanks(key: Key | None) -> tuple[Blank, ...]:

@@ -46,6 +46,7 @@ def _known(status: Status, newest: Point | None, readonly: bool) -> list[Content
         cell(f"queue {queued}"),
         cell(f"{rate(newest.tokens) if newest else '-'} tok/s"),
         quiet(f"you: {status.role}"),
+        *([quiet(f"{status.host.name} {status.url}")] if status.url else []),
     ]
     return [*words, quiet("read-only")] if readonly else words
 

@@ -88,13 +88,14 @@ def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -
     return said
 
 
-def secret(made: NewKey) -> list[Content]:
-    """A secret, which is shown once."""
+def secret(made: NewKey, url: str = "") -> list[Content]:
+    """A secret, which is shown once, and where the app uses it."""
     return [
         line(cell(made.name, "bold"), quiet(made.id)),
         Content(""),
         cell(made.secret, "bold $text-warning", limit=WHOLE),
         Content(""),
         alarm("Shown once: only its hash is kept. Give it to the app now, then press S."),
+        *([cell(f"base URL {url}/v1")] if url else []),
         lines([quiet("Authorization: Bearer SECRET, or x-api-key")]),
     ]

@@ -236,7 +236,10 @@ def host(status: Status) -> list[Content]:
     """The machine and where the data are."""
     facts = status.host
     models_take = f"models take {size(status.taken_mib << 20)} of {size(status.budget_mib << 20)}"
+    listens = "will listen on" if status.state == "stopped" else "listens on"
+    named = [line(f"host {facts.name}", f"{listens} {status.url}")] if status.url else []
     return [
+        *named,
         line(
             facts.cpu,
             f"{facts.cores} cores",

@@ -31,11 +31,12 @@ from appliance.app import Services
 _MAX_BODY_BYTES = 8 << 20  # trust metadata at its limits, in base64
 
 
-def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:
+def create_admin_app(services: Services, *, served: bool = True, url: str = "") -> FastAPI:
     """The app over these services.
 
     Args:
         served: False when a command uses it by itself while no server runs.
+        url: where the LAN listener answers; by default as configured.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
     app.state.admin = AdminState(
@@ -43,6 +44,7 @@ def create_admin_app(services: Services, *, served: bool = True) -> FastAPI:
         roles=role_table(services.config.roles),
         owner_uid=services.data.stat().st_uid,
         served=served,
+        url=url or services.config.url(),
     )
     install_admin_errors(app)
     app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)

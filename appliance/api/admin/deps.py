@@ -23,6 +23,7 @@ class AdminState:
 
     Attributes:
         served: a server runs; False when one command uses the app by itself.
+        url: where the LAN listener answers, or would if a server ran.
         owner_uid: owner of the data directory.
     """
 
@@ -30,6 +31,7 @@ class AdminState:
     roles: RoleTable
     owner_uid: int
     served: bool
+    url: str
 
 
 @dataclass(frozen=True)

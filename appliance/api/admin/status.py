@@ -32,6 +32,7 @@ def show_status(person: Viewer, state: State) -> wire.Status:
         state=server_state(state.served, services.audit.latched, workers),
         role=person.role,
         data=str(services.data),
+        url=state.url,
         uptime_seconds=max(0, services.clock.wall_us() - services.started_us) // 1_000_000,
         budget_mib=services.residents.budget.total // MIB,
         taken_mib=services.residents.budget.taken // MIB,

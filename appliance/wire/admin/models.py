@@ -91,7 +91,7 @@ class AuditHead(_Reply):
 
 
 class Host(_Reply):
-    """The host that the server runs on."""
+    """The host that the server runs on; `name` is what it calls itself."""
 
     cpu: str
     cores: int
@@ -101,6 +101,7 @@ class Host(_Reply):
     seccomp: bool
     landlock_abi: int
     disk_free: int
+    name: str = ""
 
 
 class Progress(_Reply):
@@ -145,6 +146,7 @@ class Status(_Reply):
 
     `state` is "serving" (a worker is ready), "loading" (one is starting), "idle" (none),
     "refusing" (the log cannot be written) or "stopped" (no server runs). `role` is the caller's.
+    `url` is where apps reach the server; while it is stopped, where they will.
     """
 
     version: str
@@ -152,6 +154,7 @@ class Status(_Reply):
     state: Literal["serving", "loading", "idle", "refusing", "stopped"]
     role: str
     data: str
+    url: str = ""
     uptime_seconds: int
     budget_mib: int = 0
     taken_mib: int = 0

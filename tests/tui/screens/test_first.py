@@ -51,7 +51,7 @@ async def test_a_port_that_is_taken_is_told_and_another_can_be_named(tmp_path: P
         await opened.wait("Port 8080 is in use.")
         await opened.press("I", "enter", *"8181", "enter")
         await opened.wait("demo is served")
-    assert told.ran[-1] == ("serve", "--detach", "--port", "8181")
+    assert told.ran[-1] == ("serve", "--detach", "--port", "8181", "--save")
 
 
 async def test_read_only_offers_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from appliance.errors import ApplianceError, Forbidden
+from tests.test_client import STATUS
 from tests.tui.scripted import DOWN, model, status
 from tui.link import Link, Snapshot
 from tui.rates import Point
@@ -28,6 +29,13 @@ def test_the_first_line_names_profile_state_work_and_role() -> None:
 def test_it_is_as_wide_as_the_screen_and_keeps_the_connection(width: int) -> None:
     said = frame.top(live(), None, 101, width)
     assert said.cell_length == width and said.plain.rstrip().endswith("+ LIVE")
+
+
+def test_the_host_and_its_address_are_named_where_there_is_room() -> None:
+    host = {**STATUS["host"], "name": "plant-7"}
+    link = live(url="http://127.0.0.1:8181", host=host)
+    assert "plant-7 http://127.0.0.1:8181" in frame.top(link, None, 101, 140).plain
+    assert "you: admin" in frame.top(link, None, 101, 100).plain
 
 
 def test_a_second_changes_nothing() -> None:

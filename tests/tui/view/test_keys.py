@@ -34,3 +34,5 @@ def test_a_secret_is_shown_once_and_says_so() -> None:
     made = NewKey(**key("a").model_dump(), secret="sk-1")
     said = "\n".join(row.plain for row in view.secret(made))
     assert "sk-1" in said and "Shown once" in said
+    told = [row.plain for row in view.secret(made, "http://127.0.0.1:8181")]
+    assert "base URL http://127.0.0.1:8181/v1" in told

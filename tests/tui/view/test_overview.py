@@ -4,6 +4,7 @@ import pytest
 
 from appliance.wire.admin.models import Model, Worker
 from appliance.wire.admin.usage import Gpu, Load
+from tests.test_client import STATUS
 from tests.tui.scripted import WORKER, model, status
 from tui.rates import Point
 from tui.view import overview
@@ -51,6 +52,14 @@ def test_a_host_that_wobbles_by_a_percent_draws_the_same() -> None:
     ]
     plain = ["\n".join(row.plain for row in shown) for shown in made]
     assert plain[0] == plain[1] != plain[2]
+
+
+def test_the_host_section_begins_with_the_host_and_its_address() -> None:
+    host = {**STATUS["host"], "name": "plant-7"}
+    first = overview.host(status(url="http://127.0.0.1:8181", host=host))[0].plain
+    assert first == "host plant-7  listens on http://127.0.0.1:8181"
+    stopped = overview.host(status(url="http://127.0.0.1:8181", host=host, state="stopped"))[0]
+    assert "will listen on http://127.0.0.1:8181" in stopped.plain
 
 
 def test_a_log_that_cannot_be_written_is_named() -> None:

@@ -1,0 +1,68 @@
+"""Keeping the address of the LAN listener in `appliance.toml`.
+
+Rules: one line of the file is changed or added and nothing else, since its comments are a person's;
+the result must read back as meant, or the file stays as it was; the file is replaced in one step.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from appliance.config import FILE_NAME, parse_config
+from appliance.errors import UsageError
+
+_HEAD = re.compile(r"(?m)^[ \t]*\[[ \t]*server[ \t]*\][^\n]*$")
+_NEXT = re.compile(r"(?m)^[ \t]*\[")
+
+
+def keep(data: Path, host: str | None, port: int | None) -> None:
+    """Write host and port into `[server]`; what is None stays as it is.
+
+    Raises:
+        UsageError: `config_invalid` when the file is written in a way that this cannot change;
+            it stays as it was then.
+        OSError: the file cannot be replaced.
+    """
+    path = data / FILE_NAME
+    text = path.read_text(encoding="utf-8")
+    if host is not None:
+        text = _with(text, "host", f'"{host}"')
+    if port is not None:
+        text = _with(text, "port", str(port))
+    try:
+        kept = parse_config(text).server
+    except UsageError as error:
+        raise _unchanged(error.message) from error
+    if (host not in (None, kept.host)) or (port not in (None, kept.port)):
+        raise _unchanged("it says so in another way.")
+    fresh = path.with_name(FILE_NAME + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.chmod(path.stat().st_mode & 0o777)
+    fresh.rename(path)
+    directory = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _with(text: str, name: str, value: str) -> str:
+    """The file with this line in `[server]`."""
+    head = _HEAD.search(text)
+    if head is None:
+        ending = "" if text.endswith("\n") or not text else "\n"
+        return f"{text}{ending}\n[server]\n{name} = {value}\n"
+    after = _NEXT.search(text, head.end())
+    end = after.start() if after else len(text)
+    section = text[head.end() : end]
+    line = re.compile(rf"(?m)^[ \t]*{name}[ \t]*=[^\n#]*(?=#|$)")
+    if found := line.search(section):
+        gap = " " if section[found.end() : found.end() + 1] == "#" else ""
+        section = f"{section[: found.start()]}{name} = {value}{gap}{section[found.end() :]}"
+    else:
+        section = f"\n{name} = {value}{section}"
+    return text[: head.end()] + section + text[end:]
+
+
+def _unchanged(why: str) -> UsageError:
+    return UsageError("config_invalid", f"{FILE_NAME} was not changed: {why}", param="server")
