@@ -7,6 +7,7 @@
     │   ├── GgufRejected       the bytes of a GGUF file
     │   ├── PolicyRefused      the trust policy, a role or an approval
     │   ├── StateRefused       a state or a resource that does not allow the action
+    │   ├── TaskRefused        a task, or what was written for it
     │   └── AuditRefused       a log, proof or key that does not verify
     ├── RequestRefused         an API request that the client must change       (HTTP 4xx)
     │   ├── BadRequest
@@ -135,6 +136,34 @@ CODES: Final[dict[str, Code]] = {
     "job_failed": Code(
         "the work of a job ended with an error that the product does not know",
         "The server's log has the details: `appliance logs`. Report it.",
+    ),
+    # tasks
+    "task_invalid": Code(
+        "task.toml breaks its format", "Correct the named place; docs/tasks.md has the format."
+    ),
+    "task_labels_ambiguous": Code(
+        "one label is the beginning of another",
+        "Rename one of them, or give each a code of its own in output.codes.",
+    ),
+    "task_schema_invalid": Code(
+        "the task's schema cannot be used for its form of answers",
+        'Correct the named property, or choose encoding = "json".',
+    ),
+    "task_template_invalid": Code(
+        "the task's template does not compile or uses a field that the task does not have",
+        "Correct prompt.user, or add the field to input.",
+    ),
+    "task_input_invalid": Code(
+        "the request does not have the fields that the task takes",
+        "Send a JSON object with the named fields as the user's message.",
+    ),
+    "task_answer_unfit": Code(
+        "an expected answer cannot be written in the task's form",
+        'Correct the item, or choose encoding = "json".',
+    ),
+    "task_answer_invalid": Code(
+        "the model's answer breaks the task's form",
+        "Raise max_tokens; a cut answer breaks it most often.",
     ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
@@ -747,6 +776,10 @@ class PolicyRefused(Refused):
 
 class StateRefused(Refused):
     """A state, an id or a resource does not allow this."""
+
+
+class TaskRefused(Refused):
+    """A task's definition, or an answer for it, breaks its form."""
 
 
 class AuditRefused(Refused):

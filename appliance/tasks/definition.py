@@ -1,0 +1,236 @@
+"""`task.toml`: what a task is, as its author wrote it.
+
+Rules:
+- What is not understood is refused, with the place in the file: a field that this version does not
+  know would change what the task means.
+- The definition is complete: whatever an answer depends on lies in the task's directory or is
+  named by its digest.
+- No label is the beginning of another, because scores of labels are compared token by token.
+
+docs/tasks.md has the format.
+"""
+
+import itertools
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from appliance.errors import TaskRefused
+
+FILE: Final = "task.toml"
+MAX_BYTES: Final = 256 << 10
+MAX_LABELS: Final = 256
+
+_Id: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_FieldName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+_FileName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_Digest: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+_Words: TypeAlias = Annotated[str, Meta(max_length=32_768)]
+_Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+
+Metric: TypeAlias = Literal["exact_match", "normalised_match", "field_accuracy"]
+"""What a gate may compare: means over items, weighted by group (method rule 3)."""
+
+
+class InputField(Struct, frozen=True, forbid_unknown_fields=True):
+    """One field of the input.
+
+    Attributes:
+        max_chars: longest value; a longer one is refused, never cut.
+        required: whether an app must send it; a field that is left out is the empty text.
+    """
+
+    name: _FieldName
+    max_chars: Annotated[int, Meta(ge=1, le=1_000_000)] = 8_000
+    required: bool = True
+
+
+class Labels(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", tag="labels"):
+    """The answer is one of a set.
+
+    Attributes:
+        labels: the set, in the order of the report.
+        codes: what the model writes for each label, where that is not the label itself.
+    """
+
+    labels: Annotated[tuple[_Label, ...], Meta(min_length=2, max_length=MAX_LABELS)]
+    codes: tuple[_Label, ...] = ()
+
+    def written(self, label: str) -> str:
+        """What the model writes for a label."""
+        return self.codes[self.labels.index(label)] if self.codes else label
+
+
+class Fields(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", tag="fields"):
+    """The answer is JSON that a schema accepts.
+
+    Attributes:
+        schema: file of the JSON schema in the task's directory.
+        encoding: `json`: the model writes the JSON; `values`: it writes one value a line in the
+            schema's order, and the appliance writes the JSON.
+    """
+
+    schema: _FileName
+    encoding: Literal["json", "values"] = "json"
+
+
+class Text(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", tag="text"):
+    """The answer is free text.
+
+    Attributes:
+        grammar: name of a grammar that was signed with the model.
+        collection: documents that the answer must cite.
+    """
+
+    grammar: _FileName | None = None
+    collection: _Id | None = None
+
+
+Output: TypeAlias = Labels | Fields | Text
+
+
+class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
+    """How an input becomes a conversation.
+
+    Attributes:
+        user: Jinja template of the user's message over the input fields, in a sandbox.
+        system: the system message, the same for every input; "" for none.
+        examples: file of solved items in the task's directory, shown before the input; they are
+            items of the split `train`.
+    """
+
+    user: Annotated[str, Meta(min_length=1, max_length=32_768)]
+    system: _Words = ""
+    examples: _FileName | None = None
+
+
+class Answerer(Struct, frozen=True, forbid_unknown_fields=True):
+    """What answers.
+
+    Attributes:
+        model: id of a model or adapter in the registry, or of a classifier.
+        digest: its digest; the task is void for any other.
+    """
+
+    model: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,128}$")]
+    digest: _Digest
+    kind: Literal["model", "classifier"] = "model"
+
+
+class Gate(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a candidate must show before it serves.
+
+    Attributes:
+        metric: what is compared.
+        margin: how much worse than the incumbent it may be, as a share.
+        alpha: probability that a worse one passes, over all looks.
+        floor: value of the metric that it must reach, whatever the incumbent does.
+    """
+
+    metric: Metric
+    margin: Annotated[float, Meta(gt=0, lt=1)]
+    alpha: Annotated[float, Meta(gt=0, le=0.2)] = 0.05
+    floor: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+
+class Task(Struct, frozen=True, forbid_unknown_fields=True):
+    """One narrow job.
+
+    Attributes:
+        version: counted up by the author.
+        description: one sentence for people.
+        max_tokens: longest answer; 0 for what the form needs.
+        on_defer: what an app gets for an input that no stage may answer: `error` (422
+            `task_deferred`) or `queue` (202 with an id).
+    """
+
+    id: _Id
+    version: Annotated[int, Meta(ge=1, le=1 << 53)]
+    description: Annotated[str, Meta(min_length=1, max_length=500)]
+    candidate: Answerer
+    input: Annotated[tuple[InputField, ...], Meta(min_length=1, max_length=32)]
+    prompt: Prompt
+    output: Output
+    gate: Gate
+    max_tokens: Annotated[int, Meta(ge=0, le=32_768)] = 0
+    on_defer: Literal["error", "queue"] = "error"
+
+    @property
+    def fields(self) -> dict[str, InputField]:
+        """The input fields by name."""
+        return {field.name: field for field in self.input}
+
+
+def parse(data: bytes) -> Task:
+    """Read a `task.toml`.
+
+    Raises:
+        TaskRefused: `task_invalid`, naming the place in the file; `task_labels_ambiguous`.
+    """
+    if len(data) > MAX_BYTES:
+        raise _invalid(f"it has {len(data)} bytes, more than {MAX_BYTES}")
+    try:
+        values: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
+        task = msgspec.convert(values, Task)
+    except UnicodeDecodeError as error:
+        raise _invalid("it is not UTF-8") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise _invalid(str(error)) from error
+    _check_names(task)
+    if isinstance(task.output, Labels):
+        _check_labels(task.output)
+    return task
+
+
+def _check_names(task: Task) -> None:
+    if len(task.fields) != len(task.input):
+        raise _invalid("two input fields have one name")
+
+
+def _check_labels(output: Labels) -> None:
+    if output.codes and len(output.codes) != len(output.labels):
+        raise _invalid("output.codes and output.labels differ in length")
+    if len(set(output.labels)) != len(output.labels):
+        raise TaskRefused("task_labels_ambiguous", "A label stands twice in output.labels.")
+    for one, other in prefixes(output.codes or output.labels):
+        raise TaskRefused(
+            "task_labels_ambiguous",
+            f"{one!r} is the beginning of {other!r}, so that one text would mean both.",
+        )
+    for words in (output.labels, output.codes):
+        if any(word != word.strip() or not word.isprintable() for word in words):
+            raise _invalid("a label begins or ends with a blank, or holds a control character")
+
+
+def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The pairs of which the first is a prefix of the second, equal ones among them."""
+    ordered = sorted(words)
+    return [(a, b) for a, b in itertools.pairwise(ordered) if b.startswith(a)]
+
+
+def parse_schema(data: bytes) -> Mapping[str, Any]:
+    """Read the schema of a `fields` task: an object with named properties, and no others.
+
+    Raises:
+        TaskRefused: `task_schema_invalid`.
+    """
+    try:
+        schema = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise TaskRefused("task_schema_invalid", f"The schema is not JSON: {error}") from error
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        raise TaskRefused("task_schema_invalid", "The schema does not describe an object.")
+    if not schema.get("properties") or schema.get("additionalProperties") is not False:
+        raise TaskRefused(
+            "task_schema_invalid",
+            "The schema must name its properties and have `additionalProperties: false`.",
+        )
+    return schema
+
+
+def _invalid(reason: str) -> TaskRefused:
+    return TaskRefused("task_invalid", f"task.toml cannot be used: {reason}.")

@@ -1,0 +1,167 @@
+"""Answers as values alone: one a line in the order of the schema, and the JSON that they stand for.
+
+A model that writes only the values writes several times fewer tokens than one that writes the JSON,
+and the appliance knows the rest of it.
+
+Rules:
+- Every property is a scalar: text, number, integer, boolean, a constant or one of a list, or null.
+- A line holds the value as JSON would, but text stands without quotes: `\\`, line feed, carriage
+  return and tab are escaped by a backslash. An empty line is null where the schema allows null.
+- The form is unambiguous: reading what was written gives the value again, or the value is refused.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from appliance.errors import TaskRefused
+
+Scalar: TypeAlias = str | int | float | bool | None
+"""A value of a property."""
+
+_SCALARS: Final = frozenset({"string", "number", "integer", "boolean", "null"})
+_ESCAPES: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_READ: Final = {written[1]: character for character, written in _ESCAPES.items()}
+_TEXT: Final = r"(?:[^\\\n\r\t]|\\[\\nrt])"
+_INTEGER: Final = r"-?(?:0|[1-9][0-9]{0,15})"
+_NUMBER: Final = _INTEGER + r"(?:\.[0-9]{1,16})?"
+_MAX_TEXT: Final = 2_000
+"""Most characters of a text whose schema states no `maxLength`."""
+
+
+def check(schema: Mapping[str, Any]) -> None:
+    """Whether answers to a schema can be written as values.
+
+    Raises:
+        TaskRefused: `task_schema_invalid`, naming the property.
+    """
+    for name, property_ in schema["properties"].items():
+        if not isinstance(property_, dict) or not (_types(property_) <= _SCALARS):
+            raise _unfit(name, "is not a scalar")
+        options = _options(property_)
+        if options is not None and any(isinstance(o, dict | list | float) for o in options):
+            raise _unfit(name, "lists a value that is not text, an integer, a boolean or null")
+        if "null" in _types(property_) and "" in (options or ()):
+            raise _unfit(name, "allows both null and the empty text, which would look alike")
+        if "pattern" in property_ or "format" in property_:
+            raise _unfit(name, 'has a pattern or a format; use encoding = "json"')
+    if set(schema.get("required", ())) != set(schema["properties"]):
+        raise TaskRefused(
+            "task_schema_invalid",
+            "Values stand for all properties, so the schema must require each; let an optional one "
+            "be null.",
+        )
+
+
+def expression(schema: Mapping[str, Any]) -> str:
+    """The regular expression of all answers, for the engine's constraint."""
+    return r"\n".join(_pattern(p) for p in schema["properties"].values())
+
+
+def write(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """The values of an answer, one a line.
+
+    Raises:
+        TaskRefused: `task_answer_unfit` when the lines would not give the answer again.
+    """
+    lines = [_written(answer.get(name)) for name in schema["properties"]]
+    text = "\n".join(lines)
+    if not re.fullmatch(expression(schema), text) or read(schema, text) != dict(answer):
+        raise TaskRefused(
+            "task_answer_unfit",
+            f"The expected answer {json.dumps(answer)[:200]} cannot be written as values.",
+        )
+    return text
+
+
+def read(schema: Mapping[str, Any], text: str) -> dict[str, Scalar]:
+    """The answer that lines of values stand for.
+
+    Raises:
+        TaskRefused: `task_answer_invalid` when they are not what `expression` allows.
+    """
+    lines = text.split("\n")
+    names: Sequence[str] = list(schema["properties"])
+    if len(lines) != len(names):
+        raise _unread(f"{len(lines)} lines for {len(names)} fields")
+    return {
+        name: _value(name, schema["properties"][name], line)
+        for name, line in zip(names, lines, strict=True)
+    }
+
+
+def _types(property_: Mapping[str, Any]) -> set[str]:
+    """The JSON types that a property allows."""
+    options = _options(property_)
+    if options is not None:
+        return {_type_of(option) for option in options}
+    stated = property_.get("type", "unstated")
+    return set(stated) if isinstance(stated, list) else {str(stated)}
+
+
+def _options(property_: Mapping[str, Any]) -> list[Any] | None:
+    if "const" in property_:
+        return [property_["const"]]
+    options = property_.get("enum")
+    return list(options) if isinstance(options, list) else None
+
+
+def _type_of(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "string" if isinstance(value, str) else "unfit"
+
+
+def _pattern(property_: Mapping[str, Any]) -> str:
+    options = _options(property_)
+    if options is not None:
+        return "(?:" + "|".join(re.escape(_written(option)) for option in options) + ")"
+    return "(?:" + "|".join(_typed(kind, property_) for kind in sorted(_types(property_))) + ")"
+
+
+def _typed(kind: str, property_: Mapping[str, Any]) -> str:
+    if kind == "string":
+        # Beside null an empty line is null, so that a text has at least one character.
+        least = max(int(property_.get("minLength", 0)), int("null" in _types(property_)))
+        return f"{_TEXT}{{{least},{int(property_.get('maxLength', _MAX_TEXT))}}}"
+    return {"number": _NUMBER, "integer": _INTEGER, "boolean": "true|false", "null": ""}[kind]
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return "".join(_ESCAPES.get(c, c) for c in value)
+    return json.dumps(value)
+
+
+def _value(name: str, property_: Mapping[str, Any], line: str) -> Scalar:
+    """What a line stands for: the first of null, the listed values, and the types that fits."""
+    kinds, options = _types(property_), _options(property_)
+    if not re.fullmatch(_pattern(property_), line):
+        raise _unread(f"{line[:80]!r} is no value of {name!r}")
+    if line == "" and "null" in kinds:
+        return None
+    if options is not None:
+        found: Scalar = next(option for option in options if _written(option) == line)
+        return found
+    if "boolean" in kinds and line in ("true", "false"):
+        return line == "true"
+    if "integer" in kinds and re.fullmatch(_INTEGER, line):
+        return int(line)
+    if "number" in kinds and re.fullmatch(_NUMBER, line):
+        return int(line) if re.fullmatch(_INTEGER, line) else float(line)
+    return re.sub(r"\\(.)", lambda found: _READ[found[1]], line)
+
+
+def _unfit(name: str, reason: str) -> TaskRefused:
+    return TaskRefused("task_schema_invalid", f'With encoding = "values", {name!r} {reason}.')
+
+
+def _unread(reason: str) -> TaskRefused:
+    return TaskRefused("task_answer_invalid", f"The model's values cannot be read: {reason}.")
