@@ -10,14 +10,16 @@ Rules:
 - Migrations are a list of SQL scripts; `user_version` counts how many have run. A script is
   never edited and only adds. A database from a newer version is refused.
 - The file is never opened and closed by other means in a process that holds it (POSIX locks).
+- A path is taken as it is, whatever characters it has: `%41`, `?` and `#` mean nothing in it.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pysqlite3.dbapi2
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from appliance.errors import StateRefused
 
@@ -43,7 +45,9 @@ def open_database(path: Path, migrations: Sequence[str]) -> Engine:
         )
     if not path.exists():
         path.touch(mode=0o600)
-    engine = create_engine(f"sqlite:///{path}", module=pysqlite3.dbapi2)
+    # An URL made of parts: in one made of text, a `?` in the path would end the path.
+    url = URL.create("sqlite", database=str(path.absolute()))
+    engine = create_engine(url, module=pysqlite3.dbapi2)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     try:
@@ -56,7 +60,12 @@ def open_database(path: Path, migrations: Sequence[str]) -> Engine:
 
 def open_readonly(path: Path) -> Engine:
     """Open an existing database for reading; writes fail in SQLite itself."""
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", module=pysqlite3.dbapi2)
+    url = URL.create(
+        "sqlite",
+        database="file:" + quote(str(path.absolute())),  # SQLite's own URI ends at `?` and `#`
+        query={"mode": "ro", "uri": "true"},
+    )
+    engine = create_engine(url, module=pysqlite3.dbapi2)
     event.listen(engine, "connect", _plain)
     return engine
 

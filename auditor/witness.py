@@ -17,8 +17,10 @@ Sources: c2sp.org/tlog-witness, tlog-cosignature, tlog-checkpoint, signed-note; 
 """
 
 import base64
+import ctypes
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -236,6 +238,12 @@ def answer(place: str, request: str, out: str) -> None:
     print("cosigned: " + " ".join(note.decode().split("\n")[:2]) + " entries")
 
 
+def forbid_dumps() -> None:
+    """Leave no core dump, with the key in it: neither as a file nor through a collector."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(4, *(ctypes.c_ulong(0) for _ in range(4)))  # PR_SET_DUMPABLE
+
+
 def main(arguments: list[str]) -> int:
     """The command line."""
     commands: dict[tuple[str, int], Callable[..., None]] = {
@@ -256,4 +264,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    forbid_dumps()
     sys.exit(main(sys.argv[1:]))

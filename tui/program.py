@@ -4,7 +4,9 @@ Rules: it runs where nothing but a terminal is; what the terminal lacks is found
 anything is drawn.
 """
 
+import ctypes
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -60,6 +62,13 @@ def run(
     type=click.Path(path_type=Path),
     help="Look for artifacts here as well as on sticks; may be repeated.",
 )
-def main(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
+def screens(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
     """Open the operator's screens."""
     run(data.absolute(), readonly=readonly, basic=basic, media=media)
+
+
+def main() -> None:
+    """Run the screens alone and end the process, without a core dump: they show new keys."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(4, *(ctypes.c_ulong(0) for _ in range(4)))  # PR_SET_DUMPABLE
+    screens()

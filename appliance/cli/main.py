@@ -2,7 +2,7 @@
 
 Rules: exit status 0 done, 1 refused or a check failed, 2 wrong usage, 3 the server cannot be
 reached; errors of the product are explained here and nowhere else; a command's module, named like
-the command, is imported only when the command is used.
+the command, is imported only when the command is used; no command leaves a core dump.
 """
 
 import importlib
@@ -13,6 +13,7 @@ import click
 
 from appliance.cli.output import Output
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
+from appliance.host import core_dumps
 
 COMMANDS: Final = (
     "init", "serve", "status", "metrics", "tui", "model", "key", "request", "tls", "audit", "trust",
@@ -64,4 +65,5 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and end the process."""
+    core_dumps.forbid()
     cli()

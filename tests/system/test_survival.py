@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import openai
+import pytest
 from openai import AsyncOpenAI
 
 from tests.smol import ID
@@ -157,7 +158,11 @@ async def test_requests_that_come_go_and_die_leave_nothing_behind(live_server: S
 
 
 def open_descriptors(server: Server) -> int:
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+    """Root alone sees those of a process that leaves no dump."""
+    try:
+        return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+    except PermissionError:
+        pytest.skip("only root sees the descriptors of the server")
 
 
 def every_intent_has_one_outcome(server: Server) -> bool:

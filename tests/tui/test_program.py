@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 import tui.program
-from tui.program import main
+from tui.program import screens
 
 
 def test_the_command_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,12 +17,12 @@ def test_the_command_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> No
         lambda data, *, readonly, basic, media: seen.append((data, readonly, basic, media)),
     )
     for arguments in (["--data", "/d"], ["--readonly", "--basic", "--media", "/m"]):
-        done = CliRunner().invoke(main, arguments, env={"APPLIANCE_DATA": "/e"})
+        done = CliRunner().invoke(screens, arguments, env={"APPLIANCE_DATA": "/e"})
         assert done.exit_code == 0, done.output
     assert seen == [(Path("/d"), False, False, ()), (Path("/e"), True, True, (Path("/m"),))]
 
 
 def test_without_a_terminal_it_says_what_to_use() -> None:
-    done = CliRunner().invoke(main, ["--data", "/d"])
+    done = CliRunner().invoke(screens, ["--data", "/d"])
     assert done.exit_code == 2
     assert "appliance status" in done.stderr
