@@ -136,7 +136,7 @@ def test_every_command_does_there_what_it_does_anywhere(tmp_path: Path) -> None:
     made = asked(lab, beside)
     lab.artifact("tiny").rename(beside / "tiny")
     done = {path: run_command(*path, *more, data=data) for path, more in made.items()}
-    assert set(done) == set(commands(cli))
+    assert set(done) == set(commands(cli)), "every command belongs into `asked`"
     refused = {path for path, how in done.items() if how.status}
     assert refused == REFUSED, {path: done[path].err for path in refused ^ REFUSED}
     assert {path.name for path in tmp_path.iterdir()} == {WORST, "beside"}
