@@ -1,8 +1,9 @@
-"""Writes docs/errors.md and docs/config.md from the tables of the product.
+"""Writes docs/errors.md, docs/config.md and a part of docs/api.md from the tables of the product.
 
 Rules: nothing is said here that the source does not say; `tests/test_docs.py` fails while a file
 differs from what this makes. Run `.venv/bin/python docs/generate.py` after changing
-`appliance/errors.py`, `appliance/api/errors.py` or `appliance/config.py`.
+`appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py` or
+`appliance/wire/openai/fields.py`.
 """
 
 import dataclasses
@@ -14,8 +15,11 @@ from typing import Any
 from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
 from appliance.errors import CODES
+from appliance.wire.openai.fields import TABLE, Row
 
 DOCS = Path(__file__).parent
+_BEGIN = "<!-- fields: made by docs/generate.py from appliance/wire/openai/fields.py -->\n"
+_END = "<!-- end of fields -->\n"
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -71,6 +75,24 @@ def config_document() -> str:
     return "\n".join(lines) + "\n"
 
 
+def api_document() -> str:
+    """docs/api.md, with the part on fields that are not honoured made new."""
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    before, rest = text.split(_BEGIN)
+    after = rest.split(_END)[1]
+    lines = ["", "| refused | on | because |", "|---|---|---|"]
+    lines += [_field_row(row) for row in TABLE if row.defaults is not None]
+    lines += ["", "These change no answer, and are taken:", ""]
+    lines += ["| harmless | on | because |", "|---|---|---|"]
+    lines += [_field_row(row) for row in TABLE if row.defaults is None]
+    return before + _BEGIN + "\n".join(lines) + "\n" + _END + after
+
+
+def _field_row(row: Row) -> str:
+    names = ", ".join(f"`{name}`" for name in row.names)
+    return _row([names, ", ".join(row.routes), row.reason])
+
+
 def _sections() -> Iterator[type[Any]]:
     """The dataclasses of tables, in the order of the source; each names its table first."""
     classes = [c for _, c in inspect.getmembers(config, dataclasses.is_dataclass)]
@@ -97,7 +119,7 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-DOCUMENTS = {"errors.md": errors_document, "config.md": config_document}
+DOCUMENTS = {"errors.md": errors_document, "config.md": config_document, "api.md": api_document}
 
 if __name__ == "__main__":
     for name, make in DOCUMENTS.items():

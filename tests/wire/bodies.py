@@ -26,6 +26,11 @@ def first_error(kind: type[BaseModel], body: Any) -> tuple[str, tuple[int | str,
     return error["type"], error["loc"]
 
 
+def smallest(kind: type[BaseModel]) -> dict[str, Any]:
+    """The body with only what must be there."""
+    asked: dict[str, Any] = {"prompt": "Hi"} if kind is CompletionRequest else {"messages": [USER]}
+    return {"model": "m", **asked}
+
+
 def refused_field(kind: type[BaseModel], **fields: Any) -> tuple[int | str, ...]:
-    base = {"model": "m", "messages": [USER], "prompt": "Hi"}
-    return first_error(kind, {**base, **fields})[1]
+    return first_error(kind, {**smallest(kind), **fields})[1]

@@ -9,15 +9,10 @@ from typing import Any, Final
 
 from appliance.text import visible
 from appliance.types import Sampling
+from appliance.wire.openai.fields import HARMLESS, REFUSED
 from appliance.wire.openai.generation import GenerationFields
+from appliance.wire.openai.responses_request import ResponsesRequest
 
-# Sent by the SDKs for OpenAI's own service; none of them changes what an answer says.
-_HARMLESS: Final = frozenset(
-    {
-        "metadata", "parallel_tool_calls", "prediction", "prompt_cache_key", "reasoning_effort",
-        "safety_identifier", "store", "user", "verbosity",
-    }
-)  # fmt: skip
 _AS_THEY_ARE: Final = (
     "temperature", "top_p", "min_p", "typical_p", "presence_penalty", "frequency_penalty",
 )  # fmt: skip
@@ -25,9 +20,10 @@ _MOST_LOGGED: Final = 20
 _logger = logging.getLogger("appliance.api")
 
 
-def log_ignored(body: GenerationFields, request_id: str) -> None:
+def log_ignored(body: GenerationFields | ResponsesRequest, request_id: str) -> None:
     """Name the unknown fields of a request in the log; their values are nobody's business."""
-    ignored = sorted(set(body.model_extra or ()) - _HARMLESS - set(body.refused))
+    known = HARMLESS[body.route] | REFUSED[body.route].keys()
+    ignored = sorted(set(body.model_extra or ()) - known)
     if ignored:
         names = ", ".join(visible(name, limit=40) for name in ignored[:_MOST_LOGGED])
         _logger.info("%s: ignored unknown fields: %s", request_id, names)

@@ -19,6 +19,7 @@ from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import STREAMED
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
+from appliance.api.openai.requests import log_ignored
 from appliance.engine.text.reply import Piece, Reply
 from appliance.errors import ApplianceError
 from appliance.types import Delta, GenerationRequest, Sampling
@@ -34,6 +35,7 @@ router = APIRouter(tags=["generate"])
 @router.post("/v1/responses", response_model=Response, responses=STREAMED)
 async def responses(request: Request, body: ResponsesRequest, caller: CallerDep) -> Answer:
     """Answer a conversation; nothing is stored."""
+    log_ignored(body, caller.request_id)
     return Answer(
         partial(services_of(request).inference.start, caller, response_generation(body)),
         partial(ResponsesFormat, request_id=caller.request_id, body=body),

@@ -3,7 +3,6 @@
 Source: OpenAI API reference, chat completions.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from appliance.types import Tools
+from appliance.wire.openai.fields import REFUSED, Route
 from appliance.wire.openai.generation import (
     MOST_ALTERNATIVES,
     GenerationFields,
@@ -26,13 +26,7 @@ from appliance.wire.openai.generation import (
     example,
 )
 from appliance.wire.openai.tools import MOST_TOOLS, NamedTool, Tool, ToolCall, ToolChoice, chosen
-from appliance.wire.openai.unsupported import (
-    CHAT_FIELDS,
-    MESSAGE_FIELDS,
-    Unsupported,
-    field_refused,
-    refuse_unsupported,
-)
+from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
 
 class TextPart(BaseModel):
@@ -78,7 +72,7 @@ class Message(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
-        return refuse_unsupported(data, MESSAGE_FIELDS)
+        return refuse_unsupported(data, REFUSED["message"])
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -113,7 +107,7 @@ class TemplateArguments(BaseModel):
 class ChatRequest(GenerationFields):
     """The body of `POST /v1/chat/completions`."""
 
-    refused: ClassVar[Mapping[str, Unsupported]] = CHAT_FIELDS
+    route: ClassVar[Route] = "chat"
 
     model_config = example(
         model="assistant",

@@ -3,11 +3,11 @@
 Source: OpenAI API reference, completions.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from appliance.wire.openai.fields import Route
 from appliance.wire.openai.generation import (
     INT32,
     MOST_ALTERNATIVES,
@@ -17,7 +17,7 @@ from appliance.wire.openai.generation import (
     characters,
     example,
 )
-from appliance.wire.openai.unsupported import COMPLETION_FIELDS, Unsupported, field_refused
+from appliance.wire.openai.unsupported import field_refused
 
 _COMPLETION_TOKENS: Final = 16  # OpenAI's default for completions
 
@@ -58,7 +58,7 @@ Prompt: TypeAlias = Annotated[
 class CompletionRequest(GenerationFields):
     """The body of `POST /v1/completions`."""
 
-    refused: ClassVar[Mapping[str, Unsupported]] = COMPLETION_FIELDS
+    route: ClassVar[Route] = "completions"
 
     model_config = example(model="assistant", prompt="A check valve", max_tokens=16)
 

@@ -71,6 +71,14 @@ class ResponseFormat(BaseModel):
     json_schema: SchemaFormat | None = None
     grammar: GrammarName | None = Field(None, description="its name, of those of the model")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("schema") is not None:
+            why = 'use {"type": "json_schema", "json_schema": {"schema": …}}'
+            raise field_refused("unsupported_parameter", "schema", why)
+        return data
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.type == "json_schema" and self.json_schema is None:

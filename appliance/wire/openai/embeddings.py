@@ -9,10 +9,11 @@ Source: OpenAI API reference, embeddings.
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import INT32, characters, example
-from appliance.wire.openai.unsupported import field_refused
+from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
 MOST_TEXTS: Final = 2048
 """Texts of one request, as in the OpenAI API."""
@@ -53,6 +54,11 @@ class EmbeddingRequest(BaseModel):
     input: Texts
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1, le=INT32)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, REFUSED["embeddings"])
 
 
 class Embedding(BaseModel):

@@ -3,14 +3,13 @@
 Rules:
 - Values are taken by their JSON type, never converted: "0.5" is no number and true is no 1.
 - NaN and infinities are refused; so is everything out of range, naming the field.
-- What `wire.openai.unsupported` lists is refused; other unknown fields are ignored.
+- What `wire.openai.fields` lists is refused; other unknown fields are ignored.
 - The several spellings of a field (one string or a list, text or parts) become one here.
 
 Source: OpenAI API reference, chat completions and completions; the extra fields are vLLM's.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias
 
 from pydantic import (
@@ -24,12 +23,8 @@ from pydantic import (
 
 from appliance.types import Priority
 from appliance.wire.openai.constraints import ConstraintFields
-from appliance.wire.openai.unsupported import (
-    REQUEST_FIELDS,
-    Unsupported,
-    field_refused,
-    refuse_unsupported,
-)
+from appliance.wire.openai.fields import REFUSED, Route
+from appliance.wire.openai.unsupported import Unsupported, absent, field_refused, refuse_unsupported
 
 INT32: Final = 2**31 - 1
 MOST_CHOICES: Final = 8
@@ -80,12 +75,22 @@ Stop: TypeAlias = Annotated[
 ]
 
 
+_STREAM_FIELDS: Final = {
+    "continuous_usage_stats": Unsupported(absent(False), "the counts come once, at the end")
+}
+
+
 class StreamOptions(BaseModel):
     """`include_usage`: one more chunk, with the token counts, ends the stream."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
     include_usage: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, _STREAM_FIELDS)
 
 
 class GenerationFields(ConstraintFields):
@@ -96,7 +101,7 @@ class GenerationFields(ConstraintFields):
     `repeat_penalty` is llama-server's name of vLLM's `repetition_penalty`.
     """
 
-    refused: ClassVar[Mapping[str, Unsupported]] = REQUEST_FIELDS
+    route: ClassVar[Route]
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
@@ -129,7 +134,7 @@ class GenerationFields(ConstraintFields):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
-        return refuse_unsupported(data, cls.refused)
+        return refuse_unsupported(data, REFUSED[cls.route])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -5,10 +5,12 @@ Source: the rerank APIs of Jina AI and Cohere (v1), in what they share.
 
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from appliance.wire.openai.embeddings import Text, TextUsage
+from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import INT32, example
+from appliance.wire.openai.unsupported import refuse_unsupported
 
 MOST_DOCUMENTS: Final = 1000
 
@@ -46,6 +48,11 @@ class RerankRequest(BaseModel):
     documents: list[DocumentText] = Field(min_length=1, max_length=MOST_DOCUMENTS)
     top_n: int | None = Field(None, ge=1, le=INT32)
     return_documents: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, REFUSED["rerank"])
 
 
 class RerankResult(BaseModel):

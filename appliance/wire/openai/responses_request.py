@@ -7,13 +7,13 @@ run on a server are refused.
 Source: OpenAI API reference, responses.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from appliance.types import Constraint, Tools
 from appliance.wire.openai.constraints import GrammarName, Schema, schema_constraint
+from appliance.wire.openai.fields import REFUSED, Route
 from appliance.wire.openai.generation import INT32, characters, example
 from appliance.wire.openai.tools import (
     MOST_TOOLS,
@@ -26,19 +26,8 @@ from appliance.wire.openai.tools import (
     one_choice,
     only_functions,
 )
-from appliance.wire.openai.unsupported import Unsupported, absent, field_refused, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
-_STATELESS: Final = "nothing is stored; send the whole conversation as input"
-_REFUSED: Final[Mapping[str, Unsupported]] = {
-    "previous_response_id": Unsupported(absent(), _STATELESS),
-    "conversation": Unsupported(absent(), _STATELESS),
-    "background": Unsupported(absent(False), _STATELESS),
-    "prompt": Unsupported(absent(), "templates of prompts are not kept here"),
-    "include": Unsupported(absent([]), "there is nothing more to tell"),
-    "truncation": Unsupported(absent("disabled"), "a conversation is never cut silently"),
-    "max_tool_calls": Unsupported(absent(), "no tools run on the server"),
-    "top_logprobs": Unsupported(absent(0), "use /v1/chat/completions"),
-}
 _TEXT_PARTS: Final = frozenset({"input_text", "output_text", "text"})
 
 
@@ -194,6 +183,8 @@ class ReasoningSettings(BaseModel):
 class ResponsesRequest(BaseModel):
     """The body of `POST /v1/responses`."""
 
+    route: ClassVar[Route] = "responses"
+
     model_config = ConfigDict(
         strict=True,
         extra="allow",
@@ -219,7 +210,7 @@ class ResponsesRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
-        return refuse_unsupported(data, _REFUSED)
+        return refuse_unsupported(data, REFUSED[cls.route])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,26 +6,16 @@ a conversation is rendered as for an answer; the other rules are those of `gener
 Source: vLLM's OpenAI-compatible server, tokenizer API.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from appliance.types import Tools
 from appliance.wire.openai.chat import Message, TemplateArguments
+from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import INT32, characters, example
 from appliance.wire.openai.tools import MOST_TOOLS, Tool, chosen
-from appliance.wire.openai.unsupported import (
-    REQUEST_FIELDS,
-    Unsupported,
-    field_refused,
-    refuse_unsupported,
-)
-
-_FIELDS: Final[Mapping[str, Unsupported]] = {
-    field: REQUEST_FIELDS[field]
-    for field in ("chat_template", "add_generation_prompt", "continue_final_message")
-}
+from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
 
 class _OfModel(BaseModel):
@@ -51,7 +41,7 @@ class TokenizeRequest(_OfModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
-        return refuse_unsupported(data, _FIELDS)
+        return refuse_unsupported(data, REFUSED["tokenize"])
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

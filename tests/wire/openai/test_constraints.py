@@ -10,6 +10,7 @@ from appliance.types import Constraint
 from appliance.wire.openai.chat import ChatRequest
 from appliance.wire.openai.completions import CompletionRequest
 from appliance.wire.openai.constraints import ConstraintFields
+from tests.wire.bodies import smallest
 
 OBJECT = {"type": "object", "properties": {"é": {"enum": ["ü"]}}}
 TEXT = json.dumps(OBJECT, separators=(",", ":"))
@@ -118,8 +119,7 @@ def test_what_leaves_is_ascii_so_that_it_can_be_framed_and_hashed() -> None:
 
 @pytest.mark.parametrize("kind", [ChatRequest, CompletionRequest])
 def test_both_routes_take_constraints(kind: type[ChatRequest | CompletionRequest]) -> None:
-    user = {"role": "user", "content": "Hi"}
-    body = {"model": "m", "messages": [user], "prompt": "Hi", "guided_regex": "a"}
+    body = {**smallest(kind), "guided_regex": "a"}
     assert kind.model_validate(body).constraint == Constraint("regex", "a")
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from appliance.wire.openai.chat import ChatRequest
 from appliance.wire.openai.completions import CompletionRequest
-from tests.wire.bodies import USER, chat, completion, first_error, refused_field
+from tests.wire.bodies import USER, chat, completion, first_error, refused_field, smallest
 
 NAN, INF = float("nan"), float("inf")
 
@@ -99,7 +99,7 @@ def test_min_tokens_may_not_exceed_the_limit() -> None:
 def refused_by_rule(kind: type[BaseModel], **fields: Any) -> tuple[str, str]:
     """Code and field of a refusal that no field alone brings about."""
     with pytest.raises(ValidationError) as caught:
-        kind.model_validate({"model": "m", "messages": [USER], "prompt": "Hi", **fields})
+        kind.model_validate({**smallest(kind), **fields})
     error = caught.value.errors()[0]
     return error["type"], error["ctx"]["field"]
 
@@ -142,7 +142,7 @@ FIELDS = sorted({*ChatRequest.model_fields, "prompt", "tools", "logprobs", "n", 
 def test_any_json_is_either_taken_or_a_validation_error(fields: dict[str, Any]) -> None:
     for kind in (ChatRequest, CompletionRequest):
         try:
-            kind.model_validate({"model": "m", "prompt": "p", "messages": [USER], **fields})
+            kind.model_validate({**smallest(kind), **fields})
         except ValidationError as error:
             assert error.errors()[0]["type"]
 

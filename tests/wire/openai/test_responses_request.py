@@ -29,7 +29,7 @@ def refused(**fields: Any) -> tuple[str, str]:
     ("field", "value"),
     [
         ("previous_response_id", "resp_0"), ("conversation", "c"), ("background", True),
-        ("prompt", {"id": "p"}), ("include", ["reasoning.encrypted_content"]),
+        ("prompt", {"id": "p"}), ("include", ["message.output_text.logprobs"]),
         ("truncation", "auto"), ("max_tool_calls", 1), ("top_logprobs", 1),
     ],
 )  # fmt: skip
