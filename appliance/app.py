@@ -172,10 +172,7 @@ def open_services(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_lock(data))
         profile = _profile(data / "trust")
-        database = open_database(data / "appliance.db", _MIGRATIONS)
-        stack.callback(database.dispose)
-        api_keys = KeyStore(database, clock)
-        stack.callback(api_keys.close)
+        # First, since on a full disk it gives back blocks that the rest needs to open.
         audit = AuditLog.open(
             data / "audit",
             clock=clock,
@@ -189,6 +186,10 @@ def open_services(
             ),
         )
         stack.callback(audit.close)
+        database = open_database(data / "appliance.db", _MIGRATIONS)
+        stack.callback(database.dispose)
+        api_keys = KeyStore(database, clock)
+        stack.callback(api_keys.close)
         models = ModelStore(database, data / "models", clock)
 
         async def record(kind: str, fields: Mapping[str, Json]) -> None:

@@ -8,8 +8,8 @@ Rules:
 - The signing key changes in time (epoch.py), with or without entries.
 - After an error of a commit nobody knows what is on disk: the log latches and refuses
   everything until it is opened again, which reads what is really there.
-- Below the disk reserve new work is refused; outcomes, worker events and the stop may use it, and
-  the ballast (ballast.py) once another program has used up the disk.
+- Below the disk reserve new work is refused; outcomes, worker events, starts and stops may use it,
+  and the ballast (ballast.py) once another program has used up the disk.
 - The queue is bounded in entries and bytes for new work. What ends work is always taken: its
   number is bounded by the work that began.
 """
@@ -51,7 +51,9 @@ GATHER_ALL: Final = 0.5
 GATHER_SECONDS: Final = 0.1
 """A commit that took longer counts as this long."""
 ALARM_WAL_BYTES: Final = 4 * WAL_BYTES
-_ENDS_WORK: Final = frozenset({"outcome", "worker", "job_end", "stop"})
+_ENDS_WORK: Final = frozenset({"outcome", "worker", "job_end", "start", "stop"})
+"""Entries that may use the reserve: the ends of what began, and the start of the server, which then
+says why it refuses everything else."""
 
 Receipts: TypeAlias = tuple[Receipt, ...]
 

@@ -42,6 +42,7 @@ SOCKET = Path("run") / "admin.sock"
 _UNIX_PATH_LIMIT = 107
 _HANDSHAKE_S = 15.0
 _LAST_BYTES_S = 5.0
+_LOOK_AT_THE_LOG_S = 1.0
 _log = logging.getLogger("appliance")
 
 
@@ -214,6 +215,11 @@ async def _serve(
 
 
 async def _autoload(services: Services) -> None:
+    """Load the models of the start, once loads can be recorded."""
+    if services.audit.latched:
+        _log.warning("no model is loaded yet: %s", services.audit.latched)
+    while services.audit.latched:
+        await asyncio.sleep(_LOOK_AT_THE_LOG_S)
     # Asked for by every estimate of memory; the first answer takes too long for the loop.
     await asyncio.to_thread(lambda: services.supervisor.variant.name)
     await services.residents.autoload()
