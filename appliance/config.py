@@ -100,7 +100,7 @@ class EngineConfig:
     )
     max_queued_per_key: int = _key(128, "The same for one API key.", low=1, high=100_000)
     max_prepare_bytes: int = _key(
-        2 << 20, "Largest prompt text that is tokenised, in bytes.", low=1024, high=1 << 30
+        1 << 20, "Largest prompt text that is tokenised, in bytes.", low=1024, high=1 << 30
     )
 
 

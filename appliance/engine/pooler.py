@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from appliance.engine import effort
 from appliance.engine.pooling import MOST_TEXTS, Model, Pooling, Texts, rows_of
 from appliance.engine.protocol import Load, Prepare, Prepared, Tokenize, Tokens, Vocabulary
 from appliance.engine.runner import RunnerConfig
@@ -41,6 +42,7 @@ class Pooler:
     def __init__(self, model: Model, load: Load) -> None:
         self.n_ctx = load.n_ctx
         self.vocabulary: Vocabulary | None = None
+        self.fewest = 0
         self._model = model
         self._ranks = load.kind == "rerank"
         self._max_bytes = load.max_prepare_bytes
@@ -65,8 +67,11 @@ class Pooler:
         self._measure(request)
         param = "input" if request.query is None else "documents"
         begin = self._begin(request.query)
-        texts = deque(self._tokens(begin, text) for text in request.texts)
-        for number, tokens in enumerate(texts):
+        texts: deque[list[int]] = deque()
+        for number, text in enumerate(request.texts):
+            effort.check()
+            tokens = self._tokens(begin, text)
+            texts.append(tokens)
             if len(tokens) > self.n_ctx:
                 raise BadRequest(
                     "context_length_exceeded",

@@ -3,14 +3,19 @@
 Rules: runs on the worker's reader thread, never on the decode thread; refuses what does not fit
 the context instead of cutting it; every limit is in bytes or tokens and stated in the refusal.
 Control tokens of a conversation are those that the template writes. A prompt that is text is the
-whole of what the model reads, so that its control tokens are the client's to write.
+whole of what the model reads, so that its control tokens are the client's to write. The work is
+linear in the bytes of a request, and bounded (`effort`); what cannot fit is refused before it.
 """
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from collections.abc import Sequence as ReadOnly
 from dataclasses import replace
-from typing import Protocol
+from itertools import product
+from typing import Final, Protocol
 
+from appliance.engine import effort
+from appliance.engine.limits import check_count, too_long
 from appliance.engine.protocol import Prepare, Tokenize, Tokens
 from appliance.engine.text.control import BREAK, ControlTexts
 from appliance.engine.text.dialects import Message
@@ -19,14 +24,21 @@ from appliance.engine.text.templates import ChatTemplate
 from appliance.errors import BadRequest
 from appliance.types import Tools
 
+_MORE: Final = 4
+"""A prompt is counted to its end if it is at most so many times as long as the context."""
+_ROLES: Final = ("system", "user", "assistant", "tool")
+_REPEATED: Final = 8
+
 
 class Tokenizer(Protocol):
     """The vocabulary's part of the runner."""
 
     n_vocab: int
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of a text."""
+    def tokenize(
+        self, text: str, *, add_special: bool, parse_special: bool, most: int | None = None
+    ) -> list[int]:
+        """Token ids of a text; soon after `most` tokens it stops."""
         ...
 
     def control_texts(self) -> Collection[str]:
@@ -62,14 +74,21 @@ class Preparer:
         self._bos = bos
         self._n_ctx = n_ctx
         self._max_bytes = max_bytes
+        self.fewest = min(self._costs(), default=0)
 
     def tokens(self, request: Prepare) -> list[int]:
         """The prompt's token ids.
 
         Raises:
-            BadRequest: `template_failed`, `request_too_large`, `invalid_value`.
+            BadRequest: `template_failed`, `request_too_large`, `invalid_value`;
+                `context_length_exceeded` when it is far too long.
         """
-        tokens = self._given(request, "prompt", special=True)
+        if request.messages is not None:
+            check_count(len(request.messages), self.fewest, self._n_ctx)
+        most = _MORE * self._n_ctx
+        tokens = self._given(request, "prompt", special=True, most=most)
+        if len(tokens) > most:
+            raise too_long(self._n_ctx, f"more than {most}")
         if not tokens:
             raise BadRequest("invalid_value", "The prompt is empty.", param="prompt")
         return tokens
@@ -87,7 +106,9 @@ class Preparer:
         strings = [self._tokenizer.label(token) for token in tokens] if request.strings else []
         return Tokens(request.id, tokens, text, strings)
 
-    def _given(self, request: Prepare | Tokenize, param: str, *, special: bool) -> list[int]:
+    def _given(
+        self, request: Prepare | Tokenize, param: str, *, special: bool, most: int | None = None
+    ) -> list[int]:
         if request.tokens is not None:
             if any(not 0 <= t < self._tokenizer.n_vocab for t in request.tokens):
                 raise BadRequest(
@@ -97,11 +118,11 @@ class Preparer:
                 )
             return list(request.tokens)
         if request.messages is not None:
-            return self._conversation(request)
+            return self._conversation(request, most)
         text = self._measured(request.prompt or "")
-        return self._tokenizer.tokenize(text, add_special=special, parse_special=True)
+        return self._tokenizer.tokenize(text, add_special=special, parse_special=True, most=most)
 
-    def _conversation(self, request: Prepare | Tokenize) -> list[int]:
+    def _conversation(self, request: Prepare | Tokenize, most: int | None) -> list[int]:
         messages = tuple(map(self._controls.message, request.messages or ()))
         tools = request.tools
         if tools is not None:
@@ -112,9 +133,25 @@ class Preparer:
         begins = bool(self._bos) and text.startswith(self._bos)
         tokens: list[int] = []
         for place, part in enumerate(text.split(BREAK)):
+            effort.check()
             special = place == 0 and not begins
-            tokens += self._tokenizer.tokenize(part, add_special=special, parse_special=True)
+            tokens += self._tokenizer.tokenize(
+                part, add_special=special, parse_special=True, most=most
+            )
+            if most is not None and len(tokens) > most:
+                break
         return tokens
+
+    def _costs(self) -> Iterator[int]:
+        """Tokens that one more message takes at least, by what the template makes of pairs."""
+        for pair in product(_ROLES, _ROLES):
+            sizes = []
+            for times in (1, 1 + _REPEATED):
+                talk = (_said("user"), *(_said(role) for role in pair * times))
+                with contextlib.suppress(BadRequest):  # a conversation that nobody can have
+                    sizes.append(len(self._conversation(_asked(talk), None)))
+            if len(sizes) == 2:
+                yield (sizes[1] - sizes[0]) // (2 * _REPEATED)
 
     def thinking(self, request: Prepare) -> Thinking:
         """Whether and where the answer has reasoning."""
@@ -141,12 +178,7 @@ class Preparer:
         wanted = room if max_tokens is None else max_tokens
         if wanted > room or (max_tokens is None and room < 1):
             asked = "" if max_tokens is None else f" and {max_tokens} for the answer"
-            raise BadRequest(
-                "context_length_exceeded",
-                f"This model's maximum context length is {self._n_ctx} tokens. However, this "
-                f"request has {prompt_tokens} tokens in the prompt{asked}.",
-                param="messages",
-            )
+            raise too_long(self._n_ctx, str(prompt_tokens), asked)
         return wanted
 
     def check_bias(self, bias: tuple[tuple[int, float], ...]) -> None:
@@ -171,3 +203,11 @@ class Preparer:
                 "request_too_large", f"The prompt has {size} bytes; the limit is {self._max_bytes}."
             )
         return text
+
+
+def _said(role: str) -> Message:
+    return {"role": role, "content": "", **({"tool_call_id": "a"} if role == "tool" else {})}
+
+
+def _asked(messages: tuple[Message, ...]) -> Tokenize:
+    return Tokenize(0, messages=messages)

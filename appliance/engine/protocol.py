@@ -191,6 +191,7 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
         confinement: what is in force.
         inodes: the model's, and those of all files that were mapped while it was loaded.
         vocabulary: None for a model that embeds or reranks.
+        fewest: tokens that one message of a conversation takes at least; 0 where that is unknown.
     """
 
     n_ctx: Count
@@ -199,6 +200,7 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
     load_ms: Count
     inodes: list[int] = []
     vocabulary: Vocabulary | None = None
+    fewest: Count = 0
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):

@@ -9,7 +9,7 @@ before the confinement makes their page read-only.
 import ctypes
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,12 @@ import llguidance.llamacpp
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.engine import heap, threadpool
+from appliance.engine import effort, heap, threadpool
 from appliance.engine.cells import SCORED
 from appliance.engine.cfile import reading
 from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
+from appliance.engine.text.specials import Special, Specials
 from appliance.errors import BadRequest, StateRefused
 
 MOST_SEQUENCES = 256  # LLAMA_MAX_SEQ
@@ -113,6 +114,8 @@ class Runner:
         self.ends = frozenset(
             t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)
         )
+        self._specials = Specials(self._find_specials())
+        self._frame = self._find_frame()
         self._pieces: dict[int, bytes] = {}
         self._labels: dict[int, bytes] = {}
         self._adapters: dict[str, Any] = {}
@@ -164,23 +167,62 @@ class Runner:
         token = int(get(self._vocab))
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of a text.
+    def tokenize(
+        self, text: str, *, add_special: bool, parse_special: bool, most: int | None = None
+    ) -> list[int]:
+        """Token ids of a text, in time linear in its length.
 
         Args:
-            text: the text; its UTF-8 length bounds the number of tokens.
-            add_special: add the begin token where the model wants one.
+            add_special: add the begin token where the model wants one, and likewise its end.
             parse_special: read control tokens in the text as such.
+            most: stop soon after so many tokens.
+
+        Raises:
+            BadRequest: `invalid_value`; `request_too_large` when it takes too long.
         """
         raw = text.encode("utf-8", "surrogatepass")
+        begin, end = self._frame if add_special else ([], [])
+        tokens = list(begin)
+        for piece in self._specials.cut(raw, control=parse_special):
+            effort.check()
+            if isinstance(piece, int):
+                tokens.append(piece)
+            else:
+                tokens += self._tokens(piece)
+            if most is not None and len(tokens) > most:
+                return tokens
+        return tokens + end
+
+    def _tokens(self, raw: bytes, *, add_special: bool = False) -> list[int]:
+        """Token ids of bytes in which no special token is."""
         size = len(raw) + 8
         buffer = (llama.llama_token * size)()
-        count = llama.llama_tokenize(
-            self._vocab, raw, len(raw), buffer, size, add_special, parse_special
-        )
+        count = llama.llama_tokenize(self._vocab, raw, len(raw), buffer, size, add_special, False)
         if count < 0:
             raise BadRequest("invalid_value", "The prompt cannot be tokenised.", param="prompt")
         return list(buffer[:count])
+
+    def _find_specials(self) -> Iterator[Special]:
+        """What llama.cpp looks for in a text before it is tokenised; all of the vocabulary."""
+        control = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
+        for token in range(self.n_vocab):
+            marks = llama.llama_vocab_get_attr(self._vocab, token)
+            if marks & (control | llama.LLAMA_TOKEN_ATTR_USER_DEFINED):
+                yield Special(
+                    token,
+                    llama.llama_vocab_get_text(self._vocab, token),
+                    control=bool(marks & control),
+                    left=bool(marks & llama.LLAMA_TOKEN_ATTR_LSTRIP),
+                    right=bool(marks & llama.LLAMA_TOKEN_ATTR_RSTRIP),
+                )
+
+    def _find_frame(self) -> tuple[list[int], list[int]]:
+        """What the tokeniser puts before and after a text."""
+        frame = self._tokens(b"", add_special=True)
+        closed = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_WPM
+        if not closed and not llama.llama_vocab_get_add_eos(self._vocab):
+            return frame, []
+        return frame[:-1], frame[-1:]
 
     def control_texts(self) -> frozenset[str]:
         """The texts of which `parse_special` makes control tokens; looks at the whole vocabulary.

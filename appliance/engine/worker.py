@@ -1,8 +1,10 @@
 """The engine worker: a child process that holds one model and talks over one socket.
 
 Order: import everything, load the CPU variant, rehearse what loads lazily, check the seals, drop
-all rights, and only then read the first byte of the model. Two threads: this one reads the socket
-and prepares requests; the other owns the llama.cpp context. The process ends when its socket does.
+all rights, and only then read the first byte of the model. Four threads: this one reads the socket;
+two prepare requests, so that a small one need not wait for a large one; the last one owns the
+llama.cpp context. The server sends no more to prepare than is prepared at once. The process ends
+when its socket does.
 Adapters come later, as descriptors over a second socket, and must carry the seals too.
 
 usage: python -I -m appliance.engine.worker MODEL_FD SOCKET_FD DESCRIPTORS_FD
@@ -31,8 +33,9 @@ import msgspec
 import numpy as np
 import numpy.ctypeslib
 
-from appliance.engine import binding, confine, heap, protocol
+from appliance.engine import binding, confine, effort, heap, protocol
 from appliance.engine.cells import Cells
+from appliance.engine.channel import Channel
 from appliance.engine.gpu_backend import map_backend
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
@@ -52,34 +55,11 @@ from appliance.engine.threads import Threads
 from appliance.errors import ApplianceError, BadRequest, StateRefused
 from appliance.types import Sampling
 
+_PREPARING = 2  # threads; the server keeps one of them for small requests
+_PREPARING_STACK = 64 << 20  # some tokenisers recurse once for each letter of a word
+
 T = TypeVar("T")
 Asked = TypeVar("Asked", protocol.Prepare, protocol.Tokenize)
-
-
-class Channel:
-    """Frames over the socket; two threads send, one receives."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-
-    def send(self, message: protocol.FromWorker) -> None:
-        """Send one message."""
-        data = protocol.frame(message)
-        with self._lock:
-            self._connection.sendall(data)
-
-    def receive(self) -> protocol.ToWorker | None:
-        """The next message; None once the server is gone."""
-        header = self._exactly(protocol.HEADER.size)
-        if header is None:
-            return None
-        body = self._exactly(protocol.HEADER.unpack(header)[0])
-        return None if body is None else protocol.decode_to_worker(body)
-
-    def _exactly(self, size: int) -> bytes | None:
-        data = self._connection.recv(size, socket.MSG_WAITALL)
-        return data if len(data) == size else None
 
 
 class Service(Protocol):
@@ -87,6 +67,7 @@ class Service(Protocol):
 
     n_ctx: int
     vocabulary: protocol.Vocabulary | None
+    fewest: int  # tokens of a message
     engine: Any  # `add`, `cancel`, `busy` and `step`, all on the thread that owns the context
 
     def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Any]]:
@@ -112,15 +93,20 @@ class Worker:
         self._engine = service.engine
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._prepared: dict[int, list[Any]] = {}
+        self._to_prepare: queue.SimpleQueue[protocol.Prepare | protocol.Tokenize] = (
+            queue.SimpleQueue()
+        )
 
     def serve(self) -> None:
         """Answer messages until the server closes the socket."""
         threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
+        usual = threading.stack_size(_PREPARING_STACK)
+        for _ in range(_PREPARING):
+            threading.Thread(target=self._prepare_forever, name="prepare", daemon=True).start()
+        threading.stack_size(usual)
         while (message := self._channel.receive()) is not None:
-            if isinstance(message, protocol.Prepare):
-                self._channel.send(self._prepare(message))
-            elif isinstance(message, protocol.Tokenize):
-                self._channel.send(_answer(message, self._service.tokenize))
+            if isinstance(message, protocol.Prepare | protocol.Tokenize):
+                self._to_prepare.put(message)
             elif isinstance(message, protocol.Run) and message.id in self._prepared:
                 for work in self._prepared.pop(message.id):
                     self._inbox.put(work)
@@ -130,6 +116,19 @@ class Worker:
                 self._inbox.put((message, self._receive_descriptor()))
             elif isinstance(message, protocol.Detach):
                 self._inbox.put((message, -1))
+
+    def _prepare_forever(self) -> None:
+        """Prepare what arrives, one after the other; if it fails the process ends."""
+        try:
+            while True:
+                message = self._to_prepare.get()
+                if isinstance(message, protocol.Prepare):
+                    self._channel.send(self._prepare(message))
+                else:
+                    self._channel.send(_answer(message, self._service.tokenize))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(70)
 
     def _prepare(self, request: protocol.Prepare) -> protocol.Prepared | protocol.Rejected:
         answer = _answer(request, self._service.prepare)
@@ -187,7 +186,8 @@ class Worker:
 def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | protocol.Rejected:
     """What comes of a request, or why nothing does."""
     try:
-        return compute(request)
+        with effort.bounded():
+            return compute(request)
     except BadRequest as error:
         return protocol.Rejected(request.id, error.code, error.message, error.param)
     except MemoryError:
@@ -212,6 +212,7 @@ class Generator:
         self._preparer = Preparer(
             runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
         )
+        self.fewest = self._preparer.fewest
         self._grammars = Grammars(runner.guidance_tokenizer, load.grammars)
         self._registered = Registered(self._preparer, load.prefixes)
         kept = runner.config.kept
@@ -375,7 +376,13 @@ def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
         return 1
     took = int((time.monotonic() - begun) * 1000)
     ready = protocol.Ready(
-        service.n_ctx, runner.n_vocab, in_force, took, inodes, service.vocabulary
+        service.n_ctx,
+        runner.n_vocab,
+        in_force,
+        took,
+        inodes,
+        service.vocabulary,
+        service.fewest,
     )
     channel.send(ready)
     Worker(channel, service, descriptors).serve()

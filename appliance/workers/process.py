@@ -1,7 +1,8 @@
 """The server's end of a worker: start it, talk to it, notice its death.
 
 Rules: the worker is not trusted: frames are bounded and decoded strictly, and one that breaks
-the protocol is killed. A request ends with a row or with None when the worker died.
+the protocol is killed. A request ends with a row or with None when the worker died. What waits to
+be prepared waits here, so that only what is being prepared is suspected of a death.
 """
 
 import asyncio
@@ -16,7 +17,9 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from appliance.engine import protocol
+from appliance.engine.limits import check_count
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
+from appliance.workers.lanes import Lanes
 from appliance.workers.spawn import spawn, watch
 
 _START_TIMEOUT_S = 600.0
@@ -46,7 +49,7 @@ class Death:
 
     Attributes:
         status: exit status; negative for a signal.
-        suspects: keys whose requests were being prepared or newly admitted.
+        suspects: keys whose requests were being prepared, not waiting for it, or newly admitted.
         reason: the end of its error output.
     """
 
@@ -74,6 +77,8 @@ class WorkerProcess:
         self._rows: dict[int, asyncio.Queue[protocol.Row | None]] = {}
         self._keys: dict[int, str] = {}  # requests that a death would be attributed to
         self._prepared: dict[int, str] = {}  # those that wait for their turn cannot be at fault
+        self._lanes = Lanes()
+        self._overdue: dict[int, asyncio.TimerHandle] = {}
         self._suspects: frozenset[str] | None = None  # fixed once the worker is lost
         self._ended: asyncio.Future[tuple[int, bytes]] = watch(process)
         self.running = 0
@@ -128,7 +133,7 @@ class WorkerProcess:
 
     @property
     def load(self) -> int:
-        """Requests that are being prepared, or were started and have not ended."""
+        """Requests that are being prepared or wait for it, or were started and have not ended."""
         return len(self._preparing) + len(self._rows)
 
     async def _handshake(self, load: protocol.Load, loading: Callable[[int], None]) -> None:
@@ -166,9 +171,12 @@ class WorkerProcess:
             key: id of the API key, for attribution.
 
         Raises:
-            BadRequest: with the worker's code.
+            BadRequest: with the worker's code; `context_length_exceeded` when the messages are
+                too many, whatever they say.
             WorkerLost: the worker ended meanwhile, or needed too long and was ended.
         """
+        if request.messages is not None:
+            check_count(len(request.messages), self.ready.fewest, self.ready.n_ctx)
         answer = await self._ask(request, key)
         if not isinstance(answer, protocol.Prepared):
             raise self._broken()
@@ -245,17 +253,41 @@ class WorkerProcess:
         return WorkerLost("worker_lost", "The engine process of the model broke the protocol.")
 
     async def _ask(self, request: protocol.Prepare | protocol.Tokenize, key: str) -> Answer:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        frame = protocol.frame(request)
+        future: asyncio.Future[Answer] = loop.create_future()
         self._preparing[request.id] = future
-        self._keys[request.id] = key
         try:
-            await self._send(request)
-            return await asyncio.wait_for(future, _PREPARE_TIMEOUT_S)
-        except TimeoutError as error:
-            self.kill()
-            raise WorkerLost("worker_lost", "Preparing the prompt took too long.") from error
+            await self._lanes.enter(request.id, key, len(frame))
+            if future.done():  # the worker ended meanwhile
+                self._lanes.leave(request.id)
+                return await future
+            self._keys[request.id] = key
+            # Not for as long as somebody waits for the answer: it is the worker that is watched.
+            self._overdue[request.id] = loop.call_later(
+                _PREPARE_TIMEOUT_S, self._took_too_long, request.id
+            )
+            try:
+                await self._send_frame(frame)
+            except WorkerLost:
+                self._answered(request.id)
+                raise
+            return await future
         finally:
             self._preparing.pop(request.id, None)
+
+    def _took_too_long(self, request: int) -> None:
+        future = self._preparing.get(request)
+        if future is not None and not future.done():
+            future.set_exception(WorkerLost("worker_lost", "Preparing the prompt took too long."))
+        self.kill()
+
+    def _answered(self, request: int) -> None:
+        """The worker prepares this request no longer."""
+        overdue = self._overdue.pop(request, None)
+        if overdue is not None:
+            overdue.cancel()
+        self._lanes.leave(request)
 
     def next_id(self, choices: int = 1) -> int:
         """An id for the next request; one of several choices has the ids after it, too."""
@@ -290,10 +322,13 @@ class WorkerProcess:
                 await self._send(protocol.Cancel(choice))
 
     async def _send(self, message: protocol.ToWorker) -> None:
+        await self._send_frame(protocol.frame(message))
+
+    async def _send_frame(self, frame: bytes) -> None:
         if self._suspects is not None:
             raise WorkerLost("worker_lost", "The engine process of the model ended.")
         try:
-            self._writer.write(protocol.frame(message))
+            self._writer.write(frame)
             await self._writer.drain()
         except (ConnectionError, RuntimeError) as error:
             raise WorkerLost("worker_lost", "The engine process of the model ended.") from error
@@ -332,6 +367,7 @@ class WorkerProcess:
             self._deliver_answer(message)
 
     def _deliver_answer(self, message: Answer | protocol.Rejected) -> None:
+        self._answered(message.id)
         future = self._preparing.get(message.id)
         wanted = future is not None and not future.done()
         if isinstance(message, protocol.Rejected):
@@ -361,6 +397,8 @@ class WorkerProcess:
         for rows in self._rows.values():
             rows.put_nowait(None)
         self._rows.clear()
+        for request in list(self._overdue):
+            self._answered(request)
 
     def kill(self) -> None:
         """End the worker now; its memory comes back with it."""

@@ -53,6 +53,7 @@ async def fake_worker() -> AsyncIterator[FakeWorker]:
     )
     reader, writer = await asyncio.open_connection(sock=ours)
     process = WorkerProcess(child, reader, writer, giving)
+    process.ready = protocol.Ready(64, 8, {}, 0)
     fake = FakeWorker(process, child, *await asyncio.open_connection(sock=theirs), taking)
     try:
         yield fake

@@ -28,7 +28,9 @@ class Letters:
     def label(self, token: int) -> bytes:
         return b"<s>" if token == 300 else bytes([token])
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+    def tokenize(
+        self, text: str, *, add_special: bool, parse_special: bool, most: int | None = None
+    ) -> list[int]:
         self.asked.append((text, add_special, parse_special))
         return ([300] if add_special and text else []) + list(text.encode("utf-8", "surrogatepass"))
 
@@ -37,10 +39,14 @@ class Letters:
 
 
 def preparer(
-    tokenizer: Letters, *, source: str = "{{ messages[0].content }}", n_ctx: int = 50
+    tokenizer: Letters,
+    *,
+    source: str = "{{ messages[0].content }}",
+    n_ctx: int = 50,
+    most: int = 100,
 ) -> Preparer:
-    template = ChatTemplate(source, bos="<s>", eos="</s>", limit=200)
-    return Preparer(tokenizer, template, bos="<s>", n_ctx=n_ctx, max_bytes=100)
+    template = ChatTemplate(source, bos="<s>", eos="</s>", limit=2 * most)
+    return Preparer(tokenizer, template, bos="<s>", n_ctx=n_ctx, max_bytes=most)
 
 
 def ask(**fields: Any) -> Prepare:
@@ -64,13 +70,13 @@ def test_text_is_tokenised_with_the_begin_token() -> None:
 def test_a_conversation_is_rendered_first() -> None:
     letters = Letters()
     preparer(letters, source="[{{ messages[0].content }}]").tokens(ask(**user("hi")))
-    assert letters.asked == [("[hi]", True, True)]
+    assert letters.asked[-1:] == [("[hi]", True, True)]
 
 
 def test_a_template_that_writes_the_begin_token_gets_no_second_one() -> None:
     letters = Letters()
     preparer(letters, source="{{ bos_token }}{{ messages[0].content }}").tokens(ask(**user("x")))
-    assert letters.asked == [("<s>x", False, True)]
+    assert letters.asked[-1:] == [("<s>x", False, True)]
 
 
 @pytest.mark.parametrize("ids", [(-1,), (301,), (5, 2**40)])
@@ -136,7 +142,7 @@ def test_a_spelled_control_token_is_tokenised_in_two_parts_with_one_begin_token(
     tokens = preparer(letters, source="[{{ messages[0].content }}]</s>").tokens(
         ask(**user("x</s>y"))
     )
-    assert letters.asked == [("[x<", True, True), ("/s>y]</s>", False, True)]
+    assert letters.asked[-2:] == [("[x<", True, True), ("/s>y]</s>", False, True)]
     assert tokens == [300, *b"[x</s>y]</s>"]
 
 
@@ -148,7 +154,7 @@ def test_what_keeps_spellings_apart_does_not_count_for_the_limit_in_bytes() -> N
 def test_the_control_tokens_of_a_prompt_are_the_clients() -> None:
     letters = Letters()
     preparer(letters).tokens(ask(prompt="a</s>b"))
-    assert letters.asked == [("a</s>b", True, True)]
+    assert letters.asked[-1:] == [("a</s>b", True, True)]
 
 
 def test_tokens_are_told_as_they_would_be_read() -> None:
@@ -175,3 +181,34 @@ def test_what_cannot_be_told_is_refused(asked: Tokenize, code: str, param: str |
     with pytest.raises(BadRequest) as caught:
         preparer(Letters()).tokenised(asked)
     assert (caught.value.code, caught.value.param) == (code, param)
+
+
+TALK = "{% for m in messages %}<s>{{ m.role[0] }}{{ m.content }}</s>{% endfor %}"
+
+
+def test_what_cannot_fit_is_refused_before_it_is_tokenised() -> None:
+    letters = Letters()
+    made = preparer(letters, source=TALK, n_ctx=50, most=10_000)
+    assert made.fewest == len("<s>u</s>")
+    letters.asked.clear()
+    talk = ({"role": "user", "content": ""},)
+    with pytest.raises(BadRequest) as caught:
+        made.tokens(ask(messages=talk * 7))
+    assert (caught.value.code, letters.asked) == ("context_length_exceeded", [])
+    assert "at least 56 tokens" in caught.value.message
+    assert len(made.tokens(ask(messages=talk * 6))) == 48
+
+
+def test_a_template_that_leaves_messages_out_says_nothing_of_their_number() -> None:
+    made = preparer(Letters())
+    assert made.fewest == 0
+    assert made.tokens(ask(messages=({"role": "user", "content": "a"},) * 60)) == [300, 97]
+
+
+def test_a_prompt_far_beyond_the_context_is_not_counted_to_its_end() -> None:
+    made = preparer(Letters(), source="{{ messages[0].content }}", n_ctx=3)
+    with pytest.raises(BadRequest) as caught:
+        made.tokens(ask(**user("<s>" * 13)))
+    assert "more than 12 tokens" in caught.value.message
+    assert len(made.tokens(ask(**user("<s>" * 3)))) == 10  # `limit` refuses that, with the number
+    assert len(made.tokenised(Tokenize(1, messages=user("<s>" * 13)["messages"])).tokens) == 40

@@ -29,7 +29,7 @@ from appliance.engine.protocol import (
 from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.trust.sealed import SEALS, SealedFile, seal_and_close
 from appliance.types import Constraint, Sampling
-from appliance.workers import process
+from appliance.workers import lanes, process
 from appliance.workers.process import Death, WorkerProcess
 from tests.engine.fake_worker import FakeWorker, fake_worker
 from tests.lora import write_lora
@@ -39,6 +39,13 @@ Rows = asyncio.Queue[Row | None]
 
 def ask(number: int, **fields: object) -> Prepare:
     return Prepare(number, Sampling(temperature=0), **{"prompt": "x", **fields})  # type: ignore[arg-type]
+
+
+async def heard(fake: FakeWorker) -> int:
+    """The id of the next request that the fake worker is given to prepare."""
+    while not isinstance(message := await fake.hear(), Prepare):
+        pass
+    return message.id
 
 
 async def prepared(fake: FakeWorker, key: str) -> int:
@@ -259,16 +266,89 @@ async def test_a_death_is_attributed_to_what_is_prepared_and_newly_admitted() ->
 async def test_a_client_that_leaves_while_its_prompt_kills_the_worker_stays_a_suspect() -> None:
     async with fake_worker() as fake:
         pump = asyncio.create_task(fake.process.pump())
-        gone = asyncio.create_task(fake.process.prepare(ask(7), "left at once"))
-        await fake.hear()
-        gone.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await gone
         number = await prepared(fake, "runs")
         await fake.process.run(number)
         await fake.process.cancel(number)
+        gone = asyncio.create_task(fake.process.prepare(ask(7), "left at once"))
+        while not isinstance(await fake.hear(), Prepare):
+            pass
+        gone.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gone
         fake.die()
         assert (await pump).suspects == {"left at once", "runs"}
+
+
+async def test_what_waits_behind_a_prompt_that_kills_the_worker_is_no_suspect() -> None:
+    async with fake_worker() as fake:
+        pump = asyncio.create_task(fake.process.pump())
+        asked = [
+            asyncio.create_task(fake.process.prepare(ask(7), "small")),
+            asyncio.create_task(fake.process.prepare(ask(8, prompt="x" * lanes.SMALL), "large")),
+        ]
+        assert {await heard(fake) for _ in asked} == {7, 8}
+        for number, size in ((9, 1), (10, lanes.SMALL)):  # they wait in both lanes
+            asked.append(
+                asyncio.create_task(fake.process.prepare(ask(number, prompt="x" * size), "i"))
+            )
+        await asyncio.sleep(0)
+        assert fake.process.load == 4
+        fake.die()
+        for task in asked:
+            with pytest.raises(WorkerLost):
+                await task
+        assert (await pump).suspects == {"small", "large"}
+        assert fake.process.load == 0
+
+
+async def test_a_small_request_does_not_wait_for_a_large_one_and_apps_take_turns() -> None:
+    async with fake_worker() as fake, pumped(fake):
+        big = [
+            asyncio.create_task(fake.process.prepare(ask(n, prompt="x" * lanes.SMALL), key))
+            for n, key in ((1, "a"), (2, "a"), (3, "a"), (4, "b"))
+        ]
+        assert await heard(fake) == 1
+        small = asyncio.create_task(fake.process.prepare(ask(5), "c"))
+        assert await heard(fake) == 5
+        fake.say(Prepared(5, 3, 10, ""))
+        await small
+        order = [1, 2, 4, 3]
+        for number in order:
+            fake.say(Prepared(number, 3, 10, ""))
+            if number != order[-1]:
+                assert await heard(fake) == order[order.index(number) + 1]
+        await asyncio.gather(*big)
+
+
+async def test_a_lane_is_free_only_when_the_worker_is_though_the_client_has_gone() -> None:
+    async with fake_worker() as fake, pumped(fake):
+        gone = asyncio.create_task(fake.process.prepare(ask(1), "a"))
+        await fake.hear()
+        waits = [asyncio.create_task(fake.process.prepare(ask(n), "b")) for n in (2, 3)]
+        await asyncio.sleep(0)
+        for task in (gone, waits[0]):  # one that is prepared, one that waits
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        fake.say(Prepared(1, 3, 10, ""))
+        assert {type(await fake.hear()) for _ in range(2)} == {Prepare, protocol.Cancel}
+        fake.say(Prepared(3, 3, 10, ""))
+        await waits[1]
+
+
+async def test_messages_that_cannot_fit_never_reach_the_worker() -> None:
+    async with fake_worker() as fake, pumped(fake):
+        fake.process.ready = msgspec.structs.replace(fake.process.ready, n_ctx=64, fewest=5)
+        talk = ({"role": "user", "content": ""},)
+        fits = msgspec.structs.replace(ask(1), prompt=None, messages=talk * 12)
+        with pytest.raises(BadRequest) as caught:
+            await fake.process.prepare(msgspec.structs.replace(fits, id=2, messages=talk * 13), "k")
+        assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
+        assert "at least 65 tokens" in caught.value.message
+        task = asyncio.create_task(fake.process.prepare(fits, "k"))
+        assert await fake.hear() == fits
+        fake.say(Prepared(1, 60, 4, ""))
+        await task
 
 
 async def test_a_request_given_up_before_it_runs_is_no_suspect() -> None:

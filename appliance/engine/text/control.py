@@ -12,9 +12,12 @@ template's work: what trims, splits or escapes a text moves it along with the le
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from appliance.engine import effort
+from appliance.engine.text.spelled import longest_of
 from appliance.errors import BadRequest
 
 BREAK: Final = "\ud800"
@@ -28,10 +31,12 @@ class ControlTexts:
     """
 
     def __init__(self, texts: Collection[str]) -> None:
-        self._whole = frozenset(text for text in texts if len(text) > 1)
-        self._beginnings = frozenset(t[:n] for t in self._whole for n in range(1, len(t) + 1))
+        self._whole = sorted({text for text in texts if len(text) > 1})
+        self._longest = max(map(len, self._whole), default=0)
         first = "".join(sorted({re.escape(text[0]) for text in self._whole}))
         self._first = re.compile(f"[{first}]" if first else "(?!)")
+        spelled = f"(?={longest_of(self._whole)})." if first else "(?!)"
+        self._spelled = re.compile(spelled, re.DOTALL)  # the first character of each
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A message with every spelling broken.
@@ -66,18 +71,23 @@ class ControlTexts:
         return value
 
     def _text(self, text: str) -> str:
+        effort.check()
         parts, done = [], 0
-        for found in self._first.finditer(text):
-            if self._spelled(text, found.start()):
-                parts.append(text[done : found.end()])
-                done = found.end()
+        for end in self._breaks(text):
+            parts.append(text[done:end])
+            done = end
         return BREAK.join([*parts, text[done:]])
 
-    def _spelled(self, text: str, start: int) -> bool:
-        """Whether a control token begins here, be it cut off by the end of the text."""
-        end = start + 1
-        while end <= len(text) and text[start:end] in self._beginnings:
-            if text[start:end] in self._whole:
-                return True
-            end += 1
-        return end > len(text)
+    def _breaks(self, text: str) -> list[int]:
+        """Where a control token's first character ends, be the token cut off by the text's end."""
+        ends = [found.end() for found in self._spelled.finditer(text)]
+        last = ends[-1] if ends else 0
+        for found in self._first.finditer(text, max(0, len(text) - self._longest + 1)):
+            if found.end() > last and self._begins(text[found.start() :]):
+                ends.append(found.end())
+        return ends
+
+    def _begins(self, text: str) -> bool:
+        """Whether a control token begins with this text."""
+        at = bisect_left(self._whole, text)
+        return at < len(self._whole) and self._whole[at].startswith(text)

@@ -11,6 +11,7 @@ not serve; requests name them. Only a signed one may be Lark, and only masks hol
 
 import json
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -132,6 +133,7 @@ class Grammars:
         self._tokenizer: Any = None
         self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
         self._signed: dict[str, tuple[Any, Any]] = {}
+        self._lock = threading.Lock()
         for name, constraint in (signed or {}).items():
             try:
                 self._signed[name] = self._compile(constraint)
@@ -163,16 +165,21 @@ class Grammars:
                 f"The model has no grammar {constraint.source!r}; signed with it: {names}.",
                 param="response_format",
             )
-        if constraint not in self._compiled:
-            self._compiled[constraint] = self._compile(constraint)
+        with self._lock:  # two threads prepare
+            if constraint in self._compiled:
+                self._compiled.move_to_end(constraint)
+                return self._compiled[constraint]
+        ready = self._compile(constraint)
+        with self._lock:
+            self._compiled[constraint] = ready
             if len(self._compiled) > _CACHED:
                 self._compiled.popitem(last=False)
-        self._compiled.move_to_end(constraint)
-        return self._compiled[constraint]
+        return ready
 
     def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
-        if self._tokenizer is None:
-            self._tokenizer = self._make_tokenizer()
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = self._make_tokenizer()
         if len(constraint.source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
             raise refused(f"it is larger than {MAX_BYTES} bytes")
         validator: Callable[[str], bool] | None = None

@@ -17,6 +17,7 @@ import jinja2.nodes
 import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from appliance.engine import effort
 from appliance.engine.text import dialects
 from appliance.engine.text.dialects import Message
 from appliance.engine.text.reasoning import BEGIN, END, Thinking
@@ -116,6 +117,7 @@ class ChatTemplate:
             values["enable_thinking"] = thinking
         try:
             for part in self._template.generate(values):
+                effort.check()
                 parts.append(part)
                 size += len(part)
                 if size > self._limit:

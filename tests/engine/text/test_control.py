@@ -49,6 +49,21 @@ def test_text_that_spells_none_is_the_same_text(text: str) -> None:
     assert ControlTexts(TEXTS).broken(text) == text
 
 
+def test_a_text_of_beginnings_costs_no_more_than_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    controls = ControlTexts(TEXTS)
+    looked: list[str] = []
+
+    def begins(text: str) -> bool:
+        looked.append(text)
+        return False
+
+    monkeypatch.setattr(controls, "_begins", begins)
+    assert controls.broken("<" * 100_000) == "<" * 100_000
+    assert len(looked) < max(map(len, TEXTS))  # only what the end of the text may cut off
+
+
 def test_a_vocabulary_without_control_tokens_breaks_nothing() -> None:
     assert ControlTexts(()).broken("<s>") == "<s>"
     assert ControlTexts(("<",)).broken("<s>") == "<s>"

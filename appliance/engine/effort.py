@@ -1,0 +1,41 @@
+"""How much of a processor the preparation of one request may take.
+
+Rules: the limit is processor time of the thread that prepares, so that a busy host refuses nothing
+more; it is checked between pieces of work, each of which takes time linear in its bytes.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from appliance.errors import BadRequest
+
+MOST_S: Final = 2.0
+"""Seconds of a core."""
+
+_thread = threading.local()
+
+
+@contextmanager
+def bounded(seconds: float = MOST_S) -> Iterator[None]:
+    """Bound what this thread spends inside; nothing is bounded outside."""
+    _thread.until = time.thread_time() + seconds
+    try:
+        yield
+    finally:
+        _thread.until = None
+
+
+def check() -> None:
+    """Go on only while there is time left.
+
+    Raises:
+        BadRequest: `request_too_large`.
+    """
+    until = getattr(_thread, "until", None)
+    if until is not None and time.thread_time() > until:
+        raise BadRequest(
+            "request_too_large", "Preparing the request takes more processor time than it may."
+        )

@@ -1,0 +1,32 @@
+"""What cannot fit a model's context, in the words of the refusal. Pure."""
+
+from appliance.errors import BadRequest
+
+
+def check_count(messages: int, fewest: int, n_ctx: int) -> None:
+    """Refuse a conversation whose mere number of messages does not fit, before it is tokenised.
+
+    Args:
+        fewest: tokens that a message takes at least; 0 where the template may leave some out.
+        n_ctx: the context in tokens.
+
+    Raises:
+        BadRequest: `context_length_exceeded`.
+    """
+    if messages * fewest > n_ctx:
+        raise too_long(n_ctx, f"at least {messages * fewest}")
+
+
+def too_long(n_ctx: int, tokens: str, asked: str = "") -> BadRequest:
+    """The refusal of a prompt that does not fit.
+
+    Args:
+        tokens: how many it has.
+        asked: what the answer needs, in words.
+    """
+    return BadRequest(
+        "context_length_exceeded",
+        f"This model's maximum context length is {n_ctx} tokens. However, this "
+        f"request has {tokens} tokens in the prompt{asked}.",
+        param="messages",
+    )
