@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine import effort, heap, threadpool
+from appliance.engine.batch import Batch
 from appliance.engine.cells import SCORED
 from appliance.engine.cfile import reading
 from appliance.engine.prefixes import Copy, Operation
@@ -110,7 +111,7 @@ class Runner:
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self._context = self._make_context(config)
         self._memory = llama.llama_get_memory(self._context)
-        self._batch = Batch(config.n_batch)
+        self._batch = Batch(config.n_batch, llama.llama_batch())
         self.ends = frozenset(
             t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)
         )
@@ -376,67 +377,3 @@ class Runner:
     def set_threads(self, count: int) -> None:
         """Use this many threads from the next step on."""
         llama.llama_set_n_threads(self._context, count, count)
-
-
-class Batch:
-    """A `llama_batch` over numpy arrays, so that a step is filled by slices and not by tokens."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._token = np.zeros(size, np.int32)
-        self._pos = np.zeros(size, np.int32)
-        self._n_seq = np.ones(size, np.int32)
-        self._seq = np.zeros(size, np.int32)
-        # seq_id[i] points at _seq[i]: every token belongs to one sequence.
-        self._seq_pointers = self._seq.ctypes.data + 4 * np.arange(size, dtype=np.uintp)
-        self._logits = np.zeros(size, np.int8)
-        self.struct = llama.llama_batch()
-        fields: dict[str, NDArray[Any]] = {
-            "token": self._token,
-            "pos": self._pos,
-            "n_seq_id": self._n_seq,
-            "seq_id": self._seq_pointers,
-            "logits": self._logits,
-        }
-        kinds = {name: kind for name, kind, *_ in llama.llama_batch._fields_}
-        for name, array in fields.items():
-            setattr(self.struct, name, ctypes.cast(array.ctypes.data, kinds[name]))
-
-    def fill(self, chunks: ReadOnly[Chunk]) -> int:
-        """Write the chunks' tokens; the number of rows of logits that they ask for."""
-        at = outputs = 0
-        self._logits[:] = 0
-        for chunk in chunks:
-            end = at + chunk.count
-            self._token[at:end] = chunk.sequence.tokens[chunk.start : chunk.start + chunk.count]
-            self._pos[at:end] = np.arange(chunk.start, chunk.start + chunk.count)
-            self._seq[at:end] = _slot(chunk)
-            scored = chunk.scored
-            if scored:
-                shift = at - chunk.start
-                self._logits[scored.start + shift : scored.stop + shift] = 1
-            if chunk.samples:
-                self._logits[end - 1] = 1
-            outputs += chunk.outputs
-            at = end
-        self.struct.n_tokens = at
-        return outputs
-
-    def fill_whole(self, texts: ReadOnly[ReadOnly[int]]) -> None:
-        """Write whole texts, each a sequence of its own, with an output for every token."""
-        at = 0
-        for number, tokens in enumerate(texts):
-            end = at + len(tokens)
-            self._token[at:end] = tokens
-            self._pos[at:end] = np.arange(len(tokens))
-            self._seq[at:end] = number
-            at = end
-        self._logits[:at] = 1
-        self.struct.n_tokens = at
-
-
-def _slot(chunk: Chunk) -> int:
-    slot = chunk.sequence.slot
-    if slot is None:
-        raise RuntimeError("a sequence without a slot cannot be computed")
-    return slot

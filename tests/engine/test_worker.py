@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from appliance.engine import protocol
-from appliance.engine.worker import Channel, shapes
+from appliance.engine.channel import Channel
+from appliance.engine.worker import shapes
 from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.types import Constraint, ModelKind, Sampling
 from tests.lora import write_lora
