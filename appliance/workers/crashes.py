@@ -6,11 +6,27 @@ model in ten minutes suspend it; restarts wait longer each time. Pure: time come
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 WINDOW_S = 600.0
 KEY_DEATHS = 2
 MODEL_DEATHS = 5
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a worker ended.
+
+    Attributes:
+        status: exit status; negative for a signal.
+        suspects: keys whose requests were being prepared, not waiting for it, or newly admitted.
+        reason: the end of its error output.
+    """
+
+    status: int
+    suspects: frozenset[str]
+    reason: str
 
 
 class Deaths:

@@ -11,7 +11,6 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -19,6 +18,7 @@ import msgspec
 from appliance.engine import protocol
 from appliance.engine.limits import check_count
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
+from appliance.workers.crashes import Death
 from appliance.workers.lanes import Lanes
 from appliance.workers.spawn import spawn, watch
 
@@ -41,21 +41,6 @@ class Sealed(Protocol):
     def inode(self) -> int:
         """The inode that the worker must map, and no other."""
         ...
-
-
-@dataclass(frozen=True)
-class Death:
-    """How a worker ended.
-
-    Attributes:
-        status: exit status; negative for a signal.
-        suspects: keys whose requests were being prepared, not waiting for it, or newly admitted.
-        reason: the end of its error output.
-    """
-
-    status: int
-    suspects: frozenset[str]
-    reason: str
 
 
 class WorkerProcess:

@@ -27,11 +27,11 @@ from appliance.trust.verified import Verified
 from appliance.types import Constraint, Json, ModelCard
 from appliance.workers.adapters import Attachments
 from appliance.workers.cpu_variants import HostVariant, name_of
-from appliance.workers.crashes import Deaths
+from appliance.workers.crashes import Death, Deaths
 from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
-from appliance.workers.process import Death, WorkerProcess
+from appliance.workers.process import WorkerProcess
 from appliance.workers.state import Presence, Served, WorkerStatus
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]

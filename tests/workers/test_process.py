@@ -30,7 +30,8 @@ from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.trust.sealed import SEALS, SealedFile, seal_and_close
 from appliance.types import Constraint, Sampling
 from appliance.workers import lanes, process
-from appliance.workers.process import Death, WorkerProcess
+from appliance.workers.crashes import Death
+from appliance.workers.process import WorkerProcess
 from tests.engine.fake_worker import FakeWorker, fake_worker
 from tests.lora import write_lora
 
