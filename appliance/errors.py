@@ -227,6 +227,11 @@ CODES: Final[dict[str, Code]] = {
     "artifact_not_directory": Code(
         "the artifact is not a plain directory", "Name the directory itself, not a link or a file."
     ),
+    "model_missing": Code(
+        "the files of the model are not on this host, as after a restore without models",
+        "Bring the artifact with the digest that `model show` names, and import it under the same"
+        " id: its approvals are kept.",
+    ),
     "artifact_unreadable": Code(
         "the artifact cannot be read", "Check the medium and the permissions of the files."
     ),

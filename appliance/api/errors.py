@@ -85,6 +85,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "audit_unavailable": 503,
     "model_loading": 503,
     "model_unavailable": 503,
+    "model_missing": 503,
     "request_cancelled": 503,
     "shutting_down": 503,
     "worker_lost": 503,

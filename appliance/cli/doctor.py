@@ -26,6 +26,8 @@ from appliance.db import OLDEST_SQLITE, open_readonly
 from appliance.errors import ApplianceError, Refused, StateRefused
 from appliance.governance.trust_updates import TrustState
 from appliance.host import hardware
+from appliance.trust.intake import missing
+from appliance.trust.records import Records
 from appliance.trust.store import load_policy
 from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
@@ -89,6 +91,7 @@ def find_problems(
         lambda: load_policy(data / "trust"),
         lambda: _check_freshness(data),
         lambda: _check_database(data / "appliance.db"),
+        lambda: _check_models(data),
         lambda: server_answers(data),
     )
     for check in checks:
@@ -170,6 +173,23 @@ def _check_database(path: Path) -> None:
         raise Refused("database_unusable", f"SQLite {version} is too old.")
     if verdict != "ok":
         raise Refused("database_unusable", f"{path}: {verdict}.")
+
+
+def _check_models(data: Path) -> None:
+    """Models whose files are not on this host, as after a restore without models."""
+    engine = open_readonly(data / "appliance.db")
+    try:
+        gone = [
+            f"{record.id} ({record.digest})"
+            for record in Records(engine).all()
+            if missing(data / "models", record)
+        ]
+    except SQLAlchemyError:
+        return  # the check before says so
+    finally:
+        engine.dispose()
+    if gone:
+        raise Refused("model_missing", f"No files on this host: {', '.join(gone)}.")
 
 
 def _lines(

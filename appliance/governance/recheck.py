@@ -5,7 +5,8 @@ without hashing, at once (`ask`). What was found is recorded once, not at each r
 certificate or digest ends a model for good; any other no of the policy suspends it, served or not.
 A changed store suspends a model that is not served; one that is served from sealed memory goes on,
 since its bytes cannot have changed, and shows the finding; one that is served from the disk ends.
-A policy that cannot be read changes nothing.
+A policy that cannot be read changes nothing, and neither do files that are missing: they cannot be
+loaded, and the same artifact brings them back.
 """
 
 import asyncio
@@ -97,6 +98,9 @@ class Sweep:
         model = self._served(record.id)
         if error.code in REVOKED:
             await self._lifecycle.end(SYSTEM, record.id, "revoked", error)
+        elif error.code == "model_missing" and model is None:
+            if record.code != error.code:
+                self._lifecycle.note(record.id, "recheck_failed", error)
         elif isinstance(error, PolicyRefused) or model is None or model.sealed.on_disk:
             await self._lifecycle.end(SYSTEM, record.id, "suspended", error)
         elif record.code != error.code:

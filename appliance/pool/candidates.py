@@ -36,8 +36,13 @@ class Catalogue:
         """The approved models, or the one of this id if it is."""
         for record in self._store.records():
             wanted = base_of(record.id) is None and model_id in (None, record.id)
-            if wanted and record.state == "approved":
+            if wanted and record.state == "approved" and not self._store.missing(record):
                 yield record
+
+    def missing(self, model_id: str) -> bool:
+        """Whether the files of an approved model are not on this host."""
+        found = (record for record in self._store.records() if record.id == model_id)
+        return any(r.state == "approved" and self._store.missing(r) for r in found)
 
     def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """Those of them that a request may load."""
@@ -67,8 +72,11 @@ class Catalogue:
 
     def followers(self, model_id: str) -> list[ModelRecord]:
         """The adapters that are loaded with a model."""
-        found = followers(self._store.records(), model_id)
-        return [record for record in found if self._config.model(record.id).autoload]
+        return [
+            record
+            for record in followers(self._store.records(), model_id)
+            if self._config.model(record.id).autoload and not self._store.missing(record)
+        ]
 
     def _adapters(self, model_id: str) -> int:
         """Bytes of the adapters that are loaded with a model."""

@@ -110,6 +110,7 @@ class Residents:
 
         Raises:
             NotFound: `model_not_found`.
+            Unavailable: `model_missing` when its files are not on this host.
         """
         if self._supervisor.is_loaded(model_id):
             return self._supervisor.card(model_id)
@@ -117,6 +118,8 @@ class Residents:
             for card in self._catalogue.cards(record):
                 if card.id == model_id:
                     return card
+        if self._catalogue.missing(model_id):
+            raise Unavailable("model_missing", f"The files of {model_id} are not on this host.")
         raise _unknown(model_id)
 
     def _coming(self, model_id: str | None = None) -> Iterator[ModelRecord]:

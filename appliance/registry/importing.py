@@ -3,6 +3,7 @@
 Rules: nothing is believed about the medium; the entry is durable before the state changes; a
 refused artifact leaves the store as it was, but for a row that says why; what a crash interrupted
 after its copy is finished when the data directory opens, an interrupted copy by the next import.
+The artifact of a model whose files are missing, as after a restore without models, repairs it.
 """
 
 from collections.abc import Callable
@@ -74,7 +75,39 @@ class Arrivals:
         except BaseException:
             self._store.abandon(name)
             raise
+        if self._missing(name):
+            return self._repair(actor, name, policy, progress)
         return self._examine(actor, self._store.admit(name), policy, progress)
+
+    def _missing(self, model_id: str) -> bool:
+        return any(r.id == model_id and self._store.missing(r) for r in self._store.records())
+
+    def _repair(
+        self, actor: str, model_id: str, policy: TrustPolicy, progress: Progress
+    ) -> ModelRecord:
+        """Take the files of a model back; what was decided about it stays, as far as it holds.
+
+        Raises:
+            Refused: it is another artifact, or a check failed; the files are missing as before.
+        """
+        known = self._store.record(model_id)
+        try:
+            self._store.restore(model_id)
+            checked = self._store.check(model_id, policy, progress)
+            self._store.expect(known, checked.digest)
+        except Refused as error:
+            self._edge(actor, known, known.state, policy, event="repair_refused", error=error)
+            if error.code != "model_id_taken":
+                self._store.expel(model_id)  # hostile bytes are not kept
+            raise
+        state = known.state
+        if state == "approved":
+            try:
+                self._store.ask(model_id, policy)
+            except Refused:
+                state = "verified"  # signed again, or the policy asks for other people now
+        self._edge(actor, known, state, policy, event="repair", signer=checked.signer)
+        return self._store.set_state(model_id, state, facts=checked.facts)
 
     def _examine(
         self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress

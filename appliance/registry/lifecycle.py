@@ -61,7 +61,7 @@ class Lifecycle:
         self._adapters = Adapters(store, policy, supervisor, edges, self._still)
 
     def records(self) -> list[ModelRecord]:
-        """All models, with "serving" for those that are loaded."""
+        """All models: "serving" those that are loaded, "missing" those without files."""
         return [self._shown(r) for r in self._store.records()]
 
     def record(self, model_id: str) -> ModelRecord:
@@ -77,7 +77,12 @@ class Lifecycle:
         return self._supervisor.is_loaded(model_id)
 
     def _shown(self, record: ModelRecord) -> ModelRecord:
-        return replace(record, state="serving") if self.is_loaded(record.id) else record
+        if self.is_loaded(record.id):
+            return replace(record, state="serving")
+        if self._store.missing(record):
+            message = f"It is {record.state}, and its files are not on this host."
+            return replace(record, state="missing", code="model_missing", message=message)
+        return record
 
     def import_model(
         self,

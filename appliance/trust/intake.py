@@ -1,18 +1,20 @@
 """The way into the store: an artifact is copied whole, or it is no model.
 
 Rules: nothing is believed about the medium; a copy becomes a model in one rename, with a record;
-what an interrupted import left has no record. The next import of the same artifact goes on with it;
-`clean` removes it when it cannot be gone on with, or nobody did for `KEPT_DAYS`.
+what an interrupted import left has no record. The next import of the same artifact resumes it;
+`clean` removes it when it cannot be resumed, or was not for `KEPT_DAYS`. A model whose files are
+missing takes the very artifact of its record again, and keeps the record and its approvals.
 """
 
+import os
 import threading
 from pathlib import Path
 from typing import Final
 
 from appliance.clock import Clock
-from appliance.errors import StateRefused
+from appliance.errors import SignatureRefused, StateRefused
 from appliance.text import visible
-from appliance.trust import copying
+from appliance.trust import copying, names, oms
 from appliance.trust import directory as directories
 from appliance.trust.copying import Told
 from appliance.trust.names import MODEL_ID
@@ -21,7 +23,18 @@ from appliance.trust.sealed import Progress
 
 KEPT_DAYS: Final = 7
 _PART: Final = ".part"
+_KEPT: Final = frozenset({ModelState.VERIFIED, ModelState.APPROVED, ModelState.SUSPENDED})
+"""States in which a model has files."""
 _DAY_US: Final = 86_400_000_000
+
+
+def missing(directory: Path, record: ModelRecord) -> bool:
+    """Whether the files of a model that should have some are gone.
+
+    Args:
+        directory: `DATA/models`.
+    """
+    return record.state in _KEPT and not os.path.lexists(directory / record.id)
 
 
 class Intake:
@@ -51,11 +64,11 @@ class Intake:
 
         Args:
             model_id: by default the name of the directory. The id of a refused model may be
-                used again.
+                used again, and that of a model whose files are missing.
             told: gets a line for each file.
 
         Returns:
-            The id, for `admit` or `abandon`.
+            The id, for `admit`, `restore` or `abandon`.
 
         Raises:
             StateRefused: `invalid_model_id`, `model_id_taken`, `insufficient_disk`.
@@ -92,6 +105,37 @@ class Intake:
         directories.sync_directory(self._directory)
         record = ModelRecord(model_id, ModelState.QUARANTINED, created_us=self._clock.wall_us())
         self._records.save(record, fresh=True)
+        return record
+
+    def missing(self, record: ModelRecord) -> bool:
+        """Whether the files of a model that should have some are gone."""
+        return missing(self._directory, record)
+
+    def restore(self, model_id: str) -> ModelRecord:
+        """Give a copy to the model of this id whose files are missing; its record stays.
+
+        Returns:
+            The record. The copy is not checked yet.
+
+        Raises:
+            StateRefused: `model_id_taken` when the copy is another artifact; it is removed.
+        """
+        part, record = self._part(model_id), self._records.find(model_id)
+        try:
+            if record is None or not self.missing(record):
+                raise StateRefused("model_id_taken", f"{model_id} is in use.")
+            if _stated_digest(part) != record.digest:
+                raise StateRefused(
+                    "model_id_taken",
+                    f"{model_id} is in use, {record.state}; its files are missing, and only the"
+                    f" artifact with the digest {record.digest} brings them back.",
+                )
+            part.rename(self._directory / model_id)
+        except BaseException:
+            self.abandon(model_id)
+            raise
+        self._leave(model_id)
+        directories.sync_directory(self._directory)
         return record
 
     def abandon(self, model_id: str) -> None:
@@ -135,5 +179,14 @@ class Intake:
 
     def _check_free(self, model_id: str) -> None:
         record = self._records.find(model_id)
-        if record is not None and record.state != ModelState.REFUSED:
+        if record is not None and record.state != ModelState.REFUSED and not self.missing(record):
             raise StateRefused("model_id_taken", f"{model_id} is in use, {record.state}.")
+
+
+def _stated_digest(part: Path) -> str | None:
+    """What the signature of a copy states as the artifact's digest; None when it cannot be read."""
+    try:
+        data = (part / names.SIGNATURE_FILE).read_bytes()
+        return oms.parse_manifest(oms.parse_bundle(data)).root
+    except (OSError, SignatureRefused):
+        return None

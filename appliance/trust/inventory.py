@@ -136,7 +136,10 @@ class Inventory(Intake):
 
     @contextlib.contextmanager
     def _open(self, model_id: str) -> Iterator[Artifact]:
-        self.record(model_id)
+        if self.missing(record := self.record(model_id)):
+            raise StateRefused(
+                "model_missing", f"The files of {model_id}, digest {record.digest}, are missing."
+            )
         owners = frozenset({os.geteuid(), 0})
         with directories.open_artifact(self._directory / model_id, owners) as artifact:
             yield artifact

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.trust import ecdsa, signing
+from appliance.trust.directory import remove_tree
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run, run_command
 from tests.trust import certs, forge
@@ -324,3 +325,23 @@ def test_the_bill_of_materials(run: Run, approved: str) -> None:
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.7")
     (model,) = document["components"]
     assert (model["name"], model["type"]) == (approved, "machine-learning-model")
+
+
+def test_a_model_without_files_is_named_everywhere(lab: LabData, run: Run, approved: str) -> None:
+    digest = run("model", "show", approved, "--json").document["digest"]
+    assert run("doctor", "--json").document["problems"] == []
+    remove_tree(lab.data / "models" / approved)
+    assert "[!] missing" in run("model", "list").out
+    shown = run("model", "show", approved, "--json").document
+    assert (shown["state"], shown["code"]) == ("missing", "model_missing")
+    assert any(
+        approved in alarm and digest in alarm
+        for alarm in run("status", "--json").document["alarms"]
+    )
+    doctor = run("doctor", "--json")
+    (problem,) = doctor.document["problems"]
+    assert (doctor.status, problem["code"]) == (1, "model_missing")
+    assert f"{approved} ({digest})" in problem["message"]
+    again = run("model", "import", lab.data.parent / approved, "--json").document
+    assert (again["state"], again["code"]) == ("approved", None)
+    assert run("doctor", "--json").document["ok"]

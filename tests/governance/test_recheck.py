@@ -10,6 +10,7 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.errors import StateRefused
 from appliance.trust import signing
+from appliance.trust.directory import remove_tree
 from tests.registry.test_lifecycle import ACTOR, edges, revoke_publisher, tiny
 from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet
 
@@ -106,3 +107,17 @@ async def test_a_revoked_key_ends_a_served_model(smol: Services) -> None:
     (record,) = await smol.sweep.run()
     assert (record.state, record.code) == ("revoked", "key_revoked")
     assert not smol.lifecycle.is_loaded(ID)
+
+
+async def test_missing_files_are_noted_once_and_void_no_approval(services: Services) -> None:
+    remove_tree(services.data / "models" / "tiny")
+    for _ in range(2):
+        (found,) = await services.sweep.run()
+        assert (found.state, found.code) == ("missing", "model_missing")
+    stored = services.store.record("tiny")
+    assert (stored.state, stored.round) == ("approved", 0)
+    noted = [e for e in edges(services, "tiny") if e["event"] == "recheck_failed"]
+    assert [e["code"] for e in noted] == ["model_missing"]
+    again = services.lifecycle.import_model(ACTOR, services.data.parent / "tiny", None, quiet)
+    assert (again.state, again.code) == ("approved", None)
+    assert await services.sweep.run() == []

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from appliance.app import Services, initialise, open_services
-from appliance.errors import SignatureRefused
+from appliance.errors import SignatureRefused, StateRefused
+from appliance.trust import signing
+from appliance.trust.directory import remove_tree
+from appliance.trust.store import load_policy
 from tests.registry.test_lifecycle import ACTOR, edges, steps, tiny
-from tests.smol import SMALL, quiet
+from tests.smol import APPROVERS, SMALL, approve, key, quiet
 from tests.trust import forge
 
 
@@ -61,3 +65,84 @@ def test_an_interrupted_import_is_finished_when_the_data_directory_opens(
         assert gone["code"] == "import_interrupted"
         assert [e["state"] for e in edges(services, "tiny")][-1] == "verified"
         assert services.lifecycle.recover() == []
+
+
+def lost(services: Services) -> Path:
+    """The artifact of an approved model whose files are gone, as after a restore without models."""
+    path = tiny(services)
+    services.lifecycle.import_model(ACTOR, path, None, quiet)
+    approve(services, "tiny", *APPROVERS)
+    remove_tree(services.data / "models" / "tiny")
+    return path
+
+
+def test_a_model_without_its_files_is_not_called_approved(services: Services) -> None:
+    lost(services)
+    shown = services.lifecycle.record("tiny")
+    assert (shown.state, shown.code) == ("missing", "model_missing")
+    assert "import it under the same id" in shown.hint
+    assert services.store.record("tiny").state == "approved"  # what was decided, stays
+
+
+async def test_the_same_artifact_under_the_same_id_repairs_it(services: Services) -> None:
+    path = lost(services)
+    with pytest.raises(StateRefused) as caught:
+        await services.lifecycle.load(ACTOR, "tiny")
+    assert caught.value.code == "model_missing"
+    before = services.store.record("tiny")
+    record = services.lifecycle.import_model(ACTOR, path, None, quiet)
+    assert (record.state, record.digest, record.round) == ("approved", before.digest, before.round)
+    policy = load_policy(services.data / "trust")
+    assert [a.name for a in services.store.approvals("tiny", policy)] == list(APPROVERS)
+    services.store.seal("tiny", policy, quiet).close()  # it can be loaded again
+    last = edges(services, "tiny")[-1]
+    assert (last["event"], last["state"], last["actor"]) == ("repair", "approved", ACTOR)
+    with pytest.raises(StateRefused) as taken:  # it is there now, so its id is in use
+        services.lifecycle.import_model(ACTOR, path, None, quiet)
+    assert taken.value.code == "model_id_taken"
+
+
+def test_another_artifact_does_not_repair_it(services: Services) -> None:
+    lost(services)
+    before, kept = services.store.record("tiny"), approvals(services)
+    other = tiny(services, "other", sign=False)
+    (other / "NOTICE").write_text("another artifact")
+    signing.sign_directory(other, key(services.data, "publisher"), quiet)
+    with pytest.raises(StateRefused) as caught:
+        services.lifecycle.import_model(ACTOR, other, "tiny", quiet)
+    assert caught.value.code == "model_id_taken"
+    assert before.digest is not None and before.digest in caught.value.message
+    assert (services.store.record("tiny"), approvals(services)) == (before, kept)
+    assert list((services.data / "models").iterdir()) == []
+    assert edges(services, "tiny")[-1]["event"] == "repair_refused"
+
+
+def test_files_that_are_not_those_that_were_signed_do_not_repair_it(services: Services) -> None:
+    path = lost(services)
+    before, kept = services.store.record("tiny"), approvals(services)
+    model = path / "tiny.gguf"
+    data = model.read_bytes()
+    model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(SignatureRefused) as caught:
+        services.lifecycle.import_model(ACTOR, path, None, quiet)
+    assert caught.value.code == "file_changed"
+    assert (services.store.record("tiny"), approvals(services)) == (before, kept)
+    assert list((services.data / "models").iterdir()) == []
+    last = edges(services, "tiny")[-1]
+    assert (last["event"], last["code"]) == ("repair_refused", "file_changed")
+    model.write_bytes(data)
+    assert services.lifecycle.import_model(ACTOR, path, None, quiet).state == "approved"
+
+
+def test_a_new_signature_over_the_same_files_takes_new_approvals(services: Services) -> None:
+    path = lost(services)
+    signing.sign_directory(path, key(services.data, "publisher"), quiet)
+    record = services.lifecycle.import_model(ACTOR, path, None, quiet)
+    assert record.state == "verified"  # what was approved was the other signature
+    approve(services, "tiny", *APPROVERS)
+    assert services.lifecycle.record("tiny").state == "approved"
+
+
+def approvals(services: Services) -> list[bytes]:
+    with services.store._records._database.begin() as connection:
+        return list(connection.execute(text("SELECT envelope FROM model_approvals")).scalars())

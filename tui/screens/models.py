@@ -210,7 +210,16 @@ _FROM = {
     "unload": {"serving"},
     "approve": {"verified", "approved", "suspended"},
     "suspend": {"approved", "serving"},
-    "retire": {"approved", "verified", "suspended", "refused", "serving", "quarantined", "vetted"},
+    "retire": {
+        "approved",
+        "verified",
+        "suspended",
+        "refused",
+        "serving",
+        "quarantined",
+        "vetted",
+        "missing",
+    },
 }
 
 

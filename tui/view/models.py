@@ -27,6 +27,7 @@ _NEXT: Final = {
     "approved": "Next: L to load it.",
     "suspended": "Next: find out why; then A to approve anew.",
     "quarantined": "Its checks have not ended.",
+    "missing": "Next: 0 to import the artifact with this digest under this id; approvals stay.",
     "retired": "Out of use for good; its files stay as evidence.",
     "revoked": "It never loads again; import another version.",
 }

@@ -75,6 +75,12 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
         alarms.append(f"{error.message} ({error.code})")
     alarms += [f"[admin.roles] names {name!r}, who is unknown." for name in state.roles.unresolved]
     alarms += [
+        f"The files of model {record.id} are not on this host: import the artifact with the digest"
+        f" {record.digest} under the same id."
+        for record in services.lifecycle.records()
+        if record.state == "missing"
+    ]
+    alarms += [
         f"Model {record.id} is served, but a re-check found {record.code}: {record.message}"
         for record in services.lifecycle.records()
         if record.state == "serving" and record.code

@@ -14,8 +14,8 @@ AT_REST: Final = "-"
 _MARKS: Final = {
     GOOD: "serving approved verified ready ok valid live running",
     UNDER_WAY: "loading starting restarting quarantined connecting stale queued waiting warning",
-    NEEDS_A_PERSON: "refused refusing suspended revoked expired failed down denied incompatible"
-    " error critical",
+    NEEDS_A_PERSON: "refused refusing suspended revoked expired missing failed down denied"
+    " incompatible error critical",
 }
 
 

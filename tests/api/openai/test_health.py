@@ -8,7 +8,10 @@ import pytest
 from appliance.api.app import create_lan_app
 from appliance.app import initialise, open_services
 from appliance.config import AuditConfig, Config
+from appliance.trust.directory import remove_tree
 from tests.api.conftest import Lan
+from tests.registry.test_lifecycle import tiny
+from tests.smol import APPROVERS, SMALL, approve, quiet
 
 
 async def test_healthz_is_ok_whatever_the_models_do(lan: Lan) -> None:
@@ -55,3 +58,27 @@ async def test_a_log_that_cannot_be_written_means_not_ready_and_no_answer(tmp_pa
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "audit_unavailable")
         assert reply.headers["x-should-retry"] == "false"
     assert "MiB" not in ready.text  # how full the disk is, is not for those without a key
+
+
+async def test_models_whose_files_are_missing_make_no_server_ready(tmp_path: Path) -> None:
+    initialise(tmp_path / "data", "lab")
+    with open_services(tmp_path / "data", config=SMALL) as services:
+        services.lifecycle.import_model("uid:0", tiny(services), None, quiet)
+        approve(services, "tiny", *APPROVERS)
+        services.residents.complete = True
+        assert services.residents.ready()  # positive control: with its files it counts
+        remove_tree(tmp_path / "data" / "models" / "tiny")
+        _, secret = services.keys.create("app")
+        transport = httpx.ASGITransport(create_lan_app(services))
+        headers = {"authorization": f"Bearer {secret}"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://lan", headers=headers
+        ) as client:
+            assert (await client.get("/readyz")).status_code == 503
+            assert (await client.get("/v1/models")).json()["data"] == []
+            chat = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}]}
+            answer = await client.post("/v1/chat/completions", json=chat)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_missing")
+            chat["model"] = "other"
+            answer = await client.post("/v1/chat/completions", json=chat)
+            assert answer.status_code == 404
