@@ -223,7 +223,12 @@ def refusal_of(errors: Any) -> BadRequest:
 
 def _param(place: tuple[str | int, ...]) -> str:
     """`("body", "messages", 0, "role")` as `messages[0].role`."""
+    return place_name(place[1:])
+
+
+def place_name(place: tuple[str | int, ...]) -> str:
+    """`("messages", 0, "role")` as `messages[0].role`, safe to show."""
     name = ""
-    for part in place[1:]:
+    for part in place:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
     return visible(name, limit=100)

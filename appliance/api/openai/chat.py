@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep
 from appliance.api.described import STREAMED
+from appliance.api.json_body import JsonRoute
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.generate import answer
@@ -26,7 +27,7 @@ from appliance.wire.openai.tools import CalledFunction, ToolCall
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)

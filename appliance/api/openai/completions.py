@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep
 from appliance.api.described import STREAMED
+from appliance.api.json_body import JsonRoute
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.generate import answer
@@ -16,7 +17,7 @@ from appliance.api.openai.requests import common_fields
 from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.completions import Completion, CompletionChoice, CompletionRequest
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
 
 @router.post("/v1/completions", response_model=Completion, responses=STREAMED)

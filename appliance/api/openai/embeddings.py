@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import RECORDED
+from appliance.api.json_body import JsonRoute
 from appliance.api.openai.pooled import PooledAnswer, usage
 from appliance.errors import BadRequest
 from appliance.types import GenerationRequest
@@ -18,7 +19,7 @@ from appliance.wire.openai.embeddings import Embedding, EmbeddingList, Embedding
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation
 
-router = APIRouter(tags=["embeddings"])
+router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingList, responses=RECORDED)

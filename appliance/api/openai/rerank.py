@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import RECORDED
+from appliance.api.json_body import JsonRoute
 from appliance.api.openai.embeddings import floats
 from appliance.api.openai.pooled import PooledAnswer, usage
 from appliance.types import GenerationRequest
@@ -17,7 +18,7 @@ from appliance.wire.openai.rerank import Document, RerankRequest, RerankResponse
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation
 
-router = APIRouter(tags=["rerank"])
+router = APIRouter(tags=["rerank"], route_class=JsonRoute)
 
 
 @router.post(

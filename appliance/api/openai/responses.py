@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import STREAMED
+from appliance.api.json_body import JsonRoute
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.requests import log_ignored
@@ -29,7 +30,7 @@ from appliance.wire.openai.responses_request import ResponsesRequest
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation
 
-router = APIRouter(tags=["generate"])
+router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
 
 @router.post("/v1/responses", response_model=Response, responses=STREAMED)

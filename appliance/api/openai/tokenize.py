@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.api.json_body import JsonRoute
 from appliance.types import GenerationRequest
 from appliance.wire.openai.tokenize import (
     Detokenized,
@@ -12,7 +13,7 @@ from appliance.wire.openai.tokenize import (
     TokenizerInfo,
 )
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], route_class=JsonRoute)
 
 
 @router.post("/tokenize")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import llguidance
 
+from appliance.engine.text.enforceable import enforceable
 from appliance.engine.text.reply import CLOSE, OPEN, Dialect, Reply, ReplyForm
 from appliance.engine.text.schemas import COMPACT, checked_schema, json_validator
 from appliance.errors import BadRequest
@@ -66,7 +67,7 @@ class ForcedCalls:
         for number, (name, schema) in enumerate(self.schemas.items()):
             head = f'{{"name": {json.dumps(name)}, "{ARGUMENTS[self.dialect]}": '
             lines.append(f'call{number}: {json.dumps(head)} arguments{number} "}}"')
-            spaced = json.dumps({**schema, "x-guidance": _SPACED})
+            spaced = json.dumps({**enforceable(schema), "x-guidance": _SPACED})
             lines.append(f"arguments{number}: %json {spaced}")
         one = " | ".join(f"call{number}" for number in range(len(self.schemas)))
         if self.dialect == "json":
@@ -89,7 +90,7 @@ class ForcedCalls:
 
 def _checked(name: str, schema: dict[str, Any]) -> Callable[[str], bool]:
     try:
-        text = json.dumps(checked_schema(json.dumps(schema)))
+        text = json.dumps(enforceable(checked_schema(json.dumps(schema))))
         validator = json_validator(schema)
         grammar = llguidance.LLMatcher.grammar_from_json_schema(text, overrides=COMPACT)
         if reason := llguidance.LLMatcher.validate_grammar(grammar):

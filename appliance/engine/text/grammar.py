@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.text.calls import ForcedCalls
+from appliance.engine.text.enforceable import enforceable
 from appliance.engine.text.schemas import (
     COMPACT,
     MAX_BYTES,
@@ -199,7 +200,7 @@ class Grammars:
                 schema = checked_schema(constraint.source or _OBJECT)
                 validator = json_validator(schema)
                 grammar = llguidance.LLMatcher.grammar_from_json_schema(
-                    json.dumps(schema), overrides=COMPACT
+                    json.dumps(enforceable(schema)), overrides=COMPACT
                 )
             matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
             # The first mask shows what compiling alone does not: limits, and a dead end.

@@ -17,12 +17,12 @@ from pydantic import (
 )
 
 from appliance.types import Tools
+from appliance.wire.openai.characters import characters
 from appliance.wire.openai.fields import REFUSED, Route
 from appliance.wire.openai.generation import (
     MOST_ALTERNATIVES,
     GenerationFields,
     Usage,
-    characters,
     example,
 )
 from appliance.wire.openai.tools import MOST_TOOLS, NamedTool, Tool, ToolCall, ToolChoice, chosen

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from appliance.wire.openai.characters import characters
 from appliance.wire.openai.fields import Route
 from appliance.wire.openai.generation import (
     INT32,
@@ -14,7 +15,6 @@ from appliance.wire.openai.generation import (
     MOST_CHOICES,
     GenerationFields,
     Usage,
-    characters,
     example,
 )
 from appliance.wire.openai.unsupported import field_refused

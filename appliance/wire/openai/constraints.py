@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from appliance.types import Constraint
+from appliance.wire.openai.characters import half_pair
 from appliance.wire.openai.unsupported import field_refused
 
 
@@ -28,9 +29,12 @@ def _parsed(schema: Any) -> Any:
     if not isinstance(schema, str):
         return schema
     try:
-        return json.loads(schema)
+        parsed = json.loads(schema)
     except (ValueError, RecursionError) as error:
         raise ValueError("the text is not JSON") from error
+    if half_pair(parsed) is not None:
+        raise ValueError("the text has half of a surrogate pair")
+    return parsed
 
 
 Schema: TypeAlias = dict[str, Any]

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from appliance.wire.openai.characters import characters
 from appliance.wire.openai.fields import REFUSED
-from appliance.wire.openai.generation import INT32, characters, example
+from appliance.wire.openai.generation import INT32, example
 from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
 MOST_TEXTS: Final = 2048

@@ -31,18 +31,6 @@ MOST_CHOICES: Final = 8
 MOST_ALTERNATIVES: Final = 20  # log-probabilities told beside a token's own
 _MOST_BIASES: Final = 300
 _TOKEN_ID: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
-_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
-
-
-def characters(text: Any) -> Any:
-    """Pass on a text of whole characters.
-
-    Raises:
-        ValueError: JSON can spell half of a surrogate pair, which has no UTF-8.
-    """
-    if isinstance(text, str) and _HALF_PAIR.search(text):
-        raise ValueError("the text has half of a surrogate pair")
-    return text
 
 
 def example(**body: Any) -> ConfigDict:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from appliance.types import Constraint, Tools
+from appliance.wire.openai.characters import characters
 from appliance.wire.openai.constraints import GrammarName, Schema, schema_constraint
 from appliance.wire.openai.fields import REFUSED, Route
-from appliance.wire.openai.generation import INT32, characters, example
+from appliance.wire.openai.generation import INT32, example
 from appliance.wire.openai.tools import (
     MOST_TOOLS,
     CalledFunction,

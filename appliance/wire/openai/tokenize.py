@@ -11,9 +11,10 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from appliance.types import Tools
+from appliance.wire.openai.characters import characters
 from appliance.wire.openai.chat import Message, TemplateArguments
 from appliance.wire.openai.fields import REFUSED
-from appliance.wire.openai.generation import INT32, characters, example
+from appliance.wire.openai.generation import INT32, example
 from appliance.wire.openai.tools import MOST_TOOLS, Tool, chosen
 from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 

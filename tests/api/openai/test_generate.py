@@ -10,6 +10,10 @@ from tests.api.fake import CARD, Step, worker_lost
 from tests.api.openai.streams import USAGE, stream
 
 CHAT, TEXTS = "/v1/chat/completions", "/v1/completions"
+ASKED: dict[str, dict[str, Any]] = {
+    CHAT: {"messages": [{"role": "user", "content": "Hi"}]},
+    TEXTS: {"prompt": "Hi"},
+}
 
 
 async def test_the_caller_and_the_request_reach_the_use_case(
@@ -43,7 +47,7 @@ async def test_a_document_names_the_outcome_and_a_stream_the_intent(
 @pytest.mark.parametrize("path", [CHAT, TEXTS])
 async def test_usage_comes_last_when_asked_for_and_is_null_before(lan: Lan, path: str) -> None:
     body = {
-        "model": CARD.id, "prompt": "Hi", "messages": [{"role": "user", "content": "Hi"}],
+        "model": CARD.id, **ASKED[path],
         "stream_options": {"include_usage": True},
     }  # fmt: skip
     _, found = await stream(lan, path, body)
@@ -82,7 +86,7 @@ async def test_an_answer_without_text_still_has_a_role_and_an_end(
 @pytest.mark.parametrize("path", [CHAT, TEXTS])
 async def test_a_failure_in_mid_stream_is_an_error_event_and_no_done(lan: Lan, path: str) -> None:
     lan.inference.script = (Delta("Hel", 1), worker_lost())
-    body = {"model": CARD.id, "prompt": "x", "messages": [{"role": "user", "content": "Hi"}]}
+    body = {"model": CARD.id, **ASKED[path]}
     reply, found = await stream(lan, path, body)
     assert found[-1] == {
         "error": {

@@ -3,6 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import date, datetime
+from datetime import time as clock
+from typing import Any
 
 import jsonschema_rs
 import numpy as np
@@ -193,3 +196,43 @@ def test_a_signed_grammar_that_cannot_be_enforced_stops_the_load(
     assert refusal.value.code == "grammar_invalid"
     assert refusal.value.message.startswith("The grammar hostile: ")
     assert reason in refusal.value.message
+
+
+@pytest.mark.parametrize("name", ["date", "time", "date-time"])
+def test_dates_and_times_are_those_that_python_reads(
+    runner: Runner, grammars: Grammars, name: str
+) -> None:
+    kinds: dict[str, Any] = {"date": date, "time": clock, "date-time": datetime}
+    read = kinds[name].fromisoformat
+    for seed in range(40):
+        text, *_ = write(runner, grammars.guide(schema({"type": "string", "format": name})), seed)
+        assert read(json.loads(text))
+
+
+def test_a_date_beside_a_pattern_meets_both(runner: Runner, grammars: Grammars) -> None:
+    leap = {"type": "string", "format": "date", "pattern": "-02-29$", "minLength": 1}
+    for seed in range(10):
+        text, *_ = write(runner, grammars.guide(schema(leap)), seed)
+        day = date.fromisoformat(json.loads(text))
+        assert (day.month, day.day) == (2, 29)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"type": "string", "format": "date", "pattern": "^2023-02-29$"},
+        {"type": "integer", "minimum": 5, "maximum": 3}, {"enum": []}, {"anyOf": []},
+        {"type": "string", "pattern": "^a$", "minLength": 5}, {"type": "string", "const": 5},
+        {"type": "object", "required": ["a"], "additionalProperties": False},
+        {"type": "object", "properties": {"n": {"$ref": "#"}}, "required": ["n"]},
+        {"$ref": "#/$defs/x", "$defs": {"x": {"$ref": "#/$defs/x"}}},
+        {"type": "array", "items": False, "minItems": 1}, {"allOf": [{"type": "null"}, False]},
+        {"type": "integer", "multipleOf": 10, "minimum": 1, "maximum": 9},
+        {"$ref": "http://127.0.0.1:9/schema"}, {"$ref": "file:///etc/passwd"},
+        {"$schema": "http://127.0.0.1:9/meta", "type": "object"}, {"const": "\ud800"},
+    ],
+)  # fmt: skip
+def test_a_schema_that_cannot_be_met_is_refused(grammars: Grammars, impossible: object) -> None:
+    with pytest.raises(BadRequest) as caught:
+        grammars.guide(schema(impossible))
+    assert caught.value.code == "invalid_schema"

@@ -113,7 +113,7 @@ def test_two_constraints_at_once_are_refused(fields: dict[str, Any]) -> None:
 
 
 def test_what_leaves_is_ascii_so_that_it_can_be_framed_and_hashed() -> None:
-    got = asked(guided_json='{"const": "\\ud800"}')
+    got = asked(guided_json='{"const": "\\ud83d\\ude00"}')
     assert got and got.source.isascii()
 
 

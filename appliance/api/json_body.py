@@ -1,0 +1,76 @@
+"""The JSON of a request's body: one meaning, or refused.
+
+Rules: UTF-8; no key twice in an object, since two readers could each take another one; no half of
+a surrogate pair anywhere, which neither the log nor a model could be given. The refusal names the
+place.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from appliance.api.errors import place_name
+from appliance.errors import BadRequest
+from appliance.text import visible
+from appliance.wire.openai.characters import half_pair
+
+_MAY_SPELL_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is read by `parsed`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of the framework, with a request that reads JSON in this way."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+class _JsonRequest(Request):
+    async def json(self) -> Any:
+        """The body."""
+        return parsed(await self.body())
+
+
+class _Twice(ValueError):
+    """A key stands twice in an object."""
+
+
+def parsed(body: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        BadRequest: `invalid_json`, or `invalid_value` for half of a surrogate pair.
+    """
+    try:
+        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique)
+    except _Twice as error:
+        key = visible(str(error), limit=100)
+        raise BadRequest(
+            "invalid_json", f"The key {key} stands twice in one object.", param=key
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("invalid_json", "The body is not one JSON object in UTF-8.") from error
+    if _MAY_SPELL_HALF.search(body) and (place := half_pair(value)) is not None:
+        name = place_name(place) or "body"
+        what = "the text has half of a surrogate pair, which is no character"
+        raise BadRequest("invalid_value", f"{name}: {what}.", param=name)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise _Twice(next(key for key, count in counts.items() if count > 1))
+    return table

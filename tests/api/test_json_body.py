@@ -1,0 +1,106 @@
+"""Bodies that could be read in two ways, or hold what is no text: refused, naming the place."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from appliance.api.errors import place_name
+from appliance.api.json_body import parsed
+from appliance.errors import BadRequest
+from appliance.wire.openai.characters import Place, half_pair
+from tests.api.conftest import Lan
+from tests.wire.test_any_json import BODIES, places
+
+ADDRESSES = {
+    "ChatRequest": "/v1/chat/completions", "CompletionRequest": "/v1/completions",
+    "ResponsesRequest": "/v1/responses", "EmbeddingRequest": "/v1/embeddings",
+    "RerankRequest": "/v1/rerank", "TokenizeRequest": "/tokenize",
+    "DetokenizeRequest": "/detokenize",
+}  # fmt: skip
+JSON = {"content-type": "application/json"}
+
+
+def at(body: Any, path: Place) -> Any:
+    for key in path:
+        body = body[key]
+    return body
+
+
+async def error_of(lan: Lan, address: str, text: str | bytes) -> dict[str, Any]:
+    reply = await lan.client.post(address, content=text, headers=JSON)
+    assert reply.status_code == 400, reply.text
+    error: dict[str, Any] = reply.json()["error"]
+    return error
+
+
+@pytest.mark.parametrize(("model", "body"), BODIES, ids=lambda m: getattr(m, "__name__", ""))
+async def test_half_a_pair_is_refused_wherever_it_stands(
+    lan: Lan, model: type[BaseModel], body: dict[str, Any]
+) -> None:
+    address = ADDRESSES[model.__name__]
+    body = json.loads(json.dumps(body))  # in which no list stands at two places
+    for path in places(body):
+        changed = copy.deepcopy(body)
+        at(changed, path[:-1])[path[-1]] = "a\ud83d"
+        error = await error_of(lan, address, json.dumps(changed))
+        assert (error["code"], error["param"]) == ("invalid_value", place_name(path))
+        if isinstance(at(body, path), dict):
+            changed = copy.deepcopy(body)
+            at(changed, path)["\udc00"] = 1
+            error = await error_of(lan, address, json.dumps(changed))
+            assert (error["code"], error["param"]) == ("invalid_value", place_name(path))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "param"),
+    [
+        ("messages", [{"role": "assistant", "tool_calls": [
+            {"id": "c", "function": {"name": "f", "arguments": '{"a": "\\ud800"}'}}]}],
+         "messages[0].tool_calls"),
+        ("guided_json", '{"const": "\\udfff"}', "guided_json"),
+    ],
+)  # fmt: skip
+async def test_nor_in_json_inside_a_text(lan: Lan, field: str, value: Any, param: str) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], field: value}
+    error = await error_of(lan, "/v1/chat/completions", json.dumps(body))
+    assert (error["code"], error["param"]) == ("invalid_value", param)
+
+
+def test_whole_pairs_are_characters() -> None:
+    assert parsed(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+    assert half_pair({"a": ["b", {"c": "\U0001f600"}]}) is None
+    assert half_pair({"a": ["b", {"c": "\ud83d"}]}) == ("a", 1, "c")
+    assert half_pair("\ud83d") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"model": "a", "model": "b"}', "model"),
+        ('{"model": "a", "messages": [{"role": "user", "role": "system"}]}', "role"),
+        ('{"a": {"b": 1, "c": 2, "b": 1}}', "b"),
+        ('{"m\\u006fdel": "a", "model": "b"}', "model"),
+    ],
+)
+async def test_a_key_that_stands_twice_is_refused_by_name(lan: Lan, text: str, key: str) -> None:
+    for address in ADDRESSES.values():
+        error = await error_of(lan, address, text)
+        assert (error["code"], error["param"]) == ("invalid_json", key)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"", b"[1", b'"\xff"', b'"\xed\xa0\x80"', '{"a": 1}'.encode("utf-16"), b"[" * 100_000,
+     b"1" * 5000],
+)  # fmt: skip
+def test_what_is_no_json_in_utf_8(body: bytes) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parsed(body)
+    assert caught.value.code == "invalid_json"
+
+
+def test_a_byte_order_mark_is_read_over() -> None:
+    assert parsed(b"\xef\xbb\xbf{}") == {}
