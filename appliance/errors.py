@@ -633,6 +633,10 @@ CODES: Final[dict[str, Code]] = {
         "prompt and answer do not fit into the model's context",
         "Shorten the prompt or lower max_tokens.",
     ),
+    "labels_invalid": Code(
+        "labels cannot be told apart by their tokens, or one has too many of them",
+        "Shorten or rename the label; a code of one letter for each label always works.",
+    ),
     "invalid_schema": Code(
         "the constraint on the answer cannot be enforced",
         "Remove the named keyword, or ask for less structure; docs/api.md lists the limits.",

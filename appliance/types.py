@@ -193,6 +193,7 @@ class GenerationRequest:
         echo: whether the answer begins with the prompt, and its log-probabilities if any.
         tools: functions on offer, with `messages` only.
         thinking: for models that can be told; None leaves it to the template.
+        labels: texts whose probabilities after the prompt are wanted in place of an answer.
     """
 
     model: str
@@ -215,6 +216,7 @@ class GenerationRequest:
     echo: bool = False
     tools: Tools | None = None
     thinking: bool | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def choices(self) -> int:
@@ -256,7 +258,8 @@ class Delta:
         finish_reason: set on the last piece of each choice only: "stop" or "length"; "cancelled"
             where nobody waits for the answer.
         index: number of its choice.
-        vector: little-endian 32-bit floats: an embedding, or one score.
+        vector: little-endian 32-bit floats: an embedding, one score, or the logarithm of each
+            label's probability.
         cached: tokens of the prompt whose KV entries were reused.
     """
 

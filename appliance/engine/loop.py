@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
+from appliance.engine.labels import LabelPath
 from appliance.engine.prefixes import Operation
 from appliance.engine.protocol import Finish, Row, Step
 from appliance.engine.scheduler import Chunk, Scheduler
@@ -69,8 +70,8 @@ class Engine:
         self.model = model
         self.scheduler = scheduler
         self._threads = threads
-        self._sequences: dict[int, Sequence] = {}
-        self._ending: dict[int, Finish] = {}  # ended before the next step, and why
+        self._sequences: dict[Sequence, None] = {}  # in order of arrival
+        self._ending: dict[Sequence, Finish] = {}  # ended before the next step, and why
         self.adapters: frozenset[str] = frozenset()
 
     @property
@@ -84,15 +85,16 @@ class Engine:
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence."""
-        self._sequences[sequence.id] = sequence
+        self._sequences[sequence] = None
         self.scheduler.add(sequence)
         if sequence.adapter not in self.adapters | {""}:
-            self._ending[sequence.id] = "detached"
+            self._ending[sequence] = "detached"
 
     def cancel(self, request: int) -> None:
         """End a request at the next step; one that is not there has ended already."""
-        if request in self._sequences:
-            self._ending.setdefault(request, "cancelled")
+        for sequence in self._sequences:
+            if sequence.id == request:
+                self._ending.setdefault(sequence, "cancelled")
 
     def attach(self, adapter: str, fd: int) -> None:
         """Let sequences use an adapter; takes over the descriptor of its sealed file.
@@ -108,14 +110,14 @@ class Engine:
         if adapter not in self.adapters:
             return
         self.adapters -= {adapter}
-        for sequence in self._sequences.values():
+        for sequence in self._sequences:
             if sequence.adapter == adapter:
-                self._ending[sequence.id] = "detached"
+                self._ending[sequence] = "detached"
         self.model.detach(adapter)
 
     def step(self) -> Step:
         """Run one step for everything that is there."""
-        rows = [self._end(*ending) for ending in self._ending.items()]
+        rows = [row for ending in self._ending.items() for row in self._end(*ending)]
         self._ending.clear()
         plan = self.scheduler.plan()
         self.model.follow(plan.operations)
@@ -151,19 +153,39 @@ class Engine:
                 self.model.set_threads(count)
         return logits
 
-    def _end(self, request: int, why: Finish) -> Row:
-        self._remove(self._sequences[request])
-        return Row(request, "", 0, why)
+    def _end(self, sequence: Sequence, why: Finish) -> Iterator[Row]:
+        self._remove(sequence)
+        labels = sequence.path.labels if sequence.path else None
+        if labels is None or not labels.ended:
+            yield Row(sequence.id, "", 0, why)
+        if labels is not None:
+            labels.ended = True
 
     def _report(self, chunk: Chunk, logits: NDArray[np.float32]) -> Iterator[Row]:
         """What a computed chunk adds: its part of an echoed prompt, and the next token."""
         sequence = chunk.sequence
+        if sequence.path is not None:
+            yield from self._report_labels(chunk, sequence.path, logits)
+            return
         if sequence.echo is not None:
             text, scored = sequence.echo.tell(chunk.start + chunk.count, logits)
             if text or scored:
                 yield Row(sequence.id, text, 0, None, scored)
         if chunk.samples:
             yield self._accept(sequence, logits[-1])
+
+    def _report_labels(
+        self, chunk: Chunk, path: LabelPath, logits: NDArray[np.float32]
+    ) -> Iterator[Row]:
+        """The values of a request's labels, once the last of its paths is computed."""
+        path.tell(chunk.start, chunk.start + chunk.count, logits)
+        if not chunk.samples:
+            return
+        self._remove(chunk.sequence)
+        if path.labels.complete and not path.labels.ended:
+            path.labels.ended = True
+            values, reused = path.labels.values(), chunk.sequence.reused or 0
+            yield Row(chunk.sequence.id, "", 0, "stop", (), values.tobytes(), reused)
 
     def _pick(self, sequence: Sequence, logits: NDArray[np.float32]) -> int | None:
         guide = sequence.guide
@@ -220,4 +242,4 @@ class Engine:
 
     def _remove(self, sequence: Sequence) -> None:
         self.scheduler.remove(sequence)
-        del self._sequences[sequence.id]
+        del self._sequences[sequence]

@@ -193,10 +193,8 @@ class Prefixes:
 
     def _find(self, sequence: Sequence) -> tuple[Node, int]:
         """The deepest node that begins like the sequence, and how many tokens agree."""
-        if sequence.scores_prompt:  # the logits of every position are needed
-            return self._root, 0
         tokens, node, at = sequence.tokens, self._root, 0
-        last = len(tokens) - 1
+        last = sequence.reusable
         while at < last:
             public = at < sequence.shared
             child = node.children.get((scope_of(sequence, public=public), tokens[at]))

@@ -94,6 +94,8 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         scope: the app that asks; what is computed for it is reused for it alone.
         weight: the app's share of a contended engine, relative to others.
         adapter: digest of the adapter to answer with, "" for the model alone.
+        labels: texts whose probabilities after the prompt are the answer; none: it writes text.
+            The one row of the answer has the logarithm of each in `vector`.
     """
 
     id: int
@@ -116,6 +118,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     scope: str = ""
     weight: int = 1
     adapter: str = ""
+    labels: tuple[str, ...] = ()
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
@@ -270,7 +273,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
             come next, or a constrained answer came out wrong in spite of its grammar;
             "detached" when its adapter is gone.
         logprobs: one for each of the tokens, if asked for; for each echoed one, too.
-        vector: what one text gave, as little-endian 32-bit floats: an embedding, or one score.
+        vector: little-endian 32-bit floats: an embedding, the score of one text, or the logarithm
+            of each label's probability.
     """
 
     id: int

@@ -54,9 +54,8 @@ class Chunk:
 
     @property
     def scored(self) -> range:
-        """Positions before the last one whose logits score the prompt's next token."""
-        echo = self.sequence.echo
-        return range(0) if echo is None else echo.wanted(self.start, self.start + self.count)
+        """Positions before the last one whose logits are needed."""
+        return self.sequence.scored(self.start, self.start + self.count)
 
     @property
     def outputs(self) -> int:
@@ -121,8 +120,7 @@ class Scheduler:
             self.waiting.remove(sequence)
         else:
             self.running.remove(sequence)
-            self.cells.keep(sequence)
-            self.cells.release(sequence)
+            self._release(sequence)
 
     def computed(self, chunk: Chunk) -> None:
         """Note that a chunk is in the cache. A prompt can be shared from then on."""
@@ -166,8 +164,8 @@ class Scheduler:
             if s.adapter == plan.adapter and s.generating and s not in admitted
         ]
         for sequence in plan.shares.answers(generating):
-            count = min(sequence.pending, FORCED)
-            if self._make_room(sequence, count, plan):
+            count = min(sequence.pending, FORCED, _most_scored(sequence, plan))
+            if count and self._make_room(sequence, count, plan):
                 plan.chunks.append(Chunk(sequence, sequence.computed, count))
 
     def _make_room(self, sequence: Sequence, count: int, plan: Plan) -> bool:
@@ -216,7 +214,7 @@ class Scheduler:
             if other.adapter != sequence.adapter:
                 continue
             if other.computed < other.known and self.cells.keeps(other):
-                agreed = common(sequence.tokens[:-1], other.tokens)
+                agreed = common(sequence.tokens[: sequence.reusable], other.tokens)
                 if sequence.scope != other.scope:
                     agreed = min(agreed, sequence.shared, other.shared)
                 if agreed >= at_least and other.computed < agreed:
@@ -245,7 +243,7 @@ class Scheduler:
         if not prompts:
             return
         for sequence, wanted in self._portions(prompts, plan).items():
-            count = min(wanted, self.cells.room(sequence.slot), _unscored(sequence, plan))
+            count = min(wanted, self.cells.room(sequence.slot), _most_scored(sequence, plan))
             if count == 0 or (self.fixed_chunks and count < self._largest(sequence)):
                 continue
             if sequence.slot is not None and self.cells.grow(sequence.slot, count):
@@ -290,23 +288,33 @@ class Scheduler:
     def _largest(self, sequence: Sequence) -> int:
         """Most tokens of a prompt in its next chunk."""
         most = min(self.budget, SCORED) if sequence.scores_prompt else self.budget
-        return min(sequence.pending, most)
+        prompt = sequence.known - sequence.computed if sequence.path else sequence.pending
+        return min(prompt or sequence.pending, most)
+
+    def _release(self, sequence: Sequence) -> None:
+        """Free the cells of a sequence; the cache keeps what may begin a later prompt."""
+        if sequence.path is None:  # the tokens of labels begin none
+            self.cells.keep(sequence)
+        self.cells.release(sequence)
 
     def _set_aside(self, victim: Sequence, plan: Plan) -> None:
         """Send a running sequence back to the queue; what the cache can keep of it, it keeps."""
         self.running.remove(victim)
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
-        self.cells.keep(victim)
-        self.cells.release(victim)
+        self._release(victim)
         victim.set_aside()
         insort(self.waiting, victim, key=_arrival)
 
 
-def _unscored(sequence: Sequence, plan: Plan) -> int:
-    """How many more tokens of this prompt the logits of the step have room for."""
-    if not sequence.scores_prompt:
-        return sequence.pending
-    return SCORED - sum(c.count for c in plan.chunks if c.sequence.scores_prompt)
+def _most_scored(sequence: Sequence, plan: Plan) -> int:
+    """How many of its next tokens the logits of the step have room for.
+
+    The last token of a sequence takes a row that every sequence has; the others take scored ones.
+    """
+    end = len(sequence.tokens)
+    rows = len(sequence.scored(sequence.computed, end))
+    left = SCORED - sum(len(c.scored) for c in plan.chunks)
+    return sequence.pending if rows <= left else max(0, sequence.pending - 1 - (rows - left))
 
 
 def _arrival(sequence: Sequence) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 
+from appliance.engine.labels import LabelPath
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.sampling import Sampler
 from appliance.engine.text.grammar import Guide
@@ -35,6 +36,8 @@ class Sequence:
         logprobs: scores the tokens of the answer, if asked for.
         echo: the prompt, where it is part of the answer. One that `scores` needs the logits of
             every position, so that nothing of its prompt may come from a cache.
+        path: the labels that it scores in place of an answer; several sequences may do so for one
+            request, and then have its id in common.
         sampler: from logits to the next token.
     """
 
@@ -48,6 +51,7 @@ class Sequence:
     guide: Guide | None = None
     logprobs: Logprobs | None = None
     echo: Echo | None = None
+    path: LabelPath | None = None
     scope: str = ""
     adapter: str = ""
     shared: int = 0
@@ -62,7 +66,8 @@ class Sequence:
     slot: int | None = None
 
     def __post_init__(self) -> None:
-        self.prompt_tokens = self.known = len(self.tokens)
+        self.prompt_tokens = len(self.tokens)
+        self.known = self.prompt_tokens if self.path is None else self.path.known
         keep = self.logprobs is not None
         self.sampler = Sampler(self.sampling, self.prompt_tokens, keep=keep)
 
@@ -88,10 +93,22 @@ class Sequence:
         """Whether the logits of the prompt's positions are still needed."""
         return self.echo is not None and self.echo.scores
 
+    @property
+    def reusable(self) -> int:
+        """Most leading tokens that may come from the cache: the logits after them are needed."""
+        if self.scores_prompt:
+            return 0
+        return min(self.known, len(self.tokens) - 1) if self.path else len(self.tokens) - 1
+
+    def scored(self, start: int, end: int) -> range:
+        """Positions before the last one whose logits are needed, from `start` to before `end`."""
+        source = self.echo or self.path
+        return range(0) if source is None else source.wanted(start, end)
+
     def set_aside(self) -> None:
         """The cache forgot everything: all tokens so far must be computed again."""
         self.computed = 0
-        self.known = len(self.tokens)
+        self.known = len(self.tokens) if self.path is None else self.path.known
 
     def chunk(self, count: int) -> ReadOnly[int]:
         """The next `count` pending tokens."""

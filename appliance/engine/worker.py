@@ -37,6 +37,7 @@ from appliance.engine import binding, confine, effort, heap, protocol
 from appliance.engine.cells import Cells
 from appliance.engine.channel import Channel
 from appliance.engine.gpu_backend import map_backend
+from appliance.engine.labels import LabelPath, Labels
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
 from appliance.engine.pace import Pace
@@ -236,6 +237,8 @@ class Generator:
         tokens = self._preparer.tokens(request)
         limit = self._preparer.limit(len(tokens), request.max_tokens)
         self._preparer.check_bias(request.sampling.logit_bias)
+        if request.labels:
+            return self._labels(request, tokens)
         request = self._with_calls(request)
         choices = [self._choice(request, i, tokens, limit) for i in range(request.choices)]
         thinking = self._preparer.thinking(request)
@@ -251,6 +254,36 @@ class Generator:
             BadRequest: what the preparer refuses.
         """
         return self._preparer.tokenised(request)
+
+    def _labels(
+        self, request: protocol.Prepare, tokens: list[int]
+    ) -> tuple[protocol.Prepared, list[Sequence]]:
+        """The sequences that score a request's labels; they share its id."""
+        labels = Labels(
+            [
+                self._runner.tokenize(label, add_special=False, parse_special=False)
+                for label in request.labels
+            ]
+        )
+        paths = labels.paths()
+        self._preparer.limit(len(tokens), max(map(len, paths)))
+        sequences = [
+            Sequence(
+                id=request.id,
+                tokens=[*tokens, *path],
+                sampling=request.sampling,
+                max_tokens=0,
+                stream=TextStream(()),
+                path=LabelPath(labels, len(tokens), path),
+                scope=request.scope,
+                adapter=request.adapter,
+                shared=self._registered.shared(tokens),
+                weight=request.weight,
+            )
+            for path in paths
+        ]
+        template = self._preparer.template.sha256 if request.messages is not None else ""
+        return protocol.Prepared(request.id, len(tokens), 0, template), sequences
 
     def _choice(
         self, request: protocol.Prepare, index: int, tokens: list[int], limit: int

@@ -154,6 +154,7 @@ def _prepare(
         scope=principal.key_id,
         weight=principal.limits.weight,
         adapter=adapter.digest if adapter else "",
+        labels=request.labels,
     )
 
 

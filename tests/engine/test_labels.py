@@ -1,0 +1,263 @@
+"""Scores of labels: equal to scoring each label alone, whatever else the engine does meanwhile."""
+
+from collections.abc import Sequence as Sequences
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from appliance.engine.cells import SCORED, Cells
+from appliance.engine.labels import MOST_TOKENS, LabelPath, Labels
+from appliance.engine.logprobs import Echo, Logprobs, normaliser
+from appliance.engine.loop import Engine
+from appliance.engine.protocol import Row
+from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.scheduler import Chunk, Scheduler
+from appliance.engine.sequence import Sequence
+from appliance.engine.text.textstream import TextStream
+from appliance.errors import BadRequest
+from appliance.trust.sealed import SealedFile
+from appliance.types import Sampling
+from tests.engine.hash_model import N_VOCAB, HashModel
+
+GREEDY = Sampling(temperature=0)
+TOKENS = st.integers(0, 3)
+
+
+def sequences(number: int, prompt: tuple[int, ...], labels: Labels) -> list[Sequence]:
+    return [
+        Sequence(
+            id=number, tokens=[*prompt, *path], sampling=GREEDY, max_tokens=0,
+            stream=TextStream(()), path=LabelPath(labels, len(prompt), path),
+        )
+        for path in labels.paths()
+    ]  # fmt: skip
+
+
+def answer(number: int, prompt: tuple[int, ...], length: int) -> Sequence:
+    """An ordinary request beside."""
+    return Sequence(
+        id=number, tokens=list(prompt), sampling=GREEDY, max_tokens=length,
+        stream=TextStream(()), ignore_eos=True,
+    )  # fmt: skip
+
+
+def alone(prompt: tuple[int, ...], label: tuple[int, ...]) -> float:
+    """The value of one label by brute force: one forward pass of a fresh model for each token."""
+    total = 0.0
+    for at, token in enumerate(label):
+        rows: list[NDArray[np.float32]] = []
+
+        class Watched(HashModel):
+            def forward(self, chunks, rows=rows):  # type: ignore[no-untyped-def]
+                rows.append(super().forward(chunks))
+                return rows[-1]
+
+        engine = Engine(Watched(1000, 1), Scheduler(Cells(1000, 1), 1000))
+        engine.add(answer(0, (*prompt, *label[:at]), 1))
+        engine.step()
+        row, denominator = normaliser(rows[0][-1])
+        total += float(row[token]) - denominator
+    return total
+
+
+@st.composite
+def distinct(draw: st.DrawFn) -> list[tuple[int, ...]]:
+    """Labels of which none is the beginning of another."""
+    found: list[tuple[int, ...]] = []
+    for label in draw(st.lists(st.lists(TOKENS, min_size=1, max_size=6).map(tuple), min_size=2)):
+        size = len(label)
+        if all(o[:size] != label and label[: len(o)] != o for o in found):
+            found.append(label)
+    return found
+
+
+@dataclass
+class Scene:
+    capacity: int
+    slots: int
+    budget: int
+    kept: int
+    separate: bool
+    asks: list[tuple[tuple[int, ...], list[tuple[int, ...]]]] = field(default_factory=list)
+    beside: list[tuple[tuple[int, ...], int]] = field(default_factory=list)
+
+
+PROMPT = st.lists(TOKENS, min_size=1, max_size=40).map(tuple)
+SCENES = st.builds(
+    Scene,
+    capacity=st.integers(64, 160),
+    slots=st.integers(1, 5),
+    budget=st.integers(1, 24),
+    kept=st.integers(0, 6),
+    separate=st.booleans(),
+    asks=st.lists(st.tuples(PROMPT, distinct().filter(len)), min_size=1, max_size=3),
+    beside=st.lists(st.tuples(PROMPT, st.integers(1, 12)), max_size=3),
+)
+
+
+def play(scene: Scene, cancelled: int | None = None) -> dict[int, list[Row]]:
+    kept = 0 if scene.separate else scene.kept
+    model = HashModel(scene.capacity, scene.slots, kept, separate=scene.separate)
+    cells = Cells(scene.capacity, scene.slots, kept, separate=scene.separate)
+    engine = Engine(model, Scheduler(cells, scene.budget, fixed_chunks=scene.separate))
+    for number, (prompt, labels) in enumerate(scene.asks):
+        for sequence in sequences(number, prompt, Labels(labels)):
+            engine.add(sequence)
+    for number, (prompt, length) in enumerate(scene.beside):
+        engine.add(answer(100 + number, prompt, length))
+    rows: dict[int, list[Row]] = {}
+    for step in range(4000):
+        if step == cancelled:
+            engine.cancel(0)
+        if not engine.busy():
+            break
+        for row in engine.step().rows:
+            rows.setdefault(row.id, []).append(row)
+    assert not engine.busy(), "the engine never ends"
+    assert engine.cells.used == engine.cells.kept, "cells are left over"
+    assert model.used() == engine.cells.used
+    return rows
+
+
+@settings(max_examples=50, deadline=None)
+@given(SCENES)
+def test_labels_score_as_each_would_alone(scene: Scene) -> None:
+    rows = play(scene)
+    for number, (prompt, labels) in enumerate(scene.asks):
+        (row,) = rows[number]
+        assert (row.finish, row.tokens, row.text) == ("stop", 0, "")
+        values = np.frombuffer(row.vector, "<f4")
+        assert values == pytest.approx([alone(prompt, label) for label in labels], abs=1e-4)
+    for number, (_, length) in enumerate(scene.beside):
+        assert sum(row.tokens for row in rows[100 + number]) == length
+
+
+@settings(max_examples=25, deadline=None)
+@given(SCENES, st.integers(0, 6))
+def test_a_cancelled_request_ends_once_and_leaves_nothing(scene: Scene, step: int) -> None:
+    finished = [row.finish for row in play(scene, cancelled=step).get(0, [])]
+    assert finished in (["stop"], ["cancelled"])
+
+
+def test_labels_of_one_token_need_the_prompt_alone() -> None:
+    labels = Labels([(5,), (6,), (7,)])
+    assert labels.paths() == [()]
+    model = HashModel(100, 4)
+    engine = Engine(model, Scheduler(Cells(100, 4), 50))
+    for sequence in sequences(1, (1, 2, 3), labels):
+        engine.add(sequence)
+    (row,) = engine.step().rows
+    assert row.finish == "stop"
+    assert model.calls == [[(1, 0, 3)]]
+
+
+def test_the_prompt_is_computed_once_for_all_labels() -> None:
+    prompt = tuple(n % N_VOCAB for n in range(60))
+    labels = Labels([(n, 1, 2) for n in range(6)])
+    model = HashModel(400, 8, kept=6)
+    engine = Engine(model, Scheduler(Cells(400, 8, 6), 64))
+    for sequence in sequences(1, prompt, labels):
+        engine.add(sequence)
+    while engine.busy():
+        engine.step()
+    computed = sum(count for step in model.calls for _, _, count in step)
+    assert (
+        computed == 59 + 6 * 3
+    )  # all but the last token once, then that one and two of each label
+
+
+def test_what_the_cache_has_of_a_label_is_scored_all_the_same() -> None:
+    """The logits after cached tokens of a label are needed, so these are computed again."""
+    prompt, labels = tuple(range(20)), [(1, 2, 3), (1, 2, 4)]
+    engine = Engine(HashModel(400, 8, kept=6), Scheduler(Cells(400, 8, 6), 64))
+    engine.add(answer(1, (*prompt, 1, 2, 3, 4), 2))
+    while engine.busy():
+        engine.step()
+    assert engine.cells.kept >= 24
+    for sequence in sequences(2, prompt, Labels(labels)):
+        engine.add(sequence)
+    rows = []
+    while engine.busy():
+        rows += engine.step().rows
+    values = np.frombuffer(rows[0].vector, "<f4")
+    assert values == pytest.approx([alone(prompt, label) for label in labels], abs=1e-4)
+
+
+def test_the_logits_of_a_step_stay_within_their_buffer() -> None:
+    class Counted(HashModel):
+        most = 0
+
+        def forward(self, chunks: Sequences[Chunk]) -> NDArray[np.float32]:
+            self.most = max(self.most, sum(chunk.outputs for chunk in chunks))
+            return super().forward(chunks)
+
+    long = [(n, *([1] * (MOST_TOKENS - 1))) for n in range(8)]
+    model = Counted(2000, 8)
+    engine = Engine(model, Scheduler(Cells(2000, 8), 64))
+    for sequence in sequences(1, (1, 2, 3), Labels(long)):
+        engine.add(sequence)
+    while engine.busy():
+        engine.step()
+    assert SCORED <= model.most <= SCORED + 8
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[()], [(1,), ()], [(1, 2), (1,)], [(1,), (2,), (1,)], [tuple(range(MOST_TOKENS + 1))]],
+)
+def test_labels_that_cannot_be_compared_are_refused(labels: list[tuple[int, ...]]) -> None:
+    with pytest.raises(BadRequest) as caught:
+        Labels(labels)
+    assert caught.value.code == "labels_invalid"
+
+
+LABELS = ("hydraulics", "engine", "electrical", "hydraulic pump", "air conditioning")
+PROMPT_TEXT = "Work order: replace the hose of the boom cylinder. System:"
+
+
+@pytest.mark.parametrize(("reproducible", "within"), [(True, 1e-4), (False, 0.5)])
+def test_a_real_model_scores_as_it_scores_each_label_alone(
+    library: Library, sealed_model: SealedFile, reproducible: bool, within: float
+) -> None:
+    shape = RunnerConfig(
+        n_ctx=1024, slots=4, threads=2, n_batch=128, reproducible=reproducible,
+        kept=0 if reproducible else 8,
+    )  # fmt: skip
+    runner = Runner(library, sealed_model.reopen(), shape)
+    cells = Cells(1024, 4, shape.kept, separate=reproducible)
+    engine = Engine(runner, Scheduler(cells, 64, fixed_chunks=reproducible))
+    prompt = tuple(runner.tokenize(PROMPT_TEXT, add_special=True, parse_special=False))
+    labels = [
+        tuple(runner.tokenize(f" {la}", add_special=False, parse_special=False)) for la in LABELS
+    ]
+    assert max(map(len, labels)) > 1
+    for sequence in sequences(1, prompt, Labels(labels)):
+        engine.add(sequence)
+    rows = []
+    while engine.busy():
+        rows += engine.step().rows
+    values = np.frombuffer(rows[0].vector, "<f4")
+    brute = [echoed(runner, engine, prompt, label) for label in labels]
+    assert values == pytest.approx(brute, abs=within)
+    assert values.max() - values.min() > 1  # the measure tells labels apart
+
+
+def echoed(
+    runner: Runner, engine: Engine, prompt: tuple[int, ...], label: tuple[int, ...]
+) -> float:
+    """The value of a label as clients get it today: echo with log-probabilities."""
+    whole = [*prompt, *label]
+    logprobs = Logprobs(0, runner.label)
+    sequence = Sequence(
+        id=7, tokens=whole, sampling=GREEDY, max_tokens=0, stream=TextStream(()),
+        logprobs=logprobs, echo=Echo(whole, runner.label, silent=-1, logprobs=logprobs),
+    )  # fmt: skip
+    engine.add(sequence)
+    entries = []
+    while engine.busy():
+        entries += [entry for row in engine.step().rows for entry in row.logprobs]
+    return sum(entry.logprob or 0.0 for entry in entries[len(prompt) :])
