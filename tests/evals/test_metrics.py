@@ -1,0 +1,112 @@
+"""Scores: values computed by hand and by scikit-learn, and failures that always score 0."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.evals import metrics
+from appliance.evals.metrics import NO_ANSWER, OTHER
+
+LABELS = ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "exact", "alike", "f1"),
+    [
+        ("Hose", "Hose", 1, 1, 1),
+        ("Hose", " Hose\n", 1, 1, 1),
+        ("Hose", "hose.", 0, 1, 1),
+        ("the boom hose", "Boom  hose!", 0, 1, 1),
+        ("boom hose", "hose", 0, 0, 2 / 3),
+        ("boom hose leak", "hose leak hose", 0, 0, 2 / 3),
+        ("caf\u00e9", "cafe\u0301", 1, 1, 1),
+        ("stra\u00dfe", "STRASSE", 0, 1, 1),
+        ("", "", 1, 1, 1),
+        ("", "hose", 0, 0, 0),
+        ("hose", "", 0, 0, 0),
+        ("hose", None, 0, 0, 0),
+        ("", None, 0, 0, 0),
+    ],
+)
+def test_texts(expected: str, answer: str | None, exact: int, alike: int, f1: float) -> None:
+    assert metrics.exact_match(expected, answer) == exact
+    assert metrics.normalised_match(expected, answer) == alike
+    assert metrics.token_f1(expected, answer) == pytest.approx(f1)
+
+
+@given(st.text(), st.text())
+def test_scores_are_shares_and_stricter_ones_are_lower(expected: str, answer: str) -> None:
+    exact = metrics.exact_match(expected, answer)
+    alike, f1 = metrics.normalised_match(expected, answer), metrics.token_f1(expected, answer)
+    assert 0 <= exact <= alike <= f1 <= 1
+    assert f1 == pytest.approx(metrics.token_f1(answer, expected))
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [("10.4", 1), ("10.6", 0), ("-10", 0), ("ten", 0), ("", 0), (None, 0), ("nan", 0), ("inf", 0)],
+)
+def test_numbers_within_a_tolerance(answer: str | None, score: int) -> None:
+    assert metrics.within_tolerance(10, answer, absolute=0.5) == score
+    assert metrics.within_tolerance(10, answer, relative=0.05) == score
+
+
+def test_a_pattern_must_match_the_whole_answer() -> None:
+    assert metrics.pattern_match(r"[A-Z]\d+", "A12") == 1
+    assert metrics.pattern_match(r"[A-Z]\d+", "A12 or B13") == 0
+    assert metrics.pattern_match(r".*", None) == 0
+
+
+def test_fields_agree_in_value_and_type() -> None:
+    expected = {"part": "hose", "hours": 2, "urgent": True, "side": None}
+    given = {"part": " hose", "hours": 2.0, "urgent": 1, "extra": "x"}
+    right = metrics.fields_right(expected, given)
+    assert right == {"part": 1, "hours": 1, "urgent": 0, "side": 0}
+    assert metrics.field_accuracy(expected, given) == 0.5
+    assert metrics.field_accuracy(expected, dict(expected)) == 1
+    assert metrics.field_accuracy(expected, None) == 0
+    assert metrics.field_accuracy({"side": None}, {}) == 0  # left out is not null
+
+
+def test_adherence_to_a_schema() -> None:
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
+    assert metrics.adheres(schema, {"a": 1}) == 1
+    assert metrics.adheres(schema, {"a": "1"}) == 0
+    assert metrics.adheres(schema, None) == 0
+
+
+def test_refusals_are_known_by_their_beginning() -> None:
+    assert metrics.refuses("I'm sorry, but I cannot help with that.")
+    assert metrics.refuses("  Sorry. No.")
+    assert not metrics.refuses("The seal is sorry-looking.")
+    assert not metrics.refuses(None)
+
+
+def test_confusion_has_a_column_for_other_answers_and_for_none() -> None:
+    columns, counts = metrics.confusion(LABELS, ["a", "a", "b", "c"], ["a", "b", "zzz", None])
+    assert columns == ["a", "b", "c", OTHER, NO_ANSWER]
+    assert counts == [[1, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
+    assert sum(map(sum, counts)) == 4
+
+
+def test_macro_f1_is_that_of_scikit_learn() -> None:
+    """`f1_score(expected, answers, labels=..., average="macro", zero_division=0)`, 1.9.1."""
+    expected = ["a", "a", "a", "b", "b", "c", "a", "c", "b", "a"]
+    answers = ["a", "b", "a", "b", "c", "c", "a", "a", "b", "a"]
+    assert metrics.macro_f1(LABELS, expected, answers) == pytest.approx(0.6555555555555556)
+
+
+def test_failures_lower_macro_f1() -> None:
+    assert metrics.macro_f1(LABELS, ["a", "b"], ["a", "b"]) == 1
+    assert metrics.macro_f1(LABELS, ["a", "b"], ["a", None]) == 0.5
+    assert metrics.macro_f1(LABELS, ["a", "b"], ["a", "zzz"]) == 0.5
+    assert metrics.macro_f1(LABELS, [], []) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from([*LABELS, "zzz", None]))))
+def test_every_item_is_counted_once(pairs: list[tuple[str, str | None]]) -> None:
+    expected, answers = [e for e, _ in pairs], [a for _, a in pairs]
+    _, counts = metrics.confusion(LABELS, expected, answers)
+    assert sum(map(sum, counts)) == len(pairs)
+    right = sum(counts[n][n] for n in range(len(LABELS)))
+    assert right == sum(map(metrics.exact_match, expected, answers))
