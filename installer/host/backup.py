@@ -4,7 +4,8 @@ Rules: the server is stopped while the archive is made, since databases and thei
 belong together; the archive carries a list of digests and is read back before it counts; restoring
 never overwrites a data directory. A drill restores into a directory beside, verifies the audit log
 there with the product's own command, and removes it: it shows that the backup is one. The archive
-holds secrets and is readable by its owner only.
+holds secrets and is readable by its owner only. A backup says which models it leaves out; restore
+and drill say which must be brought.
 """
 
 import io
@@ -12,7 +13,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,16 +33,27 @@ from installer.host.service import Service
 
 _INDEX: Final = "backup.json"
 _SKIPPED: Final = frozenset({"lock", "run/admin.sock", "audit/ballast"})
+_USED: Final = frozenset({"verified", "approved", "serving", "suspended", "missing"})
+"""States of models that have files, or should."""
+
+Left = list[dict[str, str]]
+"""Models without files: the id and the digest of each."""
 
 
-def backup(layout: Layout, service: Service, target: Path, *, models: bool) -> dict[str, Any]:
+def backup(
+    layout: Layout, answers: Answers, service: Service, target: Path, *, models: bool
+) -> dict[str, Any]:
     """Write a backup.
 
     Args:
         layout: the paths.
+        answers: name the account that the product runs as.
         service: stopped meanwhile, started again if it ran.
         target: the file to make.
         models: whether the stored models go into it; they are large and on the stick too.
+
+    Returns:
+        Release, number of files and bytes; `left_out`: the models that are not in it.
 
     Raises:
         InstallError: `not_installed`, `backup_exists`, `service_running`, `disk_full`.
@@ -53,10 +65,11 @@ def backup(layout: Layout, service: Service, target: Path, *, models: bool) -> d
         raise InstallError("backup_exists", f"{target} is there already.")
     part = target.with_name(target.name + ".part")
     remove(part)
+    left = _left_out(layout, answers, release, models)
     ran = service.stop()
     try:
         with explained(target):
-            files = _write(layout, part, release, models)
+            files = _write(layout, part, release, models, left)
     except BaseException:
         remove(part)
         raise
@@ -66,7 +79,8 @@ def backup(layout: Layout, service: Service, target: Path, *, models: bool) -> d
     read(part)
     part.rename(target)
     sync_directory(target.parent)
-    return {"release": release, "files": files, "bytes": target.stat().st_size}
+    size = target.stat().st_size
+    return {"release": release, "files": files, "bytes": size, "left_out": left}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -133,8 +147,26 @@ def restore(
     return index
 
 
+def to_bring(layout: Layout, answers: Answers, index: dict[str, Any], data: Path) -> Left:
+    """The models of a restored directory whose files must be brought.
+
+    The product says it; where none is installed, what the backup says of itself.
+    """
+    release = releases.current(layout)
+    try:
+        if release is not None:
+            listed = product(layout, answers, release, data).run("model", "list")["models"]
+            return _named(model for model in listed if model["state"] == "missing")
+    except (InstallError, KeyError):
+        pass
+    return _named(index.get("left_out", []))
+
+
 def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
     """Restore a backup into a directory beside, verify its audit log, remove it again.
+
+    Returns:
+        Release, entries and root of the log; `bring`: the models whose files are not in it.
 
     Raises:
         InstallError: `backup_invalid` when it cannot be restored or its log does not verify.
@@ -149,22 +181,40 @@ def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
         found = product(layout, answers, release, place).run("audit", "verify")
         if found.get("ok") is not True:
             raise InstallError("backup_invalid", f"{path}: its audit log does not verify.")
+        bring = to_bring(layout, answers, index, place)
     except InstallError as error:
         if error.code == "step_failed":
             raise InstallError("backup_invalid", error.message) from error
         raise
     finally:
         remove(place)
-    return {"release": index["release"], "entries": found["entries"], "root": found.get("root")}
+    facts = {"entries": found["entries"], "root": found.get("root"), "bring": bring}
+    return {"release": index["release"], **facts}
 
 
-def _write(layout: Layout, part: Path, release: str, models: bool) -> int:
+def _left_out(layout: Layout, answers: Answers, release: str, models: bool) -> Left:
+    """The models whose files do not go into a backup; a product that does not run stops none."""
+    try:
+        listed = product(layout, answers, release).run("model", "list")["models"]
+    except (InstallError, KeyError):
+        stored = sorted((layout.data / "models").glob("*"))
+        return [] if models else [{"id": path.name, "digest": ""} for path in stored]
+    gone = {"missing"} if models else _USED
+    return _named(model for model in listed if model["state"] in gone)
+
+
+def _named(models: Iterable[dict[str, Any]]) -> Left:
+    return [{"id": str(m["id"]), "digest": str(m.get("digest") or "")} for m in models]
+
+
+def _write(layout: Layout, part: Path, release: str, models: bool, left: Left) -> int:
     paths = list(_files(layout.data, models))
     digests = {}
     for path in paths:
         if path.is_file():
             digests[f"data/{path.relative_to(layout.data)}"] = hash_file(path)[0]
-    index = json.dumps({"format": 1, "release": release, "files": digests}, sort_keys=True).encode()
+    table = {"format": 1, "release": release, "files": digests, "left_out": left}
+    index = json.dumps(table, sort_keys=True).encode()
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as archive:
         info = tarfile.TarInfo(_INDEX)

@@ -141,10 +141,15 @@ def _backup(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
     with open_ledger(place.layout.state):
         found = backup.backup(
-            place.layout, place.service, options.file.absolute(), models=options.with_models
+            place.layout,
+            place.answers,
+            place.service,
+            options.file.absolute(),
+            models=options.with_models,
         )
     say(f"{options.file}: {found['files']} files, {found['bytes'] >> 20} MiB, read back. It holds")
     say("  secret keys and texts: store it as you would store those. Try it with `drill`.")
+    _say_models(found["left_out"], "These models are not in it; keep what brings them back")
     return found
 
 
@@ -153,16 +158,27 @@ def _restore(options: argparse.Namespace) -> Result:
     with open_ledger(place.layout.state):
         place.service.stop()
         found = backup.restore(place.layout, place.answers, options.file.absolute())
+        bring = backup.to_bring(place.layout, place.answers, found, place.layout.data)
         place.service.start()
     say(f"{place.layout.data} is as it was under {found['release']}.")
-    return {"release": found["release"]}
+    _say_models(bring, "Bring these models: appliance model import DIR --id ID")
+    return {"release": found["release"], "bring": bring}
 
 
 def _drill(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
     found = backup.drill(place.layout, place.answers, options.file.absolute())
     say(f"The backup restores; its audit log verifies: {found['entries']} entries.")
+    _say_models(found["bring"], "These models must be brought after a restore")
     return found
+
+
+def _say_models(models: backup.Left, words: str) -> None:
+    """Name models with their digests."""
+    if models:
+        say(f"{words}:")
+    for model in models:
+        say(f"  {model['id']}  {model['digest']}")
 
 
 def _refusal(error: InstallError | KeyboardInterrupt | OSError) -> InstallError:

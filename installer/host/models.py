@@ -40,7 +40,7 @@ def bring(run: Context) -> list[dict[str, Any]]:
             continue
         directory = lay_out(run, model)
         try:
-            if model not in there or there[model] == "refused":
+            if model not in there or there[model] in ("refused", "missing"):
                 report.append(_import(run, directory, model))
             if _lab(run):
                 report[-1:] = [_approve(run, model)]

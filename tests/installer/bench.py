@@ -85,12 +85,21 @@ def verify(data, arguments):
     return {{"ok": lines[0] == "genesis", "entries": len(lines), "root": ""}}
 
 
+def models(data, arguments):
+    registry = data / "registry.json"
+    listed = json.loads(registry.read_text()) if registry.exists() else []
+    for model in listed:
+        if model["state"] == "approved" and not (data / "models" / model["id"]).is_dir():
+            model["state"] = "missing"
+    return {{"models": listed}}
+
+
 COMMANDS = {{
     "init": init,
     "selftest": selftest,
     "trust update": update,
     "status": lambda data, arguments: {{}},
-    "model list": lambda data, arguments: {{"models": []}},
+    "model list": models,
 }}
 if __name__ == "__main__":
     main()

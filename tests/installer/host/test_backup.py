@@ -1,12 +1,20 @@
 """Backup, restore, drill: on an installed small bundle."""
 
+import json
+import shutil
 import stat
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from installer.host import backup
+from installer.host import answers, backup
+from installer.host.answers import Layout
 from installer.host.problems import InstallError
+from installer.host.service import Service
+from tests.api.admin.lab import APPROVERS, make_lab
+from tests.cli.conftest import run_command
 from tests.installer.bench import Bench
 
 
@@ -41,6 +49,74 @@ def test_models_are_left_out_unless_asked_for(kept: Bench) -> None:
     names = backup.read(kept.place / "small")["files"]
     assert not any(name.startswith("data/models/") for name in names)
     assert "data/audit/log" in names and "data/appliance.db" in names
+
+
+def test_what_is_left_out_is_named_and_must_be_brought(kept: Bench) -> None:
+    listed = [
+        {"id": "m", "digest": "ab" * 32, "state": "approved"},
+        {"id": "gone", "digest": "cd" * 32, "state": "approved"},
+        {"id": "old", "digest": "ef" * 32, "state": "retired"},
+    ]
+    (kept.data / "registry.json").write_text(json.dumps(listed))
+    try:
+        small, whole = kept.place / "named", kept.place / "named-whole"
+        told = kept.told("backup", str(small))
+        m, gone = ({"id": x["id"], "digest": x["digest"]} for x in listed[:2])
+        assert told["left_out"] == [m, gone]
+        assert backup.read(small)["left_out"] == [m, gone]
+        assert kept.told("backup", str(whole), "--with-models")["left_out"] == [gone]
+        assert kept.told("drill", str(small))["bring"] == [m, gone]
+        assert kept.told("drill", str(whole))["bring"] == [gone]
+        said = kept.installer("drill", str(small)).stderr
+        assert "must be brought" in said and f"m  {'ab' * 32}" in said
+        kept.data.rename(kept.place / "aside")
+        restored = kept.told("restore", str(small))
+        assert restored["bring"] == [m, gone]
+        shutil.rmtree(kept.data)
+        (kept.place / "aside").rename(kept.data)
+    finally:
+        (kept.data / "registry.json").unlink()
+
+
+def test_the_whole_way_with_the_real_product(tmp_path: Path) -> None:
+    """Backup without models, restore on another host, bring the model: approvals are kept."""
+    lab = make_lab(tmp_path)
+    artifact = lab.artifact("tiny")
+    assert run_command("model", "import", artifact, data=lab.data).status == 0
+    for name in APPROVERS:
+        words = ("--as", name, "--key", lab.key(name), "--meaning", "fit for use")
+        assert run_command("model", "approve", "tiny", *words, data=lab.data).status == 0
+    first = host(tmp_path / "first", lab.data)
+    chosen = answers.combine({})
+    told = backup.backup(first, chosen, quiet(first), tmp_path / "file", models=False)
+    (model,) = told["left_out"]
+    assert model["id"] == "tiny" and len(model["digest"]) == 64
+    second = host(tmp_path / "second", tmp_path / "elsewhere")
+    assert backup.drill(second, chosen, tmp_path / "file")["bring"] == [model]
+    index = backup.restore(second, chosen, tmp_path / "file")
+    assert backup.to_bring(second, chosen, index, second.data) == [model]
+    doctor = run_command("doctor", "--json", data=second.data).document
+    assert "model_missing" in [problem["code"] for problem in doctor["problems"]]
+    done = run_command("model", "import", artifact, "--json", data=second.data)
+    assert done.document["state"] == "approved"
+    assert backup.to_bring(second, chosen, index, second.data) == []
+
+
+def host(root: Path, data: Path) -> Layout:
+    """An installation whose product is this checkout's."""
+    short = answers.layout(answers.combine({}), user=True, home=Path("/h"))
+    layout = replace(short, prefix=root, state=root / "state", data=data)
+    python = layout.release("r1") / "root" / "usr" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    layout.current.symlink_to("releases/r1")
+    return layout
+
+
+def quiet(layout: Layout) -> Service:
+    """A service that does not run."""
+    return Service(False, True, layout.data)
 
 
 def test_nothing_is_overwritten(kept: Bench) -> None:
