@@ -52,7 +52,10 @@ def create_lan_app(services: "Services") -> FastAPI:
         responses=ANY,
         middleware=[
             Middleware(
-                RequestContext, profile=services.profile, answered=_observer(services).answered
+                RequestContext,
+                profile=services.profile,
+                answered=_observer(services).answered,
+                probes=_PROBES,
             ),
             Middleware(
                 KeyGate,

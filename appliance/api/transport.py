@@ -7,13 +7,16 @@ Rules:
   being new.
 - The size limit holds while a body arrives, so a chunked body cannot pass it either.
 - Every answer carries `x-request-id` and `x-appliance-profile`.
+- `%2F` in a path is part of a name and no slash: it stays as it is for the route to read.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Final, NoReturn
+from urllib.parse import unquote
 
 from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers
@@ -21,8 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.api.errors import error_response, unexpected
 from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated
+from appliance.text import visible
 from appliance.types import Principal
 
+_SLASH: Final = re.compile(rb"%2[fF]")
 NO_TELEMETRY: Final[TelemetryConfig] = {
     "tracing": False,
     "metrics": False,
@@ -39,11 +44,13 @@ class RequestContext:
 
     Args:
         answered: told scope, status and the steady time of the beginning of each answer.
+        probes: paths that answer HEAD as GET.
     """
 
     app: ASGIApp
     profile: str
     answered: Callable[[Scope, int, float], None] | None = None
+    probes: Set[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
@@ -53,6 +60,9 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        _keep_escaped_slashes(scope)
+        if scope["method"] == "HEAD" and scope["path"] in self.probes:
+            scope = {**scope, "method": "GET"}  # the server keeps the body back
         request_id = f"req-{uuid.uuid4().hex}"
         scope.setdefault("state", {})["request_id"] = request_id
         tags = [
@@ -149,6 +159,11 @@ class BodyGate:
             return self._too_large()
         if int(length) == 0 and "transfer-encoding" not in headers:
             return None
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            named = f"Content-Encoding {visible(coding, limit=40)}"
+            what = f"{named} is not taken; send the body as it is."
+            return BadRequest("unsupported_media_type", what, param="content-encoding")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             return BadRequest("unsupported_media_type", "Content-Type must be application/json.")
@@ -156,6 +171,12 @@ class BodyGate:
 
     def _too_large(self) -> TooLarge:
         return TooLarge("request_too_large", f"The body is larger than {self.max_bytes} bytes.")
+
+
+def _keep_escaped_slashes(scope: Scope) -> None:
+    raw = scope.get("raw_path") or b""
+    if _SLASH.search(raw):
+        scope["path"] = unquote(_SLASH.sub(b"%252F", raw).decode("latin-1"))
 
 
 def _secret(headers: Headers) -> str:

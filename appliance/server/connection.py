@@ -5,7 +5,9 @@ Rules:
   asked for. Whoever is over a limit is cut off, and nobody else notices.
 - Connections are counted, in all and per source.
 - Whatever cannot be read in only one way is refused: two lengths, a length beside a
-  transfer-encoding, any coding but chunked, folded lines (RFC 9112, 5.2 and 6.3).
+  transfer-encoding, any coding but chunked, folded lines (RFC 9112, 5.2 and 6.3), no host or two.
+- An offer of another protocol is declined. To HTTP/1.0 nothing is chunked: a stream ends where the
+  connection does.
 - Refusals have the shape of every error and are counted like other rejected traffic.
 - The client certificate, verified by the TLS handshake, goes into the state of each request.
 """
@@ -23,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from appliance.api.errors import error_body, status_of
 from appliance.errors import ApplianceError, BadRequest, Overloaded, TooLarge
+from appliance.server.parser import RequestParser, without_offer
 
 _MOST_HEADERS: Final = 100
 _KEPT_BYTES: Final = (
@@ -107,6 +110,8 @@ class LanProtocol(HttpToolsProtocol):
 
     def __init__(self, *given: Any, shared: Connections, **options: Any) -> None:
         super().__init__(*given, **options)
+        self.parser: Any = RequestParser(self)  # it has the methods of httptools' own
+        self._offered = False
         self._shared = shared
         self._source = ""
         self._counted = self._refused = False
@@ -177,9 +182,12 @@ class LanProtocol(HttpToolsProtocol):
         if len(self.url) > self._shared.limits.head_bytes:
             self._refuse(_too_long())
             return
-        known = self.parser.get_http_version() in ("1.0", "1.1")
-        if not known or _ambiguous(self.headers):
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1") or _ambiguous(self.headers, version):
             self._refuse(_malformed())
+            return
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._offered = True
             return
         try:
             httptools.parse_url(self.url)
@@ -187,7 +195,17 @@ class LanProtocol(HttpToolsProtocol):
             self._refuse(_malformed())
             return
         super().on_headers_complete()
+        if version == "1.0":
+            _unframed(self.cycle)
         self._arm(self._shared.limits.body_seconds)
+
+    def declined(self) -> bytes:
+        """The head of the request that offered another protocol, without the offer."""
+        if self._refused or not self._offered:
+            return b""
+        self._offered = False
+        version = self.parser.get_http_version()
+        return without_offer(self.parser.get_method(), self.url, version, self.headers)
 
     def on_body(self, body: bytes) -> None:
         """Hand the body on, unless the request was refused."""
@@ -196,7 +214,7 @@ class LanProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there; the next one on the connection has a head of its own."""
-        if not self._refused:
+        if not self._refused and not self._offered:
             self._disarm()
             super().on_message_complete()
             self._reading_head = True
@@ -263,7 +281,27 @@ def _one_fewer(counts: Counter[str], source: str) -> None:
         del counts[source]
 
 
-def _ambiguous(headers: list[tuple[bytes, bytes]]) -> bool:
+def _unframed(cycle: Any) -> None:
+    """Let an answer to HTTP/1.0 end with the connection where its length is not known before."""
+    send, framed = cycle.send, True
+
+    async def unframed(message: Any) -> None:
+        nonlocal framed
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            framed = b"content-length" in names
+            cycle.chunked_encoding = None if framed else False
+        elif not framed:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    cycle.send = unframed
+
+
+def _ambiguous(headers: list[tuple[bytes, bytes]], version: str) -> bool:
+    hosts = sum(name == b"host" for name, _ in headers)
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        return True
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     folded = any(b"\r" in value or b"\n" in value for _, value in headers)

@@ -295,3 +295,27 @@ async def test_what_fails_before_the_answer_has_a_status(
     assert "secret" not in json.dumps(shaped(reply))
     assert reply.headers["x-should-retry"] == again
     assert ("retry-after" in reply.headers) == (status in (429, 503))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1%2Fmodels", "/v1%2fmodels", "/%2Fv1/models", "/v1/chat%2Fcompletions", "/%2Fhealthz"],
+)
+async def test_an_escaped_slash_separates_nothing(lan: Lan, path: str) -> None:
+    reply = await lan.client.get(path)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
+    async with lan.anonymous() as client:
+        assert (await client.get(path)).status_code == 401
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "x" * 500])
+async def test_a_compressed_body_is_refused_by_the_name_of_its_coding(
+    lan: Lan, chat_body: dict[str, object], coding: str
+) -> None:
+    address = "/v1/chat/completions"
+    reply = await lan.client.post(address, json=chat_body, headers={"content-encoding": coding})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (415, "unsupported_media_type")
+    assert error["param"] == "content-encoding" and coding[:20] in error["message"]
+    same = await lan.client.post(address, json=chat_body, headers={"content-encoding": "identity"})
+    assert same.status_code == 200

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
+from tests.conftest import need_tool
 from tests.smol import until
 
 PIECE = 65536
@@ -36,6 +37,7 @@ class Server:
     noted: list[tuple[str, str]]
     counted: list[int]
     requests: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     buffered: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -93,10 +95,15 @@ async def serving(
                 server.buffered = max([server.buffered, *waiting])
                 if server.buffered > TOO_MUCH:
                     return
-            more = True
-            while scope["method"] == "POST" and more:
+            more, body = scope["method"] == "POST", b""
+            while more:
                 message = await receive()
+                body += message.get("body", b"")
                 more = message["type"] == "http.request" and message.get("more_body", False)
+            server.bodies.append(body)
+            if scope["path"] == "/pieces":
+                await send({"type": "http.response.body", "body": b"one,", "more_body": True})
+                await send({"type": "http.response.body", "body": b"two,", "more_body": True})
             await send({"type": "http.response.body", "body": b"ok"})
         finally:
             server.ended.set()
@@ -137,6 +144,14 @@ AMBIGUOUS = {
     "space before the colon": POST + b"Content-Length : 4\r\n\r\nabcd",
     "signed length": POST + b"Content-Length: +4\r\n\r\nabcd",
     "a bare line feed in a name": b"GET / HTTP/1.1\r\nHo\nst: x\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "two hosts to 1.0": b"GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n",
+    "an offer with a folded line": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n"
+    + b"Upgrade: h2c\r\nX: a\r\n Content-Length: 4\r\n\r\n",
+    "an offer with a length and chunks": POST + b"Connection: upgrade\r\nUpgrade: h2c\r\n"
+    + b"Content-Length: 4\r\n" + CHUNKED + b"\r\n0\r\n\r\n" + SMUGGLED,
+    "a tunnel": b"CONNECT a.example:1 HTTP/1.1\r\nHost: a.example:1\r\n\r\n",
     "not HTTP": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
     "an older tongue": b"GET / HTTP/0.9\r\n\r\n",
     "a method that is none": b"G\x00T / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -280,3 +295,68 @@ async def test_half_open_connections_end_and_leave_room_for_others(number: int) 
                 writer.close()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+OFFERS = [
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    b"Upgrade: h2c\r\nHTTP2-Settings: AA\r\nConnection: keep-alive, HTTP2-Settings, upgrade\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+]
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+async def test_an_offer_of_another_protocol_is_declined_and_the_body_is_read(
+    offer: bytes, pieces: int
+) -> None:
+    """As curl --http2 and Java's client send it."""
+    async with serving(ConnectionLimits()) as server:
+        head = b"POST /%b HTTP/1.1\r\nHost: x\r\n" + offer
+        sent = head % b"1" + b"Content-Length: 4\r\n\r\nabcd"
+        sent += head % b"2" + CHUNKED + b"\r\n2\r\nef\r\n2\r\ngh\r\n0\r\n\r\n"
+        sent += b"GET /3 HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n"
+        sent += GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        reader, writer = await server.open()
+        step = -(-len(sent) // pieces)
+        for begin in range(0, len(sent), step):
+            writer.write(sent[begin : begin + step])
+            await writer.drain()
+            await asyncio.sleep(0)
+        answer = await reader.read()
+        writer.close()
+        assert answer.count(b"HTTP/1.1 200") == 4, answer
+        assert server.requests == ["/1", "/2", "/3", "/"]
+        assert server.bodies == [b"abcd", b"efgh", b"", b""]
+        assert server.noted == []
+
+
+async def test_an_offer_does_not_make_a_head_longer_than_it_may_be() -> None:
+    async with serving(QUICK) as server:
+        head = GET[:-2] + OFFERS[0] + b"X: " + b"a" * 4000 + b"\r\n\r\n"
+        assert code_of(await server.say(head)) == (431, "headers_too_large")
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("kept", [b"", b"Connection: keep-alive\r\n"])
+async def test_to_http_1_0_nothing_is_chunked(kept: bytes) -> None:
+    async with serving(QUICK) as server:
+        head, _, body = (await server.say(b"GET /pieces HTTP/1.0\r\n" + kept + b"\r\n")).partition(
+            b"\r\n\r\n"
+        )
+        assert body == b"one,two,ok"
+        assert b"transfer-encoding" not in head and b"connection: close" in head
+        chunked = await server.say(b"GET /pieces HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"transfer-encoding: chunked" in chunked and chunked.endswith(b"0\r\n\r\n")
+
+
+async def test_curl_with_an_offer_of_http_2_is_answered() -> None:
+    curl = need_tool("curl")
+    async with serving(ConnectionLimits()) as server:
+        address = f"http://127.0.0.1:{server.port}/curl"
+        process = await asyncio.create_subprocess_exec(
+            curl, "-sS", "--http2", "--max-time", "60", "-d", "a body", address,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, wrong = await process.communicate()
+        assert (process.returncode, said) == (0, b"ok"), wrong
+        assert server.bodies == [b"a body"]

@@ -19,7 +19,8 @@ async def models(request: Request, caller: CallerDep) -> ModelList:
 
 @router.get("/v1/models/{model_id:path}")
 async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
-    """One model; ids may contain slashes and colons."""
+    """One model; ids may contain slashes, escaped or not, and colons."""
+    model_id = model_id.replace("%2F", "/")
     for card in services_of(request).inference.cards(caller.principal):
         if card.id == model_id:
             return _model(card)

@@ -82,3 +82,12 @@ async def test_models_whose_files_are_missing_make_no_server_ready(tmp_path: Pat
             chat["model"] = "other"
             answer = await client.post("/v1/chat/completions", json=chat)
             assert answer.status_code == 404
+
+
+async def test_probes_may_ask_for_the_head_alone(lan: Lan) -> None:
+    async with lan.anonymous() as client:
+        assert (await client.head("/healthz")).status_code == 200
+        assert (await client.head("/readyz")).status_code == 200
+        lan.supervisor.states = []
+        assert (await client.head("/readyz")).status_code == 503
+        assert (await client.head("/v1/models")).status_code == 401
