@@ -3,12 +3,14 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 MODEL_DIR := .venv/model
+# One test process a core, at most four: each may hold a model.
+TESTS := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 SYSTEM := apt-get install -y git make g++ python3-venv
 UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 \
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
+.PHONY: help preflight setup demo serve check test test-fast test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -38,7 +40,10 @@ check: setup  ## linter, formatter, types, import rules
 	.venv/bin/lint-imports --no-logo
 
 test: check wheels  ## checks, then the tests
-	$(RUN) -m pytest -m "not slow"
+	$(TESTS) -m "not slow"
+
+test-fast: check  ## checks, then the tests that load no model (3 minutes): what one runs all day
+	$(TESTS) -m "not slow and not model"
 
 test-contract: setup  ## the API with unmodified clients (OpenAI, also of npm, LangChain, LlamaIndex, LiteLLM, lm-eval) and schemathesis
 	$(RUN) -m pytest tests/contract
@@ -58,7 +63,7 @@ test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a networ
 	INSTALL_RESULTS=$(if $(PART),1,all) $(RUN) -m pytest $(or $(PART),tests/installer tests/workers/test_cpu_variants.py tests/workers/test_gpu_devices.py)
 
 test-all: check wheels  ## checks, then every test, the slow ones too
-	$(RUN) -m pytest
+	$(TESTS)
 
 bench-audit: setup  ## the audit log by itself: writing, verifying, searching a million entries
 	@$(RUN) -m benchmarks.audit $(if $(ROWS),--rows $(ROWS))

@@ -29,6 +29,20 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
+_HEAVY = {
+    "default_model_path", "embedder_path", "reranker_path", "small_qwen_path", "large_qwen_path",
+}  # fmt: skip
+_WHOLE = {"system", "contract", "installer"}  # directories whose tests run the whole product
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that load a model: `make test-fast` leaves them out."""
+    for item in items:
+        whole = item.path.relative_to(CHECKOUT / "tests").parts[0] in _WHOLE
+        if whole or _HEAVY & set(getattr(item, "fixturenames", ())):
+            item.add_marker("model")
+
+
 def unavailable(reason: str) -> NoReturn:
     """Skip the test because the machine lacks something; under CI=true that is a failure."""
     if os.environ.get("CI") == "true":
