@@ -8,6 +8,7 @@
     │   ├── PolicyRefused      the trust policy, a role or an approval
     │   ├── StateRefused       a state or a resource that does not allow the action
     │   ├── TaskRefused        a task, or what was written for it
+    │   ├── DatasetRefused     items, a file of them, or a split
     │   └── AuditRefused       a log, proof or key that does not verify
     ├── RequestRefused         an API request that the client must change       (HTTP 4xx)
     │   ├── BadRequest
@@ -164,6 +165,57 @@ CODES: Final[dict[str, Code]] = {
     "task_answer_invalid": Code(
         "the model's answer breaks the task's form",
         "Raise max_tokens; a cut answer breaks it most often.",
+    # datasets
+    "dataset_unreadable": Code(
+        "a file of a dataset cannot be read", "Check the path; a dataset is a directory."
+    ),
+    "dataset_encoding": Code(
+        "a file is not UTF-8 text", "Save it as UTF-8, in Excel: CSV UTF-8 (comma delimited)."
+    ),
+    "dataset_malformed": Code(
+        "a file is not the JSON lines, CSV or manifest that is expected",
+        "The message names the line; docs/datasets.md has the format.",
+    ),
+    "dataset_too_large": Code(
+        "a dataset has more items or bytes than the limits allow",
+        "Split it, or leave out items: docs/datasets.md lists the limits.",
+    ),
+    "dataset_exists": Code("the directory is not empty", "Choose a new directory."),
+    "csv_formula": Code(
+        "a cell holds a formula in place of a value",
+        "Export values, not formulas; --formulas-are-text takes such cells as text.",
+    ),
+    "csv_columns": Code(
+        "a CSV file has too many columns, or rows of another length than its head",
+        "Export the columns that are needed; quote cells that hold the delimiter.",
+    ),
+    "item_invalid": Code(
+        "an item lacks something or has a field of the wrong kind",
+        "The message names the item and the field; docs/datasets.md has the format.",
+    ),
+    "item_too_large": Code(
+        "an item's input or expected answer is too large", "Shorten it, or split the document."
+    ),
+    "item_duplicate": Code("two items have one id", "Give every item an id of its own."),
+    "item_unknown": Code(
+        "the dataset has no such item", "`appliance dataset show DIR --items` lists the ids."
+    ),
+    "group_missing": Code(
+        "an item has no group",
+        "Name the column that tells what belongs together (a document, a customer, an asset and "
+        "day): --group COLUMN.",
+    ),
+    "group_in_two_splits": Code(
+        "one group lies in two splits",
+        "Split by group, or move the boundary: results on such a split would be too good.",
+    ),
+    "split_ignores_groups": Code(
+        "a random split of grouped items would put one group on both sides",
+        "Use --by group, --by time or --by given.",
+    ),
+    "split_invalid": Code(
+        "the items cannot be split in this way",
+        "Shares add up to 1; boundaries rise; a split by time needs a time on every item.",
     ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
@@ -781,6 +833,10 @@ class GgufRejected(Refused):
 
 class PolicyRefused(Refused):
     """The trust policy does not allow this."""
+
+
+class DatasetRefused(Refused):
+    """Items, a file of them, or a split is not what a dataset may hold."""
 
 
 class StateRefused(Refused):

@@ -1,0 +1,308 @@
+"""`dataset`: labelled examples from a file of another program to a signed artifact.
+
+Rules: these commands work on a directory and need neither data directory nor server; each change
+takes the signature away; private keys are read here and stay in this process.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli.output import Decorated, Output, Progress, json_option, safe, table
+from appliance.datasets import changes, checks, directory, reading
+from appliance.datasets.directory import Dataset, Manifest
+from appliance.datasets.duplicates import THRESHOLD
+from appliance.datasets.items import Item
+from appliance.datasets.reading import Columns
+from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
+from appliance.trust import oms, signing
+
+_DIRECTORY: Final = click.Path(path_type=Path)
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SHOWN: Final = 5
+
+
+@click.group()
+def dataset() -> None:
+    """Datasets: labelled examples, checked, split and signed."""
+
+
+def _directory_argument(command: Decorated) -> Decorated:
+    return click.argument("path", metavar="DIR", type=_DIRECTORY)(command)
+
+
+def _split_options(command: Decorated) -> Decorated:
+    for option in (
+        click.option(
+            "--by", type=click.Choice(["given", "group", "time", "random"]), default=None,
+            help="given: as the items say; group: by shares; time: by dates. random is refused.",
+        ),
+        click.option(
+            "--share", "shares", multiple=True, metavar="SPLIT=SHARE",
+            help="Share of a split by group; by default train=0.5 dev=0.1 certify=0.2 test=0.2.",
+        ),
+        click.option(
+            "--start", "starts", multiple=True, metavar="SPLIT=TIME",
+            help="When a split by time begins: dev, certify, test.",
+        ),
+        click.option("--seed", default="1", metavar="TEXT", help="Another split by group."),
+        click.option(
+            "--together", type=click.FloatRange(0.5, 1), metavar="SIMILARITY",
+            help="Keep groups with near-duplicates in one split.",
+        ),
+        click.option(
+            "--drop-seen", is_flag=True, help="Leave out items whose text an earlier split has."
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _rule(
+    by: str,
+    shares: tuple[str, ...],
+    starts: tuple[str, ...],
+    seed: str,
+    together: float | None,
+    drop_seen: bool,
+) -> Rule:
+    try:
+        given = {name: float(share) for name, share in map(_pair, shares)}
+    except ValueError as error:
+        raise click.UsageError(f"A share is a number: {error}.") from error
+    return Rule(by, given or dict(SHARES), dict(map(_pair, starts)), seed, together, drop_seen)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or name not in SPLITS:
+        raise click.UsageError(f"{text!r} is not SPLIT=VALUE with one of {', '.join(LABELLED)}.")
+    return name, value
+
+
+@dataset.command()
+@_directory_argument
+@click.option("--from", "source", type=_FILE, required=True, help="The file to read.")
+@click.option(
+    "--format", "form", type=click.Choice(["items", "jsonl", "csv"]), default=None,
+    help="items: JSON lines in our form; jsonl: flat JSON lines; csv. By default: csv by its "
+    "ending, jsonl where columns are named, else items.",
+)  # fmt: skip
+@click.option("--name", help="By default the name of the directory.")
+@click.option("--description", default="", help="What the examples are.")
+@click.option("--licence", default="", help="Who may use them, and how.")
+@click.option("--group", multiple=True, metavar="COLUMN", help="What belongs together; required.")
+@click.option("--input", "inputs", multiple=True, metavar="COLUMN", help="Fields of the input.")
+@click.option("--expected", multiple=True, metavar="COLUMN", help="The label, or the fields.")
+@click.option("--as-fields", is_flag=True, help="A single expected column is a field, not a label.")
+@click.option("--id", "id_", metavar="COLUMN", help="By default the items are numbered.")
+@click.option("--time", metavar="COLUMN", help="When it happened, ISO 8601.")
+@click.option("--stratum", metavar="COLUMN", help="What is fixed: one of three machines.")
+@click.option("--split", "split_column", metavar="COLUMN", help="For --by given.")
+@click.option("--delimiter", default=",", metavar="CHARACTER", help="Of a CSV file.")
+@click.option("--formulas-are-text", is_flag=True, help="Take cells that look like formulas.")
+@click.option("--mask", "masks", is_flag=True, help="Replace personal data by its kind.")
+@_split_options
+@json_option
+@click.pass_obj
+def new(output: Output, /, path: Path, source: Path, **given: Any) -> None:
+    """Read a file and write a dataset; no item is guessed at, and no group."""
+    rule = _rule(
+        given["by"] or "given",
+        *(given[name] for name in ("shares", "starts", "seed", "together", "drop_seen")),
+    )
+    items = _items(source, given)
+    if given["by"] is None and not any(item.split for item in items):
+        rule = replace(rule, by="group")
+    manifest = Manifest(
+        given["name"] or path.absolute().name,
+        given["description"],
+        given["licence"],
+        source.name,
+        rule=rule.describe(),
+    )
+    made = Dataset(manifest, split(items, rule))
+    if given["masks"]:
+        made = Dataset(manifest, changes.masked(made).splits)
+    directory.write(path, made)
+    left_out = len(items) - sum(1 for _ in made.items)
+    _tell(output, path, made, [f"{left_out} items left out"] if left_out else [])
+
+
+def _items(source: Path, given: dict[str, Any]) -> list[Item]:
+    named = bool(given["group"] or given["inputs"])
+    form = given["form"] or (
+        "csv" if source.suffix.lower() == ".csv" else "jsonl" if named else "items"
+    )
+    if form == "items":
+        return reading.read_items(source)
+    if not given["group"] or not given["inputs"]:
+        raise click.UsageError("Name the columns: --group and --input, and --expected.")
+    columns = Columns(
+        group=given["group"],
+        input=given["inputs"],
+        expected=given["expected"],
+        id=given["id_"],
+        time=given["time"],
+        stratum=given["stratum"],
+        split=given["split_column"],
+        as_fields=given["as_fields"],
+    )
+    if form == "jsonl":
+        return reading.read_json_lines(source, columns)
+    if len(given["delimiter"]) != 1:
+        raise click.UsageError("A delimiter is one character.")
+    return reading.read_csv(
+        source,
+        columns,
+        delimiter=given["delimiter"],
+        formulas_are_text=given["formulas_are_text"],
+    )
+
+
+@dataset.command()
+@_directory_argument
+@click.option(
+    "--near", type=click.FloatRange(0.5, 1), default=THRESHOLD, show_default=True,
+    help="Similarity from which two texts are near-duplicates.",
+)  # fmt: skip
+@json_option
+@click.pass_context
+def check(ctx: click.Context, path: Path, near: float) -> None:
+    """Look for leaks, duplicates, conflicts and personal data; exit 1 when there is an error."""
+    output = ctx.ensure_object(Output)
+    report = checks.check(directory.read(path), near)
+    output.data(report.document(), _report(report))
+    if not report.ok:
+        ctx.exit(1)
+
+
+@dataset.command("split")
+@_directory_argument
+@_split_options
+@json_option
+@click.pass_obj
+def split_(output: Output, /, path: Path, **given: Any) -> None:
+    """Divide the items anew; the signature goes."""
+    if given["by"] is None:
+        raise click.UsageError("Say how: --by group, --by time or --by given.")
+    _change(output, path, lambda found: changes.divided(found, _rule(**given)))
+
+
+@dataset.command()
+@_directory_argument
+@json_option
+@click.pass_obj
+def mask(output: Output, path: Path) -> None:
+    """Replace personal data in the inputs by its kind; the signature goes."""
+    _change(output, path, changes.masked)
+
+
+@dataset.command("remove-item")
+@_directory_argument
+@click.argument("ids", metavar="ITEM...", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def remove_item(output: Output, path: Path, ids: tuple[str, ...]) -> None:
+    """Take items out; the signature goes."""
+    _change(output, path, lambda found: changes.without(found, ids))
+
+
+def _change(output: Output, path: Path, change: Callable[[Dataset], Dataset]) -> None:
+    changed = change(directory.read(path))
+    directory.rewrite(path, changed)
+    _tell(output, path, changed, ["not signed: run `appliance dataset sign`"])
+
+
+@dataset.command()
+@_directory_argument
+@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@json_option
+@click.pass_obj
+def sign(output: Output, path: Path, key: Path) -> None:
+    """Read the dataset whole, then sign every file of it into model.sig (OMS)."""
+    directory.read(path)
+    with Progress() as progress:
+        bundle = signing.sign_directory(path, key.read_bytes(), progress)
+    manifest = oms.parse_manifest(oms.parse_bundle(bundle))
+    document = {"digest": manifest.root, "files": len(manifest.files)}
+    output.data(document, [f"signed {len(manifest.files)} files, digest {manifest.root}"])
+
+
+@dataset.command()
+@_directory_argument
+@click.option("--items", "with_items", is_flag=True, help="Print the items, too.")
+@click.option("--split", "only", type=click.Choice(SPLITS), help="Of this split alone.")
+@json_option
+@click.pass_obj
+def show(output: Output, path: Path, with_items: bool, only: str | None) -> None:
+    """Show a dataset: how many items and groups each split has."""
+    found = directory.read(path)
+    document: dict[str, Any] = {**vars(found.manifest), **found.summary()}
+    lines = list(_summary(found))
+    if with_items:
+        chosen = [
+            (name, item)
+            for name in SPLITS
+            if only in (None, name)
+            for item in found.splits.get(name, ())
+        ]
+        document["item_list"] = [
+            {"id": item.id, "split": name, "group": item.group, "expected": item.expected}
+            for name, item in chosen
+        ]
+        rows = [
+            (name, safe(item.id), safe(item.group), safe(item.label), safe(item.text))
+            for name, item in chosen
+        ]
+        lines += table(("SPLIT", "ID", "GROUP", "EXPECTED", "INPUT"), rows)
+    output.data(document, lines)
+
+
+def _tell(output: Output, path: Path, made: Dataset, more: list[str]) -> None:
+    document = {"path": str(path), **made.summary()}
+    output.data(document, [*_summary(made), *more])
+
+
+def _summary(found: Dataset) -> Iterator[str]:
+    yield f"{safe(found.manifest.name)}, version {found.manifest.version}"
+    facts = found.summary()
+    rows = [
+        (name, str(facts["items"][name]), str(facts["groups"][name])) for name in facts["items"]
+    ]
+    yield from table(("SPLIT", "ITEMS", "GROUPS"), rows)
+
+
+def _report(report: checks.Report) -> Iterator[str]:
+    for problem in report.problems:
+        yield f"{problem.level}: {problem.code} {problem.count}: {safe(problem.message)}"
+        for example in problem.examples[:_SHOWN]:
+            yield f"  {safe(_example(example))}"
+    rows = [
+        (
+            name,
+            str(facts["items"]),
+            str(facts["groups"]),
+            f"{facts['smallest_effect']:.1%}",
+            "-" if (bound := facts["certifies_without_error"]) is None else f"{bound:.0%}",
+        )
+        for name, facts in report.facts["splits"].items()
+    ]
+    yield from table(("SPLIT", "ITEMS", "GROUPS", "SMALLEST EFFECT", "CERTIFIES AT BEST"), rows)
+    labels = report.facts["labels"]
+    if labels["repeated_texts"]:
+        yield (
+            f"labels: {labels['repeated_texts']} texts occur more than once; two of their labels "
+            f"agree {labels['agreement']:.1%} of the time, best score there {labels['ceiling']:.1%}"
+        )
+    if report.ok:
+        yield "no error"
+
+
+def _example(example: Any) -> str:
+    if isinstance(example, dict):
+        return ", ".join(f"{name} {value}" for name, value in example.items())
+    return ", ".join(example) if isinstance(example, list | tuple) else str(example)

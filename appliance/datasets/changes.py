@@ -1,0 +1,96 @@
+"""Changes of a dataset: an item taken out, personal data masked, unlabelled items labelled.
+
+Rules: a change makes a new version without a signature; what is not changed stays as it was; what
+saw the items that went is told by `uses`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from appliance.datasets.directory import Dataset
+from appliance.datasets.items import Expected, Item
+from appliance.datasets.personal_data import mask
+from appliance.datasets.splits import SPLITS, Rule, Splits, split
+from appliance.errors import DatasetRefused
+from appliance.text import visible
+
+
+def without(dataset: Dataset, ids: Sequence[str]) -> Dataset:
+    """The next version of a dataset, without some items.
+
+    Raises:
+        DatasetRefused: `item_unknown`.
+    """
+    known = {item.id for item in dataset.items}
+    for name in ids:
+        if name not in known:
+            raise DatasetRefused("item_unknown", f"There is no item {visible(name, limit=80)!r}.")
+    gone = set(ids)
+    return _next(
+        dataset,
+        {
+            name: tuple(item for item in dataset.splits.get(name, ()) if item.id not in gone)
+            for name in SPLITS
+        },
+    )
+
+
+def masked(dataset: Dataset) -> Dataset:
+    """The next version of a dataset, with personal data in its inputs replaced by their kind."""
+    return _next(
+        dataset,
+        {name: tuple(_masked(item) for item in dataset.splits.get(name, ())) for name in SPLITS},
+    )
+
+
+def divided(dataset: Dataset, rule: Rule) -> Dataset:
+    """The next version of a dataset, split by another rule.
+
+    Raises:
+        DatasetRefused: what `splits.split` raises.
+    """
+    items = [replace(item, split=name) for name in SPLITS for item in dataset.splits.get(name, ())]
+    found = _next(dataset, split(items, rule))
+    return replace(found, manifest=replace(found.manifest, rule=rule.describe()))
+
+
+def labelled(dataset: Dataset, answers: Mapping[str, Expected], split_name: str) -> Dataset:
+    """The next version of a dataset, with answers for unlabelled items.
+
+    An item goes to the split that its group lies in, or else to `split_name`.
+
+    Raises:
+        DatasetRefused: `item_unknown` for an id that is not unlabelled.
+    """
+    waiting = {item.id: item for item in dataset.splits.get("unlabelled", ())}
+    home = {
+        item.group: name
+        for name in SPLITS
+        if name != "unlabelled"
+        for item in dataset.splits.get(name, ())
+    }
+    added: dict[str, list[Item]] = {name: [] for name in SPLITS}
+    for name, answer in answers.items():
+        if name not in waiting:
+            shown = visible(name, limit=80)
+            raise DatasetRefused("item_unknown", f"There is no unlabelled item {shown!r}.")
+        item = replace(waiting.pop(name), expected=answer)
+        added[home.setdefault(item.group, split_name)].append(item)
+    splits = {
+        name: tuple(sorted([*dataset.splits.get(name, ()), *added[name]], key=lambda item: item.id))
+        for name in SPLITS
+    }
+    splits["unlabelled"] = tuple(waiting.values())
+    return _next(dataset, splits)
+
+
+def _masked(item: Item) -> Item:
+    given = {
+        name: mask(value) if isinstance(value, str) else value for name, value in item.input.items()
+    }
+    return replace(item, input=given)
+
+
+def _next(dataset: Dataset, splits: Splits) -> Dataset:
+    manifest = replace(dataset.manifest, version=dataset.manifest.version + 1)
+    return Dataset(manifest, splits)

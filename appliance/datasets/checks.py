@@ -1,0 +1,311 @@
+"""What is wrong with a dataset, and what it can show: the report of `dataset check`.
+
+Rules: nothing is changed; every problem has a stable code, a count and the ids of examples; errors
+are what makes results on this dataset wrong, warnings what makes them doubtful; shares of labels
+and groups are of each split; texts that are shown passed no sanitiser and must pass one.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.datasets import personal_data
+from appliance.datasets.directory import Dataset
+from appliance.datasets.duplicates import THRESHOLD, Index, plain
+from appliance.datasets.items import Item
+from appliance.datasets.splits import LABELLED, strata
+from appliance.statistics.agreement import repeated_labels
+from appliance.statistics.power import groups_without_error, smallest_effect
+from appliance.statistics.verdict import FEWEST
+
+EXAMPLES: Final = 20
+"""Ids told for each problem; the counts are whole."""
+_DISCORDANT: Final = 0.2
+"""Share of groups on which two candidates are supposed to differ, for the smallest effect."""
+_DOMINANT: Final = 0.2
+_RARE: Final = 10
+
+Count = Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of problem.
+
+    Attributes:
+        level: "error" or "warning".
+        count: how often.
+        examples: ids, or pairs of ids with what is known of them.
+    """
+
+    code: str
+    level: str
+    count: int
+    message: str
+    examples: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found."""
+
+    problems: tuple[Problem, ...]
+    facts: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error; warnings are for a person to weigh."""
+        return all(problem.level != "error" for problem in self.problems)
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "ok": self.ok,
+            "problems": [vars(problem) for problem in self.problems],
+            **self.facts,
+        }
+
+
+def check(
+    dataset: Dataset,
+    near: float = THRESHOLD,
+    tokens: Count | None = None,
+    context: int | None = None,
+) -> Report:
+    """Look a dataset over.
+
+    Args:
+        near: similarity from which two texts are near-duplicates (`duplicates.similarity`).
+        tokens: counts the tokens of an input, where a tokeniser is at hand.
+        context: tokens that fit into the model's context.
+    """
+    items = [item for name in LABELLED for item in dataset.splits.get(name, ())]
+    names = [name for name in LABELLED for _ in dataset.splits.get(name, ())]
+    texts = [plain(item.text) for item in items]
+    index = Index(texts, near)
+    problems: list[Problem] = []
+    facts: dict[str, Any] = {
+        "summary": dataset.summary(),
+        "splits": {
+            name: _split_facts(dataset.splits[name])
+            for name in LABELLED
+            if dataset.splits.get(name)
+        },
+        "near_threshold": near,
+    }
+    problems += _groups(dataset)
+    problems += _leaks(items, names, texts, index)
+    problems += _duplicates(items, texts, index, facts)
+    problems += _labels(items, texts, facts)
+    problems += _personal(dataset, facts)
+    problems += _lengths(list(dataset.items), tokens, context, facts)
+    order = {"error": 0, "warning": 1}
+    return Report(tuple(sorted(problems, key=lambda p: order[p.level])), facts)
+
+
+def _split_facts(items: Sequence[Item]) -> dict[str, Any]:
+    groups = Counter(item.group for item in items)
+    answers = Counter(item.label for item in items)
+    facts: dict[str, Any] = {
+        "items": len(items),
+        "groups": len(groups),
+        "largest_group": max(groups.values()) / len(items),
+        "smallest_effect": smallest_effect(len(groups), math.sqrt(_DISCORDANT)),
+        "certifies_without_error": _certifiable(len(groups)),
+        "strata": strata(items),
+    }
+    if len(answers) <= max(100, len(items) // 5) and isinstance(items[0].expected, str):
+        facts["labels"] = dict(answers.most_common())
+        facts["majority"] = max(answers.values()) / len(items)
+    if times := sorted(item.time for item in items if item.time is not None):
+        facts["time"] = [times[0], times[-1]]
+    return facts
+
+
+def _certifiable(groups: int) -> float | None:
+    """The smallest error rate, in percent steps, that so many groups without an error certify."""
+    bounds = [percent / 100 for percent in range(1, 51)]
+    return next((bound for bound in bounds if groups_without_error(bound) <= groups), None)
+
+
+def _groups(dataset: Dataset) -> list[Problem]:
+    found = []
+    for name in LABELLED:
+        items = dataset.splits.get(name, ())
+        groups = Counter(item.group for item in items)
+        if not items:
+            continue
+        if len(groups) < FEWEST and name != "train":
+            found.append(
+                Problem(
+                    "few_groups", "warning", len(groups),
+                    f"{name} has {len(groups)} groups; below {FEWEST} every verdict is "
+                    "underpowered.",
+                )
+            )  # fmt: skip
+        top, size = groups.most_common(1)[0]
+        if len(groups) > 1 and size > _DOMINANT * len(items) and size > 1:
+            found.append(
+                Problem(
+                    "dominant_group", "warning", 1,
+                    f"One group has {size} of the {len(items)} items of {name}.", (top,),
+                )
+            )  # fmt: skip
+    every = [item for name in LABELLED for item in dataset.splits.get(name, ())]
+    if len({item.group for item in every}) == 1:
+        found.append(
+            Problem("one_group", "error", 1, "All items are in one group: nothing can be told.")
+        )
+    if all(item.group == item.id for item in every):
+        found.append(
+            Problem(
+                "groups_are_ids", "warning", len(every),
+                "Every item is its own group. That is right only if nothing ties items together: "
+                "no document, customer, machine or day.",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _leaks(
+    items: Sequence[Item], names: Sequence[str], texts: Sequence[str], index: Index
+) -> list[Problem]:
+    """Items whose text, or nearly, lies in an earlier split."""
+    exact: list[Any] = []
+    near: list[Any] = []
+    earlier: list[int] = []
+    for name in LABELLED:
+        here = [n for n, split in enumerate(names) if split == name]
+        for later, (first, value) in index.matches(here, earlier).items():
+            pair = {
+                "item": items[later].id, "split": name, "like": items[first].id,
+                "in": names[first], "similarity": round(value, 3),
+            }  # fmt: skip
+            (exact if texts[later] == texts[first] else near).append(pair)
+        earlier += here
+    found = []
+    if exact:
+        found.append(
+            Problem(
+                "leak_exact", "error", len(exact),
+                "Items have the text of an item of an earlier split.", tuple(exact),
+            )
+        )  # fmt: skip
+    if near:
+        found.append(
+            Problem(
+                "leak_near", "warning", len(near),
+                f"Items are near-duplicates (similarity from {index.threshold}) of items of an "
+                "earlier split.", tuple(near),
+            )
+        )  # fmt: skip
+    if not index.complete:
+        found.append(
+            Problem(
+                "near_incomplete", "warning", 1,
+                "So many texts look alike that some pairs were not compared.",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _duplicates(
+    items: Sequence[Item], texts: Sequence[str], index: Index, facts: dict[str, Any]
+) -> list[Problem]:
+    same: dict[str, list[str]] = defaultdict(list)
+    for item, text in zip(items, texts, strict=True):
+        same[text].append(item.id)
+    clusters: dict[int, set[str]] = defaultdict(set)
+    for n, root in enumerate(index.components()):
+        clusters[root].add(texts[n])
+    repeated = [ids for ids in same.values() if len(ids) > 1]
+    alike = [members for members in clusters.values() if len(members) > 1]
+    facts["duplicates"] = {
+        "texts": len(same),
+        "exact": sum(len(ids) - 1 for ids in repeated),
+        "near": sum(len(members) - 1 for members in alike),
+    }
+    if not repeated:
+        return []
+    return [
+        Problem(
+            "duplicate_text", "warning", facts["duplicates"]["exact"],
+            "Items repeat the text of another item.", tuple(ids[:5] for ids in repeated[:EXAMPLES]),
+        )
+    ]  # fmt: skip
+
+
+def _labels(items: Sequence[Item], texts: Sequence[str], facts: dict[str, Any]) -> list[Problem]:
+    repeats = repeated_labels((text, item.label) for text, item in zip(texts, items, strict=True))
+    facts["labels"] = {
+        "repeated_texts": repeats.texts,
+        "agreement": round(repeats.agreement, 4) if repeats.texts else None,
+        "ceiling": round(repeats.ceiling, 4) if repeats.texts else None,
+    }
+    found = []
+    by_text: dict[str, dict[str, str]] = defaultdict(dict)
+    for text, item in zip(texts, items, strict=True):
+        by_text[text].setdefault(item.label, item.id)
+    torn = [list(labels.values()) for labels in by_text.values() if len(labels) > 1]
+    if torn:
+        found.append(
+            Problem(
+                "label_conflict", "warning", len(torn),
+                f"Texts have different labels. Two labels of the same text agree "
+                f"{repeats.agreement:.1%} of the time, and no answerer that sees the text alone "
+                f"scores above {repeats.ceiling:.1%} on these texts.", tuple(torn[:EXAMPLES]),
+            )
+        )  # fmt: skip
+    trained = Counter(item.label for item in items if isinstance(item.expected, str))
+    rare = sorted(label for label, count in trained.items() if count < _RARE)
+    if rare and len(rare) < len(trained):
+        found.append(
+            Problem(
+                "rare_label", "warning", len(rare),
+                f"Labels have fewer than {_RARE} items.", tuple(rare[:EXAMPLES]),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _personal(dataset: Dataset, facts: dict[str, Any]) -> list[Problem]:
+    found = personal_data.finds((item.id, item.text) for item in dataset.items)
+    facts["personal_data"] = {kind: len(places) for kind, places in found.items()}
+    return [
+        Problem(
+            "personal_data", "warning", len(places), f"Texts hold what looks like: {kind}.",
+            tuple({"item": name, "shown": shown} for name, shown in places[:EXAMPLES]),
+        )
+        for kind, places in found.items()
+    ]  # fmt: skip
+
+
+def _lengths(
+    items: Sequence[Item], tokens: Count | None, context: int | None, facts: dict[str, Any]
+) -> list[Problem]:
+    sizes = sorted(len(item.text) for item in items)
+    facts["characters"] = _quantiles(sizes)
+    if tokens is None:
+        return []
+    counted = [(tokens(item.text), item.id) for item in items]
+    facts["tokens"] = _quantiles(sorted(count for count, _ in counted))
+    long = [name for count, name in counted if context is not None and count > context]
+    if not long:
+        return []
+    return [
+        Problem(
+            "input_too_long", "error", len(long),
+            f"Inputs have more tokens than the context of {context}.", tuple(long[:EXAMPLES]),
+        )
+    ]  # fmt: skip
+
+
+def _quantiles(values: Sequence[int]) -> dict[str, int]:
+    last = len(values) - 1
+    return {
+        "median": values[last // 2],
+        "p90": values[math.ceil(last * 0.9)],
+        "max": values[last],
+    }
