@@ -165,6 +165,7 @@ CODES: Final[dict[str, Code]] = {
     "task_answer_invalid": Code(
         "the model's answer breaks the task's form",
         "Raise max_tokens; a cut answer breaks it most often.",
+    ),
     # datasets
     "dataset_unreadable": Code(
         "a file of a dataset cannot be read", "Check the path; a dataset is a directory."

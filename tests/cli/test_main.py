@@ -34,7 +34,9 @@ CEREMONY = (
     "record",
     "guide",
 )
+DATASET = ("new", "check", "split", "mask", "remove-item", "sign", "show")
 STAND_ALONE = {
+    *(f"dataset {verb}" for verb in DATASET),
     *("model sign", "model verify", "model places", "bundle build", "bundle verify"),
     *("audit check-proof", "audit check-consistency"),
     *(f"trust ceremony {step}" for step in CEREMONY),
@@ -78,6 +80,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
         *(f"model {verb}" for verb in ("revoke", "recheck")),
+        *(f"dataset {verb}" for verb in DATASET),
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"audit {verb}" for verb in ("verify", "tail", "show", "search")),
