@@ -158,6 +158,14 @@ CODES: Final[dict[str, Code]] = {
         "the request does not have the fields that the task takes",
         "Send a JSON object with the named fields as the user's message.",
     ),
+    "task_examples_invalid": Code(
+        "the task's examples cannot be used",
+        "Correct the named line: an item with id, input and expected.",
+    ),
+    "task_parameter": Code(
+        "the request brings a setting that the task has made",
+        "Leave the field out; a task's prompt, form and sampling are its own.",
+    ),
     "task_answer_unfit": Code(
         "an expected answer cannot be written in the task's form",
         'Correct the item, or choose encoding = "json".',

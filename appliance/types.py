@@ -250,6 +250,25 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class TaskAnswer:
+    """What an app is told about the answer of a task, beside the answer.
+
+    Attributes:
+        task, version, digest: which task answered.
+        stage: what answered: the id of a model or classifier.
+        confidence: probability of the answer in the distribution; None where the form has none.
+        distribution: each label and its probability.
+    """
+
+    task: str
+    version: int
+    digest: str
+    stage: str
+    confidence: float | None = None
+    distribution: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Delta:
     """A piece of an answer: text that will not change any more, or what one text gave.
 
@@ -261,6 +280,7 @@ class Delta:
         vector: little-endian 32-bit floats: an embedding, one score, or the logarithm of each
             label's probability.
         cached: tokens of the prompt whose KV entries were reused.
+        about: on the last piece of a task's answer.
     """
 
     text: str
@@ -270,6 +290,7 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     vector: bytes = b""
     cached: int = 0
+    about: TaskAnswer | None = None
 
 
 @dataclass(frozen=True)

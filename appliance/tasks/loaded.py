@@ -1,0 +1,109 @@
+"""A task as it is used: its definition and the files that it names, read and checked together.
+
+Rules: everything that can be wrong is found here, before the task serves; the directory is read by
+name through `read`, which knows what was signed.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from appliance.errors import ApplianceError, TaskRefused
+from appliance.tasks import definition, values
+from appliance.tasks.definition import Fields, Labels, Task
+from appliance.tasks.inputs import Example, Renderer, checked
+
+MAX_FILE: Final = 1 << 20
+MAX_EXAMPLES: Final = 200
+
+Read: TypeAlias = Callable[[str, int], bytes]
+"""Reads a file of the task's directory by name, at most so many bytes."""
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task that can answer.
+
+    Attributes:
+        digest: of its signed directory.
+        schema: of the form `fields`; empty else.
+        example_ids: ids of the items that the prompt shows.
+    """
+
+    task: Task
+    digest: str
+    renderer: Renderer
+    schema: Mapping[str, Any]
+    example_ids: tuple[str, ...] = ()
+
+
+def load(read: Read, digest: str) -> LoadedTask:
+    """Read a task's directory.
+
+    Raises:
+        TaskRefused: what `definition.parse`, `parse_schema`, `values.check` and `Renderer` raise;
+            `task_examples_invalid`.
+    """
+    task = definition.parse(read(definition.FILE, definition.MAX_BYTES))
+    schema: Mapping[str, Any] = {}
+    if isinstance(task.output, Fields):
+        schema = definition.parse_schema(read(task.output.schema, MAX_FILE))
+        if task.output.encoding == "values":
+            values.check(schema)
+    ids, examples = [], []
+    if task.prompt.examples is not None:
+        for number, line in enumerate(_lines(read(task.prompt.examples, MAX_FILE)), 1):
+            identity, example = _example(task, schema, number, line)
+            ids.append(identity)
+            examples.append(example)
+    return LoadedTask(task, digest, Renderer(task, examples), schema, tuple(ids))
+
+
+def answer_text(task: Task, schema: Mapping[str, Any], expected: Any) -> str:
+    """What the model should write for an expected answer.
+
+    Raises:
+        TaskRefused: `task_answer_unfit` when the task's form cannot say it.
+    """
+    output = task.output
+    if isinstance(output, Labels):
+        if expected not in output.labels:
+            raise TaskRefused("task_answer_unfit", f"{str(expected)[:80]!r} is no label.")
+        return output.written(expected)
+    if isinstance(output, Fields):
+        if not isinstance(expected, dict):
+            raise TaskRefused("task_answer_unfit", "The expected answer is not an object.")
+        if output.encoding == "values":
+            return values.write(schema, expected)
+        ordered = {name: expected[name] for name in schema["properties"] if name in expected}
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+    if not isinstance(expected, str):
+        raise TaskRefused("task_answer_unfit", "The expected answer is not text.")
+    return expected
+
+
+def _lines(data: bytes) -> list[bytes]:
+    lines = [line for line in data.splitlines() if line.strip()]
+    if len(lines) > MAX_EXAMPLES:
+        raise _invalid(f"{len(lines)} examples are more than {MAX_EXAMPLES}")
+    return lines
+
+
+def _example(
+    task: Task, schema: Mapping[str, Any], number: int, line: bytes
+) -> tuple[str, Example]:
+    try:
+        item = json.loads(line)
+        identity, sent, expected = item["id"], item["input"], item["expected"]
+        if not isinstance(identity, str) or not isinstance(sent, dict):
+            raise _invalid(f"line {number} has no id, or its input is no object")
+        return identity, Example(checked(task, sent), answer_text(task, schema, expected))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _invalid(f"line {number} is no item with id, input and expected") from error
+    except ApplianceError as error:
+        raise _invalid(f"line {number}: {error.message}") from error
+
+
+def _invalid(reason: str) -> TaskRefused:
+    return TaskRefused("task_examples_invalid", f"The task's examples cannot be used: {reason}.")

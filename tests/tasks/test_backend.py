@@ -1,0 +1,130 @@
+"""A task answers in its form, over the real model; what the app must not bring is refused."""
+
+import json
+import math
+from dataclasses import replace
+
+import jsonschema_rs
+import pytest
+
+from appliance.app import Services
+from appliance.errors import BadRequest, TaskRefused
+from appliance.serving.local_worker import LocalWorkers
+from appliance.tasks.backend import TaskBackend
+from appliance.tasks.loaded import LoadedTask
+from appliance.types import Constraint, Delta, GenerationRequest, Principal, Sampling
+from tests.smol import ID
+from tests.tasks.example import FIELDS, LABELS, SCHEMA
+from tests.tasks.test_loaded import EXAMPLES, SHOWN, loaded
+
+APP = Principal("k1", "app")
+ASKED = GenerationRequest(model="t", messages=({"role": "user", "content": "no start"},))
+TEXT = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + LABELS.split("[gate]")[1]
+
+
+async def backend(services: Services, task: LoadedTask) -> TaskBackend:
+    place = services.shares.admit(APP, ID, 2)
+    try:
+        model = await LocalWorkers(services.residents, services.supervisor).open(ID, "k1", place)
+    finally:
+        place.leave(0, 0)
+    return TaskBackend(task, model)
+
+
+async def answered(over: TaskBackend, asked: GenerationRequest = ASKED) -> list[Delta]:
+    prepared = await over.prepare(asked, APP, seed=1)
+    return [delta async for delta in over.run(prepared)]
+
+
+async def test_labels_come_as_the_likeliest_one_with_the_distribution(ready: Services) -> None:
+    over = await backend(ready, loaded(SHOWN, examples_jsonl=EXAMPLES))
+    (delta,) = await answered(over)
+    about = delta.about
+    assert about is not None and delta.finish_reason == "stop" and delta.vector == b""
+    shares = dict(about.distribution)
+    assert list(shares) == ["hydraulics", "engine", "electrical"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert delta.text == max(shares, key=lambda label: shares[label])
+    assert about.confidence == shares[delta.text]
+    assert (about.task, about.version, about.stage) == ("excavator-system", 1, "smollm2-135m")
+    assert over.card.id == "excavator-system"
+
+
+async def test_scores_do_not_depend_on_temperature_or_seed(ready: Services) -> None:
+    over = await backend(ready, loaded(LABELS))
+    hot = replace(ASKED, sampling=Sampling(temperature=2.0, top_k=1), seed=99)
+    (one,), (other,) = await answered(over), await answered(over, hot)
+    assert one.about is not None and other.about is not None
+    pairs = zip(one.about.distribution, other.about.distribution, strict=True)
+    assert all(math.isclose(a[1], b[1], abs_tol=0.02) for a, b in pairs)
+
+
+async def test_values_leave_as_json_that_the_schema_accepts(ready: Services) -> None:
+    over = await backend(ready, loaded(FIELDS, schema_json=json.dumps(SCHEMA)))
+    small = {**SCHEMA, "properties": {"side": {"enum": ["left", "right", None]}}}
+    small["required"] = ["side"]
+    over = replace(over, loaded=loaded(FIELDS, schema_json=json.dumps(small)))
+    (delta,) = await answered(over)
+    answer = json.loads(delta.text)
+    assert jsonschema_rs.is_valid(small, answer)
+    assert delta.finish_reason == "stop" and delta.about is not None
+
+
+async def test_json_streams_and_text_is_free(ready: Services) -> None:
+    small: dict[str, object] = {"type": "object", "required": ["a"]}
+    small["properties"] = {"a": {"enum": ["x", "y"]}}
+    small |= {"additionalProperties": False}
+    toml = FIELDS.replace('"values"', '"json"')
+    pieces = await answered(await backend(ready, loaded(toml, schema_json=json.dumps(small))))
+    assert json.loads("".join(piece.text for piece in pieces))["a"] in ("x", "y")
+    assert [piece.about is not None for piece in pieces][-1]
+    limited = TEXT.replace("version = 1", "version = 1\nmax_tokens = 3")
+    pieces = await answered(await backend(ready, loaded(limited)))
+    assert sum(piece.tokens for piece in pieces) == 3
+
+
+async def test_an_answer_that_breaks_the_form_is_an_error(ready: Services) -> None:
+    toml = FIELDS.replace("version = 1", "version = 1\nmax_tokens = 1")
+    over = await backend(ready, loaded(toml, schema_json=json.dumps(SCHEMA)))
+    with pytest.raises(TaskRefused) as caught:
+        await answered(over)
+    assert caught.value.code == "task_answer_invalid"
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"constraint": Constraint("json_object", "")}, "response_format"),
+        ({"n": 2}, "n"),
+        ({"logprobs": 1}, "logprobs"),
+        ({"echo": True}, "echo"),
+        ({"stop": ("x",)}, "stop"),
+        ({"sampling": Sampling(logit_bias=((1, 1.0),))}, "logit_bias"),
+        ({"min_tokens": 2}, "min_tokens"),
+        ({"ignore_eos": True}, "ignore_eos"),
+    ],
+)
+async def test_what_the_task_has_set_cannot_be_brought(
+    ready: Services, asked: dict[str, object], named: str
+) -> None:
+    over = await backend(ready, loaded(LABELS))
+    with pytest.raises(BadRequest) as caught:
+        over.asked(replace(ASKED, **asked))  # type: ignore[arg-type]  # fields of several types
+    assert (caught.value.code, caught.value.param) == ("task_parameter", named)
+
+
+async def test_a_task_takes_one_message_or_a_prompt(ready: Services) -> None:
+    over = await backend(ready, loaded(LABELS))
+    prompted = over.asked(GenerationRequest(model="t", prompt="no start"))
+    assert prompted.messages == over.asked(ASKED).messages
+    assert prompted.prompt is None
+    turns = ({"role": "system", "content": "be kind"}, {"role": "user", "content": "no start"})
+    for asked in (
+        replace(ASKED, messages=turns),
+        replace(ASKED, messages=({"role": "system", "content": "a"},)),
+        replace(ASKED, messages=()),
+        GenerationRequest(model="t", tokens=(1, 2)),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            over.asked(asked)
+        assert caught.value.code == "task_input_invalid"
