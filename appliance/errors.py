@@ -47,7 +47,8 @@ CODES: Final[dict[str, Code]] = {
         "the data directory was not initialised", "Run `appliance init` for this directory."
     ),
     "data_exists": Code(
-        "the data directory is already initialised", "Choose another --data directory."
+        "what would be written is there already",
+        "Choose another directory or file; nothing is overwritten.",
     ),
     "profile_unsupported": Code(
         "this is not there in this profile",

@@ -483,14 +483,14 @@ def main(arguments: list[str]) -> int:
         verifier = Verifier(directory, key.read_text())
         size = verifier.run()
     except (OSError, ValueError) as error:
-        print(f"0 export_invalid {error}")
+        print(f"The export cannot be read (export_invalid): {error}.")
         return 1
-    for problem in sorted(verifier.problems):
-        print(*problem)
-    verdict = "FAILED" if verifier.problems else "verified"
-    print(f"{verdict}: {size} entries, {verifier.epoch + 1} keys, log {verifier.origin}")
+    for seq, code, why in sorted(verifier.problems):
+        print(f"Entry {seq} does not hold ({code}): {why}.")
+    verdict = "does NOT verify" if verifier.problems else "is verified"
+    print(f"The log {verifier.origin} {verdict}: {size} entries, {verifier.epoch + 1} keys.")
     if not verifier.problems:
-        print(f"root {verifier.root().hex()}")
+        print(f"Its root is {verifier.root().hex()}")
     return 1 if verifier.problems else 0
 
 

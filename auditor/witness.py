@@ -218,7 +218,7 @@ def trust(place: str, genesis: str) -> None:
         raise Refused(400, "this log is known already")
     logs[origin] = {"epoch": 0, "start": 0, "key": public.hex(), "size": 0, "root": ""}
     write(state, json.dumps(logs, indent=1).encode())
-    print(f"following {origin}")
+    print(f"This witness follows the log {origin} from its first key on.")
 
 
 def answer(place: str, request: str, out: str) -> None:
@@ -235,7 +235,8 @@ def answer(place: str, request: str, out: str) -> None:
     note = cosign(logs, data, name, key, int(time.time()))
     write(directory / "seen.json", json.dumps(logs, indent=1).encode())  # before the answer
     write(Path(out), note)
-    print("cosigned: " + " ".join(note.decode().split("\n")[:2]) + " entries")
+    origin, size = note.decode().split("\n")[:2]
+    print(f"Cosigned: the head of the log {origin} with {size} entries.")
 
 
 def forbid_dumps() -> None:
@@ -258,7 +259,8 @@ def main(arguments: list[str]) -> int:
     try:
         command(*arguments[1:])
     except Refused as refused:
-        print("refused:", *refused.args)
+        status, why = refused.args
+        print(f"Refused ({status}): {why}.")
         return 1
     return 0
 

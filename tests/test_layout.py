@@ -74,6 +74,7 @@ def test_the_wheel_holds_the_product_only(tmp_path: Path) -> None:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} <= {
         "appliance",
+        "auditor",
         "tui",
         f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info",
     }

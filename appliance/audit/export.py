@@ -63,6 +63,8 @@ def export(directory: Path, form: str, out: Path) -> int:
             origin = files.verifier_key().name
             with out.open("x", encoding="utf-8", newline="") as file:
                 count = 0
+                if form == "csv":
+                    csv.writer(file).writerow(COLUMNS)
                 for line in FORMS[form](entries(log), origin):
                     file.write(line)
                     count += 1

@@ -17,7 +17,7 @@ from appliance.host import core_dumps
 
 COMMANDS: Final = (
     "init", "serve", "status", "metrics", "tui", "model", "dataset", "key", "request", "tls",
-    "audit", "trust", "logs", "doctor", "selftest", "bundle",
+    "audit", "auditor", "trust", "logs", "doctor", "selftest", "bundle",
 )  # fmt: skip
 _REFUSED, _USAGE, _UNREACHABLE = 1, 2, 3
 

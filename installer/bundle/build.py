@@ -198,6 +198,7 @@ def _texts(
     texts = {
         "install.sh": (CHECKOUT / "installer/host/install.sh").read_bytes(),
         **guides(CHECKOUT / "docs"),
+        **programs(CHECKOUT / "auditor"),
         "LICENSES/appliance.txt": (CHECKOUT / "LICENSE").read_bytes(),
         **carried.texts(),
     }
@@ -229,6 +230,12 @@ def guides(docs: Path) -> dict[str, bytes]:
         for name in _PICTURE.findall(text.decode()):
             found[path.parent / name] = (path.parent / name).read_bytes()
     return {f"docs/{path.relative_to(docs)}": data for path, data in found.items()}
+
+
+def programs(auditor: Path) -> dict[str, bytes]:
+    """The auditor's programs by their paths on the stick."""
+    found = sorted(auditor.glob("*.py"))
+    return {f"auditor/{p.name}": p.read_bytes() for p in found if p.name != "__init__.py"}
 
 
 def _openssl(root: Path) -> list[str]:
@@ -279,6 +286,7 @@ in place of vendor.pub; nothing to compare on paper. Then step 3.
 
 docs/install-guide.md has the rest: answers, upgrade, rollback, backup, every message.
 docs/ also has the guides of admin, operator, security officer, auditor and app developer.
+auditor/ has the programs that check the audit log and receipts on another machine.
 """
 
 

@@ -30,8 +30,9 @@ def test_a_cell_is_no_formula(tmp_path: Path) -> None:
     assert cell("a\tb\x1b") == "a b "
     out = tmp_path / "out.csv"
     export(hostile(tmp_path / "log"), "csv", out)
-    rows = list(csv.reader(out.read_text().splitlines()))
-    assert [len(row) for row in rows] == [10, 10]
+    heads, *rows = csv.reader(out.read_text().splitlines())
+    assert heads[:3] == ["seq", "time", "kind"]
+    assert [len(row) for row in (heads, *rows)] == [10, 10, 10]
     assert rows[1][7].startswith("'=cmd")
 
 

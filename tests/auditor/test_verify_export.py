@@ -69,7 +69,7 @@ def test_both_verifiers_agree_on_good_logs(pristine: Path, tmp_path: Path) -> No
         status, lines = run(out, directory / "genesis.pub")
         assert (status, report.ok) == (0, True), lines
         assert f"verified: {report.entries} entries" in lines[0]
-        assert lines[1] == f"root {report.root}"
+        assert lines[1] == f"Its root is {report.root}"
 
 
 def test_the_fields_of_each_kind_are_those_of_the_first() -> None:
@@ -156,7 +156,7 @@ def test_another_genesis_key_is_told(pristine: Path, tmp_path: Path) -> None:
     other = new_log(tmp_path / "other")
     status, lines = run(out, other / "genesis.pub")
     assert status == 1
-    assert lines[0].startswith("0 genesis_mismatch")
+    assert lines[0].startswith("Entry 0 does not hold (genesis_mismatch): ")
 
 
 def test_no_export_no_verdict(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ DATASET = ("new", "check", "split", "mask", "remove-item", "sign", "show")
 STAND_ALONE = {
     *(f"dataset {verb}" for verb in DATASET),
     *("model sign", "model verify", "model places", "bundle build", "bundle verify"),
-    *("audit check-proof", "audit check-consistency"),
+    *("audit check-proof", "audit check-consistency", "auditor export-tools"),
     *(f"trust ceremony {step}" for step in CEREMONY),
 }
 WITHOUT_JSON = {"tui", "trust ceremony guide"}
@@ -90,6 +90,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"trust ceremony {step}" for step in CEREMONY),
         *(f"audit {verb}" for verb in ("retention", "approve-prune", "prune")),
         "trust update", "bundle build", "bundle verify", "logs", "metrics", "selftest",
+        "auditor export-tools",
     }  # fmt: skip
 
 

@@ -19,8 +19,8 @@ from tests.trust import policies
 from tests.trust.simulator import DAY, ROLES, Simulator
 
 INPUTS = (
-    "appliance", "tui", "installer", "models", "offline-wheels", "LICENSE", "pyproject.toml",
-    "docs", ":!docs/install-results.md",
+    "appliance", "auditor", "tui", "installer", "models", "offline-wheels", "LICENSE",
+    "pyproject.toml", "docs", ":!docs/install-results.md",
 )  # fmt: skip
 MODEL = "smollm2"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli.auditor import TOOLS
 from installer.bundle import build
 from installer.bundle.build import Wanted
 from installer.bundle.steps import BundleError
@@ -65,6 +66,11 @@ def test_no_page_on_the_stick_points_to_one_that_is_not_there() -> None:
             target = os.path.normpath(f"{Path(name).parent}/{link}")
             there = target in found or target == "docs/install-results.md"
             assert there or not target.startswith("docs/"), (name, link)
+
+
+def test_the_auditors_programs_are_on_the_stick() -> None:
+    found = build.programs(CHECKOUT / "auditor")
+    assert set(found) == {f"auditor/{name}" for name in TOOLS}
 
 
 def test_the_counter_is_the_number_of_commits(tmp_path: Path) -> None:
