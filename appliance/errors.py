@@ -8,6 +8,7 @@
     │   ├── PolicyRefused      the trust policy, a role or an approval
     │   ├── StateRefused       a state or a resource that does not allow the action
     │   ├── TaskRefused        a task, or what was written for it
+    │   ├── EvaluationRefused  outcomes that prove nothing
     │   ├── DatasetRefused     items, a file of them, or a split
     │   └── AuditRefused       a log, proof or key that does not verify
     ├── RequestRefused         an API request that the client must change       (HTTP 4xx)
@@ -226,6 +227,16 @@ CODES: Final[dict[str, Code]] = {
     "split_invalid": Code(
         "the items cannot be split in this way",
         "Shares add up to 1; boundaries rise; a split by time needs a time on every item.",
+    ),
+    # evaluation
+    "outcomes_invalid": Code(
+        "a file of outcomes breaks its format", "Evaluate again; the file was changed or cut."
+    ),
+    "outcomes_incomplete": Code(
+        "the outcomes are not one for each item", "Let the evaluation end, or resume its job."
+    ),
+    "evaluation_empty": Code(
+        "there is nothing to evaluate", "Choose a split that has labelled items."
     ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
@@ -855,6 +866,10 @@ class StateRefused(Refused):
 
 class TaskRefused(Refused):
     """A task's definition, or an answer for it, breaks its form."""
+
+
+class EvaluationRefused(Refused):
+    """Outcomes of an evaluation are malformed or incomplete."""
 
 
 class AuditRefused(Refused):

@@ -1,0 +1,110 @@
+"""What one candidate did on one item, as a line of JSON, and the digest of all of them.
+
+Rules: every item of the split has exactly one outcome; a failure is an outcome with a code and a
+score of 0; lines are canonical, so that equal outcomes have equal digests.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from appliance.errors import EvaluationRefused
+from appliance.trust import strict_json
+
+_TEXTS: Final = ("item", "group", "stratum", "expected", "failure")
+_MOST: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One item's outcome.
+
+    Attributes:
+        expected: the right answer as one text.
+        answer: what was answered; None where the candidate failed.
+        micros: the score in millionths, so that a line holds no decimals.
+        microseconds: from the request to the end of the answer.
+        tokens: generated for it.
+        failure: the stable code of why there is no answer, else "".
+        confidence_micros: the candidate's confidence in millionths; None where it has none.
+    """
+
+    item: str
+    group: str
+    expected: str
+    answer: str | None
+    micros: int
+    microseconds: int
+    tokens: int = 0
+    stratum: str = ""
+    failure: str = ""
+    confidence_micros: int | None = None
+
+    @property
+    def score(self) -> float:
+        """Between 0 and 1."""
+        return self.micros / 1e6
+
+    def line(self) -> bytes:
+        """Its line of JSON."""
+        return strict_json.dump(asdict(self)) + b"\n"
+
+
+def parse(line: bytes) -> Outcome:
+    """Read a line.
+
+    Raises:
+        EvaluationRefused: `outcomes_invalid`.
+    """
+    value = strict_json.parse(line, _invalid, limit=_MOST)
+    if not isinstance(value, dict):
+        raise _invalid("a line is no object")
+    try:
+        outcome = Outcome(**value)
+    except TypeError as error:
+        raise _invalid(str(error)) from error
+    _check(outcome)
+    return outcome
+
+
+def digest(outcomes: Iterable[Outcome]) -> str:
+    """SHA-256 over the lines in the order of the items' ids, as hex."""
+    hashed = hashlib.sha256()
+    for outcome in sorted(outcomes, key=lambda o: o.item):
+        hashed.update(outcome.line())
+    return hashed.hexdigest()
+
+
+def check_complete(outcomes: Sequence[Outcome], items: Sequence[str]) -> None:
+    """Refuse outcomes that are not one for each item.
+
+    Raises:
+        EvaluationRefused: `outcomes_incomplete`.
+    """
+    told = [outcome.item for outcome in outcomes]
+    if sorted(told) != sorted(items):
+        missing = sorted(set(items) - set(told))[:3]
+        raise EvaluationRefused(
+            "outcomes_incomplete",
+            f"{len(told)} outcomes for {len(items)} items; missing: {', '.join(missing) or '-'}.",
+        )
+
+
+def _check(outcome: Outcome) -> None:
+    numbers = (outcome.micros, outcome.microseconds, outcome.tokens)
+    if any(type(value) is not int or value < 0 for value in numbers) or outcome.micros > 1_000_000:
+        raise _invalid("a number is negative, too large or no integer")
+    if any(not isinstance(getattr(outcome, name), str) for name in _TEXTS):
+        raise _invalid("a text is missing")
+    confidence: Any = outcome.confidence_micros
+    if confidence is not None and not (type(confidence) is int and 0 <= confidence <= 1_000_000):
+        raise _invalid("a confidence is no share")
+    if outcome.answer is not None and not isinstance(outcome.answer, str):
+        raise _invalid("an answer is no text")
+    if (outcome.answer is None) != bool(outcome.failure) or (outcome.failure and outcome.micros):
+        raise _invalid("a failure has a code, no answer and a score of 0")
+
+
+def _invalid(reason: str) -> EvaluationRefused:
+    return EvaluationRefused("outcomes_invalid", f"Outcomes cannot be used: {reason}.")

@@ -1,0 +1,157 @@
+"""What outcomes of candidates say: quality with intervals, speed, slices, who beats whom. Pure.
+
+Rules: quality is the mean over items weighted by group, with its interval over groups; candidates
+are compared on the same items; of several comparisons with one baseline, all hold together with the
+stated confidence (Bonferroni); speed stands beside quality and is never mixed into it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from appliance.errors import EvaluationRefused
+from appliance.evals.outcomes import Outcome
+from appliance.statistics import groups, scores
+from appliance.statistics.groups import Estimate
+
+Outcomes = Sequence[Outcome]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One candidate on one split.
+
+    Attributes:
+        quality: of the metric.
+        documents_per_second: by the time that the whole took, not by single answers.
+        p50, p95: seconds of one answer.
+        failures: how often each code was the outcome.
+        slices: quality by stratum, where items have one.
+        calibration_error: of the confidence; None where the candidate has none.
+    """
+
+    name: str
+    quality: Estimate
+    items: int
+    documents_per_second: float
+    p50: float
+    p95: float
+    tokens: int
+    failures: dict[str, int]
+    slices: dict[str, Estimate]
+    calibration_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two candidates on the same items: the first minus the second.
+
+    Attributes:
+        gained, lost: ids of items that only the first, or only the second, has wholly right.
+    """
+
+    first: str
+    second: str
+    difference: Estimate
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
+    """The summary of one candidate.
+
+    Args:
+        seconds: that all answers took together, as they ran.
+
+    Raises:
+        EvaluationRefused: `evaluation_empty`.
+    """
+    if not outcomes:
+        raise EvaluationRefused("evaluation_empty", f"{name} has no outcomes.")
+    times = sorted(outcome.microseconds / 1e6 for outcome in outcomes)
+    failures: dict[str, int] = defaultdict(int)
+    for outcome in outcomes:
+        if outcome.failure:
+            failures[outcome.failure] += 1
+    return Summary(
+        name=name,
+        quality=_quality(outcomes),
+        items=len(outcomes),
+        documents_per_second=len(outcomes) / seconds if seconds > 0 else 0.0,
+        p50=_quantile(times, 0.5),
+        p95=_quantile(times, 0.95),
+        tokens=sum(outcome.tokens for outcome in outcomes),
+        failures=dict(sorted(failures.items())),
+        slices=_slices(outcomes),
+        calibration_error=_calibration(outcomes),
+    )
+
+
+def compare(
+    first: str, ones: Outcomes, second: str, others: Outcomes, confidence: float = 0.95
+) -> Comparison:
+    """Compare two candidates item by item.
+
+    Raises:
+        EvaluationRefused: `outcomes_incomplete` when they did not answer the same items.
+    """
+    by_item = {outcome.item: outcome for outcome in others}
+    if len(ones) != len(others) or {outcome.item for outcome in ones} != set(by_item):
+        raise EvaluationRefused(
+            "outcomes_incomplete", f"{first} and {second} did not answer the same items."
+        )
+    pairs = [(outcome, by_item[outcome.item]) for outcome in ones]
+    difference = groups.difference(
+        [one.score for one, _ in pairs],
+        [other.score for _, other in pairs],
+        [one.group for one, _ in pairs],
+        confidence,
+    )
+    return Comparison(
+        first,
+        second,
+        difference,
+        gained=tuple(a.item for a, b in pairs if a.score == 1 > b.score),
+        lost=tuple(a.item for a, b in pairs if b.score == 1 > a.score),
+    )
+
+
+def compare_all(
+    baseline: str, candidates: Mapping[str, Outcomes], confidence: float = 0.95
+) -> list[Comparison]:
+    """Compare every other candidate with the baseline, so that all intervals hold together.
+
+    Raises:
+        EvaluationRefused: as `compare`.
+    """
+    others = [name for name in candidates if name != baseline]
+    each = 1 - (1 - confidence) / max(1, len(others))
+    theirs = candidates[baseline]
+    return [compare(name, candidates[name], baseline, theirs, each) for name in others]
+
+
+def _quality(outcomes: Outcomes) -> Estimate:
+    return groups.mean([o.score for o in outcomes], [o.group for o in outcomes])
+
+
+def _slices(outcomes: Outcomes) -> dict[str, Estimate]:
+    parts: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.stratum:
+            parts[outcome.stratum].append(outcome)
+    return {name: _quality(parts[name]) for name in sorted(parts)}
+
+
+def _calibration(outcomes: Outcomes) -> float | None:
+    told = [
+        (o.confidence_micros, o.score == 1) for o in outcomes if o.confidence_micros is not None
+    ]
+    if not told:
+        return None
+    confidence = [micros / 1e6 for micros, _ in told]
+    return scores.calibration_error(confidence, [right for _, right in told])
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share does not exceed."""
+    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]

@@ -1,0 +1,56 @@
+"""The page says whether a classifier is enough, in words that the intervals bear out."""
+
+from collections.abc import Mapping
+
+from appliance.evals.outcomes import Outcome
+from appliance.evals.report import Evaluated, conclusion, page
+from appliance.evals.summary import compare_all, summarise
+from appliance.reports.page import render
+from tests.evals.example import outcomes
+
+
+def evaluated(candidates: Mapping[str, list[Outcome]]) -> Evaluated:
+    return Evaluated(
+        task="excavator-system",
+        metric="exact match",
+        split="dev",
+        summaries=[summarise(name, some, 10) for name, some in candidates.items()],
+        baseline="logistic regression",
+        comparisons=compare_all("logistic regression", candidates),
+        made_of={"dataset": "ab" * 32},
+        when="2026-11-27T10:00:00Z",
+        ceiling=0.807,
+        labels=("a", "b"),
+        confusions={"tuned": [[100, 20], [0, 0]]},
+    )
+
+
+BASE = {"logistic regression": outcomes(80), "majority": outcomes(20)}
+
+
+def test_a_better_candidate_is_named_with_its_interval_and_no_certificate_is_claimed() -> None:
+    answer, tone = conclusion(evaluated({**BASE, "tuned": outcomes(110)}))
+    assert answer.startswith("tuned is better than logistic regression by +25.0 points")
+    assert "only a gate" in answer
+    assert tone == "good"
+
+
+def test_a_difference_that_is_not_shown_leaves_the_classifier() -> None:
+    answer, tone = conclusion(evaluated({**BASE, "tuned": outcomes(82)}))
+    assert answer.startswith("logistic regression is enough so far")
+    assert "+1.7 points" in answer
+    assert tone == "muted"
+
+
+def test_worse_candidates_end_in_do_not() -> None:
+    answer, tone = conclusion(evaluated({**BASE, "few shots": outcomes(30)}))
+    assert "Do not use a language model" in answer
+    assert tone == "bad"
+
+
+def test_the_page_has_every_candidate_and_its_interval() -> None:
+    html = render(page(evaluated({**BASE, "tuned": outcomes(110)})))
+    for text in ("logistic regression", "majority", "tuned", "91.7 %", "label agreement", "80.7 %",
+                 "Against logistic regression", "Slices", "Mistakes", "ab" * 32):  # fmt: skip
+        assert text in html
+    assert html.index("is better than") < html.index("<svg")
