@@ -147,7 +147,8 @@ class Constraint:
 
     Attributes:
         kind: json_schema, json_object, regex, choice, or grammar for one that was signed with
-            the model. Of a signed one itself: json_schema or lark.
+            the model. Of a signed one itself: json_schema or lark. In the worker also calls, and
+            either for calls or a form.
         source: the schema as JSON text, "" for json_object, the expression, the choices as a
             JSON list, the name of the grammar, or its text.
     """

@@ -314,10 +314,11 @@ class Generator:
         )
 
     def _with_calls(self, request: protocol.Prepare) -> protocol.Prepare:
-        """The request, with the calls that it demands as a constraint."""
-        if request.tools is None or not request.tools.forced:
+        """The request, with calls that a grammar makes as a constraint."""
+        tools, form = request.tools, request.constraint
+        if tools is None or not (tools.forced or form):
             return request
-        calls = ForcedCalls.constraint(request.tools, self._preparer.template.dialect)
+        calls = ForcedCalls.constraint(tools, self._preparer.template.dialect, form)
         return msgspec.structs.replace(request, constraint=calls)
 
 

@@ -165,7 +165,8 @@ def _form(request: GenerationRequest, prepared: Prepared) -> ReplyForm:
     return ReplyForm(
         dialect=prepared.dialect,
         names=frozenset(function["name"] for function in tools.functions),
-        forced=bool(tools.forced),
+        forced=bool(tools.forced) or request.constraint is not None,
+        either=not tools.forced and request.constraint is not None,
         thinking=prepared.thinking,
     )
 

@@ -13,14 +13,12 @@ from typing import Any, Final
 import llguidance
 
 from appliance.engine.text.enforceable import enforceable
-from appliance.engine.text.reply import CLOSE, OPEN, Dialect, Reply, ReplyForm
+from appliance.engine.text.reply import CLOSE, OPEN, Dialect, Reply, ReplyForm, head
 from appliance.engine.text.schemas import COMPACT, checked_schema, json_validator
 from appliance.errors import BadRequest
 from appliance.types import Constraint, Tools
 
 MOST_CALLS: Final = 16  # in one answer
-ARGUMENTS: Final = {"hermes": "arguments", "json": "parameters"}
-"""The key of a call's arguments, by dialect."""
 # Blanks where the models' training data have them.
 _SPACED: Final = {**COMPACT, "item_separator": ", ", "key_separator": ": "}
 
@@ -41,10 +39,20 @@ class ForcedCalls:
     validators: dict[str, Callable[[str], bool]]
 
     @classmethod
-    def constraint(cls, tools: Tools, dialect: Dialect) -> Constraint:
-        """The constraint for `tools.forced`, as a text that a cache can know it by."""
-        schemas = {f["name"]: f["parameters"] for f in tools.functions if f["name"] in tools.forced}
-        return Constraint("calls", json.dumps([dialect, tools.parallel, schemas]))
+    def constraint(
+        cls, tools: Tools, dialect: Dialect, form: Constraint | None = None
+    ) -> Constraint:
+        """The constraint for `tools.forced`, as a text that a cache can know it by.
+
+        Args:
+            form: where no call is demanded, what an answer without one must be.
+        """
+        names = tools.forced or [f["name"] for f in tools.functions]
+        schemas = {f["name"]: f["parameters"] for f in tools.functions if f["name"] in names}
+        calls = json.dumps([dialect, tools.parallel, schemas])
+        if form is None or tools.forced:
+            return Constraint("calls", calls)
+        return Constraint("either", json.dumps([calls, form.kind, form.source]))
 
     @classmethod
     def decode(cls, source: str) -> "ForcedCalls":
@@ -57,24 +65,26 @@ class ForcedCalls:
         validators = {name: _checked(name, schema) for name, schema in schemas.items()}
         return cls(dialect, parallel, schemas, validators)
 
-    def grammar(self, marker: Callable[[str], str]) -> str:
+    def grammar(self, marker: Callable[[str], str], otherwise: str = "") -> str:
         """A Lark grammar of llguidance.
 
         Args:
             marker: how a tag is spelled: a token of its own, or text.
+            otherwise: a rule for an answer without calls, if there may be one.
         """
+        choice = f"calls | {otherwise}" if otherwise else "calls"
         lines = []
         for number, (name, schema) in enumerate(self.schemas.items()):
-            head = f'{{"name": {json.dumps(name)}, "{ARGUMENTS[self.dialect]}": '
-            lines.append(f'call{number}: {json.dumps(head)} arguments{number} "}}"')
+            begin = json.dumps(head(name, self.dialect))
+            lines.append(f'call{number}: {begin} arguments{number} "}}"')
             spaced = json.dumps({**enforceable(schema), "x-guidance": _SPACED})
             lines.append(f"arguments{number}: %json {spaced}")
         one = " | ".join(f"call{number}" for number in range(len(self.schemas)))
         if self.dialect == "json":
-            return "\n".join([f"start: {one}", *lines])
+            return "\n".join([f"start: {choice}", f"calls: {one}", *lines])
         again = f' ("\\n" call){{0,{MOST_CALLS - 1}}}' if self.parallel else ""
         call = f'call: {marker(OPEN)} "\\n" ({one}) "\\n" {marker(CLOSE)}'
-        return "\n".join([f"start: call{again}", call, *lines])
+        return "\n".join([f"start: {choice}", f"calls: call{again}", call, *lines])
 
     def valid(self, text: str) -> bool:
         """Whether a finished text is calls and nothing else, with arguments that are accepted."""

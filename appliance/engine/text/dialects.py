@@ -14,8 +14,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
-from appliance.engine.text.calls import ARGUMENTS
-from appliance.engine.text.reply import CLOSE, OPEN, Dialect
+from appliance.engine.text.reply import ARGUMENTS, CLOSE, OPEN, Dialect
 from appliance.errors import BadRequest
 from appliance.types import Tools
 

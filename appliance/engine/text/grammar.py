@@ -14,7 +14,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import llguidance
 import llguidance.numpy as masks
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.enforceable import enforceable
+from appliance.engine.text.reply import beginnings
 from appliance.engine.text.schemas import (
     COMPACT,
     MAX_BYTES,
@@ -34,12 +35,15 @@ from appliance.engine.text.schemas import (
 from appliance.errors import BadRequest, StateRefused
 from appliance.types import Constraint
 
+Validator: TypeAlias = Callable[[str], bool] | None
+"""Whether a finished text is accepted; None where the mask alone decides."""
 MAX_CHOICES = 1024
 MAX_RULES: Final = 1000
 """Lines of a Lark grammar, and so its rules: llguidance follows them recursively, and 3,000 in a
 chain overran the stack."""
 _UNKNOWN_ATTRIBUTE: Final = re.compile(r"^[?!\s]*\w+\s*\[[^\]]*\btemperature\b", re.MULTILINE)
 _CACHED = 64
+_ANSWER: Final = "answer"
 _OBJECT = '{"type":"object"}'
 
 
@@ -135,7 +139,8 @@ class Grammars:
         self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
         self._signed: dict[str, tuple[Any, Any]] = {}
         self._lock = threading.Lock()
-        for name, constraint in (signed or {}).items():
+        self._sources = dict(signed or {})
+        for name, constraint in self._sources.items():
             try:
                 self._signed[name] = self._compile(constraint)
             except BadRequest as error:
@@ -160,12 +165,7 @@ class Grammars:
         if constraint.kind == "grammar":
             if found := self._signed.get(constraint.source):
                 return found
-            names = ", ".join(self._signed) or "none"
-            raise BadRequest(
-                "unknown_grammar",
-                f"The model has no grammar {constraint.source!r}; signed with it: {names}.",
-                param="response_format",
-            )
+            raise self._unknown(constraint.source)
         with self._lock:  # two threads prepare
             if constraint in self._compiled:
                 self._compiled.move_to_end(constraint)
@@ -177,31 +177,21 @@ class Grammars:
                 self._compiled.popitem(last=False)
         return ready
 
+    def _unknown(self, name: str) -> BadRequest:
+        names = ", ".join(self._sources) or "none"
+        return BadRequest(
+            "unknown_grammar",
+            f"The model has no grammar {name!r}; signed with it: {names}.",
+            param="response_format",
+        )
+
     def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = self._make_tokenizer()
-        if len(constraint.source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-            raise refused(f"it is larger than {MAX_BYTES} bytes")
-        validator: Callable[[str], bool] | None = None
         try:
-            if constraint.kind == "regex":
-                check_expression(constraint.source)
-                grammar = llguidance.LLMatcher.grammar_from_regex(constraint.source)
-            elif constraint.kind == "choice":
-                grammar = llguidance.LLMatcher.grammar_from_lark(_choice(constraint.source))
-            elif constraint.kind == "lark":
-                grammar = llguidance.LLMatcher.grammar_from_lark(_lark(constraint.source))
-            elif constraint.kind == "calls":
-                calls = ForcedCalls.decode(constraint.source)
-                validator = calls.valid
-                grammar = llguidance.LLMatcher.grammar_from_lark(calls.grammar(self._marker))
-            else:
-                schema = checked_schema(constraint.source or _OBJECT)
-                validator = json_validator(schema)
-                grammar = llguidance.LLMatcher.grammar_from_json_schema(
-                    json.dumps(enforceable(schema)), overrides=COMPACT
-                )
+            grammars, validator = self._grammars(constraint)
+            grammar = json.dumps({"grammars": grammars})
             matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
             # The first mask shows what compiling alone does not: limits, and a dead end.
             possible = any(matcher.deep_copy().compute_bitmask())
@@ -217,11 +207,57 @@ class Grammars:
             raise refused("no text can satisfy it within the limits")
         return matcher, validator
 
+    def _grammars(self, constraint: Constraint) -> tuple[list[dict[str, Any]], Validator]:
+        """The grammars of a constraint as the library reads them, the first one first."""
+        source = constraint.source
+        if len(source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+            raise refused(f"it is larger than {MAX_BYTES} bytes")
+        if constraint.kind == "regex":
+            check_expression(source)
+            return _listed(llguidance.LLMatcher.grammar_from_regex(source)), None
+        if constraint.kind == "choice":
+            return [{"lark_grammar": _choice(source)}], None
+        if constraint.kind == "lark":
+            return [{"lark_grammar": _lark(source)}], None
+        if constraint.kind == "calls":
+            calls = ForcedCalls.decode(source)
+            return [{"lark_grammar": calls.grammar(self._marker)}], calls.valid
+        if constraint.kind == "either":
+            return self._either(*json.loads(source))
+        schema = checked_schema(source or _OBJECT)
+        enforced = json.dumps(enforceable(schema))
+        text = llguidance.LLMatcher.grammar_from_json_schema(enforced, overrides=COMPACT)
+        return _listed(text), json_validator(schema)
+
+    def _either(self, source: str, kind: str, form: str) -> tuple[list[dict[str, Any]], Validator]:
+        """Calls, or an answer in a form."""
+        answer = Constraint(kind, form)
+        if kind == "grammar":
+            if form not in self._sources:
+                raise self._unknown(form)
+            answer = self._sources[form]
+        (grammar,), check = self._grammars(answer)
+        calls = ForcedCalls.decode(source)
+        begins = beginnings(calls.dialect, calls.schemas)
+
+        def valid(text: str) -> bool:
+            if text.startswith(begins):
+                return calls.valid(text)
+            return check is None or check(text)
+
+        made = {"lark_grammar": calls.grammar(self._marker, f"@{_ANSWER}")}
+        return [made, {**grammar, "name": _ANSWER}], valid
+
     def _marker(self, tag: str) -> str:
         """How a tag is spelled in a Lark grammar: a token of its own where there is one."""
         tokens = self._tokenizer.tokenize_str(tag, parse_special=True)
         alone = len(tokens) == 1 and self._tokenizer.is_special_token(tokens[0])
         return tag if alone else json.dumps(tag)
+
+
+def _listed(grammar: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(grammar)["grammars"]
+    return found
 
 
 def _lark(source: str) -> str:

@@ -7,6 +7,8 @@ Rules:
   nothing has to be taken back. A call is therefore held until it is complete.
 - Where a grammar made the text, arguments leave as they come.
 - White space around calls and around reasoning belongs to neither and is dropped.
+- Where a grammar allowed either calls or an answer in a form, the beginning decides, and an answer
+  in the form stays as it is whatever it spells.
 - The text is untrusted: work is linear in its length, and no text raises.
 
 Two ways of writing a call are read (`dialects` says which model uses which):
@@ -24,6 +26,8 @@ from appliance.engine.text.reasoning import Reasoning, Thinking
 
 Dialect: TypeAlias = Literal["", "hermes", "json"]
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+ARGUMENTS: Final = {"hermes": "arguments", "json": "parameters"}
+"""The key of a call's arguments, by dialect."""
 _SPACE: Final = " \t\r\n"
 _BETWEEN: Final = _SPACE + ";,]`"  # what may stand between two calls of the json dialect
 _FENCE: Final = 24  # longest first line of a code fence that may hold a call
@@ -40,12 +44,14 @@ class ReplyForm:
         dialect: how calls are written; "" when none may occur.
         names: the functions on offer.
         forced: a grammar made the text.
+        either: it allowed an answer without calls, too.
         thinking: whether and where the text has reasoning.
     """
 
     dialect: Dialect = ""
     names: frozenset[str] = frozenset()
     forced: bool = False
+    either: bool = False
     thinking: Thinking = ""
 
 
@@ -145,9 +151,9 @@ class _ObjectEnd:
 class _Calls:
     """The state machine behind `Reply`.
 
-    States: `text`, `object` (a call may have begun at the start of the held text), `arguments`
-    (forced: they are handed on), `brace` and `tail` (what closes a call), `gap` (white space after
-    it) and, for the json dialect, `start` and `plain`.
+    States: `choice` (is it calls or an answer in a form?), `text`, `object` (a call may have begun
+    at the start of the held text), `arguments` (forced: they are handed on), `brace` and `tail`
+    (what closes a call), `gap` (white space after it), `plain` and, for the json dialect, `start`.
     """
 
     form: ReplyForm
@@ -158,9 +164,11 @@ class _Calls:
     _scanned: int = 0
     _end: _ObjectEnd = field(default_factory=_ObjectEnd)
     _state: str = field(init=False)
+    _first: str = field(init=False)  # the state in which calls are looked for
 
     def __post_init__(self) -> None:
         self._steps = {
+            "choice": self._in_choice,
             "text": self._in_text,
             "object": self._in_object,
             "arguments": self._in_arguments,
@@ -170,7 +178,9 @@ class _Calls:
             "start": self._in_start,
             "plain": self._in_plain,
         }
-        self._state = "text" if self.form.dialect == "hermes" else "start"
+        self._state = self._first = "text" if self.form.dialect == "hermes" else "start"
+        if self.form.either:
+            self._state = "choice"
 
     def push(self, text: str, *, final: bool) -> list[Piece]:
         """Add text and take what is certain."""
@@ -194,6 +204,14 @@ class _Calls:
 
     def _look_for_object(self, begin: int) -> None:
         self._state, self._scanned, self._end = "object", begin, _ObjectEnd()
+
+    def _in_choice(self, final: bool) -> Iterator[Piece]:
+        yield from ()
+        begins = beginnings(self.form.dialect, self.form.names)
+        if self._held.startswith(begins):
+            self._state = self._first
+        elif final or not any(begin.startswith(self._held) for begin in begins):
+            self._state = "plain"
 
     def _in_text(self, final: bool) -> Iterator[Piece]:
         at = self._held.find(OPEN)
@@ -305,6 +323,16 @@ class _Calls:
         self._lead = ""
         yield from self._take(count)
         self._state = "text" if self.form.dialect == "hermes" else "plain"
+
+
+def head(name: str, dialect: Dialect) -> str:
+    """What a grammar has a call of a function begin with, before its arguments."""
+    return f'{{"name": {json.dumps(name)}, "{ARGUMENTS[dialect]}": '
+
+
+def beginnings(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
+    """What calls that a grammar made can begin with."""
+    return (OPEN,) if dialect == "hermes" else tuple(head(name, dialect) for name in sorted(names))
 
 
 def overlap(text: str, marker: str) -> int:

@@ -3,7 +3,7 @@
 Source: OpenAI API reference, chat completions.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -25,8 +25,18 @@ from appliance.wire.openai.generation import (
     Usage,
     example,
 )
-from appliance.wire.openai.tools import MOST_TOOLS, NamedTool, Tool, ToolCall, ToolChoice, chosen
+from appliance.wire.openai.tools import (
+    MOST_TOOLS,
+    AllowedTools,
+    NamedTool,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    chosen,
+)
 from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
+
+_TEXT_PARTS: Final = frozenset({"text", "refusal"})  # each has its text under its own name
 
 
 class TextPart(BaseModel):
@@ -43,11 +53,11 @@ def _joined(content: Any) -> Any:
     texts = []
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind != "text":
+        if isinstance(kind, str) and kind not in _TEXT_PARTS:
             raise field_refused("unsupported_parameter", "", f"{kind}: models read text only")
-        if kind != "text" or not isinstance(part.get("text"), str):
+        if not isinstance(kind, str) or not isinstance(part.get(kind), str):
             raise ValueError('each part must be {"type": "text", "text": …}')
-        texts.append(part["text"])
+        texts.append(part[kind])
     return "\n".join(texts)
 
 
@@ -68,6 +78,7 @@ class Message(BaseModel):
     tool_calls: list[ToolCall] | None = Field(None, max_length=MOST_TOOLS)
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    refusal: Annotated[str | None, AfterValidator(characters)] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -77,6 +88,8 @@ class Message(BaseModel):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         calls = self.role == "assistant" and bool(self.tool_calls)
+        if self.content is None and self.role == "assistant" and self.refusal is not None:
+            self.content = self.refusal
         if self.content is None and not calls:
             raise field_refused("invalid_value", "content", "is missing")
         for call in self.tool_calls or ():
@@ -128,10 +141,8 @@ class ChatRequest(GenerationFields):
     chat_template_kwargs: TemplateArguments | None = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        if self.offer is not None and self.constraint is not None:
-            why = "tools and a form of the answer exclude each other"
-            raise field_refused("invalid_value", "response_format", why)
+    def _possible_calls(self) -> Self:
+        _ = self.offer  # what it refuses belongs to the body
         return self
 
     @property
@@ -140,8 +151,11 @@ class ChatRequest(GenerationFields):
         choice = self.tool_choice
         named = choice.function.name if isinstance(choice, NamedTool) else None
         functions = [tool.function for tool in self.tools or ()]
-        mode = choice if isinstance(choice, str) else None
-        return chosen(functions, mode, named, self.parallel_tool_calls)
+        mode, allowed = choice if isinstance(choice, str) else None, None
+        if isinstance(choice, AllowedTools):
+            mode = choice.allowed_tools.mode
+            allowed = [tool.function.name for tool in choice.allowed_tools.tools]
+        return chosen(functions, mode, named, self.parallel_tool_calls, allowed)
 
     @property
     def thinking(self) -> bool | None:

@@ -7,6 +7,7 @@ run on a server are refused.
 Source: OpenAI API reference, responses.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -29,7 +30,13 @@ from appliance.wire.openai.tools import (
 )
 from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
-_TEXT_PARTS: Final = frozenset({"input_text", "output_text", "text"})
+# The parts that are text, and where each has it.
+_TEXT_PARTS: Final = {
+    "input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal",
+}  # fmt: skip
+_KINDS: Final = frozenset(
+    {"message", "function_call", "function_call_output", "reasoning", "item_reference"}
+)
 
 
 def _joined(content: Any) -> Any:
@@ -42,9 +49,10 @@ def _joined(content: Any) -> Any:
             kind = None
         if kind is not None and kind not in _TEXT_PARTS:
             raise field_refused("unsupported_parameter", "", f"{kind}: models read text only")
-        if kind is None or not isinstance(part.get("text"), str):
+        text = part.get(_TEXT_PARTS[kind]) if kind is not None else None
+        if not isinstance(text, str):
             raise ValueError('each part must be {"type": "input_text", "text": …}')
-        texts.append(part["text"])
+        texts.append(text)
     return "\n".join(texts)
 
 
@@ -63,11 +71,16 @@ Text: TypeAlias = Annotated[
 
 
 class Item(BaseModel):
-    """One item of the input: a message, a call, its output, or reasoning, which is read over."""
+    """One item of the input: a message, a call, its output, or what is read over: reasoning, and
+    references to other items of the same input or to reasoning.
+    """
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
+    type: Literal[
+        "message", "function_call", "function_call_output", "reasoning", "item_reference"
+    ] = "message"
+    id: str | None = None
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: Text | None = None
     call_id: str | None = None
@@ -79,15 +92,11 @@ class Item(BaseModel):
     @classmethod
     def _known(cls, data: Any) -> Any:
         kind = data.get("type") if isinstance(data, dict) else None
-        if isinstance(kind, str) and kind not in cls._kinds():
+        if isinstance(kind, str) and kind not in _KINDS:
             raise field_refused("unsupported_parameter", "type", f"{kind} is not known here")
         if kind == "reasoning" and isinstance(data, dict):
-            return {"type": kind}
+            return {"type": kind, "id": data.get("id")}
         return data
-
-    @staticmethod
-    def _kinds() -> frozenset[str]:
-        return frozenset({"message", "function_call", "function_call_output", "reasoning"})
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -96,6 +105,7 @@ class Item(BaseModel):
             "function_call": ("call_id", "name", "arguments"),
             "function_call_output": ("call_id", "output"),
             "reasoning": (),
+            "item_reference": ("id",),
         }[self.type]
         for name in needed:
             if getattr(self, name) is None:
@@ -142,7 +152,19 @@ class NamedChoice(BaseModel):
     name: str
 
 
-Choice: TypeAlias = Annotated[Mode | NamedChoice, BeforeValidator(one_choice(NamedChoice))]
+class AllowedChoice(BaseModel):
+    """`tool_choice` that leaves some of the functions."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[NamedChoice] = Field(min_length=1, max_length=MOST_TOOLS)
+
+
+Choice: TypeAlias = Annotated[
+    Mode | NamedChoice | AllowedChoice, BeforeValidator(one_choice(NamedChoice, AllowedChoice))
+]
 
 
 class TextForm(BaseModel):
@@ -217,18 +239,28 @@ class ResponsesRequest(BaseModel):
     def _consistent(self) -> Self:
         if not self.input:
             raise field_refused("invalid_value", "input", "is empty")
-        if self.offer is not None and self.constraint is not None:
-            why = "tools and a form of the answer exclude each other"
-            raise field_refused("invalid_value", "text", why)
+        _ = self.offer  # what it refuses belongs to the body
+        known = {item.id for item in self.input if item.type != "item_reference"}
+        for place, item in enumerate(self.input):
+            if item.type == "item_reference" and not self._resolved(item.id or "", known):
+                why = "nothing is stored; send the item itself (AI SDK: the option store, false)"
+                raise field_refused("unsupported_parameter", f"input[{place}].id", why)
         return self
+
+    @staticmethod
+    def _resolved(name: str, known: Collection[str | None]) -> bool:
+        """Whether a reference is to an item of the input, or to reasoning, which is read over."""
+        return name in known or name.startswith("rs_")
 
     @property
     def offer(self) -> Tools | None:
         """The functions that the model may or must call."""
         choice = self.tool_choice
         named = choice.name if isinstance(choice, NamedChoice) else None
-        mode = choice if isinstance(choice, str) else None
-        return chosen([*(self.tools or ())], mode, named, self.parallel_tool_calls)
+        mode, allowed = choice if isinstance(choice, str) else None, None
+        if isinstance(choice, AllowedChoice):
+            mode, allowed = choice.mode, [tool.name for tool in choice.tools]
+        return chosen([*(self.tools or ())], mode, named, self.parallel_tool_calls, allowed)
 
     @property
     def constraint(self) -> Constraint | None:

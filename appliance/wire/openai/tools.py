@@ -1,7 +1,8 @@
 """Functions that a model may ask its client to call: `tools`, `tool_choice`, and calls in a
 history.
 
-Rules: functions only; a name is offered once; what `tool_choice` names must be on offer; the
+Rules: functions only; a name is offered once; what `tool_choice` names must be on offer, and of
+what it allows alone the model hears; the
 parameters are a JSON schema of an object, which the engine enforces where a call is demanded;
 `strict` changes nothing, since every schema is enforced then. A history may hold every call that an
 answer can hold, also one that `length` cut off in its arguments.
@@ -10,7 +11,7 @@ Source: OpenAI API reference, chat completions, function calling.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
@@ -110,27 +111,50 @@ class NamedTool(BaseModel):
 Mode: TypeAlias = Literal["none", "auto", "required"]
 
 
-def one_choice(named: type[BaseModel]) -> Callable[[Any], Any]:
-    """A reader of `tool_choice`: a mode, or the function that must be called as a `named`.
+class Allowed(BaseModel):
+    """The mode, and the functions that it is about."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool] = Field(min_length=1, max_length=MOST_TOOLS)
+
+
+class AllowedTools(BaseModel):
+    """`tool_choice` that leaves some of the functions."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["allowed_tools"]
+    allowed_tools: Allowed
+
+
+def one_choice(named: type[BaseModel], allowed: type[BaseModel]) -> Callable[[Any], Any]:
+    """A reader of `tool_choice`: a mode, a `named` for the function that must be called, or an
+    `allowed` for those that may be.
 
     It tells the one from the other itself: a union would name its own branches to the client.
     """
 
     def read(choice: Any) -> Any:
-        if choice is None or isinstance(choice, named):
+        if choice is None or isinstance(choice, named | allowed):
             return choice
         if isinstance(choice, str) and choice in get_args(Mode):
             return choice
         if isinstance(choice, dict):
-            only_functions(choice.get("type"), "type")
+            some = choice.get("type") == "allowed_tools"
+            if not some:
+                only_functions(choice.get("type"), "type")
             with suppress(ValidationError):
-                return named.model_validate(choice)
-        raise ValueError('must be "none", "auto" or "required", or name a function')
+                return (allowed if some else named).model_validate(choice)
+        raise ValueError('must be "none", "auto" or "required", or name functions')
 
     return read
 
 
-ToolChoice: TypeAlias = Annotated[Mode | NamedTool, BeforeValidator(one_choice(NamedTool))]
+ToolChoice: TypeAlias = Annotated[
+    Mode | NamedTool | AllowedTools, BeforeValidator(one_choice(NamedTool, AllowedTools))
+]
 
 
 class CalledFunction(BaseModel):
@@ -185,7 +209,11 @@ def _cut_off(text: str) -> Any:
 
 
 def chosen(
-    functions: list[Function], choice: str | None, name: str | None, parallel: bool | None
+    functions: list[Function],
+    choice: str | None,
+    name: str | None,
+    parallel: bool | None,
+    allowed: Collection[str] | None = None,
 ) -> Tools | None:
     """What the engine is to offer; None for nothing.
 
@@ -194,6 +222,7 @@ def chosen(
         name: the one function that must be called, once.
         parallel: whether an answer may hold several calls. A demand that leaves one function to
             call is met by one call, unless this is true: apps run every call that they get.
+        allowed: names of the functions that are left; None leaves all.
 
     Raises:
         PydanticCustomError: `invalid_value` for a name twice or a choice that is not on offer.
@@ -203,6 +232,11 @@ def chosen(
         raise field_refused("invalid_value", "tools", "two functions have the same name")
     if name is not None and name not in names:
         raise field_refused("invalid_value", "tool_choice", "this function is not in tools")
+    if allowed is not None:
+        if not set(allowed) <= set(names):
+            raise field_refused("invalid_value", "tool_choice", "a function is not in tools")
+        functions = [function for function in functions if function.name in allowed]
+        names = [function.name for function in functions]
     if choice == "required" and not names:
         raise field_refused("invalid_value", "tool_choice", "there are no tools to call")
     if choice == "none" or not names:

@@ -166,7 +166,10 @@ def with_arguments(arguments: str) -> list[dict[str, Any]]:
         ({"tools": [], "tool_choice": "required"}, "invalid_value", "tool_choice"),
         ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, "invalid_value",
          "tool_choice"),
-        ({"response_format": {"type": "json_object"}}, "invalid_value", "response_format"),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [
+            {"type": "function", "function": {"name": "x"}}]}}}, "invalid_value", "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "none", "tools": []}}},
+         "invalid_value", "tool_choice"),
         ({"functions": [{"name": "f"}]}, "unsupported_parameter", "functions"),
         ({"messages": with_arguments("[]")}, "invalid_value", "messages[1].tool_calls"),
         ({"messages": with_arguments("[" * 100_000)}, "request_too_large", None),
@@ -251,3 +254,62 @@ async def test_what_the_server_wrote_it_takes_back(
     again = [TURNS[0], choice["message"], *results, TURNS[0]]
     reply = await lan.client.post(CHAT, json=body(messages=again))
     assert reply.status_code == 200, reply.text
+
+
+@pytest.mark.parametrize(("mode", "forced"), [("auto", ()), ("required", ("now",))])
+async def test_of_the_allowed_functions_alone_the_engine_hears(
+    lan: Lan, mode: str, forced: tuple[str, ...]
+) -> None:
+    some = {"mode": mode, "tools": [{"type": "function", "function": {"name": "now"}}]}
+    choice = {"type": "allowed_tools", "allowed_tools": some}
+    assert (await lan.client.post(CHAT, json=body(tool_choice=choice))).status_code == 200
+    tools = lan.inference.requests[-1][1].tools
+    assert tools and [f["name"] for f in tools.functions] == ["now"]
+    assert tools.forced == forced
+
+
+async def test_functions_and_a_form_of_the_answer_reach_the_engine_together(lan: Lan) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": CITY}}
+    assert (await lan.client.post(CHAT, json=body(response_format=form))).status_code == 200
+    request = lan.inference.requests[-1][1]
+    assert request.tools and request.constraint and request.constraint.kind == "json_schema"
+
+
+EITHER = ReplyForm("hermes", FORM.names, forced=True, either=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "calls"),
+    [
+        (ONE_CALL, None, 1),
+        (TWO_CALLS, None, 2),
+        ('{"city":"<tool_call>"}', '{"city":"<tool_call>"}', 0),
+        ('{"city":"Oslo"}', '{"city":"Oslo"}', 0),
+        ("<tool", "<tool", 0),
+    ],
+)
+async def test_the_beginning_tells_calls_from_an_answer_in_a_form(
+    lan: Lan, text: str, content: str | None, calls: int
+) -> None:
+    lan.inference.form = EITHER
+    lan.inference.script = (*(Delta(c, 1) for c in text), Delta("", 0, "stop"))
+    (choice,) = (await lan.client.post(CHAT, json=body())).json()["choices"]
+    assert choice["message"]["content"] == content
+    assert len(choice["message"].get("tool_calls", ())) == calls
+    found, reasons = await deltas(lan)
+    assert reasons == ["tool_calls" if calls else "stop"]
+    assert "".join(d.get("content", "") for d in found) == (content or "")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "refusal": "I cannot."},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}]},
+    ],
+)
+async def test_a_refusal_in_a_history_is_what_the_assistant_said(lan: Lan, message: Any) -> None:
+    turns = [TURNS[0], message, TURNS[0]]
+    assert (await lan.client.post(CHAT, json=body(messages=turns))).status_code == 200
+    said = (lan.inference.requests[-1][1].messages or ())[1]
+    assert said == {"role": "assistant", "content": "I cannot."}

@@ -131,8 +131,6 @@ async def test_a_history_arrives_as_messages(lan: Lan) -> None:
         ({"tool_choice": "any"}, "invalid_value", "tool_choice"),
         ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "invalid_value",
          "text.format.schema"),
-        ({"text": {"format": {"type": "json_object"}}, "tools": [WEATHER]}, "invalid_value",
-         "text"),
     ],
 )  # fmt: skip
 async def test_what_is_refused(lan: Lan, fields: Any, code: str, param: str) -> None:
@@ -157,3 +155,34 @@ async def test_what_the_server_wrote_it_takes_back(lan: Lan, cut: int, forced: b
     user = {"role": "user", "content": "Hi"}
     reply = await lan.client.post(ROUTE, json=body(input=[user, *output, user]))
     assert reply.status_code == 200, reply.text
+
+
+async def test_of_the_allowed_functions_alone_the_engine_hears(lan: Lan) -> None:
+    some = [{"type": "function", "name": "now"}]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": some}
+    fields = {"tools": [WEATHER, {"type": "function", "name": "now"}], "tool_choice": choice}
+    reply = await lan.client.post(ROUTE, json=body(**fields))
+    assert Response.model_validate(reply.json()).tool_choice
+    tools = lan.inference.requests[-1][1].tools
+    assert tools and [f["name"] for f in tools.functions] == ["now"] == [*tools.forced]
+
+
+async def test_a_history_has_refusals_and_references(lan: Lan) -> None:
+    refusal = [{"type": "refusal", "refusal": "I cannot."}]
+    items = [
+        {"role": "user", "content": "Hi"},
+        {"type": "reasoning", "id": "rs_2", "summary": []},
+        {"type": "message", "id": "msg_1", "role": "assistant", "content": refusal},
+        {"type": "item_reference", "id": "msg_1"}, {"type": "item_reference", "id": "rs_9"},
+    ]  # fmt: skip
+    assert (await lan.client.post(ROUTE, json=body(input=items))).status_code == 200
+    messages = lan.inference.requests[-1][1].messages or ()
+    assert [m["content"] for m in messages] == ["Hi", "I cannot."]
+
+
+async def test_a_reference_to_what_would_have_to_be_stored_is_refused_by_name(lan: Lan) -> None:
+    items = [{"role": "user", "content": "Hi"}, {"type": "item_reference", "id": "msg_1"}]
+    reply = await lan.client.post(ROUTE, json=body(input=items))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (400, "unsupported_parameter")
+    assert error["param"] == "input[1].id" and "send the item itself" in error["message"]

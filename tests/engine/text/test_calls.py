@@ -1,6 +1,7 @@
 """Calls that a grammar makes, on the real vocabulary with random logits instead of a model."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,3 +128,76 @@ def test_a_tag_is_a_token_of_its_own_where_the_vocabulary_has_one(grammars: Gram
     grammars.guide(forced("hermes", "report"))
     assert grammars._marker("<|im_start|>") == "<|im_start|>"
     assert grammars._marker("<tool_call>") == '"<tool_call>"'
+
+
+def either(dialect: Dialect, form: Constraint) -> Constraint:
+    return ForcedCalls.constraint(Tools(FUNCTIONS, (), True), dialect, form)
+
+
+ANSWER = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+FORMS = [
+    (Constraint("json_schema", json.dumps(ANSWER)), r'\{"ok":(true|false)\}'),
+    (Constraint("json_object"), r"\{.*\}"),
+    (Constraint("choice", '["yes", "no"]'), "yes|no"),
+    (Constraint("regex", "^[a-c]/{2}$"), "[a-c]//"),
+    (Constraint("grammar", "signed"), r"\{[xy]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["hermes", "json"])
+@pytest.mark.parametrize(("form", "expression"), FORMS, ids=[form.kind for form, _ in FORMS])
+def test_one_grammar_makes_calls_or_an_answer_in_the_form(
+    runner: Runner, dialect: Dialect, form: Constraint, expression: str
+) -> None:
+    signed = {"signed": Constraint("lark", 'start: "{" x\nx: "x" | "y"')}
+    grammars = Grammars(runner.guidance_tokenizer, signed)
+    constraint = either(dialect, form)
+    begin = next(i for i in range(runner.n_vocab) if runner.piece(i) == b"<")
+    for seed in range(6):
+        guide = grammars.guide(constraint)
+        called, text = dialect == "hermes" and seed % 2 == 0, ""
+        if called:  # random logits rarely begin a call
+            tokens = [begin, *(guide.accept(begin) or ())]
+            text = b"".join(map(runner.piece, tokens)).decode()
+        text += write(runner, guide, seed)[0]
+        reply = Reply(ReplyForm(dialect, NAMES, forced=True, either=True))
+        pieces = [*reply.push(text), *reply.finish()]
+        content = "".join(p.text for p in pieces if p.kind == "content")
+        if called:
+            assert reply.calls and not content
+        elif not reply.calls and guide.stopped:
+            assert re.fullmatch(expression, content, re.DOTALL), content
+            assert content == text
+
+
+def test_where_a_call_is_demanded_the_form_waits(grammars: Grammars) -> None:
+    tools = Tools(FUNCTIONS, ("report",), False)
+    form = Constraint("json_object")
+    assert ForcedCalls.constraint(tools, "hermes", form).kind == "calls"
+
+
+def test_an_unknown_grammar_and_a_bad_schema_are_refused_beside_functions_too(
+    grammars: Grammars,
+) -> None:
+    for form, code in (
+        (Constraint("grammar", "none"), "unknown_grammar"),
+        (Constraint("json_schema", '{"not":{}}'), "invalid_schema"),
+        (Constraint("choice", "[]"), "invalid_schema"),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            grammars.guide(either("hermes", form))
+        assert caught.value.code == code
+
+
+def test_each_of_the_two_is_checked_by_its_own_validator(grammars: Grammars) -> None:
+    guide = grammars.guide(either("hermes", FORMS[0][0]))
+    valid = guide._validator
+    assert valid is not None
+    assert valid('{"ok":true}') and not valid('{"ok":1}')
+    call = '<tool_call>\n{"name": "opening-hours", "arguments": {"day": "%s"}}\n</tool_call>'
+    assert valid(call % "mon") and not valid(call % "sun")

@@ -10,7 +10,7 @@ from appliance.engine.text.templates import CHATML, ChatTemplate
 from appliance.errors import BadRequest
 from appliance.types import Tools
 
-TEMPLATES = Path(__file__).parents[1] / "assets" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "assets" / "templates"
 WEATHER = {
     "name": "weather",
     "description": "The weather of a city",

@@ -40,7 +40,7 @@ def test_text_parts_become_lines() -> None:
     assert chat(messages=[{"role": "user", "content": parts}]).messages[0].content == "a\nb"
 
 
-@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "refusal", "video_url"])
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "video_url"])
 def test_parts_that_are_not_text_are_unsupported(kind: str) -> None:
     message = {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": kind}]}
     body = {"model": "m", "messages": [message]}

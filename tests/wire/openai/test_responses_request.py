@@ -64,7 +64,6 @@ def test_an_item_that_lacks_something_is_refused(item: Any) -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        {"type": "item_reference", "id": "x"},
         {"type": "computer_call"},
         {"role": "user", "content": [{"type": "input_image"}]},
     ],
@@ -117,7 +116,10 @@ def test_a_form_of_the_answer() -> None:
     assert constraint is not None and constraint.kind == "json_schema"
 
 
-def test_a_form_without_its_schema_or_with_tools_is_refused() -> None:
+def test_a_form_without_its_schema_is_refused() -> None:
     assert refused(text={"format": {"type": "json_schema"}})[0] == "invalid_value"
-    form = {"format": {"type": "json_object"}}
-    assert refused(text=form, tools=[WEATHER]) == ("invalid_value", "text")
+
+
+def test_tools_and_a_form_of_the_answer_go_together() -> None:
+    both = parse(text={"format": {"type": "json_object"}}, tools=[WEATHER])
+    assert both.offer is not None and both.constraint == Constraint("json_object")
