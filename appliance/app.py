@@ -23,6 +23,7 @@ from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
+from appliance.governance.log_jobs import Exporting, Verification
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
@@ -31,6 +32,7 @@ from appliance.jobs.jobs import Jobs
 from appliance.jobs.store import JobStore
 from appliance.observability.metrics import Metrics
 from appliance.pool.pool import Residents
+from appliance.registry.import_job import Importing
 from appliance.registry.lifecycle import Lifecycle
 from appliance.serving.inference import Inference
 from appliance.serving.local_worker import LocalWorkers
@@ -222,7 +224,11 @@ def open_services(
         jobs = Jobs(
             JobStore(database, clock, config.jobs.keep),
             audit,
-            (),
+            (
+                Importing(lifecycle),
+                Verification(data / "audit"),
+                Exporting(data / "audit", audit),
+            ),
             supervisor.budget,
             most_waiting=config.jobs.max_waiting,
         )

@@ -17,6 +17,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
+from appliance.wire.admin import jobs as jobwire
 from appliance.wire.admin import keys as keywire
 from appliance.wire.admin import model_texts, retention
 from appliance.wire.admin import models as wire
@@ -194,6 +195,26 @@ class AdminClient:
     def selftest(self, wanted: SelfTestWanted) -> SelfTest:
         """Have the appliance test itself and record the verdict."""
         return self._post(SelfTest, "/admin/selftest", wanted, slow=True)
+
+    # jobs
+
+    def jobs(self, count: int = 100) -> jobwire.JobList:
+        """The newest jobs, the newest first."""
+        return self._get(jobwire.JobList, "/admin/jobs", {"count": count})
+
+    def job(self, job_id: int) -> jobwire.Job:
+        """One job with its result."""
+        return self._get(jobwire.Job, f"/admin/jobs/{job_id:d}")
+
+    def start_job(self, kind: str, params: dict[str, Any]) -> jobwire.Job:
+        """Start a job that goes on when this client leaves."""
+        body = jobwire.JobStart.of(kind=kind, params=params)
+        return self._post(jobwire.Job, "/admin/jobs", body)
+
+    def steer_job(self, job_id: int, action: str) -> jobwire.Job:
+        """Pause, resume or cancel a job: what its `actions` allow."""
+        path = f"/admin/jobs/{job_id:d}/{_identifier(action, 'job_wrong_state')}"
+        return self._post(jobwire.Job, path)
 
     # keys
 

@@ -25,6 +25,7 @@ from tui.link import Link, LinkState, Poller, Question, Snapshot, look
 from tui.screens.audit import AuditPage
 from tui.screens.first import FirstPage
 from tui.screens.help import HelpScreen, live_keys
+from tui.screens.jobs import JobsPage
 from tui.screens.keys import KeysPage
 from tui.screens.logs import LogsPage
 from tui.screens.media import MediaPage
@@ -44,7 +45,8 @@ from tui.widgets.part import Part
 PERIOD, BASIC_PERIOD = 1.0, 5.0
 _LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
-    OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, LogsPage, MediaPage, FirstPage,
+    OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, LogsPage, MediaPage,
+    FirstPage,
 )  # fmt: skip
 _OLD = "old"
 

@@ -7,17 +7,19 @@ Rules:
   beginning was pruned, `start` has the first entry and the tree before it, `handovers` the keys.
 - Texts (prompts and answers) never leave here. A cell that a spreadsheet would take for a formula
   begins with an apostrophe; control characters leave no format.
-- Files are new; nothing is overwritten.
+- Files are new; nothing is overwritten, and an export that fails leaves nothing.
 
 Sources: c2sp.org/tlog-tiles, RFC 5424, RFC 4180. OCSF is in ocsf.py.
 """
 
 import base64
+import contextlib
 import csv
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from appliance.audit import ocsf, prover, store
 from appliance.audit.checkpoint import b64, parse
@@ -28,6 +30,7 @@ from appliance.audit.segments import Log, Segments
 from appliance.clock import iso
 from appliance.errors import AuditRefused, UsageError
 
+Progress: TypeAlias = Callable[[int, int], None]
 TILE: Final = 256
 COLUMNS: Final = (
     "seq", "time", "kind", "request_id", "key_id", "model", "status", "actor", "action", "leaf",
@@ -35,11 +38,14 @@ COLUMNS: Final = (
 _FORMULA: Final = tuple("=+-@\t\r")
 
 
-def export(directory: Path, form: str, out: Path) -> int:
+def export(
+    directory: Path, form: str, out: Path, progress: Progress = lambda done, total: None
+) -> int:
     """Write all entries that are there, in a form of `FORMS`.
 
     Args:
         out: a file that does not exist, for tiles a directory.
+        progress: called with entries done and entries in all; it may raise to stop the export.
 
     Returns:
         How many entries left.
@@ -59,13 +65,15 @@ def export(directory: Path, form: str, out: Path) -> int:
     try:
         with store.unavailable("The export failed"), segments.open() as log:
             if form == "tiles":
-                return _tiles(log, files, out)
+                out.mkdir(parents=True)
+                with _whole(out):
+                    return _tiles(log, files, out, progress)
             origin = files.verifier_key().name
-            with out.open("x", encoding="utf-8", newline="") as file:
+            with out.open("x", encoding="utf-8", newline="") as file, _whole(out):
                 count = 0
                 if form == "csv":
                     csv.writer(file).writerow(COLUMNS)
-                for line in FORMS[form](entries(log), origin):
+                for line in FORMS[form](entries(log, progress=progress), origin):
                     file.write(line)
                     count += 1
                 return count
@@ -73,9 +81,12 @@ def export(directory: Path, form: str, out: Path) -> int:
         segments.close()
 
 
-def entries(log: Log, end: int | None = None) -> Iterator[Entry]:
+def entries(
+    log: Log, end: int | None = None, progress: Progress = lambda done, total: None
+) -> Iterator[Entry]:
     """Verified entries in order. Raises AuditRefused (`audit_corrupt`)."""
     expected, last = log.first, store.size(log) if end is None else end
+    progress(0, last - log.first)
     while rows := list(store.leaves(log, expected, last, 2_048)):
         for seq, _, stored, body in rows:
             entry = Entry.parse(body)
@@ -83,6 +94,7 @@ def entries(log: Log, end: int | None = None) -> Iterator[Entry]:
                 raise AuditRefused("audit_corrupt", f"Entry {expected} does not verify.")
             yield entry
             expected += 1
+        progress(expected - log.first, last - log.first)
 
 
 def tile_path(number: int, width: int) -> str:
@@ -130,12 +142,25 @@ FORMS: Final[dict[str, Callable[[Iterator[Entry], str], Iterator[str]]]] = {
 }
 
 
-def _tiles(log: Log, files: LogFiles, out: Path) -> int:
+@contextlib.contextmanager
+def _whole(out: Path) -> Iterator[None]:
+    """Remove what was written when the export ends early."""
+    try:
+        yield
+    except BaseException:
+        if out.is_dir():
+            shutil.rmtree(out)
+        else:
+            out.unlink(missing_ok=True)
+        raise
+
+
+def _tiles(log: Log, files: LogFiles, out: Path, progress: Progress) -> int:
     note = prover.newest(log)
     size = parse(note).checkpoint.size
     bodies: list[bytes] = []
     levels, counts = _above_pruned(log, out)
-    for entry in entries(log, size):
+    for entry in entries(log, size, progress):
         bodies.append(len(entry.raw).to_bytes(2) + entry.raw)
         levels[0].append(entry.leaf)
         if len(bodies) == TILE:

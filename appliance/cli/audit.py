@@ -16,6 +16,7 @@ from appliance.audit.consistency import check_consistency as check_two
 from appliance.audit.proof import check_proof as check
 from appliance.cli import retention
 from appliance.cli.connect import admin_client, server_answers
+from appliance.cli.job import started
 from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
@@ -274,15 +275,23 @@ def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
     help="For a SIEM, syslog, a verifier elsewhere, or a table.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="What does not exist.")
+@click.option("--detach", is_flag=True, help="Have the server write it: `appliance job`.")
 @data_option
 @json_option
 @click.pass_obj
-def export_log(output: Output, data: Path, form: str, out: Path) -> None:
+def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -> None:
     """Write all entries for other programs; `tiles` can be verified elsewhere."""
     from appliance.audit.export import export  # the database driver, which --help does not need
 
+    if detach:
+        with admin_client(data, needs_server=True) as client:
+            wanted = {"format": form, "out": str(out.absolute())}
+            return started(output, client.start_job("export", wanted))
     load_config(data)
-    count = export(data / "audit", form, out)
+    with Progress() as progress:
+        count = export(
+            data / "audit", form, out, lambda done, total: progress("exporting", done, total)
+        )
     output.data({"format": form, "out": str(out), "entries": count}, [f"{count} entries: {out}"])
 
 

@@ -12,6 +12,7 @@ import click
 from appliance.cli import media
 from appliance.cli.connect import admin_client
 from appliance.cli.differences import grammar_difference, template_difference
+from appliance.cli.job import started
 from appliance.cli.output import (
     Output,
     Progress,
@@ -117,13 +118,18 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
 @model.command("import")
 @click.argument("path", metavar="PATH", type=_DIRECTORY)
 @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
+@click.option("--detach", is_flag=True, help="Leave the import to the server: `appliance job`.")
 @data_option
 @json_option
 @click.pass_context
-def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
+def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, detach: bool) -> None:
     """Copy a directory into the store, vet and verify it; an interrupted copy is gone on with."""
     output = ctx.ensure_object(Output)
     source = path.absolute()
+    if detach:
+        with admin_client(data, needs_server=True) as client:
+            job = client.start_job("import", {"path": str(source), "id": model_id})
+        return started(output, job)
     with admin_client(data) as client, Progress() as progress:
         try:
             shown = client.import_model(source, model_id, progress)

@@ -84,6 +84,7 @@ class Context:
         params: as they were given.
         checkpoint: what the work saved last; None at its first start.
         resumed: whether the work was under way before.
+        created_us: when the job was made, wall time.
     """
 
     def __init__(
@@ -93,12 +94,14 @@ class Context:
         params: JsonObject,
         checkpoint: JsonObject | None,
         resumed: bool,
+        created_us: int,
         report: Callable[[str, int, int], None],
         check: Callable[[], None],
         save: Callable[[JsonObject], None],
     ) -> None:
         self.id, self.actor, self.params = job_id, actor, params
         self.checkpoint, self.resumed = checkpoint, resumed
+        self.created_us = created_us
         self._report, self._check, self._save = report, check, save
 
     def report(self, phase: str, done: int, total: int) -> None:

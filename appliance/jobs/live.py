@@ -35,49 +35,28 @@ class Seen:
     progress: Progress | None = None
 
 
-class Live:
-    """A job under way.
-
-    Args:
-        resumed: whether its work began before.
+class Reports:
+    """The newest report of each phase.
 
     Attributes:
-        job: as it was when it was queued.
-        asked: why it is to stop at its next safe point: a key of `REASONS`, or empty.
         progress: the newest report.
-        watchers: how many callers wait for its end.
     """
 
-    def __init__(self, job: Job, kind: Kind, *, resumed: bool) -> None:
-        self.job, self.kind, self.resumed = job, kind, resumed
-        self.asked = ""
-        self.progress = job.progress
-        self.watchers = 0
-        self.task: asyncio.Task[None] | None = None
+    def __init__(self, unit: str = "", progress: Progress | None = None) -> None:
+        self.progress = progress or Progress()
+        self._unit = unit
         self._meter = Meter()
         self._trail: deque[tuple[int, Progress]] = deque(maxlen=_PHASES)
-        self._over: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
-        self._over.add_done_callback(_seen)
 
     def report(self, phase: str, done: int, total: int) -> None:
         """Take a report; from any thread."""
-        told = self._meter.note(time.monotonic(), phase, done, total, self.kind.unit)
+        told = self._meter.note(time.monotonic(), phase, done, total, self._unit)
         number, before = self._trail[-1] if self._trail else (-1, None)
         if before is not None and before.phase == phase:
             self._trail[-1] = (number, told)
         else:
             self._trail.append((number + 1, told))
         self.progress = told
-
-    def check(self) -> None:
-        """Raise Stop when the job is to stop; from any thread."""
-        if self.asked:
-            raise self.stopped()
-
-    def stopped(self) -> Stop:
-        """Why it stops."""
-        code, what = REASONS[self.asked or "end"]
-        return Stop(code, f"Job {self.job.id} {what}")
 
     def news(self, seen: Seen) -> list[Progress]:
         """The reports that a watcher has not read yet, the newest of each phase."""
@@ -90,6 +69,38 @@ class Live:
         if found:
             seen.number, seen.progress = found[-1]
         return [told for _, told in found]
+
+
+class Live(Reports):
+    """A job under way.
+
+    Args:
+        resumed: whether its work began before.
+
+    Attributes:
+        job: as it was when it was queued.
+        asked: why it is to stop at its next safe point: a key of `REASONS`, or empty.
+        watchers: how many callers wait for its end.
+    """
+
+    def __init__(self, job: Job, kind: Kind, *, resumed: bool) -> None:
+        super().__init__(kind.unit, job.progress)
+        self.job, self.kind, self.resumed = job, kind, resumed
+        self.asked = ""
+        self.watchers = 0
+        self.task: asyncio.Task[None] | None = None
+        self._over: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
+        self._over.add_done_callback(_seen)
+
+    def check(self) -> None:
+        """Raise Stop when the job is to stop; from any thread."""
+        if self.asked:
+            raise self.stopped()
+
+    def stopped(self) -> Stop:
+        """Why it stops."""
+        code, what = REASONS[self.asked or "end"]
+        return Stop(code, f"Job {self.job.id} {what}")
 
     @property
     def over(self) -> bool:

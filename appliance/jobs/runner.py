@@ -104,6 +104,7 @@ class Runner:
             live.job.params,
             kept.checkpoint,
             live.resumed,
+            live.job.created_us,
             live.report,
             live.check,
             lambda checkpoint: self._store.save(live.job.id, checkpoint),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import Refused, StateRefused
+from appliance.errors import Refused, StateRefused, Unavailable
 from appliance.registry.audit_entries import REVOKED, SYSTEM, Edges
 from appliance.trust.copying import Told
 from appliance.trust.freshness import Freshness
@@ -100,6 +100,9 @@ class Arrivals:
             if error.code != "model_id_taken":
                 self._store.expel(model_id)  # hostile bytes are not kept
             raise
+        except Unavailable:  # it was stopped
+            self._store.expel(model_id)
+            raise
         state = known.state
         if state == "approved":
             try:
@@ -108,6 +111,14 @@ class Arrivals:
                 state = "verified"  # signed again, or the policy asks for other people now
         self._edge(actor, known, state, policy, event="repair", signer=checked.signer)
         return self._store.set_state(model_id, state, facts=checked.facts)
+
+    def finish(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
+        """Make the checks of an artifact in quarantine that an interruption left out.
+
+        Returns:
+            As `import_model`.
+        """
+        return self._examine(actor, self._store.record(model_id), self._policy(), progress)
 
     def _examine(
         self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress

@@ -95,6 +95,10 @@ class Lifecycle:
         """Take an artifact in: `Arrivals.import_model`."""
         return self._arrivals.import_model(actor, path, model_id, progress, told)
 
+    def finish_import(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
+        """Make the checks of an interrupted import: `Arrivals.finish`."""
+        return self._arrivals.finish(actor, model_id, progress)
+
     def recover(self) -> list[str]:
         """Finish or clean up interrupted imports: `Arrivals.recover`."""
         return self._arrivals.recover()

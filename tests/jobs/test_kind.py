@@ -16,7 +16,7 @@ def context(check: object = None) -> tuple[Context, list[object]]:
         if check:
             raise Stop("job_paused", "Job 1 was paused.")
 
-    made = Context(1, "uid:1", {}, None, False, lambda *r: told.append(r), stop, told.append)
+    made = Context(1, "uid:1", {}, None, False, 0, lambda *r: told.append(r), stop, told.append)
     return made, told
 
 

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
+from appliance.wire.admin.jobs import Job, JobList
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
 from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
 from appliance.wire.admin.models import (
@@ -88,6 +89,20 @@ def request(number: int, **changes: object) -> RunningRequest:
     return RunningRequest.model_validate({**plain, **changes})
 
 
+def job(number: int, **changes: object) -> Job:
+    """A job; by default an import that runs."""
+    plain: dict[str, object] = {
+        "id": number, "kind": "import", "title": f"/media/stick/model-{number}",
+        "state": "running", "actor": "uid:1000", "actions": ["pause", "cancel"],
+        "created": "2026-11-18T12:24:10Z", "started": "2026-11-18T12:24:10Z",
+        "progress": {
+            "phase": "copying", "done": 1 << 30, "total": 4 << 30, "unit": "bytes",
+            "rate": 50.0 * 2**20, "seconds_left": 61,
+        },
+    }  # fmt: skip
+    return Job.model_validate({**plain, **changes})
+
+
 def key(name: str, **changes: object) -> Key:
     """An API key."""
     plain: dict[str, object] = {
@@ -120,6 +135,7 @@ class Script(AdminClient):
     load_found: Load = field(default_factory=lambda: Load(at=1.0, server="s"))
     details: dict[str, ModelDetail] = field(default_factory=dict)
     running: list[RunningRequest] = field(default_factory=list)
+    jobs_found: list[Job] = field(default_factory=list)
     keys_found: list[Key] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     log: list[LogLine] = field(default_factory=list)
@@ -192,6 +208,14 @@ class Script(AdminClient):
     def cancel_request(self, request_id: str) -> RequestCancelled:
         self._change("cancel", request_id)
         return RequestCancelled(request_id=request_id, cancelled=True)
+
+    def jobs(self, count: int = 100) -> JobList:
+        self._answer()
+        return JobList(jobs=self.jobs_found[:count])
+
+    def steer_job(self, job_id: int, action: str) -> Job:
+        self._change("steer", job_id, action)
+        return job(job_id, state=f"{action}d")
 
     def keys(self) -> KeyList:
         self._answer()

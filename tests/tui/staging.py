@@ -15,7 +15,18 @@ from typing import Any
 from appliance.errors import CODES
 from appliance.wire.admin.models import Approval, Entry, ModelDetail, Status, Verification
 from appliance.wire.admin.usage import Histogram, Load
-from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, log_line, request, terminal
+from tests.tui.scripted import (
+    DOWN,
+    Script,
+    Terminal,
+    Told,
+    entry,
+    job,
+    key,
+    log_line,
+    request,
+    terminal,
+)
 from tui.rates import History
 
 _MODEL = "smollm2-135m"
@@ -56,6 +67,24 @@ STATUS = Status.model_validate(
         "alarms": ["Model pump-manual-1b was refused: model.gguf is not the file that was signed."],
     }
 )  # fmt: skip
+_JOBS = [
+    job(14, title="/media/stick/triage-notes-v3", progress={
+        "phase": "copying", "done": 512 << 20, "total": 1_288 << 20, "unit": "bytes",
+        "rate": 31.0 * 2**20, "seconds_left": 25}),
+    job(13, kind="verify", title="entries 0 to the newest", actor="uid:1001", actions=["cancel"],
+        created="2026-11-18T12:26:31Z", progress={
+            "phase": "verifying", "done": 15_360, "total": 18_204, "unit": "entries",
+            "rate": 9_100.0, "seconds_left": 1}),
+    job(12, title="/media/stick/untitled", state="paused", actions=["resume", "cancel"],
+        code="job_paused", message="Job 12 was paused.", hint=CODES["job_paused"].hint, progress={
+            "phase": "copying", "done": 60 << 20, "total": 410 << 20, "unit": "bytes"}),
+    job(11, kind="export", title="tiles to /srv/exports/2026-11", state="done", actions=[],
+        created="2026-11-18T06:00:00Z", ended="2026-11-18T06:00:41Z"),
+    job(10, title="/media/stick/pump-manual-1b", state="failed", actions=["resume"],
+        created="2026-11-18T07:39:58Z", ended="2026-11-18T07:40:00Z", code="insufficient_disk",
+        message="The disk is full.", hint=CODES["insufficient_disk"].hint, progress={
+            "phase": "copying", "done": 900 << 20, "total": 1_288 << 20, "unit": "bytes"}),
+]  # fmt: skip
 _BOUNDS = [0.05, 0.1, 0.25, 0.5, 1.0]
 
 
@@ -135,6 +164,7 @@ def script() -> Script:
             request(18_200, app="line-3-assistant", model=_MODEL, queued=True, completion_tokens=0,
                     started="2026-11-18T12:26:38Z"),
         ],
+        jobs_found=_JOBS,
         keys_found=[
             key("line-3-assistant", models=[_MODEL], last_used="2026-11-18T12:26:30Z", usage=usage,
                 limits={"rpm": 120, "tpm": 60_000, "concurrency": 4, "weight": 2}),
@@ -282,6 +312,8 @@ def scenes() -> list[Scene]:
         Scene("audit-checkpoint", "checkpoint", _keys("4", "c", until="The code")),
         Scene("keys", "keys and quotas", _quotas),
         Scene("keys-secret", "a secret is shown once", _secret),
+        Scene("jobs", "jobs", _keys("6")),
+        Scene("jobs-ask", "pausing a job", _keys("6", "P")),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),

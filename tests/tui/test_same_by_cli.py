@@ -22,14 +22,15 @@ SAME = {
     "entry": "audit show", "entry proof": "audit proof", "entry decrypt": "audit show",
     "keys": "key list", "keys look": "key show", "keys create": "key create",
     "keys limit": "key limit", "keys rotate": "key rotate", "keys revoke": "key revoke",
-    "logs": "logs",
+    "jobs": "job list", "jobs pause": "job pause", "jobs resume": "job resume",
+    "jobs cancel": "job cancel", "logs": "logs",
     "import": "model places", "import look": "model plan", "import import": "model import",
     "import directory": "model places", "import approve": "model approve",
     "import load": "model load",
     "start": "init", "start look": "model demo", "start init": "serve",
 }  # fmt: skip
 # Keys that move about in what a screen shows already.
-MOVES = {"filter", "pause", "older", "newer", "follow", "level", "along", "dismiss"}
+MOVES = {"filter", "hold", "older", "newer", "follow", "level", "along", "dismiss"}
 
 
 def shown() -> Iterator[str]:

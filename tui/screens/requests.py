@@ -26,7 +26,7 @@ class RequestsPage(ListPage[RunningRequest]):
     TITLE: ClassVar[str] = "Requests"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("C", "cancel", "Cancel request"),
-        Binding("p", "pause", "Hold still"),
+        Binding("p", "hold", "Hold still"),
     ]
     NEEDS: ClassVar[dict[str, Role]] = {"cancel": Role.OPERATOR}
 
@@ -83,7 +83,7 @@ class RequestsPage(ListPage[RunningRequest]):
             return None
         return allowed
 
-    def action_pause(self) -> None:
+    def action_hold(self) -> None:
         """Hold the list still while one reads it, or let it go."""
         self._held = not self._held
         words = "The list is held still; p lets it go." if self._held else "The list goes on."

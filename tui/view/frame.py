@@ -81,9 +81,14 @@ def trouble(link: Link, now: float, data: str) -> list[str]:
 
 def navigation(pages: Sequence[tuple[str, str]], current: str, width: int) -> Content:
     """The screens with their digits, the one in front in brackets; and where help is, always."""
-    names = Content(GAP).join([_tab(d, name, name == current, short=False) for d, name in pages])
-    if names.cell_length + len(GAP) + len(_HELP) + 2 > width:
-        names = Content(" ").join([_tab(d, name, name == current, short=True) for d, name in pages])
+    tabs = [_tab(d, name, name == current, short=False) for d, name in pages]
+    shorter = [_tab(d, name, name == current, short=True) for d, name in pages]
+    room = width - len(GAP) - len(_HELP) - 2
+    names = Content(GAP).join(tabs)
+    if names.cell_length > room:
+        names = Content(" ").join(tabs)
+    if names.cell_length > room:
+        names = Content(" ").join(shorter)
     return spread(Content(" ") + names, line(cell(_HELP, QUIET)) + " ", width)
 
 

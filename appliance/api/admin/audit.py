@@ -11,15 +11,15 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from appliance.api.admin.deps import Admin, Operator, Person, ServicesDep, Viewer, demand
-from appliance.api.admin.stream import Report, stream
+from appliance.api.admin.stream import Report, stream_job
 from appliance.api.admin.times import microseconds
 from appliance.app import Services
 from appliance.audit.cosignature import witness_key
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.eraser import erasure
 from appliance.audit.search import Query as EntrySearch
-from appliance.audit.verification.verify import verify_log
 from appliance.clock import iso
+from appliance.governance.log_jobs import verified
 from appliance.types import Json, Role
 from appliance.wire.admin import models as wire
 
@@ -29,13 +29,12 @@ Seq = Annotated[int, Path(ge=0, lt=1 << 53)]
 
 
 @router.post("/verify")
-def verify(_: Viewer, services: ServicesDep, wanted: wire.VerifyRange) -> StreamingResponse:
+async def verify(
+    person: Viewer, services: ServicesDep, wanted: wire.VerifyRange
+) -> StreamingResponse:
     """Check the log; the answer is a stream of JSON lines."""
-
-    def work(report: Report) -> wire.Verification:
-        return verification(services.data, wanted, report)
-
-    return stream(work)
+    live = await services.jobs.start("verify", wanted.model_dump(), person.actor)
+    return stream_job(services.jobs, live, wire.Verification.model_validate)
 
 
 @router.get("/tail")
@@ -151,11 +150,4 @@ def entry_of(entry: Entry) -> wire.Entry:
 
 def verification(data: FilePath, wanted: wire.VerifyRange, report: Report) -> wire.Verification:
     """Check the log of a data directory; needs only its files."""
-    found = verify_log(
-        data / "audit",
-        first=wanted.first,
-        last=wanted.last,
-        progress=lambda done, total: report("verifying", done, total),
-        genesis_public=None if wanted.genesis_key is None else wanted.genesis_key.encode(),
-    )
-    return wire.Verification.model_validate(found, from_attributes=True)
+    return wire.Verification.model_validate(verified(data / "audit", wanted, report))

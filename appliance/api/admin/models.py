@@ -1,17 +1,17 @@
 """Routes of the artifacts: import, approve, load, suspend, retire."""
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
 from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
-from appliance.api.admin.stream import Report, stream, stream_task
+from appliance.api.admin.stream import Report, stream_job, stream_task
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import Refused
+from appliance.jobs.kind import JsonObject
 from appliance.trust import bom
 from appliance.trust.store import ModelRecord, load_policy
 from appliance.wire.admin import model_texts
@@ -56,23 +56,17 @@ def list_models(_: Viewer, services: ServicesDep) -> wire.ModelList:
 
 
 @router.post("/import")
-def import_model(
+async def import_model(
     person: Admin, services: ServicesDep, wanted: wire.ModelImport
 ) -> StreamingResponse:
     """Copy, vet and verify an artifact; the answer is a stream of JSON lines."""
 
-    def work(report: Report) -> wire.ModelImported:
-        files: list[wire.ImportedFile] = []
-        record = services.lifecycle.import_model(
-            person.actor,
-            Path(wanted.path),
-            wanted.id,
-            report,
-            lambda file: files.append(wire.ImportedFile(**vars(file))),
-        )
-        return wire.ModelImported(**model_of(services, record).model_dump(), files=files)
+    def imported(result: JsonObject) -> wire.ModelImported:
+        model = model_of(services, services.lifecycle.record(result["id"]))
+        return wire.ModelImported(**model.model_dump(), files=result["files"])
 
-    return stream(work)
+    live = await services.jobs.start("import", wanted.model_dump(), person.actor)
+    return stream_job(services.jobs, live, imported)
 
 
 @router.post("/recheck")

@@ -1,13 +1,13 @@
 """Long work as a stream of JSON lines: progress first, then one result or one error.
 
-Rules: the work runs in a thread, or as a task of the loop; of its progress reports the newest of
-each phase is kept, so that a slow reader holds nothing up and misses no phase; when the reader goes
-away, the work's next report raises and it ends.
+Rules: of the progress reports the newest of each phase is kept, so that a slow reader holds nothing
+up and misses no phase; when the last reader of a job goes away, the job stops at its next safe
+point unless it is wanted otherwise; a look that is no job ends when its reader goes away.
 """
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from fastapi.responses import StreamingResponse
@@ -15,6 +15,9 @@ from pydantic import BaseModel
 
 from appliance.api.admin.errors import admin_error
 from appliance.errors import ApplianceError, Unavailable
+from appliance.jobs.jobs import Jobs
+from appliance.jobs.kind import JsonObject
+from appliance.jobs.live import Live, Reports, Seen
 from appliance.wire.admin.models import Progress, StreamLine
 
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -22,29 +25,24 @@ MEDIA_TYPE = "application/x-ndjson"
 _SECONDS_BETWEEN_LINES = 0.2
 
 
-class _Newest:
-    """The newest progress report of each phase, and whether anyone still reads."""
+class _Look(Reports):
+    """Work that is no job: nothing of it is kept, and it ends with its reader."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[Progress] = []
-        self.reader_gone = False
+        super().__init__()
+        self._gone = False
 
     def report(self, phase: str, done: int, total: int) -> None:
-        if self.reader_gone:
+        if self._gone:
             raise Unavailable("interrupted", f"The caller went away during {phase}.")
-        told = Progress(phase=phase, done=done, total=total)
-        with self._lock:
-            if self._waiting and self._waiting[-1].phase == phase:
-                self._waiting[-1] = told
-            else:
-                self._waiting.append(told)
+        super().report(phase, done, total)
 
-    def take(self) -> list[Progress]:
-        """The reports that nobody has read yet, oldest first."""
-        with self._lock:
-            taken, self._waiting = self._waiting, []
-        return taken
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._gone = True
 
 
 def stream(work: Callable[[Report], BaseModel]) -> StreamingResponse:
@@ -54,22 +52,48 @@ def stream(work: Callable[[Report], BaseModel]) -> StreamingResponse:
 
 def stream_task(work: Callable[[Report], Awaitable[BaseModel]]) -> StreamingResponse:
     """Await `work(report)` and answer with its progress and outcome."""
-    return StreamingResponse(_lines(work), media_type=MEDIA_TYPE)
+
+    async def lines() -> AsyncIterator[str]:
+        look = _Look()
+        with look.watching():
+            async for line in _lines(look, asyncio.ensure_future(work(look.report)), None):
+                yield line
+
+    return StreamingResponse(lines(), media_type=MEDIA_TYPE)
 
 
-async def _lines(work: Callable[[Report], Awaitable[BaseModel]]) -> AsyncIterator[str]:
-    newest = _Newest()
-    task = asyncio.ensure_future(work(newest.report))
+def stream_job(
+    jobs: Jobs, live: Live, shape: Callable[[JsonObject], BaseModel]
+) -> StreamingResponse:
+    """Answer with the progress and outcome of a job.
+
+    Args:
+        shape: makes the result line of the job's result.
+    """
+
+    async def result() -> BaseModel:
+        return shape(await live.outcome())
+
+    async def lines() -> AsyncIterator[str]:
+        with jobs.watching(live):
+            async for line in _lines(live, asyncio.ensure_future(result()), live.job.id):
+                yield line
+
+    return StreamingResponse(lines(), media_type=MEDIA_TYPE)
+
+
+async def _lines(
+    reports: Reports, task: "asyncio.Future[BaseModel]", job: int | None
+) -> AsyncIterator[str]:
     task.add_done_callback(_retrieve)
-    try:
-        over: set[asyncio.Future[BaseModel]] = set()
-        while not over:
-            over, _ = await asyncio.wait({task}, timeout=_SECONDS_BETWEEN_LINES)
-            for report in newest.take():
-                yield _line(StreamLine(progress=report))
-        yield _line(_last(task))
-    finally:
-        newest.reader_gone = True
+    seen = Seen()
+    over: set[asyncio.Future[BaseModel]] = set()
+    while not over:
+        over, _ = await asyncio.wait({task}, timeout=_SECONDS_BETWEEN_LINES)
+        for told in reports.news(seen):
+            progress = Progress(phase=told.phase, done=told.done, total=told.total)
+            yield _line(StreamLine(job=job, progress=progress))
+    yield _line(_last(task))
 
 
 def _last(task: "asyncio.Future[BaseModel]") -> StreamLine:

@@ -12,10 +12,11 @@ NEEDS_A_PERSON: Final = "!"
 AT_REST: Final = "-"
 
 _MARKS: Final = {
-    GOOD: "serving approved verified ready ok valid live running",
-    UNDER_WAY: "loading starting restarting quarantined connecting stale queued waiting warning",
+    GOOD: "serving approved verified ready ok valid live running done",
+    UNDER_WAY: "loading starting restarting quarantined connecting stale queued waiting warning"
+    " pausing cancelling paused",
     NEEDS_A_PERSON: "refused refusing suspended revoked expired missing failed down denied"
-    " incompatible error critical",
+    " incompatible error critical interrupted",
 }
 
 

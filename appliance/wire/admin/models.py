@@ -386,11 +386,13 @@ class RequestList(_Reply):
 
 
 class StreamLine(_Reply):
-    """One line of an `application/x-ndjson` answer: exactly one field is set.
+    """One line of an `application/x-ndjson` answer: one of `progress`, `result` and `error` is set.
 
-    Lines with `progress` come first; the last line has `result` or `error`.
+    Lines with `progress` come first; the last line has `result` or `error`. `job` is the number
+    of the job, where the work is one.
     """
 
+    job: int | None = None
     progress: Progress | None = None
     result: dict[str, Any] | None = None
     error: ErrorBody | None = None

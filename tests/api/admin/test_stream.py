@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
 from appliance.api.admin.private import serve_in_thread
-from appliance.api.admin.stream import MEDIA_TYPE, Report, stream
+from appliance.api.admin.stream import MEDIA_TYPE, Report, stream, stream_job
+from appliance.app import Services
 from appliance.errors import Refused, Unavailable
 from appliance.wire.admin.models import Progress, StreamLine
+from tests.api.admin.test_jobs import Steps
 
 RESULT = Progress(phase="done", done=1, total=1)
 
@@ -112,3 +115,38 @@ def test_work_that_nobody_waits_for_ends(tmp_path: Path) -> None:
         response.close()
         over.wait()
     assert [error.code for error in ended] == ["interrupted"]
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_a_job_as_lines_and_what_becomes_of_it_when_its_reader_leaves(
+    services: Services, leave: bool
+) -> None:
+    steps = Steps()
+    services.jobs.add(steps)
+    app = FastAPI()
+
+    @app.post("/work")
+    async def route() -> StreamingResponse:
+        live = await services.jobs.start("steps", {}, "uid:1")
+        return stream_job(
+            services.jobs, live, lambda result: Progress(phase="x", done=result["done"], total=1)
+        )
+
+    with (
+        serve_in_thread(app, services.data / "s"),
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(services.data / "s"))) as client,
+        client.stream("POST", "http://x/work") as response,
+    ):
+        lines = response.iter_lines()
+        first = StreamLine.model_validate_json(next(lines))
+        assert first.job == 1 and first.progress is not None
+        if leave:
+            response.close()
+            while services.jobs._store.get(1).state != "paused":
+                time.sleep(0.01)
+        else:
+            steps.go.set()
+            last = StreamLine.model_validate_json(list(lines)[-1])
+            assert last.result is not None and last.result["done"] > 0
+    kept = services.jobs._store.get(1)
+    assert (kept.state, kept.code) == (("paused", "interrupted") if leave else ("done", ""))

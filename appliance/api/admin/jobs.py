@@ -1,0 +1,104 @@
+"""Routes of the jobs: look, start, pause, resume, cancel.
+
+Rules: whoever steers a job has the role that its kind asks for, and is at least an operator; which
+actions a job allows comes from the table of its states.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from appliance.api.admin.deps import Operator, Person, ServicesDep, Viewer, demand
+from appliance.app import Services
+from appliance.clock import iso
+from appliance.errors import CODES
+from appliance.jobs.jobs import Shown
+from appliance.jobs.progress import Progress
+from appliance.wire.admin import jobs as wire
+
+router = APIRouter(prefix="/admin/jobs")
+JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
+
+
+@router.get("")
+async def list_jobs(
+    _: Viewer, services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 100
+) -> wire.JobList:
+    """The newest jobs."""
+    found = [job_of(shown) for shown in await services.jobs.newest(count)]
+    return wire.JobList(jobs=[job.model_copy(update={"result": None}) for job in found])
+
+
+@router.get("/{job_id}")
+async def show_job(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.Job:
+    """One job with its result."""
+    return job_of(await services.jobs.get(job_id))
+
+
+@router.post("")
+async def start_job(person: Viewer, services: ServicesDep, wanted: wire.JobStart) -> wire.Job:
+    """Start a job that goes on when the caller leaves."""
+    demand(person, services.jobs.kind(wanted.kind).role)
+    live = await services.jobs.start(wanted.kind, wanted.params, person.actor)
+    return job_of(await services.jobs.get(live.job.id))
+
+
+@router.post("/{job_id}/pause")
+async def pause_job(person: Operator, services: ServicesDep, job_id: JobId) -> wire.Job:
+    """Stop it at its next safe point, to be resumed."""
+    await _may(person, services, job_id)
+    return job_of(await services.jobs.pause(job_id, person.actor))
+
+
+@router.post("/{job_id}/resume")
+async def resume_job(person: Operator, services: ServicesDep, job_id: JobId) -> wire.Job:
+    """Continue it where it stopped."""
+    await _may(person, services, job_id)
+    return job_of(await services.jobs.resume(job_id, person.actor))
+
+
+@router.post("/{job_id}/cancel")
+async def cancel_job(person: Operator, services: ServicesDep, job_id: JobId) -> wire.Job:
+    """End it for good at its next safe point."""
+    await _may(person, services, job_id)
+    return job_of(await services.jobs.cancel(job_id, person.actor))
+
+
+async def _may(person: Person, services: Services, job_id: int) -> None:
+    shown = await services.jobs.get(job_id)
+    demand(person, services.jobs.kind(shown.job.kind).role)
+
+
+def job_of(shown: Shown) -> wire.Job:
+    """A job as the schema has it."""
+    job = shown.job
+    return wire.Job(
+        id=job.id,
+        kind=job.kind,
+        title=job.title,
+        state=job.state,
+        actor=job.actor,
+        heavy=shown.heavy,
+        actions=list(shown.actions),
+        progress=progress_of(job.progress),
+        created=iso(job.created_us),
+        started=None if job.started_us is None else iso(job.started_us),
+        ended=None if job.ended_us is None else iso(job.ended_us),
+        code=job.code,
+        message=job.message,
+        hint=CODES[job.code].hint if job.code in CODES else "",
+        params=job.params,
+        result=job.result,
+    )
+
+
+def progress_of(told: Progress) -> wire.JobProgress:
+    """Progress as the schema has it."""
+    return wire.JobProgress(
+        phase=told.phase,
+        done=told.done,
+        total=told.total,
+        unit=told.unit,
+        rate=told.rate,
+        seconds_left=told.seconds_left,
+    )

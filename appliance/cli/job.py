@@ -1,0 +1,155 @@
+"""`job`: long work, what is under way and what became of it.
+
+Rules: which actions a job allows comes with the job; `watch` ends with the job, or when it is
+paused, and its exit status says whether the job is done.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
+from appliance.client import AdminClient
+from appliance.wire.admin.jobs import Job, JobProgress
+
+_ID: Final = click.IntRange(1, (1 << 53) - 1)
+_UNDER_WAY: Final = frozenset({"queued", "running", "pausing", "cancelling"})
+_POLL_S: Final = 0.5
+
+
+@click.group()
+def job() -> None:
+    """Long work: imports, loads, verifications, exports."""
+
+
+@job.command("list")
+@click.option(
+    "-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many."
+)
+@data_option
+@json_option
+@click.pass_obj
+def list_(output: Output, data: Path, count: int) -> None:
+    """List the newest jobs, the newest first."""
+    with admin_client(data) as client:
+        found = client.jobs(count)
+    rows = [
+        (str(j.id), safe(j.kind), state(j.state), progress(j.progress), j.created, safe(j.title))
+        for j in found.jobs
+    ]
+    head = ("ID", "KIND", "STATE", "PROGRESS", "SINCE", "WHAT")
+    output.data(found, table(head, rows) if rows else ["no jobs"])
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=_ID)
+@data_option
+@json_option
+@click.pass_obj
+def show(output: Output, data: Path, job_id: int) -> None:
+    """Show one job: progress, what it allows, why it stopped, its result."""
+    with admin_client(data) as client:
+        found = client.job(job_id)
+    output.data(found, _details(found))
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=_ID)
+@data_option
+@json_option
+@click.pass_context
+def watch(ctx: click.Context, data: Path, job_id: int) -> None:
+    """Show a job's progress until it ends or is paused; exit 0 only if it is done."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data, needs_server=True) as client:
+        found = watched(client, job_id)
+    output.data(found, _details(found))
+    if found.state != "done":
+        ctx.exit(1)
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=_ID)
+@data_option
+@json_option
+@click.pass_obj
+def pause(output: Output, data: Path, job_id: int) -> None:
+    """Stop a job at its next safe point, to be resumed."""
+    with admin_client(data) as client:
+        found = client.steer_job(job_id, "pause")
+    output.data(found, _details(found))
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=_ID)
+@data_option
+@json_option
+@click.pass_obj
+def resume(output: Output, data: Path, job_id: int) -> None:
+    """Continue a job where it stopped."""
+    with admin_client(data, needs_server=True) as client:
+        found = client.steer_job(job_id, "resume")
+    output.data(found, _details(found))
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=_ID)
+@data_option
+@json_option
+@click.pass_obj
+def cancel(output: Output, data: Path, job_id: int) -> None:
+    """End a job for good at its next safe point."""
+    with admin_client(data) as client:
+        found = client.steer_job(job_id, "cancel")
+    output.data(found, _details(found))
+
+
+def watched(client: AdminClient, job_id: int) -> Job:
+    """Show the progress of a job until it is not under way any more."""
+    with Progress() as shown:
+        while True:
+            found = client.job(job_id)
+            told = found.progress
+            if told.phase:
+                shown(told.phase, told.done, told.total)
+            if found.state not in _UNDER_WAY:
+                return found
+            time.sleep(_POLL_S)
+
+
+def started(output: Output, found: Job) -> None:
+    """Say which job a command has started."""
+    output.data(found, [f"job {found.id} {state(found.state)}: {safe(found.title)}"])
+    output.note(f"  appliance job watch {found.id}")
+
+
+def progress(told: JobProgress) -> str:
+    """How far a job is, for a person."""
+    if not told.phase:
+        return "-"
+    if not told.total:
+        return f"{safe(told.phase)} {told.done}"
+    left = "" if told.seconds_left is None else f", {told.seconds_left} s left"
+    return f"{safe(told.phase)} {100 * told.done // told.total} %{left}"
+
+
+def _details(found: Job) -> Iterator[str]:
+    yield f"job {found.id} {state(found.state)} {safe(found.kind)}: {safe(found.title)}"
+    if found.code and found.state != "done":
+        yield f"  {found.code}: {safe(found.message)}"
+        yield f"  {safe(found.hint)}"
+    told = found.progress
+    if told.phase:
+        amount = f"{told.done} of {told.total} {told.unit}" if told.total else f"{told.done}"
+        yield f"  {progress(told)} ({amount.strip()})"
+    yield f"  by {safe(found.actor)}, {found.created}" + (
+        f" to {found.ended}" if found.ended else ""
+    )
+    for name, value in (found.result or {}).items():
+        yield f"  {safe(name)}: {safe(str(value))}"
+    if found.actions:
+        yield f"  allows: {', '.join(found.actions)}"

@@ -1,0 +1,72 @@
+"""Schemas of the jobs on the admin socket."""
+
+from typing import Any
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+
+class JobProgress(Reply):
+    """How far a job is.
+
+    `total` is 0 while it is not known; `rate` is units a second over the last seconds, null while
+    it is not known, and `seconds_left` follows from it.
+    """
+
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    rate: float | None = None
+    seconds_left: int | None = None
+
+
+class Job(Reply):
+    """One job.
+
+    `state` is "queued", "running", "pausing", "paused", "cancelling", "done", "failed",
+    "cancelled" or "interrupted"; `actions` are what it allows now: "pause", "resume", "cancel".
+    A `heavy` job waits for its turn behind other heavy jobs. `code`, `message` and `hint` say why
+    it failed or stopped. A list leaves `result` out.
+    """
+
+    id: int
+    kind: str
+    title: str
+    state: str
+    actor: str
+    heavy: bool = False
+    actions: list[str] = Field(default=[])
+    progress: JobProgress = Field(default_factory=lambda: JobProgress())
+    created: str
+    started: str | None = None
+    ended: str | None = None
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+    params: dict[str, Any] = Field(default={})
+    result: dict[str, Any] | None = None
+
+
+class JobList(Reply):
+    """The newest jobs, the newest first."""
+
+    jobs: list[Job]
+
+
+class JobStart(Request):
+    """Start a job that runs by itself; each kind has parameters of its own."""
+
+    kind: str = Field(max_length=40)
+    params: dict[str, Any]
+
+
+class Export(Request):
+    """Have the server write all entries of the log to a new file or directory of its host.
+
+    `format` is "ocsf", "rfc5424", "csv" or "tiles".
+    """
+
+    format: str = Field(max_length=20)
+    out: str = Field(min_length=1, max_length=4_096)

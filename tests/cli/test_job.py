@@ -1,0 +1,125 @@
+"""`appliance job …`, with a server and without one."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.api.admin.app import create_admin_app
+from appliance.api.admin.private import serve_in_thread
+from appliance.app import Services, open_services
+from appliance.client import socket_path
+from tests.api.admin.lab import LabData
+from tests.api.admin.test_jobs import Steps
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def steps() -> Iterator[Steps]:
+    made = Steps()
+    yield made
+    made.go.set()
+
+
+@contextlib.contextmanager
+def serving(lab: LabData, steps: Steps) -> Iterator[Services]:
+    """The admin socket of a server that has nothing else."""
+    with open_services(lab.data) as services:
+        services.jobs.add(steps)
+        with serve_in_thread(create_admin_app(services), socket_path(lab.data)):
+            yield services
+            steps.go.set()
+        socket_path(lab.data).unlink()
+
+
+def start(run: Run, lab: LabData) -> str:
+    """Start a job by a command; `steps` has none, so the client does."""
+    from appliance.client import AdminClient
+
+    with AdminClient(socket_path(lab.data)) as client:
+        return str(client.start_job("steps", {}).id)
+
+
+def until(run: Run, job: str, state: str) -> None:
+    while run("job", "show", job, "--json").document["state"] != state:
+        time.sleep(0.01)
+
+
+def test_a_job_is_listed_paused_resumed_watched(lab: LabData, run: Run, steps: Steps) -> None:
+    with serving(lab, steps):
+        assert run("job", "list").out == "no jobs\n"
+        job = start(run, lab)
+        assert run("job", "pause", job).status == 0
+        until(run, job, "paused")
+        shown = run("job", "show", job)
+        assert f"job {job} [~] paused steps: " in shown.out
+        assert "job_paused: Job 1 was paused." in shown.out
+        assert "allows: resume, cancel" in shown.out
+        watched = run("job", "watch", job)  # it does not wait for a person
+        assert watched.status == 1
+        assert run("job", "resume", job, "--json").document["state"] in ("queued", "running")
+        threading.Timer(0.3, steps.go.set).start()
+        watched = run("job", "watch", job, "--json")
+        assert (watched.status, watched.document["state"]) == (0, "done")
+        assert "stepping" in watched.err
+        (row,) = run("job", "list", "--json").document["jobs"]
+        assert (row["id"], row["kind"], row["state"]) == (1, "steps", "done")
+        assert "[+] done" in run("job", "list").out
+
+
+def test_a_job_is_cancelled_once(lab: LabData, run: Run, steps: Steps) -> None:
+    with serving(lab, steps):
+        job = start(run, lab)
+        assert run("job", "cancel", job).status == 0
+        until(run, job, "cancelled")
+        again = run("job", "cancel", job, "--json")
+        assert again.code == (1, "job_wrong_state")
+        assert again.document["hint"]
+
+
+def test_an_import_and_an_export_are_left_to_the_server(
+    lab: LabData, run: Run, steps: Steps, tmp_path: Path
+) -> None:
+    out = tmp_path / "log.csv"
+    with serving(lab, steps):
+        imported = run("model", "import", lab.artifact("tiny"), "--detach", "--json").document
+        exported = run("audit", "export", "--format", "csv", "--out", out, "--detach").out
+        assert (imported["kind"], imported["params"]["id"]) == ("import", None)
+        assert exported.startswith("job 2 ")
+        assert run("job", "watch", "1").status == run("job", "watch", "2").status == 0
+        (model,) = run("model", "list", "--json").document["models"]
+        assert (model["id"], model["state"]) == ("tiny", "verified")
+    assert out.read_text()
+
+
+def test_without_a_server_jobs_are_looked_at_and_cancelled_but_not_run(
+    lab: LabData, run: Run, steps: Steps
+) -> None:
+    with serving(lab, steps):
+        job = start(run, lab)
+        run("job", "pause", job)
+        until(run, job, "paused")
+    assert run("job", "list", "--json").document["jobs"][0]["state"] == "paused"
+    for command in ("resume", "watch"):
+        assert run("job", command, job, "--json").code == (3, "server_required")
+    assert run("model", "import", "/x", "--detach", "--json").code == (3, "server_required")
+    # Its kind is not known to this process, so nobody but this version's own may steer it.
+    assert run("job", "cancel", job, "--json").code == (1, "job_kind_unknown")
+
+
+def test_an_id_that_cannot_be_is_wrong_usage_and_one_that_is_not_there_is_refused(
+    run: Run,
+) -> None:
+    for command in ("show", "pause", "cancel"):
+        assert run("job", command, "7", "--json").code == (1, "unknown_job_id")
+        assert run("job", command, "x", "--json").status == 2
+        assert run("job", command, "0", "--json").status == 2
+
+
+def test_an_import_without_a_server_is_a_job_too(lab: LabData, run: Run) -> None:
+    assert run("model", "import", lab.artifact("tiny")).status == 0
+    (job,) = run("job", "list", "--json").document["jobs"]
+    assert (job["kind"], job["state"]) == ("import", "done")

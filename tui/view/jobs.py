@@ -1,0 +1,101 @@
+"""What the jobs screen says: what is under way, how far it is, and what became of the rest.
+
+Rules: pure; what a job allows comes from the server; a bar stands only where a total is known.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.admin.jobs import Job, JobProgress
+from tui.chart import bar
+from tui.columns import Column
+from tui.text import Cell, cell, labelled, line, quiet, state
+from tui.view.units import age, clock, count, duration, rate, since, size
+
+COLUMNS: Final = (
+    Column("ID", 5, right=True),
+    Column("KIND", 8, drop=2),
+    Column("STATE", 13),
+    Column("PROGRESS", 18),
+    Column("LEFT", 9, right=True, drop=3),
+    Column("AGE", 6, right=True, drop=1),
+    Column("WHAT", 0, least=10),
+    Column("BY", 10, drop=4),
+)
+_BAR: Final = 12
+"""Cells of a bar."""
+
+
+def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
+    """One job.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    left = job.progress.seconds_left if job.state == "running" else None
+    return (
+        str(job.id),
+        job.kind,
+        state(job.state),
+        _bar(job, ascii_only=ascii_only),
+        "-" if left is None else _left(left),
+        age(since(job.created, now)),
+        job.title,
+        job.actor,
+    )
+
+
+def summary(jobs: Sequence[Job], kept: int) -> Content:
+    """How many are under way, and how many of all the filter keeps."""
+    running = sum(job.state in ("running", "pausing", "cancelling") for job in jobs)
+    waiting = sum(job.state == "queued" for job in jobs)
+    told = [f"{count(running)} running", f"{count(waiting)} queued", f"{count(len(jobs))} in all"]
+    if kept != len(jobs):
+        told.append(f"{count(kept)} shown")
+    return line(*map(quiet, told))
+
+
+def detail(job: Job, now: float, width: int) -> list[Content]:
+    """The job under the cursor."""
+    until = f" to {clock(job.ended)}" if job.ended else f", {age(since(job.created, now))} ago"
+    said = [
+        line(cell(f"job {job.id}", "bold"), state(job.state), f"{job.kind} {job.title}"),
+        *labelled("when", f"{clock(job.created)}{until}, by {job.actor}", width),
+    ]
+    if job.progress.phase:
+        said += labelled("progress", amount(job.progress), width)
+    if job.code and job.state != "done":
+        said += labelled("why", f"{job.code}: {job.message}", width)
+        said += labelled("next", job.hint, width)
+    if job.result:
+        words = ", ".join(f"{name} {value}" for name, value in job.result.items())
+        said += labelled("result", words, width)
+    if job.state == "queued" and job.heavy:
+        said += labelled("why", "One heavy job runs at a time.", width)
+    return said
+
+
+def amount(told: JobProgress) -> str:
+    """How far and how fast, with units."""
+    if told.unit == "bytes":
+        done, total = size(told.done), size(told.total)
+        pace = "" if told.rate is None else f", {told.rate / 2**20:.1f} MiB/s"
+    else:
+        done, total = count(told.done), count(told.total)
+        pace = "" if told.rate is None else f", {rate(told.rate)} {told.unit}/s"
+    known = f"{done} of {total}" if told.total else done
+    return f"{told.phase}, {known}{pace}"
+
+
+def _bar(job: Job, *, ascii_only: bool) -> str:
+    told = job.progress
+    if job.state == "done" or not told.total:
+        return "-" if job.state != "running" else told.phase
+    percent = 100 * told.done // told.total
+    return f"{bar(told.done, told.total, _BAR, ascii_only=ascii_only)} {percent:3} %"
+
+
+def _left(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 60 else duration(seconds)
