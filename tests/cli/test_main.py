@@ -83,6 +83,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"dataset {verb}" for verb in DATASET),
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
+        *(f"job {verb}" for verb in ("list", "show", "watch", "pause", "resume", "cancel")),
         *(f"audit {verb}" for verb in ("verify", "tail", "show", "search")),
         *(f"audit {verb}" for verb in ("proof", "check-proof", "checkpoint", "witness")),
         *(f"audit {verb}" for verb in ("erase", "export", "consistency", "check-consistency")),

@@ -46,13 +46,13 @@ def context(
     services: Services, params: JsonObject, stops: Stops = lambda phase, done: False, **more: bool
 ) -> Context:
     """A job's context that stops where it is told to."""
-    newest = ["", 0]
+    newest = [("", 0)]
 
     def report(phase: str, done: int, total: int) -> None:
-        newest[:] = [phase, done]
+        newest[0] = (phase, done)
 
     def check() -> None:
-        if stops(str(newest[0]), int(newest[1])):
+        if stops(*newest[0]):
             raise Stop("job_paused", "Job 1 was paused.")
 
     made = services.clock.wall_us() if not more else 0
