@@ -49,7 +49,7 @@ async def test_an_export_writes_what_the_log_has_and_is_recorded(
     result = await live.outcome()
     assert result == {"format": form, "out": str(out), "entries": 2}
     if form == "csv":
-        assert len(out.read_text().splitlines()) == 2
+        assert len(out.read_text().splitlines()) == 3  # with its head
     (entry,) = (e for e in services.reader.tail(9) if e.kind == "export")
     assert (entry.body["actor"], entry.body["format"]) == ("uid:1", form)
     assert live.progress.done == live.progress.total == 2
