@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.enforceable import enforceable
+from appliance.engine.text.numbers import Growing, JsonNumbers
 from appliance.engine.text.reply import beginnings
 from appliance.engine.text.schemas import (
     COMPACT,
@@ -53,6 +54,7 @@ class Guide:
     Args:
         matcher: positioned at the start.
         validator: checks the finished text, if the constraint is a schema.
+        numbers: ends the numbers of an answer that is JSON.
         one_by_one: let the model compute forced tokens, too, each as the only one that may
             come, because their log-probabilities are asked for.
     """
@@ -62,10 +64,12 @@ class Guide:
         matcher: Any,
         mask: NDArray[np.int32],
         validator: Any | None,
+        numbers: "NumberLimit | None" = None,
         *,
         one_by_one: bool = False,
     ) -> None:
         self._matcher = matcher
+        self._numbers = numbers
         self._one_by_one = one_by_one
         self._ahead: list[int] = []  # forced tokens that the matcher has consumed already
         self._mask = mask
@@ -84,6 +88,8 @@ class Guide:
             return
         masks.fill_next_token_bitmask(self._matcher, self._mask, 0)
         masks.apply_token_bitmask_inplace(logits.reshape(1, -1), self._mask)
+        if self._numbers is not None:
+            self._numbers.restrict(logits)
 
     def accept(self, token: int) -> list[int] | None:
         """Go on by a sampled token; the tokens that must follow it, None if it may not come."""
@@ -96,6 +102,8 @@ class Guide:
         forced: list[int] = self._matcher.compute_ff_tokens()
         if forced and not self._matcher.consume_tokens(forced):
             return None
+        if self._numbers is not None:
+            self._numbers.wrote([token, *forced])
         if self._one_by_one:
             self._ahead = forced
             return []
@@ -120,6 +128,34 @@ class Guide:
             return False
 
 
+class NumberLimit:
+    """Keeps the numbers of one answer from growing without an end.
+
+    Args:
+        vocabulary: the bytes of the tokens, and which of them make a number longer.
+    """
+
+    def __init__(self, vocabulary: tuple[list[bytes], Growing]) -> None:
+        self._pieces, self._growing = vocabulary
+        self._text = JsonNumbers()
+
+    def wrote(self, tokens: list[int]) -> None:
+        """Note what was written."""
+        for token in tokens:
+            self._text.feed(self._pieces[token])
+
+    def restrict(self, logits: NDArray[np.float32]) -> None:
+        """Let a number that has no room end, if it may end here."""
+        room = self._text.room
+        if room is None or room >= self._growing.most:
+            return
+        beyond = self._growing.beyond(room)
+        before = logits[beyond]
+        logits[beyond] = -np.inf
+        if np.isneginf(logits).all():  # the schema wants a longer one
+            logits[beyond] = before
+
+
 class Grammars:
     """Compiles constraints for one vocabulary and keeps the latest.
 
@@ -139,6 +175,7 @@ class Grammars:
         self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
         self._signed: dict[str, tuple[Any, Any]] = {}
         self._lock = threading.Lock()
+        self._numbers: tuple[list[bytes], Growing] | None = None
         self._sources = dict(signed or {})
         for name, constraint in self._sources.items():
             try:
@@ -159,7 +196,25 @@ class Grammars:
         """
         matcher, validator = self._ready(constraint)
         mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
-        return Guide(matcher.deep_copy(), mask, validator, one_by_one=one_by_one)
+        numbers = NumberLimit(self._pieces_of_numbers()) if self._is_json(constraint) else None
+        return Guide(matcher.deep_copy(), mask, validator, numbers, one_by_one=one_by_one)
+
+    def _is_json(self, constraint: Constraint) -> bool:
+        """Whether whatever the answer has outside strings is JSON."""
+        if constraint.kind == "either":
+            _, kind, form = json.loads(constraint.source)
+            return self._is_json(Constraint(kind, form))
+        if constraint.kind == "grammar":
+            return self._is_json(self._sources[constraint.source])
+        return constraint.kind in ("json_schema", "json_object", "calls")
+
+    def _pieces_of_numbers(self) -> "tuple[list[bytes], Growing]":
+        with self._lock:
+            if self._numbers is None:
+                count = self._tokenizer.vocab_size
+                pieces = [self._tokenizer.decode_bytes([token]) for token in range(count)]
+                self._numbers = pieces, Growing(pieces)
+            return self._numbers
 
     def _ready(self, constraint: Constraint) -> tuple[Any, Any]:
         if constraint.kind == "grammar":
