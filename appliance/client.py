@@ -45,7 +45,7 @@ def probe(path: Path) -> None:
     """Connect to a Unix socket and hang up.
 
     Raises:
-        OSError: nobody listens there, or this user may not connect.
+        OSError: no server listens there, or this user may not connect.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_CONNECT_SECONDS)

@@ -118,7 +118,7 @@ class TrustConfig:
 
     recheck_minutes: int = _key(
         1440,
-        "How often every approved model is hashed and asked about again; 0 means never.",
+        "How often approved models are re-hashed and re-checked against the policy; 0 means never.",
         low=0,
         high=1 << 20,
     )

@@ -21,7 +21,7 @@ class Role(enum.StrEnum):
 
 
 class Priority(enum.StrEnum):
-    """How urgent a request is: batch work gives way."""
+    """How urgent a request is: batch work waits for interactive work."""
 
     INTERACTIVE = "interactive"
     BATCH = "batch"
@@ -252,7 +252,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """What an app is told about the answer of a task, beside the answer.
+    """What an app learns about the answer of a task, beside the answer.
 
     Attributes:
         task, version, digest: which task answered.
@@ -276,7 +276,7 @@ class Delta:
     Attributes:
         tokens: how many were generated for it.
         finish_reason: set on the last piece of each choice only: "stop" or "length"; "cancelled"
-            where nobody waits for the answer.
+            where no client waits for the answer.
         index: number of its choice.
         vector: little-endian 32-bit floats: an embedding, one score, or the logarithm of each
             label's probability.

@@ -9,7 +9,7 @@ Rules:
 - The cost is an estimate until the answer ends; then the tag is corrected. A token written
   counts as two tokens read, as in "Fairness in Serving Large Language Models" (Sheng et al.,
   OSDI 2024).
-- A batch flow weighs a sixteenth of the key's weight: it gives way, and it never starves.
+- A batch flow weighs a sixteenth of the key's weight: it waits longer, and it never starves.
 - When one key alone is active, a few requests more than there are slots go ahead, so that no step
   is idle.
 - The only request of a key does not wait for a slot, while fewer keys than slots run: an app that
@@ -115,7 +115,7 @@ class FairQueue:
             return None
         waits, *_, flow = min(ready)
         if waits and busy and busy + flow.waiting[0].slots > most:
-            return None  # one that needs several slots waits for them; nobody overtakes it
+            return None  # one that needs several slots waits for them; no other overtakes it
         ticket = flow.waiting.popleft()
         self._forget_one(self.waiting, ticket.key)
         self._virtual = max(self._virtual, flow.start)

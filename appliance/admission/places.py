@@ -219,4 +219,4 @@ class Shares:
 
 
 def _nobody(_model: str) -> None:
-    """Nobody wants to know who has left."""
+    """Ignore who has left."""

@@ -1,7 +1,7 @@
 """TLS of the LAN listener: a local CA, its one server certificate, and the context.
 
 Rules:
-- The CA's key exists in memory only: it signs one server certificate and is gone. Nobody can
+- The CA's key exists in memory only: it signs one server certificate and is gone. No person can
   issue another from this CA, so a stolen data directory yields one host's key and no more. Other
   names mean a new CA, which clients then have to be given.
 - The CA is limited by critical name constraints to exactly the names and addresses that were
@@ -174,7 +174,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file whole; nobody ever reads half of it or with other rights."""
+    """Replace a file whole; no reader ever sees half of it or other rights."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

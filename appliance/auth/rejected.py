@@ -4,11 +4,11 @@ Rules:
 - One count per source and minute, however many requests it stands for. A source is an address,
   with the key where one was valid.
 - At most `SOURCES` sources a minute have a count of their own; all further ones share one. So a
-  minute gives at most `SOURCES` + 1 entries, whoever floods from wherever.
+  minute gives at most `SOURCES` + 1 entries, whatever the flood.
 - Counts that could not be recorded are merged into the next ones: memory stays bounded, and
   nothing is written while the log keeps its reserve.
 
-Pure: the clock is injected, and whoever holds the log takes what is due.
+Pure: the clock is injected, and the holder of the log takes what is due.
 """
 
 from collections.abc import Iterable
@@ -59,7 +59,7 @@ class Count:
 
 
 class Rejected:
-    """The counts of this minute, and those of earlier ones that nobody took yet."""
+    """The counts of this minute, and those of earlier ones that were not taken yet."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -5,7 +5,7 @@ is protected: its answers and prompts go on as if it were alone, and the other a
 a step at most `_DEARER` times as long as its own tokens take, though each of them gets its fair
 part in any case; of what a step has for prompts, most goes to its prompts first, which have half
 of a step's time beside the answers of others. Max-min fairness (Bertsekas and Gallager, Data
-Networks, 6.5.2) of the time of a step, not of requests: where batching is nearly free, nobody is
+Networks, 6.5.2) of the time of a step, not of requests: where batching is nearly free, no app is
 held back. Pure.
 """
 
@@ -24,7 +24,7 @@ class Shares:
 
     Args:
         running: what runs, of all apps.
-        pace: what steps cost; None where that is unknown, and nobody is held back.
+        pace: what steps cost; None where that is unknown, and no app is held back.
     """
 
     def __init__(self, running: ReadOnly[Sequence], pace: Pace | None) -> None:
@@ -38,7 +38,7 @@ class Shares:
             self._limit = pace.within(_DEARER * pace.cost(own))
 
     def answers(self, generating: list[Sequence]) -> list[Sequence]:
-        """The running answers that the step goes on with, in the order given."""
+        """The running answers that the step continues, in the order given."""
         if self._limit is None:
             return generating
         fair, rest = set[Sequence](), list[Sequence]()

@@ -2,10 +2,10 @@
 
 Beside running answers, which keep their pace, prompts are computed in small pieces, at up to twice
 the time for each token. So the first of several prompts to be done makes all the others late, and
-its answer is slow until they are done. Rules: while nobody answers, a prompt that is done but for
+its answer is slow until they are done. Rules: while no answer runs, a prompt that is done but for
 its last tokens waits for the others of its app that are at most twice as long, so that a short
-question does not wait for a long document; it waits for no more than `TOGETHER` tokens, whoever
-comes and goes meanwhile; an answer that was set aside does not wait. Pure.
+question does not wait for a long document; it waits for no more than `TOGETHER` tokens, no
+matter what arrives; a preempted answer does not wait. Pure.
 """
 
 from collections.abc import Sequence as ReadOnly
@@ -18,7 +18,7 @@ _LONGER = 2
 
 
 class Burst:
-    """How far the prompts have come since nobody answers."""
+    """How far the prompts have come since the last answer ended."""
 
     def __init__(self) -> None:
         self._computed = 0

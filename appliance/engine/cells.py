@@ -53,7 +53,7 @@ class Cells:
 
     @property
     def kept(self) -> int:
-        """Cells that only the tree uses: they give way to running sequences."""
+        """Cells that only the tree uses: running sequences may evict them."""
         return self._prefixes.idle
 
     def take_operations(self) -> list[Operation]:
@@ -116,7 +116,7 @@ class Cells:
         self._own -= kept
 
     def release(self, sequence: Sequence) -> None:
-        """Give back a sequence id and the cells that nobody else uses."""
+        """Give back a sequence id and the cells that no other sequence uses."""
         slot = _slot(sequence)
         held = self._held.pop(slot)
         self._own -= held.own

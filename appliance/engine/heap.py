@@ -1,11 +1,13 @@
 """The C heap of a worker: what an adapter's turn frees stays mapped for the next one.
 
-llama.cpp frees its compute buffers at every change of the adapter and makes them anew. glibc maps
-blocks of more than 32 MiB by themselves and unmaps them when they are freed, so that the next step
-finds each page of its buffers missing: with eight answers and a vocabulary of 262,144 tokens 2,250
-page faults; a switch took 7.1 ms with them and takes 2.0 without. Rules: all threads share one
-arena, since the heaps of the others are too small for such a block; large blocks come from the heap
-only once there are adapters, and what is freed then goes to the next switch and not to the kernel.
+llama.cpp frees its compute buffers at every change of the adapter and allocates new ones. glibc
+maps blocks of more than 32 MiB separately and unmaps them when they are freed, so the next step
+finds each page of its buffers missing: with eight answers and a vocabulary of 262,144 tokens that
+is 2,250 page faults; a switch took 7.1 ms with them and takes 2.0 without.
+
+Rules: all threads share one arena, since the heaps of the others are too small for such a block;
+large blocks come from the heap only once there are adapters, and what is freed then goes to the
+next switch and not to the kernel.
 
 Source: mallopt(3).
 """

@@ -119,7 +119,7 @@ class Pooling:
             room -= len(tokens)
             if request.left:
                 turn.append(request)
-        # Whoever was passed over is first in the next batch.
+        # A request that was passed over is first in the next batch.
         self._requests = turn
         return batch
 

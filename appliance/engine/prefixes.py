@@ -2,7 +2,7 @@
 
 Rules:
 - A node is a run of tokens at fixed positions. It has a sequence id of its own in the KV cache,
-  and its cells stay there until the node is evicted, whoever else uses them.
+  and its cells stay there until the node is evicted, even while others use them.
 - A node belongs to a scope: the adapter that computed it, and the app whose request it was, or ""
   for a prefix that an admin registered. A lookup sees its own app and "" only, so that no app can
   time what another asked; and its own adapter only, since another computes other values.
@@ -140,7 +140,7 @@ class Prefixes:
 
         Returns:
             The node that the sequence stands on now, and whether that is at `end`: not so if
-            another sequence has computed the same meanwhile, or no id is left.
+            another sequence has computed the same in the meantime, or no id is left.
         """
         while node.end < end:
             start = node.end

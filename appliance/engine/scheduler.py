@@ -6,19 +6,19 @@ Rules:
 - Prompts fill what the budget leaves, in chunks: half of it for the oldest, the rest for those
   that are done soonest. New requests join at any step as soon as a sequence id and room for their
   prompt are free.
-- While nobody answers, prompts of like length begin to answer together (burst.py).
+- While no answer runs, prompts of like length begin to answer together (burst.py).
 - What the cache keeps of a prompt is not computed again. A request whose prompt begins like one
   that is being computed waits for it and takes it over.
 - A step has one adapter, as llama.cpp applies it to the whole of a step. The sequences of one
   adapter, or of none, are a group; the group whose last step is longest ago has the next one, so
-  that nobody waits longer than one step of each other group. No group takes over the cells of
+  that no group waits longer than one step of each other group. No group takes over the cells of
   another. A group that can do nothing now passes its turn on.
 - Apps share by weight (app_shares.py); prompts of the app that has least go before others. An app
   below its share of the slots gets one from an app above.
-- When the KV cache is full, the youngest sequence is set aside: its cells are freed, and it is
+- When the KV cache is full, the youngest sequence is preempted: its cells are freed, and it is
   computed again from its tokens when there is room. The oldest always makes progress, so every
   request ends.
-- Prompts whose log-probabilities are told share `SCORED` positions of a step, so that the buffer
+- Prompts whose log-probabilities are wanted share `SCORED` positions of a step, so that the buffer
   of logits stays small however long they are.
 - With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
 
@@ -102,7 +102,7 @@ class Scheduler:
         self.budget = budget
         self.pace = pace
         self.fixed_chunks = fixed_chunks
-        self.waiting: list[Sequence] = []  # oldest first, set aside ones before new ones
+        self.waiting: list[Sequence] = []  # oldest first, preempted ones before new ones
         self.running: list[Sequence] = []  # oldest first
         self._burst = Burst()
         self._step = self._arrived = 0
@@ -152,7 +152,7 @@ class Scheduler:
     def _groups(self) -> list[str]:
         """The adapters of what is there, those that had no step for longest first."""
         everybody = sorted([*self.running, *self.waiting], key=_arrival)
-        # Whoever comes goes before the group of the last step and behind all that wait already.
+        # A new group goes before the group of the last step and behind all that wait already.
         joined = 2 * self._step - 2
         self._turns = {s.adapter: self._turns.get(s.adapter, joined) for s in everybody}
         return sorted(self._turns, key=lambda adapter: self._turns[adapter])
@@ -169,11 +169,11 @@ class Scheduler:
                 plan.chunks.append(Chunk(sequence, sequence.computed, count))
 
     def _make_room(self, sequence: Sequence, count: int, plan: Plan) -> bool:
-        """Take cells for a sequence, setting others aside; False if it is set aside itself."""
+        """Take cells for a sequence, preempting others; False if it is preempted itself."""
         while (slot := sequence.slot) is not None:
             if self.cells.grow(slot, count):
                 return True
-            self._set_aside(self.running[-1], plan)
+            self._preempt(self.running[-1], plan)
         return False
 
     def _admit(self, plan: Plan) -> list[Sequence]:
@@ -190,7 +190,7 @@ class Scheduler:
             promised = sum(s.pending for s in self.running if s not in planned)
             room = self.cells.room() - (0 if self.cells.separate else promised)
             if room < self.cells.lacking(sequence):
-                break  # nobody overtakes
+                break  # no request overtakes
             self.waiting.remove(sequence)
             self.cells.acquire(sequence)
             if sequence.reused is None:
@@ -222,7 +222,7 @@ class Scheduler:
         return False
 
     def _free_slot(self, sequence: Sequence, plan: Plan) -> bool:
-        """Set aside a sequence of an app that has more than its share, if this one has less."""
+        """Preempt a sequence of an app that has more than its share, if this one has less."""
         weights = {s.scope: s.weight for s in [*self.waiting, *self.running]}
         running = Counter(s.scope for s in self.running)
         share = len(self.running) / sum(weights.values())
@@ -231,7 +231,7 @@ class Scheduler:
         victims = [s for s in self.running if running[s.scope] > max(1, share * s.weight)]
         if not victims:
             return False
-        self._set_aside(victims[-1], plan)
+        self._preempt(victims[-1], plan)
         return True
 
     def _plan_prompts(self, plan: Plan, admitted: list[Sequence]) -> None:
@@ -249,7 +249,7 @@ class Scheduler:
             if sequence.slot is not None and self.cells.grow(sequence.slot, count):
                 plan.chunks.append(Chunk(sequence, sequence.computed, count))
         if not plan.chunks:  # prompts fill the cache and none can go on
-            self._set_aside(self.running[-1], plan)
+            self._preempt(self.running[-1], plan)
             self._plan_prompts(plan, admitted)
 
     def _portions(self, prompts: list[Sequence], plan: Plan) -> dict[Sequence, int]:
@@ -297,12 +297,12 @@ class Scheduler:
             self.cells.keep(sequence)
         self.cells.release(sequence)
 
-    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
+    def _preempt(self, victim: Sequence, plan: Plan) -> None:
         """Send a running sequence back to the queue; what the cache can keep of it, it keeps."""
         self.running.remove(victim)
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
         self._release(victim)
-        victim.set_aside()
+        victim.preempt()
         insort(self.waiting, victim, key=_arrival)
 
 

@@ -19,8 +19,8 @@ class Sequence:
         id: the request's id on the socket.
         tokens: prompt, then generated token ids.
         prompt_tokens: length of the prompt.
-        known: tokens that are computed in chunks: the prompt, and more after being set aside.
-        computed: how many of `tokens` are in the KV cache; 0 again after being set aside.
+        known: tokens that are computed in chunks: the prompt, and more after a preemption.
+        computed: how many of `tokens` are in the KV cache; 0 again after a preemption.
         slot: sequence id in the KV cache while it runs.
         scope: the app that asks: what it computes is kept for this scope only.
         adapter: digest of the LoRA adapter that it runs with, "" for the base alone: its KV
@@ -105,8 +105,8 @@ class Sequence:
         source = self.echo or self.path
         return range(0) if source is None else source.wanted(start, end)
 
-    def set_aside(self) -> None:
-        """The cache forgot everything: all tokens so far must be computed again."""
+    def preempt(self) -> None:
+        """Start again from the tokens: the cache dropped them."""
         self.computed = 0
         self.known = len(self.tokens) if self.path is None else self.path.known
 

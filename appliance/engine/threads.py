@@ -21,7 +21,9 @@ _STRIKES = 3
 _SAMPLES = 3  # steps of one size that decide a trial
 _LONGEST_TRIAL = 12
 _HISTORY = 8
-_WHOLE = 0.85  # share of their time that threads get, at least, while nobody else needs the cores
+_WHOLE = (
+    0.85  # share of their time that threads get, at least, while no other process needs the cores
+)
 _FORGET = 0.8
 
 

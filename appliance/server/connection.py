@@ -2,7 +2,7 @@
 
 Rules:
 - Head and body of a request have a time and a size; so has a client that stops reading what it
-  asked for. Whoever is over a limit is cut off, and nobody else notices.
+  asked for. A connection over a limit is closed, and no other notices.
 - Connections are counted, in all and per source.
 - Whatever cannot be read in only one way is refused: two lengths, a length beside a
   transfer-encoding, any coding but chunked, folded lines (RFC 9112, 5.2 and 6.3), no host or two.

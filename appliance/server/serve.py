@@ -83,7 +83,7 @@ class _Server(uvicorn.Server):
         return made
 
     async def finish(self, seconds: float) -> None:
-        """Give the last bytes this long to leave, then cut off whoever is still connected.
+        """Give the last bytes this long to leave, then close the connections that are left.
 
         Nothing else ends a connection that sends half a request, never reads its answer, or
         leaves TLS's farewell unanswered, as idle kept-alive clients do.
@@ -323,7 +323,7 @@ def _listen_admin(data: Path) -> Iterator[socket.socket]:
         raise UsageError(
             "bind_refused", f"{path} is too long for a Unix socket; use a shorter --data."
         )
-    path.unlink(missing_ok=True)  # DATA/lock is ours, so nobody listens there
+    path.unlink(missing_ok=True)  # DATA/lock is ours, so no server listens there
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         before = os.umask(0o117)
         try:

@@ -3,7 +3,7 @@
 Rules: a connection counts for its source from the moment it is accepted; one that is over a limit
 is closed before anything is allocated for it, since nothing can be said to it yet; a handshake
 has a time. The event loop's own server would start a handshake for everybody who connects, and
-tell nobody of it until it is over.
+report none until it is over.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class TlsAcceptor:
         self._task = asyncio.create_task(self._accept(listener))
 
     def close(self) -> None:
-        """Accept nobody any more; handshakes under way end."""
+        """Accept no more connections; handshakes under way end."""
         for task in (self._task, *self._shaking):
             task.cancel()
 

@@ -2,7 +2,7 @@
 
 Rules: an adapter's id is `BASE:NAME`, so that the id names the place: only an adapter may have
 such an id, and it is one for the model `BASE` of the same store. The statement is a file of the
-artifact, `adapter.json`, so that its signature covers it and nobody but the publisher can write it;
+artifact, `adapter.json`, so its signature covers it and only the publisher can write it;
 it names the base by its OMS root digest and by the digest of its GGUF file, and both must fit.
 llama.cpp itself would take an adapter for any base of the same shapes.
 """

@@ -2,7 +2,7 @@
 
 Rules: who signed is decided before anything is hashed; names are compared before digests;
 revocation is checked on the artifact and on the model file; the GGUF file is vetted last, on
-bytes whose digest is signed. Whoever holds the result holds exactly what was checked. The caller
+bytes whose digest is signed. The result is exactly what was checked. The caller
 says what the file must be, a model or an adapter, by the function that vets it.
 """
 

@@ -2,7 +2,7 @@
 
 Rules: an authority is one root certificate with the subjects that it may vouch for; a subject is
 compared as a whole, in RFC 4514's form, and bound to one person; a certificate whose serial
-number is revoked ends the path that it is in, whoever issued it, and however long ago a certificate
+number is revoked ends its path, no matter who issued it and how long ago a certificate
 of the path expired. A root must be a CA.
 """
 

@@ -1,7 +1,7 @@
-"""Artifacts on their way into the store: copied while they are hashed, and gone on with.
+"""Copying artifacts into the store: each is hashed as it is copied; an interrupted copy resumes.
 
 Rules: a copy is a directory that has no record yet. What an interrupted copy left is used again
-only beside the very same `model.sig`, and only as far as its digest, read from this disk anew,
+only beside the very same `model.sig`, and only as far as its digest, read again from this disk,
 leads to the one that this signature states; anything else is copied whole. What the signature
 itself is worth is decided later, on the stored copy. A file is whole when it can no longer be
 written.
@@ -43,10 +43,10 @@ Told = Callable[[CopiedFile], None]
 def copy_artifact(
     artifact: Artifact, target: Path, progress: Progress, told: Told = lambda file: None
 ) -> None:
-    """Copy every file into a directory and make the copy durable, or go on with such a copy.
+    """Copy every file into a directory and make the copy durable, or resume such a copy.
 
     Args:
-        target: what an earlier copy left, or not there yet. It stays as it is, to be gone on with,
+        target: what an earlier copy left, or not there yet. It stays as it is, to be resumed,
             when the process ends, the medium cannot be read any more or `progress` raises; any
             other failure removes it.
         told: gets a line for each file that is whole.
@@ -82,7 +82,7 @@ def copy_artifact(
 
 
 def resumable(part: Path) -> bool:
-    """Whether an interrupted copy can be gone on with: its signature is whole."""
+    """Whether an interrupted copy can be resumed: its signature is whole."""
     try:
         found = (part / names.SIGNATURE_FILE).lstat()
     except OSError:

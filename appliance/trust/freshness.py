@@ -5,9 +5,9 @@ Rules:
   would bring something new in (imports, approvals, updates), never what is served.
 - Models are served until `stale.refuse_serve_days` after the metadata expired.
 - The clock may not be behind what was recorded or signed already (its floor), but for a few
-  minutes; where it is, the floor says what is expired. A root may set the floor anew (`root`).
+  minutes; where it is, the floor says what is expired. A root may reset the floor (`root`).
 - Metadata that is not what the log says was taken last brings nothing new in either.
-- Whoever is asked decides from plain values: nothing here reads a clock.
+- Decisions follow from plain values: nothing here reads a clock.
 """
 
 import datetime

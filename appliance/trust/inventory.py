@@ -1,7 +1,7 @@
 """What lies in the store and what is known of it; nothing here says that it may be used.
 
 Rules: a record says what was decided and never replaces a check; files of the store belong to the
-service or to root and nobody else may write them, or they are not opened.
+service or to root and no other user may write them, or they are not opened.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class Inventory(Intake):
         return self.admit(self.copy(source, model_id, progress))
 
     def vet(self, model_id: str) -> GgufFacts | AdapterFacts:
-        """Vet the file where it lies, whoever signed it.
+        """Vet the file where it lies, no matter who signed it.
 
         Raises:
             StateRefused: `unknown_model_id`.

@@ -78,7 +78,7 @@ class Trusted:
 
     @property
     def reset(self) -> Reset | None:
-        """The newest root that set the clock's floor anew, if one did."""
+        """The newest root that reset the clock's floor, if one did."""
         return roots.reset_of(self.held.roots[1:])
 
     @property

@@ -5,7 +5,7 @@ Rules:
   no two holders look alike.
 - The next root is signed by the one before and by itself; none is skipped, and each number has one
   root for ever.
-- A root may set the clock's floor anew (`CLOCK`), for appliances whose clock was once in the
+- A root may reset the clock's floor (`CLOCK`), for appliances whose clock was once in the
   future: since it is a root it takes two people, and since it has a number it counts once. It is
   refused when it lies before what was signed already.
 

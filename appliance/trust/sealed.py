@@ -5,7 +5,7 @@ Rules:
   be a regular file with one name. There is no fallback for kernels without `openat2`.
 - It is read once: each block is hashed and copied into a memfd, which is then sealed against
   writing, growing, shrinking and further sealing. The bytes that were hashed are in memory that
-  nobody can change any more, this process included.
+  no process can change any more, this one included.
 - Where memory is too small, `hold_and_close` keeps the file of the store instead: only one that the
   service cannot write, hashed in one pass and to be hashed again; a weaker claim, marked as such.
 - Descriptors handed out are read-only and each has its own offset.
@@ -178,7 +178,7 @@ def read_blocks(
         consume: gets each block before the next is read.
         advance: gets the number of bytes of each block.
         start: the byte to begin at.
-        digest: of what comes before `start`; it is gone on with.
+        digest: of what comes before `start`; hashing continues from it.
 
     Returns:
         Hex SHA-256 of all blocks.

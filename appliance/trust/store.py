@@ -8,7 +8,7 @@ Rules:
   `seal_adapter` is of a `VerifiedAdapter`. An id with a colon is an adapter's (`adapter`).
 - Approvals are stored as they were signed and verified again under the policy of the day.
 - A certificate that expires stops what is new: what was approved before is loaded until it is
-  revoked, or must be approved anew.
+  revoked, or must be approved again.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What a site trusts, on the disk: one file with the metadata as it was signed.
 
 Rules: the file is replaced in one rename after it is durable, so that a crash at any instant leaves
-the old or the new one whole; whoever reads it verifies it again (`metadata.read`).
+the old or the new one whole; each reader verifies it again (`metadata.read`).
 """
 
 import os

@@ -104,7 +104,7 @@ def test_those_who_come_and_go_hold_up_nobody_for_ever() -> None:
 def test_an_answer_that_was_set_aside_does_not_wait() -> None:
     sequence = prompt(1, 100)
     sequence.tokens.append(7)
-    sequence.set_aside()
+    sequence.preempt()
     assert sequence not in Burst().waiting([sequence, prompt(2, 100)])
 
 

@@ -115,7 +115,7 @@ prompts = st.lists(st.integers(0, 22), min_size=1, max_size=30)
 @given(prompts, st.lists(st.integers(1, 9) | st.just(0), max_size=60))
 @example([20, 21, 22], [1, 0, 1, 1, 1])
 @example([20, 21], [1])
-def test_an_echo_is_the_same_however_it_is_cut_and_set_aside(
+def test_an_echo_is_the_same_however_it_is_cut_and_preempted(
     prompt: list[int], steps: list[int]
 ) -> None:
     """A step of 0 forgets the cache: all is computed again, and told once."""
@@ -154,7 +154,7 @@ def test_a_begin_token_has_an_entry_and_no_text() -> None:
     assert [(e.token, e.offset) for e in entries] == [(b"f", 0), (b"b", 0), (b"f", 1)]
 
 
-# in the engine, where chunks are cut and sequences are set aside by the scheduler
+# in the engine, where chunks are cut and sequences are preempted by the scheduler
 
 
 def engine_answers(

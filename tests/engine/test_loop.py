@@ -353,7 +353,7 @@ def test_a_preempted_request_says_the_same_and_the_client_sees_only_time() -> No
         for row in engine.step().rows:
             answers[row.id].take(row)
     starts = [start for call in model.calls for i, start, _ in call if i == 1]
-    assert starts.count(0) >= 2  # it was set aside and computed again
+    assert starts.count(0) >= 2  # it was preempted and computed again
     assert [answers[n] for n in range(2)] == [alone(a) for a in requests]
 
 

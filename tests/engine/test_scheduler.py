@@ -73,7 +73,7 @@ class Trace:
 
     ended: list[int] = field(default_factory=list)
     admitted: list[int] = field(default_factory=list)
-    set_aside: list[int] = field(default_factory=list)
+    preempted: list[int] = field(default_factory=list)
     cuts: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     steps: int = 0
 
@@ -163,7 +163,7 @@ class _Player:
         assert None not in slots and len(set(slots)) == len(slots) <= self.scene.slots
         assert all(s.slot is None and s.computed == 0 for s in waiting), "stale cells"
         put_back = [s.id for s in before if s in waiting or s.computed < held[s.id]]
-        self.trace.set_aside += put_back
+        self.trace.preempted += put_back
         chunked = [c.sequence.id for c in plan.chunks]
         assert len(set(chunked)) == len(chunked)
         for chunk in plan.chunks:
@@ -221,7 +221,7 @@ def test_every_request_ends_in_bounded_steps_and_none_shares_a_cell(scene: Scene
 @given(scenes(cancels=False, reproducible=True))
 def test_fixed_chunks_are_cut_alike_alone_and_under_load(scene: Scene) -> None:
     together = play(scene)
-    assert not together.set_aside
+    assert not together.preempted
     for number, ask in enumerate(scene.asks):
         alone = Scene(scene.capacity, scene.slots, scene.budget, [ask], True, True)
         assert together.cuts[number] == play(alone).cuts[0]
@@ -242,7 +242,7 @@ def test_chunks_under_load_differ_without_fixed_chunks() -> None:
 
 def test_a_full_cache_sets_the_youngest_aside_and_computes_it_again_from_its_tokens() -> None:
     trace = play(Scene(12, 3, 8, [Ask(0, 4, 6), Ask(1, 4, 6)]))
-    assert set(trace.set_aside) == {1}
+    assert set(trace.preempted) == {1}
     assert trace.ended == [0, 1]
     # The second time its prompt and what was generated go through from position 0.
     assert [start for start, _ in trace.cuts[1]].count(0) >= 2
@@ -278,21 +278,21 @@ def test_a_cancelled_request_in_the_queue_holds_nothing() -> None:
 
 
 class LosesWhatItSetsAside(Scheduler):
-    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
-        super()._set_aside(victim, plan)
+    def _preempt(self, victim: Sequence, plan: Plan) -> None:
+        super()._preempt(victim, plan)
         self.waiting.remove(victim)
 
 
 class KeepsStalePositions(Scheduler):
-    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
+    def _preempt(self, victim: Sequence, plan: Plan) -> None:
         held = victim.computed
-        super()._set_aside(victim, plan)
+        super()._preempt(victim, plan)
         victim.computed = held
 
 
 class SetsAsideTheOldest(Scheduler):
-    def _set_aside(self, victim: Sequence, plan: Plan) -> None:
-        super()._set_aside(self.running[0], plan)
+    def _preempt(self, victim: Sequence, plan: Plan) -> None:
+        super()._preempt(self.running[0], plan)
 
 
 class ServesTheNewestFirst(Scheduler):

@@ -1,6 +1,6 @@
 """Text of a client that spells control tokens stays text.
 
-Rules: whoever writes `<|im_end|>` into a message must not end a turn with it. Each spelling is
+Rules: a client that writes `<|im_end|>` into a message does not end a turn. Each spelling is
 broken by a character that no client can send, the template is rendered, and the rendered text is
 tokenised piece by piece, as llama.cpp reads control tokens within one piece only. Text that spells
 none is not changed, and its tokens are those of the whole. A spelling that the end of a text cuts

@@ -1,4 +1,4 @@
-"""How a model is told of functions, and how it writes calls of them.
+"""How a prompt describes functions to a model, and how the model writes calls of them.
 
 Rules:
 - A template that knows tools is used as it is, if rendering a known call shows one of the two

@@ -103,7 +103,7 @@ class Ceremony:
         """Give the place of one holder to another; once the new key is there, a root is drafted.
 
         Raises:
-            Refused: `ceremony_plan` for a name that nobody can have.
+            Refused: `ceremony_plan` for a name that no person can have.
         """
         plan = self.plan()
         if old not in plan.holders[role] or (new in plan.holders[role] and new != old):
@@ -149,7 +149,7 @@ class Ceremony:
         return before.policy if before else None, new
 
     def refresh(self, *, root: bool = False) -> None:
-        """Draft snapshot and timestamp anew, for longer; the policy stays.
+        """Draft a new snapshot and timestamp that last longer; the policy stays.
 
         Args:
             root: a root of the same keys and the targets too, which last longer and end as well.
@@ -185,7 +185,7 @@ class Ceremony:
             part.rename(self._draft_path)
 
     def _draft_root(self, clock: datetime.datetime | None = None) -> None:
-        """The next root of the plan's keys; whose keys changed must sign the rest anew."""
+        """The next root of the plan's keys; holders whose keys changed must sign the rest again."""
         self._begin_draft()
         plan, before = self.plan(), self._published()
         version = before.root.version + 1 if before else 1

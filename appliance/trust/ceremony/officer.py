@@ -1,4 +1,4 @@
-"""What a security officer makes: TUF metadata from keys and a plan, signed by whoever is there.
+"""What a security officer makes: TUF metadata from keys and a plan, signed by those present.
 
 Rules:
 - Drafts are complete but for signatures; each holder adds one with the own key, in any order and on
@@ -162,7 +162,7 @@ def make_timestamp(version: int, expires: datetime.datetime, snapshot_version: i
 
 
 def sign(data: bytes, signer: CryptoSigner) -> bytes:
-    """The same metadata with one signature more, or with the signer's made anew."""
+    """The same metadata with one more signature, or with the signer's replaced."""
     metadata: Metadata[Root] = Metadata.from_bytes(data)
     metadata.sign(signer, append=True)
     return metadata.to_bytes()

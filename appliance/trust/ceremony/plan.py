@@ -103,7 +103,7 @@ def make(
     thresholds: Mapping[str, int],
     days: Mapping[str, int],
 ) -> Plan:
-    """A plan in which nobody has a key yet.
+    """A plan without keys.
 
     Raises:
         Refused: `ceremony_plan`.

@@ -1,4 +1,4 @@
-"""What a trust policy says, in lines for the person who signs it, and what it says anew.
+"""What a trust policy says, in lines for the person who signs it, and how it changed.
 
 Rules: one line for each thing that is allowed, required or revoked, so that two policies are
 compared line by line and nothing that is dropped goes unseen.
@@ -15,7 +15,7 @@ def lines(policy: TrustPolicy) -> list[str]:
 
 
 def changes(old: TrustPolicy, new: TrustPolicy) -> list[str]:
-    """What `new` does not say any more, with `-` before it, and what it says anew, with `+`."""
+    """Lines that `new` dropped, with `-` before them, and lines that it added, with `+`."""
     before, after = lines(old), lines(new)
     gone = [f"- {line}" for line in before if line not in after]
     return gone + [f"+ {line}" for line in after if line not in before]

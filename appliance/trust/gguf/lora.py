@@ -77,7 +77,7 @@ def vet_lora(data: Buffer, size: int | None = None) -> Lora:
         raise GgufRejected("gguf_limit", f"An adapter has at most {MAX_FILE} bytes.")
     header = read_header(reader)
     metadata = header.metadata
-    # Before the tensors: a whole model is told what is wrong with it in a word.
+    # Before the tensors: the refusal of a whole model says so in a word.
     if _text(metadata, "general.type", "model") != "adapter":
         raise GgufRejected(
             "model_in_adapter_place", "The file is a model, and the id is that of an adapter."

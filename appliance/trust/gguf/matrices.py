@@ -1,9 +1,9 @@
 """Which weights of a model its matrix products read, and how wide the widest product is.
 
 An engine may keep a second copy of such weights in an order of its own; which ones depends on their
-type and on the processor, so that they are told here by type. Rules: a table that is looked up is
-no matrix, except where the embedding is also the output; weights of experts, which are multiplied
-in another way, are told apart. Pure.
+type and on the processor, so they are listed here by type. Rules: a table that is looked up is no
+matrix, except where the embedding is also the output; weights of experts are multiplied in another
+way and counted separately. Pure.
 
 Source: llama.cpp's llama-arch.cpp (the operation of each tensor), as of llama-cpp-python 0.3.36.
 """

@@ -3,7 +3,7 @@
 Rules: field names are what scripts read from `--json`, so they only ever grow; requests refuse
 unknown fields, replies allow them, so that an older client reads a newer server. Times are
 ISO 8601 in UTC, digests lower-case hex, sizes bytes (MiB where the name says so). Text from
-models, keys and requests is carried as it is: whoever shows it calls `text.visible`.
+models, keys and requests is carried as it is: a program that shows it calls `text.visible`.
 """
 
 from typing import Any, Literal
@@ -316,7 +316,7 @@ class Entry(_Reply):
 class EntryList(_Reply):
     """One page of entries, in the order that was asked for.
 
-    A page may be short, or even empty, before the search is over: go on with `after` set to
+    A page may be short, or even empty, before the search is over: continue with `after` set to
     `next_after`, with the newest first with `before` set to `next_before`, until it is null.
     """
 

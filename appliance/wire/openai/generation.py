@@ -116,7 +116,7 @@ class GenerationFields(ConstraintFields):
     service_tier: str | None = Field(
         None,
         max_length=40,
-        description="flex gives way to others; without it the key decides",
+        description="flex runs after the others; without it the key decides",
     )
 
     @model_validator(mode="before")
