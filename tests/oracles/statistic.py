@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import optimize, special, stats  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from sklearn import isotonic, linear_model, metrics  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from sklearn import feature_extraction, isotonic, linear_model, metrics, pipeline  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from statsmodels.stats import contingency_tables, inter_rater, proportion  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 
@@ -85,6 +85,21 @@ def calibration_error(p: list[float], y: list[bool], bins: int) -> float:
     return float(np.abs(total).sum() / len(p))
 
 
+def features() -> Any:
+    """The n-grams of a text that the baselines of the reference use."""
+    return pipeline.make_union(
+        feature_extraction.text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        feature_extraction.text.TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=2
+        ),
+    )
+
+
+def text_regression(texts: list[str], labels: list[str], asked: list[str]) -> Any:
+    regression = linear_model.LogisticRegression(C=10, tol=1e-8, max_iter=2000)
+    return pipeline.make_pipeline(features(), regression).fit(texts, labels).predict_proba(asked)
+
+
 ANSWERS: dict[str, Callable[..., Any]] = {
     "beta_cdf": lambda x, a, b: special.betainc(a, b, x),
     "beta_quantile": lambda p, a, b: special.betaincinv(a, b, p),
@@ -110,6 +125,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
             (np.array(gaps),), np.sum, permutation_type="samples", n_resamples=10**6
         ).pvalue
     ),
+    "tfidf": lambda texts: features().fit_transform(texts).toarray(),
+    "text_regression": text_regression,
     "power": lambda bound, rate, delta, n: stats.binom.cdf(
         max((k for k in range(n) if stats.beta.ppf(1 - delta, k + 1, n - k) <= bound), default=-1),
         n,

@@ -5,7 +5,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from appliance.statistics.agreement import cohen_kappa
 from appliance.statistics.paired import Pairs, mcnemar, newcombe, tango
 from appliance.statistics.power import allowed_errors
 from appliance.statistics.proportions import clopper_pearson, wilson
+from appliance.tasks.classifiers.linear import fit_linear
+from appliance.tasks.classifiers.ngrams import fit_vocabulary
 from tests.conftest import CHECKOUT
 from tests.oracle import Oracle, statistics_python
 
@@ -43,13 +45,15 @@ OURS: Final[dict[str, Callable[..., Any]]] = {
     ],
     "isotonic": lambda scores, right, at: calibration.fit_isotonic(scores, right).apply(at),
     "permutation": lambda gaps: permutations.paired(gaps, draws=1 << 20),
+    "tfidf": lambda texts: dense(texts),
+    "text_regression": lambda texts, labels, asked: fit_linear(texts, labels).probabilities(asked),
     "power": lambda bound, rate, delta, n: special.binomial_cdf(
         allowed_errors(bound, n, delta), n, rate
     ),
 }
 
-TOLERANCE: Final = {"logistic": 1e-5, "tango": 1e-7}
-"""Where an oracle's own search stops earlier; 1e-9 everywhere else."""
+TOLERANCE: Final = {"logistic": 1e-5, "tango": 1e-7, "text_regression": 5e-3}
+"""Where a search stops earlier, ours or the oracle's; 1e-9 everywhere else."""
 
 
 def near(ask: str, ours: Any, theirs: Any) -> bool:
@@ -63,6 +67,20 @@ def answer(question: dict[str, Any]) -> Any:
     """Our answer to a question."""
     arguments = dict(question)
     return OURS[arguments.pop("ask")](**arguments)
+
+
+def dense(texts: Sequence[str]) -> Any:
+    """The features of texts, one column for each, words before characters, by name."""
+    vocabulary = fit_vocabulary(texts)
+    return vocabulary.matrix(texts).times(np.eye(vocabulary.size))
+
+
+def some_text(draw: random.Random) -> tuple[str, str]:
+    """A text and a label that it half tells."""
+    label = draw.choice(["engine", "hydraulics", "électrique"])
+    hints = {"engine": "Hot TURBO", "hydraulics": "hose O-RING", "électrique": "fusée ok"}
+    words = [draw.choice(["LH", "a", "replace", "x2", hints[label]]) for _ in range(5)]
+    return " ".join(words), label
 
 
 def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
@@ -112,6 +130,10 @@ def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
             "penalty": draw.choice([0.01, 1.0]),
         }
         yield {"ask": "permutation", "gaps": [round(draw.gauss(0.1, 1), 3) for _ in range(9)]}
+        texts, labels = zip(*[some_text(draw) for _ in range(40)], strict=True)
+        yield {"ask": "tfidf", "texts": texts[:6]}
+        asked = [some_text(draw)[0] for _ in range(5)]
+        yield {"ask": "text_regression", "texts": texts, "labels": labels, "asked": asked}
         bound = draw.choice([0.02, 0.05, 0.1])
         yield {
             "ask": "power",

@@ -1,0 +1,76 @@
+"""The labels of the nearest training texts, by the vectors of an embedding model.
+
+Rules: near is by cosine; the `NEAREST` vote with weights that fall with the distance; at equal
+distance the smaller label votes first; every label has a little probability, so that nothing is
+impossible. The caller embeds texts, with the model and the prefix that embedded the training texts.
+Source: Cover & Hart, IEEE Trans. Inf. Theory 13, 1967; Dudani, IEEE Trans. SMC 6, 1976.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+NEAREST: Final = 7
+_SHARPNESS: Final = 20.0
+_FLOOR: Final = 0.01
+_BLOCK: Final = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Training vectors of length 1 and their labels.
+
+    Attributes:
+        embedder: names the model that the vectors are from, by digest.
+        places: for each vector the place of its label.
+    """
+
+    labels: tuple[str, ...]
+    embedder: str
+    vectors: NDArray[np.float32]
+    places: NDArray[np.int64]
+    nearest: int = NEAREST
+
+    def probabilities(self, vectors: ArrayLike) -> NDArray[np.float64]:
+        """A row for each vector, a column for each label."""
+        asked = _unit(vectors)
+        if asked.shape[1] != self.vectors.shape[1]:
+            raise ValueError("vectors of another model have another length")
+        found = np.full((len(asked), len(self.labels)), _FLOOR / len(self.labels))
+        count = min(self.nearest, len(self.vectors))
+        for start in range(0, len(asked), _BLOCK):
+            cosine = asked[start : start + _BLOCK] @ self.vectors.T
+            order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
+            near = np.take_along_axis(cosine, order, axis=1).astype(np.float64)
+            votes = np.exp(_SHARPNESS * (near - near[:, :1]))
+            votes *= (1 - _FLOOR) / votes.sum(axis=1, keepdims=True)
+            for row, (places, weight) in enumerate(zip(self.places[order], votes, strict=True)):
+                np.add.at(found[start + row], places, weight)
+        return found
+
+
+def fit_neighbours(
+    vectors: ArrayLike, labels: Sequence[str], embedder: str, nearest: int = NEAREST
+) -> Neighbours:
+    """Keep labelled vectors, sorted by label and then by their numbers.
+
+    Raises:
+        ValueError: vectors and labels differ in number, or there are fewer than two labels.
+    """
+    names = tuple(sorted(set(labels)))
+    units = _unit(vectors)
+    if len(units) != len(labels) or len(names) < 2:
+        raise ValueError("neighbours need a label for each vector, and two labels")
+    place = {name: n for n, name in enumerate(names)}
+    places = np.array([place[label] for label in labels], dtype=np.int64)
+    order = np.lexsort((*units.T[::-1], places))
+    return Neighbours(names, embedder, units[order], places[order], nearest)
+
+
+def _unit(vectors: ArrayLike) -> NDArray[np.float32]:
+    found = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
+    length = np.linalg.norm(found, axis=1, keepdims=True)
+    return (found / np.where(length > 0, length, 1)).astype(np.float32)
