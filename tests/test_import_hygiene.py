@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def imported(path: Path) -> Iterator[str]:
             yield "." * node.level + (node.module or "")
 
 
+@cache
 def declared() -> set[str]:
     """The import names of the direct runtime dependencies."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
