@@ -35,11 +35,11 @@ _SECCOMP_SET_MODE_FILTER, _TSYNC_AND_SPEC_ALLOW = 1, 1 | 4
 # Seen with strace over load, decode and templates, and a few that libc or Python may use at any
 # time. All else is refused.
 _ALLOWED = {
-    "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "munmap": 11,
-    "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17,
-    "readv": 19, "sched_yield": 24, "mremap": 25, "madvise": 28, "nanosleep": 35, "getpid": 39,
-    "sendto": 44, "recvfrom": 45, "recvmsg": 47, "exit": 60, "getrusage": 98, "sysinfo": 99,
-    "sigaltstack": 131, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
+    "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "munmap": 11, "brk": 12,
+    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "readv": 19,
+    "sched_yield": 24, "mremap": 25, "madvise": 28, "nanosleep": 35, "setitimer": 38,
+    "getpid": 39, "sendto": 44, "recvfrom": 45, "recvmsg": 47, "exit": 60, "getrusage": 98,
+    "sysinfo": 99, "sigaltstack": 131, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
     "restart_syscall": 219, "fadvise64": 221, "clock_gettime": 228, "clock_nanosleep": 230,
     "exit_group": 231, "set_robust_list": 273, "getrandom": 318, "membarrier": 324, "rseq": 334,
 }  # fmt: skip

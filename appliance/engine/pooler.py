@@ -153,4 +153,5 @@ def pooled(load: Load) -> RunnerConfig:
         n_batch=size,
         pooled=True,
         split=load.gpu.split if load.gpu else (),
+        patience=load.patience,
     )

@@ -61,6 +61,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         template: the chat template that was verified; "" leaves it to the model's file.
         grammars: those that were signed with the model, by name.
         gpu: None for the processor alone.
+        patience: how many times the usual limit a step may take before the worker is ended.
     """
 
     variant: str
@@ -79,6 +80,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     template: str = ""
     grammars: dict[str, Constraint] = {}
     gpu: LoadOnGpu | None = None
+    patience: float = 1.0
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):

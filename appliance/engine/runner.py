@@ -11,6 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as ReadOnly
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import llguidance.llamacpp
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.engine import effort, heap, threadpool
+from appliance.engine import effort, heap, threadpool, watchdog
 from appliance.engine.batch import Batch
 from appliance.engine.cells import SCORED
 from appliance.engine.cfile import reading
@@ -44,6 +45,7 @@ class RunnerConfig:
         n_batch: most tokens in one step.
         pooled: one vector a text instead of logits; no cache is kept from step to step.
         split: layers on each GPU, the output included.
+        patience: how many times the usual limit a step may take (`watchdog`).
     """
 
     n_ctx: int
@@ -54,6 +56,7 @@ class RunnerConfig:
     pooled: bool = False
     kept: int = 0
     split: tuple[int, ...] = ()
+    patience: float = 1.0
 
 
 class Library:
@@ -226,17 +229,12 @@ class Runner:
         return frame[:-1], frame[-1:]
 
     def control_texts(self) -> frozenset[str]:
-        """The texts of which `parse_special` makes control tokens; looks at the whole vocabulary.
+        """The texts of which `parse_special` makes control tokens.
 
         Others that the tokeniser looks for, the `<think>` of some models, it finds in any text.
         """
-        marks = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
-        found = (
-            llama.llama_vocab_get_text(self._vocab, token)
-            for token in range(self.n_vocab)
-            if llama.llama_vocab_get_attr(self._vocab, token) & marks
-        )
-        return frozenset(text.decode("utf-8", "surrogateescape") for text in found)
+        texts = self._specials.control_texts()
+        return frozenset(text.decode("utf-8", "surrogateescape") for text in texts)
 
     def detokenize(self, tokens: ReadOnly[int]) -> str:
         """The text of tokens, control tokens by their names."""
@@ -251,8 +249,7 @@ class Runner:
 
     def special(self, which: str) -> int:
         """The id of the "bos" or "sep" token, -1 if the model has none."""
-        get = {"bos": llama.llama_vocab_bos, "sep": llama.llama_vocab_sep}[which]
-        return int(get(self._vocab))
+        return int({"bos": llama.llama_vocab_bos, "sep": llama.llama_vocab_sep}[which](self._vocab))
 
     def adds_bos(self) -> bool:
         """Whether the tokeniser puts a begin token in front."""
@@ -309,12 +306,31 @@ class Runner:
 
     def _decode(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         outputs = self._batch.fill(chunks)
-        status = llama.llama_decode(self._context, self._batch.struct)
+        with self._watched():
+            status = llama.llama_decode(self._context, self._batch.struct)
         if status:
             raise RuntimeError(f"llama_decode returned {status}")
         if not outputs:
             return np.empty((0, self.n_vocab), np.float32)
         return np.ctypeslib.as_array(llama.llama_get_logits(self._context), (outputs, self.n_vocab))
+
+    def try_out(self) -> None:
+        """Compute one token and forget it: what would die of its first step dies here.
+
+        Raises:
+            StateRefused: `model_load_failed`.
+        """
+        self._batch.fill_whole([[0]])
+        with self._watched():
+            status = llama.llama_decode(self._context, self._batch.struct)
+        llama.llama_memory_clear(self._memory, False)
+        if status:
+            raise self._failure(f"llama_decode returned {status}")
+
+    def _watched(self) -> AbstractContextManager[None]:
+        tokens = self._batch.struct.n_tokens
+        seconds = watchdog.limit(tokens, int(llama.llama_model_size(self._model)))
+        return watchdog.watched(seconds * self.config.patience)
 
     def pool(self, texts: ReadOnly[ReadOnly[int]]) -> NDArray[np.float32]:
         """What the model's own pooling makes of each text.
@@ -326,11 +342,12 @@ class Runner:
             Shape (texts, width): the embeddings as they are, or one score a text.
         """
         self._batch.fill_whole(texts)
-        if self._memory:
-            status = llama.llama_decode(self._context, self._batch.struct)
-            llama.llama_memory_clear(self._memory, False)
-        else:  # an encoder has no cache
-            status = llama.llama_encode(self._context, self._batch.struct)
+        with self._watched():
+            if self._memory:
+                status = llama.llama_decode(self._context, self._batch.struct)
+                llama.llama_memory_clear(self._memory, False)
+            else:  # an encoder has no cache
+                status = llama.llama_encode(self._context, self._batch.struct)
         if status:
             raise RuntimeError(f"llama.cpp returned {status}")
         rows = [llama.llama_get_embeddings_seq(self._context, i) for i in range(len(texts))]

@@ -214,6 +214,7 @@ class Generator:
             runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
         )
         self.fewest = self._preparer.fewest
+        runner.try_out()
         self._grammars = Grammars(runner.guidance_tokenizer, load.grammars)
         self._registered = Registered(self._preparer, load.prefixes)
         kept = runner.config.kept
@@ -375,6 +376,7 @@ def shapes(load: protocol.Load) -> RunnerConfig:
         reproducible=load.reproducible,
         kept=0 if load.reproducible else min(load.kept, MOST_SEQUENCES - load.slots),
         split=load.gpu.split if load.gpu else (),
+        patience=load.patience,
     )
 
 

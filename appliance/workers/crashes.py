@@ -2,15 +2,20 @@
 
 Rules: a death is attributed to the requests that were being prepared or had just been admitted;
 two deaths attributed to a key keep that key from that model for ten minutes; five deaths of a
-model in ten minutes suspend it; restarts wait longer each time. Pure: time comes in as seconds.
+model in ten minutes suspend it; restarts wait longer each time. A step that took absurdly long is
+the model's fault and no key's: the third in a day suspends it. Pure: time comes in as seconds.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from appliance.engine.watchdog import TOO_LONG
+
 WINDOW_S = 600.0
 KEY_DEATHS = 2
 MODEL_DEATHS = 5
+STUCK = 3
+STUCK_WINDOW_S = 86_400.0
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -28,6 +33,11 @@ class Death:
     suspects: frozenset[str]
     reason: str
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a step took absurdly long, so that the worker ended itself."""
+        return self.status == TOO_LONG
+
 
 class Deaths:
     """The deaths of one model's workers."""
@@ -36,10 +46,17 @@ class Deaths:
         self._model: list[float] = []
         self._keys: dict[str, list[float]] = {}
         self._blocked_until: dict[str, float] = {}
+        self._stuck: list[float] = []
 
-    def record(self, now: float, suspects: Iterable[str]) -> None:
-        """Note a death and the keys that it is attributed to."""
+    def record(self, now: float, suspects: Iterable[str], *, stuck: bool = False) -> None:
+        """Note a death and the keys that it is attributed to.
+
+        Args:
+            stuck: a step took absurdly long.
+        """
         self._model = [*self._recent(self._model, now), now]
+        if stuck:
+            self._stuck = [t for t in self._stuck if now - t < STUCK_WINDOW_S] + [now]
         for key in set(suspects):
             deaths = [*self._recent(self._keys.get(key, []), now), now]
             self._keys[key] = deaths
@@ -52,7 +69,15 @@ class Deaths:
 
     def must_suspend(self, now: float) -> bool:
         """Whether the model has died too often."""
-        return len(self._recent(self._model, now)) >= MODEL_DEATHS
+        return bool(self.reason(now))
+
+    def reason(self, now: float) -> str:
+        """Why the model must be suspended; "" when it need not be."""
+        if len([t for t in self._stuck if now - t < STUCK_WINDOW_S]) >= STUCK:
+            return "three times in a day a step of its engine took absurdly long"
+        if len(self._recent(self._model, now)) >= MODEL_DEATHS:
+            return "its engine died five times in ten minutes"
+        return ""
 
     def backoff(self, now: float) -> float:
         """Seconds to wait before the next start."""

@@ -17,6 +17,7 @@ import msgspec
 
 from appliance.engine import protocol
 from appliance.engine.limits import check_count
+from appliance.engine.watchdog import TOO_LONG
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.workers.crashes import Death
 from appliance.workers.lanes import Lanes
@@ -169,10 +170,9 @@ class WorkerProcess:
 
     async def tokenize(self, request: protocol.Tokenize, key: str) -> protocol.Tokens:
         """What a text is in tokens; raises as `prepare` does."""
-        answer = await self._ask(request, key)
-        if not isinstance(answer, protocol.Tokens):
-            raise self._broken()
-        return answer
+        if isinstance(answer := await self._ask(request, key), protocol.Tokens):
+            return answer
+        raise self._broken()
 
     async def attach(self, adapter: str, sealed: Sealed) -> None:
         """Load an adapter beside the model.
@@ -394,7 +394,7 @@ class WorkerProcess:
         self._writer.close()
         self._descriptors.close()
         status, errors = await asyncio.shield(self._ended)
-        suspects = self._suspects
-        if suspects is None:
-            suspects = frozenset(self._keys.values())
+        suspects = frozenset(self._keys.values()) if self._suspects is None else self._suspects
+        if status == TOO_LONG:  # a step of the model
+            suspects = frozenset()
         return Death(status, suspects, errors.decode("utf-8", "replace"))

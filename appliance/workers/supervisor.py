@@ -316,10 +316,10 @@ class Supervisor:
             death = await served.worker.pump()
             pid, served.worker, served.state = served.worker.pid, None, "restarting"
             now = time.monotonic()
-            served.deaths.record(now, death.suspects)
+            served.deaths.record(now, death.suspects, stuck=death.stuck)
             await self._note_death(served, pid, death)
-            if served.deaths.must_suspend(now):
-                return await self._suspend(served, "its engine died five times in ten minutes")
+            if reason := served.deaths.reason(now):
+                return await self._suspend(served, reason)
             await self._restart(served)
 
     async def _restart(self, served: Served) -> None:

@@ -19,7 +19,7 @@ from tests.trust.forge import Gguf, Tensor
 from tests.trust.gguf.test_gguf import ACCEPTED
 
 TARGET = CHECKOUT / "tests" / "fuzz" / "gguf_target.py"
-MAX_BYTES = 4096
+MAX_BYTES = 16384
 
 
 def write_seeds(directory: Path) -> None:

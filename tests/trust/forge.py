@@ -207,7 +207,8 @@ class Tensor:
     offset: int | None = None
 
 
-TOKENS = ("<unk>", "<s>", "</s>", "<0x0A>", "ä", "b", "c", "d")
+BYTES = tuple(f"<0x{n:02X}>" for n in range(256))
+TOKENS = ("<unk>", "<s>", "</s>", *BYTES, "ä", "b", "c", "d")
 
 
 @dataclass
@@ -231,7 +232,7 @@ class Gguf:
             "tokenizer.ggml.model": string("llama"),
             "tokenizer.ggml.tokens": array(Kind.STRING, TOKENS),
             "tokenizer.ggml.scores": array(Kind.FLOAT32, [0.0] * len(TOKENS)),
-            "tokenizer.ggml.token_type": array(Kind.INT32, [2, 3, 3, 6, 1, 1, 1, 1]),
+            "tokenizer.ggml.token_type": array(Kind.INT32, [2, 3, 3, *[6] * 256, 1, 1, 1, 1]),
             "tokenizer.ggml.bos_token_id": u32(1),
             "tokenizer.ggml.eos_token_id": u32(2),
             "tokenizer.ggml.add_bos_token": scalar(Kind.BOOL, 1),

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.workers.crashes import KEY_DEATHS, MODEL_DEATHS, WINDOW_S, Deaths
+from appliance.workers.crashes import KEY_DEATHS, MODEL_DEATHS, WINDOW_S, Death, Deaths
 
 
 def test_the_numbers_of_the_design() -> None:
@@ -95,3 +95,21 @@ def test_a_key_is_blocked_exactly_when_two_of_its_deaths_lie_within_the_window(
             if second - first < WINDOW_S
         )
         assert (deaths.blocked_for(key, now) > 0) == blocked
+
+
+def test_the_third_step_that_took_too_long_suspends_however_far_apart() -> None:
+    deaths = Deaths()
+    for now in (0, 40_000):
+        deaths.record(now, [], stuck=True)
+        assert not deaths.must_suspend(now)
+    deaths.record(80_000, [])  # another death is another matter
+    assert not deaths.must_suspend(80_000)
+    deaths.record(86_399, [], stuck=True)
+    assert "absurdly long" in deaths.reason(86_399)
+    assert deaths.reason(86_400) == ""  # the first of them is a day old
+    assert deaths.must_suspend(86_399)
+
+
+def test_a_death_says_whether_a_step_took_too_long() -> None:
+    assert Death(-14, frozenset(), "").stuck
+    assert not Death(-9, frozenset({"a"}), "").stuck

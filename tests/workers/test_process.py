@@ -33,7 +33,9 @@ from appliance.workers import lanes, process
 from appliance.workers.crashes import Death
 from appliance.workers.process import WorkerProcess
 from tests.engine.fake_worker import FakeWorker, fake_worker
+from tests.fuzz import model_mutants, tiny_models
 from tests.lora import write_lora
+from tests.trust.forge import u32
 
 Rows = asyncio.Queue[Row | None]
 
@@ -684,6 +686,35 @@ async def test_a_template_that_never_ends_ends_with_its_worker(
         death = await it.pump
         assert death.suspects == {"k"}
     os.close(model.fd)
+
+
+async def test_a_model_whose_first_step_never_ends_does_not_load(variant: Path) -> None:
+    made = tiny_models.gemma()
+    whole = Unsealed(model_mutants.build(made), SEALS)
+    async with live(whole, load_message(variant, n_ctx=64, patience=0.05)) as it:
+        assert (await it.answer(prompt="the", max_tokens=1))[1] in ("length", "stop")
+    made.pairs["gemma.rope.dimension_count"] = u32(0)  # vetting refuses that; llama.cpp spins
+    endless = Unsealed(model_mutants.build(made), SEALS)
+    with pytest.raises(StateRefused) as caught:
+        await WorkerProcess.start(endless, load_message(variant, n_ctx=64, patience=0.05))
+    assert caught.value.code == "model_load_failed"
+    assert f"ended with {-signal.SIGALRM}" in caught.value.message
+    for model in (whole, endless):
+        os.close(model.fd)
+
+
+async def test_a_step_that_took_too_long_is_nobodys_fault() -> None:
+    async with fake_worker() as fake:
+        pump = asyncio.create_task(fake.process.pump())
+        dying = asyncio.create_task(fake.process.prepare(ask(1), "k"))
+        await fake.hear()
+        fake.child.send_signal(signal.SIGALRM)
+        fake.child.wait()
+        fake.writer.close()
+        with pytest.raises(WorkerLost):
+            await dying
+        death = await pump
+        assert death.stuck and death.suspects == frozenset()
 
 
 class Elsewhere:

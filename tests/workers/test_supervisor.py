@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -203,6 +204,33 @@ async def test_five_deaths_suspend_the_model(
         with pytest.raises(WorkerLost, match="five times"):
             supervisor.worker(ID, "k")
     assert events(services)[-2:] == ["exit", "suspend"]
+
+
+async def test_three_steps_that_took_too_long_suspend_the_model_and_blame_nobody(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crashes, "_BACKOFF_S", (0.0,))
+    async with loaded(services) as supervisor:
+        for _ in range(3):
+            await until(supervisor.ready)
+            _, worker = supervisor.worker(ID, "k")
+            os.kill(worker.pid, signal.SIGSTOP)
+            asked = protocol.Prepare(worker.next_id(), Sampling(), prompt="Hello")
+            preparing = asyncio.create_task(worker.prepare(asked, "k"))
+            await asyncio.sleep(0)
+            os.kill(worker.pid, signal.SIGALRM)
+            os.kill(worker.pid, signal.SIGCONT)
+            with pytest.raises(WorkerLost):
+                await preparing
+            await until(functools.partial(_replaced, supervisor, worker.pid))
+        await until(lambda: supervisor.status()[0].state == "suspended")
+        with pytest.raises(WorkerLost, match="absurdly long"):
+            supervisor.worker(ID, "k")
+    assert events(services)[-2:] == ["exit", "suspend"]
+
+
+def _replaced(supervisor: Supervisor, pid: int) -> bool:
+    return supervisor.status()[0].pid != pid
 
 
 async def die_while_preparing(supervisor: Supervisor, key: str) -> None:

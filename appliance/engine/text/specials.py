@@ -40,6 +40,10 @@ class Specials:
         self._all = _expression(self._known)
         self._plain = _expression(t for t, s in self._known.items() if not s.control)
 
+    def control_texts(self) -> list[bytes]:
+        """The texts of those that are read only where control tokens are."""
+        return [text for text, special in self._known.items() if special.control]
+
     def cut(self, text: bytes, *, control: bool) -> Iterator[bytes | int]:
         """The pieces of a text: special tokens by id, and what lies between them.
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from appliance.errors import GgufRejected
 from appliance.text import visible
+from appliance.trust.gguf.computable import check_numbers, check_types
 from appliance.trust.gguf.matrices import matrices, widest
 from appliance.trust.gguf.reader import (
     INTEGERS,
@@ -47,6 +48,7 @@ ENCODERS: Final = frozenset({"bert", "nomic-bert"})
 """Encoders with one vector a text, read with the `bert` (WordPiece) tokenizer."""
 
 TOKENIZERS: Final = frozenset({"llama", "gpt2", "gemma4"})
+_SENTENCEPIECE: Final = "llama"
 _WORDPIECE: Final = "bert"
 _WORDPIECE_DEFAULTS: Final = 104  # llama.cpp's own ids of [UNK], [CLS], [SEP], [MASK]: 100 to 103
 _EMBEDS: Final = frozenset({1, 2, 3})  # llama_pooling_type: mean, CLS, last
@@ -153,6 +155,9 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         metadata, frozenset({_WORDPIECE}) if architecture in ENCODERS else TOKENIZERS
     )
     hyperparameters = _hyperparameters(metadata, architecture)
+    check_types(tensors)
+    head = max(hyperparameters["n_embd"] // hyperparameters["n_head"], 1)
+    check_numbers(metadata, architecture, head)
     return GgufFacts(
         architecture=architecture,
         n_tensors=len(tensors),
@@ -302,14 +307,20 @@ def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
             raise GgufRejected(
                 "gguf_tokenizer", f"{tokens.count} tokens, but {parallel.count} of {name}."
             )
+    if kind == _SENTENCEPIECE and not _spells_every_byte(set(texts)):
+        raise GgufRejected("gguf_tokenizer", "Some bytes have no token, which llama.cpp needs.")
     if kind == _WORDPIECE and tokens.count < _WORDPIECE_DEFAULTS:
         raise GgufRejected("gguf_tokenizer", "The vocabulary lacks BERT's special tokens.")
     merges = _array(metadata, "merges", {Kind.STRING})
-    if merges is None and kind not in {"llama", _WORDPIECE}:
+    if merges is None and kind not in {_SENTENCEPIECE, _WORDPIECE}:
         raise GgufRejected("gguf_tokenizer", "The merges are missing.")
     _check_byte_tokens(texts, _array(metadata, "token_type", {Kind.INT32}))
     _check_token_ids(metadata, tokens.count)
     return tokens.count
+
+
+def _spells_every_byte(texts: set[bytes]) -> bool:
+    return all(b"<0x%02X>" % n in texts or bytes([n]) in texts for n in range(256))
 
 
 def _check_byte_tokens(texts: list[bytes], types: Array | None) -> None:

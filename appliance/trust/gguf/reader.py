@@ -90,6 +90,10 @@ class Array:
         """The numbers of an integer array."""
         return [number for (number,) in struct.iter_unpack(_FORMATS[self.kind], self.data)]
 
+    def floats(self) -> list[float]:
+        """The numbers of an array of floats."""
+        return [number for (number,) in struct.iter_unpack(_FORMATS[self.kind], self.data)]
+
 
 @dataclass(frozen=True)
 class Header:

@@ -136,9 +136,10 @@ def _alignment(value: Scalar | Array | None) -> int:
     if not isinstance(value, Scalar) or value.kind is not Kind.UINT32:
         raise GgufRejected("gguf_alignment", "general.alignment is not of type uint32.")
     alignment = int(value.value)
-    if not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
-        raise GgufRejected(
-            "gguf_alignment", f"{alignment} is not a power of two up to {MAX_ALIGNMENT}."
+    if not DEFAULT_ALIGNMENT <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+        raise GgufRejected(  # ggml's kernels read vectors of 32 bytes
+            "gguf_alignment",
+            f"{alignment} is not a power of two from {DEFAULT_ALIGNMENT} to {MAX_ALIGNMENT}.",
         )
     return alignment
 

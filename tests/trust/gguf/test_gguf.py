@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from appliance.errors import GgufRejected
 from appliance.trust.gguf.gguf import ARCHITECTURES, MAX_METADATA, vet
 from appliance.trust.gguf.reader import Kind
-from tests.trust.forge import TOKENS, Gguf, Tensor, array, scalar, string, u32
+from tests.trust.forge import BYTES, TOKENS, Gguf, Tensor, array, scalar, string, u32
 
 Change = Callable[[Gguf], object]
 
@@ -31,10 +31,13 @@ def drop(key: str) -> Change:
 
 
 def tokens(values: list[str | bytes], types: list[int] | None = None) -> Change:
+    """These tokens, and one for each byte."""
+    kinds = [*(types or [1] * len(values)), *[6] * 256]
+
     def change(gguf: Gguf) -> None:
-        gguf.pairs["tokenizer.ggml.tokens"] = array(Kind.STRING, values)
-        gguf.pairs["tokenizer.ggml.scores"] = array(Kind.FLOAT32, [0.0] * len(values))
-        gguf.pairs["tokenizer.ggml.token_type"] = array(Kind.INT32, types or [1] * len(values))
+        gguf.pairs["tokenizer.ggml.tokens"] = array(Kind.STRING, [*values, *BYTES])
+        gguf.pairs["tokenizer.ggml.scores"] = array(Kind.FLOAT32, [0.0] * len(kinds))
+        gguf.pairs["tokenizer.ggml.token_type"] = array(Kind.INT32, kinds)
 
     return change
 
@@ -82,7 +85,9 @@ ACCEPTED: dict[str, Change] = {
     "last tensor padded": lambda g: g.tensors.append(LAST),
     "own alignment": aligned_to_64,
     "heads by layer": put("llama.attention.head_count_kv", array(Kind.UINT32, [2, 1])),
-    "own head size": put("llama.attention.key_length", u32(16)),
+    "own head size": lambda g: g.pairs.update(
+        {f"llama.attention.{name}_length": u32(16) for name in ("key", "value")}
+    ),
     "an empty token": tokens(["", "a", "b"]),
     "nothing suppressed": put("tokenizer.ggml.suppress_tokens", array(Kind.INT32, [])),
     "unknown keys": put("vendor.note", array(Kind.BOOL, [0, 1])),
@@ -108,11 +113,12 @@ def test_the_last_tensor_is_padded_too() -> None:
 def test_layers_with_fewer_heads_count_with_the_most() -> None:
     gguf = Gguf()
     put("llama.attention.head_count_kv", array(Kind.UINT32, [1, 4]))(gguf)
-    put("llama.attention.key_length", u32(16))(gguf)
-    put("llama.attention.key_length_swa", u32(24))(gguf)
-    put("llama.attention.value_length_swa", u32(40))(gguf)
+    for name in ("key", "value"):
+        put(f"llama.attention.{name}_length", u32(16))(gguf)
+        put(f"llama.attention.{name}_length_swa", u32(24))(gguf)
+    put("llama.rope.dimension_count_swa", u32(24))(gguf)
     facts = vet(gguf.build())
-    assert (facts.n_head_kv, facts.head_dim_k, facts.head_dim_v) == (4, 24, 40)
+    assert (facts.n_head_kv, facts.head_dim_k, facts.head_dim_v) == (4, 24, 24)
 
 
 MODEL: dict[str, tuple[Change, str]] = {
@@ -159,7 +165,8 @@ def unlisted_tokenizer(gguf: Gguf) -> None:
 TOKENIZER: dict[str, Change] = {
     "unlisted tokenizer": unlisted_tokenizer,
     "no tokens": drop("tokenizer.ggml.tokens"),
-    "empty vocabulary": tokens([]),
+    "empty vocabulary": put("tokenizer.ggml.tokens", array(Kind.STRING, [])),
+    "a byte without a token": put("tokenizer.ggml.tokens", array(Kind.STRING, TOKENS[:-5])),
     "tokens as numbers": put("tokenizer.ggml.tokens", array(Kind.UINT32, [1])),
     "tokens as one string": put("tokenizer.ggml.tokens", string("a")),
     "two equal tokens": tokens(["a", "b", "a"]),
@@ -179,7 +186,7 @@ TOKENIZER: dict[str, Change] = {
     "an id far out": put("tokenizer.ggml.padding_token_id", u32(0xFFFFFFFF)),
     "a negative id": put("tokenizer.ggml.eot_token_id", scalar(Kind.INT32, -1)),
     "an id as text": put("tokenizer.ggml.eos_token_id", string("2")),
-    "a list of ids far out": put("tokenizer.ggml.eog_token_ids", array(Kind.INT32, [1, 99])),
+    "a list of ids far out": put("tokenizer.ggml.eog_token_ids", array(Kind.INT32, [1, 9999])),
     "suppressed ids negative": put("tokenizer.ggml.suppress_tokens", array(Kind.INT32, [-5])),
     "suppressed ids as text": put("tokenizer.ggml.suppress_tokens", array(Kind.STRING, ["1"])),
 }

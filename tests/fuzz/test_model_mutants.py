@@ -1,0 +1,42 @@
+"""Mutants of tiny models that the vetting accepts do not end llama.cpp."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import CHECKOUT
+
+
+def survey(*options: str) -> tuple[int, int]:
+    """How many mutants were accepted, and how many of these died."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.model_mutants", *options],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"^accepted (\d+), died (\d+)$", done.stdout, re.M)
+    assert found, done.stdout
+    return int(found[1]), int(found[2])
+
+
+def test_a_hundred_mutants_end_nothing() -> None:
+    accepted, died = survey("--count", "100", "--seed", "7")
+    assert accepted > 20 and died == 0
+
+
+def test_without_the_checks_some_do() -> None:
+    """The control: the mutants are such as llama.cpp dies of."""
+    accepted, died = survey("--count", "30", "--seed", "1", "--as-before")
+    assert accepted > 10 and died > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_of_thousands_hardly_any_does() -> None:
+    accepted, died = survey("--count", "6801", "--seed", "2")
+    assert accepted > 2000
+    assert died * 1000 < accepted * 7  # 481 of 6,801 mutants died before; ten times fewer may
