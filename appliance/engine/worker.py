@@ -24,35 +24,24 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
-import msgspec
 import numpy as np
 import numpy.ctypeslib
 
 from appliance.engine import binding, confine, effort, heap, protocol
-from appliance.engine.cells import Cells
 from appliance.engine.channel import Channel
+from appliance.engine.generator import Generator
 from appliance.engine.gpu_backend import map_backend
-from appliance.engine.labels import LabelPath, Labels
 from appliance.engine.logprobs import Echo, Logprobs
-from appliance.engine.loop import Engine
-from appliance.engine.pace import Pace
 from appliance.engine.pooler import Pooler, pooled
-from appliance.engine.prepare import Preparer
 from appliance.engine.runner import MOST_SEQUENCES, Library, Runner, RunnerConfig
 from appliance.engine.sampling import Sampler
-from appliance.engine.scheduler import FORCED, Scheduler
-from appliance.engine.sequence import Sequence
-from appliance.engine.shared_prefixes import Registered
-from appliance.engine.text.calls import ForcedCalls
-from appliance.engine.text.grammar import Grammars
-from appliance.engine.text.templates import CHATML, ChatTemplate
+from appliance.engine.scheduler import FORCED
+from appliance.engine.text.templates import ChatTemplate
 from appliance.engine.text.textstream import TextStream
-from appliance.engine.threads import Threads
 from appliance.errors import ApplianceError, BadRequest, StateRefused
 from appliance.types import Sampling
 
@@ -195,132 +184,6 @@ def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | protocol.Rejec
         return protocol.Rejected(
             request.id, "request_too_large", "The prompt needs too much memory."
         )
-
-
-class Generator:
-    """What a worker does with a model that writes text."""
-
-    def __init__(self, runner: Runner, load: protocol.Load) -> None:
-        trained = int(runner.meta(f"{runner.meta('general.architecture')}.context_length") or 0)
-        self.n_ctx = min(load.n_ctx, trained or load.n_ctx)
-        self._runner = runner
-        bos, eos, pad = (runner.token_text(which) for which in ("bos", "eos", "pad"))
-        source = load.template or runner.meta("tokenizer.chat_template") or CHATML
-        self.vocabulary: protocol.Vocabulary | None = protocol.Vocabulary(
-            bos, eos, pad, runner.adds_bos(), source
-        )
-        template = ChatTemplate(source, bos=bos, eos=eos, limit=load.max_prepare_bytes)
-        self._preparer = Preparer(
-            runner, template, bos=bos, n_ctx=self.n_ctx, max_bytes=load.max_prepare_bytes
-        )
-        self.fewest = self._preparer.fewest
-        runner.try_out()
-        self._grammars = Grammars(runner.guidance_tokenizer, load.grammars)
-        self._registered = Registered(self._preparer, load.prefixes)
-        kept = runner.config.kept
-        cells = Cells(load.n_ctx, load.slots, kept, separate=load.reproducible)
-        pace = None if load.reproducible else Pace(load.prefill_budget, load.gap_ms / 1000)
-        self.engine = Engine(
-            runner,
-            Scheduler(cells, load.prefill_budget, pace, fixed_chunks=load.reproducible),
-            # The thread count may show in the last bits of a logit: reproducible mode keeps it.
-            None if load.reproducible else Threads(load.threads),
-        )
-
-    def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Sequence]]:
-        """Render and tokenise a prompt, and compile its grammar.
-
-        Raises:
-            BadRequest: what the preparer and the grammars refuse; `adapter_unloaded`.
-        """
-        if request.adapter not in self.engine.adapters | {""}:
-            raise BadRequest("adapter_unloaded", "The adapter is not loaded.", param="model")
-        tokens = self._preparer.tokens(request)
-        limit = self._preparer.limit(len(tokens), request.max_tokens)
-        self._preparer.check_bias(request.sampling.logit_bias)
-        if request.labels:
-            return self._labels(request, tokens)
-        request = self._with_calls(request)
-        choices = [self._choice(request, i, tokens, limit) for i in range(request.choices)]
-        thinking = self._preparer.thinking(request)
-        template = self._preparer.template.sha256 if request.messages is not None else ""
-        dialect = self._preparer.template.dialect if request.tools else ""
-        size = len(tokens)
-        return protocol.Prepared(request.id, size, limit, template, dialect, thinking), choices
-
-    def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
-        """What a text, a conversation or token ids are.
-
-        Raises:
-            BadRequest: what the preparer refuses.
-        """
-        return self._preparer.tokenised(request)
-
-    def _labels(
-        self, request: protocol.Prepare, tokens: list[int]
-    ) -> tuple[protocol.Prepared, list[Sequence]]:
-        """The sequences that score a request's labels; they share its id."""
-        labels = Labels(
-            [
-                self._runner.tokenize(label, add_special=False, parse_special=False)
-                for label in request.labels
-            ]
-        )
-        paths = labels.paths()
-        self._preparer.limit(len(tokens), max(map(len, paths)))
-        sequences = [
-            Sequence(
-                id=request.id,
-                tokens=[*tokens, *path],
-                sampling=request.sampling,
-                max_tokens=0,
-                stream=TextStream(()),
-                path=LabelPath(labels, len(tokens), path),
-                scope=request.scope,
-                adapter=request.adapter,
-                shared=self._registered.shared(tokens),
-                weight=request.weight,
-            )
-            for path in paths
-        ]
-        template = self._preparer.template.sha256 if request.messages is not None else ""
-        return protocol.Prepared(request.id, len(tokens), 0, template), sequences
-
-    def _choice(
-        self, request: protocol.Prepare, index: int, tokens: list[int], limit: int
-    ) -> Sequence:
-        """One of the request's answers."""
-        scores, label = request.logprobs, self._runner.label
-        logprobs = None if scores is None else Logprobs(scores, label)
-        guide = echo = None
-        if request.constraint:
-            guide = self._grammars.guide(request.constraint, one_by_one=scores is not None)
-        if request.echo:
-            echo = Echo(tokens, label, silent=self._runner.special("bos"), logprobs=logprobs)
-        return Sequence(
-            id=request.id + index,
-            tokens=list(tokens),
-            sampling=replace(request.sampling, seed=request.sampling.seed + index),
-            max_tokens=limit,
-            stream=TextStream(request.stop),
-            ignore_eos=request.ignore_eos,
-            min_tokens=request.min_tokens,
-            guide=guide,
-            logprobs=logprobs,
-            echo=echo,
-            scope=request.scope,
-            adapter=request.adapter,
-            shared=self._registered.shared(tokens),
-            weight=request.weight,
-        )
-
-    def _with_calls(self, request: protocol.Prepare) -> protocol.Prepare:
-        """The request, with calls that a grammar makes as a constraint."""
-        tools, form = request.tools, request.constraint
-        if tools is None or not (tools.forced or form):
-            return request
-        calls = ForcedCalls.constraint(tools, self._preparer.template.dialect, form)
-        return msgspec.structs.replace(request, constraint=calls)
 
 
 def rehearse() -> None:

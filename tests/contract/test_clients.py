@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.engine.generator import Generator
 from appliance.engine.protocol import Load, Prepare
 from appliance.engine.runner import Library, Runner, RunnerConfig
-from appliance.engine.worker import Generator
 from appliance.types import Sampling
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.contract.conftest import EMBEDDER, RERANKER, Live
