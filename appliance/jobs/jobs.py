@@ -22,7 +22,7 @@ from appliance.jobs.kind import JsonObject, Kind
 from appliance.jobs.live import Live
 from appliance.jobs.runner import Memory, Runner, end_entry, writable
 from appliance.jobs.states import LIVE, State, actions, following
-from appliance.jobs.store import Job, JobStore
+from appliance.jobs.store import Job, JobStore, unkept
 from appliance.types import Json
 
 _GRACE_S: Final = 5.0
@@ -69,7 +69,8 @@ class Jobs:
         self._live: dict[int, Live] = {}
         self._waiting: deque[Live] = deque()
         self._heavy: Live | None = None
-        self._starting = asyncio.Lock()
+        self._new: set[Live] = set()
+        self._creating: set[asyncio.Task[None]] = set()
         self._closing = False
 
     # people and other parts
@@ -93,17 +94,27 @@ class Jobs:
             Refused: what `Kind.check` raises; `job_kind_unknown`, `job_too_large`.
             Unavailable: `too_many_jobs`, `jobs_unwritable`, `shutting_down`.
         """
+        live = self.begin(name, params, actor)
+        await asyncio.shield(live.kept)
+        return live
+
+    def begin(self, name: str, params: JsonObject, actor: str) -> Live:
+        """Start a job as `start` does, and return before it is kept and has a number.
+
+        Raises:
+            Refused, Unavailable: as `start`; what the database refuses comes with the outcome.
+        """
         kind = self.kind(name)
         kind.check(params)
-        async with self._starting:
-            if (same := self._same(kind, params)) is not None:
-                return same
-            self._admit(kind)
-            with writable():
-                job = await asyncio.to_thread(
-                    self._store.create, name, kind.title(params), actor, params, self._runner.served
-                )
-            return self._schedule(job, kind)
+        if (same := self._same(kind, params)) is not None:
+            return same
+        self._admit(kind)
+        live = Live(unkept(name, kind.title(params), actor, params), kind, resumed=False)
+        self._new.add(live)
+        creating = asyncio.create_task(self._create(live))
+        self._creating.add(creating)
+        creating.add_done_callback(self._creating.discard)
+        return live
 
     async def newest(self, count: int = 100) -> list[Shown]:
         """The newest jobs, the newest first."""
@@ -183,6 +194,8 @@ class Jobs:
     async def close(self) -> None:
         """Stop all jobs, resumable ones at a safe point, and wait until they are over."""
         self._closing = True
+        if self._creating:
+            await asyncio.wait(self._creating)
         for live in list(self._waiting):
             self._forget(live, live.stopped())
         self._waiting.clear()
@@ -203,7 +216,7 @@ class Jobs:
     def _same(self, kind: Kind, params: JsonObject) -> Live | None:
         """A job under way that does the same."""
         key = kind.key(params)
-        for live in self._live.values() if key is not None else ():
+        for live in (*self._new, *self._live.values()) if key is not None else ():
             if live.kind is kind and kind.key(live.job.params) == key and not live.asked:
                 return live
         return None
@@ -215,15 +228,39 @@ class Jobs:
             message = f"{len(self._waiting)} jobs wait for their turn already."
             raise Unavailable("too_many_jobs", message)
 
+    async def _create(self, live: Live) -> None:
+        """Keep a new job, then queue it."""
+        new = live.job
+        try:
+            with writable():
+                live.job = await asyncio.to_thread(
+                    self._store.create,
+                    new.kind,
+                    new.title,
+                    new.actor,
+                    new.params,
+                    self._runner.served,
+                )
+        except Exception as error:
+            live.refuse(error)
+        else:
+            self._queue(live)
+            live.kept.set_result(None)
+        finally:
+            self._new.discard(live)
+
     def _schedule(self, job: Job, kind: Kind) -> Live:
         live = Live(job, kind, resumed=job.started_us is not None)
-        self._live[job.id] = live
-        if kind.heavy:
+        self._queue(live)
+        return live
+
+    def _queue(self, live: Live) -> None:
+        self._live[live.job.id] = live
+        if live.kind.heavy:
             self._waiting.append(live)
             self._pump()
         else:
             live.task = asyncio.create_task(self._run(live))
-        return live
 
     def _pump(self) -> None:
         """Start the next heavy job when none runs."""
@@ -270,7 +307,7 @@ class Jobs:
     def _stop(self, live: Live, why: str) -> None:
         """Have a job stop that nobody wants any more."""
         live.asked = why
-        if live.task is None and not self._closing:
+        if live in self._waiting and not self._closing:
             self._waiting.remove(live)
             live.task = asyncio.create_task(self._never_begun(live))
 

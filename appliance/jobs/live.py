@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.jobs.kind import JsonObject, Kind, Stop
@@ -81,6 +81,7 @@ class Live(Reports):
         job: as it was when it was queued.
         asked: why it is to stop at its next safe point: a key of `REASONS`, or empty.
         watchers: how many callers wait for its end.
+        kept: done when the job is in the database, and `job` has its number.
     """
 
     def __init__(self, job: Job, kind: Kind, *, resumed: bool) -> None:
@@ -89,6 +90,8 @@ class Live(Reports):
         self.asked = ""
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
+        self.kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.kept.add_done_callback(_seen)
         self._over: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
         self._over.add_done_callback(_seen)
 
@@ -126,6 +129,11 @@ class Live(Reports):
         else:
             self._over.set_result(result)
 
+    def refuse(self, error: Exception) -> None:
+        """Tell all who wait that the job cannot be kept, so never runs."""
+        self.kept.set_exception(error)
+        self.end(error)
+
 
 def explained(error: BaseException) -> ApplianceError:
     """An error as a job keeps it; of a mistake in the code only its type."""
@@ -134,7 +142,7 @@ def explained(error: BaseException) -> ApplianceError:
     return Unavailable("job_failed", f"The work ended with {type(error).__name__}.")
 
 
-def _seen(future: "asyncio.Future[JsonObject]") -> None:
+def _seen(future: "asyncio.Future[Any]") -> None:
     """Mark the error of a job that nobody awaits as seen."""
     if not future.cancelled():
         future.exception()

@@ -22,7 +22,7 @@ from appliance.errors import ApplianceError, AuditUnavailable, Unavailable
 from appliance.jobs.kind import Context, JsonObject, Stop, dumps
 from appliance.jobs.live import Live, explained
 from appliance.jobs.states import LIVE, State, following
-from appliance.jobs.store import Job, JobStore
+from appliance.jobs.store import Job, JobStore, columns_of
 from appliance.types import Json
 
 _NOTE_S: Final = 2.0
@@ -159,8 +159,8 @@ class Runner:
         except AuditUnavailable as error:
             ended = error
             event, columns = "fail", dict(zip(("code", "message"), _words(error), strict=True))
-        await asyncio.to_thread(self._store.note, job.id, live.progress)
-        await asyncio.to_thread(self._store.advance, job.id, event, **columns)
+        far = columns_of(live.progress)
+        await asyncio.to_thread(self._store.advance, job.id, event, **far, **columns)
         return ended
 
     def _event(self, live: Live, ended: JsonObject | BaseException) -> tuple[str, dict[str, Any]]:

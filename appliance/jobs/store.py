@@ -72,6 +72,27 @@ class Job:
     ended_us: int | None
 
 
+def unkept(kind: str, title: str, actor: str, params: JsonObject) -> Job:
+    """A job that has no row yet, so no number."""
+    return Job(
+        id=0,
+        kind=kind,
+        title=title,
+        actor=actor,
+        params=params,
+        state=State.QUEUED,
+        served=False,
+        checkpoint=None,
+        result=None,
+        code="",
+        message="",
+        progress=Progress(),
+        created_us=0,
+        started_us=None,
+        ended_us=None,
+    )
+
+
 class JobStore:
     """Reads and writes them.
 
@@ -138,9 +159,8 @@ class JobStore:
 
     def note(self, job_id: int, progress: Progress) -> None:
         """Keep how far a job is."""
-        kept = {n: getattr(progress, n) for n in ("phase", "done", "total", "unit")}
         with self._database.begin() as connection:
-            _update(connection, job_id, kept)
+            _update(connection, job_id, columns_of(progress))
 
     def save(self, job_id: int, checkpoint: JsonObject) -> None:
         """Keep a checkpoint. Raises StateRefused (`job_too_large`)."""
@@ -161,6 +181,11 @@ class JobStore:
             " ORDER BY id DESC LIMIT 1 OFFSET :keep)"
         )
         connection.execute(text(sql), {**states, "keep": self._keep})
+
+
+def columns_of(progress: Progress) -> dict[str, Any]:
+    """Progress as columns; the rate is of the moment and is not kept."""
+    return {name: getattr(progress, name) for name in ("phase", "done", "total", "unit")}
 
 
 def _read(connection: Connection, job_id: int) -> Job:

@@ -225,6 +225,32 @@ async def test_a_second_start_of_the_same_watches_the_first(tmp_path: Path) -> N
         await first.outcome()
 
 
+async def test_two_starts_of_the_same_at_once_are_one_job(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        starts = (s.jobs.start("count", {"to": 1, "key": "x"}, "uid:1") for _ in range(5))
+        lives = await asyncio.gather(*starts)
+        assert len(set(lives)) == 1
+        await lives[0].outcome()
+        assert len(await s.jobs.newest()) == 1
+
+
+async def test_a_job_that_begins_has_its_number_when_it_is_kept(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        live = s.jobs.begin("count", {"to": 1}, "uid:1")
+        assert (live.job.id, live.job.params) == (0, {"to": 1})
+        assert (await live.outcome())["counted"] == 1
+        assert live.job.id == 1
+        with (
+            mock.patch.object(
+                s.store, "create", side_effect=OperationalError("I", {}, Exception())
+            ),
+            pytest.raises(Unavailable) as caught,
+        ):
+            await s.jobs.begin("count", {"to": 1}, "uid:1").outcome()
+        assert caught.value.code == "jobs_unwritable"
+        assert s.count.begun == [0]
+
+
 async def test_work_that_the_last_watcher_leaves_stops(tmp_path: Path) -> None:
     with shop(tmp_path) as s:
         for kind, state in ((s.count, State.PAUSED), (s.once, State.CANCELLED)):
@@ -249,6 +275,17 @@ async def test_work_that_is_wanted_otherwise_outlives_its_watchers(tmp_path: Pat
             pass
         s.count.gate.set()
         assert (await live.outcome())["counted"] == 3
+
+
+async def test_a_job_that_is_left_before_it_is_kept_stops(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        for name in ("count", "heavy"):
+            live = s.jobs.begin(name, {"to": 3}, "uid:1")
+            with s.jobs.watching(live):
+                pass
+            with pytest.raises(Unavailable):
+                await live.outcome()
+            assert (await s.jobs.get(live.job.id)).job.state is State.PAUSED
 
 
 async def test_a_heavy_job_that_waits_and_is_left_never_runs(tmp_path: Path) -> None:

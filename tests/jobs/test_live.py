@@ -2,25 +2,19 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
-from appliance.clock import FixedClock
 from appliance.errors import StateRefused, Unavailable
 from appliance.jobs.kind import Stop
 from appliance.jobs.live import REASONS, Live, Seen, explained
-from appliance.jobs.progress import Progress
-from appliance.jobs.states import State
-from appliance.jobs.store import Job
+from appliance.jobs.store import unkept
 from tests.jobs.shop import Counting
 
 
 def live() -> Live:
-    job = Job(
-        id=7, kind="count", title="", actor="uid:1", params={}, state=State.QUEUED, served=False,
-        checkpoint=None, result=None, code="", message="", progress=Progress(),
-        created_us=FixedClock().now_us, started_us=None, ended_us=None,
-    )  # fmt: skip
+    job = replace(unkept("count", "", "uid:1", {}), id=7)
     return Live(job, Counting(), resumed=False)
 
 
