@@ -31,7 +31,12 @@ from appliance.jobs import store as job_store
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.store import JobStore
 from appliance.observability.metrics import Metrics
-from appliance.pool.pool import Residents
+from appliance.pool.adapters import AdapterLoader
+from appliance.pool.candidates import Catalogue
+from appliance.pool.loader import Loader
+from appliance.pool.pool import Pool
+from appliance.pool.withdrawal import Withdrawal
+from appliance.registry.audit_entries import Edges
 from appliance.registry.import_job import Importing
 from appliance.registry.lifecycle import Lifecycle
 from appliance.serving.inference import Inference
@@ -91,7 +96,7 @@ class Services:
     retention: Retention
     jobs: Jobs
     selftest: SelfTest
-    residents: Residents
+    pool: Pool
     inference: Inference
     tokenizers: Tokenizers
     supervisor: Supervisor
@@ -200,7 +205,10 @@ def open_services(
         def recheck(model: Verified) -> None:
             lifecycle.may_restart(model)
 
-        supervisor = Supervisor(config, clock, record, recheck)
+        def changed() -> None:
+            pool.look_soon()
+
+        supervisor = Supervisor(config, clock, record, recheck, changed)
 
         reader = LogReader(data / "audit")
         stack.callback(reader.close)
@@ -212,12 +220,35 @@ def open_services(
             return policy
 
         trust = TrustState(data / "trust", reader, clock)
-        lifecycle = Lifecycle(models, read_policy, trust.freshness, supervisor, audit)
+        edges = Edges(audit)
+        lifecycle = Lifecycle(
+            models,
+            read_policy,
+            trust.freshness,
+            supervisor.is_loaded,
+            supervisor.engine_version,
+            edges,
+        )
         # A log that is full, or a policy that is missing, stops changes, not looking.
         with contextlib.suppress(Unavailable, PolicyRefused):
             lifecycle.recover()
-        sweep = Sweep(models, read_policy, supervisor, lifecycle)
-        renewal = Renewal(data / "trust", clock, trust, audit, reader, lifecycle, sweep, supervisor)
+        shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
+        adapters = AdapterLoader(models, read_policy, supervisor, lifecycle, edges)
+        withdrawal = Withdrawal(models, read_policy, supervisor, lifecycle, adapters, edges)
+        loader = Loader(
+            models,
+            read_policy,
+            trust.freshness,
+            supervisor,
+            lifecycle,
+            adapters,
+            withdrawal,
+            edges,
+        )
+        catalogue = Catalogue(config, models, supervisor)
+        pool = Pool(config, catalogue, lifecycle, supervisor, shares, loader, withdrawal)
+        sweep = Sweep(models, read_policy, supervisor, lifecycle, pool)
+        renewal = Renewal(data / "trust", clock, trust, audit, reader, supervisor, pool, sweep)
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
@@ -234,10 +265,8 @@ def open_services(
         )
         jobs.recover()
         metrics = Metrics()
-        shares = Shares(config.engine.max_queued, config.engine.max_queued_per_key)
-        residents = Residents(config, models, lifecycle, supervisor, shares)
         inference = Inference(
-            LocalWorkers(residents, supervisor),
+            LocalWorkers(pool, supervisor),
             Recording(audit, metrics),
             clock,
             api_keys,
@@ -259,12 +288,10 @@ def open_services(
             renewal=renewal,
             retention=retention,
             jobs=jobs,
-            residents=residents,
+            pool=pool,
             inference=inference,
-            selftest=SelfTest(
-                models, read_policy, supervisor, lifecycle, residents, inference, audit
-            ),
-            tokenizers=Tokenizers(residents, shares),
+            selftest=SelfTest(models, read_policy, supervisor, lifecycle, pool, inference, audit),
+            tokenizers=Tokenizers(pool, shares),
             supervisor=supervisor,
             shares=shares,
             rejected=Rejected(clock),

@@ -74,7 +74,7 @@ async def peak(data: Path, name: str, settings: ModelConfig) -> Peak:
     config = Config(engine=EngineConfig(), models={"default": settings})
     with open_services(data, config=config) as services:
         try:
-            await services.lifecycle.load("uid:0", name)
+            await services.pool.load("uid:0", name)
             (status,) = services.supervisor.status()
             if status.pid is None:
                 raise RuntimeError(f"{name} has no worker")
@@ -86,7 +86,7 @@ async def peak(data: Path, name: str, settings: ModelConfig) -> Peak:
             for requests in _loads(name, settings):
                 await asyncio.gather(*(_answer(services, app, asked) for asked in requests))
                 measured = max(measured, _memory(status.pid, sealed))
-            needs = services.residents.standing(name).needs
+            needs = services.pool.model(name).needs
             if needs is None:
                 raise RuntimeError(f"{name} has no estimate")
             return Peak(needs, measured)

@@ -30,7 +30,7 @@ def data(tmp_path: Path, default_model_path: Path) -> Iterator[Path]:
 async def served(data: Path) -> str:
     with open_services(data, config=ON_DISK) as services:
         try:
-            await services.lifecycle.load("uid:1000", ID)
+            await services.pool.load("uid:1000", ID)
         except Refused as error:
             return error.code
         text, _ = await collect(await services.inference.start(caller(), request()))

@@ -35,10 +35,15 @@ class Place:
         self._reserved = 0
         self._turn: asyncio.Future[bool] | None = None
         self._inside = self._left = False
+        self._when_left: Callable[[], None] = lambda: None
 
-    def enter(self) -> None:
-        """From now on the request uses the model: it must not be unloaded before `leave`."""
-        self._inside = True
+    def enter(self, left: Callable[[], None] = lambda: None) -> None:
+        """From now on the request uses the model: it must not be unloaded before `leave`.
+
+        Args:
+            left: called after it has left.
+        """
+        self._inside, self._when_left = True, left
         self._queue.inside += 1
 
     def reserve(self, prompt: int, answer: int) -> None:
@@ -92,7 +97,7 @@ class Place:
         self._queue.leave(self._ticket, token_cost(prompt, answer), now)
         self._shares.dispatch()
         if self._inside:
-            self._shares.left(self._queue.model)
+            self._when_left()
 
 
 class ModelQueue:
@@ -145,7 +150,6 @@ class Shares:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.now = now
-        self.left: Callable[[str], None] = _nobody
         self.quotas = Quotas()
         self._max_queued = max_queued
         self._max_queued_per_key = max_queued_per_key
@@ -216,7 +220,3 @@ class Shares:
                 f"{waiting} requests are waiting.",
                 retry_after=fair.retry_after(waiting, now),
             )
-
-
-def _nobody(_model: str) -> None:
-    """Ignore who has left."""

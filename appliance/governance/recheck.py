@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from appliance.errors import PolicyRefused, Refused
+from appliance.pool.pool import Pool
 from appliance.registry.audit_entries import REVOKED, SYSTEM
 from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.policy import TrustPolicy
@@ -28,7 +29,8 @@ class Sweep:
         store: the artifacts and their states.
         policy: reads the trust policy in force.
         supervisor: where models are served.
-        lifecycle: changes states and records why.
+        lifecycle: checks what is in memory.
+        pool: changes states and records why.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Sweep:
         policy: Callable[[], TrustPolicy],
         supervisor: Supervisor,
         lifecycle: Lifecycle,
+        pool: Pool,
     ) -> None:
         self._store = store
         self._policy = policy
         self._supervisor = supervisor
         self._lifecycle = lifecycle
+        self._pool = pool
 
     async def run(self) -> list[ModelRecord]:
         """Look once.
@@ -97,14 +101,14 @@ class Sweep:
     async def _act(self, record: ModelRecord, error: Refused) -> None:
         model = self._served(record.id)
         if error.code in REVOKED:
-            await self._lifecycle.end(SYSTEM, record.id, "revoked", error)
+            await self._pool.end(SYSTEM, record.id, "revoked", error)
         elif error.code == "model_missing" and model is None:
             if record.code != error.code:
-                self._lifecycle.note(record.id, "recheck_failed", error)
+                await self._pool.note(record.id, "recheck_failed", error)
         elif isinstance(error, PolicyRefused) or model is None or model.sealed.on_disk:
-            await self._lifecycle.end(SYSTEM, record.id, "suspended", error)
+            await self._pool.end(SYSTEM, record.id, "suspended", error)
         elif record.code != error.code:
-            self._lifecycle.note(record.id, "recheck_failed", error)
+            await self._pool.note(record.id, "recheck_failed", error)
 
     def _served(self, model_id: str) -> Verified | None:
         return next((m for m in self._supervisor.served() if m.id == model_id), None)

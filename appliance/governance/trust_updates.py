@@ -21,10 +21,10 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.clock import Clock, iso
-from appliance.errors import PolicyRefused, Refused, Unavailable
+from appliance.errors import PolicyRefused, Refused, StateRefused, Unavailable
 from appliance.governance.recheck import Sweep
+from appliance.pool.pool import Pool
 from appliance.registry.audit_entries import SYSTEM
-from appliance.registry.lifecycle import Lifecycle
 from appliance.trust import freshness, metadata, trusted_file
 from appliance.trust import root as roots
 from appliance.trust.freshness import Freshness
@@ -136,7 +136,9 @@ class Renewal:
     Args:
         directory: `DATA/trust`.
         state: what it holds.
-        reader: finds what was told already.
+        reader: finds what was recorded already.
+        supervisor: knows what is in memory.
+        pool: unloads and loads.
         sweep: applies a new policy to all models.
     """
 
@@ -147,18 +149,18 @@ class Renewal:
         state: TrustState,
         audit: AuditLog,
         reader: LogReader,
-        lifecycle: Lifecycle,
-        sweep: Sweep,
         supervisor: Supervisor,
+        pool: Pool,
+        sweep: Sweep,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._state = state
         self._audit = audit
         self._reader = reader
-        self._lifecycle = lifecycle
-        self._sweep = sweep
         self._supervisor = supervisor
+        self._pool = pool
+        self._sweep = sweep
         self._lock = asyncio.Lock()
         self._asked: Held | None = None  # under which the models were asked about
 
@@ -263,9 +265,10 @@ class Renewal:
             fresh.check_serve()
         except PolicyRefused as error:
             for model in self._supervisor.served():
-                if self._lifecycle.is_loaded(model.id):  # an adapter went with its base
-                    self._lifecycle.note(model.id, "stale", error)
-                    await self._lifecycle.unload(SYSTEM, model.id)
+                if self._supervisor.is_loaded(model.id):  # an adapter leaves with its base
+                    await self._pool.note(model.id, "stale", error)
+                    with contextlib.suppress(StateRefused):  # it was unloaded meanwhile
+                        await self._pool.unload(SYSTEM, model.id, error.message)
         async with self._lock:
             trusted = await asyncio.to_thread(self._state.trusted)
             if trusted is not None and trusted.policy and trusted.held != self._asked:
@@ -282,10 +285,10 @@ class Renewal:
         )
 
     async def _load_again(self) -> None:
-        for record in self._lifecycle.records():
-            if record.state == "approved" and record.code == "trust_stale":
-                with contextlib.suppress(Refused):  # recorded there
-                    await self._lifecycle.load(SYSTEM, record.id)
+        for record in self._pool.approved():
+            if record.code == "trust_stale":
+                with contextlib.suppress(Refused):  # recorded with its code
+                    await self._pool.load(SYSTEM, record.id, reason="after a trust update")
 
     async def _record(
         self,

@@ -1,6 +1,7 @@
 """The approved models of the store: what each one takes, and whether a request may load it.
 
-An adapter is no model here: it comes and goes with its base, and counts for it.
+Rules: an adapter is no model here: it is loaded and unloaded with its base, and its memory counts
+for the base.
 """
 
 import contextlib
@@ -110,10 +111,10 @@ class Catalogue:
         )
 
     def _fits(self, record: ModelRecord) -> bool:
-        """Whether it fits beside the pinned models that are there."""
+        """Whether it fits beside the pinned models in memory."""
         pinned = sum(
-            presence.size
-            for presence in self._supervisor.presences()
-            if presence.model != record.id and self._config.model(presence.model).pinned
+            size
+            for model, size in self._supervisor.budget
+            if model != record.id and self._config.model(model).pinned
         )
         return self.size(record.id) + pinned <= self._supervisor.budget.total

@@ -1,68 +1,119 @@
-"""Which models are in memory: what is loaded next, what gives way, and what has idled too long.
+"""Which models are in memory: what is loaded next, what is evicted, and what was idle too long.
 
 Rules:
 - The models in memory never take more than the budget together; a model that is being loaded or
   ended counts in full.
-- A model that is busy, pinned or in change is never evicted. Of the others, those go first whose
-  last use is longest ago, and no more of them than are needed.
-- Who waits for memory is served in the order of coming; nobody overtakes. When it waits for models
-  that are busy without end, these take no new requests once they have served for its patience:
-  their running answers end, then they give way. So each model gets its turn.
+- A model that is busy, pinned or in change is never evicted. The others are evicted in the order
+  of their last use, and no more of them than are needed.
+- Models that wait for memory are served in the order of their first request. When one waits for
+  models that are always busy, these admit no new requests once they have served for its patience:
+  their running answers end, then they are evicted. So each model gets its turn.
 - What would not fit beside the pinned models alone is refused at once.
 
-Pure: everything comes in as values, time as seconds of a steady clock.
+Pure: time comes in as seconds of a steady clock.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+
+class Occupant(Protocol):
+    """A model that takes memory; `PooledModel` is one."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against the budget."""
+        ...
+
+    @property
+    def since(self) -> float:
+        """When it could answer first; for one that is in change, now or later."""
+        ...
+
+    @property
+    def last_use(self) -> float:
+        """When a request entered or left it last; `since` before the first one."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is inside."""
+        ...
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it stays whatever happens."""
+        ...
+
+    @property
+    def changing(self) -> bool:
+        """Whether it is being loaded or ended; that will be over by itself."""
+        ...
+
+    @property
+    def keep_alive(self) -> float | None:
+        """Seconds for which it may be idle; None is without end."""
+        ...
+
+    @property
+    def answered(self) -> bool:
+        """Whether it was used since it was loaded."""
+        ...
+
+
+class Wanted(Protocol):
+    """A model that requests wait for and that is not in memory; `PooledModel` is one."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that it will count for."""
+        ...
+
+    @property
+    def wanted_since(self) -> float:
+        """When it was first asked for."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which busy models must make room."""
+        ...
 
 
 @dataclass(frozen=True)
-class Resident:
-    """A model in memory.
+class _Snapshot:
+    """An occupant at one moment: its properties are read once for a decision."""
 
-    Attributes:
-        size: bytes that count against the budget.
-        since: when it could answer first; for one that is in change, now or later.
-        used: when a request entered or left it last; `since` before the first one.
-        busy: whether a request is inside.
-        pinned: whether it stays whatever happens.
-        changing: whether it is being loaded or ended; it will be over by itself.
-        keep_alive: seconds for which it may be idle; None is without end.
-        answered: whether it was used since it was loaded.
-    """
-
-    model: str
+    id: str
     size: int
-    since: float = 0.0
-    used: float = 0.0
+    since: float
+    last_use: float = 0.0
     busy: bool = False
     pinned: bool = False
     changing: bool = False
     keep_alive: float | None = None
     answered: bool = True
 
+    @classmethod
+    def of(cls, model: Occupant) -> "_Snapshot":
+        return cls(*(getattr(model, field.name) for field in fields(cls)))
+
     @property
     def idle(self) -> bool:
         """Whether it may be evicted now."""
         return not (self.busy or self.pinned or self.changing)
-
-
-@dataclass(frozen=True)
-class Demand:
-    """A model that should be in memory and is not.
-
-    Attributes:
-        size: bytes that it will count for.
-        since: when it was first asked for.
-        patience: seconds after which busy models must make room.
-    """
-
-    model: str
-    size: int
-    since: float
-    patience: float
 
 
 @dataclass(frozen=True)
@@ -99,72 +150,79 @@ class Decision:
     wake: float | None = None
 
 
-def room_for(size: int, residents: Sequence[Resident], budget: int) -> Room | None:
-    """How `size` bytes would fit; None when they never will.
+def room_for(size: int, models: Sequence[Occupant], budget: int) -> Room | None:
+    """How `size` bytes would fit beside models in memory; None when they never will.
 
-    Of the models that must go, idle ones come first, by last use; then those in change; then busy
-    ones, by how long they have been there.
+    Idle models make room first, by last use; then those in change; then busy ones, by how long
+    they have been in memory.
     """
-    missing = size - (budget - sum(r.size for r in residents))
+    return _room_for(size, [_Snapshot.of(model) for model in models], budget)
+
+
+def _room_for(size: int, models: Sequence[_Snapshot], budget: int) -> Room | None:
+    missing = size - (budget - sum(m.size for m in models))
     order = sorted(
-        (r for r in residents if not r.pinned),
-        key=lambda r: (r.busy and not r.changing, r.changing, r.used if r.idle else r.since),
+        (m for m in models if not m.pinned),
+        key=lambda m: (m.busy and not m.changing, m.changing, m.last_use if m.idle else m.since),
     )
-    chosen: list[Resident] = []
-    for resident in order:
+    chosen: list[_Snapshot] = []
+    for model in order:
         if missing <= 0:
             break
-        chosen.append(resident)
-        missing -= resident.size
+        chosen.append(model)
+        missing -= model.size
     if missing > 0:
         return None
-    for resident in reversed(list(chosen)):  # a large one may have made earlier ones needless
-        if missing + resident.size <= 0:
-            chosen.remove(resident)
-            missing += resident.size
+    for model in reversed(list(chosen)):  # a large one may have made earlier ones needless
+        if missing + model.size <= 0:
+            chosen.remove(model)
+            missing += model.size
     return Room(
-        evict=tuple(r.model for r in chosen if r.idle),
-        awaited=tuple(r.model for r in chosen if not r.idle),
+        evict=tuple(m.id for m in chosen if m.idle),
+        awaited=tuple(m.id for m in chosen if not m.idle),
     )
 
 
 def decide(
-    residents: Sequence[Resident], demands: Sequence[Demand], budget: int, now: float
+    models: Sequence[Occupant], wanted: Sequence[Wanted], budget: int, now: float
 ) -> Decision:
     """What to load, evict and refuse.
 
     Args:
-        demands: in the order in which they are to be served.
+        models: those that take memory.
+        wanted: in the order in which they are served.
     """
-    there = list(residents)
+    taken = [_Snapshot.of(model) for model in models]
+    there = list(taken)
     load: list[str] = []
     evict: tuple[tuple[str, str], ...] = ()
     refuse: list[str] = []
     closed: frozenset[str] = frozenset()
     wake = math.inf
-    for demand in demands:
-        if any(r.model == demand.model for r in there):
+    for model in wanted:
+        size = model.size
+        if any(other.id == model.id for other in there):
             continue  # it is being ended; then its turn comes
-        room = room_for(demand.size, there, budget)
+        room = _room_for(size, there, budget)
         if room is None:
-            refuse.append(demand.model)
+            refuse.append(model.id)
         elif not room.evict and not room.awaited:
-            load.append(demand.model)
-            there.append(Resident(demand.model, demand.size, since=now, changing=True))
+            load.append(model.id)
+            there.append(_Snapshot(model.id, size, since=now, changing=True))
         elif not room.awaited:
-            evict = tuple((model, demand.model) for model in room.evict)
+            evict = tuple((other, model.id) for other in room.evict)
             break
         else:
-            closed, wake = _impatience(demand, there, room, now)
+            closed, wake = _impatience(model, there, room, now)
             break
-    gone = {model for model, _ in evict}
+    gone = {model_id for model_id, _ in evict}
     expire = []
-    for resident in residents:
-        due = _expiry(resident)
-        if due is None or resident.model in gone:
+    for occupant in taken:
+        due = _expiry(occupant)
+        if due is None or occupant.id in gone:
             continue
         if due <= now:
-            expire.append(resident.model)
+            expire.append(occupant.id)
         else:
             wake = min(wake, due)
     return Decision(
@@ -178,25 +236,25 @@ def decide(
 
 
 def _impatience(
-    demand: Demand, there: Sequence[Resident], room: Room, now: float
+    wanted: Wanted, there: Sequence[_Snapshot], room: Room, now: float
 ) -> tuple[frozenset[str], float]:
     """The models that must close now, and when the next one must.
 
     Idle ones close too: else they could be busy again each time that the others are idle.
     """
     closed, wake = [], math.inf
-    for resident in there:
-        if resident.model in room.awaited + room.evict and not resident.changing:
-            due = max(demand.since, resident.since) + demand.patience
+    for model in there:
+        if model.id in room.awaited + room.evict and not model.changing:
+            due = max(wanted.wanted_since, model.since) + wanted.patience
             if due <= now:
-                closed.append(resident.model)
+                closed.append(model.id)
             else:
                 wake = min(wake, due)
     return frozenset(closed), wake
 
 
-def _expiry(resident: Resident) -> float | None:
-    """When an idle model has idled for its time."""
-    if resident.keep_alive is None or not resident.idle or not resident.answered:
+def _expiry(model: _Snapshot) -> float | None:
+    """When an idle model has been idle for its time."""
+    if model.keep_alive is None or not model.idle or not model.answered:
         return None
-    return resident.used + resident.keep_alive
+    return model.last_use + model.keep_alive

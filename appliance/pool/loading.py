@@ -1,83 +1,47 @@
-"""Loads and evictions under way, and what the last ones came to.
+"""Loads and evictions under way, as tasks of the event loop.
 
-Rules: a model has one load or one end under way; both are tasks of the loop, and both are
-recorded by the `Lifecycle`. Of a load's progress the newest report is kept; whoever watches gets
-each, and each phase is a line of the server's log. A load that a person started ends when the
-person looks no more and no request waits for it.
+Rules: a model has one load or one eviction under way. A load continues when the request or the
+person that waited for it leaves, while another one waits. Closing ends all loads.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from typing import Any
 
 from appliance.errors import ApplianceError, StateRefused, Unavailable
+from appliance.pool.attempt import LoadAttempt
+from appliance.pool.loader import Loader
+from appliance.pool.model import PooledModel
+from appliance.registry.audit_entries import SYSTEM
 from appliance.registry.importing import Progress
-from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.store import ModelRecord
 
 _log = logging.getLogger("appliance")
-Ended = Callable[[str, str, ApplianceError | None], None]
-
-
-@dataclass
-class Loading:
-    """A load under way.
-
-    Attributes:
-        actor: who asked for it.
-        reason: why, for the log.
-        size: bytes that it will count for.
-        phase, done, total: the newest report; bytes.
-    """
-
-    actor: str
-    reason: str
-    size: int
-    begun: float
-    phase: str = "waiting"
-    done: int = 0
-    total: int = 0
-    watchers: list[Progress] = field(default_factory=list)
+Ended = Callable[[PooledModel, str, ApplianceError | None], None]
 
 
 class Loads:
-    """Loads and ends models, one task each.
+    """Loads and evicts models, one task each.
 
     Args:
-        lifecycle: does it.
-        ended: told model, reason and error of a load that is over.
-        wanted: whether requests wait for a model.
-
-    Attributes:
-        loading: the loads under way, by model.
-        ending: the evictions under way, by model.
-        took: seconds that the last load of a model took.
-        unloaded: why a model that is not there was unloaded.
+        loader: does the steps.
+        ended: called with the model, the reason and the error of a load or eviction that is over.
     """
 
-    def __init__(self, lifecycle: Lifecycle, ended: Ended, wanted: Callable[[str], bool]) -> None:
-        self._lifecycle = lifecycle
+    def __init__(self, loader: Loader, ended: Ended) -> None:
+        self._loader = loader
         self._ended = ended
-        self._wanted = wanted
-        self._tasks: dict[str, asyncio.Task[ModelRecord]] = {}
+        self._attempts: dict[asyncio.Task[ModelRecord], LoadAttempt] = {}
+        self._evictions: set[asyncio.Task[None]] = set()
         self._stopped = False
-        self.loading: dict[str, Loading] = {}
-        self.ending: dict[str, asyncio.Task[None]] = {}
-        self.took: dict[str, float] = {}
-        self.unloaded: dict[str, str] = {}
-
-    def changing(self, model_id: str) -> bool:
-        """Whether a model is being loaded or ended."""
-        return model_id in self.loading or model_id in self.ending
 
     def begin(
         self,
-        model_id: str,
+        model: PooledModel,
         actor: str,
         reason: str,
-        size: int,
         room: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Start a load.
@@ -85,93 +49,85 @@ class Loads:
         Args:
             room: makes room first.
         """
-        self.loading[model_id] = Loading(actor, reason, size, time.monotonic())
-        task = asyncio.create_task(self._load(model_id, self.loading[model_id], room))
-        self._tasks[model_id] = task
+        attempt = LoadAttempt(
+            model.id, actor, reason, model.size, model.waiters.__bool__, stopped=self._stopped
+        )
+        model.attempt = attempt
+        task = asyncio.create_task(self._load(model, attempt, room))
+        self._attempts[task] = attempt
+        task.add_done_callback(self._attempts.pop)
         task.add_done_callback(_seen)
 
-    async def outcome(self, model_id: str, progress: Progress | None = None) -> ModelRecord:
-        """Wait for the end of a load under way; it goes on when the waiting is given up.
+    async def outcome(self, model: PooledModel, progress: Progress | None = None) -> ModelRecord:
+        """Wait for the end of a load under way; the load continues when its watcher leaves.
 
         Raises:
-            Refused: what `Lifecycle.load` raises.
+            Refused: what `Loader.load` raises.
         """
-        if progress is not None:
-            self.loading[model_id].watchers.append(progress)
-        return await asyncio.shield(self._tasks[model_id])
+        attempt = model.attempt
+        task = next(task for task, found in self._attempts.items() if found is attempt)
+        if attempt is not None and progress is not None:
+            attempt.watchers.append(progress)
+        return await asyncio.shield(task)
 
-    def end(self, model_id: str, reason: str) -> "asyncio.Task[None]":
+    def evict(self, model: PooledModel, reason: str) -> "asyncio.Task[None]":
         """Start an eviction."""
-        if model_id not in self.ending:
-            task = asyncio.create_task(self._end(model_id, reason))
-            self.ending[model_id] = task
+        if model.eviction is None:
+            model.eviction = task = asyncio.create_task(self._evict(model, reason))
+            self._evictions.add(task)
+            task.add_done_callback(self._evictions.discard)
             task.add_done_callback(_seen)
-        return self.ending[model_id]
+        return model.eviction
 
     async def close(self) -> None:
         """Give up all loads, and wait until nothing is under way."""
         self._stopped = True
-        for task in self._tasks.values():
+        for task, attempt in self._attempts.items():
+            attempt.stopped = True
             task.cancel()
-        if under_way := [*self._tasks.values(), *self.ending.values()]:
+        if under_way := [*self._attempts, *self._evictions]:
             await asyncio.wait(under_way)
 
     async def _load(
-        self, model_id: str, loading: Loading, room: Callable[[], Awaitable[None]] | None
+        self,
+        model: PooledModel,
+        attempt: LoadAttempt,
+        room: Callable[[], Awaitable[None]] | None,
     ) -> ModelRecord:
         failed: ApplianceError | None = None
-        _log.info("%s: load %s, %s MiB", model_id, loading.reason, loading.size >> 20)
+        _log.info("%s: load %s, %s MiB", model.id, attempt.reason, attempt.size >> 20)
         try:
             if room is not None:
                 await room()
-            report = self._reporter(model_id, loading)
-            record = await self._lifecycle.load(
-                loading.actor, model_id, report, reason=loading.reason
+            record = await self._loader.load(
+                model, attempt.actor, attempt.report, reason=attempt.reason
             )
-            self.unloaded.pop(model_id, None)
-            self.took[model_id] = time.monotonic() - loading.begun
-            _log.info("%s: loaded in %.1f s", model_id, self.took[model_id])
+            model.took = time.monotonic() - attempt.begun
+            _log.info("%s: loaded in %.1f s", model.id, model.took)
             return record
         except ApplianceError as error:
             failed = error
-            _log.warning("not loaded: %s: %s", model_id, error.message)
+            _log.warning("not loaded: %s: %s", model.id, error.message)
             raise
         finally:
-            del self.loading[model_id], self._tasks[model_id]
-            self._ended(model_id, loading.reason, failed)
+            model.attempt = None
+            self._ended(model, attempt.reason, failed)
 
-    def _reporter(self, model_id: str, loading: Loading) -> Progress:
-        def report(phase: str, done: int, total: int) -> None:
-            if self._stopped:
-                raise Unavailable("shutting_down", "The server is stopping.")
-            if phase != loading.phase:
-                _log.info("%s: %s", model_id, phase)
-            loading.phase, loading.done, loading.total = phase, done, total
-            for watcher in list(loading.watchers):
-                try:
-                    watcher(phase, done, total)
-                except Unavailable:
-                    loading.watchers.remove(watcher)
-                    if not loading.watchers and not self._wanted(model_id):
-                        raise
-
-        return report
-
-    async def _end(self, model_id: str, reason: str) -> None:
+    async def _evict(self, model: PooledModel, reason: str) -> None:
         try:
-            await self._lifecycle.unload("appliance", model_id, event="evict", reason=reason)
-            self.unloaded[model_id] = reason
-            _log.info("%s: unloaded %s", model_id, reason)
+            await self._loader.unload(model, SYSTEM, model.id, event="evict", reason=reason)
+            model.why_unloaded = reason
+            _log.info("%s: unloaded %s", model.id, reason)
         except StateRefused:
             pass  # somebody else has ended it
         except Unavailable:
             await asyncio.sleep(1)  # without a record nothing is done; again later
         finally:
-            del self.ending[model_id]
-            self._ended(model_id, reason, None)
+            model.eviction = None
+            self._ended(model, reason, None)
 
 
-def _seen(task: "asyncio.Task[ModelRecord] | asyncio.Task[None]") -> None:
+def _seen(task: "asyncio.Task[Any]") -> None:
     """Mark the error of a load that nobody awaits as seen."""
     if not task.cancelled():
         task.exception()

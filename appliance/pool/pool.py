@@ -1,70 +1,58 @@
-"""The use-case of a place in memory: models are loaded when they are asked for, and give way.
+"""The use-case of a place in memory: models are loaded when they are asked for, and evicted.
 
 Rules:
-- `residency.decide` says what happens; this module tells it how things are and does what it says.
-- A request that needs a model that is not there takes part in one load of it, however many wait.
-  It is inside the model from the instant at which the model can answer, so that nothing is evicted
-  between its load and its use; it leaves with its place (`admission.places`).
-- It waits for a bounded time and is then told when to come again; what it asked for goes on.
-- A load that fails is told to all who wait and is not tried again for a minute, unless by a person.
-- Every load passes `Lifecycle.load`: all checks of trust are made again, and it is recorded; so is
-  each eviction, with the reason.
+- This is the one door to memory. People, requests, trust updates and the re-check load and unload
+  through it, so that room is made, progress is shown and each unload has a reason.
+- `eviction.decide` says what happens; this module does it.
+- A request that needs a model that is not in memory takes part in one load of it. It is inside the
+  model from the instant at which the model can answer, so that nothing is evicted between its load
+  and its use; it leaves with its place (`admission.places`).
+- It waits for a bounded time and then gets a time to retry after; the load continues.
+- A load that fails rejects all that wait, and is not retried for a minute, unless by a person.
 """
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final, TypeVar
 
 from appliance.admission.places import Place, Shares
 from appliance.config import Config
 from appliance.errors import ApplianceError, NotFound, Refused, Unavailable
 from appliance.pool.candidates import Catalogue
-from appliance.pool.eviction import Decision, Demand, Resident, decide, room_for
-from appliance.pool.loading import Loading, Loads
-from appliance.pool.waiting import Waits
+from appliance.pool.eviction import Decision, decide, room_for
+from appliance.pool.loader import Loader
+from appliance.pool.loading import Loads
+from appliance.pool.model import PooledModel
+from appliance.pool.withdrawal import Withdrawal
 from appliance.registry.audit_entries import SYSTEM
 from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.adapter import base_of
-from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
+from appliance.trust.store import ModelRecord, VerifiedModel
 from appliance.types import ModelCard
-from appliance.workers.memory_estimate import Estimate
 from appliance.workers.process import WorkerProcess
 from appliance.workers.supervisor import Supervisor
 
 _AGAIN_S: Final = 60.0
-"""How long a load that failed is not tried again for a request."""
-_LEAST_PATIENCE_S: Final = 2.0
+"""How long a load that failed is not retried for a request."""
 _ON_DEMAND: Final = "on demand"
+_UNKNOWN_LOAD_S: Final = 4.0
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How a model stands, for the operator.
-
-    Attributes:
-        activity: loading, waiting (for memory), busy, idle, or "" when it is not there.
-        needs: what it takes of the memory; None when that cannot be said.
-        waiting: requests that wait for it.
-        used: seconds since its last request; None before the first one.
-        unloaded: why it is not there any more.
-    """
-
-    activity: str
-    pinned: bool
-    on_demand: bool
-    needs: Estimate | None
-    waiting: int
-    used: float | None
-    unloaded: str
-    loading: Loading | None
-
-
-class Residents:
+class Pool:
     """The models of this server that are in memory, or may be.
+
+    Args:
+        catalogue: what could be loaded, and what it takes.
+        lifecycle: the artifacts and their states.
+        supervisor: keeps what is loaded alive.
+        shares: who is inside a model.
+        loader: the steps of a load.
+        withdrawal: the steps of a suspension.
 
     Attributes:
         budget: of all models together.
@@ -74,27 +62,40 @@ class Residents:
     def __init__(
         self,
         config: Config,
-        store: ModelStore,
+        catalogue: Catalogue,
         lifecycle: Lifecycle,
         supervisor: Supervisor,
         shares: Shares,
+        loader: Loader,
+        withdrawal: Withdrawal,
     ) -> None:
         self._config = config
-        self._catalogue = Catalogue(config, store, supervisor)
+        self._catalogue = catalogue
         self._lifecycle = lifecycle
         self._supervisor = supervisor
         self._shares = shares
-        self._waits = Waits()
-        self._loads = Loads(lifecycle, self._load_ended, self._waits.__contains__)
-        self._used: dict[str, float] = {}
-        self._failed: dict[str, float] = {}  # until when it is not tried again
-        self._closed: frozenset[str] = frozenset()
+        self._loader = loader
+        self._withdrawal = withdrawal
+        self._loads = Loads(loader, self._load_ended)
+        self._models: dict[str, PooledModel] = {}
         self._looking: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._changes: set[asyncio.Task[Any]] = set()
         self._stopped = self.complete = False
         self.budget = supervisor.budget
-        supervisor.changed = self._look_soon
-        shares.left = self._left
+
+    def model(self, model_id: str) -> PooledModel:
+        """What is known of a model or an adapter while the server runs."""
+        found = self._models.get(model_id)
+        if found is None:
+            found = self._models[model_id] = PooledModel(
+                model_id,
+                self._config.model(model_id),
+                self._supervisor,
+                self._shares.inside,
+                self._catalogue.estimate,
+            )
+        return found
 
     # for requests
 
@@ -125,7 +126,7 @@ class Residents:
     def _coming(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """Those that a request waits for: not in memory, or there before their adapters are."""
         for record in self._catalogue.loadable(model_id):
-            if not self._supervisor.is_loaded(record.id) or record.id in self._loads.loading:
+            if not self._supervisor.is_loaded(record.id) or self.model(record.id).attempt:
                 yield record
 
     def slots(self, model_id: str) -> int:
@@ -153,41 +154,107 @@ class Residents:
             Unavailable: `model_loading` when it was not loaded in time, `model_unavailable`,
                 and what `Supervisor.worker` raises.
         """
-        base = base_of(model_id) or model_id  # adapters come and go with it
-        if self._supervisor.is_loaded(base) and self._open(base):
-            self._enter(base, place)
+        model = self._base(model_id)  # adapters come and go with it
+        if model.open:
+            self._enter(model, place)
         else:
-            await self._wait(base, place)
+            await self._wait(model, place)
         return self._supervisor.worker(model_id, key_id)
 
-    # for people
+    # for people, trust updates and the re-check
 
-    async def load(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
-        """Load a model for a person, or watch the load that is under way.
+    async def load(
+        self,
+        actor: str,
+        model_id: str,
+        progress: Progress = lambda phase, done, total: None,
+        *,
+        reason: str = "by hand",
+    ) -> ModelRecord:
+        """Load a model or an adapter, or watch the load that is under way.
 
         Idle models make room at once; busy ones are not waited for.
 
         Raises:
-            Refused: what `Lifecycle.load` raises.
+            Refused: what `Loader.load` raises.
         """
-        if base_of(model_id) is not None:
-            return await self._lifecycle.load(actor, model_id, progress)
-        if model_id not in self._loads.loading:
-            size = self._catalogue.size(model_id)
-            self._loads.begin(
-                model_id, actor, "by hand", size, lambda: self._make_room(actor, model_id)
-            )
-        return await self._loads.outcome(model_id, progress)
+        model = self._known(model_id)
+        if model.id != model_id:
+            return await self._loader.load_adapter(model, actor, model_id, progress)
+        if model.attempt is None:
+            self._loads.begin(model, actor, reason, lambda: self._make_room(actor, model))
+        return await self._loads.outcome(model, progress)
 
-    async def unload(self, actor: str, model_id: str) -> ModelRecord:
-        """End a model for a person; a request loads it again unless `on_demand` is off.
+    async def unload(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
+        """End a model; a request loads it again unless `on_demand` is off.
 
         Raises:
             StateRefused: `wrong_state` when it is not loaded, `unknown_model_id`.
         """
-        record = await self._lifecycle.unload(actor, model_id)
-        self._loads.unloaded[model_id] = f"by {actor}"
+        unloading = self._loader.unload(
+            self._known(model_id), actor, model_id, event="unload", reason=reason
+        )
+        return await self._ending(model_id, unloading, reason or f"by {actor}")
+
+    async def approve(self, actor: str, model_id: str, envelope: bytes) -> ModelRecord:
+        """Take one approval: `Lifecycle.approve`, in a thread."""
+
+        async def approving() -> ModelRecord:
+            async with self._known(model_id).lock:
+                return await asyncio.to_thread(self._lifecycle.approve, actor, model_id, envelope)
+
+        return await self._whole(approving())
+
+    async def suspend(self, actor: str, model_id: str, reason: str) -> ModelRecord:
+        """Stop serving a model until enough people approve it again; its running answers end.
+
+        Raises:
+            StateRefused: `wrong_state`, `unknown_model_id`.
+        """
+        return await self._withdraw(actor, model_id, "suspended", reason)
+
+    async def retire(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
+        """Take a model out of service for good; its files stay as evidence. Raises as `suspend`."""
+        return await self._withdraw(actor, model_id, "retired", reason)
+
+    async def revoke(self, actor: str, model_id: str, reason: str) -> ModelRecord:
+        """End a model for good because it must not be trusted, from any state.
+
+        Raises:
+            StateRefused: `wrong_state` when it is revoked already, `unknown_model_id`.
+        """
+        return await self._withdraw(actor, model_id, "revoked", reason)
+
+    async def _withdraw(self, actor: str, model_id: str, state: str, reason: str) -> ModelRecord:
+        withdrawing = self._withdrawal.withdraw(
+            self._known(model_id), actor, model_id, state, reason
+        )
+        return await self._ending(model_id, withdrawing, f"{state} by {actor}")
+
+    async def end(self, actor: str, model_id: str, state: str, error: Refused) -> ModelRecord:
+        """Suspend or revoke a model for what a check found.
+
+        Args:
+            state: suspended or revoked.
+        """
+        ending = self._withdrawal.end(self._known(model_id), actor, model_id, state, error)
+        return await self._ending(model_id, ending, f"{state}: {error.message}")
+
+    async def _ending(
+        self, model_id: str, change: Coroutine[Any, Any, ModelRecord], why: str
+    ) -> ModelRecord:
+        """Carry out a change that ends a model if it is in memory, and keep the reason."""
+        model = self.model(model_id)
+        was_in_memory = model.in_memory
+        record = await self._whole(change)
+        if was_in_memory:
+            model.why_unloaded = why
         return record
+
+    async def note(self, model_id: str, event: str, error: Refused) -> ModelRecord:
+        """Record what a check found without changing what the model may do."""
+        noting = self._withdrawal.note(self._known(model_id), model_id, event, error)
+        return await self._whole(noting)
 
     async def autoload(self) -> list[str]:
         """Load every approved model that is configured to and fits, pinned ones first.
@@ -198,186 +265,154 @@ class Residents:
         problems = []
         found = self._catalogue.approved()
         for record in sorted(found, key=lambda r: not self._config.model(r.id).pinned):
-            known = self._supervisor.is_loaded(record.id) or record.id in self._loads.loading
-            if known or not self._config.model(record.id).autoload:
+            model = self.model(record.id)
+            if model.in_memory or model.attempt or not model.settings.autoload:
                 continue
             try:
-                size = self._catalogue.size(record.id)
-                self._loads.begin(record.id, SYSTEM, "at the start", size)
-                await self._loads.outcome(record.id)
+                self._loads.begin(model, SYSTEM, "at the start")
+                await self._loads.outcome(model)
             except Refused as error:
                 problems.append(f"{record.id}: {error.message}")
         self.complete = True
         return problems
 
-    def standing(self, model_id: str) -> Standing:
-        """How a model stands."""
-        loading = self._loads.loading.get(model_id)
-        if loading is not None:
-            activity = "loading"
-        elif self._supervisor.is_loaded(model_id):
-            activity = "busy" if self._shares.inside(model_id) else "idle"
-        else:
-            activity = "waiting" if model_id in self._waits else ""
-        used = self._used.get(model_id)
-        settings = self._config.model(model_id)
-        return Standing(
-            activity=activity,
-            pinned=settings.pinned,
-            on_demand=settings.on_demand,
-            needs=self._catalogue.estimate(model_id),
-            waiting=self._waits.count(model_id),
-            used=None if used is None else time.monotonic() - used,
-            unloaded="" if activity else self._loads.unloaded.get(model_id, ""),
-            loading=loading,
-        )
+    def approved(self) -> list[ModelRecord]:
+        """The approved models and adapters that are not in memory."""
+        return [record for record in self._lifecycle.records() if record.state == "approved"]
 
     async def close(self) -> None:
-        """Load nothing more, and tell all who wait."""
+        """Load nothing more, and reject all requests that wait."""
         self._stopped = True
         for handle in (self._looking, self._alarm):
             if handle is not None:
                 handle.cancel()
-        for model_id, _ in self._waits:
-            self._waits.send_away(model_id, _stopping())
+        for model in self._wanted():
+            model.waiters.reject(_stopping())
         await self._loads.close()
+        if self._changes:
+            await asyncio.wait(self._changes)
+
+    async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
+        """Carry a change out to its end, also when the client that asked for it leaves."""
+        task = asyncio.create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
 
     # who is inside
 
-    def _open(self, model_id: str) -> bool:
-        """Whether requests may enter the model, once it is loaded."""
-        shut = model_id in self._closed or self._loads.changing(model_id)
-        return not shut and model_id not in self._waits
+    def _known(self, model_id: str) -> PooledModel:
+        """The model whose lock an artifact of the store is under: itself, or its base."""
+        self._lifecycle.record(model_id)
+        return self._base(model_id)
 
-    def _enter(self, model_id: str, place: Place) -> None:
-        place.enter()
-        self._used[model_id] = time.monotonic()
+    def _base(self, model_id: str) -> PooledModel:
+        return self.model(base_of(model_id) or model_id)
 
-    def _left(self, model_id: str) -> None:
-        self._used[model_id] = time.monotonic()
-        self._look_soon()
+    def _enter(self, model: PooledModel, place: Place) -> None:
+        model.used = time.monotonic()
+        place.enter(lambda: self._left(model))
 
-    async def _wait(self, model_id: str, place: Place) -> None:
+    def _left(self, model: PooledModel) -> None:
+        model.used = time.monotonic()
+        self.look_soon()
+
+    async def _wait(self, model: PooledModel, place: Place) -> None:
         if self._stopped:
             raise _stopping()
-        left = self._failed.get(model_id, 0.0) - time.monotonic()
+        left = model.failed_until - time.monotonic()
         if left > 0:
-            raise _unavailable(model_id, int(left) + 1)
-        self._look_soon()
+            raise _unavailable(model.id, int(left) + 1)
+        self.look_soon()
         try:
-            await self._waits.wait(model_id, place, self._config.engine.load_wait_seconds)
+            await model.waiters.wait(place, self._config.engine.load_wait_seconds)
         except TimeoutError:
-            after = 1 + int(self._loads.took.get(model_id, 4.0))
-            what = f"{model_id} is not loaded yet."
+            after = 1 + int(model.took or _UNKNOWN_LOAD_S)
+            what = f"{model.id} is not loaded yet."
             raise Unavailable("model_loading", what, retry_after=after) from None
 
-    def _load_ended(self, model_id: str, reason: str, error: ApplianceError | None) -> None:
+    def _load_ended(self, model: PooledModel, reason: str, error: ApplianceError | None) -> None:
         if error is None:
-            self._failed.pop(model_id, None)
+            model.failed_until = 0.0
         elif not isinstance(error, Refused):
-            self._waits.send_away(model_id, error)
+            model.waiters.reject(error)
         elif error.code == "wrong_state":
             pass  # it is loaded already, or was unloaded meanwhile: nothing is wrong with it
         elif error.code != "insufficient_memory" or reason == _ON_DEMAND:
             # At the start and by hand, nothing waits for room; requests that came meanwhile do.
-            self._failed[model_id] = time.monotonic() + _AGAIN_S
-            self._waits.send_away(model_id, _unavailable(model_id, int(_AGAIN_S)))
-        self._look_soon()
+            model.failed_until = time.monotonic() + _AGAIN_S
+            model.waiters.reject(_unavailable(model.id, int(_AGAIN_S)))
+        self.look_soon()
 
     # deciding
 
-    def _look_soon(self) -> None:
+    def look_soon(self) -> None:
         """Decide again, once, when the loop comes round; whatever happened by then counts."""
         if self._looking is None and not self._stopped:
-            with contextlib.suppress(RuntimeError):  # no loop runs: nobody waits, either
+            with contextlib.suppress(RuntimeError):  # no loop runs: nothing waits, either
                 self._looking = asyncio.get_running_loop().call_soon(self._look)
 
     def _look(self) -> None:
         self._looking = None
         now = time.monotonic()
-        grace = self._waits.forget()
-        # Before anything is decided: who waited for a load gets in, so that it was not in vain.
-        self._admit(self._closed)
-        total = self._supervisor.budget.for_models
-        decision = decide(list(self._residents()), self._demands(), total, now)
-        self._closed = decision.closed
+        grace = [model.waiters.forget(now) for model in self._wanted()]
+        # Before anything is decided: what waited for a load gets in, so that it was not in vain.
+        self._admit()
+        absent = [m for m in self._wanted() if not m.in_memory and not m.attempt]
+        decision = decide(self._occupants(), absent, self.budget.total, now)
+        for model in self._models.values():
+            model.closed = model.id in decision.closed
         self._carry_out(decision)
-        self._admit(self._closed)  # those that need make no room any more
+        self._admit()  # those that need make no room any more
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if moments := [at for at in (grace, decision.wake) if at is not None]:
+        if moments := [at for at in (*grace, decision.wake) if at is not None]:
             loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(max(0.0, min(moments) - now) + 0.01, self._look_soon)
+            self._alarm = loop.call_later(max(0.0, min(moments) - now) + 0.01, self.look_soon)
 
-    def _admit(self, closed: frozenset[str]) -> None:
-        """Let requests into the models that can answer; send those away that have none."""
-        for model_id, _ in self._waits:
-            if self._loads.changing(model_id):
+    def _admit(self) -> None:
+        """Let requests into the models that can answer; reject those whose model has gone."""
+        for model in self._wanted():
+            if model.attempt or model.eviction:
                 continue
-            if not self._supervisor.is_loaded(model_id):
-                on_demand = self._config.model(model_id).on_demand
-                if not on_demand or not any(self._catalogue.approved(model_id)):
-                    self._waits.send_away(model_id, _unknown(model_id))
-            elif model_id not in closed:
-                self._waits.admit(model_id, self._enter)
+            if not model.in_memory:
+                if not model.settings.on_demand or not any(self._catalogue.approved(model.id)):
+                    model.waiters.reject(_unknown(model.id))
+            elif not model.closed:
+                model.waiters.admit(functools.partial(self._enter, model))
 
     def _carry_out(self, decision: Decision) -> None:
         # What cannot fit is refused by the load, with the numbers, and that is recorded.
         for model_id in decision.refuse + decision.load:
-            self._loads.begin(model_id, SYSTEM, _ON_DEMAND, self._catalogue.size(model_id))
+            self._loads.begin(self.model(model_id), SYSTEM, _ON_DEMAND)
         for model_id, other in decision.evict:
-            self._loads.end(model_id, f"to make room for {other}")
+            self._loads.evict(self.model(model_id), f"to make room for {other}")
         for model_id in decision.expire:
-            seconds = self._config.model(model_id).keep_alive
-            self._loads.end(model_id, f"idle for {seconds} s")
+            model = self.model(model_id)
+            self._loads.evict(model, f"idle for {model.settings.keep_alive} s")
 
-    async def _make_room(self, actor: str, model_id: str) -> None:
+    async def _make_room(self, actor: str, model: PooledModel) -> None:
         """End idle models, if that is enough; if not, the load says so with the numbers."""
-        if self._supervisor.is_loaded(model_id) or not any(self._catalogue.approved(model_id)):
+        if model.in_memory or not any(self._catalogue.approved(model.id)):
             return  # it will be refused
-        others = [r for r in self._residents() if r.model != model_id]
-        size = self._catalogue.size(model_id)
-        room = room_for(size, others, self._supervisor.budget.for_models)
+        others = [other for other in self._occupants() if other is not model]
+        room = room_for(model.size, others, self.budget.total)
         if room is not None and not room.awaited and room.evict:
-            why = f"{actor} loads {model_id}"
-            await asyncio.wait([self._loads.end(other, why) for other in room.evict])
+            why = f"{actor} loads {model.id}"
+            leaving = [self._loads.evict(self.model(other), why) for other in room.evict]
+            await asyncio.wait(leaving)
 
-    def _demands(self) -> list[Demand]:
-        # Twice what a load takes: so at most a third of the time goes into changing models.
-        return [
-            Demand(
-                model_id,
-                self._catalogue.size(model_id),
-                since,
-                max(_LEAST_PATIENCE_S, 2 * self._loads.took.get(model_id, 0.0)),
-            )
-            for model_id, since in self._waits
-            if not self._supervisor.is_loaded(model_id) and model_id not in self._loads.loading
-        ]
+    def _wanted(self) -> list[PooledModel]:
+        """The models that requests wait for; the longest wanted first."""
+        wanted = [model for model in self._models.values() if model.waiters]
+        return sorted(wanted, key=lambda model: model.wanted_since)
 
-    def _residents(self) -> Iterator[Resident]:
-        taken = {presence.model: presence for presence in self._supervisor.presences()}
-        for model_id, presence in taken.items():
-            settings = self._config.model(model_id)
-            used = self._used.get(model_id, 0.0)
-            unsettled = presence.state in ("starting", "changing")
-            yield Resident(
-                model_id,
-                presence.size,
-                since=presence.since,
-                used=max(used, presence.since),
-                busy=self._shares.inside(model_id) > 0,
-                pinned=model_id not in self._loads.ending
-                and (settings.pinned or presence.state == "suspended"),
-                changing=unsettled or self._loads.changing(model_id),
-                keep_alive=None if settings.keep_alive < 0 else float(settings.keep_alive),
-                answered=used >= presence.since,
-            )
-        now = time.monotonic()
-        for model_id, loading in self._loads.loading.items():
-            if model_id not in taken:
-                yield Resident(model_id, loading.size, since=now, used=now, changing=True)
+    def _occupants(self) -> list[PooledModel]:
+        """The models that take memory, or will in a moment."""
+        taken = [model_id for model_id, _ in self.budget]
+        loading = [model.id for model in self._models.values() if model.attempt]
+        return [self.model(model_id) for model_id in dict.fromkeys((*taken, *loading))]
 
 
 def _unknown(model_id: str) -> NotFound:

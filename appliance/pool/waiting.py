@@ -1,15 +1,14 @@
-"""Requests that wait for a model to be loaded.
+"""Requests that wait for one model to be loaded.
 
-Rules: who waits has a place in the model's queue, and is inside the model from the instant at which
-it is let in; everyone who waits for a model is let in or sent away together. A model stays wanted
-for a while after the last request for it has gone, so that a client which was told to come again
-finds it, or its turn, there.
+Rules: a waiting request has a place in the model's queue, and is inside the model from the instant
+at which it is admitted. All requests that wait for a model are admitted or rejected together. A
+model stays wanted for a while after its last request has left, so that a client that was asked to
+retry finds the model loaded, or its turn kept.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
 from appliance.admission.places import Place
@@ -18,78 +17,67 @@ from appliance.errors import ApplianceError
 GRACE_S: Final = 30.0
 
 
-@dataclass
-class Wanted:
-    """A model that requests wait for.
+class Waiters:
+    """Who waits for one model.
 
     Attributes:
-        since: when the first of them came, in seconds of the steady clock.
-        newest: when one of them came or went last.
+        since: when the first of them came, in seconds of a steady clock; None while the model is
+            not wanted.
     """
 
-    since: float
-    newest: float
-    waiters: list[tuple[Place, "asyncio.Future[None]"]] = field(default_factory=list)
-
-
-class Waits:
-    """Who waits for which model, in the order of coming."""
-
     def __init__(self) -> None:
-        self._wanted: dict[str, Wanted] = {}
+        self.since: float | None = None
+        self._newest = 0.0  # when one of them came or left last
+        self._waiting: list[tuple[Place, asyncio.Future[None]]] = []
 
-    def __contains__(self, model_id: str) -> bool:
-        return model_id in self._wanted
+    def __bool__(self) -> bool:
+        return self.since is not None
 
-    def __iter__(self) -> Iterator[tuple[str, float]]:
-        """Models and since when they are wanted; the longest first."""
-        ordered = sorted(self._wanted.items(), key=lambda item: item[1].since)
-        return iter([(model_id, wanted.since) for model_id, wanted in ordered])
+    def __len__(self) -> int:
+        return len(self._waiting)
 
-    def count(self, model_id: str) -> int:
-        """How many requests wait for a model."""
-        wanted = self._wanted.get(model_id)
-        return len(wanted.waiters) if wanted else 0
-
-    async def wait(self, model_id: str, place: Place, seconds: float) -> None:
-        """Wait until let in.
+    async def wait(self, place: Place, seconds: float) -> None:
+        """Wait until admitted.
 
         Raises:
             TimeoutError: that was not in time.
-            ApplianceError: it was sent away with this.
+            ApplianceError: what `reject` was called with.
         """
-        now = time.monotonic()
-        wanted = self._wanted.setdefault(model_id, Wanted(now, now))
-        wanted.newest = now
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = (place, done)
-        wanted.waiters.append(waiter)
+        self._newest = time.monotonic()
+        if self.since is None:
+            self.since = self._newest
+        waiter = (place, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
         try:
             async with asyncio.timeout(seconds):
-                await done
+                await waiter[1]
         finally:
-            wanted.newest = time.monotonic()
-            if waiter in wanted.waiters:
-                wanted.waiters.remove(waiter)
+            self._newest = time.monotonic()
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
 
-    def admit(self, model_id: str, enter: Callable[[str, Place], None]) -> None:
-        """Let in all who wait for a model."""
-        for place, done in self._wanted.pop(model_id).waiters:
-            if not done.done():
-                enter(model_id, place)
-                done.set_result(None)
+    def admit(self, enter: Callable[[Place], None]) -> None:
+        """Admit all."""
+        for place, done in self._all():
+            enter(place)
+            done.set_result(None)
 
-    def send_away(self, model_id: str, error: ApplianceError) -> None:
-        """Tell all who wait for a model that it is in vain."""
-        wanted = self._wanted.pop(model_id, None)
-        for _, done in wanted.waiters if wanted else ():
-            if not done.done():
-                done.set_exception(error)
+    def reject(self, error: ApplianceError) -> None:
+        """Reject all."""
+        for _, done in self._all():
+            done.set_exception(error)
 
-    def forget(self) -> float | None:
-        """Drop what nobody has wanted for a while; when to do it next."""
-        now = time.monotonic()
-        ends = {m: w.newest + GRACE_S for m, w in self._wanted.items() if not w.waiters}
-        for model_id in [m for m, end in ends.items() if end <= now]:
-            del self._wanted[model_id], ends[model_id]
-        return min(ends.values(), default=None)
+    def _all(self) -> list[tuple[Place, "asyncio.Future[None]"]]:
+        """Those that still wait; afterwards the model is not wanted."""
+        waiting, self._waiting, self.since = self._waiting, [], None
+        return [(place, done) for place, done in waiting if not done.done()]
+
+    def forget(self, now: float) -> float | None:
+        """Want the model no more once its time is over; returns when that will be."""
+        if self.since is None or self._waiting:
+            return None
+        end = self._newest + GRACE_S
+        if end <= now:
+            self.since = None
+            return None
+        return end

@@ -1,11 +1,13 @@
 """The audit entries of the life of models and adapters: one for each edge between two states.
 
-Rules: an entry is durable before the state changes; it names actor, digest, policy version, reason
-and code.
+Rules: an entry is durable before the state changes. It names actor, digest, policy version, reason
+and code. The event loop never blocks for one.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypedDict, Unpack
 
+from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import Refused
 from appliance.trust.policy import TrustPolicy
@@ -13,9 +15,25 @@ from appliance.trust.store import ModelRecord
 from appliance.types import Json
 
 SYSTEM: Final = "appliance"
-"""The actor of what nobody asked for: resuming, re-checking, ending."""
+"""The actor of what the appliance does by itself: resuming, re-checking, evicting."""
 REVOKED: Final = frozenset({"key_revoked", "certificate_revoked", "digest_revoked"})
 """Codes that end a model for good."""
+
+
+class Details(TypedDict, total=False):
+    """What else an edge names.
+
+    Attributes:
+        event: what happened; a change of state if not given.
+        error: gives the reason and the code.
+        fields: of this event alone.
+    """
+
+    event: str
+    error: Refused | None
+    reason: str
+    code: str | None
+    fields: Mapping[str, Json]
 
 
 class Edges:
@@ -34,28 +52,41 @@ class Edges:
         record: ModelRecord,
         after: str,
         policy: TrustPolicy,
-        *,
-        event: str = "state",
-        error: Refused | None = None,
-        reason: str = "",
-        code: str | None = None,
-        **fields: Json,
+        **more: Unpack[Details],
     ) -> None:
-        """Record an edge from the record's state and wait until it is durable.
+        """Record an edge from the record's state and block until it is durable: for threads.
 
         Raises:
             AuditUnavailable: the log cannot be written.
         """
-        body: dict[str, Json] = {
-            "actor": actor,
-            "model": record.id,
-            "event": event,
-            "before": record.state,
-            "state": after,
-            "digest": record.digest or "",
-            "policy": policy.version,
-            "reason": error.message if error else reason,
-            "code": (error.code if error else code) or "",
-            **fields,
-        }
-        self._audit.append(Draft("model", body)).result()
+        self._audit.append(_draft(actor, record, after, policy, more)).result()
+
+    async def append(
+        self,
+        actor: str,
+        record: ModelRecord,
+        after: str,
+        policy: TrustPolicy,
+        **more: Unpack[Details],
+    ) -> None:
+        """The same in the event loop, which keeps running meanwhile."""
+        await append(self._audit, _draft(actor, record, after, policy, more))
+
+
+def _draft(
+    actor: str, record: ModelRecord, after: str, policy: TrustPolicy, more: Details
+) -> Draft:
+    error = more.get("error")
+    body: dict[str, Json] = {
+        "actor": actor,
+        "model": record.id,
+        "event": more.get("event", "state"),
+        "before": record.state,
+        "state": after,
+        "digest": record.digest or "",
+        "policy": policy.version,
+        "reason": error.message if error else more.get("reason", ""),
+        "code": (error.code if error else more.get("code")) or "",
+        **more.get("fields", {}),
+    }
+    return Draft("model", body)

@@ -109,7 +109,7 @@ class Arrivals:
                 self._store.ask(model_id, policy)
             except Refused:
                 state = "verified"  # signed again, or the policy asks for other people now
-        self._edge(actor, known, state, policy, event="repair", signer=checked.signer)
+        self._edge(actor, known, state, policy, event="repair", fields={"signer": checked.signer})
         return self._store.set_state(model_id, state, facts=checked.facts)
 
     def finish(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
@@ -139,7 +139,7 @@ class Arrivals:
             self._store.expel(record.id)  # hostile bytes are not kept
             return refused
         found = replace(record, digest=checked.digest)
-        self._edge(actor, found, "verified", policy, signer=checked.signer)
+        self._edge(actor, found, "verified", policy, fields={"signer": checked.signer})
         return self._store.set_state(
             record.id, "verified", digest=checked.digest, facts=checked.facts
         )

@@ -202,7 +202,7 @@ async def _serve(
     for server in servers:
         server.should_exit = True
     await services.jobs.close()
-    await services.residents.close()
+    await services.pool.close()
     await services.inference.drain(drain)
     await asyncio.gather(*(server.finish(_LAST_BYTES_S) for server in servers))
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -222,7 +222,7 @@ async def _autoload(services: Services) -> None:
         await asyncio.sleep(_LOOK_AT_THE_LOG_S)
     # Asked for by every estimate of memory; the first answer takes too long for the loop.
     await asyncio.to_thread(lambda: services.supervisor.variant.name)
-    await services.residents.autoload()
+    await services.pool.autoload()
     for status in services.supervisor.status():
         _log.info("serving %s (%s, %s MiB)", status.model, status.variant, status.memory_mib)
 

@@ -11,7 +11,7 @@ from appliance.admission.places import Place
 from appliance.engine.protocol import Prepare, Prepared, Row
 from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, BadRequest, Unavailable, WorkerLost
-from appliance.pool.pool import Residents
+from appliance.pool.pool import Pool
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
 from appliance.trust.store import VerifiedAdapter, VerifiedModel
@@ -102,20 +102,20 @@ class LocalWorkers:
     """The `Backends` of the models that are in memory here, or are loaded for a request.
 
     Args:
-        residents: loads models that are not there.
+        pool: loads models that are not there.
         supervisor: where the models are.
     """
 
-    def __init__(self, residents: Residents, supervisor: Supervisor) -> None:
-        self._residents = residents
+    def __init__(self, pool: Pool, supervisor: Supervisor) -> None:
+        self._pool = pool
         self._supervisor = supervisor
-        self.cards = residents.cards
-        self.card = residents.card
-        self.slots = residents.slots
+        self.cards = pool.cards
+        self.card = pool.card
+        self.slots = pool.slots
 
     async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
         """The worker of a model, after a load if it is not in memory; raises as `Backends.open`."""
-        model, worker = await self._residents.use(model_id, key_id, place)
+        model, worker = await self._pool.use(model_id, key_id, place)
         return LocalWorker(
             card=self._supervisor.card(model_id),
             model=model,

@@ -18,7 +18,7 @@ from typing import Final
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError, Refused, Unavailable
-from appliance.pool.pool import Residents
+from appliance.pool.pool import Pool
 from appliance.registry.lifecycle import Lifecycle
 from appliance.serving.generation import Generation
 from appliance.serving.inference import SELFTEST, Inference
@@ -62,7 +62,7 @@ class SelfTest:
         policy: Callable[[], TrustPolicy],
         supervisor: Supervisor,
         lifecycle: Lifecycle,
-        residents: Residents,
+        pool: Pool,
         inference: Inference,
         audit: AuditLog,
     ) -> None:
@@ -70,7 +70,7 @@ class SelfTest:
         self._policy = policy
         self._supervisor = supervisor
         self._lifecycle = lifecycle
-        self._residents = residents
+        self._pool = pool
         self._inference = inference
         self._audit = audit
 
@@ -140,13 +140,13 @@ class SelfTest:
             if self._lifecycle.is_loaded(model_id):  # by the server, which is still starting it
                 report.token = await self._token(model_id)
                 return
-            wanted = self._residents.standing(model_id).activity == "loading"  # by others
-            await self._residents.load(actor, model_id, _silent)
+            wanted = self._pool.model(model_id).activity == "loading"  # by others
+            await self._pool.load(actor, model_id, _silent)
             try:
                 report.token = await self._token(model_id)
             finally:
                 if not wanted:
-                    await self._residents.unload(actor, model_id)
+                    await self._pool.unload(actor, model_id)
 
     async def _token(self, model_id: str) -> str:
         caller = Caller(

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from appliance.admission.places import Shares
 from appliance.engine.protocol import Tokenize, Tokens, Vocabulary
 from appliance.errors import BadRequest, NotFound
-from appliance.pool.pool import Residents
+from appliance.pool.pool import Pool
 from appliance.types import GenerationRequest, ModelCard, Principal
 from appliance.workers.process import WorkerProcess
 
@@ -19,12 +19,12 @@ class Tokenizers:
     """The tokenisers of the models.
 
     Args:
-        residents: where the models are, or are loaded to.
+        pool: where the models are, or are loaded to.
         shares: the quotas.
     """
 
-    def __init__(self, residents: Residents, shares: Shares) -> None:
-        self._residents = residents
+    def __init__(self, pool: Pool, shares: Shares) -> None:
+        self._pool = pool
         self._shares = shares
 
     async def tokens(
@@ -79,7 +79,7 @@ class Tokenizers:
             NotFound: `model_not_found`.
             BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`.
         """
-        cards = [c for c in self._residents.cards() if principal.may_use(c.id)]
+        cards = [c for c in self._pool.cards() if principal.may_use(c.id)]
         if model_id is None:
             cards = [c for c in cards if c.kind == "generate"]
             if len(cards) > 1:
@@ -98,9 +98,9 @@ class Tokenizers:
     ) -> AsyncIterator[tuple[ModelCard, WorkerProcess]]:
         """A place at the model, and its worker, after a load if it is not there."""
         card = self.card(principal, model_id)
-        place = self._shares.admit(principal, card.engine, self._residents.slots(card.id))
+        place = self._shares.admit(principal, card.engine, self._pool.slots(card.id))
         try:
-            _, worker = await self._residents.use(card.id, principal.key_id, place)
+            _, worker = await self._pool.use(card.id, principal.key_id, place)
             yield card, worker
         finally:
             place.leave(0, 0)

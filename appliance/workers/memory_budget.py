@@ -28,6 +28,11 @@ class Budget:
     def __contains__(self, model: str) -> bool:
         return model in self._taken
 
+    def of(self, model: str) -> int:
+        """Bytes that a model takes; 0 for one that takes nothing."""
+        needs = self._taken.get(model)
+        return needs.total if needs else 0
+
     @property
     def taken(self) -> int:
         """Bytes that are taken."""

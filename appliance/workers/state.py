@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from appliance.config import ModelConfig
 from appliance.trust.store import VerifiedAdapter, VerifiedModel
@@ -50,21 +50,6 @@ class WorkerStatus:
     threads_most: int = 0
     kv_kept: int = 0
     adapters: tuple[str, ...] = ()
-
-
-class Presence(NamedTuple):
-    """A model that takes memory.
-
-    Attributes:
-        size: bytes that count against the budget.
-        state: starting, ready, restarting, suspended or ending.
-        since: when it could answer first, in seconds of the steady clock; now until then.
-    """
-
-    model: str
-    size: int
-    state: str
-    since: float
 
 
 @dataclass

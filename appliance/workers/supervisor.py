@@ -32,7 +32,7 @@ from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
 from appliance.workers.process import WorkerProcess
-from appliance.workers.state import Presence, Served, WorkerStatus
+from appliance.workers.state import Served, WorkerStatus
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
 ENGINE = "llama-cpp-python"
@@ -47,6 +47,7 @@ class Supervisor:
         clock: wall time of a load.
         record: appends an audit entry of kind "worker"; awaited before work goes on.
         recheck: raises Refused when the trust policy no longer allows a model or an adapter.
+        changed: called when a model can answer, or memory has come back.
 
     Attributes:
         adapters: those beside the models.
@@ -59,18 +60,19 @@ class Supervisor:
         clock: Clock,
         record: Record,
         recheck: Callable[[Verified], None],
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._clock = clock
         self._record = record
         self._recheck = recheck
+        self._changed = changed
         self._served: dict[str, Served] = {}
         self._ending: set[str] = set()
         self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
         self.variant = HostVariant()
         self._variant: Path | None = None  # that of the workers
         self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
-        self.changed: Callable[[], None] = _nothing
         self.adapters = Attachments(self._served, self.budget.take, self._note, recheck)
 
     @property
@@ -106,19 +108,7 @@ class Supervisor:
         """Give back what was reserved for a model that was not started after all."""
         if model_id not in self._served:
             self.budget.give(model_id)
-            self.changed()
-
-    def presences(self) -> list[Presence]:
-        """The models that take memory, those among them that are being started or ended."""
-        now = time.monotonic()
-        found = []
-        for model, size in self.budget:
-            served = self._served.get(model)
-            if served is None:  # its worker is ending, or its file is being sealed
-                found.append(Presence(model, size, "changing", now))
-            else:
-                found.append(Presence(model, size, served.state, served.since or now))
-        return found
+            self._changed()
 
     def check_sealing(self, model_id: str, size: int) -> None:
         """Refuse to seal what the host's memory cannot hold now.
@@ -142,16 +132,26 @@ class Supervisor:
         """The models and adapters that are loaded."""
         return [*(served.model for served in self._served.values()), *self.adapters]
 
+    def find(self, model_id: str) -> Served | None:
+        """A model that is being started, or has been, and was not stopped since."""
+        return self._served.get(model_id)
+
     async def start(
         self, model: VerifiedModel, loading: Callable[[int], None] = lambda percent: None
     ) -> None:
-        """Load a model and keep it alive; returns when it can answer. Takes over the sealed file.
+        """Load a model and keep it alive; returns when it can answer. Raises as its two steps."""
+        await self.started(self.begin(model, loading))
+
+    def begin(
+        self, model: VerifiedModel, loading: Callable[[int], None] = lambda percent: None
+    ) -> Served:
+        """Begin to load a model; it counts as loaded from now on. `started` must follow.
 
         Args:
-            loading: told how much of it is loaded, in percent.
+            loading: called with how much of it is loaded, in percent.
 
         Raises:
-            StateRefused: `insufficient_memory`, or the worker's code when it does not load.
+            StateRefused: `wrong_state` when it is loaded, `insufficient_memory`.
         """
         if model.id in self._served:
             raise StateRefused("wrong_state", f"{model.id} is loaded already.")
@@ -165,18 +165,29 @@ class Supervisor:
         )
         self._served[model.id] = served
         served.keeper = asyncio.create_task(self._launch(served, loading))
+        return served
+
+    async def started(self, served: Served) -> None:
+        """Wait until a model can answer. Takes over its sealed file.
+
+        Raises:
+            StateRefused: the worker's code when it does not load; `wrong_state` when it was
+                unloaded meanwhile.
+        """
+        model_id = served.model.id
         try:
-            await served.keeper
+            if served.keeper is not None:
+                await served.keeper
         except BaseException:
-            if self._served.get(model.id) is served:
-                del self._served[model.id]
-                self.release(model.id)
+            if self._served.get(model_id) is served:
+                del self._served[model_id]
+                self.release(model_id)
                 raise
-        if self._served.get(model.id) is not served:
-            raise StateRefused("wrong_state", f"{model.id} was unloaded while it was loading.")
+        if self._served.get(model_id) is not served:
+            raise StateRefused("wrong_state", f"{model_id} was unloaded while it was loading.")
         served.since = time.monotonic()
         served.keeper = asyncio.create_task(self._keep(served))
-        self.changed()
+        self._changed()
 
     async def stop(self, model_id: str) -> None:
         """End a model's worker and its adapters, or one adapter; running requests get an error.
@@ -203,7 +214,7 @@ class Supervisor:
                 held.close()
             self._ending.discard(model_id)
             self.budget.give(model_id)
-            self.changed()
+            self._changed()
 
     async def close(self) -> None:
         """End all workers."""
@@ -343,7 +354,7 @@ class Supervisor:
         # Its worker is gone: what is left is the sealed file.
         left = replace(served.needs, repacked=0, kv=0, compute=0, process=0)
         self.budget.take(served.model.id, left)
-        self.changed()
+        self._changed()
 
     async def _note_death(self, served: Served, pid: int, death: Death) -> None:
         await self._note(
@@ -367,7 +378,3 @@ class Supervisor:
                     **fields,
                 },
             )
-
-
-def _nothing() -> None:
-    """Nobody wants to know of changes."""

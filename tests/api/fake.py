@@ -14,7 +14,7 @@ from appliance.app import Services
 from appliance.audit.log import AuditLog, Draft
 from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, NotFound, WorkerLost
-from appliance.pool.pool import Residents
+from appliance.pool.pool import Pool
 from appliance.serving.inference import Inference
 from appliance.types import Caller, Delta, GenerationRequest, ModelCard, Principal, Receipt
 from appliance.workers.state import WorkerStatus
@@ -157,7 +157,7 @@ def with_fakes(
         services,
         inference=cast(Inference, inference),
         supervisor=cast(Supervisor, supervisor),
-        residents=cast(Residents, supervisor),
+        pool=cast(Pool, supervisor),
     )
 
 

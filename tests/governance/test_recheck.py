@@ -36,7 +36,7 @@ def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
 async def smol(smol_data: Path, tmp_path: Path) -> Any:
     shutil.copytree(smol_data, tmp_path / "copy")
     with open_services(tmp_path / "copy", config=SMALL) as opened:
-        await opened.lifecycle.load(ACTOR, ID)
+        await opened.pool.load(ACTOR, ID)
         yield opened
         await opened.supervisor.close()
     shutil.rmtree(tmp_path / "copy")
@@ -65,7 +65,7 @@ async def test_a_changed_file_suspends_a_model_that_is_not_served(services: Serv
     assert (last["actor"], last["code"]) == ("appliance", "file_changed")
     assert await services.sweep.run() == []  # it was told once
     with pytest.raises(StateRefused, match="suspended"):
-        await services.lifecycle.load(ACTOR, "tiny")
+        await services.pool.load(ACTOR, "tiny")
 
 
 async def test_another_artifact_in_its_place(services: Services) -> None:
@@ -97,7 +97,7 @@ async def test_a_served_model_goes_on_from_sealed_memory_and_shows_the_finding(
     assert len(told) == 1 and told[0]["code"] == "file_changed"
     await smol.sweep.run()
     assert len([e for e in edges(smol, ID) if e["event"] == "recheck_failed"]) == 1
-    await smol.lifecycle.unload(ACTOR, ID)
+    await smol.pool.unload(ACTOR, ID)
     (record,) = await smol.sweep.run()
     assert record.state == "suspended"
 

@@ -5,7 +5,7 @@ import datetime
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +143,9 @@ _KILLED = """
 import asyncio, os, shutil, signal, sys
 from pathlib import Path
 from appliance.audit import log
-from appliance.renewal import Renewal
-from appliance.sweep import Sweep
+from appliance.governance.trust_updates import Renewal
 from appliance.trust import durable, records, trusted_file
-from tests import test_renewal as story
+from tests.governance import test_trust_updates as story
 
 def killed(call):
     def die():
@@ -408,7 +407,7 @@ async def test_expired_metadata_blocks_what_is_new(site: Site, services: Service
     with pytest.raises(PolicyRefused) as caught:
         services.lifecycle.import_model(ACTOR, new, None, quiet)
     assert caught.value.code == "trust_expired"
-    await services.lifecycle.suspend(ACTOR, MODEL, "a look")  # what makes safe is never blocked
+    await services.pool.suspend(ACTOR, MODEL, "a look")  # what makes safe is never blocked
     with pytest.raises(PolicyRefused) as caught:
         approve(services, MODEL, "Alice")
     assert caught.value.code == "trust_expired"
@@ -464,13 +463,13 @@ async def test_a_clock_that_is_behind_is_an_alarm(site: Site, services: Services
 
 
 @pytest.fixture
-def future(site: Site) -> Iterator[Services]:
+async def future(site: Site) -> AsyncIterator[Services]:
     """A site whose clock was three years ahead when entries were recorded, and is right again."""
     with site.services() as opened:
         opened.lifecycle.import_model(ACTOR, site.artifact(site.data.parent / MODEL), None, quiet)
         approve(opened, MODEL, "Alice", "Bob")
         site.days(3 * 365)
-        opened.lifecycle.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
+        await opened.pool.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
         site.days(1 - 3 * 365)
         yield opened
 
@@ -498,7 +497,7 @@ async def test_a_clock_once_in_the_future_stops_changes_and_serving(
 ) -> None:
     assert refusal_of(future) == "clock_behind"
     with pytest.raises(PolicyRefused) as caught:
-        await future.lifecycle.load(ACTOR, MODEL)
+        await future.pool.load(ACTOR, MODEL)
     assert caught.value.code == "trust_stale"
     assert await refused(future, later(site.sim, 3 * 365).next()) == "clock_behind"
 
@@ -524,7 +523,7 @@ async def test_a_reset_is_not_replayed(site: Site, future: Services) -> None:
     offer = resets(site.sim, said(NOW + DAY))
     await update(future, offer)
     site.days(700)  # in the future again
-    future.lifecycle.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
+    await future.pool.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
     site.days(-700)
     assert refusal_of(future) == "clock_behind"
     for again in (offer, site.sim.next()):  # the same stick, and a newer one with the same root
@@ -609,15 +608,17 @@ async def test_who_may_not_reset_the_clock(
 async def test_old_metadata_refuses_to_serve(site: Site, services: Services) -> None:
     site.days(30 + 365)
     with pytest.raises(Refused) as caught:
-        await services.lifecycle.load(ACTOR, MODEL)
+        await services.pool.load(ACTOR, MODEL)
     assert caught.value.code == "trust_stale"
     assert services.lifecycle.record(MODEL).state == "approved"  # nothing was revoked by time
 
 
-def test_the_floor_is_the_latest_entry_and_not_the_last(site: Site, services: Services) -> None:
+async def test_the_floor_is_the_latest_entry_and_not_the_last(
+    site: Site, services: Services
+) -> None:
     latest = services.reader.latest_us()
     site.days(-2)
-    services.lifecycle.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
+    await services.pool.note(MODEL, "recheck_failed", PolicyRefused("trust_expired", "x"))
     assert services.reader.latest_us() == latest
     assert services.trust.freshness().clock_behind
 
@@ -628,7 +629,7 @@ async def test_metadata_that_was_changed_on_the_disk_serves_nothing_new(
     path = site.data / "trust" / "metadata.json"
     path.write_text(path.read_text().replace("Example", "Exampel"))
     with pytest.raises(PolicyRefused) as caught:
-        await services.lifecycle.load(ACTOR, MODEL)
+        await services.pool.load(ACTOR, MODEL)
     assert caught.value.code == "trust_hash"
     with pytest.raises(PolicyRefused):
         await services.sweep.run()

@@ -10,9 +10,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.pool.eviction import Decision, Demand, Resident, Room, decide, room_for
+from appliance.pool.eviction import Decision, Room, decide, room_for
 
 BUDGET = 10
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A model in memory."""
+
+    id: str
+    size: int
+    since: float = 0.0
+    last_use: float = 0.0
+    busy: bool = False
+    pinned: bool = False
+    changing: bool = False
+    keep_alive: float | None = None
+    answered: bool = True
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A model that requests wait for."""
+
+    id: str
+    size: int
+    wanted_since: float
+    patience: float
 
 
 def there(model: str, size: int = 4, **more: object) -> Resident:
@@ -29,19 +54,23 @@ def test_what_fits_is_loaded_and_nothing_else_happens() -> None:
 
 
 def test_the_least_recently_used_idle_model_makes_room() -> None:
-    residents = [there("new", used=9), there("old", used=1)]
+    residents = [there("new", last_use=9), there("old", last_use=1)]
     assert decide(residents, [wants("b")], BUDGET, 10.0).evict == (("old", "b"),)
 
 
 def test_no_more_are_evicted_than_needed() -> None:
-    residents = [there("small", 1, used=1), there("large", 6, used=2), there("newest", 3, used=3)]
+    residents = [
+        there("small", 1, last_use=1),
+        there("large", 6, last_use=2),
+        there("newest", 3, last_use=3),
+    ]
     assert room_for(5, residents, BUDGET) == Room(evict=("large",))
     assert room_for(7, residents, BUDGET) == Room(evict=("small", "large"))
 
 
 @pytest.mark.parametrize("kept", ["busy", "pinned", "changing"])
 def test_what_is_in_use_is_not_evicted(kept: str) -> None:
-    residents = [there("kept", 4, used=0, **{kept: True}), there("idle", 4, used=9)]
+    residents = [there("kept", 4, last_use=0, **{kept: True}), there("idle", 4, last_use=9)]
     assert decide(residents, [wants("b")], BUDGET, 10.0).evict == (("idle", "b"),)
 
 
@@ -65,7 +94,7 @@ def test_busy_models_close_once_somebody_has_waited_and_they_have_served_long_en
 
 def test_an_idle_model_that_must_go_too_stays_closed_while_others_are_awaited() -> None:
     """Else it could be busy again each time that the other one is idle."""
-    residents = [there("idle", used=1), there("busy", busy=True)]
+    residents = [there("idle", last_use=1), there("busy", busy=True)]
     got = decide(residents, [wants("c", 8, since=0)], BUDGET, 6.0)
     assert got.closed == {"idle", "busy"} and got.evict == ()
 
@@ -86,12 +115,12 @@ def test_a_model_that_is_ended_is_not_loaded_before_it_has_gone() -> None:
 
 def test_idle_models_end_after_their_time() -> None:
     residents = [
-        there("zero", 1, used=5, keep_alive=0.0),
-        there("ten", 1, used=5, keep_alive=10.0),
-        there("for ever", 1, used=0),
-        there("busy", 1, used=0, keep_alive=0.0, busy=True),
-        there("pinned", 1, used=0, keep_alive=0.0, pinned=True),
-        there("unused", 1, used=0, keep_alive=0.0, answered=False),
+        there("zero", 1, last_use=5, keep_alive=0.0),
+        there("ten", 1, last_use=5, keep_alive=10.0),
+        there("for ever", 1, last_use=0),
+        there("busy", 1, last_use=0, keep_alive=0.0, busy=True),
+        there("pinned", 1, last_use=0, keep_alive=0.0, pinned=True),
+        there("unused", 1, last_use=0, keep_alive=0.0, answered=False),
     ]
     got = decide(residents, [], BUDGET, 6.0)
     assert (got.expire, got.wake) == (("zero",), 15.0)
@@ -101,28 +130,28 @@ def test_idle_models_end_after_their_time() -> None:
 RESIDENTS = st.lists(
     st.builds(
         Resident,
-        model=st.integers(0, 9).map(str),
+        id=st.integers(0, 9).map(str),
         size=st.integers(1, 6),
         since=st.floats(0, 9),
-        used=st.floats(0, 9),
+        last_use=st.floats(0, 9),
         busy=st.booleans(),
         pinned=st.booleans(),
         changing=st.booleans(),
         keep_alive=st.none() | st.floats(0, 9),
         answered=st.booleans(),
     ),
-    unique_by=lambda r: r.model,
+    unique_by=lambda r: r.id,
     max_size=8,
 )
 DEMANDS = st.lists(
     st.builds(
         Demand,
-        model=st.integers(10, 14).map(str),
+        id=st.integers(10, 14).map(str),
         size=st.integers(1, 12),
-        since=st.floats(0, 9),
+        wanted_since=st.floats(0, 9),
         patience=st.floats(0, 5),
     ),
-    unique_by=lambda d: d.model,
+    unique_by=lambda d: d.id,
     max_size=4,
 )
 
@@ -133,14 +162,14 @@ def test_no_decision_breaks_a_rule(
 ) -> None:
     budget = sum(r.size for r in residents) + spare
     got = decide(residents, demands, budget, now)
-    by_id, sizes = {r.model: r for r in residents}, {d.model: d.size for d in demands}
+    by_id, sizes = {r.id: r for r in residents}, {d.id: d.size for d in demands}
     evicted = {model for model, _ in got.evict}
     for model in evicted | set(got.expire):
         r = by_id[model]
         assert not (r.busy or r.pinned or r.changing)
     assert sum(sizes[m] for m in got.load) <= spare  # what is there counts until it has gone
     assert not evicted & set(got.expire)
-    assert not got.closed & {r.model for r in residents if r.pinned}
+    assert not got.closed & {r.id for r in residents if r.pinned}
     for model in got.refuse:
         pinned = sum(r.size for r in residents if r.pinned)
         assert sizes[model] + pinned > budget - sum(sizes[m] for m in got.load)
@@ -165,7 +194,7 @@ class World:
 
     def __init__(self, sizes: dict[str, int], pinned: set[str], budget: int, load_s: float) -> None:
         self.now, self.budget, self.sizes, self.load_s = 0.0, budget, sizes, load_s
-        self.residents: dict[str, Resident] = {}
+        self.pool: dict[str, Resident] = {}
         self.pinned = pinned
         self.inside: dict[str, int] = dict.fromkeys(sizes, 0)
         self.waiting: dict[str, list[tuple[float, float]]] = {}
@@ -180,7 +209,7 @@ class World:
         heapq.heappush(self._events, Event(self.now + seconds, next(self._numbers), do))
 
     def request(self, model: str, lasts: float) -> None:
-        r = self.residents.get(model)
+        r = self.pool.get(model)
         if r is not None and not r.changing and model not in self.closed:
             self._enter(model, self.now, lasts)
         else:
@@ -189,17 +218,17 @@ class World:
     def _enter(self, model: str, came: float, lasts: float) -> None:
         self.inside[model] += 1
         self.waited.append(self.now - came)
-        self._change(model, busy=True, used=self.now, answered=True)
+        self._change(model, busy=True, last_use=self.now, answered=True)
 
         def leave() -> None:
             self.inside[model] -= 1
             self.answered += 1
-            self._change(model, busy=self.inside[model] > 0, used=self.now)
+            self._change(model, busy=self.inside[model] > 0, last_use=self.now)
 
         self.after(lasts, leave)
 
     def _change(self, model: str, **changes: object) -> None:
-        self.residents[model] = replace(self.residents[model], **changes)  # type: ignore[arg-type]
+        self.pool[model] = replace(self.pool[model], **changes)  # type: ignore[arg-type]
 
     def run(self) -> None:
         """Until nothing is left to happen."""
@@ -211,7 +240,7 @@ class World:
 
     def admit(self) -> None:
         for model in list(self.waiting):
-            r = self.residents.get(model)
+            r = self.pool.get(model)
             if r is not None and not r.changing and model not in self.closed:
                 for came, lasts in self.waiting.pop(model):
                     self._enter(model, came, lasts)
@@ -221,9 +250,9 @@ class World:
         demands = [
             Demand(model, self.sizes[model], min(came for came, _ in who), 2 * self.load_s)
             for model, who in sorted(self.waiting.items(), key=lambda item: min(item[1]))
-            if model not in self.residents or self.residents[model].changing
+            if model not in self.pool or self.pool[model].changing
         ]
-        got = decide(list(self.residents.values()), demands, self.budget, self.now)
+        got = decide(list(self.pool.values()), demands, self.budget, self.now)
         self.closed = got.closed
         for model in got.refuse:
             self.refused.add(model)
@@ -235,26 +264,26 @@ class World:
         self.admit()
         if got.wake is not None:
             self.after(max(got.wake - self.now, 1e-3), lambda: None)
-        assert sum(r.size for r in self.residents.values()) <= self.budget
+        assert sum(r.size for r in self.pool.values()) <= self.budget
 
     def _load(self, model: str) -> None:
         pinned = model in self.pinned
-        self.residents[model] = Resident(
+        self.pool[model] = Resident(
             model, self.sizes[model], since=math.inf, changing=True, pinned=pinned
         )
 
         def loaded() -> None:
-            self._change(model, changing=False, since=self.now, used=self.now, answered=False)
+            self._change(model, changing=False, since=self.now, last_use=self.now, answered=False)
 
         self.after(self.load_s, loaded)
 
     def _end(self, model: str) -> None:
-        r = self.residents[model]
+        r = self.pool[model]
         assert not (self.inside[model] or r.pinned or r.changing), f"{model} was evicted"
         self._change(model, changing=True)
 
         def ended() -> None:
-            del self.residents[model]
+            del self.pool[model]
 
         self.after(0.1, ended)
 

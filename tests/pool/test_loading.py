@@ -1,122 +1,138 @@
-"""Loads and evictions under way, on a lifecycle that does what the test says."""
+"""Loads and evictions under way, with a loader that does what the test says."""
 
 import asyncio
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
-from appliance.errors import ApplianceError, AuditUnavailable, StateRefused, Unavailable
+from appliance.config import Config, ModelConfig
+from appliance.errors import ApplianceError, AuditUnavailable, StateRefused
+from appliance.pool.loader import Loader
 from appliance.pool.loading import Loads
+from appliance.pool.model import PooledModel
 from appliance.registry.importing import Progress
-from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.store import ModelRecord
+from appliance.workers.supervisor import Supervisor
+from tests.smol import until
 
 Failure = ApplianceError | None
 
 
+async def no_record(_kind: str, _fields: object) -> None:
+    """Nothing is started."""
+
+
+def model(model_id: str = "m") -> PooledModel:
+    supervisor = Supervisor(Config(), None, no_record, lambda _: None)  # type: ignore[arg-type]
+    return PooledModel(model_id, ModelConfig(), supervisor, lambda _: 0, lambda _: None)
+
+
 class Script:
-    """A lifecycle that reports once, waits for the test, and fails if told to."""
+    """A loader that reports once, waits for the test, and fails if it says so."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.failure: Failure = None
-        self.report: Callable[[], None] = lambda: None
         self.unloads: list[tuple[str, str]] = []
 
     async def load(
-        self, _actor: str, model_id: str, progress: Progress, *, reason: str
+        self, model: PooledModel, _actor: str, progress: Progress, *, reason: str
     ) -> ModelRecord:
-        self.report = lambda: progress("sealing", 1, 2)
-        self.report()
+        progress("sealing", 1, 2)
         await self.go.wait()
         if self.failure:
             raise self.failure
-        return ModelRecord(model_id, "serving", message=reason)
+        return ModelRecord(model.id, "serving", message=reason)
 
-    async def unload(self, _actor: str, model_id: str, *, event: str, reason: str) -> None:
+    async def unload(
+        self, _model: PooledModel, _actor: str, model_id: str, *, event: str, reason: str
+    ) -> None:
         self.unloads.append((event, model_id))
         if self.failure:
             raise self.failure
 
 
-def make(wanted: bool = False) -> tuple[Script, Loads, list[tuple[str, str, Failure]]]:
+def make() -> tuple[Script, Loads, list[tuple[str, str, Failure]]]:
     script, ended = Script(), []
-    loads = Loads(cast(Lifecycle, script), lambda *told: ended.append(told), lambda _model: wanted)
+    loads = Loads(
+        cast(Loader, script), lambda model, reason, error: ended.append((model.id, reason, error))
+    )
     return script, loads, ended
 
 
-async def test_a_load_keeps_its_newest_report_and_tells_its_end() -> None:
+async def test_a_load_keeps_its_newest_report_and_says_that_it_ended() -> None:
     script, loads, ended = make()
-    loads.begin("m", "uid:0", "by hand", 7)
+    loaded = model()
+    loads.begin(loaded, "uid:0", "by hand")
     await asyncio.sleep(0)
-    assert loads.changing("m") and not loads.changing("other")
-    assert (loads.loading["m"].phase, loads.loading["m"].done) == ("sealing", 1)
-    seen: list[tuple[str, int, int]] = []
-    watching = asyncio.create_task(loads.outcome("m", lambda *step: seen.append(step)))
+    under_way = loaded.attempt
+    assert under_way is not None and loaded.activity == "loading"
+    assert (under_way.phase, under_way.done) == ("sealing", 1)
+    watching = asyncio.create_task(loads.outcome(loaded))
     await asyncio.sleep(0)
-    script.report()
     script.go.set()
-    assert (await watching).message == "by hand" and seen == [("sealing", 1, 2)]
-    assert ended == [("m", "by hand", None)] and not loads.changing("m")
-    assert loads.took["m"] >= 0
+    assert (await watching).message == "by hand"
+    assert ended == [("m", "by hand", None)] and loaded.attempt is None
+    assert loaded.took > 0
 
 
-async def test_a_failed_load_is_told_to_who_watches_and_who_decides() -> None:
+async def test_room_is_made_before_anything_is_loaded() -> None:
+    _, loads, _ = make()
+    made, loaded = asyncio.Event(), model()
+
+    async def room() -> None:
+        await made.wait()
+
+    loads.begin(loaded, "uid:0", "by hand", room)
+    await asyncio.sleep(0)
+    assert loaded.attempt is not None and loaded.attempt.phase == "waiting"
+    under_way = loaded.attempt
+    made.set()
+    await until(lambda: under_way.phase == "sealing")
+    await loads.close()
+
+
+async def test_a_failed_load_reaches_who_watches_and_who_decides() -> None:
     script, loads, ended = make()
     script.failure = StateRefused("insufficient_memory", "no room")
-    loads.begin("m", "appliance", "on demand", 7)
+    loaded = model()
+    loads.begin(loaded, "appliance", "on demand")
     script.go.set()
     with pytest.raises(StateRefused):
-        await loads.outcome("m")
-    assert ended == [("m", "on demand", script.failure)] and "m" not in loads.took
-
-
-@pytest.mark.parametrize("wanted", [False, True])
-async def test_a_load_that_nobody_watches_goes_on_only_while_requests_wait(wanted: bool) -> None:
-    script, loads, _ = make(wanted)
-
-    def gone(_phase: str, _done: int, _total: int) -> None:
-        raise Unavailable("interrupted", "It went away.")
-
-    loads.begin("m", "uid:0", "by hand", 7)
-    await asyncio.sleep(0)
-    loads.loading["m"].watchers.append(gone)
-    if wanted:
-        script.report()
-    else:
-        with pytest.raises(Unavailable):
-            script.report()
-    script.go.set()
-    await loads.outcome("m")
+        await loads.outcome(loaded)
+    assert ended == [("m", "on demand", script.failure)] and loaded.took == 0.0
 
 
 async def test_an_eviction_keeps_its_reason_unless_somebody_else_was_first() -> None:
     script, loads, ended = make()
-    await loads.end("m", "idle")
-    assert script.unloads == [("evict", "m")] and loads.unloaded["m"] == "idle"
+    first, second = model(), model("n")
+    await loads.evict(first, "idle")
+    assert script.unloads == [("evict", "m")] and first.unloaded == "idle"
     script.failure = StateRefused("wrong_state", "gone already")
-    await loads.end("n", "idle")
-    assert "n" not in loads.unloaded and [told[0] for told in ended] == ["m", "n"]
+    await loads.evict(second, "idle")
+    assert second.unloaded == "" and [told[0] for told in ended] == ["m", "n"]
 
 
 async def test_an_eviction_without_a_record_waits_before_it_is_tried_again() -> None:
     script, loads, ended = make()
     script.failure = AuditUnavailable("audit_unavailable", "no space")
-    task = loads.end("m", "idle")
+    evicted = model()
+    task = loads.evict(evicted, "idle")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert not task.done() and loads.end("m", "again") is task
+    assert not task.done() and loads.evict(evicted, "again") is task
     await task
-    assert "m" not in loads.unloaded and ended == [("m", "idle", None)]
+    assert evicted.unloaded == "" and ended == [("m", "idle", None)]
 
 
-async def test_closing_gives_loads_up_and_a_thread_that_reports_learns_it() -> None:
-    script, loads, _ = make()
-    loads.begin("m", "uid:0", "by hand", 7)
+async def test_closing_gives_loads_up_and_stops_those_that_come_later() -> None:
+    _, loads, _ = make()
+    loaded, later = model(), model("n")
+    loads.begin(loaded, "uid:0", "by hand")
     await asyncio.sleep(0)
+    under_way = loaded.attempt
     await loads.close()
-    assert not loads.changing("m")
-    with pytest.raises(Unavailable) as caught:
-        script.report()
-    assert caught.value.code == "shutting_down"
+    assert loaded.attempt is None and under_way is not None and under_way.stopped
+    loads.begin(later, "uid:0", "by hand")
+    with pytest.raises(ApplianceError, match="stopping"):
+        await loads.outcome(later)

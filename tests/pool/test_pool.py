@@ -41,7 +41,7 @@ def three(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) ->
 def each_mib(three: Path) -> int:
     """What one of the models counts for."""
     with open_services(three, config=config()) as services:
-        needs = services.residents.standing("one").needs
+        needs = services.pool.model("one").needs
         assert needs is not None
         return needs.total // (1 << 20) + 1
 
@@ -52,7 +52,7 @@ async def opened(data: Path, settings: Config) -> AsyncIterator[Services]:
         try:
             yield services
         finally:
-            await services.residents.close()
+            await services.pool.close()
             await services.inference.drain(30)
             await services.supervisor.close()
 
@@ -116,11 +116,11 @@ async def test_what_was_used_longest_ago_gives_way_with_the_reason(
         ]
         (evicted,) = [e for e in entries(services, "model", seen) if e["event"] == "evict"]
         assert evicted["reason"] == "to make room for three" and evicted["actor"] == SYSTEM
-        standing = services.residents.standing("two")
+        standing = services.pool.model("two")
         assert (standing.activity, standing.unloaded) == ("", "to make room for three")
-        assert services.residents.standing("three").activity == "idle"
+        assert services.pool.model("three").activity == "idle"
         await answered(services, "two")
-        assert services.residents.standing("two").unloaded == ""
+        assert services.pool.model("two").unloaded == ""
 
 
 async def test_a_busy_model_is_waited_for_and_a_pinned_one_left_alone(
@@ -131,9 +131,9 @@ async def test_a_busy_model_is_waited_for_and_a_pinned_one_left_alone(
         await answered(services, "one")
         long = await services.inference.start(app(services), ask("two", max_tokens=100))
         waiting = asyncio.create_task(answered(services, "three"))
-        await until(lambda: services.residents.standing("three").activity == "waiting")
-        standing = services.residents.standing("two")
-        assert (standing.activity, services.residents.standing("one").pinned) == ("busy", True)
+        await until(lambda: services.pool.model("three").activity == "waiting")
+        standing = services.pool.model("two")
+        assert (standing.activity, services.pool.model("one").pinned) == ("busy", True)
         text, _ = await collect(long)
         assert long.completion_tokens == 100 and text  # it was not cut off
         assert await waiting
@@ -164,7 +164,7 @@ async def test_who_waits_for_memory_gets_it_from_models_that_are_never_idle(
 async def test_what_never_fits_is_refused_at_once_and_not_shown(three: Path, each_mib: int) -> None:
     async with opened(three, config(each_mib // 2)) as services:
         assert services.inference.cards(app(services).principal) == []
-        assert not services.residents.ready()
+        assert not services.pool.ready()
         with pytest.raises(NotFound):
             await answered(services, "one")
     pinned = config(each_mib + each_mib // 2, one=replace(SETTINGS, pinned=True))
@@ -194,35 +194,35 @@ async def test_who_cannot_be_served_in_time_is_told_when_to_come_again(
             await answered(services, "one")
         assert caught.value.code == "model_loading" and caught.value.retry_after
         assert services.shares.inside("one") == services.shares.queued("one") == 0
-        await until(lambda: services.residents.standing("one").activity == "idle")
-        await until(lambda: "one" not in services.residents._waits)  # it lets requests in
+        await until(lambda: services.pool.model("one").activity == "idle")
+        await until(lambda: not services.pool.model("one").waiters)  # it lets requests in
         assert await answered(services, "one")  # what it asked for went on
 
 
 async def test_a_client_that_goes_away_while_it_waits_leaves_nothing_behind(three: Path) -> None:
     async with opened(three, config()) as services:
         gone = asyncio.create_task(answered(services, "one"))
-        await until(lambda: services.residents.standing("one").waiting == 1)
+        await until(lambda: services.pool.model("one").waiting == 1)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-        standing = services.residents.standing("one")
+        standing = services.pool.model("one")
         assert (standing.waiting, services.shares.inside("one")) == (0, 0)
-        await until(lambda: services.residents.standing("one").activity == "idle")
+        await until(lambda: services.pool.model("one").activity == "idle")
 
 
 @pytest.mark.parametrize("keep_alive", [0, 1])
 async def test_a_model_ends_when_it_was_idle_for_its_time(three: Path, keep_alive: int) -> None:
     settings = config(one=replace(SETTINGS, keep_alive=keep_alive))
     async with opened(three, settings) as services:
-        await services.residents.load(ACTOR, "one", quiet)
+        await services.pool.load(ACTOR, "one", quiet)
         assert loaded(services) == {"one"}  # a model that nobody has used yet stays
         await answered(services, "one")
         await answered(services, "two")
         await until(lambda: loaded(services) == {"two"})
         why = f"idle for {keep_alive} s"
-        await until(lambda: services.residents.standing("one").unloaded == why)
-        assert services.residents.ready()
+        await until(lambda: services.pool.model("one").unloaded == why)
+        assert services.pool.ready()
         assert await answered(services, "one")
 
 
@@ -231,10 +231,10 @@ async def test_a_model_that_is_not_for_requests_is_loaded_by_hand_only(three: Pa
         with pytest.raises(NotFound):
             await answered(services, "one")
         assert {c.id for c in services.inference.cards(app(services).principal)} == {"two", "three"}
-        await services.residents.load(ACTOR, "one", quiet)
+        await services.pool.load(ACTOR, "one", quiet)
         assert await answered(services, "one")
-        await services.residents.unload(ACTOR, "one")
-        assert services.residents.standing("one").unloaded == f"by {ACTOR}"
+        await services.pool.unload(ACTOR, "one")
+        assert services.pool.model("one").unloaded == f"by {ACTOR}"
         with pytest.raises(NotFound):
             await answered(services, "one")
 
@@ -245,18 +245,18 @@ async def test_a_person_gets_room_from_idle_models_and_is_refused_beside_busy_on
     async with opened(three, config(each_mib)) as services:
         await answered(services, "one")
         seen = services.audit.size
-        assert (await services.residents.load(ACTOR, "two", quiet)).state == "serving"
+        assert (await services.pool.load(ACTOR, "two", quiet)).state == "serving"
         assert happened(services, seen) == [("evict", "one"), ("serving", "two")]
         long = await services.inference.start(app(services), ask("two", max_tokens=200))
         with pytest.raises(StateRefused) as caught:
-            await services.residents.load(ACTOR, "one", quiet)
+            await services.pool.load(ACTOR, "one", quiet)
         assert caught.value.code == "insufficient_memory"
         await collect(long)
         with pytest.raises(StateRefused) as caught:
-            await services.residents.load(ACTOR, "two", quiet)
+            await services.pool.load(ACTOR, "two", quiet)
         assert caught.value.code == "wrong_state" and loaded(services) == {"two"}
         with pytest.raises(StateRefused) as caught:
-            await services.residents.load(ACTOR, "nothing", quiet)
+            await services.pool.load(ACTOR, "nothing", quiet)
         assert caught.value.code == "unknown_model_id" and loaded(services) == {"two"}
 
 
@@ -264,9 +264,9 @@ async def test_loading_what_is_loaded_does_not_keep_requests_from_it_later(three
     async with opened(three, config()) as services:
         await answered(services, "one")
         with pytest.raises(StateRefused) as caught:
-            await services.residents.load(ACTOR, "one", quiet)
+            await services.pool.load(ACTOR, "one", quiet)
         assert caught.value.code == "wrong_state"
-        await services.residents.unload(ACTOR, "one")
+        await services.pool.unload(ACTOR, "one")
         assert await answered(services, "one")
 
 
@@ -276,16 +276,16 @@ async def test_a_request_outlives_an_unloading_of_its_model_while_that_is_loaded
     async with opened(three, config()) as services:
         waiting = asyncio.create_task(answered(services, "one"))
         await until(lambda: services.supervisor.is_loaded("one"))
-        await services.residents.unload(ACTOR, "one")
+        await services.pool.unload(ACTOR, "one")
         assert await waiting
 
 
 async def test_a_person_can_watch_the_load_that_a_request_began(three: Path) -> None:
     async with opened(three, config()) as services:
         waiting = asyncio.create_task(answered(services, "one"))
-        await until(lambda: services.residents.standing("one").activity == "loading")
+        await until(lambda: services.pool.model("one").activity == "loading")
         seen: list[tuple[str, int, int]] = []
-        record = await services.residents.load(ACTOR, "one", lambda *step: seen.append(step))
+        record = await services.pool.load(ACTOR, "one", lambda *step: seen.append(step))
         assert record.state == "serving" and await waiting
         assert {"sealing", "loading"} <= {phase for phase, _, _ in seen}
 
@@ -296,11 +296,11 @@ async def test_a_watcher_that_goes_away_ends_its_own_load_and_no_other(three: Pa
 
     async with opened(three, config()) as services:
         with pytest.raises(Unavailable):
-            await services.residents.load(ACTOR, "one", gone)
+            await services.pool.load(ACTOR, "one", gone)
         assert loaded(services) == set() and services.supervisor.budget.taken == 0
         waiting = asyncio.create_task(answered(services, "one"))
-        await until(lambda: services.residents.standing("one").activity == "loading")
-        await services.residents.load(ACTOR, "one", gone)  # it only looked
+        await until(lambda: services.pool.model("one").activity == "loading")
+        await services.pool.load(ACTOR, "one", gone)  # it only looked
         assert await waiting
 
 
@@ -311,17 +311,17 @@ async def test_the_start_loads_what_fits_pinned_models_first(three: Path, each_m
         one=replace(SETTINGS, autoload=False),
     )
     async with opened(three, settings) as services:
-        assert not services.residents.ready()  # the first model of the start is awaited
-        assert await services.residents.autoload() == []
+        assert not services.pool.ready()  # the first model of the start is awaited
+        assert await services.pool.autoload() == []
         assert loaded(services) == {"two", "three"}
     tight = replace(settings, engine=replace(settings.engine, memory_mib=each_mib))
     async with opened(three, tight) as services:
-        (problem,) = await services.residents.autoload()
+        (problem,) = await services.pool.autoload()
         assert problem.startswith("three: ") and loaded(services) == {"two"}
     none = config(default=replace(SETTINGS, autoload=False))
     async with opened(three, none) as services:
-        assert await services.residents.autoload() == []
-        assert services.residents.ready()  # a request would load one
+        assert await services.pool.autoload() == []
+        assert services.pool.ready()  # a request would load one
 
 
 @pytest.fixture
@@ -365,8 +365,8 @@ async def test_an_approval_that_is_withdrawn_while_a_request_waits_sends_it_away
         await answered(services, "one")
         long = await services.inference.start(app(services), ask("one", max_tokens=200))
         waiting = asyncio.create_task(answered(services, "two"))
-        await until(lambda: services.residents.standing("two").waiting == 1)
-        await services.lifecycle.suspend(ACTOR, "two", "odd")
+        await until(lambda: services.pool.model("two").waiting == 1)
+        await services.pool.suspend(ACTOR, "two", "odd")
         await long.cancel()
         with pytest.raises(NotFound):
             await waiting
@@ -387,7 +387,7 @@ async def test_the_limits_of_a_key_hold_while_it_waits_and_it_is_looked_at_again
     async with opened(three, config()) as services:
         who = app(services)
         waiting = asyncio.create_task(answered(services, "one", who))
-        await until(lambda: services.residents.standing("one").waiting == 1)
+        await until(lambda: services.pool.model("one").waiting == 1)
         services.keys.revoke(who.principal.key_id)
         with pytest.raises(Unauthenticated):
             await waiting
@@ -397,8 +397,8 @@ async def test_the_limits_of_a_key_hold_while_it_waits_and_it_is_looked_at_again
 async def test_stopping_tells_everyone_who_waits(three: Path) -> None:
     async with opened(three, config()) as services:
         waiting = asyncio.create_task(answered(services, "one"))
-        await until(lambda: services.residents.standing("one").activity == "loading")
-        await services.residents.close()
+        await until(lambda: services.pool.model("one").activity == "loading")
+        await services.pool.close()
         with pytest.raises(Unavailable) as caught:
             await waiting
         assert caught.value.code == "shutting_down"
@@ -411,7 +411,7 @@ async def test_deaths_are_remembered_when_a_model_is_loaded_again(three: Path) -
     async with opened(three, config()) as services:
         await answered(services, "one")
         deaths = services.supervisor._served["one"].deaths
-        await services.residents.unload(ACTOR, "one")
+        await services.pool.unload(ACTOR, "one")
         await answered(services, "one")
         assert services.supervisor._served["one"].deaths is deaths
 

@@ -87,7 +87,7 @@ def test_a_model_without_its_files_is_not_called_approved(services: Services) ->
 async def test_the_same_artifact_under_the_same_id_repairs_it(services: Services) -> None:
     path = lost(services)
     with pytest.raises(StateRefused) as caught:
-        await services.lifecycle.load(ACTOR, "tiny")
+        await services.pool.load(ACTOR, "tiny")
     assert caught.value.code == "model_missing"
     before = services.store.record("tiny")
     record = services.lifecycle.import_model(ACTOR, path, None, quiet)

@@ -17,7 +17,7 @@ APP = Principal("k1", "app")
 async def opened(services: Services) -> LocalWorker:
     place = services.shares.admit(APP, ID, 2)
     try:
-        return await LocalWorkers(services.residents, services.supervisor).open(ID, "k1", place)
+        return await LocalWorkers(services.pool, services.supervisor).open(ID, "k1", place)
     finally:
         place.leave(0, 0)
 

@@ -37,25 +37,25 @@ async def test_it_gets_room_within_the_budget_from_a_model_that_is_idle(
 ) -> None:
     data = make_models(tmp_path, {"minilm": embedder_path, "smol": default_model_path})
     with open_services(data, config=config()) as services:
-        sizes = [services.residents.standing(name).needs for name in ("minilm", "smol")]
+        sizes = [services.pool.model(name).needs for name in ("minilm", "smol")]
     most = max(size.total for size in sizes if size) // MIB + 1
     with open_services(data, config=config(most)) as services:
-        await services.residents.load("uid:0", "minilm", quiet)
+        await services.pool.load("uid:0", "minilm", quiet)
         report = await services.selftest.run("uid:0", Installed())
         assert (report.problems, report.token) == ([], "smol")
-        assert services.residents.standing("minilm").unloaded == "uid:0 loads smol"
+        assert services.pool.model("minilm").unloaded == "uid:0 loads smol"
         assert services.supervisor.budget.taken == 0  # it is unloaded again
-        await services.residents.close()
+        await services.pool.close()
 
 
 async def test_a_load_that_others_have_begun_is_waited_for_and_stays(services: Services) -> None:
-    loading = asyncio.create_task(services.residents.load("uid:7", ID, quiet))
-    await until(lambda: services.residents.standing(ID).activity == "loading")
+    loading = asyncio.create_task(services.pool.load("uid:7", ID, quiet))
+    await until(lambda: services.pool.model(ID).activity == "loading")
     report = await services.selftest.run("uid:0", Installed())
     await loading
     assert (report.problems, report.token) == ([], ID)
     assert services.lifecycle.is_loaded(ID)
-    await services.residents.close()
+    await services.pool.close()
     await services.supervisor.close()
 
 

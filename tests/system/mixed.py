@@ -126,7 +126,7 @@ def three_models(
             shutil.rmtree(artifact)
         for seed, name in enumerate(("fr", "de")):
             add_adapter(services, name, seed, strength=1.0)
-        needs = [services.residents.standing(name).needs for name in MODELS]
+        needs = [services.pool.model(name).needs for name in MODELS]
         sizes = sorted(found.total for found in needs if found)
         budget = sum(sizes[-2:]) // MIB + 1
         file = services.data / "appliance.toml"

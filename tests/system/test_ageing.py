@@ -52,7 +52,7 @@ def renew(site: Site, days: int) -> dict[str, bytes]:
 
 async def test_warned_served_unloaded_and_loaded_again(site: Site) -> None:
     with site.services() as services:
-        await services.lifecycle.load(ACTOR, KEYED)
+        await services.pool.load(ACTOR, KEYED)
         for days in (0, 17, 7, 7, 0, 29, 17, 8):  # 85 days: expired at 30, stale at 90
             site.days(days)
             await services.renewal.look()
@@ -84,7 +84,7 @@ async def test_warned_served_unloaded_and_loaded_again(site: Site) -> None:
             done = await services.renewal.update(ACTOR, renew(site, 120), serving=True)
             assert done.changed and services.lifecycle.is_loaded(KEYED)
             assert (await client.post("/v1/completions", json=asked)).status_code == 200
-        await services.lifecycle.unload(ACTOR, KEYED)
+        await services.pool.unload(ACTOR, KEYED)
         await services.renewal.update(ACTOR, site.sim.next(), serving=True)
         assert not services.lifecycle.is_loaded(KEYED)  # a person unloaded it this time
 
@@ -93,7 +93,7 @@ async def test_a_worker_that_dies_under_metadata_that_is_too_old_is_not_started_
     site: Site,
 ) -> None:
     with site.services() as services:
-        await services.lifecycle.load(ACTOR, KEYED)
+        await services.pool.load(ACTOR, KEYED)
         site.days(85)
         (status,) = services.supervisor.status()
         assert status.pid is not None

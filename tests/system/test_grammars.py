@@ -60,7 +60,7 @@ def services(data: Path) -> Iterator[Services]:
 
 
 async def test_an_answer_has_the_form_that_was_signed(services: Services) -> None:
-    await services.lifecycle.load("uid:0", ID)
+    await services.pool.load("uid:0", ID)
     asked = replace(
         request(max_tokens=40, ignore_eos=False), constraint=Constraint("grammar", "verdict")
     )
@@ -80,7 +80,7 @@ async def test_an_answer_has_the_form_that_was_signed(services: Services) -> Non
 
 
 async def test_an_adapter_answers_in_the_grammars_of_its_base(services: Services) -> None:
-    await services.lifecycle.load("uid:0", ID)
+    await services.pool.load("uid:0", ID)
     asked = replace(
         request(max_tokens=40, ignore_eos=False),
         model=f"{ID}:fr",
@@ -97,7 +97,7 @@ async def test_an_adapter_answers_in_the_grammars_of_its_base(services: Services
 async def test_a_grammar_that_cannot_be_enforced_refuses_the_load(services: Services) -> None:
     taken = services.supervisor.budget.taken
     with pytest.raises(StateRefused) as refusal:
-        await services.lifecycle.load("uid:4711", "hostile")
+        await services.pool.load("uid:4711", "hostile")
     assert refusal.value.code == "grammar_invalid"
     assert "grammar a" in refusal.value.message and "uniqueItems" in refusal.value.message
     assert services.supervisor.budget.taken == taken

@@ -31,7 +31,7 @@ def test_its_commands_and_its_client_on_two_models_of_which_one_fits(
 ) -> None:
     data = make_models(tmp_path, dict.fromkeys(("smol-a", "smol-b"), default_model_path))
     with open_services(data, config=config()) as services:
-        needs = services.residents.standing("smol-a").needs
+        needs = services.pool.model("smol-a").needs
         _, secret = services.keys.create("guide")
     assert needs is not None
     room = (needs.total >> 20) * 3 // 2

@@ -55,7 +55,7 @@ async def client(services: Services) -> AsyncIterator[openai.AsyncOpenAI]:
     key, secret = services.keys.create("app")
     transport = httpx2.ASGITransport(create_lan_app(services))
     try:
-        assert await services.residents.autoload() == []
+        assert await services.pool.autoload() == []
         async with httpx2.AsyncClient(transport=transport) as http:
             yield openai.AsyncOpenAI(base_url="http://lan/v1", api_key=secret, http_client=http)
     finally:

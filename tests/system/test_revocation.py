@@ -99,7 +99,7 @@ async def test_what_is_revoked_ends_with_its_streams_and_the_log_says_why(
     site: Site, case: Case
 ) -> None:
     with site.services() as services:
-        await services.lifecycle.load(ACTOR, case.model)
+        await services.pool.load(ACTOR, case.model)
 
         async def update() -> None:
             assert case.model in await revoke(site, services, case.revoked(services))
@@ -122,7 +122,7 @@ async def test_what_is_revoked_ends_with_its_streams_and_the_log_says_why(
         (outcome,) = services.reader.search(Query(kind="outcome")).entries
         assert (outcome.body["status"], outcome.body["finish"]) == ("error", "worker_lost")
         with pytest.raises(StateRefused) as caught:
-            await services.lifecycle.load(ACTOR, case.model)
+            await services.pool.load(ACTOR, case.model)
         assert caught.value.code == "wrong_state"
 
 
@@ -133,7 +133,7 @@ async def test_what_is_not_meant_goes_on(site: Site) -> None:
         "engines": ["llama-cpp-python<0.1"],
     }  # fmt: skip
     with site.services() as services:
-        await services.lifecycle.load(ACTOR, CERTIFIED)
+        await services.pool.load(ACTOR, CERTIFIED)
 
         async def update() -> None:
             assert await revoke(site, services, others) == []
@@ -149,7 +149,7 @@ async def test_a_revoked_engine_loads_nothing(site: Site) -> None:
         engine = f"llama-cpp-python<={services.supervisor.engine_version}"
         assert await revoke(site, services, {"engines": [engine]}) == []  # nothing is served
         with pytest.raises(PolicyRefused) as caught:
-            await services.lifecycle.load(ACTOR, KEYED)
+            await services.pool.load(ACTOR, KEYED)
         assert caught.value.code == "engine_revoked"
         assert edges(services, KEYED)[-1]["code"] == "engine_revoked"
         assert services.store.record(KEYED).state == "approved"  # a newer engine may serve it
@@ -157,7 +157,7 @@ async def test_a_revoked_engine_loads_nothing(site: Site) -> None:
 
 async def test_an_expired_certificate_ends_nothing_and_hides_no_revocation(site: Site) -> None:
     with site.services() as services:
-        await services.lifecycle.load(ACTOR, CERTIFIED)
+        await services.pool.load(ACTOR, CERTIFIED)
         site.days(380)  # past the certificates' end
         await services.sweep.run()
         assert services.lifecycle.record(CERTIFIED).state == "serving"

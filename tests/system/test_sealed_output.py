@@ -32,7 +32,7 @@ async def served(data: Path, tmp_path: Path) -> AsyncIterator[Services]:
     """The default model, loaded from a copy of the store that may be spoiled."""
     shutil.copytree(data, tmp_path / "data")
     with open_services(tmp_path / "data", config=SMALL) as services:
-        await services.lifecycle.load("uid:0", ID)
+        await services.pool.load("uid:0", ID)
         yield services
         await services.inference.drain(30)
         await services.supervisor.close()

@@ -25,7 +25,7 @@ TEXT = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + LABELS.
 async def backend(services: Services, task: LoadedTask) -> TaskBackend:
     place = services.shares.admit(APP, ID, 2)
     try:
-        model = await LocalWorkers(services.residents, services.supervisor).open(ID, "k1", place)
+        model = await LocalWorkers(services.pool, services.supervisor).open(ID, "k1", place)
     finally:
         place.leave(0, 0)
     return TaskBackend(task, model)

@@ -154,14 +154,14 @@ CASES: dict[str, Case] = {
         revoked(digests=[hashlib.sha256(b"evil").hexdigest()]),
     ),
     "55 a revoked engine": Case(
-        "engine_revoked", lambda b: b.services.lifecycle.load(ACTOR, MODEL),
+        "engine_revoked", lambda b: b.services.pool.load(ACTOR, MODEL),
         revoked(engines=["llama-cpp-python<99"]), approved=True,
     ),
     "56 a lower version": Case(
         "model_version_refused", lambda b: b.take(artifact_json=b'{"version": 3}'),
         rule(min_version=4),
     ),
-    "60 one approver": Case("not_approved", lambda b: b.services.lifecycle.load(ACTOR, MODEL)),
+    "60 one approver": Case("not_approved", lambda b: b.services.pool.load(ACTOR, MODEL)),
     "61 the same person twice": Case(
         "approval_duplicate", lambda b: b.approve("Alice", ALICE)
     ),

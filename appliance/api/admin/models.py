@@ -23,8 +23,8 @@ router = APIRouter(prefix="/admin/models")
 
 def model_of(services: Services, record: ModelRecord) -> wire.Model:
     """A record of the store as the admin socket tells it."""
-    stands = services.residents.standing(record.id)
-    load, now = stands.loading, services.clock.wall_us()
+    model = services.pool.model(record.id)
+    needs, idle, load = model.needs, model.idle_seconds, model.attempt
     return wire.Model(
         id=record.id,
         state=record.state,
@@ -35,13 +35,13 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
         message=record.message,
         hint=record.hint,
         created=iso(record.created_us),
-        activity=stands.activity,
-        pinned=stands.pinned,
-        on_demand=stands.on_demand,
-        needs_mib=stands.needs.total // MIB if stands.needs else 0,
-        waiting=stands.waiting,
-        last_used=None if stands.used is None else iso(now - int(stands.used * 1e6)),
-        unloaded=stands.unloaded,
+        activity=model.activity,
+        pinned=model.settings.pinned,
+        on_demand=model.settings.on_demand,
+        needs_mib=needs.total // MIB if needs else 0,
+        waiting=model.waiting,
+        last_used=None if idle is None else iso(services.clock.wall_us() - int(idle * 1e6)),
+        unloaded=model.unloaded,
         progress=None
         if load is None
         else wire.Progress(phase=load.phase, done=load.done, total=load.total),
@@ -80,7 +80,7 @@ async def recheck_models(_: Operator, services: ServicesDep) -> wire.ModelList:
 def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDetail:
     """One artifact with its approvals and what its file says of itself."""
     record = services.lifecycle.record(model_id)
-    needs = services.residents.standing(model_id).needs
+    needs = services.pool.model(model_id).needs
     return wire.ModelDetail(
         **model_of(services, record).model_dump(),
         memory=needs.describe() if needs else "",
@@ -117,11 +117,11 @@ def show_subject(_: Viewer, services: ServicesDep, model_id: str) -> wire.Subjec
 
 
 @router.post("/{model_id}/approvals")
-def approve_model(
+async def approve_model(
     person: Approver, services: ServicesDep, model_id: str, upload: wire.ApprovalUpload
 ) -> wire.Model:
     """Check and keep one approval."""
-    record = services.lifecycle.approve(person.actor, model_id, upload.envelope.encode())
+    record = await services.pool.approve(person.actor, model_id, upload.envelope.encode())
     return model_of(services, record)
 
 
@@ -130,7 +130,7 @@ async def load_model(person: Operator, services: ServicesDep, model_id: str) -> 
     """Seal, verify and start the model; the answer is a stream of JSON lines."""
 
     async def work(report: Report) -> wire.Model:
-        record = await services.residents.load(person.actor, model_id, report)
+        record = await services.pool.load(person.actor, model_id, report)
         return model_of(services, record)
 
     return stream_task(work)
@@ -139,7 +139,7 @@ async def load_model(person: Operator, services: ServicesDep, model_id: str) -> 
 @router.post("/{model_id}/unload")
 async def unload_model(person: Operator, services: ServicesDep, model_id: str) -> wire.Model:
     """End the model's worker."""
-    record = await services.residents.unload(person.actor, model_id)
+    record = await services.pool.unload(person.actor, model_id)
     return model_of(services, record)
 
 
@@ -148,7 +148,7 @@ async def suspend_model(
     person: Admin, services: ServicesDep, model_id: str, why: wire.Reason
 ) -> wire.Model:
     """End the model's worker and refuse to start it again."""
-    record = await services.lifecycle.suspend(person.actor, model_id, why.reason)
+    record = await services.pool.suspend(person.actor, model_id, why.reason)
     return model_of(services, record)
 
 
@@ -158,7 +158,7 @@ async def retire_model(
 ) -> wire.Model:
     """Take the model out of use for good."""
     reason = why.reason if why else ""
-    record = await services.lifecycle.retire(person.actor, model_id, reason)
+    record = await services.pool.retire(person.actor, model_id, reason)
     return model_of(services, record)
 
 
@@ -167,7 +167,7 @@ async def revoke_model(
     person: Admin, services: ServicesDep, model_id: str, why: wire.Reason
 ) -> wire.Model:
     """End the model for good because it must not be trusted, whatever state it is in."""
-    record = await services.lifecycle.revoke(person.actor, model_id, why.reason)
+    record = await services.pool.revoke(person.actor, model_id, why.reason)
     return model_of(services, record)
 
 

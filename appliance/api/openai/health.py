@@ -28,6 +28,6 @@ async def readyz(request: Request) -> Health:
         raise Unavailable("shutting_down", "The server is stopping.")
     if services.audit.latched:
         raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")
-    if not services.residents.ready():
+    if not services.pool.ready():
         raise Unavailable("model_loading", "No model is ready.")
     return Health(status="ready")

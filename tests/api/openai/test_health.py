@@ -65,8 +65,8 @@ async def test_models_whose_files_are_missing_make_no_server_ready(tmp_path: Pat
     with open_services(tmp_path / "data", config=SMALL) as services:
         services.lifecycle.import_model("uid:0", tiny(services), None, quiet)
         approve(services, "tiny", *APPROVERS)
-        services.residents.complete = True
-        assert services.residents.ready()  # positive control: with its files it counts
+        services.pool.complete = True
+        assert services.pool.ready()  # positive control: with its files it counts
         remove_tree(tmp_path / "data" / "models" / "tiny")
         _, secret = services.keys.create("app")
         transport = httpx.ASGITransport(create_lan_app(services))

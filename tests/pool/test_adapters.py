@@ -44,7 +44,7 @@ def opened(data: Path) -> Iterator[Services]:
 
 @pytest.fixture
 async def loaded(opened: Services) -> AsyncIterator[Services]:
-    await opened.lifecycle.load("uid:0", ID)
+    await opened.pool.load("uid:0", ID)
     yield opened
     await opened.supervisor.close()
 
@@ -81,9 +81,9 @@ async def test_approved_adapters_follow_their_base_unless_configured_otherwise(
     assert edges(loaded, FR)[-2:] == [("state", "staged"), ("state", "serving")]
     cards = {c.id: c for c in loaded.supervisor.cards()}
     assert set(cards) == {ID, FR} and cards[FR].parent == ID
-    await loaded.lifecycle.load("uid:0", DE)
+    await loaded.pool.load("uid:0", DE)
     assert state(loaded, DE) == "serving"
-    assert await code_of(loaded.lifecycle.load("uid:0", DE)) == "wrong_state"
+    assert await code_of(loaded.pool.load("uid:0", DE)) == "wrong_state"
     assert edges(loaded, DE)[-1] == ("load_refused", "approved")
 
 
@@ -103,19 +103,19 @@ async def test_an_adapter_is_waited_for_while_its_base_is_loaded(opened: Service
         assert {card.id for card in opened.inference.cards(who.principal)} == {ID, FR}
         assert await answer(FR) and await first
     finally:
-        await opened.residents.close()
+        await opened.pool.close()
         await opened.inference.drain(30)
         await opened.supervisor.close()
 
 
 async def test_loading_an_adapter_many_times_at_once_loads_it_once(loaded: Services) -> None:
     sealed, seen = sealed_files(), len(edges(loaded, DE))
-    tasks = [asyncio.create_task(loaded.lifecycle.load("uid:0", DE)) for _ in range(20)]
+    tasks = [asyncio.create_task(loaded.pool.load("uid:0", DE)) for _ in range(20)]
     results = await asyncio.gather(*tasks, return_exceptions=True)
     refused = [found.code for found in results if isinstance(found, Refused)]
     assert refused == ["wrong_state"] * 19 and state(loaded, DE) == "serving"
     assert edges(loaded, DE)[seen:].count(("state", "serving")) == 1
-    await loaded.lifecycle.unload("uid:0", DE)
+    await loaded.pool.unload("uid:0", DE)
     assert sealed_files() == sealed  # the copies of those that came too late are gone, too
 
 
@@ -127,30 +127,30 @@ async def test_an_adapter_whose_base_ends_meanwhile_is_not_recorded_as_served(
     async def ends(served: Any, event: str, **fields: Any) -> None:
         await note(served, event, **fields)
         if event == "attach":
-            await loaded.lifecycle.unload("uid:0", ID)
+            await loaded.pool.unload("uid:0", ID)
 
     loaded.supervisor.adapters._note = ends
-    assert await code_of(loaded.lifecycle.load("uid:0", DE)) == "wrong_state"
+    assert await code_of(loaded.pool.load("uid:0", DE)) == "wrong_state"
     assert edges(loaded, DE)[-2:] == [("unload", "approved"), ("load_refused", "approved")]
     assert loaded.supervisor.budget.taken == 0
 
 
 async def test_an_adapter_leaves_with_its_base_and_both_are_recorded(loaded: Services) -> None:
-    await loaded.lifecycle.unload("uid:0", ID)
+    await loaded.pool.unload("uid:0", ID)
     assert state(loaded, FR) == "approved" and edges(loaded, FR)[-1] == ("unload", "approved")
-    assert await code_of(loaded.lifecycle.load("uid:0", FR)) == "wrong_state"
+    assert await code_of(loaded.pool.load("uid:0", FR)) == "wrong_state"
     with pytest.raises(Refused):
         loaded.supervisor.adapters.base(FR)
 
 
 async def test_its_memory_counts_for_the_base_and_may_not_fit(loaded: Services) -> None:
     needs = dict(loaded.supervisor.budget)[ID]
-    await loaded.lifecycle.unload("uid:0", FR)
+    await loaded.pool.unload("uid:0", FR)
     without = dict(loaded.supervisor.budget)[ID]
     size = loaded.store.record(FR).facts["file_bytes"]
     assert needs - without == pytest.approx(2 * size * 1.08, abs=2)
     loaded.supervisor.budget.total = without + size
-    assert await code_of(loaded.lifecycle.load("uid:0", FR)) == "insufficient_memory"
+    assert await code_of(loaded.pool.load("uid:0", FR)) == "insufficient_memory"
     assert dict(loaded.supervisor.budget)[ID] == without and state(loaded, FR) == "approved"
     assert edges(loaded, FR)[-1] == ("load_refused", "approved")
 
@@ -160,7 +160,7 @@ async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
 ) -> None:
     copy = shutil.copytree(data, tmp_path / "copy")  # it stays revoked
     with open_services(copy, config=SMALL) as services:
-        await services.lifecycle.load("uid:0", ID)
+        await services.pool.load("uid:0", ID)
         adapter = services.supervisor.adapters.find(FR)
         assert adapter is not None and services.supervisor.adapters.find(DE) is not None
         policy = load_policy(copy / "trust")
@@ -187,7 +187,7 @@ async def test_what_a_newer_policy_revokes_ends_at_once(
     """A key that signed base and adapter ends both; the adapter's digest leaves the base alone."""
     shutil.copytree(data, tmp_path / "data")
     with open_services(tmp_path / "data", config=replace(SMALL, models=SETTINGS)) as services:
-        await services.lifecycle.load("uid:0", ID)
+        await services.pool.load("uid:0", ID)
         policy = load_policy(services.data / "trust")
         digest = services.store.record(FR).digest
         revoked = (
@@ -233,21 +233,21 @@ async def test_an_adapter_that_is_put_away_on_its_way_is_not_served(
 
     def sealed_then(*arguments: Any) -> Any:
         adapter = seal(*arguments)
-        suspending = loaded.lifecycle.suspend("uid:0", DE, "x")
+        suspending = loaded.pool.suspend("uid:0", DE, "x")
         asyncio.run_coroutine_threadsafe(suspending, loop).result(60)
         return adapter
 
     async def attached_then(adapter: Any) -> None:
         await attach(adapter)
         monkeypatch.setattr(loaded.supervisor.adapters, "find", lambda _: None)  # not known yet
-        await loaded.lifecycle.suspend("uid:0", DE, "x")
+        await loaded.pool.suspend("uid:0", DE, "x")
         monkeypatch.undo()
 
     if when == "while it is sealed":
         monkeypatch.setattr(loaded.store, "seal_adapter", sealed_then)
     else:
         monkeypatch.setattr(loaded.supervisor.adapters, "attach", attached_then)
-    assert await code_of(loaded.lifecycle.load("uid:0", DE)) == "wrong_state"
+    assert await code_of(loaded.pool.load("uid:0", DE)) == "wrong_state"
     assert state(loaded, DE) == "suspended"
     assert [adapter.id for adapter in loaded.supervisor.adapters] == [FR]
     monkeypatch.undo()

@@ -1,0 +1,61 @@
+"""A load under way, and who watches it.
+
+Rules: the newest report is kept; each watcher gets every report, and each phase is a line of the
+server's log. A load that a person started ends when that person stops watching and no request
+waits for the model.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from appliance.errors import Unavailable
+from appliance.registry.importing import Progress
+
+_log = logging.getLogger("appliance")
+
+
+@dataclass
+class LoadAttempt:
+    """One load of one model.
+
+    Attributes:
+        actor: who asked for it.
+        reason: why, for the log.
+        size: bytes that it will count for.
+        wanted: whether a request waits for the model.
+        phase, done, total: the newest report; bytes.
+        stopped: whether the server is stopping.
+    """
+
+    model: str
+    actor: str
+    reason: str
+    size: int
+    wanted: Callable[[], bool]
+    begun: float = field(default_factory=time.monotonic)
+    phase: str = "waiting"
+    done: int = 0
+    total: int = 0
+    stopped: bool = False
+    watchers: list[Progress] = field(default_factory=list)
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        """Take a report; also called from the thread that seals.
+
+        Raises:
+            Unavailable: the load ends here: nobody wants it, or the server is stopping.
+        """
+        if self.stopped:
+            raise Unavailable("shutting_down", "The server is stopping.")
+        if phase != self.phase:
+            _log.info("%s: %s", self.model, phase)
+        self.phase, self.done, self.total = phase, done, total
+        for watcher in list(self.watchers):
+            try:
+                watcher(phase, done, total)
+            except Unavailable:
+                self.watchers.remove(watcher)
+                if not self.watchers and not self.wanted():
+                    raise

@@ -1,0 +1,208 @@
+"""The steps of loading and unloading one model: its checks, its entries, its worker.
+
+Rules: a model is loaded only as a `VerifiedModel`, made from the stored bytes each time. Its memory
+is taken before a byte is sealed. Each edge is recorded before it is true, and no other change of
+the model comes between. What is refused is recorded with its code.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from appliance.errors import Refused, StateRefused, Unavailable
+from appliance.pool.adapters import AdapterLoader
+from appliance.pool.model import PooledModel
+from appliance.pool.withdrawal import FINAL, Withdrawal
+from appliance.registry.audit_entries import REVOKED, Edges
+from appliance.registry.importing import Progress
+from appliance.registry.lifecycle import Lifecycle
+from appliance.trust.freshness import Freshness
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
+from appliance.types import Json
+from appliance.workers.memory_estimate import MIB, Estimate
+from appliance.workers.supervisor import ENGINE, Supervisor
+
+
+class Loader:
+    """Loads and unloads.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+        fresh: says how fresh it is.
+        supervisor: where models are served.
+        lifecycle: checks what may have changed meanwhile.
+        adapters: load with their base and leave with it.
+        withdrawal: revokes what a load found to be revoked.
+        edges: records what happens.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        policy: Callable[[], TrustPolicy],
+        fresh: Callable[[], Freshness],
+        supervisor: Supervisor,
+        lifecycle: Lifecycle,
+        adapters: AdapterLoader,
+        withdrawal: Withdrawal,
+        edges: Edges,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._fresh = fresh
+        self._supervisor = supervisor
+        self._lifecycle = lifecycle
+        self._adapters = adapters
+        self._withdrawal = withdrawal
+        self._edge = edges.append
+
+    async def load(
+        self, model: PooledModel, actor: str, progress: Progress, *, reason: str
+    ) -> ModelRecord:
+        """Verify the stored bytes again, seal them and serve them.
+
+        Args:
+            progress: gets "verifying" when signature, policy and approvals are looked at, "sealing"
+                with the bytes that are hashed and sealed in one pass, "loading" with those that
+                the engine has; there, a report that raises ends nothing any more.
+
+        Raises:
+            Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
+        """
+        record, policy = self._store.record(model.id), self._policy()
+        async with self._recording_refusal(model, actor, record, policy):
+            needs = self._reserve(record)
+            verified = await self._seal(record, policy, progress)
+        held: dict[str, Json] = {"held": "disk" if verified.sealed.on_disk else "memory"}
+        async with self._recording_refusal(model, actor, record, policy, verified):
+            async with model.lock:
+                self._lifecycle.still(record, verified)
+                size = verified.facts.file_bytes
+                progress("loading", 0, size)
+                fields: dict[str, Json] = {**held, "needs_mib": needs.total // MIB}
+                await self._edge(actor, record, "staged", policy, reason=reason, fields=fields)
+                served = self._supervisor.begin(verified, _percent_of(size, progress))
+            await self._supervisor.started(served)
+        if verified.sealed.on_disk:
+            await self._check_held(model, actor, record, policy, verified)
+        async with model.lock:
+            if model.served is not served:
+                raise StateRefused("wrong_state", f"{model.id} was unloaded while it was loading.")
+            staged = replace(record, state="staged")
+            await self._edge(actor, staged, "serving", policy, fields=held)
+            if record.code:  # what an earlier check found is over
+                await asyncio.to_thread(self._store.set_state, model.id, record.state)
+        await self._adapters.follow(model, actor)
+        return self._lifecycle.record(model.id)
+
+    async def load_adapter(
+        self, base: PooledModel, actor: str, adapter_id: str, progress: Progress
+    ) -> ModelRecord:
+        """Verify and seal an adapter, and attach it to its loaded base; raises as `load`."""
+        record, policy = self._store.record(adapter_id), self._policy()
+        async with self._recording_refusal(base, actor, record, policy):
+            await self._adapters.load(base, actor, record, progress)
+        return self._lifecycle.record(adapter_id)
+
+    async def unload(
+        self, model: PooledModel, actor: str, model_id: str, *, event: str, reason: str
+    ) -> ModelRecord:
+        """End a worker, or let an adapter of the model go; the artifact stays approved.
+
+        Raises:
+            StateRefused: `wrong_state` when it is not loaded, `unknown_model_id`.
+        """
+        async with model.lock:
+            record = self._store.record(model_id)
+            if not self._supervisor.is_loaded(model_id):
+                raise StateRefused("wrong_state", f"{model_id} is not loaded.")
+            shown, policy = self._lifecycle.shown(record), self._policy()
+            await self._adapters.leave(actor, model_id, event)
+            await self._edge(actor, shown, record.state, policy, event=event, reason=reason)
+            await self._supervisor.stop(model_id)
+        return self._lifecycle.record(model_id)
+
+    @contextlib.asynccontextmanager
+    async def _recording_refusal(
+        self,
+        model: PooledModel,
+        actor: str,
+        record: ModelRecord,
+        policy: TrustPolicy,
+        verified: VerifiedModel | None = None,
+    ) -> AsyncIterator[None]:
+        """Give back what a load took when it fails, and record what refused it."""
+        try:
+            yield
+        except BaseException as error:
+            if verified is not None:
+                verified.close()
+            self._supervisor.release(record.id)
+            if isinstance(error, Refused):
+                await self._refused(model, actor, record, policy, error)
+            raise
+
+    async def _refused(
+        self,
+        model: PooledModel,
+        actor: str,
+        record: ModelRecord,
+        policy: TrustPolicy,
+        error: Refused,
+    ) -> None:
+        if error.code in REVOKED and record.state not in FINAL:
+            await self._withdrawal.end(model, actor, record.id, "revoked", error)
+            return
+        await self._edge(actor, record, record.state, policy, event="load_refused", error=error)
+
+    def _reserve(self, record: ModelRecord) -> Estimate:
+        """Take the memory before anything is read."""
+        if self._supervisor.is_loaded(record.id):
+            raise StateRefused("wrong_state", f"{record.id} is loaded already.")
+        if record.state != "approved":
+            code = "not_approved" if record.state == "verified" else "wrong_state"
+            raise StateRefused(code, f"{record.id} is {record.state}, not approved.")
+        self._fresh().check_serve()
+        return self._supervisor.reserve(record.id, self._store.facts(record))
+
+    async def _seal(
+        self, record: ModelRecord, policy: TrustPolicy, progress: Progress
+    ) -> VerifiedModel:
+        policy.check_engine(ENGINE, self._supervisor.engine_version)
+        on_disk = self._supervisor.keeps_on_disk(record.id)
+        size = self._store.size(record.id)
+        if not on_disk:
+            self._supervisor.check_sealing(record.id, size)
+        progress("verifying", 0, size)
+        return await asyncio.to_thread(
+            self._store.seal, record.id, policy, progress, on_disk=on_disk
+        )
+
+    async def _check_held(
+        self,
+        model: PooledModel,
+        actor: str,
+        record: ModelRecord,
+        policy: TrustPolicy,
+        verified: VerifiedModel,
+    ) -> None:
+        """A model on the disk is hashed once more after the engine read it."""
+        try:
+            await asyncio.to_thread(verified.rehash)
+        except Refused as error:
+            await self._supervisor.stop(record.id)
+            await self._refused(model, actor, record, policy, error)
+            raise
+
+
+def _percent_of(size: int, progress: Progress) -> Callable[[int], None]:
+    """Reports of the engine as progress in bytes; a watcher that has left stops nothing now."""
+
+    def report(percent: int) -> None:
+        with contextlib.suppress(Unavailable):
+            progress("loading", size * percent // 100, size)
+
+    return report

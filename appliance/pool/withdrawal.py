@@ -1,0 +1,115 @@
+"""Models that are taken out of service: suspended, retired, revoked.
+
+Rules: the entry is durable before the state changes; then the worker ends, and its running answers
+get an error. A suspension makes all approvals void. Files, record and approvals stay as evidence.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from appliance.errors import Refused, StateRefused
+from appliance.pool.adapters import AdapterLoader
+from appliance.pool.model import PooledModel
+from appliance.registry.audit_entries import SYSTEM, Edges
+from appliance.registry.importing import UNFINISHED
+from appliance.registry.lifecycle import Lifecycle
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.store import ModelRecord, ModelStore
+from appliance.workers.supervisor import Supervisor
+
+FINAL: Final = frozenset({"retired", "revoked"})
+_RETIRABLE: Final = frozenset({"approved", "verified", "suspended", "refused", *UNFINISHED})
+ALLOWED: Final = {
+    "suspended": frozenset({"approved"}),
+    "retired": _RETIRABLE,
+    "revoked": _RETIRABLE | {"retired"},
+}
+"""The states that a person may take a model from, by the state that it gets."""
+
+
+class Withdrawal:
+    """Takes models out of service.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+        supervisor: where models are served.
+        lifecycle: shows records as people see them.
+        adapters: leave with their base.
+        edges: records what happens.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        policy: Callable[[], TrustPolicy],
+        supervisor: Supervisor,
+        lifecycle: Lifecycle,
+        adapters: AdapterLoader,
+        edges: Edges,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._supervisor = supervisor
+        self._lifecycle = lifecycle
+        self._adapters = adapters
+        self._edge = edges.append
+
+    async def withdraw(
+        self, model: PooledModel, actor: str, model_id: str, state: str, reason: str
+    ) -> ModelRecord:
+        """Suspend, retire or revoke a model or an adapter of it for a person.
+
+        Raises:
+            StateRefused: `wrong_state`, `unknown_model_id`.
+        """
+        async with model.lock:
+            record = self._store.record(model_id)
+            if record.state not in ALLOWED[state]:
+                raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
+            return await self._put_away(actor, record, state, reason)
+
+    async def end(
+        self, model: PooledModel, actor: str, model_id: str, state: str, error: Refused
+    ) -> ModelRecord:
+        """Suspend or revoke for what a check found; what is retired or revoked stays so."""
+        async with model.lock:
+            record = self._store.record(model_id)
+            if record.state in (*FINAL, state):
+                return record
+            return await self._put_away(actor, record, state, error.message, error.code)
+
+    async def _put_away(
+        self, actor: str, record: ModelRecord, state: str, reason: str, code: str | None = None
+    ) -> ModelRecord:
+        shown = self._lifecycle.shown(record)
+        await self._adapters.leave(actor, record.id)
+        await self._edge(actor, shown, state, self._policy(), reason=reason, code=code)
+        changed = await asyncio.to_thread(
+            self._store.set_state,
+            record.id,
+            state,
+            message=reason,
+            code=code or record.code,
+            new_round=state == "suspended",
+        )
+        if self._supervisor.is_loaded(record.id):
+            await self._supervisor.stop(record.id)
+        return changed
+
+    async def note(
+        self, model: PooledModel, model_id: str, event: str, error: Refused
+    ) -> ModelRecord:
+        """Record what a check found without changing what the model may do."""
+        async with model.lock:
+            record = self._store.record(model_id)
+            shown = self._lifecycle.shown(record)
+            await self._edge(SYSTEM, shown, shown.state, self._policy(), event=event, error=error)
+            return await asyncio.to_thread(
+                self._store.set_state,
+                model_id,
+                record.state,
+                code=error.code,
+                message=error.message,
+            )
