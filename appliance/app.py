@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,11 @@ def _make_lab(data: Path, clock: Clock) -> None:
 
 @contextlib.contextmanager
 def open_services(
-    data: Path, *, config: Config | None = None, clock: Clock | None = None
+    data: Path,
+    *,
+    config: Config | None = None,
+    clock: Clock | None = None,
+    patience: float = 0.0,
 ) -> Iterator[Services]:
     """Take the data directory and put the parts together.
 
@@ -169,6 +174,7 @@ def open_services(
         data: an initialised data directory.
         config: in place of the file, for tests and benchmarks.
         clock: in place of the host's.
+        patience: seconds to wait while another process has the directory.
 
     Raises:
         UsageError: `data_missing`, `config_invalid`.
@@ -177,7 +183,7 @@ def open_services(
     config = config or load_config(data)
     clock = clock or SystemClock()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_lock(data))
+        stack.enter_context(_lock(data, patience))
         profile = _profile(data / "trust")
         # First, since on a full disk it gives back blocks that the rest needs to open.
         audit = AuditLog.open(
@@ -318,13 +324,18 @@ def _check_profile(profile: str, origin: str) -> None:
 
 
 @contextlib.contextmanager
-def _lock(data: Path) -> Iterator[None]:
+def _lock(data: Path, patience: float) -> Iterator[None]:
     fd = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end = time.monotonic() + patience
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StateRefused("data_locked", f"Another process holds {data}.") from error
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= end:
+                    raise StateRefused("data_locked", f"Another process holds {data}.") from error
+            time.sleep(0.05)
         yield
     finally:
         os.close(fd)

@@ -18,10 +18,12 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import ContentSwitcher
 
+from appliance.errors import ApplianceError
 from tui import theme
 from tui.change import Answers, Change, Running
 from tui.desk import Desk
-from tui.link import Link, LinkState, Poller, Question, Snapshot, look
+from tui.link import Files, Link, LinkState, Poller, Question, Snapshot, look
+from tui.offline import Offline
 from tui.screens.audit import AuditPage
 from tui.screens.first import FirstPage
 from tui.screens.help import HelpScreen, live_keys
@@ -40,7 +42,7 @@ from tui.view.flash import flash
 from tui.widgets.ask import Ask
 from tui.widgets.entry import Typing
 from tui.widgets.keys import KeyLine
-from tui.widgets.part import Part
+from tui.widgets.part import OLD, Part
 
 PERIOD, BASIC_PERIOD = 1.0, 5.0
 _LONGEST_UNPAINTED = 2.0
@@ -48,7 +50,6 @@ PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, LogsPage, MediaPage,
     FirstPage,
 )  # fmt: skip
-_OLD = "old"
 
 
 class Polled(Message):
@@ -57,6 +58,14 @@ class Polled(Message):
     def __init__(self, link: Link) -> None:
         super().__init__()
         self.link = link
+
+
+class Read(Message):
+    """The files were read, as far as the commands can."""
+
+    def __init__(self, snapshot: Snapshot | None, topic: str) -> None:
+        super().__init__()
+        self.snapshot, self.topic = snapshot, topic
 
 
 class Moved(Message):
@@ -103,6 +112,9 @@ class OperatorApp(Typing):
         self._top, self._nav = Part("top"), Part("nav")
         self._trouble, self._flash = Part("trouble"), Part("flash")
         self._under_way: Running | None = None
+        self._offline = Offline(desk.commands)
+        self._reading = False
+        self._read_topic: str | None = None  # what was read of the files since the server went
         self._unpainted: ExitStack | None = ExitStack()
         self._shown_state: tuple[object, ...] = ()
         self.register_theme(theme.full())
@@ -174,12 +186,51 @@ class OperatorApp(Typing):
         link = message.link
         self._desk.link = link
         snapshot = link.snapshot
+        if not link.failures:
+            self._desk.files = self._read_topic = None
         if snapshot is not None and not link.failures:
             if snapshot.load is not None:
                 self._desk.history.add(snapshot.load)
             if self._question is not None and snapshot.topic == self._question.topic:
-                self.page.take(snapshot.topic, snapshot.answer)
+                self.page.hear(snapshot.topic, snapshot.answer)
         self.draw()
+        self._read_files()
+
+    def _read_files(self) -> None:
+        """While no server answers, have the commands say what the screen wants to know, once."""
+        desk, question = self._desk, self._question
+        topic = question.topic if question else ""
+        gone = desk.link.error is not None and desk.link.error.code == "server_unreachable"
+        if not gone or desk.state is not LinkState.DOWN or not desk.initialised:
+            return
+        if self._reading or topic == self._read_topic:
+            return
+        self._reading = True
+        known = desk.files.snapshot if desk.files else None
+
+        def read() -> None:
+            snapshot: Snapshot | None
+            try:
+                snapshot = look(self._offline, question, known.status if known else None)
+            except Exception:  # what cannot be read stays unknown; the line of trouble says why
+                snapshot = known
+            self.post_message(Read(snapshot, topic))
+
+        threading.Thread(target=read, name="files", daemon=True).start()
+
+    def on_read(self, message: Read) -> None:
+        """Show what the files say, unless the server is back."""
+        self._reading = False
+        desk, snapshot = self._desk, message.snapshot
+        if desk.state is LinkState.DOWN:
+            self._read_topic = message.topic
+            desk.files = Files(snapshot, desk.clock())
+            asked = self._question.topic if self._question is not None else None
+            wanted = snapshot is not None and asked == message.topic == snapshot.topic
+            if snapshot and wanted and not isinstance(snapshot.answer, ApplianceError):
+                self.page.hear(snapshot.topic, snapshot.answer)  # errors are the server's to say
+        self.draw()
+        self._read_files()
 
     def draw(self) -> None:
         """Say what is known now; called as time passes, too."""
@@ -187,14 +238,14 @@ class OperatorApp(Typing):
             return
         desk, now, width = self._desk, self._desk.clock(), self.size.width
         newest = desk.history.newest
-        self._top.say(frame.top(desk.link, newest, now, width, readonly=desk.readonly))
+        shown = frame.top(desk.link, newest, now, width, readonly=desk.readonly, files=desk.files)
+        self._top.say(shown)
         tabs = [(page.DIGIT, page.TITLE) for page in self._pages.values() if page.DIGIT]
         self._nav.say(frame.navigation(tabs, self.page.TITLE, width))
         told = [] if self.page.TITLE == "Start" else frame.trouble(desk.link, now, str(desk.data))
         self._trouble.say(lines(told))
         self._flash.say(flash(self._under_way))
-        live = desk.state is LinkState.LIVE
-        self.query_one("#body").set_class(not live and desk.link.snapshot is not None, _OLD)
+        self.query_one("#body").set_class(desk.stale and desk.status is not None, OLD)
         self.page.draw()
         seen = (desk.state, desk.status.role if desk.status else "")
         if seen != self._shown_state:
@@ -230,7 +281,8 @@ class OperatorApp(Typing):
         self.action_go("overview")
 
     def action_refresh(self) -> None:
-        """Poll now."""
+        """Poll now, and where no server answers read the files again."""
+        self._desk.files = self._read_topic = None
         self._ask(self.page.question())
 
     def action_escape(self) -> None:

@@ -13,7 +13,7 @@ from appliance.client import AdminClient
 from appliance.types import Role
 from appliance.wire.admin.models import Status
 from tui.command import Commands
-from tui.link import Link, LinkState
+from tui.link import Files, Link, LinkState, Snapshot
 from tui.rates import History
 
 _ORDER = tuple(Role)
@@ -29,6 +29,7 @@ class Desk:
         media: directories where artifacts are looked for besides on sticks.
         clock: monotonic seconds.
         wall: seconds since the epoch.
+        files: what the files say while the server is down; None until they were read.
         verified: the last entry of the log that this person had verified, and it held.
     """
 
@@ -42,12 +43,26 @@ class Desk:
     wall: Callable[[], float] = time.time
     link: Link = field(default_factory=Link)
     history: History = field(default_factory=History)
+    files: Files | None = None
     verified: int | None = None
+
+    @property
+    def from_files(self) -> Snapshot | None:
+        """What the files say, while no server answers and they could be read."""
+        down = self.state is LinkState.DOWN
+        return self.files.snapshot if down and self.files is not None else None
+
+    @property
+    def stale(self) -> bool:
+        """Whether what is shown may no longer be so."""
+        live = self.state in (LinkState.LIVE, LinkState.CONNECTING)
+        return not live and self.from_files is None
 
     @property
     def status(self) -> Status | None:
         """The newest status, however old."""
-        return self.link.status
+        read = self.from_files
+        return self.link.status if read is None else read.status
 
     @property
     def state(self) -> LinkState:

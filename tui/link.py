@@ -65,6 +65,18 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Files:
+    """What the files said while no server answered, and when that was read.
+
+    Attributes:
+        snapshot: None when the commands cannot read them.
+    """
+
+    snapshot: Snapshot | None
+    at: float
+
+
+@dataclass(frozen=True)
 class Link:
     """What is known; times are seconds of a monotonic clock.
 
@@ -114,17 +126,20 @@ class Link:
         return max(self.period, min(_LONGEST_WAIT, self.period * 2.0 ** min(self.failures, 8) / 2))
 
 
-def look(client: AdminClient, question: Question | None) -> Snapshot:
+def look(client: AdminClient, question: Question | None, status: Status | None = None) -> Snapshot:
     """Ask for the status, the load and what the screen wants to know.
+
+    Args:
+        status: known already.
 
     Raises:
         ApplianceError: the status did not come, or the server went away.
     """
-    status = client.status()
+    status = status or client.status()
     try:
         load = client.load_now()
     except (Refused, RequestRefused):
-        load = None  # an older server
+        load = None  # an older server, or none
     if question is None:
         return Snapshot(status, load)
     try:

@@ -3,15 +3,24 @@
 Rules: when a server listens on `DATA/run/admin.sock`, it does the work; otherwise the command
 takes the lock of the data directory and serves itself the same app, so there is one
 implementation and one audit trail of each command. What needs running engines needs a server.
+Another command has the lock for a second, a starting server until it listens: both are waited for.
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from appliance.client import AdminClient, probe, socket_path
 from appliance.config import load_config
-from appliance.errors import ServerUnreachable
+from appliance.errors import ServerUnreachable, StateRefused
+
+if TYPE_CHECKING:
+    from appliance.app import Services
+
+PATIENCE_S: Final = 5.0
+"""How long the lock of the data directory is waited for."""
 
 
 def server_answers(data: Path) -> bool:
@@ -28,6 +37,26 @@ def server_answers(data: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _opened(stack: contextlib.ExitStack, data: Path) -> "Services | None":
+    """The data directory, taken; None when a server that was starting answers now.
+
+    Raises:
+        StateRefused: `data_locked` when it is not given up in time.
+    """
+    from appliance.app import open_services
+
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return stack.enter_context(open_services(data))
+        except StateRefused as error:
+            if error.code != "data_locked" or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+        if server_answers(data):
+            return None
 
 
 @contextlib.contextmanager
@@ -48,8 +77,11 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
         else:
             # Imported here, since a command that a server answers needs none of it.
             from appliance.api.admin.private import serve_privately
-            from appliance.app import open_services
 
-            services = stack.enter_context(open_services(data))
-            path = stack.enter_context(serve_privately(services))
+            services = _opened(stack, data)
+            path = (
+                socket_path(data)
+                if services is None
+                else stack.enter_context(serve_privately(services))
+            )
         yield stack.enter_context(AdminClient(path))

@@ -43,6 +43,8 @@ _UNIX_PATH_LIMIT = 107
 _HANDSHAKE_S = 15.0
 _LAST_BYTES_S = 5.0
 _LOOK_AT_THE_LOG_S = 1.0
+_LOCK_S = 5.0
+"""A command without a server has the directory for a second; it stops no start."""
 _log = logging.getLogger("appliance")
 
 
@@ -116,7 +118,7 @@ def serve(
         StateRefused: `data_locked`.
     """
     with (
-        open_services(data) as services,
+        open_services(data, patience=_LOCK_S) as services,
         log_lines.configured(services.config.server.log),
         log_file.kept(data, services.config.server.log_file_mib),
     ):

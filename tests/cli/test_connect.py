@@ -1,9 +1,11 @@
 """How a command reaches the admin app."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
+from appliance.cli import connect
 from appliance.cli.connect import admin_client, server_answers
 from appliance.client import socket_path
 from appliance.errors import ServerUnreachable, StateRefused, UsageError
@@ -54,7 +57,49 @@ def test_a_stale_socket_is_no_server(lab: LabData) -> None:
         assert client.status().state == "stopped"
 
 
-def test_a_lock_without_a_server_is_somebody_elses(lab: LabData) -> None:
+def test_a_command_waits_for_another_one(lab: LabData) -> None:
+    held = contextlib.ExitStack()
+    held.enter_context(open_services(lab.data))
+    free = threading.Timer(0.5, held.close)
+    free.start()
+    try:
+        with admin_client(lab.data) as client:
+            assert client.status().state == "stopped"
+    finally:
+        free.join()
+
+
+def test_a_command_that_waited_asks_the_server_that_started_meanwhile(lab: LabData) -> None:
+    with open_services(lab.data) as services:
+        listening = contextlib.ExitStack()
+        app = create_admin_app(services)
+        start = threading.Timer(
+            0.5, lambda: listening.enter_context(serve_in_thread(app, socket_path(lab.data)))
+        )
+        start.start()
+        try:
+            with admin_client(lab.data) as client:
+                assert client.status().state == "idle"
+        finally:
+            start.join()
+            listening.close()
+
+
+def test_a_server_waits_for_a_command(lab: LabData) -> None:
+    held = contextlib.ExitStack()
+    held.enter_context(open_services(lab.data))
+    with pytest.raises(StateRefused), open_services(lab.data):  # positive control: it is held
+        pass
+    free = threading.Timer(0.3, held.close)
+    free.start()
+    with open_services(lab.data, patience=30):
+        free.join()
+
+
+def test_a_lock_without_a_server_is_somebody_elses(
+    lab: LabData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "PATIENCE_S", 0.1)
     with open_services(lab.data), pytest.raises(StateRefused) as caught, admin_client(lab.data):
         pass
     assert caught.value.code == "data_locked"

@@ -144,7 +144,8 @@ def test_a_file_that_cannot_be_used_is_a_refusal(lab: LabData, run: Run, tmp_pat
     assert run("audit", "proof", "0", "--out", out, "--json").code == (1, "file_unusable")
 
 
-def test_the_lock_is_held_by_one(lab: LabData, run: Run) -> None:
+def test_the_lock_is_held_by_one(lab: LabData, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.cli.connect.PATIENCE_S", 0.1)
     with open_services(lab.data):
         assert run("key", "list", "--json").code == (1, "data_locked")
     assert run("key", "list", "--json").status == 0

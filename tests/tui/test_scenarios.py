@@ -170,7 +170,9 @@ async def test_the_server_is_killed_and_comes_back_on_every_screen(
             await expect(at, f"[{digit} ", words, "+ LIVE")
             await asyncio.to_thread(site.server.end, signal.SIGKILL)
             try:
-                await expect(at, "! DOWN", "s old", f"[{digit} ", words)
+                shown = await expect(at, "! DOWN", f"[{digit} ")
+                assert "+ serving" not in shown.splitlines()[0]
+                await expect(at, "! DOWN", "from the files", f"[{digit} ", words)
                 if digit == "4":  # on this host, by the files
                     await at.press("v")
                     await expect(at, "+ verified")

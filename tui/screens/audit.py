@@ -21,7 +21,7 @@ from tui.screens.checkpoint import CheckpointScreen
 from tui.screens.entry import EntryScreen
 from tui.screens.listing import ListPage
 from tui.screens.verify import VerifyScreen
-from tui.text import alarm
+from tui.text import alarm, lines
 from tui.view import audit as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -85,9 +85,13 @@ class AuditPage(ListPage[Entry]):
 
     def draw(self) -> None:
         """Say what is known now; the server has searched already."""
+        self.rows.say_unknown("" if self.known else self.unknown)
         self.rows.show(self._found.entries)
         if self._error is not None:
             self._place.say(alarm(f"{self._error.code}: {self._error.message}"))
+            return
+        if not self.known:
+            self._place.say(lines([]))
             return
         entries = self.desk.status.audit.entries if self.desk.status else 0
         more = self._found.next_before is not None

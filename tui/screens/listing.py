@@ -74,6 +74,7 @@ class ListPage(Page, Generic[T]):
         items = self.items()
         if wanted:
             items = [item for item in items if self._matches(item, wanted)]
+        self.rows.say_unknown("" if self.known else self.unknown)
         self.rows.show(items)
 
     def _matches(self, item: T, wanted: list[str]) -> bool:

@@ -73,6 +73,11 @@ class ModelsPage(ListPage[Model]):
         """The details."""
         self._known = answer
 
+    @property
+    def known(self) -> bool:
+        """The models come with the status."""
+        return self.desk.status is not None
+
     def items(self) -> list[Model]:
         """All models."""
         return self.desk.status.models if self.desk.status else []

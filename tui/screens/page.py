@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual.containers import Vertical
 from textual.message import Message
 
+from appliance.errors import ApplianceError
 from appliance.types import Role
 from tui.change import Change
 from tui.desk import Desk
@@ -45,6 +46,22 @@ class Page(Vertical):
     def __init__(self, desk: Desk) -> None:
         super().__init__(id=f"page-{self.TITLE.lower()}", classes="page")
         self.desk = desk
+        self.told = False
+
+    def hear(self, topic: str, answer: Any) -> None:
+        """Take an answer; from the first one on that is no error, something is known."""
+        self.told = self.told or not isinstance(answer, ApplianceError)
+        self.take(topic, answer)
+
+    @property
+    def known(self) -> bool:
+        """Whether what is shown, even if it is nothing, is what there is."""
+        return self.told
+
+    @property
+    def unknown(self) -> str:
+        """What stands where nothing is known."""
+        return "Not known yet." if self.desk.link.error is None else "Not known: no server answers."
 
     def question(self) -> Question | None:
         """What to ask with each poll while this screen is in front."""

@@ -69,7 +69,8 @@ class RequestsPage(ListPage[RunningRequest]):
     def draw(self) -> None:
         """Say what is known now."""
         super().draw()
-        self._summary.say(view.summary(self._requests, self.rows.count))
+        if self.known:
+            self._summary.say(view.summary(self._requests, self.rows.count))
         current = self.rows.current
         self._one.say(view.detail(current, self.desk.wall()) if current else lines([]))
 

@@ -11,7 +11,7 @@ from textual.content import Content
 
 from appliance.text import visible
 from appliance.wire.admin.models import Status
-from tui.link import Link, LinkState
+from tui.link import Files, Link, LinkState
 from tui.rates import Point
 from tui.text import GAP, QUIET, Cell, cell, line, quiet, spread, state
 from tui.view.units import rate
@@ -21,15 +21,42 @@ _TROUBLE: Final = 160  # characters; it is above every screen, and takes no room
 
 
 def top(
-    link: Link, newest: Point | None, now: float, width: int, *, readonly: bool = False
+    link: Link,
+    newest: Point | None,
+    now: float,
+    width: int,
+    *,
+    readonly: bool = False,
+    files: Files | None = None,
 ) -> Content:
-    """The first line of every screen."""
+    """The first line of every screen; where all is not well, the connection comes first."""
+    if link.state(now) not in (LinkState.LIVE, LinkState.CONNECTING):
+        return _in_trouble(link, now, width, files)
     connection = line(*link_words(link, now))
     known = _known(link.status, newest, readonly) if link.status else [cell("appliance")]
     room = width - connection.cell_length - 4
     while len(known) > 1 and _width(known) > room:
         known.pop(-1 if len(known) <= 3 else -2 if readonly else -1)
     return spread(Content(" ") + line(*known), connection + " ", width)
+
+
+def _in_trouble(link: Link, now: float, width: int, files: Files | None) -> Content:
+    """The connection, and without any colour what was known, or what the files say."""
+    found, read = link.state(now), files.snapshot if files else None
+    words: list[Cell] = list(link_words(link, now))
+    status = link.status
+    if found is LinkState.DOWN and files is not None and read is not None:
+        words = [state(found), f"read from the files {max(0.0, now - files.at):.0f} s ago"]
+        status = read.status
+    said = Content(" ") + line(*words)
+    if status is not None:
+        known = [cell(part.plain, QUIET) for part in _known(status, None, False)]
+        if read is None or status is not read.status:
+            known[1] = quiet(f"was {status.state}")
+        while known and said.cell_length + _width(known) > width - 1:
+            known.pop()
+        said = line(said, *known)
+    return said.truncate(width, ellipsis=True, pad=True)
 
 
 def _known(status: Status, newest: Point | None, readonly: bool) -> list[Content]:

@@ -1,7 +1,22 @@
-"""A part of a screen that says something, drawn again only when what it says changed."""
+"""A part of a screen that says something, drawn again only when what it says changed.
+
+Rules: what may no longer be so has no colour; a green word would be believed.
+"""
 
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
+
+from tui.text import QUIET
+
+OLD = "old"
+"""The class of what holds old data."""
+
+
+def faded(said: Content, widget: Widget) -> Content:
+    """The same without its colours where a widget shows old data."""
+    old = any(node.has_class(OLD) for node in widget.ancestors)
+    return Content.styled(said.plain, QUIET) if old else said
 
 
 class Part(Static):
@@ -17,6 +32,7 @@ class Part(Static):
 
     def say(self, said: Content) -> None:
         """Show this; what says nothing takes no room."""
+        said = faded(said, self)
         if not said.is_same(self._said):
             self._said = said
             self.display = bool(said)

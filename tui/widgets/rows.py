@@ -19,6 +19,7 @@ from textual.visual import Visual
 
 from tui.columns import Column, Layout
 from tui.text import Cell, cell
+from tui.widgets.part import faded
 
 T = TypeVar("T")
 _MARGIN = 3  # the cursor on the left, a blank on the right
@@ -69,6 +70,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     ) -> None:
         super().__init__(id=name)
         self._columns, self._key, self._cells, self._empty = columns, key, cells, empty
+        self._unknown = ""
         self._items: Sequence[T] = []
         self._cursor = 0
         self._layout, self._laid_out_for = Layout(columns, 80), 80
@@ -111,6 +113,12 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._keep_in_view()
         self._draw_changes()
         self.post_message(self.Moved(self))
+
+    def say_unknown(self, words: str) -> None:
+        """Say this in place of that there is no item; empty when that is known."""
+        if words != self._unknown:
+            self._unknown = words
+            self._draw_changes()
 
     def move_to(self, place: int) -> None:
         """Put the cursor on an item by its place."""
@@ -183,10 +191,11 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             return (Content("  ") + layout.head()) if self._items else blank
         place = self.scroll_offset.y + y - 1
         if not self._items:
-            return cell(f"  {self._empty}", "$secondary") if y == 1 else blank
+            said = self._unknown or self._empty
+            return cell(f"  {said}", "$secondary") if y == 1 else blank
         if place >= len(self._items):
             return blank
-        row = layout.row(self._cells(self._items[place]))
+        row = faded(layout.row(self._cells(self._items[place])), self)
         if place != self._cursor:
             return Content("  ") + row
         marked = cell("> ", "bold $primary") + row
