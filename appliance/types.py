@@ -305,6 +305,7 @@ class ModelCard:
         n_embd: numbers in a vector of a model that embeds.
         parent: id of the base, of an adapter.
         base_digest: of the base, of an adapter.
+        fewest: tokens that a message takes at least; 0 where that is unknown.
     """
 
     id: str
@@ -316,6 +317,7 @@ class ModelCard:
     parent: str | None = None
     base_digest: str = ""
     loaded: bool = True
+    fewest: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property

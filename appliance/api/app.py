@@ -14,6 +14,7 @@ import appliance
 from appliance.api.described import ANY, KEYED, KEYS
 from appliance.api.docs import PATHS, docs_routes
 from appliance.api.errors import install_error_handlers
+from appliance.api.large_bodies import LargeBodies
 from appliance.api.observe import Observer
 from appliance.api.openai import (
     chat,
@@ -67,6 +68,7 @@ def create_lan_app(services: "Services") -> FastAPI:
         ],
     )
     app.state.services = services
+    app.state.large_bodies = LargeBodies()
     install_error_handlers(app)
     if server.docs:
         app.router.routes.extend(docs_routes())

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from appliance.api.errors import place_name
+from appliance.api.large_bodies import SMALL, check_messages
 from appliance.errors import BadRequest
 from appliance.text import visible
 from appliance.wire.openai.characters import half_pair
@@ -39,7 +40,14 @@ class JsonRoute(APIRoute):
 class _JsonRequest(Request):
     async def json(self) -> Any:
         """The body."""
-        return parsed(await self.body())
+        body = await self.body()
+        state = self.app.state
+        principal = self.scope["state"]["principal"]
+        await state.large_bodies.turn(principal.key_id, len(body))
+        value = parsed(body)
+        if len(body) > SMALL:
+            check_messages(value, state.services.residents, principal)
+        return value
 
 
 class _Twice(ValueError):

@@ -91,6 +91,7 @@ class Served:
             created=self.since_us // 1_000_000,
             kind=facts.kind,
             n_embd=facts.n_embd,
+            fewest=worker.ready.fewest if worker else 0,
         )
 
     def status(self, variant: str, threads_most: int) -> WorkerStatus:

@@ -4,11 +4,13 @@ Rule: the place of a half is named; where the text came as JSON inside a text, t
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 Place: TypeAlias = tuple[str | int, ...]
 """Keys and indices from the outermost value inwards."""
 
+_ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -28,16 +30,28 @@ def half_pair(value: Any) -> Place | None:
 
     A key that has one is named by the object that it stands in.
     """
+    if isinstance(value, str):
+        return () if _HALF_PAIR.search(value) else None
     left: list[tuple[Place, Any]] = [((), value)]
     while left:
         place, found = left.pop()
-        if isinstance(found, str):
-            if _HALF_PAIR.search(found):
-                return place
-        elif isinstance(found, list):
-            left += [((*place, index), item) for index, item in enumerate(found)]
-        elif isinstance(found, dict):
+        if isinstance(found, dict):
             if any(map(_HALF_PAIR.search, found)):
                 return place
-            left += [((*place, key), item) for key, item in found.items()]
+            items: Iterable[tuple[str | int, Any]] = found.items()
+        elif isinstance(found, list):
+            items = enumerate(found)
+        else:
+            continue
+        for key, item in items:  # a place is spelled out only where it is needed
+            if isinstance(item, str):
+                if _HALF_PAIR.search(item):
+                    return (*place, key)
+            elif isinstance(item, dict | list):
+                left.append(((*place, key), item))
     return None
+
+
+def may_spell_half(text: str) -> bool:
+    """Whether a JSON text could have half of a surrogate pair: it would be an escape in it."""
+    return _ESCAPED.search(text) is not None

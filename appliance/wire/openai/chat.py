@@ -131,7 +131,7 @@ class ChatRequest(GenerationFields):
         max_tokens=64,
     )
 
-    messages: list[Message] = Field(min_length=1)
+    messages: list[Message] = Field(min_length=1, fail_fast=True)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=MOST_ALTERNATIVES)
     tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)

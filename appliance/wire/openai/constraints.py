@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from appliance.types import Constraint
-from appliance.wire.openai.characters import half_pair
+from appliance.wire.openai.characters import half_pair, may_spell_half
 from appliance.wire.openai.unsupported import field_refused
 
 
@@ -32,7 +32,7 @@ def _parsed(schema: Any) -> Any:
         parsed = json.loads(schema)
     except (ValueError, RecursionError) as error:
         raise ValueError("the text is not JSON") from error
-    if half_pair(parsed) is not None:
+    if may_spell_half(schema) and half_pair(parsed) is not None:
         raise ValueError("the text has half of a surrogate pair")
     return parsed
 

@@ -9,7 +9,14 @@ Source: OpenAI API reference, embeddings.
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from appliance.wire.openai.characters import characters
 from appliance.wire.openai.fields import REFUSED
@@ -37,7 +44,7 @@ def _as_texts(value: Any) -> Any:
 Text: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(characters)]
 Texts: TypeAlias = Annotated[
     list[Text],
-    Field(min_length=1, max_length=MOST_TEXTS),
+    Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True),
     BeforeValidator(_as_texts, json_schema_input_type=Text | list[Text]),
 ]
 

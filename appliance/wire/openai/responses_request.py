@@ -10,7 +10,15 @@ Source: OpenAI API reference, responses.
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    model_validator,
+)
 
 from appliance.types import Constraint, Tools
 from appliance.wire.openai.characters import characters
@@ -128,7 +136,9 @@ def _as_items(value: Any) -> Any:
 
 
 Items: TypeAlias = Annotated[
-    list[Item], BeforeValidator(_as_items, json_schema_input_type=str | list[Item])
+    list[Item],
+    FailFast(),
+    BeforeValidator(_as_items, json_schema_input_type=str | list[Item]),
 ]
 
 

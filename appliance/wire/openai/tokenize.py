@@ -31,7 +31,7 @@ class TokenizeRequest(_OfModel):
     model_config = example(model="assistant", prompt="The pump leaks.")
 
     prompt: Annotated[str, AfterValidator(characters)] | None = None
-    messages: list[Message] | None = Field(None, min_length=1)
+    messages: list[Message] | None = Field(None, min_length=1, fail_fast=True)
     tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
     chat_template_kwargs: TemplateArguments | None = None
     add_special_tokens: bool | None = Field(
@@ -77,7 +77,7 @@ class DetokenizeRequest(_OfModel):
 
     model_config = example(model="assistant", tokens=[1, 2, 3])
 
-    tokens: list[Annotated[int, Field(ge=0, le=INT32)]]
+    tokens: list[Annotated[int, Field(ge=0, le=INT32)]] = Field(fail_fast=True)
 
 
 class Detokenized(BaseModel):

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from appliance.types import Tools
-from appliance.wire.openai.characters import half_pair
+from appliance.wire.openai.characters import half_pair, may_spell_half
 from appliance.wire.openai.unsupported import field_refused
 
 MOST_TOOLS: Final = 128
@@ -194,7 +194,7 @@ class ToolCall(BaseModel):
             pass
         if not isinstance(found, dict):
             raise field_refused("invalid_value", "tool_calls", "arguments must be a JSON object")
-        if half_pair(found) is not None:
+        if may_spell_half(text) and half_pair(found) is not None:
             why = "arguments have half of a surrogate pair"
             raise field_refused("invalid_value", "tool_calls", why)
         return found

@@ -1,0 +1,66 @@
+"""When large bodies are read, so that they do not hold up what everybody else sends.
+
+Rules: one at a time, and after each the server rests from them in proportion to its size; apps take
+turns. Small bodies are read at once. A conversation with more messages than its model's context
+has room for is refused before its messages are looked at.
+"""
+
+import asyncio
+import contextlib
+from typing import Any, Final, Protocol
+
+from appliance.engine.limits import check_count
+from appliance.errors import NotFound, Unavailable
+from appliance.types import ModelCard, Principal
+from appliance.workers.lanes import Lane
+
+SMALL: Final = 64 << 10
+"""Most bytes of a small body."""
+_REST_S: Final = 0.4e-6
+"""Seconds from one large body to the next, for each byte: reading one takes at most a third."""
+
+
+class Cards(Protocol):
+    """What knows the models."""
+
+    def card(self, model_id: str) -> ModelCard:
+        """What the API says of a model."""
+        ...
+
+
+class LargeBodies:
+    """The large bodies of one listener."""
+
+    def __init__(self) -> None:
+        self._lane = Lane()
+
+    async def turn(self, key: str, size: int) -> None:
+        """Wait until a body may be read.
+
+        Args:
+            key: of the app that sent it.
+            size: its bytes.
+        """
+        if size > SMALL:
+            await self._lane.turn(key)
+            asyncio.get_running_loop().call_later(size * _REST_S, self._lane.leave)
+
+
+def check_messages(body: Any, cards: Cards, principal: Principal) -> None:
+    """Refuse a conversation whose mere number of messages does not fit.
+
+    Args:
+        principal: is told nothing of a model that it may not use.
+
+    Raises:
+        BadRequest: `context_length_exceeded`.
+    """
+    model, messages = (
+        (body.get("model"), body.get("messages")) if isinstance(body, dict) else (None, None)
+    )
+    if not isinstance(model, str) or not isinstance(messages, list):
+        return
+    if principal.may_use(model):
+        with contextlib.suppress(NotFound, Unavailable):  # that is asked again, and answered
+            card = cards.card(model)
+            check_count(len(messages), card.fewest, card.n_ctx)
