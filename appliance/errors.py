@@ -756,6 +756,10 @@ CODES: Final[dict[str, Code]] = {
     ),
     "shutting_down": Code("the server is stopping", "Try again when it is back."),
     # audit log
+    "database_damaged": Code(
+        "a database of the audit log is damaged, or a file beside it would overwrite it",
+        "Keep the files as evidence; `appliance audit verify` says more. Then restore a backup.",
+    ),
     "audit_corrupt": Code(
         "the audit log on disk does not verify, so it is not continued",
         "Keep the files as evidence, run `appliance audit verify`, then restore a backup.",
@@ -784,6 +788,10 @@ CODES: Final[dict[str, Code]] = {
     "proof_invalid": Code(
         "a proof does not verify",
         "Ask for the proof again and check it against the log's genesis.pub.",
+    ),
+    "content_key_missing": Code(
+        "the key of a text is gone, although no entry says that it was erased",
+        "Keep keys.db as evidence, run `appliance audit verify`, and restore a backup of keys.db.",
     ),
     "content_unavailable": Code(
         "the text of an entry was not kept, was erased or does not decrypt",

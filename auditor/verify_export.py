@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
 """The second verifier of audit logs: one file, Python's standard library, nothing else.
 
-    verify_export.py DIRECTORY [GENESIS.pub]
+    verify_export.py DIRECTORY [GENESIS.pub [AUDIT]]
 
 DIRECTORY is what `appliance audit export --format tiles` wrote. GENESIS.pub is the log's first key
 as you keep it yourself; without it the one in the export is taken, which proves nothing about whose
 log it is. Exit: 0 all holds, 1 problems were found (one line each: entry, code, reason), 2 usage.
 
 It checks, for every entry: canonical bytes, the fields of its kind, number, predecessor's hash,
-epoch, intent and outcome; the RFC 6962 tree over all entries against the tiles and every head in
-`heads`; each head's signature by the key of its own epoch only; and each change of keys by the old
-key.
+epoch, intent and outcome; the RFC 6962 tree over all entries against all tiles and every head in
+`heads`; each head's signature by the key of its own epoch only; each change of keys by the old
+key; and that the export holds nothing else.
+
+AUDIT is the log's own directory (DATA/audit), on the appliance or a copy. With it: each text that
+an entry names is stored, is the one named, has a nonce of 12 bytes, and has a wrapped key, unless
+an `erase` entry names the entry. Whether the key opens the text only `appliance audit verify` can
+tell, which has AES.
 
 Where the beginning was pruned, tree and keys go on from `start` and `handovers`, and an entry
 `prune` with two people's approvals must say so; what these people signed is not checked here.
 
-It does not check ciphertexts (they are not exported), nor that nothing was cut off the end: compare
+It does not check that nothing was cut off the end: compare
 the size printed with a checkpoint, a receipt or a witness that you keep. The site's certificate:
     head -n 2 genesis.cert >t; tail -n 1 genesis.cert | base64 -d >s
     openssl dgst -sha384 -verify SITE.pub -signature s t
@@ -25,7 +30,9 @@ Sources: RFC 8032 (Ed25519), RFC 6962, c2sp.org/signed-note, tlog-checkpoint, tl
 
 import base64
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any
@@ -253,6 +260,15 @@ def read_tile(place: Path, number: int, width: int) -> bytes:
     return (path if width == 256 else path.with_name(path.name + ".p") / str(width)).read_bytes()
 
 
+def rows(path: Path, sql: str) -> list[Any]:
+    """What a database says, opened for reading. Raises OSError, sqlite3.Error."""
+    beside = path.with_name(path.name + "-journal")
+    if beside.exists() or not path.exists():
+        raise OSError(f"{beside} lies there" if beside.exists() else f"{path} is not there")
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        return database.execute(sql).fetchall()
+
+
 class Verifier:
     """One run. `problems` holds (entry, code, reason)."""
 
@@ -273,6 +289,10 @@ class Verifier:
         self.unsigned: int | None = None  # the next link may tell which entry a root misses
         self.first, self.pruned = 0, 0  # the first entry, and the one that may be
         self.gone = ""  # the root of what was pruned
+        self.total = 0  # entries that the newest head covers
+        self.inner_tiles: dict[int, tuple[int, bytes]] = {}  # the one in use, by height
+        self.texts: dict[int, tuple[str, dict[str, str]]] = {}  # key and digests of an entry's
+        self.erased: set[int] = set()
         self.approved: dict[tuple[int, int, str], str] = {}  # (entry, before, root): by whom
 
     def problem(self, seq: int, code: str, why: str, once: bool = False) -> None:
@@ -308,12 +328,13 @@ class Verifier:
             self.problem(0, "genesis_mismatch", "genesis.pub here is another key than yours")
         heads: dict[int, bytes] = {}
         newest = (self.directory / "checkpoint").read_bytes()
-        total = read_head(newest)[1]
+        total = self.total = read_head(newest)[1]
         for note in [*map(unb64, (self.directory / "heads").read_text().split()), newest]:
             size = read_head(note)[1]
             if read_head(heads.setdefault(size, note))[2] != read_head(note)[2]:
                 self.problem(size - 1, "head_mismatch", "two heads of one size")
         self.begin()
+        self.others()
         for number in range(self.first // 256, (total + 255) // 256):
             width = min(256, total - number * 256)
             try:
@@ -346,6 +367,64 @@ class Verifier:
                 raise ValueError("a handover before the first entry is out of place")
             self.handover(size - 1, record[16:48].hex(), record[48:].hex())
         self.closing = None
+
+    def others(self) -> None:
+        """Nothing lies in the export but what is read."""
+        fixed = ("genesis.pub", "genesis.cert", "heads", "checkpoint", "start", "handovers")
+        known = {self.directory / name for name in fixed}
+        for name in ("entries", *map(str, range(8))):
+            count = self.total >> 8 * (0 if name == "entries" else int(name))
+            begin = self.first // 256 if name in ("entries", "0") else 0
+            for number in range(begin, (count + 255) // 256):
+                path, width = (
+                    self.directory / "tile" / name / tile_path(number),
+                    count - number * 256,
+                )
+                known.add(path if width >= 256 else path.with_name(path.name + ".p") / str(width))
+        for path in sorted(self.directory.rglob("*")):
+            if path.is_file() and path not in known:
+                name = str(path.relative_to(self.directory))
+                self.problem(self.total, "entry_unexpected", f"no part of an export: {name!r}")
+
+    def inner(self, height: int, node: bytes) -> None:
+        """The tile of a level above the entries has this node."""
+        number, at = divmod(self.size >> height, 256)
+        place, width = (
+            self.directory / "tile" / str(height // 8),
+            (self.total >> height) - number * 256,
+        )
+        if self.inner_tiles.get(height, (-1, b""))[0] != number:
+            try:
+                self.inner_tiles[height] = number, read_tile(place, number, min(256, width))
+            except OSError:
+                self.inner_tiles[height] = number, b""
+        if self.inner_tiles[height][1][at * 32 : at * 32 + 32] != node and not self.broken:
+            self.problem(
+                self.size, "node_mismatch", f"tile {height // 8}/{number} has another node"
+            )
+
+    def stored(self, audit: Path) -> None:
+        """The texts beside the log are those that entries name, and have their keys."""
+        lost = {
+            (seq, name): code
+            for seq, (_, names) in self.texts.items()
+            for name, code in names.items()
+        }
+        for path in sorted(audit.glob("log*.db")):
+            for seq, name, nonce, ct in rows(path, "SELECT seq, name, nonce, ct FROM content"):
+                expected = lost.pop((seq, name), None)
+                if expected is None and self.first <= seq < self.total:
+                    self.problem(seq, "content_unexpected", f"it names no {name!r}")
+                elif expected and (sha256(nonce + ct).hexdigest(), len(nonce)) != (expected, 12):
+                    self.problem(seq, "content_mismatch", f"{name} is not the one that it names")
+        for seq, name in lost:
+            self.problem(seq, "content_missing", f"its {name} is not stored")
+        lengths = dict(rows(audit / "keys.db", "SELECT id, length(wrapped) FROM dek"))
+        for seq, (key, _) in self.texts.items():
+            if key not in lengths and seq not in self.erased:
+                self.problem(seq, "key_missing", "its key is gone, and no entry erased it")
+            elif lengths.get(key, 60) != 60:
+                self.problem(seq, "key_mismatch", "its key is no wrapped key")
 
     def prune(self, seq: int, body: dict[str, Any]) -> None:
         """Two people approved of exactly this, and this is what went."""
@@ -405,8 +484,15 @@ class Verifier:
         if seq == 0 and named != (self.origin, self.key.hex()):
             self.problem(0, "genesis_mismatch", "it names another key or log")
         self.links(seq, kind, body)
+        content = body.get("content", {})
+        if content.get("parts"):
+            parts = content["parts"].items()
+            digests = {name: part["ciphertext"] for name, part in parts if "ciphertext" in part}
+            self.texts[seq] = content["key"], digests
         if kind == "key_handover":
             self.handover(seq, body["next_key"], body["signature"])
+        elif kind == "erase":
+            self.erased |= set(body["entries"])
         elif kind == "prune_approval":
             self.approved[seq, body["before"], body["root"]] = body["name"]
         elif kind == "prune":
@@ -461,6 +547,8 @@ class Verifier:
         while self.peaks and self.peaks[-1][0] == height:
             node = sha256(b"\1" + self.peaks.pop()[1] + node).digest()
             height += 1
+            if height % 8 == 0:
+                self.inner(height, node)
         self.peaks.append((height, node))
         self.size += 1
 
@@ -474,15 +562,17 @@ class Verifier:
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    if not 1 <= len(arguments) <= 2:
+    if not 1 <= len(arguments) <= 3:
         print(__doc__)
         return 2
     directory = Path(arguments[0])
-    key = Path(arguments[1]) if len(arguments) == 2 else directory / "genesis.pub"
+    key = Path(arguments[1]) if len(arguments) > 1 else directory / "genesis.pub"
     try:
         verifier = Verifier(directory, key.read_text())
         size = verifier.run()
-    except (OSError, ValueError) as error:
+        if len(arguments) == 3:
+            verifier.stored(Path(arguments[2]))
+    except (OSError, ValueError, sqlite3.Error) as error:
         print(f"The export cannot be read (export_invalid): {error}.")
         return 1
     for seq, code, why in sorted(verifier.problems):

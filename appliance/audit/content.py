@@ -80,12 +80,35 @@ def unwrap(kek: bytes, key_id: str, wrapped: bytes) -> bytes:
     Raises:
         AuditRefused: `content_unavailable` when it was wrapped by another KEK or for another id.
     """
-    try:
-        nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
-        return AESGCM(kek).decrypt(nonce, sealed, _WRAP + key_id.encode())
-    except (InvalidTag, ValueError) as error:
+    dek = Opener(kek).unwrap(key_id, wrapped)
+    if dek is None:
         message = "The content key does not unwrap with this key-encryption key."
-        raise AuditRefused("content_unavailable", message) from error
+        raise AuditRefused("content_unavailable", message)
+    return dek
+
+
+class Opener:
+    """Unwraps many keys with one KEK, and tries them on their texts."""
+
+    def __init__(self, kek: bytes) -> None:
+        self._kek = AESGCM(kek)
+
+    def unwrap(self, key_id: str, wrapped: bytes) -> bytes | None:
+        """The DEK, or None when it was wrapped by another KEK or for another id."""
+        try:
+            nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+            return self._kek.decrypt(nonce, sealed, _WRAP + key_id.encode())
+        except (InvalidTag, ValueError):
+            return None
+
+    @staticmethod
+    def opens(dek: bytes, key_id: str, name: str, nonce: bytes, ciphertext: bytes) -> bool:
+        """Whether a DEK decrypts a text."""
+        try:
+            AESGCM(dek).decrypt(nonce, ciphertext, _place(key_id, name))
+        except (InvalidTag, ValueError):
+            return False
+        return True
 
 
 def kek_name(kek: bytes) -> str:

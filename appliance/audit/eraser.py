@@ -10,14 +10,13 @@ from typing import cast
 
 from appliance.audit import store
 from appliance.audit.entry import Draft, Entry
+from appliance.audit.erasures import KIND, named
 from appliance.audit.keyring import Keyring
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.audit.segments import Log
-from appliance.errors import AuditRefused, NotFound
+from appliance.errors import NotFound
 from appliance.types import Json
-
-KIND = "erase"
 
 
 def erasure(reader: LogReader, request_id: str, actor: str, reason: str) -> Draft:
@@ -59,11 +58,6 @@ def destroy(log: Log, keyring: Keyring, entries: list[int]) -> None:
 
 def destroy_again(log: Log, keyring: Keyring) -> None:
     """What every erasure on record names, destroyed also if a crash came between."""
-    named: list[int] = []
-    for raw in store.of_kind(log, KIND):
-        try:
-            named += cast("list[int]", Entry.parse(raw).body["entries"])
-        except AuditRefused:
-            continue  # a changed entry is the verifier's to report
-    if named:
-        destroy(log, keyring, named)
+    entries = list(named(log))
+    if entries:
+        destroy(log, keyring, entries)

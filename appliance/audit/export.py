@@ -61,6 +61,7 @@ def export(
         raise UsageError("data_exists", f"{out} exists already.")
     files = LogFiles(directory)
     files.check_present()
+    files.check_untouched()
     segments = Segments(files)
     try:
         with store.unavailable("The export failed"), segments.open() as log:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.content import KEY_BYTES
-from appliance.errors import AuditRefused, StateRefused
+from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
 
 MODES: Final = ("encrypted", "commit-only", "off")
 _SEGMENT: Final = re.compile(r"log-([0-9]{16})\.db")
@@ -101,6 +101,24 @@ class LogFiles:
                 raise StateRefused("data_missing", f"{self.directory} holds no {path.name}.")
         if not self.segments():
             raise StateRefused("data_missing", f"{self.directory} holds no log.db.")
+
+    def foreign(self) -> list[tuple[int, Path]]:
+        """Journals beside the databases, with the first entry concerned.
+
+        A database in WAL mode has none. SQLite would write one back into it, over the evidence.
+        """
+        beside = [*self.segments(), (0, self.keys)]
+        journals = [(first, path.with_name(path.name + "-journal")) for first, path in beside]
+        return [(first, path) for first, path in journals if path.exists()]
+
+    def check_untouched(self) -> None:
+        """Raises AuditUnavailable (`database_damaged`) where opening would destroy evidence."""
+        for _, path in self.foreign():
+            message = f"{path.name} lies beside the audit log, which never has such a file."
+            raise AuditUnavailable("database_damaged", message)
+        for _, path in [*self.segments(), (0, self.keys)]:
+            if not path.stat().st_size:
+                raise AuditUnavailable("database_damaged", f"{path.name} is empty.")
 
     def lock(self) -> int:
         """Become the one writer; closing the descriptor ends it.

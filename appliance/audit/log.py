@@ -33,7 +33,7 @@ from appliance.audit.files import MODES, LogFiles
 from appliance.audit.host import Moments
 from appliance.audit.rolling import SegmentLimits
 from appliance.audit.session import Session
-from appliance.audit.store import FAILURES, reason
+from appliance.audit.store import FAILURES, code, reason
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, UsageError
 from appliance.types import Receipt
@@ -81,6 +81,7 @@ class AuditLog:
         self._cost = 0
         self._changed = threading.Condition()
         self._failure: str | None = None
+        self._code = "audit_unavailable"
         self._closing = False
         self._head_due: float | None = None
         # The last commit: how many were answered, when, and how many seconds it had taken.
@@ -247,7 +248,7 @@ class AuditLog:
         if refusal is None and full and not waiting.ends_work:
             refusal = "Too many audit entries wait for the disk."
         if refusal is not None:
-            raise _cannot(refusal)
+            raise _cannot(refusal, self._code)
         self._waiting.append(waiting)
         self._cost += waiting.cost
         self._changed.notify()
@@ -328,12 +329,12 @@ class AuditLog:
             "nothing is recorded until it is opened again."
         )
         with self._changed:
-            self._failure = refusal
+            self._failure, self._code = refusal, code(error)
             stranded = [*batch, *self._waiting]
             self._waiting.clear()
         for waiting in stranded:
             if not waiting.future.done():
-                waiting.future.set_exception(_cannot(refusal))
+                waiting.future.set_exception(_cannot(refusal, self._code))
 
     def _shortage(self) -> str | None:
         try:
@@ -375,5 +376,5 @@ class AuditLog:
             self._head_due = time.monotonic() + HEAD_SECONDS
 
 
-def _cannot(why: str) -> AuditUnavailable:
-    return AuditUnavailable("audit_unavailable", why)
+def _cannot(why: str, code: str = "audit_unavailable") -> AuditUnavailable:
+    return AuditUnavailable(code, why)

@@ -17,6 +17,7 @@ from appliance.audit import anchors, prover, pruning, store
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.content import Sealed, commitment, decrypt
 from appliance.audit.entry import Draft, Entry
+from appliance.audit.erasures import Erasures
 from appliance.audit.files import LogFiles
 from appliance.audit.keyring import find_key
 from appliance.audit.pruning import SegmentFacts
@@ -34,9 +35,15 @@ class LogReader:
     """The entries of an audit directory. Usable from any thread."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises StateRefused (`data_missing`) when there is no log."""
+        """Open it.
+
+        Raises:
+            StateRefused: `data_missing` when there is no log.
+            AuditUnavailable: `database_damaged`.
+        """
         self._files = LogFiles(directory)
         self._files.check_present()
+        self._files.check_untouched()
         self._log = Segments(self._files)
         self._keys = open_readonly(self._files.keys)
 
@@ -92,7 +99,8 @@ class LogReader:
 
         Raises:
             AuditRefused: `content_unavailable` when it was not kept, was erased or does not
-                match the entry. As `entry` otherwise.
+                match the entry; `content_key_missing` when its key is gone and no entry erased it.
+                As `entry` otherwise.
         """
         entry = self.entry(seq)
         key_id, part = _part(entry, name)
@@ -104,7 +112,11 @@ class LogReader:
         with unavailable(_DOING), self._keys.connect() as keys:
             dek = find_key(store.raw(keys), self._files.key_encryption_key(), key_id)
         if dek is None:
-            raise _gone(f"The content of entry {seq} was erased.")
+            with self._opened() as log:
+                if seq in Erasures(log):
+                    raise _gone(f"The content of entry {seq} was erased.")
+            message = f"The content key of entry {seq} is missing, and no entry erased it."
+            raise AuditRefused("content_key_missing", message)
         text = decrypt(dek, key_id, name, sealed)
         if commitment(dek, key_id, name, text).hex() != part["commitment"]:
             raise _gone(f"The {name} of entry {seq} does not match its commitment.")

@@ -7,6 +7,7 @@ Rules:
 - The newest entries (up to `TAIL`) hash to their leaves, follow each other and are canonical.
 - HEAD, which lies apart from the database, is an ancestor of it: a database that lost its tail
   is not continued.
+- No row lies where a later entry's will: the commit that meets it would fail.
 - Older bodies are left to `verify`, which reads everything.
 """
 
@@ -52,6 +53,8 @@ def read_end(log: Log, key: VerifierKey, head_note: bytes) -> End:
     if frontier.root() != head.root:
         raise _corrupt("the entries do not have the signed root")
     _check_ancestor(log, key, head_note, head)
+    for stray in store.strays(log.newest):
+        raise _corrupt(f"its newest segment holds {stray.what}, which is none of its entries'")
     last = _check_newest(log, head.size)
     intents = _open_intents(log)
     requests = {e.seq: cast(str, e.body["request_id"]) for e in intents}

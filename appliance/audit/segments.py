@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from appliance.audit.files import LogFiles
 from appliance.db import open_readonly
 
-_NO_END: Final = 1 << 62
+NO_END: Final = 1 << 62
 
 
 class Segment:
@@ -50,7 +50,7 @@ class Log:
     @classmethod
     def of(cls, dbapi: Any, first: int = 0) -> Self:
         """A log that is one file."""
-        return cls([Segment(first, _NO_END, lambda: dbapi)])
+        return cls([Segment(first, NO_END, lambda: dbapi)])
 
     @property
     def first(self) -> int:
@@ -62,14 +62,14 @@ class Log:
         """The segment that grows."""
         return self.segments[-1]
 
-    def within(self, first: int, end: int = _NO_END) -> Iterator[tuple[Any, int, int]]:
+    def within(self, first: int, end: int = NO_END) -> Iterator[tuple[Any, int, int]]:
         """Connections to what holds the entries first ≤ seq < end, and the part of each."""
         for segment in self.segments:
             low, high = max(first, segment.first), min(end, segment.end)
             if low < high:
                 yield segment.dbapi, low, high
 
-    def backwards(self, end: int = _NO_END, first: int = 0) -> Iterator[tuple[Any, int, int]]:
+    def backwards(self, end: int = NO_END, first: int = 0) -> Iterator[tuple[Any, int, int]]:
         """The same, newest first."""
         for segment in reversed(self.segments):
             low, high = max(first, segment.first), min(end, segment.end)
@@ -94,7 +94,7 @@ class Segments:
     def opened_beside(self, dbapi: Any, first: int, stack: ExitStack) -> Log:
         """The log whose newest segment, beginning with an entry, is open already."""
         older = [s for s in self._found(stack) if s.first < first]
-        return Log([*older, Segment(first, _NO_END, lambda: dbapi)])
+        return Log([*older, Segment(first, NO_END, lambda: dbapi)])
 
     def close(self) -> None:
         """Let go of all files."""
@@ -108,7 +108,7 @@ class Segments:
         if not found:
             raise FileNotFoundError("the log's files are gone")
         self._forget({path for _, path in found})
-        ends = [first for first, _ in found[1:]] + [_NO_END]
+        ends = [first for first, _ in found[1:]] + [NO_END]
         return [
             Segment(first, end, self._connecting(path, stack))
             for (first, path), end in zip(found, ends, strict=True)

@@ -22,7 +22,7 @@ from typing import Any, Final, Self, cast
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine
 
-from appliance.audit import eraser, pruning, recovery, rolling, store
+from appliance.audit import eraser, erasures, pruning, recovery, rolling, store
 from appliance.audit.ballast import Ballast
 from appliance.audit.checkpoint import VerifierKey, check_origin
 from appliance.audit.content import KEY_BYTES
@@ -113,6 +113,7 @@ class Session:
         lock = files.lock()
         try:
             with unavailable("The audit log cannot be opened"):
+                files.check_untouched()
                 moments = moments or HostMoments(clock)
                 rolling.sweep(files)
                 ballast = Ballast(files.ballast, ballast_bytes)
@@ -184,7 +185,7 @@ class Session:
     def _follow(self, drafts: Sequence[Draft]) -> None:
         """Do what durable entries say."""
         for draft in drafts:
-            if draft.kind == eraser.KIND:
+            if draft.kind == erasures.KIND:
                 entries = cast("list[int]", draft.fields["entries"])
                 eraser.destroy(self.newest.log, self.keyring, entries)
             elif draft.kind == pruning.KIND:

@@ -15,6 +15,7 @@ Rules:
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.merkle import TILE_LEVELS, Subtree, fold
-from appliance.audit.segments import Log, Segment
+from appliance.audit.segments import NO_END, Log, Segment
 from appliance.audit.tables import MIGRATIONS, SPAN
 from appliance.db import open_database
 from appliance.errors import AuditRefused, AuditUnavailable
@@ -64,11 +65,38 @@ WHERE kind = 'intent' AND seq >= ? AND NOT EXISTS (SELECT 1 FROM leaf WHERE inte
 ORDER BY seq
 """
 
-# One statement, so that both are of one moment.
-_EARLY_SPAN: Final = """
-SELECT whole FROM (SELECT coalesce(max(seq) + 1, ?) / ? AS whole FROM leaf)
-WHERE EXISTS (SELECT 1 FROM span WHERE block >= whole)
-"""
+# Of the entries ?1 ≤ seq < ?2. Inner nodes and spans of a segment are those of all entries so far.
+_STRAYS: Final = (
+    (
+        "content",
+        """
+SELECT * FROM (SELECT seq, name FROM content WHERE seq < ?1 ORDER BY seq LIMIT 3)
+UNION ALL SELECT * FROM (SELECT seq, name FROM content WHERE seq >= ?2 ORDER BY seq LIMIT 3)
+""",
+        "a text {1!r} of entry {0}",
+    ),
+    (
+        "checkpoint",
+        """
+SELECT * FROM (SELECT size - 1, size FROM checkpoint WHERE size <= ?1 ORDER BY size LIMIT 3)
+UNION ALL
+SELECT * FROM (SELECT size - 1, size FROM checkpoint WHERE size > ?2 ORDER BY size LIMIT 3)
+""",
+        "a head of size {1}",
+    ),
+    (
+        "node",
+        "SELECT 0, level, idx FROM node WHERE level < 8 OR level > 56 OR level % 8 "
+        "OR idx < 0 OR idx >= ?2 >> level LIMIT 3",
+        "the inner node {1}/{2}",
+    ),
+    (
+        "span",
+        "SELECT max(0, min(block, ?2 / 1024)) * 1024, block FROM span "
+        "WHERE block < 0 OR block >= ?2 / 1024 LIMIT 3",  # from there on it hides entries
+        "the span of block {1}",
+    ),
+)
 
 _INSERT_SPAN: Final = """
 INSERT INTO span (block, low_us, high_us)
@@ -94,6 +122,11 @@ FAILURES: Final = (SQLAlchemyError, driver.Error, OSError)
 DAMAGE: Final = driver.DatabaseError
 """What SQLite raises when it meets pages that make no sense."""
 
+_DAMAGE: Final = frozenset(
+    getattr(driver, f"SQLITE_{name}")
+    for name in ("CORRUPT", "NOTADB", "ERROR", "SCHEMA", "MISMATCH", "FORMAT")
+)
+
 LeafRow = tuple[int, bytes, bytes, bytes]
 """seq, prev, hash, body."""
 NodeRow = tuple[int, int, bytes]
@@ -108,13 +141,24 @@ def unavailable(doing: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        raise AuditUnavailable("audit_unavailable", f"{doing}: {reason(error)}.") from error
+        raise AuditUnavailable(code(error), f"{doing}: {reason(error)}.") from error
 
 
 def reason(error: BaseException) -> str:
     """An error in a few words, without SQL."""
     origin = getattr(error, "orig", None) or error
     return str(origin).split("\n", 1)[0] or type(origin).__name__
+
+
+def damaged(error: BaseException) -> bool:
+    """Whether SQLite met what no database of ours holds: other bytes, pages or tables."""
+    found = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
+    return found is not None and found & 0xFF in _DAMAGE
+
+
+def code(error: BaseException) -> str:
+    """The stable code for a failure of driver or disk."""
+    return "database_damaged" if damaged(error) else "audit_unavailable"
 
 
 def full(error: BaseException) -> bool:
@@ -215,31 +259,40 @@ def size(log: Log) -> int:
     return newest.first if highest is None else int(highest) + 1
 
 
-def strays(log: Log) -> list[int]:
-    """First entries of the segments that hold a row of another one; none where all is well."""
-    found = []
-    for segment in log.segments:
+@dataclass(frozen=True)
+class Stray:
+    """A row that lies outside of the entries of its segment, where no check of entries meets it.
+
+    Attributes:
+        table: where it lies.
+        seq: the entry that it claims to belong to, or the last one below it in the tree.
+        what: the row in words.
+    """
+
+    table: str
+    seq: int
+    what: str
+
+
+def strays(segment: Segment) -> list[Stray]:
+    """Such rows of a segment, the first of each table; none where all is well."""
+    dbapi, first = segment.dbapi, segment.first
+    dbapi.execute("BEGIN")  # all tables as of one moment, also while the log grows
+    try:
         # Each by itself, or SQLite reads the whole table.
-        (low,) = segment.dbapi.execute("SELECT min(seq) FROM leaf").fetchone()
-        (high,) = segment.dbapi.execute("SELECT max(seq) FROM leaf").fetchone()
-        if low is not None and (low < segment.first or high >= segment.end):
-            found.append(segment.first)
-    return found
-
-
-def early_span(log: Log) -> int | None:
-    """The first entry of a block that has a span although it is not complete."""
-    found = log.newest.dbapi.execute(_EARLY_SPAN, (log.newest.first, SPAN)).fetchone()
-    return None if found is None else int(found[0]) * SPAN
-
-
-def newest_text(log: Log) -> int:
-    """The highest entry of which a text is stored; -1 when there is none."""
-    for dbapi, _, _ in log.backwards():
-        (found,) = dbapi.execute("SELECT max(seq) FROM content").fetchone()
-        if found is not None:
-            return int(found)
-    return -1
+        (low,) = dbapi.execute("SELECT min(seq) FROM leaf").fetchone()
+        (high,) = dbapi.execute("SELECT max(seq) FROM leaf").fetchone()
+        found = []
+        if low is not None and (low < first or high >= segment.end):
+            found.append(Stray("leaf", first, "an entry of another one"))
+        size = first if high is None else high + 1
+        end = min(segment.end, size) if segment.end == NO_END else segment.end
+        for table, sql, words in _STRAYS:
+            for row in dbapi.execute(sql, (first, end)):
+                found.append(Stray(table, row[0], words.format(*row)))
+        return found
+    finally:
+        dbapi.execute("COMMIT")
 
 
 def newest_size(log: Log) -> int:

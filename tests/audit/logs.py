@@ -279,12 +279,19 @@ def copy(directory: Path, to: Path) -> Path:
     return to
 
 
-def destroy_key(directory: Path, key_id: str) -> None:
-    """Erasure: the wrapped content key is deleted."""
+def keys_sql(directory: Path, statement: str, values: Sequence[Any] = ()) -> int:
+    """Change `keys.db` behind the product's back; how many rows that met."""
     database = pysqlite3.dbapi2.connect(str(LogFiles(directory).keys))
     with database:
-        assert database.execute("DELETE FROM dek WHERE id = ?", (key_id,)).rowcount == 1
+        met: int = database.execute(statement, values).rowcount
     database.close()
+    return met
+
+
+def key_of(directory: Path, seq: int) -> str:
+    """The id of an entry's content key."""
+    (row,) = [r for r in Intruder(directory).rows() if r.seq == seq]
+    return str(row.fields()["content"]["key"])
 
 
 def found(directory: Path, **options: Any) -> list[tuple[int, str]]:

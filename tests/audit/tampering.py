@@ -87,6 +87,13 @@ def export_as_it_is(directory: Path, out: Path) -> Path:
             path = out / "tile" / name / tile_path(tile, width)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+    inner: dict[tuple[int, int], bytes] = {}
+    for level, index, node in sorted(databases[-1].all("SELECT level, idx, hash FROM node")):
+        inner[level, index // TILE] = inner.get((level, index // TILE), b"") + node
+    for (level, tile), data in inner.items():
+        path = out / "tile" / str(level // 8) / tile_path(tile, len(data) // 32)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
     lines = [base64.b64encode(heads[size]) + b"\n" for size in sorted(heads)]
     (out / "heads").write_bytes(b"".join(lines))
     (out / "checkpoint").write_bytes(heads.get(newest, b""))

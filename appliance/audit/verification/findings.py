@@ -4,7 +4,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from appliance.audit import store
+from appliance.audit.merkle import Frontier
+
 MAX_FINDINGS: Final = 100
+DAMAGED: Final = "database_damaged"
+"""The finding that explains all others: it is always kept, and comes first."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,29 @@ class Findings:
     def add(self, seq: int, code: str, message: str) -> None:
         """Note a problem."""
         self.count += 1
-        if len(self.kept) < MAX_FINDINGS:
+        if len(self.kept) < MAX_FINDINGS or code == DAMAGED:
             self.kept.append(Problem(seq, code, message))
+
+    def damage(self, seq: int, error: Exception, what: str) -> None:
+        """Note what SQLite cannot read of `what`.
+
+        Raises:
+            Exception: `error`, if it is no damage and no damage found before explains it.
+        """
+        known = {found.message for found in self.kept if found.code == DAMAGED}
+        if not store.damaged(error):
+            if known:
+                return
+            raise error
+        message = f"{what} is damaged ({store.reason(error)})."
+        if message not in known:
+            self.add(seq, DAMAGED, message)
+
+    def sorted(self) -> tuple[Problem, ...]:
+        """What was kept, by entry; damage to a database first, as it was found."""
+        damage = [found for found in self.kept if found.code == DAMAGED]
+        others = [found for found in self.kept if found.code != DAMAGED]
+        return (*damage, *sorted(others, key=lambda found: found.seq))
 
     def entry(self, seq: int, code: str, message: str) -> None:
         """Note a problem of an entry that makes later roots differ."""
@@ -54,7 +80,8 @@ class Report:
     """The verdict.
 
     Attributes:
-        entries: how many were checked, from `first` to `last` (rounded up to a signed head).
+        entries: how many were checked, from `first` to `last` (rounded up to a signed head);
+            `last` is None when there were none.
         root: hex root of the tree that ends with `last`.
         problems: the first of them; `problem_count` counts all.
         open_intents: intents in the range whose outcome is not there yet.
@@ -64,12 +91,18 @@ class Report:
 
     entries: int
     first: int
-    last: int
+    last: int | None
     root: str
     problems: tuple[Problem, ...]
     problem_count: int
     open_intents: int
     unwitnessed: int
+
+    @classmethod
+    def of_nothing(cls, first: int, found: Findings) -> "Report":
+        """The verdict on a log of which no entry can be read."""
+        root = Frontier().root().hex()
+        return cls(0, first, None, root, found.sorted(), found.count, 0, 0)
 
     @property
     def ok(self) -> bool:

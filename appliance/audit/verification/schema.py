@@ -1,4 +1,4 @@
-"""Whether the tables of a segment are those of this format.
+"""Whether the tables of a segment, and of the content keys, are those of this format.
 
 Rules:
 - Columns that searches use, indexes, and the triggers that refuse changes are made by the schema. A
@@ -9,12 +9,15 @@ Rules:
 """
 
 import functools
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pysqlite3.dbapi2
 
+from appliance.audit import keyring, tables
 from appliance.audit.segments import Log
-from appliance.audit.tables import MIGRATIONS
+from appliance.db import open_readonly
 
 _SCHEMA: Final = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 
@@ -23,20 +26,35 @@ def changed(log: Log) -> list[tuple[int, str]]:
     """Segments with another schema: their first entries, and a name in it that differs."""
     found = []
     for segment in log.segments:
-        (version,) = segment.dbapi.execute("PRAGMA user_version").fetchone()
-        known = 0 < version <= len(MIGRATIONS)
-        differ = set(segment.dbapi.execute(_SCHEMA)) ^ _expected(version if known else 0)
-        if differ:
-            name = min(str(row[1]) for row in differ) if known else "user_version"
+        name = _differs(segment.dbapi, tables.MIGRATIONS)
+        if name is not None:
             found.append((segment.first, name))
     return found
 
 
+def changed_keys(path: Path) -> str | None:
+    """A name in the schema of `keys.db` that differs; None where all is well."""
+    engine = open_readonly(path)
+    try:
+        with engine.connect() as connection:
+            return _differs(connection.connection.driver_connection, keyring.MIGRATIONS)
+    finally:
+        engine.dispose()
+
+
+def _differs(dbapi: Any, migrations: Sequence[str]) -> str | None:
+    (version,) = dbapi.execute("PRAGMA user_version").fetchone()
+    known = 0 < version <= len(migrations)
+    there = set(dbapi.execute(_SCHEMA))
+    differ = there ^ _expected(tuple(migrations[: version if known else 0]))
+    return (min(str(row[1]) for row in differ) if known else "user_version") if differ else None
+
+
 @functools.cache
-def _expected(version: int) -> frozenset[tuple[Any, ...]]:
+def _expected(scripts: tuple[str, ...]) -> frozenset[tuple[Any, ...]]:
     database = pysqlite3.dbapi2.connect(":memory:")
     try:
-        for script in MIGRATIONS[:version]:
+        for script in scripts:
             database.executescript(script)
         return frozenset(database.execute(_SCHEMA))
     finally:

@@ -5,6 +5,8 @@ log does not need anyway.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 from appliance.audit import prover, pruning, store
 from appliance.audit.checkpoint import VerifierKey, parse
@@ -14,6 +16,12 @@ from appliance.audit.verification import schema
 from appliance.audit.verification.findings import Findings
 from appliance.errors import AuditRefused
 from appliance.types import Receipt
+
+STRAY: Final = {
+    "leaf": "entry_unexpected", "content": "content_unexpected",
+    "checkpoint": "checkpoint_unexpected", "node": "node_mismatch", "span": "index_mismatch",
+}  # fmt: skip
+"""What a row that belongs to no entry is called, by table."""
 
 
 class Around:
@@ -25,26 +33,31 @@ class Around:
 
     def __init__(self, log: Log, findings: Findings) -> None:
         self._log, self._found = log, findings
-        # First: heads and texts never run ahead of entries.
-        self._signed = store.newest_size(log)
-        self._texts = _newest_text(log)
+        self._signed = store.newest_size(log)  # first: heads never run ahead of entries
         self.size = store.size(log)
 
-    def tables(self) -> None:
-        """Tables, indexes and triggers are as they were made, and nothing lies where none reads."""
+    def tables(self, keys: Path) -> None:
+        """Tables, indexes and triggers are as they were made, and nothing lies where none reads.
+
+        Args:
+            keys: the database of content keys.
+        """
         for first, name in schema.changed(self._log):
             message = f"The tables of the segment from entry {first} on were changed: {name}."
             self._found.add(first, "schema_mismatch", message)
-        for first in store.strays(self._log):
-            message = f"The segment from entry {first} on holds entries of another one."
-            self._found.add(first, "entry_unexpected", message)
-        early = store.early_span(self._log)
-        if early is not None:
-            message = f"A span hides the entries from {early} on, which can have none yet."
-            self._found.add(early, "index_mismatch", message)
-        if self._texts >= self.size:
-            message = f"A text of entry {self._texts} is stored, and there is no such entry."
-            self._found.add(self._texts, "content_unexpected", message)
+        try:
+            changed = schema.changed_keys(keys)
+        except store.FAILURES as error:
+            self._found.damage(self._log.first, error, "keys.db")
+            changed = None
+        if changed is not None:
+            self._found.add(self._log.first, "schema_mismatch", f"keys.db was changed: {changed}.")
+        for segment in self._log.segments:
+            for stray in store.strays(segment):
+                if stray.table == "checkpoint" and stray.seq >= self.size < self._signed:
+                    continue  # the tail is missing, and `head` says so
+                message = f"The segment from entry {segment.first} on holds {stray.what}."
+                self._found.add(max(stray.seq, 0), STRAY[stray.table], message)
 
     def carried(self) -> None:
         """Key handovers that a segment carries are those of the entries before it."""
@@ -126,10 +139,3 @@ class Around:
     def _tail_missing(self, witness: str, size: int) -> None:
         message = f"{witness} has seen {size} entries; the log ends with {self.size - 1}."
         self._found.add(self.size, "tail_missing", message)
-
-
-def _newest_text(log: Log) -> int:
-    try:
-        return store.newest_text(log)
-    except store.DAMAGE:  # who reads the texts says so
-        return -1

@@ -4,7 +4,8 @@ Rules:
 - Read-only, and possible while the log is written: HEAD is read first, then how far the log
   goes, then rows below that. What is appended meanwhile is not looked at.
 - Checked for every entry: canonical body, place, chain, leaf hash, fields, intent and outcome,
-  ciphertexts. For every head: signature and root. Then genesis, HEAD and, if given, receipts.
+  texts and their keys. For every head: signature and root. Then genesis, HEAD and, if given,
+  receipts.
 - Nothing derived is trusted: inner nodes are compared with those computed, and what a body says
   is looked up in the indexes, so that none hides an entry from a search.
 - A range begins at an entry whose tree edge comes from stored nodes and is proved by the next
@@ -12,13 +13,13 @@ Rules:
 - Where the beginning was pruned, a prune entry must say so: with the root of what went and the
   approvals of two people. The rest hangs on the tree's edge, which the next head proves, and on the
   handovers that lead there from genesis.
-- Streams: memory does not grow with the log, but for intents still open.
+- What SQLite cannot read is a finding, and the first one: what else is found may follow from it.
+- Streams: memory does not grow with the log, but for intents still open and erased entries.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from hashlib import sha256
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -33,10 +34,11 @@ from appliance.audit.segments import Log, Segments
 from appliance.audit.verification import bulk
 from appliance.audit.verification.entries import Body, ChainCheck, Event, LinkCheck, ciphertexts
 from appliance.audit.verification.epochs import EpochCheck
-from appliance.audit.verification.findings import Findings, Report
+from appliance.audit.verification.findings import DAMAGED, Findings, Report
 from appliance.audit.verification.indexes import IndexCheck
 from appliance.audit.verification.second_process import Ahead, Helper, State, helps
 from appliance.audit.verification.surroundings import Around
+from appliance.audit.verification.texts import Kept, TextCheck
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Receipt
 
@@ -73,17 +75,32 @@ def verify_log(
     key = files.verifier_key()
     pinned = key if genesis_public is None else VerifierKey.parse(genesis_public)
     head = files.head.read_bytes() if files.head.is_file() else None
+    found = Findings()
+    for seq, path in files.foreign():
+        message = f"{path.name} lies beside the log, which never has such a file; SQLite obeys it."
+        found.add(seq, DAMAGED, message)
     with _opened(files) as log:
-        run = _Run(log, first, last, pinned)
-        run.around.tables()
-        run.around.genesis(key, pinned)
-        run.around.pruned(*run.beginning)
-        run.all(files, progress or (lambda _done, _total: None))
-        if first == 0 and last is None:
-            run.around.carried()
-        run.around.head(head)
-        run.around.receipts(receipts)
-        return run.report()
+        try:
+            run = _Run(log, files, first, last, pinned, found)
+        except store.FAILURES as error:
+            found.damage(first, error, "The log")
+            return Report.of_nothing(first, found)
+        with closing(run):
+            checks: list[Callable[[], None]] = [
+                lambda: run.around.tables(files.keys),
+                lambda: run.around.genesis(key, pinned),
+                lambda: run.around.pruned(*run.beginning),
+                lambda: run.all(files, progress or (lambda _done, _total: None)),
+                *([run.around.carried] if first == 0 and last is None else []),
+                lambda: run.around.head(head),
+                lambda: run.around.receipts(receipts),
+            ]
+            for check in checks:
+                try:
+                    check()
+                except store.FAILURES as error:
+                    found.damage(run.first, error, "The log")
+            return run.report()
 
 
 def look_ahead(
@@ -95,8 +112,10 @@ def look_ahead(
         None when anything was found.
     """
     files = LogFiles(directory)
-    with _opened(files) as log:
-        run = _Run(log, first, end - 1, key, foreign=[])
+    with (
+        _opened(files) as log,
+        closing(_Run(log, files, first, end - 1, key, Findings(), foreign=[])) as run,
+    ):
         begin = run.state()
         began = [_entry_or_none(row[3]) for row in store.leaves(log, first, first + 1)]
         run.rows(progress, end)
@@ -120,21 +139,24 @@ class _Run:
     def __init__(
         self,
         log: Log,
+        files: LogFiles,
         first: int,
         last: int | None,
         key: VerifierKey,
+        found: Findings,
         foreign: list[Event] | None = None,
     ) -> None:
         """Begin.
 
         Args:
+            found: takes what is found.
             foreign: takes what only the verifier of earlier entries can judge.
         """
-        self._found = Findings()
+        self._found = found
         self.around = Around(log, self._found)
         self._size = self.around.size
         asked, first = first, max(first, log.first)
-        self._db, self._key, self._first = log, key, first
+        self._db, self._key, self.first = log, key, first
         if asked < 0 or not first < max(self._size, 1) or (last is not None and last < first):
             raise NotFound("not_found", f"The log has {self._size} entries.")
         self._end = self._size if last is None else self._signed_end(last + 1)
@@ -144,10 +166,15 @@ class _Run:
         self._foreign = foreign
         self._links = LinkCheck(self._found, self._request_before, log.first, foreign)
         self._indexes = IndexCheck(log)
+        self._texts = TextCheck(log, files, self._found, first)
+
+    def close(self) -> None:
+        """Let go of what this opened."""
+        self._texts.close()
 
     def all(self, files: LogFiles, progress: Progress) -> None:
         """Everything in the range, the second half by another process if that pays."""
-        first, end, middle = self._first, self._end, self._middle()
+        first, end, middle = self.first, self._end, self._middle()
         if middle is None:
             self.rows(progress, end)
         else:
@@ -163,11 +190,11 @@ class _Run:
 
     def _middle(self) -> int | None:
         """A head in the middle, where it pays to divide the range."""
-        if not helps(self._end - self._first):
+        if not helps(self._end - self.first):
             return None
         # A little more than half: the second process takes a third of a second to start.
-        half = (self._end - self._first) * 51 // 100
-        middle = store.next_checkpoint(self._db, self._first + half)
+        half = (self._end - self.first) * 51 // 100
+        middle = store.next_checkpoint(self._db, self.first + half)
         return middle if middle is not None and middle < self._end else None
 
     def state(self) -> State | None:
@@ -203,35 +230,35 @@ class _Run:
 
     def rows(self, progress: Progress, end: int) -> None:
         """Everything that is left below an entry."""
-        chain, total = self._chain, self._end - self._first
+        chain, total = self._chain, self._end - self.first
         try:
             while chunk := self._chunk(end):
                 begun = chain.expected
                 # Whole lists, so that no read transaction outlives a chunk and holds up the WAL.
                 heads = deque(store.checkpoints(self._db, chain.expected, chunk[-1][0] + 1))
-                texts: dict[tuple[int, str], str] = {}
+                texts: dict[int, Kept] = {}
                 bodies = bulk.read([row[3] for row in chunk])
                 done = self._together(chunk, bodies, heads, texts)
                 for row in chunk[done:]:
                     body = self._row(*row)
                     if body is not None:
                         self._links.entry(row[0], body)
-                        texts.update({(row[0], n): d for n, d in ciphertexts(body).items()})
+                        texts.update(_kept(row[0], body))
                     self._heads(heads)
                 whole = bodies if done == len(chunk) else None
                 self._indexes.look(chunk[0][0], chain.expected, whole)
-                self._contents(texts, begun, chain.expected)
-                progress(chain.expected - self._first, total)
+                self._texts.look(texts, begun, chain.expected)
+                progress(chain.expected - self.first, total)
         except store.DAMAGE as error:
             message = f"The database is damaged from here on ({store.reason(error)})."
-            self._found.entry(chain.expected, "database_damaged", message)
+            self._found.entry(chain.expected, DAMAGED, message)
 
     def _together(
         self,
         rows: list[store.LeafRow],
         bodies: list[bulk.Fields] | None,
         heads: Heads,
-        texts: dict[tuple[int, str], str],
+        texts: dict[int, Kept],
     ) -> int:
         """Check rows from the first on, as far as all is well; how many that were."""
         leaves = None if bodies is None else self._chain.plain(rows, bodies)
@@ -254,8 +281,8 @@ class _Run:
             self._heads(heads)
         self._links.entries(first, bodies[:at])
         for seq, body in enumerate(bodies[:at], first):
-            if body.content is not None and body.content.mode == "encrypted":
-                texts.update({(seq, n): d for n, d in body.content.ciphertexts().items()})
+            if body.content is not None and body.content.parts and body.content.key is not None:
+                texts[seq] = Kept(body.content.key, body.content.ciphertexts())
         return at
 
     def _row(self, seq: int, prev: bytes, stored: bytes, raw: bytes) -> Body | None:
@@ -273,8 +300,10 @@ class _Run:
         """No index hides an entry."""
         check = self._indexes
         if check.error is not None:
+            if any(known.code == DAMAGED for known in self._found.kept):
+                return  # and this follows from it
             message = f"The indexes cannot be read ({store.reason(check.error)})."
-            self._found.add(self._first, "index_mismatch", message)
+            self._found.add(self.first, "index_mismatch", message)
             return
         for seq in sorted(check.hidden):
             message = f"Entry {seq} is filed under other values than its body has."
@@ -287,22 +316,22 @@ class _Run:
             return
         try:
             newest = self._end == self._size
-            for seq, column in self._indexes.crowded(self._first, self._end, newest=newest):
+            for seq, column in self._indexes.crowded(self.first, self._end, newest=newest):
                 message = f"The index of {column} has other entries than the log from {seq} on."
                 self._found.add(seq, "index_mismatch", message)
         except store.DAMAGE as error:
             message = f"The indexes cannot be read ({store.reason(error)})."
-            self._found.add(self._first, "index_mismatch", message)
+            self._found.add(self.first, "index_mismatch", message)
 
     def report(self) -> Report:
         """The verdict so far."""
         done = self._chain.expected
         return Report(
-            entries=done - self._first,
-            first=self._first,
+            entries=done - self.first,
+            first=self.first,
             last=done - 1,
             root=self._chain.frontier.root().hex(),
-            problems=tuple(sorted(self._found.kept, key=lambda p: p.seq)),
+            problems=self._found.sorted(),
             problem_count=self._found.count,
             open_intents=len(self._links.open) + self._links.ahead,
             unwitnessed=done,
@@ -310,7 +339,13 @@ class _Run:
 
     def _chunk(self, end: int) -> list[store.LeafRow]:
         begin = self._chain.expected
-        rows = list(store.leaves(self._db, begin, end, CHUNK - begin % CHUNK))
+        rows: list[store.LeafRow] = []
+        try:
+            for row in store.leaves(self._db, begin, end, CHUNK - begin % CHUNK):
+                rows.append(row)  # one by one: what lies before damage is checked
+        except store.DAMAGE:
+            if not rows:
+                raise
         numbers = [row[0] for row in rows]
         if numbers != sorted({*numbers}) or (numbers and numbers[0] < begin):
             raise store.DAMAGE("rows are not in order")
@@ -343,7 +378,7 @@ class _Run:
             earlier = store.handovers(self._db, first)
         except store.DAMAGE as error:
             message = f"Key handovers cannot be looked up ({store.reason(error)})."
-            self._found.entry(first, "database_damaged", message)
+            self._found.entry(first, DAMAGED, message)
             return 0, None
         for seq, raw in earlier:
             try:
@@ -360,7 +395,7 @@ class _Run:
 
     def _request_before(self, intent: int) -> str | None:
         """The request of an intent before the range that an outcome in it may close."""
-        if not 0 <= intent < self._first:
+        if not 0 <= intent < self.first:
             return None
         for _, _, _, raw in store.leaves(self._db, intent, intent + 1):
             body = _entry_or_none(raw)
@@ -373,18 +408,12 @@ class _Run:
             message = f"The stored node {level}/{index} is not the tree's."
             self._found.add(((index + 1) << level) - 1, "node_mismatch", message)
 
-    def _contents(self, texts: dict[tuple[int, str], str], first: int, end: int) -> None:
-        for seq, name, nonce, ciphertext in store.contents(self._db, first, end):
-            expected = texts.pop((seq, name), None)
-            if expected is None:
-                message = f"Entry {seq} names no {name!r}, but a ciphertext is stored."
-                self._found.add(seq, "content_unexpected", message)
-            elif sha256(nonce + ciphertext).hexdigest() != expected:
-                message = f"The stored {name} is not the one that entry {seq} names."
-                self._found.add(seq, "content_mismatch", message)
-        for seq, name in texts:
-            message = f"The {name} that entry {seq} names is missing."
-            self._found.add(seq, "content_missing", message)
+
+def _kept(seq: int, body: Body) -> dict[int, Kept]:
+    content = body.get("content")
+    if content is None or not content.get("parts"):
+        return {}
+    return {seq: Kept(content["key"], ciphertexts(body))}
 
 
 def _entry_or_none(raw: bytes) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import pytest
 from appliance.audit.files import LogFiles
 from appliance.audit.log import Draft
 from appliance.audit.verification import second_process, verify
+from appliance.audit.verification.findings import Findings
 from appliance.audit.verification.second_process import Ahead, Helper, helps
 from appliance.audit.verification.verify import verify_log
 from tests.audit.halves import Here
@@ -125,10 +126,12 @@ def test_a_short_log_is_read_alone() -> None:
 def test_what_lies_in_the_middle_is_a_head(three: Path) -> None:
     sizes = {size for (size,) in Intruder(three).all("SELECT size FROM checkpoint")}
     with verify._opened(LogFiles(three)) as log:
-        run = verify._Run(log, 0, None, LogFiles(three).verifier_key())
+        files = LogFiles(three)
+        run = verify._Run(log, files, 0, None, files.verifier_key(), Findings())
         assert run._middle() is None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(verify, "helps", lambda _entries: True)
             middle = run._middle()
+        run.close()
     assert middle is not None
     assert middle in sizes or middle > ROWS
