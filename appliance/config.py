@@ -7,6 +7,7 @@ from this file.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -26,10 +27,10 @@ def _key(
     low: int | None = None,
     high: int | None = None,
     choices: tuple[str, ...] = (),
+    each: str = "",
 ) -> Any:
-    return field(
-        default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices}
-    )
+    rule = {"doc": doc, "low": low, "high": high, "choices": choices, "each": each}
+    return field(default=default, metadata=rule)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class ServerConfig:
     body_seconds: int = _key(120, "Time for its body.", low=1, high=3600)
     stall_seconds: int = _key(
         30, "How long a client may leave its answer unread.", low=1, high=3600
+    )
+    cors_origins: tuple[str, ...] = _key(
+        (),
+        "Origins of pages that may read answers in a browser, such as https://intranet.example; a "
+        "page still needs a key.",
+        each=r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?",
     )
     log: str = _key("text", "How log lines are written.", choices=("text", "json"))
     log_file_mib: int = _key(
@@ -382,6 +389,8 @@ def _checked(value: Any, default: Any, rule: Mapping[str, Any], where: str) -> A
     if isinstance(default, tuple):
         if not isinstance(value, list) or not all(isinstance(v, str | int) for v in value):
             raise refuse("a list of names or ids")
+        if rule["each"] and not all(re.fullmatch(rule["each"], str(v)) for v in value):
+            raise refuse("a list of origins, scheme and host and perhaps a port")
         return tuple(str(v) for v in value)
     if type(value) is not type(default):
         raise refuse({bool: "true or false", int: "an integer", str: "text"}[type(default)])

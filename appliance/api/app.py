@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 import appliance
+from appliance.api.cors import CorsGate
 from appliance.api.described import ANY, KEYED, KEYS
 from appliance.api.docs import PATHS, docs_routes
 from appliance.api.errors import install_error_handlers
@@ -58,6 +59,7 @@ def create_lan_app(services: "Services") -> FastAPI:
                 answered=_observer(services).answered,
                 probes=_PROBES,
             ),
+            Middleware(CorsGate, origins=frozenset(server.cors_origins)),
             Middleware(
                 KeyGate,
                 authenticate=services.keys.authenticate,

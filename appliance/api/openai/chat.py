@@ -33,7 +33,7 @@ router = APIRouter(tags=["generate"], route_class=JsonRoute)
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
 async def chat(request: Request, body: ChatRequest, caller: CallerDep) -> Answer:
     """Answer a conversation."""
-    return answer(request, caller, body, chat_generation(body), ChatFormat)
+    return answer(request, caller, body, [chat_generation(body)], ChatFormat)
 
 
 def chat_generation(body: ChatRequest) -> GenerationRequest:

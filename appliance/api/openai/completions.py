@@ -22,16 +22,19 @@ router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
 @router.post("/v1/completions", response_model=Completion, responses=STREAMED)
 async def completions(request: Request, body: CompletionRequest, caller: CallerDep) -> Answer:
-    """Continue a text."""
-    return answer(request, caller, body, completion_generation(body), CompletionFormat)
+    """Continue a text, or several."""
+    return answer(request, caller, body, completion_generations(body), CompletionFormat)
 
 
-def completion_generation(body: CompletionRequest) -> GenerationRequest:
-    """A text or token ids, taken as they are."""
+def completion_generations(body: CompletionRequest) -> list[GenerationRequest]:
+    """Texts or token ids, taken as they are."""
     fields = {**common_fields(body), "best_of": body.best_of, "echo": bool(body.echo)}
-    if isinstance(body.prompt, str):
-        return GenerationRequest(prompt=body.prompt, **fields)
-    return GenerationRequest(tokens=tuple(body.prompt), **fields)
+    return [
+        GenerationRequest(prompt=prompt, **fields)
+        if isinstance(prompt, str)
+        else GenerationRequest(tokens=tuple(prompt), **fields)
+        for prompt in body.prompt
+    ]
 
 
 class _TextChoice(msgspec.Struct):

@@ -1,5 +1,6 @@
 """What the routes that generate text share."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from fastapi import Request
@@ -8,6 +9,7 @@ from appliance.api.deps import services_of
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Format
 from appliance.api.openai.requests import log_ignored
+from appliance.api.openai.several import start_all
 from appliance.types import Caller, GenerationRequest
 from appliance.wire.openai.generation import GenerationFields
 
@@ -16,13 +18,17 @@ def answer(
     request: Request,
     caller: Caller,
     body: GenerationFields,
-    generation: GenerationRequest,
+    generations: Sequence[GenerationRequest],
     form: type[Format],
 ) -> Answer:
-    """The response to a request for text."""
+    """The response to a request for text.
+
+    Args:
+        generations: one for each prompt.
+    """
     log_ignored(body, caller.request_id)
     return Answer(
-        partial(services_of(request).inference.start, caller, generation),
+        partial(start_all, services_of(request).inference, caller, generations),
         partial(form, request_id=caller.request_id, include_usage=body.include_usage),
         request_id=caller.request_id,
         stream=bool(body.stream),

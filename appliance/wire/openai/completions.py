@@ -5,7 +5,7 @@ Source: OpenAI API reference, completions.
 
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from appliance.wire.openai.characters import characters
 from appliance.wire.openai.fields import Route
@@ -19,23 +19,27 @@ from appliance.wire.openai.generation import (
 )
 from appliance.wire.openai.unsupported import field_refused
 
+MOST_PROMPTS: Final = 64
 _COMPLETION_TOKENS: Final = 16  # OpenAI's default for completions
 
 
+def _prompts(prompt: Any) -> Any:
+    """A list of texts and lists of token ids, out of the four forms of the API."""
+    several = isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str | list)
+    prompts = prompt if several else [prompt]
+    if len(prompts) > MOST_PROMPTS:
+        raise ValueError(f"at most {MOST_PROMPTS} prompts in one request")
+    return [_one_prompt(one) for one in prompts]
+
+
 def _one_prompt(prompt: Any) -> Any:
-    """One text or one list of token ids, out of the four forms of the API."""
-    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
-        if len(prompt) > 1:
-            why = "one prompt per request; send several requests"
-            raise field_refused("unsupported_parameter", "", why)
-        prompt = prompt[0]
     if not isinstance(prompt, str | list):
         raise ValueError("the prompt must be text or a list of token ids")
     if not prompt:
         raise ValueError("the prompt is empty")
     if isinstance(prompt, list) and not all(_is_token(token) for token in prompt):
         raise ValueError(f"token ids must be integers from 0 to {INT32}")
-    return prompt
+    return characters(prompt)
 
 
 def _is_token(value: Any) -> bool:
@@ -48,10 +52,11 @@ def _number(logprobs: Any) -> Any:
 
 PromptText: TypeAlias = Annotated[str, Field(min_length=1)]
 TokenIds: TypeAlias = Annotated[list[int], Field(min_length=1)]
-Prompt: TypeAlias = Annotated[
-    str | list[int],
-    AfterValidator(characters),
-    BeforeValidator(_one_prompt, json_schema_input_type=PromptText | list[PromptText] | TokenIds),
+Prompts: TypeAlias = Annotated[
+    list[str | list[int]],
+    BeforeValidator(
+        _prompts, json_schema_input_type=PromptText | list[PromptText] | TokenIds | list[TokenIds]
+    ),
 ]
 
 
@@ -62,7 +67,7 @@ class CompletionRequest(GenerationFields):
 
     model_config = example(model="assistant", prompt="A check valve", max_tokens=16)
 
-    prompt: Prompt
+    prompt: Prompts
     max_tokens: int | None = Field(None, ge=0, le=INT32, description="0 needs echo")
     logprobs: Annotated[int | None, BeforeValidator(_number)] = Field(
         None, ge=0, le=MOST_ALTERNATIVES

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.api.openai.chat import chat_generation
-from appliance.api.openai.completions import completion_generation
+from appliance.api.openai.completions import completion_generations
 from appliance.api.openai.requests import log_ignored
 from appliance.types import GenerationRequest, Sampling
 from appliance.wire.openai.chat import ChatRequest
@@ -28,7 +28,7 @@ def test_the_defaults_are_those_of_openai() -> None:
         model="m", messages=(USER,), max_tokens=None, sampling=Sampling(temperature=1.0),
         seed=None, stop=(), ignore_eos=False, min_tokens=0, n=1, logprobs=None,
     )  # fmt: skip
-    assert completion_generation(completion()).max_tokens == 16
+    assert completion_generations(completion())[0].max_tokens == 16
 
 
 def test_every_field_arrives() -> None:
@@ -50,7 +50,7 @@ def test_every_field_arrives() -> None:
 
 def test_what_only_completions_take_arrives() -> None:
     body = completion(n=2, best_of=4, logprobs=5, echo=True, max_tokens=0)
-    got = completion_generation(body)
+    got = completion_generations(body)[0]
     assert (got.n, got.best_of, got.logprobs, got.echo, got.max_tokens) == (2, 4, 5, True, 0)
 
 
@@ -73,8 +73,8 @@ def test_developer_is_the_system_and_other_fields_of_a_message_stay_behind() -> 
 
 def test_a_prompt_is_text_or_tokens() -> None:
     text, tokens = (
-        completion_generation(completion()),
-        completion_generation(completion(prompt=[5])),
+        completion_generations(completion())[0],
+        completion_generations(completion(prompt=[5]))[0],
     )
     assert (text.prompt, text.tokens, text.messages) == ("Hi", None, None)
     assert (tokens.prompt, tokens.tokens, tokens.messages) == (None, (5,), None)

@@ -5,28 +5,52 @@ from typing import Any
 import pytest
 
 from appliance.wire.openai.completions import CompletionRequest
-from tests.wire.bodies import completion, first_error, refused_field
+from tests.wire.bodies import completion, refused_field
 
 
 @pytest.mark.parametrize(
     ("prompt", "taken"),
-    [("a", "a"), (["a"], "a"), ([1, 2], [1, 2]), ([[1, 2]], [1, 2]), ([0], [0])],
+    [
+        ("a", ["a"]),
+        (["a"], ["a"]),
+        ([1, 2], [[1, 2]]),
+        ([[1, 2]], [[1, 2]]),
+        ([0], [[0]]),
+        (["a", "b"], ["a", "b"]),
+        ([[1], [2, 3]], [[1], [2, 3]]),
+        (["a", [1]], ["a", [1]]),
+        (["a"] * 64, ["a"] * 64),
+    ],
 )
 def test_a_prompt_has_four_spellings(prompt: Any, taken: Any) -> None:
     assert completion(prompt=prompt).prompt == taken
 
 
 @pytest.mark.parametrize(
-    "prompt", ["", [""], [], [[]], [-1], [1, "a"], [True], [1.0], 5, None, {}, [None], "\ud800"]
+    "prompt",
+    [
+        "",
+        [""],
+        [],
+        [[]],
+        [-1],
+        [1, "a"],
+        [True],
+        [1.0],
+        5,
+        None,
+        {},
+        [None],
+        "\ud800",
+        ["a", ""],
+        ["a", 1],
+        [[1], []],
+        ["a"] * 65,
+        [["a"]],
+    ],
 )
 def test_a_bad_prompt_is_refused_by_name(prompt: Any) -> None:
     assert refused_field(CompletionRequest, prompt=prompt) == ("prompt",)
-
-
-@pytest.mark.parametrize("prompt", [["a", "b"], [[1], [2]], ["a", [1]]])
-def test_a_batch_of_prompts_is_unsupported(prompt: Any) -> None:
-    body = {"model": "m", "prompt": prompt}
-    assert first_error(CompletionRequest, body) == ("unsupported_parameter", ("prompt",))
 
 
 @pytest.mark.parametrize(("logprobs", "told"), [(None, None), (False, None), (0, 0), (20, 20)])

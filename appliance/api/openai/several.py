@@ -1,0 +1,117 @@
+"""Several prompts in one completion request: a generation each, answered as one.
+
+Rules: each prompt is a request of its own for the log, the queue and the quota, under an id of its
+own; if one cannot start, none runs on; choice j of prompt i has the index i times n plus j.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from appliance.types import Caller, Delta, GenerationRequest, Receipt
+
+if TYPE_CHECKING:
+    from appliance.serving.generation import Generation
+    from appliance.serving.inference import Inference
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """One receipt a prompt, in their order."""
+
+    receipts: tuple[Receipt, ...]
+
+    def header(self) -> str:
+        """The value of `x-appliance-receipt`."""
+        return ", ".join(receipt.header() for receipt in self.receipts)
+
+
+class Several:
+    """Generations that run side by side, with the interface of one."""
+
+    def __init__(self, generations: Sequence["Generation"]) -> None:
+        self._all = generations
+        first = generations[0]
+        self.card, self.created, self.form, self.seed = (
+            first.card, first.created, first.form, first.seed,
+        )  # fmt: skip
+        self.choices = sum(one.choices for one in generations)
+        self.intent = Receipts(tuple(one.intent for one in generations))
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Length of all prompts."""
+        return sum(one.prompt_tokens for one in self._all)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens whose KV entries were reused."""
+        return sum(one.cached_tokens for one in self._all)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens generated so far."""
+        return sum(one.completion_tokens for one in self._all)
+
+    @property
+    def outcome(self) -> Receipts | None:
+        """The receipts of the outcomes, once all are durable."""
+        found = [one.outcome for one in self._all if one.outcome is not None]
+        return Receipts(tuple(found)) if len(found) == len(self._all) else None
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        """The pieces of all as they come; the first failure ends them."""
+        pieces: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
+
+        async def follow(one: "Generation", offset: int) -> None:
+            try:
+                async for delta in one:
+                    pieces.put_nowait(replace(delta, index=delta.index + offset))
+                pieces.put_nowait(None)
+            except BaseException as error:
+                pieces.put_nowait(error)
+                raise
+
+        offsets = [sum(one.choices for one in self._all[:at]) for at in range(len(self._all))]
+        pairs = zip(self._all, offsets, strict=True)
+        tasks = [asyncio.create_task(follow(*pair)) for pair in pairs]
+        left = len(tasks)
+        try:
+            while left:
+                piece = await pieces.get()
+                if isinstance(piece, BaseException):
+                    raise piece
+                left -= piece is None
+                if piece is not None:
+                    yield piece
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def cancel(self) -> None:
+        """End all that run."""
+        await asyncio.gather(*(one.cancel() for one in self._all))
+
+
+async def start_all(
+    inference: "Inference", caller: Caller, requests: Sequence[GenerationRequest]
+) -> "Generation":
+    """Start a generation for each request; what one start raises ends all of them."""
+    if len(requests) == 1:
+        return await inference.start(caller, requests[0])
+    callers = [caller, *(replace(caller, request_id=_fresh_id()) for _ in requests[1:])]
+    starts = (inference.start(*pair) for pair in zip(callers, requests, strict=True))
+    found = await asyncio.gather(*starts, return_exceptions=True)
+    begun = [one for one in found if not isinstance(one, BaseException)]
+    for failed in found:
+        if isinstance(failed, BaseException):
+            await asyncio.gather(*(one.cancel() for one in begun))
+            raise failed
+    return cast("Generation", Several(begun))  # it has the interface that an answer uses
+
+
+def _fresh_id() -> str:
+    return f"req-{uuid.uuid4().hex}"
