@@ -338,6 +338,7 @@ def _lines(shown: Model) -> Iterator[str]:
 def _details(detail: ModelDetail) -> Iterator[str]:
     yield from _lines(detail)
     yield f"  imported {detail.created}, {'loaded' if detail.loaded else 'not loaded'}"
+    yield f"  allows: {', '.join(map(safe, detail.actions)) or 'nothing more'}"
     yield f"  memory: {safe(detail.memory) or '-'}"
     last = f", last used {detail.last_used}" if detail.last_used else ""
     asked = "" if detail.on_demand else ", not loaded on demand"

@@ -15,6 +15,7 @@ from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
+from appliance.registry.states import following
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import followers
 from appliance.trust.store import ModelRecord, ModelStore
@@ -58,9 +59,7 @@ class AdapterLoader:
         """
         if self._supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
-        if record.state != "approved":
-            code = "not_approved" if record.state == "verified" else "wrong_state"
-            raise StateRefused(code, f"{record.id} is {record.state}, not approved.")
+        following(record.id, record.state, "load")
         model, policy = self._supervisor.adapters.base(record.id), self._policy()
         progress("verifying", 0, int(record.facts["file_bytes"]))
         adapter = await asyncio.to_thread(

@@ -17,6 +17,7 @@ from appliance.pool.withdrawal import FINAL, Withdrawal
 from appliance.registry.audit_entries import REVOKED, Edges
 from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
+from appliance.registry.states import following
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
@@ -162,9 +163,7 @@ class Loader:
         """Take the memory before anything is read."""
         if self._supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
-        if record.state != "approved":
-            code = "not_approved" if record.state == "verified" else "wrong_state"
-            raise StateRefused(code, f"{record.id} is {record.state}, not approved.")
+        following(record.id, record.state, "load")
         self._fresh().check_serve()
         return self._supervisor.reserve(record.id, self._store.facts(record))
 

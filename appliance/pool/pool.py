@@ -39,6 +39,7 @@ from appliance.workers.supervisor import Supervisor
 _AGAIN_S: Final = 60.0
 """How long a load that failed is not retried for a request."""
 _ON_DEMAND: Final = "on demand"
+_DONE: Final = {"suspend": "suspended", "retire": "retired", "revoke": "revoked"}
 _UNKNOWN_LOAD_S: Final = 4.0
 T = TypeVar("T")
 
@@ -211,11 +212,11 @@ class Pool:
         Raises:
             StateRefused: `wrong_state`, `unknown_model_id`.
         """
-        return await self._withdraw(actor, model_id, "suspended", reason)
+        return await self._withdraw(actor, model_id, "suspend", reason)
 
     async def retire(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
         """Take a model out of service for good; its files stay as evidence. Raises as `suspend`."""
-        return await self._withdraw(actor, model_id, "retired", reason)
+        return await self._withdraw(actor, model_id, "retire", reason)
 
     async def revoke(self, actor: str, model_id: str, reason: str) -> ModelRecord:
         """End a model for good because it must not be trusted, from any state.
@@ -223,13 +224,13 @@ class Pool:
         Raises:
             StateRefused: `wrong_state` when it is revoked already, `unknown_model_id`.
         """
-        return await self._withdraw(actor, model_id, "revoked", reason)
+        return await self._withdraw(actor, model_id, "revoke", reason)
 
-    async def _withdraw(self, actor: str, model_id: str, state: str, reason: str) -> ModelRecord:
+    async def _withdraw(self, actor: str, model_id: str, action: str, reason: str) -> ModelRecord:
         withdrawing = self._withdrawal.withdraw(
-            self._known(model_id), actor, model_id, state, reason
+            self._known(model_id), actor, model_id, action, reason
         )
-        return await self._ending(model_id, withdrawing, f"{state} by {actor}")
+        return await self._ending(model_id, withdrawing, f"{_DONE[action]} by {actor}")
 
     async def end(self, actor: str, model_id: str, state: str, error: Refused) -> ModelRecord:
         """Suspend or revoke a model for what a check found.
@@ -359,7 +360,7 @@ class Pool:
         # Before anything is decided: what waited for a load gets in, so that it was not in vain.
         self._admit()
         absent = [m for m in self._wanted() if not m.in_memory and not m.attempt]
-        decision = decide(self._occupants(), absent, self.budget.total, now)
+        decision = decide(self._occupants(), absent, self.budget.for_models, now)
         for model in self._models.values():
             model.closed = model.id in decision.closed
         self._carry_out(decision)
@@ -397,7 +398,7 @@ class Pool:
         if model.in_memory or not any(self._catalogue.approved(model.id)):
             return  # it will be refused
         others = [other for other in self._occupants() if other is not model]
-        room = room_for(model.size, others, self.budget.total)
+        room = room_for(model.size, others, self.budget.for_models)
         if room is not None and not room.awaited and room.evict:
             why = f"{actor} loads {model.id}"
             leaving = [self._loads.evict(self.model(other), why) for other in room.evict]

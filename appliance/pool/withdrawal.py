@@ -8,24 +8,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from appliance.errors import Refused, StateRefused
+from appliance.errors import Refused
 from appliance.pool.adapters import AdapterLoader
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import SYSTEM, Edges
-from appliance.registry.importing import UNFINISHED
 from appliance.registry.lifecycle import Lifecycle
+from appliance.registry.states import following
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore
 from appliance.workers.supervisor import Supervisor
 
 FINAL: Final = frozenset({"retired", "revoked"})
-_RETIRABLE: Final = frozenset({"approved", "verified", "suspended", "refused", *UNFINISHED})
-ALLOWED: Final = {
-    "suspended": frozenset({"approved"}),
-    "retired": _RETIRABLE,
-    "revoked": _RETIRABLE | {"retired"},
-}
-"""The states that a person may take a model from, by the state that it gets."""
 
 
 class Withdrawal:
@@ -57,17 +50,19 @@ class Withdrawal:
         self._edge = edges.append
 
     async def withdraw(
-        self, model: PooledModel, actor: str, model_id: str, state: str, reason: str
+        self, model: PooledModel, actor: str, model_id: str, action: str, reason: str
     ) -> ModelRecord:
         """Suspend, retire or revoke a model or an adapter of it for a person.
+
+        Args:
+            action: suspend, retire or revoke.
 
         Raises:
             StateRefused: `wrong_state`, `unknown_model_id`.
         """
         async with model.lock:
             record = self._store.record(model_id)
-            if record.state not in ALLOWED[state]:
-                raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
+            state = following(model_id, record.state, action).value
             return await self._put_away(actor, record, state, reason)
 
     async def end(

@@ -13,6 +13,7 @@ from pathlib import Path
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Arrivals, Progress
+from appliance.registry.states import following
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.copying import Told
 from appliance.trust.freshness import Freshness
@@ -106,14 +107,13 @@ class Lifecycle:
         policy = self._policy()
         try:
             self._fresh().check_change()
-            if record.state not in {"verified", "approved", "suspended"}:
-                raise StateRefused("wrong_state", f"{model_id} is {record.state}, not verified.")
+            approved = following(model_id, record.state, "approve")
             approvals = self._store.add_approval(model_id, envelope, policy)
         except Refused as error:
             self._edge(actor, record, record.state, policy, event="approval_refused", error=error)
             raise
         latest = approvals[-1]
-        state = "approved" if _enough(policy, [a.name for a in approvals]) else record.state
+        state = approved.value if _enough(policy, [a.name for a in approvals]) else record.state
         self._edge(
             actor,
             record,

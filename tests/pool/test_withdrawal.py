@@ -2,14 +2,16 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.app import Services, initialise, open_services
-from appliance.errors import PolicyRefused, StateRefused
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.registry.states import actions
+from appliance.trust.records import ModelState
 from appliance.trust.store import load_policy
 from tests.pool.test_loader import meanwhile
 from tests.registry.test_lifecycle import (
@@ -137,3 +139,30 @@ async def test_a_model_that_is_put_away_while_it_is_sealed_is_not_served(
     assert services.supervisor.status() == [] and services.supervisor.budget.taken == 0
     assert edges(services, "tiny")[-1]["event"] == "load_refused"
     assert forge.open_descriptors() <= before + 2  # what was sealed was given back
+
+
+_STORED = [state for state in ModelState if state not in (ModelState.STAGED, ModelState.SERVING)]
+
+
+@pytest.mark.parametrize("state", _STORED)
+async def test_what_is_offered_in_a_state_is_what_the_server_allows(
+    services: Services, state: ModelState
+) -> None:
+    services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    pool = services.pool
+    tries: dict[str, Callable[[], Awaitable[object]]] = {
+        "load": lambda: pool.load(ACTOR, "tiny"),
+        "approve": lambda: pool.approve(ACTOR, "tiny", b"{}"),
+        "suspend": lambda: pool.suspend(ACTOR, "tiny", "odd"),
+        "retire": lambda: pool.retire(ACTOR, "tiny"),
+        "revoke": lambda: pool.revoke(ACTOR, "tiny", "odd"),
+    }
+    refused = set()
+    for action, work in tries.items():
+        services.store.set_state("tiny", state)
+        try:
+            await work()
+        except Refused as error:
+            if f"tiny is {state}" in error.message:  # not for want of approvals
+                refused.add(action)
+    assert set(tries) - refused == set(actions(state)) & set(tries)

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
+from appliance.registry.states import actions
 from appliance.wire.admin.jobs import Job, JobList
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
 from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
@@ -68,7 +69,7 @@ def status(**changes: object) -> Status:
 
 def model(name: str, state: str = "approved", **more: object) -> dict[str, object]:
     """A model of the store."""
-    return {"id": name, "state": state, "digest": None, **more}
+    return {"id": name, "state": state, "digest": None, "actions": [*actions(state)], **more}
 
 
 def entry(seq: int, kind: str = "admin", **body: object) -> Entry:
@@ -174,7 +175,7 @@ class Script(AdminClient):
         return ModelDetail(**listed.model_dump())
 
     def _changed(self, model_id: str, state: str) -> Model:
-        return Model(id=model_id, state=state, digest=None)
+        return Model(id=model_id, state=state, digest=None, actions=[*actions(state)])
 
     def load(self, model_id: str, report: Report = silent) -> Model:
         report("sealing", 1, 2)

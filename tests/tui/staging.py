@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import CODES
+from appliance.registry.states import actions
 from appliance.wire.admin.models import Approval, Entry, ModelDetail, Status, Verification
 from appliance.wire.admin.usage import Histogram, Load
 from tests.tui.scripted import (
@@ -43,6 +44,8 @@ _MODELS: list[dict[str, Any]] = [
     {"id": "triage-notes-v2", "state": "verified", "digest": "f09b6672ce1d4a83" * 4,
      "kind": "generate", "created": "2026-11-18T11:55:00Z"},
 ]  # fmt: skip
+for _each in _MODELS:
+    _each["actions"] = [*actions(_each["state"])]
 STATUS = Status.model_validate(
     {
         "version": "0.1.0", "profile": "lab", "state": "serving", "role": "admin",
@@ -222,6 +225,7 @@ def commands() -> Told:
     """The made-up commands."""
     shown = {
         "id": "triage-notes-v3", "state": "verified", "digest": PLAN["digest"], "created": "",
+        "actions": [*actions("verified")],
         "approvals": [{"name": "A. Weber", "meaning": "tested on the bench",
                        "time": "2026-11-18T12:20:00Z"}],
         "facts": {},

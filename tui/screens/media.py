@@ -82,13 +82,9 @@ class MediaPage(ListPage[view.Found]):
     def step(self) -> str:
         """The step that comes next."""
         if self._model is not None:
-            after = {
-                "verified": "approve",
-                "suspended": "approve",
-                "approved": "load",
-                "serving": "done",
-            }
-            return after.get(self._model.state, "check")
+            may = self._model.actions
+            after = {"unload": "done", "load": "load", "approve": "approve"}
+            return next((step for action, step in after.items() if action in may), "check")
         return "choose" if self._plan is None else "import" if self._plan.ok else "check"
 
     def enter(self) -> None:

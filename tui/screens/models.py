@@ -111,12 +111,12 @@ class ModelsPage(ListPage[Model]):
         return view.row(model, self._engines())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what the state of the model allows."""
+        """Only what the server says that the model allows."""
         allowed = super().check_action(action, parameters)
         if not allowed or action not in self.NEEDS or action == "recheck":
             return allowed
         model = self.rows.current
-        return True if model is not None and _fits(action, model) else None
+        return True if model is not None and action in model.actions else None
 
     # changes
 
@@ -210,28 +210,6 @@ _AFTER = {
     "load": "staged, then serving", "unload": "unload", "suspend": "suspended",
     "retire": "retired", "revoke": "revoked",
 }  # fmt: skip
-_FROM = {
-    "load": {"approved"},
-    "unload": {"serving"},
-    "approve": {"verified", "approved", "suspended"},
-    "suspend": {"approved", "serving"},
-    "retire": {
-        "approved",
-        "verified",
-        "suspended",
-        "refused",
-        "serving",
-        "quarantined",
-        "vetted",
-        "missing",
-    },
-}
-
-
-def _fits(action: str, model: Model) -> bool:
-    return model.state in _FROM.get(action, {model.state}) and (
-        action != "revoke" or model.state != "revoked"
-    )
 
 
 def _detail(client: AdminClient, model_id: str) -> ModelDetail:

@@ -12,6 +12,7 @@ from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import Refused
 from appliance.jobs.kind import JsonObject
+from appliance.registry.states import actions
 from appliance.trust import bom
 from appliance.trust.store import ModelRecord, load_policy
 from appliance.wire.admin import model_texts
@@ -35,6 +36,7 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
         message=record.message,
         hint=record.hint,
         created=iso(record.created_us),
+        actions=list(actions(record.state)),
         activity=model.activity,
         pinned=model.settings.pinned,
         on_demand=model.settings.on_demand,

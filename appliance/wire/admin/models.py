@@ -119,7 +119,8 @@ class Model(_Reply):
     "loading" (with `progress`), "busy", "idle", "waiting" (requests want it, and there is no
     memory yet), or "" when it is not in memory; `unloaded` says why not. `needs_mib` is what it
     takes of the budget, `waiting` how many requests wait for it, `last_used` when the last one
-    came or left.
+    came or left. `actions` are what people may do with it in its state: "load", "unload",
+    "approve", "suspend", "retire", "revoke".
     """
 
     id: str
@@ -139,6 +140,7 @@ class Model(_Reply):
     last_used: str | None = None
     unloaded: str = ""
     progress: Progress | None = None
+    actions: list[str] = Field(default=[])
 
 
 class Status(_Reply):

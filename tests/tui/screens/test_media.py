@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import StateRefused
-from tests.tui.scripted import DOWN, Script, Told, status, terminal
+from tests.tui.scripted import DOWN, Script, Told, model, status, terminal
 from tests.tui.staging import PLACES, PLAN
 
 
 def commands(**changes: object) -> Told:
-    state = {"id": "triage-notes-v3", "state": "verified", "digest": "ab" * 32, "approvals": []}
+    state = {**model("triage-notes-v3", "verified"), "digest": "ab" * 32, "approvals": []}
     made: dict[str, object] = {
         "model_places": PLACES, "model_plan": PLAN, "model_import": state, "model_show": state,
         "model_approve": {"state": "approved"}, **changes,
@@ -24,7 +24,7 @@ async def test_from_the_stick_to_a_served_model() -> None:
 
     def show(*_: str) -> object:
         state = "serving" if script.calls else ("approved" if len(people) == 2 else "verified")
-        return {"id": "triage-notes-v3", "state": state, "digest": "ab" * 32, "approvals": people}
+        return {**model("triage-notes-v3", state), "digest": "ab" * 32, "approvals": people}
 
     def approve(*arguments: str) -> object:
         people.append({"name": arguments[4], "meaning": "fit", "time": "2026-11-18T12:00:00Z"})
@@ -66,7 +66,7 @@ async def test_a_refused_artifact_is_told_and_offers_no_import() -> None:
 
 
 async def test_it_works_without_a_server_but_the_loading() -> None:
-    approved = {"id": "x", "state": "approved", "digest": "ab" * 32, "approvals": []}
+    approved = {**model("x", "approved"), "digest": "ab" * 32, "approvals": []}
     told = commands(model_show=approved)
     async with terminal(Script(error=DOWN), commands=told) as opened:
         await opened.press("0")
