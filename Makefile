@@ -57,7 +57,7 @@ test-crash: setup  ## the audit log under power loss, kills and failing disks, t
 
 bundle: setup  ## the bundle for the stick, in .bundle/, signed with a key made for trying out
 	@$(RUN) -m installer.bundle.build .bundle/appliance --key .bundle/vendor.pem --new-key \
-	  --lab-model $(MODEL_DIR)
+	  --default-model
 
 test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a network, and all faults (root); PART=FILE again
 	INSTALL_RESULTS=$(if $(PART),1,all) $(RUN) -m pytest $(or $(PART),tests/installer tests/workers/test_cpu_variants.py tests/workers/test_gpu_devices.py)

@@ -21,6 +21,7 @@ from typing import Final
 
 from installer.bundle import carried, debs, licences, media, plugins, pyz, runtime, sbom
 from installer.bundle.cache import cache_root, sha256_file
+from installer.bundle.default_model import default_model, lay_out
 from installer.bundle.llama_recipe import recipe
 from installer.bundle.llama_wheel import obtain
 from installer.bundle.locks import LOCKS
@@ -299,16 +300,28 @@ def main() -> None:
     parser.add_argument("--counter", type=int, help="by default the number of commits")
     for name in ("--model", "--lab-model"):
         parser.add_argument(name, type=Path, action="append", default=[], metavar="DIR")
+    parser.add_argument(
+        "--default-model", action="store_true", help="the catalogue's, under its id, for a lab"
+    )
     parser.add_argument("--plugin", action="append", default=[], metavar="NAME=WHEEL")
     parser.add_argument("--trust", type=Path, metavar="DIR", help="trust metadata of the site")
     options = parser.parse_args()
     if options.new_key and not options.key.exists():
         media.new_key(options.key)
+    with tempfile.TemporaryDirectory(dir=_work()) as work:
+        _build(options, Path(work))
+
+
+def _build(options: argparse.Namespace, work: Path) -> None:
+    """Build what was asked for and say what it holds."""
+    lab_models = [path.absolute() for path in options.lab_model]
+    if options.default_model:
+        lab_models.append(lay_out(work, default_model()))
     wanted = Wanted(
         key=options.key.absolute(),
         counter=options.counter or commits(),
         models=[path.absolute() for path in options.model],
-        lab_models=[path.absolute() for path in options.lab_model],
+        lab_models=lab_models,
         plugins=[(n, Path(p).absolute()) for n, _, p in (x.partition("=") for x in options.plugin)],
         trust=options.trust and options.trust.absolute(),
     )
@@ -318,6 +331,8 @@ def main() -> None:
     models = sum(part.size for part in found.of("model"))
     print(f"{out}: release {found.release}, counter {found.counter}")
     print(f"{size / 1e6:.1f} MB in all, {(size - models) / 1e6:.1f} MB without models")
+    names = [directory.name for directory in (*wanted.models, *wanted.lab_models)]
+    print(f"models, as the answers name them: {', '.join(names) or 'none'}")
     print(f"fingerprint of the key, for the paper: {sha256_file(out / 'vendor.pub')}")
 
 

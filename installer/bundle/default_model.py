@@ -170,6 +170,19 @@ def _download(work: Path, model: ModelSource) -> list[Path]:
     return found
 
 
+def lay_out(parent: Path, model: ModelSource) -> Path:
+    """A directory with the model's file, below `parent` and named by the model's id.
+
+    Raises:
+        BundleError: what `obtain` raises.
+    """
+    path = obtain(cache_root() / "models", model)
+    directory = parent / model.id
+    directory.mkdir(parents=True)
+    shutil.copyfile(path, directory / model.file)
+    return directory
+
+
 def main() -> None:
     """Command line: print the path of the model's file, copied to OUTDIR if one is given."""
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.default_model")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import pytest
 from appliance.cli.auditor import TOOLS
 from installer.bundle import build
 from installer.bundle.build import Wanted
+from installer.bundle.cache import sha256_file
+from installer.bundle.default_model import default_model
 from installer.bundle.steps import BundleError
 from installer.bundle.wheel_cache import Wheel
 from installer.host import wheel
+from installer.host.manifest import Manifest
 from tests.conftest import CHECKOUT
 from tests.installer.bench import pack_wheel
+from tests.installer.host.test_manifest import example
 
 
 def test_a_model_without_a_signature_is_refused(tmp_path: Path) -> None:
@@ -88,3 +93,29 @@ def test_a_sabotaged_wheel_still_unpacks(tmp_path: Path) -> None:
     with zipfile.ZipFile(broken) as archive:
         assert build._VICTIM not in archive.namelist()
     assert build._sabotaged(tmp_path / "other-1.whl", tmp_path) == tmp_path / "other-1.whl"
+
+
+def test_the_default_model_is_on_the_stick_under_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make bundle` named it by the directory that it happened to lie in: `model`."""
+    seen: list[Wanted] = []
+
+    def built(out: Path, wanted: Wanted) -> Manifest:
+        seen.append(wanted)
+        (directory,) = wanted.lab_models
+        assert directory.name == default_model().id
+        (file,) = directory.iterdir()
+        assert sha256_file(file) == default_model().sha256
+        out.mkdir()
+        (out / "vendor.pub").write_text("key")
+        return example()
+
+    monkeypatch.setattr(build, "build", built)
+    words = [str(tmp_path / "out"), "--key", str(tmp_path / "vendor.pem"), "--new-key"]
+    monkeypatch.setattr(sys, "argv", ["build", *words, "--counter", "1", "--default-model"])
+    build.main()
+    assert f"models, as the answers name them: {default_model().id}" in capsys.readouterr().out
+    assert not seen[0].lab_models[0].exists()  # it was laid out for this bundle
+    bundle = re.findall(r"(?m)^bundle:.*\n(?:\t.*\n)+", (CHECKOUT / "Makefile").read_text())
+    assert "--default-model" in bundle[0]

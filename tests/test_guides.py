@@ -1,0 +1,131 @@
+"""The commands of the guides are commands: each one that a page shows is parsed as it is typed.
+
+Blocks that are marked as tested are executed (tests/system/test_docs_snippets.py); here every other
+one is read too, so that no page names a command, an option or a target that is not there.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from appliance.cli.main import cli
+from installer.bundle.default_model import default_model
+from installer.host import answers
+from installer.host.cli import parser
+from tests.conftest import CHECKOUT
+
+PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`((?:appliance|appliance-installer|make) [^`]+)`")
+PROGRAMS = ("appliance", "appliance-installer", "make")
+SHELL = {"&&", "||", "|", ";", "do", "done", "then", "for", ">", ">>", "<", "2>&1"}
+NO_COMMANDS = re.compile(r" v1$|^appliance COMMAND")
+"""Spans that begin like a command: texts that keys sign, and the form of all commands."""
+SHORT = re.compile(r"^[A-Z0-9_]+=|^sudo$")
+
+
+def commands(text: str) -> list[list[str]]:
+    """The commands of a block that start one of our programs, in words."""
+    found: list[list[str]] = []
+    for typed in re.sub(r"\\\n\s*", " ", text).splitlines():
+        try:
+            words = shlex.split(typed, comments=True)
+        except ValueError:  # a text over several lines, as of a here-document
+            continue
+        command: list[str] = []
+        for word in [*words, ";"]:
+            if word in SHELL or word.endswith(";"):
+                command += [word[:-1]] if word.endswith(";") and word[:-1] else []
+                if command and command[0] in PROGRAMS:
+                    found.append(command)
+                command = []
+            elif command or not SHORT.match(word):
+                command.append(word)
+    return found
+
+
+def check(words: list[str], *, whole: bool) -> None:
+    """Refuse what the program would refuse by its form alone.
+
+    Args:
+        whole: the arguments must be there, too; where a page only names a command, they are not.
+    """
+    program, *rest = [word.strip("[]…") for word in words]
+    rest = [word for word in rest if word]
+    if program == "make":
+        targets = re.findall(r"(?m)^([a-z0-9-]+):.*## ", (CHECKOUT / "Makefile").read_text())
+        targets += ["wheel-cuda12", "wheel-cuda13"]
+        for word in rest:
+            assert "=" in word or word in targets, f"make has no target {word}"
+        return
+    if program == "appliance-installer":
+        known = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+        assert known is not None and rest[0] in known, f"no command {rest[0]}"
+        options = known[rest[0]]._option_string_actions  # type: ignore[index]
+        assert all(word in options for word in rest[1:] if word.startswith("--"))
+        return
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group):
+        assert rest or not whole, f"{words}: which command?"
+        if not rest:
+            return
+        name = rest.pop(0)
+        if name.startswith("-"):
+            return
+        found = command.get_command(context, name)
+        assert found is not None, f"{' '.join(words)}: no command {name}"
+        command = found
+    context = click.Context(command, ignore_unknown_options=False)
+    if command.context_settings.get("ignore_unknown_options"):
+        return  # passed on to the builder
+    if not whole:
+        for word in rest:
+            known_options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+            name = word.partition("=")[0].rstrip(",;")
+            assert not name.startswith("--") or name in known_options, f"{words}: {name}"
+        return
+    given, left, _ = command.make_parser(context).parse_args(rest)
+    assert not left, f"{' '.join(words)}: {left} is too much"
+    for parameter in command.params:
+        value = given.get(str(parameter.name))
+        named = isinstance(value, str | tuple | list) and len(value) > 0
+        assert named or not parameter.required, f"{' '.join(words)}: no {parameter.name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_command_of_a_page_is_one(page: Path) -> None:
+    text = page.read_text()
+    for block in BLOCK.findall(text):
+        for words in commands(block):
+            try:
+                check(words, whole=True)
+            except click.UsageError as error:
+                raise AssertionError(f"{page.name}: {' '.join(words)}: {error.message}") from error
+    for span in SPAN.findall(text):
+        for words in () if NO_COMMANDS.search(span) else commands(span.replace("\n", " ")):
+            check(words, whole=False)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "appliance nothing", "appliance model lode m", "appliance key create a --rmp 3",
+        "appliance audit proof 1 2 --out f", "appliance audit proof --out f",
+        "make nothing", "appliance-installer remove",
+    ],
+)  # fmt: skip
+def test_a_command_that_is_none_is_noticed(typed: str) -> None:
+    (words,) = commands(f"echo x && {typed}  # a comment\n")
+    with pytest.raises((AssertionError, click.UsageError)):
+        check(words, whole=True)
+
+
+def test_the_answer_file_of_the_guide_is_read_and_names_the_model_of_the_bundle() -> None:
+    text = (CHECKOUT / "docs" / "install-guide.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    given = answers.parse(block.encode())
+    assert given["models"] == (default_model().id,)
