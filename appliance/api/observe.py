@@ -49,9 +49,9 @@ class Observer:
         principal = state.get("principal")
         key_id = principal.key_id if principal else ""
         route = getattr(scope.get("route"), "path", "other")
-        self.metrics.answers.add(route, str(status))
+        self.metrics.answers.labels(route, str(status)).inc()
         if code:
-            self.metrics.refusals.add(code)
+            self.metrics.refusals.labels(code).inc()
         client = scope.get("client")
         source = client[0] if client else ""
         if 400 <= status < 500:
@@ -76,7 +76,7 @@ class Observer:
 
     def malformed(self, source: str, code: str) -> None:
         """Note what was no HTTP request at all."""
-        self.metrics.refusals.add(code)
+        self.metrics.refusals.labels(code).inc()
         self.rejected.note(source, code)
 
 

@@ -6,10 +6,12 @@ every other text that a model, a key or a file may have brought passes `text.vis
 that is printed can steer the terminal. A state is a word with a mark, never a colour.
 """
 
+import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from pydantic import BaseModel
@@ -19,6 +21,11 @@ from appliance.errors import ApplianceError
 from appliance.text import visible
 from appliance.wire.admin.marks import mark
 
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+_NARROWEST: Final = 20
+"""Columns that the last column of a table has at least, if it is to be wrapped."""
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -54,32 +61,36 @@ class Output:
 
 
 class Progress:
-    """Shows how far a long step is.
+    """Shows how far a long step is: a bar on a terminal, elsewhere a line for every tenth part.
 
-    On a terminal it is one line that is overwritten, elsewhere a line for every tenth part.
+    A terminal that cannot move its cursor gets the lines, too.
     """
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
         self._shown: tuple[str, int] | None = None
-        self._open = False
+        self._bars = _bars()
+        self._tasks: dict[str, Any] = {}
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         """Report that `done` of `total` are done."""
         percent = 100 * done // total if total else 100
-        step = (phase, percent if self._terminal else percent // 10)
+        step = (phase, percent // 10 if self._bars is None else percent)
         if step == self._shown:
             return
         self._shown = step
-        line = f"{safe(phase)} {percent} %"
-        click.echo(f"\r{line:<40}" if self._terminal else line, err=True, nl=not self._terminal)
-        self._open = self._terminal
+        if self._bars is None:
+            click.echo(f"{safe(phase)} {percent} %", err=True)
+            return
+        if phase not in self._tasks:
+            self._bars.start()
+            self._tasks[phase] = self._bars.add_task(safe(phase), total=100)
+        self._bars.update(self._tasks[phase], completed=percent, refresh=True)
 
     def close(self) -> None:
-        """End the line."""
-        if self._open:
-            click.echo(err=True)
-            self._open = False
+        """End the last line."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
 
     def __enter__(self) -> "Progress":
         return self
@@ -104,13 +115,56 @@ def size(count: int) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Aligned columns; the last one is as long as it is. Cells must be safe already."""
+    """Aligned columns; the last one is as long as it is. Cells must be safe already.
+
+    On a terminal that is too narrow the last column is wrapped within its place.
+    """
     grid = [list(head), *(list(row) for row in rows)]
     widths = [max(len(row[n]) for row in grid) for n in range(len(head) - 1)]
-    return [
+    lines = [
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in grid
     ]
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    left = sum(widths) + 2 * len(widths)
+    if columns is None or max(map(len, lines)) <= columns or columns < left + _NARROWEST:
+        return lines
+    return _wrapped(grid, columns)
+
+
+def _wrapped(grid: Sequence[Sequence[str]], columns: int) -> list[str]:
+    """The same, as wide as a terminal."""
+    from rich.console import Console  # 20 ms and 0.2 ms a row: only where it is of use
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    for number in range(len(grid[0])):
+        drawn.add_column(no_wrap=number < len(grid[0]) - 1, overflow="fold")
+    for row in grid:
+        drawn.add_row(*map(Text, row))  # as text: what looks like markup is none
+    out = io.StringIO()
+    Console(file=out, width=columns, color_system=None, legacy_windows=False).print(drawn)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def _bars() -> "Bars | None":
+    """Bars on stderr, if that is a terminal which can draw them."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Drawn
+
+    console = Console(file=sys.stderr, color_system=None, highlight=False, markup=False)
+    if console.is_dumb_terminal:
+        return None
+    told = TextColumn("{task.description}", markup=False)
+    share = TextColumn("{task.percentage:>3.0f} %", markup=False)
+    return Drawn(
+        told, BarColumn(), share, console=console, auto_refresh=False,
+        redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
 
 
 def data_option(command: Decorated) -> Decorated:

@@ -1,144 +1,155 @@
-"""Counters and histograms, and their text for Prometheus.
+"""Counters, gauges and histograms of one appliance, and their text for Prometheus.
 
 Rules: labels are models, routes, statuses and codes, never keys, texts or addresses, so that the
-number of series is bounded and a scrape tells nothing about one app. Everything is made and used
-on the event loop.
+number of series is bounded and a scrape tells nothing about one app. Each `Metrics` has a registry
+of its own, so nothing is shared in the process. It says nothing about the process itself.
 
-Source: Prometheus text exposition format 0.0.4. A library was not taken: the one there is keeps a
-process-wide registry and locks, for what are eighty lines here.
+Source: Prometheus text exposition format 0.0.4, as prometheus-client writes it.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
+
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
-class Counter:
-    """A number per label set that only grows."""
+class _Registry(CollectorRegistry):
+    """Leaves out when each series was begun, which would double the text."""
 
-    kind = "counter"
-
-    def __init__(self, name: str, doc: str, *labels: str) -> None:
-        self.name, self.doc, self._labels = name, doc, labels
-        self._values: dict[tuple[str, ...], float] = {}
-
-    def add(self, *labels: str, by: float = 1) -> None:
-        """Grow."""
-        self._values[labels] = self._values.get(labels, 0) + by
-
-    def value(self, *labels: str) -> float:
-        """The number of one label set."""
-        return self._values.get(labels, 0)
-
-    def total(self) -> float:
-        """The sum over all label sets."""
-        return sum(self._values.values())
-
-    def samples(self) -> Iterator[str]:
-        """Its lines."""
-        for labels, value in self._values.items():
-            yield _line(self.name, zip(self._labels, labels, strict=True), value)
-
-
-class Gauge(Counter):
-    """A number per label set that is set when it is asked for."""
-
-    kind = "gauge"
-
-    def set(self, value: float, *labels: str) -> None:
-        """Say what it is now."""
-        self._values[labels] = value
-
-
-class Histogram:
-    """How many observations were at most so long, per label set."""
-
-    kind = "histogram"
-
-    def __init__(
-        self, name: str, doc: str, *labels: str, bounds: Sequence[float] = SECONDS
-    ) -> None:
-        self.name, self.doc, self._labels, self._bounds = name, doc, labels, tuple(bounds)
-        self._counts: dict[tuple[str, ...], list[int]] = {}
-        self._sums: dict[tuple[str, ...], float] = {}
-
-    def observe(self, value: float, *labels: str) -> None:
-        """Count one observation."""
-        counts = self._counts.setdefault(labels, [0] * (len(self._bounds) + 1))
-        counts[bisect_left(self._bounds, value)] += 1
-        self._sums[labels] = self._sums.get(labels, 0.0) + value
-
-    def totals(self) -> tuple[list[float], list[int]]:
-        """The bounds, and over all label sets how many observations each bucket has."""
-        none = [0] * (len(self._bounds) + 1)
-        counts = [sum(column) for column in zip(none, *self._counts.values(), strict=True)]
-        return list(self._bounds), counts
-
-    def samples(self) -> Iterator[str]:
-        """Its lines: cumulative buckets, sum and count."""
-        for labels, counts in self._counts.items():
-            named = list(zip(self._labels, labels, strict=True))
-            total = 0
-            for bound, count in zip((*map(str, self._bounds), "+Inf"), counts, strict=True):
-                total += count
-                yield _line(f"{self.name}_bucket", [*named, ("le", bound)], total)
-            yield _line(f"{self.name}_sum", named, self._sums[labels])
-            yield _line(f"{self.name}_count", named, total)
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with its samples."""
+        for metric in super().collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
 
 
 class Metrics:
-    """What the appliance counts."""
+    """What the appliance counts.
+
+    Attributes:
+        registry: all of it.
+    """
 
     def __init__(self) -> None:
-        self.answers = Counter("appliance_answers_total", "HTTP answers.", "route", "status")
-        self.refusals = Counter("appliance_refusals_total", "Answers that are errors.", "code")
-        self.generations = Counter(
-            "appliance_generations_total", "Ended answers.", "model", "status"
+        self.registry = _Registry()
+        self.answers = Counter(
+            "appliance_answers_total", "HTTP answers.", ["route", "status"], registry=self.registry
         )
-        self.prompt_tokens = Counter("appliance_prompt_tokens_total", "Tokens read.", "model")
+        self.refusals = Counter(
+            "appliance_refusals_total", "Answers that are errors.", ["code"], registry=self.registry
+        )
+        self.generations = Counter(
+            "appliance_generations_total",
+            "Ended answers.",
+            ["model", "status"],
+            registry=self.registry,
+        )
+        self.prompt_tokens = Counter(
+            "appliance_prompt_tokens_total", "Tokens read.", ["model"], registry=self.registry
+        )
         self.cached_tokens = Counter(
-            "appliance_cached_tokens_total", "Prompt tokens that were not computed again.", "model"
+            "appliance_cached_tokens_total",
+            "Prompt tokens that were not computed again.",
+            ["model"],
+            registry=self.registry,
         )
         self.completion_tokens = Counter(
-            "appliance_completion_tokens_total", "Tokens written.", "model"
+            "appliance_completion_tokens_total",
+            "Tokens written.",
+            ["model"],
+            registry=self.registry,
         )
-        self.queue_seconds = Histogram("appliance_queue_seconds", "Wait for the turn.", "model")
+        self.queue_seconds = Histogram(
+            "appliance_queue_seconds",
+            "Wait for the turn.",
+            ["model"],
+            registry=self.registry,
+            buckets=SECONDS,
+        )
         self.ttft_seconds = Histogram(
             "appliance_ttft_seconds",
             "From the recorded intent to the first text, the queue included.",
-            "model",
+            ["model"],
+            registry=self.registry,
+            buckets=SECONDS,
         )
-        self.gap_seconds = Histogram("appliance_token_gap_seconds", "Between two pieces.", "model")
+        self.gap_seconds = Histogram(
+            "appliance_token_gap_seconds",
+            "Between two pieces.",
+            ["model"],
+            registry=self.registry,
+            buckets=SECONDS,
+        )
         self.audit_seconds = Histogram(
-            "appliance_audit_seconds", "Until an entry is durable: the lag of the log.", "kind"
+            "appliance_audit_seconds",
+            "Until an entry is durable: the lag of the log.",
+            ["kind"],
+            registry=self.registry,
+            buckets=SECONDS,
         )
-        self.queued = Gauge("appliance_queued", "Requests that wait for their turn.", "model")
-        self.running = Gauge("appliance_running", "Requests that the engine runs.", "model")
-        self.kv_cells = Gauge("appliance_kv_cells_used", "Cells of the KV cache in use.", "model")
+        self.queued = Gauge(
+            "appliance_queued",
+            "Requests that wait for their turn.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.running = Gauge(
+            "appliance_running", "Requests that the engine runs.", ["model"], registry=self.registry
+        )
+        self.kv_cells = Gauge(
+            "appliance_kv_cells_used",
+            "Cells of the KV cache in use.",
+            ["model"],
+            registry=self.registry,
+        )
         self.restarts = Gauge(
-            "appliance_worker_restarts", "Times the engine was started again.", "model"
+            "appliance_worker_restarts",
+            "Times the engine was started again.",
+            ["model"],
+            registry=self.registry,
         )
-        self.latched = Gauge("appliance_audit_latched", "1 while the log cannot be written.")
-        self.entries = Gauge("appliance_audit_entries", "Durable entries of the log.")
-        self.connections = Gauge("appliance_connections", "Open connections of the LAN listener.")
+        self.latched = Gauge(
+            "appliance_audit_latched",
+            "1 while the log cannot be written.",
+            [],
+            registry=self.registry,
+        )
+        self.entries = Gauge(
+            "appliance_audit_entries", "Durable entries of the log.", [], registry=self.registry
+        )
+        self.connections = Gauge(
+            "appliance_connections",
+            "Open connections of the LAN listener.",
+            [],
+            registry=self.registry,
+        )
 
     def text(self) -> str:
         """All of it, as Prometheus reads it."""
-        lines: list[str] = []
-        for metric in vars(self).values():
-            lines.append(f"# HELP {metric.name} {metric.doc}")
-            lines.append(f"# TYPE {metric.name} {metric.kind}")
-            lines += metric.samples()
-        return "\n".join(lines) + "\n"
+        return generate_latest(self.registry).decode()
 
 
-def _line(name: str, labels: Iterable[tuple[str, str]], value: float) -> str:
-    shown = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels)
-    return f"{name}{{{shown}}} {value:g}" if shown else f"{name} {value:g}"
+def total(counter: Counter) -> int:
+    """The sum over all label sets."""
+    samples = (sample for metric in counter.collect() for sample in metric.samples)
+    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def buckets(histogram: Histogram) -> tuple[list[float], list[int]]:
+    """The bounds, and over all label sets how many observations each bucket has.
+
+    The last bucket, without a bound, is that of longer ones.
+    """
+    upto: dict[float, int] = dict.fromkeys((*SECONDS, float("inf")), 0)
+    for metric in histogram.collect():
+        for sample in metric.samples:
+            if sample.name.endswith("_bucket"):
+                upto[float(sample.labels["le"])] += int(sample.value)
+    below = [0, *upto.values()]
+    counts = [most - least for least, most in zip(below, upto.values(), strict=False)]
+    return list(SECONDS), counts

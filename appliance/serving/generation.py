@@ -154,7 +154,7 @@ class Generation:
                 self._parts.take(Delta("", 0, "cancelled", index))
             return
         self._runs, self._started = True, time.monotonic()
-        self._metrics.queue_seconds.observe(self._started - self._begun, self.card.id)
+        self._metrics.queue_seconds.labels(self.card.id).observe(self._started - self._begun)
         async for piece in self._backend.run(self._prepared):
             self._take(piece)
 
@@ -178,9 +178,9 @@ class Generation:
         now, model = time.monotonic(), self.card.id
         if self._first is None or self._newest is None:
             self._first = now
-            self._metrics.ttft_seconds.observe(now - self._begun, model)
+            self._metrics.ttft_seconds.labels(model).observe(now - self._begun)
         else:
-            self._metrics.gap_seconds.observe(now - self._newest, model)
+            self._metrics.gap_seconds.labels(model).observe(now - self._newest)
         self._newest = now
 
     async def _conclude(self) -> None:
@@ -219,9 +219,9 @@ class Generation:
             "duration_us": int((now - self._begun) * 1e6),
             "bytes": sum(map(len, texts.values())),
         }
-        self._metrics.generations.add(self.card.id, status)
-        self._metrics.prompt_tokens.add(self.card.id, by=self.prompt_tokens)
-        self._metrics.cached_tokens.add(self.card.id, by=self.cached_tokens)
-        self._metrics.completion_tokens.add(self.card.id, by=self.completion_tokens)
+        self._metrics.generations.labels(self.card.id, status).inc()
+        self._metrics.prompt_tokens.labels(self.card.id).inc(self.prompt_tokens)
+        self._metrics.cached_tokens.labels(self.card.id).inc(self.cached_tokens)
+        self._metrics.completion_tokens.labels(self.card.id).inc(self.completion_tokens)
         draft = Draft("outcome", fields, texts, self.caller.principal.content)
         return await self._recording.append(draft)

@@ -37,5 +37,5 @@ class Recording:
         """
         before = time.monotonic()
         receipt = await append(self._audit, draft)
-        self.metrics.audit_seconds.observe(time.monotonic() - before, draft.kind)
+        self.metrics.audit_seconds.labels(draft.kind).observe(time.monotonic() - before)
         return receipt

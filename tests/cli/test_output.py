@@ -61,15 +61,73 @@ def test_elsewhere_progress_is_a_line_for_every_tenth(capsys: pytest.CaptureFixt
     assert lines == [f"hashing {n} %" for n in range(0, 101, 10)]
 
 
-def test_on_a_terminal_progress_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("term", ["xterm", "linux"])
+def test_on_a_terminal_progress_is_one_bar_for_each_phase(
+    monkeypatch: pytest.MonkeyPatch, term: str
+) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", term)
     with Progress() as progress:
-        progress("hashing", 0, 2)
-        progress("hashing", 2, 2)
+        for phase in ("hashing [bold]\x1b[2J", "sealing"):
+            for done in (0, 1, 2):
+                progress(phase, done, 2)
     shown = terminal.getvalue()
-    assert shown.count("\r") == 2
-    assert shown.count("\n") == 1 and shown.endswith("\n")
+    assert "hashing [bold]\\x1b[2J" in shown  # no markup, no control
+    assert "\x1b[2J" not in shown
+    assert shown.count("50 %") and shown.count("100 %")
+    assert shown.endswith("\n\x1b[?25h")  # the cursor is back, on a line of its own
+    assert "\x1b[3" not in shown  # no colours
+    last = shown.rsplit("\r", 1)[-1]
+    assert "sealing" in last and "100 %" in last
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    with Progress() as progress:
+        for done in range(101):
+            progress("hashing", done, 100)
+    assert terminal.getvalue() == "".join(f"hashing {n} %\n" for n in range(0, 101, 10))
+
+
+def test_a_terminal_without_unicode_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ascii(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    raw = io.BytesIO()
+    terminal = Ascii(raw, encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "vt100")
+    with Progress() as progress:
+        progress("hashing", 1, 2)
+    assert b"hashing" in raw.getvalue()  # what is not ASCII could not have been written
+
+
+WIDE = [("1", "request_id=" + "x" * 60), ("22", "[red]short")]
+
+
+def test_a_pipe_gets_whole_lines_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("COLUMNS", "30"), ("FORCE_COLOR", "1"), ("TTY_COMPATIBLE", "1")):
+        monkeypatch.setenv(name, value)
+    assert table(("N", "WHAT"), WIDE) == ["N   WHAT", f"1   {WIDE[0][1]}", "22  [red]short"]
+
+
+def test_a_narrow_terminal_wraps_the_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    lines = table(("N", "WHAT"), WIDE)
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[0] == "N   WHAT" and lines[-1] == "22  [red]short"
+    assert "".join(line.removeprefix("1").strip() for line in lines[1:-1]) == WIDE[0][1]
+    assert all(line.startswith("    ") for line in lines[2:-1])
+    monkeypatch.setenv("COLUMNS", "10")  # too narrow for that: nothing is cut off
+    assert table(("N", "WHAT"), WIDE)[1] == f"1   {WIDE[0][1]}"
 
 
 def test_nothing_to_do_is_all_done(capsys: pytest.CaptureFixture[str]) -> None:

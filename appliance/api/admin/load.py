@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from appliance.api.admin.deps import ServicesDep, Viewer
 from appliance.host import hardware
 from appliance.host.usage import usage
+from appliance.observability.metrics import buckets, total
 from appliance.wire.admin import usage as wire
 
 router = APIRouter(prefix="/admin")
@@ -19,15 +20,15 @@ async def show_load(_: Viewer, services: ServicesDep) -> wire.Load:
     found = services.metrics
     workers = services.supervisor.status()
     used = usage([os.getpid(), *(worker.pid for worker in workers if worker.pid)])
-    bounds, counts = found.ttft_seconds.totals()
+    bounds, counts = buckets(found.ttft_seconds)
     return wire.Load(
         at=time.monotonic(),
         server=f"{os.getpid()}.{services.started_us}",
-        answers=int(found.generations.total()),
-        refusals=int(found.refusals.total()),
-        prompt_tokens=int(found.prompt_tokens.total()),
-        cached_tokens=int(found.cached_tokens.total()),
-        completion_tokens=int(found.completion_tokens.total()),
+        answers=total(found.generations),
+        refusals=total(found.refusals),
+        prompt_tokens=total(found.prompt_tokens),
+        cached_tokens=total(found.cached_tokens),
+        completion_tokens=total(found.completion_tokens),
         running=sum(worker.running for worker in workers),
         queued=sum(services.shares.queued(w.model) + w.queued for w in workers),
         kv_used=sum(worker.kv_used for worker in workers),

@@ -13,10 +13,11 @@ async def metrics(_: Viewer, services: ServicesDep) -> Response:
     """Every counter; what is a state is looked at now."""
     found = services.metrics
     for worker in services.supervisor.status():
-        found.queued.set(services.shares.queued(worker.model) + worker.queued, worker.model)
-        found.running.set(worker.running, worker.model)
-        found.kv_cells.set(worker.kv_used, worker.model)
-        found.restarts.set(worker.restarts, worker.model)
+        waiting = services.shares.queued(worker.model) + worker.queued
+        found.queued.labels(worker.model).set(waiting)
+        found.running.labels(worker.model).set(worker.running)
+        found.kv_cells.labels(worker.model).set(worker.kv_used)
+        found.restarts.labels(worker.model).set(worker.restarts)
     found.latched.set(1 if services.audit.latched else 0)
     found.entries.set(services.audit.size)
     return Response(found.text(), media_type=CONTENT_TYPE)

@@ -7,9 +7,9 @@ from appliance.client import AdminClient
 def test_counters_are_sums_over_all_models(services: Services, client: AdminClient) -> None:
     found = services.metrics
     for model, tokens in (("a", 3), ("b", 4)):
-        found.completion_tokens.add(model, by=tokens)
-        found.ttft_seconds.observe(0.02, model)
-    found.refusals.add("invalid_api_key")
+        found.completion_tokens.labels(model).inc(tokens)
+        found.ttft_seconds.labels(model).observe(0.02)
+    found.refusals.labels("invalid_api_key").inc()
     load = client.load_now()
     assert (load.completion_tokens, load.refusals, load.running) == (7, 1, 0)
     assert sum(load.ttft.counts) == 2 and len(load.ttft.counts) == len(load.ttft.bounds) + 1

@@ -7,7 +7,7 @@ from appliance.app import Services
 
 
 def test_prometheus_reads_it_on_the_admin_socket(services: Services) -> None:
-    services.metrics.refusals.add("invalid_api_key")
+    services.metrics.refusals.labels("invalid_api_key").inc()
     with serve_privately(services) as path:
         transport = httpx.HTTPTransport(uds=str(path))
         with httpx.Client(transport=transport, base_url="http://appliance") as client:
@@ -15,6 +15,6 @@ def test_prometheus_reads_it_on_the_admin_socket(services: Services) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = answer.text.splitlines()
-    assert 'appliance_refusals_total{code="invalid_api_key"} 1' in lines
-    assert "appliance_audit_latched 0" in lines
-    assert f"appliance_audit_entries {services.audit.size}" in lines
+    assert 'appliance_refusals_total{code="invalid_api_key"} 1.0' in lines
+    assert "appliance_audit_latched 0.0" in lines
+    assert f"appliance_audit_entries {services.audit.size}.0" in lines
