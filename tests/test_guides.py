@@ -22,7 +22,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`((?:appliance|appliance-installer|make) [^`]+)`")
 PROGRAMS = ("appliance", "appliance-installer", "make")
 SHELL = {"&&", "||", "|", ";", "do", "done", "then", "for", ">", ">>", "<", "2>&1"}
-NO_COMMANDS = re.compile(r" v1$|^appliance COMMAND")
+NO_COMMANDS = re.compile(r" v1(\||$)|^appliance COMMAND")
 """Spans that begin like a command: texts that keys sign, and the form of all commands."""
 SHORT = re.compile(r"^[A-Z0-9_]+=|^sudo$")
 
