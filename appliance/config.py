@@ -7,12 +7,13 @@ from this file.
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import msgspec
 
 from appliance.errors import UsageError
 
@@ -381,23 +382,28 @@ def _section(kind: type[T], table: Mapping[str, Any], where: str) -> T:
 
 
 def _checked(value: Any, default: Any, rule: Mapping[str, Any], where: str) -> Any:
-    def refuse(wanted: str) -> UsageError:
-        return UsageError(
-            "config_invalid", f"{where} must be {wanted}, not {value!r}.", param=where
-        )
+    kind, wanted = _kind(default, rule)
+    try:
+        found = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        message = f"{where} must be {wanted}, not {value!r}."
+        raise UsageError("config_invalid", message, param=where) from error
+    return tuple(map(str, found)) if isinstance(found, tuple) else found
 
+
+def _kind(default: Any, rule: Mapping[str, Any]) -> tuple[Any, str]:
+    """The type with constraints that a key's values have, and the same in words."""
+    if isinstance(default, tuple) and rule["each"]:
+        origin = Annotated[str, msgspec.Meta(pattern=rf"^(?:{rule['each']})\Z")]
+        return tuple[origin, ...], "a list of origins, scheme and host and perhaps a port"
     if isinstance(default, tuple):
-        if not isinstance(value, list) or not all(isinstance(v, str | int) for v in value):
-            raise refuse("a list of names or ids")
-        if rule["each"] and not all(re.fullmatch(rule["each"], str(v)) for v in value):
-            raise refuse("a list of origins, scheme and host and perhaps a port")
-        return tuple(str(v) for v in value)
-    if type(value) is not type(default):
-        raise refuse({bool: "true or false", int: "an integer", str: "text"}[type(default)])
-    if rule["choices"] and value not in rule["choices"]:
-        raise refuse("one of " + ", ".join(rule["choices"]))
-    if isinstance(value, int) and not isinstance(value, bool):
+        return tuple[str | int, ...], "a list of names or ids"
+    if rule["choices"]:
+        return Literal[rule["choices"]], "one of " + ", ".join(rule["choices"])
+    if isinstance(default, bool):
+        return bool, "true or false"
+    if isinstance(default, int):
         low, high = rule["low"], rule["high"]
-        if (low is not None and value < low) or (high is not None and value > high):
-            raise refuse(f"between {low} and {high}")
-    return value
+        span = "" if low is None else f" between {low} and {high}"
+        return Annotated[int, msgspec.Meta(ge=low, le=high)], f"an integer{span}"
+    return str, "text"

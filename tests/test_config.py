@@ -79,6 +79,32 @@ def test_a_choice_refuses_what_is_not_listed() -> None:
     refusal('[audit]\ncontent = "plain"\n')
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[server]\nport = 70000",
+            "server.port must be an integer between 0 and 65535, not 70000.",
+        ),
+        ('[server]\nport = "x"', "server.port must be an integer between 0 and 65535, not 'x'."),
+        ("[server]\ndocs = 1", "server.docs must be true or false, not 1."),
+        ("[server]\nhost = 1", "server.host must be text, not 1."),
+        ('[server]\nlog = "xml"', "server.log must be one of text, json, not 'xml'."),
+        (
+            '[admin.roles]\nadmin = "a"',
+            "admin.roles.admin must be a list of names or ids, not 'a'.",
+        ),
+        (
+            '[server]\ncors_origins = ["intranet"]',
+            "server.cors_origins must be a list of origins, scheme and host and perhaps a port, "
+            "not ['intranet'].",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wanted(text: str, message: str) -> None:
+    assert refusal(text).message == message
+
+
 def test_true_is_not_a_number() -> None:
     refusal("[server]\nport = true\n")
 
@@ -86,7 +112,8 @@ def test_true_is_not_a_number() -> None:
 def test_names_and_ids_of_roles_become_text() -> None:
     roles = parse_config('[admin.roles]\noperator = ["ops", 1001]\n').roles
     assert roles.operator == ("ops", "1001")
-    refusal("[admin.roles]\noperator = [1.5]\n")
+    for wrong in ("[1.5]", "[true]", '"ops"', "[[]]"):
+        refusal(f"[admin.roles]\noperator = {wrong}\n")
 
 
 def test_a_model_has_its_own_table_or_the_default() -> None:
