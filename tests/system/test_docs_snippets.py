@@ -19,10 +19,14 @@ from pathlib import Path
 
 import pytest
 
+from appliance.app import open_services
+from appliance.wire.openai.receipts import EntryRef, ReceiptResponse
+from tests.audit.logs import ask
 from tests.conftest import need_tool
 
 ROOT = Path(__file__).parents[2]
 APP_GUIDE = ROOT / "docs" / "app-guide.md"
+AUDITOR_GUIDE = ROOT / "docs" / "auditor-guide.md"
 ADMIN_GUIDE = ROOT / "docs" / "admin-guide.md"
 ALONE, SERVED = "<!-- tested -->", "<!-- tested beside a server -->"
 CLIENT = "<!-- tested with its client -->"
@@ -139,6 +143,41 @@ def test_the_guides_from_an_empty_directory_to_a_checked_receipt(
     assert "context_length_exceeded" in printed
     assert "data: [DONE]" in printed
     assert re.search(r"\[\+\] verified: seq \d+ root [0-9a-f]{64}", printed)
+
+
+def test_the_auditors_guide_on_two_machines(tmp_path: Path) -> None:
+    """The appliance's commands and the auditor's, with another directory in place of the stick."""
+    data, desk, stick = tmp_path / "data", tmp_path / "desk", tmp_path / "stick"
+    stick.mkdir()
+    environment = {"APPLIANCE_DATA": str(data)}
+    execute(Block("sh", "appliance init", 0), tmp_path, environment)
+    with open_services(data) as services:
+        asked, _ = ask(services.audit, "req-1")
+        reader = services.reader
+        intent, outcome = reader.find_request("req-1", "k1")
+        assert outcome is not None and asked.seq == intent.seq
+        receipt = ReceiptResponse(
+            request_id="req-1",
+            intent=EntryRef(seq=intent.seq, leaf=intent.leaf.hex()),
+            outcome=EntryRef(seq=outcome.seq, leaf=outcome.leaf.hex()),
+            proof=reader.proof(outcome.seq).decode(),
+            checkpoint=reader.checkpoint(),
+        )
+    desk.mkdir()
+    shutil.copyfile(data / "audit" / "genesis.pub", desk / "genesis.pub")
+    (desk / "receipt.json").write_text(receipt.model_dump_json())
+    for name in ("verify_export.py", "verify_receipt.py", "witness.py"):
+        (desk / name).symlink_to(stick / "tools" / name)
+    page = AUDITOR_GUIDE.read_text(encoding="utf-8")
+    said = []
+    for block in blocks(page, ALONE):
+        typed = block.code.replace("/mnt/stick", str(stick)).replace("LEAF", outcome.leaf.hex())
+        typed = typed.replace("witness.pub", "desk/witness.pub")  # it was carried to the appliance
+        said.append(execute(Block("sh", typed, block.line), desk, environment))
+    assert len(said) == page.count(ALONE) == 5
+    told = "\n".join(said)
+    for words in ("is verified: ", "The receipt holds", "Cosigned: ", "entries are witnessed"):
+        assert words in told, words
 
 
 @pytest.mark.parametrize(
