@@ -102,7 +102,9 @@ class Pooler:
         """What stands before each document; None for texts that stand alone."""
         if query is None:
             return None
-        return [self._model.special("bos"), *self._plain(query), self._model.special("sep")]
+        between = [self._model.special(which) for which in ("sep", "sep2")]
+        separators = [token for token in between if token >= 0]
+        return [self._model.special("bos"), *self._plain(query), *separators]
 
     def _tokens(self, begin: list[int] | None, text: str) -> list[int]:
         if begin is not None:

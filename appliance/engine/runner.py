@@ -248,8 +248,15 @@ class Runner:
             size = -count
 
     def special(self, which: str) -> int:
-        """The id of the "bos" or "sep" token, -1 if the model has none."""
-        return int({"bos": llama.llama_vocab_bos, "sep": llama.llama_vocab_sep}[which](self._vocab))
+        """The id of the "bos" or "sep" token, -1 if the model has none.
+
+        "sep2" is the second separator of a pair of texts, which Unigram vocabularies have.
+        """
+        unigram = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_UGM
+        if which == "sep2" and not unigram:
+            return -1
+        get = llama.llama_vocab_bos if which == "bos" else llama.llama_vocab_sep
+        return int(get(self._vocab))
 
     def adds_bos(self) -> bool:
         """Whether the tokeniser puts a begin token in front."""

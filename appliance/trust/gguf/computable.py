@@ -80,6 +80,26 @@ def check_numbers(metadata: Metadata, architecture: str, head: int) -> None:
     if isinstance(scaling, Scalar) and scaling.value not in _SCALINGS:
         raise _refused(own + "rope.scaling.type", scaling.value, "a known way of scaling")
     _check_experts(metadata, own)
+    if architecture == "gemma-embedding":
+        _check_gemma(metadata, own, layers)
+
+
+def _check_gemma(metadata: Metadata, own: str, layers: int) -> None:
+    """The graph asserts these widths, and that there are layers with a window and without one."""
+    width = _number(metadata, own + "embedding_length", 0)
+    for name in ("dense_2_feat_in", "dense_3_feat_out"):
+        found = _number(metadata, own + name, 0)
+        if found not in (0, width):
+            raise _refused(own + name, found, f"{width}, the width of the embeddings")
+    pattern = metadata.get(own + "attention.sliding_window_pattern")
+    if isinstance(pattern, Array):
+        windows = set(pattern.data[:layers])
+        if pattern.kind is not Kind.BOOL or windows != {0, 1}:
+            raise _refused(own + "attention.sliding_window_pattern", pattern.kind, "of both kinds")
+        return
+    every = _number(metadata, own + "attention.sliding_window_pattern", 6)
+    if not 2 <= every <= layers:
+        raise _refused(own + "attention.sliding_window_pattern", every, f"2 to {layers}")
 
 
 def _check_heads(metadata: Metadata, architecture: str, head: int) -> None:

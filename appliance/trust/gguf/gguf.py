@@ -30,6 +30,7 @@ from appliance.trust.gguf.reader import (
     read_header,
 )
 from appliance.trust.gguf.tensors import Tensor, read_tensors
+from appliance.trust.gguf.unigram import check_unigram
 from appliance.types import Json, ModelKind
 
 __all__ = ["ARCHITECTURES", "ENCODERS", "MAX_METADATA", "GgufFacts", "vet"]
@@ -44,12 +45,17 @@ ARCHITECTURES: Final = frozenset(
 )  # fmt: skip
 """Decoders with plain attention in every layer, so that the KV cache can be accounted for."""
 
-ENCODERS: Final = frozenset({"bert", "nomic-bert"})
-"""Encoders with one vector a text, read with the `bert` (WordPiece) tokenizer."""
-
-TOKENIZERS: Final = frozenset({"llama", "gpt2", "gemma4"})
 _SENTENCEPIECE: Final = "llama"
 _WORDPIECE: Final = "bert"
+_UNIGRAM: Final = "t5"
+ENCODERS: Final[Mapping[str, frozenset[str]]] = {
+    "bert": frozenset({_WORDPIECE, _UNIGRAM}),  # the second of bge-m3 and multilingual-e5
+    "gemma-embedding": frozenset({_SENTENCEPIECE}),
+    "nomic-bert": frozenset({_WORDPIECE}),
+}
+"""Encoders with one vector a text, and the tokenizers that each is read with."""
+
+TOKENIZERS: Final = frozenset({"llama", "gpt2", "gemma4"})
 _WORDPIECE_DEFAULTS: Final = 104  # llama.cpp's own ids of [UNK], [CLS], [SEP], [MASK]: 100 to 103
 _EMBEDS: Final = frozenset({1, 2, 3})  # llama_pooling_type: mean, CLS, last
 _RANKS: Final = 4
@@ -148,12 +154,14 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     if _integer(metadata, "split.count", 1, "gguf_split") not in (0, 1):
         raise GgufRejected("gguf_split", "The model is split over several files.")
     architecture = _text(metadata, "general.architecture")
-    if architecture not in ARCHITECTURES | ENCODERS:
-        shown = visible(architecture, limit=64)
-        raise GgufRejected("gguf_architecture", f"The architecture {shown!r} is not on the list.")
-    n_vocab = _check_tokenizer(
-        metadata, frozenset({_WORDPIECE}) if architecture in ENCODERS else TOKENIZERS
-    )
+    accepted = ARCHITECTURES | ENCODERS.keys()
+    if architecture not in accepted:
+        raise GgufRejected(
+            "gguf_architecture",
+            f"The architecture {visible(architecture, limit=64)!r} is not on the list: "
+            f"{', '.join(sorted(accepted))}.",
+        )
+    n_vocab = _check_tokenizer(metadata, ENCODERS.get(architecture, TOKENIZERS))
     hyperparameters = _hyperparameters(metadata, architecture)
     check_types(tensors)
     head = max(hyperparameters["n_embd"] // hyperparameters["n_head"], 1)
@@ -292,8 +300,11 @@ def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
     """Check the vocabulary; returns its size."""
     kind = _text(metadata, _TOKENIZER + "model")
     if kind not in allowed:
-        shown = visible(kind, limit=64)
-        raise GgufRejected("gguf_tokenizer", f"The tokenizer {shown!r} is not on the list.")
+        raise GgufRejected(
+            "gguf_tokenizer",
+            f"The tokenizer {visible(kind, limit=64)!r} is not one of this architecture: "
+            f"{', '.join(sorted(allowed))}.",
+        )
     tokens = _array(metadata, "tokens", {Kind.STRING})
     if tokens is None or not tokens.count:
         raise GgufRejected("gguf_tokenizer", "The vocabulary is empty or missing.")
@@ -311,8 +322,11 @@ def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
         raise GgufRejected("gguf_tokenizer", "Some bytes have no token, which llama.cpp needs.")
     if kind == _WORDPIECE and tokens.count < _WORDPIECE_DEFAULTS:
         raise GgufRejected("gguf_tokenizer", "The vocabulary lacks BERT's special tokens.")
+    if kind == _UNIGRAM:
+        scores = _array(metadata, "scores", {Kind.FLOAT32})
+        check_unigram(tokens.count, scores, metadata.get(_TOKENIZER + "precompiled_charsmap"))
     merges = _array(metadata, "merges", {Kind.STRING})
-    if merges is None and kind not in {_SENTENCEPIECE, _WORDPIECE}:
+    if merges is None and kind not in {_SENTENCEPIECE, _WORDPIECE, _UNIGRAM}:
         raise GgufRejected("gguf_tokenizer", "The merges are missing.")
     _check_byte_tokens(texts, _array(metadata, "token_type", {Kind.INT32}))
     _check_token_ids(metadata, tokens.count)
@@ -341,6 +355,8 @@ def _check_token_ids(metadata: Metadata, n_vocab: int) -> None:
             ids = value.integers() if value.kind in INTEGERS else [-1]
         else:
             continue
+        if key == _TOKENIZER + "padding_token_id":
+            continue  # llama.cpp takes its default for one that is outside, and nothing is padded
         if ids and not 0 <= min(ids) <= max(ids) < n_vocab:
             raise GgufRejected("gguf_tokenizer", f"{key} is outside the vocabulary.", param=key)
 

@@ -95,7 +95,7 @@ def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
     """
     alignment = _alignment(header.metadata.get("general.alignment"))
     tensors: dict[str, Tensor] = {}
-    padded = 0
+    padded = end = 0
     for _ in range(header.n_tensors):
         tensor, offset = _tensor(reader)
         if tensor.name in tensors:
@@ -104,11 +104,12 @@ def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
             raise GgufRejected(
                 "gguf_tensor_offset", f"{tensor.name} lies at {offset}, not at {padded}."
             )
-        padded = _pad(padded + tensor.bytes, alignment)
+        end = padded + tensor.bytes
+        padded = _pad(end, alignment)
         tensors[tensor.name] = tensor
     start = _pad(reader.at, alignment)
-    # The last tensor is padded too, as every known writer does it: one file, one length.
-    if reader.size < start + padded:
+    # llama.cpp's own writers pad the last tensor too, those of Ollama and MLX do not: two lengths.
+    if reader.size < start + padded and reader.size != start + end:
         raise GgufRejected(
             "gguf_truncated", f"The tensors end at {start + padded}, the file at {reader.size}."
         )

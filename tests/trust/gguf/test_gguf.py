@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import GgufRejected
-from appliance.trust.gguf.gguf import ARCHITECTURES, MAX_METADATA, vet
+from appliance.trust.gguf.gguf import ARCHITECTURES, ENCODERS, MAX_METADATA, TOKENIZERS, vet
 from appliance.trust.gguf.reader import Kind
 from tests.trust.forge import BYTES, TOKENS, Gguf, Tensor, array, scalar, string, u32
 
@@ -90,6 +90,7 @@ ACCEPTED: dict[str, Change] = {
     ),
     "an empty token": tokens(["", "a", "b"]),
     "nothing suppressed": put("tokenizer.ggml.suppress_tokens", array(Kind.INT32, [])),
+    "padding outside the vocabulary": put("tokenizer.ggml.padding_token_id", u32(2**32 - 1)),
     "unknown keys": put("vendor.note", array(Kind.BOOL, [0, 1])),
 }
 
@@ -101,13 +102,28 @@ def test_accepted(change: Change) -> None:
     vet(gguf.build())
 
 
-def test_the_last_tensor_is_padded_too() -> None:
+def test_the_last_tensor_is_padded_whole_or_not_at_all() -> None:
     data = Gguf(tensors=[LAST]).build()
     assert vet(data).file_bytes == len(data)
     assert len(data) % 32 == 0 and LAST.bytes % 32
-    assert rejected(data[: LAST.bytes - (-LAST.bytes % 32)]) == "gguf_truncated"
+    bare = data[: len(data) - (-LAST.bytes % 32)]
+    assert vet(bare).file_bytes == len(bare)
+    assert rejected(bare[:-1]) == "gguf_truncated"
+    assert rejected(bare + b"\0") == "gguf_truncated"
     assert rejected(data[:-1]) == "gguf_truncated"
     assert rejected(data + bytes(32)) == "gguf_trailing"
+
+
+def test_a_refusal_lists_what_is_accepted() -> None:
+    for key, value, accepted in (
+        ("general.architecture", "mamba", ARCHITECTURES | ENCODERS.keys()),
+        ("tokenizer.ggml.model", "rwkv", TOKENIZERS),
+    ):
+        gguf = Gguf()
+        put(key, string(value))(gguf)
+        with pytest.raises(GgufRejected) as caught:
+            vet(gguf.build())
+        assert all(name in caught.value.message for name in accepted)
 
 
 def test_layers_with_fewer_heads_count_with_the_most() -> None:
@@ -183,7 +199,7 @@ TOKENIZER: dict[str, Change] = {
     "BPE without merges": put("tokenizer.ggml.model", string("gpt2")),
     "merges as numbers": put("tokenizer.ggml.merges", array(Kind.UINT32, [1])),
     "an id at the end": put("tokenizer.ggml.eos_token_id", u32(len(TOKENS))),
-    "an id far out": put("tokenizer.ggml.padding_token_id", u32(0xFFFFFFFF)),
+    "an id far out": put("tokenizer.ggml.eot_token_id", u32(0xFFFFFFFF)),
     "a negative id": put("tokenizer.ggml.eot_token_id", scalar(Kind.INT32, -1)),
     "an id as text": put("tokenizer.ggml.eos_token_id", string("2")),
     "a list of ids far out": put("tokenizer.ggml.eog_token_ids", array(Kind.INT32, [1, 9999])),

@@ -110,3 +110,109 @@ def test_a_decoder_may_not_bring_wordpiece() -> None:
 def test_real_files(embedder_path: Path, reranker_path: Path) -> None:
     assert vet(embedder_path.read_bytes()).kind == "embed"
     assert vet(reranker_path.read_bytes()).kind == "rerank"
+
+
+def unigram(pooling: int = 1) -> Gguf:
+    """A small XLM-R, as bge-m3, multilingual-e5 and bge-reranker-v2-m3 are converted."""
+    gguf = encoder(pooling)
+    gguf.pairs["tokenizer.ggml.model"] = string("t5")
+    gguf.pairs["tokenizer.ggml.tokens"] = array(Kind.STRING, ["<s>", "<pad>", "</s>", "<unk>"])
+    gguf.pairs["tokenizer.ggml.scores"] = array(Kind.FLOAT32, [0.0] * 4)
+    gguf.pairs["tokenizer.ggml.precompiled_charsmap"] = charsmap(b"\x04\0\0\0abcdx\0")
+    return gguf
+
+
+def charsmap(data: bytes, kind: Kind = Kind.UINT8) -> bytes:
+    return array(kind, [*data])
+
+
+@pytest.mark.parametrize(("pooling", "kind"), [(1, "embed"), (2, "embed"), (4, "rerank")])
+def test_an_encoder_may_bring_a_unigram_vocabulary(pooling: int, kind: str) -> None:
+    assert vet(unigram(pooling).build()).kind == kind
+
+
+def test_a_unigram_vocabulary_may_lack_its_map_of_characters() -> None:
+    gguf = unigram()
+    del gguf.pairs["tokenizer.ggml.precompiled_charsmap"]
+    assert vet(gguf.build()).kind == "embed"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x04\0\0", b"\x04\0\0\0abcd", b"\x03\0\0\0abcx\0", b"\xff\xff\xff\xffabcd\0",
+             b"\x04\0\0\0abcdx"],
+)  # fmt: skip
+def test_a_map_of_characters_that_is_cut_off_is_refused(data: bytes) -> None:
+    gguf = unigram()
+    gguf.pairs["tokenizer.ggml.precompiled_charsmap"] = charsmap(data)
+    assert code(gguf) == "gguf_tokenizer"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("tokenizer.ggml.precompiled_charsmap", string("x")),
+        put("tokenizer.ggml.precompiled_charsmap", array(Kind.INT32, [4, 0, 0])),
+        lambda gguf: gguf.pairs.pop("tokenizer.ggml.scores"),
+        put("general.architecture", string("llama")),
+    ],
+    ids=["a text", "of integers", "no scores", "in a decoder"],
+)
+def test_what_a_unigram_vocabulary_must_have(change: Change) -> None:
+    gguf = unigram()
+    for key, value in list(gguf.pairs.items()):
+        if str(key).startswith("bert."):
+            gguf.pairs[str(key).replace("bert.", "llama.")] = value
+    change(gguf)
+    assert code(gguf) == "gguf_tokenizer"
+
+
+def gemma_embedding() -> Gguf:
+    """A small EmbeddingGemma."""
+    gguf = Gguf()
+    for key, value in list(gguf.pairs.items()):
+        if str(key).startswith("llama."):
+            gguf.pairs[str(key).replace("llama.", "gemma-embedding.")] = value
+    gguf.pairs["general.architecture"] = string("gemma-embedding")
+    gguf.pairs["gemma-embedding.pooling_type"] = u32(1)
+    gguf.pairs["gemma-embedding.block_count"] = u32(6)
+    return gguf
+
+
+def test_gemma_embeds_with_its_own_tokenizer() -> None:
+    facts = vet(gemma_embedding().build())
+    assert (facts.kind, facts.encodes) == ("embed", True)
+    wordpiece = gemma_embedding()
+    wordpiece.pairs["tokenizer.ggml.model"] = string("bert")
+    assert code(wordpiece) == "gguf_tokenizer"
+
+
+@pytest.mark.parametrize("name", ["dense_2_feat_in", "dense_3_feat_out"])
+def test_widths_of_dense_layers_that_llama_cpp_aborts_on_are_refused(name: str) -> None:
+    for width, fits in ((0, True), (32, True), (31, False)):
+        gguf = gemma_embedding()
+        gguf.pairs[f"gemma-embedding.{name}"] = u32(width)
+        if fits:
+            vet(gguf.build())
+        else:
+            assert code(gguf) == "gguf_value"
+
+
+@pytest.mark.parametrize(
+    ("layers", "pattern", "fits"),
+    [
+        (6, None, True), (5, None, False), (2, u32(2), True), (6, u32(1), False),
+        (6, u32(7), False), (2, array(Kind.BOOL, [1, 0]), True),
+        (2, array(Kind.BOOL, [1, 1, 0]), False), (2, array(Kind.UINT8, [1, 0]), False),
+    ],
+)  # fmt: skip
+def test_gemma_needs_layers_with_a_window_and_without_one(
+    layers: int, pattern: bytes | None, fits: bool
+) -> None:
+    gguf = gemma_embedding()
+    gguf.pairs["gemma-embedding.block_count"] = u32(layers)
+    if pattern is not None:
+        gguf.pairs["gemma-embedding.attention.sliding_window_pattern"] = pattern
+    if fits:
+        vet(gguf.build())
+    else:
+        assert code(gguf) == "gguf_value"
