@@ -17,7 +17,9 @@ from installer.host import answers
 from installer.host.cli import parser
 from tests.conftest import CHECKOUT
 
-PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
+PAGES = sorted(
+    [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *(CHECKOUT / "docs").glob("*.md")]
+)
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`((?:appliance|appliance-installer|make) [^`]+)`")
 PROGRAMS = ("appliance", "appliance-installer", "make")
