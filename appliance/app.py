@@ -22,6 +22,7 @@ from appliance.auth.keys import KeyStore
 from appliance.auth.rejected import Rejected
 from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
+from appliance.datasets import directory as datasets
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
 from appliance.governance.log_jobs import Exporting, Verification
@@ -73,6 +74,9 @@ _MIGRATIONS: Final = (
     key.CONTENT,
     job_store.TABLES,
 )
+
+_OTHERS: Final = {datasets.FILE: datasets.vet}
+"""What vets artifacts that are no models, by the file that tells what they are."""
 
 _ORIGIN: Final = "appliance.{}/"
 """How the name of a log begins, with the profile."""
@@ -203,7 +207,7 @@ def open_services(
         stack.callback(database.dispose)
         api_keys = KeyStore(database, clock)
         stack.callback(api_keys.close)
-        models = ModelStore(database, data / "models", clock)
+        models = ModelStore(database, data / "models", clock, _OTHERS)
 
         async def record(kind: str, fields: Mapping[str, Json]) -> None:
             await append(audit, Draft(kind, fields))

@@ -245,6 +245,10 @@ CODES: Final[dict[str, Code]] = {
         "the id has characters that are not allowed",
         "Use up to 64 letters, digits, dots, dashes and underscores; begin with a letter or digit.",
     ),
+    "artifact_kind": Code(
+        "the artifact is of another kind than is needed here",
+        "`appliance model list` says the kind of each artifact.",
+    ),
     "wrong_state": Code(
         "the model's state does not allow this", "`appliance model show ID` says what comes next."
     ),

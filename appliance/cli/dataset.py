@@ -1,7 +1,7 @@
 """`dataset`: labelled examples from a file of another program to a signed artifact.
 
-Rules: these commands work on a directory and need neither data directory nor server; each change
-takes the signature away; private keys are read here and stay in this process.
+Rules: all but `import` and `list` work on a directory and need neither data directory nor server;
+each change takes the signature away; private keys are read here and stay in this process.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,18 @@ from typing import Any, Final
 
 import click
 
-from appliance.cli.output import Decorated, Output, Progress, json_option, safe, table
+from appliance.cli.connect import admin_client
+from appliance.cli.model import import_ as model_import
+from appliance.cli.output import (
+    Decorated,
+    Output,
+    Progress,
+    data_option,
+    json_option,
+    safe,
+    state,
+    table,
+)
 from appliance.datasets import changes, checks, directory, reading
 from appliance.datasets.directory import Dataset, Manifest
 from appliance.datasets.duplicates import THRESHOLD
@@ -260,6 +271,35 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
         ]
         lines += table(("SPLIT", "ID", "GROUP", "EXPECTED", "INPUT"), rows)
     output.data(document, lines)
+
+
+@dataset.command("import")
+@click.argument("path", metavar="PATH", type=_DIRECTORY)
+@click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
+@data_option
+@json_option
+@click.pass_context
+def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
+    """Copy a signed dataset into the store, verify and read it; approve it like a model."""
+    directory.read(path)
+    ctx.invoke(model_import, data=data, path=path, model_id=model_id)
+
+
+@dataset.command("list")
+@data_option
+@json_option
+@click.pass_obj
+def list_(output: Output, data: Path) -> None:
+    """List the datasets of the store and their states."""
+    with admin_client(data) as client:
+        found = [shown for shown in client.models().models if shown.kind == "dataset"]
+    document = {"datasets": [shown.model_dump(mode="json") for shown in found]}
+    rows = [
+        (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))
+        for shown in found
+    ]
+    none = "no datasets; `appliance dataset import DIR` brings one in"
+    output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])
 
 
 def _tell(output: Output, path: Path, made: Dataset, more: list[str]) -> None:

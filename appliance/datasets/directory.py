@@ -18,6 +18,7 @@ from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, chec
 from appliance.errors import ApplianceError, DatasetRefused, SignatureRefused
 from appliance.text import visible
 from appliance.trust import names, strict_json
+from appliance.trust.artifact import OtherFacts
 from appliance.trust.directory import Artifact, open_artifact
 
 FILE: Final = "dataset.json"
@@ -118,6 +119,15 @@ def read_artifact(artifact: Artifact) -> Dataset:
         splits[name] = tuple(items)
     _check(splits)
     return Dataset(manifest, splits)
+
+
+def vet(artifact: Artifact) -> OtherFacts:
+    """Read a dataset whole, and keep its numbers.
+
+    Raises:
+        DatasetRefused, SignatureRefused: as `read`.
+    """
+    return OtherFacts(read_artifact(artifact).summary())
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -37,7 +37,12 @@ class Catalogue:
         """The approved models, or the one of this id if it is."""
         for record in self._store.records():
             wanted = base_of(record.id) is None and model_id in (None, record.id)
-            if wanted and record.state == "approved" and not self._store.missing(record):
+            if (
+                wanted
+                and record.is_model
+                and record.state == "approved"
+                and not self._store.missing(record)
+            ):
                 yield record
 
     def missing(self, model_id: str) -> bool:

@@ -14,6 +14,8 @@ from appliance.registry.versions import versions
 from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
 from appliance.trust.adapter import AdapterFacts
+from appliance.trust.artifact import AnyFacts, OtherFacts, VetWhole
+from appliance.trust.directory import Artifact
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import ModelRecord
@@ -22,6 +24,7 @@ from appliance.workers.memory_estimate import MIB, Estimate, adapter_bytes
 
 Progress = Callable[[str, int, int], None]
 CheckBase = Callable[[str, AdapterFacts, TrustPolicy], None]
+OtherKind = Callable[[str, Artifact], VetWhole | None]
 Needs = Callable[[str, GgufFacts], Estimate]
 
 
@@ -53,6 +56,10 @@ class Plan:
     differences: list[Difference] = field(default_factory=list)
 
 
+def _models_alone(_model_id: str, _artifact: Artifact) -> None:
+    """Every artifact is vetted as a model."""
+
+
 def plan(
     path: Path,
     model_id: str,
@@ -63,6 +70,7 @@ def plan(
     progress: Progress,
     check_base: CheckBase,
     against: str | None = None,
+    other_kind: OtherKind = _models_alone,
 ) -> Plan:
     """Examine an artifact.
 
@@ -73,13 +81,18 @@ def plan(
         at_us: when certificates must be valid, microseconds since the epoch.
         check_base: holds an adapter against its base: `ModelStore.check_base`.
         against: the id to compare with; by default the newest model like it.
+        other_kind: says what vets an artifact that is no model: `ModelStore.other`.
     """
     found = Plan(str(path), model_id, approvers=policy.approvers())
     try:
         with directories.open_artifact(path) as artifact:
             sizes = artifact.sizes
             found = replace(found, files=len(sizes), bytes=sum(sizes.values()))
-            artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
+            other = other_kind(model_id, artifact)
+            if other is None:
+                artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
+            else:
+                other(artifact)
             signed = artifacts.check_signature(artifact, model_id, policy, at_us)
             found = replace(
                 found,
@@ -88,13 +101,20 @@ def plan(
                 approvals=policy.approvals_needed(signed.rule),
                 approvers=policy.approvers(signed.publisher),
             )
-            vet = artifacts.vet_for(model_id)
-            facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
+            facts: AnyFacts
+            if other is not None:
+                artifacts.check_files(artifact, signed, policy, progress)
+                facts = other(artifact)
+            else:
+                vet = artifacts.vet_for(model_id)
+                facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
             if isinstance(facts, AdapterFacts):
                 check_base(model_id, facts, policy)
     except Refused as error:
         return replace(found, refusal=error)
-    if isinstance(facts, AdapterFacts):
+    if isinstance(facts, OtherFacts):
+        needs = 0
+    elif isinstance(facts, AdapterFacts):
         needs = adapter_bytes(facts.lora.file_bytes)
     else:
         needs = estimate(model_id, facts).total

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 from appliance.errors import SignatureRefused
-from appliance.trust import description, directory, grammar, manifest, oms, sealed
+from appliance.trust import description, directory, grammar, manifest, names, oms, sealed
 from appliance.trust.adapter import (
     STATEMENT_FILE,
     AdapterFacts,
@@ -34,6 +34,7 @@ from appliance.trust.oms import Bundle
 from appliance.trust.policy import ModelRule, PolicyKey, TrustPolicy
 from appliance.trust.sealed import Progress, SealedFile
 from appliance.trust.shards import ShardDigests, statement
+from appliance.types import Json
 
 
 class Facts(Protocol):
@@ -46,7 +47,29 @@ class Facts(Protocol):
 
 
 F = TypeVar("F", bound=Facts)
-AnyFacts: TypeAlias = GgufFacts | AdapterFacts
+
+
+@dataclass(frozen=True)
+class OtherFacts:
+    """What is known about a vetted artifact that is no model.
+
+    Attributes:
+        table: JSON values; `kind` says what it is.
+        chat_template: it has none.
+    """
+
+    table: Mapping[str, Json]
+    chat_template: None = None
+
+    def summary(self) -> dict[str, Json]:
+        """What a record keeps."""
+        return dict(self.table)
+
+
+ModelFacts: TypeAlias = GgufFacts | AdapterFacts
+AnyFacts: TypeAlias = ModelFacts | OtherFacts
+VetWhole: TypeAlias = Callable[[Artifact], OtherFacts]
+"""Vets an artifact that is no model, all of its files."""
 _Read: TypeAlias = Callable[[str, int], bytes]
 """Reads a small signed file by name, at most so many bytes."""
 Vet: TypeAlias = Callable[[Buffer, int | None, bytes], F]
@@ -58,7 +81,7 @@ def vet_model(data: Buffer, size: int | None, _statement: bytes) -> GgufFacts:
     return vet(data, size)
 
 
-def vet_for(model_id: str) -> Vet[AnyFacts]:
+def vet_for(model_id: str) -> Vet[ModelFacts]:
     """What the file must be that an id names."""
     return vet_model if base_of(model_id) is None else vet_adapter
 
@@ -109,7 +132,7 @@ def check_signature(
     publisher = policy.signer(bundle, at_us, accepted=accepted)
     signed = oms.verify(bundle, {publisher.hint: publisher.public})
     manifest.compare_names(signed, artifact.covered.keys())
-    model_file = model_file_of(signed.files.keys())
+    model_file = main_file_of(signed.files.keys())
     policy.check_digests(signed.root, *signed.files.values())
     rule = rule_of(policy, model_id, signed.root)
     read = partial(_signed_bytes, artifact, signed, policy)
@@ -211,6 +234,19 @@ def vet_stored(artifact: Artifact, vet_file: Vet[F]) -> F:
     return vet_file(head, artifact.sizes[name], read_statement(artifact))
 
 
+def main_file_of(files: Iterable[str]) -> str:
+    """The file that tells what an artifact is: its model, or what an artifact of another kind has.
+
+    Raises:
+        SignatureRefused: `model_file_count`.
+    """
+    present = set(files)
+    others = [name for name in names.MAIN_FILES if name in present]
+    if others and not any(name.lower().endswith(".gguf") for name in present):
+        return others[0]
+    return model_file_of(present)
+
+
 @dataclass(frozen=True)
 class StoredBase:
     """A base where it lies, whose signature was checked and whose bytes were not hashed.
@@ -251,16 +287,30 @@ def check_stored(
         GgufRejected: what is wrong with the model file.
         PolicyRefused: `template_not_in_policy`.
     """
+    digests = check_files(artifact, signed, policy, progress)
+    head = artifact.prefix(signed.model_file, MAX_METADATA)
+    size = artifact.sizes[signed.model_file]
+    facts = vet_file(head, size, _stated(artifact, digests))
+    facts = _templated(facts, signed)
+    policy.check_template(signed.rule, facts.chat_template)
+    return facts
+
+
+def check_files(
+    artifact: Artifact, signed: Signed, policy: TrustPolicy, progress: Progress
+) -> dict[str, FileDigest]:
+    """Hash every file where it lies, and hold all against what was signed and what is revoked.
+
+    Raises:
+        SignatureRefused: `file_changed` and what reading raises.
+        PolicyRefused: `digest_revoked`.
+    """
     files = artifact.covered
     meter = Meter(progress, "hashing", sum(files.values()))
     digests = directory.hash_files(artifact, files, meter, signed.manifest.shard_size)
     manifest.compare(signed.manifest, {name: digest.signed for name, digest in digests.items()})
     policy.check_digests(*(digest.sha256 for digest in digests.values()))
-    head = artifact.prefix(signed.model_file, MAX_METADATA)
-    facts = vet_file(head, files[signed.model_file], _stated(artifact, digests))
-    facts = _templated(facts, signed)
-    policy.check_template(signed.rule, facts.chat_template)
-    return facts
+    return digests
 
 
 def _templated(facts: F, signed: Signed) -> F:

@@ -18,9 +18,10 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.output.json import JsonV1Dot7
 
+from appliance.errors import StateRefused
 from appliance.trust.adapter import AdapterFacts, base_of
 from appliance.trust.approval import Approval
-from appliance.trust.artifact import Signed
+from appliance.trust.artifact import AnyFacts, OtherFacts, Signed
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.records import ModelRecord
 
@@ -32,7 +33,7 @@ _TASKS: Final = {"generate": "text-generation", "embed": "feature-extraction",
 def make(
     record: ModelRecord,
     signed: Signed,
-    facts: GgufFacts | AdapterFacts,
+    facts: AnyFacts,
     approvals: Sequence[Approval],
     engine: str,
 ) -> bytes:
@@ -41,6 +42,8 @@ def make(
     Args:
         engine: name and version of what runs it.
     """
+    if isinstance(facts, OtherFacts):
+        raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")
     properties = {
         "state": record.state,
         "oms_root_digest": signed.manifest.root,

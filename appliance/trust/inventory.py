@@ -6,19 +6,20 @@ service or to root and no other user may write them, or they are not opened.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from appliance.clock import Clock
-from appliance.errors import StateRefused
+from appliance.errors import SignatureRefused, StateRefused
 from appliance.text import visible
 from appliance.trust import artifact as artifacts
 from appliance.trust import directory as directories
-from appliance.trust.adapter import AdapterFacts
-from appliance.trust.artifact import vet_model
+from appliance.trust import names
+from appliance.trust.adapter import base_of
+from appliance.trust.artifact import AnyFacts, VetWhole, vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.intake import Intake
@@ -34,26 +35,57 @@ class Inventory(Intake):
         database: appliance.db with the tables of `records`.
         directory: `DATA/models`, made if it is missing.
         clock: dates imports.
+        others: vets artifacts that are no models, by the file that tells what they are.
     """
 
-    def __init__(self, database: Engine, directory: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Engine,
+        directory: Path,
+        clock: Clock,
+        others: Mapping[str, VetWhole] | None = None,
+    ) -> None:
         super().__init__(Records(database), directory, clock)
+        self._others = dict(others or {})
         directory.mkdir(mode=0o700, exist_ok=True)
 
     def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
         """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
         return self.admit(self.copy(source, model_id, progress))
 
-    def vet(self, model_id: str) -> GgufFacts | AdapterFacts:
-        """Vet the file where it lies, no matter who signed it.
+    def vet(self, model_id: str) -> AnyFacts:
+        """Vet an artifact where it lies, no matter who signed it.
 
         Raises:
-            StateRefused: `unknown_model_id`.
+            StateRefused: `unknown_model_id`; what `other` raises.
             SignatureRefused: `model_file_count` and what opening raises.
-            GgufRejected: what is wrong with the file.
+            GgufRejected: what is wrong with the file of a model.
+            Refused: what is wrong with an artifact of another kind.
         """
         with self._open(model_id) as artifact:
-            return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
+            return self._vet(model_id, artifact)
+
+    def _vet(self, model_id: str, artifact: Artifact) -> AnyFacts:
+        other = self.other(model_id, artifact)
+        if other is not None:
+            return other(artifact)
+        return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
+
+    def other(self, model_id: str, artifact: Artifact) -> VetWhole | None:
+        """What vets an open artifact that is no model; None for a model.
+
+        Raises:
+            StateRefused: `artifact_kind` under the id of an adapter.
+            SignatureRefused: `model_file_count`.
+        """
+        name = artifacts.main_file_of(artifact.covered.keys())
+        if name not in names.MAIN_FILES:
+            return None
+        if name not in self._others:
+            raise SignatureRefused("model_file_count", "The artifact has 0 GGUF files.")
+        if base_of(model_id) is not None:
+            raise StateRefused("artifact_kind", f"{model_id} is the id of an adapter.")
+        return self._others[name]
 
     def size(self, model_id: str) -> int:
         """Bytes of the model file as it lies in the store.
@@ -73,6 +105,8 @@ class Inventory(Intake):
         """
         if known := GgufFacts.of(record.facts):
             return known
+        if not record.is_model:
+            raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")
         with self._open(record.id) as artifact:
             return artifacts.vet_stored(artifact, vet_model)
 
@@ -105,7 +139,7 @@ class Inventory(Intake):
         digest: str | None = None,
         code: str | None = None,
         message: str = "",
-        facts: GgufFacts | AdapterFacts | None = None,
+        facts: AnyFacts | None = None,
     ) -> ModelRecord:
         """Note a new state; digest and facts stay when they are not given.
 

@@ -14,6 +14,9 @@ from typing import Final
 SIGNATURE_FILE: Final = "model.sig"
 """The OMS bundle inside an artifact; never listed in its own manifest."""
 
+MAIN_FILES: Final = ("task.toml", "dataset.json")
+"""What tells an artifact that is no model: one of these, and no GGUF file."""
+
 IGNORED_PATHS: Final = frozenset({".git", ".github", ".gitattributes", ".gitignore"})
 """Top-level paths that OMS v1.0 leaves out of a manifest by default."""
 

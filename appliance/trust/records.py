@@ -46,6 +46,10 @@ _MODELS: Final = sa.table(
 _APPROVALS: Final = sa.table("model_approvals", *map(sa.column, ("model", "key", "envelope")))
 
 
+OTHER_KINDS: Final = frozenset({"task", "dataset"})
+"""Kinds of artifacts that are no models: they are stored and approved like models, never loaded."""
+
+
 class ModelState(enum.StrEnum):
     """How far a model has come; docs/trust.md draws the edges."""
 
@@ -82,6 +86,16 @@ class ModelRecord:
     created_us: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
     round: int = 0
+
+    @property
+    def kind(self) -> str:
+        """What it is; empty before it was vetted."""
+        return str(self.facts.get("kind", ""))
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is, or may turn out to be, a model or an adapter."""
+        return self.kind not in OTHER_KINDS
 
     @property
     def hint(self) -> str:

@@ -11,8 +11,9 @@ Rules:
   revoked, or must be approved again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from appliance.errors import Refused, SignatureRefused, StateRefused
 from appliance.trust import approvals as approvals_
@@ -42,6 +43,7 @@ __all__ = [
     "load_policy",
 ]
 
+T = TypeVar("T")
 _NEVER_AGAIN: Final = frozenset({ModelState.REFUSED, ModelState.RETIRED, ModelState.REVOKED})
 
 
@@ -66,6 +68,7 @@ class ModelStore(Inventory):
         database: appliance.db with `TABLES`.
         directory: `DATA/models`, made if it is missing.
         clock: dates imports.
+        others: as `Inventory`.
     """
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
@@ -78,11 +81,66 @@ class ModelStore(Inventory):
         """
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-            vet = artifacts.vet_for(model_id)
-            facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
+            facts = self.check_artifact(model_id, artifact, signed, policy, progress)
+        return Checked(signed.manifest.root, signed.publisher.hint, facts)
+
+    def check_artifact(
+        self,
+        model_id: str,
+        artifact: Artifact,
+        signed: Signed,
+        policy: TrustPolicy,
+        progress: Progress,
+    ) -> AnyFacts:
+        """Hash and vet an open artifact whose signature was accepted, and an adapter's base.
+
+        Raises:
+            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails.
+            Refused: what is wrong with an artifact of another kind.
+        """
+        other = self.other(model_id, artifact)
+        if other is not None:
+            artifacts.check_files(artifact, signed, policy, progress)
+            return other(artifact)
+        vet = artifacts.vet_for(model_id)
+        facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
         if isinstance(facts, AdapterFacts):
             self.check_base(model_id, facts, policy)
-        return Checked(signed.manifest.root, signed.publisher.hint, facts)
+        return facts
+
+    def use(
+        self,
+        model_id: str,
+        kind: str,
+        policy: TrustPolicy,
+        progress: Progress,
+        read: Callable[[Artifact], T],
+    ) -> tuple[str, T]:
+        """Check an approved artifact that is no model once more, then read it.
+
+        Returns:
+            Its digest, and what `read` made of it.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `artifact_kind`, `not_approved`.
+            SignatureRefused, PolicyRefused: the first check that fails, `artifact_changed` and
+                `file_changed` among them.
+            Refused: what `read` raises.
+        """
+        record = self.record(model_id)
+        if record.kind != kind:
+            shown = record.kind or "artifact that was not vetted"
+            raise StateRefused("artifact_kind", f"{model_id} is a {shown}, not a {kind}.")
+        if record.state != ModelState.APPROVED:
+            raise StateRefused("not_approved", f"{model_id} is {record.state}, not approved.")
+        with self._open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            self.expect(record, signed.manifest.root)
+            if "approval" in signed.rule.require:
+                given = self._valid(model_id, signed, policy)
+                policy.check_approvals(tuple(approval.name for approval in given))
+            artifacts.check_files(artifact, signed, policy, progress)
+            return signed.manifest.root, read(artifact)
 
     def check_base(self, model_id: str, adapter: AdapterFacts, policy: TrustPolicy) -> None:
         """Hold an adapter against its base in the store.
@@ -177,7 +235,7 @@ class ModelStore(Inventory):
         """What is signed and what the file says of itself, unhashed. Raises as `check`."""
         with self._open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-            return signed, artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
+            return signed, self._vet(model_id, artifact)
 
     def expect(self, record: ModelRecord, digest: str) -> None:
         """Refuse an artifact that is another one than at import.

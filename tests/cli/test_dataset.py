@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from appliance.app import open_services
 from appliance.cli.main import cli
+from appliance.datasets.directory import Dataset, read_artifact, write
+from appliance.errors import Refused
 from appliance.trust import ecdsa
-from tests.datasets.examples import orders
-from tests.trust.forge import new_key
+from appliance.trust.signing import sign_directory
+from appliance.trust.store import load_policy
+from tests.api.admin.lab import APPROVERS, LabData
+from tests.cli.conftest import Run
+from tests.datasets.examples import dataset, orders
+from tests.trust.forge import new_key, quiet
 
 
-def run(*arguments: str | Path, exits: int = 0) -> Any:
+def alone(*arguments: str | Path, exits: int = 0) -> Any:
+    """A command without a data directory."""
     done = CliRunner().invoke(cli, ["dataset", *map(str, arguments), "--json"])
     assert done.exit_code == exits, done.output
     return json.loads(done.stdout) if done.stdout else None
@@ -34,28 +42,28 @@ COLUMNS = ("--id", "no", "--group", "day", "--input", "text", "--expected", "par
 @pytest.fixture
 def made(tmp_path: Path, table: Path) -> Path:
     """The dataset of it."""
-    run("new", tmp_path / "orders", "--from", table, *COLUMNS, "--name", "orders")
+    alone("new", tmp_path / "orders", "--from", table, *COLUMNS, "--name", "orders")
     return tmp_path / "orders"
 
 
 def test_new_splits_by_group_and_says_what_it_made(tmp_path: Path, table: Path) -> None:
-    found = run("new", tmp_path / "d", "--from", table, *COLUMNS, "--time", "date")
+    found = alone("new", tmp_path / "d", "--from", table, *COLUMNS, "--time", "date")
     assert found["kind"] == "dataset"
     assert sum(found["items"].values()) == 300
     assert set(found["items"]) == {"train", "dev", "certify", "test"}
-    shown = run("show", tmp_path / "d", "--items", "--split", "dev")
+    shown = alone("show", tmp_path / "d", "--items", "--split", "dev")
     assert len(shown["item_list"]) == found["items"]["dev"]
     assert shown["rule"]["by"] == "group"
 
 
 def test_check_exits_with_one_when_results_would_be_wrong(made: Path) -> None:
-    report = run("check", made)
+    report = alone("check", made)
     assert report["ok"]
     first = json.loads((made / "train.jsonl").read_text().splitlines()[0])
     twin = first | {"id": "twin", "group": "twin"}
     with (made / "test.jsonl").open("a") as file:
         file.write(json.dumps(twin) + "\n")
-    report = run("check", made, exits=1)
+    report = alone("check", made, exits=1)
     assert not report["ok"]
     (leak,) = [p for p in report["problems"] if p["code"] == "leak_exact"]
     assert leak["examples"][0]["item"] == "twin"
@@ -63,19 +71,19 @@ def test_check_exits_with_one_when_results_would_be_wrong(made: Path) -> None:
 
 def test_a_random_split_is_refused_and_nothing_changes(made: Path) -> None:
     before = {path.name: path.read_bytes() for path in made.iterdir()}
-    refused = run("split", made, "--by", "random", exits=1)
+    refused = alone("split", made, "--by", "random", exits=1)
     assert refused["code"] == "split_ignores_groups"
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
 def test_a_change_takes_the_signature(tmp_path: Path, made: Path) -> None:
     (tmp_path / "key.pem").write_bytes(ecdsa.private_pem(new_key()))
-    signed = run("sign", made, "--key", tmp_path / "key.pem")
+    signed = alone("sign", made, "--key", tmp_path / "key.pem")
     assert signed["files"] == 5
     assert (made / "model.sig").is_file()
-    run("remove-item", made, "nosuch", exits=1)
+    alone("remove-item", made, "nosuch", exits=1)
     assert (made / "model.sig").is_file()
-    after = run("remove-item", made, "w00001", "w00002")
+    after = alone("remove-item", made, "w00001", "w00002")
     assert sum(after["items"].values()) == 298
     assert after["version"] == 2
     assert not (made / "model.sig").exists()
@@ -84,15 +92,15 @@ def test_a_change_takes_the_signature(tmp_path: Path, made: Path) -> None:
 def test_what_cannot_be_read_is_not_signed(tmp_path: Path, made: Path) -> None:
     (tmp_path / "key.pem").write_bytes(ecdsa.private_pem(new_key()))
     (made / "test.jsonl").write_text("{}\n")
-    refused = run("sign", made, "--key", tmp_path / "key.pem", exits=1)
+    refused = alone("sign", made, "--key", tmp_path / "key.pem", exits=1)
     assert refused["code"] == "item_invalid"
     assert not (made / "model.sig").exists()
 
 
 def test_split_by_shares_and_mask(made: Path) -> None:
-    after = run("split", made, "--by", "group", "--share", "train=0.8", "--share", "test=0.2")
+    after = alone("split", made, "--by", "group", "--share", "train=0.8", "--share", "test=0.2")
     assert set(after["items"]) == {"train", "test"}
-    assert run("mask", made)["version"] == 3
+    assert alone("mask", made)["version"] == 3
 
 
 @pytest.mark.parametrize(
@@ -107,7 +115,7 @@ def test_split_by_shares_and_mask(made: Path) -> None:
 def test_tables_that_are_refused_make_no_directory(tmp_path: Path, text: str, code: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    assert run("new", tmp_path / "d", "--from", path, *COLUMNS, exits=1)["code"] == code
+    assert alone("new", tmp_path / "d", "--from", path, *COLUMNS, exits=1)["code"] == code
     assert not (tmp_path / "d").exists()
 
 
@@ -133,8 +141,124 @@ def test_columns_must_be_named(tmp_path: Path, table: Path) -> None:
 def test_text_of_items_cannot_steer_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text('{"id":"a","group":"g","input":{"t":"x\\u001b[31m"},"expected":"\\u202ey"}\n')
-    run("new", tmp_path / "d", "--from", path, "--share", "train=1")
+    alone("new", tmp_path / "d", "--from", path, "--share", "train=1")
     shown = CliRunner().invoke(cli, ["dataset", "show", str(tmp_path / "d"), "--items"])
     assert shown.exit_code == 0
     assert "\x1b" not in shown.output
     assert "\u202e" not in shown.output
+
+
+@pytest.fixture
+def signed(lab: LabData, tmp_path: Path) -> Path:
+    """A dataset that the lab's publisher signed."""
+    path = tmp_path / "orders"
+    write(path, dataset(orders(90)))
+    sign_directory(path, lab.key("publisher").read_bytes(), quiet)
+    return path
+
+
+def approve(lab: LabData, run: Run, name: str = "orders") -> None:
+    for person in APPROVERS:
+        done = run(
+            *("model", "approve", name, "--as", person, "--key", lab.key(person)),
+            *("--meaning", "fit for use"),
+        )
+        assert done.status == 0, done.err
+
+
+def read_again(lab: LabData) -> tuple[str, Dataset]:
+    """What an evaluation reads: the approved dataset, checked once more."""
+    with open_services(lab.data) as services:
+        policy = load_policy(lab.data / "trust")
+        return services.store.use("orders", "dataset", policy, quiet, read_artifact)
+
+
+def code_of(lab: LabData) -> str:
+    with pytest.raises(Refused) as refused:
+        read_again(lab)
+    return refused.value.code
+
+
+def test_a_dataset_goes_the_way_of_a_model(lab: LabData, run: Run, signed: Path) -> None:
+    done = run("dataset", "import", signed, "--json")
+    assert (done.status, done.document["state"]) == (0, "verified")
+    assert code_of(lab) == "not_approved"
+    approve(lab, run)
+    (listed,) = run("dataset", "list", "--json").document["datasets"]
+    assert (listed["id"], listed["state"], listed["kind"]) == ("orders", "approved", "dataset")
+    shown = run("model", "show", "orders", "--json").document
+    assert sum(shown["facts"]["items"].values()) == 90
+    digest, found = read_again(lab)
+    assert digest == listed["digest"]
+    assert found == dataset(orders(90))
+
+
+def test_a_dataset_that_was_changed_after_signing(lab: LabData, run: Run, signed: Path) -> None:
+    rows = (signed / "test.jsonl").read_bytes().splitlines(keepends=True)
+    (signed / "test.jsonl").write_bytes(b"".join(rows[:-1]))
+    done = run("dataset", "import", signed, "--json")
+    assert (done.status, done.document["state"]) == (1, "refused")
+    assert done.document["code"] == "file_changed"
+    assert not (lab.data / "models" / "orders").exists()
+
+
+def test_a_stored_dataset_that_was_changed_is_not_read(
+    lab: LabData, run: Run, signed: Path
+) -> None:
+    run("dataset", "import", signed)
+    approve(lab, run)
+    path = lab.data / "models" / "orders" / "train.jsonl"
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+    assert code_of(lab) == "file_changed"
+
+
+def test_a_signed_dataset_that_is_inconsistent(lab: LabData, run: Run, signed: Path) -> None:
+    first = json.loads((signed / "train.jsonl").read_text().splitlines()[0])
+    with (signed / "test.jsonl").open("a") as file:
+        file.write(json.dumps(first | {"id": "twin"}) + "\n")
+    sign_directory(signed, lab.key("publisher").read_bytes(), quiet)
+    refused = run("dataset", "import", signed, "--json")
+    assert refused.code == (1, "group_in_two_splits")  # before it is copied
+    stored = run("model", "import", signed, "--json")  # and where a person goes past that
+    assert (stored.document["state"], stored.document["code"]) == (
+        "refused",
+        "group_in_two_splits",
+    )
+
+
+def test_an_unsigned_dataset_is_refused(lab: LabData, run: Run, signed: Path) -> None:
+    (signed / "model.sig").unlink()
+    done = run("dataset", "import", signed, "--json")
+    assert (done.status, done.document["code"]) == (1, "signature_missing")
+
+
+def test_a_dataset_is_no_model(lab: LabData, run: Run, signed: Path) -> None:
+    run("dataset", "import", signed)
+    approve(lab, run)
+    with open_services(lab.data) as services:
+        assert list(services.residents.cards()) == []
+        assert not services.store.record("orders").is_model
+        with pytest.raises(Refused) as refused:
+            services.store.facts(services.store.record("orders"))
+        assert refused.value.code == "artifact_kind"
+    assert run("model", "show", "orders", "--bom", "--json").code == (1, "artifact_kind")
+    planned = run("model", "plan", signed, "--id", "again", "--json").document
+    assert planned["ok"]
+    assert planned["memory_mib"] == 0
+
+
+def test_a_dataset_has_no_base(lab: LabData, run: Run, signed: Path) -> None:
+    done = run("dataset", "import", signed, "--id", "tiny:orders", "--json")
+    assert done.status == 1
+    assert done.document["code"] == "artifact_kind"
+
+
+def test_a_model_is_no_dataset(lab: LabData, run: Run, approved: str) -> None:
+    with open_services(lab.data) as services, pytest.raises(Refused) as refused:
+        policy = load_policy(lab.data / "trust")
+        services.store.use(approved, "dataset", policy, quiet, read_artifact)
+    assert refused.value.code == "artifact_kind"
+    assert run("dataset", "list", "--json").document == {"datasets": []}
+    assert "dataset import" in run("dataset", "list").out

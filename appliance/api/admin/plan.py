@@ -31,6 +31,7 @@ def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> St
             report,
             services.store.check_base,
             wanted.against,
+            services.store.other,
         )
         budget = services.supervisor.budget.total // MIB
         taken = services.supervisor.budget.taken // MIB
