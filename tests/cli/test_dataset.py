@@ -238,7 +238,7 @@ def test_a_dataset_is_no_model(lab: LabData, run: Run, signed: Path) -> None:
     run("dataset", "import", signed)
     approve(lab, run)
     with open_services(lab.data) as services:
-        assert list(services.residents.cards()) == []
+        assert list(services.pool.cards()) == []
         assert not services.store.record("orders").is_model
         with pytest.raises(Refused) as refused:
             services.store.facts(services.store.record("orders"))
