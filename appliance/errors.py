@@ -235,6 +235,17 @@ CODES: Final[dict[str, Code]] = {
     "outcomes_incomplete": Code(
         "the outcomes are not one for each item", "Let the evaluation end, or resume its job."
     ),
+    "item_unfit": Code(
+        "an item of the dataset does not fit the task",
+        "Correct the item or the task: fields, labels and form must agree.",
+    ),
+    "evaluation_invalid": Code(
+        "the parameters of an evaluation cannot be used",
+        "Name a task's directory, a dataset's directory and the split train or dev.",
+    ),
+    "report_missing": Code(
+        "there is no such report", "`appliance job show ID` says what the job is and how far it is."
+    ),
     "evaluation_empty": Code(
         "there is nothing to evaluate", "Choose a split that has labelled items."
     ),

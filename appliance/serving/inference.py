@@ -33,7 +33,9 @@ from appliance.types import Caller, GenerationRequest, ModelCard, Principal
 _LOOK_AT_KEYS_S = 0.25
 _RECORDS_S = 10.0
 SELFTEST = "selftest"
-"""The key id, of no key, under which the appliance asks itself."""
+EVALUATION = "evaluation"
+OWN = frozenset({SELFTEST, EVALUATION})
+"""The key ids, of no keys, under which the appliance asks itself."""
 
 
 class Inference:
@@ -88,7 +90,7 @@ class Inference:
         while True:
             for generation in self.running():
                 key_id = generation.caller.principal.key_id
-                if key_id != SELFTEST and not self._keys.is_live(key_id):
+                if key_id not in OWN and not self._keys.is_live(key_id):
                     await generation.cancel(
                         Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
                     )
@@ -172,7 +174,7 @@ class Inference:
         if self.draining:
             raise Unavailable("shutting_down", "The server is stopping.")
         key_id = caller.principal.key_id
-        if key_id != SELFTEST and not self._keys.is_live(key_id):
+        if key_id not in OWN and not self._keys.is_live(key_id):
             raise Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
 
     def _ended(self, generation: Generation) -> None:
