@@ -25,6 +25,8 @@ from appliance.config import FILE_NAME, Config, load_config
 from appliance.datasets import directory as datasets
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
+from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.evals.job import Evaluation, Parts
 from appliance.governance.log_jobs import Exporting, Verification
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
@@ -41,6 +43,7 @@ from appliance.pool.withdrawal import Withdrawal
 from appliance.registry.audit_entries import Edges
 from appliance.registry.import_job import Importing
 from appliance.registry.lifecycle import Lifecycle
+from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
 from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
@@ -259,6 +262,18 @@ def open_services(
         pool = Pool(config, catalogue, lifecycle, supervisor, shares, loader, withdrawal)
         sweep = Sweep(models, read_policy, supervisor, lifecycle, pool)
         renewal = Renewal(data / "trust", clock, trust, audit, reader, supervisor, pool, sweep)
+        metrics = Metrics()
+        workers = LocalWorkers(pool, supervisor)
+
+        def answers(backends: Backends) -> Inference:
+            recording = Recording(audit, metrics)
+            buffered = config.audit.stream == "buffered"
+            return Inference(backends, recording, clock, api_keys, shares, buffered=buffered)
+
+        def digest_of(model_id: str) -> str:
+            return models.record(model_id).digest or ""
+
+        evaluations = Evaluation(Parts(data / EVALUATIONS, workers, answers, digest_of, clock))
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
@@ -269,20 +284,13 @@ def open_services(
                 Importing(lifecycle),
                 Verification(data / "audit"),
                 Exporting(data / "audit", audit),
+                evaluations,
             ),
             supervisor.budget,
             most_waiting=config.jobs.max_waiting,
         )
         jobs.recover()
-        metrics = Metrics()
-        inference = Inference(
-            LocalWorkers(pool, supervisor),
-            Recording(audit, metrics),
-            clock,
-            api_keys,
-            shares,
-            buffered=config.audit.stream == "buffered",
-        )
+        inference = answers(workers)
         yield Services(
             data=data,
             config=config,

@@ -17,6 +17,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
+from appliance.wire.admin import evaluations as evalwire
 from appliance.wire.admin import jobs as jobwire
 from appliance.wire.admin import keys as keywire
 from appliance.wire.admin import model_texts, retention
@@ -215,6 +216,10 @@ class AdminClient:
         """Pause, resume or cancel a job: what its `actions` allow."""
         path = f"/admin/jobs/{job_id:d}/{_identifier(action, 'job_wrong_state')}"
         return self._post(jobwire.Job, path)
+
+    def evaluation_report(self, job_id: int) -> evalwire.Report:
+        """The page of an evaluation."""
+        return self._get(evalwire.Report, f"/admin/evaluations/{job_id:d}/report")
 
     # keys
 

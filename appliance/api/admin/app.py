@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from appliance.api.admin import (
     audit,
+    evaluations,
     jobs,
     keys,
     load,
@@ -51,8 +52,8 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
-        status, load, logs, jobs, models, texts, plan, requests, keys, audit, retention, trust,
-        metrics, selftest,
+        status, load, logs, jobs, evaluations, models, texts, plan, requests, keys, audit,
+        retention, trust, metrics, selftest,
     ):  # fmt: skip
         app.include_router(part.router)
     return app

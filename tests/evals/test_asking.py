@@ -1,0 +1,118 @@
+"""Asking: a candidate's failure is an outcome; ours is not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from appliance.datasets.items import Item
+from appliance.errors import ApplianceError, AuditUnavailable, Overloaded, Unavailable, WorkerLost
+from appliance.evals.asking import ASKER, Asking
+from appliance.serving.inference import Inference
+from appliance.tasks.definition import parse
+from appliance.types import Caller, Delta, GenerationRequest, Priority, TaskAnswer
+from tests.tasks.example import LABELS
+
+TASK = parse(LABELS.encode())
+ITEM = Item("i1", "g1", {"text": "no start"}, "engine", stratum="north")
+ABOUT = TaskAnswer("t", 1, "d", "m", confidence=0.75)
+
+
+class Answer:
+    """A generation that says what it is told to."""
+
+    completion_tokens = 2
+
+    def __init__(self, *steps: Delta | BaseException | None) -> None:
+        self.steps = steps
+        self.cancelled = False
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        for step in self.steps:
+            if step is None:
+                await asyncio.Event().wait()
+            elif isinstance(step, BaseException):
+                raise step
+            else:
+                yield step
+
+    async def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Answering:
+    """An `Inference` that starts what is next."""
+
+    def __init__(self, *starts: Answer | ApplianceError) -> None:
+        self.starts = list(starts)
+        self.asked: list[tuple[Caller, GenerationRequest]] = []
+
+    async def start(self, caller: Caller, request: GenerationRequest) -> Answer:
+        self.asked.append((caller, request))
+        following = self.starts.pop(0)
+        if isinstance(following, ApplianceError):
+            raise following
+        return following
+
+
+def asking(*starts: Answer | ApplianceError, timeout: float = 60) -> tuple[Asking, Answering]:
+    double = Answering(*starts)
+    return Asking(TASK, cast(Inference, double), "evaluation-7", timeout), double
+
+
+async def test_an_answer_is_scored_with_its_confidence_and_time() -> None:
+    told = Answer(Delta("eng", 1), Delta("ine", 1, "stop", about=ABOUT))
+    over, double = asking(told)
+    outcome = await over.outcome(ITEM)
+    assert (outcome.answer, outcome.score, outcome.failure) == ("engine", 1, "")
+    assert (outcome.confidence_micros, outcome.tokens) == (750_000, 2)
+    assert (outcome.item, outcome.group, outcome.stratum) == ("i1", "g1", "north")
+    assert outcome.microseconds > 0 and told.cancelled
+    ((caller, request),) = double.asked
+    assert caller.principal == ASKER and ASKER.limits.priority is Priority.BATCH
+    assert caller.request_id == "evaluation-7-i1"
+    assert request.messages == ({"role": "user", "content": '{"text": "no start"}'},)
+
+
+@pytest.mark.parametrize(
+    ("start", "code"),
+    [
+        (Answer(WorkerLost("worker_lost", "It ended.")), "worker_lost"),
+        (Overloaded("key_quarantined", "No."), "key_quarantined"),
+        (Answer(Delta("eng", 1), WorkerLost("worker_lost", "It ended.")), "worker_lost"),
+    ],
+)
+async def test_a_failure_of_the_candidate_is_wrong(start: Any, code: str) -> None:
+    over, _ = asking(start)
+    outcome = await over.outcome(ITEM)
+    assert (outcome.answer, outcome.score, outcome.failure) == (None, 0, code)
+
+
+async def test_an_answer_that_never_ends_is_a_timeout_and_is_cancelled() -> None:
+    told = Answer(Delta("eng", 1), None)
+    over, _ = asking(told, timeout=0.01)
+    outcome = await over.outcome(ITEM)
+    assert (outcome.failure, outcome.answer) == ("timeout", None)
+    assert told.cancelled
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AuditUnavailable("audit_unavailable", "The disk is full."),
+        Unavailable("shutting_down", "The server is stopping."),
+        Unavailable("model_loading", "It starts again."),
+    ],
+)
+async def test_our_own_failures_end_the_evaluation(error: ApplianceError) -> None:
+    over, _ = asking(error)
+    with pytest.raises(type(error)):
+        await over.outcome(ITEM)
+
+
+async def test_a_full_queue_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
+    over, double = asking(Overloaded("queue_full", "Later."), Answer(Delta("engine", 1, "stop")))
+    assert (await over.outcome(ITEM)).score == 1
+    assert len(double.asked) == 2

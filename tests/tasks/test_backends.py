@@ -1,0 +1,55 @@
+"""Tasks beside models: a task has its own name, and its model's slots and engine."""
+
+from typing import Any, cast
+
+import pytest
+
+from appliance.serving.backend import Backend, Backends
+from appliance.tasks.backend import TaskBackend
+from appliance.tasks.backends import TaskBackends
+from appliance.types import ModelCard
+from tests.tasks.example import LABELS
+from tests.tasks.test_loaded import loaded
+
+CARD = ModelCard(id="smollm2-135m", digest="ab" * 32, n_ctx=512, created=1)
+
+
+class Models:
+    """One model."""
+
+    def cards(self) -> list[ModelCard]:
+        return [CARD]
+
+    def card(self, model_id: str) -> ModelCard:
+        assert model_id == CARD.id
+        return CARD
+
+    def slots(self, model_id: str) -> int:
+        assert model_id == CARD.id
+        return 3
+
+    async def open(self, model_id: str, key_id: str, place: Any) -> Backend:
+        assert model_id == CARD.id and key_id == "k"
+        return cast(Backend, self)
+
+
+@pytest.fixture
+def both() -> TaskBackends:
+    return TaskBackends(cast(Backends, Models()), {"excavator-system": loaded(LABELS)})
+
+
+def test_tasks_are_listed_before_models(both: TaskBackends) -> None:
+    assert [card.id for card in both.cards()] == ["excavator-system", CARD.id]
+    assert both.card("excavator-system").digest == CARD.digest
+    assert both.card(CARD.id) == CARD
+    assert both.slots("excavator-system") == both.slots(CARD.id) == 3
+
+
+async def test_a_task_opens_over_its_model(both: TaskBackends) -> None:
+    assert isinstance(await both.open("excavator-system", "k", cast(Any, None)), TaskBackend)
+    assert not isinstance(await both.open(CARD.id, "k", cast(Any, None)), TaskBackend)
+
+
+def test_a_task_hides_a_model_of_its_name() -> None:
+    named = TaskBackends(cast(Backends, Models()), {CARD.id: loaded(LABELS)})
+    assert [card.id for card in named.cards()] == [CARD.id]
