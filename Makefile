@@ -38,6 +38,8 @@ check: setup  ## linter, formatter, types, import rules
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 	.venv/bin/lint-imports --no-logo
+	@git ls-files 'appliance/*.py' 'tui/*.py' 'installer/*.py' | xargs wc -l | \
+	  awk '$$2 != "total" && $$1 > 400 {print "  a hint: " $$2 " has " $$1 " lines"}'
 
 test: check wheels  ## checks, then the tests
 	$(TESTS) -m "not slow"

@@ -22,7 +22,7 @@ from appliance.engine.prefixes import Operation
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
-from appliance.engine.worker import Channel
+from appliance.engine.channel import Channel
 from appliance.types import Sampling
 
 _BUDGET = 512
