@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 _PACKAGE: Final = Path(__file__).parents[1]
-MAIN: Final = b"from installer.host.cli import main\n\nmain()\n"
+MAIN: Final = b"from installer.host.cli import forbid_dumps, main\n\nforbid_dumps()\nmain()\n"
 _TIME: Final = (2026, 1, 1, 0, 0, 0)
 
 

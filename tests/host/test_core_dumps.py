@@ -61,6 +61,8 @@ PROGRAMS = {
     "appliance-tui": "from tui.program import main; run(main, '--data', 'x')",
     "the second process of a verification":
         "from appliance.audit.verification.lookahead import main; run(main)",
+    "the installer":
+        "import runpy; run(lambda: runpy.run_module('installer.host', run_name='__main__'), '-h')",
     "the witness":
         "import runpy; run(lambda: runpy.run_module('auditor.witness', run_name='__main__'))",
 }  # fmt: skip
