@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from appliance.client import AdminClient, Report
 from appliance.errors import Refused, Unavailable
 from appliance.wire.admin import keys, models
+from appliance.wire.admin.jobs import JobList
 from appliance.wire.admin.usage import Load
 from tui.command import Commands
 
@@ -47,6 +48,10 @@ class Offline(AdminClient):
     def requests(self) -> models.RequestList:
         """Nobody is being answered."""
         return models.RequestList(requests=[])
+
+    def jobs(self, count: int = 100) -> JobList:
+        """The newest jobs."""
+        return self._read(JobList, "job", "list", "-n", str(count))
 
     def keys(self) -> keys.KeyList:
         """Every API key."""

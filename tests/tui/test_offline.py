@@ -44,16 +44,26 @@ async def test_without_a_server_the_screens_say_what_the_files_say(lab: LabData)
             assert f"> {entries - 1:>9}" in await opened.wait("key_create", 120)
             await opened.press("3")
             await opened.wait("no requests", 120)
+            await opened.press("6")
+            await opened.wait("import", 120)
 
 
 async def test_what_cannot_be_read_is_not_called_empty() -> None:
     no = Refused("file_unusable", "Permission denied.")
-    told = Told(status=no, key_list=no, audit_search=no, model_show=no)
+    told = Told(status=no, key_list=no, audit_search=no, model_show=no, job_list=no)
     async with terminal(Script(error=DOWN), commands=told) as opened:
-        for digit in "2345":
+        for digit in "23456":
             await opened.press(digit)
             shown = await opened.wait("Not known: no server answers.")
-            for lie in ("no key", "no model", "no entries", "no requests", "0 entries", "page 1"):
+            for lie in (
+                "no key",
+                "no model",
+                "no entries",
+                "no requests",
+                "0 entries",
+                "page 1",
+                "0 jobs",
+            ):
                 assert lie not in shown, (digit, lie)
 
 

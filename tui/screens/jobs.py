@@ -78,7 +78,8 @@ class JobsPage(ListPage[Job]):
     def draw(self) -> None:
         """Say what is known now."""
         super().draw()
-        self._summary.say(view.summary(self._jobs, self.rows.count))
+        if self.known:
+            self._summary.say(view.summary(self._jobs, self.rows.count))
         current = self.rows.current
         width = max(20, self.size.width - 2)
         self._one.say(lines(view.detail(current, self.desk.wall(), width) if current else []))
