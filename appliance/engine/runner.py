@@ -27,6 +27,7 @@ from appliance.engine.cells import SCORED
 from appliance.engine.cfile import reading
 from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
+from appliance.engine.text.runs import check_runs, recurses
 from appliance.engine.text.specials import Special, Specials
 from appliance.errors import BadRequest, StateRefused
 
@@ -120,6 +121,8 @@ class Runner:
         )
         self._specials = Specials(self._find_specials())
         self._frame = self._find_frame()
+        splits = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_BPE
+        self._recurses = splits and recurses(self.meta("tokenizer.ggml.pre"))
         self._pieces: dict[int, bytes] = {}
         self._labels: dict[int, bytes] = {}
         self._adapters: dict[str, Any] = {}
@@ -185,6 +188,8 @@ class Runner:
             BadRequest: `invalid_value`; `request_too_large` when it takes too long.
         """
         raw = text.encode("utf-8", "surrogatepass")
+        if self._recurses:
+            check_runs(raw)
         begin, end = self._frame if add_special else ([], [])
         tokens = list(begin)
         for piece in self._specials.cut(raw, control=parse_special):
@@ -345,8 +350,7 @@ class Runner:
         Args:
             texts: token ids; at most `slots` texts and `n_batch` tokens together.
 
-        Returns:
-            Shape (texts, width): the embeddings as they are, or one score a text.
+        Returns: shape (texts, width): the embeddings as they are, or one score a text.
         """
         self._batch.fill_whole(texts)
         with self._watched():

@@ -56,6 +56,7 @@ ENCODERS: Final[Mapping[str, frozenset[str]]] = {
 """Encoders with one vector a text, and the tokenizers that each is read with."""
 
 TOKENIZERS: Final = frozenset({"llama", "gpt2", "gemma4"})
+_QUADRATIC: Final = frozenset({"superbpe"})
 _WORDPIECE_DEFAULTS: Final = 104  # llama.cpp's own ids of [UNK], [CLS], [SEP], [MASK]: 100 to 103
 _EMBEDS: Final = frozenset({1, 2, 3})  # llama_pooling_type: mean, CLS, last
 _RANKS: Final = 4
@@ -320,6 +321,8 @@ def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
             )
     if kind == _SENTENCEPIECE and not _spells_every_byte(set(texts)):
         raise GgufRejected("gguf_tokenizer", "Some bytes have no token, which llama.cpp needs.")
+    if _text(metadata, _TOKENIZER + "pre", "") in _QUADRATIC:
+        raise GgufRejected("gguf_tokenizer", "The tokenizer takes quadratic time for digits.")
     if kind == _WORDPIECE and tokens.count < _WORDPIECE_DEFAULTS:
         raise GgufRejected("gguf_tokenizer", "The vocabulary lacks BERT's special tokens.")
     if kind == _UNIGRAM:

@@ -182,6 +182,7 @@ TOKENIZER: dict[str, Change] = {
     "unlisted tokenizer": unlisted_tokenizer,
     "no tokens": drop("tokenizer.ggml.tokens"),
     "empty vocabulary": put("tokenizer.ggml.tokens", array(Kind.STRING, [])),
+    "a way of splitting in quadratic time": put("tokenizer.ggml.pre", string("superbpe")),
     "a byte without a token": put("tokenizer.ggml.tokens", array(Kind.STRING, TOKENS[:-5])),
     "tokens as numbers": put("tokenizer.ggml.tokens", array(Kind.UINT32, [1])),
     "tokens as one string": put("tokenizer.ggml.tokens", string("a")),
