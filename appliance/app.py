@@ -76,6 +76,7 @@ _MIGRATIONS: Final = (
     store.ROUNDS,
     key.CONTENT,
     job_store.TABLES,
+    key.EXAMPLES,
 )
 
 _OTHERS: Final = {datasets.FILE: datasets.vet}

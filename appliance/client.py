@@ -17,6 +17,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
+from appliance.wire.admin import datasets as datasetwire
 from appliance.wire.admin import evaluations as evalwire
 from appliance.wire.admin import jobs as jobwire
 from appliance.wire.admin import keys as keywire
@@ -296,6 +297,10 @@ class AdminClient:
         """Destroy the content keys of a request."""
         body = wire.Erasure.of(request_id=request_id, reason=reason)
         return self._post(wire.Entry, "/admin/audit/erase", body)
+
+    def capture(self, wanted: datasetwire.Capture) -> datasetwire.Captured:
+        """One page of the items that a key's requests make."""
+        return self._post(datasetwire.Captured, "/admin/datasets/capture", wanted)
 
     def segments(self) -> retention.SegmentList:
         """The files of the log."""

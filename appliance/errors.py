@@ -191,6 +191,10 @@ CODES: Final[dict[str, Code]] = {
         "a dataset has more items or bytes than the limits allow",
         "Split it, or leave out items: docs/datasets.md lists the limits.",
     ),
+    "examples_not_agreed": Code(
+        "the owners of this key did not agree that prompts become items of datasets",
+        "Ask them, then make a key with `appliance key create --examples`.",
+    ),
     "dataset_exists": Code("the directory is not empty", "Choose a new directory."),
     "csv_formula": Code(
         "a cell holds a formula in place of a value",

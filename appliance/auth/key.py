@@ -46,6 +46,9 @@ CREATE UNIQUE INDEX api_keys_certificate ON api_keys (certificate_sha256)
 CONTENT: Final = """
 ALTER TABLE api_keys ADD COLUMN content TEXT;
 """
+EXAMPLES: Final = """
+ALTER TABLE api_keys ADD COLUMN examples INTEGER NOT NULL DEFAULT 0;
+"""
 _LONGEST_NAME = 64
 
 
@@ -76,6 +79,7 @@ class ApiKey:
         old_until_us: until when the secret before the last rotation is good as well.
         certificate: SHA-256 of the client certificate that stands for the key, 32 bytes.
         content: what the log keeps of its prompts and answers; None is the log's own rule.
+        examples: its owners agree that prompts become items of datasets.
     """
 
     id: str
@@ -91,6 +95,7 @@ class ApiKey:
     certificate: bytes | None = None
     usage: Usage = field(default_factory=Usage)
     content: ContentMode | None = None
+    examples: bool = False
 
     def state(self, now_us: int) -> KeyState:
         """Whether it may be used, and if not, why."""
@@ -125,6 +130,7 @@ def key_of_row(row: RowMapping) -> ApiKey:
         certificate=row["certificate_sha256"],
         usage=Usage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
         content=row["content"],
+        examples=bool(row["examples"]),
     )
 
 

@@ -33,9 +33,9 @@ ROLES: Final = ("app",)
 _FLUSH_EVERY_US = 60_000_000
 _INSERT: Final = text(
     "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
-    " concurrency, weight, priority, certificate_sha256, content) VALUES (:id, :name, :role,"
-    " :models, :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight, :priority,"
-    " :certificate, :content)"
+    " concurrency, weight, priority, certificate_sha256, content, examples) VALUES (:id, :name,"
+    " :role, :models, :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight, :priority,"
+    " :certificate, :content, :examples)"
 )
 _FLUSH: Final = text(
     "UPDATE api_keys SET last_used_us = :at, requests = :requests, prompt_tokens = :prompt_tokens,"
@@ -80,6 +80,7 @@ class KeyStore:
         limits: Limits | None = None,
         certificate: bytes | None = None,
         content: ContentMode | None = None,
+        examples: bool = False,
     ) -> tuple[ApiKey, str]:
         """Make a key; the secret is returned here and never again. It is empty where a client
         certificate stands for the key.
@@ -88,6 +89,7 @@ class KeyStore:
             name: 1 to 64 printable characters, not the name of a key that is not revoked.
             certificate: SHA-256 of a client certificate that stands for the key.
             content: what the log keeps of its texts; None is the log's own rule.
+            examples: its owners agree that prompts become items of datasets.
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
@@ -107,6 +109,7 @@ class KeyStore:
             key = ApiKey(
                 key_id, name, role, tuple(models), now, expires_us,
                 limits=limits, certificate=certificate, content=content,
+                examples=examples,
             )  # fmt: skip
             if certificate is not None:
                 self._insert(key, NO_HASH)
@@ -313,6 +316,7 @@ class KeyStore:
                     "expires": key.expires_us,
                     "certificate": key.certificate,
                     "content": key.content,
+                    "examples": key.examples,
                     **_columns(key.limits),
                 },
             )

@@ -1,7 +1,7 @@
 """`dataset`: labelled examples from a file of another program to a signed artifact.
 
-Rules: all but `import` and `list` work on a directory and need neither data directory nor server;
-each change takes the signature away; private keys are read here and stay in this process.
+Rules: all but `capture`, `import` and `list` work on a directory and need no data directory and no
+server; each change takes the signature away; private keys are read here and stay in this process.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,10 +26,11 @@ from appliance.cli.output import (
 from appliance.datasets import changes, checks, directory, reading
 from appliance.datasets.directory import Dataset, Manifest
 from appliance.datasets.duplicates import THRESHOLD
-from appliance.datasets.items import Item
+from appliance.datasets.items import Item, build
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
 from appliance.trust import oms, signing
+from appliance.wire.admin.datasets import Capture
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -271,6 +272,40 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
         ]
         lines += table(("SPLIT", "ID", "GROUP", "EXPECTED", "INPUT"), rows)
     output.data(document, lines)
+
+
+@dataset.command()
+@_directory_argument
+@click.option("--key", "key_id", metavar="ID", required=True, help="The key whose requests.")
+@click.option("--since", metavar="TIME", help="From this time on, ISO 8601.")
+@click.option("--until", metavar="TIME", help="Before this time, ISO 8601.")
+@click.option(
+    "--group", type=click.Choice(["day", "request"]), default="day", show_default=True,
+    help="request only where nothing ties the requests of a day together.",
+)  # fmt: skip
+@click.option("--unmasked", is_flag=True, help="Leave personal data as they are.")
+@click.option("--name", help="By default the name of the directory.")
+@data_option
+@json_option
+@click.pass_obj
+def capture(
+    output: Output, /, data: Path, path: Path, name: str | None, unmasked: bool, **given: Any
+) -> None:
+    """Make unlabelled items of what an app asked, if its owners agreed; the reading is recorded."""
+    items: list[Item] = []
+    left_out, after = 0, None
+    with admin_client(data) as client:
+        while True:
+            wanted = Capture.of(**given, mask=not unmasked, after=after)
+            page = client.capture(wanted)
+            items += [build(value, "an item of the log") for value in page.items]
+            left_out += page.left_out
+            if (after := page.next_after) is None:
+                break
+    manifest = Manifest(name or path.absolute().name, source=f"requests of {given['key_id']}")
+    made = Dataset(manifest, split(items, Rule("given")))
+    directory.write(path, made)
+    _tell(output, path, made, [f"{left_out} requests left out"] if left_out else [])
 
 
 @dataset.command("import")

@@ -61,6 +61,11 @@ def key() -> None:
     type=click.Choice(["encrypted", "commit-only", "off"]),
     help="What the audit log keeps of its prompts and answers; by default as configured.",
 )
+@click.option(
+    "--examples",
+    is_flag=True,
+    help="Its owners agree that prompts become items of datasets (`dataset capture`).",
+)
 @limit_options
 @data_option
 @json_option

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from appliance.auth.key import CONTENT, SHARES, TABLES, Usage
+from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, Usage
 from appliance.auth.keys import KeyStore
 from appliance.clock import FixedClock
 from appliance.db import open_database
@@ -25,7 +25,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "appliance.db", [TABLES, SHARES, CONTENT])
+    engine = open_database(tmp_path / "appliance.db", [TABLES, SHARES, CONTENT, EXAMPLES])
     yield engine
     engine.dispose()
 

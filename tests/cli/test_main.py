@@ -80,7 +80,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
         *(f"model {verb}" for verb in ("revoke", "recheck")),
-        *(f"dataset {verb}" for verb in (*DATASET, "import", "list")),
+        *(f"dataset {verb}" for verb in (*DATASET, "capture", "import", "list")),
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "pause", "resume", "cancel")),

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from appliance.api.admin import (
     audit,
+    datasets,
     evaluations,
     jobs,
     keys,
@@ -53,7 +54,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
         status, load, logs, jobs, evaluations, models, texts, plan, requests, keys, audit,
-        retention, trust, metrics, selftest,
+        retention, trust, metrics, selftest, datasets,
     ):  # fmt: skip
         app.include_router(part.router)
     return app

@@ -38,6 +38,7 @@ def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> 
         limits=_limits_of(wanted),
         certificate=bytes.fromhex(wanted.certificate) if wanted.certificate else None,
         content=wanted.content,
+        examples=wanted.examples,
     )
     try:
         _record(services, person.actor, "key_create", key)
@@ -93,6 +94,7 @@ def _record(services: Services, actor: str, action: str, key: ApiKey) -> None:
         "old_until_us": key.old_until_us,
         "certificate": key.certificate.hex() if key.certificate else None,
         "texts": key.content,
+        "examples": key.examples,
     }
     services.audit.append(Draft("admin", fields)).result()
 
@@ -122,5 +124,6 @@ def _key_of(key: ApiKey, services: Services) -> wire.Key:
         rotated_until=None if key.old_until_us is None else iso(key.old_until_us),
         certificate=key.certificate.hex() if key.certificate else None,
         content=key.content,
+        examples=key.examples,
         usage=wire.Usage.model_validate(key.usage, from_attributes=True),
     )

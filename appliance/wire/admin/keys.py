@@ -37,6 +37,7 @@ class Key(Reply):
         rotated_until: until when the secret before the last rotation is good; null without one.
         certificate: SHA-256 of the client certificate that stands for the key.
         content: what the log keeps of its texts; null is the log's own rule.
+        examples: its owners agree that prompts become items of datasets.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Key(Reply):
     certificate: str | None = None
     usage: Usage = Usage()
     content: str | None = None
+    examples: bool = False
 
 
 class NewKey(Key):
@@ -90,6 +92,7 @@ class KeyCreate(KeyLimits):
     expires: str | None = Field(default=None, max_length=40)
     certificate: str | None = _Fingerprint
     content: Literal["encrypted", "commit-only", "off"] | None = None
+    examples: bool = False
 
 
 class KeyRotate(Request):

@@ -1,0 +1,72 @@
+"""The route that makes items of what apps asked.
+
+Rules: an admin's, for keys whose owners agreed; that texts are read is recorded before they leave.
+"""
+
+import json
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import Admin, ServicesDep
+from appliance.api.admin.times import microseconds
+from appliance.audit.entry import Draft
+from appliance.audit.search import Query
+from appliance.datasets import capture
+from appliance.datasets.items import Item
+from appliance.errors import AuditRefused, DatasetRefused
+from appliance.types import Json
+from appliance.wire.admin import datasets as wire
+
+router = APIRouter(prefix="/admin/datasets")
+
+
+@router.post("/capture")
+def capture_items(person: Admin, services: ServicesDep, wanted: wire.Capture) -> wire.Captured:
+    """The prompts of a key, as unlabelled items."""
+    key = services.keys.get(wanted.key_id)
+    if not key.examples:
+        raise DatasetRefused("examples_not_agreed", f"The key {key.name} has no such consent.")
+    page = services.reader.search(
+        Query(
+            kind="intent",
+            key_id=key.id,
+            after=wanted.after,
+            since_us=None if wanted.since is None else microseconds(wanted.since, "since"),
+            until_us=None if wanted.until is None else microseconds(wanted.until, "until"),
+            limit=wanted.limit,
+        )
+    )
+    items: list[Item] = []
+    read: list[Json] = []
+    for entry in page.entries:
+        try:
+            prompt = services.reader.content(entry.seq, "prompt")
+        except AuditRefused as error:
+            if error.code != "content_unavailable":
+                raise
+            continue  # erased, or never kept
+        read.append(entry.seq)
+        found = capture.item(
+            str(entry.body["request_id"]),
+            key.name,
+            entry.time_us,
+            prompt,
+            grouping=wanted.group,
+            masks=wanted.mask,
+        )
+        if found is not None:
+            items.append(found)
+    if read:
+        fields: dict[str, Json] = {
+            "action": "content_read",
+            "actor": person.actor,
+            "key_id": key.id,
+            "entries": read,
+            "purpose": "dataset",
+        }
+        services.audit.append(Draft("admin", fields)).result()
+    return wire.Captured(
+        items=[json.loads(item.line()) for item in items],
+        left_out=len(page.entries) - len(items),
+        next_after=page.resume,
+    )

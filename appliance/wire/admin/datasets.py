@@ -1,0 +1,39 @@
+"""Schemas of the dataset routes."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+
+class Capture(Request):
+    """Which requests become items, page by page.
+
+    Attributes:
+        after: only entries with higher numbers.
+        group: what a group is.
+        mask: replace personal data by its kind.
+    """
+
+    key_id: str = Field(min_length=1, max_length=100)
+    after: int | None = Field(default=None, ge=0, lt=1 << 53)
+    since: str | None = Field(default=None, max_length=40)
+    until: str | None = Field(default=None, max_length=40)
+    group: Literal["day", "request"] = "day"
+    mask: bool = True
+    limit: int = Field(default=500, ge=1, le=1_000)
+
+
+class Captured(Reply):
+    """One page of items.
+
+    Attributes:
+        items: as lines of a dataset, unlabelled.
+        left_out: requests that were erased, not kept, or no text of a user.
+        next_after: where the next page begins; null at the end.
+    """
+
+    items: list[dict[str, Any]]
+    left_out: int
+    next_after: int | None = None

@@ -1,0 +1,133 @@
+"""Items out of the audit log: consent, masking, what was erased, and the record of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Services, open_services
+from appliance.audit.entry import Draft
+from appliance.audit.search import Query
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.types import ContentMode
+from appliance.wire.admin.datasets import Capture
+from appliance.wire.admin.keys import KeyCreate
+from tests.api.admin.lab import LabData
+from tests.cli.conftest import run_command
+
+
+def code_of(call: Callable[[], object]) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        call()
+    return caught.value.code
+
+
+def ask(
+    services: Services,
+    key_id: str,
+    request_id: str,
+    text: str,
+    content: ContentMode | None = None,
+) -> None:
+    """A request as the log has it."""
+    prompt = json.dumps([{"role": "user", "content": text}]).encode()
+    draft = Draft(
+        "intent",
+        {"request_id": request_id, "key_id": key_id, "model": "m"},
+        {"prompt": prompt},
+        content,
+    )
+    services.audit.append(draft).result()
+
+
+@pytest.fixture
+def agreed(client: AdminClient) -> str:
+    """A key whose owners agreed."""
+    return client.create_key(KeyCreate.of(name="plant", examples=True)).id
+
+
+def test_prompts_become_unlabelled_items(
+    services: Services, client: AdminClient, agreed: str
+) -> None:
+    for number in range(3):
+        ask(services, agreed, f"r{number}", f"hose {number} leaks, call anna@werk.example")
+    ask(services, "another", "r9", "not ours")
+    found = client.capture(Capture.of(key_id=agreed))
+    assert [item["id"] for item in found.items] == ["r0", "r1", "r2"]
+    assert all("expected" not in item for item in found.items)
+    assert found.items[0]["input"] == {"text": "hose 0 leaks, call [E-MAIL]"}
+    assert found.items[0]["group"].startswith("plant 20")
+    assert "anna" not in found.model_dump_json()  # a canary of personal data
+    whole = client.capture(Capture.of(key_id=agreed, mask=False))
+    assert "anna@werk.example" in whole.items[0]["input"]["text"]
+
+
+def test_without_consent_nothing_is_read(services: Services, client: AdminClient) -> None:
+    key = client.create_key(KeyCreate.of(name="private"))
+    assert not key.examples
+    ask(services, key.id, "r", "secret")
+    before = services.reader.size
+    assert code_of(lambda: client.capture(Capture.of(key_id=key.id))) == "examples_not_agreed"
+    assert services.reader.size == before
+    assert code_of(lambda: client.capture(Capture.of(key_id="nosuch"))) != "examples_not_agreed"
+
+
+def test_what_was_erased_or_not_kept_never_comes_back(
+    services: Services, client: AdminClient, agreed: str
+) -> None:
+    ask(services, agreed, "kept", "hose leaks")
+    ask(services, agreed, "gone", "erase me")
+    ask(services, agreed, "never", "not kept", content="commit-only")
+    client.erase("gone", "asked for")
+    found = client.capture(Capture.of(key_id=agreed))
+    assert [item["id"] for item in found.items] == ["kept"]
+    assert found.left_out == 2
+    assert "erase me" not in found.model_dump_json()
+
+
+def test_the_reading_is_recorded(services: Services, client: AdminClient, agreed: str) -> None:
+    ask(services, agreed, "r", "hose leaks")
+    client.capture(Capture.of(key_id=agreed))
+    newest = services.reader.search(Query(kind="admin", newest_first=True, limit=1)).entries[0]
+    assert (newest.body["action"], newest.body["purpose"]) == ("content_read", "dataset")
+    assert newest.body["key_id"] == agreed
+
+
+def test_pages(services: Services, client: AdminClient, agreed: str) -> None:
+    for number in range(5):
+        ask(services, agreed, f"r{number}", f"hose {number}")
+    ids: list[str] = []
+    after = None
+    while True:
+        page = client.capture(Capture.of(key_id=agreed, limit=2, after=after))
+        ids += [item["id"] for item in page.items]
+        if (after := page.next_after) is None:
+            break
+    assert ids == [f"r{number}" for number in range(5)]
+    assert not client.capture(Capture.of(key_id=agreed, since="2099-01-01")).items
+
+
+def test_the_consent_is_in_the_log(services: Services, agreed: str) -> None:
+    made = services.reader.search(Query(kind="admin", newest_first=True, limit=1)).entries[0]
+    assert (made.body["action"], made.body["examples"]) == ("key_create", True)
+    assert services.keys.get(agreed).examples
+
+
+def test_from_a_key_to_a_dataset_by_commands(lab: LabData, tmp_path: Path) -> None:
+    key = run_command("key", "create", "plant", "--examples", "--json", data=lab.data).document
+    with open_services(lab.data) as services:
+        for number in range(3):
+            ask(services, key["id"], f"r{number}", f"hose {number} leaks")
+    out = tmp_path / "captured"
+    done = run_command("dataset", "capture", out, "--key", key["id"], "--json", data=lab.data)
+    assert done.status == 0, done.err
+    assert done.document["items"] == {"unlabelled": 3}
+    assert (out / "unlabelled.jsonl").read_text().count("hose") == 3
+    other = run_command("key", "create", "shy", "--json", data=lab.data).document
+    none = run_command(
+        "dataset", "capture", tmp_path / "no", "--key", other["id"], "--json", data=lab.data
+    )
+    assert none.code == (1, "examples_not_agreed")
+    assert not (tmp_path / "no").exists()
