@@ -272,7 +272,7 @@ def open_services(
             return Inference(backends, recording, clock, api_keys, shares, buffered=buffered)
 
         def digest_of(model_id: str) -> str:
-            return models.record(model_id).digest or ""
+            return models.inventory.record(model_id).digest or ""
 
         evaluations = Evaluation(Parts(data / EVALUATIONS, workers, answers, digest_of, clock))
         retention = Retention(

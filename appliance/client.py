@@ -25,7 +25,7 @@ from appliance.wire.admin import model_texts, retention
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import trust as trustwire
 from appliance.wire.admin.logs import LogPage, LogQuery
-from appliance.wire.admin.plan import Plan, PlanRequest
+from appliance.wire.admin.plan import ImportPlan, PlanRequest
 from appliance.wire.admin.selftest import SelfTest, SelfTestWanted
 from appliance.wire.admin.usage import Load
 
@@ -93,7 +93,7 @@ class AdminClient:
         """The whole appliance at a glance."""
         return self._get(wire.Status, "/admin/status")
 
-    def load_now(self) -> Load:
+    def usage(self) -> Load:
         """What was done since the start, and what is used now."""
         return self._get(Load, "/admin/load")
 
@@ -138,9 +138,9 @@ class AdminClient:
         body = wire.ModelImport.of(path=str(path), id=model_id)
         return self._long(wire.ModelImported, "/admin/models/import", body, report)
 
-    def plan(self, wanted: PlanRequest, report: Report) -> Plan:
+    def plan(self, wanted: PlanRequest, report: Report) -> ImportPlan:
         """What importing an artifact would do; nothing is stored."""
-        return self._long(Plan, "/admin/models/plan", wanted, report)
+        return self._long(ImportPlan, "/admin/models/plan", wanted, report)
 
     def bom(self, model_id: str) -> bytes:
         """The bill of materials of one artifact, CycloneDX 1.7 as JSON."""

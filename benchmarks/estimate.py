@@ -78,7 +78,7 @@ async def peak(data: Path, name: str, settings: ModelConfig) -> Peak:
             (status,) = services.supervisor.status()
             if status.pid is None:
                 raise RuntimeError(f"{name} has no worker")
-            sealed = services.store.size(name)
+            sealed = services.store.inventory.size(name)
             _, secret = services.keys.create(f"app-{random.random()}", limits=Limits())
             principal = services.keys.authenticate(secret)
             app = Caller(principal, "r", "127.0.0.1", "/v1/completions")

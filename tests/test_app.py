@@ -31,7 +31,7 @@ def test_a_new_data_directory_has_its_parts_and_modes(tmp_path: Path) -> None:
         assert services.config.server.host == "127.0.0.1"
         genesis = services.reader.entry(0).body
         assert (genesis["kind"], genesis["profile"]) == ("genesis", "lab")
-        assert services.store.records() == [] and services.keys.list() == ()
+        assert services.store.inventory.records() == [] and services.keys.list() == ()
 
 
 def test_two_directories_have_different_logs(tmp_path: Path) -> None:

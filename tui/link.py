@@ -137,7 +137,7 @@ def look(client: AdminClient, question: Question | None, status: Status | None =
     """
     status = status or client.status()
     try:
-        load = client.load_now()
+        load = client.usage()
     except (Refused, RequestRefused):
         load = None  # an older server, or none
     if question is None:

@@ -37,7 +37,7 @@ class Offline(AdminClient):
         """The appliance, stopped."""
         return self._read(models.Status, "status")
 
-    def load_now(self) -> Load:
+    def usage(self) -> Load:
         """Nothing computes. Raises Refused (`server_required`)."""
         raise Refused("server_required", "No server runs.")
 

@@ -53,16 +53,16 @@ _LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
-class Usage:
+class KeyUsage:
     """What a key has used since it was made."""
 
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def plus(self, other: "Usage") -> "Usage":
+    def plus(self, other: "KeyUsage") -> "KeyUsage":
         """The sum."""
-        return Usage(
+        return KeyUsage(
             self.requests + other.requests,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
@@ -93,7 +93,7 @@ class ApiKey:
     limits: Limits = field(default_factory=Limits)
     old_until_us: int | None = None
     certificate: bytes | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: KeyUsage = field(default_factory=KeyUsage)
     content: ContentMode | None = None
     examples: bool = False
 
@@ -128,7 +128,7 @@ def key_of_row(row: RowMapping) -> ApiKey:
         ),
         old_until_us=row["old_until_us"],
         certificate=row["certificate_sha256"],
-        usage=Usage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
+        usage=KeyUsage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
         content=row["content"],
         examples=bool(row["examples"]),
     )

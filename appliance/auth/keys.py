@@ -23,7 +23,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.auth.key import ApiKey, Usage, check_limits, check_name, key_of_row
+from appliance.auth.key import ApiKey, KeyUsage, check_limits, check_name, key_of_row
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
@@ -61,7 +61,7 @@ class KeyStore:
         self._old: dict[str, bytes] = {}
         self._certificates: dict[bytes, str] = {}
         self._used: dict[str, int] = {}
-        self._usage: dict[str, Usage] = {}
+        self._usage: dict[str, KeyUsage] = {}
         self._flushed_us = clock.wall_us()
         self._flushing: threading.Thread | None = None
         with database.connect() as connection:
@@ -235,8 +235,8 @@ class KeyStore:
         """Count one answer."""
         with self._lock:
             if key_id in self._keys:
-                used = Usage(1, prompt_tokens, completion_tokens)
-                self._usage[key_id] = self._usage.get(key_id, Usage()).plus(used)
+                used = KeyUsage(1, prompt_tokens, completion_tokens)
+                self._usage[key_id] = self._usage.get(key_id, KeyUsage()).plus(used)
 
     def close(self) -> None:
         """Write what is known of last uses; the store stays usable."""
@@ -255,7 +255,7 @@ class KeyStore:
         return replace(
             key,
             last_used_us=self._used.get(key.id, key.last_used_us),
-            usage=key.usage.plus(self._usage.get(key.id, Usage())),
+            usage=key.usage.plus(self._usage.get(key.id, KeyUsage())),
         )
 
     def _known(self, key_id: str) -> ApiKey:

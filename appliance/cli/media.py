@@ -31,7 +31,7 @@ from appliance.host import removable_media
 from appliance.trust import approval, signing
 from appliance.trust.approval import ApprovalSubject
 from appliance.wire.admin.models import Model
-from appliance.wire.admin.plan import Plan, PlanRequest
+from appliance.wire.admin.plan import ImportPlan, PlanRequest
 
 _DIRECTORY = click.Path(path_type=Path)
 _APPROVERS = ("approver-1", "approver-2")
@@ -117,7 +117,7 @@ def _id_of(file: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:64] or "demo"
 
 
-def _places(found: list[removable_media.Place]) -> Iterator[str]:
+def _places(found: list[removable_media.MediaPlace]) -> Iterator[str]:
     if not found:
         yield "no stick is mounted; name a directory: appliance model places DIR"
     for place in found:
@@ -135,7 +135,7 @@ def _places(found: list[removable_media.Place]) -> Iterator[str]:
         yield from table(("  ARTIFACT", "SIZE", "SIGNATURE", "PATH"), rows) if rows else ["  none"]
 
 
-def _plan(found: Plan) -> Iterator[str]:
+def _plan(found: ImportPlan) -> Iterator[str]:
     yield f"{safe(found.id)} {state('ok' if found.ok else 'refused')} {safe(found.path)}"
     if found.code:
         yield f"  {found.code}: {safe(found.message)}"

@@ -31,10 +31,10 @@ def metrics(output: Output, data: Path, seconds: float) -> None:
     """Measure tokens, queue, KV use, time to the first token, processors and memory."""
     history = History()
     with admin_client(data, needs_server=True) as client:
-        history.add(client.load_now())
+        history.add(client.usage())
         while history.newest is None:  # again, if the server began anew meanwhile
             time.sleep(seconds)
-            history.add(client.load_now())
+            history.add(client.usage())
     if history.load is not None:
         found = rates(history.newest, history.load, seconds)
         output.data(found, lines(found))

@@ -66,7 +66,7 @@ def look(client: AdminClient, history: History) -> Iterator[str]:
     yield from lines(client.status())
     before = history.newest
     try:
-        history.add(client.load_now())
+        history.add(client.usage())
     except (Refused, RequestRefused):
         return  # an older server tells none
     if history.newest is not None and history.newest is not before and history.load is not None:

@@ -19,7 +19,7 @@ _DEARER = 2.0
 _FIRST = 0.875  # of the prompt tokens of a step; the others' prompts never stand still
 
 
-class Shares:
+class AppShares:
     """The apps of one step.
 
     Args:

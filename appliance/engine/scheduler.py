@@ -29,7 +29,7 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 
-from appliance.engine.app_shares import Shares
+from appliance.engine.app_shares import AppShares
 from appliance.engine.burst import LAST, Burst
 from appliance.engine.cells import SCORED, Cells
 from appliance.engine.pace import Pace
@@ -64,7 +64,7 @@ class Chunk:
 
 
 @dataclass
-class Plan:
+class StepPlan:
     """One step: the chunks to compute, after the KV cache has done the operations.
 
     Attributes:
@@ -73,7 +73,7 @@ class Plan:
         groups: how many groups' steps are in the gap between two tokens of an answer.
     """
 
-    shares: Shares
+    shares: AppShares
     adapter: str = ""
     groups: int = 1
     chunks: list[Chunk] = field(default_factory=list)
@@ -128,15 +128,15 @@ class Scheduler:
         if chunk.start < chunk.sequence.known:
             self.cells.keep(chunk.sequence)
 
-    def plan(self) -> Plan:
+    def plan(self) -> StepPlan:
         """The next step; empty when there is nothing to do."""
         self._step += 1
         admitted: list[Sequence] = []
-        plan = Plan(Shares([], None))
+        plan = StepPlan(AppShares([], None))
         for adapter in self._groups():
             group = [s for s in self.running if s.adapter == adapter]
             answering = {s.adapter for s in self.running if s.generating} | {adapter}
-            plan = Plan(Shares(group, self.pace), adapter, len(answering))
+            plan = StepPlan(AppShares(group, self.pace), adapter, len(answering))
             self._plan_decodes(plan, admitted)
             admitted += self._admit(plan)
             self._plan_prompts(plan, admitted)
@@ -157,7 +157,7 @@ class Scheduler:
         self._turns = {s.adapter: self._turns.get(s.adapter, joined) for s in everybody}
         return sorted(self._turns, key=lambda adapter: self._turns[adapter])
 
-    def _plan_decodes(self, plan: Plan, admitted: list[Sequence]) -> None:
+    def _plan_decodes(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         generating = [
             s
             for s in self.running
@@ -168,7 +168,7 @@ class Scheduler:
             if count and self._make_room(sequence, count, plan):
                 plan.chunks.append(Chunk(sequence, sequence.computed, count))
 
-    def _make_room(self, sequence: Sequence, count: int, plan: Plan) -> bool:
+    def _make_room(self, sequence: Sequence, count: int, plan: StepPlan) -> bool:
         """Take cells for a sequence, preempting others; False if it is preempted itself."""
         while (slot := sequence.slot) is not None:
             if self.cells.grow(slot, count):
@@ -176,7 +176,7 @@ class Scheduler:
             self._preempt(self.running[-1], plan)
         return False
 
-    def _admit(self, plan: Plan) -> list[Sequence]:
+    def _admit(self, plan: StepPlan) -> list[Sequence]:
         """Let waiting sequences run while there are ids, and room for their whole prompts."""
         admitted: list[Sequence] = []
         passed: set[int] = set()  # they wait for a prefix that is being computed
@@ -221,7 +221,7 @@ class Scheduler:
                     return True
         return False
 
-    def _free_slot(self, sequence: Sequence, plan: Plan) -> bool:
+    def _free_slot(self, sequence: Sequence, plan: StepPlan) -> bool:
         """Preempt a sequence of an app that has more than its share, if this one has less."""
         weights = {s.scope: s.weight for s in [*self.waiting, *self.running]}
         running = Counter(s.scope for s in self.running)
@@ -234,7 +234,7 @@ class Scheduler:
         self._preempt(victims[-1], plan)
         return True
 
-    def _plan_prompts(self, plan: Plan, admitted: list[Sequence]) -> None:
+    def _plan_prompts(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         prompts = [
             s
             for s in self.running
@@ -252,7 +252,7 @@ class Scheduler:
             self._preempt(self.running[-1], plan)
             self._plan_prompts(plan, admitted)
 
-    def _portions(self, prompts: list[Sequence], plan: Plan) -> dict[Sequence, int]:
+    def _portions(self, prompts: list[Sequence], plan: StepPlan) -> dict[Sequence, int]:
         """How the prompts divide the budget of the step."""
         if self.fixed_chunks or self.pace is None:
             left = self.budget
@@ -297,7 +297,7 @@ class Scheduler:
             self.cells.keep(sequence)
         self.cells.release(sequence)
 
-    def _preempt(self, victim: Sequence, plan: Plan) -> None:
+    def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
         """Send a running sequence back to the queue; what the cache can keep of it, it keeps."""
         self.running.remove(victim)
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
@@ -306,7 +306,7 @@ class Scheduler:
         insort(self.waiting, victim, key=_arrival)
 
 
-def _most_scored(sequence: Sequence, plan: Plan) -> int:
+def _most_scored(sequence: Sequence, plan: StepPlan) -> int:
     """How many of its next tokens the logits of the step have room for.
 
     The last token of a sequence takes a row that every sequence has; the others take scored ones.

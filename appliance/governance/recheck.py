@@ -71,7 +71,7 @@ class Sweep:
     ) -> list[ModelRecord]:
         self._policy()
         wrong = []
-        for record in self._store.records():
+        for record in self._store.inventory.records():
             if record.state == "approved" and (error := await problem(record)):
                 await self._act(record, error)
                 wrong.append(self._lifecycle.record(record.id))

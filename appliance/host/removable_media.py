@@ -28,7 +28,7 @@ class FoundArtifact:
 
 
 @dataclass(frozen=True)
-class Place:
+class MediaPlace:
     """A mount point or a directory; sizes in bytes, zeros where they cannot be told."""
 
     path: str
@@ -39,7 +39,7 @@ class Place:
     artifacts: tuple[FoundArtifact, ...]
 
 
-def places(named: tuple[Path, ...] = (), mountinfo: str | None = None) -> list[Place]:
+def places(named: tuple[Path, ...] = (), mountinfo: str | None = None) -> list[MediaPlace]:
     """The directories that are named, then every stick.
 
     Args:
@@ -70,13 +70,13 @@ def sticks(mountinfo: str) -> list[tuple[str, str, str]]:
     return sorted(found.values())
 
 
-def _place(path: Path, device: str, kind: str) -> Place:
+def _place(path: Path, device: str, kind: str) -> MediaPlace:
     try:
         space = os.statvfs(path)
         total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
     except OSError:
         total = free = 0
-    return Place(str(path), device, kind, total, free, tuple(_artifacts(path)))
+    return MediaPlace(str(path), device, kind, total, free, tuple(_artifacts(path)))
 
 
 def _artifacts(top: Path) -> Iterator[FoundArtifact]:

@@ -15,7 +15,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
-class Usage:
+class HostUsage:
     """Processor time and memory at a moment.
 
     Attributes:
@@ -31,14 +31,14 @@ class Usage:
     own_memory: int
 
 
-def usage(pids: Iterable[int]) -> Usage:
+def usage(pids: Iterable[int]) -> HostUsage:
     """Read the host and these processes."""
     busy, total = parse_stat(_read(Path("/proc/stat")))
     cpu, memory = 0.0, 0
     for pid in pids:
         seconds, size = parse_process(_read(Path(f"/proc/{pid}/stat")))
         cpu, memory = cpu + seconds, memory + size
-    return Usage(busy, total, cpu, memory)
+    return HostUsage(busy, total, cpu, memory)
 
 
 def parse_stat(text: str) -> tuple[float, float]:

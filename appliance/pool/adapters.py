@@ -96,7 +96,7 @@ class AdapterLoader:
             The refusals as sentences; each is recorded.
         """
         problems = []
-        for record in followers(self._store.records(), base.id):
+        for record in followers(self._store.inventory.records(), base.id):
             if not self._supervisor.wants(record.id):
                 continue
             try:
@@ -111,7 +111,7 @@ class AdapterLoader:
 
     async def leave(self, actor: str, base_id: str, event: str = "unload") -> None:
         """Record that the loaded adapters of a base end with it; the base is locked."""
-        for record in followers(self._store.records(), base_id):
+        for record in followers(self._store.inventory.records(), base_id):
             if self._supervisor.is_loaded(record.id):
                 shown = replace(record, state="serving")
                 reason, policy = f"{base_id} ends", self._policy()

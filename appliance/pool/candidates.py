@@ -35,20 +35,20 @@ class Catalogue:
 
     def approved(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """The approved models, or the one of this id if it is."""
-        for record in self._store.records():
+        for record in self._store.inventory.records():
             wanted = base_of(record.id) is None and model_id in (None, record.id)
             if (
                 wanted
                 and record.is_model
                 and record.state == "approved"
-                and not self._store.missing(record)
+                and not self._store.inventory.missing(record)
             ):
                 yield record
 
     def missing(self, model_id: str) -> bool:
         """Whether the files of an approved model are not on this host."""
-        found = (record for record in self._store.records() if record.id == model_id)
-        return any(r.state == "approved" and self._store.missing(r) for r in found)
+        found = (record for record in self._store.inventory.records() if record.id == model_id)
+        return any(r.state == "approved" and self._store.inventory.missing(r) for r in found)
 
     def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """Those of them that a request may load."""
@@ -59,16 +59,16 @@ class Catalogue:
     def estimate(self, model_id: str) -> Estimate | None:
         """What a model takes; None when that cannot be said, and its load will say why."""
         with contextlib.suppress(Refused):
-            facts = self._facts(self._store.record(model_id))
+            facts = self._facts(self._store.inventory.record(model_id))
             return self._supervisor.estimate(model_id, facts, self._adapters(model_id))
         return None
 
     def _facts(self, record: ModelRecord) -> GgufFacts:
         """What the file says; read from it once where another release wrote the record."""
         if record.digest is None:
-            return self._store.facts(record)
+            return self._store.inventory.facts(record)
         if record.digest not in self._read:
-            self._read[record.digest] = self._store.facts(record)
+            self._read[record.digest] = self._store.inventory.facts(record)
         return self._read[record.digest]
 
     def size(self, model_id: str) -> int:
@@ -80,8 +80,8 @@ class Catalogue:
         """The adapters that are loaded with a model."""
         return [
             record
-            for record in followers(self._store.records(), model_id)
-            if self._config.model(record.id).autoload and not self._store.missing(record)
+            for record in followers(self._store.inventory.records(), model_id)
+            if self._config.model(record.id).autoload and not self._store.inventory.missing(record)
         ]
 
     def _adapters(self, model_id: str) -> int:

@@ -73,7 +73,7 @@ class Loader:
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
         """
-        record, policy = self._store.record(model.id), self._policy()
+        record, policy = self._store.inventory.record(model.id), self._policy()
         async with self._recording_refusal(model, actor, record, policy):
             needs = self._reserve(record)
             verified = await self._seal(record, policy, progress)
@@ -95,7 +95,7 @@ class Loader:
             staged = replace(record, state="staged")
             await self._edge(actor, staged, "serving", policy, fields=held)
             if record.code:  # what an earlier check found is over
-                await asyncio.to_thread(self._store.set_state, model.id, record.state)
+                await asyncio.to_thread(self._store.inventory.set_state, model.id, record.state)
         await self._adapters.follow(model, actor)
         return self._lifecycle.record(model.id)
 
@@ -103,7 +103,7 @@ class Loader:
         self, base: PooledModel, actor: str, adapter_id: str, progress: Progress
     ) -> ModelRecord:
         """Verify and seal an adapter, and attach it to its loaded base; raises as `load`."""
-        record, policy = self._store.record(adapter_id), self._policy()
+        record, policy = self._store.inventory.record(adapter_id), self._policy()
         async with self._recording_refusal(base, actor, record, policy):
             await self._adapters.load(base, actor, record, progress)
         return self._lifecycle.record(adapter_id)
@@ -117,7 +117,7 @@ class Loader:
             StateRefused: `wrong_state` when it is not loaded, `unknown_model_id`.
         """
         async with model.lock:
-            record = self._store.record(model_id)
+            record = self._store.inventory.record(model_id)
             if not self._supervisor.is_loaded(model_id):
                 raise StateRefused("wrong_state", f"{model_id} is not loaded.")
             shown, policy = self._lifecycle.shown(record), self._policy()
@@ -165,14 +165,14 @@ class Loader:
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
         following(record.id, record.state, "load")
         self._fresh().check_serve()
-        return self._supervisor.reserve(record.id, self._store.facts(record))
+        return self._supervisor.reserve(record.id, self._store.inventory.facts(record))
 
     async def _seal(
         self, record: ModelRecord, policy: TrustPolicy, progress: Progress
     ) -> VerifiedModel:
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         on_disk = self._supervisor.keeps_on_disk(record.id)
-        size = self._store.size(record.id)
+        size = self._store.inventory.size(record.id)
         if not on_disk:
             self._supervisor.check_sealing(record.id, size)
         progress("verifying", 0, size)

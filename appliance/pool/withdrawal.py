@@ -61,7 +61,7 @@ class Withdrawal:
             StateRefused: `wrong_state`, `unknown_model_id`.
         """
         async with model.lock:
-            record = self._store.record(model_id)
+            record = self._store.inventory.record(model_id)
             state = following(model_id, record.state, action).value
             return await self._put_away(actor, record, state, reason)
 
@@ -70,7 +70,7 @@ class Withdrawal:
     ) -> ModelRecord:
         """Suspend or revoke for what a check found; what is retired or revoked stays so."""
         async with model.lock:
-            record = self._store.record(model_id)
+            record = self._store.inventory.record(model_id)
             if record.state in (*FINAL, state):
                 return record
             return await self._put_away(actor, record, state, error.message, error.code)
@@ -82,7 +82,7 @@ class Withdrawal:
         await self._adapters.leave(actor, record.id)
         await self._edge(actor, shown, state, self._policy(), reason=reason, code=code)
         changed = await asyncio.to_thread(
-            self._store.set_state,
+            self._store.inventory.set_state,
             record.id,
             state,
             message=reason,
@@ -98,11 +98,11 @@ class Withdrawal:
     ) -> ModelRecord:
         """Record what a check found without changing what the model may do."""
         async with model.lock:
-            record = self._store.record(model_id)
+            record = self._store.inventory.record(model_id)
             shown = self._lifecycle.shown(record)
             await self._edge(SYSTEM, shown, shown.state, self._policy(), event=event, error=error)
             return await asyncio.to_thread(
-                self._store.set_state,
+                self._store.inventory.set_state,
                 model_id,
                 record.state,
                 code=error.code,

@@ -38,8 +38,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The fields of `wire.admin.plan.Plan`; `refusal` is the first check that failed."""
+class ImportPlan:
+    """The fields of `wire.admin.plan.ImportPlan`; `refusal` is the first check that failed."""
 
     path: str
     id: str
@@ -71,7 +71,7 @@ def plan(
     check_base: CheckBase,
     against: str | None = None,
     other_kind: OtherKind = _models_alone,
-) -> Plan:
+) -> ImportPlan:
     """Examine an artifact.
 
     Args:
@@ -81,9 +81,9 @@ def plan(
         at_us: when certificates must be valid, microseconds since the epoch.
         check_base: holds an adapter against its base: `ModelStore.check_base`.
         against: the id to compare with; by default the newest model like it.
-        other_kind: says what vets an artifact that is no model: `ModelStore.other`.
+        other_kind: says what vets an artifact that is no model: `Inventory.other`.
     """
-    found = Plan(str(path), model_id, approvers=policy.approvers())
+    found = ImportPlan(str(path), model_id, approvers=policy.approvers())
     try:
         with directories.open_artifact(path) as artifact:
             sizes = artifact.sizes
@@ -122,7 +122,7 @@ def plan(
     return _compared(found, records, against)
 
 
-def _compared(found: Plan, records: list[ModelRecord], against: str | None) -> Plan:
+def _compared(found: ImportPlan, records: list[ModelRecord], against: str | None) -> ImportPlan:
     other = _other(found, records, against)
     if other is None:
         return found
@@ -139,7 +139,9 @@ def _compared(found: Plan, records: list[ModelRecord], against: str | None) -> P
     )
 
 
-def _other(found: Plan, records: list[ModelRecord], against: str | None) -> ModelRecord | None:
+def _other(
+    found: ImportPlan, records: list[ModelRecord], against: str | None
+) -> ModelRecord | None:
     """The model to compare with: the named one, or the newest of this kind and name."""
     if against is not None:
         return next((record for record in records if record.id == against), None)
@@ -152,7 +154,7 @@ def _shown(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def fields(found: Plan) -> dict[str, object]:
+def fields(found: ImportPlan) -> dict[str, object]:
     """The plan as plain values, the refusal left out."""
     table = asdict(replace(found, refusal=None))
     del table["refusal"]

@@ -65,7 +65,7 @@ class Arrivals:
         policy = self._policy()
         try:
             self._fresh().check_change()
-            name = self._store.copy(path, model_id, progress, told)
+            name = self._store.intake.copy(path, model_id, progress, told)
         except Refused as error:
             shown = ModelRecord(model_id or path.name, "media")
             self._edge(actor, shown, "refused", policy, error=error)
@@ -73,14 +73,17 @@ class Arrivals:
         try:
             self._edge(actor, ModelRecord(name, "media"), "quarantined", policy)
         except BaseException:
-            self._store.abandon(name)
+            self._store.intake.abandon(name)
             raise
         if self._missing(name):
             return self._repair(actor, name, policy, progress)
-        return self._examine(actor, self._store.admit(name), policy, progress)
+        return self._examine(actor, self._store.intake.admit(name), policy, progress)
 
     def _missing(self, model_id: str) -> bool:
-        return any(r.id == model_id and self._store.missing(r) for r in self._store.records())
+        return any(
+            r.id == model_id and self._store.inventory.missing(r)
+            for r in self._store.inventory.records()
+        )
 
     def _repair(
         self, actor: str, model_id: str, policy: TrustPolicy, progress: Progress
@@ -90,18 +93,18 @@ class Arrivals:
         Raises:
             Refused: it is another artifact, or a check failed; the files are missing as before.
         """
-        known = self._store.record(model_id)
+        known = self._store.inventory.record(model_id)
         try:
-            self._store.restore(model_id)
+            self._store.intake.restore(model_id)
             checked = self._store.check(model_id, policy, progress)
             self._store.expect(known, checked.digest)
         except Refused as error:
             self._edge(actor, known, known.state, policy, event="repair_refused", error=error)
             if error.code != "model_id_taken":
-                self._store.expel(model_id)  # hostile bytes are not kept
+                self._store.intake.expel(model_id)  # hostile bytes are not kept
             raise
         except Unavailable:  # it was stopped
-            self._store.expel(model_id)
+            self._store.intake.expel(model_id)
             raise
         state = known.state
         if state == "approved":
@@ -110,7 +113,7 @@ class Arrivals:
             except Refused:
                 state = "verified"  # signed again, or the policy asks for other people now
         self._edge(actor, known, state, policy, event="repair", fields={"signer": checked.signer})
-        return self._store.set_state(model_id, state, facts=checked.facts)
+        return self._store.inventory.set_state(model_id, state, facts=checked.facts)
 
     def finish(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
         """Make the checks of an artifact in quarantine that an interruption left out.
@@ -118,7 +121,9 @@ class Arrivals:
         Returns:
             As `import_model`.
         """
-        return self._examine(actor, self._store.record(model_id), self._policy(), progress)
+        return self._examine(
+            actor, self._store.inventory.record(model_id), self._policy(), progress
+        )
 
     def _examine(
         self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress
@@ -126,21 +131,21 @@ class Arrivals:
         """From quarantine to verified, or to refused."""
         try:
             if record.state == "quarantined":
-                facts = self._store.vet(record.id)
+                facts = self._store.inventory.vet(record.id)
                 self._edge(actor, record, "vetted", policy)
-                record = self._store.set_state(record.id, "vetted", facts=facts)
+                record = self._store.inventory.set_state(record.id, "vetted", facts=facts)
             checked = self._store.check(record.id, policy, progress)
         except Refused as error:
             state = "revoked" if error.code in REVOKED else "refused"
             self._edge(actor, record, state, policy, error=error)
-            refused = self._store.set_state(
+            refused = self._store.inventory.set_state(
                 record.id, state, code=error.code, message=error.message
             )
-            self._store.expel(record.id)  # hostile bytes are not kept
+            self._store.intake.expel(record.id)  # hostile bytes are not kept
             return refused
         found = replace(record, digest=checked.digest)
         self._edge(actor, found, "verified", policy, fields={"signer": checked.signer})
-        return self._store.set_state(
+        return self._store.inventory.set_state(
             record.id, "verified", digest=checked.digest, facts=checked.facts
         )
 
@@ -151,11 +156,11 @@ class Arrivals:
             The ids that were touched.
         """
         policy = self._policy()
-        touched = self._store.clean()
+        touched = self._store.intake.clean()
         for model_id in touched:
             error = StateRefused("import_interrupted", "The import was interrupted.")
             self._edge(SYSTEM, ModelRecord(model_id, "media"), "refused", policy, error=error)
-        for record in self._store.records():
+        for record in self._store.inventory.records():
             if record.state in UNFINISHED:
                 self._examine(SYSTEM, record, policy, _silent)
                 touched.append(record.id)

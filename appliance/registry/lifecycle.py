@@ -54,7 +54,7 @@ class Lifecycle:
 
     def records(self) -> list[ModelRecord]:
         """All models: "serving" those that are loaded, "missing" those without files."""
-        return [self.shown(r) for r in self._store.records()]
+        return [self.shown(r) for r in self._store.inventory.records()]
 
     def record(self, model_id: str) -> ModelRecord:
         """One model.
@@ -62,13 +62,13 @@ class Lifecycle:
         Raises:
             StateRefused: `unknown_model_id`.
         """
-        return self.shown(self._store.record(model_id))
+        return self.shown(self._store.inventory.record(model_id))
 
     def shown(self, record: ModelRecord) -> ModelRecord:
         """A record as people see it: "serving" while it is loaded, "missing" without its files."""
         if self.is_loaded(record.id):
             return replace(record, state="serving")
-        if self._store.missing(record):
+        if self._store.inventory.missing(record):
             message = f"It is {record.state}, and its files are not on this host."
             return replace(record, state="missing", code="model_missing", message=message)
         return record
@@ -103,7 +103,7 @@ class Lifecycle:
             PolicyRefused: the approval does not hold; audited, nothing changed.
             StateRefused: `wrong_state`.
         """
-        record = self._store.record(model_id)
+        record = self._store.inventory.record(model_id)
         policy = self._policy()
         try:
             self._fresh().check_change()
@@ -126,7 +126,7 @@ class Lifecycle:
                 "signed_at": latest.time,
             },
         )
-        return self._store.set_state(model_id, state)
+        return self._store.inventory.set_state(model_id, state)
 
     def still(self, record: ModelRecord, artifact: Verified) -> None:
         """Check that nothing changed while an artifact was being sealed or attached.
@@ -135,7 +135,7 @@ class Lifecycle:
             StateRefused: `wrong_state`.
             PolicyRefused, SignatureRefused: as `recheck`.
         """
-        now = self._store.record(record.id)
+        now = self._store.inventory.record(record.id)
         if (now.state, now.round) != (record.state, record.round):
             raise StateRefused("wrong_state", f"{record.id} is {now.state} now.")
         self.recheck(artifact)

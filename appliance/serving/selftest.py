@@ -136,7 +136,7 @@ class SelfTest:
             for record in self._lifecycle.records()
             if record.state in _APPROVED and record.facts.get("kind") in (None, "generate")
         ]
-        for model_id in sorted(writes, key=self._store.size)[:1]:
+        for model_id in sorted(writes, key=self._store.inventory.size)[:1]:
             if self._lifecycle.is_loaded(model_id):  # by the server, which is still starting it
                 report.token = await self._token(model_id)
                 return

@@ -107,9 +107,9 @@ class Intake:
         self._records.save(record, fresh=True)
         return record
 
-    def missing(self, record: ModelRecord) -> bool:
-        """Whether the files of a model that should have some are gone."""
-        return missing(self._directory, record)
+    def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
+        """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
+        return self.admit(self.copy(source, model_id, progress))
 
     def restore(self, model_id: str) -> ModelRecord:
         """Give a copy to the model of this id whose files are missing; its record stays.
@@ -122,7 +122,7 @@ class Intake:
         """
         part, record = self._part(model_id), self._records.find(model_id)
         try:
-            if record is None or not self.missing(record):
+            if record is None or not missing(self._directory, record):
                 raise StateRefused("model_id_taken", f"{model_id} is in use.")
             if _stated_digest(part) != record.digest:
                 raise StateRefused(
@@ -148,7 +148,7 @@ class Intake:
         directories.remove_tree(self._directory / model_id)
 
     def clean(self) -> list[str]:
-        """Remove what has no record, or that of a refusal, and no import goes on with; its ids."""
+        """Remove what has no record, or that of a refusal, and no import resumes; its ids."""
         known = {r.id for r in self._records.all() if r.state != ModelState.REFUSED}
         left = []
         for path in sorted(self._directory.iterdir()):
@@ -160,7 +160,7 @@ class Intake:
         return left
 
     def _is_kept(self, part: Path) -> bool:
-        """Whether an interrupted copy is worth going on with."""
+        """Whether an interrupted copy is worth resuming."""
         age = self._clock.wall_us() - part.lstat().st_mtime_ns // 1000
         return copying.resumable(part) and age < KEPT_DAYS * _DAY_US
 
@@ -179,7 +179,11 @@ class Intake:
 
     def _check_free(self, model_id: str) -> None:
         record = self._records.find(model_id)
-        if record is not None and record.state != ModelState.REFUSED and not self.missing(record):
+        if (
+            record is not None
+            and record.state != ModelState.REFUSED
+            and not missing(self._directory, record)
+        ):
             raise StateRefused("model_id_taken", f"{model_id} is in use, {record.state}.")
 
 

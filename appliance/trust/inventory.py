@@ -10,9 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Engine
-
-from appliance.clock import Clock
 from appliance.errors import SignatureRefused, StateRefused
 from appliance.text import visible
 from appliance.trust import artifact as artifacts
@@ -22,36 +19,30 @@ from appliance.trust.adapter import base_of
 from appliance.trust.artifact import AnyFacts, VetWhole, vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.intake import Intake
+from appliance.trust.intake import missing
 from appliance.trust.names import MODEL_ID
 from appliance.trust.records import ModelRecord, Records
-from appliance.trust.sealed import Progress
 
 
-class Inventory(Intake):
+class Inventory:
     """The artifacts of one data directory and their records.
 
     Args:
-        database: appliance.db with the tables of `records`.
-        directory: `DATA/models`, made if it is missing.
-        clock: dates imports.
-        others: vets artifacts that are no models, by the file that tells what they are.
+        records: what was decided about them.
+        directory: `DATA/models`.
+        others: vets artifacts that are no models, by the file that says what they are.
     """
 
     def __init__(
-        self,
-        database: Engine,
-        directory: Path,
-        clock: Clock,
-        others: Mapping[str, VetWhole] | None = None,
+        self, records: Records, directory: Path, others: Mapping[str, VetWhole] | None = None
     ) -> None:
-        super().__init__(Records(database), directory, clock)
+        self._records = records
+        self._directory = directory
         self._others = dict(others or {})
-        directory.mkdir(mode=0o700, exist_ok=True)
 
-    def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
-        """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
-        return self.admit(self.copy(source, model_id, progress))
+    def missing(self, record: ModelRecord) -> bool:
+        """Whether the files of a model that should have some are gone."""
+        return missing(self._directory, record)
 
     def vet(self, model_id: str) -> AnyFacts:
         """Vet an artifact where it lies, no matter who signed it.
@@ -62,10 +53,11 @@ class Inventory(Intake):
             GgufRejected: what is wrong with the file of a model.
             Refused: what is wrong with an artifact of another kind.
         """
-        with self._open(model_id) as artifact:
-            return self._vet(model_id, artifact)
+        with self.open(model_id) as artifact:
+            return self.vet_open(model_id, artifact)
 
-    def _vet(self, model_id: str, artifact: Artifact) -> AnyFacts:
+    def vet_open(self, model_id: str, artifact: Artifact) -> AnyFacts:
+        """Vet an artifact that is open; raises as `vet`."""
         other = self.other(model_id, artifact)
         if other is not None:
             return other(artifact)
@@ -94,7 +86,7 @@ class Inventory(Intake):
             StateRefused: `unknown_model_id`.
             SignatureRefused: what `directory.open_artifact` raises; `model_file_count`.
         """
-        with self._open(model_id) as artifact:
+        with self.open(model_id) as artifact:
             return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
 
     def facts(self, record: ModelRecord) -> GgufFacts:
@@ -107,7 +99,7 @@ class Inventory(Intake):
             return known
         if not record.is_model:
             raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")
-        with self._open(record.id) as artifact:
+        with self.open(record.id) as artifact:
             return artifacts.vet_stored(artifact, vet_model)
 
     def save(self, record: ModelRecord) -> None:
@@ -169,7 +161,13 @@ class Inventory(Intake):
             directories.remove_tree(self._directory / model_id)
 
     @contextlib.contextmanager
-    def _open(self, model_id: str) -> Iterator[Artifact]:
+    def open(self, model_id: str) -> Iterator[Artifact]:
+        """The files of an artifact where they lie.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `model_missing`.
+            SignatureRefused: what `directory.open_artifact` raises.
+        """
         if self.missing(record := self.record(model_id)):
             raise StateRefused(
                 "model_missing", f"The files of {model_id}, digest {record.digest}, are missing."

@@ -11,23 +11,28 @@ Rules:
   revoked, or must be approved again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
+from sqlalchemy import Engine
+
+from appliance.clock import Clock
 from appliance.errors import Refused, SignatureRefused, StateRefused
 from appliance.trust import approvals as approvals_
 from appliance.trust import artifact as artifacts
 from appliance.trust import oms
 from appliance.trust.adapter import AdapterFacts, base_of, vet_adapter
 from appliance.trust.approval import Approval, ApprovalSubject
-from appliance.trust.artifact import AnyFacts, F, Signed, Vet, vet_model
+from appliance.trust.artifact import AnyFacts, F, Signed, Vet, VetWhole, vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.gguf.lora import check_shapes
+from appliance.trust.intake import Intake
 from appliance.trust.inventory import Inventory
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.policy_file import load_policy
-from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState
+from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
 from appliance.trust.sealed import Progress
 from appliance.trust.verified import Verified, VerifiedAdapter, VerifiedModel
 
@@ -61,15 +66,32 @@ class Checked:
     facts: AnyFacts
 
 
-class ModelStore(Inventory):
-    """The models of one data directory, and the way in; at most one process has it open.
+class ModelStore:
+    """The models of one data directory; at most one process has it open.
 
     Args:
         database: appliance.db with `TABLES`.
         directory: `DATA/models`, made if it is missing.
         clock: dates imports.
         others: as `Inventory`.
+
+    Attributes:
+        intake: the way in.
+        inventory: the artifacts that lie here and their records.
     """
+
+    def __init__(
+        self,
+        database: Engine,
+        directory: Path,
+        clock: Clock,
+        others: Mapping[str, VetWhole] | None = None,
+    ) -> None:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self._records = Records(database)
+        self._clock = clock
+        self.intake = Intake(self._records, directory, clock)
+        self.inventory = Inventory(self._records, directory, others)
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
         """Verify and vet the stored copy; the record stays as it is.
@@ -79,7 +101,7 @@ class ModelStore(Inventory):
             SignatureRefused, PolicyRefused, GgufRejected: the first check that fails; of an
                 adapter, `check_base` is one.
         """
-        with self._open(model_id) as artifact:
+        with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             facts = self.check_artifact(model_id, artifact, signed, policy, progress)
         return Checked(signed.manifest.root, signed.publisher.hint, facts)
@@ -98,7 +120,7 @@ class ModelStore(Inventory):
             SignatureRefused, PolicyRefused, GgufRejected: the first check that fails.
             Refused: what is wrong with an artifact of another kind.
         """
-        other = self.other(model_id, artifact)
+        other = self.inventory.other(model_id, artifact)
         if other is not None:
             artifacts.check_files(artifact, signed, policy, progress)
             return other(artifact)
@@ -127,13 +149,13 @@ class ModelStore(Inventory):
                 `file_changed` among them.
             Refused: what `read` raises.
         """
-        record = self.record(model_id)
+        record = self.inventory.record(model_id)
         if record.kind != kind:
             shown = record.kind or "artifact that was not vetted"
             raise StateRefused("artifact_kind", f"{model_id} is a {shown}, not a {kind}.")
         if record.state != ModelState.APPROVED:
             raise StateRefused("not_approved", f"{model_id} is {record.state}, not approved.")
-        with self._open(model_id) as artifact:
+        with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             self.expect(record, signed.manifest.root)
             if "approval" in signed.rule.require:
@@ -150,10 +172,10 @@ class ModelStore(Inventory):
         """
         base = base_of(model_id) or ""
         try:
-            record = self.record(base)
+            record = self.inventory.record(base)
             if record.digest is None or record.state in _NEVER_AGAIN:
                 raise StateRefused("wrong_state", f"{base} is {record.state}.")
-            with self._open(base) as artifact:
+            with self.inventory.open(base) as artifact:
                 found = artifacts.stored_base(artifact, self._signed(artifact, base, policy))
         except Refused as error:
             raise StateRefused("adapter_base_missing", f"The base: {error.message}") from error
@@ -205,10 +227,10 @@ class ModelStore(Inventory):
         vet_file: Vet[F],
         on_disk: bool,
     ) -> tuple[Verified, F]:
-        record = self.record(model_id)
+        record = self.inventory.record(model_id)
         if record.state in _NEVER_AGAIN:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
-        with self._open(model_id) as artifact:
+        with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             self.expect(record, signed.manifest.root)
             given = self._valid(model_id, signed, policy)
@@ -233,9 +255,9 @@ class ModelStore(Inventory):
 
     def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, AnyFacts]:
         """What is signed and what the file says of itself, unhashed. Raises as `check`."""
-        with self._open(model_id) as artifact:
+        with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-            return signed, self._vet(model_id, artifact)
+            return signed, self.inventory.vet_open(model_id, artifact)
 
     def expect(self, record: ModelRecord, digest: str) -> None:
         """Refuse an artifact that is another one than at import.
@@ -276,7 +298,7 @@ class ModelStore(Inventory):
             policy.check_approvals([approval.name for approval in given])
 
     def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
-        record, now = self.record(model_id), self._clock.wall_us()
+        record, now = self.inventory.record(model_id), self._clock.wall_us()
         accepted = record.state == ModelState.APPROVED
         return artifacts.check_signature(
             artifact, model_id, policy, now, record.round, accepted=accepted
@@ -289,10 +311,10 @@ class ModelStore(Inventory):
             StateRefused: `unknown_model_id`; `wrong_state` before the model was verified.
             SignatureRefused: `artifact_changed` when the stored signature is another one now.
         """
-        record = self.record(model_id)
+        record = self.inventory.record(model_id)
         if record.digest is None or record.state in _NEVER_AGAIN:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}, not verified.")
-        with self._open(model_id) as artifact:
+        with self.inventory.open(model_id) as artifact:
             data = artifact.signature()
             root = oms.parse_manifest(oms.parse_bundle(data)).root
         self.expect(record, root)
@@ -310,7 +332,7 @@ class ModelStore(Inventory):
                 `approval_duplicate`.
         """
         subject = self.subject(model_id)
-        with self._open(model_id) as artifact:
+        with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
         given = approvals_.accept(
             envelope, self._records.approvals(model_id), policy, subject, signed.publisher
@@ -325,7 +347,7 @@ class ModelStore(Inventory):
             StateRefused: `unknown_model_id`.
             SignatureRefused, PolicyRefused: when the artifact itself is not acceptable.
         """
-        with self._open(model_id) as artifact:
+        with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
         return signed, self._valid(model_id, signed, policy)
 

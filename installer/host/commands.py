@@ -15,7 +15,7 @@ from installer.host.files import hash_file, remove
 from installer.host.install import install
 from installer.host.ledger import NAME, Ledger, open_ledger, read_ledger
 from installer.host.manifest import Manifest
-from installer.host.preflight import Plan
+from installer.host.preflight import InstallPlan
 from installer.host.problems import InstallError, say
 from installer.host.service import Service, service
 from installer.host.store import Media, Store
@@ -24,7 +24,7 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class Installation:
     """An installation on this host, or where one would be."""
 
     layout: Layout
@@ -52,7 +52,7 @@ class Terminal:
             say(f"  {percent:3} %  {what}")
 
 
-def installed(options: argparse.Namespace) -> Place:
+def installed(options: argparse.Namespace) -> Installation:
     """The installation that the options name; its answers are those of its last run."""
     given = {"state": options.state} if options.state else {}
     chosen = answering.combine(given)
@@ -62,7 +62,7 @@ def installed(options: argparse.Namespace) -> Place:
     if begun:
         chosen = answering.combine(answering.kept(begun[-1]), given)
         layout = answering.layout(chosen, user=options.user, home=Path.home())
-    return Place(layout, chosen, service(layout, chosen, systemd=facts.host().systemd))
+    return Installation(layout, chosen, service(layout, chosen, systemd=facts.host().systemd))
 
 
 def read_bundle(options: argparse.Namespace, layout: Layout, fingerprint: str) -> Manifest:
@@ -235,8 +235,8 @@ def _plan(
     layout: Layout,
     chosen: Answers,
     ledger: Ledger,
-) -> Plan:
-    return Plan(
+) -> InstallPlan:
+    return InstallPlan(
         manifest=document,
         parts=parts,
         media=media,
@@ -248,7 +248,7 @@ def _plan(
     )
 
 
-def _preflight(plan: Plan, host: facts.Host, manager: Service) -> None:
+def _preflight(plan: InstallPlan, host: facts.Host, manager: Service) -> None:
     problems = list(preflight.problems(plan, host, uid=os.geteuid()))
     if not manager.managed and manager.running():
         problems.append(InstallError("service_running", f"A process holds {plan.layout.data}."))

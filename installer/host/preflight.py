@@ -26,7 +26,7 @@ _COUNTERS: Final = (2025, 2036)
 
 
 @dataclass(frozen=True)
-class Plan:
+class InstallPlan:
     """What is about to be installed, and where."""
 
     manifest: Manifest
@@ -48,7 +48,7 @@ class Plan:
         return f"This bundle does not carry {', '.join(absent)}; it carries {there}."
 
 
-def problems(plan: Plan, host: Host, *, uid: int) -> Iterator[InstallError]:
+def problems(plan: InstallPlan, host: Host, *, uid: int) -> Iterator[InstallError]:
     """Everything that stands in the way."""
     layout, manifest = plan.layout, plan.manifest
     if uid != 0 and not layout.user:
@@ -86,7 +86,7 @@ def problems(plan: Plan, host: Host, *, uid: int) -> Iterator[InstallError]:
         yield InstallError("model_missing", plan.models_told(absent))
 
 
-def warnings(plan: Plan, host: Host, *, year: int) -> Iterator[str]:
+def warnings(plan: InstallPlan, host: Host, *, year: int) -> Iterator[str]:
     """What the admin should know and nothing waits for."""
     if not _COUNTERS[0] <= year <= _COUNTERS[1]:
         yield f"The clock says {year}. Nothing here depends on it; set it before entries are made."
@@ -106,7 +106,7 @@ def warnings(plan: Plan, host: Host, *, year: int) -> Iterator[str]:
         yield f"GPU PRESENT, NOT USED: this bundle has no plugin for {host.accelerator}."
 
 
-def _disks(plan: Plan) -> Iterator[InstallError]:
+def _disks(plan: InstallPlan) -> Iterator[InstallError]:
     """Space for what is copied, unpacked and recorded, a tenth more, by file system."""
     copied = sum(part.size for part in plan.parts if not plan.store.has(part))
     models = sum(part.size for part in plan.parts if part.kind == "model")
@@ -138,7 +138,7 @@ def _disks(plan: Plan) -> Iterator[InstallError]:
             yield InstallError("mount_noexec", f"{path} is on a file system mounted noexec.")
 
 
-def _missing(plan: Plan) -> Iterator[InstallError]:
+def _missing(plan: InstallPlan) -> Iterator[InstallError]:
     absent = [part for part in plan.parts if not plan.store.has(part)]
     for chunk, code in plan.media.missing(absent):
         yield InstallError(code, f"{chunk.path} ({chunk.size} bytes).")
@@ -157,7 +157,7 @@ def _places(layout: Layout) -> Iterator[InstallError]:
             yield InstallError("command_taken", f"{path} is not of this product.")
 
 
-def _trust(plan: Plan) -> Iterator[InstallError]:
+def _trust(plan: InstallPlan) -> Iterator[InstallError]:
     """A site's first installation needs the metadata of its security officer."""
     if plan.answers.profile != "site" or (plan.layout.data / "appliance.toml").is_file():
         return

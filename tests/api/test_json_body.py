@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from appliance.api.errors import place_name
 from appliance.api.json_body import parsed
 from appliance.errors import BadRequest
-from appliance.wire.openai.characters import Place, half_pair
+from appliance.wire.openai.characters import JsonPath, half_pair
 from tests.api.conftest import Lan
 from tests.wire.test_any_json import BODIES, places
 
@@ -23,7 +23,7 @@ ADDRESSES = {
 JSON = {"content-type": "application/json"}
 
 
-def at(body: Any, path: Place) -> Any:
+def at(body: Any, path: JsonPath) -> Any:
     for key in path:
         body = body[key]
     return body

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.auth.key import ApiKey, Usage, check_limits, check_name
+from appliance.auth.key import ApiKey, KeyUsage, check_limits, check_name
 from appliance.errors import StateRefused
 from appliance.types import Limits
 
@@ -14,7 +14,7 @@ def test_a_key_is_live_until_it_is_revoked_or_expires() -> None:
 
 
 def test_usage_adds_up() -> None:
-    assert Usage(1, 2, 3).plus(Usage(10, 20, 30)) == Usage(11, 22, 33)
+    assert KeyUsage(1, 2, 3).plus(KeyUsage(10, 20, 30)) == KeyUsage(11, 22, 33)
 
 
 @pytest.mark.parametrize("limits", [{"rpm": 0}, {"tpm": -1}, {"concurrency": 0}, {"weight": 0},

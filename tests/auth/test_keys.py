@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, Usage
+from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, KeyUsage
 from appliance.auth.keys import KeyStore
 from appliance.clock import FixedClock
 from appliance.db import open_database
@@ -306,10 +306,12 @@ def test_usage_is_known_at_once_and_outlives_the_process(
     keys.note_usage(key.id, 10, 5)
     keys.note_usage(key.id, 1, 1)
     keys.note_usage("nothing", 1, 1)
-    assert keys.get(key.id).usage == Usage(2, 11, 6)
-    assert KeyStore(database, clock).get(key.id).usage == Usage()
+    assert keys.get(key.id).usage == KeyUsage(2, 11, 6)
+    assert KeyStore(database, clock).get(key.id).usage == KeyUsage()
     keys.close()
-    assert keys.get(key.id).usage == KeyStore(database, clock).get(key.id).usage == Usage(2, 11, 6)
+    assert (
+        keys.get(key.id).usage == KeyStore(database, clock).get(key.id).usage == KeyUsage(2, 11, 6)
+    )
 
 
 def test_two_live_keys_cannot_share_a_name(keys: KeyStore) -> None:

@@ -239,9 +239,9 @@ def test_a_dataset_is_no_model(lab: LabData, run: Run, signed: Path) -> None:
     approve(lab, run)
     with open_services(lab.data) as services:
         assert list(services.pool.cards()) == []
-        assert not services.store.record("orders").is_model
+        assert not services.store.inventory.record("orders").is_model
         with pytest.raises(Refused) as refused:
-            services.store.facts(services.store.record("orders"))
+            services.store.inventory.facts(services.store.inventory.record("orders"))
         assert refused.value.code == "artifact_kind"
     assert run("model", "show", "orders", "--bom", "--json").code == (1, "artifact_kind")
     planned = run("model", "plan", signed, "--id", "again", "--json").document

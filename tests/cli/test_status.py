@@ -120,7 +120,7 @@ def test_a_watcher_gets_rates_from_its_second_look_at_the_same_server_on() -> No
 
 def test_an_older_server_tells_a_watcher_no_rates() -> None:
     class Older(Script):
-        def load_now(self) -> Load:
+        def usage(self) -> Load:
             raise NotFound("not_found", "no")
 
     history, server = History(), Older()

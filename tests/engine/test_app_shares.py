@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engine.app_shares import Shares
+from appliance.engine.app_shares import AppShares
 from appliance.engine.pace import Pace
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -35,28 +35,28 @@ def by_app(chosen: list[Sequence]) -> dict[str, int]:
 
 def test_a_flood_makes_the_step_of_another_app_at_most_twice_as_long() -> None:
     running = sequences("flood", 8) + sequences("quiet", 1)
-    chosen = Shares(running, pace()).answers(running)
+    chosen = AppShares(running, pace()).answers(running)
     assert by_app(chosen) == {"flood": 2, "quiet": 1}
     assert pace().cost(len(chosen)) <= 2.0001 * pace().cost(1)
 
 
 def test_where_batching_is_free_nobody_is_held_back() -> None:
     running = sequences("flood", 8) + sequences("quiet", 1)
-    assert Shares(running, pace(0.01, 0.0001)).answers(running) == running
-    assert Shares(running, None).answers(running) == running  # nothing is known
+    assert AppShares(running, pace(0.01, 0.0001)).answers(running) == running
+    assert AppShares(running, None).answers(running) == running  # nothing is known
 
 
 def test_one_app_has_it_all() -> None:
     running = sequences("only", 8)
-    assert Shares(running, pace()).answers(running) == running
-    assert not Shares(running, pace()).limited(running, 8)[0]
+    assert AppShares(running, pace()).answers(running) == running
+    assert not AppShares(running, pace()).limited(running, 8)[0]
 
 
 def test_everybody_has_a_turn() -> None:
     running = sequences("flood", 7) + sequences("quiet", 1)
     counts = dict.fromkeys(running, 0)
     for step in range(1, 29):
-        for sequence in Shares(running, pace()).answers(running):
+        for sequence in AppShares(running, pace()).answers(running):
             sequence.served = step
             counts[sequence] += 1
     assert counts[running[-1]] == 28
@@ -66,13 +66,13 @@ def test_everybody_has_a_turn() -> None:
 
 def test_weights_move_what_is_fair() -> None:
     running = sequences("heavy", 6, weight=3) + sequences("light", 2)
-    assert Shares(running, pace()).answers(running) == running  # 6 to 3 is 2 to 1: both fair
+    assert AppShares(running, pace()).answers(running) == running  # 6 to 3 is 2 to 1: both fair
 
 
 def test_prompts_of_a_flood_wait_for_the_answers_of_others() -> None:
     flood = sequences("flood", 8, generating=False)
     quiet = sequences("quiet", 1)
-    shares = Shares(flood + quiet, pace())
+    shares = AppShares(flood + quiet, pace())
     new = sequences("new", 1)
     assert shares.limited(flood + quiet + new, 1) == (set(flood), 2)  # all of them together
     assert shares.limited(flood, 8) == (set(flood), 1)  # they never stand still
@@ -87,7 +87,7 @@ def test_every_app_gets_something_and_the_smallest_all(
     apps: list[tuple[int, int]], fixed: float, each: float
 ) -> None:
     running = [s for i, (n, w) in enumerate(apps) for s in sequences(str(i), n, weight=w)]
-    chosen = by_app(Shares(running, pace(fixed, each)).answers(running))
+    chosen = by_app(AppShares(running, pace(fixed, each)).answers(running))
     least = min(n / w for n, w in apps)
     for i, (n, w) in enumerate(apps):
         assert 1 <= chosen[str(i)] <= n
@@ -98,6 +98,6 @@ def test_every_app_gets_something_and_the_smallest_all(
 def test_prompts_of_the_smallest_come_first_and_leave_some_to_the_others() -> None:
     flood, quiet = sequences("flood", 8), sequences("quiet", 1, generating=False)
     prompts = [*flood[:4], *quiet]
-    assert Shares(flood + quiet, pace()).first(prompts, 16) == (quiet, 14)
-    assert Shares(flood, pace()).first(prompts, 16) == ([], 0)  # alone
-    assert Shares(flood[:1] + quiet, pace()).first(prompts, 16) == ([], 0)  # alike
+    assert AppShares(flood + quiet, pace()).first(prompts, 16) == (quiet, 14)
+    assert AppShares(flood, pace()).first(prompts, 16) == ([], 0)  # alone
+    assert AppShares(flood[:1] + quiet, pace()).first(prompts, 16) == ([], 0)  # alike

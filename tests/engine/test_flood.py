@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from appliance.admission.fair_queue import FairQueue, Ticket, token_cost
-from appliance.engine.app_shares import Shares
+from appliance.engine.app_shares import AppShares
 from appliance.engine.cells import Cells
 from appliance.engine.pace import Pace
 from appliance.engine.scheduler import Scheduler
@@ -119,6 +119,6 @@ def test_a_flood_makes_another_apps_answers_at_most_two_and_a_half_times_as_late
 
 def test_without_the_rule_it_is_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: prompts in the order of their length alone."""
-    monkeypatch.setattr(Shares, "first", lambda *_: ([], 0))
+    monkeypatch.setattr(AppShares, "first", lambda *_: ([], 0))
     costs = COSTS[0]
     assert latency(costs, flood=True) > TARGET * latency(costs, flood=False)

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.cells import Cells
-from appliance.engine.scheduler import FORCED, Chunk, Plan, Scheduler
+from appliance.engine.scheduler import FORCED, Chunk, Scheduler, StepPlan
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
@@ -151,7 +151,7 @@ class _Player:
 
     def _check(
         self,
-        plan: Plan,
+        plan: StepPlan,
         before: list[Sequence],
         decoding: dict[Sequence, int],
         held: dict[int, int],
@@ -184,12 +184,12 @@ class _Player:
         self._check_order(before, running, waiting)
         assert plan.chunks or not self.alive, "nothing moves"
 
-    def _check_turns(self, plan: Plan, answering: set[str]) -> None:
+    def _check_turns(self, plan: StepPlan, answering: set[str]) -> None:
         """A group with running answers waits for one step of each other group at most."""
         self.waited = {a: self.waited.get(a, 0) + 1 for a in answering if a != plan.adapter}
         assert max(self.waited.values(), default=0) < self.groups, "a group was left waiting"
 
-    def _check_cells(self, plan: Plan, running: list[Sequence]) -> None:
+    def _check_cells(self, plan: StepPlan, running: list[Sequence]) -> None:
         adds = {c.sequence.id: c.count for c in plan.chunks}
         sizes = [s.computed + adds.get(s.id, 0) for s in running]
         assert sum(sizes) == self.scheduler.cells.used, "the accounting is not what is there"
@@ -278,20 +278,20 @@ def test_a_cancelled_request_in_the_queue_holds_nothing() -> None:
 
 
 class LosesWhatItSetsAside(Scheduler):
-    def _preempt(self, victim: Sequence, plan: Plan) -> None:
+    def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
         super()._preempt(victim, plan)
         self.waiting.remove(victim)
 
 
 class KeepsStalePositions(Scheduler):
-    def _preempt(self, victim: Sequence, plan: Plan) -> None:
+    def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
         held = victim.computed
         super()._preempt(victim, plan)
         victim.computed = held
 
 
 class SetsAsideTheOldest(Scheduler):
-    def _preempt(self, victim: Sequence, plan: Plan) -> None:
+    def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
         super()._preempt(self.running[0], plan)
 
 
@@ -301,14 +301,14 @@ class ServesTheNewestFirst(Scheduler):
 
 
 class SkipsTheLastAnswer(Scheduler):
-    def _plan_decodes(self, plan: Plan, admitted: list[Sequence]) -> None:
+    def _plan_decodes(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         super()._plan_decodes(plan, admitted)
         if len(plan.chunks) > 1:
             plan.chunks.pop()
 
 
 class IgnoresTheBudget(Scheduler):
-    def _plan_prompts(self, plan: Plan, admitted: list[Sequence]) -> None:
+    def _plan_prompts(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         self.budget += 1
         super()._plan_prompts(plan, admitted)
         self.budget -= 1
@@ -323,7 +323,7 @@ class ForgetsToRelease(Scheduler):
 
 
 class StarvesLongPrompts(Scheduler):
-    def _admit(self, plan: Plan) -> list[Sequence]:
+    def _admit(self, plan: StepPlan) -> list[Sequence]:
         if self.waiting and self.waiting[0].pending <= self.budget:
             return super()._admit(plan)
         return []
@@ -336,7 +336,7 @@ class ServesTheOldestGroup(Scheduler):
 
 
 class MixesAdapters(Scheduler):
-    def _plan_decodes(self, plan: Plan, admitted: list[Sequence]) -> None:
+    def _plan_decodes(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         for sequence in [s for s in self.running if s.generating and s not in admitted]:
             count = min(sequence.pending, FORCED)
             if self._make_room(sequence, count, plan):

@@ -114,7 +114,7 @@ async def test_missing_files_are_noted_once_and_void_no_approval(services: Servi
     for _ in range(2):
         (found,) = await services.sweep.run()
         assert (found.state, found.code) == ("missing", "model_missing")
-    stored = services.store.record("tiny")
+    stored = services.store.inventory.record("tiny")
     assert (stored.state, stored.round) == ("approved", 0)
     noted = [e for e in edges(services, "tiny") if e["event"] == "recheck_failed"]
     assert [e["code"] for e in noted] == ["model_missing"]

@@ -633,7 +633,9 @@ async def test_metadata_that_was_changed_on_the_disk_serves_nothing_new(
     assert caught.value.code == "trust_hash"
     with pytest.raises(PolicyRefused):
         await services.sweep.run()
-    assert services.store.record(MODEL).state == "approved"  # a broken file revokes nothing
+    assert (
+        services.store.inventory.record(MODEL).state == "approved"
+    )  # a broken file revokes nothing
 
 
 def test_at_is_utc() -> None:

@@ -147,7 +147,7 @@ async def test_its_memory_counts_for_the_base_and_may_not_fit(loaded: Services) 
     needs = dict(loaded.supervisor.budget)[ID]
     await loaded.pool.unload("uid:0", FR)
     without = dict(loaded.supervisor.budget)[ID]
-    size = loaded.store.record(FR).facts["file_bytes"]
+    size = loaded.store.inventory.record(FR).facts["file_bytes"]
     assert needs - without == pytest.approx(2 * size * 1.08, abs=2)
     loaded.supervisor.budget.total = without + size
     assert await code_of(loaded.pool.load("uid:0", FR)) == "insufficient_memory"
@@ -189,7 +189,7 @@ async def test_what_a_newer_policy_revokes_ends_at_once(
     with open_services(tmp_path / "data", config=replace(SMALL, models=SETTINGS)) as services:
         await services.pool.load("uid:0", ID)
         policy = load_policy(services.data / "trust")
-        digest = services.store.record(FR).digest
+        digest = services.store.inventory.record(FR).digest
         revoked = (
             replace(policy.revoked, digests=frozenset({str(digest)}))
             if what == "the adapter"

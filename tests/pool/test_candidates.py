@@ -50,16 +50,16 @@ def test_what_is_not_approved_is_not_there(
         path = signed_artifact(services.data, default_model_path, tmp_path / "verified")
         assert services.lifecycle.import_model("uid:0", path, None, quiet).state == "verified"
         assert [r.id for r in catalogue(services).approved()] == [ID]
-        services.store.discard("verified")
+        services.store.inventory.discard("verified")
 
 
 def test_the_file_of_a_record_of_another_release_is_read_once(
     smol_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_services(smol_data, config=config()) as services:
-        record = services.store.record(ID)
+        record = services.store.inventory.record(ID)
         facts = {name: value for name, value in record.facts.items() if name != "matrices"}
-        services.store.save(replace(record, facts=facts))
+        services.store.inventory.save(replace(record, facts=facts))
         vet, read = artifacts.vet_stored, []
 
         def vetted(artifact: Artifact, vet_file: artifacts.Vet[GgufFacts]) -> GgufFacts:
@@ -70,5 +70,5 @@ def test_the_file_of_a_record_of_another_release_is_read_once(
         found = catalogue(services)
         sizes = {found.size(ID) for _ in range(3)}
         assert len(read) == 1
-        services.store.save(record)
+        services.store.inventory.save(record)
         assert sizes == {catalogue(services).size(ID)}

@@ -47,13 +47,13 @@ async def test_suspending_and_retiring_are_recorded_first_too(
 ) -> None:
     services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
     approve(services, "tiny", *APPROVERS)
-    change, seen = services.store.set_state, []
+    change, seen = services.store.inventory.set_state, []
 
     def watched(model_id: str, state: str, **rest: Any) -> Any:
         seen.append((edges(services, model_id)[-1]["state"], state))
         return change(model_id, state, **rest)
 
-    monkeypatch.setattr(services.store, "set_state", watched)
+    monkeypatch.setattr(services.store.inventory, "set_state", watched)
     suspended = await services.pool.suspend(ACTOR, "tiny", "odd answers")
     assert (suspended.state, suspended.message) == ("suspended", "odd answers")
     assert (await services.pool.retire(ACTOR, "tiny")).state == "retired"
@@ -106,7 +106,7 @@ async def test_a_model_is_revoked_from_any_state_and_for_good(
 ) -> None:
     lifecycle = services.lifecycle
     lifecycle.import_model(ACTOR, tiny(services), None, quiet)
-    services.store.set_state("tiny", state)
+    services.store.inventory.set_state("tiny", state)
     revoked = await services.pool.revoke(ACTOR, "tiny", "the publisher's key was stolen")
     assert (revoked.state, revoked.message) == ("revoked", "the publisher's key was stolen")
     last = edges(services, "tiny")[-1]
@@ -159,7 +159,7 @@ async def test_what_is_offered_in_a_state_is_what_the_server_allows(
     }
     refused = set()
     for action, work in tries.items():
-        services.store.set_state("tiny", state)
+        services.store.inventory.set_state("tiny", state)
         try:
             await work()
         except Refused as error:

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.config import ModelConfig
 from appliance.errors import StateRefused
-from appliance.registry.import_preview import Plan, fields, plan
+from appliance.registry.import_preview import ImportPlan, fields, plan
 from appliance.trust import ecdsa, signing
 from appliance.trust.adapter import AdapterFacts
 from appliance.trust.gguf.gguf import GgufFacts
@@ -36,7 +36,7 @@ def lab(tmp_path: Path) -> LabData:
 
 def planned(
     lab: LabData, path: Path, records: list[ModelRecord] | None = None, against: str | None = None
-) -> Plan:
+) -> ImportPlan:
     policy = load_policy(lab.data / "trust")
     return plan(path, path.name, policy, needs, records or [], NOW, forge.quiet, bases, against)
 

@@ -54,8 +54,8 @@ def test_an_interrupted_import_is_finished_when_the_data_directory_opens(
     data: Path, state: str
 ) -> None:
     with open_services(data, config=SMALL) as services:
-        services.store.quarantine(tiny(services), None, quiet)
-        services.store.set_state("tiny", state)
+        services.store.intake.quarantine(tiny(services), None, quiet)
+        services.store.inventory.set_state("tiny", state)
         (data / "models" / "half.part").mkdir()
     with open_services(data, config=SMALL) as services:
         assert services.lifecycle.record("tiny").state == "verified"
@@ -81,7 +81,7 @@ def test_a_model_without_its_files_is_not_called_approved(services: Services) ->
     shown = services.lifecycle.record("tiny")
     assert (shown.state, shown.code) == ("missing", "model_missing")
     assert "import it under the same id" in shown.hint
-    assert services.store.record("tiny").state == "approved"  # what was decided, stays
+    assert services.store.inventory.record("tiny").state == "approved"  # what was decided, stays
 
 
 async def test_the_same_artifact_under_the_same_id_repairs_it(services: Services) -> None:
@@ -89,7 +89,7 @@ async def test_the_same_artifact_under_the_same_id_repairs_it(services: Services
     with pytest.raises(StateRefused) as caught:
         await services.pool.load(ACTOR, "tiny")
     assert caught.value.code == "model_missing"
-    before = services.store.record("tiny")
+    before = services.store.inventory.record("tiny")
     record = services.lifecycle.import_model(ACTOR, path, None, quiet)
     assert (record.state, record.digest, record.round) == ("approved", before.digest, before.round)
     policy = load_policy(services.data / "trust")
@@ -104,7 +104,7 @@ async def test_the_same_artifact_under_the_same_id_repairs_it(services: Services
 
 def test_another_artifact_does_not_repair_it(services: Services) -> None:
     lost(services)
-    before, kept = services.store.record("tiny"), approvals(services)
+    before, kept = services.store.inventory.record("tiny"), approvals(services)
     other = tiny(services, "other", sign=False)
     (other / "NOTICE").write_text("another artifact")
     signing.sign_directory(other, key(services.data, "publisher"), quiet)
@@ -112,21 +112,21 @@ def test_another_artifact_does_not_repair_it(services: Services) -> None:
         services.lifecycle.import_model(ACTOR, other, "tiny", quiet)
     assert caught.value.code == "model_id_taken"
     assert before.digest is not None and before.digest in caught.value.message
-    assert (services.store.record("tiny"), approvals(services)) == (before, kept)
+    assert (services.store.inventory.record("tiny"), approvals(services)) == (before, kept)
     assert list((services.data / "models").iterdir()) == []
     assert edges(services, "tiny")[-1]["event"] == "repair_refused"
 
 
 def test_files_that_are_not_those_that_were_signed_do_not_repair_it(services: Services) -> None:
     path = lost(services)
-    before, kept = services.store.record("tiny"), approvals(services)
+    before, kept = services.store.inventory.record("tiny"), approvals(services)
     model = path / "tiny.gguf"
     data = model.read_bytes()
     model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(SignatureRefused) as caught:
         services.lifecycle.import_model(ACTOR, path, None, quiet)
     assert caught.value.code == "file_changed"
-    assert (services.store.record("tiny"), approvals(services)) == (before, kept)
+    assert (services.store.inventory.record("tiny"), approvals(services)) == (before, kept)
     assert list((services.data / "models").iterdir()) == []
     last = edges(services, "tiny")[-1]
     assert (last["event"], last["code"]) == ("repair_refused", "file_changed")

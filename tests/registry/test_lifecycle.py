@@ -106,13 +106,13 @@ def test_the_edge_is_durable_before_the_state_changes(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each time a state is set, the newest edge in the log already says so."""
-    change, seen = services.store.set_state, []
+    change, seen = services.store.inventory.set_state, []
 
     def watched(model_id: str, state: str, **rest: Any) -> Any:
         seen.append((edges(services, model_id)[-1]["state"], state))
         return change(model_id, state, **rest)
 
-    monkeypatch.setattr(services.store, "set_state", watched)
+    monkeypatch.setattr(services.store.inventory, "set_state", watched)
     services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
     approve(services, "tiny", *APPROVERS)
     assert [state for _, state in seen] == ["vetted", "verified", "verified", "approved"]

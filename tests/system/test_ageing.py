@@ -76,7 +76,7 @@ async def test_warned_served_unloaded_and_loaded_again(site: Site) -> None:
                 ("stale", "trust_stale"), ("unload", ""),
             ]  # fmt: skip
             # Unloaded, not suspended: time revokes nothing. But no request loads it either.
-            assert services.store.record(KEYED).state == "approved"
+            assert services.store.inventory.record(KEYED).state == "approved"
             asked = {"model": KEYED, "prompt": "Hi", "max_tokens": 1}
             assert (await client.post("/v1/completions", json=asked)).status_code == 503
             assert edges(services, KEYED)[-1]["code"] == "trust_stale"

@@ -71,7 +71,7 @@ CASES = {
     ),
     "the digest of the artifact": Case(
         KEYED,
-        lambda s: {"digests": [str(s.store.record(KEYED).digest)]},
+        lambda s: {"digests": [str(s.store.inventory.record(KEYED).digest)]},
         "revoked",
         "digest_revoked",
     ),
@@ -112,7 +112,7 @@ async def test_what_is_revoked_ends_with_its_streams_and_the_log_says_why(
             assert error_of(events) == "worker_lost"
             listed = (await client.get("/v1/models")).json()["data"]
             assert case.model not in {model["id"] for model in listed}
-        record = services.store.record(case.model)
+        record = services.store.inventory.record(case.model)
         assert (record.state, record.code) == (case.state, case.code)
         (ended,) = [e for e in edges(services, case.model) if e["state"] == case.state]
         assert (ended["before"], ended["code"], ended["actor"]) == (
@@ -152,7 +152,9 @@ async def test_a_revoked_engine_loads_nothing(site: Site) -> None:
             await services.pool.load(ACTOR, KEYED)
         assert caught.value.code == "engine_revoked"
         assert edges(services, KEYED)[-1]["code"] == "engine_revoked"
-        assert services.store.record(KEYED).state == "approved"  # a newer engine may serve it
+        assert (
+            services.store.inventory.record(KEYED).state == "approved"
+        )  # a newer engine may serve it
 
 
 async def test_an_expired_certificate_ends_nothing_and_hides_no_revocation(site: Site) -> None:
@@ -165,6 +167,6 @@ async def test_an_expired_certificate_ends_nothing_and_hides_no_revocation(site:
             site.sim.expires[role] += 380 * DAY
         site.sim.sign_root()
         assert await revoke(site, services, serial("leaf")) == [CERTIFIED]
-        record = services.store.record(CERTIFIED)
+        record = services.store.inventory.record(CERTIFIED)
         assert (record.state, record.code) == ("revoked", "certificate_revoked")
         await services.supervisor.close()

@@ -64,7 +64,7 @@ class SlowDisk:
         self.held: list[str] = []
         self.stuck: list[str] = []
         self._stream = stream
-        append, set_state = services.audit.append, services.store.set_state
+        append, set_state = services.audit.append, services.store.inventory.set_state
 
         def slow_append(*drafts: Draft) -> Any:
             if drafts[0].kind != "model":
@@ -84,7 +84,7 @@ class SlowDisk:
             return set_state(model_id, state, **more)
 
         monkeypatch.setattr(services.audit, "append", slow_append)
-        monkeypatch.setattr(services.store, "set_state", slow_set_state)
+        monkeypatch.setattr(services.store.inventory, "set_state", slow_set_state)
 
     def _hold(self, what: str) -> None:
         self.held.append(what)
@@ -170,7 +170,7 @@ async def test_control_an_entry_that_blocks_the_loop_stops_the_stream(
 ) -> None:
     services, disk = beside
     monkeypatch.setattr(sys.modules[__name__], "STUCK_S", 1.0)
-    record, policy = services.store.record("two"), load_policy(services.data / "trust")
+    record, policy = services.store.inventory.record("two"), load_policy(services.data / "trust")
     blocking: Callable[..., None] = Edges(services.audit).record
     blocking(ACTOR, record, "approved", policy)
     assert disk.stuck == ["state approved"]

@@ -80,7 +80,7 @@ class Bench:
         entries = [str(e.body["code"]) for e in found if e.body["state"] in ("refused", "revoked")]
         outcome = Outcome(code, crashed, self.digest() == before, entries)
         shutil.rmtree(path, ignore_errors=True)
-        self.services.store.discard(model_id)
+        self.services.store.inventory.discard(model_id)
         return outcome
 
 

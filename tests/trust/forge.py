@@ -337,9 +337,11 @@ class Lab:
 
     def verified(self) -> str:
         """Import and check the artifact; returns its id."""
-        record = self.store.quarantine(self.artifact, None, quiet)
+        record = self.store.intake.quarantine(self.artifact, None, quiet)
         checked = self.store.check(record.id, self.policy, quiet)
-        self.store.set_state(record.id, "verified", digest=checked.digest, facts=checked.facts)
+        self.store.inventory.set_state(
+            record.id, "verified", digest=checked.digest, facts=checked.facts
+        )
         return record.id
 
     def approval(self, model_id: str, name: str, key: str | None = None) -> bytes:
@@ -373,9 +375,11 @@ class Lab:
 
     def take(self, path: Path, model_id: str) -> str:
         """Import an artifact and approve it by two people; returns its id."""
-        self.store.quarantine(path, model_id, quiet)
+        self.store.intake.quarantine(path, model_id, quiet)
         checked = self.store.check(model_id, self.policy, quiet)
-        self.store.set_state(model_id, "verified", digest=checked.digest, facts=checked.facts)
+        self.store.inventory.set_state(
+            model_id, "verified", digest=checked.digest, facts=checked.facts
+        )
         for name in lab.APPROVERS:
             self.store.add_approval(model_id, self.approval(model_id, name), self.policy)
         return model_id

@@ -36,7 +36,7 @@ def test_from_a_directory_to_a_verified_adapter(lab: Lab, base: VerifiedModel) -
     assert (adapter.id, base_of(adapter.id), base_of(base.id)) == ("tiny:fr", "tiny", None)
     assert adapter.digest != base.digest and adapter.approvers == ("approver-1", "approver-2")
     assert adapter.facts.lora.rank == 2
-    shown = lab.store.record("tiny:fr").facts
+    shown = lab.store.inventory.record("tiny:fr").facts
     assert (shown["kind"], shown["base_digest"]) == ("adapter", base.digest)
     lab.store.recheck(adapter, lab.policy)
     adapter.close()
@@ -44,7 +44,7 @@ def test_from_a_directory_to_a_verified_adapter(lab: Lab, base: VerifiedModel) -
 
 
 def test_only_an_approved_adapter_is_sealed(lab: Lab, base: VerifiedModel) -> None:
-    lab.store.quarantine(lab.adapter(), "tiny:fr", quiet)
+    lab.store.intake.quarantine(lab.adapter(), "tiny:fr", quiet)
     assert (
         code_of(lambda: lab.store.seal_adapter("tiny:fr", base, lab.policy, quiet))
         == "not_approved"
@@ -63,16 +63,16 @@ def test_a_revoked_adapter_is_not_accepted_again(lab: Lab, base: VerifiedModel) 
 
 def test_an_adapter_in_the_place_of_a_model(lab: Lab) -> None:
     lab.approved()
-    lab.store.quarantine(lab.adapter(), "fr", quiet)
-    assert code_of(lambda: lab.store.vet("fr")) == "adapter_in_model_place"
+    lab.store.intake.quarantine(lab.adapter(), "fr", quiet)
+    assert code_of(lambda: lab.store.inventory.vet("fr")) == "adapter_in_model_place"
     assert code_of(lambda: lab.store.check("fr", lab.policy, quiet)) == "adapter_in_model_place"
 
 
 def test_a_model_in_the_place_of_an_adapter(lab: Lab) -> None:
     lab.approved()
-    lab.store.quarantine(lab.artifact, "tiny:fr", quiet)
+    lab.store.intake.quarantine(lab.artifact, "tiny:fr", quiet)
     code = "model_in_adapter_place"
-    assert code_of(lambda: lab.store.vet("tiny:fr")) == code
+    assert code_of(lambda: lab.store.inventory.vet("tiny:fr")) == code
     assert code_of(lambda: lab.store.check("tiny:fr", lab.policy, quiet)) == code
 
 
@@ -88,7 +88,7 @@ def test_an_adapter_is_not_sealed_as_a_model_nor_a_model_as_an_adapter(
 
 @pytest.mark.parametrize("name", ["a:", ":a", "a:b:c", "a:.b", "a:b.part"])
 def test_an_id_that_names_no_place(lab: Lab, name: str) -> None:
-    assert code_of(lambda: lab.store.copy(lab.adapter(), name, quiet)) == "invalid_model_id"
+    assert code_of(lambda: lab.store.intake.copy(lab.adapter(), name, quiet)) == "invalid_model_id"
 
 
 # Bound to a base
@@ -96,7 +96,7 @@ def test_an_id_that_names_no_place(lab: Lab, name: str) -> None:
 
 def checked(lab: Lab, path: Path, model_id: str = "tiny:fr") -> str:
     """The code with which the check refuses an adapter."""
-    lab.store.quarantine(path, model_id, quiet)
+    lab.store.intake.quarantine(path, model_id, quiet)
     return code_of(lambda: lab.store.check(model_id, lab.policy, quiet))
 
 
@@ -152,7 +152,7 @@ def test_a_base_that_is_not_there(lab: Lab) -> None:
     assert checked(lab, path) == "adapter_base_missing"
     lab.approved()
     lab.store.check("tiny:fr", lab.policy, quiet)
-    lab.store.set_state("tiny", "retired")
+    lab.store.inventory.set_state("tiny", "retired")
     assert code_of(lambda: lab.store.check("tiny:fr", lab.policy, quiet)) == "adapter_base_missing"
 
 
@@ -252,7 +252,7 @@ def listed(lab: Lab, adapters: list[str]) -> TrustPolicy:
 
 def test_a_policy_lists_the_adapters_of_a_base(lab: Lab, base: VerifiedModel) -> None:
     model_id = lab.take(lab.adapter(), "tiny:fr")
-    digest = lab.store.record(model_id).digest
+    digest = lab.store.inventory.record(model_id).digest
     assert digest is not None
     adapter = lab.store.seal_adapter(model_id, base, listed(lab, [digest]), quiet)
     lab.store.recheck(adapter, listed(lab, [digest]))

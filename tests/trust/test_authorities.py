@@ -141,9 +141,9 @@ def test_a_certificate_publishes_and_its_person_may_not_approve(lab: Lab) -> Non
     document["authorities"] = [entry(person="approver-1")]
     own = policy_document.parse(as_json(document))
     sign(lab)
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     checked = lab.store.check("tiny", own, quiet)
-    lab.store.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
+    lab.store.inventory.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
     with pytest.raises(PolicyRefused) as caught:
         lab.store.add_approval("tiny", lab.approval("tiny", "approver-1"), own)
     assert caught.value.code == "approver_not_distinct"
@@ -153,9 +153,9 @@ def test_a_certificate_publishes_and_its_person_may_not_approve(lab: Lab) -> Non
 def test_from_a_certificate_to_a_verified_model_and_its_recheck(lab: Lab) -> None:
     sign(lab)
     ours = under(lab)
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     checked = lab.store.check("tiny", ours, quiet)
-    lab.store.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
+    lab.store.inventory.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
     for name in ("approver-1", "approver-2"):
         lab.store.add_approval("tiny", lab.approval("tiny", name), ours)
     model = lab.store.seal("tiny", ours, quiet)
@@ -169,14 +169,14 @@ def test_from_a_certificate_to_a_verified_model_and_its_recheck(lab: Lab) -> Non
 def test_what_was_approved_in_time_goes_on_after_the_expiry_until_it_is_revoked(lab: Lab) -> None:
     sign(lab)
     ours, revoked = under(lab), under(lab, serials=["abc123"])
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     checked = lab.store.check("tiny", ours, quiet)
-    lab.store.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
+    lab.store.inventory.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
     for name in ("approver-1", "approver-2"):
         lab.store.add_approval("tiny", lab.approval("tiny", name), ours)
     lab.clock.advance(400 * 86_400)
     assert code_of(lambda: lab.store.seal("tiny", ours, quiet)) == "certificate_validity"
-    lab.store.set_state("tiny", "approved")
+    lab.store.inventory.set_state("tiny", "approved")
     model = lab.store.seal("tiny", ours, quiet)
     lab.store.recheck(model, ours)
     lab.store.ask("tiny", ours)
@@ -192,7 +192,7 @@ def test_what_was_approved_in_time_goes_on_after_the_expiry_until_it_is_revoked(
     fewer = policy_document.parse(as_json(document))
     assert code_of(lambda: lab.store.recheck(model, fewer)) == "not_approved"
     model.close()
-    lab.store.set_state("tiny", "suspended", new_round=True)
+    lab.store.inventory.set_state("tiny", "suspended", new_round=True)
     envelope = lab.approval("tiny", "approver-1")
     anew = lambda: lab.store.add_approval("tiny", envelope, ours)  # noqa: E731
     assert code_of(anew) == "certificate_validity"  # approving anew is something new
@@ -210,13 +210,13 @@ def test_a_certificate_does_not_stand_in_for_a_listed_key(lab: Lab) -> None:
     with pytest.raises(SignatureRefused):
         sign(lab, made)  # another key's certificate is not even signed with
     sign(lab)
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     assert code_of(lambda: lab.store.check("tiny", lab.policy, quiet)) == "publisher_not_allowed"
 
 
 def test_a_revoked_key_in_a_certificate(lab: Lab) -> None:
     sign(lab)
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     hint = ecdsa.hint(CHAIN.leaf.key.public_key())
     action = lambda: lab.store.check("tiny", under(lab, keys=[hint]), quiet)  # noqa: E731
     assert code_of(action) == "key_revoked"

@@ -76,7 +76,7 @@ class Bad:
             for p in models.rglob("*")
             if p.is_file()
         }
-        record = self.services.store.record(MODEL)
+        record = self.services.store.inventory.record(MODEL)
         envelopes = self.services.store._records.approvals(MODEL)
         metadata = (self.site.data / "trust" / "metadata.json").read_bytes()
         return files, record.state, record.round, envelopes, metadata
@@ -246,8 +246,8 @@ async def test_without_a_fault_it_is_taken(site: Site) -> None:
         bad.approve("Alice", ALICE)
         bad.approve("Bob", BOB)
         bad.take(artifact_json=b'{"version": 3}')
-        assert services.store.record(MODEL).state == "approved"
-        assert services.store.record(NEW).state == "verified"
+        assert services.store.inventory.record(MODEL).state == "approved"
+        assert services.store.inventory.record(NEW).state == "verified"
         assert bad.snapshot() != before
 
 

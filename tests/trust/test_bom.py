@@ -16,7 +16,7 @@ SCHEMAS = Path(cyclonedx.schema.__file__).parent / "_res"
 def made(lab: forge.Lab, model_id: str) -> dict[str, Any]:
     signed, facts = lab.store.inspect(model_id, lab.policy)
     approvals = lab.store.approvals(model_id, lab.policy)
-    document = bom.make(lab.store.record(model_id), signed, facts, approvals, "llama 1")
+    document = bom.make(lab.store.inventory.record(model_id), signed, facts, approvals, "llama 1")
     found: dict[str, Any] = json.loads(document)
     return found
 

@@ -160,7 +160,7 @@ def test_a_file_that_changed_on_the_stick_is_copied_as_it_is_and_refused(
     target = lab.data / "models" / "tiny.part"
     interrupted(source, target, 6 * BLOCK)
     (source / "docs" / "card.md").write_bytes(CARD[::-1])
-    model_id = lab.store.quarantine(source, "tiny", quiet).id
+    model_id = lab.store.intake.quarantine(source, "tiny", quiet).id
     assert code_of(lambda: lab.store.check(model_id, lab.policy, quiet)) == "file_changed"
 
 
@@ -259,9 +259,9 @@ def test_killed_in_mid_copy(lab: Lab, tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
     there = (part / "notes.bin").stat().st_size
     assert 0 < there < len(body)
-    assert lab.store.clean() == []  # the next start leaves it
+    assert lab.store.intake.clean() == []  # the next start leaves it
     told: list[CopiedFile] = []
-    lab.store.admit(lab.store.copy(lab.artifact, "tiny", quiet, told.append))
+    lab.store.intake.admit(lab.store.intake.copy(lab.artifact, "tiny", quiet, told.append))
     assert {f.name: f.copied for f in told}["notes.bin"] == len(body) - there
     assert lab.store.check("tiny", lab.policy, quiet).digest
 

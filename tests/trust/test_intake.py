@@ -12,41 +12,41 @@ from tests.trust.forge import Lab, quiet
 
 
 def test_a_copy_is_no_model_until_it_is_admitted(lab: Lab) -> None:
-    assert lab.store.copy(lab.artifact, "a", quiet) == "a"
-    assert lab.store.records() == []
+    assert lab.store.intake.copy(lab.artifact, "a", quiet) == "a"
+    assert lab.store.inventory.records() == []
     with pytest.raises(StateRefused) as caught:
-        lab.store.copy(lab.artifact, "a", quiet)
+        lab.store.intake.copy(lab.artifact, "a", quiet)
     assert caught.value.code == "model_id_taken"
-    assert lab.store.admit("a").state == "quarantined"
+    assert lab.store.intake.admit("a").state == "quarantined"
     assert (lab.data / "models" / "a" / "tiny.gguf").is_file()
 
 
 def test_a_copy_that_is_given_up_leaves_nothing(lab: Lab) -> None:
     before = lab.snapshot()
-    lab.store.abandon(lab.store.copy(lab.artifact, "a", quiet))
+    lab.store.intake.abandon(lab.store.intake.copy(lab.artifact, "a", quiet))
     assert lab.snapshot() == before
-    lab.store.abandon("never there")
+    lab.store.intake.abandon("never there")
 
 
 def test_cleaning_keeps_what_has_a_record_or_can_be_gone_on_with(lab: Lab) -> None:
-    lab.store.quarantine(lab.artifact, "kept", quiet)
-    lab.store.copy(lab.artifact, "half", quiet)
+    lab.store.intake.quarantine(lab.artifact, "kept", quiet)
+    lab.store.intake.copy(lab.artifact, "half", quiet)
     (lab.data / "models" / "torn.part").mkdir()  # without a signature
     opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
-    assert opened.clean() == ["torn"]
-    assert opened.vet("kept").summary()["name"] == "tiny"
+    assert opened.intake.clean() == ["torn"]
+    assert opened.inventory.vet("kept").summary()["name"] == "tiny"
     told: list[CopiedFile] = []
-    assert opened.copy(lab.artifact, "half", quiet, told.append) == "half"
+    assert opened.intake.copy(lab.artifact, "half", quiet, told.append) == "half"
     assert told and all(file.copied == 0 for file in told)
 
 
 def test_nobody_goes_on_for_a_week(lab: Lab) -> None:
-    lab.store.copy(lab.artifact, "half", quiet)
+    lab.store.intake.copy(lab.artifact, "half", quiet)
     opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
     part = lab.data / "models" / "half.part"
     now = lab.clock.wall_us() / 1e6
     os.utime(part, (now, now - (KEPT_DAYS * 86_400 - 60)))
-    assert opened.clean() == []
+    assert opened.intake.clean() == []
     os.utime(part, (now, now - (KEPT_DAYS * 86_400 + 60)))
-    assert opened.clean() == ["half"]
+    assert opened.intake.clean() == ["half"]
     assert not part.exists()

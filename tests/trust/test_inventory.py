@@ -19,20 +19,22 @@ def code_of(action: Callable[[], object]) -> str:
 
 def test_states_keep_what_is_not_given(lab: Lab) -> None:
     model_id = lab.verified()
-    digest = lab.store.record(model_id).digest
-    suspended = lab.store.set_state(model_id, "suspended", code="key_revoked", message="m")
+    digest = lab.store.inventory.record(model_id).digest
+    suspended = lab.store.inventory.set_state(
+        model_id, "suspended", code="key_revoked", message="m"
+    )
     assert (suspended.digest, suspended.code, suspended.message) == (digest, "key_revoked", "m")
-    assert suspended.facts["n_vocab"] == 8
-    assert lab.store.set_state(model_id, "approved").code is None
+    assert suspended.facts["n_vocab"] == 263
+    assert lab.store.inventory.set_state(model_id, "approved").code is None
 
 
 def test_discarding_removes_everything(lab: Lab) -> None:
     model_id = lab.approved()
-    lab.store.discard(model_id)
-    lab.store.discard(model_id)
+    lab.store.inventory.discard(model_id)
+    lab.store.inventory.discard(model_id)
     assert lab.snapshot() == ({}, [[], []])
     (lab.data / "keep").mkdir()
-    lab.store.discard("../keep")
+    lab.store.inventory.discard("../keep")
     assert (lab.data / "keep").exists()
 
 
@@ -55,10 +57,15 @@ def test_files_of_the_store_belong_to_the_service(lab: Lab) -> None:
 def test_size_and_facts_are_those_of_the_model_file(lab: Lab) -> None:
     model_id = lab.verified()
     file = lab.data / "models" / model_id / "tiny.gguf"
-    assert lab.store.size(model_id) == file.stat().st_size
-    record = lab.store.record(model_id)
-    assert lab.store.facts(record).n_vocab == 8
-    older = lab.store.set_state(model_id, "verified", facts=lab.store.vet(model_id))
-    assert lab.store.facts(older) == lab.store.facts(record)
-    for action in (lambda: lab.store.size("none"), lambda: lab.store.vet("none")):
+    assert lab.store.inventory.size(model_id) == file.stat().st_size
+    record = lab.store.inventory.record(model_id)
+    assert lab.store.inventory.facts(record).n_vocab == 263
+    older = lab.store.inventory.set_state(
+        model_id, "verified", facts=lab.store.inventory.vet(model_id)
+    )
+    assert lab.store.inventory.facts(older) == lab.store.inventory.facts(record)
+    for action in (
+        lambda: lab.store.inventory.size("none"),
+        lambda: lab.store.inventory.vet("none"),
+    ):
         assert code_of(action) == "unknown_model_id"

@@ -56,14 +56,14 @@ def unsigned_adapter(lab: Lab) -> object:
     lab.approved()
     path = lab.adapter()
     (path / "model.sig").unlink()
-    lab.store.quarantine(path, "tiny:fr", quiet)
+    lab.store.intake.quarantine(path, "tiny:fr", quiet)
     return lab.store.check("tiny:fr", lab.policy, quiet)
 
 
 def adapter_as_model(lab: Lab) -> object:
     lab.approved()
-    lab.store.quarantine(lab.adapter(), "fr", quiet)
-    return lab.store.vet("fr")
+    lab.store.intake.quarantine(lab.adapter(), "fr", quiet)
+    return lab.store.inventory.vet("fr")
 
 
 def one_approver(lab: Lab) -> object:
@@ -75,7 +75,7 @@ def one_approver(lab: Lab) -> object:
 def other_round(lab: Lab) -> object:
     model_id = lab.verified()
     kept = lab.approval(model_id, "approver-1")
-    lab.store.set_state(model_id, "suspended", new_round=True)
+    lab.store.inventory.set_state(model_id, "suspended", new_round=True)
     return lab.store.add_approval(model_id, kept, lab.policy)
 
 

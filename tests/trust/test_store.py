@@ -43,13 +43,13 @@ def under(lab: Lab, change: Callable[..., object]) -> TrustPolicy:
 
 
 def test_from_a_directory_to_a_verified_model(lab: Lab) -> None:
-    record = lab.store.quarantine(lab.artifact, None, quiet)
+    record = lab.store.intake.quarantine(lab.artifact, None, quiet)
     assert (record.id, record.state, record.digest) == ("tiny", "quarantined", None)
     assert record.created_us == lab.clock.wall_us()
     checked = lab.store.check("tiny", lab.policy, quiet)
     assert checked.signer == lab.hint("publisher")
-    assert lab.store.record("tiny") == record  # a check notes nothing by itself
-    lab.store.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
+    assert lab.store.inventory.record("tiny") == record  # a check notes nothing by itself
+    lab.store.inventory.set_state("tiny", "verified", digest=checked.digest, facts=checked.facts)
     for name in labs.APPROVERS:
         lab.store.add_approval("tiny", lab.approval("tiny", name), lab.policy)
     valid = lab.store.approvals("tiny", lab.policy)
@@ -61,7 +61,7 @@ def test_from_a_directory_to_a_verified_model(lab: Lab) -> None:
     assert model.gguf_sha256 == sha256((lab.artifact / "tiny.gguf").read_bytes())
     assert os.pread(model.sealed.fd, 4, 0) == b"GGUF"
     model.close()
-    assert lab.store.record("tiny").facts["architecture"] == "llama"
+    assert lab.store.inventory.record("tiny").facts["architecture"] == "llama"
 
 
 def test_progress_is_reported_by_phase(lab: Lab) -> None:
@@ -71,8 +71,8 @@ def test_progress_is_reported_by_phase(lab: Lab) -> None:
         phases[phase] = (done, total)
 
     model_id = lab.approved()
-    lab.store.discard(model_id)
-    lab.store.quarantine(lab.artifact, None, watch)
+    lab.store.inventory.discard(model_id)
+    lab.store.intake.quarantine(lab.artifact, None, watch)
     lab.store.check(model_id, lab.policy, watch)
     assert set(phases) == {"copying", "hashing"}
     assert all(done == total > 0 for done, total in phases.values())
@@ -82,7 +82,7 @@ def test_each_step_is_durable_and_leaves_no_descriptor_open(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model_id = lab.approved()
-    lab.store.discard(model_id)
+    lab.store.inventory.discard(model_id)
     before = forge.open_descriptors()
     synced = forge.watch_syncs(monkeypatch)
     lab.approved()
@@ -116,7 +116,7 @@ MEDIA: dict[str, tuple[Callable[[Lab], object], str]] = {
 @pytest.mark.parametrize(("change", "code"), MEDIA.values(), ids=MEDIA)
 def test_bad_media_are_not_copied(lab: Lab, change: Callable[[Lab], object], code: str) -> None:
     change(lab)
-    assert refused(lab, lambda: lab.store.quarantine(lab.artifact, None, quiet)) == code
+    assert refused(lab, lambda: lab.store.intake.quarantine(lab.artifact, None, quiet)) == code
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,19 @@ def test_bad_media_are_not_copied(lab: Lab, change: Callable[[Lab], object], cod
     ["", ".", "..", "../x", "a/b", ".hidden", "-x", "a b", "a" * 65, "x.part", "ä", "a\n", "a\0"],
 )
 def test_ids_that_are_no_ids(lab: Lab, model_id: str) -> None:
-    action = lambda: lab.store.quarantine(lab.artifact, model_id, quiet)  # noqa: E731
+    action = lambda: lab.store.intake.quarantine(lab.artifact, model_id, quiet)  # noqa: E731
     assert refused(lab, action) == "invalid_model_id"
 
 
 def test_the_id_is_the_directory_s_name_or_the_one_given(lab: Lab) -> None:
-    assert lab.store.quarantine(lab.artifact, None, quiet).id == "tiny"
-    assert lab.store.quarantine(lab.artifact, "Qwen3.5-x_1", quiet).id == "Qwen3.5-x_1"
-    assert [record.id for record in lab.store.records()] == ["Qwen3.5-x_1", "tiny"]
+    assert lab.store.intake.quarantine(lab.artifact, None, quiet).id == "tiny"
+    assert lab.store.intake.quarantine(lab.artifact, "Qwen3.5-x_1", quiet).id == "Qwen3.5-x_1"
+    assert [record.id for record in lab.store.inventory.records()] == ["Qwen3.5-x_1", "tiny"]
 
 
 def test_a_source_that_is_a_link(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "stick").symlink_to(lab.artifact)
-    action = lambda: lab.store.quarantine(tmp_path / "stick", None, quiet)  # noqa: E731
+    action = lambda: lab.store.intake.quarantine(tmp_path / "stick", None, quiet)  # noqa: E731
     assert refused(lab, action) == "artifact_not_directory"
 
 
@@ -144,47 +144,53 @@ def test_an_id_is_taken_until_its_model_was_refused(lab: Lab) -> None:
     model_id = lab.approved()
     for state in store.ModelState:
         if state != "refused":
-            lab.store.set_state(model_id, state)
+            lab.store.inventory.set_state(model_id, state)
             assert (
-                refused(lab, lambda: lab.store.quarantine(lab.artifact, None, quiet))
+                refused(lab, lambda: lab.store.intake.quarantine(lab.artifact, None, quiet))
                 == "model_id_taken"
             )
-    lab.store.set_state(model_id, "refused", code="file_changed")
+    lab.store.inventory.set_state(model_id, "refused", code="file_changed")
     (lab.artifact / "LICENSE").write_text("MIT")
     lab.resign()
-    again = lab.store.quarantine(lab.artifact, None, quiet)
+    again = lab.store.intake.quarantine(lab.artifact, None, quiet)
     assert (again.state, again.code, again.digest) == ("quarantined", None, None)
     assert (lab.data / "models" / "tiny" / "LICENSE").read_text() == "MIT"
     assert lab.store.approvals(model_id, lab.policy) == []
 
 
 def test_a_taken_id_is_refused_before_anything_is_copied(lab: Lab) -> None:
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     seen: list[str] = []
 
     def watch(phase: str, done: int, total: int) -> None:
         seen.append(phase)
 
-    assert code_of(lambda: lab.store.quarantine(lab.artifact, None, watch)) == "model_id_taken"
+    assert (
+        code_of(lambda: lab.store.intake.quarantine(lab.artifact, None, watch)) == "model_id_taken"
+    )
     assert seen == []
 
 
 def test_two_imports_of_one_id_at_once(lab: Lab) -> None:
     def import_again(phase: str, done: int, total: int) -> None:
-        assert code_of(lambda: lab.store.quarantine(lab.artifact, None, quiet)) == "model_id_taken"
+        assert (
+            code_of(lambda: lab.store.intake.quarantine(lab.artifact, None, quiet))
+            == "model_id_taken"
+        )
 
-    lab.store.quarantine(lab.artifact, None, import_again)
+    lab.store.intake.quarantine(lab.artifact, None, import_again)
     assert lab.store.check("tiny", lab.policy, quiet).digest
 
 
 def test_an_import_that_finished_in_between_is_not_overwritten(lab: Lab) -> None:
     def finish_another(phase: str, done: int, total: int) -> None:
-        lab.store.save(store.ModelRecord("tiny", "verified", digest="ab" * 32))
+        lab.store.inventory.save(store.ModelRecord("tiny", "verified", digest="ab" * 32))
+        (lab.data / "models" / "tiny").mkdir(exist_ok=True)
 
-    action = lambda: lab.store.quarantine(lab.artifact, None, finish_another)  # noqa: E731
+    action = lambda: lab.store.intake.quarantine(lab.artifact, None, finish_another)  # noqa: E731
     assert code_of(action) == "model_id_taken"
-    assert lab.store.record("tiny").digest == "ab" * 32
-    assert list((lab.data / "models").iterdir()) == []
+    assert lab.store.inventory.record("tiny").digest == "ab" * 32
+    assert [path.name for path in (lab.data / "models").iterdir()] == ["tiny"]
 
 
 def test_an_interrupted_import_is_cleaned_up(lab: Lab) -> None:
@@ -194,8 +200,8 @@ def test_an_interrupted_import_is_cleaned_up(lab: Lab) -> None:
     lab.verified()
     (lab.data / "models" / "orphan").mkdir()  # renamed, and no record made
     opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
-    assert opened.clean() == ["big", "orphan"]
-    assert opened.clean() == []
+    assert opened.intake.clean() == ["big", "orphan"]
+    assert opened.intake.clean() == []
     assert not part.exists()
     assert opened.check("tiny", lab.policy, quiet).digest
 
@@ -209,11 +215,11 @@ def test_a_copy_that_was_stopped_is_no_model(lab: Lab) -> None:
 
     before = lab.snapshot()
     with pytest.raises(Pulled):
-        lab.store.quarantine(lab.artifact, None, pull_the_stick)
-    assert lab.store.records() == []
+        lab.store.intake.quarantine(lab.artifact, None, pull_the_stick)
+    assert lab.store.inventory.records() == []
     assert [path.name for path in (lab.data / "models").iterdir()] == ["tiny.part"]
-    assert lab.store.quarantine(lab.artifact, None, quiet).state == "quarantined"
-    lab.store.discard("tiny")
+    assert lab.store.intake.quarantine(lab.artifact, None, quiet).state == "quarantined"
+    lab.store.inventory.discard("tiny")
     assert lab.snapshot() == before
 
 
@@ -223,7 +229,7 @@ def test_a_copy_that_was_stopped_is_no_model(lab: Lab) -> None:
 def test_a_refused_check_changes_nothing(lab: Lab) -> None:
     (lab.artifact / "tiny.gguf").write_bytes(Gguf(tail=b"x").build())
     lab.resign()
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     assert refused(lab, lambda: lab.store.check("tiny", lab.policy, quiet)) == "gguf_trailing"
     assert refused(lab, lambda: lab.store.seal("tiny", lab.policy, quiet)) == "not_approved"
 
@@ -235,8 +241,8 @@ def test_unknown_models(lab: Lab) -> None:
         lambda: lab.store.subject("none"),
         lambda: lab.store.add_approval("none", b"{}", lab.policy),
         lambda: lab.store.approvals("none", lab.policy),
-        lambda: lab.store.record("none"),
-        lambda: lab.store.set_state("none", "verified"),
+        lambda: lab.store.inventory.record("none"),
+        lambda: lab.store.inventory.set_state("none", "verified"),
     ):
         assert refused(lab, action) == "unknown_model_id"
 
@@ -247,17 +253,17 @@ def test_unknown_models(lab: Lab) -> None:
 def test_what_is_approved_is_the_root_digest_and_the_signature_file(lab: Lab) -> None:
     model_id = lab.verified()
     subject = lab.store.subject(model_id)
-    assert subject.digest == lab.store.record(model_id).digest
+    assert subject.digest == lab.store.inventory.record(model_id).digest
     assert subject.signature_sha256 == sha256((lab.artifact / "model.sig").read_bytes())
 
 
 def test_only_a_verified_model_is_approved(lab: Lab) -> None:
-    lab.store.quarantine(lab.artifact, None, quiet)
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     assert refused(lab, lambda: lab.store.subject("tiny")) == "wrong_state"
-    lab.store.discard("tiny")
+    lab.store.inventory.discard("tiny")
     model_id = lab.verified()
     for state in ("refused", "revoked", "retired"):
-        lab.store.set_state(model_id, state)
+        lab.store.inventory.set_state(model_id, state)
         assert refused(lab, lambda: lab.store.subject(model_id)) == "wrong_state"
 
 
@@ -343,11 +349,11 @@ def test_the_publisher_does_not_approve(lab: Lab) -> None:
 
 def test_approvals_of_another_artifact_do_not_count(lab: Lab) -> None:
     model_id = lab.approved()
-    other = lab.store.quarantine(lab.artifact, "other", quiet).id
+    other = lab.store.intake.quarantine(lab.artifact, "other", quiet).id
     (lab.data / "models" / "other" / "model.sig").unlink()
     forge.resign(lab.data / "models" / "other", lab.key("publisher"))
     checked = lab.store.check(other, lab.policy, quiet)
-    lab.store.set_state(other, "verified", digest=checked.digest)
+    lab.store.inventory.set_state(other, "verified", digest=checked.digest)
     for name in labs.APPROVERS:
         envelope = lab.approval(model_id, name)
         assert (
@@ -384,7 +390,7 @@ def test_a_policy_may_do_without_approvals(lab: Lab) -> None:
 
 def test_revocation_after_approval(lab: Lab) -> None:
     model_id = lab.approved()
-    digest = lab.store.record(model_id).digest
+    digest = lab.store.inventory.record(model_id).digest
     for revoked, code in (
         ({"keys": [lab.hint("publisher")]}, "key_revoked"),
         ({"digests": [digest]}, "digest_revoked"),
@@ -397,7 +403,7 @@ def test_revocation_after_approval(lab: Lab) -> None:
 def test_models_that_were_given_up_are_not_sealed(lab: Lab) -> None:
     model_id = lab.approved()
     for state in ("refused", "revoked", "retired"):
-        lab.store.set_state(model_id, state)
+        lab.store.inventory.set_state(model_id, state)
         assert refused(lab, lambda: lab.store.seal(model_id, lab.policy, quiet)) == "wrong_state"
 
 
@@ -524,8 +530,8 @@ def test_a_verified_model_cannot_be_changed(lab: Lab) -> None:
 
 def test_errors_have_their_kind(lab: Lab) -> None:
     with pytest.raises(StateRefused):
-        lab.store.record("none")
-    lab.store.quarantine(lab.artifact, None, quiet)
+        lab.store.inventory.record("none")
+    lab.store.intake.quarantine(lab.artifact, None, quiet)
     (lab.data / "models" / "tiny" / "LICENSE").unlink()
     with pytest.raises(SignatureRefused):
         lab.store.check("tiny", lab.policy, quiet)

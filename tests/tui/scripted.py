@@ -161,7 +161,7 @@ class Script(AdminClient):
         self._answer()
         return self.found
 
-    def load_now(self) -> Load:
+    def usage(self) -> Load:
         self._answer()
         return self.load_found
 

@@ -177,7 +177,7 @@ def test_a_question_that_is_refused_is_answered_with_the_reason() -> None:
 
 def test_an_older_server_has_no_load() -> None:
     class Old(Script):
-        def load_now(self) -> Load:
+        def usage(self) -> Load:
             raise NotFound("not_found", "no such path")
 
     assert look(Old(), None).load is None

@@ -159,7 +159,7 @@ def test_a_search_has_the_words_of_the_command() -> None:
 def test_what_the_files_do_not_say_is_refused() -> None:
     offline = Offline(Told(status={"nonsense": 1}))
     with pytest.raises(Refused):
-        offline.load_now()
+        offline.usage()
     with pytest.raises(Refused):
         offline.trust()
     with pytest.raises(Exception, match="something unknown"):

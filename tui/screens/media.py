@@ -16,7 +16,7 @@ from textual.message import Message
 from appliance.errors import ApplianceError, Unavailable
 from appliance.types import Role
 from appliance.wire.admin.models import ModelDetail
-from appliance.wire.admin.plan import Plan
+from appliance.wire.admin.plan import ImportPlan
 from tui.background import background
 from tui.change import Answers, Blank, Change
 from tui.command import Report
@@ -61,7 +61,7 @@ class MediaPage(ListPage[view.Found]):
         self._steps, self._places = Part("steps"), Part("places")
         self._shown = Part("plan", "PLAN")
         self._document: dict[str, Any] = {}
-        self._plan: Plan | None = None
+        self._plan: ImportPlan | None = None
         self._model: ModelDetail | None = None
         self._named: list[str] = [str(path) for path in desk.media]
         self._doing = ""
@@ -171,7 +171,7 @@ class MediaPage(ListPage[view.Found]):
         self._error = told if isinstance(told, ApplianceError) else None
         if isinstance(told, dict):
             self._document = told
-        elif isinstance(told, Plan):
+        elif isinstance(told, ImportPlan):
             self._plan = told
             self._focus_text()
         elif isinstance(told, ModelDetail):
@@ -193,7 +193,7 @@ class MediaPage(ListPage[view.Found]):
 
         def work() -> object:
             document = commands.run("model", "plan", item.path, refused_is_data=True)
-            return parsed(Plan, document)
+            return parsed(ImportPlan, document)
 
         self._start("plan", work)
 

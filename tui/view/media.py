@@ -10,7 +10,7 @@ from typing import Any, Final
 from textual.content import Content
 
 from appliance.wire.admin.models import ModelDetail
-from appliance.wire.admin.plan import Plan
+from appliance.wire.admin.plan import ImportPlan
 from tui.columns import Column, table
 from tui.text import WHOLE, Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import count, size
@@ -93,7 +93,7 @@ def steps(current: str, width: int, note: str = "") -> Content:
     return all_of([str(number) for number in range(1, len(STEPS) + 1)])
 
 
-def plan(made: Plan, width: int) -> list[Content]:
+def plan(made: ImportPlan, width: int) -> list[Content]:
     """What importing would do, and what comes next."""
     if not made.ok:
         said = [quiet("Nothing was stored. Esc chooses another artifact."), Content("")]
@@ -121,7 +121,7 @@ def plan(made: Plan, width: int) -> list[Content]:
     return said + differences(made, width)
 
 
-def differences(made: Plan, width: int) -> list[Content]:
+def differences(made: ImportPlan, width: int) -> list[Content]:
     """What is not as in the model that it is like."""
     if made.against is None:
         return labelled("differs", "no model of the store is like it", width)

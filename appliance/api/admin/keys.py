@@ -125,5 +125,5 @@ def _key_of(key: ApiKey, services: Services) -> wire.Key:
         certificate=key.certificate.hex() if key.certificate else None,
         content=key.content,
         examples=key.examples,
-        usage=wire.Usage.model_validate(key.usage, from_attributes=True),
+        usage=wire.KeyUsage.model_validate(key.usage, from_attributes=True),
     )

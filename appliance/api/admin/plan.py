@@ -20,7 +20,7 @@ def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> St
     """Examine an artifact where it lies; the answer is a stream of JSON lines."""
     path = Path(wanted.path)
 
-    def work(report: Report) -> wire.Plan:
+    def work(report: Report) -> wire.ImportPlan:
         found = planning.plan(
             path,
             path.name if wanted.id is None else wanted.id,
@@ -31,12 +31,12 @@ def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> St
             report,
             services.store.check_base,
             wanted.against,
-            services.store.other,
+            services.store.inventory.other,
         )
         budget = services.supervisor.budget.total // MIB
         taken = services.supervisor.budget.taken // MIB
         error = found.refusal
-        return wire.Plan.model_validate(
+        return wire.ImportPlan.model_validate(
             {
                 **planning.fields(found),
                 "ok": error is None,

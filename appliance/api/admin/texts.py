@@ -58,8 +58,8 @@ def _texts(services: Services, model_id: str) -> tuple[Signed, AnyFacts]:
 
 def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Signed, AnyFacts]]]:
     """The versions served before whose artifacts are still there and acceptable."""
-    record = services.store.record(base_of(model_id) or model_id)
-    for other in served_before(record, services.store.records(), services.reader):
+    record = services.store.inventory.record(base_of(model_id) or model_id)
+    for other in served_before(record, services.store.inventory.records(), services.reader):
         try:
             yield other.id, _texts(services, other.id)
         except Refused:  # revoked, say: the one before it, then

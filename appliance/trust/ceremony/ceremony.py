@@ -24,7 +24,7 @@ from appliance.trust import durable, freshness, metadata, policy_document
 from appliance.trust.ceremony import officer
 from appliance.trust.ceremony import plan as ceremony_plan
 from appliance.trust.ceremony.officer import ROLES
-from appliance.trust.ceremony.plan import Place, Plan
+from appliance.trust.ceremony.plan import CeremonyPlan, RolePlace
 from appliance.trust.metadata import POLICY, Held, Trusted
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.root import holder_of, version_of
@@ -75,14 +75,14 @@ class Ceremony:
         (self.path / "keys").mkdir(mode=0o700, exist_ok=True)
         ceremony_plan.save(self.path, plan)
 
-    def plan(self) -> Plan:
+    def plan(self) -> CeremonyPlan:
         """The plan as it is."""
         try:
             return ceremony_plan.load(self.path)
         except FileNotFoundError as error:
             raise _step("begin with `trust ceremony start`") from error
 
-    def keyless(self) -> list[Place]:
+    def keyless(self) -> list[RolePlace]:
         """The places whose key is not there yet."""
         return self.plan().keyless()
 
@@ -93,7 +93,7 @@ class Ceremony:
             SignatureRefused: `signature_key_unsupported`.
             Refused: `trust_profile` for a key of a lab; `ceremony_plan` for one that is taken.
         """
-        plan, place = self.plan(), Place(role, holder)
+        plan, place = self.plan(), RolePlace(role, holder)
         if place not in plan.keyless():
             raise _step(f"{holder} of {role} is not planned, or has a key")
         ceremony_plan.save(self.path, plan.with_key(place, pem))
@@ -109,7 +109,7 @@ class Ceremony:
         if old not in plan.holders[role] or (new in plan.holders[role] and new != old):
             raise _step(f"{old} does not hold {role}, or {new} does already")
         self.trusted()  # nothing is rotated before something was published
-        ceremony_plan.save(self.path, plan.without(Place(role, old), new))
+        ceremony_plan.save(self.path, plan.without(RolePlace(role, old), new))
 
     def reset_clock(self) -> None:
         """Draft a root of the same keys that sets the clock's floor of appliances to now."""
@@ -329,7 +329,7 @@ def _roots_in(place: Path) -> list[Path]:
     return sorted(found, key=lambda path: version_of(path.name) or 0)
 
 
-def _keys_of(plan: Plan) -> dict[str, dict[str, str]]:
+def _keys_of(plan: CeremonyPlan) -> dict[str, dict[str, str]]:
     """The holder of each key id of each role, as a root of this plan has them."""
     return {
         role: {officer.public_key(pem.encode(), name).keyid: name for name, pem in names.items()}

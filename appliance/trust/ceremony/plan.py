@@ -22,7 +22,7 @@ FILE: Final = "ceremony.json"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}")
 
 
-class Place(NamedTuple):
+class RolePlace(NamedTuple):
     """One place in a role, and who has it."""
 
     role: str
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CeremonyPlan:
     """What was decided before anybody signs.
 
     Attributes:
@@ -63,11 +63,13 @@ class Plan:
         if pair := people.lookalikes(everybody):
             raise _wrong(f"the holders {pair[0]!r} and {pair[1]!r} look like one")
 
-    def keyless(self) -> list[Place]:
+    def keyless(self) -> list[RolePlace]:
         """The places whose key is not there yet."""
-        return [Place(r, name) for r in ROLES for name, pem in self.holders[r].items() if not pem]
+        return [
+            RolePlace(r, name) for r in ROLES for name, pem in self.holders[r].items() if not pem
+        ]
 
-    def with_key(self, place: Place, pem: bytes) -> "Plan":
+    def with_key(self, place: RolePlace, pem: bytes) -> "CeremonyPlan":
         """The plan with the public key of a holder.
 
         Raises:
@@ -81,7 +83,7 @@ class Plan:
                     raise _wrong(f"{other} has this key already")
         return self._with(place.role, {**self.holders[place.role], place.holder: pem.decode()})
 
-    def without(self, place: Place, new: str) -> "Plan":
+    def without(self, place: RolePlace, new: str) -> "CeremonyPlan":
         """The plan with another holder, or the same one without a key, in a place.
 
         Raises:
@@ -92,9 +94,9 @@ class Plan:
         changed.check()
         return changed
 
-    def _with(self, role: str, names: Mapping[str, str]) -> "Plan":
+    def _with(self, role: str, names: Mapping[str, str]) -> "CeremonyPlan":
         holders = {**self.holders, role: names}
-        return Plan(self.org, self.days, self.thresholds, holders)
+        return CeremonyPlan(self.org, self.days, self.thresholds, holders)
 
 
 def make(
@@ -102,7 +104,7 @@ def make(
     holders: Mapping[str, list[str]],
     thresholds: Mapping[str, int],
     days: Mapping[str, int],
-) -> Plan:
+) -> CeremonyPlan:
     """A plan without keys.
 
     Raises:
@@ -113,12 +115,12 @@ def make(
         if len(set(names)) != len(names):
             raise _wrong(f"{role} names one holder twice")
     places = {role: dict.fromkeys(holders.get(role, []), "") for role in ROLES}
-    plan = Plan(org, dict(days), dict(thresholds), places)
+    plan = CeremonyPlan(org, dict(days), dict(thresholds), places)
     plan.check()
     return plan
 
 
-def load(directory: Path) -> Plan:
+def load(directory: Path) -> CeremonyPlan:
     """Read the plan.
 
     Raises:
@@ -126,12 +128,12 @@ def load(directory: Path) -> Plan:
         Refused: `ceremony_plan` for a file that is none.
     """
     try:
-        return Plan(**json.loads((directory / FILE).read_text()))
+        return CeremonyPlan(**json.loads((directory / FILE).read_text()))
     except (ValueError, TypeError) as error:
         raise _wrong(f"{directory / FILE} is not the plan of a ceremony") from error
 
 
-def save(directory: Path, plan: Plan) -> None:
+def save(directory: Path, plan: CeremonyPlan) -> None:
     """Replace the plan. Raises as `durable.replace`."""
     durable.replace(directory / FILE, json.dumps(asdict(plan), indent=1).encode(), 0o644)
 

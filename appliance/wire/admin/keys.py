@@ -11,7 +11,7 @@ MOST = 1_000_000_000
 _Fingerprint = Field(default=None, pattern="^[0-9a-f]{64}$")
 
 
-class Usage(Reply):
+class KeyUsage(Reply):
     """What a key has used since it was made."""
 
     requests: int = 0
@@ -52,7 +52,7 @@ class Key(Reply):
     limits: Limits = Limits()
     rotated_until: str | None = None
     certificate: str | None = None
-    usage: Usage = Usage()
+    usage: KeyUsage = KeyUsage()
     content: str | None = None
     examples: bool = False
 

@@ -23,7 +23,7 @@ class Difference(Reply):
     then: str
 
 
-class Plan(Reply):
+class ImportPlan(Reply):
     """What importing an artifact would do. Nothing was stored.
 
     Attributes:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-Place: TypeAlias = tuple[str | int, ...]
+JsonPath: TypeAlias = tuple[str | int, ...]
 """Keys and indices from the outermost value inwards."""
 
 _ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
@@ -25,14 +25,14 @@ def characters(text: Any) -> Any:
     return text
 
 
-def half_pair(value: Any) -> Place | None:
+def half_pair(value: Any) -> JsonPath | None:
     """Where in a JSON value a text or key has half of a surrogate pair; None where nothing has.
 
     A key that has one is named by the object that it stands in.
     """
     if isinstance(value, str):
         return () if _HALF_PAIR.search(value) else None
-    left: list[tuple[Place, Any]] = [((), value)]
+    left: list[tuple[JsonPath, Any]] = [((), value)]
     while left:
         place, found = left.pop()
         if isinstance(found, dict):

@@ -11,7 +11,7 @@ from appliance.audit.log import AuditLog
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
-from appliance.wire.admin.keys import KeyCreate, KeyLimits, Limits, Usage
+from appliance.wire.admin.keys import KeyCreate, KeyLimits, KeyUsage, Limits
 from tests.api.admin.lab import client_of
 
 
@@ -59,7 +59,7 @@ def test_limits_are_told_changed_and_recorded(services: Services, client: AdminC
     services.keys.note_usage(made.id, 10, 4)
     shown = client.key(made.id)
     assert shown.limits == changed.limits
-    assert shown.usage == Usage(requests=1, prompt_tokens=10, completion_tokens=4)
+    assert shown.usage == KeyUsage(requests=1, prompt_tokens=10, completion_tokens=4)
     newest = services.reader.search(Query(kind="admin")).entries[-1].body
     assert newest["action"] == "key_limit"
     assert newest["limits"] == {

@@ -36,7 +36,7 @@ def take(
         client.approve(path.name, lab.approval(client, path.name, name))
     if served:
         policy = load_policy(services.data / "trust")
-        record = services.store.record(path.name)
+        record = services.store.inventory.record(path.name)
         Edges(services.audit).record("uid:0", record, "serving", policy)
 
 

@@ -12,7 +12,6 @@ from appliance.errors import BadRequest
 from tests.fuzz import model_mutants, tiny_models
 from tests.trust.forge import string
 
-
 UNITS = {b"a": b" ", b"1": b"!", b"aZ9": b" ", b" ": b"x", b"\n\t": b"!", b"!": b"x", b"\0": b" "}
 UNITS["é".encode()] = b" "
 

@@ -9,7 +9,7 @@ import pytest
 from installer.host import answers, facts, preflight
 from installer.host.facts import Host, Space
 from installer.host.manifest import Requirements, Tree
-from installer.host.preflight import Plan
+from installer.host.preflight import InstallPlan
 from installer.host.problems import InstallError
 from installer.host.store import Media, Store
 from tests.installer.host.test_manifest import D, example, part
@@ -31,7 +31,7 @@ ROOMY = Space(device=1, free=1 << 40, inodes=1 << 20, noexec=False, readonly=Fal
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallPlan:
     monkeypatch.setattr(facts, "space", lambda path: ROOMY)
     document = example()
     for each in document.parts:
@@ -39,7 +39,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"abc")
     chosen = answers.combine()
-    return Plan(
+    return InstallPlan(
         manifest=document,
         parts=list(document.parts),
         media=Media(tmp_path / "stick"),
@@ -55,12 +55,12 @@ def codes(problems: Iterable[InstallError]) -> list[str]:
     return [problem.code for problem in problems]
 
 
-def test_a_good_host_has_no_problem(plan: Plan) -> None:
+def test_a_good_host_has_no_problem(plan: InstallPlan) -> None:
     assert codes(preflight.problems(plan, HOST, uid=1000)) == []
     assert list(preflight.warnings(plan, HOST, year=2026)) == []
 
 
-def test_everything_at_once(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_at_once(plan: InstallPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     host = replace(
         HOST, flags=frozenset(), kernel=(4, 18), memory=1, systemd=False,
         listening=frozenset({8080}),
@@ -88,12 +88,14 @@ def test_everything_at_once(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None
     ]  # fmt: skip
 
 
-def test_another_machine(plan: Plan) -> None:
+def test_another_machine(plan: InstallPlan) -> None:
     found = codes(preflight.problems(plan, replace(HOST, machine="aarch64"), uid=0))
     assert found == ["machine_unsupported"]
 
 
-def test_space_is_added_up_by_file_system(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_space_is_added_up_by_file_system(
+    plan: InstallPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needed = preflight._RESERVE + sum(p.size for p in plan.parts) + plan.manifest.tree.bytes
     just = replace(ROOMY, free=needed * 11 // 10)
     monkeypatch.setattr(facts, "space", lambda path: just)
@@ -102,7 +104,7 @@ def test_space_is_added_up_by_file_system(plan: Plan, monkeypatch: pytest.Monkey
     assert codes(preflight.problems(plan, HOST, uid=0)) == ["disk_full"]
 
 
-def test_what_is_copied_already_needs_no_stick(plan: Plan) -> None:
+def test_what_is_copied_already_needs_no_stick(plan: InstallPlan) -> None:
     plan.store.root.mkdir()
     plan.store.path(plan.parts[0]).write_bytes(b"abc")  # all three examples have one digest
     for each in plan.parts:
@@ -110,18 +112,18 @@ def test_what_is_copied_already_needs_no_stick(plan: Plan) -> None:
     assert codes(preflight.problems(plan, HOST, uid=0)) == []
 
 
-def test_a_running_release_may_have_its_port(plan: Plan) -> None:
+def test_a_running_release_may_have_its_port(plan: InstallPlan) -> None:
     host = replace(HOST, listening=frozenset({8080}))
     assert codes(preflight.problems(replace(plan, current="0.9"), host, uid=0)) == []
 
 
 @pytest.mark.parametrize("year", [1970, 2036 + 1])
-def test_a_wrong_clock_is_a_warning_only(plan: Plan, year: int) -> None:
+def test_a_wrong_clock_is_a_warning_only(plan: InstallPlan, year: int) -> None:
     assert codes(preflight.problems(plan, HOST, uid=0)) == []
     assert any(str(year) in text for text in preflight.warnings(plan, HOST, year=year))
 
 
-def test_an_unused_gpu_is_loud(plan: Plan) -> None:
+def test_an_unused_gpu_is_loud(plan: InstallPlan) -> None:
     for host in (replace(HOST, gpu=True), replace(HOST, gpu=True, driver=470)):
         assert "GPU PRESENT, NOT USED" in "".join(preflight.warnings(plan, host, year=2026))
     ready = replace(HOST, gpu=True, driver=590)
@@ -131,7 +133,7 @@ def test_an_unused_gpu_is_loud(plan: Plan) -> None:
     assert list(preflight.warnings(with_plugin, ready, year=2026)) == []
 
 
-def test_a_model_that_the_stick_has_not_is_told(plan: Plan) -> None:
+def test_a_model_that_the_stick_has_not_is_told(plan: InstallPlan) -> None:
     models = (part("a", "model"), part("b", "model"))
     carried = tuple(replace(p, name=f"{p.name}/model.gguf") for p in models)
     there = replace(plan.manifest, parts=(*plan.manifest.parts, *carried))
@@ -147,7 +149,7 @@ def test_a_model_that_the_stick_has_not_is_told(plan: Plan) -> None:
         assert len(notes) == len(found)
 
 
-def test_hardened_hosts_are_told(plan: Plan) -> None:
+def test_hardened_hosts_are_told(plan: InstallPlan) -> None:
     host = replace(HOST, selinux=True, fapolicyd=True, fips=True)
     text = " ".join(preflight.warnings(plan, host, year=2026))
     assert all(word in text for word in ("SELinux", "fapolicyd", "FIPS"))

@@ -7,7 +7,7 @@ import pytest
 from appliance.errors import Refused
 from appliance.trust.ceremony import plan as ceremony_plan
 from appliance.trust.ceremony.ceremony import DAYS
-from appliance.trust.ceremony.plan import Place
+from appliance.trust.ceremony.plan import RolePlace
 from tests.trust.simulator import signers
 
 HOLDERS = {"root": ["Ada", "Bea"], "targets": ["Dan"], "snapshot": ["Dan"], "timestamp": ["Dan"]}
@@ -17,7 +17,7 @@ PEM = signers(1)[0].public_key.keyval["public"].encode()
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     plan = ceremony_plan.make("Example", HOLDERS, NEED, DAYS)
-    place = Place("root", "Ada")
+    place = RolePlace("root", "Ada")
     assert place in plan.keyless() and len(plan.keyless()) == 5
     with_key = plan.with_key(place, PEM)
     assert place not in with_key.keyless() and place in plan.keyless()

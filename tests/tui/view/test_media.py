@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.wire.admin.models import Approval, ModelDetail
-from appliance.wire.admin.plan import Plan
+from appliance.wire.admin.plan import ImportPlan
 from tests.tui.staging import PLACES, PLAN
 from tui.text import line
 from tui.view import media as view
@@ -33,7 +33,7 @@ def test_where_there_is_little_room_only_the_step_in_hand_has_a_name() -> None:
 
 
 def test_a_plan_says_signer_memory_people_differences_and_what_comes_next() -> None:
-    shown = said(view.plan(Plan.model_validate(PLAN), 76))  # type: ignore[arg-type]
+    shown = said(view.plan(ImportPlan.model_validate(PLAN), 76))  # type: ignore[arg-type]
     for words in (
         "Model Team",
         "2.4 GiB of 25.6 GiB",
@@ -43,13 +43,15 @@ def test_a_plan_says_signer_memory_people_differences_and_what_comes_next() -> N
     ):
         assert words in shown, words
     assert "1.2 GiB" in shown and "32 768" in shown and "1288490188" not in shown
-    crowded = Plan.model_validate({**PLAN, "fits": False, "against": None})
+    crowded = ImportPlan.model_validate({**PLAN, "fits": False, "against": None})
     shown = said(view.plan(crowded, 76))  # type: ignore[arg-type]
     assert "does not fit now" in shown and "no model of the store is like it" in shown
 
 
 def test_a_refused_artifact_says_why_and_offers_no_import() -> None:
-    refused = Plan(path="/p", id="p", ok=False, code="file_changed", message="bad", hint="Copy.")
+    refused = ImportPlan(
+        path="/p", id="p", ok=False, code="file_changed", message="bad", hint="Copy."
+    )
     shown = said(view.plan(refused, 76))  # type: ignore[arg-type]
     assert "! refused  file_changed" in shown and "Copy." in shown and "I imports" not in shown
 
