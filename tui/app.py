@@ -23,7 +23,6 @@ from tui import theme
 from tui.change import Answers, Change, Running
 from tui.desk import Desk
 from tui.link import Files, Link, LinkState, Poller, Question, Snapshot, look
-from tui.offline import Offline
 from tui.screens.audit import AuditPage
 from tui.screens.first import FirstPage
 from tui.screens.help import HelpScreen, live_keys
@@ -112,7 +111,6 @@ class OperatorApp(Typing):
         self._top, self._nav = Part("top"), Part("nav")
         self._trouble, self._flash = Part("trouble"), Part("flash")
         self._under_way: Running | None = None
-        self._offline = Offline(desk.commands)
         self._reading = False
         self._read_topic: str | None = None  # what was read of the files since the server went
         self._unpainted: ExitStack | None = ExitStack()
@@ -211,7 +209,7 @@ class OperatorApp(Typing):
         def read() -> None:
             snapshot: Snapshot | None
             try:
-                snapshot = look(self._offline, question, known.status if known else None)
+                snapshot = look(desk.offline, question, known.status if known else None)
             except Exception:  # what cannot be read stays unknown; the line of trouble says why
                 snapshot = known
             self.post_message(Read(snapshot, topic))

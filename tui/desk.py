@@ -14,6 +14,7 @@ from appliance.types import Role
 from appliance.wire.admin.models import Status
 from tui.command import Commands
 from tui.link import Files, Link, LinkState, Snapshot
+from tui.offline import Offline
 from tui.rates import History
 
 _ORDER = tuple(Role)
@@ -30,6 +31,7 @@ class Desk:
         clock: monotonic seconds.
         wall: seconds since the epoch.
         files: what the files say while the server is down; None until they were read.
+        offline: answers from the files.
         verified: the last entry of the log that this person had verified, and it held.
     """
 
@@ -45,6 +47,15 @@ class Desk:
     history: History = field(default_factory=History)
     files: Files | None = None
     verified: int | None = None
+    offline: Offline = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.offline = Offline(self.commands)
+
+    @property
+    def reader(self) -> AdminClient:
+        """Who answers questions: the server, or while it is down the files."""
+        return self.client if self.from_files is None else self.offline
 
     @property
     def from_files(self) -> Snapshot | None:

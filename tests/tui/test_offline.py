@@ -129,6 +129,20 @@ async def test_the_files_are_read_once_for_each_question_and_not_by_a_clock() ->
         assert told.ran[2:] == [("status",), ("key", "list")]
 
 
+async def test_the_next_entry_comes_from_the_files(tmp_path: Path) -> None:
+    told = Told(
+        status=status(state="stopped").model_dump(),
+        audit_search={"entries": [entry(1, event="later").model_dump()]},
+        audit_show=entry(0, event="first").model_dump(),
+    )
+    async with terminal(Script(error=DOWN), commands=told) as opened:
+        await opened.press("4")
+        await opened.wait("later")
+        await opened.press("enter", "n")
+        await opened.wait("first")
+    assert ("audit", "show", "0") in told.ran
+
+
 async def test_a_server_that_is_back_is_believed_again() -> None:
     script = Script(error=DOWN)
     told = Told(status=status(state="stopped").model_dump())

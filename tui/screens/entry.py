@@ -76,7 +76,7 @@ class EntryScreen(ModalScreen[None]):
 
     def action_along(self, step: int) -> None:
         """The entry before or after."""
-        seq, client = self._entry.seq + step, self._desk.client
+        seq, client = self._entry.seq + step, self._desk.reader
         if seq >= 0:
             background(
                 lambda: client.entry(seq), lambda found: self.post_message(self.Found(found))
