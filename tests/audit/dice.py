@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import Checkpoint, sign
 from appliance.audit.merkle import Frontier, leaf_hash
-from tests.audit.logs import INDEXES, ORIGIN, Intruder, Row, consistent, flip
+from tests.audit.logs import INDEXES, ORIGIN, Intruder, Row, consistent, flip, keys_sql
 
 Way: TypeAlias = Callable[[list[Row], random.Random], list[Row]]
 
@@ -152,7 +153,8 @@ def _resigned(intruder: Intruder, dice: random.Random, keys: list[Ed25519Private
 
 def _beside(intruder: Intruder, dice: random.Random) -> str:
     """Change what is not an entry."""
-    what = dice.choice(("HEAD", "genesis", "another row", "an index", "an index", *_COLUMNS))
+    others = ("HEAD", "genesis", "a key", "another row", "an index", "an index")
+    what = dice.choice((*others, *_COLUMNS))
     if what in ("HEAD", "genesis"):
         path = intruder.files.head if what == "HEAD" else intruder.files.genesis
         data = path.read_bytes()
@@ -162,11 +164,20 @@ def _beside(intruder: Intruder, dice: random.Random) -> str:
         return what
     if what == "an index":
         return _refiled(intruder, dice)
+    if what == "a key":
+        return _other_key(intruder, dice)
     if what == "another row":
         statement = dice.choice((
             "INSERT OR REPLACE INTO span VALUES (0, 1, 2)",
             "INSERT OR REPLACE INTO content VALUES (3, 'other', x'00', x'00')",
             "INSERT OR REPLACE INTO checkpoint VALUES (8, x'00')",
+            "INSERT OR REPLACE INTO content VALUES (-1, 'other', x'00', x'00')",
+            "INSERT OR REPLACE INTO content VALUES (99999, 'other', x'00', x'00')",
+            "INSERT OR REPLACE INTO checkpoint VALUES (0, x'00')",
+            "INSERT OR REPLACE INTO checkpoint VALUES (99999, x'00')",
+            "INSERT OR REPLACE INTO node VALUES (8, 999, zeroblob(32))",
+            "INSERT OR REPLACE INTO span VALUES (-1, 1, 2)",
+            "UPDATE content SET ct = CAST(nonce || ct AS BLOB), nonce = x'' WHERE seq % 3 = 0",
         ))  # fmt: skip
     else:
         keys, column = _COLUMNS[what]
@@ -180,6 +191,18 @@ def _beside(intruder: Intruder, dice: random.Random) -> str:
             f"UPDATE {what} SET {column} WHERE {where}", f"DELETE FROM {what} WHERE {where}",
         ))  # fmt: skip
     intruder.sql(statement)
+    return statement
+
+
+def _other_key(intruder: Intruder, dice: random.Random) -> str:
+    """Content keys are deleted, exchanged or spoiled."""
+    some = f"rowid % {dice.choice((1, 2, 5))} = 0"
+    statement = dice.choice((
+        f"DELETE FROM dek WHERE {some}", f"UPDATE dek SET wrapped = zeroblob(60) WHERE {some}",
+        "UPDATE dek SET wrapped = (SELECT wrapped FROM dek LIMIT 1)", "DROP TABLE dek",
+    ))  # fmt: skip
+    with suppress(pysqlite3.dbapi2.OperationalError):  # the table is gone already
+        keys_sql(intruder.files.directory, statement)
     return statement
 
 
