@@ -302,6 +302,10 @@ class AdminClient:
         """One page of the items that a key's requests make."""
         return self._post(datasetwire.Captured, "/admin/datasets/capture", wanted)
 
+    def seen(self, wanted: datasetwire.SeenWanted) -> datasetwire.SeenList:
+        """What saw items of a dataset."""
+        return self._post(datasetwire.SeenList, "/admin/datasets/seen", wanted)
+
     def segments(self) -> retention.SegmentList:
         """The files of the log."""
         return self._get(retention.SegmentList, "/admin/audit/segments")

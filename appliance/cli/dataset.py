@@ -30,11 +30,12 @@ from appliance.datasets.items import Item, build
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
 from appliance.trust import oms, signing
-from appliance.wire.admin.datasets import Capture
+from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN: Final = 5
+_UNSIGNED: Final = "not signed: run `appliance dataset sign`"
 
 
 @click.group()
@@ -216,17 +217,41 @@ def mask(output: Output, path: Path) -> None:
 @dataset.command("remove-item")
 @_directory_argument
 @click.argument("ids", metavar="ITEM...", nargs=-1, required=True)
+@click.option(
+    "--seen-in", "seen_in", type=_DIRECTORY, metavar="DATA",
+    help="A data directory; tells which of its evaluations saw the items.",
+)  # fmt: skip
 @json_option
 @click.pass_obj
-def remove_item(output: Output, path: Path, ids: tuple[str, ...]) -> None:
-    """Take items out; the signature goes."""
-    _change(output, path, lambda found: changes.without(found, ids))
+def remove_item(output: Output, path: Path, ids: tuple[str, ...], seen_in: Path | None) -> None:
+    """Take items out; the signature goes. With --seen-in tell what saw them."""
+    found = directory.read(path)
+    changed = changes.without(found, ids)
+    saw: list[SeenBy] = []
+    if seen_in is not None:
+        trained = {item.id for item in found.splits.get("train", ())}
+        with admin_client(seen_in) as client:
+            wanted = SeenWanted.of(
+                ids=list(ids),
+                data=str(path.absolute()),
+                trained=[name for name in ids if name in trained],
+            )
+            saw = client.seen(wanted).seen
+    directory.rewrite(path, changed)
+    lines = [
+        f"evaluation {each.evaluation} {each.how} {safe(each.item)}: task {safe(each.task)}"
+        for each in saw
+    ]
+    if seen_in is not None and not saw:
+        lines = ["no evaluation saw them"]
+    document = {"seen": [each.model_dump() for each in saw]} if seen_in is not None else {}
+    _tell(output, path, changed, [*lines, _UNSIGNED], document)
 
 
 def _change(output: Output, path: Path, change: Callable[[Dataset], Dataset]) -> None:
     changed = change(directory.read(path))
     directory.rewrite(path, changed)
-    _tell(output, path, changed, ["not signed: run `appliance dataset sign`"])
+    _tell(output, path, changed, [_UNSIGNED])
 
 
 @dataset.command()
@@ -337,8 +362,14 @@ def list_(output: Output, data: Path) -> None:
     output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])
 
 
-def _tell(output: Output, path: Path, made: Dataset, more: list[str]) -> None:
-    document = {"path": str(path), **made.summary()}
+def _tell(
+    output: Output,
+    path: Path,
+    made: Dataset,
+    more: list[str],
+    fields: dict[str, Any] | None = None,
+) -> None:
+    document = {"path": str(path), **made.summary(), **(fields or {})}
     output.data(document, [*_summary(made), *more])
 
 

@@ -1,23 +1,29 @@
-"""The route that makes items of what apps asked.
+"""Routes of datasets: items out of what apps asked, and what saw items.
 
-Rules: an admin's, for keys whose owners agreed; that texts are read is recorded before they leave.
+Rules: prompts are read by an admin, for keys whose owners agreed; that texts are read is recorded
+before they leave.
 """
 
+import asyncio
 import json
+from typing import Final
 
 from fastapi import APIRouter
 
-from appliance.api.admin.deps import Admin, ServicesDep
+from appliance.api.admin.deps import Admin, ServicesDep, Viewer
 from appliance.api.admin.times import microseconds
 from appliance.audit.entry import Draft
 from appliance.audit.search import Query
 from appliance.datasets import capture
 from appliance.datasets.items import Item
 from appliance.errors import AuditRefused, DatasetRefused
+from appliance.evals.job import DIRECTORY, Evaluation
+from appliance.evals.seen import seen
 from appliance.types import Json
 from appliance.wire.admin import datasets as wire
 
 router = APIRouter(prefix="/admin/datasets")
+_MOST_JOBS: Final = 1_000
 
 
 @router.post("/capture")
@@ -70,3 +76,17 @@ def capture_items(person: Admin, services: ServicesDep, wanted: wire.Capture) ->
         left_out=len(page.entries) - len(items),
         next_after=page.resume,
     )
+
+
+@router.post("/seen")
+async def seen_items(_: Viewer, services: ServicesDep, wanted: wire.SeenWanted) -> wire.SeenList:
+    """The evaluations that asked items, or learned from them."""
+    known = {
+        shown.job.id: shown.job.params
+        for shown in await services.jobs.newest(_MOST_JOBS)
+        if shown.job.kind == Evaluation.name
+    }
+    found = await asyncio.to_thread(
+        seen, services.data / DIRECTORY, known.get, wanted.ids, wanted.data, wanted.trained
+    )
+    return wire.SeenList(seen=[wire.SeenBy(**each._asdict()) for each in found])

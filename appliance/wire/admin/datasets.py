@@ -25,6 +25,35 @@ class Capture(Request):
     limit: int = Field(default=500, ge=1, le=1_000)
 
 
+class SeenWanted(Request):
+    """Which items are asked about.
+
+    Attributes:
+        data: the directory of their dataset.
+        trained: those of the ids that lie in its split `train`.
+    """
+
+    ids: list[str] = Field(min_length=1, max_length=10_000)
+    data: str = Field(max_length=4_096)
+    trained: list[str] = Field(default=[], max_length=10_000)
+
+
+class SeenBy(Reply):
+    """One evaluation that saw an item; `how` is asked, learned or unknown."""
+
+    item: str
+    evaluation: int
+    how: str
+    task: str
+    data: str
+
+
+class SeenList(Reply):
+    """What saw the items, by item and evaluation."""
+
+    seen: list[SeenBy]
+
+
 class Captured(Reply):
     """One page of items.
 

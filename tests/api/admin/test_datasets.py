@@ -10,12 +10,16 @@ from appliance.app import Services, open_services
 from appliance.audit.entry import Draft
 from appliance.audit.search import Query
 from appliance.client import AdminClient
+from appliance.datasets.directory import write
 from appliance.errors import ApplianceError
+from appliance.evals.outcomes import Outcome
+from appliance.evals.store import OutcomeFiles
 from appliance.types import ContentMode
 from appliance.wire.admin.datasets import Capture
 from appliance.wire.admin.keys import KeyCreate
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import run_command
+from tests.datasets.examples import dataset, orders
 
 
 def code_of(call: Callable[[], object]) -> str:
@@ -131,3 +135,31 @@ def test_from_a_key_to_a_dataset_by_commands(lab: LabData, tmp_path: Path) -> No
     )
     assert none.code == (1, "examples_not_agreed")
     assert not (tmp_path / "no").exists()
+
+
+def test_a_removed_item_tells_what_saw_it(lab: LabData, tmp_path: Path) -> None:
+    made = dataset(orders(60))
+    path = tmp_path / "orders"
+    write(path, made)
+    saw = next(iter(made.splits["dev"]))
+    outcome = Outcome(saw.id, saw.group, saw.label, saw.label, 1_000_000, 10)
+    OutcomeFiles(lab.data / "evaluations" / "7").append(0, [outcome])
+    command = ("dataset", "remove-item", path, saw.id, "--seen-in", lab.data, "--json")
+    done = run_command(*command)
+    assert done.status == 0, done.err
+    (told,) = done.document["seen"]
+    assert (told["item"], told["evaluation"], told["how"]) == (saw.id, 7, "asked")
+    other = made.splits["dev"][1].id
+    unseen = run_command("dataset", "remove-item", path, other, "--seen-in", lab.data)
+    assert "no evaluation saw them" in unseen.out
+
+
+def test_an_item_stays_when_nobody_can_tell_what_saw_it(tmp_path: Path) -> None:
+    path = tmp_path / "orders"
+    write(path, dataset(orders(30)))
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    done = run_command(
+        "dataset", "remove-item", path, "w00001", "--seen-in", tmp_path / "none", "--json"
+    )
+    assert done.status != 0
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
