@@ -106,6 +106,7 @@ async def test_a_revoked_key_ends_a_served_model(smol: Services) -> None:
     revoke_publisher(smol)
     (record,) = await smol.sweep.run()
     assert (record.state, record.code) == ("revoked", "key_revoked")
+    assert smol.pool.model(ID).unloaded == f"revoked: {record.message}"
     assert not smol.lifecycle.is_loaded(ID)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import appliance
 from appliance.app import Services, open_services
 from appliance.audit.search import Query
 from appliance.config import AuditConfig, Config
@@ -448,3 +450,15 @@ async def mixed_load(data: Path, each_mib: int, requests: int) -> None:
         assert found.count(("evict", "one")) + found.count(("evict", "two")) > 0
         outcomes = entries(services, "outcome", seen)
         assert len(outcomes) == requests and {e["status"] for e in outcomes} == {"ok"}
+
+
+def test_nothing_but_the_pool_starts_or_ends_a_worker() -> None:
+    """The one door: who calls the supervisor past it makes no room and leaves no reason."""
+    calls = re.compile(r"supervisor\.(begin|start|started|stop|reserve|release)\(")
+    product = Path(appliance.__file__).parent
+    found = {
+        path.relative_to(product).parts[0]
+        for path in product.rglob("*.py")
+        if calls.search(path.read_text())
+    }
+    assert found == {"pool"}

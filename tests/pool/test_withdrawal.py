@@ -166,3 +166,17 @@ async def test_what_is_offered_in_a_state_is_what_the_server_allows(
             if f"tiny is {state}" in error.message:  # not for want of approvals
                 refused.add(action)
     assert set(tries) - refused == set(actions(state)) & set(tries)
+
+
+@pytest.mark.parametrize("state", ["retired", "revoked"])
+async def test_what_a_check_found_brings_nothing_back_from_retired_or_revoked(
+    services: Services, state: str
+) -> None:
+    """A person may have decided while the check read the files."""
+    services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
+    approve(services, "tiny", *APPROVERS)
+    await getattr(services.pool, state[:-1])(ACTOR, "tiny", "enough")
+    seen = len(edges(services, "tiny"))
+    found = await services.pool.end(ACTOR, "tiny", "suspended", Refused("file_changed", "late"))
+    assert (found.state, len(edges(services, "tiny"))) == (state, seen)
+    assert services.lifecycle.record("tiny").state == state

@@ -75,6 +75,8 @@ async def test_warned_served_unloaded_and_loaded_again(site: Site) -> None:
             assert [(e["event"], e["code"]) for e in noted] == [
                 ("stale", "trust_stale"), ("unload", ""),
             ]  # fmt: skip
+            assert noted[1]["reason"] == noted[0]["reason"] != ""
+            assert services.pool.model(KEYED).unloaded == noted[1]["reason"]
             # Unloaded, not suspended: time revokes nothing. But no request loads it either.
             assert services.store.inventory.record(KEYED).state == "approved"
             asked = {"model": KEYED, "prompt": "Hi", "max_tokens": 1}
@@ -83,6 +85,9 @@ async def test_warned_served_unloaded_and_loaded_again(site: Site) -> None:
 
             done = await services.renewal.update(ACTOR, renew(site, 120), serving=True)
             assert done.changed and services.lifecycle.is_loaded(KEYED)
+            (staged,) = [e for e in edges(services, KEYED)[-3:] if e["state"] == "staged"]
+            assert staged["reason"] == "after a trust update"
+            assert services.pool.model(KEYED).unloaded == ""
             assert (await client.post("/v1/completions", json=asked)).status_code == 200
         await services.pool.unload(ACTOR, KEYED)
         await services.renewal.update(ACTOR, site.sim.next(), serving=True)
