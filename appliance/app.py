@@ -260,7 +260,18 @@ def open_services(
             edges,
         )
         catalogue = Catalogue(config, models, supervisor)
-        pool = Pool(config, catalogue, lifecycle, supervisor, shares, loader, withdrawal)
+        jobs = Jobs(
+            JobStore(database, clock, config.jobs.keep),
+            audit,
+            (
+                Importing(lifecycle),
+                Verification(data / "audit"),
+                Exporting(data / "audit", audit),
+            ),
+            supervisor.budget,
+            most_waiting=config.jobs.max_waiting,
+        )
+        pool = Pool(config, catalogue, lifecycle, supervisor, shares, loader, withdrawal, jobs)
         sweep = Sweep(models, read_policy, supervisor, lifecycle, pool)
         renewal = Renewal(data / "trust", clock, trust, audit, reader, supervisor, pool, sweep)
         metrics = Metrics()
@@ -274,23 +285,11 @@ def open_services(
         def digest_of(model_id: str) -> str:
             return models.inventory.record(model_id).digest or ""
 
-        evaluations = Evaluation(Parts(data / EVALUATIONS, workers, answers, digest_of, clock))
+        jobs.add(Evaluation(Parts(data / EVALUATIONS, workers, answers, digest_of, clock)))
+        jobs.recover()
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
-        jobs = Jobs(
-            JobStore(database, clock, config.jobs.keep),
-            audit,
-            (
-                Importing(lifecycle),
-                Verification(data / "audit"),
-                Exporting(data / "audit", audit),
-                evaluations,
-            ),
-            supervisor.budget,
-            most_waiting=config.jobs.max_waiting,
-        )
-        jobs.recover()
         inference = answers(workers)
         yield Services(
             data=data,

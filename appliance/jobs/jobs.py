@@ -199,13 +199,19 @@ class Jobs:
         for live in list(self._waiting):
             self._forget(live, live.stopped())
         self._waiting.clear()
-        running = [live for live in self._live.values() if live.task is not None]
-        for live in running:
+        await self.end(list(self._live.values()))
+
+    async def end(self, jobs: Iterable[Live]) -> None:
+        """Stop jobs because what they need ends, and wait until they are over.
+
+        Resumable ones have a few seconds to their next safe point.
+        """
+        running = [(live, live.task) for live in jobs if live.task is not None]
+        for live, task in running:
             live.asked = live.asked or "end"
-            if live.task is not None and not live.kind.resumable:
-                live.task.cancel()
-        tasks = {live.task for live in running if live.task is not None}
-        if tasks:
+            if not live.kind.resumable:
+                task.cancel()
+        if tasks := {task for _, task in running}:
             _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
             for task in late:
                 task.cancel()

@@ -7,6 +7,7 @@ each phase is kept, so a slow watcher holds nothing up and misses no phase.
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -128,6 +129,10 @@ class Live(Reports):
             self._over.set_exception(result)
         else:
             self._over.set_result(result)
+
+    def when_over(self, call: Callable[[BaseException | None], None]) -> None:
+        """Have a function called with the error, or None, when the job is over."""
+        self._over.add_done_callback(lambda over: call(over.exception()))
 
     def refuse(self, error: Exception) -> None:
         """Tell all who wait that the job cannot be kept, so never runs."""

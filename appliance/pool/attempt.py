@@ -7,16 +7,18 @@ waits for the model.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from appliance.errors import Unavailable
+from appliance.jobs.live import Live
 from appliance.registry.importing import Progress
+from appliance.trust.store import ModelRecord
 
 _log = logging.getLogger("appliance")
 
 
-@dataclass
+@dataclass(eq=False)
 class LoadAttempt:
     """One load of one model.
 
@@ -27,6 +29,9 @@ class LoadAttempt:
         wanted: whether a request waits for the model.
         phase, done, total: the newest report; bytes.
         stopped: whether the server is stopping.
+        room: makes room first, or does nothing.
+        live: its job, once it has begun.
+        record: the model when it is loaded.
     """
 
     model: str
@@ -40,6 +45,9 @@ class LoadAttempt:
     total: int = 0
     stopped: bool = False
     watchers: list[Progress] = field(default_factory=list)
+    room: Callable[[], Awaitable[None]] | None = None
+    live: Live | None = None
+    record: ModelRecord | None = None
 
     def report(self, phase: str, done: int, total: int) -> None:
         """Take a report; also called from the thread that seals.

@@ -1,4 +1,4 @@
-"""Loads and evictions under way, as tasks of the event loop.
+"""Loads and evictions under way; a load is a job.
 
 Rules: a model has one load or one eviction under way. A load continues when the request or the
 person that waited for it leaves, while another one waits. Closing ends all loads.
@@ -8,67 +8,116 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from appliance.errors import ApplianceError, StateRefused, Unavailable
+from appliance.jobs.jobs import Jobs
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.live import explained
 from appliance.pool.attempt import LoadAttempt
 from appliance.pool.loader import Loader
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import SYSTEM
 from appliance.registry.importing import Progress
 from appliance.trust.store import ModelRecord
+from appliance.types import Role
+from appliance.wire.admin.jobs import Load
 
 _log = logging.getLogger("appliance")
 Ended = Callable[[PooledModel, str, ApplianceError | None], None]
+Room = Callable[[], Awaitable[None]]
+
+
+class LoadingJob(Kind):
+    """Loads a model.
+
+    Args:
+        run: does it, given the job.
+    """
+
+    name: ClassVar[str] = "load"
+    role: ClassVar[Role] = Role.OPERATOR
+
+    def __init__(self, run: Callable[[Context], Awaitable[JsonObject]]) -> None:
+        self._run = run
+
+    def check(self, params: JsonObject) -> None:
+        """A model and a reason. Raises BadRequest."""
+        Load.of(**params)
+
+    def title(self, params: JsonObject) -> str:
+        """The model, and why it is loaded."""
+        wanted = Load.of(**params)
+        return f"{wanted.model}, {wanted.reason}"
+
+    async def run(self, job: Context) -> JsonObject:
+        """The model and how many seconds it took."""
+        return await self._run(job)
 
 
 class Loads:
-    """Loads and evicts models, one task each.
+    """Loads and evicts models.
 
     Args:
         loader: does the steps.
         ended: called with the model, the reason and the error of a load or eviction that is over.
+        jobs: runs the loads.
+        find: the model of an id.
+        room: makes room for a load that a person asked the jobs for.
     """
 
-    def __init__(self, loader: Loader, ended: Ended) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        ended: Ended,
+        jobs: Jobs,
+        find: Callable[[str], PooledModel],
+        room: Callable[[str, PooledModel], Awaitable[None]],
+    ) -> None:
         self._loader = loader
         self._ended = ended
-        self._attempts: dict[asyncio.Task[ModelRecord], LoadAttempt] = {}
+        self._jobs = jobs
+        self._find = find
+        self._room = room
+        self._attempts: set[LoadAttempt] = set()
         self._evictions: set[asyncio.Task[None]] = set()
         self._stopped = False
+        jobs.add(LoadingJob(self._load))
 
     def begin(
-        self,
-        model: PooledModel,
-        actor: str,
-        reason: str,
-        room: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
+        self, model: PooledModel, actor: str, reason: str, room: Room | None = None
+    ) -> LoadAttempt:
         """Start a load.
 
         Args:
             room: makes room first.
+
+        Raises:
+            Unavailable: `shutting_down`.
         """
-        attempt = LoadAttempt(
-            model.id, actor, reason, model.size, model.waiters.__bool__, stopped=self._stopped
+        attempt = self._attempt(model, actor, reason, room)
+        attempt.live = live = self._jobs.begin(
+            LoadingJob.name, {"model": model.id, "reason": reason}, actor
         )
         model.attempt = attempt
-        task = asyncio.create_task(self._load(model, attempt, room))
-        self._attempts[task] = attempt
-        task.add_done_callback(self._attempts.pop)
-        task.add_done_callback(_seen)
+        self._attempts.add(attempt)
+        live.when_over(lambda error: self._over(model, attempt, error))
+        return attempt
 
-    async def outcome(self, model: PooledModel, progress: Progress | None = None) -> ModelRecord:
-        """Wait for the end of a load under way; the load continues when its watcher leaves.
+    async def outcome(self, attempt: LoadAttempt, progress: Progress | None = None) -> ModelRecord:
+        """Wait for the end of a load; the load continues when its watcher leaves.
 
         Raises:
             Refused: what `Loader.load` raises.
+            Unavailable: the load was cancelled, or the server is stopping.
         """
-        attempt = model.attempt
-        task = next(task for task, found in self._attempts.items() if found is attempt)
-        if attempt is not None and progress is not None:
+        if progress is not None:
             attempt.watchers.append(progress)
-        return await asyncio.shield(task)
+        if attempt.live is not None:
+            await attempt.live.outcome()
+        if attempt.record is None:
+            raise StateRefused("wrong_state", f"{attempt.model} is not loaded.")
+        return attempt.record
 
     def evict(self, model: PooledModel, reason: str) -> "asyncio.Task[None]":
         """Start an eviction."""
@@ -82,36 +131,74 @@ class Loads:
     async def close(self) -> None:
         """Give up all loads, and wait until nothing is under way."""
         self._stopped = True
-        for task, attempt in self._attempts.items():
+        for attempt in self._attempts:
             attempt.stopped = True
-            task.cancel()
-        if under_way := [*self._attempts, *self._evictions]:
-            await asyncio.wait(under_way)
+        await self._jobs.end([a.live for a in self._attempts if a.live is not None])
+        if self._evictions:
+            await asyncio.wait(self._evictions)
 
-    async def _load(
-        self,
-        model: PooledModel,
-        attempt: LoadAttempt,
-        room: Callable[[], Awaitable[None]] | None,
-    ) -> ModelRecord:
-        failed: ApplianceError | None = None
+    def _attempt(
+        self, model: PooledModel, actor: str, reason: str, room: Room | None
+    ) -> LoadAttempt:
+        return LoadAttempt(
+            model.id,
+            actor,
+            reason,
+            model.size,
+            model.waiters.__bool__,
+            stopped=self._stopped,
+            room=room,
+        )
+
+    async def _load(self, job: Context) -> JsonObject:
+        model, live = self._find(job.params["model"]), self._jobs.live(job.id)
+        if model.attempt is None:  # a person asked the jobs for it
+            reason = job.params.get("reason", "by hand")
+            room = lambda: self._room(job.actor, model)  # noqa: E731
+            model.attempt = self._attempt(model, job.actor, reason, room)
+            model.attempt.live = live
+        attempt = model.attempt
+        if attempt.live is not live:
+            raise StateRefused("wrong_state", f"{model.id} is being loaded already.")
+
+        def report(phase: str, done: int, total: int) -> None:
+            job.report(phase, done, total)
+            try:
+                attempt.report(phase, done, total)
+            except Unavailable:
+                if live is not None:
+                    live.asked = live.asked or ("end" if attempt.stopped else "leave")
+                    live.check()
+                raise
+
+        failed: BaseException | None = None
         _log.info("%s: load %s, %s MiB", model.id, attempt.reason, attempt.size >> 20)
         try:
-            if room is not None:
-                await room()
-            record = await self._loader.load(
-                model, attempt.actor, attempt.report, reason=attempt.reason
+            if attempt.room is not None:
+                await attempt.room()
+            attempt.record = await self._loader.load(
+                model, attempt.actor, report, reason=attempt.reason
             )
             model.took = time.monotonic() - attempt.begun
             _log.info("%s: loaded in %.1f s", model.id, model.took)
-            return record
-        except ApplianceError as error:
+            return {"model": model.id, "seconds": round(model.took, 2)}
+        except BaseException as error:
             failed = error
-            _log.warning("not loaded: %s: %s", model.id, error.message)
             raise
         finally:
-            model.attempt = None
-            self._ended(model, attempt.reason, failed)
+            self._over(model, attempt, failed)
+
+    def _over(self, model: PooledModel, attempt: LoadAttempt, error: BaseException | None) -> None:
+        """A load has ended, whether its work ever began or not; told once."""
+        self._attempts.discard(attempt)
+        if model.attempt is not attempt:
+            return
+        model.attempt = None
+        cancelled = isinstance(error, asyncio.CancelledError)
+        known = None if error is None or cancelled else explained(error)
+        if known is not None:
+            _log.warning("not loaded: %s: %s", model.id, known.message)
+        self._ended(model, attempt.reason, known)
 
     async def _evict(self, model: PooledModel, reason: str) -> None:
         try:

@@ -20,7 +20,8 @@ from typing import Any, Final, TypeVar
 
 from appliance.admission.places import Place, Shares
 from appliance.config import Config
-from appliance.errors import ApplianceError, NotFound, Refused, Unavailable
+from appliance.errors import ApplianceError, NotFound, Refused, StateRefused, Unavailable
+from appliance.jobs.jobs import Jobs
 from appliance.pool.candidates import Catalogue
 from appliance.pool.eviction import Decision, decide, room_for
 from appliance.pool.loader import Loader
@@ -54,6 +55,7 @@ class Pool:
         shares: who is inside a model.
         loader: the steps of a load.
         withdrawal: the steps of a suspension.
+        jobs: runs the loads.
 
     Attributes:
         budget: of all models together.
@@ -69,6 +71,7 @@ class Pool:
         shares: Shares,
         loader: Loader,
         withdrawal: Withdrawal,
+        jobs: Jobs,
     ) -> None:
         self._config = config
         self._catalogue = catalogue
@@ -77,7 +80,7 @@ class Pool:
         self._shares = shares
         self._loader = loader
         self._withdrawal = withdrawal
-        self._loads = Loads(loader, self._load_ended)
+        self._loads = Loads(loader, self._load_ended, jobs, self._loadable, self._make_room)
         self._models: dict[str, PooledModel] = {}
         self._looking: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -182,9 +185,10 @@ class Pool:
         model = self._known(model_id)
         if model.id != model_id:
             return await self._loader.load_adapter(model, actor, model_id, progress)
-        if model.attempt is None:
-            self._loads.begin(model, actor, reason, lambda: self._make_room(actor, model))
-        return await self._loads.outcome(model, progress)
+        attempt = model.attempt or self._loads.begin(
+            model, actor, reason, lambda: self._make_room(actor, model)
+        )
+        return await self._loads.outcome(attempt, progress)
 
     async def unload(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
         """End a model; a request loads it again unless `on_demand` is off.
@@ -270,8 +274,7 @@ class Pool:
             if model.in_memory or model.attempt or not model.settings.autoload:
                 continue
             try:
-                self._loads.begin(model, SYSTEM, "at the start")
-                await self._loads.outcome(model)
+                await self._loads.outcome(self._loads.begin(model, SYSTEM, "at the start"))
             except Refused as error:
                 problems.append(f"{record.id}: {error.message}")
         self.complete = True
@@ -307,6 +310,13 @@ class Pool:
         self._lifecycle.record(model_id)
         return self._base(model_id)
 
+    def _loadable(self, model_id: str) -> PooledModel:
+        """A model that a job may load. Raises StateRefused."""
+        if base_of(model_id) is not None:
+            message = f"{model_id} is an adapter: it is loaded with its base."
+            raise StateRefused("wrong_state", message)
+        return self._known(model_id)
+
     def _base(self, model_id: str) -> PooledModel:
         return self.model(base_of(model_id) or model_id)
 
@@ -335,15 +345,21 @@ class Pool:
     def _load_ended(self, model: PooledModel, reason: str, error: ApplianceError | None) -> None:
         if error is None:
             model.failed_until = 0.0
+        elif error.code == "job_cancelled":
+            self._fail(model)
         elif not isinstance(error, Refused):
             model.waiters.reject(error)
         elif error.code == "wrong_state":
             pass  # it is loaded already, or was unloaded meanwhile: nothing is wrong with it
         elif error.code != "insufficient_memory" or reason == _ON_DEMAND:
             # At the start and by hand, nothing waits for room; requests that came meanwhile do.
-            model.failed_until = time.monotonic() + _AGAIN_S
-            model.waiters.reject(_unavailable(model.id, int(_AGAIN_S)))
+            self._fail(model)
         self.look_soon()
+
+    def _fail(self, model: PooledModel) -> None:
+        """Reject what waits, and load it for no request for a while."""
+        model.failed_until = time.monotonic() + _AGAIN_S
+        model.waiters.reject(_unavailable(model.id, int(_AGAIN_S)))
 
     # deciding
 
@@ -386,7 +402,8 @@ class Pool:
     def _carry_out(self, decision: Decision) -> None:
         # What cannot fit is refused by the load, with the numbers, and that is recorded.
         for model_id in decision.refuse + decision.load:
-            self._loads.begin(self.model(model_id), SYSTEM, _ON_DEMAND)
+            with contextlib.suppress(Unavailable):  # the server is stopping
+                self._loads.begin(self.model(model_id), SYSTEM, _ON_DEMAND)
         for model_id, other in decision.evict:
             self._loads.evict(self.model(model_id), f"to make room for {other}")
         for model_id in decision.expire:

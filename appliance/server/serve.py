@@ -203,8 +203,8 @@ async def _serve(
     stopped.cancel()
     for server in servers:
         server.should_exit = True
-    await services.jobs.close()
     await services.pool.close()
+    await services.jobs.close()
     await services.inference.drain(drain)
     await asyncio.gather(*(server.finish(_LAST_BYTES_S) for server in servers))
     await asyncio.gather(*tasks, return_exceptions=True)

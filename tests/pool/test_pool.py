@@ -292,6 +292,21 @@ async def test_a_person_can_watch_the_load_that_a_request_began(three: Path) -> 
         assert {"sealing", "loading"} <= {phase for phase, _, _ in seen}
 
 
+async def test_a_load_that_a_person_cancels_is_not_begun_again_for_a_minute(three: Path) -> None:
+    async with opened(three, config()) as services:
+        await services.pool.load(ACTOR, "one")  # it can be loaded: the positive control
+        await services.pool.unload(ACTOR, "one")
+        cancelled = Unavailable("job_cancelled", "Job 1 was cancelled.")
+        services.pool._load_ended(services.pool.model("one"), "on demand", cancelled)
+        with pytest.raises(Unavailable) as caught:
+            await answered(services, "one")
+        assert caught.value.code == "model_unavailable"
+        loads = [shown.job for shown in await services.jobs.newest()]
+        assert [(job.kind, job.title, job.state) for job in loads] == [
+            ("load", "one, by hand", "done")
+        ]
+
+
 async def test_a_watcher_that_goes_away_ends_its_own_load_and_no_other(three: Path) -> None:
     def gone(_phase: str, _done: int, _total: int) -> None:
         raise Unavailable("interrupted", "The caller went away.")

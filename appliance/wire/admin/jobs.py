@@ -62,6 +62,13 @@ class JobStart(Request):
     params: dict[str, Any]
 
 
+class Load(Request):
+    """Load a model; `reason` is for the log."""
+
+    model: str = Field(min_length=1, max_length=64)
+    reason: str = Field(default="by hand", max_length=200)
+
+
 class Export(Request):
     """Have the server write all entries of the log to a new file or directory of its host.
 
