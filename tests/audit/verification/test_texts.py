@@ -1,6 +1,7 @@
 """Texts and their keys: what destroys a text shows, unless an entry says that it was erased."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,3 +210,29 @@ def test_a_log_in_use_has_its_keys(tmp_path: Path) -> None:
     reader = LogReader(directory)
     assert reader.content(5, "prompt") != ANSWER
     reader.close()
+
+
+def test_erasures_and_verifications_at_once(tmp_path: Path) -> None:
+    """No false alarm, and no reader of keys.db that keeps an erasure from being finished."""
+    directory, done, found_ok = new_log(tmp_path / "log"), threading.Event(), []
+
+    def verifying() -> None:
+        while not done.is_set():
+            found_ok.append(verify_log(directory).ok)
+
+    with open_log(directory) as log:
+        for number in range(10):
+            ask(log, f"r{number}")
+        reader, thread = LogReader(directory), threading.Thread(target=verifying)
+        thread.start()
+        try:
+            for number in range(10):
+                log.append(erasure(reader, f"r{number}", "uid:0", "asked for")).result()
+                ask(log, f"more-{number}")
+        finally:
+            done.set()
+            thread.join()
+        reader.close()
+        assert log.latched is None
+    assert all(found_ok)
+    assert findings(directory) == []
