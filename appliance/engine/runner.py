@@ -27,7 +27,7 @@ from appliance.engine.cells import SCORED
 from appliance.engine.cfile import reading
 from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
-from appliance.engine.text.runs import check_runs, recurses
+from appliance.engine.text.runs import recurses
 from appliance.engine.text.specials import Special, Specials
 from appliance.errors import BadRequest, StateRefused
 
@@ -119,10 +119,10 @@ class Runner:
         self.ends = frozenset(
             t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)
         )
-        self._specials = Specials(self._find_specials())
-        self._frame = self._find_frame()
         splits = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_BPE
-        self._recurses = splits and recurses(self.meta("tokenizer.ggml.pre"))
+        bounded = splits and recurses(self.meta("tokenizer.ggml.pre"))
+        self._specials = Specials(self._find_specials(), bounded=bounded)
+        self._frame = self._find_frame()
         self._pieces: dict[int, bytes] = {}
         self._labels: dict[int, bytes] = {}
         self._adapters: dict[str, Any] = {}
@@ -188,8 +188,6 @@ class Runner:
             BadRequest: `invalid_value`; `request_too_large` when it takes too long.
         """
         raw = text.encode("utf-8", "surrogatepass")
-        if self._recurses:
-            check_runs(raw)
         begin, end = self._frame if add_special else ([], [])
         tokens = list(begin)
         for piece in self._specials.cut(raw, control=parse_special):
@@ -217,21 +215,16 @@ class Runner:
         for token in range(self.n_vocab):
             marks = llama.llama_vocab_get_attr(self._vocab, token)
             if marks & (control | llama.LLAMA_TOKEN_ATTR_USER_DEFINED):
-                yield Special(
-                    token,
-                    llama.llama_vocab_get_text(self._vocab, token),
-                    control=bool(marks & control),
-                    left=bool(marks & llama.LLAMA_TOKEN_ATTR_LSTRIP),
-                    right=bool(marks & llama.LLAMA_TOKEN_ATTR_RSTRIP),
-                )
+                text = llama.llama_vocab_get_text(self._vocab, token)
+                left, right = llama.LLAMA_TOKEN_ATTR_LSTRIP, llama.LLAMA_TOKEN_ATTR_RSTRIP
+                yield Special(token, text, *(bool(marks & m) for m in (control, left, right)))
 
     def _find_frame(self) -> tuple[list[int], list[int]]:
         """What the tokeniser puts before and after a text."""
         frame = self._tokens(b"", add_special=True)
         closed = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_WPM
-        if not closed and not llama.llama_vocab_get_add_eos(self._vocab):
-            return frame, []
-        return frame[:-1], frame[-1:]
+        end = 1 if closed or llama.llama_vocab_get_add_eos(self._vocab) else 0
+        return frame[: len(frame) - end], frame[len(frame) - end :]
 
     def control_texts(self) -> frozenset[str]:
         """The texts of which `parse_special` makes control tokens.

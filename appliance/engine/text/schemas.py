@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import jsonschema_rs
 
+from appliance.engine.text.costly import costly
 from appliance.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def checked_schema(source: str) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise refused("it is not an object")
     _check_depth(schema)
+    if reason := costly(schema):
+        raise refused(reason)
     return schema
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from appliance.engine.text.runs import check_runs
 from appliance.engine.text.spelled import longest_of
 
 _SPACES: Final = b" \t\n\v\f\r"
@@ -33,9 +34,14 @@ class Special(NamedTuple):
 
 
 class Specials:
-    """The special tokens of a vocabulary."""
+    """The special tokens of a vocabulary.
 
-    def __init__(self, specials: Iterable[Special]) -> None:
+    Args:
+        bounded: refuse words that are too long for its tokeniser (`runs`).
+    """
+
+    def __init__(self, specials: Iterable[Special], *, bounded: bool = False) -> None:
+        self._bounded = bounded
         self._known = {special.text: special for special in specials if special.text}
         self._all = _expression(self._known)
         self._plain = _expression(t for t, s in self._known.items() if not s.control)
@@ -49,7 +55,12 @@ class Specials:
 
         Args:
             control: read control tokens, too.
+
+        Raises:
+            BadRequest: `request_too_large` for a word that is too long.
         """
+        if self._bounded:
+            check_runs(text)
         done = 0
         for found in (self._all if control else self._plain).finditer(text):
             if found.start() < done:  # the token before it has swallowed this white space

@@ -1,0 +1,69 @@
+"""Schemas that take exponential or very long time to compile, by what they combine.
+
+Rules: patterns that hold for one value at once are few, since their intersection is searched for a
+text that meets all; a divisor is small but for its factors of ten, since each remainder is a state
+of an automaton. Found by trying (llguidance 1.9): 22 patterns together compile for more than ten
+seconds, a divisor of a million for nine. Pure.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, TypeAlias
+
+MOST_TOGETHER: Final = 3
+MOST_NAMES: Final = 64
+LARGEST_DIVISOR: Final = 1 << 16
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+def costly(schema: Any) -> str:
+    """Why a schema takes too long to compile; "" when it does not."""
+    patterns: Counter[Path] = Counter()
+    divisors: Counter[Path] = Counter()
+    referring = 0
+    for path, node in _nodes(schema):
+        patterns[path] += "pattern" in node or "format" in node
+        referring += "$ref" in node and len(node) > 1
+        names = node.get("patternProperties")
+        if isinstance(names, dict) and len(names) > MOST_NAMES:
+            return f"patternProperties has more than {MOST_NAMES} patterns"
+        divisors[path] = max(divisors[path], 1) * _remainders(node.get("multipleOf"))
+        if divisors[path] > LARGEST_DIVISOR:
+            return f"multipleOf is larger than {LARGEST_DIVISOR} but for factors of ten"
+    most = max(patterns.values(), default=0)
+    if most > MOST_TOGETHER or (referring and sum(patterns.values()) > 8 * MOST_TOGETHER):
+        return f"more than {MOST_TOGETHER} patterns hold for one value"
+    return ""
+
+
+def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The objects of a schema; those that `allOf` combines have the same path."""
+    left: list[tuple[Path, Any]] = [((), schema)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, dict):
+            yield path, value
+            for key, item in value.items():
+                if key == "allOf" and isinstance(item, list):
+                    left += [(path, part) for part in item]
+                elif isinstance(item, dict | list):
+                    left.append(((*path, key), item))
+        elif isinstance(value, list):
+            left += [((*path, n), item) for n, item in enumerate(value)]
+
+
+def _remainders(divisor: Any) -> int:
+    """States that a divisor needs: what is left of it without factors of 2 and 5."""
+    if not isinstance(divisor, int | float) or isinstance(divisor, bool):
+        return 1
+    try:
+        digits = Decimal(str(divisor)).as_tuple().digits
+    except InvalidOperation:
+        return 1
+    number = int("".join(map(str, digits))) or 1
+    for factor in (2, 5):
+        while number % factor == 0:
+            number //= factor
+    return number
