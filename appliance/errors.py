@@ -818,7 +818,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "export_invalid": Code(
         "a copy does not hold the entries that are asked of it",
-        "Export the log anew with `audit export --format tiles` and name that directory.",
+        "Export the log again with `audit export --format tiles` and name that directory.",
     ),
     "prune_boundary": Code(
         "no segment of the log ends there",

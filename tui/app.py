@@ -351,7 +351,7 @@ class OperatorApp(Typing):
         def work() -> None:
             try:
                 running.result = change.work(answers, report)
-            except Exception as error:  # a change whose end nobody tells would be worse
+            except Exception as error:  # a change without a reported end would be worse
                 running.error = error
             running.done = True
             self.post_message(Moved(running))

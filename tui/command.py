@@ -21,7 +21,7 @@ _PROGRESS: Final = re.compile(r"^(.{1,200}) (\d{1,3}) %$")
 
 
 def silent(_phase: str, _done: int, _total: int) -> None:
-    """A progress that nobody watches."""
+    """Progress without a watcher."""
 
 
 class Commands:

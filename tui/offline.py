@@ -46,7 +46,7 @@ class Offline(AdminClient):
         return self._read(models.ModelDetail, "model", "show", model_id)
 
     def requests(self) -> models.RequestList:
-        """Nobody is being answered."""
+        """No request runs without a server."""
         return models.RequestList(requests=[])
 
     def jobs(self, count: int = 100) -> JobList:

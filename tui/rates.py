@@ -1,7 +1,7 @@
 """Rates out of counters: what the charts of the overview draw.
 
 Rules: pure; time is that of the server's monotonic clock, so neither clock of this program nor a
-clock that is set matters; counters of another server begin anew and never make a negative rate; the
+clock that is set matters; counters of another server start at 0 and never make a negative rate; the
 history is bounded.
 """
 

@@ -4,7 +4,7 @@ Rules:
 - The reserve is a limit on free space, which other programs do not know. Blocks of a file are the
   log's, whatever they write.
 - The WAL has its blocks ahead of what is in it: a commit on a full disk writes into them. Blocks of
-  another file, given back for it, would be of whoever is faster.
+  another file, given back for it, would go to the fastest process.
 - Small files (a new key, HEAD, the index of the WAL, content keys, what opening needs) live on the
   file `ballast`, which is cut when the disk is full.
 - While any of it is missing, new work is refused; it is made again before new work is taken.
@@ -45,7 +45,7 @@ class Ballast:
         self._wal, self._wal_blocks = path, 0
 
     def serve(self, wal: Path) -> None:
-        """Go on with the WAL of another segment. Raises OSError."""
+        """Continue with the WAL of another segment. Raises OSError."""
         self._wal, self._wal_blocks = wal, _blocks(wal)
 
     def missing(self, end: int) -> int:

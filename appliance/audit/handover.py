@@ -2,8 +2,8 @@
 
 Rules:
 - An epoch is a range of tree sizes. Its heads cover more entries than the log had when it began
-  and at most as many as when it ended; outside of that range its key proves nothing. So whoever
-  takes a key cannot re-seal what came before it.
+  and at most as many as when it ended; outside of that range its key proves nothing. So a thief
+  of a key cannot re-seal what came before it.
 - A handover is an entry. It carries the next public key and the old key's signature over
   origin, epoch, size and next key, so that a chain of handovers is checked without the log.
 - Epochs are counted and never timed: no clock decides which key is valid.

@@ -6,7 +6,7 @@ Rules:
   commit waits a fraction of the time that the last one took, or they would share it by halves.
 - A receipt exists only for what is durable and signed.
 - The signing key changes in time (epoch.py), with or without entries.
-- After an error of a commit nobody knows what is on disk: the log latches and refuses
+- After an error of a commit the state on disk is unknown: the log latches and refuses
   everything until it is opened again, which reads what is really there.
 - Below the disk reserve new work is refused; outcomes, worker events, starts and stops may use it,
   and the ballast (ballast.py) once another program has used up the disk.

@@ -6,7 +6,7 @@ Rules:
 - Nothing in it is believed before the checkpoint's signature holds under a key that the caller
   brought or that is reached from one, and the body's leaf hash is proved to be in its root.
 - The checkpoint is one of the entry's own epoch: a key proves entries of its epoch and no
-  others, so whoever takes the newest key cannot prove another past.
+  others, so a thief of the newest key cannot prove another past.
 - A key is reached from genesis by every handover since, or from a handover that is in the tree
   of a checkpoint cosigned by a witness whose key the caller brought. A checkpoint that this
   witness cosigned needs no key of the log. Anything else is refused.

@@ -328,7 +328,7 @@ def _holders(root: Root) -> list[str]:
 
 
 def _drafted_policy(made: Ceremony) -> list[str]:
-    """What a policy that is drafted says anew; all of it, if it is the first."""
+    """What a drafted policy adds to the one before; all of it, if it is the first."""
     old, new = made.policies()
     if new is None or (old and old.version == new.version):
         return []

@@ -199,7 +199,7 @@ def check(ctx: click.Context, path: Path, near: float) -> None:
 @json_option
 @click.pass_obj
 def split_(output: Output, /, path: Path, **given: Any) -> None:
-    """Divide the items anew; the signature goes."""
+    """Split the items again; the signature is removed."""
     if given["by"] is None:
         raise click.UsageError("Say how: --by group, --by time or --by given.")
     _change(output, path, lambda found: changes.divided(found, _rule(**given)))

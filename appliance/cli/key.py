@@ -31,7 +31,7 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["interactive", "batch"]),
             default="interactive",
             show_default=True,
-            help="Of requests that name no service_tier; batch gives way.",
+            help="Priority of requests that name no service_tier; batch runs after interactive.",
         ),
     ):
         command = option(command)

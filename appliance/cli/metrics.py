@@ -32,7 +32,7 @@ def metrics(output: Output, data: Path, seconds: float) -> None:
     history = History()
     with admin_client(data, needs_server=True) as client:
         history.add(client.usage())
-        while history.newest is None:  # again, if the server began anew meanwhile
+        while history.newest is None:  # again, if the server was restarted
             time.sleep(seconds)
             history.add(client.usage())
     if history.load is not None:

@@ -123,7 +123,7 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, detach: bool) -> None:
-    """Copy a directory into the store, vet and verify it; an interrupted copy is gone on with."""
+    """Copy a directory into the store, vet and verify it; an interrupted copy is resumed."""
     output = ctx.ensure_object(Output)
     source = path.absolute()
     if detach:
@@ -266,7 +266,7 @@ def unload(output: Output, data: Path, model_id: str) -> None:
 @json_option
 @click.pass_obj
 def suspend(output: Output, data: Path, model_id: str, reason: str) -> None:
-    """Stop serving a model until enough people approve it anew."""
+    """Stop serving a model until enough people approve it again."""
     with admin_client(data) as client:
         suspended = client.suspend(model_id, reason)
     output.data(suspended, _lines(suspended))

@@ -1,8 +1,8 @@
 """One labelled example, and its line of JSON.
 
 Rules: `id` and `group` are short texts without control characters, both mandatory; `input` has at
-least one named field; `expected` is a label, a number, or named fields, and is absent where nobody
-labelled the item; sizes are bounded; what is not understood is refused.
+least one named field; `expected` is a label, a number, or named fields, and is absent from an
+unlabelled item; sizes are bounded; what is not understood is refused.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Item:
     Attributes:
         group: what is re-sampled from the population that is claimed: a document, a customer, an
             asset and day.
-        expected: the right answer; None where nobody said.
+        expected: the right answer; None if unlabelled.
         time: ISO 8601, a date or a moment; texts of one form sort by time.
         stratum: what is fixed and not sampled, as one of three machines that are all there are.
         split: where the source says that it belongs.

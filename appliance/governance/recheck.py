@@ -1,12 +1,11 @@
 """The periodic re-check: do the store and the policy still say what they said at load?
 
-Rules: every model that may be or is served is hashed and asked about again; a new policy asks
-without hashing, at once (`ask`). What was found is recorded once, not at each round. A revoked key,
-certificate or digest ends a model for good; any other no of the policy suspends it, served or not.
-A changed store suspends a model that is not served; one that is served from sealed memory goes on,
-since its bytes cannot have changed, and shows the finding; one that is served from the disk ends.
-A policy that cannot be read changes nothing, and neither do files that are missing: they cannot be
-loaded, and the same artifact brings them back.
+Rules: every model that may be or is served is re-hashed and re-checked against the policy; a new
+policy is applied at once, without hashing (`ask`). A finding is recorded once, not in each round. A
+revoked key, certificate or digest ends a model for good; a model that the policy no longer allows
+for another reason is suspended, served or not. A changed store suspends a model that is not served.
+A model served from sealed memory keeps running, since its bytes cannot have changed, and shows the
+finding; one served from the disk ends. A policy that cannot be read changes nothing.
 """
 
 import asyncio
@@ -115,4 +114,4 @@ class Sweep:
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
+    """Progress without a watcher."""

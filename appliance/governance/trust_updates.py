@@ -36,7 +36,7 @@ from appliance.workers.supervisor import Supervisor
 
 LOOK_SECONDS: Final = 60
 CLOCK_RESET: Final = "clock_reset"
-"""The code of the entry of an update whose root set the clock's floor anew."""
+"""The code of the entry of an update whose root reset the clock's floor."""
 _KIND: Final = "admin"
 _TAKEN: Final = frozenset({"trust_update", "trust_unchanged"})
 """The actions of the entries that say what is in force."""

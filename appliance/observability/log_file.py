@@ -1,7 +1,7 @@
 """The server's own log lines in a file of the data directory, and the way to read them.
 
 Rules: a line is one JSON object that `logs.JsonLines` made, with an id that no other line has; the
-file and its predecessor are bounded; nobody waits for the disk. Ids are counted, so that lines
+file and its predecessor are bounded; no caller waits for the disk. Ids are counted, so that lines
 that could not be written leave a gap. Reading goes from the newest line back and stops where the
 limit is reached, needs no lock and no server, and takes a file that was cut anywhere.
 """

@@ -1,8 +1,8 @@
 """How log lines are written: for a person, or as one JSON object a line.
 
 Rules: a line holds what the code says and ids, never a text of a client; whatever came from outside
-passes the sanitiser. Nobody waits for a line to be written: a thread writes them, and when whoever
-should read them does not, lines are dropped, and how many is said as soon as one can be written.
+passes the sanitiser. No caller waits for a line to be written: a thread writes them. When the
+reader is too slow, lines are dropped; the next line that is written says how many.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Unwaited(logging.Handler):
         self._dropped = 0
         self._writing = self._ending = False
         self._changed = threading.Condition()
-        # A daemon: a write that nobody reads must not keep the process from ending.
+        # A daemon: a write without a reader must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -100,7 +100,7 @@ class Unwaited(logging.Handler):
 
     def _run(self) -> None:
         while (line := self._next()) is not None:
-            with contextlib.suppress(OSError):  # whoever read it has gone, or the disk is full
+            with contextlib.suppress(OSError):  # the reader has gone, or the disk is full
                 self._write(f"{line}\n".encode(errors="backslashreplace"))
 
     def _next(self) -> str | None:

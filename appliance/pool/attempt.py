@@ -53,7 +53,7 @@ class LoadAttempt:
         """Take a report; also called from the thread that seals.
 
         Raises:
-            Unavailable: the load ends here: nobody wants it, or the server is stopping.
+            Unavailable: the load ends here: no request wants it, or the server is stopping.
         """
         if self.stopped:
             raise Unavailable("shutting_down", "The server is stopping.")

@@ -215,6 +215,6 @@ class Loads:
 
 
 def _seen(task: "asyncio.Task[Any]") -> None:
-    """Mark the error of a load that nobody awaits as seen."""
+    """Mark the error of a load without a waiter as seen."""
     if not task.cancelled():
         task.exception()

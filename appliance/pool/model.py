@@ -31,7 +31,7 @@ class PooledModel:
         lock: held while its state changes.
         waiters: the requests that wait for it.
         attempt: the load under way.
-        eviction: the unloading under way that nobody but the pool asked for.
+        eviction: the unloading under way that the pool itself asked for.
         closed: whether it admits no new requests until it has made room for another model.
         used: when a request entered or left it last, in seconds of the steady clock.
         failed_until: until when no request loads it, after a load that failed.

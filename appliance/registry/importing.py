@@ -53,7 +53,7 @@ class Arrivals:
         progress: Progress,
         told: Told = lambda file: None,
     ) -> ModelRecord:
-        """Copy an artifact into quarantine, or go on with a copy; vet and verify it.
+        """Copy an artifact into quarantine, or resume a copy; vet and verify it.
 
         Args:
             told: gets a line for each file that was copied.
@@ -168,4 +168,4 @@ class Arrivals:
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
+    """Progress without a watcher."""

@@ -121,7 +121,7 @@ class Generation:
         """End the answer; does nothing when it has ended.
 
         Args:
-            why: what the client is told; None because nobody waits for it.
+            why: what the client is told; None because no client waits for it.
         """
         again, self._cancelled, self._why = self._cancelled, True, self._why or why
         self._place.give_up()

@@ -30,7 +30,7 @@ class Lane:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it came and nobody wants it any more
+            if turn.done() and not turn.cancelled():  # it came and is not wanted any more
                 self.leave()
             raise
 

@@ -41,7 +41,7 @@ def spawn(model_fd: int) -> Child:
         model_fd: the sealed model, with an offset of its own; taken over.
 
     Raises:
-        OSError: no process or descriptor is to be had.
+        OSError: the system has no process or descriptor left.
     """
     with contextlib.ExitStack() as handed, contextlib.ExitStack() as kept:
         handed.callback(os.close, model_fd)
@@ -83,7 +83,7 @@ def watch(process: subprocess.Popen[bytes]) -> "asyncio.Future[tuple[int, bytes]
                 while data := os.read(errors.fileno(), 4096):
                     tail = (tail + data)[-_STDERR_TAIL:]
         status = process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits any more
             loop.call_soon_threadsafe(ended.set_result, (status, tail))
 
     threading.Thread(target=wait, name=f"worker-{process.pid}", daemon=True).start()

@@ -22,8 +22,8 @@ class WorkerStatus:
         state: starting, ready, restarting or suspended.
         confinement: what the worker reports to be in force.
         threads: that computed the last step.
-        threads_most: that compute when nobody else needs the cores.
-        kv_kept: cells that only kept prefixes use; they give way.
+        threads_most: that compute when no other process needs the cores.
+        kv_kept: cells that only kept prefixes use; running sequences may evict them.
         held: "memory" for sealed memory; "disk" for a file that the service cannot write.
         kind: what the model is for.
         device: what it computes on, asked at the last start.

@@ -145,7 +145,7 @@ class LogsPage(ListPage[LogLine]):
         self.draw()
 
     def enter(self) -> None:
-        """Read the file anew."""
+        """Read the file again."""
         self._reading = False
         super().enter()
 

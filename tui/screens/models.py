@@ -131,7 +131,7 @@ class ModelsPage(ListPage[Model]):
         self._change("unload", "Unload {}", "its running answers end with an error", _unload)
 
     def action_suspend(self) -> None:
-        """Stop serving until enough people approve anew."""
+        """Stop serving until enough people approve again."""
         self._change(
             "suspend", "Suspend {}", "all its approvals become void", _suspend, reason=True
         )

@@ -25,7 +25,7 @@ COLUMNS: Final = (
 _NEXT: Final = {
     "verified": "Next: A to approve; enough different people must.",
     "approved": "Next: L to load it.",
-    "suspended": "Next: find out why; then A to approve anew.",
+    "suspended": "Next: find out why; then A to approve it again.",
     "quarantined": "Its checks have not ended.",
     "missing": "Next: 0 to import the artifact with this digest under this id; approvals stay.",
     "retired": "Out of use for good; its files stay as evidence.",

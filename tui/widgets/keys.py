@@ -1,6 +1,6 @@
 """The keys that work now, on the last line.
 
-Rules: they are made anew when other keys work, and only then, since Textual lays the screen out and
+Rules: they are replaced when other keys work, and only then, since Textual lays the screen out and
 sends the line again each time.
 """
 

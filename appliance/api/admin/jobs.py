@@ -1,6 +1,6 @@
 """Routes of the jobs: look, start, pause, resume, cancel.
 
-Rules: whoever steers a job has the role that its kind asks for, and is at least an operator; which
+Rules: a person who steers a job has the role that its kind asks for, at least operator; which
 actions a job allows comes from the table of its states.
 """
 

@@ -2,7 +2,7 @@
 
 Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other
 users and groups a role; of several the highest counts; everyone else is denied. Names are
-resolved once, at start: a name that the host does not know gives nobody a right and is
+resolved once, at start: a name that the host does not know gives no right and is
 reported by `status` and `doctor`. There is no admin key.
 """
 

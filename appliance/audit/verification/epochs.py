@@ -1,7 +1,7 @@
 """What the verifier checks of keys: which one may sign which head. Pure: rows in, findings out.
 
 Rules:
-- For each range of sizes only its own epoch's key counts, whoever holds which key today.
+- For each range of sizes only its own epoch's key counts, no matter who holds it today.
 - An epoch is closed by a head over its handover, signed by the old and the new key. Without it
   the old key proves nothing of the entries since its last head, so that is a finding.
 - After a handover that is missing or false no later key is known: one finding says so, and heads

@@ -3,7 +3,7 @@
 Rules:
 - It makes the same checks, from the state that stored hashes and handovers promise in the middle.
 - What it says counts only if it found nothing and the first half arrives at exactly that state.
-  Otherwise whoever verifies goes on alone: the verdict is always that of one pass.
+  Otherwise the first process continues alone: the verdict is always that of one pass.
 - What needs the first half (outcomes of its intents, whether time fell) is handed over, not judged.
 - It reads files and writes to its standard output, nothing else.
 """

@@ -1,0 +1,57 @@
+"""The worst phrases stay out of what a person reads first. The list grows as they are found.
+
+`CONTRIBUTING.md` says how the text should read; this test knows a few phrases and no grammar.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT
+
+PHRASES = re.compile(
+    r"\b(?:whoever|whosoever|anew|gone on with|goes on with|go on with|asked about again"
+    r"|is there not|is told about|are told about|gives? way|gave way|sets? aside|set aside"
+    r"|for want of|is to be had|what it can of)\b|\bnobody\b|(?:^|[.:] )Of what ",
+    re.IGNORECASE | re.MULTILINE,
+)
+READ_FIRST = (
+    "README.md", "CONTRIBUTING.md", "docs/start-here.md", "docs/structures.md", "docs/cli.md",
+    "docs/errors.md", "docs/config.md", "docs/tasks.md", "docs/datasets.md", "docs/performance.md",
+)  # fmt: skip
+SHIPPED = sorted(path for top in ("appliance", "tui") for path in (CHECKOUT / top).rglob("*.py"))
+
+
+def found(text: str) -> list[str]:
+    """The phrases in a text, each with what stands around it."""
+    return [text[max(0, m.start() - 40) : m.end() + 20] for m in PHRASES.finditer(text)]
+
+
+@pytest.mark.parametrize("name", READ_FIRST)
+def test_what_is_read_first_is_plain(name: str) -> None:
+    path = CHECKOUT / name
+    if not path.exists():
+        assert name == "docs/performance.md"  # it comes with the kernels
+        return
+    assert found(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.relative_to(CHECKOUT).as_posix())
+def test_module_docstrings_are_plain(path: Path) -> None:
+    assert found(ast.get_docstring(ast.parse(path.read_text())) or "") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "An interrupted copy is gone on with.",
+        "Rules: whoever is over a limit is cut off.",
+        "Batch work gives way.",
+        "A plan that nobody signed.",
+        "It is fine. Of what is left, nothing stays.",
+    ],
+)
+def test_such_a_phrase_is_found(text: str) -> None:
+    assert found(text)
