@@ -37,6 +37,7 @@ from appliance.jobs.store import JobStore
 from appliance.observability.metrics import Metrics
 from appliance.pool.adapters import AdapterLoader
 from appliance.pool.candidates import Catalogue
+from appliance.pool.job_memory import JobMemory
 from appliance.pool.loader import Loader
 from appliance.pool.pool import Pool
 from appliance.pool.withdrawal import Withdrawal
@@ -268,7 +269,7 @@ def open_services(
                 Verification(data / "audit"),
                 Exporting(data / "audit", audit),
             ),
-            supervisor.budget,
+            JobMemory(lambda: pool),
             most_waiting=config.jobs.max_waiting,
         )
         pool = Pool(config, catalogue, lifecycle, supervisor, shares, loader, withdrawal, jobs)

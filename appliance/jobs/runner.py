@@ -34,7 +34,7 @@ _log = logging.getLogger("appliance")
 class Memory(Protocol):
     """The memory that models and heavy jobs share."""
 
-    def hold(self, job: str, size: int) -> None:
+    async def hold(self, job: str, size: int) -> None:
         """Take bytes for a job. Raises StateRefused (`insufficient_memory`)."""
 
     def free(self, job: str) -> None:
@@ -96,7 +96,7 @@ class Runner:
     async def _work(self, live: Live) -> JsonObject:
         owner, needs = f"job {live.job.id}", live.kind.needs(live.job.params)
         if needs and self._memory is not None:
-            self._memory.hold(owner, needs)
+            await self._memory.hold(owner, needs)
         kept = await asyncio.to_thread(self._store.get, live.job.id)
         context = Context(
             live.job.id,

@@ -284,6 +284,23 @@ class Pool:
         """The approved models and adapters that are not in memory."""
         return [record for record in self._lifecycle.records() if record.state == "approved"]
 
+    async def hold(self, job: str, size: int) -> None:
+        """Take memory for a heavy job; idle models make room at once, busy ones are not waited for.
+
+        Raises:
+            StateRefused: `insufficient_memory`, with the numbers; nothing was evicted then.
+        """
+        room = room_for(size, self._occupants(), self.budget.for_models)
+        if room is not None and not room.awaited and room.evict:
+            why = f"to make room for {job}"
+            await asyncio.wait([self._loads.evict(self.model(m), why) for m in room.evict])
+        self.budget.hold(job, size)
+
+    def free(self, job: str) -> None:
+        """Give back what a job holds; what waits for memory is looked at again."""
+        self.budget.free(job)
+        self.look_soon()
+
     async def close(self) -> None:
         """Load nothing more, and reject all requests that wait."""
         self._stopped = True

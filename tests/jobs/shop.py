@@ -117,7 +117,7 @@ class Purse:
     def __init__(self) -> None:
         self.held: dict[str, int] = {}
 
-    def hold(self, job: str, size: int) -> None:
+    async def hold(self, job: str, size: int) -> None:
         if sum(self.held.values()) + size > 100:
             raise StateRefused("insufficient_memory", f"{job} needs {size} bytes.")
         self.held[job] = size

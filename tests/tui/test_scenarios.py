@@ -31,7 +31,7 @@ FAST = {("pilot", (60, 20)), ("tmux", (80, 24))}
 # Words of each screen that stay when the server is gone.
 KEPT = {
     "1": "LOAD", "2": f"> {ID}", "3": "no requests", "4": "in the log", "5": "req/min",
-    "9": "LEVEL", "0": "tampered",
+    "6": "in all", "9": "LEVEL", "0": "tampered",
 }  # fmt: skip
 ROLE_IS = """
 import appliance.api.admin.deps as deps
