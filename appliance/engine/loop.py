@@ -202,6 +202,8 @@ class Engine:
         if token is None:
             self._remove(sequence)
             return Row(sequence.id, "", 0, "invalid" if sequence.max_tokens else "length")
+        if sequence.guide is not None:
+            token = sequence.guide.within(token, sequence.max_tokens - sequence.generated)
         scored = () if sequence.logprobs is None else (self._score(sequence, logits, token),)
         forced = [] if sequence.guide is None else sequence.guide.accept(token)
         text, count = "", 0
@@ -211,7 +213,10 @@ class Engine:
                 break
             piece, finish = self._append(sequence, following)
             text, count = text + piece, count + 1
-        if not finish and sequence.guide is not None and sequence.guide.stopped:
+        whole = count == 1 + len(
+            forced or ()
+        )  # a document that ends with the last token is complete
+        if finish in (None, "length") and whole and sequence.guide and sequence.guide.stopped:
             finish = "stop"
         if finish:
             text += sequence.stream.finish()

@@ -253,3 +253,28 @@ def test_a_response_streams_typed_events(live_server: Live) -> None:
             kinds = [event.type for event in stream]
         assert kinds[0] == "response.created" and "response.output_text.delta" in kinds
         assert kinds[-1] in ("response.completed", "response.incomplete")
+
+
+@pytest.mark.parametrize("limit", [24, 40])
+def test_a_document_is_closed_before_the_limit(
+    client: OpenAI, live_server: Live, limit: int
+) -> None:
+    """A model this small writes one element after the other."""
+    item = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+        "required": ["name", "n"],
+        "additionalProperties": False,
+    }
+    schema = {"type": "array", "items": item, "minItems": 1}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "parts", "schema": schema}}
+    (choice,) = client.chat.completions.create(
+        model=live_server.model,
+        messages=[{"role": "user", "content": "List a hundred parts of a pump."}],
+        response_format=form,
+        max_tokens=limit,
+        temperature=0,
+    ).choices
+    assert choice.finish_reason == "stop"
+    found = json.loads(choice.message.content or "")
+    assert found and all(set(one) == {"name", "n"} for one in found)

@@ -14,6 +14,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Final, TypeAlias
 
 import llguidance
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.text.calls import ForcedCalls
+from appliance.engine.text.ending import STRUCTURE, Endings
 from appliance.engine.text.enforceable import enforceable
 from appliance.engine.text.numbers import Growing, JsonNumbers
 from appliance.engine.text.reply import beginnings
@@ -38,6 +40,10 @@ from appliance.types import Constraint
 
 Validator: TypeAlias = Callable[[str], bool] | None
 """Whether a finished text is accepted; None where the mask alone decides."""
+Ready: TypeAlias = tuple[Any, Validator, int | None]
+"""A matcher at its start, the validator, and the tokens of the shortest JSON document."""
+_FARTHEST: Final = 512
+_SLACK: Final = 8  # tokens that what has no structure can move the end by
 MAX_CHOICES = 1024
 MAX_RULES: Final = 1000
 """Lines of a Lark grammar, and so its rules: llguidance follows them recursively, and 3,000 in a
@@ -55,6 +61,7 @@ class Guide:
         matcher: positioned at the start.
         validator: checks the finished text, if the constraint is a schema.
         numbers: ends the numbers of an answer that is JSON.
+        end: keeps the end of such an answer within reach.
         one_by_one: let the model compute forced tokens, too, each as the only one that may
             come, because their log-probabilities are asked for.
     """
@@ -65,11 +72,13 @@ class Guide:
         mask: NDArray[np.int32],
         validator: Any | None,
         numbers: "NumberLimit | None" = None,
+        end: "Within | None" = None,
         *,
         one_by_one: bool = False,
     ) -> None:
         self._matcher = matcher
         self._numbers = numbers
+        self._end = end
         self._one_by_one = one_by_one
         self._ahead: list[int] = []  # forced tokens that the matcher has consumed already
         self._mask = mask
@@ -90,6 +99,16 @@ class Guide:
         masks.apply_token_bitmask_inplace(logits.reshape(1, -1), self._mask)
         if self._numbers is not None:
             self._numbers.restrict(logits)
+
+    def within(self, token: int, left: int) -> int:
+        """The token, or another one in its place without which the answer would be cut off.
+
+        Args:
+            left: most tokens that may still come, with this one.
+        """
+        if self._end is None or self._numbers is None or self._ahead:
+            return token
+        return self._end.within(self._matcher, self._numbers, token, left)
 
     def accept(self, token: int) -> list[int] | None:
         """Go on by a sampled token; the tokens that must follow it, None if it may not come."""
@@ -128,6 +147,52 @@ class Guide:
             return False
 
 
+class Within:
+    """Keeps one document within the tokens that it may take, as far as its schema allows.
+
+    Args:
+        vocabulary: the bytes of the tokens, and those that end things.
+        need: tokens of the shortest document.
+        size: characters of the schema: what it can open beside that is in proportion to it.
+    """
+
+    def __init__(self, vocabulary: tuple[list[bytes], Endings], need: int, size: int) -> None:
+        self._pieces, self._endings = vocabulary
+        self._need, self._window = need, 2 * need + size // 3 + 32
+        self._hopeless = False
+        self._plan: tuple[int, list[int]] | None = None  # from which token on, and the way
+
+    def within(self, matcher: Any, written: "NumberLimit", token: int, left: int) -> int:
+        """As for the guide.
+
+        Args:
+            written: what was written so far.
+        """
+        if self._plan is not None:
+            begun, plan = self._plan
+            return plan[written.count - begun] if written.count - begun < len(plan) else token
+        if self._hopeless or left > self._window:
+            return token
+        if left > self._need + _SLACK and STRUCTURE.isdisjoint(self._pieces[token]):
+            return token
+        after = matcher.deep_copy()
+        if not after.consume_token(token):
+            return token
+        longer = copy(written.text)
+        longer.feed(self._pieces[token])
+        way = self._endings.way(after, longer, left - 1)
+        if way is not None:
+            self._need = len(way)
+            return token
+        way = self._endings.way(matcher.deep_copy(), copy(written.text), left)
+        self._hopeless = not way
+        if not way:
+            return token
+        if 2 * len(way) >= left:  # to look at each step again would cost more than it could gain
+            self._plan = written.count, way
+        return way[0]
+
+
 class NumberLimit:
     """Keeps the numbers of one answer from growing without an end.
 
@@ -137,16 +202,18 @@ class NumberLimit:
 
     def __init__(self, vocabulary: tuple[list[bytes], Growing]) -> None:
         self._pieces, self._growing = vocabulary
-        self._text = JsonNumbers()
+        self.text = JsonNumbers()
+        self.count = 0
 
     def wrote(self, tokens: list[int]) -> None:
         """Note what was written."""
+        self.count += len(tokens)
         for token in tokens:
-            self._text.feed(self._pieces[token])
+            self.text.feed(self._pieces[token])
 
     def restrict(self, logits: NDArray[np.float32]) -> None:
         """Let a number that has no room end, if it may end here."""
-        room = self._text.room
+        room = self.text.room
         if room is None or room >= self._growing.most:
             return
         beyond = self._growing.beyond(room)
@@ -172,10 +239,10 @@ class Grammars:
     ) -> None:
         self._make_tokenizer = tokenizer
         self._tokenizer: Any = None
-        self._compiled: OrderedDict[Constraint, tuple[Any, Any]] = OrderedDict()
-        self._signed: dict[str, tuple[Any, Any]] = {}
+        self._compiled: OrderedDict[Constraint, Ready] = OrderedDict()
+        self._signed: dict[str, Ready] = {}
         self._lock = threading.Lock()
-        self._numbers: tuple[list[bytes], Growing] | None = None
+        self._known: tuple[list[bytes], Growing, Endings] | None = None
         self._sources = dict(signed or {})
         for name, constraint in self._sources.items():
             try:
@@ -194,10 +261,15 @@ class Grammars:
             BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks
                 for what cannot be enforced; `unknown_grammar`.
         """
-        matcher, validator = self._ready(constraint)
+        matcher, validator, need = self._ready(constraint)
         mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
-        numbers = NumberLimit(self._pieces_of_numbers()) if self._is_json(constraint) else None
-        return Guide(matcher.deep_copy(), mask, validator, numbers, one_by_one=one_by_one)
+        numbers = end = None
+        if self._is_json(constraint):
+            pieces, growing, endings = self._vocabulary()
+            numbers = NumberLimit((pieces, growing))
+            if need is not None:
+                end = Within((pieces, endings), need, len(constraint.source))
+        return Guide(matcher.deep_copy(), mask, validator, numbers, end, one_by_one=one_by_one)
 
     def _is_json(self, constraint: Constraint) -> bool:
         """Whether whatever the answer has outside strings is JSON."""
@@ -208,15 +280,16 @@ class Grammars:
             return self._is_json(self._sources[constraint.source])
         return constraint.kind in ("json_schema", "json_object", "calls")
 
-    def _pieces_of_numbers(self) -> "tuple[list[bytes], Growing]":
+    def _vocabulary(self) -> tuple[list[bytes], Growing, Endings]:
         with self._lock:
-            if self._numbers is None:
+            if self._known is None:
                 count = self._tokenizer.vocab_size
                 pieces = [self._tokenizer.decode_bytes([token]) for token in range(count)]
-                self._numbers = pieces, Growing(pieces)
-            return self._numbers
+                endings = Endings(pieces, self._tokenizer.eos_token)
+                self._known = pieces, Growing(pieces), endings
+            return self._known
 
-    def _ready(self, constraint: Constraint) -> tuple[Any, Any]:
+    def _ready(self, constraint: Constraint) -> Ready:
         if constraint.kind == "grammar":
             if found := self._signed.get(constraint.source):
                 return found
@@ -240,7 +313,7 @@ class Grammars:
             param="response_format",
         )
 
-    def _compile(self, constraint: Constraint) -> tuple[Any, Any]:
+    def _compile(self, constraint: Constraint) -> Ready:
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = self._make_tokenizer()
@@ -260,7 +333,11 @@ class Grammars:
             raise refused(str(matcher.get_error()))
         if not possible:
             raise refused("no text can satisfy it within the limits")
-        return matcher, validator
+        need = None
+        if self._is_json(constraint):
+            way = self._vocabulary()[2].way(matcher.deep_copy(), JsonNumbers(), _FARTHEST)
+            need = None if way is None else len(way)
+        return matcher, validator, need
 
     def _grammars(self, constraint: Constraint) -> tuple[list[dict[str, Any]], Validator]:
         """The grammars of a constraint as the library reads them, the first one first."""

@@ -51,6 +51,11 @@ class JsonNumbers:
         self._digits = self._powers = 0
 
     @property
+    def quoted(self) -> bool:
+        """Whether a string has begun and not ended."""
+        return self._quoted
+
+    @property
     def room(self) -> int | None:
         """Digits that may still come; None where no number has begun."""
         if not self._number:
