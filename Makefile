@@ -5,6 +5,9 @@ RUN := .venv/bin/python
 MODEL_DIR := .venv/model
 # One test process a core, at most four: each may hold a model.
 TESTS := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# What is carried away or tested whole has the engine for every processor, the rest for this one.
+EVERY_PROCESSOR :=
+test test-all test-install bundle wheels: EVERY_PROCESSOR := --all
 SYSTEM := apt-get install -y git make g++ python3-venv
 UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 \
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
@@ -22,9 +25,9 @@ preflight:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed, not `$(PYTHON) -V`: make PYTHON=..."; exit 2; }
 
-setup: preflight  ## virtual environment, llama.cpp wheel (6 to 9 minutes, once), default model
+setup: preflight  ## virtual environment, llama.cpp wheel (3 minutes, once), default model
 	@$(PYTHON) -m installer.bundle.environment .venv
-	@$(RUN) -m installer.bundle.llama_wheel
+	@$(RUN) -m installer.bundle.llama_wheel $(EVERY_PROCESSOR)
 	@$(RUN) -m installer.bundle.default_model $(MODEL_DIR)
 
 demo: setup  ## sign, approve, load, serve, one answer, its receipt checked offline

@@ -47,6 +47,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
 
     Attributes:
         variant: absolute path of the CPU backend library.
+        refused: the kernels of it that are not to be used, a bit for each.
         n_ctx: KV cells in tokens; also the longest context of one request, or the longest text
             of a model that embeds or reranks.
         slots: sequences that run at once.
@@ -81,6 +82,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     grammars: dict[str, Constraint] = {}
     gpu: LoadOnGpu | None = None
     patience: float = 1.0
+    refused: int = 0
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):

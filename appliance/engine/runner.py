@@ -63,10 +63,11 @@ class RunnerConfig:
 class Library:
     """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it.
 
+    `refused` are the kernels of ours that are not to be used (`cpu_variants.Variant.refused`).
     `loading` is told how much of a model is loaded, in percent.
     """
 
-    def __init__(self, variant: Path) -> None:
+    def __init__(self, variant: Path, refused: int = 0) -> None:
         self.variant = variant
         self.log: deque[str] = deque(maxlen=20)
         self.loading: Callable[[int], None] = lambda percent: None
@@ -81,6 +82,8 @@ class Library:
         if not ggml.ggml_backend_load(str(variant).encode()):
             llama.llama_log_set(llama.llama_log_callback(), ctypes.c_void_p(0))  # ours goes now
             raise StateRefused("model_load_failed", f"The CPU backend {variant.name} did not load.")
+        if refused:
+            ctypes.CDLL(str(variant)).kernels_refuse(ctypes.c_uint(refused))
         llama.llama_backend_init()
 
     def _on_progress(self, share: float, _data: object) -> bool:

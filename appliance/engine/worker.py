@@ -215,7 +215,7 @@ def load_model(
     load: protocol.Load, model_fd: int, sockets: Collection[int], tell: Callable[[int], None]
 ) -> tuple[Runner, dict[str, bool | int | str], list[int]]:
     """Confine the process, then load the model, and tell how much of it is loaded, in percent."""
-    library = Library(Path(load.variant))
+    library = Library(Path(load.variant), load.refused)
     library.loading = tell
     rehearse()
     binding.check_descriptor(model_fd, on_disk=load.on_disk)

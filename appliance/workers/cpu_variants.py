@@ -3,9 +3,10 @@
 ggml's own detection reads CPUID without asking whether the operating system saves the registers,
 so a library can be chosen that dies with SIGILL. Here each candidate, best score first, multiplies
 two small matrices in a child process; the first one that gives the right product is used, and it
-is loaded by absolute path.
+is loaded by absolute path. The child also checks our kernels: one that computes something else is
+not used, and ggml's own is used in its place.
 
-usage (the child): python -I -m appliance.workers.cpu_variants score|multiply LIBRARY...
+usage (the child): python -I -m appliance.workers.cpu_variants score|check LIBRARY...
 """
 
 import ctypes
@@ -13,13 +14,12 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from appliance.errors import StateRefused
-
-_F32 = 0
-_SIZE = 64
+from appliance.workers import kernel_check
+from appliance.workers.ggml_graphs import Backend, product_is_right
 
 
 def library_directory() -> Path:
@@ -39,21 +39,56 @@ def name_of(library: Path) -> str:
     return library.stem.removeprefix("libggml-cpu-")
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A CPU library that works here.
+
+    Attributes:
+        path: of the library.
+        instructions: what our kernels in it use, such as "avx512-vnni"; "" when it has none.
+        kernels: their names.
+        wrong: those that computed something else in the check.
+    """
+
+    path: Path
+    instructions: str = ""
+    kernels: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Such as "zen4"."""
+        return name_of(self.path)
+
+    @property
+    def refused(self) -> int:
+        """The kernels that are not to be used, as the library counts them: a bit for each."""
+        return sum(1 << i for i, name in enumerate(self.kernels) if name in self.wrong)
+
+    @property
+    def label(self) -> str:
+        """For the operator."""
+        if not self.instructions:
+            return f"{self.path.name}, no kernels of ours"
+        wrong = f", without {', '.join(self.wrong)}: wrong in the self-test" if self.wrong else ""
+        return f"{self.path.name}, kernels {self.instructions}{wrong}"
+
+
 class HostVariant:
     """The best variant of this host, looked for once."""
 
     def __init__(self) -> None:
-        self._found: Path | None = None
+        self._found: Variant | None = None
         self._missing = False
 
-    def path(self) -> Path:
-        """The library; the first call takes some tenths of a second.
+    def get(self) -> Variant:
+        """The variant; the first call takes some tenths of a second.
 
         Raises:
             StateRefused: `model_load_failed` when none runs here.
         """
         if self._found is None:
-            self._found = best_variant(library_directory())
+            self._found = find_variant(library_directory())
         return self._found
 
     @property
@@ -62,14 +97,24 @@ class HostVariant:
         if self._missing:
             return ""
         try:
-            return name_of(self.path())
+            return self.get().name
         except StateRefused:
             self._missing = True
             return ""
 
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """The kernels of the variant that are not used."""
+        return self._found.wrong if self.name and self._found else ()
+
 
 def best_variant(directory: Path) -> Path:
-    """The fastest CPU library that works here.
+    """The path of `find_variant`."""
+    return find_variant(directory).path
+
+
+def find_variant(directory: Path) -> Variant:
+    """The fastest CPU library that works here, with what the check said about its kernels.
 
     Raises:
         StateRefused: `model_load_failed` when none does.
@@ -79,11 +124,19 @@ def best_variant(directory: Path) -> Path:
     )
     scores = json.loads(_child("score", *map(str, candidates)) or "{}")
     for path in sorted(scores, key=lambda p: -scores[p]):
-        if scores[path] > 0 and _child("multiply", path) == "ok":
-            return Path(path)
+        if scores[path] > 0 and (found := checked(Path(path))):
+            return found
     raise StateRefused(
         "model_load_failed", f"No CPU library in {directory.name} runs on this host."
     )
+
+
+def checked(library: Path) -> Variant | None:
+    """Check one library in a child; None when it does not work here."""
+    said = json.loads(_child("check", str(library)) or "{}")
+    if not said:
+        return None
+    return Variant(library, said["instructions"], tuple(said["kernels"]), tuple(said["wrong"]))
 
 
 def _child(*arguments: str) -> str | None:
@@ -113,94 +166,18 @@ def score(libraries: list[str]) -> dict[str, int]:
     return scores
 
 
-class _InitParams(ctypes.Structure):
-    """`struct ggml_init_params`."""
-
-    _fields_ = [
-        ("mem_size", ctypes.c_size_t),
-        ("mem_buffer", ctypes.c_void_p),
-        ("no_alloc", ctypes.c_bool),
-    ]
-
-
-def call(library: ctypes.CDLL, name: str, result: Any, *pairs: tuple[Any, Any]) -> Any:
-    """Call a C function by name with typed arguments, each with its type."""
-    function = getattr(library, name)
-    function.restype, function.argtypes = result, [kind for kind, _ in pairs]
-    return function(*(value for _, value in pairs))
-
-
-def multiply(path: str) -> bool:
-    """Load a library by path and compute a product with it; whether it is right."""
-    directory = Path(path).parent
-    base = ctypes.CDLL(str(directory / "libggml-base.so"), mode=ctypes.RTLD_GLOBAL)
-    ggml = ctypes.CDLL(str(directory / "libggml.so"), mode=ctypes.RTLD_GLOBAL)
-    pointer = ctypes.c_void_p
-    if not call(ggml, "ggml_backend_load", pointer, (ctypes.c_char_p, path.encode())):
-        return False
-    backend = call(ggml, "ggml_backend_init_by_type", pointer, (ctypes.c_int, 0), (pointer, None))
-    return product_is_right(base, backend)
-
-
-def product_is_right(base: ctypes.CDLL, backend: int) -> bool:
-    """Multiply two matrices of small whole numbers on a backend and compare with Python.
-
-    The numbers are exact in every float type that a GPU may compute with.
-    """
-    pointer, integer, size = ctypes.c_void_p, ctypes.c_int64, ctypes.c_size_t
-    context = call(base, "ggml_init", pointer, (_InitParams, _InitParams(1 << 20, None, True)))
-    a, b = (
-        call(
-            base,
-            "ggml_new_tensor_2d",
-            pointer,
-            (pointer, context),
-            (ctypes.c_int, _F32),
-            (integer, _SIZE),
-            (integer, _SIZE),
-        )
-        for _ in range(2)
-    )
-    product = call(base, "ggml_mul_mat", pointer, (pointer, context), (pointer, a), (pointer, b))
-    graph = call(base, "ggml_new_graph", pointer, (pointer, context))
-    call(base, "ggml_build_forward_expand", None, (pointer, graph), (pointer, product))
-    call(base, "ggml_backend_alloc_ctx_tensors", pointer, (pointer, context), (pointer, backend))
-    array = ctypes.c_float * (_SIZE * _SIZE)
-    left = array(*(float((3 * i) % 7 - 3) for i in range(_SIZE * _SIZE)))
-    right = array(*(float((5 * i) % 11 - 5) for i in range(_SIZE * _SIZE)))
-    nbytes = ctypes.sizeof(array)
-    for tensor, values in ((a, left), (b, right)):
-        call(
-            base,
-            "ggml_backend_tensor_set",
-            None,
-            (pointer, tensor),
-            (pointer, ctypes.addressof(values)),
-            (size, 0),
-            (size, nbytes),
-        )
-    if call(base, "ggml_backend_graph_compute", ctypes.c_int, (pointer, backend), (pointer, graph)):
-        return False
-    out = array()
-    call(
-        base,
-        "ggml_backend_tensor_get",
-        None,
-        (pointer, product),
-        (pointer, ctypes.addressof(out)),
-        (size, 0),
-        (size, nbytes),
-    )
-    wanted = [
-        sum(left[r * _SIZE + k] * right[c * _SIZE + k] for k in range(_SIZE))
-        for c in range(_SIZE)
-        for r in range(_SIZE)
-    ]
-    return list(out) == wanted
+def check(path: str) -> dict[str, str | list[str]]:
+    """Load a library and compute with it; what there is to say, nothing when it is wrong."""
+    backend = Backend(Path(path))
+    if not backend.works or not product_is_right(backend.base, backend.backend):
+        return {}
+    return {
+        "instructions": backend.text("kernels_instructions"),
+        "kernels": kernel_check.names(backend),
+        "wrong": list(kernel_check.wrong(backend)),
+    }
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "score":
-        sys.stdout.write(json.dumps(score(sys.argv[2:])))
-    else:
-        sys.stdout.write("ok" if multiply(sys.argv[2]) else "wrong")
+    answer = score(sys.argv[2:]) if sys.argv[1] == "score" else check(sys.argv[2])
+    sys.stdout.write(json.dumps(answer))

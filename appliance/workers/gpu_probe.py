@@ -17,7 +17,7 @@ from typing import Any
 
 from appliance.config import ModelConfig
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.workers import cpu_variants
+from appliance.workers import cpu_variants, ggml_graphs
 from appliance.workers.gpu_devices import Device, Probe, choose
 from appliance.workers.gpu_driver import Plugin, driver_facts, installed_plugins
 from appliance.workers.gpu_layers import Gpu, needs_of
@@ -120,7 +120,7 @@ def try_backend(directory: str, library: str) -> dict[str, Any]:
         ctypes.CDLL(library)  # for the loader's own words: ggml only says that it failed
     except OSError as error:
         return answer | {"problem": f"it does not load: {error}"}
-    call, pointer, size = cpu_variants.call, ctypes.c_void_p, ctypes.c_size_t
+    call, pointer, size = ggml_graphs.call, ctypes.c_void_p, ctypes.c_size_t
     registered = call(ggml, "ggml_backend_load", pointer, (ctypes.c_char_p, library.encode()))
     if not registered:
         return answer | {"problem": f"it was not accepted: {said[-1] if said else 'no reason'}"}
@@ -138,7 +138,7 @@ def try_backend(directory: str, library: str) -> dict[str, Any]:
             base, "ggml_backend_dev_init", pointer, (pointer, device), (ctypes.c_char_p, None)
         )
         text = name.decode("utf-8", "replace")
-        if not backend or not cpu_variants.product_is_right(base, backend):
+        if not backend or not ggml_graphs.product_is_right(base, backend):
             return answer | {"problem": f"{text} computed a wrong product"}
         answer["gpus"].append({"name": text, "free": free.value, "total": total.value})
     if not answer["gpus"]:

@@ -6,6 +6,7 @@ every slot has run, prompts were scored and a schema was followed, plus 8 %. Wha
 measured to be: `benchmarks/results/estimate.md`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from appliance.config import ModelConfig
@@ -59,16 +60,19 @@ class Estimate:
         )
 
 
-def estimate(facts: GgufFacts, config: ModelConfig, variant: str) -> Estimate:
+def estimate(
+    facts: GgufFacts, config: ModelConfig, variant: str, wrong: Collection[str] = ()
+) -> Estimate:
     """The memory of one worker with this model and these settings.
 
     Args:
-        variant: of the processor backend that computes (`variants.HostVariant.name`).
+        variant: of the processor backend that computes (`cpu_variants.HostVariant.name`).
+        wrong: kernels of it that are not used.
     """
     writes = facts.kind == "generate"
     return Estimate(
         sealed=facts.file_bytes if config.hold == "memory" else 0,
-        repacked=copied(facts.matrices, variant),
+        repacked=copied(facts.matrices, variant, wrong),
         kv=_cells(facts, config) * _cell_bytes(facts),
         compute=_step(facts, config) if writes else _batch(facts, config),
         process=_PROCESS + facts.n_vocab * _WORD_BYTES + facts.n_merges * _MERGE_BYTES,

@@ -5,13 +5,14 @@ depends on the build of ggml's CPU backend that the host runs: its variant. Pure
 
 Source, as of llama-cpp-python 0.3.36, below vendor/llama.cpp: `make_cpu_buft_list` in
 src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try AMX first, then
-repacking, then the file's own pages; ggml/src/ggml-cpu/repack.cpp,
-`ggml_repack_get_optimal_repack_type`, and amx/amx.cpp, `supports_op`, say what each of them takes,
-amx/mmq.cpp, `get_row_size`, how much it adds; ggml/src/CMakeLists.txt,
-`ggml_add_cpu_backend_variant`, what each variant is built with.
+our kernels, then repacking, then the file's own pages. What each of them takes is said by
+ggml/src/ggml-cpu/amx/amx.cpp, `supports_op`, our kernels/weights.cpp, `weights_of`, and
+ggml/src/ggml-cpu/repack.cpp, `ggml_repack_get_optimal_repack_type`; how much AMX adds by
+amx/mmq.cpp, `get_row_size`; what each variant is built with by ggml/src/CMakeLists.txt,
+`ggml_add_cpu_backend_variant`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
@@ -29,6 +30,13 @@ _REPACKED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 """Types, by variant."""
+_INTERLEAVED: Final[Mapping[str, Fraction]] = MappingProxyType(
+    {
+        **dict.fromkeys(("Q4_0", "Q4_1", "Q5_0", "Q6_K", "Q8_0"), Fraction(1)),
+        "Q4_K": Fraction(148, 144),
+    }
+)
+"""What our kernels take where there is AVX2, and how much larger it is there; no experts."""
 _AMX: Final = frozenset({"sapphirerapids"})
 _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
     {
@@ -46,21 +54,24 @@ _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
 _NEVER: Final = frozenset({"F32", "F64", "BF16"})
 
 
-def copied(matrices: Mapping[str, int], variant: str) -> int:
+def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()) -> int:
     """Bytes of the second copies.
 
     Args:
         matrices: bytes of weights by type (`gguf_matrices.matrices`).
         variant: of the CPU backend. Of one that is not known here, or "" when none is, all
             weights count that could be: too much rather than too little.
+        wrong: kernels of ours that are not used.
     """
-    return sum(_copy(name, size, variant) for name, size in matrices.items())
+    return sum(_copy(name, size, variant, wrong) for name, size in matrices.items())
 
 
-def _copy(name: str, size: int, variant: str) -> int:
+def _copy(name: str, size: int, variant: str, wrong: Collection[str]) -> int:
     kind = name.removesuffix(EXPERTS)
     if variant not in _REPACKED:
-        return 0 if kind in _NEVER else size
+        return 0 if kind in _NEVER else int(size * _INTERLEAVED.get(name, 1))
     if variant in _AMX and name in _TILED:
         return int(size * _TILED[name])
+    if _REPACKED[variant] and name in _INTERLEAVED and name not in wrong:
+        return int(size * _INTERLEAVED[name])
     return size if kind in _REPACKED[variant] else 0

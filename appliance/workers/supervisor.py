@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 from appliance.clock import Clock
 from appliance.config import Config
@@ -26,7 +25,7 @@ from appliance.trust.store import VerifiedModel
 from appliance.trust.verified import Verified
 from appliance.types import Constraint, Json, ModelCard
 from appliance.workers.adapters import Attachments
-from appliance.workers.cpu_variants import HostVariant, name_of
+from appliance.workers.cpu_variants import HostVariant, Variant
 from appliance.workers.crashes import Death, Deaths
 from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
@@ -71,14 +70,14 @@ class Supervisor:
         self._ending: set[str] = set()
         self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
         self.variant = HostVariant()
-        self._variant: Path | None = None  # that of the workers
+        self._variant: Variant | None = None  # that of the workers
         self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
         self.adapters = Attachments(self._served, self.budget.take, self._note, recheck)
 
     @property
     def engine(self) -> str:
         """Name and version of the engine, as audit records and fingerprints carry it."""
-        variant = name_of(self._variant) if self._variant else "not loaded"
+        variant = self._variant.name if self._variant else "not loaded"
         return f"{ENGINE} {self.engine_version} {variant}"
 
     @property
@@ -88,7 +87,8 @@ class Supervisor:
 
     def estimate(self, model_id: str, facts: GgufFacts, adapters: int = 0) -> Estimate:
         """The memory that a model takes with the settings of its id, and its adapters."""
-        needs = estimate(facts, self._config.model(model_id), self.variant.name)
+        config, host = self._config.model(model_id), self.variant
+        needs = estimate(facts, config, host.name, host.wrong)
         return replace(needs, adapters=adapters)
 
     def reserve(self, model_id: str, facts: GgufFacts) -> Estimate:
@@ -277,7 +277,7 @@ class Supervisor:
 
     def status(self) -> list[WorkerStatus]:
         """What the operator sees."""
-        variant = self._variant.name if self._variant else ""
+        variant = self._variant.label if self._variant else ""
         return [served.status(variant, self._threads()) for served in self._served.values()]
 
     def _threads(self) -> int:
@@ -286,13 +286,14 @@ class Supervisor:
     async def _launch(
         self, served: Served, loading: Callable[[int], None] = lambda percent: None
     ) -> None:
-        self._variant = await asyncio.to_thread(self.variant.path)
+        self._variant = await asyncio.to_thread(self.variant.get)
         config = served.config
         served.device = await asyncio.to_thread(
             device_for, served.model.facts, config, self.engine_version
         )
         load = Load(
-            variant=str(self._variant),
+            variant=str(self._variant.path),
+            refused=self._variant.refused,
             n_ctx=longest_text(served.model.facts, config),
             slots=config.slots,
             threads=self._threads(),

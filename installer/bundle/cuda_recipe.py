@@ -149,6 +149,8 @@ def plugin_recipe(plugin: Plugin) -> Recipe:
         compilers=(*base.compilers, *pins),
         flags=tuple(f.replace("{architectures}", ";".join(plugin.architectures)) for f in flags),
         settings=SETTINGS,
+        variants=(),
+        kernels="",
     )
 
 

@@ -1,9 +1,10 @@
 """What decides the llama.cpp wheel: source, flags, compilers, machine.
 
 Rules: one wheel serves every x86-64 host (all CPU variants of ggml as separate libraries, no
-native code), without OpenMP and network code (why: docs/dependencies.md). The key of the
-cache covers everything that decides the result; compiler flags and CMake variables in the
-caller's environment never reach the build.
+native code), without OpenMP and network code (why: docs/dependencies.md); for trying out there is
+one with the variants of this machine. Our kernels are added to the source. The key of the cache
+covers everything that decides the result; compiler flags and CMake variables in the caller's
+environment never reach the build.
 """
 
 import hashlib
@@ -15,10 +16,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from installer.bundle import cpu_builds, kernel_hook
 from installer.bundle.locks import LOCKS, read_lock
 from installer.bundle.steps import BundleError
 
@@ -43,6 +45,7 @@ FLAGS: Final = (
     "-DLLAMA_BUILD_SERVER=OFF",
     "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_USE_PREBUILT_UI=OFF",
+    "-DLLAVA_BUILD=OFF",  # images and sound: a library that nothing here loads
     # Without these, variants land outside the package and three copies of each library in it.
     "-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON",
     "-DCMAKE_INSTALL_LIBDIR=llama_cpp/lib",
@@ -83,6 +86,13 @@ class Recipe:
     flags: tuple[str, ...] = FLAGS
     settings: tuple[str, ...] = SETTINGS
     source_date_epoch: int = SOURCE_DATE_EPOCH
+    variants: tuple[str, ...] = cpu_builds.ALL
+    kernels: str = field(default_factory=kernel_hook.digest)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """All arguments of CMake."""
+        return (*self.flags, f"-D{kernel_hook.VARIANTS}={';'.join(self.variants)}")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -95,8 +105,11 @@ class Recipe:
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
 
-def recipe() -> Recipe:
+def recipe(variants: tuple[str, ...] = cpu_builds.ALL) -> Recipe:
     """The recipe on this machine, with `$CC` and `$CXX` or gcc and g++.
+
+    Args:
+        variants: of the CPU backend.
 
     Raises:
         BundleError: no compiler, another machine than x86-64, or a lock that cannot be read.
@@ -108,7 +121,7 @@ def recipe() -> Recipe:
         raise BundleError(f"the CPU variants are for x86_64, this machine is {platform.machine()}")
     compilers = (_compiler("CC", "gcc"), _compiler("CXX", "g++"))
     sdist = next(iter(locked[0].hashes))
-    return Recipe(locked[0].version, sdist, compilers, platform.machine())
+    return Recipe(locked[0].version, sdist, compilers, platform.machine(), variants=variants)
 
 
 def build_environment(part: Path, flags: Sequence[str] = FLAGS) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """Builds the portable llama.cpp wheel from the hash-locked sdist, once per machine.
 
 Rules
-- The sdist is the one in `offline-wheels/lock-llama.txt`, or nothing is built.
+- The sdist is the one in `offline-wheels/lock-llama.txt`, with the kernels of `kernels/` added,
+  or nothing is built.
 - It is built with the locked tools of this virtual environment, as `llama_recipe` says.
 - Cached as `llama-wheels/<key of the recipe>/`; each time before it is installed, the wheel's
   digest is compared and the gate passed.
+- What is carried away holds all CPU variants. For this machine alone a wheel with its own variant
+  and the baseline does, which is built in half the time; where the whole one is there, it is taken.
 """
 
 import argparse
@@ -15,11 +18,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from installer.bundle import wheel_cache
+from installer.bundle import cpu_builds, kernel_hook, wheel_cache
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import LOCK, SETTINGS, Recipe, build_environment, recipe
 from installer.bundle.steps import BundleError, command_line, run_pip, run_step, say
-from installer.bundle.wheel_cache import Wheel
+from installer.bundle.wheel_cache import Gate, Wheel
 from installer.bundle.wheel_gate import check_llama_wheel
 
 RECORD: Final = "llama-wheel.json"
@@ -32,7 +35,7 @@ def cached(root: Path, wanted: Recipe) -> Wheel | None:
     Raises:
         BundleError: the gate refused it.
     """
-    return wheel_cache.cached(root, wanted, check_llama_wheel)
+    return wheel_cache.cached(root, wanted, _gate(wanted))
 
 
 def obtain(root: Path, wanted: Recipe) -> Wheel:
@@ -41,7 +44,20 @@ def obtain(root: Path, wanted: Recipe) -> Wheel:
     Raises:
         BundleError: the sdist cannot be fetched, the build failed or the gate refused.
     """
-    return wheel_cache.obtain(root, wanted, _build, check_llama_wheel)
+    return wheel_cache.obtain(root, wanted, _build, _gate(wanted))
+
+
+def for_this_machine(root: Path) -> Wheel:
+    """The whole wheel if the cache holds it, or the one of this machine, built if need be.
+
+    Raises:
+        BundleError: as of `obtain`.
+    """
+    return cached(root, recipe()) or obtain(root, recipe(cpu_builds.of_host()))
+
+
+def _gate(wanted: Recipe) -> Gate:
+    return lambda path: check_llama_wheel(path, variants=frozenset(wanted.variants))
 
 
 def fetch_source(part: Path, wanted: Recipe, env: Mapping[str, str]) -> Path:
@@ -74,11 +90,12 @@ def _build(part: Path, wanted: Recipe) -> Path:
     """Build in `part`; the directory that goes into the cache."""
     for name in ("sdist", "tmp", "done"):
         (part / name).mkdir()
-    env = build_environment(part)
+    env = build_environment(part, wanted.arguments)
     source = fetch_source(part, wanted, env)
+    kernel_hook.apply(source)
     say(
-        f"Building the llama.cpp wheel with {wanted.compilers[1]}: "
-        "6 to 9 minutes on two cores, once per machine"
+        f"Building the llama.cpp wheel with {wanted.compilers[1]} for {len(wanted.variants)} kinds "
+        "of processor: 2 to 9 minutes on two cores, once per machine"
     )
     run_pip(
         *("wheel", "-v", "--no-deps", "--no-build-isolation", "--no-cache-dir"),
@@ -89,7 +106,8 @@ def _build(part: Path, wanted: Recipe) -> Path:
         env=env,
     )
     wheel = next((part / "done").glob("*.whl"))
-    glibc = check_llama_wheel(wheel, build_path=str(part))
+    variants = frozenset(wanted.variants)
+    glibc = check_llama_wheel(wheel, build_path=str(part), variants=variants)
     tools = {name: metadata.version(name) for name in ("cmake", "ninja", "scikit-build-core")}
     wheel_cache.record(part / "done", wanted, wheel, glibc="{}.{}".format(*glibc), tools=tools)
     return part / "done"
@@ -121,8 +139,10 @@ def main() -> None:
     """Command line: build if needed, install unless told not to, print wheel and digest."""
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.llama_wheel")
     parser.add_argument("--no-install", action="store_true", help="only build")
+    parser.add_argument("--all", action="store_true", help="with all CPU variants")
     options = parser.parse_args()
-    wheel = obtain(cache_root() / "llama-wheels", recipe())
+    root = cache_root() / "llama-wheels"
+    wheel = obtain(root, recipe()) if options.all else for_this_machine(root)
     if not options.no_install:
         install(wheel)
     print(f"llama.cpp wheel {wheel.path}")

@@ -11,28 +11,11 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from installer.bundle import cpu_builds
 from installer.bundle.elf import read_dynamic
 from installer.bundle.steps import BundleError
 
-VARIANTS: Final = frozenset(
-    {
-        "alderlake",
-        "cannonlake",
-        "cascadelake",
-        "cooperlake",
-        "haswell",
-        "icelake",
-        "ivybridge",
-        "piledriver",
-        "sandybridge",
-        "sapphirerapids",
-        "skylakex",
-        "sse42",
-        "x64",
-        "zen4",
-    }
-)
-"""The x86-64 variants of ggml (ggml/src/CMakeLists.txt, GGML_CPU_ALL_VARIANTS)."""
+VARIANTS: Final = frozenset(cpu_builds.ALL)
 
 _SYSTEM: Final = frozenset(
     {"ld-linux-x86-64.so.2", "libc.so.6", "libgcc_s.so.1", "libm.so.6", "libstdc++.so.6"}
@@ -41,12 +24,15 @@ _LIB: Final = "llama_cpp/lib/"
 _VARIANT: Final = re.compile(re.escape(_LIB) + r"libggml-cpu-(\w+)\.so")
 
 
-def check_llama_wheel(path: Path, *, build_path: str | None = None) -> tuple[int, int]:
+def check_llama_wheel(
+    path: Path, *, build_path: str | None = None, variants: frozenset[str] = VARIANTS
+) -> tuple[int, int]:
     """Refuse a wheel that is not what the flags ask for.
 
     Args:
         path: the wheel.
         build_path: directory of the build, which no file in the wheel may name.
+        variants: of the CPU backend, exactly.
 
     Returns:
         The newest glibc that a library asks for, as (major, minor).
@@ -57,7 +43,7 @@ def check_llama_wheel(path: Path, *, build_path: str | None = None) -> tuple[int
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
-            _check_names(path.name, names)
+            _check_names(path.name, names, variants)
             libraries = {n: archive.read(n) for n in names if ".so" in PurePosixPath(n).name}
             for name in names if build_path else ():
                 if str(build_path).encode() in archive.read(name):
@@ -68,16 +54,16 @@ def check_llama_wheel(path: Path, *, build_path: str | None = None) -> tuple[int
     return max(_check_library(name, data, beside) for name, data in libraries.items())
 
 
-def _check_names(wheel: str, names: list[str]) -> None:
+def _check_names(wheel: str, names: list[str], variants: frozenset[str]) -> None:
     info = "-".join(wheel.split("-")[:2]) + ".dist-info"
     strays = sorted({name.split("/")[0] for name in names} - {"llama_cpp", info})
     if strays:
         raise BundleError(f"{wheel}: unexpected at the top of the wheel: {', '.join(strays)}")
     found = {match[1] for name in names if (match := _VARIANT.fullmatch(name))}
-    if found != VARIANTS:
+    if found != variants:
         raise BundleError(
-            f"{wheel}: CPU variants missing: {sorted(VARIANTS - found)}, "
-            f"unexpected: {sorted(found - VARIANTS)}"
+            f"{wheel}: CPU variants missing: {sorted(variants - found)}, "
+            f"unexpected: {sorted(found - variants)}"
         )
 
 

@@ -304,7 +304,7 @@ def attempt(library: Library, data: bytes) -> Outcome:
 def prepared() -> Library:
     """llama.cpp, loaded once; children inherit it."""
     os.environ["GGML_NO_BACKTRACE"] = "1"
-    return Library(HostVariant().path())
+    return Library(HostVariant().get().path)
 
 
 DIED: Final = frozenset({"SIGABRT", "SIGSEGV", "SIGFPE", "SIGBUS", "SIGILL", "hang"})

@@ -48,12 +48,15 @@ def test_separate_streams_take_a_cache_each() -> None:
 
 def test_the_sealed_copy_counts_and_of_the_weights_those_that_the_processor_copies() -> None:
     got = needs()
-    assert (got.sealed, got.repacked) == (98 * MIB, 66 * MIB)
+    copies = 66 * MIB * 148 // 144 + 30 * MIB
+    assert (got.sealed, got.repacked) == (98 * MIB, copies)
     parts = got.sealed + got.repacked + got.kv + got.compute + got.process
     assert got.total == parts * 27 // 25
     assert needs(variant="x64").repacked == 0
-    assert needs(variant="").repacked == 96 * MIB  # no engine is there to ask: the most it can be
+    assert needs(variant="").repacked == copies  # no engine is there to ask: the most it can be
     assert needs(hold="disk").sealed == 0
+    without = estimate(FACTS, ModelConfig(), VARIANT, ("Q4_K", "Q8_0"))
+    assert without.repacked == 66 * MIB  # by ggml, which has no other order for Q8_0
 
 
 MORE = {
@@ -110,7 +113,7 @@ def test_the_parts_are_the_whole_and_never_negative(
     got = needs(replace(FACTS, matrices=matrices), **config)
     assert min(vars(got).values()) >= 0
     assert got.total == sum(vars(got).values()) * 27 // 25
-    assert got.repacked <= sum(matrices.values())
+    assert got.repacked <= sum(matrices.values()) * 37 / 36  # Q4_K grows by 2.8 %
     for number in (got.total, *vars(got).values()):
         assert str(number // MIB) in got.describe()
 

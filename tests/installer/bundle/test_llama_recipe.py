@@ -23,6 +23,8 @@ BASE = Recipe("1.0", "0" * 64, ("gcc 12", "g++ 12"), "x86_64")
         replace(BASE, flags=(*BASE.flags, "-DGGML_NATIVE=ON")),
         replace(BASE, settings=()),
         replace(BASE, source_date_epoch=1),
+        replace(BASE, variants=("x64",)),
+        replace(BASE, kernels="0" * 64),
     ],
 )
 def test_every_part_changes_the_key(other: Recipe) -> None:
@@ -83,3 +85,8 @@ def test_environment_of_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "-DCMAKE_INSTALL_RPATH=$ORIGIN" in arguments
     assert f"-DCMAKE_C_FLAGS=-ffile-prefix-map={tmp_path}/a b=." in arguments
     assert len(arguments) == len(llama_recipe.FLAGS)
+
+
+def test_the_variants_are_an_argument_of_cmake() -> None:
+    few = replace(BASE, variants=("x64", "zen4"))
+    assert few.arguments == (*BASE.flags, "-DAPPLIANCE_CPU_VARIANTS=x64;zen4")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from installer.bundle import llama_wheel
+from installer.bundle import cpu_builds, llama_wheel
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import Recipe, recipe
 from installer.bundle.llama_wheel import RECORD, cached, install, obtain
@@ -19,6 +19,7 @@ from installer.bundle.steps import BundleError
 from installer.bundle.wheel_cache import Wheel
 
 RECIPE = Recipe("0.3.36", "0" * 64, ("gcc 12", "g++ 12"), "x86_64")
+FEW = ("x64", "haswell")
 MakeWheel = Callable[..., Path]
 
 
@@ -66,6 +67,25 @@ def test_a_failed_build_leaves_no_entry(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(BundleError, match="download failed"):
         obtain(tmp_path / "cache", RECIPE)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"{RECIPE.key}.lock"]
+
+
+def test_the_whole_wheel_is_taken_where_it_is_there(
+    tmp_path: Path, make_wheel: MakeWheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_builds, "of_host", lambda: ("x64", "haswell"))
+    others = (f"llama_cpp/lib/libggml-cpu-{v}.so" for v in cpu_builds.ALL if v not in FEW)
+    small = store(tmp_path, make_wheel(dict.fromkeys(others)), recipe(FEW))
+    assert llama_wheel.for_this_machine(tmp_path).path == small
+    whole = store(tmp_path, make_wheel(), recipe())
+    assert llama_wheel.for_this_machine(tmp_path).path == whole
+
+
+def test_the_gate_asks_for_the_variants_of_the_recipe(
+    tmp_path: Path, make_wheel: MakeWheel
+) -> None:
+    store(tmp_path, make_wheel(), recipe(FEW))
+    with pytest.raises(BundleError, match="unexpected"):
+        cached(tmp_path, recipe(FEW))
 
 
 def test_install_records_the_digest(tmp_path: Path, make_wheel: MakeWheel) -> None:

@@ -1,0 +1,159 @@
+"""Adds the kernels of `kernels/` to the source of llama.cpp, before it is built.
+
+Rules
+- Each change names the text that it replaces; the text must be there exactly once, or nothing is
+  changed and the build stops: a newer llama.cpp is looked at by a person first.
+- What is added and changed decides the wheel, so `digest` is part of the recipe's key.
+"""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from installer.bundle.steps import BundleError
+
+KERNELS: Final = Path(__file__).resolve().parents[2] / "kernels"
+VARIANTS: Final = "APPLIANCE_CPU_VARIANTS"
+"""The CMake variable that names the CPU variants to build."""
+_SOURCE: Final = "vendor/llama.cpp/ggml/src"
+_CPU: Final = f"{_SOURCE}/ggml-cpu"
+_ADDED: Final = ("*.cpp", "*.h")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One replacement in one file of the sdist."""
+
+    file: str
+    before: str
+    after: str
+
+
+CHANGES: Final = (
+    # Of the variants, those that are asked for; of llama.cpp, what the package needs.
+    Change(
+        f"{_SOURCE}/CMakeLists.txt",
+        "function(ggml_add_cpu_backend_variant tag_name)\n",
+        "function(ggml_add_cpu_backend_variant tag_name)\n"
+        f"    if (DEFINED {VARIANTS} AND NOT tag_name IN_LIST {VARIANTS})\n"
+        "        return()\n    endif()\n",
+    ),
+    Change(
+        "CMakeLists.txt",
+        "    set(LLAMA_BUILD_COMMON ON CACHE BOOL",
+        "    set(LLAMA_BUILD_COMMON OFF CACHE BOOL",
+    ),
+    Change(
+        f"{_CPU}/CMakeLists.txt",
+        "        ggml-cpu/ggml-cpu.c\n        ggml-cpu/ggml-cpu.cpp\n",
+        "        ggml-cpu/ggml-cpu.c\n        ggml-cpu/ggml-cpu.cpp\n"
+        "        ggml-cpu/kernels/attention.cpp\n        ggml-cpu/kernels/weights.cpp\n",
+    ),
+    # The buffer type, before ggml's own repacking and after AMX.
+    Change(
+        f"{_CPU}/ggml-cpu.cpp",
+        '#include "amx/amx.h"\n',
+        '#include "amx/amx.h"\n#include "kernels/kernels.h"\n',
+    ),
+    Change(
+        f"{_CPU}/ggml-cpu.cpp",
+        "#ifdef GGML_USE_CPU_REPACK\n        if (ggml_backend_cpu_repack_buffer_type()) {\n",
+        "        if (kernels_buffer_type()) {\n"
+        "            bufts.push_back(kernels_buffer_type());\n        }\n\n"
+        "#ifdef GGML_USE_CPU_REPACK\n        if (ggml_backend_cpu_repack_buffer_type()) {\n",
+    ),
+    # Attention, and its work memory.
+    Change(
+        f"{_CPU}/ops.cpp",
+        '#include "ops.h"\n',
+        '#include "ops.h"\n#include "kernels/kernels.h"\n',
+    ),
+    Change(
+        f"{_CPU}/ops.cpp",
+        "                // uses F32 accumulators\n"
+        "                ggml_compute_forward_flash_attn_ext_f16(params, dst);\n",
+        "                // uses F32 accumulators\n"
+        "                if (!kernels_attention(params, dst)) {\n"
+        "                    ggml_compute_forward_flash_attn_ext_f16(params, dst);\n"
+        "                }\n",
+    ),
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        '#include "tiled/tiled.h"\n',
+        '#include "tiled/tiled.h"\n#include "kernels/barrier.h"\n#include "kernels/kernels.h"\n',
+    ),
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        "                        cur += MAX(prefill, decode);\n",
+        "                        "
+        "cur += MAX(MAX(prefill, decode), kernels_attention_work(node, n_tasks));\n",
+    ),
+    # The barrier: spin, then sleep.
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        "    atomic_int GGML_CACHE_ALIGN n_barrier_passed;\n",
+        "    atomic_int GGML_CACHE_ALIGN n_barrier_passed;\n    atomic_int n_barrier_asleep;\n",
+    ),
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        "        atomic_fetch_add_explicit(&tp->n_barrier_passed, 1, memory_order_seq_cst);\n"
+        "        return;\n",
+        "        atomic_fetch_add_explicit(&tp->n_barrier_passed, 1, memory_order_seq_cst);\n"
+        "        kernels_wake(&tp->n_barrier_passed, &tp->n_barrier_asleep);\n"
+        "        return;\n",
+    ),
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        "    while (atomic_load_explicit("
+        "&tp->n_barrier_passed, memory_order_relaxed) == n_passed) {\n"
+        "        ggml_thread_cpu_relax();\n    }\n",
+        "    kernels_wait(&tp->n_barrier_passed, n_passed, &tp->n_barrier_asleep);\n",
+    ),
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        "        threadpool->n_barrier_passed = 0;\n",
+        "        threadpool->n_barrier_passed = 0;\n        threadpool->n_barrier_asleep = 0;\n",
+    ),
+)
+
+
+def digest() -> str:
+    """SHA-256 over all that is added and changed, in hex."""
+    parts = [path.name.encode() + b"\0" + path.read_bytes() for path in _added()]
+    parts += [repr(change).encode() for change in CHANGES]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def apply(source: Path) -> None:
+    """Add the kernels to the unpacked source.
+
+    Args:
+        source: the root of the sdist of llama-cpp-python.
+
+    Raises:
+        BundleError: the source is not the one that the changes were made for; it stays as it was.
+    """
+    texts: dict[Path, str] = {}
+    for change in CHANGES:
+        path = source / change.file
+        text = texts.get(path) or (path.read_text() if path.is_file() else "")
+        if text.count(change.before) != 1:
+            raise BundleError(
+                f"{change.file}: the kernels replace {change.before.strip().splitlines()[0]!r}, "
+                f"which is there {text.count(change.before)} times: see kernels/README.md"
+            )
+        texts[path] = text.replace(change.before, change.after)
+    ours = source / _CPU / "kernels"
+    if ours.exists():
+        raise BundleError("llama.cpp has a directory ggml-cpu/kernels of its own")
+    ours.mkdir()
+    for added in _added():
+        shutil.copyfile(added, ours / added.name)
+    for path, text in texts.items():
+        path.write_text(text)
+
+
+def _added() -> list[Path]:
+    return sorted(path for pattern in _ADDED for path in KERNELS.glob(pattern))

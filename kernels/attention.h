@@ -1,0 +1,358 @@
+// Attention of some queries to the cells of a cache, tile by tile.
+//
+// Rules
+// - The cache is read in tiles of 64 cells. A tile that few queries see is computed cell by cell
+//   for those that see it; one that many see is turned over once and multiplied for all of them.
+//   So a prefix that sequences share is read once, and what is padding is not computed.
+// - The query heads that share a head of the cache go together, and share every load of it.
+// - Sums and exponentials are 32-bit floats; the probabilities are not rounded to half floats.
+#pragma once
+
+#include "simd.h"
+
+#ifdef KERNELS_AVAILABLE
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace kernels {
+
+constexpr int TILE      = 64;                      // cells
+constexpr int PARTS     = TILE / LANES;            // vectors of scores in a tile
+constexpr int QUERIES   = 64;                      // most queries of a task, all heads of a group
+constexpr int ROW_BLOCK = 4;                       // queries with sums in registers
+constexpr int COL_BLOCK = LANES == 16 ? 4 : 2;     // vectors beside each other in registers
+
+static_assert(PARTS % COL_BLOCK == 0, "scores in whole blocks");
+
+static inline size_t task_floats(int64_t width) { return (size_t) (QUERIES * width * 2 + QUERIES * TILE + 2 * TILE * width + 4 * QUERIES + 64); }
+
+static inline float single(uint16_t half) { return _cvtsh_ss(half); }
+
+// One bit for each cell that a query sees: those whose mask is not minus infinity.
+static inline uint64_t seen(const uint16_t * mask, int n) {
+    uint64_t bits = 0;
+    int      i    = 0;
+#ifdef KERNELS_AVX512
+    for (; i + 32 <= n; i += 32) {
+        const uint32_t some = _mm512_cmpneq_epi16_mask(_mm512_loadu_si512(mask + i), _mm512_set1_epi16((short) 0xFC00));
+        bits |= (uint64_t) some << i;
+    }
+#else
+    for (; i + 16 <= n; i += 16) {
+        const __m256i none = _mm256_cmpeq_epi16(_mm256_loadu_si256((const __m256i *) (mask + i)), _mm256_set1_epi16((short) 0xFC00));
+        const __m128i half = _mm_packs_epi16(_mm256_castsi256_si128(none), _mm256_extracti128_si256(none, 1));
+        bits |= (uint64_t) (uint16_t) ~_mm_movemask_epi8(half) << i;
+    }
+#endif
+    for (; i < n; i++) { bits |= (uint64_t) (mask[i] != 0xFC00) << i; }
+    return bits;
+}
+
+// The total of each of LANES vectors, as one vector.
+static inline Floats totals(const Floats * x) {
+#if defined(KERNELS_AVX512) && !defined(KERNELS_NARROW)
+    __m512 a[8], b[4], c[2];
+    for (int i = 0; i < 8; i++) {  // 4-byte pairs: x[2i], x[2i + 1]
+        a[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]), _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
+    }
+    for (int i = 0; i < 4; i++) {  // four results in each 128 bits
+        const __m512d lo = _mm512_unpacklo_pd(_mm512_castps_pd(a[2 * i]), _mm512_castps_pd(a[2 * i + 1]));
+        const __m512d hi = _mm512_unpackhi_pd(_mm512_castps_pd(a[2 * i]), _mm512_castps_pd(a[2 * i + 1]));
+        b[i] = _mm512_add_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
+    }
+    for (int i = 0; i < 2; i++) {
+        c[i] = _mm512_add_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xDD));
+    }
+    return _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xDD));
+#else
+    __m256 a[4], b[2];
+    for (int i = 0; i < 4; i++) { a[i] = _mm256_hadd_ps(x[2 * i], x[2 * i + 1]); }
+    for (int i = 0; i < 2; i++) { b[i] = _mm256_hadd_ps(a[2 * i], a[2 * i + 1]); }
+    return _mm256_add_ps(_mm256_permute2f128_ps(b[0], b[1], 0x20), _mm256_permute2f128_ps(b[0], b[1], 0x31));
+#endif
+}
+
+template <int WIDTH> class Task {
+    static constexpr int VECTORS = WIDTH / LANES;
+
+  public:
+    // `n` queries in `group` heads: query r is position r / group, head r % group.
+    Task(float * work, int positions, int group) : positions_(positions), group_(group), n_(positions * group) {
+        q_     = work;
+        out_   = q_ + QUERIES * WIDTH;
+        score_ = out_ + QUERIES * WIDTH;
+        keys_  = score_ + QUERIES * TILE;
+        vals_  = keys_ + TILE * WIDTH;
+        max_   = vals_ + TILE * WIDTH;
+        sum_   = max_ + QUERIES;
+        std::fill(max_, max_ + n_, -INFINITY);
+        std::fill(sum_, sum_ + n_, 0.0f);
+        std::fill(out_, out_ + (size_t) n_ * WIDTH, 0.0f);
+    }
+
+    void query(int r, const float * from, float scale) {
+        for (int i = 0; i < VECTORS; i++) { store_f(q_ + r * WIDTH + LANES * i, mul(load_f(from + LANES * i), every(scale))); }
+    }
+
+    // Take in the `n` cells at `k` and `v`; `mask[p]` is the mask of position p at the first cell.
+    void tile(const char * k, size_t nbk, const char * v, size_t nbv, int n, const uint16_t * const * mask, const float * slope) {
+        uint64_t bits[QUERIES];
+        int      active = 0, pairs = 0;
+        for (int p = 0; p < positions_; p++) {
+            bits[p] = mask ? seen(mask[p], n) : n == 64 ? ~0ull : (1ull << n) - 1;
+            active += bits[p] != 0;
+            pairs  += __builtin_popcountll(bits[p]);
+        }
+        if (!pairs) { return; }
+        // Operations on vectors, for 64 values: a cell alone is loaded (8) and multiplied and
+        // summed for each head (12); a tile is turned over (32 a cell), then costs 9 for a query.
+        if (pairs * (8 + 12 * group_) <= 32 * TILE + 9 * TILE * active * group_) {
+            for (int p = 0; p < positions_; p++) {
+                if (bits[p]) { cells(k, nbk, v, nbv, bits[p], p, mask ? mask[p] : nullptr, slope); }
+            }
+        } else {
+            whole(k, nbk, v, nbv, n, bits, mask, slope);
+        }
+    }
+
+    // The result of query r, or what it takes to join it with those of other parts.
+    void finish(int r, float * to) const {
+        const float inverse = sum_[r] == 0.0f ? 0.0f : 1.0f / sum_[r];
+        for (int i = 0; i < VECTORS; i++) { store_f(to + LANES * i, mul(load_f(out_ + r * WIDTH + LANES * i), every(inverse))); }
+    }
+
+    void part(int r, float * to) const {
+        to[0] = max_[r];
+        to[1] = sum_[r];
+        std::memcpy(to + 2, out_ + r * WIDTH, WIDTH * sizeof(float));
+    }
+
+  private:
+    // New scores of a query, padded with minus infinity: they become probabilities.
+    void probabilities(int r, float * score, int vectors) {
+        Floats most = load_f(score);
+        for (int i = 1; i < vectors; i++) { most = max_f(most, load_f(score + LANES * i)); }
+        const float peak = largest(most);
+        if (peak > max_[r]) {
+            const float factor = std::exp(max_[r] - peak);
+            for (int i = 0; i < VECTORS; i++) { store_f(out_ + r * WIDTH + LANES * i, mul(load_f(out_ + r * WIDTH + LANES * i), every(factor))); }
+            sum_[r] *= factor;
+            max_[r] = peak;
+        }
+        Floats sum = zero_f();
+        for (int i = 0; i < vectors; i++) {
+            const Floats e = exponential(sub(load_f(score + LANES * i), every(max_[r])));
+            store_f(score + LANES * i, e);
+            sum = add(sum, e);
+        }
+        sum_[r] += total(sum);
+    }
+
+    // Cell by cell: the queries of one position, and the cells that it sees.
+    void cells(const char * k, size_t nbk, const char * v, size_t nbv, uint64_t bits, int position, const uint16_t * mask, const float * slope) {
+        uint8_t index[TILE];
+        int     n = 0;
+        for (uint64_t b = bits; b; b &= b - 1) { index[n++] = (uint8_t) __builtin_ctzll(b); }
+        const int vectors = (n + LANES - 1) / LANES;
+        float *   score = score_ + (size_t) position * group_ * TILE;
+        for (int part = 0; part < vectors; part++) {
+            const int count = std::min(LANES, n - part * LANES);
+            Floats    bias  = zero_f();
+            if (mask) {
+                float value[LANES] = {};
+                for (int i = 0; i < count; i++) { value[i] = single(mask[index[part * LANES + i]]); }
+                bias = load_f(value);
+            }
+            for (int h = 0; h < group_; h++) {
+                const float * q = q_ + (size_t) (position * group_ + h) * WIDTH;
+                Floats        sums[LANES];
+                for (int i = 0; i < LANES; i++) { sums[i] = zero_f(); }
+                for (int i = 0; i < count; i++) {
+                    const auto * key = (const uint16_t *) (k + index[part * LANES + i] * nbk);
+                    Floats       a   = mul(load_half(key), load_f(q));
+                    for (int j = 1; j < VECTORS; j++) { a = fma(load_half(key + LANES * j), load_f(q + LANES * j), a); }
+                    sums[i] = a;
+                }
+                store_f(score + h * TILE + LANES * part, fma(bias, every(slope[h]), totals(sums)));
+            }
+        }
+        for (int h = 0; h < group_; h++) {
+            for (int i = n; i < vectors * LANES; i++) { score[h * TILE + i] = -INFINITY; }
+            probabilities(position * group_ + h, score + h * TILE, vectors);
+        }
+        values(v, nbv, index, n, position, score);
+    }
+
+    // Add what the cells of `index` hold, as much of each as its probability.
+    void values(const char * v, size_t nbv, const uint8_t * index, int n, int position, const float * score) {
+        constexpr int BESIDE = VECTORS < 4 ? VECTORS : 4;
+        for (int j = 0; j < VECTORS; j += BESIDE) {
+            int h = 0;
+            for (; h + ROW_BLOCK <= group_; h += ROW_BLOCK) { some_values<ROW_BLOCK, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); }
+            switch (group_ - h) {
+                case 3: some_values<3, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); break;
+                case 2: some_values<2, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); break;
+                case 1: some_values<1, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); break;
+                default: break;
+            }
+        }
+    }
+
+    template <int HEADS, int BESIDE>
+    void some_values(const char * v, size_t nbv, const uint8_t * index, int n, int r, const float * score, int j) {
+        Floats acc[HEADS][BESIDE];
+        for (int h = 0; h < HEADS; h++) {
+            for (int i = 0; i < BESIDE; i++) { acc[h][i] = load_f(out_ + (size_t) (r + h) * WIDTH + LANES * (j + i)); }
+        }
+        for (int c = 0; c < n; c++) {
+            const auto * value = (const uint16_t *) (v + index[c] * nbv) + LANES * j;
+            Floats       x[BESIDE];
+            for (int i = 0; i < BESIDE; i++) { x[i] = load_half(value + LANES * i); }
+            for (int h = 0; h < HEADS; h++) {
+                const Floats p = every(score[h * TILE + c]);
+                for (int i = 0; i < BESIDE; i++) { acc[h][i] = fma(p, x[i], acc[h][i]); }
+            }
+        }
+        for (int h = 0; h < HEADS; h++) {
+            for (int i = 0; i < BESIDE; i++) { store_f(out_ + (size_t) (r + h) * WIDTH + LANES * (j + i), acc[h][i]); }
+        }
+    }
+
+    // All queries of the task that see any of the tile, as two products of matrices.
+    void whole(const char * k, size_t nbk, const char * v, size_t nbv, int n, const uint64_t * bits, const uint16_t * const * mask, const float * slope) {
+        turn_over(k, nbk, n);
+        for (int c = 0; c < n; c++) {
+            const auto * value = (const uint16_t *) (v + c * nbv);
+            for (int j = 0; j < VECTORS; j++) { store_f(vals_ + c * WIDTH + LANES * j, load_half(value + LANES * j)); }
+        }
+        int rows[QUERIES], active = 0;
+        for (int r = 0; r < n_; r++) {
+            if (bits[r / group_]) { rows[active++] = r; }
+        }
+        for (int a = 0; a < active; a += ROW_BLOCK) { some<Scores>(rows + a, std::min(ROW_BLOCK, active - a), n); }
+        for (int a = 0; a < active; a++) {
+            const int r = rows[a];
+            float *   score = score_ + (size_t) r * TILE;
+            if (mask) {
+                const uint16_t * m = mask[r / group_];
+                const Floats     s = every(slope[r % group_]);
+                int              c = 0;
+                for (; c + LANES <= n; c += LANES) { store_f(score + c, fma(load_half(m + c), s, load_f(score + c))); }
+                for (; c < n; c++) { score[c] = std::fma(single(m[c]), slope[r % group_], score[c]); }
+            }
+            for (int c = n; c < TILE; c++) { score[c] = -INFINITY; }
+            probabilities(r, score, PARTS);
+        }
+        for (int a = 0; a < active; a += ROW_BLOCK) { some<Results>(rows + a, std::min(ROW_BLOCK, active - a), n); }
+    }
+
+    // keys_[i][c]: value i of the key of cell c; cells that are not there are zero.
+    void turn_over(const char * k, size_t nbk, int n) {
+        for (int c = 0; c < TILE; c += LANES) {
+            for (int j = 0; j < WIDTH; j += LANES) {
+                Floats x[LANES];
+                for (int i = 0; i < LANES; i++) { x[i] = c + i < n ? load_half((const uint16_t *) (k + (c + i) * nbk) + j) : zero_f(); }
+                transpose(x);
+                for (int i = 0; i < LANES; i++) { store_f(keys_ + (j + i) * TILE + c, x[i]); }
+            }
+        }
+    }
+
+    static void transpose(Floats * x) {
+#if defined(KERNELS_AVX512) && !defined(KERNELS_NARROW)
+        __m512 t[16];
+        for (int i = 0; i < 16; i += 4) {
+            const __m512 a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
+            const __m512 c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+            t[i]     = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+            t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+            t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+            t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+        }
+        for (int i = 0; i < 4; i++) {  // t[i], t[i + 4], t[i + 8], t[i + 12]: column i of each 4 x 4
+            const __m512 a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xDD);
+            const __m512 c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xDD);
+            x[i]      = _mm512_shuffle_f32x4(a, c, 0x88);
+            x[i + 4]  = _mm512_shuffle_f32x4(b, d, 0x88);
+            x[i + 8]  = _mm512_shuffle_f32x4(a, c, 0xDD);
+            x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
+        }
+#else
+        __m256 t[8], u[8];
+        for (int i = 0; i < 8; i += 2) { t[i] = _mm256_unpacklo_ps(x[i], x[i + 1]); t[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]); }
+        for (int i = 0; i < 8; i += 4) {
+            u[i]     = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+            u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
+            u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+            u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
+        }
+        for (int i = 0; i < 4; i++) {
+            x[i]     = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+            x[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+        }
+#endif
+    }
+
+    // score_ = q_ * keys_
+    struct Scores {
+        static constexpr bool   ADDS = false;
+        static constexpr int    VECTORS_WIDE = PARTS;
+        static const float *    left(const Task & t, int r) { return t.q_ + (size_t) r * WIDTH; }
+        static const float *    right(const Task & t) { return t.keys_; }
+        static float *          to(const Task & t, int r) { return t.score_ + (size_t) r * TILE; }
+        static int              steps(int) { return WIDTH; }
+    };
+
+    // out_ += score_ * vals_
+    struct Results {
+        static constexpr bool   ADDS = true;
+        static constexpr int    VECTORS_WIDE = VECTORS;
+        static const float *    left(const Task & t, int r) { return t.score_ + (size_t) r * TILE; }
+        static const float *    right(const Task & t) { return t.vals_; }
+        static float *          to(const Task & t, int r) { return t.out_ + (size_t) r * WIDTH; }
+        static int              steps(int n) { return n; }
+    };
+
+    template <class What> void some(const int * rows, int count, int n) {
+        switch (count) {
+            case 4: product<What, 4>(rows, n); break;
+            case 3: product<What, 3>(rows, n); break;
+            case 2: product<What, 2>(rows, n); break;
+            default: product<What, 1>(rows, n); break;
+        }
+    }
+
+    template <class What, int COUNT> void product(const int * rows, int n) {
+        const float * left[COUNT];
+        float *       to[COUNT];
+        for (int a = 0; a < COUNT; a++) { left[a] = What::left(*this, rows[a]); to[a] = What::to(*this, rows[a]); }
+        const float * right = What::right(*this);
+        const int     steps = What::steps(n);
+        for (int j = 0; j < What::VECTORS_WIDE; j += COL_BLOCK) {
+            Floats acc[COUNT][COL_BLOCK];
+            for (int a = 0; a < COUNT; a++) {
+                for (int i = 0; i < COL_BLOCK; i++) { acc[a][i] = What::ADDS ? load_f(to[a] + LANES * (j + i)) : zero_f(); }
+            }
+            for (int s = 0; s < steps; s++) {
+                Floats x[COL_BLOCK];
+                for (int i = 0; i < COL_BLOCK; i++) { x[i] = load_f(right + (size_t) s * What::VECTORS_WIDE * LANES + LANES * (j + i)); }
+                for (int a = 0; a < COUNT; a++) {
+                    const Floats y = every(left[a][s]);
+                    for (int i = 0; i < COL_BLOCK; i++) { acc[a][i] = fma(y, x[i], acc[a][i]); }
+                }
+            }
+            for (int a = 0; a < COUNT; a++) {
+                for (int i = 0; i < COL_BLOCK; i++) { store_f(to[a] + LANES * (j + i), acc[a][i]); }
+            }
+        }
+    }
+
+    int     positions_, group_, n_;
+    float * q_, * out_, * score_, * keys_, * vals_, * max_, * sum_;
+};
+
+}  // namespace kernels
+
+#endif  // KERNELS_AVAILABLE

@@ -1,0 +1,41 @@
+// What the rest of ggml's CPU backend calls: three functions and a buffer type.
+#pragma once
+
+#include "ggml-backend.h"
+
+#include <stddef.h>
+
+struct ggml_compute_params;
+struct ggml_tensor;
+
+#ifdef __cplusplus
+
+// Where interleaved weights lie; null where this build has no kernels.
+ggml_backend_buffer_type_t kernels_buffer_type(void);
+
+// Computes flash attention; false where the shapes are not ours, and nothing is done.
+bool kernels_attention(const struct ggml_compute_params * params, struct ggml_tensor * dst);
+
+extern "C" {
+#endif
+
+// Bytes of work memory that `kernels_attention` needs; 0 where the shapes are not ours.
+size_t kernels_attention_work(const struct ggml_tensor * dst, int n_tasks);
+
+// What is not to be used, as a bit for each: see KERNELS_NAMES in weights.cpp. Before a model is
+// loaded; what was loaded before stays as it is.
+__attribute__((visibility("default"))) void kernels_refuse(unsigned bits);
+
+// The names of the kernels of this build, with commas, in the order of the bits; "" for none.
+__attribute__((visibility("default"))) const char * kernels_names(void);
+
+// The instructions that this build uses: "avx512-vnni", "avx512", "avx2-vnni", "avx2" or "".
+__attribute__((visibility("default"))) const char * kernels_instructions(void);
+
+bool kernels_refused(unsigned bit);
+
+#ifdef __cplusplus
+}
+#endif
+
+#define KERNELS_ATTENTION 6u  // the bit of attention, after those of the formats

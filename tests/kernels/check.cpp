@@ -1,0 +1,253 @@
+// The kernels against sums in double precision, in a program of their own: it is built for each
+// instruction set of this machine, with the sanitizers (test_kernels_native.py).
+//
+// usage: check [control]   with `control`, one scale has the wrong sign, and the check must fail
+#include "attention.h"
+#include "product.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+using namespace kernels;
+
+static std::mt19937 dice(1);
+static bool         control = false;
+static int          failures = 0;
+
+static double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(dice); }
+static int    whole(int low, int high) { return std::uniform_int_distribution<int>(low, high)(dice); }
+
+static uint16_t half(float x) { return _cvtss_sh(x, 0); }
+static double   value(uint16_t h) { return _cvtsh_ss(h); }
+
+// What a block stands for, written down from the description of the format.
+static void read(const Q4_0::Row & b, double * v) {
+    for (int j = 0; j < 16; j++) { v[j] = value(b.d) * ((b.qs[j] & 15) - 8); v[j + 16] = value(b.d) * ((b.qs[j] >> 4) - 8); }
+}
+static void read(const Q4_1::Row & b, double * v) {
+    for (int j = 0; j < 16; j++) { v[j] = value(b.d) * (b.qs[j] & 15) + value(b.m); v[j + 16] = value(b.d) * (b.qs[j] >> 4) + value(b.m); }
+}
+static void read(const Q5_0::Row & b, double * v) {
+    for (int j = 0; j < 32; j++) {
+        const int low = j < 16 ? b.qs[j] & 15 : b.qs[j - 16] >> 4, high = b.qh[j / 8] >> (j % 8) & 1;
+        v[j] = value(b.d) * (low + 16 * high - 16);
+    }
+}
+static void read(const Q8_0::Row & b, double * v) {
+    for (int j = 0; j < 32; j++) { v[j] = value(b.d) * b.qs[j]; }
+}
+static void read(const Q4_K::Row & b, double * v) {
+    for (int i = 0; i < 8; i++) {
+        const uint8_t * s = b.scales;
+        const int scale = i < 4 ? s[i] & 63 : (s[i + 4] & 15) + 16 * (s[i - 4] >> 6);
+        const int min   = i < 4 ? s[i + 4] & 63 : (s[i + 4] >> 4) + 16 * (s[i] >> 6);
+        for (int j = 0; j < 32; j++) {
+            const int q = i % 2 ? b.qs[16 * (i - 1) + j] >> 4 : b.qs[16 * i + j] & 15;
+            v[32 * i + j] = value(b.d) * scale * q - value(b.dmin) * min;
+        }
+    }
+}
+static void read(const Q6_K::Row & b, double * v) {
+    for (int n = 0; n < 256; n++) {
+        const int h = n / 128, part = n % 128 / 32, j = n % 32;
+        const int low = (part < 2 ? b.ql[64 * h + 32 * part + j] & 15 : b.ql[64 * h + 32 * (part - 2) + j] >> 4);
+        const int high = b.qh[32 * h + j] >> (2 * part) & 3;
+        v[n] = value(b.d) * b.scales[n / 16] * (low + 16 * high - 32);
+    }
+}
+
+static void scales(Q4_0::Row & b, uint16_t d, uint16_t) { b.d = d; }
+static void scales(Q4_1::Row & b, uint16_t d, uint16_t m) { b.d = d; b.m = m; }
+static void scales(Q5_0::Row & b, uint16_t d, uint16_t) { b.d = d; }
+static void scales(Q8_0::Row & b, uint16_t d, uint16_t) { b.d = d; }
+static void scales(Q4_K::Row & b, uint16_t d, uint16_t m) { b.d = d; b.dmin = m; }
+static void scales(Q6_K::Row & b, uint16_t d, uint16_t) { b.d = d; }
+
+// Any bits for the values; `kind` chooses the scales and the extremes.
+template <class F> static typename F::Row block(int kind) {
+    typename F::Row b;
+    auto * bytes = (uint8_t *) &b;
+    for (size_t i = 0; i < sizeof(b); i++) { bytes[i] = (uint8_t) (kind == 1 ? 255 : kind == 2 ? 0 : whole(0, 255)); }
+    if (kind == 1) { scales(b, 0x7BFF, 0xFBFF); }                             // the largest of both signs
+    else if (kind == 2) { scales(b, 0, half(1.0f)); }                         // nothing but the minimum
+    else if (kind == 3) { scales(b, 0x0001, 0x8001); }                        // the smallest there is
+    else { scales(b, half((float) uniform(-0.1, 0.1)), half((float) uniform(-1, 1))); }
+    return b;
+}
+
+static void inputs(std::vector<float> & x, int kind) {
+    for (size_t i = 0; i < x.size(); i++) {
+        switch (kind) {
+            case 1: x[i] = 127.0f; break;                      // every 16-bit sum as large as it gets
+            case 2: x[i] = -1e25f; break;
+            case 3: x[i] = 1e-42f; break;                      // too small for a scale: nothing
+            case 4: x[i] = i % 32 ? 0.0f : 3.0f; break;
+            case 5: x[i] = 0.0f; break;
+            default: x[i] = (float) (uniform(-1, 1) * std::exp2(uniform(-4, 4))); break;
+        }
+    }
+}
+
+template <class F> static void product_of(const char * name, int64_t width, int rows, int n, int blocks_kind, int inputs_kind) {
+    const int64_t blocks = width / F::SIZE, short_blocks = width / BLOCK;
+    const int     groups = (rows + ROWS - 1) / ROWS, panels = (n + COLUMNS - 1) / COLUMNS;
+    std::vector<typename F::Row>   from((size_t) (rows * blocks));
+    std::vector<typename F::Group> packed((size_t) (groups * blocks));
+    std::memset((void *) packed.data(), 0, packed.size() * sizeof(packed[0]));
+    for (int r = 0; r < rows; r++) {
+        for (int64_t l = 0; l < blocks; l++) {
+            from[(size_t) (r * blocks + l)] = block<F>(blocks_kind);
+            F::pack(packed[(size_t) (r / ROWS * blocks + l)], r % ROWS, from[(size_t) (r * blocks + l)]);
+        }
+    }
+    if (control) { packed[0].d[0] ^= 0x8000; }
+    std::vector<float> x((size_t) (n * width)), out((size_t) (n * rows), NAN);
+    inputs(x, inputs_kind);
+    std::vector<Panel> y((size_t) (panels * short_blocks));
+    for (int c = 0; c < n; c++) {
+        for (int64_t l = 0; l < short_blocks; l++) {
+            quantise<F>(&x[(size_t) (c * width + BLOCK * l)], y[(size_t) (c / COLUMNS * short_blocks + l)], c % COLUMNS);
+        }
+    }
+    for (int g = 0; g < groups; g++) {
+        for (int p = 0; p < panels; p++) {
+            const int count = std::min(COLUMNS, n - COLUMNS * p);
+            float *   to[COLUMNS];
+            for (int c = 0; c < count; c++) { to[c] = &out[(size_t) ((COLUMNS * p + c) * rows + ROWS * g)]; }
+            panel_times<F>(&packed[(size_t) (g * blocks)], short_blocks, &y[(size_t) (p * short_blocks)], count, std::min(ROWS, rows - ROWS * g), to);
+        }
+    }
+    std::vector<double> w((size_t) width);
+    for (int r = 0; r < rows; r++) {
+        for (int64_t l = 0; l < blocks; l++) { read(from[(size_t) (r * blocks + l)], &w[(size_t) (F::SIZE * l)]); }
+        for (int c = 0; c < n; c++) {
+            double sum = 0, size = 0;
+            for (int64_t i = 0; i < width; i++) {
+                const Panel & p = y[(size_t) (c / COLUMNS * short_blocks + i / BLOCK)];
+                const double  in = (double) p.d[c % COLUMNS] * p.q[c % COLUMNS][i % BLOCK];
+                sum  += w[(size_t) i] * in;
+                size += std::fabs(w[(size_t) i] * in);
+                // The input is kept within half a step of its block's scale.
+                if (std::fabs(in - x[(size_t) (c * width + i)]) > 0.5001 * p.d[c % COLUMNS] + 1e-37) { failures++; }
+            }
+            const float found = out[(size_t) (c * rows + r)];
+            if (!(std::fabs(found - sum) <= 2e-6 * size + 1e-37)) {
+                if (failures++ < 10) { std::printf("%s %d x %d of %d: %g, not %g (blocks %d, inputs %d)\n", name, r, c, (int) width, found, sum, blocks_kind, inputs_kind); }
+            }
+        }
+    }
+    // The same row of inputs alone gives the same bits.
+    for (int c = 0; c < n; c++) {
+        std::vector<Panel> alone((size_t) short_blocks);
+        std::vector<float> again((size_t) rows);
+        for (int64_t l = 0; l < short_blocks; l++) { quantise<F>(&x[(size_t) (c * width + BLOCK * l)], alone[(size_t) l], 0); }
+        for (int g = 0; g < groups; g++) {
+            float * to[1] = { &again[(size_t) (ROWS * g)] };
+            panel_times<F>(&packed[(size_t) (g * blocks)], short_blocks, alone.data(), 1, std::min(ROWS, rows - ROWS * g), to);
+        }
+        if (std::memcmp(again.data(), &out[(size_t) (c * rows)], (size_t) rows * sizeof(float))) {
+            if (failures++ < 10) { std::printf("%s: row %d alone gives other bits\n", name, c); }
+        }
+    }
+}
+
+template <class F> static void products(const char * name) {
+    for (int n = 1; n <= 19; n++) { product_of<F>(name, 256, whole(1, 40), n, 0, 0); }
+    product_of<F>(name, 1024, 48, 8, 0, 0);
+    product_of<F>(name, 512, 5, 512, 0, 0);
+    for (int b = 0; b < 4; b++) {
+        for (int i = 0; i < 6; i++) { product_of<F>(name, 512, 18, 9, b, i); }
+    }
+}
+
+template <int WIDTH> static void attention(int positions, int group, int cells, int kind) {
+    std::vector<float>    q((size_t) (positions * group * WIDTH));
+    std::vector<uint16_t> k((size_t) (cells * WIDTH)), v((size_t) (cells * WIDTH)), mask((size_t) (positions * cells));
+    for (float & x : q) { x = (float) uniform(-3, 3); }
+    for (uint16_t & x : k) { x = half((float) uniform(-2, 2)); }
+    for (uint16_t & x : v) { x = half((float) uniform(-2, 2)); }
+    for (int p = 0; p < positions; p++) {
+        for (int c = 0; c < cells; c++) {
+            const bool sees = kind == 0 || (kind == 1 && c <= p + cells - positions) || (kind == 2 && c % positions == p) || (kind == 3 && whole(0, 1));
+            mask[(size_t) (p * cells + c)] = sees ? (kind == 3 ? half((float) uniform(-2, 0)) : 0) : 0xFC00;
+        }
+    }
+    const float scale = 1.0f / std::sqrt((float) WIDTH);
+    std::vector<float> work(task_floats(WIDTH)), slope((size_t) group), found(WIDTH);
+    for (float & s : slope) { s = kind == 3 ? (float) uniform(0.1, 1) : 1.0f; }
+    Task<WIDTH> task(work.data(), positions, group);
+    for (int r = 0; r < positions * group; r++) { task.query(r, &q[(size_t) (r * WIDTH)], scale); }
+    for (int c = 0; c < cells; c += TILE) {
+        std::vector<const uint16_t *> here((size_t) positions);
+        for (int p = 0; p < positions; p++) { here[(size_t) p] = &mask[(size_t) (p * cells + c)]; }
+        const size_t row = WIDTH * sizeof(uint16_t);
+        task.tile((const char *) &k[(size_t) (c * WIDTH)], row, (const char *) &v[(size_t) (c * WIDTH)], row, std::min(TILE, cells - c), here.data(), slope.data());
+    }
+    for (int r = 0; r < positions * group; r++) {
+        std::vector<double> score, result(WIDTH, 0.0);
+        std::vector<int>    seen_cells;
+        double              most = -INFINITY, sum = 0;
+        for (int c = 0; c < cells; c++) {
+            const uint16_t m = mask[(size_t) (r / group * cells + c)];
+            if (m == 0xFC00) { continue; }
+            double s = 0;
+            for (int i = 0; i < WIDTH; i++) { s += (double) q[(size_t) (r * WIDTH + i)] * value(k[(size_t) (c * WIDTH + i)]); }
+            score.push_back(s * scale + value(m) * slope[(size_t) (r % group)]);
+            seen_cells.push_back(c);
+            most = std::max(most, score.back());
+        }
+        for (size_t s = 0; s < score.size(); s++) {
+            const double p = std::exp(score[s] - most);
+            sum += p;
+            for (int i = 0; i < WIDTH; i++) { result[(size_t) i] += p * value(v[(size_t) (seen_cells[s] * WIDTH + i)]); }
+        }
+        task.finish(r, found.data());
+        for (int i = 0; i < WIDTH; i++) {
+            const double wanted = sum == 0 ? 0 : (control ? -1 : 1) * result[(size_t) i] / sum;
+            if (!(std::fabs(found[(size_t) i] - wanted) <= 1e-5)) {
+                if (failures++ < 10) { std::printf("attention %d, query %d of %d x %d, kind %d: %g, not %g\n", WIDTH, r, positions, group, kind, found[(size_t) i], wanted); }
+            }
+        }
+    }
+}
+
+template <int WIDTH> static void attentions() {
+    for (int kind = 0; kind < 4; kind++) {
+        attention<WIDTH>(1, 1, 64, kind);
+        attention<WIDTH>(1, 3, 200, kind);
+        attention<WIDTH>(7, 3, 130, kind);
+        attention<WIDTH>(21, 3, 333, kind);
+        attention<WIDTH>(8, 6, 65, kind);
+        attention<WIDTH>(64, 1, 129, kind);
+    }
+}
+
+__attribute__((noinline)) static void exponentials() {
+    for (float x = 0.0f; x > -90.0f; x -= 0.0137f) {
+        float found[LANES];
+        store_f(found, exponential(every(x)));
+        const double wanted = x > -87.0f ? std::exp((double) x) : 0.0;
+        if (std::fabs(found[0] - wanted) > 3e-7 * wanted) { failures++; }
+    }
+    float none[LANES];
+    store_f(none, exponential(every(-INFINITY)));
+    failures += none[0] != 0.0f;
+}
+
+int main(int argc, char ** argv) {
+    control = argc > 1 && !std::strcmp(argv[1], "control");
+    products<Q4_0>("Q4_0");
+    products<Q4_1>("Q4_1");
+    products<Q4_K>("Q4_K");
+    products<Q5_0>("Q5_0");
+    products<Q6_K>("Q6_K");
+    products<Q8_0>("Q8_0");
+    attentions<64>();
+    attentions<128>();
+    attentions<256>();
+    exponentials();
+    std::printf("%d lanes, %d failures\n", LANES, failures);
+    return failures ? 1 : 0;
+}

@@ -1,0 +1,96 @@
+"""Errors of the kernels of one CPU library, and of ggml's own, against double precision.
+
+A process of its own for each library, since two of them do not go into one.
+
+usage: python -m tests.kernels.exactness LIBRARY > ERRORS.json
+"""
+
+import json
+import sys
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.workers.ggml_graphs import Backend
+from appliance.workers.kernel_check import FORMATS, INTERLEAVED
+
+SHAPES = ((512, 96, 1), (2048, 80, 33), (768, 17, 9), (256, 31, 2), (512, 48, 512))
+"""Width, rows, inputs."""
+THREADS = (1, 2, 5, 8)
+Matrix = NDArray[np.float64]
+
+
+def floats(found: "array[float]", *shape: int) -> NDArray[np.float32]:
+    """The same floats as an array."""
+    return np.frombuffer(found, np.float32).reshape(shape)
+
+
+def rounded(x: NDArray[np.float32]) -> Matrix:
+    """Inputs as the kernels keep them: whole numbers of 8 bits, a float scale for 32 of them."""
+    blocks = x.reshape(len(x), -1, 32)
+    peak = np.abs(blocks).max(axis=2, keepdims=True)
+    inverse = np.divide(np.float32(127), peak, out=np.zeros_like(peak), where=peak > 0)
+    whole = np.rint(blocks * inverse).astype(np.float64)
+    kept: Matrix = whole * (peak / np.float32(127))
+    return kept.reshape(x.shape)
+
+
+def case(name: str, shape: tuple[int, int, int], dice: np.random.Generator) -> tuple[Any, ...]:
+    """Weights as floats, and inputs whose size varies from value to value."""
+    width, rows, count = shape
+    weights = dice.standard_normal((rows, width)) * dice.lognormal(0, 1, (rows, 1))
+    inputs = dice.standard_normal((count, width)) * dice.lognormal(0, 1, (1, width))
+    return weights.astype(np.float32), inputs.astype(np.float32)
+
+
+def errors(backend: Backend, name: str) -> dict[str, list[float]]:
+    """Of one format: by what is measured, one number for each shape."""
+    dice = np.random.default_rng(7)
+    found: dict[str, list[float]] = {}
+
+    def note(what: str, number: float) -> None:
+        found.setdefault(what, []).append(float(number))
+
+    for shape in SHAPES:
+        width, rows, count = shape
+        if width % (256 if name.endswith("K") else 32):
+            continue
+        weights, inputs = case(name, shape, dice)
+        packed = backend.quantised(FORMATS[name], array("f", weights.tobytes()), width)
+        exact = backend.dequantised(name.lower().replace("_k", "_K"), packed, width * rows)
+        w = floats(exact, rows, width).astype(np.float64)
+        size = np.abs(inputs).astype(np.float64) @ np.abs(w.T)
+        x = array("f", inputs.tobytes())
+        results = {}
+        for where in ("ours", "ggml"):
+            kind = backend.extra[INTERLEAVED] if where == "ours" else None
+            for threads in THREADS if where == "ours" else (1,):
+                backend.set_threads(threads)
+                product = backend.product(FORMATS[name], packed, x, width, rows, kind)
+                results[f"{where}{threads}"] = floats(product, count, rows)
+            error = np.abs(results[f"{where}1"] - inputs.astype(np.float64) @ w.T) / size
+            note(f"{where} max", error.max())
+            note(f"{where} mean", error.mean())
+        ours = results["ours1"]
+        note("beyond the inputs", (np.abs(ours - rounded(inputs) @ w.T) / size).max())
+        note("wrong sign", (np.abs(-ours - rounded(inputs) @ w.T) / size).max())
+        note("threads differ", sum((results[f"ours{n}"] != ours).any() for n in THREADS))
+        backend.set_threads(1)
+        alone = backend.product(
+            FORMATS[name], packed, x[-width:], width, rows, backend.extra[INTERLEAVED]
+        )
+        note("alone differs", (floats(alone, rows) != ours[-1]).any())
+    return found
+
+
+def main(library: Path) -> None:
+    """Write the errors of every format."""
+    backend = Backend(library)
+    sys.stdout.write(json.dumps({name: errors(backend, name) for name in FORMATS}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,39 @@
+"""The kernels alone, compiled for each instruction set of this machine, with the sanitizers."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from installer.bundle import cpu_builds
+from tests.conftest import need_tool
+
+ROOT = Path(__file__).parents[2]
+AVX2 = ("-mavx2", "-mfma", "-mf16c", "-mbmi2")
+AVX512 = (*AVX2, "-mavx512f", "-mavx512cd", "-mavx512vl", "-mavx512dq", "-mavx512bw")
+FORMS = {
+    "avx2": ("haswell", AVX2),
+    "avx512": ("skylakex", AVX512),
+    "avx512-vnni": ("cascadelake", (*AVX512, "-mavx512vnni")),
+    "avx2-vnni": ("cascadelake", (*AVX512, "-mavx512vnni", "-DKERNELS_NARROW")),
+    "avx-vnni": ("alderlake", (*AVX2, "-mavxvnni")),
+}
+"""The build of ggml whose instructions each needs, and the flags."""
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_right_on_the_worst_blocks_and_a_wrong_sign_is_seen(tmp_path: Path, form: str) -> None:
+    build, flags = FORMS[form]
+    if not cpu_builds.runs_here(build):
+        pytest.skip(f"this machine has no {form}")
+    source, program = ROOT / "tests/kernels/check.cpp", tmp_path / "check"
+    command: list[str | Path] = [need_tool("g++"), "-std=c++17", "-O1", *flags, *SANITIZERS]
+    command += ["-I", ROOT / "kernels"]
+    subprocess.run([*command, source, "-o", program], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 failures" in done.stdout
+    control = subprocess.run([program, "control"], capture_output=True, text=True, check=False)
+    assert control.returncode == 1 and "not" in control.stdout, control.stderr
