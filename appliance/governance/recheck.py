@@ -5,7 +5,8 @@ policy is applied at once, without hashing (`ask`). A finding is recorded once, 
 revoked key, certificate or digest ends a model for good; a model that the policy no longer allows
 for another reason is suspended, served or not. A changed store suspends a model that is not served.
 A model served from sealed memory keeps running, since its bytes cannot have changed, and shows the
-finding; one served from the disk ends. A policy that cannot be read changes nothing.
+finding; one served from the disk ends. A policy that cannot be read changes nothing, and
+neither do missing files: such a model cannot be loaded until the same artifact is imported again.
 """
 
 import asyncio
