@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 64 << 10
 MAX_DEPTH: Final = 64
+MOST_REPEATS: Final = 2000
+"""In one expression, and in all expressions of a schema together."""
 COMPACT: Final["JsonCompileOptions"] = {"whitespace_flexible": False, "lenient": False}
 """No blanks between JSON tokens; a keyword that cannot be enforced is an error."""
 
@@ -28,6 +30,7 @@ _OF_THE_MASK: Final[dict[str, Callable[[str], bool]]] = dict.fromkeys(
     ("duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"), lambda _: True
 )
 _LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)  # escapes and classes
+_REPEAT: Final = re.compile(r"[*+?{]")
 _REPEATED_ANCHOR: Final = re.compile(r"[\^$][*+?{]")
 
 
@@ -79,8 +82,11 @@ def check_expression(source: str) -> None:
     Raises:
         BadRequest: `invalid_schema`.
     """
-    if _REPEATED_ANCHOR.search(_LITERAL.sub("x", source)):
+    bare = _LITERAL.sub("x", source)
+    if _REPEATED_ANCHOR.search(bare):
         raise refused("an expression repeats ^ or $, where there is nothing to repeat")
+    if len(_REPEAT.findall(bare)) > MOST_REPEATS:  # compiling takes quadratic time in them
+        raise refused(f"an expression has more than {MOST_REPEATS} repetitions")
 
 
 def _expressions(schema: dict[str, Any]) -> Iterator[str]:
@@ -93,19 +99,21 @@ def _expressions(schema: dict[str, Any]) -> Iterator[str]:
 
 def _check_depth(schema: Any) -> None:
     """Refuse deep nesting, our own extension key and wrong expressions, without recursion."""
-    level = [schema]
+    level, expressions = [schema], list[str]()
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for value in level:
             if isinstance(value, dict):
                 if "x-guidance" in value:
                     raise refused("the keyword x-guidance is not allowed")
-                for expression in _expressions(value):
-                    check_expression(expression)
+                expressions += _expressions(value)
                 below.extend(value.values())
             elif isinstance(value, list):
                 below.extend(value)
         if not below:
+            for expression in expressions:
+                check_expression(expression)
+            check_expression("|".join(f"({expression})" for expression in expressions))
             return
         level = below
     raise refused(f"it is nested deeper than {MAX_DEPTH} levels")

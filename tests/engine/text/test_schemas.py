@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engine.text.schemas import MAX_DEPTH, checked_schema, json_validator
+from appliance.engine.text.schemas import (
+    MAX_DEPTH,
+    check_expression,
+    checked_schema,
+    json_validator,
+)
 from appliance.errors import BadRequest
 
 
@@ -66,3 +71,14 @@ def test_a_finished_text_is_checked_against_the_whole_schema() -> None:
     assert accepts('{"a": 1}') and not accepts("{}") and not accepts("[]")
     with pytest.raises(ValueError):
         accepts('{"a": ')
+
+
+def test_repetitions_are_counted_in_all_expressions_together() -> None:
+    check_expression(r"[*+]\*" + "a*" * 2000)
+    with pytest.raises(BadRequest) as caught:
+        check_expression("a*" * 2001)
+    assert "repetitions" in caught.value.message
+    half = {"type": "string", "pattern": "a?" * 1001}
+    checked_schema(json.dumps({"properties": {"a": half}}))
+    with pytest.raises(BadRequest):
+        checked_schema(json.dumps({"properties": {"a": half, "b": half}}))

@@ -1,0 +1,149 @@
+"""Ten apps that send what costs most, and what another app's small requests take beside them.
+
+usage: python -m tests.system.attackers [--requests N]
+
+Prints p50 and p95 of the small requests alone, and beside the attackers, in milliseconds. All of it
+runs on one machine: what the attackers' own sending takes of it counts against the server.
+"""
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from appliance.app import Services
+from installer.bundle.cache import cache_root
+from installer.bundle.default_model import default_model, obtain
+from tests.smol import ID
+from tests.system.conftest import Server, serving
+
+CONFIG: Final = """
+[models.default]
+n_ctx = 2048
+slots = 4
+"""
+_USER: Final = {"role": "user", "content": "x"}
+_PATTERNS: Final = [{"type": "string", "pattern": f"a.{{{n}}}b"} for n in range(40)]
+
+
+def _asked(**fields: Any) -> dict[str, Any]:
+    return {"model": ID, "messages": [_USER], "max_tokens": 1, **fields}
+
+
+def _schema(schema: dict[str, Any]) -> dict[str, Any]:
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    return _asked(response_format=form)
+
+
+def _call(arguments: str) -> dict[str, Any]:
+    function = {"name": "f", "arguments": arguments}
+    calls = [{"id": "a", "type": "function", "function": function}]
+    return _asked(messages=[_USER, {"role": "assistant", "tool_calls": calls}])
+
+
+CHAT, COMPLETIONS, TOKENIZE = "/chat/completions", "/completions", "/../tokenize"
+ATTACKS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "messages": (CHAT, _asked(messages=[_USER] * 60_000)),
+    "messages that just fit": (CHAT, _asked(messages=[_USER] * 300)),
+    "wrong messages": (CHAT, _asked(messages=[{}] * 900_000)),
+    "white space": (COMPLETIONS, {"model": ID, "prompt": " " * 1_000_000, "max_tokens": 1}),
+    "special tokens": (TOKENIZE, {"model": ID, "prompt": "<|im_end|>" * 90_000}),
+    "one word": (TOKENIZE, {"model": ID, "prompt": "a" * 1_000_000}),
+    "patterns together": (CHAT, _schema({"allOf": _PATTERNS})),
+    "a large divisor": (CHAT, _schema({"type": "integer", "multipleOf": 999_983})),
+    "an expression": (CHAT, _asked(guided_regex=".*" * 20_000)),
+    "arguments": (CHAT, _call('{"a": [' + "1," * 1_400_000 + "1]}")),
+}
+
+
+def small(client: httpx.Client) -> float:
+    """Milliseconds of a small request, which must be answered."""
+    begun = time.perf_counter()
+    reply = client.post(
+        CHAT, json=_asked(messages=[{"role": "user", "content": "Hello"}], max_tokens=8)
+    )
+    assert reply.status_code == 200, reply.text
+    return 1000 * (time.perf_counter() - begun)
+
+
+@contextlib.contextmanager
+def attacked(server: Server, secrets: list[str], seen: Counter[tuple[str, int]]) -> Iterator[None]:
+    """Each attacker sends its request again and again."""
+    over = threading.Event()
+
+    def attack(name: str, secret: str) -> None:
+        path, body = ATTACKS[name]
+        data = json.dumps(body).encode()
+        url = server.base_url.removesuffix("/v1") + "/tokenize"
+        url = url if path == TOKENIZE else server.base_url + path
+        headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+        with httpx.Client(timeout=600, headers=headers) as client:
+            while not over.is_set():
+                seen[name, client.post(url, content=data).status_code] += 1
+
+    threads = [
+        threading.Thread(target=attack, args=pair) for pair in zip(ATTACKS, secrets, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        while len({name for name, _ in seen}) < len(ATTACKS):
+            time.sleep(0.05)
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@contextlib.contextmanager
+def scene(directory: Path, model: Path) -> Iterator[tuple[Server, list[str]]]:
+    """A server, and the keys of the attackers."""
+    secrets: list[str] = []
+
+    def keys(services: Services) -> None:
+        secrets.extend(services.keys.create(f"attacker {n}")[1] for n in range(len(ATTACKS)))
+
+    with serving(directory, model, CONFIG, keys) as server:
+        yield server, secrets
+
+
+def figures(times: list[float]) -> str:
+    """Median and 95th percentile."""
+    return f"p50 {statistics.median(times):.0f} p95 {statistics.quantiles(times, n=20)[-1]:.0f}"
+
+
+def main() -> int:
+    """Run as a command."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=100)
+    options = parser.parse_args()
+    model = obtain(cache_root() / "models", default_model())
+    seen: Counter[tuple[str, int]] = Counter()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        scene(Path(directory), model) as (server, secrets),
+        server.client() as client,
+    ):
+        small(client)
+        alone = [small(client) for _ in range(options.requests)]
+        with attacked(server, secrets, seen):
+            beside = [small(client) for _ in range(options.requests)]
+        restarts = server.worker()["restarts"]
+    sys.stdout.write(f"alone  {figures(alone)}\nbeside {figures(beside)}\n")
+    sys.stdout.write(f"restarts {restarts}; {dict(sorted(seen.items()))}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
