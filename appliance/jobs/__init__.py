@@ -6,7 +6,8 @@ How to add a kind of job:
    `role`, and what holds of it: `heavy`, `resumable`, `read_only`.
 2. `check(params)` refuses parameters before anything is stored. They are a JSON object.
 3. `title(params)` says in a few words what the job is about, for lists.
-4. `needs(params)` is the memory in bytes that a heavy job takes from the budget of the models.
+4. `needs(params)` is the memory in bytes that a heavy job takes from the budget of the models;
+   idle models make room for it.
 5. `async def run(self, job)` does the work and returns a JSON object, the result. Blocking code
    runs as `await job.in_thread(function, …)`; a child process first calls
    `jobs.priority.lower()`.
