@@ -80,8 +80,9 @@ class Sweep:
     async def _no(self, record: ModelRecord) -> Refused | None:
         try:
             if model := self._served(record.id):
-                self._lifecycle.recheck(model)
-            await asyncio.to_thread(self._store.ask, record.id, self._policy())
+                await asyncio.to_thread(self._lifecycle.recheck, model)
+            policy = await asyncio.to_thread(self._policy)
+            await asyncio.to_thread(self._store.ask, record.id, policy)
         except Refused as error:
             return error
         return None
@@ -89,10 +90,11 @@ class Sweep:
     async def _problem(self, record: ModelRecord) -> Refused | None:
         try:
             if model := self._served(record.id):
-                self._lifecycle.recheck(model)
+                await asyncio.to_thread(self._lifecycle.recheck, model)
                 if model.sealed.on_disk:
                     await asyncio.to_thread(model.rehash)
-            checked = await asyncio.to_thread(self._store.check, record.id, self._policy(), _silent)
+            policy = await asyncio.to_thread(self._policy)
+            checked = await asyncio.to_thread(self._store.check, record.id, policy, _silent)
             self._store.expect(record, checked.digest)
         except Refused as error:
             return error

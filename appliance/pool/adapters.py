@@ -60,7 +60,8 @@ class AdapterLoader:
         if self._supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
         following(record.id, record.state, "load")
-        model, policy = self._supervisor.adapters.base(record.id), self._policy()
+        model = self._supervisor.adapters.base(record.id)
+        policy = await asyncio.to_thread(self._policy)
         progress("verifying", 0, int(record.facts["file_bytes"]))
         adapter = await asyncio.to_thread(
             self._store.seal_adapter, record.id, model, policy, progress
@@ -68,7 +69,7 @@ class AdapterLoader:
         held = {"held": "memory", "base": model.digest}
         try:
             async with base.lock:
-                self._lifecycle.still(record, adapter)
+                await asyncio.to_thread(self._lifecycle.still, record, adapter)
                 progress("loading", 0, adapter.facts.lora.file_bytes)
                 await self._edge(actor, record, "staged", policy, fields=held)
             await self._supervisor.adapters.attach(adapter)
@@ -84,7 +85,7 @@ class AdapterLoader:
         if not self._supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} was unloaded while it was loading.")
         try:
-            self._lifecycle.still(record, adapter)
+            await asyncio.to_thread(self._lifecycle.still, record, adapter)
         except Refused:
             await self._supervisor.adapters.detach(record.id)
             raise
@@ -103,7 +104,7 @@ class AdapterLoader:
                 await self.load(base, actor, record, _silent)
             except Refused as error:
                 problems.append(f"{record.id}: {error.message}")
-                policy = self._policy()
+                policy = await asyncio.to_thread(self._policy)
                 await self._edge(
                     actor, record, record.state, policy, event="load_refused", error=error
                 )
@@ -114,7 +115,7 @@ class AdapterLoader:
         for record in followers(self._store.inventory.records(), base_id):
             if self._supervisor.is_loaded(record.id):
                 shown = replace(record, state="serving")
-                reason, policy = f"{base_id} ends", self._policy()
+                reason, policy = f"{base_id} ends", await asyncio.to_thread(self._policy)
                 await self._edge(actor, shown, record.state, policy, event=event, reason=reason)
 
 

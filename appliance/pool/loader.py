@@ -19,6 +19,7 @@ from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.registry.states import following
 from appliance.trust.freshness import Freshness
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.types import Json
@@ -73,14 +74,15 @@ class Loader:
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
         """
-        record, policy = self._store.inventory.record(model.id), self._policy()
+        record = self._store.inventory.record(model.id)
+        policy = await asyncio.to_thread(self._policy)
         async with self._recording_refusal(model, actor, record, policy):
-            needs = self._reserve(record)
+            needs = await self._reserve(record)
             verified = await self._seal(record, policy, progress)
         held: dict[str, Json] = {"held": "disk" if verified.sealed.on_disk else "memory"}
         async with self._recording_refusal(model, actor, record, policy, verified):
             async with model.lock:
-                self._lifecycle.still(record, verified)
+                await asyncio.to_thread(self._lifecycle.still, record, verified)
                 size = verified.facts.file_bytes
                 progress("loading", 0, size)
                 fields: dict[str, Json] = {**held, "needs_mib": needs.total // MIB}
@@ -103,7 +105,8 @@ class Loader:
         self, base: PooledModel, actor: str, adapter_id: str, progress: Progress
     ) -> ModelRecord:
         """Verify and seal an adapter, and attach it to its loaded base; raises as `load`."""
-        record, policy = self._store.inventory.record(adapter_id), self._policy()
+        record = self._store.inventory.record(adapter_id)
+        policy = await asyncio.to_thread(self._policy)
         async with self._recording_refusal(base, actor, record, policy):
             await self._adapters.load(base, actor, record, progress)
         return self._lifecycle.record(adapter_id)
@@ -120,7 +123,7 @@ class Loader:
             record = self._store.inventory.record(model_id)
             if not self._supervisor.is_loaded(model_id):
                 raise StateRefused("wrong_state", f"{model_id} is not loaded.")
-            shown, policy = self._lifecycle.shown(record), self._policy()
+            shown, policy = self._lifecycle.shown(record), await asyncio.to_thread(self._policy)
             await self._adapters.leave(actor, model_id, event)
             await self._edge(actor, shown, record.state, policy, event=event, reason=reason)
             await self._supervisor.stop(model_id)
@@ -159,20 +162,25 @@ class Loader:
             return
         await self._edge(actor, record, record.state, policy, event="load_refused", error=error)
 
-    def _reserve(self, record: ModelRecord) -> Estimate:
+    async def _reserve(self, record: ModelRecord) -> Estimate:
         """Take the memory before anything is read."""
         if self._supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
         following(record.id, record.state, "load")
+        facts = await asyncio.to_thread(self._servable, record)
+        return self._supervisor.reserve(record.id, facts)
+
+    def _servable(self, record: ModelRecord) -> GgufFacts:
+        """Refuse under metadata that is too old; what the file says. In a thread."""
         self._fresh().check_serve()
-        return self._supervisor.reserve(record.id, self._store.inventory.facts(record))
+        return self._store.inventory.facts(record)
 
     async def _seal(
         self, record: ModelRecord, policy: TrustPolicy, progress: Progress
     ) -> VerifiedModel:
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         on_disk = self._supervisor.keeps_on_disk(record.id)
-        size = self._store.inventory.size(record.id)
+        size = await asyncio.to_thread(self._store.inventory.size, record.id)
         if not on_disk:
             self._supervisor.check_sealing(record.id, size)
         progress("verifying", 0, size)

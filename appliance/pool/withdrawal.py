@@ -80,7 +80,8 @@ class Withdrawal:
     ) -> ModelRecord:
         shown = self._lifecycle.shown(record)
         await self._adapters.leave(actor, record.id)
-        await self._edge(actor, shown, state, self._policy(), reason=reason, code=code)
+        policy = await asyncio.to_thread(self._policy)
+        await self._edge(actor, shown, state, policy, reason=reason, code=code)
         changed = await asyncio.to_thread(
             self._store.inventory.set_state,
             record.id,
@@ -100,7 +101,8 @@ class Withdrawal:
         async with model.lock:
             record = self._store.inventory.record(model_id)
             shown = self._lifecycle.shown(record)
-            await self._edge(SYSTEM, shown, shown.state, self._policy(), event=event, error=error)
+            policy = await asyncio.to_thread(self._policy)
+            await self._edge(SYSTEM, shown, shown.state, policy, event=event, error=error)
             return await asyncio.to_thread(
                 self._store.inventory.set_state,
                 model_id,

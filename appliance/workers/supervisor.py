@@ -338,7 +338,7 @@ class Supervisor:
         while served.worker is None:
             await asyncio.sleep(served.deaths.backoff(time.monotonic()))
             try:
-                self._recheck(served.model)
+                await asyncio.to_thread(self._recheck, served.model)
                 await self.adapters.recheck(served)
                 await self._launch(served)
                 served.restarts += 1
