@@ -327,7 +327,8 @@ def _concluded(
     outcomes = {name: found.outcomes for name, found in measured.items()}
     summaries = [summarise(name, m.outcomes, m.seconds) for name, m in measured.items()]
     baseline = LINEAR if LINEAR in measured else next(iter(measured))
-    comparisons = compare_all(baseline, outcomes) if len(measured) > 1 else []
+    compared = {n: o for n, o in outcomes.items() if n == baseline or measured[n].model}
+    comparisons = compare_all(baseline, compared) if len(compared) > 1 else []
     labels = task.output.labels if isinstance(task.output, Labels) else ()
     evaluated = Evaluated(
         task=task.id,

@@ -61,6 +61,8 @@ def page(evaluated: Evaluated) -> Page:
 
 def conclusion(evaluated: Evaluated) -> tuple[str, str]:
     """The answer in a sentence, and its tone: whether a language model earns its cost here."""
+    if not evaluated.comparisons:
+        return (f"{evaluated.baseline} is measured; no language model was.", "muted")
     better = [c for c in evaluated.comparisons if c.difference.interval.low > 0]
     if better:
         first = max(better, key=lambda c: c.difference.value)

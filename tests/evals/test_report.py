@@ -54,3 +54,8 @@ def test_the_page_has_every_candidate_and_its_interval() -> None:
                  "Against logistic regression", "Slices", "Mistakes", "ab" * 32):  # fmt: skip
         assert text in html
     assert html.index("is better than") < html.index("<svg")
+
+
+def test_without_a_language_model_nothing_is_claimed_of_one() -> None:
+    alone = evaluated({"logistic regression": outcomes(80)})
+    assert conclusion(alone) == ("logistic regression is measured; no language model was.", "muted")
