@@ -30,7 +30,7 @@ def minimise(objective: Objective, start: Floats, tolerance: float, steps: int =
         if float(np.abs(gradient).max()) <= tolerance:
             break
         direction = _direction(gradient, pairs)
-        slope = float(gradient.ravel() @ direction.ravel())
+        slope = _dot(gradient, direction)
         size = 1.0 if pairs else min(1.0, 1 / float(np.abs(gradient).sum()))
         while True:
             tried = point + size * direction
@@ -41,8 +41,8 @@ def minimise(objective: Objective, start: Floats, tolerance: float, steps: int =
         if size < 1e-12:
             break  # no digit left to gain
         moved, turned = tried - point, slopes - gradient
-        curvature = float(moved.ravel() @ turned.ravel())
-        if curvature > 1e-12 * float(turned.ravel() @ turned.ravel()):
+        curvature = _dot(moved, turned)
+        if curvature > 1e-12 * _dot(turned, turned):
             pairs.append((moved, turned, 1 / curvature))
         point, value, gradient = tried, found, slopes
     return point
@@ -52,12 +52,17 @@ def _direction(gradient: Floats, pairs: deque[tuple[Floats, Floats, float]]) -> 
     found = -gradient
     parts = []
     for moved, turned, inverse in reversed(pairs):
-        part = inverse * float(moved.ravel() @ found.ravel())
+        part = inverse * _dot(moved, found)
         found = found - part * turned
         parts.append(part)
     if pairs:
         moved, turned, inverse = pairs[-1]
-        found = found / (inverse * float(turned.ravel() @ turned.ravel()))
+        found = found / (inverse * _dot(turned, turned))
     for (moved, turned, inverse), part in zip(pairs, reversed(parts), strict=True):
-        found = found + (part - inverse * float(turned.ravel() @ found.ravel())) * moved
+        found = found + (part - inverse * _dot(turned, found)) * moved
     return found
+
+
+def _dot(first: Floats, second: Floats) -> float:
+    """The sum of products, by numpy alone: a BLAS would wake threads for so little."""
+    return float(np.sum(first * second))

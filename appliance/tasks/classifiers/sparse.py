@@ -1,7 +1,7 @@
 """A sparse matrix as rows, for texts: few of very many features.
 
 Rules: columns that many rows have are kept dense, where the processor multiplies fast, and the rest
-as lists; both products give the same numbers on the same machine, whatever ran before.
+as lists; both products give the same numbers on the same machine, no matter what ran before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,10 @@ _DENSE: Final = 0.02
 """Share of the rows from which on a column is dense."""
 _MOST_DENSE: Final = 64 << 20
 """Numbers in the dense part."""
+_ALONE: Final = 1 << 18
+"""Multiplications up to which OpenBLAS wakes no other thread; on a busy host waking costs more."""
+_FEWEST: Final = 8
+"""Rows of a block; where fewer would have to be, all are multiplied at once."""
 
 
 class Sparse:
@@ -43,16 +47,28 @@ class Sparse:
 
     def times(self, right: Floats) -> Floats:
         """This matrix times a dense one."""
-        found: Floats = self._dense @ right[self._common]
+        common = right[self._common]
+        found = np.empty((self.shape[0], right.shape[1]))
+        for block in self._blocks(right.shape[1]):
+            found[block] = self._dense[block] @ common
         self._rows.add_products(right, found)
         return found
 
     def transposed_times(self, right: Floats) -> Floats:
         """This matrix transposed, times a dense one."""
         found = np.zeros((self.shape[1], right.shape[1]))
-        found[self._common] = self._dense.T @ right
+        common = np.zeros((len(self._common), right.shape[1]))
+        for block in self._blocks(right.shape[1]):
+            common += self._dense[block].T @ right[block]
+        found[self._common] = common
         self._columns.add_products(right, found)
         return found
+
+    def _blocks(self, width: int) -> list[slice]:
+        """Rows that are multiplied together: few, so that the caller's thread does it."""
+        step = _ALONE // max(1, len(self._common) * width)
+        step = step if step >= _FEWEST else max(1, self.shape[0])
+        return [slice(start, start + step) for start in range(0, self.shape[0], step)]
 
 
 class _Lists:

