@@ -50,7 +50,7 @@ test: check wheels  ## checks, then the tests
 test-fast: check  ## checks, then the tests that load no model (3 minutes): what one runs all day
 	$(TESTS) -m "not slow and not model"
 
-test-contract: setup  ## the API with unmodified clients (OpenAI, also of npm, LangChain, LlamaIndex, LiteLLM, lm-eval) and schemathesis
+test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, agents, LangChain, LlamaIndex, LiteLLM, evals) and schemathesis
 	$(RUN) -m pytest tests/contract
 
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
@@ -101,6 +101,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
 	$(UV) --group oracle-statistics -o offline-wheels/lock-oracle-statistics.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
+	$(UV) --group inspect -o offline-wheels/lock-inspect.txt
 	$(UV) --group bench -o offline-wheels/lock-bench.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
 	$(UV) --group cuda12 -o offline-wheels/lock-cuda12.txt

@@ -228,6 +228,12 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="session")
+def inspect_python() -> Path:
+    """The interpreter that has inspect-ai, which wants a newer `openai` than others allow."""
+    return oracle.environment(LOCKS / "lock-inspect.txt", "--no-deps", "--prefer-binary")
+
+
+@pytest.fixture(scope="session")
 def packages() -> Path:
     """A directory with `node_modules` as the lock says, kept under the lock's digest."""
     npm = need_tool("npm")

@@ -20,8 +20,9 @@ OFFLINE = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
 }
-LM = "test_lm_eval.py"
+LM, INSPECT = "test_lm_eval.py", "test_inspect.py"
 FAR = 1800  # seconds
 
 
@@ -53,10 +54,16 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
 @pytest.mark.timeout(FAR + 1300)
 @pytest.mark.parametrize(
     "name",
-    sorted(path.name for path in CLIENTS.glob("test_*.py") if path.name != LM),
+    sorted(path.name for path in CLIENTS.glob("test_*.py") if path.name not in (LM, INSPECT)),
 )
 def test_client(python: Path, three_models: Live, tmp_path: Path, name: str) -> None:
     run(python, three_models, tmp_path, name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(FAR + 1300)
+def test_inspect(inspect_python: Path, three_models: Live, tmp_path: Path) -> None:
+    run(inspect_python, three_models, tmp_path, INSPECT)
 
 
 @pytest.fixture(scope="module")

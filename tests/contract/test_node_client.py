@@ -1,4 +1,6 @@
-"""The unmodified `openai` package of npm, from a lock with digests, against `appliance serve`."""
+"""The unmodified `openai` package and the AI SDK of npm, from a lock with digests, against
+`appliance serve`.
+"""
 
 import json
 import os
@@ -14,12 +16,15 @@ from tests.contract.conftest import EMBEDDER, NODE, NODE_LOCK, Live
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_package_of_npm(packages: Path, three_models: Live, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "count"), [("client.test.mjs", 9), ("ai-sdk.test.mjs", 14)])
+def test_the_packages_of_npm(
+    packages: Path, three_models: Live, tmp_path: Path, name: str, count: int
+) -> None:
     node = need_tool("node")
-    shutil.copyfile(NODE / "client.test.mjs", tmp_path / "client.test.mjs")
+    shutil.copyfile(NODE / name, tmp_path / name)
     (tmp_path / "node_modules").symlink_to(packages / "node_modules")
     done = subprocess.run(
-        [node, "--test", "--test-reporter", "tap", "client.test.mjs"],
+        [node, "--test", "--test-reporter", "tap", name],
         cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False,
         env={
             "PATH": os.defpath,
@@ -30,7 +35,7 @@ def test_the_package_of_npm(packages: Path, three_models: Live, tmp_path: Path) 
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
-    assert "# pass 9" in done.stdout and "# fail 0" in done.stdout
+    assert f"# pass {count}" in done.stdout and "# fail 0" in done.stdout
 
 
 def test_every_package_of_the_lock_has_a_digest() -> None:

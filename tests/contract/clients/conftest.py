@@ -1,6 +1,7 @@
 """The server that `tests/contract/test_clients.py` started, as these tests are told of it.
 
-They run in the environment of `lock-clients.txt`, where nothing of the product can be imported.
+They run in the environments of `lock-clients.txt` and `lock-inspect.txt`, where nothing of the
+product can be imported.
 """
 
 import os

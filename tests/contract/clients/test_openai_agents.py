@@ -1,0 +1,89 @@
+"""`openai-agents`: an output type, a demanded function and its result, over both routes."""
+
+from typing import Any
+
+import pytest
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
+from agents.exceptions import MaxTurnsExceeded, ModelBehaviorError
+from openai import AsyncOpenAI
+from pydantic import BaseModel
+
+set_tracing_disabled(True)  # it would send to OpenAI
+KINDS = [OpenAIChatCompletionsModel, OpenAIResponsesModel]
+SHORT: dict[str, Any] = {"temperature": 0, "max_tokens": 80}
+
+
+class Valve(BaseModel):
+    """The state of a valve."""
+
+    name: str
+    open: bool
+
+
+def model(server: Any, kind: Any) -> Any:
+    client = AsyncOpenAI(base_url=server.base_url, api_key=server.api_key, max_retries=0)
+    return kind(model=server.model, openai_client=client)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_output_is_of_its_type(server: Any, kind: Any) -> None:
+    agent = Agent(
+        name="reader", instructions="Read the report.", model=model(server, kind),
+        output_type=Valve, model_settings=ModelSettings(**SHORT),
+    )  # fmt: skip
+    done = Runner.run_sync(agent, "Valve V7 is open.")
+    assert isinstance(done.final_output, Valve)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("choice", ["required", "pressure"])
+def test_a_demanded_function_is_called_once_and_its_result_is_taken(
+    server: Any, kind: Any, choice: str
+) -> None:
+    asked: list[str] = []
+
+    def pressure(valve: str) -> float:
+        """The pressure at a valve, in bar."""
+        asked.append(valve)
+        return 2.5
+
+    settings = ModelSettings(tool_choice=choice, **SHORT)
+    agent = Agent(
+        name="operator",
+        model=model(server, kind),
+        tools=[function_tool(pressure)],
+        model_settings=settings,
+    )
+    try:
+        done = Runner.run_sync(agent, "What is the pressure at V7?", max_turns=2)
+    except MaxTurnsExceeded:
+        pass
+    else:
+        calls = [item for item in done.new_items if item.type == "tool_call_item"]
+        assert len(calls) == 1
+    assert asked
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_functions_beside_an_output_type_are_taken(server: Any, kind: Any) -> None:
+    def pressure(valve: str) -> float:
+        """The pressure at a valve, in bar."""
+        return 2.5
+
+    agent = Agent(
+        name="operator", model=model(server, kind), output_type=Valve,
+        model_settings=ModelSettings(**SHORT), tools=[function_tool(pressure)],
+    )  # fmt: skip
+    try:
+        done = Runner.run_sync(agent, "Is V7 open?", max_turns=2)
+    except (MaxTurnsExceeded, ModelBehaviorError):  # an error of the server would be another one
+        return
+    assert isinstance(done.final_output, Valve)
