@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
+from appliance.engine.channel import Channel
 from appliance.engine.loop import Engine
 from appliance.engine.prefixes import Operation
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
-from appliance.engine.channel import Channel
 from appliance.types import Sampling
 
 _BUDGET = 512
