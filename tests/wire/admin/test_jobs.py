@@ -5,7 +5,7 @@ import pytest
 from appliance.errors import BadRequest
 from appliance.wire.admin.jobs import Job, JobList, JobStart
 
-JOB = {
+JOB = {"id": 1, "kind": "import", "title": "t", "state": "done", "actor": "uid:0", "created": "x"}
     "id": 1,
     "kind": "import",
     "title": "t",
