@@ -6,13 +6,6 @@ from appliance.errors import BadRequest
 from appliance.wire.admin.jobs import Job, JobList, JobStart
 
 JOB = {"id": 1, "kind": "import", "title": "t", "state": "done", "actor": "uid:0", "created": "x"}
-    "id": 1,
-    "kind": "import",
-    "title": "t",
-    "state": "running",
-    "actor": "uid:0",
-    "created": "x",
-}
 
 
 def test_a_reply_may_say_more_and_need_not_say_all() -> None:
