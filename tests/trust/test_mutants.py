@@ -92,34 +92,37 @@ MUTANTS = [
     Mutant("grammar.read", 'kind == "json_schema" and', "False and", "a grammar that is no object"),
     Mutant("artifact._signed_bytes", "len(data) > limit", "False", "a grammar that is too large"),
     # GGUF
-    Mutant("gguf_reader.read_header", 'reader.take(4) != b"GGUF"', "not reader.take(4)", "magic"),
-    Mutant("gguf_reader.read_header", "version not in (2, 3)", "False", "big-endian"),
-    Mutant("gguf_reader.read_header", "key in metadata", "False", "key twice"),
-    Mutant("gguf_reader._key", "not _KEY.fullmatch(key)", "False", "key with a space"),
-    Mutant("gguf_reader._array", "kind is Kind.ARRAY", "False", "array of arrays"),
-    Mutant("gguf_reader._array", "count > MAX_ARRAY", "False", "array of 2^60"),
-    Mutant("gguf_reader._value", "number not in (0, 1)", "False", "boolean 2"),
-    Mutant("gguf_reader.Reader.strings", "length > MAX_STRING", "False", "string above the limit"),
-    Mutant("gguf_tensors._alignment", "alignment & (alignment - 1)", "False", "alignment 3"),
-    Mutant("gguf_tensors._tensor", "not 1 <= n_dims <= 4", "False", "five dimensions"),
-    Mutant("gguf_tensors._tensor", "extent < 1", "False", "extent negative"),
-    Mutant("gguf_tensors._tensor", "elements > MAX_ELEMENTS", "False", "its bytes do not"),
-    Mutant("gguf_tensors._tensor", "shape[0] % block.elements", "False", "row not in blocks"),
-    Mutant("gguf_tensors._tensor", "size > MAX_ELEMENTS - MAX_ALIGNMENT", "False", "would wrap"),
-    Mutant("gguf_tensors.read_tensors", "tensor.name in tensors", "False", "70 to 91 name twice"),
-    Mutant("gguf_tensors.read_tensors", "offset != padded", "False", "70 to 91 overlap"),
-    Mutant("gguf_tensors.read_tensors", "reader.size < start + padded", "False", "data too short"),
-    Mutant("gguf_tensors.read_tensors", "reader.size > start + padded", "False", "3 appended"),
-    Mutant("gguf.vet", "not in (0, 1)", "is None", "split in two"),
-    Mutant("gguf.vet", "architecture not in ARCHITECTURES", "False", "unlisted architecture"),
-    Mutant("gguf._largest", "not 1 <= number <= high", "False", "no layers"),
-    Mutant("gguf._largest", "min(numbers) < 0", "False", "a negative number of heads"),
-    Mutant("gguf._check_tokenizer", "kind not in allowed", "False", "unlisted tokenizer"),
-    Mutant("gguf._check_tokenizer", "len(set(texts)) != len(texts)", "False", "two equal tokens"),
-    Mutant("gguf._check_tokenizer", "parallel.count != tokens.count", "False", "fewer scores"),
-    Mutant("gguf._check_byte_tokens", "looks_like or", "", "a byte token out of range"),
-    Mutant("gguf._check_token_ids", "0 <= min(ids)", "-9 <= min(ids)", "suppressed ids negative"),
-    Mutant("gguf._check_token_ids", "max(ids) < n_vocab", "max(ids) < 1 << 60", "an id at the end"),
+    Mutant("gguf.reader.read_header", 'reader.take(4) != b"GGUF"', "not reader.take(4)", "magic"),
+    Mutant("gguf.reader.read_header", "version not in (2, 3)", "False", "big-endian"),
+    Mutant("gguf.reader.read_header", "key in metadata", "False", "key twice"),
+    Mutant("gguf.reader._key", "not _KEY.fullmatch(key)", "False", "key with a space"),
+    Mutant("gguf.reader._array", "kind is Kind.ARRAY", "False", "array of arrays"),
+    Mutant("gguf.reader._array", "count > MAX_ARRAY", "False", "array of 2^60"),
+    Mutant("gguf.reader._value", "number not in (0, 1)", "False", "boolean 2"),
+    Mutant("gguf.reader.Reader.strings", "length > MAX_STRING", "False", "string above the limit"),
+    Mutant("gguf.tensors._alignment", "alignment & (alignment - 1)", "False", "alignment 96"),
+    Mutant("gguf.tensors._tensor", "not 1 <= n_dims <= 4", "False", "five dimensions"),
+    Mutant("gguf.tensors._tensor", "extent < 1", "False", "extent negative"),
+    Mutant("gguf.tensors._tensor", "elements > MAX_ELEMENTS", "False", "its bytes do not"),
+    Mutant("gguf.tensors._tensor", "shape[0] % block.elements", "False", "row not in blocks"),
+    Mutant("gguf.tensors._tensor", "size > MAX_ELEMENTS - MAX_ALIGNMENT", "False", "would wrap"),
+    Mutant("gguf.tensors.read_tensors", "tensor.name in tensors", "False", "70 to 91 name twice"),
+    Mutant("gguf.tensors.read_tensors", "offset != padded", "False", "70 to 91 overlap"),
+    Mutant("gguf.tensors.read_tensors", "reader.size < start + padded", "False", "data too short"),
+    Mutant("gguf.tensors.read_tensors", "reader.size > start + padded", "False", "3 appended"),
+    Mutant("gguf.gguf.vet", "not in (0, 1)", "is None", "split in two"),
+    Mutant("gguf.gguf.vet", "architecture not in accepted", "False", "unlisted architecture"),
+    Mutant("gguf.gguf._largest", "not 1 <= number <= high", "False", "no layers"),
+    Mutant("gguf.gguf._largest", "min(numbers) < 0", "False", "a negative number of heads"),
+    Mutant("gguf.gguf._check_tokenizer", "kind not in allowed", "False", "unlisted tokenizer"),
+    Mutant("gguf.gguf._check_tokenizer", "len(set(texts)) != len(texts)", "False",
+           "two equal tokens"),
+    Mutant("gguf.gguf._check_tokenizer", "parallel.count != tokens.count", "False", "fewer scores"),
+    Mutant("gguf.gguf._check_byte_tokens", "looks_like or", "", "a byte token out of range"),
+    Mutant("gguf.gguf._check_token_ids", "0 <= min(ids)", "-9 <= min(ids)",
+           "suppressed ids negative"),
+    Mutant("gguf.gguf._check_token_ids", "max(ids) < n_vocab", "max(ids) < 1 << 60",
+           "an id at the end"),
 ]  # fmt: skip
 
 
@@ -132,9 +135,10 @@ def case(name: str) -> tuple[bad_inputs.Change, str]:
 
 
 def function(where: str) -> types.FunctionType:
-    module_name, *names = where.split(".")
-    found: object = importlib.import_module(f"appliance.trust.{module_name}")
-    for name in names:
+    found: object = importlib.import_module("appliance.trust")
+    for name in where.split("."):
+        if isinstance(found, types.ModuleType) and not hasattr(found, name):
+            importlib.import_module(f"{found.__name__}.{name}")
         found = getattr(found, name)
     if not isinstance(found, types.FunctionType):
         raise TypeError(where)
@@ -149,7 +153,7 @@ def mutated(where: str, source: str, by: str) -> types.CodeType:
     assert source in text, f"{where} does not contain {source!r}"
     whole = inspect.getsource(module).replace(text, text.replace(source, by, 1), 1)
     code = compile(whole, f"mutant of {where}", "exec")
-    for name in where.split(".")[1:]:
+    for name in original.__qualname__.split("."):
         (code,) = (
             constant
             for constant in code.co_consts

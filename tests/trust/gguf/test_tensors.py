@@ -44,6 +44,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "alignment 0": (aligned(u32(0)), "gguf_alignment"),
     "alignment below a vector": (aligned(u32(16), 16), "gguf_alignment"),
     "alignment 3": (aligned(u32(3)), "gguf_alignment"),
+    "alignment 96": (aligned(u32(96), 96), "gguf_alignment"),
     "alignment 2^31": (aligned(u32(1 << 31)), "gguf_alignment"),
     "alignment above the limit": (
         aligned(u32(MAX_ALIGNMENT * 2), MAX_ALIGNMENT * 2),
