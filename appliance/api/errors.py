@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from appliance.errors import (
@@ -119,6 +120,8 @@ _CODE_OF_HTTP_STATUS: Final[Mapping[int, str]] = {
     413: "request_too_large",
     415: "unsupported_media_type",
 }
+_READING: Final = (ValueError, RecursionError, ClientDisconnect)
+"""What reading a body may raise; the framework wraps any exception as an answer of 400."""
 _logger = logging.getLogger("appliance.api")
 
 
@@ -194,6 +197,8 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
         raise error
     if isinstance(error.__cause__, ApplianceError):  # what reading a body raised comes wrapped
         return error_response(error.__cause__)
+    if error.__cause__ is not None and not isinstance(error.__cause__, _READING):
+        raise error.__cause__  # a fault of ours, which is no fault of the body
     code = _CODE_OF_HTTP_STATUS.get(error.status_code)
     if code is None:
         raise error

@@ -15,6 +15,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from appliance.api.deps import services_of
 from appliance.api.errors import place_name
 from appliance.api.large_bodies import SMALL, check_messages
 from appliance.errors import BadRequest
@@ -41,12 +42,11 @@ class _JsonRequest(Request):
     async def json(self) -> Any:
         """The body."""
         body = await self.body()
-        state = self.app.state
         principal = self.scope["state"]["principal"]
-        await state.large_bodies.turn(principal.key_id, len(body))
+        await self.app.state.large_bodies.turn(principal.key_id, len(body))
         value = parsed(body)
         if len(body) > SMALL:
-            check_messages(value, state.services.residents, principal)
+            check_messages(value, services_of(self).pool, principal)
         return value
 
 

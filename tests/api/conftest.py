@@ -12,7 +12,7 @@ from appliance.app import Services, initialise, open_services
 from appliance.config import Config, ServerConfig
 from tests.api.fake import CARD, FakeInference, FakeSupervisor, with_fakes
 
-MAX_BODY = 20_000
+MAX_BODY = 200_000  # more than a body that is read at once may have
 
 
 @dataclass

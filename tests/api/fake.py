@@ -128,13 +128,19 @@ def _who(caller: Caller) -> Mapping[str, Any]:
 
 @dataclass
 class FakeSupervisor:
-    """The states of the workers, as `/readyz` asks for them."""
+    """The states of the workers, as `/readyz` asks for them, and the model that they have."""
 
     states: list[str]
 
     def ready(self) -> bool:
         """Whether one can answer; nothing is loaded on demand here."""
         return "ready" in self.states
+
+    def card(self, model_id: str) -> ModelCard:
+        """The one model."""
+        if model_id != CARD.id:
+            raise NotFound("model_not_found", "There is none.")
+        return CARD
 
     def status(self) -> list[WorkerStatus]:
         """One worker a state."""

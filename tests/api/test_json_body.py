@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from appliance.api.errors import place_name
 from appliance.api.json_body import parsed
+from appliance.api.large_bodies import SMALL
 from appliance.errors import BadRequest
 from appliance.wire.openai.characters import JsonPath, half_pair
 from tests.api.conftest import Lan
@@ -104,3 +105,21 @@ def test_what_is_no_json_in_utf_8(body: bytes) -> None:
 
 def test_a_byte_order_mark_is_read_over() -> None:
     assert parsed(b"\xef\xbb\xbf{}") == {}
+
+
+async def test_a_large_body_is_read_like_a_small_one(lan: Lan, chat_body: dict[str, Any]) -> None:
+    chat_body["messages"] = [{"role": "user", "content": "x" * 2 * SMALL}]
+    reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+    assert reply.status_code == 200, reply.text
+    chat_body["messages"] = [{"role": "user", "content": "x"}] * SMALL
+    assert len(json.dumps(chat_body)) > SMALL
+    cut = json.dumps(chat_body)[: 2 * SMALL]
+    assert (await error_of(lan, "/v1/chat/completions", cut))["code"] == "invalid_json"
+
+
+async def test_a_fault_of_ours_in_reading_is_not_called_the_bodys(
+    lan: Lan, chat_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(lan.app.state, "large_bodies")
+    reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")
