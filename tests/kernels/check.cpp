@@ -224,16 +224,16 @@ template <int WIDTH> static void attentions() {
     }
 }
 
-__attribute__((noinline)) static void exponentials() {
+// On the heap: with the address sanitizer, gcc 12 puts such an array of a loop at a wrong place.
+static void exponentials() {
+    std::vector<float> found(LANES);
     for (float x = 0.0f; x > -90.0f; x -= 0.0137f) {
-        float found[LANES];
-        store_f(found, exponential(every(x)));
+        store_f(found.data(), exponential(every(x)));
         const double wanted = x > -87.0f ? std::exp((double) x) : 0.0;
         if (std::fabs(found[0] - wanted) > 3e-7 * wanted) { failures++; }
     }
-    float none[LANES];
-    store_f(none, exponential(every(-INFINITY)));
-    failures += none[0] != 0.0f;
+    store_f(found.data(), exponential(every(-INFINITY)));
+    failures += found[0] != 0.0f;
 }
 
 int main(int argc, char ** argv) {
