@@ -50,6 +50,9 @@ from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
 from appliance.serving.selftest import SelfTest
 from appliance.serving.tokenization import Tokenizers
+from appliance.tasks import catalogue as tasks
+from appliance.tasks import definition as task_definition
+from appliance.tasks.backends import TaskBackends
 from appliance.trust import lab, metadata, store, trusted_file
 from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.store import ModelStore, load_policy
@@ -80,7 +83,7 @@ _MIGRATIONS: Final = (
     key.EXAMPLES,
 )
 
-_OTHERS: Final = {datasets.FILE: datasets.vet}
+_OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}
 """What vets artifacts that are no models, by the file that tells what they are."""
 
 _ORIGIN: Final = "appliance.{}/"
@@ -291,7 +294,7 @@ def open_services(
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
-        inference = answers(workers)
+        inference = answers(TaskBackends(workers, tasks.ApprovedTasks(models, read_policy)))
         yield Services(
             data=data,
             config=config,

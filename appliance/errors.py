@@ -160,6 +160,10 @@ CODES: Final[dict[str, Code]] = {
         "the request does not have the fields that the task takes",
         "Send a JSON object with the named fields as the user's message.",
     ),
+    "task_model_changed": Code(
+        "the task was made for another model than the one that is loaded under its id",
+        "Import the model that the task names, or sign a new version of the task.",
+    ),
     "task_examples_invalid": Code(
         "the task's examples cannot be used",
         "Correct the named line: an item with id, input and expected.",

@@ -268,6 +268,19 @@ class TaskAnswer:
     confidence: float | None = None
     distribution: tuple[tuple[str, float], ...] = ()
 
+    def document(self) -> dict[str, Any]:
+        """The value of `x_appliance` in an answer."""
+        shown: dict[str, Any] = {
+            "task": self.task,
+            "version": self.version,
+            "digest": self.digest,
+            "stage": self.stage,
+        }
+        if self.confidence is not None:
+            shown["confidence"] = round(self.confidence, 6)
+            shown["distribution"] = {name: round(share, 6) for name, share in self.distribution}
+        return shown
+
 
 @dataclass(frozen=True)
 class Delta:

@@ -87,6 +87,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "model_loading": 503,
     "model_unavailable": 503,
     "model_missing": 503,
+    "task_model_changed": 503,
+    "task_answer_invalid": 500,
     "request_cancelled": 503,
     "shutting_down": 503,
     "worker_lost": 503,

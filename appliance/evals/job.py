@@ -36,6 +36,7 @@ from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
 from appliance.statistics import agreement
 from appliance.tasks.backends import TaskBackends
+from appliance.tasks.catalogue import Drafts
 from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.trust.directory import open_artifact
@@ -166,7 +167,7 @@ class Evaluation(Kind):
         """The outcomes of the task under a model, as many at once as the model has slots."""
         model_digest = self._parts.digest_of(model)
         answerer = replace_answerer(subject.loaded, model, model_digest)
-        backends = TaskBackends(self._parts.backends, {answerer.task.id: answerer})
+        backends = TaskBackends(self._parts.backends, Drafts({answerer.task.id: answerer}))
         asking = Asking(answerer.task, self._parts.inference(backends), f"evaluation-{job.id}")
         done = await job.in_thread(files.read, number)
         left = [item for item in subject.items if item.id not in {o.item for o in done}]

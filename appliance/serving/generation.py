@@ -20,7 +20,7 @@ from appliance.errors import ApplianceError, AuditUnavailable
 from appliance.serving.backend import Backend, PreparedRequest
 from appliance.serving.choices import Choices
 from appliance.serving.recording import Recording
-from appliance.types import Caller, Delta, Json, Priority, Receipt
+from appliance.types import Caller, Delta, Json, Priority, Receipt, TaskAnswer
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Generation:
         seed: the effective seed of the first choice.
         outcome: receipt of the outcome entry, once it is durable.
         form: how reasoning and calls are read out of the text.
+        about: what a task says of its answer, with the last piece.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Generation:
         self.form = self._prepared.form
         self.intent = intent
         self.outcome: Receipt | None = None
+        self.about: TaskAnswer | None = None
         self.created = created
         self._begun = time.monotonic()
         self._started: float | None = None
@@ -162,6 +164,7 @@ class Generation:
         """Hand out what may leave; the last piece of each choice waits for the outcome."""
         self.completion_tokens += piece.tokens
         self.cached_tokens = piece.cached
+        self.about = piece.about or self.about
         if piece.text or piece.vector:
             self._note_text()
         if (delta := self._parts.take(piece)) is not None:

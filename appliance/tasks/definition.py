@@ -165,6 +165,11 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
         return {field.name: field for field in self.input}
 
 
+def form_of(task: Task) -> str:
+    """The form of its answers: labels, fields or text."""
+    return type(task.output).__name__.lower()
+
+
 def parse(data: bytes) -> Task:
     """Read a `task.toml`.
 

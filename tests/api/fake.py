@@ -16,7 +16,15 @@ from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, NotFound, WorkerLost
 from appliance.pool.pool import Pool
 from appliance.serving.inference import Inference
-from appliance.types import Caller, Delta, GenerationRequest, ModelCard, Principal, Receipt
+from appliance.types import (
+    Caller,
+    Delta,
+    GenerationRequest,
+    ModelCard,
+    Principal,
+    Receipt,
+    TaskAnswer,
+)
 from appliance.workers.state import WorkerStatus
 from appliance.workers.supervisor import Supervisor
 
@@ -38,6 +46,7 @@ class FakeGeneration:
         self.prompt_tokens = 7
         self.form = fake.form
         self.cached_tokens = 3
+        self.about: TaskAnswer | None = None
         self.completion_tokens = 0
         self.choices = fake.choices
         self.seed = 11
@@ -59,6 +68,7 @@ class FakeGeneration:
                 self.completion_tokens += step.tokens
                 if step.finish_reason and self.outcome is None:
                     self.outcome = await self._fake.record_outcome(self._caller, self.intent)
+                self.about = step.about or self.about
                 yield step
 
     async def cancel(self) -> None:

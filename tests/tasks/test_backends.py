@@ -4,13 +4,16 @@ from typing import Any, cast
 
 import pytest
 
+from appliance.errors import Unavailable
 from appliance.serving.backend import Backend, Backends
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.backends import TaskBackends
+from appliance.tasks.catalogue import Drafts
 from appliance.types import ModelCard
 from tests.tasks.example import LABELS
 from tests.tasks.test_loaded import loaded
 
+TASK = LABELS.replace("16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4", "ab" * 32)
 CARD = ModelCard(id="smollm2-135m", digest="ab" * 32, n_ctx=512, created=1)
 
 
@@ -30,12 +33,18 @@ class Models:
 
     async def open(self, model_id: str, key_id: str, place: Any) -> Backend:
         assert model_id == CARD.id and key_id == "k"
-        return cast(Backend, self)
+        return cast(Backend, Opened())
+
+
+class Opened:
+    """Its backend."""
+
+    card = CARD
 
 
 @pytest.fixture
 def both() -> TaskBackends:
-    return TaskBackends(cast(Backends, Models()), {"excavator-system": loaded(LABELS)})
+    return TaskBackends(cast(Backends, Models()), Drafts({"excavator-system": loaded(TASK)}))
 
 
 def test_tasks_are_listed_before_models(both: TaskBackends) -> None:
@@ -51,5 +60,19 @@ async def test_a_task_opens_over_its_model(both: TaskBackends) -> None:
 
 
 def test_a_task_hides_a_model_of_its_name() -> None:
-    named = TaskBackends(cast(Backends, Models()), {CARD.id: loaded(LABELS)})
+    named = TaskBackends(cast(Backends, Models()), Drafts({CARD.id: loaded(TASK)}))
+    assert [card.id for card in named.cards()] == [CARD.id]
+
+
+async def test_a_task_does_not_answer_over_another_model(both: TaskBackends) -> None:
+    other = TaskBackends(cast(Backends, Models()), Drafts({"excavator-system": loaded(LABELS)}))
+    await both.open("excavator-system", "k", cast(Any, None))
+    with pytest.raises(Unavailable) as caught:
+        await other.open("excavator-system", "k", cast(Any, None))
+    assert caught.value.code == "task_model_changed"
+
+
+def test_a_task_without_its_model_is_not_listed() -> None:
+    lost = LABELS.replace("smollm2-135m", "gone")
+    named = TaskBackends(cast(Backends, Models()), Drafts({"t": loaded(lost)}))
     assert [card.id for card in named.cards()] == [CARD.id]

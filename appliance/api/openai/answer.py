@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -116,6 +117,9 @@ class Answer(Response):
         whole = form.whole(choices)
         receipt = generation.outcome.header() if generation.outcome else ""
         body = whole.model_dump_json().encode()
+        if generation.about is not None:  # a task answered: who, and how sure it is
+            told = msgspec.json.encode(generation.about.document())
+            body = body[:-1] + b',"x_appliance":' + told + b"}"
         length = (b"content-length", str(len(body)).encode())
         await send(_head([*_JSON, length], receipt))
         await send(_body(body, last=True))

@@ -132,7 +132,7 @@ class ChatFormat(Format):
         last = [self._delta(index, piece) for piece in self._replies[index].finish()]
         events = b"".join(self.event([_ChatChoice(delta, index)]) for delta in last)
         finish = self._finish(index, finish)
-        return events + self.event([_ChatChoice(_Delta(), index, finish_reason=finish)])
+        return events + self.event([_ChatChoice(_Delta(), index, finish_reason=finish)], last=True)
 
     def _delta(self, index: int, piece: Piece) -> _Delta:
         if piece.kind == "content":

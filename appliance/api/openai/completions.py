@@ -76,4 +76,4 @@ class CompletionFormat(Format):
 
     def end(self, index: int, finish: str) -> bytes:
         """The chunk that says why a choice ended."""
-        return self.event([_TextChoice("", index, finish_reason=finish)])
+        return self.event([_TextChoice("", index, finish_reason=finish)], last=True)

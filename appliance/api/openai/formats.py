@@ -35,6 +35,7 @@ class _Chunk(msgspec.Struct):
     system_fingerprint: str
     choices: Sequence[msgspec.Struct]
     usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    x_appliance: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass
@@ -115,9 +116,20 @@ class Format(ABC):
         )
 
     def event(
-        self, choices: Sequence[msgspec.Struct], usage: dict[str, Any] | None = None
+        self,
+        choices: Sequence[msgspec.Struct],
+        usage: dict[str, Any] | None = None,
+        *,
+        last: bool = False,
     ) -> bytes:
-        """One chunk."""
+        """One chunk; the last one of a choice says what a task says of its answer."""
         shown = usage if self._include_usage else msgspec.UNSET
-        chunk = _Chunk(object=self.object, choices=choices, usage=shown, **self.head)
+        about = self._generation.about if last else None
+        chunk = _Chunk(
+            object=self.object,
+            choices=choices,
+            usage=shown,
+            x_appliance=msgspec.UNSET if about is None else about.document(),
+            **self.head,
+        )
         return b"data: " + _ENCODER.encode(chunk) + b"\n\n"

@@ -1,0 +1,154 @@
+"""Which tasks there are: approved ones of the store, or drafts that an evaluation measures.
+
+Rules: an approved task is checked again, from its stored bytes to its approvals, before its first
+answer and after every change of its record.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import msgspec
+
+from appliance.errors import StateRefused, TaskRefused
+from appliance.tasks import definition
+from appliance.tasks.loaded import LoadedTask, load
+from appliance.trust.artifact import OtherFacts
+from appliance.trust.directory import Artifact
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.records import ModelRecord, ModelState
+from appliance.trust.store import ModelStore
+
+KIND = "task"
+
+
+class Tasks(Protocol):
+    """Tasks by the ids that apps name."""
+
+    def names(self) -> list[str]:
+        """The ids."""
+        ...
+
+    def model_of(self, task_id: str) -> str | None:
+        """The model that answers for a task; None where no task has the id."""
+        ...
+
+    async def open(self, task_id: str) -> LoadedTask:
+        """The task, checked.
+
+        Raises:
+            Refused: the first check that fails.
+        """
+        ...
+
+
+class Drafts:
+    """Tasks that are held in memory, unsigned."""
+
+    def __init__(self, tasks: Mapping[str, LoadedTask]) -> None:
+        self._tasks = tasks
+
+    def names(self) -> list[str]:
+        """The ids."""
+        return list(self._tasks)
+
+    def model_of(self, task_id: str) -> str | None:
+        """The model that answers for one."""
+        loaded = self._tasks.get(task_id)
+        return None if loaded is None else loaded.task.candidate.model
+
+    async def open(self, task_id: str) -> LoadedTask:
+        """The draft."""
+        return self._tasks[task_id]
+
+
+class ApprovedTasks:
+    """The approved tasks of the store.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+    """
+
+    def __init__(self, store: ModelStore, policy: "Policy") -> None:
+        self._store = store
+        self._policy = policy
+        self._checked: dict[str, tuple[ModelRecord, LoadedTask]] = {}
+
+    def names(self) -> list[str]:
+        """The ids."""
+        records = self._store.inventory.records()
+        return [r.id for r in records if r.kind == KIND and r.state == ModelState.APPROVED]
+
+    def model_of(self, task_id: str) -> str | None:
+        """The model that answers for one, as its record says it."""
+        record = self._record(task_id)
+        return None if record is None else str(record.facts.get("model", ""))
+
+    async def open(self, task_id: str) -> LoadedTask:
+        """The task from its stored bytes; raises as `ModelStore.use`."""
+        record = self._record(task_id)
+        known = self._checked.get(task_id)
+        if record is not None and known is not None and known[0] == record:
+            return known[1]
+        loaded = await asyncio.to_thread(self._use, task_id)
+        if record is not None:
+            self._checked[task_id] = record, loaded
+        return loaded
+
+    def _record(self, task_id: str) -> ModelRecord | None:
+        try:
+            record = self._store.inventory.record(task_id)
+        except StateRefused:
+            return None
+        return record if record.kind == KIND and record.state == ModelState.APPROVED else None
+
+    def _use(self, task_id: str) -> LoadedTask:
+        digest, loaded = self._store.use(task_id, KIND, self._policy(), _silent, read_artifact)
+        task = msgspec.structs.replace(loaded.task, id=task_id)
+        return replace(loaded, task=task, digest=digest)
+
+
+class Policy(Protocol):
+    """Reads the trust policy in force."""
+
+    def __call__(self) -> TrustPolicy:
+        """The policy."""
+        ...
+
+
+def read_artifact(artifact: Artifact) -> LoadedTask:
+    """Read a task from an open directory; its digest is the caller's to add.
+
+    Raises:
+        TaskRefused: as `loaded.load`.
+    """
+    return load(artifact.prefix, "")
+
+
+def vet(artifact: Artifact) -> OtherFacts:
+    """Read a task whole, and keep what its record says.
+
+    Raises:
+        TaskRefused: as `loaded.load`; `task_invalid` for a candidate that cannot be served.
+    """
+    task = read_artifact(artifact).task
+    if task.candidate.kind != "model":
+        raise TaskRefused("task_invalid", "Only a model can answer for a task that is served.")
+    return OtherFacts(
+        {
+            "kind": KIND,
+            "name": task.id,
+            "version": task.version,
+            "description": task.description,
+            "model": task.candidate.model,
+            "model_digest": task.candidate.digest,
+            "form": definition.form_of(task),
+            "metric": task.gate.metric,
+        }
+    )
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""
