@@ -39,6 +39,7 @@ STAND_ALONE = {
     *(f"dataset {verb}" for verb in DATASET),
     *("model sign", "model verify", "model places", "bundle build", "bundle verify"),
     *("audit check-proof", "audit check-consistency", "auditor export-tools"),
+    *("task check", "task sign"),
     *(f"trust ceremony {step}" for step in CEREMONY),
 }
 WITHOUT_JSON = {"tui", "trust ceremony guide"}
@@ -81,6 +82,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
         *(f"model {verb}" for verb in ("revoke", "recheck")),
         *(f"dataset {verb}" for verb in (*DATASET, "capture", "import", "list")),
+        *(f"task {verb}" for verb in ("check", "sign", "import", "list")),
+        *(f"eval {verb}" for verb in ("run", "list", "show", "report")),
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "pause", "resume", "cancel")),
