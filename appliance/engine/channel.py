@@ -7,9 +7,14 @@ from appliance.engine import protocol
 
 
 class Channel:
-    """Frames over the socket; several threads send, one receives."""
+    """Frames over the socket; several threads send, one receives.
+
+    Attributes:
+        size: bytes of the last message that came, as its sender counts them.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
+        self.size = 0
         self._connection = connection
         self._lock = threading.Lock()
 
@@ -25,6 +30,7 @@ class Channel:
         if header is None:
             return None
         body = self._exactly(protocol.HEADER.unpack(header)[0])
+        self.size = protocol.HEADER.size + len(body or b"")
         return None if body is None else protocol.decode_to_worker(body)
 
     def _exactly(self, size: int) -> bytes | None:

@@ -20,6 +20,8 @@ from appliance.errors import StateRefused
 PROFILE: Final = "cpu"
 """The profile without GPUs. With one more is allowed (`GPU_PROFILE`): docs/gpu.md."""
 GPU_PROFILE: Final = "gpu"
+LOW_PRIORITY: Final = 10
+"""The nice value that a thread may give itself."""
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE = 4, 38, 65
 _SYS_MPROTECT, _SYS_SECCOMP, _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_RESTRICT = 10, 317, 444, 446
@@ -30,6 +32,7 @@ _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _CLONE_THREAD, _PROT_READ, _PROT_EXEC = 0x10000, 1, 4
 _ARCH_REQ_XCOMP_PERM, _PR_SET_NAME = 0x1023, 15
+_PRIO_PROCESS = 0
 _SECCOMP_SET_MODE_FILTER, _TSYNC_AND_SPEC_ALLOW = 1, 1 | 4
 
 # Seen with strace over load, decode and templates, and a few that libc or Python may use at any
@@ -255,6 +258,12 @@ def _program(allowed: Mapping[str, int] = _ALLOWED) -> bytes:
             body += [_op(jump_eq, value, 0, 1), _op(ret, _ALLOW)]
         body.append(_op(ret, _ERRNO | _EPERM))
         code += [_op(jump_eq, number, 0, len(body)), *body]
+    own = [_PRIO_PROCESS, 0, LOW_PRIORITY]  # setpriority: of the caller, and lower
+    body = []
+    for argument, value in enumerate(own):
+        body += [_op(load, 16 + 8 * argument), _op(jump_eq, value, 1, 0)]
+        body.append(_op(ret, _ERRNO | _EPERM))
+    code += [_op(jump_eq, 141, 0, len(body) + 1), *body, _op(ret, _ALLOW)]
     for number in allowed.values():
         code += [_op(jump_eq, number, 0, 1), _op(ret, _ALLOW)]
     for number in _KILLED.values():

@@ -24,6 +24,7 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 Finish: TypeAlias = Literal["stop", "length", "cancelled", "invalid", "detached"]
 HEADER = struct.Struct("<I")
 LARGEST_FRAME = 16 << 20
+SMALL = 32 << 10  # most bytes of the frame of a small request, which never waits for a large one
 
 
 class LoadOnGpu(msgspec.Struct, frozen=True):

@@ -2,9 +2,9 @@
 
 Order: import everything, load the CPU variant, rehearse what loads lazily, check the seals, drop
 all rights, and only then read the first byte of the model. Four threads: this one reads the socket;
-two prepare requests, so that a small one need not wait for a large one; the last one owns the
-llama.cpp context. The server sends no more to prepare than is prepared at once. The process ends
-when its socket does.
+two prepare requests, a small one beside a large one, which has the lower priority; the last one
+owns the llama.cpp context. The server sends no more to prepare than is prepared at once. The
+process ends when its socket does.
 Adapters come later, as descriptors over a second socket, and must carry the seals too.
 
 usage: python -I -m appliance.engine.worker MODEL_FD SOCKET_FD DESCRIPTORS_FD
@@ -25,7 +25,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
 import numpy as np
@@ -45,10 +45,11 @@ from appliance.engine.text.textstream import TextStream
 from appliance.errors import ApplianceError, BadRequest, StateRefused
 from appliance.types import Sampling
 
-_PREPARING = 2  # threads; the server keeps one of them for small requests
+_SWITCH_S = 0.0005  # a step asks for the interpreter many times, and preparing holds it
 _PREPARING_STACK = 64 << 20  # some tokenisers recurse once for each letter of a word
 
 T = TypeVar("T")
+Preparable: TypeAlias = protocol.Prepare | protocol.Tokenize
 Asked = TypeVar("Asked", protocol.Prepare, protocol.Tokenize)
 
 
@@ -83,20 +84,20 @@ class Worker:
         self._engine = service.engine
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._prepared: dict[int, list[Any]] = {}
-        self._to_prepare: queue.SimpleQueue[protocol.Prepare | protocol.Tokenize] = (
-            queue.SimpleQueue()
-        )
+        self._small: queue.SimpleQueue[Preparable] = queue.SimpleQueue()
+        self._large: queue.SimpleQueue[Preparable] = queue.SimpleQueue()
 
     def serve(self) -> None:
         """Answer messages until the server closes the socket."""
         threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
         usual = threading.stack_size(_PREPARING_STACK)
-        for _ in range(_PREPARING):
-            threading.Thread(target=self._prepare_forever, name="prepare", daemon=True).start()
+        for name, prepare in (("small", self._prepare_small), ("large", self._prepare_large)):
+            threading.Thread(target=prepare, name=name, daemon=True).start()
         threading.stack_size(usual)
         while (message := self._channel.receive()) is not None:
             if isinstance(message, protocol.Prepare | protocol.Tokenize):
-                self._to_prepare.put(message)
+                small = self._channel.size <= protocol.SMALL
+                (self._small if small else self._large).put(message)
             elif isinstance(message, protocol.Run) and message.id in self._prepared:
                 for work in self._prepared.pop(message.id):
                     self._inbox.put(work)
@@ -107,11 +108,20 @@ class Worker:
             elif isinstance(message, protocol.Detach):
                 self._inbox.put((message, -1))
 
-    def _prepare_forever(self) -> None:
+    def _prepare_small(self) -> None:
+        self._prepare_forever(self._small)
+
+    def _prepare_large(self) -> None:
+        """With the lower priority, since a large request may compute for seconds."""
+        with contextlib.suppress(PermissionError):  # the process has a lower one already
+            os.setpriority(os.PRIO_PROCESS, 0, confine.LOW_PRIORITY)  # of this thread alone
+        self._prepare_forever(self._large)
+
+    def _prepare_forever(self, requests: "queue.SimpleQueue[Preparable]") -> None:
         """Prepare what arrives, one after the other; if it fails the process ends."""
         try:
             while True:
-                message = self._to_prepare.get()
+                message = requests.get()
                 if isinstance(message, protocol.Prepare):
                     self._channel.send(self._prepare(message))
                 else:
@@ -254,6 +264,7 @@ def _gpu(load: protocol.Load) -> confine.GpuAccess | None:
 def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
     """Load, report, serve. Returns the exit status."""
     heap.share_one_arena()
+    sys.setswitchinterval(_SWITCH_S)
     channel = Channel(socket.socket(fileno=socket_fd))
     descriptors = socket.socket(fileno=descriptors_fd)  # asks what it is, which is forbidden later
     load = channel.receive()

@@ -7,10 +7,8 @@ one. In each lane the apps take turns. Pure asyncio: one event loop.
 
 import asyncio
 from collections import OrderedDict, deque
-from typing import Final
 
-SMALL: Final = 32 << 10
-"""Most bytes of a small request, as it crosses to the worker."""
+from appliance.engine.protocol import SMALL
 
 
 class Lane:

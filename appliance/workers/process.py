@@ -25,6 +25,7 @@ from appliance.workers.spawn import spawn, watch
 
 _START_TIMEOUT_S = 600.0
 _PREPARE_TIMEOUT_S = 30.0
+_PREPARE_LARGE_TIMEOUT_S = 300.0  # what is large is prepared with the lower priority
 _ATTACH_TIMEOUT_S = 120.0
 
 
@@ -249,8 +250,11 @@ class WorkerProcess:
                 return await future
             self._keys[request.id] = key
             # Not for as long as somebody waits for the answer: it is the worker that is watched.
+            small = len(frame) <= protocol.SMALL
             self._overdue[request.id] = loop.call_later(
-                _PREPARE_TIMEOUT_S, self._took_too_long, request.id
+                _PREPARE_TIMEOUT_S if small else _PREPARE_LARGE_TIMEOUT_S,
+                self._took_too_long,
+                request.id,
             )
             try:
                 await self._send_frame(frame)

@@ -35,7 +35,7 @@ SYS = {
 AT_FDCWD, ALONE = -100, 0x22  # MAP_PRIVATE | MAP_ANONYMOUS
 NULL = ctypes.c_void_p(None)
 DEADLY = ("execve", "execveat a memfd", "ptrace another process", "bpf")
-HARMLESS = ("start a thread", "map a memfd private and writable")
+HARMLESS = ("start a thread", "map a memfd private and writable", "lower its own priority")
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -200,6 +200,8 @@ def cases(f: Facts) -> dict[str, Callable[[], object]]:
         "signal another process": lambda: call("kill", f.victim, signal.SIGCONT),
         "signal a thread of another": lambda: call("tgkill", f.victim, f.victim, signal.SIGCONT),
         "limits of another process": lambda: call("prlimit64", f.victim, 7, NULL, text(16)),
+        "lower its own priority": lambda: call("setpriority", 0, 0, confine.LOW_PRIORITY),
+        "lower its own priority further": lambda: call("setpriority", 0, 0, 19),
         "priority of another process": lambda: call("setpriority", 0, f.victim, 19),
         # the sealed model
         "write to it": lambda: call("write", f.model, b"x", 1),

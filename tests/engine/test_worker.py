@@ -10,13 +10,15 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from appliance.engine import protocol
 from appliance.engine.channel import Channel
-from appliance.engine.worker import shapes
+from appliance.engine.confine import LOW_PRIORITY
+from appliance.engine.worker import Worker, shapes
 from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.types import Constraint, ModelKind, Sampling
 from tests.lora import write_lora
@@ -239,6 +241,41 @@ def test_two_threads_never_mix_their_frames() -> None:
     ours.close()
     theirs.close()
     assert sorted(seen) == ["0"] * 200 + ["1"] * 200
+
+
+class Priorities:
+    """A service that says with which priority it prepares."""
+
+    n_ctx, fewest, engine = 64, 0, None
+    vocabulary: protocol.Vocabulary | None = None
+
+    def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Any]]:
+        raise NotImplementedError
+
+    def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
+        return protocol.Tokens(request.id, [os.getpriority(os.PRIO_PROCESS, 0)])
+
+
+def test_what_is_large_is_prepared_with_the_lower_priority(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Worker, "_decode_forever", lambda _: None)
+    ours, theirs = socket.socketpair()
+    worker = Worker(Channel(theirs), Priorities(), theirs)
+    serving = threading.Thread(target=worker.serve)
+    serving.start()
+    found = []
+    for size in (1, protocol.SMALL, 1):
+        ours.sendall(protocol.frame(protocol.Tokenize(1, prompt="x" * size)))
+        (length,) = protocol.HEADER.unpack(ours.recv(4, socket.MSG_WAITALL))
+        answer = protocol.decode_from_worker(ours.recv(length, socket.MSG_WAITALL))
+        assert isinstance(answer, protocol.Tokens)
+        found += answer.tokens
+    ours.close()
+    serving.join()
+    theirs.close()
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert found == [usual, max(usual, LOW_PRIORITY), usual]
 
 
 def test_the_sealed_model_carries_all_seals(model_fd: int) -> None:

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from appliance.workers.lanes import SMALL, Lane, Lanes
+from appliance.engine.protocol import SMALL
+from appliance.workers.lanes import Lane, Lanes
 
 
 async def test_apps_take_turns_whatever_one_of_them_asks() -> None:

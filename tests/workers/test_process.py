@@ -29,7 +29,7 @@ from appliance.engine.protocol import (
 from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.trust.sealed import SEALS, SealedFile, seal_and_close
 from appliance.types import Constraint, Sampling
-from appliance.workers import lanes, process
+from appliance.workers import process
 from appliance.workers.crashes import Death
 from appliance.workers.process import WorkerProcess
 from tests.engine.fake_worker import FakeWorker, fake_worker
@@ -287,10 +287,10 @@ async def test_what_waits_behind_a_prompt_that_kills_the_worker_is_no_suspect() 
         pump = asyncio.create_task(fake.process.pump())
         asked = [
             asyncio.create_task(fake.process.prepare(ask(7), "small")),
-            asyncio.create_task(fake.process.prepare(ask(8, prompt="x" * lanes.SMALL), "large")),
+            asyncio.create_task(fake.process.prepare(ask(8, prompt="x" * protocol.SMALL), "large")),
         ]
         assert {await heard(fake) for _ in asked} == {7, 8}
-        for number, size in ((9, 1), (10, lanes.SMALL)):  # they wait in both lanes
+        for number, size in ((9, 1), (10, protocol.SMALL)):  # they wait in both lanes
             asked.append(
                 asyncio.create_task(fake.process.prepare(ask(number, prompt="x" * size), "i"))
             )
@@ -307,7 +307,7 @@ async def test_what_waits_behind_a_prompt_that_kills_the_worker_is_no_suspect() 
 async def test_a_small_request_does_not_wait_for_a_large_one_and_apps_take_turns() -> None:
     async with fake_worker() as fake, pumped(fake):
         big = [
-            asyncio.create_task(fake.process.prepare(ask(n, prompt="x" * lanes.SMALL), key))
+            asyncio.create_task(fake.process.prepare(ask(n, prompt="x" * protocol.SMALL), key))
             for n, key in ((1, "a"), (2, "a"), (3, "a"), (4, "b"))
         ]
         assert await heard(fake) == 1
@@ -376,14 +376,15 @@ async def test_a_client_that_leaves_while_its_prompt_is_prepared_leaves_nothing_
         assert await fake.hear() == protocol.Cancel(5)
 
 
+@pytest.mark.parametrize(("size", "shorter"), [(1, ""), (protocol.SMALL, "LARGE_")])
 async def test_a_prompt_that_takes_too_long_ends_the_worker_and_is_a_suspect(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, size: int, shorter: str
 ) -> None:
-    monkeypatch.setattr(process, "_PREPARE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(process, f"_PREPARE_{shorter}TIMEOUT_S", 0.05)
     async with fake_worker() as fake:
         pump = asyncio.create_task(fake.process.pump())
         with pytest.raises(WorkerLost, match="too long"):
-            await fake.process.prepare(ask(1), "slow")
+            await fake.process.prepare(ask(1, prompt="x" * size), "slow")
         fake.writer.close()
         death = await pump
         assert (death.status, death.suspects) == (-signal.SIGKILL, frozenset({"slow"}))
