@@ -77,15 +77,15 @@ def small(client: httpx.Client) -> float:
 
 
 @contextlib.contextmanager
-def attacked(server: Server, secrets: list[str], seen: Counter[tuple[str, int]]) -> Iterator[None]:
+def attacked(base_url: str, secrets: list[str], seen: Counter[tuple[str, int]]) -> Iterator[None]:
     """Each attacker sends its request again and again."""
     over = threading.Event()
 
     def attack(name: str, secret: str) -> None:
         path, body = ATTACKS[name]
         data = json.dumps(body).encode()
-        url = server.base_url.removesuffix("/v1") + "/tokenize"
-        url = url if path == TOKENIZE else server.base_url + path
+        url = base_url.removesuffix("/v1") + "/tokenize"
+        url = url if path == TOKENIZE else base_url + path
         headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
         with httpx.Client(timeout=600, headers=headers) as client:
             while not over.is_set():
@@ -137,7 +137,7 @@ def main() -> int:
     ):
         small(client)
         alone = [small(client) for _ in range(options.requests)]
-        with attacked(server, secrets, seen):
+        with attacked(server.base_url, secrets, seen):
             beside = [small(client) for _ in range(options.requests)]
         restarts = server.worker()["restarts"]
     sys.stdout.write(f"alone  {figures(alone)}\nbeside {figures(beside)}\n")

@@ -13,7 +13,7 @@ def test_ten_attackers_take_nobody_down(tmp_path: Path, default_model_path: Path
     seen: Counter[tuple[str, int]] = Counter()
     with scene(tmp_path, default_model_path) as (server, secrets), server.client() as client:
         small(client)
-        with attacked(server, secrets, seen):
+        with attacked(server.base_url, secrets, seen):
             for _ in range(5):
                 small(client)  # asserts that it is answered
         assert server.worker()["restarts"] == 0
