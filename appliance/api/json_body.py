@@ -5,6 +5,7 @@ a surrogate pair anywhere, which neither the log nor a model could be given. The
 place.
 """
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -44,9 +45,10 @@ class _JsonRequest(Request):
         body = await self.body()
         principal = self.scope["state"]["principal"]
         await self.app.state.large_bodies.turn(principal.key_id, len(body))
-        value = parsed(body)
-        if len(body) > SMALL:
-            check_messages(value, services_of(self).pool, principal)
+        if len(body) <= SMALL:
+            return parsed(body)
+        value = await asyncio.to_thread(parsed, body)  # the loop goes on with others meanwhile
+        check_messages(value, services_of(self).pool, principal)
         return value
 
 
