@@ -33,13 +33,21 @@ _HEAVY = {
     "default_model_path", "embedder_path", "reranker_path", "small_qwen_path", "large_qwen_path",
 }  # fmt: skip
 _WHOLE = {"system", "contract", "installer"}  # directories whose tests run the whole product
+_LLAMA = {"engine", "kernels"}  # directories whose tests load llama.cpp into their own process
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that load a model: `make test-fast` leaves them out."""
+    """Mark the tests that load a model: `make test-fast` leaves them out.
+
+    The tests of a file stay in one process, and all that load llama.cpp into their own do, too: it
+    is one library for a process, which the next test finds as the last one left it.
+    """
     for item in items:
-        whole = item.path.relative_to(CHECKOUT / "tests").parts[0] in _WHOLE
-        if whole or _HEAVY & set(getattr(item, "fixturenames", ())):
+        top = item.path.relative_to(CHECKOUT / "tests").parts[0]
+        names = set(getattr(item, "fixturenames", ()))
+        alone = top in _LLAMA or bool({"library", "runner"} & names)
+        item.add_marker(pytest.mark.xdist_group("llama.cpp" if alone else str(item.path)))
+        if top in _WHOLE or _HEAVY & names:
             item.add_marker("model")
 
 

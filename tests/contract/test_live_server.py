@@ -28,11 +28,12 @@ def client(live_server: Live) -> Iterator[OpenAI]:
 
 
 def test_a_streamed_answer_says_what_the_whole_one_says(client: OpenAI, live_server: Live) -> None:
+    """Few tokens: the second answer finds its prompt cached, and two likely words may then swap."""
     whole = client.chat.completions.create(
-        model=live_server.model, messages=QUESTION, max_completion_tokens=24, temperature=0
+        model=live_server.model, messages=QUESTION, max_completion_tokens=8, temperature=0
     )
     with client.chat.completions.create(
-        model=live_server.model, messages=QUESTION, max_tokens=24, temperature=0, stream=True,
+        model=live_server.model, messages=QUESTION, max_tokens=8, temperature=0, stream=True,
         stream_options={"include_usage": True},
     ) as stream:  # fmt: skip
         *chunks, last = list(stream)
@@ -43,7 +44,7 @@ def test_a_streamed_answer_says_what_the_whole_one_says(client: OpenAI, live_ser
     assert finishes == [choice.finish_reason]
     assert whole.usage and last.usage
     assert last.usage.prompt_tokens == whole.usage.prompt_tokens > 10
-    assert last.usage.completion_tokens == whole.usage.completion_tokens <= 24
+    assert last.usage.completion_tokens == whole.usage.completion_tokens <= 8
     assert chunks[0].system_fingerprint == whole.system_fingerprint
 
 

@@ -116,7 +116,7 @@ def test_an_artifact_signed_by_shards_is_gone_on_with(lab: Lab, source: Path) ->
     interrupted(source, target)
     told = copy(source, target)
     assert contents(target) == contents(source)
-    assert 0 < told["docs/card.md"].copied < len(CARD)
+    assert any(0 < file.copied < file.size for file in told.values())
 
 
 def test_what_is_there_is_read_again(source: Path, tmp_path: Path) -> None:

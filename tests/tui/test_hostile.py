@@ -21,7 +21,7 @@ from tests.conftest import CHECKOUT
 from tests.tui.scripted import NASTY, Script, Terminal, Told, terminal, text_of
 from tests.tui.staging import PLACES, PLAN, STATUS, script
 
-_KEPT = {"role", "level", "state"}
+_KEPT = {"role", "level", "state", "actions"}
 
 
 def everywhere(value: Any, text: str, name: str = "") -> Any:

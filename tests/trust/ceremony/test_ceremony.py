@@ -282,7 +282,7 @@ _STORY = """
 import os, shutil, signal, sys
 from pathlib import Path
 from appliance.trust import durable
-from appliance.trust.ceremony import DAYS, Ceremony
+from appliance.trust.ceremony.ceremony import DAYS, Ceremony
 from tests.trust import test_ceremony as story
 
 def killed(name, call):
