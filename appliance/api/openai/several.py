@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from appliance.types import Caller, Delta, GenerationRequest, Receipt
+from appliance.types import Caller, Delta, GenerationRequest, Receipt, TaskAnswer
 
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation
@@ -38,6 +38,7 @@ class Several:
             first.card, first.created, first.form, first.seed,
         )  # fmt: skip
         self.choices = sum(one.choices for one in generations)
+        self.about: TaskAnswer | None = None  # several answers share no confidence
         self.intent = Receipts(tuple(one.intent for one in generations))
 
     @property

@@ -172,7 +172,7 @@ def with_arguments(arguments: str) -> list[dict[str, Any]]:
          "invalid_value", "tool_choice"),
         ({"functions": [{"name": "f"}]}, "unsupported_parameter", "functions"),
         ({"messages": with_arguments("[]")}, "invalid_value", "messages[1].tool_calls"),
-        ({"messages": with_arguments("[" * 100_000)}, "request_too_large", None),
+        ({"messages": with_arguments("[" * 100_000)}, "invalid_value", "messages[1].tool_calls"),
         ({"messages": with_arguments("{" * 5000)}, "invalid_value", "messages[1].tool_calls"),
         ({"messages": [{"role": "assistant", "content": None}]}, "invalid_value",
          "messages[0].content"),

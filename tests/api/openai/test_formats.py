@@ -25,6 +25,7 @@ class Counts:
     form = ReplyForm()
     choices = 1
     prompt_tokens, completion_tokens, cached_tokens = 2, 3, 1
+    about = None
     outcome = Receipt(9, b"\xab" * 32, 10)
 
 
