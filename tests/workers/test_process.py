@@ -583,13 +583,15 @@ async def test_a_descriptor_without_all_four_seals_is_refused(variant: Path, mis
 
 async def test_sealed_garbage_is_refused_by_the_engine_and_leaves_nothing(variant: Path) -> None:
     """The control of the test above: with all seals the next check is reached."""
-    before = open_descriptors()
-    model = Unsealed(b"GGUF" + b"\xff" * 1000, SEALS)
-    with pytest.raises(StateRefused) as caught:
-        await WorkerProcess.start(model, load_message(variant))
-    os.close(model.fd)
-    assert caught.value.code == "model_load_failed"
-    assert open_descriptors() == before
+    counts = []
+    for _ in range(2):  # the first start of a process may open what stays, such as a pool's pipe
+        model = Unsealed(b"GGUF" + b"\xff" * 1000, SEALS)
+        with pytest.raises(StateRefused) as caught:
+            await WorkerProcess.start(model, load_message(variant))
+        os.close(model.fd)
+        assert caught.value.code == "model_load_failed"
+        counts.append(open_descriptors())
+    assert counts[0] == counts[1]
 
 
 async def test_a_missing_variant_is_refused(sealed_model: SealedFile, variant: Path) -> None:
