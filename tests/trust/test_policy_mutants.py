@@ -181,7 +181,7 @@ CASES = {
         lambda _: parse_statement(b""), "adapter_unbound", "adapter.parse_statement", "not data",
     ),
     "68 an adapter in the place of a model": Case(
-        adapter_as_model, "adapter_in_model_place", "gguf.vet", '== "adapter"', "is None",
+        adapter_as_model, "adapter_in_model_place", "gguf.gguf.vet", '== "adapter"', "is None",
     ),
     "69 another template than the pinned one": Case(
         lambda _: (p := parsed()).check_template(p.models["pinned"], "back door"),

@@ -283,7 +283,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from appliance.trust import durable
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
-from tests.trust import test_ceremony as story
+from tests.trust.ceremony import test_ceremony as story
 
 def killed(name, call):
     def dying(*args, **kwargs):
