@@ -60,7 +60,9 @@ class Server:
                 break
         else:
             raise RuntimeError("the server ended")
-        self._reader = threading.Thread(target=self._read_on, args=[self.process.stderr])
+        self._reader = threading.Thread(
+            target=self._read_on, args=[self.process.stderr], daemon=True
+        )
         self._reader.start()
 
     def _read_on(self, errors: IO[str]) -> None:
@@ -125,9 +127,12 @@ def serving(
         prepare(services)
         secrets = tuple(services.keys.create(name)[1] for name in ("one", "two"))
     server = Server(data, (secrets[0], secrets[1]), program)
-    server.start()
-    yield server
-    assert server.end(signal.SIGTERM) == 0
+    try:
+        server.start()
+        yield server
+        assert server.end(signal.SIGTERM) == 0
+    finally:
+        server.process.kill()  # a test that failed leaves none behind
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 from appliance.workers import cpu_variants, kernel_check
 from appliance.workers.cpu_variants import Variant
 from appliance.workers.ggml_graphs import Backend
+from tests.child import in_child
 
 SHAPE = (64, 9, 4, 2, 70)
 
@@ -29,12 +30,13 @@ class Wrong(Backend):
         return found
 
 
-@pytest.fixture(scope="module")
-def backend() -> Wrong:
+def best_backend() -> Wrong:
     return Wrong(cpu_variants.best_variant(cpu_variants.library_directory()))
 
 
-def test_every_kernel_of_this_machine_is_right(backend: Wrong) -> None:
+@in_child
+def test_every_kernel_of_this_machine_is_right() -> None:
+    backend = best_backend()
     backend.error = 0.0
     assert list(kernel_check.wrong(backend)) == []
     known = [*kernel_check.FORMATS, "attention"]
@@ -42,7 +44,9 @@ def test_every_kernel_of_this_machine_is_right(backend: Wrong) -> None:
 
 
 @pytest.mark.parametrize("error", [-2.0, 0.01, float("nan")])
-def test_one_wrong_number_is_seen(backend: Wrong, error: float) -> None:
+@in_child
+def test_one_wrong_number_is_seen(error: float) -> None:
+    backend = best_backend()
     backend.error = error
     for name in kernel_check.FORMATS:
         assert not kernel_check.product_is_right(backend, name)
@@ -60,8 +64,10 @@ def test_what_is_wrong_is_said_and_not_used() -> None:
     )
 
 
-def test_the_order_of_the_bits_is_that_of_the_library(backend: Wrong) -> None:
+@in_child
+def test_the_order_of_the_bits_is_that_of_the_library() -> None:
     """`kernels_refuse` and `kernels_names` mean the same; the products of others stay right."""
+    backend = best_backend()
     names = kernel_check.names(backend)
     if not names:
         pytest.skip("no kernels of ours on this machine")
