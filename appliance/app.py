@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,11 @@ from appliance.auth.rejected import Rejected
 from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.datasets import directory as datasets
+from appliance.datasets import ledger as ledgers
+from appliance.datasets.ledger import Ledger
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
+from appliance.evals.gate import Gate, GateParts
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.evals.job import Evaluation, Parts
 from appliance.governance.log_jobs import Exporting, Verification
@@ -53,12 +57,13 @@ from appliance.serving.tokenization import Tokenizers
 from appliance.tasks import catalogue as tasks
 from appliance.tasks import definition as task_definition
 from appliance.tasks.backends import TaskBackends
-from appliance.trust import lab, metadata, store, trusted_file
+from appliance.trust import ecdsa, evaluations, evidence, lab, metadata, store, trusted_file
+from appliance.trust.adapter import base_of
 from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified
 from appliance.types import Json
-from appliance.workers.supervisor import Supervisor
+from appliance.workers.supervisor import ENGINE, Supervisor
 
 _DEFAULT_CONFIG = """\
 # Every key, its meaning and its range: docs/config.md. Unknown keys are refused.
@@ -81,6 +86,8 @@ _MIGRATIONS: Final = (
     key.CONTENT,
     job_store.TABLES,
     key.EXAMPLES,
+    ledgers.TABLES,
+    evaluations.TABLES,
 )
 
 _OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}
@@ -102,6 +109,7 @@ class Services:
     audit: AuditLog
     reader: LogReader
     store: ModelStore
+    ledger: Ledger
     lifecycle: Lifecycle
     sweep: Sweep
     trust: TrustState
@@ -127,12 +135,14 @@ def initialise(
     root: bytes = b"",
     fingerprint: str = "",
     names: Sequence[str] = (),
+    evaluated: bool = False,
 ) -> None:
     """Make a data directory: configuration, trust, audit genesis, with names also TLS.
 
     Args:
         root: of a site, the trust root that people compared the fingerprint of.
         names: DNS names and addresses that a local CA is limited to; TLS is then on.
+        evaluated: of a lab, every task needs an evaluation; a site's policy says it.
 
     Raises:
         UsageError: `profile_unsupported` for a profile that is not there, `certificate_unusable`
@@ -154,7 +164,7 @@ def initialise(
     origin = _ORIGIN.format(profile) + secrets.token_hex(8)
     AuditLog.create(data / "audit", origin=origin, profile=profile, clock=clock)
     if begun is None:
-        _make_lab(data, clock)
+        _make_lab(data, clock, evaluated)
     else:
         (data / "trust").mkdir(mode=0o700)
         trusted_file.save(data / "trust", begun.held)
@@ -164,9 +174,9 @@ def initialise(
     (data / FILE_NAME).write_text(text, encoding="utf-8")
 
 
-def _make_lab(data: Path, clock: Clock) -> None:
+def _make_lab(data: Path, clock: Clock, evaluated: bool) -> None:
     """The keys and the policy of a lab, and its root's certificate of the log's key."""
-    lab.create(data, clock)
+    lab.create(data, clock, evaluated=evaluated)
     files = LogFiles(data / "audit")
     site = (data / "keys" / "lab" / f"{lab.ROOT}.pem").read_bytes()
     write_new(files.certificate, certify(files.verifier_key(), site), 0o644)
@@ -290,6 +300,37 @@ def open_services(
             return models.inventory.record(model_id).digest or ""
 
         jobs.add(Evaluation(Parts(data / EVALUATIONS, workers, answers, digest_of, clock)))
+        models.evaluations.now_us = lambda: trust.freshness().latest_us
+        models.evaluations.engine = f"{ENGINE} {supervisor.engine_version}"
+        ledger = Ledger(database)
+
+        def template_of(model_id: str) -> str:
+            signed, facts = models.inspect(base_of(model_id) or model_id, read_policy())
+            template = signed.template or facts.chat_template
+            return sha256(template.encode()).hexdigest() if template else ""
+
+        def evidence_key() -> ecdsa.PrivateKey:
+            return evidence.ensure(data, lab.MARK if profile == "lab" else b"")
+
+        jobs.add(
+            Gate(
+                GateParts(
+                    data / EVALUATIONS,
+                    models,
+                    ledger,
+                    audit,
+                    read_policy,
+                    trust.freshness,
+                    workers,
+                    answers,
+                    LogFiles(data / "audit").key_encryption_key,
+                    evidence_key,
+                    template_of,
+                    reader.origin,
+                    clock,
+                )
+            )
+        )
         jobs.recover()
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
@@ -304,6 +345,7 @@ def open_services(
             audit=audit,
             reader=reader,
             store=models,
+            ledger=ledger,
             lifecycle=lifecycle,
             sweep=sweep,
             trust=trust,

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
 from appliance.wire.admin import datasets as datasetwire
 from appliance.wire.admin import evaluations as evalwire
+from appliance.wire.admin import gates as gatewire
 from appliance.wire.admin import jobs as jobwire
 from appliance.wire.admin import keys as keywire
 from appliance.wire.admin import model_texts, retention
@@ -221,6 +222,45 @@ class AdminClient:
     def evaluation_report(self, job_id: int) -> evalwire.Report:
         """The page of an evaluation."""
         return self._get(evalwire.Report, f"/admin/evaluations/{job_id:d}/report")
+
+    # the gate
+
+    def sealing_key(self) -> gatewire.SealingKey:
+        """A fresh key for one seal."""
+        return self._post(gatewire.SealingKey, "/admin/gates/sealing-key")
+
+    def gate_plan(self, wanted: gatewire.PlanWanted) -> gatewire.Plan:
+        """The terms of a specification."""
+        return self._post(gatewire.Plan, "/admin/gates/plan", wanted)
+
+    def ledger(self, dataset: str) -> gatewire.Ledger:
+        """The looks at a dataset's sealed splits."""
+        return self._get(gatewire.Ledger, f"/admin/gates/ledger/{_model(dataset)}")
+
+    def evidence_key(self) -> gatewire.EvidenceKey:
+        """The key that signs evaluations."""
+        return self._get(gatewire.EvidenceKey, "/admin/gates/evidence-key")
+
+    def certificates(self) -> gatewire.CertificateList:
+        """The certificates that are kept."""
+        return self._get(gatewire.CertificateList, "/admin/gates/certificates")
+
+    def certificate(self, certificate_id: str) -> gatewire.Certificate:
+        """One certificate with its envelope."""
+        name = _identifier(certificate_id, "evaluation_missing")
+        return self._get(gatewire.Certificate, f"/admin/gates/certificates/{name}")
+
+    def keep_certificate(self, envelope: bytes) -> gatewire.Certificate:
+        """Bring in a certificate."""
+        body = gatewire.CertificateUpload.of(envelope=envelope.decode(errors="replace"))
+        return self._post(gatewire.Certificate, "/admin/gates/certificates", body)
+
+    def outcomes(self, job_id: int, item: str | None = None) -> gatewire.Outcomes:
+        """The outcomes of a gate, or one of them with its proof; the reading is recorded."""
+        query = {} if item is None else {"item": item}
+        path = f"/admin/gates/{job_id:d}/outcomes"
+        response = self._sent("POST", path, params=query, timeout=self._patient())
+        return _parsed(gatewire.Outcomes, response.content)
 
     # keys
 

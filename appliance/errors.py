@@ -236,6 +236,104 @@ CODES: Final[dict[str, Code]] = {
         "the items cannot be split in this way",
         "Shares add up to 1; boundaries rise; a split by time needs a time on every item.",
     ),
+    "dataset_sealed": Code(
+        "the split is sealed",
+        "Sealed items are opened by the gate alone; change the dataset before it is sealed.",
+    ),
+    "dataset_seal_empty": Code(
+        "there is nothing to seal", "Split the dataset so that certify or test has items."
+    ),
+    "dataset_seal_invalid": Code(
+        "the seal and the sealed items do not belong together",
+        "Take the dataset from its source again; its files were changed.",
+    ),
+    "dataset_seal_foreign": Code(
+        "the dataset was sealed on another appliance, or with a key that is lost",
+        "Seal it here from its source: `appliance dataset seal`. Earlier looks count.",
+    ),
+    # the gate
+    "dataset_not_sealed": Code(
+        "the gate opens sealed splits alone",
+        "`appliance dataset seal DIR`, then sign, import and approve the dataset.",
+    ),
+    "candidate_fails": Code(
+        "the candidate or the incumbent does not answer",
+        "Load its model and try the task with `appliance eval run`; no look was taken.",
+    ),
+    "looks_spent": Code(
+        "the sealed split has no look left",
+        "Collect new groups; `appliance eval ledger DATASET` lists the looks.",
+    ),
+    "specification_used": Code(
+        "the signed specification was used before", "Sign a new one; it takes a look of its own."
+    ),
+    "specification_invalid": Code(
+        "the specification of a gate cannot be used",
+        "Make one with `appliance eval gate TASK --data DATASET --as NAME --key KEY`.",
+    ),
+    "specification_signature": Code(
+        "the signature of a specification does not hold",
+        "Sign the specification that is used, unchanged.",
+    ),
+    "specification_other": Code(
+        "the specification does not fit the task or the dataset as they are stored",
+        "Sign a specification of what is stored now; its terms may not be milder than the task's.",
+    ),
+    "specifier_not_allowed": Code(
+        "the key may not sign specifications",
+        "A publisher or an approver of the trust policy signs them, under the own name.",
+    ),
+    "evidence_key_unusable": Code(
+        "the key that signs evaluations cannot be read or made",
+        "The data directory's keys/ must belong to the service; restore keys/evidence.pem.",
+    ),
+    "evaluation_missing": Code(
+        "the policy asks for an evaluation, and there is no certificate",
+        "`appliance eval gate TASK --data DATASET --as NAME --key KEY`, or bring a certificate "
+        "with `appliance eval import FILE`.",
+    ),
+    "evaluation_malformed": Code(
+        "a certificate breaks its format", "Take the certificate from its source again."
+    ),
+    "evaluation_signature": Code(
+        "the signature of a certificate does not hold", "Take the certificate unchanged."
+    ),
+    "evaluation_inconsistent": Code(
+        "a certificate contradicts itself", "Do not use it; ask who signed it."
+    ),
+    "evaluation_not_passed": Code(
+        "the evaluation did not pass", "Only a certificate of a pass lets a task be approved."
+    ),
+    "evaluation_other_task": Code(
+        "the certificate is for another task, model or metric",
+        "Evaluate this version of the task; each change of it makes a certificate void.",
+    ),
+    "evaluation_other_dataset": Code(
+        "the certificate is for another version of the dataset that is stored",
+        "Evaluate on the dataset that is stored, or remove it.",
+    ),
+    "evaluation_other_engine": Code(
+        "the certificate was made with another version of the engine",
+        "Evaluate with the engine that serves.",
+    ),
+    "evaluation_expired": Code(
+        "the certificate is expired", "Evaluate again, on groups that were not seen."
+    ),
+    "evaluation_from_future": Code(
+        "the certificate is dated after the present time", "Set the clock; then try again."
+    ),
+    "evaluation_unsupported": Code(
+        "the policy asks for an evaluation of what cannot have one",
+        "Only tasks are evaluated; ask the security officer to require it of tasks.",
+    ),
+    "evaluator_not_allowed": Code(
+        "the key may not sign evaluations",
+        "The policy's role evaluator must list this appliance's evidence key: "
+        "`appliance eval key` prints it.",
+    ),
+    "evaluator_revoked": Code(
+        "the key that signed the evaluation is revoked", "Evaluate again with a key that is not."
+    ),
     # evaluation
     "outcomes_invalid": Code(
         "a file of outcomes breaks its format", "Evaluate again; the file was changed or cut."

@@ -54,10 +54,10 @@ def approve(services: Services, model_id: str, *names: str) -> None:
         services.lifecycle.approve("uid:0", model_id, envelope)
 
 
-def make_data(root: Path, gguf: Path) -> Path:
+def make_data(root: Path, gguf: Path, *, evaluated: bool = False) -> Path:
     """A data directory with the approved model `ID`."""
     data = root / "data"
-    initialise(data, "lab")
+    initialise(data, "lab", evaluated=evaluated)
     artifact = signed_artifact(data, gguf, root / ID)
     with open_services(data, config=SMALL) as services:
         services.lifecycle.import_model("uid:0", artifact, None, quiet)

@@ -15,6 +15,7 @@ from appliance.cli.output import Output, json_option, safe
 from appliance.errors import Refused, UsageError
 
 TOOLS: Final = {
+    "verify_certificate.py": "verifies the certificate of a gate; Python alone",
     "verify_export.py": "verifies an export of the whole log; Python alone",
     "verify_receipt.py": "verifies the receipt of one answer; Python alone",
     "witness.py": "cosigns heads of the log; Python and cryptography",

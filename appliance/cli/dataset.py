@@ -1,9 +1,11 @@
 """`dataset`: labelled examples from a file of another program to a signed artifact.
 
-Rules: all but `capture`, `import` and `list` work on a directory and need no data directory and no
-server; each change takes the signature away; private keys are read here and stay in this process.
+Rules: all but `seal`, `capture`, `import` and `list` work on a directory and need no data directory
+and no server; each change takes the signature away; private keys are read here and stay in this
+process; no command reads a sealed split.
 """
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +25,13 @@ from appliance.cli.output import (
     state,
     table,
 )
-from appliance.datasets import changes, checks, directory, reading
+from appliance.datasets import changes, checks, directory, reading, sealing
 from appliance.datasets.directory import Dataset, Manifest
 from appliance.datasets.duplicates import THRESHOLD
 from appliance.datasets.items import Item, build
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
+from appliance.errors import DatasetRefused
 from appliance.trust import oms, signing
 from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
 
@@ -271,6 +274,24 @@ def sign(output: Output, path: Path, key: Path) -> None:
 
 @dataset.command()
 @_directory_argument
+@data_option
+@json_option
+@click.pass_obj
+def seal(output: Output, data: Path, path: Path) -> None:
+    """Encrypt certify and test: from now on only the gate of this appliance opens them."""
+    found = directory.read(path)
+    with admin_client(data) as client:
+        made = client.sealing_key()
+    key = sealing.SealingKey(
+        made.id, base64.b64decode(made.key), bytes.fromhex(made.wrapped), made.kek
+    )
+    sealed = directory.seal(path, found, key)
+    splits = ", ".join(sorted(sealed.seal.parts)) if sealed.seal else ""
+    _tell(output, path, sealed, [f"sealed: {splits}", _UNSIGNED])
+
+
+@dataset.command()
+@_directory_argument
 @click.option("--items", "with_items", is_flag=True, help="Print the items, too.")
 @click.option("--split", "only", type=click.Choice(SPLITS), help="Of this split alone.")
 @json_option
@@ -278,6 +299,8 @@ def sign(output: Output, path: Path, key: Path) -> None:
 def show(output: Output, path: Path, with_items: bool, only: str | None) -> None:
     """Show a dataset: how many items and groups each split has."""
     found = directory.read(path)
+    if with_items and found.seal is not None and only in found.seal.parts:
+        raise DatasetRefused("dataset_sealed", f"The split {only} is sealed.")
     document: dict[str, Any] = {**vars(found.manifest), **found.summary()}
     lines = list(_summary(found))
     if with_items:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from appliance.cli import gate
 from appliance.cli.connect import admin_client
 from appliance.cli.job import started, watched
 from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
@@ -162,3 +163,7 @@ def _tell(output: Output, found: Job) -> None:
     lines = [safe(result["answer"]), facts, *table(head, rows)]
     output.data({"id": found.id, "state": found.state, **result}, lines)
     output.note(f"  appliance eval report {found.id} --out report.html")
+
+
+for _command in gate.COMMANDS:
+    eval.add_command(_command)

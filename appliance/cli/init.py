@@ -33,6 +33,9 @@ from appliance.trust.metadata import LIMITS
     help="A DNS name or address of the server; may be repeated. Makes a local CA limited to them"
     " and a certificate, and turns TLS on.",
 )
+@click.option(
+    "--evaluated", is_flag=True, help="Of a lab: every task needs an evaluation that passed."
+)
 @data_option
 @json_option
 @click.pass_obj
@@ -43,13 +46,16 @@ def init(
     root: Path | None,
     fingerprint: str | None,
     names: tuple[str, ...],
+    evaluated: bool,
 ) -> None:
     """Make a data directory: configuration, trust policy, audit log, with names also TLS."""
     given = root is not None and fingerprint is not None
     if given != (profile == "site") or (root is None) != (fingerprint is None):
         raise click.UsageError("--profile site takes --root and --fingerprint; lab takes neither.")
+    if evaluated and profile == "site":
+        raise click.UsageError("At a site the trust policy says whether tasks need an evaluation.")
     if root is None or fingerprint is None:
-        initialise(data, profile, names=names)
+        initialise(data, profile, names=names, evaluated=evaluated)
     else:
         with root.open("rb") as file:
             text = file.read(LIMITS["root.json"] + 1)

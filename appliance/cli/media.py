@@ -92,7 +92,9 @@ def demo(output: Output, data: Path, source: Path | None, model_id: str | None) 
             for person in _APPROVERS:
                 wanted = client.subject(name)
                 envelope = approval.sign(
-                    ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round),
+                    ApprovalSubject(
+                        wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate
+                    ),
                     name=person,
                     meaning="to try the appliance in the lab",
                     time_us=SystemClock().wall_us(),

@@ -157,7 +157,9 @@ def approve(output: Output, data: Path, model_id: str, name: str, key: Path, mea
     with admin_client(data) as client:
         wanted = client.subject(model_id)
         envelope = approval.sign(
-            ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round),
+            ApprovalSubject(
+                wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate
+            ),
             name=name,
             meaning=meaning,
             time_us=SystemClock().wall_us(),
@@ -171,6 +173,8 @@ def approve(output: Output, data: Path, model_id: str, name: str, key: Path, mea
         for line in (*difference, *changed):
             output.note(f"  {line}")
         output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
+        if wanted.certificate is not None:
+            output.note(f"on the evaluation {wanted.certificate}")
         approved = client.approve(model_id, envelope)
     output.data(approved, _lines(approved))
 

@@ -47,8 +47,10 @@ def divided(dataset: Dataset, rule: Rule) -> Dataset:
     """The next version of a dataset, split by another rule.
 
     Raises:
-        DatasetRefused: what `splits.split` raises.
+        DatasetRefused: what `splits.split` raises; `dataset_sealed`.
     """
+    if dataset.seal is not None:
+        raise DatasetRefused("dataset_sealed", "Sealed items cannot be split again.")
     items = [replace(item, split=name) for name in SPLITS for item in dataset.splits.get(name, ())]
     found = _next(dataset, split(items, rule))
     return replace(found, manifest=replace(found.manifest, rule=rule.describe()))
@@ -93,4 +95,4 @@ def _masked(item: Item) -> Item:
 
 def _next(dataset: Dataset, splits: Splits) -> Dataset:
     manifest = replace(dataset.manifest, version=dataset.manifest.version + 1)
-    return Dataset(manifest, splits)
+    return replace(dataset, manifest=manifest, splits=splits)

@@ -2,18 +2,21 @@
 
 Rules: the directory obeys the rules of every artifact, so that it is signed, imported and approved
 in the same way; a dataset that is read is whole and consistent or refused; a change makes a new
-directory in one rename and takes the signature away; a split has a file of its own, so that it can
-be sealed by itself.
+directory in one rename and takes the signature away; a split has a file of its own. A sealed split
+(`sealing`) is read as its numbers alone: no function here opens one.
 """
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
+from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.datasets.reading import MAX_ITEMS, parse_lines
+from appliance.datasets.sealing import SEALED, Seal, SealingKey, sealed_file
 from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, check_groups
 from appliance.errors import ApplianceError, DatasetRefused, SignatureRefused
 from appliance.text import visible
@@ -53,29 +56,36 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A manifest and the items of each split."""
+    """A manifest and the items of each split.
+
+    Attributes:
+        seal: tells of the splits that are sealed, which have no items here.
+    """
 
     manifest: Manifest
     splits: Splits
+    seal: Seal | None = None
 
     @property
     def items(self) -> Iterator[Item]:
-        """All items, split by split."""
+        """All items that are not sealed, split by split."""
         for name in SPLITS:
             yield from self.splits.get(name, ())
 
     def summary(self) -> dict[str, Any]:
         """Numbers for lists and records."""
+        sealed = dict(self.seal.parts) if self.seal else {}
+        items = {name: len(part) for name, part in self.splits.items() if part}
+        groups = {
+            name: len({item.group for item in part}) for name, part in self.splits.items() if part
+        }
         return {
             "kind": "dataset",
             "name": self.manifest.name,
             "version": self.manifest.version,
-            "items": {name: len(part) for name, part in self.splits.items() if part},
-            "groups": {
-                name: len({item.group for item in part})
-                for name, part in self.splits.items()
-                if part
-            },
+            "items": items | {name: part.items for name, part in sealed.items()},
+            "groups": groups | {name: part.groups for name, part in sealed.items()},
+            **({"sealed": sorted(sealed)} if sealed else {}),
         }
 
 
@@ -110,6 +120,7 @@ def read_artifact(artifact: Artifact) -> Dataset:
     if FILE not in artifact.sizes:
         raise DatasetRefused("dataset_unreadable", f"The directory has no {FILE}.")
     manifest = parse_manifest(artifact.prefix(FILE, MAX_MANIFEST + 1))
+    seal = _seal(artifact)
     splits: Splits = {}
     for name in SPLITS:
         items: list[Item] = []
@@ -117,8 +128,24 @@ def read_artifact(artifact: Artifact) -> Dataset:
             with open(artifact.open(split_file(name)), "rb") as file:  # noqa: PTH123 - a descriptor
                 items = parse_lines(file, split_file(name))
         splits[name] = tuple(items)
-    _check(splits)
-    return Dataset(manifest, splits)
+    found = Dataset(manifest, splits, seal)
+    _check(found)
+    return found
+
+
+def _seal(artifact: Artifact) -> Seal | None:
+    """What is sealed; each sealed split has its one file."""
+    seal = None
+    if sealing.FILE in artifact.sizes:
+        seal = sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))
+    for name in SEALED:
+        is_sealed = seal is not None and name in seal.parts
+        files = (split_file(name) in artifact.sizes, sealed_file(name) in artifact.sizes)
+        if files[1] != is_sealed or (is_sealed and files[0]):
+            raise DatasetRefused(
+                "dataset_seal_invalid", f"{sealing.FILE} and the files of {name} do not agree."
+            )
+    return seal
 
 
 def vet(artifact: Artifact) -> OtherFacts:
@@ -160,24 +187,62 @@ def write(path: Path, dataset: Dataset) -> None:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DatasetRefused("dataset_exists", f"{visible(str(path), limit=200)} is not empty.")
-    _check(dataset.splits)
+    _check(dataset)
     _replace(path, dataset, {})
 
 
 def rewrite(path: Path, dataset: Dataset) -> None:
-    """Replace a dataset in its directory; other files stay, the signature goes.
+    """Replace a dataset in its directory; other files stay, sealed splits too, the signature goes.
 
     Raises:
         DatasetRefused: a split that is not consistent, and then nothing was changed.
     """
-    _check(dataset.splits)
+    _check(dataset)
+    _replace(path, dataset, _kept(path))
+
+
+def seal(path: Path, dataset: Dataset, key: SealingKey) -> Dataset:
+    """Encrypt `certify` and `test` of a dataset in its directory; the signature goes.
+
+    Returns:
+        The next version, as it is read from now on.
+
+    Raises:
+        DatasetRefused: `dataset_sealed` when it is sealed already; `dataset_seal_empty` without
+            items to seal.
+    """
+    if dataset.seal is not None:
+        raise DatasetRefused("dataset_sealed", "The dataset is sealed already.")
+    chosen = {name: dataset.splits[name] for name in SEALED if dataset.splits.get(name)}
+    if not chosen:
+        raise DatasetRefused("dataset_seal_empty", f"There is nothing in {' or '.join(SEALED)}.")
+    name = dataset.manifest.name
+    parts = {split: sealing.describe(name, items) for split, items in chosen.items()}
+    made = Seal(key.id, key.kek, key.wrapped, parts)
+    files = {sealing.FILE: made.document()}
+    for split, items in chosen.items():
+        files[sealed_file(split)] = sealing.seal_part(key, split, name, items)
+    manifest = replace(dataset.manifest, version=dataset.manifest.version + 1)
+    left = {split: () if split in chosen else items for split, items in dataset.splits.items()}
+    found = Dataset(manifest, left, made)
+    _check(found)
+    _replace(path, found, _kept(path), files)
+    return found
+
+
+def _kept(path: Path) -> dict[str, Path]:
+    """The files of a directory that are not the dataset's own open ones."""
     ours = {FILE, names.SIGNATURE_FILE, *map(split_file, SPLITS)}
     with open_artifact(path) as artifact:
-        kept = {name: path / name for name in artifact.sizes if name not in ours}
-    _replace(path, dataset, kept)
+        return {name: path / name for name in artifact.sizes if name not in ours}
 
 
-def _replace(path: Path, dataset: Dataset, kept: Mapping[str, Path]) -> None:
+def _replace(
+    path: Path,
+    dataset: Dataset,
+    kept: Mapping[str, Path],
+    more: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
     part = path.with_name(path.name + ".part")
     old = path.with_name(path.name + ".old")
     shutil.rmtree(part, ignore_errors=True)
@@ -186,6 +251,8 @@ def _replace(path: Path, dataset: Dataset, kept: Mapping[str, Path]) -> None:
         (part / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, part / name)
     (part / FILE).write_bytes(dataset.manifest.document())
+    for name, data in more.items():
+        (part / name).write_bytes(data)
     for name, items in dataset.splits.items():
         if items:
             with (part / split_file(name)).open("wb") as file:
@@ -197,8 +264,9 @@ def _replace(path: Path, dataset: Dataset, kept: Mapping[str, Path]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _check(splits: Splits) -> None:
-    count = 0
+def _check(dataset: Dataset) -> None:
+    splits = dataset.splits
+    count = sum(part.items for part in dataset.seal.parts.values()) if dataset.seal else 0
     seen: set[str] = set()
     for name, part in splits.items():
         for item in part:
@@ -218,6 +286,22 @@ def _check(splits: Splits) -> None:
     if count == 0:
         raise DatasetRefused("dataset_malformed", "The dataset has no items.")
     check_groups(splits)
+    _check_sealed_groups(dataset)
+
+
+def _check_sealed_groups(dataset: Dataset) -> None:
+    """Refuse a group of an open split that lies in a sealed one."""
+    if dataset.seal is None:
+        return
+    where = {mark: name for name, part in dataset.seal.parts.items() for mark in part.names}
+    for name in LABELLED:
+        for item in dataset.splits.get(name, ()):
+            found = where.get(sealing.name_mark(dataset.manifest.name, item.group))
+            if found is not None:
+                shown = visible(item.group, limit=80)
+                raise DatasetRefused(
+                    "group_in_two_splits", f"The group {shown!r} lies in {name} and in {found}."
+                )
 
 
 def _refuse(problem: str) -> ApplianceError:

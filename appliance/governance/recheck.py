@@ -3,10 +3,11 @@
 Rules: every model that may be or is served is re-hashed and re-checked against the policy; a new
 policy is applied at once, without hashing (`ask`). A finding is recorded once, not in each round. A
 revoked key, certificate or digest ends a model for good; a model that the policy no longer allows
-for another reason is suspended, served or not. A changed store suspends a model that is not served.
-A model served from sealed memory keeps running, since its bytes cannot have changed, and shows the
-finding; one served from the disk ends. A policy that cannot be read changes nothing, and
-neither do missing files: such a model cannot be loaded until the same artifact is imported again.
+for another reason is suspended, served or not, as is a task whose evaluation is not valid. A
+changed store suspends a model that is not served. A model served from sealed memory keeps running,
+since its bytes cannot have changed, and shows the finding; one served from the disk ends. A policy
+that cannot be read changes nothing, and neither do missing files: such a model cannot be loaded
+until the same artifact is imported again.
 """
 
 import asyncio
@@ -96,6 +97,8 @@ class Sweep:
             policy = await asyncio.to_thread(self._policy)
             checked = await asyncio.to_thread(self._store.check, record.id, policy, _silent)
             self._store.expect(record, checked.digest)
+            if not record.is_model:
+                await asyncio.to_thread(self._store.ask, record.id, policy)
         except Refused as error:
             return error
         return None

@@ -146,6 +146,10 @@ def vet(artifact: Artifact) -> OtherFacts:
             "model_digest": task.candidate.digest,
             "form": definition.form_of(task),
             "metric": task.gate.metric,
+            "margin_micros": round(task.gate.margin * 1e6),
+            "alpha_micros": round(task.gate.alpha * 1e6),
+            "floor_micros": round(task.gate.floor * 1e6),
+            "baseline": task.gate.baseline,
         }
     )
 

@@ -129,12 +129,15 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
         margin: how much worse than the incumbent it may be, as a share.
         alpha: probability that a worse one passes, over all looks.
         floor: value of the metric that it must reach, whatever the incumbent does.
+        baseline: the first incumbent: `majority`, `logistic regression`, or `none`, which answers
+            nothing; by default the commonest label, and none for other forms.
     """
 
     metric: Metric
     margin: Annotated[float, Meta(gt=0, lt=1)]
     alpha: Annotated[float, Meta(gt=0, le=0.2)] = 0.05
     floor: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    baseline: Literal["", "majority", "logistic regression", "none"] = ""
 
 
 class Task(Struct, frozen=True, forbid_unknown_fields=True):

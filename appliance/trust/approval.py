@@ -34,18 +34,24 @@ class ApprovalSubject:
         digest: hex OMS root digest.
         signature_sha256: hex SHA-256 of `model.sig`.
         round: how often approvals of the model were made void before, by a suspension.
+        certificate: hex digest of the evaluation that the approval rests on, where the policy
+            asks for one.
     """
 
     digest: str
     signature_sha256: str
     round: int = 0
+    certificate: str | None = None
 
     def named(self) -> list[Any]:
         """The subjects of the statement."""
-        return [
+        named = [
             {"name": "model", "digest": {"sha256": self.digest}},
             {"name": SIGNATURE_FILE, "digest": {"sha256": self.signature_sha256}},
         ]
+        if self.certificate is not None:
+            named.append({"name": "evaluation", "digest": {"sha256": self.certificate}})
+        return named
 
 
 @dataclass(frozen=True)

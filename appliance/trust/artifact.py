@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
-from appliance.errors import SignatureRefused
+from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust import description, directory, grammar, manifest, names, oms, sealed
 from appliance.trust.adapter import (
     STATEMENT_FILE,
@@ -31,7 +31,7 @@ from appliance.trust.gguf.reader import Buffer
 from appliance.trust.grammar import Grammar
 from appliance.trust.manifest import Manifest
 from appliance.trust.oms import Bundle
-from appliance.trust.policy import ModelRule, PolicyKey, TrustPolicy
+from appliance.trust.policy import EVALUATION, ModelRule, PolicyKey, TrustPolicy
 from appliance.trust.sealed import Progress, SealedFile
 from appliance.trust.shards import ShardDigests, statement
 from appliance.types import Json
@@ -134,7 +134,7 @@ def check_signature(
     manifest.compare_names(signed, artifact.covered.keys())
     model_file = main_file_of(signed.files.keys())
     policy.check_digests(signed.root, *signed.files.values())
-    rule = rule_of(policy, model_id, signed.root)
+    rule = _rule(policy, model_id, signed.root, model_file)
     read = partial(_signed_bytes, artifact, signed, policy)
     described = _description(signed, read)
     policy.check_version(rule, described.version)
@@ -148,6 +148,30 @@ def check_signature(
     return Signed(
         bundle, signed, wanted, publisher, rule, model_file, described, template, grammars
     )
+
+
+def _rule(policy: TrustPolicy, model_id: str, root: str, main_file: str) -> ModelRule:
+    """What the policy asks of an artifact of this kind.
+
+    Raises:
+        PolicyRefused: what `rule_of` raises; `evaluation_unsupported`.
+    """
+    rule = rule_of(policy, model_id, root)
+    if main_file == names.TASK_FILE:
+        return replace(rule, require=rule.require | policy.tasks.require)
+    if EVALUATION in rule.require:
+        raise PolicyRefused(
+            "evaluation_unsupported", f"The policy asks for an evaluation of {model_id}, no task."
+        )
+    return rule
+
+
+def needs_evaluation(policy: TrustPolicy, model_id: str, root: str, files: Iterable[str]) -> bool:
+    """Whether the policy asks for an evaluation; False for what it does not allow at all."""
+    try:
+        return EVALUATION in _rule(policy, model_id, root, main_file_of(files)).require
+    except PolicyRefused:
+        return False
 
 
 def _description(signed: Manifest, read: _Read) -> Description:

@@ -59,6 +59,11 @@ class Freshness:
     def _time(self) -> int:
         return max(self.now_us, self.floor_us)
 
+    @property
+    def latest_us(self) -> int:
+        """The present time, as far as it is known: never before what was recorded or signed."""
+        return self._time
+
     def check_clock(self) -> None:
         """Refuse what needs the time while the clock is behind.
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.clock import Clock, iso
 from appliance.errors import UsageError
-from appliance.trust import dsse, ecdsa, policy, strict_json
+from appliance.trust import dsse, ecdsa, evidence, policy, strict_json
 
 PUBLISHER: Final = "publisher"
 APPROVERS: Final = ("approver-1", "approver-2")
@@ -22,12 +22,13 @@ MARK: Final = ecdsa.LAB + b", not for production\n"
 """Stands before the PEM of every key of a lab; a site refuses such files."""
 
 
-def create(data: Path, clock: Clock) -> None:
+def create(data: Path, clock: Clock, *, evaluated: bool = False) -> None:
     """Make `keys/lab/*.pem` and `.pub`, `trust/root.pub` and the signed `trust/policy.json`.
 
     Args:
         data: the data directory, which exists.
         clock: dates the policy.
+        evaluated: every task needs an evaluation.
 
     Raises:
         UsageError: `data_exists` when there are lab keys or a policy already.
@@ -42,14 +43,18 @@ def create(data: Path, clock: Clock) -> None:
     for name, key in keys.items():
         _write(keys_directory / f"{name}.pem", MARK + ecdsa.private_pem(key), 0o600)
         _write(keys_directory / f"{name}.pub", MARK + ecdsa.public_pem(key.public_key()), 0o644)
-    document = _policy({name: key.public_key() for name, key in keys.items()}, clock)
+    public = {name: key.public_key() for name, key in keys.items()}
+    public[evidence.NAME] = evidence.ensure(data, MARK).public_key()
+    document = _policy(public, clock)
+    if evaluated:
+        document["tasks"] = {"require": [policy.EVALUATION]}
     envelope = dsse.sign(strict_json.dump(document), policy.PAYLOAD_TYPE, [keys[ROOT]])
     _write(trust / "root.pub", ecdsa.public_pem(keys[ROOT].public_key()), 0o644)
     _write(trust / "policy.json", envelope, 0o644)
 
 
 def _policy(keys: dict[str, ecdsa.PublicKey], clock: Clock) -> dict[str, object]:
-    people = (PUBLISHER, *APPROVERS)
+    people = (PUBLISHER, *APPROVERS, evidence.NAME)
     return {
         "version": 1,
         "profile": "lab",
@@ -66,6 +71,7 @@ def _policy(keys: dict[str, ecdsa.PublicKey], clock: Clock) -> dict[str, object]
                 "threshold": len(APPROVERS),
                 "distinct_from": [policy.PUBLISHER],
             },
+            policy.EVALUATOR: {"keys": [ecdsa.hint(keys[evidence.NAME])], "threshold": 1},
         },
         "models": [],
         "revoked": {"keys": [], "serials": [], "digests": [], "engines": []},

@@ -14,7 +14,8 @@ from typing import Final
 SIGNATURE_FILE: Final = "model.sig"
 """The OMS bundle inside an artifact; never listed in its own manifest."""
 
-MAIN_FILES: Final = ("task.toml", "dataset.json")
+TASK_FILE: Final = "task.toml"
+MAIN_FILES: Final = (TASK_FILE, "dataset.json")
 """What tells an artifact that is no model: one of these, and no GGUF file."""
 
 IGNORED_PATHS: Final = frozenset({".git", ".github", ".gitattributes", ".gitignore"})

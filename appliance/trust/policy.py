@@ -24,8 +24,12 @@ PAYLOAD_TYPE: Final = "application/vnd.appliance.trust-policy+json"
 PROFILES: Final = ("lab", "site")
 PUBLISHER: Final = "publisher"
 APPROVER: Final = "approver"
-# What this version can check; a policy that asks for more cannot be honoured.
+EVALUATOR: Final = "evaluator"
 REQUIREMENTS: Final = frozenset({"oms", "approval"})
+"""What is asked of an artifact where the policy does not say it."""
+EVALUATION: Final = "evaluation"
+# What this version can check; a policy that asks for more cannot be honoured.
+KNOWN_REQUIREMENTS: Final = REQUIREMENTS | {EVALUATION}
 # Only engines whose version can be told: a rule on another one would revoke nothing, silently.
 ENGINE: Final = re.compile(r"(llama-cpp-python)(<=|<|=)(\d{1,9}(?:\.\d{1,9}){0,3})")
 
@@ -92,6 +96,18 @@ class Stale:
 
 
 @dataclass(frozen=True)
+class TaskRule:
+    """What is asked of every task, beside what is asked of its id.
+
+    Attributes:
+        grace_days: how long a task serves on an evaluation that expired.
+    """
+
+    require: frozenset[str] = frozenset()
+    grace_days: int = 30
+
+
+@dataclass(frozen=True)
 class TrustPolicy:
     """The decisions of one version of the policy."""
 
@@ -106,6 +122,7 @@ class TrustPolicy:
     algorithms: frozenset[str]
     revoked: Revoked
     stale: Stale = Stale()
+    tasks: TaskRule = TaskRule()
 
     @property
     def issued_us(self) -> int:
@@ -155,6 +172,33 @@ class TrustPolicy:
                 "approver_name_mismatch", f"Key {hint} belongs to {key.person}, not to {name}."
             )
         return key
+
+    def evaluator(self, hint: str) -> PolicyKey:
+        """The evidence key with this hint.
+
+        Raises:
+            PolicyRefused: `evaluator_revoked`, `evaluator_not_allowed`, `algorithm_not_allowed`.
+        """
+        if hint in self.revoked.keys:
+            raise PolicyRefused("evaluator_revoked", f"Key {hint} is revoked.")
+        if EVALUATOR not in self.roles:
+            raise PolicyRefused("evaluator_not_allowed", "The policy has no role evaluator.")
+        return self._actor(hint, EVALUATOR, "evaluator_not_allowed")
+
+    def specifier(self, hint: str, name: str) -> PolicyKey:
+        """The person who may sign the specification of a gate: a publisher or an approver.
+
+        Raises:
+            PolicyRefused: `key_revoked`, `specifier_not_allowed`, `algorithm_not_allowed`.
+        """
+        if hint in self.revoked.keys:
+            raise PolicyRefused("key_revoked", f"Key {hint} is revoked.")
+        allowed = self.roles[PUBLISHER].keys | self.roles[APPROVER].keys
+        if hint not in allowed or self.keys[hint].person != name:
+            raise PolicyRefused(
+                "specifier_not_allowed", f"Key {hint} is no publisher's or approver's named {name}."
+            )
+        return self._allowed(self.keys[hint])
 
     def _actor(self, hint: str, role: str, code: str) -> PolicyKey:
         if hint in self.revoked.keys:
@@ -279,6 +323,12 @@ class TrustPolicy:
         return sorted(
             {key.person for key in keys if publisher is None or self.may_approve(key, publisher)}
         )
+
+    def may_approve_after(self, approver: PolicyKey, specifier: str) -> bool:
+        """Whether somebody is another than the person who specified the evaluation, where the
+        policy asks for it.
+        """
+        return EVALUATOR not in self.roles[APPROVER].distinct_from or approver.person != specifier
 
     def may_approve(self, approver: PolicyKey, publisher: PolicyKey) -> bool:
         """Whether somebody is another than the publisher, where the policy asks for it.

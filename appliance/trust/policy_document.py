@@ -23,6 +23,8 @@ from appliance.trust.names import MODEL_ID
 from appliance.trust.policy import (
     APPROVER,
     ENGINE,
+    EVALUATOR,
+    KNOWN_REQUIREMENTS,
     PAYLOAD_TYPE,
     PROFILES,
     PUBLISHER,
@@ -32,12 +34,13 @@ from appliance.trust.policy import (
     Revoked,
     Role,
     Stale,
+    TaskRule,
     TrustPolicy,
 )
 
 _FIELDS: Final = {
     "version", "profile", "org", "issued", "keys", "roles", "authorities", "models",
-    "algorithms", "revoked", "stale",
+    "algorithms", "revoked", "stale", "tasks",
 }  # fmt: skip
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -110,6 +113,7 @@ def parse(data: bytes) -> TrustPolicy:
         algorithms=algorithms,
         revoked=_revoked(strict_json.optional(value, "revoked", dict, {}, refuse)),
         stale=_stale(strict_json.optional(value, "stale", dict, {}, refuse)),
+        tasks=_tasks(strict_json.optional(value, "tasks", dict, {}, refuse)),
     )
 
 
@@ -148,8 +152,8 @@ def _roles(
     table: dict[str, Any], keys: Mapping[str, PolicyKey], certified: set[str]
 ) -> dict[str, Role]:
     refuse = _refuse("policy_invalid")
-    if set(table) != {PUBLISHER, APPROVER}:
-        raise refuse(f"roles must be {PUBLISHER} and {APPROVER}")
+    if set(table) - {EVALUATOR} != {PUBLISHER, APPROVER}:
+        raise refuse(f"roles must be {PUBLISHER} and {APPROVER}, and may be {EVALUATOR}")
     roles = {}
     for name, entry in table.items():
         hints = frozenset(strict_json.strings(entry, "keys", refuse))
@@ -163,12 +167,28 @@ def _roles(
             persons |= certified
         if not 1 <= threshold <= len(persons):
             raise refuse(f"role {name} asks for {threshold} of {len(persons)} persons")
-        if not distinct <= ({PUBLISHER} if name == APPROVER else frozenset()):
+        if not distinct <= ({PUBLISHER, EVALUATOR} if name == APPROVER else frozenset()):
             raise refuse(f"role {name} cannot be distinct from {', '.join(sorted(distinct))}")
         roles[name] = Role(hints, threshold, distinct)
     if roles[PUBLISHER].threshold != 1:
         raise refuse("an OMS signature has one publisher, so its threshold must be 1")
+    _check_evaluators(roles, keys, certified)
     return roles
+
+
+def _check_evaluators(
+    roles: Mapping[str, Role], keys: Mapping[str, PolicyKey], certified: set[str]
+) -> None:
+    """An evidence key is an appliance's: no person who publishes or approves holds one."""
+    refuse = _refuse("policy_invalid")
+    role = roles.get(EVALUATOR)
+    if role is None:
+        return
+    if role.threshold != 1:
+        raise refuse("an evaluation has one signature, so the threshold must be 1")
+    people_ = {keys[hint].person for r in (PUBLISHER, APPROVER) for hint in roles[r].keys}
+    if both := (people_ | certified) & {keys[hint].person for hint in role.keys}:
+        raise refuse(f"{min(both)} may not evaluate and publish or approve")
 
 
 def _models(entries: list[Any], profile: str) -> dict[str, ModelRule]:
@@ -185,7 +205,7 @@ def _models(entries: list[Any], profile: str) -> dict[str, ModelRule]:
         require = frozenset(strict_json.strings(entry, "require", refuse) or REQUIREMENTS)
         if not MODEL_ID.fullmatch(model_id) or ":" in model_id:
             raise refuse(f"{model_id[:80]!r} cannot be the id of a model, so it would rule nothing")
-        if model_id in models or "oms" not in require or not require <= REQUIREMENTS:
+        if model_id in models or "oms" not in require or not require <= KNOWN_REQUIREMENTS:
             raise refuse(f"model {model_id!r} is listed twice or asks for what cannot be checked")
         models[model_id] = ModelRule(
             _digest(entry, "root_digest"),
@@ -223,6 +243,18 @@ def _stale(table: dict[str, Any]) -> Stale:
     if not 0 <= days <= _MOST_DAYS:
         raise refuse(f"stale.refuse_serve_days must be 0 to {_MOST_DAYS}")
     return Stale(days)
+
+
+def _tasks(table: dict[str, Any]) -> TaskRule:
+    refuse = _refuse("policy_invalid")
+    strict_json.only(table, {"require", "grace_days"}, "tasks", refuse)
+    require = frozenset(strict_json.strings(table, "require", refuse))
+    if not require <= KNOWN_REQUIREMENTS:
+        raise refuse("tasks asks for what cannot be checked")
+    days = strict_json.optional(table, "grace_days", int, TaskRule.grace_days, refuse)
+    if not 0 <= days <= _MOST_DAYS:
+        raise refuse(f"tasks.grace_days must be 0 to {_MOST_DAYS}")
+    return TaskRule(require, days)
 
 
 def _digest(entry: object, name: str) -> str | None:

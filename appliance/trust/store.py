@@ -6,20 +6,21 @@ Rules:
 - A record says what was decided; it never replaces a check. `seal` checks everything again,
   from the stored bytes to the approvals, and is the only maker of a `VerifiedModel`, as
   `seal_adapter` is of a `VerifiedAdapter`. An id with a colon is an adapter's (`adapter`).
-- Approvals are stored as they were signed and verified again under the policy of the day.
+- Approvals and certificates are stored as they were signed and verified again under the policy of
+  the day; where the policy asks for an evaluation, an approval binds the certificate's digest.
 - A certificate that expires stops what is new: what was approved before is loaded until it is
   revoked, or must be approved again.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from sqlalchemy import Engine
 
 from appliance.clock import Clock
-from appliance.errors import Refused, SignatureRefused, StateRefused
+from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
 from appliance.trust import approvals as approvals_
 from appliance.trust import artifact as artifacts
 from appliance.trust import oms
@@ -27,10 +28,12 @@ from appliance.trust.adapter import AdapterFacts, base_of, vet_adapter
 from appliance.trust.approval import Approval, ApprovalSubject
 from appliance.trust.artifact import AnyFacts, F, Signed, Vet, VetWhole, vet_model
 from appliance.trust.directory import Artifact
+from appliance.trust.evaluation import Certificate
+from appliance.trust.evaluations import Evaluations
 from appliance.trust.gguf.lora import check_shapes
 from appliance.trust.intake import Intake
 from appliance.trust.inventory import Inventory
-from appliance.trust.policy import TrustPolicy
+from appliance.trust.policy import EVALUATION, TrustPolicy
 from appliance.trust.policy_file import load_policy
 from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
 from appliance.trust.sealed import Progress
@@ -78,6 +81,7 @@ class ModelStore:
     Attributes:
         intake: the way in.
         inventory: the artifacts that lie here and their records.
+        evaluations: the certificates that lie here.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class ModelStore:
         self._clock = clock
         self.intake = Intake(self._records, directory, clock)
         self.inventory = Inventory(self._records, directory, others)
+        self.evaluations = Evaluations(database, self._digest_of, clock.wall_us)
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
         """Verify and vet the stored copy; the record stays as it is.
@@ -158,9 +163,7 @@ class ModelStore:
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             self.expect(record, signed.manifest.root)
-            if "approval" in signed.rule.require:
-                given = self._valid(model_id, signed, policy)
-                policy.check_approvals(tuple(approval.name for approval in given))
+            self._check_standing(model_id, signed, policy)
             artifacts.check_files(artifact, signed, policy, progress)
             return signed.manifest.root, read(artifact)
 
@@ -293,9 +296,31 @@ class ModelStore:
         Raises:
             PolicyRefused, SignatureRefused: it is not accepted any more.
         """
-        signed, given = self.standing(model_id, policy)
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+        self._check_standing(model_id, signed, policy)
+
+    def _check_standing(self, model_id: str, signed: Signed, policy: TrustPolicy) -> None:
+        """Ask for the evaluation and the approvals that the policy wants.
+
+        Raises:
+            PolicyRefused: `not_approved`; what `Evaluations.valid` raises.
+        """
+        if EVALUATION in signed.rule.require:
+            self._certificates(model_id, signed, policy, new=False)
         if "approval" in signed.rule.require:
+            given = self._valid(model_id, signed, policy)
             policy.check_approvals([approval.name for approval in given])
+
+    def _certificates(
+        self, model_id: str, signed: Signed, policy: TrustPolicy, *, new: bool
+    ) -> list[Certificate]:
+        facts = self.inventory.record(model_id).facts
+        return self.evaluations.valid(signed.manifest.root, facts, policy, new=new)
+
+    def _digest_of(self, artifact_id: str) -> str | None:
+        record = self._records.find(artifact_id)
+        return None if record is None else record.digest
 
     def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
         record, now = self.inventory.record(model_id), self._clock.wall_us()
@@ -304,21 +329,29 @@ class ModelStore:
             artifact, model_id, policy, now, record.round, accepted=accepted
         )
 
-    def subject(self, model_id: str) -> ApprovalSubject:
+    def subject(self, model_id: str, policy: TrustPolicy | None = None) -> ApprovalSubject:
         """What an approver of this model signs.
+
+        Args:
+            policy: where it asks for an evaluation, the newest certificate is part of it.
 
         Raises:
             StateRefused: `unknown_model_id`; `wrong_state` before the model was verified.
             SignatureRefused: `artifact_changed` when the stored signature is another one now.
+            PolicyRefused: what `Evaluations.valid` raises.
         """
         record = self.inventory.record(model_id)
         if record.digest is None or record.state in _NEVER_AGAIN:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}, not verified.")
         with self.inventory.open(model_id) as artifact:
-            data = artifact.signature()
+            data, files = artifact.signature(), artifact.covered.keys()
             root = oms.parse_manifest(oms.parse_bundle(data)).root
         self.expect(record, root)
-        return artifacts.subject(root, data, record.round)
+        wanted = artifacts.subject(root, data, record.round)
+        if policy is None or not artifacts.needs_evaluation(policy, model_id, root, files):
+            return wanted
+        valid = self.evaluations.valid(root, record.facts, policy, new=True)
+        return replace(wanted, certificate=valid[0].id)
 
     def add_approval(self, model_id: str, envelope: bytes, policy: TrustPolicy) -> list[Approval]:
         """Check an approval and keep it.
@@ -331,12 +364,15 @@ class ModelStore:
             PolicyRefused: what `approval.verify` raises; `approver_not_distinct`,
                 `approval_duplicate`.
         """
-        subject = self.subject(model_id)
+        subject = self.subject(model_id, policy)
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
         given = approvals_.accept(
             envelope, self._records.approvals(model_id), policy, subject, signed.publisher
         )
+        if subject.certificate is not None:
+            certificates = self._certificates(model_id, signed, policy, new=True)
+            _check_distinct(policy, given, certificates[0])
         self._records.add_approval(model_id, given.key, envelope)
         return self._valid(model_id, signed, policy)
 
@@ -352,9 +388,34 @@ class ModelStore:
         return signed, self._valid(model_id, signed, policy)
 
     def _valid(self, model_id: str, signed: Signed, policy: TrustPolicy) -> list[Approval]:
+        """The approvals that count: where an evaluation is asked for, those of the certificate
+        that most people approved.
+        """
         envelopes = self._records.approvals(model_id)
-        return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
+        if EVALUATION not in signed.rule.require:
+            return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
+        best: list[Approval] = []
+        try:
+            certificates = self._certificates(model_id, signed, policy, new=False)
+        except Refused:
+            return best
+        for certificate in certificates:
+            subject = replace(signed.subject, certificate=certificate.id)
+            given = approvals_.valid(envelopes, policy, subject, signed.publisher)
+            distinct = [
+                a for a in given if policy.may_approve_after(policy.keys[a.key], certificate.person)
+            ]
+            best = max(best, distinct, key=len)
+        return best
 
     def approvals(self, model_id: str, policy: TrustPolicy) -> list[Approval]:
         """The approvals that count, one per person, by time. Raises as `standing`."""
         return self.standing(model_id, policy)[1]
+
+
+def _check_distinct(policy: TrustPolicy, given: Approval, certificate: Certificate) -> None:
+    """Refuse the approval of who specified the evaluation. Raises PolicyRefused."""
+    if not policy.may_approve_after(policy.keys[given.key], certificate.person):
+        raise PolicyRefused(
+            "approver_not_distinct", f"{given.name} signed the specification of the evaluation."
+        )

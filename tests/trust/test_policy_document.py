@@ -1,6 +1,7 @@
 """Reading a trust policy: its schema, and who signed it."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import PolicyRefused
 from appliance.trust import dsse, policy, policy_document
-from tests.trust.forge import as_json
+from tests.trust.forge import as_json, new_key
 from tests.trust.policies import (
     ALICE,
     ALICE_TOO,
@@ -27,6 +28,8 @@ from tests.trust.policies import (
     put,
     role,
 )
+
+EVE, EVA = new_key(), new_key()
 
 
 def test_a_policy_is_read() -> None:
@@ -92,6 +95,20 @@ INVALID: dict[str, Change] = {
     "unknown field of stale": put("", "stale", {"warn_days": 3}),
     "served for a negative time": put("", "stale", {"refuse_serve_days": -1}),
     "served for ever": put("", "stale", {"refuse_serve_days": 1 << 40}),
+    "a requirement of a newer version": models({"id": "a", "require": ["oms", "notarised"]}),
+    "a requirement of tasks of a newer version": put("", "tasks", {"require": ["notarised"]}),
+    "unknown field of tasks": put("", "tasks", {"skip": True}),
+    "a negative grace": put("", "tasks", {"grace_days": -1}),
+    "an evaluator that publishes": put(
+        "roles", "evaluator", {"keys": [hint(PUBLISHER)], "threshold": 1}
+    ),
+    "an evaluator that approves": put(
+        "roles", "evaluator", {"keys": [hint(ALICE)], "threshold": 1}
+    ),
+    "two evaluators for one signature": lambda d: (
+        d["keys"].update({**bound(EVE, "one"), **bound(EVA, "two")}),
+        d["roles"].update(evaluator={"keys": [hint(EVE), hint(EVA)], "threshold": 2}),
+    ),
     "a requirement that cannot be checked": models({"id": "a", "require": ["oms", "test-result"]}),
     "a model without signature": models({"id": "a", "require": ["approval"]}),
     "a digest that is none": models({"id": "a", "root_digest": "AB" * 32}),
@@ -116,6 +133,27 @@ def test_what_a_policy_leaves_out() -> None:
     assert parsed(plain).models["a"].adapters == frozenset()  # none at a site
     lab = parsed(lambda d: (plain(d), d.update(profile="lab")))
     assert lab.models["a"].adapters is None
+
+
+def test_evaluations_and_who_signs_them() -> None:
+    plain = parsed()
+    assert plain.tasks.require == frozenset() and plain.tasks.grace_days == 30
+    wanted = {"require": ["evaluation"], "grace_days": 7}
+
+    def evaluated(d: dict[str, Any]) -> None:
+        d["keys"] |= bound(EVE, "evidence of plant 1")
+        d["roles"]["evaluator"] = {"keys": [hint(EVE)], "threshold": 1}
+        d["roles"]["approver"]["distinct_from"] = ["publisher", "evaluator"]
+        d["tasks"] = wanted
+        d["models"][0]["require"] = ["oms", "approval", "evaluation"]
+
+    found = parsed(evaluated)
+    assert found.tasks.require == {"evaluation"} and found.tasks.grace_days == 7
+    assert "evaluation" in found.models["any"].require
+    assert found.evaluator(hint(EVE)).person == "evidence of plant 1"
+    alice, bob = found.keys[hint(ALICE)], found.keys[hint(BOB)]
+    assert not found.may_approve_after(alice, "Alice") and found.may_approve_after(bob, "Alice")
+    assert plain.may_approve_after(alice, "Alice")
 
 
 @pytest.mark.parametrize("change", INVALID.values(), ids=INVALID)

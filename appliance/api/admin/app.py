@@ -11,6 +11,7 @@ from appliance.api.admin import (
     audit,
     datasets,
     evaluations,
+    gates,
     jobs,
     keys,
     load,
@@ -53,7 +54,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(BodyGate, max_bytes=_MAX_BODY_BYTES)
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
-        status, load, logs, jobs, evaluations, models, texts, plan, requests, keys, audit,
+        status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets,
     ):  # fmt: skip
         app.include_router(part.router)

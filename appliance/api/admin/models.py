@@ -115,6 +115,7 @@ def show_subject(_: Viewer, services: ServicesDep, model_id: str) -> wire.Subjec
         digest=subject.digest,
         signature_sha256=subject.signature_sha256,
         round=subject.round,
+        certificate=subject.certificate,
     )
 
 

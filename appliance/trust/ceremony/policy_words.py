@@ -6,7 +6,16 @@ compared line by line and nothing that is dropped goes unseen.
 
 from collections.abc import Iterator
 
-from appliance.trust.policy import APPROVER, PUBLISHER, REQUIREMENTS, ModelRule, TrustPolicy
+from appliance.trust.policy import (
+    APPROVER,
+    EVALUATION,
+    EVALUATOR,
+    PUBLISHER,
+    REQUIREMENTS,
+    ModelRule,
+    TaskRule,
+    TrustPolicy,
+)
 
 
 def lines(policy: TrustPolicy) -> list[str]:
@@ -32,6 +41,12 @@ def _lines(policy: TrustPolicy) -> Iterator[str]:
     for hint in sorted(approver.keys, key=lambda hint: policy.keys[hint].person):
         yield f"{policy.keys[hint].person} may approve, key {hint[:32]}"
     yield f"approvals needed: {approver.threshold}"
+    if EVALUATOR in approver.distinct_from:
+        yield "who specified an evaluation may not approve what it certifies"
+    evaluators = policy.roles[EVALUATOR].keys if EVALUATOR in policy.roles else frozenset()
+    for hint in sorted(evaluators, key=lambda hint: policy.keys[hint].person):
+        yield f"{policy.keys[hint].person} may evaluate, key {hint[:32]}"
+    yield from _tasks(policy.tasks)
     if PUBLISHER not in approver.distinct_from:
         yield "a publisher may approve the own artifact"
     for model_id, rule in sorted(policy.models.items()):
@@ -50,10 +65,19 @@ def _lines(policy: TrustPolicy) -> Iterator[str]:
     yield f"models are served for {policy.stale.refuse_serve_days} days after the expiry"
 
 
+def _tasks(rule: TaskRule) -> Iterator[str]:
+    if rule.require:
+        yield f"every task needs {', '.join(sorted(rule.require))}"
+    if rule != TaskRule(rule.require):
+        yield f"a task serves for {rule.grace_days} days after its evaluation expired"
+
+
 def _rule(rule: ModelRule) -> str:
     told = []
-    if rule.require != REQUIREMENTS:
+    if not rule.require >= REQUIREMENTS:
         told.append("without approvals")
+    if EVALUATION in rule.require:
+        told.append("with an evaluation")
     if rule.min_version is not None:
         told.append(f"from version {rule.min_version}")
     if rule.root_digest is not None:

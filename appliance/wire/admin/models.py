@@ -224,14 +224,15 @@ class ModelImport(_Request):
 
 
 class Subject(_Reply):
-    """What an approver signs: the artifact's digest, that of its signature file, and the round
-    of approvals, which a suspension counts up.
+    """What an approver signs: the artifact's digest, that of its signature file, the round of
+    approvals, which a suspension counts up, and the certificate that the approval rests on.
     """
 
     id: str
     digest: str
     signature_sha256: str
     round: int = 0
+    certificate: str | None = None
 
 
 class ApprovalUpload(_Request):

@@ -80,6 +80,25 @@ CHANGES: dict[str, tuple[Change, list[str]]] = {
             "+ revoked: digest " + "cd" * 32, "+ revoked: engine llama-cpp-python<1",
         ],
     ),
+    "an evaluator": (
+        lambda d: (
+            d["keys"].update(bound(ZOE, "evidence")),
+            d["roles"].update(evaluator={"keys": [hint(ZOE)], "threshold": 1}),
+        ),
+        [f"+ evidence may evaluate, key {hint(ZOE)[:32]}"],
+    ),
+    "tasks that need an evaluation": (
+        put("", "tasks", {"require": ["evaluation"], "grace_days": 7}),
+        ["+ every task needs evaluation", "+ a task serves for 7 days after its evaluation"],
+    ),
+    "an id that needs an evaluation": (
+        lambda d: d["models"][0].update(require=["oms", "approval", "evaluation"]),
+        ["- model any", "+ model any: with an evaluation"],
+    ),
+    "who specifies does not approve": (
+        role("approver", "distinct_from", ["publisher", "evaluator"]),
+        ["+ who specified an evaluation may not approve"],
+    ),
     "served for longer": (
         put("", "stale", {"refuse_serve_days": 999}),
         ["- models are served for 365 days", "+ models are served for 999 days"],

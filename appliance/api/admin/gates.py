@@ -1,0 +1,227 @@
+"""Routes of the gate: keys for seals, terms of specifications, the ledger, certificates, outcomes.
+
+Rules: no route reads a sealed split; outcomes of a gate leave to an admin alone, and that they do
+is recorded first. The gate itself is a job and started like every job.
+"""
+
+import asyncio
+import base64
+import os
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from appliance.api.admin.deps import Admin, Operator, ServicesDep, Viewer
+from appliance.app import Services
+from appliance.audit import content
+from appliance.audit.appending import append
+from appliance.audit.entry import Draft
+from appliance.audit.files import LogFiles
+from appliance.clock import iso
+from appliance.datasets import directory as datasets
+from appliance.datasets import ledger as ledgers
+from appliance.datasets import sealing
+from appliance.datasets.sealing import Seal
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.evals import gate, pairs
+from appliance.evals.job import DIRECTORY
+from appliance.tasks import catalogue
+from appliance.trust import ecdsa, evaluation, evidence
+from appliance.trust.store import load_policy
+from appliance.types import Json
+from appliance.wire.admin import gates as wire
+
+router = APIRouter(prefix="/admin/gates")
+JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
+
+
+@router.post("/sealing-key")
+async def sealing_key(person: Operator, services: ServicesDep) -> wire.SealingKey:
+    """A fresh key for one seal."""
+    kek = LogFiles(services.data / "audit").key_encryption_key()
+    key, name = os.urandom(content.KEY_BYTES), secrets.token_hex(16)
+    wrapped = content.wrap(kek, sealing.key_id(name), key)
+    fields: dict[str, Json] = {"action": "sealing_key", "actor": person.actor, "seal": name}
+    await append(services.audit, Draft("admin", fields))
+    return wire.SealingKey(
+        id=name,
+        key=base64.b64encode(key).decode(),
+        wrapped=wrapped.hex(),
+        kek=content.kek_name(kek),
+    )
+
+
+@router.post("/plan")
+def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
+    """The terms of a specification, from what is stored."""
+    inventory = services.store.inventory
+    task, data = inventory.record(wanted.task), inventory.record(wanted.dataset)
+    if task.kind != catalogue.KIND or task.digest is None:
+        raise StateRefused("artifact_kind", f"{wanted.task} is no task that was verified.")
+    part = _seal(services, wanted.dataset).parts.get(wanted.split)
+    if part is None or data.digest is None:
+        raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
+    facts = task.facts
+    declared = gate.baseline_of(str(facts["form"]), str(facts.get("baseline", "")))
+    incumbent = wanted.incumbent or declared
+    digest = ""
+    if incumbent not in gate.BASELINES:
+        digest = inventory.record(incumbent).digest or ""
+    return wire.Plan(
+        task=task.id,
+        task_digest=task.digest,
+        dataset=data.id,
+        dataset_digest=data.digest,
+        split=wanted.split,
+        metric=str(facts["metric"]),
+        margin_micros=int(facts["margin_micros"]),
+        alpha_micros=int(facts["alpha_micros"]),
+        floor_micros=int(facts["floor_micros"]),
+        looks=ledgers.LOOKS,
+        looks_left=ledgers.left(services.ledger.looks(part.marks)),
+        model=str(facts["model"]),
+        model_digest=str(facts["model_digest"]),
+        incumbent=incumbent,
+        incumbent_digest=digest,
+        groups=part.groups,
+        items=part.items,
+    )
+
+
+@router.get("/ledger/{dataset}")
+def ledger(_: Viewer, services: ServicesDep, dataset: str) -> wire.Ledger:
+    """The looks at the sealed splits of a stored dataset."""
+    splits = []
+    for name, part in sorted(_seal(services, dataset).parts.items()):
+        looks = services.ledger.looks(part.marks)
+        rows = [{**vars(look), "taken": iso(look.taken_us)} for look in looks]
+        left = ledgers.left(looks)
+        splits.append(wire.LedgerSplit(split=name, groups=part.groups, left=left, looks=rows))
+    return wire.Ledger(dataset=dataset, splits=splits)
+
+
+def _seal(services: Services, dataset: str) -> Seal:
+    """The seal of a stored dataset. Raises StateRefused (`dataset_not_sealed`)."""
+    with services.store.inventory.open(dataset) as artifact:
+        if datasets.FILE not in artifact.sizes or sealing.FILE not in artifact.sizes:
+            raise StateRefused("dataset_not_sealed", f"{dataset} is no sealed dataset.")
+        return sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))
+
+
+@router.get("/evidence-key")
+def evidence_key(_: Viewer, services: ServicesDep) -> wire.EvidenceKey:
+    """The public key with which evaluations are signed."""
+    public = evidence.ensure(services.data).public_key()
+    hint, listed = ecdsa.hint(public), True
+    try:
+        load_policy(services.data / "trust").evaluator(hint)
+    except PolicyRefused:
+        listed = False
+    return wire.EvidenceKey(hint=hint, pem=ecdsa.public_pem(public).decode(), listed=listed)
+
+
+@router.get("/certificates")
+def certificates(_: Viewer, services: ServicesDep) -> wire.CertificateList:
+    """The certificates that are kept here."""
+    found = [_shown(services, envelope) for _, envelope in services.store.evaluations.all()]
+    kept = [each.model_copy(update={"envelope": ""}) for each in found if each is not None]
+    return wire.CertificateList(certificates=kept)
+
+
+@router.get("/certificates/{certificate_id}")
+def certificate(_: Viewer, services: ServicesDep, certificate_id: str) -> wire.Certificate:
+    """One certificate with its envelope."""
+    envelope = services.store.evaluations.envelope(certificate_id)
+    evaluation.verify(envelope, load_policy(services.data / "trust"))
+    shown = _shown(services, envelope)
+    if shown is None:
+        raise PolicyRefused("evaluation_missing", f"There is no certificate {certificate_id}.")
+    return shown
+
+
+@router.post("/certificates")
+def keep_certificate(
+    person: Operator, services: ServicesDep, upload: wire.CertificateUpload
+) -> wire.Certificate:
+    """Verify a certificate that came from elsewhere, and keep it."""
+    services.trust.freshness().check_change()
+    envelope, policy = upload.envelope.encode(), load_policy(services.data / "trust")
+    found = evaluation.verify(envelope, policy)
+    evaluation.check_dated(found, services.store.evaluations.now_us())
+    fields: dict[str, Json] = {
+        "action": "certificate_kept",
+        "actor": person.actor,
+        "certificate": found.id,
+        "task_digest": found.wanted.task_digest,
+        "verdict": found.found.verdict,
+    }
+    services.audit.append(Draft("admin", fields)).result()
+    services.store.evaluations.add(envelope, policy)
+    shown = _shown(services, envelope)
+    if shown is None:
+        raise PolicyRefused("evaluation_missing", f"There is no certificate {found.id}.")
+    return shown
+
+
+def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
+    """A certificate as the schema has it; None for one whose signer is not trusted any more."""
+    policy, evaluations = load_policy(services.data / "trust"), services.store.evaluations
+    try:
+        found = evaluation.verify(envelope, policy)
+    except Refused:
+        return None
+    why = ""
+    records = services.store.inventory.records()
+    facts = next((r.facts for r in records if r.digest == found.wanted.task_digest), {})
+    try:
+        evaluation.check_use(
+            found,
+            found.wanted.task_digest,
+            facts,
+            evaluations.engine,
+            evaluations.now_us(),
+            policy,
+            new=True,
+        )
+    except Refused as error:
+        why = error.code if facts else "task_missing"
+    return wire.Certificate(
+        id=found.id,
+        task=found.wanted.task,
+        task_digest=found.wanted.task_digest,
+        dataset=found.wanted.dataset,
+        verdict=found.found.verdict,
+        metric=found.wanted.metric,
+        incumbent=found.wanted.incumbent,
+        groups=found.found.groups,
+        issued=iso(found.circumstances.issued_us),
+        valid_until=iso(found.circumstances.valid_until_us),
+        usable=not why,
+        why=why,
+        envelope=envelope.decode(),
+    )
+
+
+@router.post("/{job_id}/outcomes")
+async def outcomes(
+    person: Admin,
+    services: ServicesDep,
+    job_id: JobId,
+    item: Annotated[str | None, Query(max_length=1_000)] = None,
+) -> wire.Outcomes:
+    """The outcomes of a gate for an auditor; of one item with the proof that it is one of them."""
+    kek = LogFiles(services.data / "audit").key_encryption_key()
+    found = await asyncio.to_thread(gate.read_pairs, services.data / DIRECTORY, job_id, kek)
+    proof = None if item is None else pairs.proof(found, item)
+    fields: dict[str, Json] = {
+        "action": "outcomes_read",
+        "actor": person.actor,
+        "job": job_id,
+        "item": item,
+        "items": len(found) if item is None else 1,
+    }
+    await append(services.audit, Draft("admin", fields))
+    if proof is not None:
+        return wire.Outcomes(lines=[str(proof["line"])], proof=proof)
+    return wire.Outcomes(lines=[each.line().decode() for each in found])

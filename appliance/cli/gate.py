@@ -1,0 +1,325 @@
+"""`eval gate` and what goes with it: the ledger, certificates, the auditor's outcomes.
+
+Rules: the specification is signed here, and the private key stays in this process; a person sees
+the terms before the look is taken; no command reads a sealed split.
+"""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.job import started, watched
+from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
+from appliance.clock import SystemClock, iso
+from appliance.config import data_directory
+from appliance.errors import EvaluationRefused, PolicyRefused, UsageError
+from appliance.evals import judging, pairs
+from appliance.trust import ecdsa, evaluation, specification
+from appliance.trust.policy import PolicyKey
+from appliance.trust.specification import MILLION, Specification
+from appliance.wire.admin.gates import Plan, PlanWanted
+from appliance.wire.admin.jobs import Job
+
+KIND: Final = "gate"
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def _directory_option(command: Decorated) -> Decorated:
+    return click.option(
+        "--directory",
+        "data",
+        metavar="DIR",
+        callback=lambda _ctx, _param, value: data_directory(value),
+        help="The data directory; by default the one that APPLIANCE_DATA names.",
+    )(command)
+
+
+@click.command()
+@click.argument("task", metavar="TASK")
+@click.option("--data", "dataset", metavar="DATASET", required=True, help="Id of the dataset.")
+@click.option("--as", "name", required=True, metavar="NAME", help="Who signs the specification.")
+@click.option("--key", type=_FILE, required=True, help="That person's private key, PEM.")
+@click.option("--split", type=click.Choice(["test", "certify"]), default="test",
+              show_default=True, help="The sealed split that is opened.")  # fmt: skip
+@click.option(
+    "--incumbent", metavar="NAME",
+    help="A task, majority, logistic regression, or none; by default what the task declares.",
+)  # fmt: skip
+@click.option("--margin", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+              help="Stricter than the task's.")  # fmt: skip
+@click.option("--alpha", type=click.FloatRange(0, 0.2, min_open=True),
+              help="Stricter than the task's; over all looks.")  # fmt: skip
+@click.option("--floor", "floors", multiple=True, metavar="[STRATUM=]SHARE",
+              help="Least value of the metric, of the whole or of a stratum.")  # fmt: skip
+@click.option("--one-per-group", is_flag=True, help="One random item of each group: faster.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
+@_directory_option
+@json_option
+@click.pass_context
+def gate(
+    ctx: click.Context, /, task: str, dataset: str, key: Path, data: Path, wait: bool, **given: Any
+) -> None:
+    """Open a sealed split once and judge a task on it: pass, fail or underpowered."""
+    output = ctx.ensure_object(Output)
+    private = key.read_bytes()
+    floors = _floors(given["floors"])
+    with admin_client(data, needs_server=True) as client:
+        plan = client.gate_plan(
+            PlanWanted.of(
+                task=task, dataset=dataset, split=given["split"], incumbent=given["incumbent"]
+            )
+        )
+        wanted = _specification(plan, floors, given)
+        for line in _terms(wanted, plan):
+            output.note(line)
+        envelope = specification.sign(wanted, private)
+        begun = client.start_job(KIND, {"specification": envelope.decode()})
+        if not wait:
+            started(output, begun)
+            return
+        found = watched(client, begun.id)
+    _tell(output, found)
+    if found.state != "done" or (found.result or {}).get("verdict") != "pass":
+        ctx.exit(1)
+
+
+def _floors(given: tuple[str, ...]) -> dict[str, int]:
+    floors = {}
+    for text in given:
+        stratum, _, share = text.rpartition("=")
+        try:
+            floors[stratum] = round(float(share) * MILLION)
+        except ValueError as error:
+            raise click.UsageError(f"{text!r} is not [STRATUM=]SHARE.") from error
+    return floors
+
+
+def _specification(plan: Plan, floors: dict[str, int], given: dict[str, Any]) -> Specification:
+    if plan.floor_micros:
+        floors.setdefault("", plan.floor_micros)
+    margin = given["margin"]
+    alpha = given["alpha"]
+    return Specification(
+        task=plan.task,
+        task_digest=plan.task_digest,
+        dataset=plan.dataset,
+        dataset_digest=plan.dataset_digest,
+        split=plan.split,
+        metric=plan.metric,
+        margin_micros=plan.margin_micros if margin is None else round(margin * MILLION),
+        alpha_micros=plan.alpha_micros if alpha is None else round(alpha * MILLION),
+        looks=plan.looks,
+        model=plan.model,
+        model_digest=plan.model_digest,
+        incumbent=plan.incumbent,
+        incumbent_digest=plan.incumbent_digest,
+        floors=floors,
+        items="one" if given["one_per_group"] else "all",
+        seed=secrets.token_hex(16),
+        name=given["name"],
+        time=iso(SystemClock().wall_us()),
+    )
+
+
+def _terms(wanted: Specification, plan: Plan) -> list[str]:
+    floors = ", ".join(
+        f"{safe(name) or 'the whole'} {floor / MILLION:.1%}"
+        for name, floor in wanted.floors.items()
+    )
+    return [
+        f"{safe(wanted.name)} specifies: {safe(wanted.task)} {wanted.task_digest[:16]} is not "
+        f"worse than {safe(wanted.incumbent)} by {wanted.margin_micros / MILLION:.1%} of "
+        f"{wanted.metric}",
+        f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
+        f"  alpha {wanted.alpha_micros / MILLION:g} over {wanted.looks} looks, "
+        f"{plan.looks_left} left; floors: {floors or 'none'}",
+    ]
+
+
+def _tell(output: Output, found: Job) -> None:
+    result: dict[str, Any] = found.result or {}
+    if not result:
+        lines = [f"gate {found.id}: {found.state} {safe(found.message)}".rstrip()]
+        document = {"id": found.id, "state": found.state, "code": found.code}
+        output.data({**document, "message": found.message, "hint": found.hint}, lines)
+        return
+    low, high = result["interval"]
+    advice = result["advice"]
+    lines = [
+        safe(result["answer"]),
+        f"logistic regression reaches {advice:.0%} on these items (advice)"
+        if advice is not None
+        else "no classifier can be compared",
+        f"difference {result['difference'] * 100:+.0f} points, {low * 100:+.0f} to "
+        f"{high * 100:+.0f}; margin {result['margin'] * 100:g}; {result['groups']} groups",
+        f"looks taken {result['looks']}, left {result['looks_left']}",
+    ]
+    if result["certificate"]:
+        lines.append(f"certificate {result['certificate']}")
+    output.data({"id": found.id, "state": found.state, **result}, lines)
+    output.note(f"  appliance eval report {found.id} --out report.html")
+
+
+@click.command()
+@click.argument("dataset", metavar="DATASET")
+@data_option
+@json_option
+@click.pass_obj
+def ledger(output: Output, data: Path, dataset: str) -> None:
+    """List the looks at a dataset's sealed splits, inherited ones too, and what is left."""
+    with admin_client(data) as client:
+        found = client.ledger(dataset)
+    lines = []
+    for part in found.splits:
+        lines.append(f"{part.split}: {part.groups} groups, {part.left} looks left")
+        rows = [
+            (
+                str(look["taken"]),
+                safe(str(look["task"])),
+                safe(str(look["dataset"])),
+                safe(str(look["person"])),
+                safe(str(look["verdict"])) or "under way",
+                str(look["job"]),
+            )
+            for look in part.looks
+        ]
+        if rows:
+            lines += table(("TAKEN", "TASK", "DATASET", "BY", "VERDICT", "JOB"), rows)
+    output.data(found, lines)
+
+
+@click.command("key")
+@data_option
+@json_option
+@click.pass_obj
+def key_(output: Output, data: Path) -> None:
+    """Print the public key that signs this appliance's evaluations."""
+    with admin_client(data) as client:
+        found = client.evidence_key()
+    listed = "listed" if found.listed else "not listed: the security officer adds it"
+    output.data(found, [*found.pem.splitlines(), f"{found.hint}: {listed} as evaluator"])
+
+
+@click.command()
+@data_option
+@json_option
+@click.pass_obj
+def certificates(output: Output, data: Path) -> None:
+    """List the certificates that are kept here."""
+    with admin_client(data) as client:
+        found = client.certificates()
+    rows = [
+        (c.id[:16], safe(c.task), c.verdict, c.valid_until, "yes" if c.usable else c.why)
+        for c in found.certificates
+    ]
+    none = "No certificates. `appliance eval gate` makes one, `appliance eval import` brings one."
+    head = ("ID", "TASK", "VERDICT", "VALID UNTIL", "USABLE")
+    output.data(found, table(head, rows) if rows else [none])
+
+
+@click.command()
+@click.argument("certificate_id", metavar="ID")
+@click.option("--out", type=_OUT, required=True, help="The file to write.")
+@data_option
+@json_option
+@click.pass_obj
+def export(output: Output, data: Path, certificate_id: str, out: Path) -> None:
+    """Write a certificate to a file, to go with its task to another appliance."""
+    with admin_client(data) as client:
+        found = client.certificate(certificate_id)
+    _write(out, found.envelope)
+    output.data({"certificate": found.id, "file": str(out)}, [f"wrote {safe(str(out))}"])
+
+
+@click.command("import")
+@click.argument("path", metavar="FILE", type=_FILE)
+@data_option
+@json_option
+@click.pass_obj
+def import_(output: Output, data: Path, path: Path) -> None:
+    """Bring in a certificate that another appliance signed."""
+    envelope = path.read_bytes()[: evaluation.MAX_ENVELOPE + 1]
+    with admin_client(data) as client:
+        found = client.keep_certificate(envelope)
+    usable = "usable" if found.usable else f"not usable now: {found.why}"
+    output.data(found, [f"{found.id} {found.verdict} for {safe(found.task)}: {usable}"])
+
+
+@click.command()
+@click.argument("job_id", metavar="ID", type=click.IntRange(1))
+@click.option("--item", metavar="ITEM", help="Of this item alone, with its proof.")
+@click.option("--out", type=_OUT, required=True, help="The file to write.")
+@data_option
+@json_option
+@click.pass_obj
+def outcomes(output: Output, data: Path, job_id: int, item: str | None, out: Path) -> None:
+    """Write the outcomes of a gate for an auditor; that they are read is recorded."""
+    with admin_client(data) as client:
+        found = client.outcomes(job_id, item)
+    if found.proof is not None:
+        _write(out, json.dumps(found.proof, sort_keys=True) + "\n")
+    else:
+        _write(out, "".join(line + "\n" for line in found.lines))
+    output.data({"file": str(out), "items": len(found.lines)}, [f"wrote {safe(str(out))}"])
+
+
+@click.command()
+@click.argument("path", metavar="CERTIFICATE", type=_FILE)
+@click.option("--key", type=_FILE, required=True, help="The evaluator's public key, PEM.")
+@click.option("--outcomes", "lines", type=_FILE, help="The outcomes, to judge again.")
+@click.option("--task", metavar="HEX", help="The digest of the task that it must be for.")
+@json_option
+@click.pass_obj
+def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str | None) -> None:
+    """Check a certificate without a data directory; with outcomes, judge them again."""
+    public = ecdsa.load_public(key.read_bytes())
+    hint = ecdsa.hint(public)
+
+    def evaluator(signer: str) -> PolicyKey:
+        if signer != hint:
+            raise PolicyRefused("evaluator_not_allowed", f"Key {signer} signed it.")
+        return PolicyKey(hint, "evaluator", public)
+
+    found = evaluation.read(path.read_bytes()[: evaluation.MAX_ENVELOPE + 1], evaluator)
+    if task is not None and task != found.wanted.task_digest:
+        raise PolicyRefused("evaluation_other_task", f"It is for {found.wanted.task_digest}.")
+    if lines is not None:
+        judged = judging.judge(found.wanted, [pairs.parse(x) for x in _lines(lines)])
+        if judged != found.found:
+            raise EvaluationRefused(
+                "evaluation_inconsistent", "The verdict does not follow from these outcomes."
+            )
+    checked = "outcomes judged again" if lines is not None else "outcomes not seen"
+    document = {
+        "certificate": found.id,
+        "verdict": found.found.verdict,
+        "task": found.wanted.task_digest,
+        "outcomes": lines is not None,
+        "valid_until": iso(found.circumstances.valid_until_us),
+    }
+    output.data(document, [f"certificate holds: {found.found.verdict}, {checked}"])
+
+
+def _lines(path: Path) -> list[bytes]:
+    whole, end, rest = path.read_bytes().rpartition(b"\n")
+    if rest or not end:
+        raise EvaluationRefused("outcomes_invalid", f"{path.name} does not end with a line.")
+    return whole.split(b"\n")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError("data_exists", f"{path} exists already.") from error
+
+
+COMMANDS: Final = (
+    gate, ledger, key_, certificates, export, import_, outcomes, verify,
+)  # fmt: skip

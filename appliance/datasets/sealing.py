@@ -1,0 +1,221 @@
+"""Sealed splits: items that lie encrypted in a dataset, and what the seal tells of them.
+
+Rules:
+- `certify` and `test` are encrypted with AES-256-GCM under a key of this seal alone, which is
+  stored only wrapped by the appliance's key-encryption key; nothing but `open_part` decrypts one.
+- The seal tells numbers and marks of groups, never items. It is authenticated with each
+  ciphertext, so that numbers and marks belong to these items.
+- A group has a mark of its name within its dataset and, where it holds enough text, a mark of its
+  content: renaming groups or re-wording items leaves one of the two.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.audit import content
+from appliance.datasets.duplicates import plain
+from appliance.datasets.items import Item, parse_line
+from appliance.errors import ApplianceError, AuditRefused, DatasetRefused
+from appliance.trust import strict_json
+
+FILE: Final = "seal.json"
+SEALED: Final = ("certify", "test")
+FORMAT: Final = 1
+MAX_SEAL: Final = 256 << 20
+_CONTENT_FROM: Final = 64
+"""Characters of plain text from which a group's content says which group it is."""
+_NONCE: Final = content.NONCE_BYTES
+
+
+@dataclass(frozen=True)
+class SealingKey:
+    """A key for one seal.
+
+    Attributes:
+        id: names the seal.
+        key: encrypts its splits; only in memory.
+        wrapped: the same, encrypted by the key-encryption key.
+        kek: names the key-encryption key.
+    """
+
+    id: str
+    key: bytes
+    wrapped: bytes
+    kek: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a seal tells of one split.
+
+    Attributes:
+        groups: how many independent groups it has.
+        names, contents: the marks of its groups, sorted.
+        strata: the strata that occur.
+    """
+
+    items: int
+    groups: int
+    names: tuple[str, ...]
+    contents: tuple[str, ...]
+    strata: tuple[str, ...] = ()
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """All marks: what a ledger is keyed by."""
+        return frozenset(self.names) | frozenset(self.contents)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "items": self.items,
+            "groups": self.groups,
+            "names": list(self.names),
+            "contents": list(self.contents),
+            "strata": list(self.strata),
+        }
+
+
+@dataclass(frozen=True)
+class Seal:
+    """`seal.json`."""
+
+    id: str
+    kek: str
+    wrapped: bytes
+    parts: Mapping[str, Part]
+
+    def document(self) -> bytes:
+        """The file."""
+        table = {
+            "format": FORMAT,
+            "id": self.id,
+            "kek": self.kek,
+            "key": self.wrapped.hex(),
+            "splits": {name: part.document() for name, part in self.parts.items()},
+        }
+        return strict_json.dump(table)
+
+
+def sealed_file(split: str) -> str:
+    """The file of a sealed split."""
+    return f"{split}.sealed"
+
+
+def key_id(seal_id: str) -> str:
+    """What the key of a seal is wrapped for."""
+    return f"seal-{seal_id}"
+
+
+def name_mark(dataset: str, group: str) -> str:
+    """The mark of a group's name within its dataset."""
+    return hashlib.sha256(f"name\0{dataset}\0{group}".encode()).hexdigest()
+
+
+def describe(dataset: str, items: Sequence[Item]) -> Part:
+    """What a seal tells of these items."""
+    texts: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        texts[item.group].append(plain(item.text))
+    contents = {_content(held) for held in texts.values() if sum(map(len, held)) >= _CONTENT_FROM}
+    return Part(
+        len(items),
+        len(texts),
+        tuple(sorted(name_mark(dataset, group) for group in texts)),
+        tuple(sorted(contents)),
+        tuple(sorted({item.stratum for item in items if item.stratum is not None})),
+    )
+
+
+def _content(texts: Iterable[str]) -> str:
+    whole = "\0".join(sorted(texts))
+    return hashlib.sha256(f"content\0{whole}".encode()).hexdigest()
+
+
+def seal_part(key: SealingKey, split: str, dataset: str, items: Sequence[Item]) -> bytes:
+    """The file of a sealed split: nonce and ciphertext of its lines."""
+    part = describe(dataset, items)
+    text = b"".join(item.line() for item in items)
+    found = content.encrypt(key.key, key_id(key.id), _place(split, part), text)
+    return found.nonce + found.ciphertext
+
+
+def open_part(seal: Seal, split: str, dataset: str, data: bytes, kek: bytes) -> tuple[Item, ...]:
+    """The items of a sealed split, in memory.
+
+    Raises:
+        DatasetRefused: `dataset_seal_foreign` under another key-encryption key;
+            `dataset_seal_invalid` when the items are not those that the seal tells of.
+    """
+    part = seal.parts[split]
+    name = key_id(seal.id)
+    try:
+        key = content.unwrap(kek, name, seal.wrapped)
+    except AuditRefused as error:
+        raise DatasetRefused(
+            "dataset_seal_foreign", f"The seal {seal.id} was not made on this appliance."
+        ) from error
+    sealed = content.Sealed(data[:_NONCE], data[_NONCE:])
+    try:
+        text = content.decrypt(key, name, _place(split, part), sealed)
+    except AuditRefused as error:
+        raise _invalid(f"the split {split} does not decrypt") from error
+    items = tuple(
+        parse_line(line, f"{split}, line {number}")
+        for number, line in enumerate(text.split(b"\n")[:-1], 1)
+    )
+    if describe(dataset, items) != part:
+        raise _invalid(f"the split {split} holds other items than it tells")
+    return items
+
+
+def _place(split: str, part: Part) -> str:
+    return f"{split}|{hashlib.sha256(strict_json.dump(part.document())).hexdigest()}"
+
+
+def parse(data: bytes) -> Seal:
+    """Read `seal.json`.
+
+    Raises:
+        DatasetRefused: `dataset_seal_invalid`.
+    """
+    value = strict_json.parse(data, _invalid, limit=MAX_SEAL)
+    if not isinstance(value, dict):
+        raise _invalid("it is not an object")
+    strict_json.only(value, {"format", "id", "kek", "key", "splits"}, "it", _invalid)
+    if strict_json.member(value, "format", int, _invalid) != FORMAT:
+        raise _invalid(f"its format is not {FORMAT}")
+    splits: dict[str, Any] = strict_json.member(value, "splits", dict, _invalid)
+    if not splits or not splits.keys() <= set(SEALED):
+        raise _invalid(f"it seals other splits than {' and '.join(SEALED)}")
+    try:
+        wrapped = bytes.fromhex(strict_json.member(value, "key", str, _invalid))
+    except ValueError as error:
+        raise _invalid("key is not hex") from error
+    return Seal(
+        strict_json.member(value, "id", str, _invalid),
+        strict_json.member(value, "kek", str, _invalid),
+        wrapped,
+        {name: _part(entry) for name, entry in splits.items()},
+    )
+
+
+def _part(entry: object) -> Part:
+    if isinstance(entry, dict):
+        strict_json.only(
+            entry, {"items", "groups", "names", "contents", "strata"}, "a split", _invalid
+        )
+    items, groups = (strict_json.member(entry, n, int, _invalid) for n in ("items", "groups"))
+    names, contents, strata = (
+        strict_json.strings(entry, name, _invalid) for name in ("names", "contents", "strata")
+    )
+    if not 0 < groups <= items or len(names) != groups or len(contents) > groups:
+        raise _invalid("its numbers do not agree")
+    return Part(items, groups, names, contents, strata)
+
+
+def _invalid(problem: str) -> ApplianceError:
+    return DatasetRefused("dataset_seal_invalid", f"{FILE}: {problem}.")

@@ -1,0 +1,141 @@
+"""The page of a gate: the verdict first, then what a classifier reaches, then candidate and
+incumbent.
+
+Rule: while the split has looks left, every figure is told to the point, and no item is shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from appliance.evals.judging import Coarse
+from appliance.evals.pairs import MILLION
+from appliance.reports import charts
+from appliance.reports.charts import Estimate
+from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.trust.evaluation import Found
+from appliance.trust.specification import Specification
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a page is made of.
+
+    Attributes:
+        qualities: of what was measured, the classifier first.
+        look: number of this look.
+        certificate: its id; None where there is none.
+        made_of: digests and versions, for the last table.
+    """
+
+    wanted: Specification
+    found: Found
+    qualities: Mapping[str, Coarse]
+    look: int
+    certificate: str | None
+    made_of: Mapping[str, str]
+    when: str
+
+
+def sentence(judged: Judged) -> str:
+    """The verdict in words."""
+    wanted, found = judged.wanted, judged.found
+    compared = f"{wanted.task} is not worse than {wanted.incumbent} by {_points(_margin(wanted))}"
+    if found.verdict == "pass":
+        return f"Pass: {compared} points or more, and reaches every floor."
+    if found.verdict == "fail" and found.comparison == "fail":
+        worse = f"{wanted.task} is worse than {wanted.incumbent}"
+        return f"Fail: {worse} by more than {_points(_margin(wanted))} points."
+    if found.verdict == "fail":
+        missed = ", ".join(name or "the whole" for name, v in found.floors.items() if v == "fail")
+        return f"Fail: the floor of {missed} is not reached."
+    if found.groups_needed:
+        missing = found.groups_needed - found.groups
+        return (
+            f"Underpowered: {found.groups} groups cannot decide; about {missing} more independent "
+            "groups can."
+        )
+    if found.groups_needed is None:
+        return (
+            f"Underpowered: {found.groups} groups cannot decide, and more of them would hardly "
+            "help: the candidate looks worse than the margin allows."
+        )
+    return f"Underpowered: a floor needs more than the {found.groups} groups that were seen."
+
+
+def page(judged: Judged) -> Page:
+    """The report."""
+    wanted, found = judged.wanted, judged.found
+    tone = {"pass": "good", "fail": "bad", "underpowered": "muted"}[found.verdict]
+    drawn = [Estimate(name, *_shares(q)) for name, q in judged.qualities.items()]
+    return Page(
+        title=f"Gate of {wanted.task} on {wanted.dataset}, {wanted.split}",
+        answer=sentence(judged),
+        tone=tone,
+        facts=(
+            Fact("verdict", found.verdict),
+            Fact(
+                "difference",
+                _points(found.difference_micros),
+                f"points; {_points(found.low_micros)} to {_points(found.high_micros)}",
+            ),
+            Fact("margin", _points(_margin(wanted)), "points, fixed before"),
+            Fact("groups", str(found.groups), "independent; the verdict counts these"),
+            Fact("look", f"{judged.look} of {wanted.looks}", f"each at alpha / {wanted.looks}"),
+            Fact("certificate", (judged.certificate or "none")[:16]),
+        ),
+        figure=Figure(
+            charts.intervals(f"{wanted.metric} to the point", drawn, axis_name=wanted.metric),
+            "Means over items weighted by group; whiskers hold with the confidence of one look. "
+            "Logistic regression is advice: if it is as good, a classifier is enough.",
+        ),
+        sections=(_measured(judged), _terms(judged)),
+        made_of=tuple(judged.made_of.items()),
+        when=judged.when,
+    )
+
+
+def _measured(judged: Judged) -> Section:
+    rows = tuple(
+        (name, _percent(q.value), f"{_percent(q.low)} to {_percent(q.high)}")
+        for name, q in judged.qualities.items()
+    )
+    failures = (
+        f"Without an answer, counted as wrong: {judged.found.failures} of the candidate, "
+        f"{judged.found.incumbent_failures} of the incumbent."
+    )
+    columns = ("what answered", ">quality", ">interval")
+    return Section("What was measured", (failures,), (Table(columns, rows),))
+
+
+def _terms(judged: Judged) -> Section:
+    wanted, found = judged.wanted, judged.found
+    rows = [
+        ("signed by", f"{wanted.name}, {wanted.time}"),
+        ("metric", wanted.metric),
+        ("alpha over all looks", f"{wanted.alpha_micros / MILLION:g}"),
+        ("items", "all" if wanted.items == "all" else f"one of each group, seed {wanted.seed}"),
+        ("comparison", found.comparison),
+    ]
+    for name, floor in sorted(wanted.floors.items()):
+        rows.append((f"floor {name}".strip(), f"{_percent(floor)}: {found.floors[name]}"))
+    return Section(
+        "Terms",
+        ("A person signed these terms before the items were opened.",),
+        (Table(("term", "value"), tuple(rows)),),
+    )
+
+
+def _margin(wanted: Specification) -> int:
+    return wanted.margin_micros
+
+
+def _shares(quality: Coarse) -> tuple[float, float, float]:
+    return quality.value / MILLION, quality.low / MILLION, quality.high / MILLION
+
+
+def _points(micros: int) -> str:
+    return f"{micros / 10_000:g}"
+
+
+def _percent(micros: int) -> str:
+    return f"{micros / 10_000:g} %"

@@ -1,0 +1,105 @@
+"""The verdict of a gate, from what was specified and what was answered. Pure.
+
+Rules: the margin and alpha are the specification's, and a look has alpha / looks; groups weigh the
+same and intervals count groups; each floor and the comparison must pass; a failure is a score of 0,
+on either side; what is told is rounded outward to the point.
+Sources: `statistics.verdict`, `statistics.groups`; Bonferroni for the looks; Berger (Technometrics
+24, 1982) for the floors.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from appliance.errors import EvaluationRefused
+from appliance.evals import pairs as pairs_
+from appliance.evals.pairs import MILLION, Pair
+from appliance.statistics import groups, verdict
+from appliance.statistics.groups import Estimate
+from appliance.trust.evaluation import COARSE, Found
+from appliance.trust.specification import Specification
+
+
+class Coarse(NamedTuple):
+    """An estimate as it is told, in millionths: to the point, its limits outward."""
+
+    value: int
+    low: int
+    high: int
+
+
+def coarse(estimate: Estimate) -> Coarse:
+    """An estimate to the point."""
+    points = MILLION // COARSE
+    return Coarse(
+        round(estimate.value * points) * COARSE,
+        math.floor(estimate.interval.low * points) * COARSE,
+        math.ceil(estimate.interval.high * points) * COARSE,
+    )
+
+
+def confidence(wanted: Specification) -> float:
+    """Of the two-sided interval of one look, each of whose limits leaves alpha / looks beyond."""
+    return 1 - 2 * wanted.alpha_micros / MILLION / wanted.looks
+
+
+def difference(wanted: Specification, pairs: Sequence[Pair]) -> Estimate:
+    """Candidate minus incumbent, weighted by group."""
+    return groups.difference(
+        [p.candidate / MILLION for p in pairs],
+        [p.incumbent / MILLION for p in pairs],
+        [p.group for p in pairs],
+        confidence(wanted),
+    )
+
+
+def quality(wanted: Specification, scores: Sequence[int], names: Sequence[str]) -> Estimate:
+    """One side's mean, weighted by group.
+
+    Args:
+        scores: in millionths.
+        names: the group of each.
+    """
+    return groups.mean([s / MILLION for s in scores], names, confidence(wanted))
+
+
+def judge(wanted: Specification, pairs: Sequence[Pair]) -> Found:
+    """What a gate found.
+
+    Raises:
+        EvaluationRefused: `evaluation_empty`.
+    """
+    if not pairs:
+        raise EvaluationRefused("evaluation_empty", "There is no outcome to judge.")
+    estimate = difference(wanted, pairs)
+    alpha = wanted.alpha_micros / MILLION / wanted.looks
+    compared = verdict.not_worse(estimate, wanted.margin_micros / MILLION, alpha)
+    floors = {name: _floor(wanted, name, floor, pairs) for name, floor in wanted.floors.items()}
+    told = coarse(estimate)
+    needed = 0 if compared.outcome != "underpowered" else None
+    if compared.outcome == "underpowered" and compared.missing is not None:
+        needed = estimate.groups + compared.missing
+    return Found(
+        verdict=verdict.all_of([compared.outcome, *floors.values()]),
+        comparison=compared.outcome,
+        items=len(pairs),
+        groups=estimate.groups,
+        groups_needed=needed,
+        difference_micros=told.value,
+        low_micros=told.low,
+        high_micros=told.high,
+        merkle_root=pairs_.root(pairs),
+        floors=floors,
+        failures=sum(1 for p in pairs if p.candidate_failure),
+        incumbent_failures=sum(1 for p in pairs if p.incumbent_failure),
+    )
+
+
+def _floor(
+    wanted: Specification, stratum: str, floor: int, pairs: Sequence[Pair]
+) -> verdict.Outcome:
+    chosen = [p for p in pairs if stratum in ("", p.stratum)]
+    if not chosen:
+        return "underpowered"
+    found = quality(wanted, [p.candidate for p in chosen], [p.group for p in chosen])
+    return verdict.at_least(found.interval.low, found.interval.high, found.groups, floor / MILLION)

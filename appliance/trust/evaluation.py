@@ -1,0 +1,433 @@
+"""A certificate: an appliance's signed statement of what a gate found. Bytes in, verdict out.
+
+Rules:
+- It names task, model, dataset, specification, engine and outcomes by digest, and carries the
+  specification as a person signed it; every number of the verdict is an integer.
+- A statement that contradicts itself or its specification is refused, whoever signed it.
+- It lets a task be approved until it expires, and serve for the policy's grace after that. The
+  time is never taken to be before what was recorded.
+
+Sources: in-toto Statement v1 in a DSSE envelope, predicate test-result v0.1; the block `evaluation`
+has the fields of the proposed predicate eval-result (in-toto/attestation #575) and ours.
+"""
+
+import datetime
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from appliance.clock import iso
+from appliance.errors import ApplianceError, PolicyRefused
+from appliance.trust import dsse, ecdsa, specification, strict_json
+from appliance.trust.approval import PAYLOAD_TYPE, STATEMENT_TYPE
+from appliance.trust.policy import PolicyKey, TrustPolicy
+from appliance.trust.specification import Specification
+
+PREDICATE_TYPE: Final = "https://in-toto.io/attestation/test-result/v0.1"
+MAX_ENVELOPE: Final = 1 << 20
+FEWEST_GROUPS: Final = 50
+COARSE: Final = 10_000
+"""Limits of intervals are told outward to one point, in millionths."""
+RESULTS: Final[Mapping[str, str]] = {"pass": "PASSED", "fail": "FAILED", "underpowered": "WARNED"}
+_TESTS: Final[Mapping[str, str]] = {
+    "pass": "passedTests", "fail": "failedTests", "underpowered": "warnedTests",
+}  # fmt: skip
+_TOLERANCE_US: Final = 300_000_000
+_DAY_US: Final = 86_400_000_000
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_NUMBERS: Final = (
+    "sampleSize", "groups", "differenceMicros", "lowMicros", "highMicros", "look", "looks",
+    "marginMicros", "alphaMicros", "entry", "failures", "incumbentFailures",
+)  # fmt: skip
+_WORDS: Final = (
+    "metric", "comparator", "assuranceLevel", "verdict", "comparison", "merkleRoot", "engine",
+    "log", "issued", "validUntil", "templateSha256",
+)  # fmt: skip
+_OTHER: Final = ("threshold", "passed", "groupsNeeded", "floors", "specification")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a gate found.
+
+    Attributes:
+        verdict: of the comparison and all floors: each must pass.
+        comparison: of the comparison alone.
+        groups_needed: of an underpowered verdict, how many there must be in all; None: no number.
+        difference_micros: candidate minus incumbent, to the next point.
+        low_micros, high_micros: limits of its interval, outward to the next point.
+        floors: the verdict of each floor, by stratum; "" is the whole.
+        failures, incumbent_failures: items that each gave no answer to; they count as wrong.
+        merkle_root: hex root over the lines of the outcomes, in the order of the items' ids.
+    """
+
+    verdict: str
+    comparison: str
+    items: int
+    groups: int
+    groups_needed: int | None
+    difference_micros: int
+    low_micros: int
+    high_micros: int
+    merkle_root: str
+    floors: Mapping[str, str] = field(default_factory=dict)
+    failures: int = 0
+    incumbent_failures: int = 0
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Under which circumstances it was found.
+
+    Attributes:
+        engine: name and version.
+        template_sha256: of the model's chat template; "" for none.
+        look: number of this look at the split.
+        log, entry: the audit log that recorded the look, and where.
+    """
+
+    engine: str
+    template_sha256: str
+    look: int
+    log: str
+    entry: int
+    issued_us: int
+    valid_until_us: int
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate whose signature holds.
+
+    Attributes:
+        id: hex SHA-256 of the signed payload.
+        key: hint of the evidence key.
+        person: who signed the specification.
+    """
+
+    id: str
+    wanted: Specification
+    found: Found
+    circumstances: Circumstances
+    key: str
+
+    @property
+    def person(self) -> str:
+        """Who signed the specification."""
+        return self.wanted.name
+
+
+def sign(
+    envelope: bytes,
+    wanted: Specification,
+    found: Found,
+    circumstances: Circumstances,
+    key: ecdsa.PrivateKey,
+) -> bytes:
+    """The signed statement of what a gate found.
+
+    Args:
+        envelope: the specification as it was signed.
+    """
+    c = circumstances
+    payload = dsse.parse(envelope, PAYLOAD_TYPE, _malformed).payload
+    tests: dict[str, list[str]] = {name: [] for name in _TESTS.values()}
+    tests[_TESTS[found.comparison]].append("not_worse")
+    for name, verdict in sorted(found.floors.items()):
+        tests[_TESTS[verdict]].append(f"floor {name}".strip())
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": wanted.task, "digest": {"sha256": wanted.task_digest}}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "result": RESULTS[found.verdict],
+            "configuration": _configuration(wanted, found, hashlib.sha256(payload).hexdigest()),
+            **tests,
+            "evaluation": {
+                "metric": wanted.metric,
+                "comparator": ">",
+                "threshold": -wanted.margin_micros / specification.MILLION,
+                "passed": found.verdict == "pass",
+                "sampleSize": found.items,
+                "assuranceLevel": "self_attested",
+                "verdict": found.verdict,
+                "comparison": found.comparison,
+                "groups": found.groups,
+                "groupsNeeded": found.groups_needed,
+                "differenceMicros": found.difference_micros,
+                "lowMicros": found.low_micros,
+                "highMicros": found.high_micros,
+                "marginMicros": wanted.margin_micros,
+                "alphaMicros": wanted.alpha_micros,
+                "look": c.look,
+                "looks": wanted.looks,
+                "log": c.log,
+                "entry": c.entry,
+                "floors": dict(found.floors),
+                "failures": found.failures,
+                "incumbentFailures": found.incumbent_failures,
+                "merkleRoot": found.merkle_root,
+                "engine": c.engine,
+                "templateSha256": c.template_sha256,
+                "issued": iso(c.issued_us),
+                "validUntil": iso(c.valid_until_us),
+                "specification": strict_json.parse(envelope, _malformed),
+            },
+        },
+    }
+    return dsse.sign(strict_json.dump(statement), PAYLOAD_TYPE, [key])
+
+
+def _configuration(
+    wanted: Specification, found: Found, specification_digest: str
+) -> list[dict[str, Any]]:
+    """What was measured, by digest."""
+    named = {
+        f"model {wanted.model}": wanted.model_digest,
+        f"dataset {wanted.dataset}": wanted.dataset_digest,
+        "specification": specification_digest,
+        "outcomes": found.merkle_root,
+    }
+    if wanted.incumbent_digest:
+        named[f"incumbent {wanted.incumbent}"] = wanted.incumbent_digest
+    return [{"name": name, "digest": {"sha256": digest}} for name, digest in named.items()]
+
+
+def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
+    """Check a certificate's signature under a policy, and that it follows from what it says.
+
+    Raises:
+        PolicyRefused: what `read` raises; what `TrustPolicy.evaluator` raises; `digest_revoked`.
+    """
+    certificate = read(envelope, policy.evaluator, policy.keys, policy.revoked.keys)
+    wanted = certificate.wanted
+    policy.check_digests(
+        certificate.id, wanted.task_digest, wanted.dataset_digest, wanted.model_digest
+    )
+    return certificate
+
+
+def read(
+    envelope: bytes,
+    evaluator: Callable[[str], PolicyKey],
+    people: Mapping[str, PolicyKey] = MappingProxyType({}),
+    revoked: frozenset[str] = frozenset(),
+) -> Certificate:
+    """Check a certificate's signature, and that it follows from what it says.
+
+    Args:
+        evaluator: the key of an evaluator by its hint, or it raises.
+        people: keys by hint; the specification's signature is checked where its signer is one.
+        revoked: hints of keys that are not trusted any more.
+
+    Raises:
+        PolicyRefused: `evaluation_malformed`, `evaluation_signature`, `evaluation_inconsistent`;
+            `key_revoked` of who signed the specification; what `evaluator` raises.
+    """
+    if len(envelope) > MAX_ENVELOPE:
+        raise _malformed(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
+    opened = dsse.parse(envelope, PAYLOAD_TYPE, _malformed)
+    if len(opened.signatures) != 1:
+        raise _malformed("it must have exactly one signature")
+    hint = opened.signatures[0][0]
+    key = evaluator(hint)
+    dsse.signers(opened, {hint: key.public}, _unsigned)
+    return _read(opened.payload, hint, people, revoked)
+
+
+def check_use(
+    certificate: Certificate,
+    task_digest: str,
+    facts: Mapping[str, Any],
+    engine: str,
+    now_us: int,
+    policy: TrustPolicy,
+    *,
+    new: bool,
+) -> None:
+    """Refuse a certificate that does not let this task be approved or served now.
+
+    Args:
+        facts: what the record of the task says: `model`, `model_digest`, `metric`, and the terms
+            of its gate in millionths.
+        engine: name and version of the one that serves.
+        now_us: the latest time that is known, microseconds since the epoch.
+        new: it is to be approved; else it serves.
+
+    Raises:
+        PolicyRefused: `evaluation_other_task`, `evaluation_other_engine`,
+            `evaluation_not_passed`, `evaluation_from_future`, `evaluation_expired`.
+    """
+    wanted, at = certificate.wanted, certificate.circumstances
+    if wanted.task_digest != task_digest:
+        raise _refused("evaluation_other_task", f"It is for the task {wanted.task_digest}.")
+    told = {"model": wanted.model, "model_digest": wanted.model_digest, "metric": wanted.metric}
+    for name, value in told.items():
+        if facts.get(name) != value:
+            raise _refused("evaluation_other_task", f"Its {name} is {value[:80]}.")
+    check_terms(wanted, facts, "evaluation_other_task")
+    if certificate.found.verdict != "pass":
+        raise _refused("evaluation_not_passed", f"Its verdict is {certificate.found.verdict}.")
+    if at.engine != engine:
+        raise _refused("evaluation_other_engine", f"It is for {at.engine}; {engine} serves.")
+    if new:
+        check_dated(certificate, now_us)
+    until = at.valid_until_us + (0 if new else policy.tasks.grace_days * _DAY_US)
+    if max(now_us, at.issued_us) > until:
+        raise _refused("evaluation_expired", f"It is valid until {iso(at.valid_until_us)}.")
+
+
+def check_dated(certificate: Certificate, now_us: int) -> None:
+    """Refuse a certificate that was signed after now. Raises PolicyRefused."""
+    issued = certificate.circumstances.issued_us
+    if issued > now_us + _TOLERANCE_US:
+        raise _refused("evaluation_from_future", f"It was signed at {iso(issued)}.")
+
+
+def check_terms(wanted: Specification, facts: Mapping[str, Any], code: str) -> None:
+    """Refuse terms that are milder than those of the task.
+
+    Raises:
+        PolicyRefused: with this code.
+    """
+    margin, alpha = int(facts.get("margin_micros", 0)), int(facts.get("alpha_micros", 0))
+    floor = int(facts.get("floor_micros", 0))
+    if wanted.margin_micros > margin or wanted.alpha_micros > alpha:
+        raise _refused(code, f"The task's margin is {margin} and its alpha {alpha} millionths.")
+    if wanted.floors.get("", 0) < floor:
+        raise _refused(code, f"The task's floor is {floor} millionths.")
+
+
+def _read(
+    payload: bytes, hint: str, people: Mapping[str, PolicyKey], revoked: frozenset[str]
+) -> Certificate:
+    refuse = _malformed
+    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
+    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
+        raise refuse(f"_type is not {STATEMENT_TYPE}")
+    if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
+        raise refuse(f"predicateType is not {PREDICATE_TYPE}")
+    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
+    strict_json.only(block, {*_NUMBERS, *_WORDS, *_OTHER}, "evaluation", refuse)
+    n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
+    w = {name: strict_json.member(block, name, str, refuse) for name in _WORDS}
+    floors: dict[str, Any] = strict_json.member(block, "floors", dict, refuse)
+    needed = block.get("groupsNeeded")
+    if needed is not None and type(needed) is not int:
+        raise refuse("groupsNeeded is no number")
+    if any(v not in RESULTS for v in (w["verdict"], w["comparison"], *floors.values())):
+        raise refuse("a verdict is pass, fail or underpowered")
+    if not _HEX.fullmatch(w["merkleRoot"]):
+        raise refuse("merkleRoot is no lower-case SHA-256")
+    envelope = strict_json.dump(strict_json.member(block, "specification", dict, refuse))
+    wanted, digest = _specified(envelope, people, revoked)
+    found = Found(
+        verdict=w["verdict"],
+        comparison=w["comparison"],
+        items=n["sampleSize"],
+        groups=n["groups"],
+        groups_needed=needed,
+        difference_micros=n["differenceMicros"],
+        low_micros=n["lowMicros"],
+        high_micros=n["highMicros"],
+        merkle_root=w["merkleRoot"],
+        floors=floors,
+        failures=n["failures"],
+        incumbent_failures=n["incumbentFailures"],
+    )
+    at = Circumstances(
+        engine=w["engine"],
+        template_sha256=w["templateSha256"],
+        look=n["look"],
+        log=w["log"],
+        entry=n["entry"],
+        issued_us=_moment(w["issued"]),
+        valid_until_us=_moment(w["validUntil"]),
+    )
+    certificate = Certificate(hashlib.sha256(payload).hexdigest(), wanted, found, at, hint)
+    _check(value, predicate, certificate, digest)
+    return certificate
+
+
+def _specified(
+    envelope: bytes, people: Mapping[str, PolicyKey], revoked: frozenset[str]
+) -> tuple[Specification, str]:
+    """The specification inside; its signature is checked where its signer is known here."""
+    opened = dsse.parse(envelope, PAYLOAD_TYPE, _malformed)
+    hint = opened.signatures[0][0]
+    if hint in revoked:
+        raise _refused("key_revoked", f"Key {hint}, which signed the specification, is revoked.")
+    if hint in people:
+        dsse.signers(opened, {hint: people[hint].public}, _unsigned)
+    return specification.read(opened.payload), hashlib.sha256(opened.payload).hexdigest()
+
+
+def _check(value: object, predicate: dict[str, Any], c: Certificate, digest: str) -> None:
+    """Hold the parts of a statement against each other."""
+    wanted, found, at = c.wanted, c.found, c.circumstances
+    subject = [{"name": wanted.task, "digest": {"sha256": wanted.task_digest}}]
+    block = predicate["evaluation"]
+    agree = {
+        "its subject is not the specification's": strict_json.member(
+            value, "subject", list, _malformed
+        )
+        == subject,
+        "its result is not its verdict": predicate.get("result") == RESULTS[found.verdict]
+        and block["passed"] is (found.verdict == "pass"),
+        "its terms are not the specification's": block["marginMicros"] == wanted.margin_micros
+        and block["alphaMicros"] == wanted.alpha_micros
+        and block["looks"] == wanted.looks
+        and block["metric"] == wanted.metric
+        and block["threshold"] == -wanted.margin_micros / specification.MILLION
+        and block["comparator"] == ">",
+        "its floors are not the specification's": found.floors.keys() == wanted.floors.keys(),
+        "its digests are not the specification's": predicate.get("configuration")
+        == _configuration(wanted, found, digest),
+        "its look is none of the budget's": 1 <= at.look <= wanted.looks,
+        "its numbers do not agree": 1 <= found.groups <= found.items
+        and found.low_micros <= found.high_micros,
+        "its dates do not rise": at.issued_us <= at.valid_until_us,
+        "its verdict does not follow from its interval": _follows(wanted, found),
+    }
+    for problem, holds in agree.items():
+        if not holds:
+            raise _refused("evaluation_inconsistent", f"Certificate: {problem}.")
+
+
+def _follows(wanted: Specification, found: Found) -> bool:
+    """Whether a verdict can come from this interval, which is told to the point."""
+    all_ = {found.comparison, *found.floors.values()}
+    together = "fail" if "fail" in all_ else "pass" if all_ == {"pass"} else "underpowered"
+    follows = {
+        "pass": found.low_micros > -wanted.margin_micros - COARSE,
+        "fail": found.high_micros < -wanted.margin_micros + COARSE,
+        "underpowered": True,
+    }[found.comparison]
+    enough = found.groups >= FEWEST_GROUPS or all_ == {"underpowered"}
+    return enough and follows and found.verdict == together
+
+
+def _moment(text: str) -> int:
+    try:
+        if not _TIME.fullmatch(text):
+            raise ValueError
+        return int(datetime.datetime.fromisoformat(text).timestamp()) * 1_000_000
+    except ValueError:
+        raise _malformed(f"{text[:40]} is not like 2026-11-24T16:00:00Z") from None
+
+
+def _malformed(problem: str) -> ApplianceError:
+    return _refused("evaluation_malformed", f"Certificate: {problem}.")
+
+
+def _unsigned(problem: str) -> ApplianceError:
+    return _refused("evaluation_signature", f"Certificate: {problem}.")
+
+
+def _refused(code: str, message: str) -> PolicyRefused:
+    return PolicyRefused(code, message)

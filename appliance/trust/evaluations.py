@@ -1,0 +1,144 @@
+"""The certificates that an appliance holds, and which of them let a task be approved or served.
+
+Rules: a certificate is kept as it was signed and verified again under the policy of the day; it is
+found by the digest of the task that it names; one that does not hold any more does not count and
+stays as evidence.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.errors import PolicyRefused, Refused
+from appliance.trust import evaluation
+from appliance.trust.evaluation import Certificate
+from appliance.trust.policy import TrustPolicy
+
+TABLES: Final = """
+CREATE TABLE certificates (
+  id TEXT PRIMARY KEY,
+  task_digest TEXT NOT NULL,
+  envelope BLOB NOT NULL,
+  added_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX certificates_task ON certificates (task_digest);
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+_CERTIFICATES: Final = sa.table(
+    "certificates", *map(sa.column, ("id", "task_digest", "envelope", "added_us"))
+)
+
+
+class Evaluations:
+    """The certificates of one data directory.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+        digest_of: the digest of an artifact in the store; None where there is none of the id.
+        now_us: the latest time that is known, microseconds since the epoch.
+
+    Attributes:
+        engine: name and version of the engine that serves.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        digest_of: Callable[[str], str | None],
+        now_us: Callable[[], int],
+        engine: str = "",
+    ) -> None:
+        self._database, self._digest_of = database, digest_of
+        self.now_us, self.engine = now_us, engine
+
+    def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
+        """Verify a certificate and keep it; one that is kept already stays.
+
+        Raises:
+            PolicyRefused: what `evaluation.verify` raises.
+        """
+        found = evaluation.verify(envelope, policy)
+        with self._database.begin() as connection:
+            known = connection.execute(
+                sa.select(_CERTIFICATES.c.id).where(_CERTIFICATES.c.id == found.id)
+            ).first()
+            if known is None:
+                values = {
+                    "id": found.id,
+                    "task_digest": found.wanted.task_digest,
+                    "envelope": envelope,
+                    "added_us": self.now_us(),
+                }
+                connection.execute(sa.insert(_CERTIFICATES).values(values))
+        return found
+
+    def envelope(self, certificate_id: str) -> bytes:
+        """A certificate as it was signed. Raises PolicyRefused (`evaluation_missing`)."""
+        with self._database.begin() as connection:
+            row = connection.execute(
+                sa.select(_CERTIFICATES.c.envelope).where(_CERTIFICATES.c.id == certificate_id)
+            ).first()
+        if row is None:
+            raise PolicyRefused("evaluation_missing", f"There is no certificate {certificate_id}.")
+        return bytes(row[0])
+
+    def all(self) -> list[tuple[str, bytes]]:
+        """Ids and envelopes of all certificates, the oldest first."""
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(_CERTIFICATES.c.id, _CERTIFICATES.c.envelope).order_by(
+                    _CERTIFICATES.c.added_us, _CERTIFICATES.c.id
+                )
+            )
+            return [(str(name), bytes(envelope)) for name, envelope in rows]
+
+    def valid(
+        self, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy, *, new: bool
+    ) -> list[Certificate]:
+        """The certificates that let a task be approved or served now, the newest first.
+
+        Args:
+            facts, new: as `evaluation.check_use`.
+
+        Raises:
+            PolicyRefused: why none does: `evaluation_missing`, or what is wrong with the newest.
+        """
+        error: Refused = PolicyRefused(
+            "evaluation_missing", "The policy asks for an evaluation, and no certificate is here."
+        )
+        found = []
+        for envelope in self._of(task_digest):
+            try:
+                certificate = evaluation.verify(envelope, policy)
+                evaluation.check_use(
+                    certificate, task_digest, facts, self.engine, self.now_us(), policy, new=new
+                )
+                self._check_dataset(certificate)
+                found.append(certificate)
+            except Refused as problem:
+                error = problem
+        if not found:
+            raise error
+        return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
+
+    def _of(self, task_digest: str) -> list[bytes]:
+        """The envelopes for a task, the oldest first."""
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(_CERTIFICATES.c.envelope)
+                .where(_CERTIFICATES.c.task_digest == task_digest)
+                .order_by(_CERTIFICATES.c.added_us)
+            )
+            return [bytes(envelope) for (envelope,) in rows]
+
+    def _check_dataset(self, certificate: Certificate) -> None:
+        wanted = certificate.wanted
+        here = self._digest_of(wanted.dataset)
+        if here not in (None, wanted.dataset_digest):
+            raise PolicyRefused(
+                "evaluation_other_dataset",
+                f"It is for {wanted.dataset} {wanted.dataset_digest}; {here} is stored.",
+            )

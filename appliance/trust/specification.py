@@ -1,0 +1,207 @@
+"""The specification of a gate: what will be compared, on which items, and by which terms.
+
+Rules: a person signs it before the split is opened; it names task, dataset and incumbent by digest,
+and holds every number that the verdict depends on, as integers; one specification takes one look.
+
+Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/gate.md).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from appliance.errors import ApplianceError, PolicyRefused
+from appliance.trust import dsse, ecdsa, strict_json
+from appliance.trust.approval import PAYLOAD_TYPE, STATEMENT_TYPE
+from appliance.trust.policy import TrustPolicy
+
+PREDICATE_TYPE: Final = "https://appliance.invalid/gate-specification/v1"
+MAX_ENVELOPE: Final = 256 << 10
+MILLION: Final = 1_000_000
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TEXTS: Final = ("split", "metric", "model", "model_digest", "incumbent", "items", "seed", "name")
+_INTEGERS: Final = ("margin_micros", "alpha_micros", "looks")
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a gate will do.
+
+    Attributes:
+        task, dataset: ids in the store, each with the hex digest of its signature's root.
+        split: the sealed split that is opened.
+        margin_micros: how much worse the candidate may be, in millionths.
+        alpha_micros: probability that a worse one passes, over all looks, in millionths.
+        looks: over how many looks alpha is spread.
+        model, model_digest: what answers for the task.
+        incumbent: a baseline (`majority`, `logistic regression`, `none`) or the id of a task.
+        incumbent_digest: of that task; "" for a baseline.
+        floors: least value of the metric, in millionths, by stratum; "" is the whole.
+        items: `all`, or `one`: one item of each group, drawn by `seed`.
+        seed: chosen at random, so that no specification is signed twice.
+        name: the person who signs.
+        time: when, ISO 8601 in UTC.
+    """
+
+    task: str
+    task_digest: str
+    dataset: str
+    dataset_digest: str
+    split: str
+    metric: str
+    margin_micros: int
+    alpha_micros: int
+    looks: int
+    model: str
+    model_digest: str
+    incumbent: str
+    seed: str
+    name: str
+    time: str
+    incumbent_digest: str = ""
+    floors: Mapping[str, int] = field(default_factory=dict)
+    items: str = "all"
+
+    def statement(self) -> dict[str, Any]:
+        """The in-toto statement."""
+        predicate = {name: getattr(self, name) for name in (*_TEXTS, *_INTEGERS)}
+        predicate |= {"time": self.time, "incumbent_digest": self.incumbent_digest}
+        return {
+            "_type": STATEMENT_TYPE,
+            "subject": [
+                {"name": self.task, "digest": {"sha256": self.task_digest}},
+                {"name": self.dataset, "digest": {"sha256": self.dataset_digest}},
+            ],
+            "predicateType": PREDICATE_TYPE,
+            "predicate": {**predicate, "floors": dict(self.floors)},
+        }
+
+
+def sign(wanted: Specification, private_key: bytes) -> bytes:
+    """Sign a specification as a DSSE envelope.
+
+    Raises:
+        PolicyRefused: `specification_invalid`.
+        SignatureRefused: `signature_key_unsupported`.
+    """
+    payload = strict_json.dump(wanted.statement())
+    read(payload)
+    return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A specification whose signature holds.
+
+    Attributes:
+        digest: hex SHA-256 of the signed payload: its id.
+        envelope: as it was signed.
+    """
+
+    wanted: Specification
+    digest: str
+    envelope: bytes
+
+
+def verify(envelope: bytes, policy: TrustPolicy) -> Signed:
+    """Check who signed a specification, and read it.
+
+    Raises:
+        PolicyRefused: `specification_invalid`, `specification_signature`, and what
+            `TrustPolicy.specifier` raises.
+    """
+    refuse = _invalid
+    if len(envelope) > MAX_ENVELOPE:
+        raise refuse(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
+    opened = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
+    if len(opened.signatures) != 1:
+        raise refuse("it must have exactly one signature")
+    wanted = read(opened.payload)
+    hint = opened.signatures[0][0]
+    key = policy.specifier(hint, wanted.name)
+    dsse.signers(opened, {hint: key.public}, _unsigned)
+    return Signed(wanted, hashlib.sha256(opened.payload).hexdigest(), envelope)
+
+
+def read(payload: bytes) -> Specification:
+    """Read a specification whose signature something else checks.
+
+    Raises:
+        PolicyRefused: `specification_invalid`.
+    """
+    refuse = _invalid
+    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
+    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
+        raise refuse(f"_type is not {STATEMENT_TYPE}")
+    if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
+        raise refuse(f"predicateType is not {PREDICATE_TYPE}")
+    subjects: list[Any] = strict_json.member(value, "subject", list, refuse)
+    if len(subjects) != 2:
+        raise refuse("its subjects are not a task and a dataset")
+    (task, task_digest), (dataset, dataset_digest) = map(_subject, subjects)
+    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    known = {*_TEXTS, *_INTEGERS, "time", "floors", "incumbent_digest"}
+    strict_json.only(predicate, known, "predicate", refuse)
+    texts = {name: strict_json.member(predicate, name, str, refuse) for name in _TEXTS}
+    numbers = {name: strict_json.member(predicate, name, int, refuse) for name in _INTEGERS}
+    floors: dict[str, Any] = strict_json.member(predicate, "floors", dict, refuse)
+    found = Specification(
+        task=task,
+        task_digest=task_digest,
+        dataset=dataset,
+        dataset_digest=dataset_digest,
+        time=strict_json.member(predicate, "time", str, refuse),
+        incumbent_digest=strict_json.member(predicate, "incumbent_digest", str, refuse),
+        floors=floors,
+        split=texts["split"],
+        metric=texts["metric"],
+        model=texts["model"],
+        model_digest=texts["model_digest"],
+        incumbent=texts["incumbent"],
+        items=texts["items"],
+        seed=texts["seed"],
+        name=texts["name"],
+        margin_micros=numbers["margin_micros"],
+        alpha_micros=numbers["alpha_micros"],
+        looks=numbers["looks"],
+    )
+    _check(found)
+    return found
+
+
+def _subject(entry: object) -> tuple[str, str]:
+    name = strict_json.member(entry, "name", str, _invalid)
+    digest: dict[str, Any] = strict_json.member(entry, "digest", dict, _invalid)
+    return name, strict_json.member(digest, "sha256", str, _invalid)
+
+
+def _check(found: Specification) -> None:
+    digests = [found.task_digest, found.dataset_digest, found.model_digest]
+    if found.incumbent_digest:
+        digests.append(found.incumbent_digest)
+    if not all(map(_HEX.fullmatch, digests)):
+        raise _invalid("a digest is no lower-case SHA-256")
+    if found.split not in ("certify", "test") or found.items not in ("all", "one"):
+        raise _invalid("split is certify or test, and items is all or one")
+    if not 0 < found.margin_micros < MILLION or not 0 < found.alpha_micros <= MILLION // 5:
+        raise _invalid("margin lies within 0 and 1, alpha within 0 and 0.2")
+    if not 1 <= found.looks <= 100 or not 8 <= len(found.seed) <= 128:
+        raise _invalid("looks are 1 to 100, and a seed has 8 to 128 characters")
+    if any(type(f) is not int or not 0 < f < MILLION for f in found.floors.values()):
+        raise _invalid("a floor lies within 0 and 1")
+    if not _TIME.fullmatch(found.time):
+        raise _invalid("time is not like 2026-11-24T16:00:00Z")
+    for text in (found.task, found.dataset, found.model, found.incumbent, found.name, found.seed):
+        if not text.strip() or not text.isprintable() or len(text) > 200:
+            raise _invalid("a name is empty, too long or does not print")
+
+
+def _invalid(problem: str) -> ApplianceError:
+    return PolicyRefused("specification_invalid", f"Specification: {problem}.")
+
+
+def _unsigned(problem: str) -> ApplianceError:
+    return PolicyRefused("specification_signature", f"Specification: {problem}.")

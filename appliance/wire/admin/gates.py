@@ -1,0 +1,114 @@
+"""Schemas of the gate on the admin socket: seals, specifications, looks, certificates."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
+
+
+class SealingKey(Reply):
+    """A fresh key for one seal, in base64, and the same as it is stored."""
+
+    id: str
+    key: str
+    wrapped: str
+    kek: str
+
+
+class PlanWanted(Request):
+    """What a person wants to compare.
+
+    Attributes:
+        incumbent: a baseline or the id of a task; by default what the task declares.
+    """
+
+    task: ArtifactId
+    dataset: ArtifactId
+    split: Literal["certify", "test"] = "test"
+    incumbent: ArtifactId | None = None
+
+
+class Plan(Reply):
+    """The terms that the stored task and dataset give to a specification."""
+
+    task: str
+    task_digest: str
+    dataset: str
+    dataset_digest: str
+    split: str
+    metric: str
+    margin_micros: int
+    alpha_micros: int
+    floor_micros: int
+    looks: int
+    looks_left: int
+    model: str
+    model_digest: str
+    incumbent: str
+    incumbent_digest: str
+    groups: int
+    items: int
+
+
+class Ledger(Reply):
+    """The looks at the sealed splits of a dataset, inherited ones too."""
+
+    dataset: str
+    splits: list["LedgerSplit"]
+
+
+class LedgerSplit(Reply):
+    """One sealed split."""
+
+    split: str
+    groups: int
+    left: int
+    looks: list[dict[str, Any]]
+
+
+class EvidenceKey(Reply):
+    """The key that signs evaluations, and whether the trust policy lists it."""
+
+    hint: str
+    pem: str
+    listed: bool
+
+
+class CertificateUpload(Request):
+    """A certificate as it was signed."""
+
+    envelope: Annotated[str, Field(max_length=1 << 20)]
+
+
+class Certificate(Reply):
+    """A certificate that is kept here, and whether it lets its task be approved now."""
+
+    id: str
+    task: str
+    task_digest: str
+    dataset: str
+    verdict: str
+    metric: str
+    incumbent: str
+    groups: int
+    issued: str
+    valid_until: str
+    usable: bool
+    why: str
+    envelope: str = ""
+
+
+class CertificateList(Reply):
+    """The certificates, the oldest first."""
+
+    certificates: list[Certificate]
+
+
+class Outcomes(Reply):
+    """The outcomes of a gate, one line of JSON for each item; of one item with its proof."""
+
+    lines: list[str]
+    proof: dict[str, Any] | None = None

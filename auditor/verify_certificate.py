@@ -1,0 +1,588 @@
+#!/usr/bin/env python3
+"""Checks the certificate of a gate: one file, Python's standard library, nothing else.
+
+    verify_certificate.py CERTIFICATE EVALUATOR.pub [--outcomes FILE] [--proof FILE] [--task HEX]
+                          [--model HEX] [--dataset HEX] [--engine TEXT] [--person PERSON.pub]
+                          [--revoked HINT] [--at TIME]
+
+CERTIFICATE is what `appliance eval export` wrote, EVALUATOR.pub the evidence key as you keep it
+yourself. FILE of --outcomes is what `appliance eval outcomes` gave an auditor, and with --item the
+FILE of --proof. Exit: 0 it holds, 1 it does not, 2 usage. A refusal begins with a stable code.
+
+It checks the signature; that terms, digests and verdict agree with the specification inside and
+with each other; with --person that this person signed the specification; with the digests that it
+is for these; with --at that it was valid then. With the outcomes it computes their root, the
+intervals in closed form, and the verdict again, to the last digit.
+
+It does not check that the items are good ones, nor that the model gave these answers: the audit
+log's receipts say that.
+
+Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Bonett & Price 2012 and
+Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
+"""
+
+import argparse
+import base64
+import binascii
+import json
+import math
+import re
+import sys
+from datetime import datetime
+from hashlib import sha256, sha384, sha512
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, NoReturn
+
+MILLION, COARSE, FEWEST, POWER = 1_000_000, 10_000, 50, 0.8
+STATEMENT = "https://in-toto.io/Statement/v1"
+RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+SPECIFICATION = "https://appliance.invalid/gate-specification/v1"
+PAYLOAD = "application/vnd.in-toto+json"
+RESULTS = {"pass": "PASSED", "fail": "FAILED", "underpowered": "WARNED"}
+HEX = re.compile(r"[0-9a-f]{64}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+class Wrong(Exception):
+    """What does not hold: a stable code, then a sentence."""
+
+
+def refuse(code: str, why: str) -> NoReturn:
+    """Raise it."""
+    raise Wrong(f"{code}: {why}")
+
+
+# ECDSA on P-256, P-384 and P-521. Slow and simple; it only handles public data.
+
+
+class Curve:
+    """y² = x³ - 3x + b over p, base point g of order n, with its object id and its hash."""
+
+    def __init__(self, oid: str, size: int, hashed: Any, p: int, numbers: str) -> None:
+        self.oid, self.size, self.hashed, self.p = bytes.fromhex(oid), size, hashed, p
+        self.n, self.b, x, y = (int(part, 16) for part in numbers.split())
+        self.g = (x, y)
+
+    def holds(self, x: int, y: int) -> bool:
+        """Whether a point lies on the curve."""
+        return max(x, y) < self.p and (y * y - (x * x * x - 3 * x + self.b)) % self.p == 0
+
+    def add(self, a: tuple[int, int] | None, b: tuple[int, int] | None) -> tuple[int, int] | None:
+        """Sum of two points; None is the point at infinity."""
+        if a is None or b is None:
+            return a or b
+        if a[0] == b[0]:
+            if (a[1] + b[1]) % self.p == 0:
+                return None
+            slope = (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, self.p) % self.p
+        else:
+            slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, self.p) % self.p
+        x = (slope * slope - a[0] - b[0]) % self.p
+        return x, (slope * (a[0] - x) - a[1]) % self.p
+
+    def times(self, k: int, a: tuple[int, int]) -> tuple[int, int] | None:
+        """k times a point."""
+        total: tuple[int, int] | None = None
+        step: tuple[int, int] | None = a
+        while k:
+            if k & 1:
+                total = self.add(total, step)
+            step = self.add(step, step)
+            k >>= 1
+        return total
+
+
+CURVES = (
+    Curve(
+        "2a8648ce3d030107", 32, sha256, 2**256 - 2**224 + 2**192 + 2**96 - 1,
+        "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551 "
+        "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b "
+        "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296 "
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+    ),
+    Curve(
+        "2b81040022", 48, sha384, 2**384 - 2**128 - 2**96 + 2**32 - 1,
+        "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196a"
+        "ccc52973 "
+        "b3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8ed"
+        "d3ec2aef "
+        "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e38"
+        "72760ab7 "
+        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c"
+        "90ea0e5f",
+    ),
+    Curve(
+        "2b81040023", 66, sha512, 2**521 - 1,
+        "1fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc"
+        "0148f709a5d03bb5c9b8899c47aebb6fb71e91386409 "
+        "51953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0"
+        "bd3bb1bf073573df883d2c34f1ef451fd46b503f00 "
+        "c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc1"
+        "27a2ffa8de3348b3c1856a429bf97e7e31c2e5bd66 "
+        "11839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b"
+        "9013fad0761353c7086a272c24088be94769fd16650",
+    ),
+)  # fmt: skip
+
+
+def der(tag: int, content: bytes) -> bytes:
+    """One DER value of at most 65,535 bytes."""
+    size = len(content)
+    head = bytes([size]) if size < 128 else bytes([0x81, size])
+    return bytes([tag]) + (head if size < 256 else b"\x82" + size.to_bytes(2)) + content
+
+
+class Key:
+    """A public key from PEM. Raises Wrong."""
+
+    def __init__(self, pem: str) -> None:
+        body = re.search(
+            "-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\\s]+)-----END PUBLIC KEY-----", pem
+        )
+        raw = base64.b64decode("".join(body[1].split()), validate=True) if body else b""
+        for curve in CURVES:
+            point = raw[-2 * curve.size :]
+            kind = der(0x30, der(6, bytes.fromhex("2a8648ce3d0201")) + der(6, curve.oid))
+            if raw == der(0x30, kind + der(3, b"\x00\x04" + point)):
+                x, y = int.from_bytes(point[: curve.size]), int.from_bytes(point[curve.size :])
+                if curve.holds(x, y):
+                    self.curve, self.point = curve, (x, y)
+                    break
+        else:
+            refuse("signature_key_unsupported", "this is no key on P-256, P-384 or P-521")
+        text = base64.b64encode(raw).decode()
+        lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+        whole = ["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]
+        self.hint = sha256("\n".join(whole).encode()).hexdigest()
+
+    def signed(self, signature: bytes, message: bytes) -> bool:
+        """Whether an ECDSA signature in DER holds."""
+        c = self.curve
+        parts = _integers(signature)
+        if parts is None or not all(0 < part < c.n for part in parts):
+            return False
+        r, s = parts
+        digest = c.hashed(message).digest()
+        number = int.from_bytes(digest) >> max(0, 8 * len(digest) - c.n.bit_length())
+        w = pow(s, -1, c.n)
+        total = c.add(c.times(number * w % c.n, c.g), c.times(r * w % c.n, self.point))
+        return total is not None and total[0] % c.n == r
+
+
+def _integers(data: bytes) -> tuple[int, int] | None:
+    """The two integers of a signature; None unless it is their one spelling."""
+    try:
+        at = 2 if data[1] < 128 else 3
+        first = data[at + 2 : at + 2 + data[at + 1]]
+        rest = at + 2 + data[at + 1]
+        second = data[rest + 2 : rest + 2 + data[rest + 1]]
+    except IndexError:
+        return None
+    if der(0x30, der(2, first) + der(2, second)) != data:
+        return None
+    found = int.from_bytes(first, signed=True), int.from_bytes(second, signed=True)
+    spelled = [n.to_bytes(n.bit_length() // 8 + 1) for n in found if n > 0]
+    return found if spelled == [first, second] else None
+
+
+# JSON and envelopes.
+
+
+def load(text: bytes, code: str) -> Any:
+    """Strict JSON: no key twice, no NaN."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        if len(table) != len(pairs):
+            refuse(code, "a key occurs twice")
+        return table
+
+    def constant(name: str) -> NoReturn:
+        refuse(code, f"{name} is no number")
+
+    try:
+        return json.loads(text.decode(), object_pairs_hook=once, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        refuse(code, f"it is no JSON: {error}")
+
+
+def dump(value: Any) -> bytes:
+    """The one spelling that is hashed and signed."""
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    ).encode()
+
+
+class Envelope:
+    """A DSSE envelope with one signature. Raises Wrong."""
+
+    def __init__(self, value: Any, code: str) -> None:
+        try:
+            (signature,) = value["signatures"]
+            self.payload = base64.b64decode(value["payload"], validate=True)
+            self.hint, self.signature = signature["keyid"], base64.b64decode(signature["sig"])
+            if value["payloadType"] != PAYLOAD:
+                refuse(code, "its payload is of another type")
+        except (TypeError, KeyError, ValueError, binascii.Error):
+            refuse(code, "this is no envelope with one signature")
+        self.digest = sha256(self.payload).hexdigest()
+
+    def check(self, key: Key, code: str) -> None:
+        """The key must have signed it."""
+        kind = PAYLOAD.encode()
+        message = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(self.payload), self.payload)
+        if not key.signed(self.signature, message):
+            refuse(code, "the signature does not hold")
+
+
+# The statement.
+
+
+class Certificate:
+    """A certificate whose parts agree. Raises Wrong."""
+
+    def __init__(self, text: bytes, evaluator: Key, person: Key | None, revoked: list[str]) -> None:
+        bad = "evaluation_malformed"
+        envelope = Envelope(load(text, bad), bad)
+        if envelope.hint in revoked:
+            refuse("evaluator_revoked", f"key {envelope.hint} is revoked")
+        if envelope.hint != evaluator.hint:
+            refuse("evaluator_not_allowed", f"key {envelope.hint} signed it")
+        envelope.check(evaluator, "evaluation_signature")
+        self.id = envelope.digest
+        statement = load(envelope.payload, bad)
+        try:
+            self.block = statement["predicate"]["evaluation"]
+            inner = Envelope(self.block["specification"], bad)
+            self.terms = load(inner.payload, bad)
+            if inner.hint in revoked:
+                refuse("key_revoked", f"key {inner.hint} is revoked")
+            if person is not None and inner.hint != person.hint:
+                refuse("specifier_not_allowed", f"key {inner.hint} signed the specification")
+            if person is not None:
+                inner.check(person, "evaluation_signature")
+            self._agree(statement, inner.digest)
+            self.issued, self.until = moment(self.block["issued"]), moment(self.block["validUntil"])
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            refuse(bad, f"a part is missing or of another kind: {error}")
+        if self.issued > self.until:
+            refuse("evaluation_inconsistent", "its dates do not rise")
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """The terms that were signed before."""
+        found: dict[str, Any] = self.terms["predicate"]
+        return found
+
+    @property
+    def subjects(self) -> list[tuple[str, str]]:
+        """Names and digests of the task and of the dataset."""
+        return [(s["name"], s["digest"]["sha256"]) for s in self.terms["subject"]]
+
+    def _agree(self, statement: dict[str, Any], specified: str) -> None:
+        block, wanted, predicate = self.block, self.wanted, statement["predicate"]
+        task, dataset = self.subjects
+        configuration = {
+            f"model {wanted['model']}": wanted["model_digest"],
+            f"dataset {dataset[0]}": dataset[1],
+            "specification": specified,
+            "outcomes": block["merkleRoot"],
+        }
+        if wanted["incumbent_digest"]:
+            configuration[f"incumbent {wanted['incumbent']}"] = wanted["incumbent_digest"]
+        named = [{"name": n, "digest": {"sha256": d}} for n, d in configuration.items()]
+        verdicts = [block["verdict"], block["comparison"], *block["floors"].values()]
+        holds = {
+            "its kinds are others": statement["_type"] == self.terms["_type"] == STATEMENT
+            and statement["predicateType"] == RESULT
+            and self.terms["predicateType"] == SPECIFICATION,
+            "a verdict is none": set(verdicts) <= set(RESULTS),
+            "a digest is none": all(HEX.fullmatch(d) for d in (task[1], *configuration.values())),
+            "its subject is not the specification's": statement["subject"]
+            == [{"name": task[0], "digest": {"sha256": task[1]}}],
+            "its result is not its verdict": predicate["result"] == RESULTS.get(block["verdict"])
+            and block["passed"] is (block["verdict"] == "pass"),
+            "its terms are not the specification's": block["marginMicros"]
+            == wanted["margin_micros"]
+            and block["alphaMicros"] == wanted["alpha_micros"]
+            and block["looks"] == wanted["looks"]
+            and block["metric"] == wanted["metric"]
+            and block["threshold"] == -wanted["margin_micros"] / MILLION
+            and block["comparator"] == ">",
+            "its floors are not the specification's": block["floors"].keys()
+            == wanted["floors"].keys(),
+            "its digests are not the specification's": predicate["configuration"] == named,
+            "its look is none of the budget's": 1 <= block["look"] <= wanted["looks"],
+            "its numbers do not agree": 1 <= block["groups"] <= block["sampleSize"]
+            and block["lowMicros"] <= block["highMicros"],
+            "its verdict does not follow from its interval": self._follows(),
+        }
+        for why, held in holds.items():
+            if not held:
+                refuse("evaluation_inconsistent", why)
+
+    def _follows(self) -> bool:
+        block = self.block
+        verdicts = {block["comparison"], *block["floors"].values()}
+        margin = block["marginMicros"]
+        enough = block["groups"] >= FEWEST or verdicts == {"underpowered"}
+        follows = {
+            "pass": block["lowMicros"] > -margin - COARSE,
+            "fail": block["highMicros"] < -margin + COARSE,
+        }.get(block["comparison"], True)
+        return enough and follows and block["verdict"] == all_of(verdicts)
+
+
+def moment(text: str) -> datetime:
+    """A moment in UTC. Raises ValueError."""
+    if not TIME.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not like 2026-11-24T16:00:00Z")
+    return datetime.fromisoformat(text)
+
+
+def all_of(verdicts: set[str]) -> str:
+    """Each must pass, and one failure fails."""
+    if "fail" in verdicts:
+        return "fail"
+    return "pass" if verdicts == {"pass"} else "underpowered"
+
+
+# Outcomes: the root, and the verdict again.
+
+
+def leaf(line: bytes) -> bytes:
+    """RFC 6962 hash of a line."""
+    return sha256(b"\0" + line).digest()
+
+
+def root(leaves: list[bytes]) -> bytes:
+    """RFC 6962 root."""
+    if len(leaves) < 2:
+        return leaves[0] if leaves else sha256(b"").digest()
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1" + root(leaves[:half]) + root(leaves[half:])).digest()
+
+
+def read_outcomes(data: bytes) -> list[dict[str, Any]]:
+    """The outcomes, in the order of their items. Raises Wrong."""
+    bad = "outcomes_invalid"
+    whole, _, rest = data.rpartition(b"\n")
+    found = [load(line, bad) for line in whole.split(b"\n")]
+    try:
+        for line, one in zip(whole.split(b"\n"), found, strict=True):
+            if dump(one) != line:
+                refuse(bad, "a line is not canonical")
+            for side in ("candidate", "incumbent"):
+                failed = bool(one[f"{side}_failure"])
+                if type(one[side]) is not int or not 0 <= one[side] <= MILLION:
+                    refuse(bad, "a score is not within 0 and 1,000,000")
+                if (one[f"{side}_answer"] is None) != failed or (failed and one[side]):
+                    refuse(bad, "a failure has a code, no answer and a score of 0")
+        items = [one["item"] for one in found]
+    except (TypeError, KeyError) as error:
+        refuse(bad, f"a line lacks {error}")
+    if rest or items != sorted(set(items)):
+        refuse(bad, "the items do not rise, or the last line is cut")
+    return found
+
+
+def means(values: list[float], names: list[str]) -> list[float]:
+    """The mean of each group."""
+    held: dict[str, list[float]] = {}
+    for value, name in zip(values, names, strict=True):
+        held.setdefault(name, []).append(value)
+    return [math.fsum(v) / len(v) for v in held.values()]
+
+
+def variance(values: list[float]) -> float:
+    """Of a sample; 0 for one value."""
+    n = len(values)
+    if n < 2:
+        return 0.0
+    middle = math.fsum(values) / n
+    return math.fsum((v - middle) * (v - middle) for v in values) / (n - 1)
+
+
+def quantile(p: float) -> float:
+    """Of the standard normal distribution."""
+    return NormalDist().inv_cdf(p)
+
+
+class Judged:
+    """The numbers of a certificate, from outcomes and terms."""
+
+    def __init__(self, wanted: dict[str, Any], outcomes: list[dict[str, Any]]) -> None:
+        names = [one["group"] for one in outcomes]
+        self.alpha = wanted["alpha_micros"] / MILLION / wanted["looks"]
+        self.confidence = 1 - 2 * wanted["alpha_micros"] / MILLION / wanted["looks"]
+        gaps = means([o["candidate"] / MILLION - o["incumbent"] / MILLION for o in outcomes], names)
+        n = self.groups = len(gaps)
+        total, squares = math.fsum(gaps), math.fsum(gap * gap for gap in gaps)
+        middle = total / (n + 2)
+        error = math.sqrt(max(0.0, (squares + 2) / (n + 2) - middle * middle) / (n + 2))
+        reach = quantile((1 + self.confidence) / 2) * error
+        low, high = max(-1.0, middle - reach), min(1.0, middle + reach)
+        self.value, spread = total / n, math.sqrt(variance(gaps))
+        margin = wanted["margin_micros"] / MILLION
+        self.comparison, self.needed = "underpowered", self._needed(margin, spread)
+        if n >= FEWEST and low > -margin:
+            self.comparison, self.needed = "pass", 0
+        elif n >= FEWEST and high < -margin:
+            self.comparison, self.needed = "fail", 0
+        self.floors = {
+            name: self._floor(name, floor / MILLION, outcomes)
+            for name, floor in wanted["floors"].items()
+        }
+        self.verdict = all_of({self.comparison, *self.floors.values()})
+        points = MILLION // COARSE
+        self.told = (
+            round(self.value * points) * COARSE,
+            math.floor(low * points) * COARSE,
+            math.ceil(high * points) * COARSE,
+        )
+
+    def _needed(self, margin: float, spread: float) -> int | None:
+        """How many groups would decide; None: no number."""
+        room = margin + self.value
+        if room <= 0:
+            return None
+        spread = max(spread, (2 / (self.groups + 2)) ** 0.5)
+        both = quantile(1 - self.alpha) + quantile(POWER)
+        return max(math.ceil((both * spread / room) ** 2 - 1e-9), FEWEST, self.groups + 1)
+
+    def _floor(self, stratum: str, floor: float, outcomes: list[dict[str, Any]]) -> str:
+        chosen = [o for o in outcomes if stratum in ("", o["stratum"])]
+        if not chosen:
+            return "underpowered"
+        found = means([o["candidate"] / MILLION for o in chosen], [o["group"] for o in chosen])
+        n, spread = len(found), variance(found)
+        value, size = math.fsum(found) / n, float(n)
+        if 0 < value < 1 and n > 1:
+            free = value * (1 - value) / (spread / n) if spread > 0 else math.inf
+            size = min(free, float(len(chosen)))
+        low, high = self._wilson(value * size, size)
+        if n < FEWEST or low < floor <= high:
+            return "underpowered"
+        return "pass" if low >= floor else "fail"
+
+    def _wilson(self, k: float, n: float) -> tuple[float, float]:
+        z, p = quantile((1 + self.confidence) / 2), k / n
+        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        low = 0.0 if k == 0 else max(0.0, middle - half)
+        return low, 1.0 if k == n else min(1.0, middle + half)
+
+
+def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> None:
+    """The outcomes must be those that were signed, and the verdict must follow from them."""
+    block = certificate.block
+    if root([leaf(dump(one)) for one in outcomes]).hex() != block["merkleRoot"]:
+        refuse("evaluation_inconsistent", "the outcomes are not those that were signed")
+    found = Judged(certificate.wanted, outcomes)
+    signed = (
+        block["verdict"], block["comparison"], block["floors"], block["groups"],
+        block["groupsNeeded"], block["sampleSize"], block["failures"], block["incumbentFailures"],
+        (block["differenceMicros"], block["lowMicros"], block["highMicros"]),
+    )  # fmt: skip
+    again = (
+        found.verdict, found.comparison, found.floors, found.groups, found.needed, len(outcomes),
+        sum(1 for o in outcomes if o["candidate_failure"]),
+        sum(1 for o in outcomes if o["incumbent_failure"]),
+        found.told,
+    )  # fmt: skip
+    if signed != again:
+        refuse("evaluation_inconsistent", f"from these outcomes follows {again}")
+
+
+def check_proof(certificate: Certificate, text: bytes) -> str:
+    """One outcome must be a leaf of the root that was signed; returns its item."""
+    bad = "outcomes_invalid"
+    proof = load(text, bad)
+    try:
+        index, size, line = proof["index"], proof["size"], proof["line"].encode()
+        node, hashes = leaf(line), [bytes.fromhex(h) for h in proof["proof"]]
+        item = str(load(line, bad)["item"])
+        place, last = int(index), int(size) - 1
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        refuse(bad, f"this is no proof: {error}")
+    for sibling in hashes:
+        if place & 1 or place == last:
+            node = sha256(b"\1" + sibling + node).digest()
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            node = sha256(b"\1" + node + sibling).digest()
+        place, last = place >> 1, last >> 1
+    if (
+        last
+        or size != certificate.block["sampleSize"]
+        or node.hex() != (certificate.block["merkleRoot"])
+    ):
+        refuse("evaluation_inconsistent", "the outcome is none of those that were signed")
+    return item
+
+
+def check_use(certificate: Certificate, given: argparse.Namespace) -> None:
+    """What the certificate must be for, and when it must be valid."""
+    task, dataset = certificate.subjects
+    for code, what, wanted, here in (
+        ("evaluation_other_task", "task", given.task, task[1]),
+        ("evaluation_other_task", "model", given.model, certificate.wanted["model_digest"]),
+        ("evaluation_other_dataset", "dataset", given.dataset, dataset[1]),
+        ("evaluation_other_engine", "engine", given.engine, certificate.block["engine"]),
+    ):
+        if wanted is not None and wanted != here:
+            refuse(code, f"its {what} is {here}")
+    if given.at is not None:
+        if given.at < certificate.issued:
+            refuse("evaluation_from_future", f"it was signed at {certificate.block['issued']}")
+        if given.at > certificate.until:
+            refuse("evaluation_expired", f"it was valid until {certificate.block['validUntil']}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run it; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Check the certificate of a gate.")
+    parser.add_argument("certificate", type=Path)
+    parser.add_argument("evaluator", type=Path, help="the evidence key, PEM")
+    parser.add_argument("--outcomes", type=Path, help="all outcomes: judge again")
+    parser.add_argument("--proof", type=Path, help="one outcome with its proof")
+    parser.add_argument("--task", metavar="HEX", help="digest that it must be for")
+    parser.add_argument("--model", metavar="HEX", help="digest that it must be for")
+    parser.add_argument("--dataset", metavar="HEX", help="digest that it must be for")
+    parser.add_argument("--engine", metavar="TEXT", help="name and version that it must be for")
+    parser.add_argument("--person", type=Path, help="key of who signed the specification, PEM")
+    parser.add_argument("--revoked", action="append", default=[], metavar="HINT")
+    parser.add_argument("--at", type=moment, help="when it must be valid: 2026-11-24T16:00:00Z")
+    given = parser.parse_args(arguments)
+    try:
+        person = None if given.person is None else Key(given.person.read_text())
+        evaluator = Key(given.evaluator.read_text())
+        found = Certificate(given.certificate.read_bytes(), evaluator, person, given.revoked)
+        check_use(found, given)
+        if given.outcomes is not None:
+            judge_again(found, read_outcomes(given.outcomes.read_bytes()))
+        if given.proof is not None:
+            print(f"outcome proved: item {check_proof(found, given.proof.read_bytes())!r}")
+    except Wrong as error:
+        print(f"REFUSED {error}")
+        return 1
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    block, (task, dataset) = found.block, found.subjects
+    seen = "judged again from its outcomes" if given.outcomes else "its outcomes were not seen"
+    print(f"certificate {found.id} holds: {block['verdict']}, {seen}")
+    print(f"  task {task[0]!r} {task[1]}, dataset {dataset[0]!r} {dataset[1]}")
+    print(
+        f"  {block['metric']}: {block['lowMicros'] / COARSE:+g} to "
+        f"{block['highMicros'] / COARSE:+g} points against {found.wanted['incumbent']!r}, margin "
+        f"{block['marginMicros'] / COARSE:g}, {block['groups']} groups, look {block['look']} of "
+        f"{block['looks']}, valid until {block['validUntil']}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""`eval gate` and what goes with it, by commands, without a model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.api.admin.app import create_admin_app
+from appliance.api.admin.private import serve_in_thread
+from appliance.app import Services, initialise, open_services
+from appliance.client import socket_path
+from appliance.trust import ecdsa, evidence
+from tests.api.admin.lab import LabData
+from tests.api.admin.test_gates import made
+from tests.cli.conftest import Done, run_command
+from tests.evals.gates import pairs
+from tests.evals.sealed import add_dataset, add_task, write_dataset
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> LabData:
+    initialise(tmp_path / "data", "lab", evaluated=True)
+    return LabData(tmp_path / "data")
+
+
+@pytest.fixture
+def serving(lab: LabData) -> Iterator[Services]:
+    with open_services(lab.data) as services:
+        with serve_in_thread(create_admin_app(services), socket_path(lab.data)):
+            yield services
+        socket_path(lab.data).unlink()
+
+
+def command(lab: LabData, *arguments: str | Path) -> Done:
+    return run_command(*arguments, data=lab.data)
+
+
+def test_a_dataset_is_sealed_by_a_command(lab: LabData, tmp_path: Path) -> None:
+    path = write_dataset(tmp_path / "set")
+    before = (path / "test.jsonl").read_bytes()
+    done = command(lab, "dataset", "seal", path)
+    assert done.status == 0 and "sealed: test" in done.out, done.err
+    assert (
+        not (path / "test.jsonl").exists()
+        and before[:40] not in (path / "test.sealed").read_bytes()
+    )
+    assert command(lab, "dataset", "seal", path, "--json").code == (1, "dataset_sealed")
+    shown = command(lab, "dataset", "show", path, "--json").document
+    assert shown["sealed"] == ["test"] and shown["items"]["test"] == 52
+    look = ("dataset", "show", path, "--items", "--split", "test", "--json")
+    assert command(lab, *look).code == (1, "dataset_sealed")
+    assert command(lab, "dataset", "check", path).status == 0
+    signed = command(lab, "dataset", "sign", path, "--key", lab.key("publisher"))
+    assert signed.status == 0
+    assert command(lab, "dataset", "import", path, "--json").document["state"] == "verified"
+
+
+def test_a_gate_shows_its_terms_and_says_why_it_ended(
+    lab: LabData, serving: Services, tmp_path: Path
+) -> None:
+    task, data = add_task(serving, tmp_path / "orders"), add_dataset(serving, tmp_path / "set")
+    asked = ("eval", "gate", task, "--data", data, "--as", "publisher", "--floor", "0.5")
+    done = command(lab, *asked, "--key", lab.key("publisher"), "--json")
+    assert done.status == 1
+    assert (
+        "publisher specifies: orders" in done.err and "4 left; floors: the whole 50.0%" in done.err
+    )
+    assert done.document["code"] == "candidate_fails"  # no model is loaded here
+    shown = command(lab, "eval", "ledger", data)
+    assert shown.out.strip() == "test: 52 groups, 4 looks left"
+    other = command(lab, *asked, "--key", lab.key("approver-1"), "--json")
+    assert other.code == (1, "specifier_not_allowed")
+    milder = command(lab, *asked, "--key", lab.key("publisher"), "--margin", "0.2", "--json")
+    assert milder.code == (1, "specification_other")
+    assert command(lab, *asked[:-1], "much", "--key", lab.key("publisher")).status == 2
+
+
+def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: Path) -> None:
+    task, data = add_task(serving, tmp_path / "orders"), add_dataset(serving, tmp_path / "set")
+    assert command(lab, "eval", "certificates").out.startswith("No certificates.")
+    file = tmp_path / "certificate.json"
+    file.write_bytes(made(serving, task, data))
+    brought = command(lab, "eval", "import", file, "--json").document
+    assert brought["usable"] is True
+    assert "yes" in command(lab, "eval", "certificates").out
+    out = tmp_path / "again.json"
+    assert command(lab, "eval", "export", brought["id"], "--out", out).status == 0
+    assert out.read_bytes() == file.read_bytes()
+    assert command(lab, "eval", "export", brought["id"], "--out", out).status == 2
+    assert command(lab, "eval", "export", "ab" * 32, "--out", tmp_path / "x", "--json").code == (
+        1, "evaluation_missing",
+    )  # fmt: skip
+    key = command(lab, "eval", "key")
+    assert "listed as evaluator" in key.out
+
+
+def test_verifying_needs_no_data_directory(lab: LabData, serving: Services, tmp_path: Path) -> None:
+    task, data = add_task(serving, tmp_path / "orders"), add_dataset(serving, tmp_path / "set")
+    file, public, lines = (tmp_path / name for name in ("c.json", "e.pub", "o.jsonl"))
+    file.write_bytes(made(serving, task, data))
+    public.write_bytes(ecdsa.public_pem(evidence.ensure(lab.data).public_key()))
+    lines.write_bytes(b"".join(p.line() + b"\n" for p in pairs(400, gained=20)))
+    base = ("eval", "verify", file, "--key", public)
+    assert "outcomes not seen" in run_command(*base).out
+    good = run_command(*base, "--outcomes", lines, "--json").document
+    assert good["verdict"] == "pass" and good["outcomes"] is True
+    lines.write_bytes(b"".join(p.line() + b"\n" for p in pairs(400, gained=21)))
+    bad = run_command(*base, "--outcomes", lines, "--json")
+    assert bad.code == (1, "evaluation_inconsistent")
+    lines.write_bytes(b"{}")
+    assert run_command(*base, "--outcomes", lines, "--json").code == (1, "outcomes_invalid")
+    wrong = run_command(*base, "--task", "11" * 32, "--json")
+    assert wrong.code == (1, "evaluation_other_task")
+    stranger = tmp_path / "s.pub"
+    stranger.write_bytes((lab.data / "keys" / "lab" / "publisher.pub").read_bytes())
+    other = run_command("eval", "verify", file, "--key", stranger, "--json")
+    assert other.code == (1, "evaluator_not_allowed")

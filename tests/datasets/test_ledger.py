@@ -1,0 +1,120 @@
+"""The ledger: looks count once, are inherited by shared groups, and end at the first pass."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.datasets import ledger as ledgers
+from appliance.datasets.ledger import LOOKS, Ledger, Look, left
+from appliance.db import open_database
+from appliance.errors import StateRefused
+
+MARKS = ["a", "b", "c"]
+
+
+def look(number: int = 1, **changes: object) -> Look:
+    made = Look(f"spec{number}", number, "orders", "ab" * 32, "data", "cd" * 32, "test", "Paula",
+                50_000, 1_000 + number)  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    database = open_database(tmp_path / "a.db", [ledgers.TABLES])
+    yield Ledger(database)
+    database.dispose()
+
+
+class Log:
+    """Remembers the entries that were made."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, int]] = []
+
+    def __call__(self, taken: Look, number: int) -> int:
+        self.entries.append((taken.id, number))
+        return 40 + len(self.entries)
+
+
+def code(ledger: Ledger, wanted: Look, marks: list[str], log: Log) -> str:
+    before = ledger.looks(MARKS)
+    with pytest.raises(StateRefused) as caught:
+        ledger.take(wanted, marks, log)
+    assert ledger.looks(MARKS) == before
+    return caught.value.code
+
+
+def test_a_look_is_recorded_then_kept(ledger: Ledger) -> None:
+    log = Log()
+    taken, number = ledger.take(look(), MARKS, log)
+    assert (taken.entry, number) == (41, 1) and log.entries == [("spec1", 1)]
+    assert ledger.looks(["b"]) == [taken] and ledger.looks(["z"]) == []
+    assert left(ledger.looks(MARKS)) == LOOKS - 1
+
+
+def test_a_resumed_job_keeps_its_look(ledger: Ledger) -> None:
+    log = Log()
+    first = ledger.take(look(), MARKS, log)
+    assert ledger.take(look(taken_us=9_999), MARKS, log) == first
+    assert len(log.entries) == 1 and len(ledger.looks(MARKS)) == 1
+
+
+def test_a_specification_is_used_once(ledger: Ledger) -> None:
+    log = Log()
+    ledger.take(look(), MARKS, log)
+    assert code(ledger, look(job=2), MARKS, log) == "specification_used"
+    assert code(ledger, look(), ["elsewhere"], log) == "specification_used"
+    assert len(log.entries) == 1
+
+
+def test_a_look_without_budget_is_refused(ledger: Ledger) -> None:
+    log = Log()
+    for number in range(1, LOOKS + 1):
+        assert ledger.take(look(number), MARKS, log)[1] == number
+    assert code(ledger, look(9), MARKS, log) == "looks_spent"
+    assert len(log.entries) == LOOKS
+    with pytest.raises(StateRefused):
+        ledger.check_left(MARKS)
+
+
+def test_shared_groups_inherit_what_was_spent(ledger: Ledger) -> None:
+    log = Log()
+    for number in range(1, LOOKS + 1):
+        ledger.take(look(number), MARKS, log)
+    resealed = ["c", "x", "y"]  # one group of before under another seal
+    assert code(ledger, look(9, dataset="other"), resealed, log) == "looks_spent"
+    assert ledger.take(look(9), ["x", "y"], log)[1] == 1  # the control: new groups alone
+
+
+def test_the_first_pass_ends_the_looks(ledger: Ledger) -> None:
+    log = Log()
+    ledger.take(look(1), MARKS, log)
+    ledger.conclude("spec1", "pass", "cert")
+    assert left(ledger.looks(MARKS)) == 0
+    assert code(ledger, look(2), MARKS, log) == "looks_spent"
+    ledger.conclude("spec1", "fail", "")  # a verdict that is written stays
+    assert (ledger.looks(MARKS)[0].verdict, ledger.looks(MARKS)[0].certificate) == ("pass", "cert")
+
+
+def test_a_failure_leaves_the_other_looks(ledger: Ledger) -> None:
+    log = Log()
+    ledger.take(look(1), MARKS, log)
+    ledger.conclude("spec1", "fail", "")
+    assert ledger.take(look(2), MARKS, log)[1] == 2
+
+
+def test_what_the_log_refuses_takes_no_look(ledger: Ledger) -> None:
+    def full(_taken: Look, _number: int) -> int:
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        ledger.take(look(), MARKS, full)
+    assert ledger.looks(MARKS) == []
+
+
+def test_many_marks_are_looked_up(ledger: Ledger) -> None:
+    many = [f"m{n}" for n in range(3_000)]
+    ledger.take(look(), many, Log())
+    assert len(ledger.looks(["m2999"])) == 1

@@ -1,0 +1,94 @@
+"""A task and a sealed dataset in a lab's store, and specifications of their gate."""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from appliance.app import Services
+from appliance.audit import content
+from appliance.audit.files import LogFiles
+from appliance.datasets import directory, sealing
+from appliance.datasets.sealing import SealingKey
+from appliance.trust import signing, specification
+from appliance.trust.specification import Specification
+from tests.evals.orders import TASK, item, write_task
+from tests.smol import APPROVERS, approve, key, quiet
+
+MODEL_DIGEST = "16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4"
+GROUPS = 52
+
+
+def sealing_key(services: Services) -> SealingKey:
+    """A key as the admin socket gives it."""
+    kek = LogFiles(services.data / "audit").key_encryption_key()
+    name, secret = secrets.token_hex(16), secrets.token_bytes(32)
+    wrapped = content.wrap(kek, sealing.key_id(name), secret)
+    return SealingKey(name, secret, wrapped, content.kek_name(kek))
+
+
+def write_dataset(path: Path, *, groups: int = GROUPS, seal: SealingKey | None = None) -> Path:
+    """A dataset of work orders: a test item for each group, sealed with a key."""
+    path.mkdir()
+    name = path.name
+    manifest = {"format": 1, "version": 1, "name": name, "splits": {}}
+    (path / "dataset.json").write_text(json.dumps(manifest))
+    counts = {"train": 120, "dev": 12, "test": groups}
+    for split, count in counts.items():
+        lines = []
+        for n in range(count):
+            found = item(n, split)
+            text = f"{found['input']['text']} of machine {n} in {name}"  # type: ignore[index]
+            found |= {"input": {"text": text}, "group": f"{split}-g{n}"}
+            lines.append(json.dumps(found))
+        (path / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    if seal is not None:
+        directory.seal(path, directory.read(path), seal)
+    return path
+
+
+def add_dataset(services: Services, path: Path, **more: Any) -> str:
+    """Seal, sign, import and approve a dataset; returns its id."""
+    write_dataset(path, seal=sealing_key(services), **more)
+    signing.sign_directory(path, key(services.data, "publisher"), quiet)
+    services.lifecycle.import_model("uid:0", path, None, quiet)
+    approve(services, path.name, *APPROVERS)
+    return path.name
+
+
+def add_task(services: Services, path: Path, text: str = TASK, model: str | None = None) -> str:
+    """Sign and import a task; returns its id."""
+    digest = services.store.inventory.record(model).digest if model else MODEL_DIGEST
+    write_task(path, text.replace(MODEL_DIGEST, digest or ""))
+    signing.sign_directory(path, key(services.data, "publisher"), quiet)
+    services.lifecycle.import_model("uid:0", path, None, quiet)
+    return path.name
+
+
+def terms(services: Services, task: str, data: str, **changes: Any) -> Specification:
+    """What the records say, as `eval gate` fills it in."""
+    inventory = services.store.inventory
+    facts = inventory.record(task).facts
+    given: dict[str, Any] = {
+        "task": task,
+        "task_digest": inventory.record(task).digest,
+        "dataset": data,
+        "dataset_digest": inventory.record(data).digest,
+        "split": "test",
+        "metric": facts["metric"],
+        "margin_micros": facts["margin_micros"],
+        "alpha_micros": facts["alpha_micros"],
+        "looks": 4,
+        "model": facts["model"],
+        "model_digest": facts["model_digest"],
+        "incumbent": "none",
+        "seed": secrets.token_hex(16),
+        "name": "publisher",
+        "time": "2026-09-21T00:00:00Z",
+    }
+    return Specification(**(given | changes))
+
+
+def envelope(services: Services, wanted: Specification, name: str = "publisher") -> bytes:
+    """A specification as a person of the lab signs it."""
+    return specification.sign(wanted, key(services.data, name))

@@ -1,0 +1,300 @@
+"""The gate, over the real model: one look, a verdict that follows, and a job that may be killed."""
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.app import Services, open_services
+from appliance.audit.files import LogFiles
+from appliance.errors import ApplianceError, EvaluationRefused
+from appliance.evals import gate as gates
+from appliance.evals import judging
+from appliance.evals.gate import Gate, read_pairs
+from appliance.evals.job import DIRECTORY
+from appliance.jobs.kind import Stop
+from appliance.trust import evaluation
+from appliance.trust.specification import Specification
+from appliance.trust.store import load_policy
+from tests.evals.gates import edited
+from tests.evals.sealed import GROUPS, add_dataset, add_task, envelope, terms, write_dataset
+from tests.registry.test_lifecycle import ACTOR
+from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet, sealed
+
+
+@pytest.fixture(scope="module")
+def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Path]:
+    """A lab that asks tasks for an evaluation, with the model, two tasks and datasets."""
+    root = tmp_path_factory.mktemp("gate")
+    data = make_data(root, default_model_path, evaluated=True)
+    with open_services(data, config=SMALL) as services:
+        add_task(services, root / "orders", model=ID)
+        for name in ("passing", "failing", "killed", "twice", "untouched"):
+            add_dataset(services, root / name)
+    yield data
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+async def lab(lab_data: Path) -> AsyncIterator[Services]:
+    with open_services(lab_data, config=SMALL) as services:
+        await services.supervisor.start(sealed(services))
+        yield services
+        await services.inference.drain(30)
+        await services.supervisor.close()
+
+
+async def run(services: Services, wanted: Specification) -> dict[str, Any]:
+    params = {"specification": envelope(services, wanted).decode()}
+    live = await services.jobs.start("gate", params, "uid:0")
+    return {**await live.outcome(), "job": live.job.id}
+
+
+def entries(services: Services, action: str) -> list[dict[str, Any]]:
+    return [e.body for e in services.reader.tail(2_000) if e.body.get("action") == action]
+
+
+def looks(services: Services, data: str) -> int:
+    from appliance.datasets import directory, sealing
+
+    with services.store.inventory.open(data) as artifact:
+        assert directory.FILE in artifact.sizes
+        seal = sealing.parse(artifact.prefix(sealing.FILE, 1 << 20))
+    return len(services.ledger.looks(seal.parts["test"].marks))
+
+
+async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services) -> None:
+    with pytest.raises(ApplianceError) as caught:
+        approve(lab, "orders", *APPROVERS)
+    assert caught.value.code == "evaluation_missing"
+    result = await run(lab, terms(lab, "orders", "passing"))
+    assert result["verdict"] == "pass" and result["groups"] == GROUPS
+    assert (result["candidate"], result["incumbent"]) == (ID, "none")
+    assert (result["looks"], result["looks_left"], result["alpha_left"]) == (1, 0, 0)
+    certificate = lab.store.evaluations.envelope(result["certificate"])
+    found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
+    kek = LogFiles(lab.data / "audit").key_encryption_key()
+    outcomes = read_pairs(lab.data / DIRECTORY, result["job"], kek)
+    assert judging.judge(found.wanted, outcomes) == found.found
+    (look,) = [e for e in entries(lab, "gate_look") if e["job"] == result["job"]]
+    assert (look["look"], look["dataset"], look["groups"]) == (1, "passing", GROUPS)
+    assert found.circumstances.entry == look["seq"]
+    asked = [e.body for e in lab.reader.tail(2_000) if e.body.get("key_id") == "evaluation"]
+    own = [e for e in asked if str(e["request_id"]).startswith(f"gate-{result['job']}-0-")]
+    assert own and min(int(e["seq"]) for e in own) > int(look["seq"])
+    place = lab.data / DIRECTORY / str(result["job"])
+    written = b"".join(p.read_bytes() for p in place.iterdir())
+    assert not any(pair.item.encode() in written for pair in outcomes)  # items stay encrypted
+    page = (place / "report.html").read_text()
+    assert page.index("logistic regression") < page.index("incumbent: none")
+    approve(lab, "orders", *APPROVERS)
+    assert lab.store.inventory.record("orders").state == "approved"
+    with pytest.raises(ApplianceError) as caught:
+        await run(lab, terms(lab, "orders", "passing"))
+    assert caught.value.code == "looks_spent"
+    assert looks(lab, "passing") == 1
+
+
+async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services) -> None:
+    wanted = terms(lab, "orders", "failing", incumbent="logistic regression", items="one")
+    result = await run(lab, wanted)
+    assert result["verdict"] == "fail" and result["certificate"] is None
+    assert result["looks_left"] == 3 and result["advice"] == 1
+    assert result["alpha_left"] == pytest.approx(0.05 * 3 / 4)
+    statement = lab.store.evaluations.envelope(result["statement"])
+    found = evaluation.verify(statement, load_policy(lab.data / "trust"))
+    assert found.found.verdict == "fail"
+    with pytest.raises(ApplianceError) as caught:  # the same specification again
+        params = {"specification": envelope(lab, wanted).decode()}
+        await (await lab.jobs.start("gate", params, "uid:0")).outcome()
+    assert caught.value.code == "specification_used"
+    assert looks(lab, "failing") == 1
+
+
+REFUSED: dict[str, tuple[Callable[[Services, Specification], bytes], str]] = {
+    "unsigned": (lambda s, t: b"{}", "specification_invalid"),
+    "margin edited": (
+        lambda s, t: edited(envelope(s, t), lambda d: d["predicate"].update(margin_micros=49_000)),
+        "specification_signature",
+    ),
+    "another's name": (
+        lambda s, t: envelope(s, replace(t, name="approver-1")), "specifier_not_allowed",
+    ),
+    "the root's key": (lambda s, t: envelope(s, t, "root"), "specifier_not_allowed"),
+    "milder margin": (
+        lambda s, t: envelope(s, replace(t, margin_micros=90_000)), "specification_other",
+    ),
+    "milder alpha": (
+        lambda s, t: envelope(s, replace(t, alpha_micros=90_000)), "specification_other",
+    ),
+    "more looks": (lambda s, t: envelope(s, replace(t, looks=9)), "specification_other"),
+    "another task": (
+        lambda s, t: envelope(s, replace(t, task_digest="11" * 32)), "specification_other",
+    ),
+    "another model": (
+        lambda s, t: envelope(s, replace(t, model_digest="11" * 32)), "specification_other",
+    ),
+    "another dataset": (
+        lambda s, t: envelope(s, replace(t, dataset_digest="11" * 32)), "specification_other",
+    ),
+    "another metric": (
+        lambda s, t: envelope(s, replace(t, metric="normalised_match")), "specification_other",
+    ),
+    "a split that is open": (
+        lambda s, t: envelope(s, replace(t, split="certify")), "dataset_not_sealed",
+    ),
+    "no such incumbent": (
+        lambda s, t: envelope(s, replace(t, incumbent="nobody")), "unknown_model_id",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_is_wrong_before_takes_no_look(services_only: Services, case: str) -> None:
+    make, code = REFUSED[case]
+    lab = services_only
+    signed = make(lab, terms(lab, "orders", "untouched"))
+    jobs = await lab.jobs.newest(1)
+    with pytest.raises(ApplianceError) as caught:
+        await lab.jobs.start("gate", {"specification": signed.decode()}, "uid:0")
+    assert caught.value.code == code
+    assert await lab.jobs.newest(1) == jobs and looks(lab, "untouched") == 0
+
+
+@pytest.fixture
+def services_only(lab_data: Path) -> Iterator[Services]:
+    """The lab without a loaded model."""
+    with open_services(lab_data, config=SMALL) as services:
+        yield services
+
+
+async def test_an_open_dataset_has_nothing_to_open(services_only: Services, tmp_path: Path) -> None:
+    from appliance.trust import signing
+
+    lab = services_only
+    path = write_dataset(tmp_path / "open-set")
+    signing.sign_directory(path, key(lab.data, "publisher"), quiet)
+    lab.lifecycle.import_model(ACTOR, path, None, quiet)
+    approve(lab, "open-set", *APPROVERS)
+    with pytest.raises(ApplianceError) as caught:
+        await run(lab, terms(lab, "orders", "open-set"))
+    assert caught.value.code == "dataset_not_sealed"
+
+
+async def test_a_model_that_does_not_answer_takes_no_look(lab: Services, tmp_path: Path) -> None:
+    text = (tmp_path / "long.toml", "x " * 600)[1]
+    from tests.evals.orders import TASK
+
+    task = add_task(lab, tmp_path / "big", TASK.replace('user = "', f'user = "{text}'), model=ID)
+    with pytest.raises(EvaluationRefused) as caught:
+        await run(lab, terms(lab, task, "untouched"))
+    assert caught.value.code == "candidate_fails"
+    assert looks(lab, "untouched") == 0
+
+
+class Killed(BaseException):
+    """Stands for kill -9: no part of the product handles it."""
+
+
+class Job:
+    """A job of the runner, whose process dies where a test says."""
+
+    actor, resumed, created_us = "uid:0", False, 0
+
+    def __init__(self, number: int, params: dict[str, Any]) -> None:
+        self.id, self.params = number, params
+        self.checkpoint: dict[str, Any] | None = None
+
+    def report(self, _phase: str, _done: int, _total: int) -> None: ...
+
+    def check(self) -> None: ...
+
+    def save(self, checkpoint: dict[str, Any]) -> None:
+        self.checkpoint = json.loads(json.dumps(checkpoint))
+
+    async def in_thread(self, work: Any, *args: Any) -> Any:
+        return work(*args)
+
+
+STEPS = (
+    (gates, "_subject"), ("ledger", "take"), (gates, "_opened"), (gates._Files, "append"),
+    (gates._Files, "write_pairs"), (gates, "_concluded"), (Job, "save"),
+    (gates.OutcomeFiles, "write_report"), ("evaluations", "add"), ("ledger", "conclude"),
+)  # fmt: skip
+
+
+async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_same(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = lab.jobs.kind("gate")
+    assert isinstance(kind, Gate)
+    wanted = terms(lab, "orders", "killed")
+    job: Any = Job(4_711, {"specification": envelope(lab, wanted).decode()})
+    deaths = 0
+    for before in (True, False):
+        for owner, name in STEPS:
+            place = {"ledger": lab.ledger, "evaluations": lab.store.evaluations}.get(
+                str(owner), owner
+            )
+            with monkeypatch.context() as patched:
+                real = getattr(place, name)
+
+                def dying(*args: Any, _real: Any = real, _first: bool = before, **more: Any) -> Any:
+                    if not _first:
+                        _real(*args, **more)
+                    raise Killed
+
+                patched.setattr(place, name, dying)
+                try:
+                    await kind.run(job)
+                except Killed:
+                    deaths += 1
+            assert looks(lab, "killed") <= 1
+    result = await kind.run(job)
+    again = await kind.run(job)
+    assert deaths >= len(STEPS) and result == again
+    assert looks(lab, "killed") == 1 and result["looks"] == 1
+    kept = [i for i, _ in lab.store.evaluations.all() if i == result["certificate"]]
+    assert result["verdict"] == "pass" and len(kept) == 1
+    kek = LogFiles(lab.data / "audit").key_encryption_key()
+    outcomes = read_pairs(lab.data / DIRECTORY, job.id, kek)
+    assert len({p.item for p in outcomes}) == len(outcomes) == GROUPS
+    certificate = lab.store.evaluations.envelope(result["certificate"])
+    found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
+    assert judging.judge(found.wanted, outcomes) == found.found
+
+
+async def test_a_pause_in_the_middle_is_resumed_at_the_item(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "_BATCH", 20)
+    kind = lab.jobs.kind("gate")
+    wanted = terms(lab, "orders", "twice", incumbent="majority")
+    job: Any = Job(4_712, {"specification": envelope(lab, wanted).decode()})
+    asked: list[str] = []
+    real = gates.Asking.outcome
+
+    async def counted(self: Any, one: Any) -> Any:
+        asked.append(one.id)
+        return await real(self, one)
+
+    monkeypatch.setattr(gates.Asking, "outcome", counted)
+    reports = 0
+
+    def stopping(_phase: str, _done: int, _total: int) -> None:
+        nonlocal reports
+        reports += 1
+        if reports == 4:
+            raise Stop("job_interrupted", "The server ended.")
+
+    job.report = stopping
+    with pytest.raises(Stop):
+        await kind.run(job)
+    result = await kind.run(job)
+    tests = [name for name in asked if name.startswith("test")]
+    assert len(tests) == len(set(tests)) == GROUPS
+    assert result["looks"] == 1 and looks(lab, "twice") == 1

@@ -1,0 +1,50 @@
+"""The page of a gate: the verdict in words, the classifier first, figures to the point."""
+
+import pytest
+
+from appliance.evals import gate_report, judging
+from appliance.evals.gate_report import Judged
+from appliance.evals.judging import Coarse
+from appliance.evals.pairs import Pair
+from appliance.reports.page import render
+from appliance.trust.specification import Specification
+from tests.evals.gates import pairs, wanted
+
+
+def judged(outcomes: list[Pair], terms: Specification | None = None) -> Judged:
+    terms = terms or wanted()
+    return Judged(
+        wanted=terms,
+        found=judging.judge(terms, outcomes),
+        qualities={
+            "logistic regression": Coarse(730_000, 690_000, 770_000),
+            "orders": Coarse(740_000, 700_000, 780_000),
+            "incumbent: majority": Coarse(170_000, 140_000, 210_000),
+        },
+        look=1,
+        certificate=None,
+        made_of={"task": terms.task_digest},
+        when="2026-09-21T00:00:00Z",
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "terms", "words"),
+    [
+        (pairs(400, gained=20), wanted(), "Pass: orders is not worse than majority by 5 points"),
+        (pairs(400, lost=80), wanted(), "Fail: orders is worse than majority by more than 5"),
+        (pairs(400, gained=20), wanted(floors={"": 900_000}), "Fail: the floor of the whole"),
+        (pairs(60, lost=1), wanted(), "more independent groups can"),
+        (pairs(49, lost=20), wanted(), "more of them would hardly help"),
+        (pairs(400, gained=20), wanted(floors={"no": 1_000}), "Underpowered: a floor needs more"),
+    ],
+)
+def test_the_verdict_is_a_sentence(outcomes: list[Pair], terms: Specification, words: str) -> None:
+    assert words in gate_report.sentence(judged(outcomes, terms))
+
+
+def test_the_classifier_stands_first_and_no_item_is_shown() -> None:
+    html = render(gate_report.page(judged(pairs(400, gained=20))))
+    assert html.index("logistic regression") < html.index("incumbent: majority")
+    assert "Pass: orders" in html and "<svg" in html
+    assert not any(pair.item in html for pair in pairs(400))

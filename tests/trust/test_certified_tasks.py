@@ -1,0 +1,217 @@
+"""Where the policy asks tasks for an evaluation: at approval, at use and at the re-check."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.app import Services, initialise, open_services
+from appliance.audit.log import Draft
+from appliance.clock import FixedClock
+from appliance.errors import Refused
+from appliance.evals import judging
+from appliance.trust import approval, dsse, ecdsa, evaluation, evidence, policy, strict_json
+from appliance.trust.store import load_policy
+from tests.evals.gates import circumstances, pairs
+from tests.evals.sealed import add_task, envelope, terms
+from tests.registry.test_lifecycle import edges, tiny
+from tests.smol import APPROVERS, SMALL, approve, key
+
+DAY = 86_400.0
+DATASET_DIGEST = "cd" * 32
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, clock: FixedClock) -> Iterator[Services]:
+    initialise(tmp_path / "data", "lab", clock, evaluated=True)
+    with open_services(tmp_path / "data", config=SMALL, clock=clock) as services:
+        yield services
+
+
+def certify(
+    services: Services, task: str, outcomes: Any = None, person: str = "publisher", **at: Any
+) -> str:
+    """Keep a certificate of the task as the gate signs it; returns its id."""
+    named = {"dataset": "elsewhere", "dataset_digest": DATASET_DIGEST, "name": person}
+    wanted = terms(services, task, task, **named)
+    found = judging.judge(wanted, pairs(400, gained=20) if outcomes is None else outcomes)
+    now = services.clock.wall_us()
+    when = {"issued_us": now, "valid_until_us": now + int(365 * DAY * 1e6)}
+    made = evaluation.sign(
+        envelope(services, wanted, person),
+        wanted,
+        found,
+        circumstances(engine=services.store.evaluations.engine, **(when | at)),
+        evidence.ensure(services.data),
+    )
+    return services.store.evaluations.add(made, load_policy(services.data / "trust")).id
+
+
+def code(action: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        action()
+    return caught.value.code
+
+
+def use(services: Services, task: str = "orders") -> str:
+    """The digest of the task that is used."""
+    found = load_policy(services.data / "trust")
+    return services.store.use(task, "task", found, lambda *_: None, lambda _: None)[0]
+
+
+def change_policy(services: Services, change: Any) -> None:
+    """Sign a changed policy with the lab's root."""
+    path = services.data / "trust" / "policy.json"
+    read = dsse.parse(path.read_bytes(), policy.PAYLOAD_TYPE, lambda why: ValueError(why))  # type: ignore[arg-type,return-value]
+    document = json.loads(read.payload)
+    change(document)
+    root = ecdsa.load_private(key(services.data, "root"))
+    path.write_bytes(dsse.sign(strict_json.dump(document), policy.PAYLOAD_TYPE, [root]))
+
+
+def test_a_task_without_a_certificate_is_not_approved(lab: Services, tmp_path: Path) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    assert code(lambda: approve(lab, task, *APPROVERS)) == "evaluation_missing"
+    assert lab.store.inventory.record(task).state == "verified"
+    certify(lab, task)
+    approve(lab, task, *APPROVERS)
+    assert lab.store.inventory.record(task).state == "approved"
+    assert use(lab) == lab.store.inventory.record(task).digest
+
+
+def test_a_lab_that_asks_for_none_approves_as_before(tmp_path: Path) -> None:
+    initialise(tmp_path / "data", "lab")
+    with open_services(tmp_path / "data", config=SMALL) as services:
+        task = add_task(services, tmp_path / "orders")
+        approve(services, task, *APPROVERS)
+        assert use(services)
+
+
+def test_approvals_bind_the_certificate(lab: Services, tmp_path: Path, clock: FixedClock) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task)
+    approve(lab, task, APPROVERS[0])
+    clock.advance(60)
+    newer = certify(lab, task)
+    assert lab.lifecycle.subject(task).certificate == newer
+    approve(lab, task, APPROVERS[1])
+    assert lab.store.inventory.record(task).state == "verified"  # one approval of each
+    approve(lab, task, APPROVERS[0])
+    assert lab.store.inventory.record(task).state == "approved"
+
+
+def test_an_approval_without_the_certificate_is_for_something_else(
+    lab: Services, tmp_path: Path
+) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task)
+    plain = replace(lab.lifecycle.subject(task), certificate=None)
+    given = approval.sign(
+        plain, name=APPROVERS[0], meaning="fit", time_us=0, private_key=key(lab.data, APPROVERS[0])
+    )
+    assert code(lambda: lab.lifecycle.approve("uid:0", task, given)) == "approval_other_artifact"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [(pairs(400, lost=80), "evaluation_not_passed"), (pairs(40), "evaluation_not_passed")],
+)
+def test_a_certificate_that_did_not_pass_approves_nothing(
+    lab: Services, tmp_path: Path, outcomes: Any, expected: str
+) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task, outcomes)
+    assert code(lambda: approve(lab, task, *APPROVERS)) == expected
+    assert lab.store.inventory.record(task).state == "verified"
+
+
+async def test_a_revoked_evidence_key_suspends_at_the_next_check(
+    lab: Services, tmp_path: Path
+) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task)
+    approve(lab, task, *APPROVERS)
+    assert await lab.sweep.run() == []  # the control
+    hint = ecdsa.hint(evidence.ensure(lab.data).public_key())
+    change_policy(lab, lambda d: d["revoked"]["keys"].append(hint))
+    assert code(lambda: use(lab)) == "evaluator_revoked"
+    (found,) = await lab.sweep.run()
+    assert (found.id, found.state, found.code) == (task, "suspended", "evaluator_revoked")
+    assert edges(lab, task)[-1]["code"] == "evaluator_revoked"
+
+
+async def test_a_policy_that_asks_later_suspends_what_has_no_certificate(
+    tmp_path: Path,
+) -> None:
+    initialise(tmp_path / "data", "lab")
+    with open_services(tmp_path / "data", config=SMALL) as services:
+        task = add_task(services, tmp_path / "orders")
+        approve(services, task, *APPROVERS)
+        change_policy(services, lambda d: d.update(tasks={"require": ["evaluation"]}))
+        assert code(lambda: use(services)) == "evaluation_missing"
+        (found,) = await services.sweep.ask()
+        assert (found.state, found.code) == ("suspended", "evaluation_missing")
+
+
+async def test_an_expired_certificate_serves_for_its_grace(
+    lab: Services, tmp_path: Path, clock: FixedClock
+) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task)
+    approve(lab, task, *APPROVERS)
+    clock.advance(380 * DAY)
+    assert use(lab) and await lab.sweep.run() == []
+    assert code(lambda: lab.lifecycle.subject(task)) == "evaluation_expired"
+    clock.advance(30 * DAY)
+    assert code(lambda: use(lab)) == "evaluation_expired"
+    (found,) = await lab.sweep.run()
+    assert (found.state, found.code) == ("suspended", "evaluation_expired")
+
+
+def test_a_clock_that_is_set_back_does_not_make_it_valid_again(
+    lab: Services, tmp_path: Path, clock: FixedClock
+) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task)
+    approve(lab, task, *APPROVERS)
+    clock.advance(420 * DAY)
+    lab.audit.append(_note()).result()  # the log has been there
+    clock.advance(-400 * DAY)
+    assert code(lambda: use(lab)) == "evaluation_expired"
+
+
+def _note() -> Draft:
+    return Draft("admin", {"action": "note", "actor": "uid:0"})
+
+
+def test_another_engine_needs_another_certificate(lab: Services, tmp_path: Path) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task, engine="llama-cpp-python 0.0.1")
+    assert code(lambda: approve(lab, task, *APPROVERS)) == "evaluation_other_engine"
+
+
+def test_who_specified_does_not_approve_where_the_policy_says_so(
+    lab: Services, tmp_path: Path
+) -> None:
+    both = ["publisher", "evaluator"]
+    change_policy(lab, lambda d: d["roles"]["approver"].update(distinct_from=both))
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task, person=APPROVERS[0])
+    assert code(lambda: approve(lab, task, APPROVERS[0])) == "approver_not_distinct"
+    approve(lab, task, APPROVERS[1])
+    assert lab.store.inventory.record(task).state == "verified"
+
+
+def test_only_tasks_can_be_asked_for_an_evaluation(lab: Services, tmp_path: Path) -> None:
+    rule = {"id": "tiny", "require": ["oms", "approval", "evaluation"]}
+    change_policy(lab, lambda d: d.update(models=[rule]))
+    found = lab.lifecycle.import_model("uid:0", tiny(lab), None, lambda *_: None)
+    assert (found.state, found.code) == ("refused", "evaluation_unsupported")

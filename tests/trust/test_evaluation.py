@@ -1,0 +1,210 @@
+"""Certificates: what holds is read again, and what was tampered with is refused by its code."""
+
+from typing import Any
+
+import pytest
+
+from appliance.errors import PolicyRefused
+from appliance.trust import evaluation
+from appliance.trust.evaluation import PREDICATE_TYPE, Certificate
+from tests.evals.gates import (
+    DAY_US,
+    ENGINE,
+    EVALUATOR,
+    FACTS,
+    NOW_US,
+    STRANGER,
+    TASK,
+    block,
+    certificate,
+    circumstances,
+    edited,
+    forged,
+    pairs,
+    policy,
+    wanted,
+)
+from tests.trust import policies
+
+
+def code(envelope: bytes, change: policies.Change = lambda d: None) -> str:
+    with pytest.raises(PolicyRefused) as caught:
+        evaluation.verify(envelope, policy(change))
+    return caught.value.code
+
+
+def use(envelope: bytes, *, new: bool = True, now_us: int = NOW_US, **changes: Any) -> str:
+    """The code of its refusal, or "" when it may be used."""
+    found = evaluation.verify(envelope, policy())
+    task, engine = changes.pop("task", TASK), changes.pop("engine", ENGINE)
+    try:
+        evaluation.check_use(found, task, {**FACTS, **changes}, engine, now_us, policy(), new=new)
+    except PolicyRefused as error:
+        return error.code
+    return ""
+
+
+def test_what_was_signed_is_read_again() -> None:
+    terms = wanted(floors={"": 500_000, "north": 400_000})
+    found = evaluation.verify(certificate(terms=terms), policy())
+    assert isinstance(found, Certificate) and found.wanted == terms and found.person == "Paula"
+    assert found.found.verdict == "pass" and found.found.floors == {"": "pass", "north": "pass"}
+    assert found.circumstances == circumstances()
+    assert use(certificate()) == ""
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict", "result", "tests"),
+    [
+        (pairs(400, gained=20), "pass", "PASSED", "passedTests"),
+        (pairs(400, lost=80), "fail", "FAILED", "failedTests"),
+        (pairs(40), "underpowered", "WARNED", "warnedTests"),
+    ],
+)
+def test_each_verdict_is_a_test_result(
+    outcomes: Any, verdict: str, result: str, tests: str
+) -> None:
+    seen: dict[str, Any] = {}
+    envelope = forged(certificate(outcomes), seen.update)
+    assert seen["predicateType"] == PREDICATE_TYPE
+    assert seen["predicate"]["result"] == result
+    assert seen["predicate"][tests] == ["not_worse"]
+    names = [each["name"] for each in seen["predicate"]["configuration"]]
+    assert names == ["model smol", "dataset orders-data", "specification", "outcomes"]
+    assert evaluation.verify(envelope, policy()).found.verdict == verdict
+    assert use(envelope) == ("" if verdict == "pass" else "evaluation_not_passed")
+
+
+def test_who_signed_counts() -> None:
+    assert code(certificate(key=STRANGER)) == "evaluator_not_allowed"
+    assert code(certificate(key=policies.ALICE)) == "evaluator_not_allowed"
+    hint = policies.hint(EVALUATOR)
+    assert code(certificate(), policies.put("revoked", "keys", [hint])) == "evaluator_revoked"
+    paula = policies.hint(policies.PUBLISHER)
+    assert code(certificate(), policies.put("revoked", "keys", [paula])) == "key_revoked"
+    assert code(certificate(), policies.put("revoked", "digests", [TASK])) == "digest_revoked"
+    without = lambda d: d["roles"].pop("evaluator")  # noqa: E731
+    assert code(certificate(), without) == "evaluator_not_allowed"
+
+
+def test_who_specified_may_be_unknown_here() -> None:
+    assert evaluation.verify(certificate(person=STRANGER), policy()).person == "Paula"
+
+
+def test_a_specification_that_its_person_did_not_sign_is_refused() -> None:
+    def swap(statement: dict[str, Any]) -> None:
+        inner = statement["predicate"]["evaluation"]["specification"]
+        inner["signatures"][0]["keyid"] = policies.hint(policies.ALICE)
+
+    assert code(forged(certificate(), swap)) == "evaluation_signature"
+
+
+def test_no_byte_may_change_under_the_signature() -> None:
+    assert code(edited(certificate(), block(lowMicros=0))) == "evaluation_signature"
+
+
+def _floor(statement: dict[str, Any]) -> None:
+    statement["predicate"]["evaluation"]["floors"]["south"] = "pass"
+
+
+def _subject(statement: dict[str, Any]) -> None:
+    statement["subject"][0]["digest"]["sha256"] = "11" * 32
+
+
+def _configuration(statement: dict[str, Any]) -> None:
+    statement["predicate"]["configuration"][0]["digest"]["sha256"] = "11" * 32
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        block(marginMicros=90_000),
+        block(marginMicros=90_000, threshold=-0.09),
+        block(threshold=-0.09),
+        block(alphaMicros=100_000),
+        block(comparator=">="),
+        block(metric="normalised_match"),
+        block(verdict="fail"),
+        block(comparison="fail", verdict="fail", passed=False),
+        block(passed=False),
+        block(groups=49),
+        block(groups=4_000),
+        block(lowMicros=-70_000),
+        block(lowMicros=100_000, highMicros=90_000),
+        block(look=5),
+        block(look=0),
+        block(looks=400),
+        block(merkleRoot="11" * 32),
+        block(validUntil="2020-01-01T00:00:00Z"),
+        lambda s: s["predicate"].update(result="FAILED"),
+        _floor,
+        _subject,
+        _configuration,
+    ],
+)
+def test_a_statement_that_contradicts_itself_is_refused(change: Any) -> None:
+    assert code(forged(certificate(), change)) == "evaluation_inconsistent"
+
+
+def test_a_failure_made_a_pass_is_refused() -> None:
+    def passed(statement: dict[str, Any]) -> None:
+        statement["predicate"]["result"] = "PASSED"
+        block(verdict="pass", comparison="pass", passed=True)(statement)
+
+    assert code(forged(certificate(pairs(400, lost=80)), passed)) == "evaluation_inconsistent"
+    assert code(forged(certificate(pairs(40)), passed)) == "evaluation_inconsistent"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        block(surprise=1),
+        block(merkleRoot="zz"),
+        block(verdict="good"),
+        block(issued="yesterday"),
+        block(issued="2026-02-31T00:00:00Z"),
+        block(groups="many"),
+        block(groups=True),
+        block(groupsNeeded="all"),
+        block(specification={}),
+        lambda s: s.update(predicateType="https://in-toto.io/attestation/vulns/v0.1"),
+        lambda s: s.update(_type="x"),
+        lambda s: s["predicate"].pop("evaluation"),
+        lambda s: s.pop("predicate"),
+    ],
+)
+def test_a_statement_of_another_form_is_refused(change: Any) -> None:
+    assert code(forged(certificate(), change)) == "evaluation_malformed"
+
+
+def test_what_is_no_envelope_is_refused() -> None:
+    assert code(b"{}") == "evaluation_malformed"
+    assert code(b" " * (evaluation.MAX_ENVELOPE + 1)) == "evaluation_malformed"
+
+
+def test_it_is_for_one_task_model_metric_and_engine() -> None:
+    assert use(certificate(), task="11" * 32) == "evaluation_other_task"
+    assert use(certificate(), model_digest="11" * 32) == "evaluation_other_task"
+    assert use(certificate(), model="other") == "evaluation_other_task"
+    assert use(certificate(), metric="field_accuracy") == "evaluation_other_task"
+    assert use(certificate(), engine="llama-cpp-python 0.3.37") == "evaluation_other_engine"
+
+
+def test_its_terms_are_not_milder_than_the_tasks() -> None:
+    assert use(certificate(), margin_micros=40_000) == "evaluation_other_task"
+    assert use(certificate(), alpha_micros=10_000) == "evaluation_other_task"
+    assert use(certificate(), floor_micros=500_000) == "evaluation_other_task"
+    assert use(certificate(), margin_micros=60_000) == ""  # stricter than asked
+
+
+def test_it_expires_and_serves_for_a_grace() -> None:
+    end = NOW_US + 365 * DAY_US
+    assert use(certificate(), now_us=end) == ""
+    assert use(certificate(), now_us=end + DAY_US) == "evaluation_expired"
+    assert use(certificate(), now_us=end + DAY_US, new=False) == ""
+    assert use(certificate(), now_us=end + 31 * DAY_US, new=False) == "evaluation_expired"
+
+
+def test_a_clock_that_is_set_back_approves_nothing() -> None:
+    assert use(certificate(), now_us=NOW_US - DAY_US) == "evaluation_from_future"
+    assert use(certificate(), now_us=NOW_US - DAY_US, new=False) == ""  # what serves, serves on
