@@ -144,22 +144,16 @@ class Gate(Kind):
         self._parts = parts
 
     def check(self, params: JsonObject) -> None:
-        """Everything that can be wrong before the look, as far as the records tell it.
+        """The form of the specification; who signed it is asked before the look.
 
         Raises:
-            Refused: what `specification.verify` raises; `specification_other`,
-                `dataset_not_sealed`, `looks_spent`, `evaluator_not_allowed`, `clock_behind`.
+            PolicyRefused: `specification_invalid`.
         """
-        parts = self._parts
-        parts.fresh().check_change()
-        policy = parts.policy()
-        signed = _signed(params, policy)
-        policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
-        _check_records(parts.store, signed.wanted)
+        specification.unverified(_envelope(params))
 
     def title(self, params: JsonObject) -> str:
         """The task and the dataset."""
-        wanted = _signed(params, self._parts.policy()).wanted
+        wanted = specification.unverified(_envelope(params))
         return f"{wanted.task} on {wanted.dataset}"
 
     def key(self, params: JsonObject) -> str | None:
@@ -366,10 +360,6 @@ def _envelope(params: JsonObject) -> bytes:
         raise PolicyRefused("specification_invalid", f"Parameters: {error}.") from error
 
 
-def _signed(params: JsonObject, policy: TrustPolicy) -> Signed:
-    return specification.verify(_envelope(params), policy)
-
-
 def baseline_of(loaded_form: str, declared: str) -> str:
     """The first incumbent of a task: what it declares, else the commonest label, else none."""
     return declared or (MAJORITY if loaded_form == "labels" else NONE)
@@ -404,9 +394,16 @@ def _other(problem: str) -> PolicyRefused:
 
 
 def _subject(parts: GateParts, params: JsonObject) -> _Subject:
-    """Check everything again from the stored bytes; nothing is opened."""
+    """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
+
+    Raises:
+        Refused: `clock_behind`; what `specification.verify` raises; `evaluator_not_allowed`;
+            `specification_other`, `dataset_not_sealed`; what a check of the store finds.
+    """
+    parts.fresh().check_change()
     policy = parts.policy()
-    signed = _signed(params, policy)
+    signed = specification.verify(_envelope(params), policy)
+    policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
     wanted = signed.wanted
     _check_records(parts.store, wanted)
     loaded = _task(parts.store, wanted.task, wanted.task_digest, policy)

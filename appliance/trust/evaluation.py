@@ -3,7 +3,7 @@
 Rules:
 - It names task, model, dataset, specification, engine and outcomes by digest, and carries the
   specification as a person signed it; every number of the verdict is an integer.
-- A statement that contradicts itself or its specification is refused, whoever signed it.
+- A statement that contradicts itself or its specification is refused under any signature.
 - It lets a task be approved until it expires, and serve for the policy's grace after that. The
   time is never taken to be before what was recorded.
 

@@ -11,10 +11,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from appliance.clock import iso
 from appliance.errors import PolicyRefused, Refused
 from appliance.trust import evaluation
 from appliance.trust.evaluation import Certificate
 from appliance.trust.policy import TrustPolicy
+
+WARN_DAYS: Final = 30
+_DAY_US: Final = 86_400_000_000
+_NEXT: Final = "evaluate it again, `appliance eval gate`"
 
 TABLES: Final = """
 CREATE TABLE certificates (
@@ -123,6 +128,26 @@ class Evaluations:
         if not found:
             raise error
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
+
+    def alarms(
+        self, task: str, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+    ) -> list[str]:
+        """What a person must know of a task's evaluation now, in sentences.
+
+        Raises:
+            PolicyRefused: as `valid`, where none lets it serve.
+        """
+        valid = self.valid(task_digest, facts, policy, new=False)
+        end = max(certificate.circumstances.valid_until_us for certificate in valid)
+        days = (end - self.now_us()) // _DAY_US
+        if days >= WARN_DAYS:
+            return []
+        if days >= 0:
+            return [f"The evaluation of {task} expires at {iso(end)}: {_NEXT}."]
+        until = iso(end + policy.tasks.grace_days * _DAY_US)
+        return [
+            f"The evaluation of {task} expired at {iso(end)}; it serves until {until}: {_NEXT}."
+        ]
 
     def _of(self, task_digest: str) -> list[bytes]:
         """The envelopes for a task, the oldest first."""

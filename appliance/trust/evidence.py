@@ -1,7 +1,7 @@
 """The evidence key: with which this appliance signs what it measured.
 
-Rules: the key is made on this machine and never leaves it, mode 0600, P-384; it speaks for nobody
-until a trust policy lists it in the role `evaluator`.
+Rules: the key is made on this machine and never leaves it, mode 0600, P-384; it has no
+weight until a trust policy lists it in the role `evaluator`.
 """
 
 import os

@@ -126,6 +126,17 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Signed:
     return Signed(wanted, hashlib.sha256(opened.payload).hexdigest(), envelope)
 
 
+def unverified(envelope: bytes) -> Specification:
+    """What a specification says, its signature unseen: for titles, never for a decision.
+
+    Raises:
+        PolicyRefused: `specification_invalid`.
+    """
+    if len(envelope) > MAX_ENVELOPE:
+        raise _invalid(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
+    return read(dsse.parse(envelope, PAYLOAD_TYPE, _invalid).payload)
+
+
 def read(payload: bytes) -> Specification:
     """Read a specification whose signature something else checks.
 

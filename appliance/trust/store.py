@@ -12,6 +12,7 @@ Rules:
   revoked, or must be approved again.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -317,6 +318,18 @@ class ModelStore:
     ) -> list[Certificate]:
         facts = self.inventory.record(model_id).facts
         return self.evaluations.valid(signed.manifest.root, facts, policy, new=new)
+
+    def alarms(self, policy: TrustPolicy) -> list[str]:
+        """Approved tasks whose evaluations expire soon, or that serve on their grace."""
+        told = []
+        for record in self.inventory.records():
+            if record.is_model or record.state != ModelState.APPROVED or record.digest is None:
+                continue
+            with contextlib.suppress(Refused), self.inventory.open(record.id) as artifact:
+                files = artifact.covered.keys()
+                if artifacts.needs_evaluation(policy, record.id, record.digest, files):
+                    told += self.evaluations.alarms(record.id, record.digest, record.facts, policy)
+        return told
 
     def _digest_of(self, artifact_id: str) -> str | None:
         record = self._records.find(artifact_id)

@@ -85,6 +85,7 @@ def test_a_task_without_a_certificate_is_not_approved(lab: Services, tmp_path: P
     approve(lab, task, *APPROVERS)
     assert lab.store.inventory.record(task).state == "approved"
     assert use(lab) == lab.store.inventory.record(task).digest
+    assert lab.store.alarms(load_policy(lab.data / "trust")) == []
 
 
 def test_a_lab_that_asks_for_none_approves_as_before(tmp_path: Path) -> None:
@@ -167,7 +168,14 @@ async def test_an_expired_certificate_serves_for_its_grace(
     task = add_task(lab, tmp_path / "orders")
     certify(lab, task)
     approve(lab, task, *APPROVERS)
-    clock.advance(380 * DAY)
+    found = load_policy(lab.data / "trust")
+    assert lab.store.alarms(found) == []
+    clock.advance(350 * DAY)
+    (soon,) = lab.store.alarms(found)
+    assert soon.startswith("The evaluation of orders expires at ")
+    clock.advance(30 * DAY)
+    (late,) = lab.store.alarms(found)
+    assert "expired at" in late and "it serves until" in late
     assert use(lab) and await lab.sweep.run() == []
     assert code(lambda: lab.lifecycle.subject(task)) == "evaluation_expired"
     clock.advance(30 * DAY)

@@ -1,5 +1,6 @@
 """The status route: the whole appliance at a glance, and what needs a person's attention."""
 
+import contextlib
 from importlib.metadata import version
 from typing import Literal, TypeAlias, cast
 
@@ -12,6 +13,7 @@ from appliance.audit import checkpoint
 from appliance.clock import iso
 from appliance.errors import Refused
 from appliance.host import hardware
+from appliance.trust.store import load_policy
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
 from appliance.workers.state import WorkerStatus
@@ -73,6 +75,8 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
         alarms += services.trust.freshness().alarms()
     except Refused as error:
         alarms.append(f"{error.message} ({error.code})")
+    with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
+        alarms += services.store.alarms(load_policy(services.data / "trust"))
     alarms += [f"[admin.roles] names {name!r}, who is unknown." for name in state.roles.unresolved]
     alarms += [
         f"The files of model {record.id} are not on this host: import the artifact with the digest"

@@ -1,0 +1,60 @@
+"""Verdicts of the gate on real data: candidates without a language model against the regression."""
+
+import pytest
+
+from appliance.datasets.items import Item
+from appliance.datasets.reading import read_items
+from appliance.evals import judging
+from appliance.evals.baselines import battery
+from appliance.evals.pairs import MILLION, Pair
+from appliance.tasks.classifiers.neighbours import fit_neighbours
+from appliance.trust.evaluation import Found
+from tests.conftest import example_set
+from tests.evals.gates import wanted
+from tests.evals.test_gate_simulation import told
+
+pytestmark = pytest.mark.slow
+REGRESSION = "logistic regression"
+
+
+def answers(items: list[Item]) -> tuple[list[Item], dict[str, list[str]]]:
+    """The items of `test`, and what each candidate answers."""
+    train = [item for item in items if item.split == "train"]
+    tests = [item for item in items if item.split == "test"]
+    texts = [item.text for item in tests]
+    found = {b.name: [label for label, _, _ in b.answers(texts)] for b in battery(train)}
+    near = fit_neighbours([i.text for i in train], [i.label for i in train])
+    best = near.probabilities(texts).argmax(axis=1)
+    found["nearest neighbours"] = [near.labels[n] for n in best]
+    return tests, found
+
+
+def verdicts(items: list[Item]) -> dict[str, Found]:
+    tests, given = answers(items)
+    found = {}
+    for name, labels in given.items():
+        pairs = [
+            Pair(item.id, item.group, "", item.label, MILLION * (one == item.label),
+                 MILLION * (other == item.label), one, other)
+            for item, one, other in zip(tests, labels, given[REGRESSION], strict=True)
+        ]  # fmt: skip
+        found[name] = judging.judge(wanted(incumbent=REGRESSION), pairs)
+        told(
+            f"{name}: {found[name].verdict}, {found[name].groups} groups, "
+            f"{found[name].low_micros / 10_000:g} to {found[name].high_micros / 10_000:g} points"
+        )
+    return found
+
+
+@pytest.mark.parametrize("name", ["excavators", "licences"])
+def test_real_candidates(name: str) -> None:
+    found = verdicts(read_items(example_set(name)))
+    assert found[REGRESSION].verdict == "pass"  # against itself
+    assert found["majority"].verdict == "fail"
+    assert len(found) >= 5
+
+
+def test_too_few_groups_are_underpowered() -> None:
+    found = verdicts(read_items(example_set("fail2ban")))
+    assert {each.verdict for each in found.values()} == {"underpowered"}
+    assert all(each.groups < 50 for each in found.values())
