@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -31,7 +31,7 @@ from appliance.datasets.sealing import Seal
 from appliance.errors import EvaluationRefused, PolicyRefused, StateRefused
 from appliance.evals import gate_report, judging, pairs, scoring
 from appliance.evals.asking import Asking
-from appliance.evals.baselines import LINEAR, MAJORITY, battery
+from appliance.evals.baselines import LINEAR, MAJORITY, Baseline, battery
 from appliance.evals.judging import Coarse
 from appliance.evals.outcomes import Outcome, check_complete
 from appliance.evals.outcomes import parse as parse_outcome
@@ -45,6 +45,7 @@ from appliance.statistics.groups import draw_one_each
 from appliance.tasks import catalogue
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
+from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import ecdsa, evaluation, specification
 from appliance.trust.directory import Artifact
@@ -236,7 +237,7 @@ class Gate(Kind):
         self, job: Context, subject: _Subject, items: Sequence[Item], files: "_Files"
     ) -> "_Measured":
         """The outcomes of the classifier, the candidate and the incumbent."""
-        labels = subject.loaded.task.output.__class__.__name__ == "Labels"
+        labels = isinstance(subject.loaded.task.output, Labels)
         train = subject.dataset.splits.get("train", ())
         classifiers = {b.name: b for b in battery(train)} if labels and train else {}
         advice: list[Outcome] | None = None
@@ -455,7 +456,7 @@ def _opened(parts: GateParts, subject: _Subject) -> tuple[Item, ...]:
     return items
 
 
-def _learned(baseline: Any, subject: _Subject, items: Sequence[Item]) -> list[Outcome]:
+def _learned(baseline: Baseline, subject: _Subject, items: Sequence[Item]) -> list[Outcome]:
     """The outcomes of a baseline; it is quick, so it is always measured from the beginning."""
     answered = baseline.answers([item.text for item in items])
     return [

@@ -1,6 +1,6 @@
 """The evidence key: with which this appliance signs what it measured.
 
-Rules: the key is made on this machine and never leaves it, mode 0600, P-384; it has no
+Rules: the key is made on this machine, P-384, mode 0600, and only backups carry it; it has no
 weight until a trust policy lists it in the role `evaluator`.
 """
 

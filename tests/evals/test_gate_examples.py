@@ -7,7 +7,6 @@ from appliance.datasets.reading import read_items
 from appliance.evals import judging
 from appliance.evals.baselines import battery
 from appliance.evals.pairs import MILLION, Pair
-from appliance.tasks.classifiers.neighbours import fit_neighbours
 from appliance.trust.evaluation import Found
 from tests.conftest import example_set
 from tests.evals.gates import wanted
@@ -23,9 +22,6 @@ def answers(items: list[Item]) -> tuple[list[Item], dict[str, list[str]]]:
     tests = [item for item in items if item.split == "test"]
     texts = [item.text for item in tests]
     found = {b.name: [label for label, _, _ in b.answers(texts)] for b in battery(train)}
-    near = fit_neighbours([i.text for i in train], [i.label for i in train])
-    best = near.probabilities(texts).argmax(axis=1)
-    found["nearest neighbours"] = [near.labels[n] for n in best]
     return tests, found
 
 

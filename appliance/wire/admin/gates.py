@@ -53,13 +53,6 @@ class Plan(Reply):
     items: int
 
 
-class Ledger(Reply):
-    """The looks at the sealed splits of a dataset, inherited ones too."""
-
-    dataset: str
-    splits: list["LedgerSplit"]
-
-
 class LedgerSplit(Reply):
     """One sealed split."""
 
@@ -67,6 +60,13 @@ class LedgerSplit(Reply):
     groups: int
     left: int
     looks: list[dict[str, Any]]
+
+
+class Ledger(Reply):
+    """The looks at the sealed splits of a dataset, inherited ones too."""
+
+    dataset: str
+    splits: list[LedgerSplit]
 
 
 class EvidenceKey(Reply):
