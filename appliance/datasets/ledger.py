@@ -4,14 +4,16 @@ Rules:
 - A look is taken before the split is opened: its audit entry is durable first, then its row.
 - A look is keyed by the marks of the groups that it saw. A dataset that shares one group with it
   inherits the look, whatever its name, version or seal.
-- A split has `LOOKS` looks; the first pass ends them. A signed specification takes one look, in
-  one job: a job that is resumed keeps its look, and another job cannot use the specification.
+- A split has `LOOKS` looks. The first pass ends them for all but the task that passed, which may
+  need another certificate, under another engine say.
+- A signed specification takes one look, in one job: a job that is resumed keeps its look, and
+  another job cannot use the specification.
 - Rows are only added; a verdict is written once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -124,7 +126,7 @@ class Ledger:
             if known_rows := _select(connection, _LOOKS.c.id == look.id):
                 _check_job(known_rows[0], look)
                 raise StateRefused("specification_used", "It was used for other groups.")
-            _check_left(earlier)
+            _check_left(earlier, look.task_digest)
             number = len(earlier) + 1
             entry = record(look, number)
             connection.execute(sa.insert(_LOOKS).values({**vars(look), "entry": entry}))
@@ -147,26 +149,23 @@ class Ledger:
         with self._database.begin() as connection:
             return _sharing(connection, set(marks))
 
-    def check_left(self, marks: Iterable[str]) -> None:
-        """Refuse a split without a look left. Raises StateRefused (`looks_spent`)."""
-        _check_left(self.looks(marks))
+
+def left(looks: list[Look], task_digest: str = "") -> int:
+    """How many looks are left after these, for a task; for any other task by default."""
+    if _passed_by_others(looks, task_digest):
+        return 0
+    return max(0, LOOKS - len(looks))
 
 
-def left(looks: list[Look]) -> int:
-    """How many looks are left after these."""
-    return 0 if any(look.verdict == "pass" for look in looks) else max(0, LOOKS - len(looks))
+def _passed_by_others(looks: list[Look], task_digest: str) -> bool:
+    return any(look.verdict == "pass" and look.task_digest != task_digest for look in looks)
 
 
-def told(looks: list[Look]) -> list[Mapping[str, Any]]:
-    """Looks as JSON values."""
-    return [dict(vars(look)) for look in looks]
-
-
-def _check_left(looks: list[Look]) -> None:
-    if left(looks):
+def _check_left(looks: list[Look], task_digest: str) -> None:
+    if left(looks, task_digest):
         return
-    if any(look.verdict == "pass" for look in looks):
-        reason = "A gate passed on these groups, which ends their looks."
+    if _passed_by_others(looks, task_digest):
+        reason = "Another task passed on these groups, which ends their looks."
     else:
         reason = f"{len(looks)} of {LOOKS} looks at these groups are taken."
     raise StateRefused("looks_spent", reason)

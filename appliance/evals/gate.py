@@ -304,7 +304,7 @@ class Gate(Kind):
         parts.store.evaluations.add(made["statement"].encode(), parts.policy())
         parts.ledger.conclude(look.id, result["verdict"], certificate)
         looks = parts.ledger.looks(subject.part.marks)
-        left = ledgers.left(looks)
+        left = ledgers.left(looks, look.task_digest)
         share = subject.wanted.alpha_micros / specification.MILLION / ledgers.LOOKS
         return {**result, "looks": len(looks), "looks_left": left, "alpha_left": left * share}
 

@@ -1,6 +1,7 @@
 """The ledger: looks count once, are inherited by shared groups, and end at the first pass."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,8 +76,6 @@ def test_a_look_without_budget_is_refused(ledger: Ledger) -> None:
         assert ledger.take(look(number), MARKS, log)[1] == number
     assert code(ledger, look(9), MARKS, log) == "looks_spent"
     assert len(log.entries) == LOOKS
-    with pytest.raises(StateRefused):
-        ledger.check_left(MARKS)
 
 
 def test_shared_groups_inherit_what_was_spent(ledger: Ledger) -> None:
@@ -88,14 +87,36 @@ def test_shared_groups_inherit_what_was_spent(ledger: Ledger) -> None:
     assert ledger.take(look(9), ["x", "y"], log)[1] == 1  # the control: new groups alone
 
 
-def test_the_first_pass_ends_the_looks(ledger: Ledger) -> None:
+def test_the_first_pass_ends_the_looks_of_other_tasks(ledger: Ledger) -> None:
     log = Log()
     ledger.take(look(1), MARKS, log)
     ledger.conclude("spec1", "pass", "cert")
     assert left(ledger.looks(MARKS)) == 0
-    assert code(ledger, look(2), MARKS, log) == "looks_spent"
+    assert left(ledger.looks(MARKS), look().task_digest) == LOOKS - 1
+    assert code(ledger, look(2, task_digest="ee" * 32), MARKS, log) == "looks_spent"
+    for number in range(2, LOOKS + 1):  # the task that passed may be certified again
+        ledger.take(look(number), MARKS, log)
+    assert code(ledger, look(9), MARKS, log) == "looks_spent"
     ledger.conclude("spec1", "fail", "")  # a verdict that is written stays
     assert (ledger.looks(MARKS)[0].verdict, ledger.looks(MARKS)[0].certificate) == ("pass", "cert")
+
+
+def test_two_gates_at_once_cannot_both_have_the_last_look(ledger: Ledger) -> None:
+    log = Log()
+    for number in range(1, LOOKS):
+        ledger.take(look(number), MARKS, log)
+
+    def gate(number: int) -> str:
+        try:
+            ledger.take(look(number), MARKS, log)
+        except StateRefused as error:
+            return error.code
+        return "taken"
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(gate, range(10, 18)))
+    assert sorted(found) == ["looks_spent"] * 7 + ["taken"]
+    assert len(ledger.looks(MARKS)) == len(log.entries) == LOOKS
 
 
 def test_a_failure_leaves_the_other_looks(ledger: Ledger) -> None:

@@ -168,13 +168,13 @@ async def test_an_expired_certificate_serves_for_its_grace(
     task = add_task(lab, tmp_path / "orders")
     certify(lab, task)
     approve(lab, task, *APPROVERS)
-    found = load_policy(lab.data / "trust")
-    assert lab.store.alarms(found) == []
+    rules = load_policy(lab.data / "trust")
+    assert lab.store.alarms(rules) == []
     clock.advance(350 * DAY)
-    (soon,) = lab.store.alarms(found)
+    (soon,) = lab.store.alarms(rules)
     assert soon.startswith("The evaluation of orders expires at ")
     clock.advance(30 * DAY)
-    (late,) = lab.store.alarms(found)
+    (late,) = lab.store.alarms(rules)
     assert "expired at" in late and "it serves until" in late
     assert use(lab) and await lab.sweep.run() == []
     assert code(lambda: lab.lifecycle.subject(task)) == "evaluation_expired"

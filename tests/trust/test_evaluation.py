@@ -6,7 +6,7 @@ import pytest
 
 from appliance.errors import PolicyRefused
 from appliance.trust import evaluation
-from appliance.trust.evaluation import PREDICATE_TYPE, Certificate
+from appliance.trust.evaluation import PREDICATE_TYPE
 from tests.evals.gates import (
     DAY_US,
     ENGINE,
@@ -47,7 +47,7 @@ def use(envelope: bytes, *, new: bool = True, now_us: int = NOW_US, **changes: A
 def test_what_was_signed_is_read_again() -> None:
     terms = wanted(floors={"": 500_000, "north": 400_000})
     found = evaluation.verify(certificate(terms=terms), policy())
-    assert isinstance(found, Certificate) and found.wanted == terms and found.person == "Paula"
+    assert found.wanted == terms and found.person == "Paula"
     assert found.found.verdict == "pass" and found.found.floors == {"": "pass", "north": "pass"}
     assert found.circumstances == circumstances()
     assert use(certificate()) == ""

@@ -79,7 +79,7 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         alpha_micros=int(facts["alpha_micros"]),
         floor_micros=int(facts["floor_micros"]),
         looks=ledgers.LOOKS,
-        looks_left=ledgers.left(services.ledger.looks(part.marks)),
+        looks_left=ledgers.left(services.ledger.looks(part.marks), task.digest),
         model=str(facts["model"]),
         model_digest=str(facts["model_digest"]),
         incumbent=incumbent,
