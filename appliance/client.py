@@ -235,7 +235,8 @@ class AdminClient:
 
     def ledger(self, dataset: str) -> gatewire.Ledger:
         """The looks at a dataset's sealed splits."""
-        return self._get(gatewire.Ledger, f"/admin/gates/ledger/{_model(dataset)}")
+        name = _identifier(dataset, "unknown_model_id")
+        return self._get(gatewire.Ledger, f"/admin/gates/ledger/{name}")
 
     def evidence_key(self) -> gatewire.EvidenceKey:
         """The key that signs evaluations."""
