@@ -44,12 +44,13 @@ def certify(
     wanted = terms(services, task, task, **named)
     found = judging.judge(wanted, pairs(400, gained=20) if outcomes is None else outcomes)
     now = services.clock.wall_us()
-    when = {"issued_us": now, "valid_until_us": now + int(365 * DAY * 1e6)}
+    when: dict[str, Any] = {"engine": services.store.evaluations.engine}
+    when |= {"issued_us": now, "valid_until_us": now + int(365 * DAY * 1e6)}
     made = evaluation.sign(
         envelope(services, wanted, person),
         wanted,
         found,
-        circumstances(engine=services.store.evaluations.engine, **(when | at)),
+        circumstances(**(when | at)),
         evidence.ensure(services.data),
     )
     return services.store.evaluations.add(made, load_policy(services.data / "trust")).id
