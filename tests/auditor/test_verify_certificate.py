@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.clock import iso
 from appliance.db import open_database
 from appliance.errors import ApplianceError
 from appliance.evals import judging
@@ -39,6 +40,7 @@ from tests.evals.gates import (
     forged,
     pairs,
     policy,
+    signed,
     wanted,
 )
 from tests.trust import policies
@@ -109,21 +111,7 @@ def test_what_is_no_key_is_refused(text: str) -> None:
 
 # One case for each way of tampering: what is changed, and what both must say.
 
-LOADER = Callable[[], tuple[bytes, dict[str, Any]]]
 YEAR = 365 * DAY_US
-
-
-def _moment(time_us: int) -> str:
-    from appliance.clock import iso
-
-    return iso(time_us)
-
-
-def _swapped(statement: dict[str, Any]) -> None:
-    inner = statement["predicate"]["evaluation"]["specification"]
-    inner["signatures"][0]["sig"] = statement["predicate"]["evaluation"]["specification"][
-        "signatures"
-    ][0]["sig"][::-1].replace("=", "A")
 
 
 def _passed(statement: dict[str, Any]) -> None:
@@ -133,12 +121,7 @@ def _passed(statement: dict[str, Any]) -> None:
 
 def _altered_terms() -> bytes:
     """A specification whose margin was widened after its person signed it."""
-    terms = wanted()
-    envelope = json.loads(certificate(terms=terms))
-    assert envelope
-    from tests.evals.gates import signed
-
-    wide = edited(signed(terms), lambda s: s["predicate"].update(margin_micros=90_000))
+    wide = edited(signed(wanted()), lambda s: s["predicate"].update(margin_micros=90_000))
     looser = wanted(margin_micros=90_000)
     found = judging.judge(looser, pairs(400, gained=20))
     return evaluation.sign(wide, looser, found, circumstances(), EVALUATOR)
@@ -224,7 +207,7 @@ def _alone(
     more: list[str | Path] = ["--person", person, "--task", told.get("task", TASK)]
     more += ["--model", told.get("model", MODEL), "--dataset", told.get("dataset", DATASET)]
     more += ["--engine", told.get("engine", ENGINE)]
-    more += ["--at", _moment(told.get("now_us", NOW_US))]
+    more += ["--at", iso(told.get("now_us", NOW_US))]
     if "revoked" in told:
         more += ["--revoked", told["revoked"]]
     return run(write("certificate.json", envelope), key, *more)

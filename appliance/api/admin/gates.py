@@ -59,6 +59,10 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
     task, data = inventory.record(wanted.task), inventory.record(wanted.dataset)
     if task.kind != catalogue.KIND or task.digest is None:
         raise StateRefused("artifact_kind", f"{wanted.task} is no task that was verified.")
+    if "margin_micros" not in task.facts:
+        raise StateRefused(
+            "wrong_state", f"{wanted.task} was imported by an older version; import it again."
+        )
     part = _seal(services, wanted.dataset).parts.get(wanted.split)
     if part is None or data.digest is None:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
