@@ -49,7 +49,8 @@ def test_a_dataset_is_sealed_by_a_command(lab: LabData, tmp_path: Path) -> None:
     assert shown["sealed"] == ["test"] and shown["items"]["test"] == 52
     look = ("dataset", "show", path, "--items", "--split", "test", "--json")
     assert command(lab, *look).code == (1, "dataset_sealed")
-    assert command(lab, "dataset", "check", path).status == 0
+    checked = command(lab, "dataset", "check", path, "--json").document
+    assert checked["summary"]["sealed"] == ["test"]
     signed = command(lab, "dataset", "sign", path, "--key", lab.key("publisher"))
     assert signed.status == 0
     assert command(lab, "dataset", "import", path, "--json").document["state"] == "verified"
