@@ -13,12 +13,25 @@ from appliance.audit.log import Draft
 from appliance.clock import FixedClock
 from appliance.errors import Refused
 from appliance.evals import judging
-from appliance.trust import approval, dsse, ecdsa, evaluation, evidence, policy, strict_json
+from appliance.trust import (
+    approval,
+    dsse,
+    ecdsa,
+    evaluation,
+    evidence,
+    policy,
+    signing,
+    strict_json,
+)
 from appliance.trust.store import load_policy
-from tests.evals.gates import circumstances, pairs
+from tests import site
+from tests.evals.gates import EVALUATOR, STRANGER, certificate, circumstances, pairs
+from tests.evals.orders import write_task
 from tests.evals.sealed import add_task, envelope, terms
 from tests.registry.test_lifecycle import edges, tiny
 from tests.smol import APPROVERS, SMALL, approve, key
+from tests.trust import policies
+from tests.trust.simulator import Simulator
 
 DAY = 86_400.0
 DATASET_DIGEST = "cd" * 32
@@ -224,3 +237,31 @@ def test_only_tasks_can_be_asked_for_an_evaluation(lab: Services, tmp_path: Path
     change_policy(lab, lambda d: d.update(models=[rule]))
     found = lab.lifecycle.import_model("uid:0", tiny(lab), None, lambda *_: None)
     assert (found.state, found.code) == ("refused", "evaluation_unsupported")
+
+
+def test_a_certificate_moves_with_its_task_to_a_site(tmp_path: Path) -> None:
+    """Another appliance signed it, on the specification of a person who is unknown here."""
+    sim = Simulator()
+    sim.policy["keys"] |= policies.bound(EVALUATOR, "evidence of the test host")
+    sim.policy["roles"]["evaluator"] = {"keys": [policies.hint(EVALUATOR)], "threshold": 1}
+    sim.policy["tasks"] = {"require": ["evaluation"]}
+    made = site.make_site(tmp_path, sim, model="orders")
+    path = write_task(tmp_path / "orders")
+    signing.sign_directory(path, ecdsa.private_pem(policies.PUBLISHER), lambda *_: None)
+    with made.services() as services:
+        services.lifecycle.import_model("uid:0", path, None, lambda *_: None)
+        assert code(lambda: site.approve(services, "orders", "Alice")) == "evaluation_missing"
+        elsewhere = {"dataset": "elsewhere", "dataset_digest": DATASET_DIGEST}
+        wanted = terms(services, "orders", "orders", **elsewhere)
+        now = services.clock.wall_us()
+        when = circumstances(
+            engine=services.store.evaluations.engine, issued_us=now, valid_until_us=now + 10**12
+        )
+        brought = certificate(pairs(400, gained=20), wanted, when, person=STRANGER)
+        services.store.evaluations.add(brought, load_policy(made.data / "trust"))
+        site.approve(services, "orders", "Alice", "Bob")
+        assert services.store.inventory.record("orders").state == "approved" and use(services)
+        own = certificate(pairs(400, gained=20), wanted, when, key=STRANGER)
+        keep = services.store.evaluations.add
+        unlisted = code(lambda: keep(own, load_policy(made.data / "trust")))
+        assert unlisted == "evaluator_not_allowed"
