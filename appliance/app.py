@@ -28,7 +28,8 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets.ledger import Ledger
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
-from appliance.evals.gate import Gate, GateParts
+from appliance.evals.gate import Gate
+from appliance.evals.gate_subject import GateParts
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.evals.job import Evaluation, Parts
 from appliance.governance.log_jobs import Exporting, Verification

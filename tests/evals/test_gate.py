@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,17 @@ from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals import gate as gates
 from appliance.evals import judging
 from appliance.evals.asking import Asking
-from appliance.evals.gate import Gate, read_pairs
+from appliance.evals.gate import Gate
+from appliance.evals.gate_outcomes import Files, read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Stop
-from appliance.trust import evaluation, signing
+from appliance.trust import evaluation
 from appliance.trust.specification import Specification
 from appliance.trust.store import load_policy
-from tests.evals.gates import edited
 from tests.evals.orders import TASK
-from tests.evals.sealed import GROUPS, add_dataset, add_task, envelope, terms, write_dataset
-from tests.registry.test_lifecycle import ACTOR
-from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet, sealed
+from tests.evals.sealed import GROUPS, add_dataset, add_task, envelope, terms
+from tests.smol import APPROVERS, ID, SMALL, approve, make_data, sealed
 
 
 @pytest.fixture(scope="module")
@@ -119,74 +117,6 @@ async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services) -> No
     assert looks(lab, "failing") == 1
 
 
-REFUSED: dict[str, tuple[Callable[[Services, Specification], bytes], str]] = {
-    "unsigned": (lambda s, t: b"{}", "specification_invalid"),
-    "margin edited": (
-        lambda s, t: edited(envelope(s, t), lambda d: d["predicate"].update(margin_micros=49_000)),
-        "specification_signature",
-    ),
-    "another's name": (
-        lambda s, t: envelope(s, replace(t, name="approver-1")), "specifier_not_allowed",
-    ),
-    "the root's key": (lambda s, t: envelope(s, t, "root"), "specifier_not_allowed"),
-    "milder margin": (
-        lambda s, t: envelope(s, replace(t, margin_micros=90_000)), "specification_other",
-    ),
-    "milder alpha": (
-        lambda s, t: envelope(s, replace(t, alpha_micros=90_000)), "specification_other",
-    ),
-    "more looks": (lambda s, t: envelope(s, replace(t, looks=9)), "specification_other"),
-    "another task": (
-        lambda s, t: envelope(s, replace(t, task_digest="11" * 32)), "specification_other",
-    ),
-    "another model": (
-        lambda s, t: envelope(s, replace(t, model_digest="11" * 32)), "specification_other",
-    ),
-    "another dataset": (
-        lambda s, t: envelope(s, replace(t, dataset_digest="11" * 32)), "specification_other",
-    ),
-    "another metric": (
-        lambda s, t: envelope(s, replace(t, metric="normalised_match")), "specification_other",
-    ),
-    "a split that is open": (
-        lambda s, t: envelope(s, replace(t, split="certify")), "dataset_not_sealed",
-    ),
-    "no such incumbent": (
-        lambda s, t: envelope(s, replace(t, incumbent="nobody")), "unknown_model_id",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", REFUSED)
-async def test_what_is_wrong_before_takes_no_look(services_only: Services, case: str) -> None:
-    make, code = REFUSED[case]
-    lab = services_only
-    signed = make(lab, terms(lab, "orders", "untouched"))
-    with pytest.raises(ApplianceError) as caught:
-        await (await lab.jobs.start("gate", {"specification": signed.decode()}, "uid:0")).outcome()
-    assert caught.value.code == code
-    assert looks(lab, "untouched") == 0
-    assert "untouched" not in [e["dataset"] for e in entries(lab, "gate_look")]
-
-
-@pytest.fixture
-def services_only(lab_data: Path) -> Iterator[Services]:
-    """The lab without a loaded model."""
-    with open_services(lab_data, config=SMALL) as services:
-        yield services
-
-
-async def test_an_open_dataset_has_nothing_to_open(services_only: Services, tmp_path: Path) -> None:
-    lab = services_only
-    path = write_dataset(tmp_path / "open-set")
-    signing.sign_directory(path, key(lab.data, "publisher"), quiet)
-    lab.lifecycle.import_model(ACTOR, path, None, quiet)
-    approve(lab, "open-set", *APPROVERS)
-    with pytest.raises(ApplianceError) as caught:
-        await run(lab, terms(lab, "orders", "open-set"))
-    assert caught.value.code == "dataset_not_sealed"
-
-
 async def test_a_model_that_does_not_answer_takes_no_look(lab: Services, tmp_path: Path) -> None:
     long = TASK.replace('user = "', 'user = "' + "x " * 600)
     task = add_task(lab, tmp_path / "big", long, model=ID)
@@ -232,8 +162,8 @@ def dying(real: Callable[..., Any], first: bool) -> Callable[..., Any]:
 
 
 STEPS: tuple[tuple[Any, str], ...] = (
-    (gates, "_subject"), ("ledger", "take"), (gates, "_opened"), (gates._Files, "append"),
-    (gates._Files, "write_pairs"), (gates, "_concluded"), (Job, "save"),
+    (gates, "subject_of"), ("ledger", "take"), (gates, "opened"), (Files, "append"),
+    (Files, "write_pairs"), (gates, "_concluded"), (Job, "save"),
     (OutcomeFiles, "write_report"), ("evaluations", "add"), ("ledger", "conclude"),
 )  # fmt: skip
 

@@ -24,7 +24,7 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
 from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, Refused, StateRefused
-from appliance.evals import gate, pairs
+from appliance.evals import gate_outcomes, gate_subject, pairs
 from appliance.evals.job import DIRECTORY
 from appliance.tasks import catalogue
 from appliance.trust import ecdsa, evaluation, evidence
@@ -67,10 +67,10 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
     if part is None or data.digest is None:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
     facts = task.facts
-    declared = gate.baseline_of(str(facts["form"]), str(facts.get("baseline", "")))
+    declared = gate_subject.baseline_of(str(facts["form"]), str(facts.get("baseline", "")))
     incumbent = wanted.incumbent or declared
     digest = ""
-    if incumbent not in gate.BASELINES:
+    if incumbent not in gate_subject.BASELINES:
         digest = inventory.record(incumbent).digest or ""
     return wire.Plan(
         task=task.id,
@@ -216,7 +216,9 @@ async def outcomes(
 ) -> wire.Outcomes:
     """The outcomes of a gate for an auditor; of one item with the proof that it is one of them."""
     kek = LogFiles(services.data / "audit").key_encryption_key()
-    found = await asyncio.to_thread(gate.read_pairs, services.data / DIRECTORY, job_id, kek)
+    found = await asyncio.to_thread(
+        gate_outcomes.read_pairs, services.data / DIRECTORY, job_id, kek
+    )
     proof = None if item is None else pairs.proof(found, item)
     fields: dict[str, Json] = {
         "action": "outcomes_read",

@@ -1,0 +1,215 @@
+"""What a gate works on: the task, the sealed dataset and the terms, checked before the look.
+
+Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of
+the split are opened by `opened` alone, into memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from appliance.audit.log import AuditLog
+from appliance.clock import Clock
+from appliance.datasets import directory as datasets
+from appliance.datasets import ledger as ledgers
+from appliance.datasets import sealing
+from appliance.datasets.directory import Dataset
+from appliance.datasets.items import Item
+from appliance.datasets.ledger import Ledger
+from appliance.datasets.sealing import Seal
+from appliance.errors import PolicyRefused, StateRefused
+from appliance.evals import scoring
+from appliance.evals.baselines import LINEAR, MAJORITY
+from appliance.jobs.kind import JsonObject
+from appliance.serving.backend import Backends
+from appliance.serving.inference import Inference
+from appliance.statistics.groups import draw_one_each
+from appliance.tasks import catalogue
+from appliance.tasks.loaded import LoadedTask
+from appliance.trust import ecdsa, evaluation, specification
+from appliance.trust.directory import Artifact
+from appliance.trust.freshness import Freshness
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.specification import Signed, Specification
+from appliance.trust.store import ModelStore
+
+NONE: Final = "none"
+"""The incumbent that answers nothing: then the floors decide."""
+BASELINES: Final = (MAJORITY, LINEAR, NONE)
+_USABLE: Final = ("verified", "approved", "suspended")
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a gate: the specification as a person signed it."""
+
+    specification: str
+
+
+@dataclass(frozen=True)
+class GateParts:
+    """What a gate needs of the appliance.
+
+    Attributes:
+        directory: `DATA/evaluations`.
+        policy: reads the trust policy in force.
+        fresh: says how fresh it is.
+        backends: the models.
+        inference: makes a use-case of answers over backends.
+        kek: the key-encryption key.
+        evidence: the key that signs what was found.
+        template_of: hex SHA-256 of a model's chat template; "" for none.
+        log: name of the audit log.
+    """
+
+    directory: Path
+    store: ModelStore
+    ledger: Ledger
+    audit: AuditLog
+    policy: Callable[[], TrustPolicy]
+    fresh: Callable[[], Freshness]
+    backends: Backends
+    inference: Callable[[Backends], Inference]
+    kek: Callable[[], bytes]
+    evidence: Callable[[], ecdsa.PrivateKey]
+    template_of: Callable[[str], str]
+    log: str
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is compared, before the split is opened.
+
+    Attributes:
+        seal: of the dataset.
+        sealed: the file of the split.
+        incumbent: the task that is compared with; None for a baseline.
+    """
+
+    signed: Signed
+    loaded: LoadedTask
+    dataset: Dataset
+    seal: Seal
+    sealed: bytes
+    incumbent: LoadedTask | None
+
+    @property
+    def wanted(self) -> Specification:
+        """The terms."""
+        return self.signed.wanted
+
+    @property
+    def part(self) -> sealing.Part:
+        """What the seal tells of the split."""
+        return self.seal.parts[self.wanted.split]
+
+
+def envelope_of(params: JsonObject) -> bytes:
+    """The specification as it was signed. Raises PolicyRefused (`specification_invalid`)."""
+    try:
+        return msgspec.convert(params, Wanted).specification.encode()
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise PolicyRefused("specification_invalid", f"Parameters: {error}.") from error
+
+
+def baseline_of(loaded_form: str, declared: str) -> str:
+    """The first incumbent of a task: what it declares, else the commonest label, else none."""
+    return declared or (MAJORITY if loaded_form == "labels" else NONE)
+
+
+def _check_records(store: ModelStore, wanted: Specification) -> None:
+    """Hold a specification against the records of the store."""
+    task = store.inventory.record(wanted.task)
+    if task.kind != catalogue.KIND or task.state not in _USABLE:
+        raise _other(f"{wanted.task} is {task.state} and no task that can be evaluated")
+    if task.digest != wanted.task_digest:
+        raise _other(f"{wanted.task} has the digest {task.digest}")
+    facts = task.facts
+    if (facts.get("model"), facts.get("model_digest")) != (wanted.model, wanted.model_digest):
+        raise _other(f"{wanted.task} names another model")
+    if facts.get("metric") != wanted.metric or wanted.looks != ledgers.LOOKS:
+        raise _other(f"the metric is {facts.get('metric')} and there are {ledgers.LOOKS} looks")
+    evaluation.check_terms(wanted, facts, "specification_other")
+    if wanted.incumbent not in BASELINES:
+        incumbent = store.inventory.record(wanted.incumbent)
+        if incumbent.digest != wanted.incumbent_digest or incumbent.kind != catalogue.KIND:
+            raise _other(f"{wanted.incumbent} is another one than the incumbent")
+    data = store.inventory.record(wanted.dataset)
+    if data.digest != wanted.dataset_digest:
+        raise _other(f"{wanted.dataset} has the digest {data.digest}")
+    if wanted.split not in data.facts.get("sealed", ()):
+        raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
+
+
+def _other(problem: str) -> PolicyRefused:
+    return PolicyRefused("specification_other", f"Specification: {problem}.")
+
+
+def subject_of(parts: GateParts, params: JsonObject) -> Subject:
+    """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
+
+    Raises:
+        Refused: `clock_behind`; what `specification.verify` raises; `evaluator_not_allowed`;
+            `specification_other`, `dataset_not_sealed`; what a check of the store finds.
+    """
+    parts.fresh().check_change()
+    policy = parts.policy()
+    signed = specification.verify(envelope_of(params), policy)
+    policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
+    wanted = signed.wanted
+    _check_records(parts.store, wanted)
+    loaded = _task(parts.store, wanted.task, wanted.task_digest, policy)
+    incumbent = None
+    if wanted.incumbent not in BASELINES:
+        incumbent = _task(parts.store, wanted.incumbent, wanted.incumbent_digest, policy)
+    read = partial(_dataset, wanted.split)
+    digest, (dataset, seal, sealed) = parts.store.use(
+        wanted.dataset, "dataset", policy, _silent, read
+    )
+    if digest != wanted.dataset_digest:
+        raise _other(f"{wanted.dataset} has the digest {digest}")
+    return Subject(signed, loaded, dataset, seal, sealed, incumbent)
+
+
+def _dataset(split: str, artifact: Artifact) -> tuple[Dataset, Seal, bytes]:
+    found = datasets.read_artifact(artifact)
+    if found.seal is None or split not in found.seal.parts:
+        raise StateRefused("dataset_not_sealed", f"The dataset has no sealed {split}.")
+    name = sealing.sealed_file(split)
+    return found, found.seal, artifact.prefix(name, artifact.sizes[name])
+
+
+def _task(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
+    """A stored task, approved or not yet, whose files are those that were signed."""
+    checked = store.check(task_id, policy, _silent)
+    if checked.digest != digest:
+        raise _other(f"{task_id} has the digest {checked.digest}")
+    with store.inventory.open(task_id) as artifact:
+        loaded = catalogue.read_artifact(artifact)
+    return replace(loaded, task=msgspec.structs.replace(loaded.task, id=task_id), digest=digest)
+
+
+def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
+    """The items of the split, in memory; one of each group where that was specified.
+
+    Raises:
+        DatasetRefused: what `sealing.open_part` raises.
+        EvaluationRefused: `item_unfit`.
+    """
+    wanted, name = subject.wanted, subject.dataset.manifest.name
+    items = sealing.open_part(subject.seal, wanted.split, name, subject.sealed, parts.kek())
+    if wanted.items == "one":
+        places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
+        items = tuple(items[place] for place in places)
+    for item in items:
+        scoring.expected_of(subject.loaded.task, item)
+        scoring.input_of(subject.loaded.task, item)
+    return items
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""

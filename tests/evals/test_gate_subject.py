@@ -1,0 +1,149 @@
+"""What a gate works on: whatever is wrong is found before the look, and takes none."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Services, initialise, open_services
+from appliance.audit.log import Draft
+from appliance.clock import FixedClock
+from appliance.errors import ApplianceError
+from appliance.evals.gate_subject import baseline_of
+from appliance.trust import evidence, signing
+from appliance.trust.specification import Specification
+from tests.evals.gates import edited
+from tests.evals.sealed import add_dataset, add_task, envelope, terms, write_dataset
+from tests.registry.test_lifecycle import ACTOR
+from tests.smol import APPROVERS, SMALL, approve, key, quiet
+
+
+@pytest.fixture(scope="module")
+def lab_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab with a task and a sealed dataset, and no model."""
+    root = tmp_path_factory.mktemp("subjects")
+    initialise(root / "data", "lab", evaluated=True)
+    with open_services(root / "data", config=SMALL) as services:
+        add_task(services, root / "orders")
+        add_dataset(services, root / "untouched")
+    return root / "data"
+
+
+@pytest.fixture
+def lab(lab_data: Path) -> Iterator[Services]:
+    with open_services(lab_data, config=SMALL) as services:
+        yield services
+
+
+async def attempt(services: Services, signed: bytes) -> str:
+    """The code with which a gate ends."""
+    with pytest.raises(ApplianceError) as caught:
+        live = await services.jobs.start("gate", {"specification": signed.decode()}, "uid:0")
+        await live.outcome()
+    return caught.value.code
+
+
+def looked(services: Services) -> int:
+    """The looks that the log knows."""
+    found = [entry.body.get("action") for entry in services.reader.tail(2_000)]
+    return found.count("gate_look")
+
+
+REFUSED: dict[str, tuple[Callable[[Services, Specification], bytes], str]] = {
+    "unsigned": (lambda s, t: b"{}", "specification_invalid"),
+    "margin edited": (
+        lambda s, t: edited(envelope(s, t), lambda d: d["predicate"].update(margin_micros=49_000)),
+        "specification_signature",
+    ),
+    "another's name": (
+        lambda s, t: envelope(s, replace(t, name="approver-1")), "specifier_not_allowed",
+    ),
+    "the root's key": (lambda s, t: envelope(s, t, "root"), "specifier_not_allowed"),
+    "milder margin": (
+        lambda s, t: envelope(s, replace(t, margin_micros=90_000)), "specification_other",
+    ),
+    "milder alpha": (
+        lambda s, t: envelope(s, replace(t, alpha_micros=90_000)), "specification_other",
+    ),
+    "more looks": (lambda s, t: envelope(s, replace(t, looks=9)), "specification_other"),
+    "another task": (
+        lambda s, t: envelope(s, replace(t, task_digest="11" * 32)), "specification_other",
+    ),
+    "another model": (
+        lambda s, t: envelope(s, replace(t, model_digest="11" * 32)), "specification_other",
+    ),
+    "another dataset": (
+        lambda s, t: envelope(s, replace(t, dataset_digest="11" * 32)), "specification_other",
+    ),
+    "another metric": (
+        lambda s, t: envelope(s, replace(t, metric="normalised_match")), "specification_other",
+    ),
+    "a split that is open": (
+        lambda s, t: envelope(s, replace(t, split="certify")), "dataset_not_sealed",
+    ),
+    "no such incumbent": (
+        lambda s, t: envelope(s, replace(t, incumbent="nobody")), "unknown_model_id",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_is_wrong_takes_no_look(lab: Services, case: str) -> None:
+    make, code = REFUSED[case]
+    assert await attempt(lab, make(lab, terms(lab, "orders", "untouched"))) == code
+    assert looked(lab) == 0
+
+
+async def test_the_control_gets_as_far_as_its_model(lab: Services) -> None:
+    good = envelope(lab, terms(lab, "orders", "untouched"))
+    assert await attempt(lab, good) == "candidate_fails"
+    assert looked(lab) == 0
+
+
+async def test_an_open_dataset_has_nothing_to_open(lab: Services, tmp_path: Path) -> None:
+    path = write_dataset(tmp_path / "open-set")
+    signing.sign_directory(path, key(lab.data, "publisher"), quiet)
+    lab.lifecycle.import_model(ACTOR, path, None, quiet)
+    approve(lab, "open-set", *APPROVERS)
+    signed = envelope(lab, terms(lab, "orders", "open-set"))
+    assert await attempt(lab, signed) == "dataset_not_sealed"
+
+
+async def test_a_dataset_that_is_not_approved_is_not_opened(lab: Services, tmp_path: Path) -> None:
+    add_dataset(lab, tmp_path / "suspended")
+    await lab.pool.suspend(ACTOR, "suspended", "labels are doubted")
+    signed = envelope(lab, terms(lab, "orders", "suspended"))
+    assert await attempt(lab, signed) == "not_approved"
+    assert looked(lab) == 0
+
+
+async def test_an_evidence_key_that_no_policy_lists_takes_no_look(lab: Services) -> None:
+    file = evidence.path(lab.data)
+    kept = file.read_bytes()
+    file.unlink()
+    try:
+        signed = envelope(lab, terms(lab, "orders", "untouched"))
+        assert await attempt(lab, signed) == "evaluator_not_allowed"
+    finally:
+        file.write_bytes(kept)
+    assert looked(lab) == 0
+
+
+async def test_a_clock_that_is_behind_takes_no_look(tmp_path: Path) -> None:
+    clock = FixedClock()
+    initialise(tmp_path / "data", "lab", clock, evaluated=True)
+    with open_services(tmp_path / "data", config=SMALL, clock=clock) as services:
+        add_task(services, tmp_path / "orders")
+        add_dataset(services, tmp_path / "set")
+        signed = envelope(services, terms(services, "orders", "set"))
+        clock.advance(86_400)
+        services.audit.append(Draft("admin", {"action": "note", "actor": "uid:0"})).result()
+        clock.advance(-86_400)
+        assert await attempt(services, signed) == "clock_behind"
+        assert looked(services) == 0
+
+
+def test_the_first_incumbent_is_what_the_task_declares() -> None:
+    assert baseline_of("labels", "") == "majority" and baseline_of("fields", "") == "none"
+    assert baseline_of("labels", "logistic regression") == "logistic regression"
