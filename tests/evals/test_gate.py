@@ -200,6 +200,7 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
     assert judging.judge(found.wanted, outcomes) == found.found
 
 
+@pytest.mark.slow
 async def test_a_pause_in_the_middle_is_resumed_at_the_item(
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
