@@ -42,5 +42,5 @@ if __name__ == "__main__":
     try:
         decorated.__wrapped__(**json.loads(sys.argv[3]))
     except pytest.skip.Exception as reason:
-        print(reason)
+        sys.stdout.write(str(reason))
         sys.exit(_SKIPPED)
