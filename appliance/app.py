@@ -25,17 +25,23 @@ from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.datasets import directory as datasets
 from appliance.datasets import ledger as ledgers
+from appliance.datasets.job import Checking
+from appliance.datasets.job import Parts as CheckParts
 from appliance.datasets.ledger import Ledger
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
+from appliance.evals.asking import ASKER
 from appliance.evals.gate import Gate
 from appliance.evals.gate_subject import GateParts
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.evals.job import Evaluation, Parts
+from appliance.evals.plan import Messages
+from appliance.evals.subject import ApprovedArtifacts, read_data
 from appliance.governance.log_jobs import Exporting, Verification
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
+from appliance.host.usage import peak
 from appliance.jobs import store as job_store
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.store import JobStore
@@ -63,7 +69,7 @@ from appliance.trust.adapter import base_of
 from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified
-from appliance.types import Json
+from appliance.types import GenerationRequest, Json
 from appliance.workers.supervisor import ENGINE, Supervisor
 
 _DEFAULT_CONFIG = """\
@@ -300,7 +306,44 @@ def open_services(
         def digest_of(model_id: str) -> str:
             return models.inventory.record(model_id).digest or ""
 
-        jobs.add(Evaluation(Parts(data / EVALUATIONS, workers, answers, digest_of, clock)))
+        approved = ApprovedArtifacts(models, read_policy)
+        tokenizers = Tokenizers(pool, shares)
+
+        async def tokens(model_id: str, messages: Messages) -> int:
+            asked = GenerationRequest(model=model_id, messages=messages)
+            return len((await tokenizers.tokens(ASKER, asked)).tokens)
+
+        def memory(model_id: str) -> int:
+            served = supervisor.find(model_id.partition(":")[0])
+            return 0 if served is None or served.worker is None else peak(served.worker.pid)
+
+        async def count(model_id: str, text: str) -> int:
+            asked = GenerationRequest(model=model_id, prompt=text)
+            return len((await tokenizers.tokens(ASKER, asked)).tokens)
+
+        jobs.add(
+            Checking(
+                CheckParts(
+                    read=lambda name: read_data(approved, name)[1],
+                    context=lambda model_id: tokenizers.card(ASKER, model_id).n_ctx,
+                    tokens=count,
+                )
+            )
+        )
+        jobs.add(
+            Evaluation(
+                Parts(
+                    data / EVALUATIONS,
+                    approved,
+                    workers,
+                    answers,
+                    digest_of,
+                    tokens,
+                    memory,
+                    clock,
+                )
+            )
+        )
         models.evaluations.now_us = lambda: trust.freshness().latest_us
         models.evaluations.engine = f"{ENGINE} {supervisor.engine_version}"
         ledger = Ledger(database)
@@ -356,7 +399,7 @@ def open_services(
             pool=pool,
             inference=inference,
             selftest=SelfTest(models, read_policy, supervisor, lifecycle, pool, inference, audit),
-            tokenizers=Tokenizers(pool, shares),
+            tokenizers=tokenizers,
             supervisor=supervisor,
             shares=shares,
             rejected=Rejected(clock),

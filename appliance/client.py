@@ -223,6 +223,10 @@ class AdminClient:
         """The page of an evaluation."""
         return self._get(evalwire.Report, f"/admin/evaluations/{job_id:d}/report")
 
+    def compare_evaluations(self, wanted: evalwire.CompareWanted) -> evalwire.Compared:
+        """Two candidates on the same items."""
+        return self._post(evalwire.Compared, "/admin/evaluations/compare", wanted)
+
     # the gate
 
     def sealing_key(self) -> gatewire.SealingKey:

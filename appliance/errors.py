@@ -199,6 +199,10 @@ CODES: Final[dict[str, Code]] = {
         "the owners of this key did not agree that prompts become items of datasets",
         "Ask them, then make a key with `appliance key create --examples`.",
     ),
+    "dataset_check_invalid": Code(
+        "the parameters of a check cannot be used",
+        "Name a dataset by id or directory, a model, and a similarity between 0.5 and 1.",
+    ),
     "dataset_exists": Code("the directory is not empty", "Choose a new directory."),
     "csv_formula": Code(
         "a cell holds a formula in place of a value",
@@ -347,7 +351,22 @@ CODES: Final[dict[str, Code]] = {
     ),
     "evaluation_invalid": Code(
         "the parameters of an evaluation cannot be used",
-        "Name a task's directory, a dataset's directory and the split train or dev.",
+        "Name a task and a dataset, each by id or directory, and the split train or dev.",
+    ),
+    "evaluation_changed": Code(
+        "the task, the dataset or a model changed while an evaluation was stopped",
+        "Cancel the job and start it again: its outcomes would be of two different things.",
+    ),
+    "candidate_unknown": Code(
+        "an evaluation has no such candidate", "`appliance eval show ID` names them."
+    ),
+    "example_not_train": Code(
+        "an example of the task is no item of the split train",
+        "Take the examples from train: `appliance task new` does. What stands in the prompt cannot "
+        "be measured.",
+    ),
+    "pack_changed": Code(
+        "a pack of this installation has other bytes than its version's", "Install it again."
     ),
     "report_missing": Code(
         "there is no such report", "`appliance job show ID` says what the job is and how far it is."

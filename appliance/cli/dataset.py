@@ -14,6 +14,8 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
+from appliance.cli.eval import place
+from appliance.cli.job import watched
 from appliance.cli.model import import_ as model_import
 from appliance.cli.output import (
     Decorated,
@@ -25,13 +27,16 @@ from appliance.cli.output import (
     state,
     table,
 )
+from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
-from appliance.datasets.directory import Dataset, Manifest
+from appliance.datasets.checks import Problem
+from appliance.datasets.directory import Dataset, Manifest, read
 from appliance.datasets.duplicates import THRESHOLD
 from appliance.datasets.items import Item, build
+from appliance.datasets.job import Checking
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
-from appliance.errors import DatasetRefused
+from appliance.errors import DatasetRefused, Refused
 from appliance.trust import oms, signing
 from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
 
@@ -180,20 +185,51 @@ def _items(source: Path, given: dict[str, Any]) -> list[Item]:
 
 
 @dataset.command()
-@_directory_argument
+@click.argument("name", metavar="DATASET", callback=place)
 @click.option(
     "--near", type=click.FloatRange(0.5, 1), default=THRESHOLD, show_default=True,
     help="Similarity from which two texts are near-duplicates.",
 )  # fmt: skip
+@click.option(
+    "--model", metavar="ID", default="",
+    help="Count the tokens of this model against its context; the running server does it.",
+)  # fmt: skip
+@click.option("--directory", metavar="DIR", help="The data directory of the server.")
 @json_option
 @click.pass_context
-def check(ctx: click.Context, path: Path, near: float) -> None:
-    """Look for leaks, duplicates, conflicts and personal data; exit 1 when there is an error."""
+def check(ctx: click.Context, name: str, near: float, model: str, directory: str | None) -> None:
+    """Look for leaks, duplicates, conflicts and personal data; exit 1 when there is an error.
+
+    DATASET is a directory, or the id of an approved dataset; an id, and --model, need the server.
+    """
     output = ctx.ensure_object(Output)
-    report = checks.check(directory.read(path), near)
-    output.data(report.document(), _report(report))
+    if "/" in name and not model:
+        report = checks.check(read(Path(name)), near)
+        document = report.document()
+    else:
+        params = {"data": name, "model": model, "near": near}
+        document = _checked(data_directory(directory), params)
+        problems = [
+            Problem(**{**p, "examples": tuple(p["examples"])}) for p in document["problems"]
+        ]
+        facts = {k: v for k, v in document.items() if k not in ("ok", "problems")}
+        report = checks.Report(tuple(problems), facts)
+    output.data(document, _report(report))
     if not report.ok:
         ctx.exit(1)
+
+
+def _checked(data: Path, params: dict[str, Any]) -> dict[str, Any]:
+    """The report of the server's job.
+
+    Raises:
+        Refused: why the job ended without one.
+    """
+    with admin_client(data, needs_server=True) as client:
+        found = watched(client, client.start_job(Checking.name, params).id)
+    if found.state != "done" or found.result is None:
+        raise Refused(found.code or "job_failed", found.message or f"The job is {found.state}.")
+    return found.result
 
 
 @dataset.command("split")
@@ -421,6 +457,8 @@ def _report(report: checks.Report) -> Iterator[str]:
         for name, facts in report.facts["splits"].items()
     ]
     yield from table(("SPLIT", "ITEMS", "GROUPS", "SMALLEST EFFECT", "CERTIFIES AT BEST"), rows)
+    if tokens := report.facts.get("tokens"):
+        yield f"tokens: median {tokens['median']}, p90 {tokens['p90']}, most {tokens['max']}"
     labels = report.facts["labels"]
     if labels["repeated_texts"]:
         yield (

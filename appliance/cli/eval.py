@@ -1,10 +1,12 @@
 """`eval`: measure every candidate of a task on the customer's own items.
 
-Rules: an evaluation is a job of the server, so it goes on when the command is left; sealed splits
-cannot be named; the answer stands first, then each candidate with its interval.
+Rules: an evaluation is a job of the server, so it continues when the command is left; sealed splits
+cannot be named; the answer stands first, then each candidate with its interval. A task or a dataset
+is the id of an approved artifact, or a directory: what is a directory here or holds a slash.
 """
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +19,11 @@ from appliance.cli.output import Decorated, Output, data_option, json_option, sa
 from appliance.client import AdminClient
 from appliance.config import data_directory
 from appliance.errors import Refused
+from appliance.wire.admin.evaluations import Compared, CompareWanted, Side
 from appliance.wire.admin.jobs import Job
 
 KIND: Final = "evaluation"
-_DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
+_SHOWN: Final = 20
 
 
 def directory_option(command: Decorated) -> Decorated:
@@ -39,17 +42,26 @@ def eval() -> None:  # the command's name; the built-in is not used here
     """Evaluations: what each candidate is worth, with intervals."""
 
 
+def place(_ctx: object, _param: object, value: str) -> str:
+    """An id as it is; a directory as an absolute path, for the server."""
+    path = Path(value)
+    return str(path.resolve()) if "/" in value or path.is_dir() else value
+
+
 @eval.command()
-@click.argument("task", metavar="TASK_DIR", type=_DIRECTORY)
-@click.option("--data", "dataset", metavar="DATASET_DIR", type=_DIRECTORY, required=True,
-              help="Directory of the dataset.")  # fmt: skip
+@click.argument("task", metavar="TASK", callback=place)
+@click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,
+              help="The dataset: its id, or its directory.")  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "dev"]), default="dev", show_default=True,
               help="Which items; sealed splits are for the gate alone.")  # fmt: skip
 @click.option(
     "--models", default="", metavar="ID,ID", help="Further models that answer for the task."
 )
 @click.option("--baselines/--no-baselines", default=True, show_default=True,
-              help="Measure what needs no language model first.")  # fmt: skip
+              help="Measure the whole battery: what needs no language model, other numbers of "
+              "examples, and the model without the form.")  # fmt: skip
+@click.option("--packs", is_flag=True,
+              help="Measure the models on questions, refusals and fixed texts.")  # fmt: skip
 @click.option(
     "--limit", type=click.IntRange(0), default=0, help="The first so many items; 0 for all."
 )
@@ -64,11 +76,15 @@ def run(
     split: str,
     models: str,
     baselines: bool,
+    packs: bool,
     limit: int,
     wait: bool,
     data: Path,
 ) -> None:
-    """Measure the baselines, the task and other models on a split."""
+    """Measure the baselines, the task and other models on a split.
+
+    TASK and DATASET are ids of approved artifacts, or directories of drafts.
+    """
     output = ctx.ensure_object(Output)
     params = {
         "task": task,
@@ -76,6 +92,7 @@ def run(
         "split": split,
         "models": [name for name in models.split(",") if name],
         "baselines": baselines,
+        "packs": packs,
         "limit": limit,
     }
     with admin_client(data, needs_server=True) as client:
@@ -98,7 +115,7 @@ def list_(output: Output, data: Path) -> None:
     with admin_client(data) as client:
         found = [job for job in client.jobs(1_000).jobs if job.kind == KIND]
     rows = [(str(job.id), job.state, job.created, safe(job.title)) for job in found]
-    empty = ["No evaluations. Start one with `appliance eval run TASK_DIR --data DATASET_DIR`."]
+    empty = ["No evaluations. Start one with `appliance eval run TASK --data DATASET`."]
     shown = [job.model_dump() for job in found]
     lines = table(("ID", "STATE", "SINCE", "WHAT"), rows) if rows else empty
     output.data({"evaluations": shown}, lines)
@@ -116,6 +133,36 @@ def show(output: Output, data: Path, job_id: int) -> None:
     _tell(output, found)
 
 
+class _Side(click.ParamType["Side"]):
+    """`ID` or `ID:CANDIDATE`."""
+
+    name = "side"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Side:
+        """One candidate of an evaluation."""
+        number, _, candidate = value.partition(":")
+        if not number.isascii() or not number.isdigit() or not 1 <= int(number) < 1 << 53:
+            self.fail(f"{value!r} is not ID or ID:CANDIDATE.", param, ctx)
+        return Side.of(evaluation=int(number), candidate=candidate)
+
+
+@eval.command()
+@click.argument("first", metavar="ID[:CANDIDATE]", type=_Side())
+@click.argument("second", metavar="ID[:CANDIDATE]", type=_Side())
+@data_option
+@json_option
+@click.pass_obj
+def compare(output: Output, data: Path, first: Side, second: Side) -> None:
+    """Compare two candidates on the same items: the first minus the second, with the flips.
+
+    Without a CANDIDATE it is the task as it is written.
+    """
+    wanted = CompareWanted.of(first=first.model_dump(), second=second.model_dump())
+    with admin_client(data) as client:
+        found = client.compare_evaluations(wanted)
+    output.data(found, _compared(found))
+
+
 @eval.command()
 @click.argument("job_id", metavar="ID", type=click.IntRange(1))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
@@ -131,6 +178,26 @@ def report(output: Output, data: Path, job_id: int, out: Path) -> None:
         out.unlink()
     out.write_text(html, encoding="utf-8")
     output.data({"report": str(out)}, [f"wrote {out}"])
+
+
+def _compared(found: Compared) -> Iterator[str]:
+    low, high = found.interval
+    yield (
+        f"{safe(found.first)} minus {safe(found.second)}: {100 * found.difference:+.1f} points, "
+        f"95 % {100 * low:+.1f} to {100 * high:+.1f} ({found.groups} groups, {found.items} items)"
+    )
+    yield (
+        f"only the first is right on {found.gained} items, only the second on {found.lost}; "
+        f"McNemar p = {found.p_value:.3g}, which counts items as if they were independent"
+    )
+    rows = [
+        (safe(f.item), safe(f.right), safe(f.expected), safe(f.first), safe(f.second))
+        for f in found.flips[:_SHOWN]
+    ]
+    if rows:
+        yield from table(("ITEM", "RIGHT", "EXPECTED", "FIRST", "SECOND"), rows)
+    if len(found.flips) > _SHOWN:
+        yield f"{len(found.flips) - _SHOWN} more with --json"
 
 
 def _evaluation(client: AdminClient, job_id: int) -> Job:
@@ -160,9 +227,22 @@ def _tell(output: Output, found: Job) -> None:
     head = ("CANDIDATE", "QUALITY", "95 %", "DOCUMENTS/S", "P95", "FAILURES")
     groups = result["candidates"][0]["groups"]
     facts = f"{result['metric']} on {result['split']}: {result['items']} items, {groups} groups"
-    lines = [safe(result["answer"]), facts, *table(head, rows)]
+    notes = [f"note: {safe(note)}" for note in result.get("notes", ())]
+    lines = [safe(result["answer"]), facts, *table(head, rows), *_packs(result), *notes]
     output.data({"id": found.id, "state": found.state, **result}, lines)
     output.note(f"  appliance eval report {found.id} --out report.html")
+
+
+def _packs(result: dict[str, Any]) -> Iterator[str]:
+    for model, packs in result.get("packs", {}).items():
+        for pack in ("general", "refusals"):
+            low, high = packs[pack]["interval"]
+            yield (
+                f"{safe(model)}, {pack}: {packs[pack]['quality']:.3f} ({low:.3f} to {high:.3f}), "
+                f"{packs[pack]['items']} items"
+            )
+        for language, one in packs["frozen"].items():
+            yield f"{safe(model)}, frozen text {language}: {one['nats_per_token']:.4f} nats a token"
 
 
 for _command in gate.COMMANDS:

@@ -1,22 +1,29 @@
 """`task`: narrow jobs that apps call by name, from a directory to the store.
 
-Rules: check and sign work on a directory and need neither data directory nor server; private keys
-are read here and stay in this process; a task is approved like a model.
+Rules: new, check and sign work on a directory and need no server; `new` asks on a terminal for what
+is missing and elsewhere says which option gives it; private keys are read here and stay in this
+process; a task is approved like a model.
 """
 
+import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.model import import_ as model_import
 from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
-from appliance.tasks import catalogue
+from appliance.config import data_directory
+from appliance.datasets import directory as datasets
+from appliance.evals.shots import choose
+from appliance.evals.subject import check_examples
+from appliance.tasks import catalogue, drafting
 from appliance.trust import oms, signing
 from appliance.trust.directory import open_artifact
 
 _DIRECTORY: Final = click.Path(path_type=Path)
+T = TypeVar("T")
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -27,12 +34,128 @@ def task() -> None:
 
 @task.command()
 @click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.option(
+    "--from",
+    "dataset",
+    metavar="DATASET_DIR",
+    type=_DIRECTORY,
+    required=True,
+    help="Labelled items; the form, the fields and the examples come from train.",
+)
+@click.option("--description", help="What the task is, in a sentence.")
+@click.option("--model", help="Id of the model or adapter that answers.")
+@click.option("--digest", help="Its digest; by default the one in the data directory.")
+@click.option("--id", "task_id", help="By default the name of the directory.")
+@click.option(
+    "--form",
+    type=click.Choice(["labels", "fields", "text"]),
+    help="By default what the expected answers are.",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(["json", "values"]),
+    help="Of fields; by default values where they can say every answer.",
+)
+@click.option(
+    "--shots",
+    type=click.IntRange(0, 200),
+    default=4,
+    show_default=True,
+    help="Solved items of train in the prompt.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["exact_match", "normalised_match", "field_accuracy"]),
+    help="What a gate compares; by default the usual one of the form.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="How much worse than what serves today it may be, as a share.",
+)
+@click.option(
+    "--floor",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="What it must reach in any case.",
+)
+@click.option("--system", default="", help="The system message; by default a plain sentence.")
+@click.option("--data", metavar="DIR", help="The data directory that knows the model's digest.")
 @json_option
 @click.pass_obj
-def check(output: Output, path: Path) -> None:
+def new(
+    output: Output,
+    /,
+    data: str | None,
+    path: Path,
+    dataset: Path,
+    task_id: str | None,
+    shots: int,
+    **given: Any,
+) -> None:
+    """Write a commented task.toml with its files from labelled items."""
+    train = datasets.read(dataset).splits.get("train", ())
+    labelled = [item for item in train if item.labelled]
+    description = _asked(given.pop("description"), "What the task is, in a sentence")
+    model = _asked(given.pop("model"), "Id of the model that answers", "smollm2-135m")
+    margin = _asked(given.pop("margin"), "How much worse than today's it may be, as a share", 0.05)
+    given["digest"] = given["digest"] or _digest(data_directory(data), model)
+    wanted = drafting.Draft(
+        task_id or path.absolute().name, description, model, margin=margin, **given
+    )
+    made = drafting.files(wanted, labelled, choose(labelled, shots))
+    drafting.write(path, made)
+    lines = [f"wrote {path / name}" for name in made]
+    output.data({"path": str(path), "files": sorted(made)}, lines)
+    output.note(f"  appliance task check {path}")
+
+
+def _asked(value: T | None, question: str, default: T | None = None) -> T:
+    """An option's value; asked on a terminal, its default elsewhere.
+
+    Raises:
+        UsageError: it is missing, there is no default and no person to ask.
+    """
+    if value is not None:
+        return value
+    if asks():
+        found: T = click.prompt(question, default=default, err=True)
+        return found
+    if default is None:
+        raise click.UsageError(f"{question}: an option must say it.")
+    return default
+
+
+def asks() -> bool:
+    """Whether a person is there to be asked."""
+    return sys.stdin.isatty()
+
+
+def _digest(data: Path, model: str) -> str:
+    """The digest of a model in the store."""
+    with admin_client(data) as client:
+        return client.model(model).digest or ""
+
+
+@task.command()
+@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.option(
+    "--from",
+    "dataset",
+    metavar="DATASET_DIR",
+    type=_DIRECTORY,
+    help="The dataset that its examples must be training items of.",
+)
+@json_option
+@click.pass_obj
+def check(output: Output, path: Path, dataset: Path | None) -> None:
     """Read a task whole: definition, template, schema and examples."""
     with open_artifact(path) as artifact:
         found = catalogue.vet(artifact).summary()
+        if dataset is not None:
+            train = datasets.read(dataset).splits.get("train", ())
+            check_examples(catalogue.read_artifact(artifact), train)
     lines = [f"{name}: {safe(str(value))}" for name, value in found.items()]
     output.data(found, lines)
 

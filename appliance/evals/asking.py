@@ -1,17 +1,19 @@
 """Asking a task's candidate for the answers of items, through the path that apps use.
 
 Rules: every answer is recorded like an app's; evaluation runs at batch priority; a failure of the
-candidate is an outcome, but a server that stops or a log that cannot be written ends it all.
+candidate is an outcome, but a server that stops, a model that is not there or a log that cannot be
+written ends it all; waiting for a place or for an engine that starts again is no candidate's fault.
 """
 
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from appliance.datasets.items import Item
-from appliance.errors import ApplianceError, AuditUnavailable, Overloaded
+from appliance.errors import ApplianceError, NotFound, Overloaded, Unavailable, WorkerLost
 from appliance.evals import scoring
 from appliance.evals.outcomes import Outcome
 from appliance.serving.generation import Generation
@@ -20,11 +22,18 @@ from appliance.tasks.definition import Task
 from appliance.types import Caller, GenerationRequest, Limits, Principal, Priority
 
 TIMEOUT_S: Final = 120.0
+PATIENCE_S: Final = 600.0
+"""How long an engine that starts again is waited for."""
 _RETRY_S: Final = 0.5
-_OURS: Final = frozenset({"shutting_down", "model_loading"})
-"""Codes that say nothing about a candidate."""
 
 ASKER: Final = Principal(EVALUATION, EVALUATION, limits=Limits(priority=Priority.BATCH))
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+def as_it_is(text: str) -> str:
+    """An answer that needs no reading."""
+    return text
 
 
 @dataclass(frozen=True)
@@ -35,72 +44,147 @@ class Asking:
         inference: answers for the task, under its id.
         label: names the evaluation in the log.
         timeout: seconds that an answer may take.
+        read: the answer in what was written.
     """
 
     task: Task
     inference: Inference
     label: str
     timeout: float = TIMEOUT_S
+    read: Callable[[str], str] = as_it_is
 
     async def outcome(self, item: Item) -> Outcome:
         """The outcome of one item.
 
         Raises:
-            ApplianceError: the server stops, or the log cannot be written.
+            ApplianceError: the server stops, the model is not there, or the log cannot be written.
         """
-        expected = scoring.expected_of(self.task, item)
         sent = json.dumps(scoring.input_of(self.task, item), ensure_ascii=False)
-        begun = time.perf_counter()
-        answer, failure, generation = None, "", None
-        confidence: float | None = None
-        try:
-            async with asyncio.timeout(self.timeout):
-                generation = await self._start(item, sent)
-                answer, confidence = await _collected(generation)
-        except TimeoutError:
-            failure = "timeout"
-        except AuditUnavailable:
-            raise
-        except ApplianceError as error:
-            if error.code in _OURS:
-                raise
-            failure = error.code
-        finally:
-            if generation is not None:
-                await generation.cancel()
-        seconds = time.perf_counter() - begun
-        score = scoring.score(self.task, expected, answer)
-        return Outcome(
-            item=item.id,
-            group=item.group,
-            expected=expected,
-            answer=answer,
-            micros=round(score * 1e6),
-            microseconds=round(seconds * 1e6),
-            tokens=generation.completion_tokens if generation else 0,
-            stratum=item.stratum or "",
-            failure=failure,
-            confidence_micros=None if confidence is None else round(confidence * 1e6),
-        )
-
-    async def _start(self, item: Item, sent: str) -> Generation:
-        caller = Caller(ASKER, f"{self.label}-{item.id}"[:128], "", EVALUATION)
         messages = ({"role": "user", "content": sent},)
-        while True:
-            try:
-                request = GenerationRequest(model=self.task.id, messages=messages)
-                return await self.inference.start(caller, request)
-            except Overloaded as error:
-                if error.code != "queue_full":
-                    raise
-                await asyncio.sleep(_RETRY_S)  # apps fill the queue: they come first
+        request = GenerationRequest(model=self.task.id, messages=messages)
+        told = await asked(self.inference, f"{self.label}-{item.id}", request, self.timeout)
+        answer = None if told.text is None else self.read(told.text)
+        return outcome(self.task, item, answer, told)
 
 
-async def _collected(generation: Generation) -> tuple[str, float | None]:
-    """The whole answer and the confidence in it."""
-    text, confidence = "", None
-    async for delta in generation:
-        text += delta.text
-        if delta.about is not None:
-            confidence = delta.about.confidence
-    return text, confidence
+@dataclass(frozen=True)
+class Told:
+    """What came back for one request.
+
+    Attributes:
+        text: None where the candidate failed, with the code of the failure.
+        vector: of the last piece that had one.
+    """
+
+    text: str | None
+    failure: str
+    seconds: float
+    tokens: int = 0
+    confidence: float | None = None
+    vector: bytes = b""
+    logprobs: tuple[float | None, ...] = ()
+
+
+async def asked(
+    inference: Inference, label: str, request: GenerationRequest, timeout: float = TIMEOUT_S
+) -> Told:
+    """Ask once; a failure of the candidate is told, another one is raised.
+
+    Args:
+        label: names the request in the log.
+
+    Raises:
+        ApplianceError: as `Asking.outcome`.
+    """
+    text, failure, generation = "", "", None
+    confidence: float | None = None
+    vector = b""
+    logprobs: list[float | None] = []
+    begun = time.perf_counter()
+    try:
+        begun, generation = await started(inference, label, request)
+        async with asyncio.timeout(timeout):
+            async for delta in generation:
+                text += delta.text
+                vector = delta.vector or vector
+                logprobs += [token.logprob for token in delta.logprobs]
+                if delta.about is not None:
+                    confidence = delta.about.confidence
+    except TimeoutError:
+        failure = "timeout"
+    except ApplianceError as error:
+        if _not_the_candidates(error):
+            raise
+        failure = error.code
+    finally:
+        if generation is not None:
+            await generation.cancel()
+    return Told(
+        None if failure else text,
+        failure,
+        time.perf_counter() - begun,
+        generation.completion_tokens if generation else 0,
+        None if failure else confidence,
+        vector,
+        tuple(logprobs),
+    )
+
+
+async def started(
+    inference: Inference, label: str, request: GenerationRequest
+) -> tuple[float, Generation]:
+    """Start a request as soon as there is a place for it, and say when that was."""
+    caller = Caller(ASKER, label[:128], "", EVALUATION)
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        begun = time.perf_counter()
+        try:
+            return begun, await inference.start(caller, request)
+        except Overloaded as error:
+            if error.code != "queue_full":  # apps fill it: they come first
+                raise
+        except Unavailable as error:
+            if error.code != "model_loading" or time.monotonic() > end:
+                raise
+        await asyncio.sleep(_RETRY_S)
+
+
+def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
+    """The outcome of an item that was answered, or failed."""
+    expected = scoring.expected_of(task, item)
+    confidence = told.confidence
+    return Outcome(
+        item=item.id,
+        group=item.group,
+        expected=expected,
+        answer=answer,
+        micros=round(scoring.score(task, expected, answer) * 1e6),
+        microseconds=max(1, round(told.seconds * 1e6)),
+        tokens=told.tokens,
+        stratum=item.stratum or "",
+        failure=told.failure,
+        confidence_micros=None if confidence is None else round(confidence * 1e6),
+    )
+
+
+async def side_by_side(ask: Callable[[S], Awaitable[T]], items: Sequence[S], slots: int) -> list[T]:
+    """Ask for all, so many at once; the first error that is not an outcome ends the rest."""
+    gate = asyncio.Semaphore(slots)
+
+    async def one(item: S) -> T:
+        async with gate:
+            return await ask(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _not_the_candidates(error: ApplianceError) -> bool:
+    """Whether an error says nothing about the candidate."""
+    if isinstance(error, WorkerLost):
+        return False
+    return isinstance(error, Unavailable | NotFound)

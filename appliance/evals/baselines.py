@@ -1,27 +1,45 @@
 """The candidates without a language model that every evaluation measures first.
 
 Rules: they see the split `train` alone; at n items they see the n whose digests are smallest, so
-the choice depends on no order; answers are timed one by one, as an app would wait for them.
+the choice depends on no order; answers are timed one by one, as an app would wait for them; the
+fields of an object are learned each by itself.
 """
 
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from appliance.datasets.items import Item
-from appliance.tasks.classifiers.linear import fit_linear
+from appliance.evals.answers import joined, parts
+from appliance.tasks.classifiers.document import write
+from appliance.tasks.classifiers.linear import Linear, fit_linear
 
 SIZES: Final = (100, 300, 1_000)
 """Training items of the learning curve, besides all of them."""
 MAJORITY: Final = "majority"
 LINEAR: Final = "logistic regression"
+MOST_CLASSES: Final = 200
+"""A part of the answers with more labels than this is left to the commonest one."""
 
 Answered = tuple[str, float | None, float]
 """An answer, the confidence in it, and the seconds that it took."""
+Classify = Callable[[str], tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A baseline that can answer.
+
+    Attributes:
+        size: bytes of its coefficients as they would be signed and served.
+    """
+
+    answer: Callable[[str], tuple[str, float]]
+    size: int
 
 
 @dataclass(frozen=True)
@@ -29,46 +47,84 @@ class Baseline:
     """One of them.
 
     Attributes:
-        fit: learns from the training items and answers texts, one at a time.
+        fit: learns from the training items.
     """
 
     name: str
-    fit: Callable[[], Callable[[str], tuple[str, float | None]]]
+    fit: Callable[[], Learned]
 
     def answers(self, texts: Sequence[str]) -> Iterator[Answered]:
         """Learn, then answer each text."""
-        answer = self.fit()
-        for text in texts:
-            begun = time.perf_counter()
-            label, confidence = answer(text)
-            yield label, confidence, time.perf_counter() - begun
+        return timed(self.fit(), texts)
+
+
+def timed(learned: Learned, texts: Sequence[str]) -> Iterator[Answered]:
+    """The answer to each text and the seconds that it took."""
+    for text in texts:
+        begun = time.perf_counter()
+        label, confidence = learned.answer(text)
+        yield label, confidence, time.perf_counter() - begun
 
 
 def battery(train: Sequence[Item]) -> list[Baseline]:
     """Majority, then logistic regression at each size of the learning curve and at all items."""
+    if not train:
+        return []
     found = [Baseline(MAJORITY, partial(_majority, train))]
-    if len({item.label for item in train}) < 2:
-        return found
     ordered = sorted(train, key=lambda item: hashlib.sha256(item.id.encode()).digest())
     for size in (n for n in SIZES if n < len(train)):
-        some = ordered[:size]
-        if len({item.label for item in some}) > 1:
-            found.append(Baseline(f"{LINEAR}, n={size:,}", partial(_linear, some)))
-    return [*found, Baseline(LINEAR, partial(_linear, train))]
+        if learnable(ordered[:size]):
+            found.append(Baseline(f"{LINEAR}, n={size:,}", partial(_linear, ordered[:size])))
+    if learnable(train):
+        found.append(Baseline(LINEAR, partial(_linear, train)))
+    return found
 
 
-def _majority(train: Sequence[Item]) -> Callable[[str], tuple[str, float | None]]:
-    counts = Counter(item.label for item in train)
+def learnable(train: Sequence[Item]) -> bool:
+    """Whether some part of the answers differs between items and repeats among them."""
+    return any(_classes(labels) for labels in parts(train).values())
+
+
+def combined(answer: Mapping[str, Classify], text: str) -> tuple[str, float]:
+    """The whole answer from one classifier a part; its confidence is that of the weakest part."""
+    found = {name: classify(text) for name, classify in answer.items()}
+    return joined({name: label for name, (label, _) in found.items()}), min(
+        confidence for _, confidence in found.values()
+    )
+
+
+def commonest(labels: Sequence[str]) -> Classify:
+    """Answers the commonest label; of several, the one that sorts first."""
+    counts = Counter(labels)
     label = min(counts, key=lambda name: (-counts[name], name))
-    return lambda _: (label, counts[label] / len(train))
+    return lambda _: (label, counts[label] / len(labels))
 
 
-def _linear(train: Sequence[Item]) -> Callable[[str], tuple[str, float | None]]:
-    model = fit_linear([item.text for item in train], [item.label for item in train])
+def _majority(train: Sequence[Item]) -> Learned:
+    answer = {name: commonest(labels) for name, labels in parts(train).items()}
+    return Learned(partial(combined, answer), len(combined(answer, "")[0].encode()))
 
-    def answer(text: str) -> tuple[str, float | None]:
-        (shares,) = model.probabilities([text])
-        best = int(shares.argmax())
-        return model.labels[best], float(shares[best])
 
-    return answer
+def _linear(train: Sequence[Item]) -> Learned:
+    texts = [item.text for item in train]
+    answer: dict[str, Classify] = {}
+    size = 0
+    for name, labels in parts(train).items():
+        if not _classes(labels):
+            answer[name] = commonest(labels)
+            continue
+        model = fit_linear(texts, labels)
+        size += len(write(model))
+
+        def classify(text: str, model: Linear = model) -> tuple[str, float]:
+            (shares,) = model.probabilities([text])
+            best = int(shares.argmax())
+            return model.labels[best], float(shares[best])
+
+        answer[name] = classify
+    return Learned(partial(combined, answer), size)
+
+
+def _classes(labels: Sequence[str]) -> bool:
+    """Whether a part can be learned: two labels at least, and not one for each item."""
+    return 2 <= len(set(labels)) <= min(MOST_CLASSES, max(2, len(labels) // 2))

@@ -1,67 +1,51 @@
 """Evaluation as a job: every candidate of a task on every item of a split.
 
 Rules:
-- Candidates are the baselines, which need no model, then the task under each named model. All of
-  them answer the same items; sealed splits cannot be named.
-- Outcomes are kept item by item, so that a stopped evaluation resumes where it was.
+- Candidates are those of the plan, which is made at the first start and kept. All of them answer
+  the same items; sealed splits cannot be named.
+- Outcomes are kept item by item, so that a stopped evaluation resumes where it was, with the same
+  task, dataset and models or not at all.
 - The result names what was measured by digest: the task, the dataset, models and outcomes.
 """
 
-import asyncio
-import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
 from appliance.clock import Clock, iso
-from appliance.datasets import directory as datasets
 from appliance.datasets.items import Item
-from appliance.datasets.splits import Splits
-from appliance.errors import EvaluationRefused
-from appliance.evals import metrics, scoring
-from appliance.evals.asking import Asking
-from appliance.evals.baselines import LINEAR, Answered, Baseline, battery
-from appliance.evals.outcomes import Outcome, check_complete, digest
-from appliance.evals.report import Evaluated, conclusion, page
+from appliance.errors import BadRequest, Unavailable
+from appliance.evals import neighbours, plan, shots, subject, wanted
+from appliance.evals.asking import Asking, Told, as_it_is, outcome, side_by_side, started
+from appliance.evals.baselines import battery, timed
+from appliance.evals.outcomes import Outcome
+from appliance.evals.packs.items import PACKS
+from appliance.evals.packs.items import items as pack_items
+from appliance.evals.packs.measure import AskingPack, summary
+from appliance.evals.plan import Candidate, Plan, Planner
+from appliance.evals.report import page
+from appliance.evals.results import Measured, concluded
 from appliance.evals.store import OutcomeFiles
-from appliance.evals.summary import Comparison, Summary, compare_all, summarise
+from appliance.evals.subject import Store, Subject
+from appliance.evals.unforced import UnforcedTask, read_freely
+from appliance.evals.wanted import Wanted
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.reports.page import render
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
-from appliance.statistics import agreement
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
-from appliance.tasks.definition import Labels
-from appliance.tasks.loaded import LoadedTask, load
-from appliance.trust.directory import open_artifact
-from appliance.types import Role
+from appliance.tasks.loaded import LoadedTask
+from appliance.types import GenerationRequest, Role
 
 DIRECTORY: Final = "evaluations"
 _BATCH: Final = 32
-
-
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of an evaluation.
-
-    Attributes:
-        task, data: directories on the host.
-        models: ids of models or adapters that answer for the task, beside its own.
-        baselines: whether to measure what needs no language model.
-        limit: the first so many items by digest; 0 for all.
-    """
-
-    task: str
-    data: str
-    split: str = "dev"
-    models: tuple[str, ...] = ()
-    baselines: bool = True
-    limit: int = 0
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -70,27 +54,22 @@ class Parts:
 
     Attributes:
         directory: `DATA/evaluations`.
+        store: approved tasks and datasets.
         backends: the models.
         inference: makes a use-case of answers over backends.
         digest_of: the digest of a model or adapter in the store.
+        tokens: counts them for a model.
+        memory: the most bytes that the process of a model has held; 0 if it is not loaded.
     """
 
     directory: Path
+    store: Store
     backends: Backends
     inference: Callable[[Backends], Inference]
     digest_of: Callable[[str], str]
+    tokens: plan.CountTokens
+    memory: Callable[[str], int]
     clock: Clock
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """The task and the items that are measured."""
-
-    loaded: LoadedTask
-    data_digest: str
-    train: tuple[Item, ...]
-    items: tuple[Item, ...]
-    ceiling: float | None
 
 
 class Evaluation(Kind):
@@ -106,302 +85,226 @@ class Evaluation(Kind):
         self._parts = parts
 
     def check(self, params: JsonObject) -> None:
-        """Two directories and a split that is open. Raises EvaluationRefused."""
-        wanted = _wanted(params)
-        if wanted.split not in ("train", "dev"):
-            raise EvaluationRefused(
-                "evaluation_invalid",
-                f"{wanted.split[:40]!r} cannot be named: only train and dev are open.",
-            )
-        for path in (wanted.task, wanted.data):
-            if not Path(path).is_dir():
-                raise EvaluationRefused("evaluation_invalid", f"{path[:200]} is no directory.")
+        """Names of what can be measured, and a split that is open.
+
+        Raises:
+            EvaluationRefused: `evaluation_invalid`.
+            NotFound: `model_not_found`.
+        """
+        for model in wanted.parse(params).models:
+            self._parts.backends.card(model)
 
     def title(self, params: JsonObject) -> str:
         """The task and the dataset."""
-        wanted = _wanted(params)
-        return f"{Path(wanted.task).name} on {Path(wanted.data).name}"
+        asked = wanted.parse(params)
+        return f"{Path(asked.task).name} on {Path(asked.data).name}"
 
     async def run(self, job: Context) -> JsonObject:
         """What each candidate is worth, and the sentence that it comes to."""
-        wanted = _wanted(job.params)
-        subject = await job.in_thread(_subject, wanted)
+        asked = wanted.parse(job.params)
+        found = await job.in_thread(subject.read_subject, self._parts.store, asked)
+        planned = await self._plan(job, asked, found)
         files = OutcomeFiles(self._parts.directory / str(job.id))
-        candidates = await self._candidates(job, wanted, subject, files)
-        result, html = await job.in_thread(
-            _concluded, self._parts.clock, wanted, subject, candidates
+        round_ = _Round(self._parts, job, found, files, len(planned.candidates))
+        measured = [
+            await round_.measured(number, candidate)
+            for number, candidate in enumerate(planned.candidates)
+        ]
+        packs = await round_.packs(planned.candidates) if asked.packs else {}
+        when = iso(self._parts.clock.wall_us())
+        result, evaluated = await job.in_thread(
+            concluded, when, asked, found, planned, measured, packs
         )
-        await job.in_thread(files.write_report, html)
+        html = await job.in_thread(render, page(evaluated))
+        await job.in_thread(files.write_report, html, result)
         return result
 
-    async def _candidates(
-        self, job: Context, wanted: Wanted, subject: _Subject, files: OutcomeFiles
-    ) -> dict[str, "_Measured"]:
-        found: dict[str, _Measured] = {}
-        labels = isinstance(subject.loaded.task.output, Labels)
-        baselines = battery(subject.train) if wanted.baselines and labels else []
-        own = subject.loaded.task.candidate
-        models = list(
-            dict.fromkeys([*([own.model] if own.kind == "model" else []), *wanted.models])
+    async def _plan(self, job: Context, asked: Wanted, found: Subject) -> Plan:
+        """The plan: made now, or kept from the first start."""
+        if job.checkpoint and "plan" in job.checkpoint:
+            kept = msgspec.convert(job.checkpoint["plan"], Plan)
+            kept.check(found)
+            return kept
+        parts = self._parts
+        planner = Planner(parts.backends, parts.digest_of, parts.tokens)
+        made = await planner.plan(asked, found)
+        await job.in_thread(job.save, {"plan": msgspec.to_builtins(made), "seconds": {}})
+        return made
+
+
+class _Round:
+    """The candidates of one job, one after the other."""
+
+    def __init__(
+        self, parts: Parts, job: Context, found: Subject, files: OutcomeFiles, rounds: int
+    ) -> None:
+        self._parts, self._job, self._subject, self._files = parts, job, found, files
+        self._rounds = rounds
+
+    async def measured(self, number: int, candidate: Candidate) -> Measured:
+        """The outcomes of a candidate on all items."""
+        if candidate.kind == "baseline":
+            return await self._job.in_thread(self._learned, number, candidate)
+        plan.pinned(self._parts.digest_of(candidate.model), candidate)
+        if candidate.kind == "neighbours":
+            return await self._near(number, candidate)
+        asking = self._asking(candidate)
+        slots = self._parts.backends.slots(candidate.model)
+        outcomes, seconds = await self._answered(
+            number, candidate.name, self._subject.items, asking.outcome, slots
         )
-        rounds = len(baselines) + len(models)
-        for number, baseline in enumerate(baselines):
-            told = partial(_told, job, number, rounds, len(subject.items))
-            found[baseline.name] = await job.in_thread(
-                _learned, baseline, subject, files, number, told
-            )
-        for number, model in enumerate(models, len(baselines)):
-            told = partial(_told, job, number, rounds, len(subject.items))
-            found[model] = await self._asked(job, subject, files, number, model, told)
+        return Measured(candidate, outcomes, seconds, self._parts.memory(candidate.model))
+
+    async def packs(self, candidates: Iterable[Candidate]) -> dict[str, Any]:
+        """Each model on each pack, by model."""
+        models = dict.fromkeys(c.model for c in candidates if c.kind == "model")
+        found: dict[str, Any] = {}
+        for number, model in enumerate(models):
+            inference = self._parts.inference(self._parts.backends)
+            asking = AskingPack(model, inference, self._label)
+            slots = self._parts.backends.slots(model)
+            found[model] = {}
+            for pack in PACKS:
+                outcomes, _ = await self._answered(
+                    number, f"{model}: {pack}", pack_items(pack), asking.outcome, slots, pack
+                )
+                found[model][pack] = summary(pack, outcomes)
         return found
 
-    async def _asked(
+    def _learned(self, number: int, candidate: Candidate) -> Measured:
+        """The outcomes of a baseline, measured in one go; those that are kept stay."""
+        items = self._subject.items
+        self._told(number, candidate.name, 0)
+        (baseline,) = [one for one in battery(self._subject.train) if one.name == candidate.name]
+        learned = baseline.fit()
+        outcomes = self._files.read(number)
+        left = items[len(outcomes) :]
+        fresh: list[Outcome] = []
+        for item, (answer, confidence, seconds) in zip(
+            left, timed(learned, [item.text for item in left]), strict=True
+        ):
+            told = Told(answer, "", seconds, confidence=confidence)
+            fresh.append(outcome(self._subject.loaded.task, item, answer, told))
+            if len(fresh) % 100 == 0:
+                self._told(number, candidate.name, len(fresh))
+        self._files.append(number, fresh)
+        outcomes += fresh
+        self._told(number, candidate.name, len(items))
+        spent = sum(one.microseconds for one in outcomes) / 1e6
+        return Measured(candidate, tuple(outcomes), spent, learned.size)
+
+    async def _near(self, number: int, candidate: Candidate) -> Measured:
+        inference = self._parts.inference(self._parts.backends)
+
+        embed = partial(_embedded, inference, self._label, candidate.model)
+        learned = await neighbours.learn(
+            self._subject.train, embed, candidate.digest,
+            lambda _: self._told(number, f"{candidate.name}: learning", 0),
+        )  # fmt: skip
+
+        async def ask(item: Item) -> Outcome:
+            begun = time.perf_counter()
+            found = await learned.answer(item.text)
+            seconds = time.perf_counter() - begun
+            if found is None:
+                told = Told(None, "context_length_exceeded", seconds)
+            else:
+                told = Told(found[0], "", seconds, confidence=found[1])
+            return outcome(self._subject.loaded.task, item, told.text, told)
+
+        slots = self._parts.backends.slots(candidate.model)
+        outcomes, seconds = await self._answered(
+            number, candidate.name, self._subject.items, ask, slots
+        )
+        memory = self._parts.memory(candidate.model) + learned.size
+        return Measured(candidate, outcomes, seconds, memory)
+
+    def _asking(self, candidate: Candidate) -> Asking:
+        loaded = replace_answerer(self._subject.loaded, candidate.model, candidate.digest)
+        if candidate.shots is not None:
+            chosen = shots.choose(self._subject.train, candidate.shots)
+            loaded = shots.with_examples(loaded, chosen)
+        tasks: Backends = TaskBackends(self._parts.backends, Drafts({loaded.task.id: loaded}))
+        if candidate.forced:
+            return Asking(loaded.task, self._parts.inference(tasks), self._label, read=as_it_is)
+        free = self._parts.inference(UnforcedTask(tasks, loaded))
+        return Asking(loaded.task, free, self._label, read=partial(read_freely, loaded))
+
+    async def _answered(
         self,
-        job: Context,
-        subject: _Subject,
-        files: OutcomeFiles,
         number: int,
-        model: str,
-        told: Callable[[str, int], None],
-    ) -> "_Measured":
-        """The outcomes of the task under a model, as many at once as the model has slots."""
-        model_digest = self._parts.digest_of(model)
-        answerer = replace_answerer(subject.loaded, model, model_digest)
-        backends = TaskBackends(self._parts.backends, Drafts({answerer.task.id: answerer}))
-        asking = Asking(answerer.task, self._parts.inference(backends), f"evaluation-{job.id}")
-        done = await job.in_thread(files.read, number)
-        left = [item for item in subject.items if item.id not in {o.item for o in done}]
-        slots = backends.slots(answerer.task.id)
-        seconds = (job.checkpoint or {}).get(str(number), 0.0)
+        name: str,
+        items: Sequence[S],
+        ask: Callable[[S], Awaitable[Outcome]],
+        slots: int,
+        pack: str = "",
+    ) -> tuple[tuple[Outcome, ...], float]:
+        """The outcomes of all items, so many at once, and the seconds that they took."""
+        done = await self._job.in_thread(self._files.read, number, pack)
+        kept = {one.item for one in done}
+        left = [item for item in items if _id(item) not in kept]
+        mark = f"{number}{pack}"
         for start in range(0, len(left), _BATCH):
-            told(model, len(done))
+            self._told(number, name, len(done))
             begun = time.monotonic()
-            fresh = await _side_by_side(asking.outcome, left[start : start + _BATCH], slots)
-            seconds += time.monotonic() - begun
-            await job.in_thread(files.append, number, fresh)
-            await job.in_thread(job.save, {**(job.checkpoint or {}), str(number): seconds})
+            fresh = await side_by_side(ask, left[start : start + _BATCH], slots)
+            await self._job.in_thread(self._files.append, number, fresh, pack)
+            await self._spent(mark, time.monotonic() - begun)
             done += fresh
-        told(model, len(done))
-        return _Measured(tuple(done), seconds, model_digest)
+        self._told(number, name, len(done))
+        return tuple(done), self._seconds().get(mark, 0.0)
 
+    def _seconds(self) -> dict[str, float]:
+        found: dict[str, float] = (self._job.checkpoint or {}).get("seconds", {})
+        return found
 
-@dataclass(frozen=True)
-class _Measured:
-    outcomes: tuple[Outcome, ...]
-    seconds: float
-    model: str | None = None
+    async def _spent(self, mark: str, seconds: float) -> None:
+        before = self._seconds()
+        total = {**before, mark: before.get(mark, 0.0) + seconds}
+        await self._job.in_thread(
+            self._job.save, {**(self._job.checkpoint or {}), "seconds": total}
+        )
+
+    def _told(self, number: int, name: str, done: int) -> None:
+        count = len(self._subject.items)
+        total = self._rounds * count
+        self._job.report(name, min(number * count + done, total), total)
+
+    @property
+    def _label(self) -> str:
+        return f"evaluation-{self._job.id}"
 
 
 def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> LoadedTask:
     """The same task with another model."""
     task = loaded.task
-    candidate = msgspec.structs.replace(task.candidate, model=model, digest=model_digest)
+    candidate = msgspec.structs.replace(
+        task.candidate, model=model, digest=model_digest, kind="model"
+    )
     return replace(loaded, task=msgspec.structs.replace(task, candidate=candidate))
 
 
-def _wanted(params: JsonObject) -> Wanted:
+async def _embedded(
+    inference: Inference, label: str, model: str, texts: Sequence[str]
+) -> list[bytes]:
+    """The vectors of texts; b"" for one that is too long for the model."""
+    request = GenerationRequest(model=model, texts=tuple(texts))
     try:
-        return msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise EvaluationRefused("evaluation_invalid", f"Parameters: {error}.") from error
-
-
-def _told(job: Context, number: int, rounds: int, items: int, name: str, done: int) -> None:
-    job.report(name, number * items + done, rounds * items)
-
-
-def _subject(wanted: Wanted) -> _Subject:
-    """Read the task and the dataset, and check that they fit.
-
-    Raises:
-        ApplianceError: what is wrong with either, `item_unfit`, `evaluation_empty`.
-    """
-    with open_artifact(Path(wanted.task)) as artifact:
-        names = sorted(name for name in artifact.sizes if name != "model.sig")
-        loaded = load(lambda name, most: artifact.prefix(name, most), _digest(wanted.task, names))
-    data = datasets.read(Path(wanted.data))
-    items = tuple(data.splits.get(wanted.split, ()))
-    if wanted.limit:
-        ordered = sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
-        items = tuple(ordered[: wanted.limit])
-    if not items:
-        raise EvaluationRefused("evaluation_empty", f"The split {wanted.split} has no items.")
-    shown = set(loaded.example_ids)
-    if strangers := shown - {item.id for item in data.splits.get("train", ())}:
-        raise EvaluationRefused(
-            "evaluation_invalid", f"The example {min(strangers)!r} is no item of the split train."
-        )
-    for item in items:
-        scoring.expected_of(loaded.task, item)
-        scoring.input_of(loaded.task, item)
-    with open_artifact(Path(wanted.data)) as artifact:
-        names = sorted(name for name in artifact.sizes if name != "model.sig")
-    train = tuple(data.splits.get("train", ()))
-    return _Subject(loaded, _digest(wanted.data, names), train, items, _ceiling(data.splits))
-
-
-def _digest(path: str, names: Sequence[str]) -> str:
-    """SHA-256 over the names and digests of a directory's files, its signature left out."""
-    hashed = hashlib.sha256()
-    for name in names:
-        content = hashlib.sha256((Path(path) / name).read_bytes()).hexdigest()
-        hashed.update(f"{content}  {name}\n".encode())
-    return hashed.hexdigest()
-
-
-def _ceiling(splits: Splits) -> float | None:
-    """How often two labels of one text agree; None where no text has two."""
-    pairs = [
-        (item.text.casefold().strip(), item.label)
-        for part in splits.values()
-        for item in part
-        if item.labelled
-    ]
-    repeats = agreement.repeated_labels(pairs)
-    return repeats.agreement if repeats.texts else None
-
-
-def _learned(
-    baseline: Baseline,
-    subject: _Subject,
-    files: OutcomeFiles,
-    number: int,
-    told: Callable[[str, int], None],
-) -> _Measured:
-    """The outcomes of a baseline; it is quick, so it is always measured from the beginning."""
-    told(baseline.name, 0)
-    outcomes: list[Outcome] = []
-    for item, answered in zip(
-        subject.items, baseline.answers([item.text for item in subject.items]), strict=True
-    ):
-        outcomes.append(_outcome(subject, item, answered))
-        if len(outcomes) % 100 == 0:
-            told(baseline.name, len(outcomes))
-    if not files.read(number):
-        files.append(number, outcomes)
-    told(baseline.name, len(outcomes))
-    return _Measured(tuple(outcomes), sum(o.microseconds for o in outcomes) / 1e6)
-
-
-def _outcome(subject: _Subject, item: Item, answered: Answered) -> Outcome:
-    answer, confidence, seconds = answered
-    expected = scoring.expected_of(subject.loaded.task, item)
-    return Outcome(
-        item=item.id,
-        group=item.group,
-        expected=expected,
-        answer=answer,
-        micros=round(scoring.score(subject.loaded.task, expected, answer) * 1e6),
-        microseconds=max(1, round(seconds * 1e6)),
-        stratum=item.stratum or "",
-        confidence_micros=None if confidence is None else round(confidence * 1e6),
-    )
-
-
-async def _side_by_side(
-    ask: Callable[[Item], Awaitable[Outcome]], items: Sequence[Item], slots: int
-) -> list[Outcome]:
-    """Ask for all items, so many at once; the first error that is not an outcome ends the rest."""
-    gate = asyncio.Semaphore(slots)
-
-    async def one(item: Item) -> Outcome:
-        async with gate:
-            return await ask(item)
-
+        _, generation = await started(inference, f"{label}-embed", request)
+    except BadRequest:
+        if len(texts) == 1:
+            return [b""]
+        alone = [await _embedded(inference, label, model, [text]) for text in texts]
+        return [vector for (vector,) in alone]
     try:
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(one(item)) for item in items]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in asked]
+        vectors = [delta.vector async for delta in generation if delta.vector]
+    finally:
+        await generation.cancel()
+    if len(vectors) != len(texts):
+        raise Unavailable("request_cancelled", "The embedding model gave no vector.")
+    return vectors
 
 
-def _concluded(
-    clock: Clock, wanted: Wanted, subject: _Subject, measured: Mapping[str, _Measured]
-) -> tuple[JsonObject, str]:
-    """The result of the job and its page."""
-    task = subject.loaded.task
-    if not measured:
-        raise EvaluationRefused("evaluation_empty", "There is no candidate to measure.")
-    for found in measured.values():
-        check_complete(found.outcomes, [item.id for item in subject.items])
-    outcomes = {name: found.outcomes for name, found in measured.items()}
-    summaries = [summarise(name, m.outcomes, m.seconds) for name, m in measured.items()]
-    baseline = LINEAR if LINEAR in measured else next(iter(measured))
-    compared = {n: o for n, o in outcomes.items() if n == baseline or measured[n].model}
-    comparisons = compare_all(baseline, compared) if len(compared) > 1 else []
-    labels = task.output.labels if isinstance(task.output, Labels) else ()
-    evaluated = Evaluated(
-        task=task.id,
-        metric=task.gate.metric.replace("_", " "),
-        split=wanted.split,
-        summaries=summaries,
-        baseline=baseline,
-        comparisons=comparisons,
-        made_of=_made_of(subject, measured),
-        when=iso(clock.wall_us()),
-        ceiling=subject.ceiling,
-        labels=labels,
-        confusions={name: _confusion(labels, o) for name, o in outcomes.items()}
-        if labels
-        else None,
-    )
-    answer, _ = conclusion(evaluated)
-    result = {
-        "task": task.id,
-        "version": task.version,
-        "metric": task.gate.metric,
-        "split": wanted.split,
-        "items": len(subject.items),
-        "answer": answer,
-        "baseline": baseline,
-        "label_agreement": subject.ceiling,
-        "candidates": [_row(s, measured[s.name]) for s in summaries],
-        "comparisons": [_compared(c) for c in comparisons],
-        "digests": dict(evaluated.made_of),
-    }
-    return result, render(page(evaluated))
-
-
-def _made_of(subject: _Subject, measured: Mapping[str, _Measured]) -> dict[str, str]:
-    told = {"task": subject.loaded.digest, "dataset": subject.data_digest}
-    for name, found in measured.items():
-        if found.model is not None:
-            told[f"model {name}"] = found.model
-        told[f"outcomes of {name}"] = digest(found.outcomes)
-    return told
-
-
-def _confusion(labels: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Sequence[int]]:
-    """Counts of the labels alone: what was no label is among the failures."""
-    _, counts = metrics.confusion(
-        labels, [o.expected for o in outcomes], [o.answer for o in outcomes]
-    )
-    return [row[: len(labels)] for row in counts]
-
-
-def _row(summary: Summary, measured: _Measured) -> JsonObject:
-    return {
-        "name": summary.name,
-        "quality": summary.quality.value,
-        "interval": list(summary.quality.interval),
-        "groups": summary.quality.groups,
-        "documents_s": summary.documents_per_second,
-        "p50_s": summary.p50,
-        "p95_s": summary.p95,
-        "tokens": summary.tokens,
-        "failures": summary.failures,
-        "calibration_error": summary.calibration_error,
-        "outcomes": digest(measured.outcomes),
-    }
-
-
-def _compared(comparison: Comparison) -> JsonObject:
-    return {
-        "candidate": comparison.first,
-        "baseline": comparison.second,
-        "difference": comparison.difference.value,
-        "interval": list(comparison.difference.interval),
-        "gained": len(comparison.gained),
-        "lost": len(comparison.lost),
-    }
+def _id(item: Any) -> str:
+    name: str = item.id
+    return name

@@ -11,6 +11,7 @@ Sources: token F1 after SQuAD (Rajpurkar et al., 2016, arXiv:1606.05250); macro-
 of each class's F1 (Opitz and Burst, 2019, arXiv:1911.03347).
 """
 
+import functools
 import math
 import re
 import unicodedata
@@ -31,7 +32,9 @@ OTHER: Final = "(other)"
 _ARTICLES: Final = re.compile(r"\b(?:a|an|the)\b")
 _REFUSALS: Final = re.compile(
     r"^\W*(?:i(?:'m| am) (?:sorry|unable|not able)|sorry|i (?:cannot|can't|can not|won't)"
-    r"|as an ai\b|unfortunately,? i)",
+    r"|as an ai\b|unfortunately,? i|(?:es )?tut mir (?:sehr )?leid|leider (?:kann|darf) ich"
+    r"|(?:das|dabei|dazu|hierbei|damit)? ?(?:kann|darf|werde) ich (?:ihnen |dir |dabei |das )*nicht"
+    r"|ich (?:kann|darf|werde) (?:ihnen |dir |dabei |dazu |das |diese[rnm]? )*nicht)",
     re.IGNORECASE,
 )
 
@@ -71,8 +74,24 @@ def within_tolerance(
 
 
 def pattern_match(pattern: str, answer: Answer) -> float:
-    """1 where a regular expression matches the whole answer."""
-    return float(answer is not None and re.fullmatch(pattern, answer) is not None)
+    """1 where a regular expression matches the whole answer, in time linear in its length.
+
+    Raises:
+        ValueError: it is no regular expression, or one that takes more than linear time.
+    """
+    held = _pattern(pattern)
+    return float(answer is not None and held.is_valid(answer))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _pattern(pattern: str) -> jsonschema_rs.Draft202012Validator:
+    whole = {"type": "string", "pattern": f"^(?:{pattern})$"}
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            whole, pattern_options=jsonschema_rs.RegexOptions()
+        )
+    except jsonschema_rs.ValidationError as error:
+        raise ValueError(f"{pattern[:80]!r} is no regular expression") from error
 
 
 def fields_right(expected: Mapping[str, Any], answer: Mapping[str, Any] | None) -> dict[str, float]:
@@ -90,9 +109,24 @@ def field_accuracy(expected: Mapping[str, Any], answer: Mapping[str, Any] | None
     return sum(right.values()) / len(right) if right else float(answer is not None)
 
 
+class Schema:
+    """A JSON schema, read once.
+
+    Args:
+        schema: the document.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._validator = jsonschema_rs.validator_for(dict(schema))
+
+    def adheres(self, answer: object) -> float:
+        """1 where a JSON value is one that the schema accepts."""
+        return float(self._validator.is_valid(answer))
+
+
 def adheres(schema: Mapping[str, Any], answer: object) -> float:
     """1 where a JSON value is one that the schema accepts."""
-    return float(bool(jsonschema_rs.validator_for(dict(schema)).is_valid(answer)))
+    return Schema(schema).adheres(answer)
 
 
 def refuses(answer: Answer) -> bool:

@@ -1,13 +1,37 @@
 """The page of an evaluation: all candidates with intervals, and whether a classifier is enough."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Final
 
+from appliance.evals.details import Details
+from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import Comparison, Summary
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Estimate, Placed
 from appliance.reports.page import Fact, Figure, Page, Section, Table
+
+_MOST_FLIPS: Final = 25
+"""Flips that the page lists on each side; the counts are whole."""
+_TEXT: Final = 120
+"""Characters of an answer that the page shows."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An item that one of two candidates has right and the other one has not.
+
+    Attributes:
+        side: the candidate that is right.
+    """
+
+    item: str
+    group: str
+    side: str
+    expected: str
+    first: str
+    second: str
 
 
 @dataclass(frozen=True)
@@ -21,6 +45,10 @@ class Evaluated:
         confusions: columns and counts by candidate, of the form `labels`.
         labels: of that form.
         made_of: digests and versions, for the last table.
+        memory: bytes by candidate.
+        notes: what could not be measured, and why.
+        flips: of the best compared candidate and the baseline.
+        packs: by model, as `packs.measure.summary` writes them.
     """
 
     task: str
@@ -34,6 +62,11 @@ class Evaluated:
     ceiling: float | None = None
     labels: Sequence[str] = ()
     confusions: Mapping[str, Sequence[Sequence[int]]] | None = None
+    details: Mapping[str, Details] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    flips: Sequence[Flip] = ()
+    packs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def page(evaluated: Evaluated) -> Page:
@@ -88,6 +121,35 @@ def conclusion(evaluated: Evaluated) -> tuple[str, str]:
     )
 
 
+def flips(
+    comparisons: Sequence[Comparison], outcomes: Mapping[str, Sequence[Outcome]]
+) -> list[Flip]:
+    """The flips between the baseline and the candidate that is best beside it."""
+    if not comparisons:
+        return []
+    best = max(comparisons, key=lambda c: c.difference.value)
+    return flips_of(best, outcomes[best.first], outcomes[best.second])
+
+
+def flips_of(
+    comparison: Comparison, ones: Sequence[Outcome], others: Sequence[Outcome]
+) -> list[Flip]:
+    """The items that only one side has wholly right: those of the first side first."""
+    one, other = ({o.item: o for o in side} for side in (ones, others))
+    sides = [
+        *((item, comparison.first) for item in comparison.gained),
+        *((item, comparison.second) for item in comparison.lost),
+    ]
+    return [
+        Flip(item, one[item].group, side, one[item].expected, _said(one[item]), _said(other[item]))
+        for item, side in sides
+    ]
+
+
+def _said(outcome: Outcome) -> str:
+    return f"({outcome.failure})" if outcome.answer is None else outcome.answer
+
+
 def _facts(evaluated: Evaluated, best: Summary) -> tuple[Fact, ...]:
     low, high = best.quality.interval
     facts = [
@@ -119,38 +181,79 @@ def _sections(evaluated: Evaluated, best: Summary) -> list[Section]:
                     ),
                     "Mean over items weighted by group, with a 95 % interval.",
                 ),
-                _table(ordered),
+                _table(evaluated, ordered),
             ),
         )
     ]
+    sections.append(_speed(evaluated, ordered))
     if evaluated.comparisons:
         sections.append(_compared(evaluated))
+    if evaluated.flips:
+        sections.append(_flipped(evaluated))
     if best.slices:
-        sections.append(_sliced(best))
+        sections.append(_sliced(evaluated, ordered))
+    if fields := _by_field(evaluated, ordered):
+        sections.append(fields)
     if evaluated.confusions and best.name in evaluated.confusions:
         drawn = charts.confusion("Confusion", evaluated.labels, evaluated.confusions[best.name])
         caption = f"Answers of {best.name}: counts of items."
         sections.append(Section("Mistakes", (), (Figure(drawn, caption),)))
+    if evaluated.packs:
+        sections.append(_packs(evaluated))
+    if evaluated.notes:
+        sections.append(Section("Not measured", tuple(evaluated.notes)))
     return sections
 
 
-def _table(ordered: Sequence[Summary]) -> Table:
-    return Table(
-        ("candidate", ">quality", ">95 % interval", ">documents/s", ">p50", ">p95", ">failures"),
-        tuple(
-            (
-                s.name,
-                percent(s.quality.value),
-                f"{percent(s.quality.interval.low)} to {percent(s.quality.interval.high)}",
-                plain(s.documents_per_second),
-                f"{plain(s.p50)} s",
-                f"{plain(s.p95)} s",
-                ", ".join(f"{count} {code}" for code, count in s.failures.items()) or "none",
-            )
-            for s in ordered
-        ),
-        "The same figures as text",
+def _table(evaluated: Evaluated, ordered: Sequence[Summary]) -> Table:
+    columns = ["candidate", ">quality", ">95 % interval", ">in form"]
+    labels = bool(evaluated.labels)
+    columns += [">macro-F1"] if labels else []
+    rows = []
+    for s in ordered:
+        more = evaluated.details.get(s.name, Details())
+        low, high = s.quality.interval
+        row = [
+            s.name,
+            percent(s.quality.value),
+            f"{percent(low)} to {percent(high)}",
+            "-" if more.adherence is None else percent(more.adherence.value),
+        ]
+        row += ["-" if more.macro_f1 is None else f"{more.macro_f1:.3f}"] if labels else []
+        rows.append(tuple(row))
+    return Table(tuple(columns), tuple(rows), "The same figures as text")
+
+
+def _speed(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
+    rows = tuple(
+        (
+            s.name,
+            plain(s.documents_per_second),
+            f"{plain(s.p50)} s",
+            f"{plain(s.p95)} s",
+            plain(s.tokens / s.items),
+            _size(evaluated.memory.get(s.name, 0)),
+            ", ".join(f"{count} {code}" for code, count in s.failures.items()) or "none",
+        )
+        for s in ordered
     )
+    columns = (
+        "candidate", ">documents/s", ">p50", ">p95", ">tokens an answer", ">memory", ">failures",
+    )  # fmt: skip
+    return Section(
+        "Speed and memory",
+        (
+            "Documents per second by the time that all answers took together. Memory: of a model "
+            "the most that its process has held, of a classifier its coefficients.",
+        ),
+        (Table(columns, rows),),
+    )
+
+
+def _size(count: int) -> str:
+    if not count:
+        return "-"
+    return f"{count / (1 << 20):,.0f} MiB" if count >= 1 << 20 else f"{count / 1024:,.1f} KiB"
 
 
 def _compared(evaluated: Evaluated) -> Section:
@@ -166,10 +269,79 @@ def _compared(evaluated: Evaluated) -> Section:
     )
 
 
-def _sliced(best: Summary) -> Section:
-    rows = [Estimate(name, e.value, *e.interval) for name, e in best.slices.items()]
-    drawn = charts.intervals("Quality by slice", rows, axis_name="quality")
-    return Section("Slices", (), (Figure(drawn, f"{best.name} by stratum."),))
+def _flipped(evaluated: Evaluated) -> Section:
+    sides = dict.fromkeys(flip.side for flip in evaluated.flips)
+    shown = [
+        flip
+        for side in sides
+        for flip in [flip for flip in evaluated.flips if flip.side == side][:_MOST_FLIPS]
+    ]
+    rows = tuple(
+        (f.item, f.group, f.side, f.expected[:_TEXT], f.first[:_TEXT], f.second[:_TEXT])
+        for f in shown
+    )
+    best = max(evaluated.comparisons, key=lambda c: c.difference.value)
+    columns = ("item", "group", "right", "expected", best.first, best.second)
+    return Section(
+        "Flips",
+        (
+            f"{len(evaluated.flips)} items that {best.first} or {evaluated.baseline} has right and "
+            f"the other one has not; {len(shown)} of them are listed.",
+        ),
+        (Table(columns, rows),),
+    )
+
+
+def _sliced(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
+    shown = [ordered[0], *(s for s in ordered[1:] if s.name == evaluated.baseline)]
+    parts: list[Table | Figure] = []
+    for one in shown:
+        rows = [Estimate(name, e.value, *e.interval) for name, e in one.slices.items()]
+        drawn = charts.intervals("Quality by slice", rows, axis_name="quality")
+        parts.append(Figure(drawn, f"{one.name} by stratum."))
+    names = list(ordered[0].slices)
+    table = tuple((s.name, *(percent(s.slices[name].value) for name in names)) for s in ordered)
+    columns = ("candidate", *(f">{name}" for name in names))
+    return Section("Slices", (), (*parts, Table(columns, table, "All candidates by stratum")))
+
+
+def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
+    told = [s for s in ordered if evaluated.details.get(s.name, Details()).fields]
+    if not told:
+        return None
+    names = list(evaluated.details[told[0].name].fields)
+    rows = tuple(
+        (s.name, *(percent(evaluated.details[s.name].fields[name].value) for name in names))
+        for s in told
+    )
+    return Section(
+        "Fields",
+        ("The share of right values of each field, weighted by group.",),
+        (Table(("candidate", *(f">{name}" for name in names)), rows),),
+    )
+
+
+def _packs(evaluated: Evaluated) -> Section:
+    rows = []
+    for model, packs in evaluated.packs.items():
+        for pack in ("general", "refusals"):
+            low, high = packs[pack]["interval"]
+            rows.append(
+                (model, pack, percent(packs[pack]["quality"]), f"{percent(low)} to {percent(high)}")
+            )
+        rows += [
+            (model, f"frozen text, {language}", f"{one['nats_per_token']:.4f}", "nats a token")
+            for language, one in packs["frozen"].items()
+        ]
+    return Section(
+        "Packs",
+        (
+            "The models by themselves, on 80 easy questions, 40 requests of which half are to be "
+            "refused, and two texts. These are ours and small: they show that a model lost much, "
+            "never that it lost little.",
+        ),
+        (Table(("model", "pack", ">result", ">95 % interval"), tuple(rows)),),
+    )
 
 
 def _drawn(summary: Summary) -> Estimate:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome
-from appliance.statistics import groups, scores
+from appliance.statistics import groups, paired, scores
 from appliance.statistics.groups import Estimate
 
 Outcomes = Sequence[Outcome]
@@ -48,6 +48,8 @@ class Comparison:
 
     Attributes:
         gained, lost: ids of items that only the first, or only the second, has wholly right.
+        p_value: of McNemar's exact test on these, item by item; it counts items as if they were
+            independent, which the interval does not.
     """
 
     first: str
@@ -55,6 +57,11 @@ class Comparison:
     difference: Estimate
     gained: tuple[str, ...]
     lost: tuple[str, ...]
+
+    @property
+    def p_value(self) -> float:
+        """See the class."""
+        return paired.mcnemar(len(self.gained), len(self.lost))
 
 
 def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:

@@ -60,6 +60,21 @@ def parse_process(text: str) -> tuple[float, int]:
         return 0.0, 0
 
 
+def peak(pid: int) -> int:
+    """The most bytes that a process has held since it began; 0 if that is unreadable."""
+    return parse_peak(_read(Path(f"/proc/{pid}/status")))
+
+
+def parse_peak(text: str) -> int:
+    """Bytes of the line VmHWM of `/proc/PID/status`; 0 if there is none."""
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if name == "VmHWM" and len(words) == 2 and words[0].isdecimal():
+            return int(words[0]) << 10
+    return 0
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")

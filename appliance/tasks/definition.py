@@ -24,6 +24,8 @@ from appliance.errors import TaskRefused
 FILE: Final = "task.toml"
 MAX_BYTES: Final = 256 << 10
 MAX_LABELS: Final = 256
+WHOLE: Final = "text"
+"""The key of `compare` for an answer of the form `text`."""
 
 _Id: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 _FieldName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -121,6 +123,20 @@ class Answerer(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["model", "classifier"] = "model"
 
 
+class Compare(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a value counts as right where it need not be the same as the expected one.
+
+    Attributes:
+        match: `same`; `normalised`: case, punctuation and blanks aside; `pattern`: the expected
+            text is a regular expression that the whole answer must match.
+        absolute, relative: most that a number may differ, and as a share of the expected one.
+    """
+
+    match: Literal["same", "normalised", "pattern"] = "same"
+    absolute: Annotated[float, Meta(ge=0)] = 0.0
+    relative: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
 class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate must show before it serves.
 
@@ -146,6 +162,8 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         version: counted up by the author.
         description: one sentence for people.
+        compare: how values of fields count as right, by field; `text` for an answer of the form
+            text.
         max_tokens: longest answer; 0 for what the form needs.
         on_defer: what an app gets for an input that no stage may answer: `error` (422
             `task_deferred`) or `queue` (202 with an id).
@@ -161,6 +179,7 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
     gate: Gate
     max_tokens: Annotated[int, Meta(ge=0, le=32_768)] = 0
     on_defer: Literal["error", "queue"] = "error"
+    compare: dict[str, Compare] = {}
 
     @property
     def fields(self) -> dict[str, InputField]:
@@ -197,6 +216,10 @@ def parse(data: bytes) -> Task:
 def _check_names(task: Task) -> None:
     if len(task.fields) != len(task.input):
         raise _invalid("two input fields have one name")
+    if isinstance(task.output, Labels) and task.compare:
+        raise _invalid("compare is for fields and text; a label is the same or it is wrong")
+    if isinstance(task.output, Text) and set(task.compare) - {WHOLE}:
+        raise _invalid(f"compare of an answer of the form text has one key, {WHOLE}")
 
 
 def _check_labels(output: Labels) -> None:

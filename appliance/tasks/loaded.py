@@ -51,6 +51,11 @@ def load(read: Read, digest: str) -> LoadedTask:
         schema = definition.parse_schema(read(task.output.schema, MAX_FILE))
         if task.output.encoding == "values":
             values.check(schema)
+        if unknown := sorted(set(task.compare) - set(schema["properties"])):
+            raise TaskRefused(
+                "task_invalid",
+                f"task.toml compares {unknown[0]!r}, which the schema does not have.",
+            )
     ids, examples = [], []
     if task.prompt.examples is not None:
         for number, line in enumerate(_lines(read(task.prompt.examples, MAX_FILE)), 1):

@@ -10,7 +10,7 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.client import socket_path
-from tests.api.admin.lab import LabData
+from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run
 from tests.evals.orders import TASK, write_data, write_task
 
@@ -43,7 +43,8 @@ def test_from_directories_to_a_page(
         assert run("eval", "list").out.startswith("No evaluations. Start one with")
         done = run("eval", "run", task, "--data", dataset)
         assert done.status == 0, done.err
-        answer, facts, head, *rows = done.out.splitlines()
+        answer, facts, head, *rows, note = done.out.splitlines()
+        assert note.startswith("note: Nearest neighbours are not measured")
         assert "logistic regression" in answer
         assert facts == "exact_match on dev: 12 items, 6 groups"
         assert head.split() == ["CANDIDATE", "QUALITY", "95", "%", "DOCUMENTS/S", "P95", "FAILURES"]
@@ -52,6 +53,17 @@ def test_from_directories_to_a_page(
         number = str(listed["id"])
         shown = run("eval", "show", number, "--json").document
         assert shown["baseline"] == "logistic regression" and len(shown["candidates"]) == 3
+        same = run("eval", "compare", number, f"{number}:majority", "--json")
+        assert same.status == 0, same.err
+        found = same.document
+        assert found["first"] == f"{number}: logistic regression" and found["items"] == 12
+        assert (found["difference"], found["gained"], found["lost"]) == (0.5, 6, 0)
+        assert {flip["right"] for flip in found["flips"]} == {"first"}
+        told = run("eval", "compare", number, f"{number}:majority").out
+        assert "+50.0 points" in told and "McNemar p = 0.031" in told and "dev" in told
+        wrong = run("eval", "compare", number, f"{number}:nosuch", "--json")
+        assert wrong.code == (1, "candidate_unknown")
+        assert run("eval", "compare", number, "x").status == 2
         page = tmp_path / "report.html"
         assert run("eval", "report", number, "--out", page).status == 0
         assert "<svg" in page.read_text()
@@ -70,5 +82,34 @@ def test_what_is_no_dataset_or_no_evaluation_is_refused(
         wanted = ("eval", "report", "1", "--out", tmp_path / "r.html", "--json")
         assert run(*wanted).code == (1, "report_missing")
         assert not (tmp_path / "r.html").exists()
+        unknown = run("eval", "run", "nosuch", "--data", dataset, "--json")
+        assert unknown.code == (1, "unknown_model_id")
     assert run("eval", "run", task, "--data", dataset, "--split", "test").status == 2
     assert run("eval", "run", task, "--data", dataset, "--json").status == 3
+
+
+def test_approved_artifacts_are_named_by_id(
+    lab: LabData, run: Run, dataset: Path, tmp_path: Path
+) -> None:
+    """A dataset from the store, and a task that was not approved."""
+    task = write_task(tmp_path / "task")
+    for path, kind, people in ((dataset, "dataset", APPROVERS), (task, "task", ())):
+        assert run(kind, "sign", path, "--key", lab.key("publisher")).status == 0
+        assert run(kind, "import", path).status == 0
+        for name in people:
+            done = run(
+                *("model", "approve", path.name, "--as", name, "--key", lab.key(name)),
+                *("--meaning", "labels checked"),
+            )
+            assert done.status == 0, done.err
+    draft = write_task(tmp_path / "draft", CLASSIFIER)
+    with serving(lab):
+        refused = run("eval", "run", "task", "--data", "orders", "--json")
+        assert refused.code == (1, "not_approved")
+        done = run("eval", "run", draft, "--data", "orders", "--json")
+        assert done.status == 0, done.err
+        assert done.document["drafts"] == ["task"]
+        checked = run("dataset", "check", "orders", "--json")
+        assert checked.document["summary"]["name"] == "orders"
+        unknown = run("dataset", "check", "orders", "--model", "nosuch", "--json")
+        assert unknown.code == (1, "model_not_found")

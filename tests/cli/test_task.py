@@ -1,10 +1,15 @@
 """`appliance task …`: from a directory to the store, by commands."""
 
+import json
 from pathlib import Path
 
+import click
+import pytest
+
+from appliance.cli import task as command
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
-from tests.evals.orders import TASK, write_task
+from tests.evals.orders import TASK, write_data, write_task
 
 
 def test_a_task_is_checked_signed_imported_and_listed(
@@ -32,3 +37,59 @@ def test_a_task_that_is_wrong_is_neither_signed_nor_imported(
     assert run("task", "import", unsigned, "--json").code == (1, "signature_missing")
     (listed,) = run("task", "list", "--json").document["tasks"]
     assert listed["state"] == "refused"
+
+
+DIGEST = "16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4"
+SAID = ("--description", "Work order to system.", "--model", "smol", "--digest", DIGEST)
+
+
+def test_a_new_task_passes_the_check_and_shows_items_of_train(
+    lab: LabData, run: Run, tmp_path: Path
+) -> None:
+    data, path = write_data(tmp_path / "orders"), tmp_path / "new"
+    made = run("task", "new", path, "--from", data, *SAID, "--shots", "3", "--json")
+    assert made.document["files"] == ["examples.jsonl", "task.toml"]
+    assert run("task", "check", path, "--from", data, "--json").document["form"] == "labels"
+    shown = [json.loads(line)["id"] for line in (path / "examples.jsonl").read_text().splitlines()]
+    assert len(shown) == 3 and all(name.startswith("train") for name in shown)
+    assert "# " in (path / "task.toml").read_text()
+    again = run("task", "new", path, "--from", data, *SAID, "--json")
+    assert again.code == (2, "data_exists")
+
+
+def test_an_example_of_another_split_does_not_pass(lab: LabData, run: Run, tmp_path: Path) -> None:
+    data, path = write_data(tmp_path / "orders"), tmp_path / "new"
+    run("task", "new", path, "--from", data, *SAID)
+    line = (data / "dev.jsonl").read_text().splitlines()[0]
+    row = {k: v for k, v in json.loads(line).items() if k in ("id", "input", "expected")}
+    (path / "examples.jsonl").write_text(json.dumps(row) + "\n")
+    assert run("task", "check", path, "--json").status == 0
+    assert run("task", "check", path, "--from", data, "--json").code == (1, "example_not_train")
+
+
+def test_a_terminal_is_asked_and_a_script_is_not(
+    lab: LabData, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, path = write_data(tmp_path / "orders"), tmp_path / "new"
+    missing = run("task", "new", path, "--from", data, "--digest", DIGEST)
+    assert missing.status == 2 and "What the task is" in missing.err
+    asked: list[str] = []
+
+    def prompt(question: str, default: object = None, err: bool = False) -> object:
+        asked.append(question)
+        return "Orders to systems." if default is None else default
+
+    monkeypatch.setattr(command, "asks", lambda: True)
+    monkeypatch.setattr(click, "prompt", prompt)
+    done = run("task", "new", path, "--from", data, "--digest", DIGEST)
+    assert done.status == 0, done.err
+    assert len(asked) == 3
+    text = (path / "task.toml").read_text()
+    assert "Orders to systems." in text and 'model = "smollm2-135m"' in text
+
+
+def test_the_digest_comes_from_the_data_directory(lab: LabData, run: Run, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "orders")
+    said = ("--description", "x", "--model", "nosuch", "--from", data, "--json")
+    assert run("task", "new", tmp_path / "new", *said).code == (1, "unknown_model_id")
+    assert not (tmp_path / "new").exists()

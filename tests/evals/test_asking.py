@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from appliance.datasets.items import Item
-from appliance.errors import ApplianceError, AuditUnavailable, Overloaded, Unavailable, WorkerLost
+from appliance.errors import (
+    ApplianceError,
+    AuditUnavailable,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    WorkerLost,
+)
 from appliance.evals.asking import ASKER, Asking
 from appliance.serving.inference import Inference
 from appliance.tasks.definition import parse
@@ -102,7 +110,9 @@ async def test_an_answer_that_never_ends_is_a_timeout_and_is_cancelled() -> None
     [
         AuditUnavailable("audit_unavailable", "The disk is full."),
         Unavailable("shutting_down", "The server is stopping."),
-        Unavailable("model_loading", "It starts again."),
+        Unavailable("model_unavailable", "It cannot be loaded."),
+        Unavailable("task_model_changed", "Another one."),
+        NotFound("model_not_found", "There is none."),
     ],
 )
 async def test_our_own_failures_end_the_evaluation(error: ApplianceError) -> None:
@@ -111,8 +121,29 @@ async def test_our_own_failures_end_the_evaluation(error: ApplianceError) -> Non
         await over.outcome(ITEM)
 
 
-async def test_a_full_queue_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [Overloaded("queue_full", "Later."), Unavailable("model_loading", "It starts again.")]
+)
+async def test_a_full_queue_and_an_engine_that_starts_again_are_waited_for(
+    error: ApplianceError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
-    over, double = asking(Overloaded("queue_full", "Later."), Answer(Delta("engine", 1, "stop")))
+    over, double = asking(error, Answer(Delta("engine", 1, "stop")))
     assert (await over.outcome(ITEM)).score == 1
     assert len(double.asked) == 2
+
+
+async def test_an_engine_that_never_comes_back_ends_the_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("appliance.evals.asking.PATIENCE_S", 0)
+    over, _ = asking(Unavailable("model_loading", "It starts again."))
+    with pytest.raises(Unavailable):
+        await over.outcome(ITEM)
+
+
+async def test_an_answer_is_read_as_the_candidate_wants() -> None:
+    told = Answer(Delta(" Engine.", 1, "stop"))
+    over, _ = asking(told)
+    outcome = await replace(over, read=lambda text: text.strip(" .").lower()).outcome(ITEM)
+    assert (outcome.answer, outcome.score) == ("engine", 1)

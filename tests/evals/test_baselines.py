@@ -1,5 +1,7 @@
 """The battery: it learns from train alone, in no order, and answers one by one."""
 
+import json
+
 from appliance.datasets.items import Item
 from appliance.evals.baselines import LINEAR, MAJORITY, Baseline, battery
 from tests.evals.orders import item
@@ -48,3 +50,22 @@ def test_the_order_of_the_items_changes_nothing() -> None:
 
 def test_each_answer_has_its_time() -> None:
     assert all(seconds > 0 for _, _, seconds in battery(train(60))[-1].answers(["a", "b"]))
+
+
+def test_fields_are_learned_one_by_one() -> None:
+    made = [
+        Item(i.id, i.group, i.input, {"system": i.label, "note": None, "serial": i.id})
+        for i in train(80)
+    ]
+    names = [b.name for b in battery(made)]
+    assert names == [MAJORITY, LINEAR]
+    ((answer, confidence),) = answers(battery(made)[-1], "replace turbo")
+    told = json.loads(answer)
+    assert told["system"] == "engine" and told["note"] is None
+    assert told["serial"] == "train000"  # one value an item teaches nothing: the first of all
+    assert confidence is not None and 0 < confidence <= 1
+
+
+def test_the_size_is_that_of_what_would_be_served() -> None:
+    some = battery(train(60))
+    assert some[0].fit().size < 100 < some[-1].fit().size

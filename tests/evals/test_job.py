@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
-from appliance.app import Services
+from appliance.app import Services, open_services
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals import job as jobs
 from appliance.evals.asking import Asking
 from appliance.evals.job import DIRECTORY, Evaluation
 from appliance.evals.outcomes import parse
+from appliance.evals.packs.items import items
 from appliance.jobs.kind import Stop
-from tests.evals.orders import item, write_data, write_task
+from tests.evals.orders import TASK, item, write_data, write_task
+from tests.several import config, make_models
 from tests.smol import ID
+from tests.tasks.example import FIELDS
 
 
 @pytest.fixture
@@ -27,26 +30,99 @@ def data(tmp_path: Path) -> Path:
     return write_data(tmp_path / "data")
 
 
+class Job:
+    """A job that stops at a report."""
+
+    id, actor, resumed, created_us = 77, "uid:0", False, 0
+
+    def __init__(self, params: dict[str, Any], stop_at: int) -> None:
+        self.params, self.stop_at = params, stop_at
+        self.checkpoint: dict[str, Any] | None = None
+        self.reports: list[int] = []
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        self.reports.append(done)
+        if len(self.reports) == self.stop_at:
+            raise Stop("job_interrupted", "The server ended.")
+
+    def check(self) -> None: ...
+
+    def save(self, checkpoint: dict[str, Any]) -> None:
+        self.checkpoint = checkpoint
+
+    async def in_thread(self, work: Any, *args: Any) -> Any:
+        return work(*args)
+
+
 async def evaluated(services: Services, **params: Any) -> dict[str, Any]:
     live = await services.jobs.start("evaluation", params, "uid:0")
     return await live.outcome()
 
 
 async def test_every_candidate_answers_every_item(ready: Services, task: Path, data: Path) -> None:
-    live = await ready.jobs.start("evaluation", {"task": str(task), "data": str(data)}, "uid:0")
+    params = {"task": str(task), "data": str(data)}
+    live = await ready.jobs.start("evaluation", params, "uid:0")
     result = await live.outcome()
     rows = {row["name"]: row for row in result["candidates"]}
-    assert list(rows) == ["majority", "logistic regression, n=100", "logistic regression", ID]
+    assert list(rows) == [
+        "majority", "logistic regression, n=100", "logistic regression", ID,
+        f"{ID}, 4 examples", f"{ID}, 8 examples", f"{ID}, without labels",
+    ]  # fmt: skip
     assert rows["logistic regression"]["quality"] == 1
     assert rows["majority"]["quality"] == 0.5
     assert 0 <= rows[ID]["quality"] <= 1 and rows[ID]["failures"] == {}
     assert all(row["groups"] == 6 and row["interval"][0] < 1 for row in rows.values())
     assert rows["logistic regression"]["interval"][0] < 0.9  # 12 of 12 is no certainty
-    assert result["baseline"] == "logistic regression"
+    assert rows[ID]["adherence"][0] == 1 >= rows[f"{ID}, without labels"]["adherence"][0]
+    assert rows[ID]["memory_bytes"] > 50 << 20 > rows["logistic regression"]["memory_bytes"] > 0
+    assert set(rows[ID]["slices"]) == {"north", "south"}
+    assert result["baseline"] == "logistic regression" and result["candidate"] == ID
+    assert result["drafts"] == ["task", "dataset"]
+    assert "no embedding model" in result["notes"][0]
     assert result["digests"]["task"] != result["digests"]["dataset"]
     assert result["digests"][f"model {ID}"] == ready.supervisor.served()[0].digest
-    page = (ready.data / DIRECTORY / str(live.job.id) / "report.html").read_text()
+    directory = ready.data / DIRECTORY / str(live.job.id)
+    page = (directory / "report.html").read_text()
     assert result["answer"].split(":")[0] in page and "logistic regression, n=100" in page
+    assert "no embedding model" in page and "Speed and memory" in page
+    assert json.loads((directory / "result.json").read_text()) == result
+    unheld = [parse(line) for line in (directory / "006.jsonl").read_bytes().splitlines()]
+    assert all(line.tokens >= 1 for line in unheld)
+
+
+async def test_fields_are_measured_with_and_without_their_schema(
+    ready: Services, tmp_path: Path
+) -> None:
+    source = TASK.split("[output]")[0] + "[output]" + FIELDS.split("[output]")[1]
+    schema = {
+        "type": "object", "required": ["part", "side"], "additionalProperties": False,
+        "properties": {"part": {"enum": ["hose", "pump"]}, "side": {"enum": ["left", None]}},
+    }  # fmt: skip
+    task = write_task(tmp_path / "task", source, schema_json=json.dumps(schema))
+    data = write_data(tmp_path / "data", train=12, dev=4)
+    for split in ("train", "dev"):
+        rows = [json.loads(line) for line in (data / f"{split}.jsonl").read_text().splitlines()]
+        for number, row in enumerate(rows):
+            row["expected"] = {"part": ("hose", "pump")[number % 2], "side": None}
+        (data / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    result = await evaluated(ready, task=str(task), data=str(data))
+    found = {row["name"]: row for row in result["candidates"]}
+    assert found["logistic regression"]["fields"]["side"][0] == 1
+    assert found[ID]["adherence"][0] == 1
+    assert found[f"{ID}, without schema"]["adherence"][0] <= 1
+    assert set(found[ID]["fields"]) == {"part", "side"} and found[ID]["macro_f1"] is None
+
+
+async def test_packs_are_measured_with_the_model_alone(
+    ready: Services, task: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "pack_items", lambda pack: items(pack)[:2])
+    result = await evaluated(
+        ready, task=str(task), data=str(data), baselines=False, packs=True, limit=1
+    )
+    packs = result["packs"][ID]
+    assert packs["general"]["items"] == packs["refusals"]["items"] == 2
+    assert packs["frozen"]["en"]["tokens"] > 100 and packs["frozen"]["en"]["failed"] == 0
 
 
 async def test_answers_are_recorded_like_those_of_apps(
@@ -72,7 +148,6 @@ async def test_an_interrupted_evaluation_resumes_at_the_item(
     monkeypatch.setattr(jobs, "_BATCH", 4)
     kind = ready.jobs.kind("evaluation")
     assert isinstance(kind, Evaluation)
-    reports: list[int] = []
     asked: list[str] = []
     real = Asking.outcome
 
@@ -82,26 +157,7 @@ async def test_an_interrupted_evaluation_resumes_at_the_item(
 
     monkeypatch.setattr(Asking, "outcome", counted)
 
-    class Job:
-        id, actor, resumed, created_us = 77, "uid:0", False, 0
-        params = {"task": str(task), "data": str(data), "baselines": False}  # noqa: RUF012
-        checkpoint: dict[str, Any] | None = None
-        stop_at = 2
-
-        def report(self, phase: str, done: int, total: int) -> None:
-            reports.append(done)
-            if len(reports) == self.stop_at:
-                raise Stop("job_interrupted", "The server ended.")
-
-        def check(self) -> None: ...
-
-        def save(self, checkpoint: dict[str, Any]) -> None:
-            self.checkpoint = checkpoint
-
-        async def in_thread(self, work: Any, *args: Any) -> Any:
-            return work(*args)
-
-    job: Any = Job()
+    job: Any = Job({"task": str(task), "data": str(data), "baselines": False}, stop_at=2)
     with pytest.raises(Stop):
         await kind.run(job)
     assert len(asked) == 4
@@ -136,6 +192,7 @@ async def test_a_failure_of_the_candidate_is_an_outcome(
         ({"split": "certify"}, "evaluation_invalid"),
         ({"task": "/nowhere"}, "evaluation_invalid"),
         ({"models": "smol"}, "evaluation_invalid"),
+        ({"models": ["nosuch"]}, "model_not_found"),
         ({"surprise": 1}, "evaluation_invalid"),
     ],
 )
@@ -172,5 +229,58 @@ async def test_an_example_must_be_an_item_of_train(
     shown = text.replace("[output]", 'examples = "examples.jsonl"\n[output]', 1)
     lines = json.dumps(item(0, "dev"))
     task = write_task(tmp_path / "shown", shown, examples_jsonl=lines)
-    with pytest.raises(EvaluationRefused, match="no item of the split train"):
+    with pytest.raises(EvaluationRefused) as caught:
         await evaluated(services, task=str(task), data=str(data))
+    assert caught.value.code == "example_not_train"
+
+
+@pytest.mark.parametrize("baselines", [True, False])
+async def test_a_model_that_is_not_approved_ends_the_job_before_anything_is_measured(
+    services: Services, tmp_path: Path, data: Path, baselines: bool
+) -> None:
+    task = write_task(tmp_path / "other", TASK.replace('"smol"', '"other"'))
+    live = await services.jobs.start(
+        "evaluation", {"task": str(task), "data": str(data), "baselines": baselines}, "uid:0"
+    )
+    with pytest.raises(ApplianceError) as caught:
+        await live.outcome()
+    assert caught.value.code == "model_not_found"
+    assert not (services.data / DIRECTORY / str(live.job.id)).exists()
+
+
+async def test_an_evaluation_that_resumes_on_another_dataset_is_refused(
+    ready: Services, task: Path, data: Path
+) -> None:
+    kind = ready.jobs.kind("evaluation")
+    params = {"task": str(task), "data": str(data), "baselines": False, "limit": 1}
+    job: Any = Job(params, stop_at=1)
+    with pytest.raises(Stop):
+        await kind.run(job)
+    with (data / "train.jsonl").open("a") as file:
+        file.write(json.dumps(item(500, "train")) + "\n")
+    job.stop_at = -1
+    with pytest.raises(EvaluationRefused) as caught:
+        await kind.run(job)
+    assert caught.value.code == "evaluation_changed"
+
+
+async def test_nearest_neighbours_by_a_real_embedding_model(
+    tmp_path: Path, data: Path, embedder_path: Path
+) -> None:
+    """Nothing else is there: the task is a classifier's, and the embedder is loaded on demand."""
+    classifier = TASK.replace("[candidate]", '[candidate]\nkind = "classifier"')
+    task = write_task(tmp_path / "task", classifier)
+    home = make_models(tmp_path / "home", {"minilm": embedder_path})
+    with open_services(home, config=config()) as services:
+        try:
+            result = await evaluated(services, task=str(task), data=str(data))
+        finally:
+            await services.pool.close()
+            await services.supervisor.close()
+    (row,) = [row for row in result["candidates"] if row["kind"] == "neighbours"]
+    assert row["name"] == "nearest neighbours, minilm" and row["model"] == "minilm"
+    assert row["quality"] == 1 and row["failures"] == {}
+    assert row["memory_bytes"] > 20 << 20
+    assert result["notes"] == []
+    (compared,) = result["comparisons"]
+    assert compared["candidate"] == row["name"] and compared["difference"] == 0

@@ -57,6 +57,16 @@ def test_a_pattern_must_match_the_whole_answer() -> None:
     assert metrics.pattern_match(r".*", None) == 0
 
 
+@pytest.mark.parametrize("pattern", ["[", "(a)\\1", "a(?=b)"])
+def test_what_is_no_pattern_of_linear_time_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="no regular expression"):
+        metrics.pattern_match(pattern, "a")
+
+
+def test_a_pattern_cannot_take_for_ever() -> None:
+    assert metrics.pattern_match("(a+)+b", "a" * 50_000) == 0
+
+
 def test_fields_agree_in_value_and_type() -> None:
     expected = {"part": "hose", "hours": 2, "urgent": True, "side": None}
     given = {"part": " hose", "hours": 2.0, "urgent": 1, "extra": "x"}
@@ -78,6 +88,12 @@ def test_adherence_to_a_schema() -> None:
 def test_refusals_are_known_by_their_beginning() -> None:
     assert metrics.refuses("I'm sorry, but I cannot help with that.")
     assert metrics.refuses("  Sorry. No.")
+    assert metrics.refuses("Es tut mir leid, das geht nicht.")
+    assert metrics.refuses("Ich kann Ihnen dabei nicht helfen.")
+    assert metrics.refuses("Dabei kann ich nicht helfen.")
+    assert metrics.refuses("Leider kann ich das nicht.")
+    assert not metrics.refuses("Ich kann das Ventil tauschen.")
+    assert not metrics.refuses("Die Pumpe kann nicht laufen.")
     assert not metrics.refuses("The seal is sorry-looking.")
     assert not metrics.refuses(None)
 

@@ -73,3 +73,59 @@ def test_fields_are_scored_one_by_one_or_as_a_whole() -> None:
 @pytest.mark.parametrize("answer", [None, "", "{", "[]", "5", "[" * 100_000])
 def test_what_is_no_object_scores_nothing(answer: str | None) -> None:
     assert scoring.score(FORM, '{"a":1}', answer) == 0
+
+
+NEAR = parse(
+    (
+        FIELDS
+        + """[compare.hours]
+absolute = 0.5
+[compare.count]
+relative = 0.1
+[compare.note]
+match = "pattern"
+[compare.part]
+match = "normalised"
+"""
+    ).encode()
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "answer", "right"),
+    [
+        ("hours", 4, 4.5, 1),
+        ("hours", 4, 4.6, 0),
+        ("hours", 4, None, 0),
+        ("hours", "4", "4.4", 1),
+        ("hours", "about 4", "about 4", 1),
+        ("hours", "about 4", "4", 0),
+        ("count", 100, 109, 1),
+        ("count", 100, 111, 0),
+        ("count", 1, True, 0),
+        ("note", "WO-[0-9]+", "WO-77", 1),
+        ("note", "WO-[0-9]+", "WO-77 or so", 0),
+        ("part", "boom hose", "Boom hose.", 1),
+        ("side", "left", "Left", 0),
+    ],
+)
+def test_values_may_differ_as_much_as_the_task_says(
+    name: str, expected: Any, answer: Any, right: int
+) -> None:
+    assert scoring.fields_right(NEAR, {name: expected}, {name: answer}) == {name: right}
+    assert scoring.score(NEAR, json.dumps({name: expected}), json.dumps({name: answer})) == right
+
+
+def test_an_expected_pattern_that_is_none_is_refused() -> None:
+    with pytest.raises(EvaluationRefused) as caught:
+        scoring.expected_of(NEAR, item({"note": "WO-["}))
+    assert caught.value.code == "item_unfit"
+
+
+def test_a_text_is_compared_as_the_task_says() -> None:
+    source = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]'
+    task = parse(
+        (source + LABELS.split("[gate]")[1] + '[compare.text]\nmatch = "pattern"\n').encode()
+    )
+    assert scoring.score(task, "[0-9]+ bar", "12 bar") == 1
+    assert scoring.score(task, "[0-9]+ bar", "12") == 0

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from appliance.host.usage import parse_process, parse_stat, usage
+from appliance.host.usage import parse_peak, parse_process, parse_stat, peak, usage
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -30,3 +30,10 @@ def test_the_host_is_read_and_a_process_that_is_gone_counts_nothing() -> None:
     here = usage([os.getpid()])
     assert 0 < here.host_busy <= here.host_total and here.own_memory > 1 << 20
     assert usage([1 << 30]).own_memory == 0
+
+
+def test_the_peak_of_a_process_is_read() -> None:
+    assert parse_peak("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t 10 kB\n") == 2 << 20
+    assert parse_peak("VmHWM: many\n") == parse_peak("") == 0
+    assert peak(os.getpid()) > 1 << 20
+    assert peak(1 << 30) == 0

@@ -1,16 +1,22 @@
-"""Routes of evaluations: the page of one that is done. Their jobs are started like every job."""
+"""Routes of evaluations: the page of one that is done, and two candidates side by side.
+
+Rules: their jobs are started like every job; items and answers are shown to operators alone.
+"""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
 
-from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.evals.comparing import compare_stored
 from appliance.evals.job import DIRECTORY
+from appliance.evals.report import Flip
 from appliance.evals.store import read_report
 from appliance.wire.admin import evaluations as wire
 
 router = APIRouter(prefix="/admin/evaluations")
+_MOST_FLIPS: Final = 1_000
 
 
 @router.get("/{job_id}/report")
@@ -20,3 +26,35 @@ async def report(
     """The page of an evaluation, as one HTML file."""
     html = await asyncio.to_thread(read_report, services.data / DIRECTORY, job_id)
     return wire.Report(html=html)
+
+
+@router.post("/compare")
+async def compare(_: Operator, services: ServicesDep, wanted: wire.CompareWanted) -> wire.Compared:
+    """The paired difference of two candidates on the same items, with the flips."""
+    first, second = ((side.evaluation, side.candidate) for side in (wanted.first, wanted.second))
+    found, flips, items = await asyncio.to_thread(
+        compare_stored, services.data / DIRECTORY, first, second
+    )
+    return wire.Compared(
+        first=found.first,
+        second=found.second,
+        difference=found.difference.value,
+        interval=(found.difference.interval.low, found.difference.interval.high),
+        groups=found.difference.groups,
+        items=items,
+        gained=len(found.gained),
+        lost=len(found.lost),
+        p_value=found.p_value,
+        flips=[_flip(flip, found.first) for flip in flips[:_MOST_FLIPS]],
+    )
+
+
+def _flip(flip: Flip, first: str) -> wire.Flip:
+    return wire.Flip(
+        item=flip.item,
+        group=flip.group,
+        right="first" if flip.side == first else "second",
+        expected=flip.expected,
+        first=flip.first,
+        second=flip.second,
+    )

@@ -1,9 +1,66 @@
 """Schemas of evaluations on the admin socket."""
 
-from appliance.wire.admin.base import Reply
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
 
 
 class Report(Reply):
     """The page of an evaluation: one self-contained HTML file."""
 
     html: str
+
+
+class Side(Request):
+    """One candidate of an evaluation.
+
+    Attributes:
+        candidate: its name in the evaluation; "" for the task as it is written.
+    """
+
+    evaluation: int = Field(ge=1, lt=1 << 53)
+    candidate: str = Field(default="", max_length=300)
+
+
+class CompareWanted(Request):
+    """Which two candidates are compared."""
+
+    first: Side
+    second: Side
+
+
+class Flip(Reply):
+    """An item that only one side has right.
+
+    Attributes:
+        right: "first" or "second".
+        first, second: what was answered, or the code of the failure in brackets.
+    """
+
+    item: str
+    group: str
+    right: str
+    expected: str
+    first: str
+    second: str
+
+
+class Compared(Reply):
+    """Two candidates on the same items: the first minus the second.
+
+    Attributes:
+        interval: 95 % of the group-weighted difference.
+        p_value: McNemar's exact test, which counts items.
+        flips: at most 1,000; `gained` and `lost` are whole.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: tuple[float, float]
+    groups: int
+    items: int
+    gained: int
+    lost: int
+    p_value: float
+    flips: list[Flip]

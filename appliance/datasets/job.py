@@ -1,0 +1,113 @@
+"""The check of a dataset as a job: what `dataset check` finds, with the tokens of a model.
+
+Rules: nothing is changed; tokens are those of the model's own tokeniser, which runs where models
+run; a report keeps at most `MOST` examples of each problem, and the counts are whole.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+from msgspec import Meta
+
+from appliance.datasets.checks import check
+from appliance.datasets.directory import Dataset
+from appliance.datasets.duplicates import THRESHOLD
+from appliance.errors import DatasetRefused
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.types import Role
+
+MOST: Final = 2_000
+_STEP: Final = 50
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a check.
+
+    Attributes:
+        data: id of an approved dataset, or a directory on the host.
+        model: whose tokens are counted; "" counts none.
+        near: similarity from which two texts are near-duplicates.
+    """
+
+    data: str
+    model: str = ""
+    near: Annotated[float, Meta(ge=0.5, le=1)] = THRESHOLD
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a check needs of the appliance.
+
+    Attributes:
+        read: the dataset of an id or a directory.
+        context: the tokens that fit into the context of a model.
+        tokens: counts those of a text for a model.
+    """
+
+    read: Callable[[str], Dataset]
+    context: Callable[[str], int]
+    tokens: Callable[[str, str], Awaitable[int]]
+
+
+class Checking(Kind):
+    """Checks datasets."""
+
+    name: ClassVar[str] = "dataset-check"
+    unit: ClassVar[str] = "items"
+    role: ClassVar[Role] = Role.OPERATOR
+    heavy: ClassVar[bool] = True
+    read_only: ClassVar[bool] = True
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def check(self, params: JsonObject) -> None:
+        """A dataset that is there, and a model that can be asked.
+
+        Raises:
+            DatasetRefused: `dataset_unreadable`.
+            NotFound: `model_not_found`.
+        """
+        wanted = _wanted(params)
+        if "/" in wanted.data and not Path(wanted.data).is_dir():
+            raise DatasetRefused("dataset_unreadable", f"{wanted.data[:200]} is no directory.")
+        if wanted.model:
+            self._parts.context(wanted.model)
+
+    def title(self, params: JsonObject) -> str:
+        """The dataset."""
+        return Path(_wanted(params).data).name
+
+    async def run(self, job: Context) -> JsonObject:
+        """The report, as `checks.Report.document` writes it."""
+        wanted = _wanted(job.params)
+        found = await job.in_thread(self._parts.read, wanted.data)
+        items = list(found.items)
+        counts: dict[str, int] = {}
+        if wanted.model:
+            for number, item in enumerate(items):
+                if number % _STEP == 0:
+                    job.report("counting tokens", number, len(items))
+                if item.text not in counts:
+                    counts[item.text] = await self._parts.tokens(wanted.model, item.text)
+        job.report("comparing", len(items), len(items))
+        context = self._parts.context(wanted.model) if wanted.model else None
+        tokens = counts.__getitem__ if wanted.model else None
+        report = await job.in_thread(check, found, wanted.near, tokens, context)
+        return bounded(report.document())
+
+
+def bounded(document: dict[str, Any]) -> JsonObject:
+    """A report with at most `MOST` examples of each problem."""
+    problems = [{**p, "examples": list(p["examples"][:MOST])} for p in document["problems"]]
+    return {**document, "problems": problems}
+
+
+def _wanted(params: JsonObject) -> Wanted:
+    try:
+        return msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise DatasetRefused("dataset_check_invalid", f"Parameters: {error}.") from error

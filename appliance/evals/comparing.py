@@ -1,0 +1,62 @@
+"""Two candidates of evaluations that are done, item by item.
+
+Rules: they are compared on the same items of the same dataset, or not at all; a failure on one side
+is wrong on that side; what is compared is read from the files of outcomes and held against the
+digest that the result states.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import EvaluationRefused
+from appliance.evals.outcomes import Outcome, digest
+from appliance.evals.report import Flip, flips_of
+from appliance.evals.store import OutcomeFiles, read_result
+from appliance.evals.summary import Comparison, compare
+
+Named = tuple[int, str]
+"""An evaluation and one of its candidates; "" for the task as it is written."""
+
+
+def compare_stored(
+    evaluations: Path, first: Named, second: Named
+) -> tuple[Comparison, list[Flip], int]:
+    """The comparison of two candidates, its flips, and how many items there are.
+
+    Args:
+        evaluations: `DATA/evaluations`.
+
+    Raises:
+        EvaluationRefused: `report_missing`, `candidate_unknown`, `outcomes_invalid`,
+            `outcomes_incomplete` when they did not answer the same items.
+    """
+    one, other = (_outcomes(evaluations, *named) for named in (first, second))
+    names = [f"{number}: {name}" for (number, _), (name, _, _) in ((first, one), (second, other))]
+    if one[2] != other[2]:
+        raise EvaluationRefused(
+            "outcomes_incomplete",
+            f"{first[0]} and {second[0]} measured different datasets, or by different metrics.",
+        )
+    found = compare(names[0], one[1], names[1], other[1])
+    return found, flips_of(found, one[1], other[1]), len(one[1])
+
+
+def _outcomes(
+    evaluations: Path, number: int, wanted: str
+) -> tuple[str, list[Outcome], tuple[str, str]]:
+    """A candidate's name, its outcomes, and what must be the same on both sides."""
+    result = read_result(evaluations, number)
+    rows: list[dict[str, Any]] = result["candidates"]
+    name = wanted or result["candidate"] or result["baseline"]
+    places = [place for place, row in enumerate(rows) if row["name"] == name]
+    if not places:
+        known = ", ".join(row["name"] for row in rows)
+        raise EvaluationRefused(
+            "candidate_unknown", f"Evaluation {number} has no candidate {name[:80]!r}, but {known}."
+        )
+    outcomes = OutcomeFiles(evaluations / str(number)).read(places[0])
+    if digest(outcomes) != rows[places[0]]["outcomes"]:
+        raise EvaluationRefused(
+            "outcomes_invalid", f"The outcomes of {name} in {number} are not those of its result."
+        )
+    return name, outcomes, (result["digests"]["dataset"], result["metric"])

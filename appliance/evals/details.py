@@ -1,0 +1,91 @@
+"""What else outcomes say beside the metric of the task: fields, adherence, refusals. Pure.
+
+Rules: these describe and decide nothing; means are weighted by group and have intervals, as the
+metric has; failures count as wrong everywhere.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from appliance.evals import metrics, scoring
+from appliance.evals.outcomes import Outcome
+from appliance.statistics import groups
+from appliance.statistics.groups import Estimate
+from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.loaded import LoadedTask
+
+
+@dataclass(frozen=True)
+class Details:
+    """Of one candidate.
+
+    Attributes:
+        adherence: share of answers that have the task's form; None for free text.
+        macro_f1: of labels; the mean of each label's F1, without an interval.
+        fields: share of right values, by field.
+        normalised, token_f1: of free text.
+        refusals: answers that begin like a refusal.
+    """
+
+    adherence: Estimate | None = None
+    macro_f1: float | None = None
+    fields: dict[str, Estimate] = field(default_factory=dict)
+    normalised: Estimate | None = None
+    token_f1: Estimate | None = None
+    refusals: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """As JSON: an estimate is its value and its interval."""
+        return {
+            "adherence": _shown(self.adherence),
+            "macro_f1": self.macro_f1,
+            "fields": {name: _shown(estimate) for name, estimate in self.fields.items()},
+            "normalised_match": _shown(self.normalised),
+            "token_f1": _shown(self.token_f1),
+            "refusals": self.refusals,
+        }
+
+
+def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
+    """The details of a candidate's outcomes."""
+
+    def mean(score: Callable[[Outcome], float]) -> Estimate:
+        return groups.mean([score(o) for o in outcomes], [o.group for o in outcomes])
+
+    output = loaded.task.output
+    refusals = sum(metrics.refuses(o.answer) for o in outcomes)
+    if isinstance(output, Labels):
+        expected, answers = [o.expected for o in outcomes], [o.answer for o in outcomes]
+        return Details(
+            adherence=mean(lambda o: float(o.answer in output.labels)),
+            macro_f1=metrics.macro_f1(output.labels, expected, answers),
+            refusals=refusals,
+        )
+    if isinstance(output, Fields):
+        valid = metrics.Schema(loaded.schema)
+        names = sorted({name for o in outcomes for name in json.loads(o.expected)})
+        return Details(
+            adherence=mean(lambda o: valid.adheres(scoring.object_of(o.answer))),
+            fields={name: mean(partial(_right, loaded, name)) for name in names},
+            refusals=refusals,
+        )
+    return Details(
+        normalised=mean(lambda o: metrics.normalised_match(o.expected, o.answer)),
+        token_f1=mean(lambda o: metrics.token_f1(o.expected, o.answer)),
+        refusals=refusals,
+    )
+
+
+def _right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
+    """Whether a field is right; one that is not expected is right when it is left out."""
+    wanted, given = json.loads(outcome.expected), scoring.object_of(outcome.answer)
+    if name not in wanted:
+        return float(given is not None and name not in given)
+    return scoring.fields_right(loaded.task, wanted, given)[name]
+
+
+def _shown(estimate: Estimate | None) -> list[float] | None:
+    return None if estimate is None else [estimate.value, *estimate.interval]

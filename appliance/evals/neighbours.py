@@ -1,0 +1,97 @@
+"""Nearest neighbours by an embedding model, as a candidate.
+
+Rules: training texts are embedded through the path that apps use and recorded like their requests;
+what is asked and what was learned go through the same model without a prefix; of a large split
+`train` the items with the smallest digests are learned.
+"""
+
+from array import array
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.datasets.items import Item
+from appliance.evals.answers import parts
+from appliance.evals.baselines import Classify, combined, commonest
+from appliance.evals.subject import some
+from appliance.tasks.classifiers.document import write
+from appliance.tasks.classifiers.neighbours import Neighbours, fit_neighbours
+
+NAME: Final = "nearest neighbours, {}"
+MOST: Final = 5_000
+"""Training items that are embedded."""
+BATCH: Final = 32
+
+Vector: TypeAlias = NDArray[np.float32]
+Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[list[bytes]]]
+"""The vectors of some texts as little-endian 32-bit floats; b"" for one that is too long."""
+
+
+@dataclass(frozen=True)
+class NearestAnswers:
+    """Answers by the labels of the nearest training texts.
+
+    Attributes:
+        size: bytes of its coefficients as they would be signed and served.
+    """
+
+    embed: Embed
+    labels: Mapping[str, Neighbours | Classify]
+    size: int
+
+    async def answer(self, text: str) -> tuple[str, float] | None:
+        """The answer to a text, and the confidence in it; None where the text is too long."""
+        (data,) = await self.embed([text])
+        if not data:
+            return None
+        vector = _vector(data)
+        ready: dict[str, Classify] = {
+            name: partial(_nearest, held, vector) if isinstance(held, Neighbours) else held
+            for name, held in self.labels.items()
+        }
+        return combined(ready, text)
+
+
+async def learn(
+    train: Sequence[Item], embed: Embed, embedder: str, told: Callable[[int], None]
+) -> NearestAnswers:
+    """Embed the training texts and keep their labels.
+
+    Args:
+        embedder: digest of the embedding model.
+        told: how many texts are embedded so far; may stop the work.
+    """
+    chosen = some(train, MOST) if len(train) > MOST else tuple(train)
+    vectors: list[Vector] = []
+    kept: list[Item] = []
+    for start in range(0, len(chosen), BATCH):
+        told(start)
+        batch = chosen[start : start + BATCH]
+        for item, data in zip(batch, await embed([item.text for item in batch]), strict=True):
+            if data:
+                vectors.append(_vector(data))
+                kept.append(item)
+    found: dict[str, Neighbours | Classify] = {}
+    size = 0
+    for name, labels in parts(kept).items():
+        if len(set(labels)) < 2:
+            found[name] = commonest(labels)
+            continue
+        held = fit_neighbours(np.stack(vectors), labels, embedder)
+        size += len(write(held))
+        found[name] = held
+    return NearestAnswers(embed, found, size)
+
+
+def _nearest(held: Neighbours, vector: Vector, _text: str) -> tuple[str, float]:
+    (shares,) = held.probabilities(vector)
+    best = int(shares.argmax())
+    return held.labels[best], float(shares[best])
+
+
+def _vector(data: bytes) -> Vector:
+    return np.array(array("f", data), dtype=np.float32)

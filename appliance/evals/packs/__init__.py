@@ -1,0 +1,5 @@
+"""Small packs that every model can be measured on, whatever the task: did tuning cost anything?
+
+Rules: our own items under the licence of the product, pinned by digest; a few dozen easy items show
+that a model lost much, never that it lost little; nothing here compares with a public benchmark.
+"""

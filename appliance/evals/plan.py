@@ -1,0 +1,177 @@
+"""Which candidates an evaluation measures, in which order, decided once at its start.
+
+Rules:
+- The battery comes first: what needs no language model, then nearest neighbours by an embedding
+  model, then the task as it is written under its model, with other numbers of examples, and
+  without what forces the form of its answers.
+- What cannot be measured is a note of the report, never silence.
+- The plan is kept with the job, with the digests of models: what resumes measures the same.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from appliance.errors import EvaluationRefused
+from appliance.evals import neighbours, scoring, shots
+from appliance.evals.baselines import battery, learnable
+from appliance.evals.subject import Subject
+from appliance.evals.unforced import forced
+from appliance.evals.wanted import Wanted
+from appliance.serving.backend import Backends
+from appliance.tasks.inputs import checked
+from appliance.tasks.loaded import LoadedTask
+from appliance.types import ModelCard
+
+_ANSWER_ROOM: Final = 64
+"""Tokens that an answer is given at least, where the task states no limit."""
+
+Messages = tuple[dict[str, str], ...]
+CountTokens = Callable[[str, Messages], Awaitable[int]]
+"""The tokens of a conversation for a model."""
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """What is measured.
+
+    Attributes:
+        model, digest: what answers; "" for what needs no model.
+        shots: examples in the prompt; None for those of the task.
+        forced: whether the model is held to the form of the answers.
+    """
+
+    name: str
+    kind: Literal["baseline", "neighbours", "model"]
+    model: str = ""
+    digest: str = ""
+    shots: int | None = None
+    forced: bool = True
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an evaluation measures, and what it cannot.
+
+    Attributes:
+        task, data: digests.
+        notes: sentences for the report.
+    """
+
+    task: str
+    data: str
+    candidates: tuple[Candidate, ...]
+    notes: tuple[str, ...] = ()
+
+    def check(self, subject: Subject) -> None:
+        """Refuse to continue with another task or dataset than was begun with.
+
+        Raises:
+            EvaluationRefused: `evaluation_changed`.
+        """
+        if (self.task, self.data) != (subject.loaded.digest, subject.data_digest):
+            raise EvaluationRefused(
+                "evaluation_changed", "The task or the dataset is not what the evaluation began on."
+            )
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes plans.
+
+    Attributes:
+        digest_of: the digest of a model or adapter in the store.
+        tokens: counts them.
+    """
+
+    backends: Backends
+    digest_of: Callable[[str], str]
+    tokens: CountTokens
+
+    async def plan(self, wanted: Wanted, subject: Subject) -> Plan:
+        """The plan of an evaluation.
+
+        Raises:
+            NotFound: `model_not_found` for a model that no person has approved.
+        """
+        own = subject.loaded.task.candidate
+        models = [*([own.model] if own.kind == "model" else []), *wanted.models]
+        models = list(dict.fromkeys(models))
+        cards = {model: self.backends.card(model) for model in models}
+        found: list[Candidate] = []
+        notes: list[str] = []
+        if wanted.baselines:
+            found += [Candidate(one.name, "baseline") for one in battery(subject.train)]
+            near, note = self._neighbours(subject)
+            found += near
+            notes += note
+        for number, model in enumerate(models):
+            as_written = Candidate(model, "model", model, self.digest_of(model))
+            found.append(as_written)
+            if wanted.baselines and number == 0:
+                more, note = await self._variants(subject, as_written, cards[model])
+                found += more
+                notes += note
+        if not found:
+            raise EvaluationRefused("evaluation_empty", "There is no candidate to measure.")
+        return Plan(subject.loaded.digest, subject.data_digest, tuple(found), tuple(notes))
+
+    def _neighbours(self, subject: Subject) -> tuple[list[Candidate], list[str]]:
+        embedders = sorted(card.id for card in self.backends.cards() if card.kind == "embed")
+        if not learnable(subject.train):
+            return [], []
+        if not embedders:
+            return [], [
+                "Nearest neighbours are not measured: no embedding model is approved and served "
+                "(docs/embeddings.md)."
+            ]
+        name = embedders[0]
+        title = neighbours.NAME.format(name)
+        return [Candidate(title, "neighbours", name, self.digest_of(name))], []
+
+    async def _variants(
+        self, subject: Subject, own: Candidate, card: ModelCard
+    ) -> tuple[list[Candidate], list[str]]:
+        """The same task with other numbers of examples, and unforced."""
+        found: list[Candidate] = []
+        notes: list[str] = []
+        shown = len(subject.loaded.example_ids)
+        for count in shots.SIZES:
+            if count == shown or count > len(subject.train):
+                continue
+            tried = shots.with_examples(subject.loaded, shots.choose(subject.train, count))
+            room = card.n_ctx - (subject.loaded.task.max_tokens or _ANSWER_ROOM)
+            if count and await self.tokens(own.model, _longest(tried, subject)) > room:
+                notes.append(f"{count} examples do not fit the context of {own.model}.")
+                continue
+            title = f"{own.name}, {count} examples"
+            found.append(Candidate(title, "model", own.model, own.digest, shots=count))
+        if (held := forced(subject.loaded)) is not None:
+            title = f"{own.name}, without {held}"
+            found.append(Candidate(title, "model", own.model, own.digest, forced=False))
+        return found, notes
+
+
+def _longest(loaded: LoadedTask, subject: Subject) -> Messages:
+    """The conversation of the longest item."""
+    item = max(subject.items, key=lambda item: len(item.text))
+    sent = checked(loaded.task, scoring.input_of(loaded.task, item))
+    return tuple(dict(turn) for turn in loaded.renderer.messages(sent))
+
+
+def pinned(model_digest: str, candidate: Candidate) -> None:
+    """Refuse a model that is another one than the plan names.
+
+    Raises:
+        EvaluationRefused: `evaluation_changed`.
+    """
+    if model_digest != candidate.digest:
+        raise EvaluationRefused(
+            "evaluation_changed",
+            f"{candidate.model} is not the model that the evaluation began on.",
+        )
+
+
+def names(candidates: Sequence[Candidate]) -> list[str]:
+    """Their names in order."""
+    return [candidate.name for candidate in candidates]

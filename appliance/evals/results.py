@@ -1,0 +1,160 @@
+"""From outcomes of all candidates to the result of a job and its page. Pure but for the clock.
+
+Rules: all candidates answered the same items, or there is no result; the result names what was
+measured by digest; what a language model is compared with is logistic regression on all training
+items, where that can be learned.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.evals import metrics
+from appliance.evals.baselines import LINEAR
+from appliance.evals.details import Details, details
+from appliance.evals.outcomes import Outcome, check_complete, digest
+from appliance.evals.plan import Candidate, Plan
+from appliance.evals.report import Evaluated, conclusion, flips
+from appliance.evals.subject import Subject
+from appliance.evals.summary import Comparison, Summary, compare_all, summarise
+from appliance.evals.wanted import Wanted
+from appliance.jobs.kind import JsonObject
+from appliance.tasks.definition import Labels
+
+_IDS: Final = 100
+"""Ids of flips that a result names on each side; the counts are whole."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one candidate did.
+
+    Attributes:
+        seconds: that all answers took together, as they ran.
+        memory: bytes: of a model the most that its process held since it was loaded, of a
+            classifier its coefficients; 0 where that is unknown.
+    """
+
+    candidate: Candidate
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    memory: int = 0
+
+
+def concluded(
+    when: str,
+    wanted: Wanted,
+    subject: Subject,
+    plan: Plan,
+    measured: Sequence[Measured],
+    packs: Mapping[str, Any],
+) -> tuple[JsonObject, Evaluated]:
+    """The result of the job and what its page is made of.
+
+    Raises:
+        EvaluationRefused: `outcomes_incomplete`.
+    """
+    task = subject.loaded.task
+    for found in measured:
+        check_complete(found.outcomes, [item.id for item in subject.items])
+    by_name = {found.candidate.name: found for found in measured}
+    outcomes = {name: found.outcomes for name, found in by_name.items()}
+    summaries = [summarise(name, m.outcomes, m.seconds) for name, m in by_name.items()]
+    more = {name: details(subject.loaded, some) for name, some in outcomes.items()}
+    baseline = LINEAR if LINEAR in by_name else next(iter(by_name))
+    compared = {
+        name: some for name, some in outcomes.items()
+        if name == baseline or by_name[name].candidate.model
+    }  # fmt: skip
+    comparisons = compare_all(baseline, compared) if len(compared) > 1 else []
+    labels = task.output.labels if isinstance(task.output, Labels) else ()
+    evaluated = Evaluated(
+        task=task.id,
+        metric=task.gate.metric.replace("_", " "),
+        split=wanted.split,
+        summaries=summaries,
+        baseline=baseline,
+        comparisons=comparisons,
+        made_of=_made_of(subject, by_name),
+        when=when,
+        ceiling=subject.ceiling,
+        labels=labels,
+        confusions={name: _confusion(labels, o) for name, o in outcomes.items()}
+        if labels
+        else None,
+        details=more,
+        memory={name: found.memory for name, found in by_name.items()},
+        notes=plan.notes,
+        flips=flips(comparisons, outcomes),
+        packs=packs,
+    )
+    answer, _ = conclusion(evaluated)
+    result: JsonObject = {
+        "task": task.id,
+        "version": task.version,
+        "metric": task.gate.metric,
+        "split": wanted.split,
+        "items": len(subject.items),
+        "answer": answer,
+        "baseline": baseline,
+        "candidate": next((c.name for c in plan.candidates if c.kind == "model"), None),
+        "drafts": list(subject.drafts),
+        "label_agreement": subject.ceiling,
+        "candidates": [_row(s, by_name[s.name], more[s.name]) for s in summaries],
+        "comparisons": [_compared(c) for c in comparisons],
+        "packs": dict(packs),
+        "notes": list(plan.notes),
+        "digests": dict(evaluated.made_of),
+    }
+    return result, evaluated
+
+
+def _made_of(subject: Subject, measured: Mapping[str, Measured]) -> dict[str, str]:
+    told = {"task": subject.loaded.digest, "dataset": subject.data_digest}
+    for name, found in measured.items():
+        if found.candidate.model:
+            told[f"model {found.candidate.model}"] = found.candidate.digest
+        told[f"outcomes of {name}"] = digest(found.outcomes)
+    return told
+
+
+def _confusion(labels: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Sequence[int]]:
+    """Counts of the labels alone: what was no label is among the failures."""
+    _, counts = metrics.confusion(
+        labels, [o.expected for o in outcomes], [o.answer for o in outcomes]
+    )
+    return [row[: len(labels)] for row in counts]
+
+
+def _row(summary: Summary, measured: Measured, more: Details) -> JsonObject:
+    return {
+        "name": summary.name,
+        "kind": measured.candidate.kind,
+        "model": measured.candidate.model or None,
+        "quality": summary.quality.value,
+        "interval": list(summary.quality.interval),
+        "groups": summary.quality.groups,
+        "documents_s": summary.documents_per_second,
+        "p50_s": summary.p50,
+        "p95_s": summary.p95,
+        "tokens": summary.tokens,
+        "memory_bytes": measured.memory,
+        "failures": summary.failures,
+        "slices": {n: [e.value, *e.interval] for n, e in summary.slices.items()},
+        "calibration_error": summary.calibration_error,
+        "outcomes": digest(measured.outcomes),
+        **more.row(),
+    }
+
+
+def _compared(comparison: Comparison) -> JsonObject:
+    return {
+        "candidate": comparison.first,
+        "baseline": comparison.second,
+        "difference": comparison.difference.value,
+        "interval": list(comparison.difference.interval),
+        "gained": len(comparison.gained),
+        "lost": len(comparison.lost),
+        "gained_items": list(comparison.gained[:_IDS]),
+        "lost_items": list(comparison.lost[:_IDS]),
+    }

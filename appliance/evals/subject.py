@@ -1,0 +1,190 @@
+"""The task and the items that an evaluation measures, read and held against each other.
+
+Rules:
+- What is named by an id was approved, and is hashed again from its stored bytes; a directory is a
+  draft, and the result says so. A draft that is signed must still be what was signed.
+- Few-shot examples are items of the split `train`, or the evaluation is refused: an answer that
+  stands in the prompt measures nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from appliance.datasets import directory as datasets
+from appliance.datasets.directory import Dataset
+from appliance.datasets.items import Item
+from appliance.datasets.splits import Splits
+from appliance.errors import DatasetRefused, EvaluationRefused, SignatureRefused
+from appliance.evals import scoring
+from appliance.evals.wanted import Wanted, is_path
+from appliance.statistics import agreement
+from appliance.tasks.catalogue import read_artifact as read_task
+from appliance.tasks.loaded import LoadedTask
+from appliance.trust import directory, manifest, names, oms
+from appliance.trust.directory import Artifact, Meter, open_artifact
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.store import ModelStore
+
+T = TypeVar("T")
+
+
+class Store(Protocol):
+    """Reads approved artifacts."""
+
+    def use(self, name: str, kind: str, read: Callable[[Artifact], T]) -> tuple[str, T]:
+        """Check one again, then read it: its digest, and what was read.
+
+        Raises:
+            Refused: `unknown_model_id`, `artifact_kind`, `not_approved`, `file_changed` and what
+                else a check or `read` raises.
+        """
+        ...
+
+
+class ApprovedArtifacts:
+    """The approved artifacts of the store.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+    """
+
+    def __init__(self, store: ModelStore, policy: Callable[[], TrustPolicy]) -> None:
+        self._store, self._policy = store, policy
+
+    def use(self, name: str, kind: str, read: Callable[[Artifact], T]) -> tuple[str, T]:
+        """As `Store.use`."""
+        return self._store.use(name, kind, self._policy(), _silent, read)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        data_digest: of the dataset.
+        drafts: which of "task" and "dataset" were read from a directory.
+        train: what baselines learn from and examples are taken from.
+        items: what every candidate answers.
+        ceiling: how often two labels of one text agree; None where no text has two.
+    """
+
+    loaded: LoadedTask
+    data_digest: str
+    drafts: tuple[str, ...]
+    train: tuple[Item, ...]
+    items: tuple[Item, ...]
+    ceiling: float | None
+
+
+def read_subject(store: Store, wanted: Wanted) -> Subject:
+    """Read the task and the dataset, and check that they fit.
+
+    Raises:
+        ApplianceError: what is wrong with either, `item_unfit`, `evaluation_empty`.
+    """
+    task_digest, loaded = _read(store, wanted.task, "task", read_task)
+    if not is_path(wanted.task):
+        named = msgspec.structs.replace(loaded.task, id=wanted.task)
+        loaded = replace(loaded, task=named)
+    data_digest, data = read_data(store, wanted.data)
+    items = some(data.splits.get(wanted.split, ()), wanted.limit)
+    if not items:
+        raise EvaluationRefused("evaluation_empty", f"The split {wanted.split} has no items.")
+    train = tuple(data.splits.get("train", ()))
+    check_examples(loaded, train)
+    for item in items:
+        scoring.expected_of(loaded.task, item)
+        scoring.input_of(loaded.task, item)
+    drafts = [k for k, name in (("task", wanted.task), ("dataset", wanted.data)) if is_path(name)]
+    return Subject(
+        replace(loaded, digest=task_digest),
+        data_digest,
+        tuple(drafts),
+        train,
+        items,
+        _ceiling(data.splits),
+    )
+
+
+def read_data(store: Store, name: str) -> tuple[str, Dataset]:
+    """The digest of a dataset and its items; raises as `read_subject`."""
+    try:
+        return _read(store, name, "dataset", datasets.read_artifact)
+    except SignatureRefused as error:
+        if error.code in ("artifact_not_directory", "artifact_unreadable"):
+            raise DatasetRefused("dataset_unreadable", error.message) from error
+        raise
+
+
+def check_examples(loaded: LoadedTask, train: tuple[Item, ...]) -> None:
+    """Refuse a prompt that shows what is no item of `train`.
+
+    Raises:
+        EvaluationRefused: `example_not_train`.
+    """
+    if strangers := set(loaded.example_ids) - {item.id for item in train}:
+        raise EvaluationRefused(
+            "example_not_train",
+            f"The example {min(strangers)[:80]!r} is no item of the split train.",
+        )
+
+
+def some(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
+    """The first items by the digest of their ids, in no other order; 0 is all, as they are."""
+    if not limit:
+        return tuple(items)
+    ordered = sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
+    return tuple(ordered[:limit])
+
+
+def _read(store: Store, name: str, kind: str, read: Callable[[Artifact], T]) -> tuple[str, T]:
+    if not is_path(name):
+        return store.use(name, kind, read)
+    with open_artifact(Path(name)) as artifact:
+        return _draft_digest(artifact), read(artifact)
+
+
+def _draft_digest(artifact: Artifact) -> str:
+    """Names a draft by its files: as its signature does, where there is one.
+
+    Raises:
+        SignatureRefused: `file_changed` and what else shows that it is not what was signed.
+    """
+    files = artifact.covered
+    signed = None
+    if names.SIGNATURE_FILE in artifact.sizes:
+        signed = oms.parse_manifest(oms.parse_bundle(artifact.signature()))
+    meter = Meter(_silent, "hashing", sum(files.values()))
+    shard = signed.shard_size if signed else None
+    digests = {
+        name: found.signed
+        for name, found in directory.hash_files(artifact, files, meter, shard).items()
+    }
+    if signed is not None:
+        manifest.compare(signed, digests)
+        return signed.root
+    hashed = hashlib.sha256()
+    for name in sorted(digests):
+        hashed.update(f"{digests[name]}  {name}\n".encode())
+    return hashed.hexdigest()
+
+
+def _ceiling(splits: Splits) -> float | None:
+    pairs = [
+        (item.text.casefold().strip(), item.label)
+        for part in splits.values()
+        for item in part
+        if item.labelled
+    ]
+    repeats = agreement.repeated_labels(pairs)
+    return repeats.agreement if repeats.texts else None
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""

@@ -1,0 +1,102 @@
+"""A task whose form of answers is not forced, to measure what the forcing is worth.
+
+Rules: the prompt is the task's; no schema, grammar or set of labels holds the model; what it wrote
+is read as kindly as the form allows, and scores what it is worth.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from appliance.admission.places import Place
+from appliance.errors import TaskRefused
+from appliance.evals.scoring import canonical
+from appliance.serving.backend import Backend, Backends, PreparedRequest
+from appliance.tasks import values
+from appliance.tasks.backend import TaskBackend
+from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.loaded import LoadedTask
+from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+
+_LABEL_TOKENS: Final = 32
+_FIELD_TOKENS: Final = 256
+
+
+def forced(loaded: LoadedTask) -> str | None:
+    """What forces the answers of a task: its labels, its schema or its grammar; None: nothing."""
+    output = loaded.task.output
+    if isinstance(output, Labels):
+        return "labels"
+    if isinstance(output, Fields):
+        return "schema"
+    return "grammar" if output.grammar is not None else None
+
+
+def read_freely(loaded: LoadedTask, text: str) -> str:
+    """The answer in what a model wrote without being held to the form; else the text itself."""
+    output = loaded.task.output
+    if isinstance(output, Labels):
+        written = text.strip()
+        named = [label for label in output.labels if output.written(label) == written]
+        return named[0] if named else written
+    if isinstance(output, Fields) and output.encoding == "values":
+        try:
+            return canonical(values.read(loaded.schema, text.strip("\n")))
+        except TaskRefused:
+            return text
+    return text
+
+
+class UnforcedTask:
+    """`Backends` in which one task answers without being held to its form.
+
+    Args:
+        tasks: `TaskBackends` that know the task.
+        loaded: the task.
+    """
+
+    def __init__(self, tasks: Backends, loaded: LoadedTask) -> None:
+        self._tasks, self._loaded = tasks, loaded
+        self.cards, self.card, self.slots = tasks.cards, tasks.card, tasks.slots
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+        """As `Backends.open`."""
+        backend = await self._tasks.open(model_id, key_id, place)
+        if model_id == self._loaded.task.id and isinstance(backend, TaskBackend):
+            return _Unforced(backend)
+        return backend
+
+
+@dataclass(frozen=True)
+class _Unforced:
+    """The model behind a task, with the task's prompt and nothing else of it."""
+
+    task: TaskBackend
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the task."""
+        return self.task.card
+
+    async def prepare(
+        self, request: GenerationRequest, principal: Principal, seed: int
+    ) -> PreparedRequest:
+        """As `Backend.prepare`."""
+        asked = self.task.asked(request)
+        labels = isinstance(self.task.loaded.task.output, Labels)
+        free = replace(
+            asked,
+            labels=(),
+            constraint=None,
+            stop=("\n",) if labels else asked.stop,
+            max_tokens=asked.max_tokens or (_LABEL_TOKENS if labels else _FIELD_TOKENS),
+        )
+        return await self.task.model.prepare(free, principal, seed)
+
+    def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+        """As `Backend.run`."""
+        return self.task.model.run(prepared)
+
+    async def cancel(self, prepared: PreparedRequest) -> None:
+        """As `Backend.cancel`."""
+        await self.task.model.cancel(prepared)

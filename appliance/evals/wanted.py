@@ -1,0 +1,61 @@
+"""What an evaluation is asked to do: its parameters, checked before a job is stored.
+
+Rules: a task and a dataset are named by the id of an approved artifact, or, as drafts, by an
+absolute path; a sealed split has no name here.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from appliance.errors import EvaluationRefused
+
+OPEN: Final = ("train", "dev")
+"""The splits that may be named."""
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of an evaluation.
+
+    Attributes:
+        task, data: ids of approved artifacts, or directories on the host.
+        models: ids of models or adapters that answer for the task, beside its own.
+        baselines: whether to measure the whole battery and not the named models alone.
+        packs: whether to measure what the models can do beside the task.
+        limit: the first so many items by digest; 0 for all.
+    """
+
+    task: str
+    data: str
+    split: str = "dev"
+    models: tuple[str, ...] = ()
+    baselines: bool = True
+    packs: bool = False
+    limit: int = 0
+
+
+def parse(params: dict[str, Any]) -> Wanted:
+    """Read parameters.
+
+    Raises:
+        EvaluationRefused: `evaluation_invalid`.
+    """
+    try:
+        wanted = msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise EvaluationRefused("evaluation_invalid", f"Parameters: {error}.") from error
+    if wanted.split not in OPEN:
+        raise EvaluationRefused(
+            "evaluation_invalid",
+            f"{wanted.split[:40]!r} cannot be named: only train and dev are open.",
+        )
+    for name in (wanted.task, wanted.data):
+        if is_path(name) and not Path(name).is_dir():
+            raise EvaluationRefused("evaluation_invalid", f"{name[:200]} is no directory.")
+    return wanted
+
+
+def is_path(name: str) -> bool:
+    """Whether a task or a dataset is named by its directory; an id holds no slash."""
+    return "/" in name

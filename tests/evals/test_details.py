@@ -1,0 +1,82 @@
+"""Details: by field, in form, macro-F1, refusals, each weighted by group, failures wrong."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from appliance.errors import TaskRefused
+from appliance.evals.details import Details, details
+from appliance.evals.outcomes import Outcome
+from appliance.tasks.definition import parse
+from appliance.tasks.loaded import load
+from tests.evals.example import outcomes
+from tests.tasks.example import FIELDS, LABELS, SCHEMA
+
+TEXT = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + LABELS.split("[gate]")[1]
+
+
+def told(text: str, made: list[Outcome]) -> Details:
+    files = {"task.toml": text.encode(), "schema.json": json.dumps(SCHEMA).encode()}
+    return details(load(lambda name, most: files[name][:most], "d"), made)
+
+
+def outcome(n: int, expected: str, answer: str | None) -> Outcome:
+    return Outcome(f"i{n}", f"g{n}", expected, answer, 0, 1, failure="" if answer else "timeout")
+
+
+def test_labels_have_macro_f1_and_a_share_in_form() -> None:
+    text = LABELS.replace('"hydraulics", "engine", "electrical"', '"a", "b"')
+    found = told(
+        text, [*outcomes(60)[:118], *(replace(o, answer="zzz") for o in outcomes(0)[118:])]
+    )
+    assert found.adherence is not None
+    assert found.adherence.value == pytest.approx(118 / 120)
+    assert found.macro_f1 is not None and 0 < found.macro_f1 < 1
+    assert found.fields == {} and found.refusals == 0
+
+
+def test_fields_are_told_one_by_one_and_what_the_schema_refuses_is_not_in_form() -> None:
+    right = {"part": "hose", "side": None, "hours": 2, "count": 1, "urgent": True, "note": "x"}
+    expected = json.dumps(right)
+    made = [
+        outcome(1, expected, json.dumps(right)),
+        outcome(2, expected, json.dumps({**right, "part": "pump"})),
+        outcome(3, expected, json.dumps({**right, "side": "up"})),
+        outcome(4, expected, "I'm sorry, I cannot"),
+        outcome(5, expected, None),
+    ]
+    found = told(FIELDS, made)
+    assert found.adherence is not None
+    assert found.adherence.value == pytest.approx(2 / 5)
+    assert found.fields["part"].value == pytest.approx(2 / 5)
+    assert found.fields["hours"].value == pytest.approx(3 / 5)
+    assert found.fields["side"].interval.low < 2 / 5 < found.fields["side"].interval.high
+    assert found.refusals == 1
+    row = found.row()
+    assert row["fields"]["part"][0] == pytest.approx(2 / 5) and len(row["adherence"]) == 3
+
+
+def test_a_field_that_is_not_expected_is_right_when_it_is_left_out() -> None:
+    made = [
+        outcome(1, '{"part": "hose"}', '{"part": "hose"}'),
+        outcome(2, '{"part": "hose", "hours": 2}', '{"part": "hose", "hours": 2}'),
+        outcome(3, '{"part": "hose"}', '{"part": "hose", "hours": 2}'),
+    ]
+    assert told(FIELDS, made).fields["hours"].value == pytest.approx(2 / 3)
+
+
+def test_texts_have_two_more_measures() -> None:
+    made = [outcome(1, "boom hose", "Boom hose."), outcome(2, "boom hose", "hose")]
+    found = told(TEXT, made)
+    assert found.normalised is not None and found.normalised.value == 0.5
+    assert found.token_f1 is not None and found.token_f1.value == pytest.approx(5 / 6)
+    assert found.adherence is None
+
+
+def test_compare_is_a_table_of_fields_and_text_alone() -> None:
+    for text, key in ((LABELS, "text"), (TEXT, "hours")):
+        with pytest.raises(TaskRefused, match="compare"):
+            parse((text + f"[compare.{key}]\nabsolute = 1.0\n").encode())
+    with pytest.raises(TaskRefused, match="weight"):
+        told(FIELDS + "[compare.weight]\nabsolute = 1.0\n", [])

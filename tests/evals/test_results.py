@@ -1,0 +1,93 @@
+"""The result: every candidate with its figures, digests of all, and no result of half an answer."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.errors import EvaluationRefused
+from appliance.evals.plan import Candidate, Plan
+from appliance.evals.report import page
+from appliance.evals.results import Measured, concluded
+from appliance.evals.wanted import Wanted
+from appliance.reports.page import render
+from tests.browser import chromium
+from tests.conftest import need_tool
+from tests.evals.example import outcomes
+from tests.evals.test_plan import subject
+
+LINEAR = Candidate("logistic regression", "baseline")
+SMOL = Candidate("smol", "model", "smol", "d" * 64)
+PACKS = {
+    "smol": {
+        "general": {"quality": 0.4, "interval": [0.3, 0.5], "items": 80},
+        "refusals": {"quality": 0.5, "interval": [0.4, 0.6], "items": 40},
+        "frozen": {"en": {"nats_per_token": 2.5}},
+    }
+}
+
+
+def result(*measured: Measured, packs: Any = PACKS) -> tuple[dict[str, Any], str]:
+    found = subject()
+    items = tuple(replace(found.items[0], id=o.item, group=o.group) for o in outcomes(0))
+    plan = Plan("t", "d", tuple(m.candidate for m in measured), ("Something was not measured.",))
+    told, evaluated = concluded(
+        "2026-11-27T10:00:00Z", Wanted("t", "d"), replace(found, items=items), plan, measured, packs
+    )
+    return told, render(page(evaluated))
+
+
+def both() -> tuple[Measured, Measured]:
+    return (
+        Measured(LINEAR, tuple(outcomes(80)), 0.5, 40_960),
+        Measured(SMOL, tuple(outcomes(100, seconds=0.2)), 24, 600 << 20),
+    )
+
+
+def test_every_candidate_has_its_figures() -> None:
+    told, _ = result(*both())
+    linear, smol = told["candidates"]
+    assert (linear["kind"], linear["model"], linear["memory_bytes"]) == ("baseline", None, 40_960)
+    assert (smol["kind"], smol["model"], smol["documents_s"]) == ("model", "smol", 5)
+    assert set(smol["slices"]) == {"north", "south"} and len(smol["slices"]["north"]) == 3
+    assert smol["adherence"][0] == 0  # "a" and "b" are no labels of the task
+    assert (told["candidate"], told["baseline"]) == ("smol", "logistic regression")
+    assert told["notes"] == ["Something was not measured."]
+    assert told["digests"]["model smol"] == "d" * 64
+    assert told["digests"]["outcomes of smol"] == smol["outcomes"]
+    (compared,) = told["comparisons"]
+    assert (compared["gained"], compared["lost"]) == (20, 0)
+    assert compared["gained_items"] == [f"i{n:03}" for n in range(80, 100)]
+
+
+def test_the_page_has_speed_memory_flips_slices_packs_and_notes() -> None:
+    _, html = result(*both())
+    for text in (
+        "Speed and memory", "600 MiB", "40.0 KiB", "Flips", "20 items that smol", "i080",
+        "All candidates by stratum", "Packs", "2.5000", "never that it lost little",
+        "Not measured", "Something was not measured.", "in form", "macro-F1",
+    ):  # fmt: skip
+        assert text in html
+
+
+def test_a_missing_outcome_is_no_result() -> None:
+    linear, smol = both()
+    with pytest.raises(EvaluationRefused) as caught:
+        result(linear, replace(smol, outcomes=smol.outcomes[:-1]))
+    assert caught.value.code == "outcomes_incomplete"
+
+
+def test_the_page_fits_every_screen(tmp_path: Path) -> None:
+    linear, smol = both()
+    long = replace(smol, outcomes=tuple(replace(o, expected="x" * 900) for o in smol.outcomes))
+    (tmp_path / "report.html").write_text(result(linear, long)[1], encoding="utf-8")
+    with chromium(need_tool("chromium")) as tab:
+        for width in (360, 1024, 1920):
+            tab.command(
+                "Emulation.setDeviceMetricsOverride",
+                width=width, height=800, deviceScaleFactor=1, mobile=False,
+            )  # fmt: skip
+            tab.open(f"file://{tmp_path}/report.html", "footer p")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.complaints == []

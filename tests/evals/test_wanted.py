@@ -1,0 +1,34 @@
+"""What an evaluation is asked to do: ids or directories, and no sealed split."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.errors import EvaluationRefused
+from appliance.evals.wanted import is_path, parse
+
+
+def test_ids_and_directories(tmp_path: Path) -> None:
+    asked = parse({"task": "orders-task", "data": str(tmp_path)})
+    assert (asked.split, asked.baselines, asked.packs, asked.limit) == ("dev", True, False, 0)
+    assert not is_path(asked.task) and is_path(asked.data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "test"},
+        {"split": "certify"},
+        {"split": "unlabelled"},
+        {"task": "/nowhere"},
+        {"data": "./nowhere"},
+        {"models": "smol"},
+        {"surprise": 1},
+        {"limit": "all"},
+    ],
+)
+def test_what_cannot_be_meant_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(EvaluationRefused) as caught:
+        parse({"task": "t", "data": "d", **change})
+    assert caught.value.code == "evaluation_invalid"
