@@ -56,7 +56,11 @@ async def test_what_cannot_be_checked_starts_no_job(
 
 
 def test_a_report_is_bounded_and_its_counts_are_whole() -> None:
-    problem = {"code": "leak_near", "count": MOST + 5, "examples": tuple(range(MOST + 5))}
+    problem: dict[str, Any] = {
+        "code": "leak_near",
+        "count": MOST + 5,
+        "examples": tuple(range(MOST + 5)),
+    }
     found = bounded({"ok": True, "problems": [problem], "characters": {}})
     assert len(found["problems"][0]["examples"]) == MOST
     assert found["problems"][0]["count"] == MOST + 5

@@ -36,7 +36,8 @@ def train(count: int) -> list[Item]:
 
 
 async def test_the_nearest_texts_decide() -> None:
-    embed, told = Embedder(), []
+    embed = Embedder()
+    told: list[int] = []
     found = await learn(train(70), embed, "d" * 64, told.append)
     assert embed.asked == [32, 32, 6] and told == [0, 32, 64]
     answer = await found.answer("the turbo is loud")

@@ -128,8 +128,7 @@ async def test_nothing_to_measure_is_refused() -> None:
 async def test_another_task_dataset_or_model_is_not_resumed_with() -> None:
     plan = await planned()
     plan.check(subject())
-    for other in ({"task": "x"}, {"data": "x"}):
-        changed = Plan(**{"task": plan.task, "data": plan.data, "candidates": (), **other})
+    for changed in (Plan("x", plan.data, ()), Plan(plan.task, "x", ())):
         with pytest.raises(EvaluationRefused) as caught:
             changed.check(subject())
         assert caught.value.code == "evaluation_changed"

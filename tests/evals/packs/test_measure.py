@@ -90,7 +90,7 @@ async def test_a_frozen_text_is_scored_token_by_token() -> None:
     assert told["bits_per_byte"] == pytest.approx(3 / log(2) / 9)
 
 
-async def test_a_real_model_is_measured_and_the_likelihood_repeats(ready: Services) -> None:
+async def test_a_real_model_is_measured_and_the_likelihood_nearly_repeats(ready: Services) -> None:
     asking = AskingPack(ID, ready.inference, "packs")
     some = [items("frozen")[0], items("frozen")[-1], *items("general")[:2], items("refusals")[0]]
     outcomes = [await asking.outcome(item) for item in some]
@@ -101,7 +101,7 @@ async def test_a_real_model_is_measured_and_the_likelihood_repeats(ready: Servic
     again = json.loads((await asking.outcome(some[0])).answer or "")
     first = json.loads(outcomes[0].answer or "")
     assert again["tokens"] == first["tokens"]
-    assert again["micronats"] == pytest.approx(first["micronats"], rel=1e-3)
+    assert again["micronats"] == pytest.approx(first["micronats"], rel=0.02)
     general = summary("general", outcomes[2:4])
     assert general["items"] == 2 and 0 <= general["quality"] <= 1 and "en" in general
     refused = summary("refusals", outcomes[4:])
