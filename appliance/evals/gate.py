@@ -20,7 +20,7 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
-from appliance.errors import EvaluationRefused
+from appliance.errors import EvaluationRefused, NotFound
 from appliance.evals import gate_report, judging, pairs
 from appliance.evals.asking import Asking
 from appliance.evals.baselines import LINEAR, battery
@@ -112,11 +112,15 @@ class Gate(Kind):
         for number, loaded in enumerate((subject.loaded, subject.incumbent)):
             if loaded is None or not open_ or "result" in (job.checkpoint or {}):
                 continue
-            found = await self._asking(loaded, f"gate-{job.id}-try-{number}").outcome(open_[0])
-            if found.failure:
+            asking = self._asking(loaded, f"gate-{job.id}-try-{number}")
+            try:
+                failure = (await asking.outcome(open_[0])).failure
+            except NotFound as error:
+                failure = error.code
+            if failure:
                 raise EvaluationRefused(
                     "candidate_fails",
-                    f"{loaded.task.id} gives no answer to an open item: {found.failure}.",
+                    f"{loaded.task.id} gives no answer to an open item: {failure}.",
                 )
 
     def _asking(self, loaded: LoadedTask, label: str) -> Asking:
