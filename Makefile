@@ -3,8 +3,9 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 MODEL_DIR := .venv/model
-# One test process a core, at most four: each may hold a model. Short paths: sockets have 108 bytes.
-TESTS = $(RUN) -m pytest --basetemp "$$(mktemp -d)" --numprocesses auto --maxprocesses 4 --dist loadgroup
+# One test process more than cores, since they wait for the disk, at most four: each may hold a
+# model. Short paths: sockets have 108 bytes.
+TESTS = $(RUN) -m pytest --basetemp "$$(mktemp -d)" --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadgroup
 # What is carried away or tested whole has the engine for every processor, the rest for this one.
 EVERY_PROCESSOR :=
 test test-all test-install bundle wheels: EVERY_PROCESSOR := --all
