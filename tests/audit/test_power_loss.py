@@ -15,13 +15,14 @@ from tests.audit.powerloss import Op
 
 
 def outcome(directory: Path, promised: list[tuple[int, str]]) -> str:
-    """`kept`, `lost` or `refused`."""
+    """`kept`, `lost`, `refused` or what the verification finds."""
     try:
         open_log(directory).close()
         report = verify_log(directory)
     except ApplianceError:
         return "refused"
-    assert report.ok, report.problems
+    if not report.ok:
+        return f"damaged: {report.problems}"
     assert report.open_intents == 0
     reader = LogReader(directory)
     try:
@@ -71,7 +72,7 @@ def test_40_no_image_loses_what_was_acknowledged(tmp_path: Path) -> None:
 
 def test_40_control_with_synchronous_normal_images_lose_it(tmp_path: Path) -> None:
     found = through_vfs(tmp_path, 60, "NORMAL")
-    assert found.get("lost", 0) + found.get("refused", 0) > 5
+    assert found.get("kept", 0) < 55
 
 
 def test_40_the_same_from_a_trace_of_the_process(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_40_the_same_from_a_trace_of_the_process(tmp_path: Path) -> None:
 
 def test_40_control_without_syncs_the_trace_loses_it(tmp_path: Path) -> None:
     found = through_trace(tmp_path, 60, "unsynced")
-    assert found.get("lost", 0) + found.get("refused", 0) > 5
+    assert found.get("kept", 0) < 55
 
 
 @pytest.mark.slow
