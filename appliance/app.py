@@ -18,7 +18,8 @@ from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles, write_new
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
-from appliance.auth import certificates, key
+from appliance.auth import certificates, groups, key
+from appliance.auth.groups import KeyGroups
 from appliance.auth.keys import KeyStore
 from appliance.auth.rejected import Rejected
 from appliance.clock import Clock, SystemClock
@@ -55,6 +56,10 @@ from appliance.pool.withdrawal import Withdrawal
 from appliance.registry.audit_entries import Edges
 from appliance.registry.import_job import Importing
 from appliance.registry.lifecycle import Lifecycle
+from appliance.retrieval.ingest import Ingest
+from appliance.retrieval.library import DIRECTORY as COLLECTIONS
+from appliance.retrieval.library import Library
+from appliance.retrieval.service import Retrieval
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
 from appliance.serving.local_worker import LocalWorkers
@@ -95,6 +100,7 @@ _MIGRATIONS: Final = (
     key.EXAMPLES,
     ledgers.TABLES,
     evaluations.TABLES,
+    groups.TABLES,
 )
 
 _OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}
@@ -113,6 +119,7 @@ class Services:
     clock: Clock
     profile: str
     keys: KeyStore
+    groups: KeyGroups
     audit: AuditLog
     reader: LogReader
     store: ModelStore
@@ -126,6 +133,7 @@ class Services:
     selftest: SelfTest
     pool: Pool
     inference: Inference
+    retrieval: Retrieval
     tokenizers: Tokenizers
     supervisor: Supervisor
     shares: Shares
@@ -232,6 +240,9 @@ def open_services(
         stack.callback(database.dispose)
         api_keys = KeyStore(database, clock)
         stack.callback(api_keys.close)
+        key_groups = KeyGroups(database)
+        library = Library(data / COLLECTIONS)
+        stack.callback(library.close)
         models = ModelStore(database, data / "models", clock, _OTHERS)
 
         async def record(kind: str, fields: Mapping[str, Json]) -> None:
@@ -375,17 +386,19 @@ def open_services(
                 )
             )
         )
+        inference = answers(TaskBackends(workers, tasks.ApprovedTasks(models, read_policy)))
+        jobs.add(Ingest(library, inference, clock))
         jobs.recover()
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
-        inference = answers(TaskBackends(workers, tasks.ApprovedTasks(models, read_policy)))
         yield Services(
             data=data,
             config=config,
             clock=clock,
             profile=profile,
             keys=api_keys,
+            groups=key_groups,
             audit=audit,
             reader=reader,
             store=models,
@@ -398,6 +411,7 @@ def open_services(
             jobs=jobs,
             pool=pool,
             inference=inference,
+            retrieval=Retrieval(library, key_groups, inference, audit),
             selftest=SelfTest(models, read_policy, supervisor, lifecycle, pool, inference, audit),
             tokenizers=tokenizers,
             supervisor=supervisor,

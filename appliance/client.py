@@ -7,7 +7,7 @@ with an event loop calls it from a thread (it may be shared by threads).
 
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
+from appliance.wire.admin import collections as collectionwire
 from appliance.wire.admin import datasets as datasetwire
 from appliance.wire.admin import evaluations as evalwire
 from appliance.wire.admin import gates as gatewire
@@ -267,6 +268,55 @@ class AdminClient:
         response = self._sent("POST", path, params=query, timeout=self._patient())
         return _parsed(gatewire.Outcomes, response.content)
 
+    # collections of documents
+
+    def collections(self) -> collectionwire.CollectionList:
+        """Every collection."""
+        return self._get(collectionwire.CollectionList, "/admin/collections")
+
+    def new_collection(self, wanted: collectionwire.CollectionNew) -> collectionwire.Collection:
+        """Make a collection."""
+        return self._post(collectionwire.Collection, "/admin/collections", wanted)
+
+    def collection(self, name: str) -> collectionwire.Shown:
+        """A collection with its documents."""
+        return self._get(collectionwire.Shown, _collection(name))
+
+    def change_access(self, name: str, document: str, access: Sequence[str]) -> None:
+        """Give a document another access list."""
+        body = collectionwire.AccessWanted.of(document=document, access=list(access))
+        self._post(collectionwire.Shown, _collection(name) + "/access", body)
+
+    def remove_documents(
+        self, name: str, documents: Sequence[str], *, everything: bool = False
+    ) -> collectionwire.Removed:
+        """Remove documents, or a collection with everything in it."""
+        body = collectionwire.RemoveWanted.of(documents=list(documents), everything=everything)
+        return self._post(collectionwire.Removed, _collection(name) + "/remove", body, slow=True)
+
+    def search_collection(
+        self, name: str, wanted: collectionwire.SearchWanted
+    ) -> collectionwire.Passages:
+        """Search everything, or what one key may read."""
+        return self._post(collectionwire.Passages, _collection(name) + "/search", wanted, slow=True)
+
+    def verify_collection(self, name: str) -> collectionwire.Verified:
+        """Check every digest, span and index of a collection."""
+        return self._post(collectionwire.Verified, _collection(name) + "/verify", slow=True)
+
+    def ingest_report(self, name: str, job_id: int) -> collectionwire.ReportList:
+        """What a job made of each document."""
+        path = f"{_collection(name)}/reports/{job_id:d}"
+        return self._get(collectionwire.ReportList, path)
+
+    def groups(self) -> collectionwire.GroupList:
+        """Every group of keys."""
+        return self._get(collectionwire.GroupList, "/admin/groups")
+
+    def change_group(self, wanted: collectionwire.GroupChange) -> collectionwire.Group:
+        """Put keys into a group and take others out."""
+        return self._post(collectionwire.Group, "/admin/groups", wanted)
+
     # keys
 
     def keys(self) -> keywire.KeyList:
@@ -436,6 +486,10 @@ class AdminClient:
 
 def _model(model_id: str) -> str:
     return f"/admin/models/{_identifier(model_id, 'unknown_model_id')}"
+
+
+def _collection(name: str) -> str:
+    return f"/admin/collections/{_identifier(name, 'collection_not_found')}"
 
 
 def _key(key_id: str) -> str:

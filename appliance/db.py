@@ -27,12 +27,13 @@ from appliance.errors import StateRefused
 OLDEST_SQLITE = (3, 51, 3)
 
 
-def open_database(path: Path, migrations: Sequence[str]) -> Engine:
+def open_database(path: Path, migrations: Sequence[str], *, erases: bool = False) -> Engine:
     """Open or create a database and bring it to the newest version.
 
     Args:
         path: the file; its directory must exist. Created with mode 0600.
         migrations: SQL scripts, oldest first.
+        erases: whether what is deleted is overwritten with zeros.
 
     Raises:
         StateRefused: `database_unusable` when SQLite is too old, a pragma does not hold, or
@@ -49,6 +50,8 @@ def open_database(path: Path, migrations: Sequence[str]) -> Engine:
     url = URL.create("sqlite", database=str(path.absolute()))
     engine = create_engine(url, module=pysqlite3.dbapi2)
     event.listen(engine, "connect", _configure)
+    if erases:
+        event.listen(engine, "connect", _erase)
     event.listen(engine, "begin", _begin)
     try:
         _migrate(engine, path, migrations)
@@ -100,6 +103,15 @@ def _configure(connection: Any, _record: Any) -> None:
         for name, value in wanted.items():
             cursor.execute(f"PRAGMA {name} = {value}")
             check_pragma(cursor, name, value)
+    finally:
+        cursor.close()
+
+
+def _erase(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA secure_delete = ON")
+        check_pragma(cursor, "secure_delete", 1)
     finally:
         cursor.close()
 

@@ -10,6 +10,7 @@
     │   ├── TaskRefused        a task, or what was written for it
     │   ├── EvaluationRefused  outcomes that prove nothing
     │   ├── DatasetRefused     items, a file of them, or a split
+    │   ├── CollectionRefused  a collection, or a document for one
     │   └── AuditRefused       a log, proof or key that does not verify
     ├── RequestRefused         an API request that the client must change       (HTTP 4xx)
     │   ├── BadRequest
@@ -373,6 +374,50 @@ CODES: Final[dict[str, Code]] = {
     ),
     "evaluation_empty": Code(
         "there is nothing to evaluate", "Choose a split that has labelled items."
+    ),
+    # collections of documents
+    "collection_invalid": Code(
+        "a collection cannot be made, or searched, in this way",
+        "Correct the named setting: docs/collections.md describes them.",
+    ),
+    "collection_exists": Code(
+        "a collection has this name already", "Choose another name, or add to that collection."
+    ),
+    "collection_not_found": Code(
+        "there is no such collection, or nothing in it may be read with this key",
+        "`appliance collection list` names them; an admin changes who may read a document.",
+    ),
+    "collection_busy": Code(
+        "what was removed is still in the collection's log of writes",
+        "Remove again when no search runs; `appliance collection verify NAME` says what is left.",
+    ),
+    "access_missing": Code(
+        "it is not said who may read a document",
+        "Pass --everyone, or --key and --group as often as needed.",
+    ),
+    "access_invalid": Code(
+        "an access list or a group of keys has a wrong name in it",
+        "Name API keys by id and groups by name: `appliance key list`.",
+    ),
+    "document_missing": Code(
+        "there is no such document in the collection", "`appliance collection show NAME` has them."
+    ),
+    "document_unreadable": Code(
+        "a document cannot be read", "Open it elsewhere and save it again, or leave it out."
+    ),
+    "document_unsupported": Code(
+        "documents of this kind are not read",
+        "Bring it as PDF, DOCX, HTML, Markdown or plain text.",
+    ),
+    "document_too_large": Code(
+        "a document is larger than a limit", "Split it: docs/collections.md has the limits."
+    ),
+    "document_time": Code(
+        "reading a document took too long", "It was left out; split it, or save it in another form."
+    ),
+    "embedder_changed": Code(
+        "the vectors of the collection are of another model",
+        "Load the model that it was made with, or make a new collection.",
     ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
@@ -1006,6 +1051,10 @@ class PolicyRefused(Refused):
 
 class DatasetRefused(Refused):
     """Items, a file of them, or a split is not what a dataset may hold."""
+
+
+class CollectionRefused(Refused):
+    """A collection, or a document for one, is not what it must be."""
 
 
 class StateRefused(Refused):

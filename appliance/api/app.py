@@ -26,6 +26,7 @@ from appliance.api.openai import (
     receipts,
     rerank,
     responses,
+    search,
     tokenize,
 )
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
@@ -75,7 +76,9 @@ def create_lan_app(services: "Services") -> FastAPI:
     if server.docs:
         app.router.routes.extend(docs_routes())
     app.include_router(health.router)
-    for module in (chat, completions, responses, embeddings, rerank, models, receipts, tokenize):
+    for module in (
+        chat, completions, responses, embeddings, rerank, search, models, receipts, tokenize,
+    ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     return app
 

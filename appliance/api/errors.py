@@ -57,6 +57,8 @@ STATUS_BY_CLASS: Final[Mapping[type[ApplianceError], int]] = {
 STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "unknown_model_id": 404,
     "unknown_key_id": 404,
+    "collection_not_found": 404,
+    "document_missing": 404,
     "invalid_json": 400,
     "invalid_schema": 400,
     "unknown_grammar": 400,

@@ -34,7 +34,8 @@ _LOOK_AT_KEYS_S = 0.25
 _RECORDS_S = 10.0
 SELFTEST = "selftest"
 EVALUATION = "evaluation"
-OWN = frozenset({SELFTEST, EVALUATION})
+RETRIEVAL = "retrieval"
+OWN = frozenset({SELFTEST, EVALUATION, RETRIEVAL})
 """The key ids, of no keys, under which the appliance asks itself."""
 
 

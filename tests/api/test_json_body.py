@@ -19,7 +19,7 @@ ADDRESSES = {
     "ChatRequest": "/v1/chat/completions", "CompletionRequest": "/v1/completions",
     "ResponsesRequest": "/v1/responses", "EmbeddingRequest": "/v1/embeddings",
     "RerankRequest": "/v1/rerank", "TokenizeRequest": "/tokenize",
-    "DetokenizeRequest": "/detokenize",
+    "DetokenizeRequest": "/detokenize", "SearchRequest": "/v1/search",
 }  # fmt: skip
 JSON = {"content-type": "application/json"}
 

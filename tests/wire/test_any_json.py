@@ -12,6 +12,7 @@ from appliance.wire.openai.completions import CompletionRequest
 from appliance.wire.openai.embeddings import EmbeddingRequest
 from appliance.wire.openai.rerank import RerankRequest
 from appliance.wire.openai.responses_request import ResponsesRequest
+from appliance.wire.openai.search import SearchRequest
 from appliance.wire.openai.tokenize import DetokenizeRequest, TokenizeRequest
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -78,6 +79,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
         RerankRequest,
         {"model": "m", "query": "x", "documents": ["x", {"text": "y"}], "top_n": 1},
     ),
+    (SearchRequest, {"collection": "c", "query": "x", "limit": 3, "filters": {"a": "b"}}),
     (TokenizeRequest, {"model": "m", "messages": [{"role": "user", "content": PARTS}]}),
     (DetokenizeRequest, {"model": "m", "tokens": [1]}),
 ]  # fmt: skip

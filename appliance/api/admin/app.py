@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from appliance.api.admin import (
     audit,
+    collections,
     datasets,
     evaluations,
     gates,
@@ -55,7 +56,8 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
-        retention, trust, metrics, selftest, datasets,
+        retention, trust, metrics, selftest, datasets, collections,
     ):  # fmt: skip
         app.include_router(part.router)
+    app.include_router(collections.groups)
     return app

@@ -1,0 +1,230 @@
+"""Routes of collections: make, list, show, grant, remove, search, verify; groups of keys.
+
+Rules: each change and each search is recorded before it is made or leaves; entries name documents
+by digest, so that the log keeps nothing of what is removed. Documents come in by the job `ingest`.
+"""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from appliance.api.admin.deps import Admin, Operator, Person, ServicesDep, Viewer
+from appliance.app import Services
+from appliance.audit.appending import append
+from appliance.audit.log import Draft
+from appliance.clock import iso
+from appliance.errors import CollectionRefused
+from appliance.retrieval import access, embedder
+from appliance.retrieval.checking import verify
+from appliance.retrieval.collection import Collection, Settings
+from appliance.retrieval.embedder import INDEXER
+from appliance.retrieval.library import Shelf
+from appliance.retrieval.service import Query, record
+from appliance.types import Caller, Json
+from appliance.wire.admin import collections as wire
+
+router = APIRouter(prefix="/admin/collections")
+groups = APIRouter(prefix="/admin/groups")
+_Name = Annotated[str, Path(max_length=64)]
+
+
+@router.get("")
+async def list_collections(_: Viewer, services: ServicesDep) -> wire.CollectionList:
+    """Every collection."""
+    library = services.retrieval.library
+
+    def read() -> list[wire.Collection]:
+        return [_summary(library.get(name)) for name in library.names()]
+
+    return wire.CollectionList(collections=await asyncio.to_thread(read))
+
+
+@router.post("")
+async def new_collection(
+    person: Admin, services: ServicesDep, wanted: wire.CollectionNew
+) -> wire.Collection:
+    """Make a collection."""
+    digest = ""
+    if wanted.embedder:
+        cards = {card.id: card for card in services.inference.cards(INDEXER)}
+        card = cards.get(wanted.embedder)
+        if card is None or card.kind != "embed":
+            message = f"{wanted.embedder[:80]!r} is no embedding model that is served."
+            raise CollectionRefused("collection_invalid", message)
+        digest = card.digest
+    query, passage = embedder.prefixes(wanted.embedder)
+    settings = Settings(
+        embedder=wanted.embedder,
+        embedder_digest=digest,
+        query_prefix=query if wanted.query_prefix is None else wanted.query_prefix,
+        passage_prefix=passage if wanted.passage_prefix is None else wanted.passage_prefix,
+        ranking=wanted.ranking or ("vectors" if wanted.embedder else "bm25"),
+        budget=wanted.budget,
+        overlap=wanted.overlap,
+    )
+    library = services.retrieval.library
+    await asyncio.to_thread(library.check_new, wanted.name, settings)
+    await _record(services, person, "collection_new", wanted.name, vars(settings))
+    await asyncio.to_thread(library.create, wanted.name, settings)
+    return await asyncio.to_thread(lambda: _summary(library.get(wanted.name)))
+
+
+@router.get("/{name}")
+async def show_collection(_: Operator, services: ServicesDep, name: _Name) -> wire.Shown:
+    """A collection and its documents."""
+
+    def read() -> wire.Shown:
+        shelf = services.retrieval.library.get(name)
+        settings = shelf.collection.settings
+        documents = [
+            wire.Document(
+                **{k: v for k, v in vars(found).items() if k != "added_us"},
+                added=iso(found.added_us),
+            )
+            for found in shelf.collection.documents(access.ADMIN)
+        ]
+        return wire.Shown(
+            collection=_summary(shelf),
+            budget=settings.budget,
+            overlap=settings.overlap,
+            documents=documents,
+        )
+
+    return await asyncio.to_thread(read)
+
+
+@router.post("/{name}/access")
+async def change_access(
+    person: Admin, services: ServicesDep, name: _Name, wanted: wire.AccessWanted
+) -> wire.Shown:
+    """Give a document another access list, which holds from the next query on."""
+    collection = services.retrieval.library.get(name).collection
+    listed = access.checked(wanted.access)
+    digest = await asyncio.to_thread(_digest, collection, wanted.document)
+    fields: dict[str, Json] = {"document": digest, "access": list(listed)}
+    await _record(services, person, "collection_access", name, fields)
+    await asyncio.to_thread(collection.grant, wanted.document, listed)
+    return await show_collection(person, services, name)
+
+
+@router.post("/{name}/remove")
+async def remove(
+    person: Admin, services: ServicesDep, name: _Name, wanted: wire.RemoveWanted
+) -> wire.Removed:
+    """Remove documents, or everything, and overwrite their bytes."""
+    library = services.retrieval.library
+    shelf = await asyncio.to_thread(library.get, name)
+    known = await asyncio.to_thread(_digests, shelf.collection)
+    names = list(known) if wanted.everything else list(dict.fromkeys(wanted.documents))
+    if missing := [document for document in names if document not in known]:
+        message = f"There is no document {missing[0][:200]!r}."
+        raise CollectionRefused("document_missing", message)
+    gone: list[Json] = [known[document] for document in names[:500]]
+    fields: dict[str, Json] = {
+        "documents": gone, "count": len(names), "everything": wanted.everything,
+    }  # fmt: skip
+    await _record(services, person, "collection_remove", name, fields)
+    if wanted.everything:
+        await asyncio.to_thread(library.drop, name)
+    else:
+        await asyncio.to_thread(shelf.remove, names)
+    return wire.Removed(removed=len(names))
+
+
+@router.post("/{name}/search")
+async def search(
+    person: Admin, services: ServicesDep, name: _Name, wanted: wire.SearchWanted
+) -> wire.Passages:
+    """Search everything, or what one key may read."""
+    retrieval = services.retrieval
+    await asyncio.to_thread(retrieval.library.get, name)
+    reads = access.ADMIN
+    if wanted.key_id is not None:
+        reads = retrieval.access_of(services.keys.get(wanted.key_id).id)
+    caller = Caller(INDEXER, f"{person.actor}-search", "", "/admin/collections/search")
+    query = Query(name, wanted.query, wanted.limit, {}, wanted.ranking or "")
+    found = await retrieval.look(caller, query, reads)
+    entry = record(caller, query, found)
+    fields = {**entry.fields, "actor": person.actor, "as_key": wanted.key_id}
+    await append(services.audit, Draft("search", fields))
+    return wire.Passages(
+        generation=found.generation,
+        ranking=found.ranking,
+        passages=[wire.Passage(**vars(passage)) for passage in found.passages],
+    )
+
+
+@router.post("/{name}/verify")
+async def verify_collection(_: Operator, services: ServicesDep, name: _Name) -> wire.Verified:
+    """Check every digest, span and index of a collection."""
+    collection = services.retrieval.library.get(name).collection
+    checked = await asyncio.to_thread(verify, collection)
+    return wire.Verified(**vars(checked))
+
+
+@router.get("/{name}/reports/{job_id}")
+async def report(
+    _: Operator, services: ServicesDep, name: _Name, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
+) -> wire.ReportList:
+    """What a job made of each document."""
+    collection = services.retrieval.library.get(name).collection
+    rows = await asyncio.to_thread(collection.reports, job_id)
+    return wire.ReportList(documents=[wire.Report(**row) for row in rows])
+
+
+@groups.get("")
+def list_groups(_: Viewer, services: ServicesDep) -> wire.GroupList:
+    """Every group of keys."""
+    found = services.groups.all().items()
+    return wire.GroupList(groups=[wire.Group(name=name, keys=list(keys)) for name, keys in found])
+
+
+@groups.post("")
+async def change_group(
+    person: Admin, services: ServicesDep, wanted: wire.GroupChange
+) -> wire.Group:
+    """Put keys into a group and take others out; it holds from the next request on."""
+    services.groups.check(wanted.name, wanted.add)
+    fields: dict[str, Json] = {
+        "actor": person.actor,
+        "action": "key_group",
+        "group": wanted.name,
+        "add": list(wanted.add),
+        "remove": list(wanted.remove),
+    }
+    await append(services.audit, Draft("admin", fields))
+    keys = await asyncio.to_thread(services.groups.change, wanted.name, wanted.add, wanted.remove)
+    return wire.Group(name=wanted.name, keys=list(keys))
+
+
+async def _record(
+    services: Services, person: Person, action: str, name: str, more: dict[str, Json]
+) -> None:
+    fields: dict[str, Json] = {"actor": person.actor, "action": action, "collection": name}
+    await append(services.audit, Draft("admin", {**fields, **more}))
+
+
+def _digests(collection: Collection) -> dict[str, str]:
+    return {found.name: found.source_sha256 for found in collection.documents(access.ADMIN)}
+
+
+def _digest(collection: Collection, name: str) -> str:
+    found = collection.known(name)
+    if not found:
+        raise CollectionRefused("document_missing", f"There is no document {name[:200]!r}.")
+    return found
+
+
+def _summary(shelf: Shelf) -> wire.Collection:
+    collection = shelf.collection
+    counts = collection.counts()
+    return wire.Collection(
+        name=shelf.name,
+        embedder=collection.settings.embedder,
+        ranking=collection.settings.ranking,
+        documents=counts.documents,
+        chunks=counts.chunks,
+        size=collection.path.stat().st_size,
+        generation=counts.generation,
+    )

@@ -1,0 +1,27 @@
+"""`POST /v1/search`: passages of the documents that a key may read."""
+
+from fastapi import APIRouter, Request, Response
+
+from appliance.api.deps import CallerDep, services_of
+from appliance.api.described import RECORDED
+from appliance.api.json_body import JsonRoute
+from appliance.retrieval.service import Query
+from appliance.wire.openai.search import PassageFound, SearchRequest, SearchResult
+
+router = APIRouter(tags=["search"], route_class=JsonRoute)
+
+
+@router.post("/v1/search", responses=RECORDED)
+async def search(
+    request: Request, response: Response, body: SearchRequest, caller: CallerDep
+) -> SearchResult:
+    """The passages of a collection that answer a query best."""
+    query = Query(body.collection, body.query, body.limit, body.filters)
+    found, receipt = await services_of(request).retrieval.search(caller, query)
+    response.headers["x-appliance-receipt"] = receipt.header()
+    return SearchResult(
+        collection=body.collection,
+        generation=found.generation,
+        ranking=found.ranking,
+        data=[PassageFound(**vars(passage)) for passage in found.passages],
+    )

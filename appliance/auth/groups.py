@@ -1,0 +1,96 @@
+"""Groups of API keys, by which access lists name several keys at once.
+
+Rules: groups live in memory beside the database, so that a change holds from the next request on;
+a group without keys does not exist.
+"""
+
+import re
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Engine, text
+
+from appliance.errors import StateRefused
+
+TABLES: Final = """
+CREATE TABLE key_groups (
+  name TEXT NOT NULL,
+  key_id TEXT NOT NULL REFERENCES api_keys (id),
+  PRIMARY KEY (name, key_id)
+) STRICT, WITHOUT ROWID;
+"""
+MOST_MEMBERS: Final = 10_000
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class KeyGroups:
+    """The groups of one appliance.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+    """
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._groups: dict[str, frozenset[str]] = {}
+        with database.connect() as connection:
+            for name, key_id in connection.execute(text("SELECT name, key_id FROM key_groups")):
+                self._groups[name] = self._groups.get(name, frozenset()) | {key_id}
+
+    def all(self) -> dict[str, tuple[str, ...]]:
+        """The ids of the keys in each group."""
+        with self._lock:
+            return {name: tuple(sorted(keys)) for name, keys in sorted(self._groups.items())}
+
+    def of(self, key_id: str) -> tuple[str, ...]:
+        """The groups that a key is in."""
+        with self._lock:
+            return tuple(sorted(n for n, keys in self._groups.items() if key_id in keys))
+
+    def check(self, name: str, add: Sequence[str]) -> None:
+        """Refuse a change that cannot be made.
+
+        Raises:
+            StateRefused: `invalid_value` for a name that is none, `unknown_key_id`.
+        """
+        if not _NAME.fullmatch(name):
+            raise StateRefused("invalid_value", f"{name[:80]!r} is no name of a group.")
+        with self._database.connect() as connection:
+            for key_id in add:
+                known = connection.execute(
+                    text("SELECT 1 FROM api_keys WHERE id = :id"), {"id": key_id}
+                )
+                if known.scalar() is None:
+                    message = f"No key has the id {key_id[:80]!r}."
+                    raise StateRefused("unknown_key_id", message)
+
+    def change(self, name: str, add: Sequence[str], remove: Sequence[str]) -> tuple[str, ...]:
+        """Put keys, by id, into a group and take others out.
+
+        Returns:
+            The keys in it now.
+
+        Raises:
+            StateRefused: as `check`; `invalid_value` for more keys than a group may have.
+        """
+        self.check(name, add)
+        with self._lock:
+            keys = (self._groups.get(name, frozenset()) | set(add)) - set(remove)
+            if len(keys) > MOST_MEMBERS:
+                raise StateRefused("invalid_value", f"A group has at most {MOST_MEMBERS} keys.")
+            with self._database.begin() as connection:
+                connection.execute(
+                    text("DELETE FROM key_groups WHERE name = :name"), {"name": name}
+                )
+                for key_id in sorted(keys):
+                    connection.execute(
+                        text("INSERT INTO key_groups VALUES (:name, :key)"),
+                        {"name": name, "key": key_id},
+                    )
+            if keys:
+                self._groups[name] = keys
+            else:
+                self._groups.pop(name, None)
+            return tuple(sorted(keys))

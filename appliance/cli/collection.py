@@ -1,0 +1,315 @@
+"""`collection`: the customer's documents, who may read them, and searches of them.
+
+Rules: documents come in by a job of the server, which goes on when the command is left; nothing
+comes in without a word about who may read it; a removal asks first.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.job import started, watched
+from appliance.cli.output import Decorated, Output, data_option, json_option, safe, size, table
+from appliance.errors import UsageError
+from appliance.wire.admin import collections as wire
+
+KIND: Final = "ingest"
+
+
+def access_options(command: Decorated) -> Decorated:
+    """The options of who may read a document."""
+    for option in (
+        click.option("--everyone", is_flag=True, help="Every API key may read it."),
+        click.option("--group", "groups", multiple=True, metavar="NAME",
+                     help="The keys of this group may read it; may be repeated."),
+        click.option("--key", "keys", multiple=True, metavar="ID",
+                     help="This API key may read it; may be repeated."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _access(keys: Sequence[str], groups: Sequence[str], everyone: bool) -> list[str]:
+    named = [*(f"key:{key}" for key in keys), *(f"group:{group}" for group in groups)]
+    return [*named, "everyone"] if everyone else named
+
+
+@click.group()
+def collection() -> None:
+    """Collections of documents: evidence with access rights."""
+
+
+@collection.command()
+@click.argument("name")
+@click.option(
+    "--embedder",
+    metavar="MODEL",
+    default="",
+    help="The embedding model that makes vectors; without it words alone are searched.",
+)
+@click.option(
+    "--ranking",
+    type=click.Choice(["bm25", "vectors", "fusion"]),
+    help="How it is searched: by default vectors, or bm25 without an embedder.",
+)
+@click.option("--query-prefix", metavar="TEXT", help="What the embedder wants before a query.")
+@click.option("--passage-prefix", metavar="TEXT", help="What it wants before a passage.")
+@click.option("--budget", type=int, default=220, show_default=True, help="Tokens of a chunk.")
+@click.option(
+    "--overlap",
+    type=int,
+    default=40,
+    show_default=True,
+    help="Tokens that a chunk repeats from the one before.",
+)
+@data_option
+@json_option
+@click.pass_obj
+def new(
+    output: Output,
+    data: Path,
+    name: str,
+    embedder: str,
+    ranking: str | None,
+    query_prefix: str | None,
+    passage_prefix: str | None,
+    budget: int,
+    overlap: int,
+) -> None:
+    """Make a collection."""
+    wanted = wire.CollectionNew.of(
+        name=name,
+        embedder=embedder,
+        ranking=ranking,
+        query_prefix=query_prefix,
+        passage_prefix=passage_prefix,
+        budget=budget,
+        overlap=overlap,
+    )
+    with admin_client(data) as client:
+        made = client.new_collection(wanted)
+    output.data(made, [f"made {made.name}, ranked by {made.ranking}"])
+    output.note(f"  appliance collection add {made.name} PATH --everyone")
+
+
+@collection.command()
+@click.argument("name")
+@click.argument("path", type=click.Path(exists=True, resolve_path=True))
+@access_options
+@click.option(
+    "--keep-access",
+    is_flag=True,
+    help="Leave the lists of known documents as they are; new ones are refused.",
+)
+@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
+@data_option
+@json_option
+@click.pass_context
+def add(
+    ctx: click.Context,
+    data: Path,
+    name: str,
+    path: str,
+    keys: Sequence[str],
+    groups: Sequence[str],
+    everyone: bool,
+    keep_access: bool,
+    metadata: Sequence[str],
+    wait: bool,
+) -> None:
+    """Bring in a document, or every document of a directory: PDF, DOCX, HTML, Markdown, text."""
+    output = ctx.ensure_object(Output)
+    listed = _access(keys, groups, everyone)
+    if bool(listed) == keep_access:
+        raise UsageError("access_missing", "Say who may read it, or --keep-access.")
+    pairs = dict(pair.partition("=")[::2] for pair in metadata)
+    params: dict[str, Any] = {"collection": name, "path": path}
+    if listed:
+        params["access"] = listed
+    if pairs:
+        params["metadata"] = pairs
+    with admin_client(data, needs_server=True) as client:
+        begun = client.start_job(KIND, params)
+        if not wait:
+            started(output, begun)
+            return
+        found = watched(client, begun.id)
+        rows = client.ingest_report(name, begun.id).documents
+    result: dict[str, Any] = found.result or {}
+    told = [row for row in rows if row.state == "refused" or row.message]
+    lines = [f"ingest {found.id}: {found.state} {safe(found.message)}".rstrip()]
+    if result:
+        counts = (f"{result[s]} {s}" for s in ("added", "changed", "unchanged", "refused"))
+        lines = [", ".join(counts)]
+    lines += [f"  {safe(r.name)}: {r.state} {r.code} {safe(r.message)}".rstrip() for r in told]
+    shown = [row.model_dump() for row in told]
+    output.data({"id": found.id, "state": found.state, **result, "documents": shown}, lines)
+    if found.state != "done":
+        ctx.exit(1)
+
+
+@collection.command()
+@click.argument("name")
+@click.argument("document")
+@access_options
+@click.option("--none", is_flag=True, help="No API key may read it.")
+@data_option
+@json_option
+@click.pass_obj
+def access(
+    output: Output,
+    data: Path,
+    name: str,
+    document: str,
+    keys: Sequence[str],
+    groups: Sequence[str],
+    everyone: bool,
+    none: bool,
+) -> None:
+    """Say who may read a document; it holds from the next query on."""
+    listed = _access(keys, groups, everyone)
+    if bool(listed) == none:
+        raise UsageError("access_missing", "Say who may read it, or --none.")
+    with admin_client(data) as client:
+        client.change_access(name, document, listed)
+    shown = {"collection": name, "document": document, "access": listed}
+    output.data(shown, [f"{safe(document)}: {', '.join(listed) or 'no app'}"])
+
+
+@collection.command()
+@click.argument("name")
+@click.argument("documents", nargs=-1, metavar="DOCUMENT…")
+@click.option("--everything", is_flag=True, help="The collection with all its documents.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+@json_option
+@click.pass_obj
+def remove(
+    output: Output, data: Path, name: str, documents: Sequence[str], everything: bool, yes: bool
+) -> None:
+    """Remove documents for good: their bytes are overwritten. Backups still hold them."""
+    if bool(documents) == everything:
+        raise UsageError("document_missing", "Name documents, or --everything.")
+    what = f"all of {name}" if everything else f"{len(documents)} of {name}"
+    if not yes:
+        click.confirm(f"Remove {what} for good?", abort=True, err=True)
+    with admin_client(data) as client:
+        gone = client.remove_documents(name, documents, everything=everything)
+    output.data(gone, [f"removed {gone.removed}"])
+    output.note("  Backups that were made before still hold it: appliance-install backup.")
+
+
+@collection.command()
+@click.argument("name")
+@click.argument("query")
+@click.option(
+    "--limit", type=click.IntRange(1, 50), default=5, show_default=True, help="Passages at most."
+)
+@click.option("--as-key", metavar="ID", help="What this API key may read, and no more.")
+@click.option(
+    "--ranking",
+    type=click.Choice(["bm25", "vectors", "fusion"]),
+    help="In place of the collection's own.",
+)
+@data_option
+@json_option
+@click.pass_obj
+def search(
+    output: Output,
+    data: Path,
+    name: str,
+    query: str,
+    limit: int,
+    as_key: str | None,
+    ranking: str | None,
+) -> None:
+    """Search a collection."""
+    wanted = wire.SearchWanted.of(query=query, limit=limit, key_id=as_key, ranking=ranking)
+    with admin_client(data) as client:
+        found = client.search_collection(name, wanted)
+    lines = []
+    for number, passage in enumerate(found.passages, 1):
+        page = f", page {passage.page}" if passage.page else ""
+        heading = f" ({passage.heading})" if passage.heading else ""
+        lines.append(safe(f"{number}. {passage.document}{page}{heading}"))
+        lines += [f"   {safe(line)}" for line in passage.text.splitlines() if line.strip()]
+    output.data(found, lines or ["Nothing was found."])
+
+
+@collection.command()
+@click.argument("name")
+@data_option
+@json_option
+@click.pass_obj
+def show(output: Output, data: Path, name: str) -> None:
+    """Show the documents of a collection and who may read them."""
+    with admin_client(data) as client:
+        found = client.collection(name)
+    rows = [
+        (
+            safe(d.name), str(d.version), d.media, str(d.pages or ""), str(d.chunks),
+            ", ".join(d.access) or "no app", ", ".join(d.warnings),
+        )
+        for d in found.documents
+    ]  # fmt: skip
+    head = ("DOCUMENT", "VERSION", "KIND", "PAGES", "CHUNKS", "READERS", "WARNINGS")
+    empty = [f"No documents. Bring some: `appliance collection add {name} PATH --everyone`."]
+    output.data(found, table(head, rows) if rows else empty)
+
+
+@collection.command("list")
+@data_option
+@json_option
+@click.pass_obj
+def list_(output: Output, data: Path) -> None:
+    """List the collections."""
+    with admin_client(data) as client:
+        found = client.collections()
+    rows = [
+        (c.name, str(c.documents), str(c.chunks), size(c.size), c.ranking, safe(c.embedder))
+        for c in found.collections
+    ]
+    head = ("NAME", "DOCUMENTS", "CHUNKS", "SIZE", "RANKING", "EMBEDDER")
+    empty = ["No collections. Make one: `appliance collection new NAME`."]
+    output.data(found, table(head, rows) if rows else empty)
+
+
+@collection.command()
+@click.argument("name")
+@data_option
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, data: Path, name: str) -> None:
+    """Check every digest, span and index of a collection."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data) as client:
+        found = client.verify_collection(name)
+    counted = f"{found.documents} documents, {found.versions} versions, {found.chunks} chunks"
+    word = "PROBLEMS" if found.problems else "verified"
+    output.data(found, [f"{word}: {counted}", *(f"  {safe(p)}" for p in found.problems)])
+    if found.problems:
+        ctx.exit(1)
+
+
+@collection.command()
+@click.argument("name", required=False)
+@click.option("--add", multiple=True, metavar="ID", help="Put this API key into it.")
+@click.option("--remove", multiple=True, metavar="ID", help="Take this API key out of it.")
+@data_option
+@json_option
+@click.pass_obj
+def group(
+    output: Output, data: Path, name: str | None, add: Sequence[str], remove: Sequence[str]
+) -> None:
+    """List the groups of keys, or change one; it holds from the next request on."""
+    with admin_client(data) as client:
+        if name is not None:
+            client.change_group(wire.GroupChange.of(name=name, add=list(add), remove=list(remove)))
+        found = client.groups()
+    rows = [(g.name, ", ".join(g.keys)) for g in found.groups]
+    empty = ["No groups. Make one: `appliance collection group NAME --add KEY_ID`."]
+    output.data(found, table(("GROUP", "KEYS"), rows) if rows else empty)

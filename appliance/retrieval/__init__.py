@@ -1,0 +1,1 @@
+"""The customer's documents as evidence: collections, access rights, search, citations, removal."""

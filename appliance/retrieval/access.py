@@ -1,0 +1,60 @@
+"""Who may read a document. Pure.
+
+Rules: a document is readable by the API keys, the groups of keys or the "everyone" on its list,
+and by no one else; an empty list is readable by no app. What a caller may read is a set of
+grantees, made for one query and never kept.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.errors import CollectionRefused
+
+EVERYONE: Final = "everyone"
+"""The grantee that stands for every API key."""
+MOST_GRANTEES: Final = 500
+_GRANTEE: Final = re.compile(r"everyone|key:[A-Za-z0-9_-]{1,64}|group:[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class AccessSet:
+    """What one caller may read.
+
+    Attributes:
+        grantees: the names that the caller answers to on access lists.
+        all: an admin, who reads every document.
+    """
+
+    grantees: frozenset[str]
+    all: bool = False
+
+
+ADMIN: Final = AccessSet(frozenset(), all=True)
+
+
+def of_key(key_id: str, groups: Iterable[str]) -> AccessSet:
+    """What an API key may read, with the groups that it is in now."""
+    return AccessSet(frozenset({EVERYONE, f"key:{key_id}", *(f"group:{name}" for name in groups)}))
+
+
+def checked(grantees: Iterable[str]) -> tuple[str, ...]:
+    """An access list in its one form: sorted, without repetition.
+
+    Raises:
+        CollectionRefused: `access_invalid`.
+    """
+    found = sorted(set(grantees))
+    for grantee in found:
+        if not _GRANTEE.fullmatch(grantee):
+            raise CollectionRefused("access_invalid", f"{grantee[:80]!r} is no key, group or all.")
+    if len(found) > MOST_GRANTEES:
+        message = f"{len(found)} names on one access list; {MOST_GRANTEES} are the most."
+        raise CollectionRefused("access_invalid", message)
+    return tuple(found)
+
+
+def may_read(access: AccessSet, grantees: Collection[str]) -> bool:
+    """Whether a document with this access list is readable."""
+    return access.all or not access.grantees.isdisjoint(grantees)

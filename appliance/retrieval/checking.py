@@ -1,0 +1,70 @@
+"""Proof that a collection is what it says: digests, spans, index of terms, vectors.
+
+Rules: everything is computed again from the stored texts; nothing is repaired.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.retrieval.collection import Collection
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was compared, and what is wrong."""
+
+    documents: int
+    versions: int
+    chunks: int
+    vectors: int
+    problems: tuple[str, ...]
+
+
+def verify(collection: Collection) -> Checked:
+    """Check a collection. Blocks for as long as it takes to read all of it."""
+    problems: list[str] = []
+    with collection.reading() as connection:
+        problems += [
+            f"database: {row[0]}"
+            for row in connection.exec_driver_sql("PRAGMA integrity_check")
+            if row[0] != "ok"
+        ]
+        if connection.exec_driver_sql("PRAGMA foreign_key_check").fetchone() is not None:
+            problems.append("database: a row refers to what is not there")
+        versions = 0
+        rows = connection.exec_driver_sql("SELECT id, text, text_sha256 FROM versions ORDER BY id")
+        for version, content, digest in rows:
+            versions += 1
+            if hashlib.sha256(content).hexdigest() != digest:
+                problems.append(f"version {version}: its text is not that of its digest")
+        chunks = _chunks(connection, problems)
+        vectors, widths = connection.exec_driver_sql(
+            "SELECT count(*), count(DISTINCT length(vector)) FROM vectors"
+        ).one()
+        documents = connection.exec_driver_sql("SELECT count(*) FROM documents").scalar_one()
+    if vectors not in (0, chunks) or widths > 1:
+        problems.append(f"vectors: {vectors} of {widths} widths for {chunks} chunks")
+    problems += collection.check_terms()
+    return Checked(documents, versions, chunks, vectors, tuple(problems[:100]))
+
+
+def _chunks(connection: Any, problems: list[str]) -> int:
+    """Every chunk against the text that it is a span of."""
+    version, content, count = 0, b"", 0
+    rows = connection.exec_driver_sql(
+        'SELECT id, version, start, "end", sha256, body FROM chunks ORDER BY version, start'
+    ).fetchall()
+    for chunk, owner, start, end, digest, body in rows:
+        count += 1
+        if owner != version:
+            version, content = (
+                owner,
+                connection.exec_driver_sql(
+                    "SELECT text FROM versions WHERE id = ?", (owner,)
+                ).scalar_one(),
+            )
+        span = bytes(content[start:end])
+        if span != body.encode() or hashlib.sha256(span).hexdigest() != digest:
+            problems.append(f"chunk {chunk}: its text is not at its span")
+    return count

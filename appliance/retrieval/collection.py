@@ -1,0 +1,492 @@
+"""One collection: documents, versions, access lists, chunks, terms and vectors in one database.
+
+Rules:
+- A document comes in with its text, chunks, terms and vectors in one transaction, or not at all.
+- Only the current version of a document is searched. Earlier ones keep their text, so that a
+  passage of an old answer can be shown again, until the document is removed.
+- Every change raises the generation, which answers are recorded with.
+- Removing a document overwrites its bytes in the file: SQLite zeroes what it frees, the index of
+  terms is built again, and the log of writes is emptied.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError
+
+from appliance.db import open_database, open_readonly
+from appliance.errors import CollectionRefused
+from appliance.retrieval.access import AccessSet
+from appliance.retrieval.chunking import Chunk
+from appliance.retrieval.extracted import Extracted
+from appliance.retrieval.ranking import Floats
+from appliance.retrieval.schema import MIGRATIONS
+from appliance.retrieval.terms import language_of
+
+RANKINGS: Final = ("bm25", "vectors", "fusion")
+_WORD: Final = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a collection was made; only `ranking` changes later.
+
+    Attributes:
+        embedder: id of the model that makes its vectors; "" for none.
+        embedder_digest: of that model.
+        query_prefix, passage_prefix: what the embedder wants before a query and before a passage.
+        ranking: bm25, vectors or fusion.
+        budget, overlap: of chunks, in estimated tokens.
+    """
+
+    embedder: str = ""
+    embedder_digest: str = ""
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    ranking: str = "bm25"
+    budget: int = 220
+    overlap: int = 40
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as people see it."""
+
+    name: str
+    version: int
+    title: str
+    media: str
+    language: str
+    pages: int
+    empty_pages: int
+    warnings: tuple[str, ...]
+    chunks: int
+    text_bytes: int
+    source_sha256: str
+    text_sha256: str
+    added_us: int
+    access: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much is in a collection, and which state of it this is."""
+
+    documents: int
+    chunks: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A document that was read, cut and embedded.
+
+    Attributes:
+        source_sha256: digest of its file.
+        access: who may read it; None leaves the list of a document that is known as it is.
+        vectors: one a chunk, of length 1; None without an embedder.
+    """
+
+    name: str
+    source_sha256: str
+    media: str
+    extracted: Extracted
+    chunks: Sequence[Chunk]
+    vectors: Floats | None = None
+    access: tuple[str, ...] | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+class Collection:
+    """One collection, open for reading and writing. Methods block and may run in any thread.
+
+    Args:
+        path: its database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = open_database(path, MIGRATIONS, erases=True)
+        self._reading = open_readonly(path)
+        self.settings = self._read_settings()
+
+    @classmethod
+    def create(cls, path: Path, settings: Settings) -> None:
+        """Make the database of a new collection."""
+        database = open_database(path, MIGRATIONS, erases=True)
+        with database.begin() as connection:
+            for name, value in vars(settings).items():
+                _set(connection, name, str(value))
+            _set(connection, "generation", "1")
+        database.dispose()
+
+    def close(self) -> None:
+        """Close its files."""
+        self._reading.dispose()
+        self._database.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One state of the database, for several reads; blocks no writer."""
+        with self._reading.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    def counts(self) -> Counts:
+        """How much is in it."""
+        with self.reading() as connection:
+            documents = connection.exec_driver_sql("SELECT count(*) FROM documents").scalar_one()
+            chunks = connection.exec_driver_sql("SELECT count(*) FROM chunks").scalar_one()
+            return Counts(int(documents), int(chunks), generation(connection))
+
+    def generation(self) -> int:
+        """Which state of the collection this is; it only rises."""
+        with self.reading() as connection:
+            return generation(connection)
+
+    # documents
+
+    def put(self, incoming: Incoming, by: str, now_us: int) -> int:
+        """Store a document, as a new version when its name is known.
+
+        Returns:
+            The number of the version.
+
+        Raises:
+            CollectionRefused: `access_missing` for a new document without an access list.
+        """
+        with self._writing() as connection:
+            document = self._document(connection, incoming, by, now_us)
+            number, version = self._version(connection, document, incoming, now_us)
+            self._retire(connection, document)
+            self._fill(connection, document, version, incoming)
+            connection.execute(
+                text("UPDATE documents SET current = :version WHERE id = :id"),
+                {"version": version, "id": document},
+            )
+            if incoming.access is not None:
+                _grant(connection, document, incoming.access)
+        return number
+
+    def known(self, name: str) -> str:
+        """The digest of the file that a document was last read from; "" for no such document."""
+        with self.reading() as connection:
+            found = connection.execute(
+                text(
+                    "SELECT v.source_sha256 FROM documents d JOIN versions v ON v.id = d.current"
+                    " WHERE d.name = :name"
+                ),
+                {"name": name},
+            ).scalar()
+        return str(found or "")
+
+    def grant(self, name: str, access: Sequence[str]) -> None:
+        """Give a document another access list, which holds from the next query on.
+
+        Raises:
+            CollectionRefused: `document_missing`.
+        """
+        with self._writing() as connection:
+            _grant(connection, _id_of(connection, name), access)
+
+    def remove(self, names: Sequence[str]) -> int:
+        """Remove documents with all their versions, and overwrite their bytes.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            CollectionRefused: `document_missing`, and nothing was removed.
+        """
+        with self._writing() as connection:
+            for name in names:
+                document = _id_of(connection, name)
+                self._retire(connection, document)
+                parameters = {"id": document, "name": name}
+                connection.execute(text("DELETE FROM documents WHERE id = :id"), parameters)
+                connection.execute(text("DELETE FROM reports WHERE name = :name"), parameters)
+            # The terms that divide its pages stay in a full-text index when their rows go.
+            connection.exec_driver_sql("INSERT INTO terms (terms) VALUES ('rebuild')")
+        self.empty_log()
+        return len(names)
+
+    def erase(self) -> None:
+        """Remove every document. Raises CollectionRefused (`collection_busy`)."""
+        with self.reading() as connection:
+            rows = connection.exec_driver_sql("SELECT name FROM documents").fetchall()
+        self.remove([str(row[0]) for row in rows])
+
+    def empty_log(self) -> None:
+        """Move the log of writes into the database file, and empty it.
+
+        Raises:
+            CollectionRefused: `collection_busy` when a search went on for longer than five seconds.
+        """
+        with self._database.connect() as connection:
+            raw: Any = connection.connection.dbapi_connection
+            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise CollectionRefused("collection_busy", "A search holds the log of writes.")
+
+    def documents(self, access: AccessSet) -> list[Document]:
+        """The documents that may be read, by name."""
+        with self.reading() as connection:
+            allowed = set(readable(connection, access))
+            lists: dict[int, list[str]] = {}
+            for document, grantee in connection.execute(
+                text("SELECT document, grantee FROM access ORDER BY document, grantee")
+            ):
+                lists.setdefault(document, []).append(grantee)
+            rows = connection.execute(
+                text(
+                    "SELECT d.id, d.name, v.*, length(v.text) AS bytes, (SELECT count(*) FROM"
+                    " chunks c WHERE c.version = v.id) AS chunks FROM documents d"
+                    " JOIN versions v ON v.id = d.current ORDER BY d.name"
+                )
+            ).mappings()
+            return [
+                Document(
+                    name=row["name"],
+                    version=row["number"],
+                    title=row["title"],
+                    media=row["media"],
+                    language=row["language"],
+                    pages=row["pages"],
+                    empty_pages=row["empty_pages"],
+                    warnings=tuple(json.loads(row["warnings"])),
+                    chunks=row["chunks"],
+                    text_bytes=row["bytes"],
+                    source_sha256=row["source_sha256"],
+                    text_sha256=row["text_sha256"],
+                    added_us=row["added_us"],
+                    access=tuple(lists.get(row["document"], ())),
+                )
+                for row in rows
+                if row["document"] in allowed
+            ]
+
+    # reports and settings
+
+    def report(self, job: int, name: str, state: str, code: str = "", message: str = "") -> None:
+        """Note what a job made of one document."""
+        with self._database.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT OR REPLACE INTO reports VALUES (:job, :name, :state, :code, :message)"
+                ),
+                {"job": job, "name": name, "state": state, "code": code, "message": message},
+            )
+
+    def reports(self, job: int) -> list[dict[str, str]]:
+        """What a job made of its documents, by name."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                text("SELECT name, state, code, message FROM reports WHERE job = :job"),
+                {"job": job},
+            )
+            return [dict(row) for row in rows.mappings()]
+
+    def set_ranking(self, ranking: str) -> None:
+        """Search in another way from now on.
+
+        Raises:
+            CollectionRefused: `collection_invalid` where there are no vectors to rank by.
+        """
+        if ranking not in RANKINGS or (ranking != "bm25" and not self.settings.embedder):
+            raise CollectionRefused("collection_invalid", f"It cannot be ranked by {ranking!r}.")
+        with self._writing() as connection:
+            _set(connection, "ranking", ranking)
+        self.settings = self._read_settings()
+
+    def check_terms(self) -> list[str]:
+        """What is wrong with the index of terms, compared with the chunks."""
+        try:
+            with self._database.begin() as connection:
+                connection.exec_driver_sql(
+                    "INSERT INTO terms (terms, rank) VALUES ('integrity-check', 1)"
+                )
+        except DatabaseError:
+            return ["terms: the index is not that of the chunks"]
+        return []
+
+    # inside
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that raises the generation."""
+        with self._database.begin() as connection:
+            yield connection
+            _set(connection, "generation", str(generation(connection) + 1))
+
+    def _read_settings(self) -> Settings:
+        with self.reading() as connection:
+            rows = connection.execute(text("SELECT name, value FROM settings"))
+            kept = {str(row.name): str(row.value) for row in rows}
+        return Settings(
+            embedder=kept["embedder"],
+            embedder_digest=kept["embedder_digest"],
+            query_prefix=kept["query_prefix"],
+            passage_prefix=kept["passage_prefix"],
+            ranking=kept["ranking"],
+            budget=int(kept["budget"]),
+            overlap=int(kept["overlap"]),
+        )
+
+    def _document(self, connection: Connection, new: Incoming, by: str, now_us: int) -> int:
+        found = connection.execute(
+            text("SELECT id FROM documents WHERE name = :name"), {"name": new.name}
+        ).scalar()
+        if found is None:
+            if new.access is None:
+                message = f"No reader is named for {new.name[:200]!r}."
+                raise CollectionRefused("access_missing", message)
+            found = connection.execute(
+                text(
+                    "INSERT INTO documents (name, added_us, added_by) VALUES (:name, :at, :by)"
+                    " RETURNING id"
+                ),
+                {"name": new.name, "at": now_us, "by": by},
+            ).scalar_one()
+        if new.metadata is not None:
+            connection.execute(
+                text("DELETE FROM metadata WHERE document = :document"), {"document": found}
+            )
+            for name, value in new.metadata.items():
+                connection.execute(
+                    text("INSERT INTO metadata VALUES (:document, :name, :value)"),
+                    {"document": found, "name": name, "value": value},
+                )
+        return int(found)
+
+    def _version(
+        self, connection: Connection, document: int, new: Incoming, now_us: int
+    ) -> tuple[int, int]:
+        number = connection.execute(
+            text("SELECT coalesce(max(number), 0) + 1 FROM versions WHERE document = :document"),
+            {"document": document},
+        ).scalar_one()
+        extracted = new.extracted
+        version = connection.execute(
+            text(
+                "INSERT INTO versions (document, number, source_sha256, text_sha256, text, media,"
+                " title, language, pages, empty_pages, warnings, added_us) VALUES (:document,"
+                " :number, :source, :digest, :text, :media, :title, :language, :pages, :empty,"
+                " :warnings, :at) RETURNING id"
+            ),
+            {
+                "document": document,
+                "number": number,
+                "source": new.source_sha256,
+                "digest": hashlib.sha256(extracted.text).hexdigest(),
+                "text": extracted.text,
+                "media": new.media,
+                "title": extracted.title,
+                "language": language_of(extracted.text[:80_000].decode("utf-8", "ignore")),
+                "pages": extracted.pages,
+                "empty": extracted.empty_pages,
+                "warnings": json.dumps(extracted.warnings),
+                "at": now_us,
+            },
+        ).scalar_one()
+        return int(number), int(version)
+
+    def _retire(self, connection: Connection, document: int) -> None:
+        """Take the chunks of a document out of the search."""
+        parameters = {"document": document}
+        connection.execute(
+            text(
+                "INSERT INTO terms (terms, rowid, body) SELECT 'delete', id, body FROM chunks"
+                " WHERE document = :document"
+            ),
+            parameters,
+        )
+        connection.execute(text("DELETE FROM chunks WHERE document = :document"), parameters)
+
+    def _fill(self, connection: Connection, document: int, version: int, new: Incoming) -> None:
+        for number, chunk in enumerate(new.chunks):
+            content = new.extracted.text[chunk.start : chunk.end]
+            body = content.decode()
+            row = connection.execute(
+                text(
+                    'INSERT INTO chunks (version, document, start, "end", page, heading, words,'
+                    " sha256, body) VALUES (:version, :document, :start, :end, :page, :heading,"
+                    " :words, :sha256, :body) RETURNING id"
+                ),
+                {
+                    "version": version,
+                    "document": document,
+                    "start": chunk.start,
+                    "end": chunk.end,
+                    "page": chunk.page,
+                    "heading": chunk.heading,
+                    "words": len(_WORD.findall(body)),
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                    "body": body,
+                },
+            ).scalar_one()
+            connection.execute(
+                text("INSERT INTO terms (rowid, body) VALUES (:id, :body)"),
+                {"id": row, "body": body},
+            )
+            if new.vectors is not None:
+                vector = np.ascontiguousarray(new.vectors[number], "<f4").tobytes()
+                connection.execute(
+                    text("INSERT INTO vectors VALUES (:id, :vector)"), {"id": row, "vector": vector}
+                )
+
+
+def generation(connection: Connection) -> int:
+    """The generation of the state that a connection reads."""
+    row = connection.exec_driver_sql("SELECT value FROM settings WHERE name = 'generation'")
+    return int(row.scalar_one())
+
+
+def readable(
+    connection: Connection, access: AccessSet, filters: Mapping[str, str] | None = None
+) -> list[int]:
+    """The documents that may be read and have these metadata."""
+    if access.all:
+        sql, names = "SELECT id FROM documents", []
+    else:
+        names = sorted(access.grantees)
+        marks = ", ".join("?" * len(names))
+        sql = f"SELECT DISTINCT document FROM access WHERE grantee IN ({marks})"  # noqa: S608
+    found = {int(row[0]) for row in connection.exec_driver_sql(sql, tuple(names))}
+    for name, value in (filters or {}).items():
+        rows = connection.exec_driver_sql(
+            "SELECT document FROM metadata WHERE name = ? AND value = ?", (name, value)
+        )
+        found &= {int(row[0]) for row in rows}
+    return sorted(found)
+
+
+def _id_of(connection: Connection, name: str) -> int:
+    found = connection.execute(
+        text("SELECT id FROM documents WHERE name = :name"), {"name": name}
+    ).scalar()
+    if found is None:
+        raise CollectionRefused("document_missing", f"There is no document {name[:200]!r}.")
+    return int(found)
+
+
+def _grant(connection: Connection, document: int, access: Iterable[str]) -> None:
+    connection.execute(text("DELETE FROM access WHERE document = :id"), {"id": document})
+    for grantee in access:
+        connection.execute(
+            text("INSERT INTO access VALUES (:id, :grantee)"), {"id": document, "grantee": grantee}
+        )
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    connection.execute(
+        text("INSERT OR REPLACE INTO settings VALUES (:name, :value)"),
+        {"name": name, "value": value},
+    )

@@ -1,0 +1,70 @@
+"""PDF: the text of each page, by PDFium; paragraphs are lines that follow each other closely.
+
+Rules: nothing of a document is executed, since the library is built without a script engine;
+pages without text are counted, since they are most often scans; pages have a greatest number.
+"""
+
+import re
+from typing import Final
+
+import pypdfium2
+
+from appliance.errors import CollectionRefused
+from appliance.retrieval.extracted import Builder, Extracted
+
+MOST_PAGES: Final = 20_000
+_MOST_PAGE_TEXT: Final = 4_000_000
+_HYPHEN: Final = re.compile("(?<=[a-z\u00df-\u00ff])[\ufffe\u0002\u00ad]\n?(?=[a-z\u00df-\u00ff])")
+_GAP: Final = re.compile(r"\n[ \t]*\n\s*")
+
+
+def prepare() -> None:
+    """Load the library and what it loads at first use, before the process opens no more files."""
+    document = pypdfium2.PdfDocument.new()
+    document.new_page(10, 10)
+    _page(document, 0, Builder())
+    document.get_metadata_dict()
+    document.close()
+    "".encode("utf-16-le"), b"".decode("utf-16-le")
+
+
+def read(data: bytes) -> Extracted:
+    """Read a PDF file.
+
+    Raises:
+        CollectionRefused: `document_unreadable`, `document_too_large`.
+    """
+    builder = Builder()
+    try:
+        document = pypdfium2.PdfDocument(data)
+        pages = len(document)
+    except pypdfium2.PdfiumError as error:
+        raise CollectionRefused(
+            "document_unreadable", "PDFium cannot open it: it is damaged, or has a password."
+        ) from error
+    if pages > MOST_PAGES:
+        message = f"It has {pages} pages; {MOST_PAGES} are the most."
+        raise CollectionRefused("document_too_large", message)
+    empty = 0
+    builder.title = str(document.get_metadata_dict().get("Title", ""))[:200]
+    for number in range(pages):
+        text = _page(document, number, builder)
+        empty += not text.strip()
+        for paragraph in _GAP.split(text):
+            builder.add("paragraph", paragraph, page=number + 1)
+    return builder.done(pages=pages, empty_pages=empty)
+
+
+def _page(document: pypdfium2.PdfDocument, number: int, builder: Builder) -> str:
+    try:
+        page = document[number]
+        text_page = page.get_textpage()
+    except pypdfium2.PdfiumError:
+        builder.warn("broken_pages")
+        return ""
+    count = min(text_page.count_chars(), _MOST_PAGE_TEXT)
+    text: str = text_page.get_text_range(0, count) if count > 0 else ""
+    text_page.close()
+    page.close()
+    # A word that is divided at the end of a line comes with a mark that is no character.
+    return _HYPHEN.sub("", text.replace("\r\n", "\n"))

@@ -1,0 +1,228 @@
+"""Ingest as a job: files of a directory become documents of a collection.
+
+Rules:
+- A file whose digest is known is not read again; its access list is brought up to date.
+- A file that cannot be read is refused with a code in the job's report, and the rest goes on.
+- Each document is in the collection as a whole or not at all, so a job that was stopped resumes
+  at the next one.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+import msgspec
+import numpy as np
+
+from appliance.clock import Clock
+from appliance.errors import ApplianceError, BadRequest, CollectionRefused
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.retrieval import access, reading
+from appliance.retrieval.chunking import Chunk, chunks
+from appliance.retrieval.collection import Incoming
+from appliance.retrieval.embedder import BATCH, Embedder
+from appliance.retrieval.extracted import Extracted
+from appliance.retrieval.library import Library, Shelf
+from appliance.retrieval.ranking import Floats
+from appliance.serving.inference import Inference
+from appliance.types import Role
+
+MOST_FILES: Final = 100_000
+MOST_NAME: Final = 400
+_SMALLEST: Final = 32
+_HIDDEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of an ingest.
+
+    Attributes:
+        path: a file or a directory on the host.
+        access: who may read what is new or changed; None leaves lists as they are.
+        metadata: of every document of this job.
+    """
+
+    collection: str
+    path: str
+    access: tuple[str, ...] | None = None
+    metadata: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    path: Path
+    size: int
+
+
+class Ingest(Kind):
+    """Reads, cuts, embeds and stores documents.
+
+    Args:
+        library: the collections.
+        inference: makes vectors.
+    """
+
+    name: ClassVar[str] = "ingest"
+    role: ClassVar[Role] = Role.ADMIN
+    heavy: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
+
+    def __init__(self, library: Library, inference: Inference, clock: Clock) -> None:
+        self._library, self._inference, self._clock = library, inference, clock
+
+    def check(self, params: JsonObject) -> None:
+        """A collection, something to read, and a list of who may read it.
+
+        Raises:
+            CollectionRefused: `collection_not_found`, `document_missing`, `access_invalid`,
+                `collection_invalid`.
+        """
+        wanted = _wanted(params)
+        self._library.get(wanted.collection)
+        if wanted.access is not None:
+            access.checked(wanted.access)
+        if len(wanted.metadata or {}) > 20 or any(
+            len(k) > 64 or len(v) > 1_000 for k, v in (wanted.metadata or {}).items()
+        ):
+            raise CollectionRefused("collection_invalid", "Metadata are too many or too long.")
+        if not Path(wanted.path).exists():
+            raise CollectionRefused("document_missing", f"There is no {wanted.path[:200]!r}.")
+
+    def title(self, params: JsonObject) -> str:
+        """What goes where."""
+        wanted = _wanted(params)
+        return f"{Path(wanted.path).name} into {wanted.collection}"
+
+    async def run(self, job: Context) -> JsonObject:
+        """How many documents were added, changed, unchanged and refused."""
+        wanted = _wanted(job.params)
+        shelf = self._library.get(wanted.collection)
+        files = await job.in_thread(_files, Path(wanted.path))
+        total, done = sum(file.size for file in files), 0
+        seen = {row["name"] for row in await job.in_thread(shelf.collection.reports, job.id)}
+        for file in files:
+            job.report("documents", done, total)
+            if file.name not in seen:
+                state, code, message = await self._one(job, wanted, shelf, file, done, total)
+                await job.in_thread(
+                    shelf.collection.report, job.id, file.name, state, code, message
+                )
+            done += file.size
+        job.report("documents", total, total)
+        return _result(wanted, await job.in_thread(shelf.collection.reports, job.id))
+
+    async def _one(
+        self, job: Context, wanted: Wanted, shelf: Shelf, file: _File, done: int, total: int
+    ) -> tuple[str, str, str]:
+        """Bring one file in; what became of it."""
+        try:
+            if len(file.name) > MOST_NAME or _HIDDEN.search(file.name):
+                raise CollectionRefused("document_unreadable", "Its name is too long, or no text.")
+            media = reading.media_of(file.name)
+            data = await job.in_thread(reading.content, file.path)
+            digest = hashlib.sha256(data).hexdigest()
+            before = await job.in_thread(shelf.collection.known, file.name)
+            if before == digest:
+                if wanted.access is not None:
+                    await job.in_thread(
+                        shelf.collection.grant, file.name, access.checked(wanted.access)
+                    )
+                return "unchanged", "", ""
+            extracted = await job.in_thread(reading.read, data, media)
+            if not extracted.blocks:
+                message = "It has no text. A scan needs text recognition first."
+                raise CollectionRefused("document_unreadable", message)
+            cut, vectors = await self._cut(job, shelf, extracted, file, done, total)
+            incoming = Incoming(
+                name=file.name,
+                source_sha256=digest,
+                media=media,
+                extracted=extracted,
+                chunks=cut,
+                vectors=vectors,
+                access=None if wanted.access is None else access.checked(wanted.access),
+                metadata=wanted.metadata,
+            )
+            await job.in_thread(shelf.collection.put, incoming, job.actor, self._clock.wall_us())
+        except CollectionRefused as error:
+            if not error.code.startswith(("document_", "access_missing")):
+                raise
+            return "refused", error.code, error.message
+        return "changed" if before else "added", "", ", ".join(extracted.warnings)
+
+    async def _cut(
+        self, job: Context, shelf: Shelf, extracted: Extracted, file: _File, done: int, total: int
+    ) -> tuple[Sequence[Chunk], Floats | None]:
+        """The chunks and their vectors; smaller chunks where the model takes no larger ones."""
+        settings = shelf.collection.settings
+        budget, overlap = settings.budget, settings.overlap
+        embedder = Embedder(self._inference, settings)
+        while True:
+            cut = await job.in_thread(_chunks, extracted, budget, overlap)
+            if not settings.embedder:
+                return cut, None
+            found = []
+            try:
+                for start in range(0, len(cut), BATCH):
+                    job.report("documents", done + file.size * start // len(cut), total)
+                    batch = cut[start : start + BATCH]
+                    texts = [extracted.text[c.start : c.end].decode() for c in batch]
+                    found.append(await embedder.passages(texts, f"ingest-{job.id}-{start}"))
+                return cut, np.concatenate(found)
+            except BadRequest as error:
+                if error.code != "context_length_exceeded" or budget // 2 < _SMALLEST:
+                    raise _unfit(error) from error
+                budget, overlap = budget // 2, overlap // 2
+
+
+def _unfit(error: ApplianceError) -> CollectionRefused:
+    return CollectionRefused("document_unreadable", f"The embedder refuses it: {error.message}")
+
+
+def _chunks(extracted: Extracted, budget: int, overlap: int) -> list[Chunk]:
+    return chunks(extracted.text, extracted.blocks, budget=budget, overlap=overlap)
+
+
+def _wanted(params: JsonObject) -> Wanted:
+    try:
+        return msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise CollectionRefused("collection_invalid", f"Parameters: {error}.") from error
+
+
+def _files(path: Path) -> list[_File]:
+    """The files to read, by name; links and hidden ones are left out.
+
+    Raises:
+        CollectionRefused: `document_missing`, `document_too_large`.
+    """
+    if path.is_file():
+        return [_File(path.name, path, path.stat().st_size)]
+    found: list[_File] = []
+    for directory, directories, names in os.walk(path):
+        directories[:] = sorted(name for name in directories if not name.startswith("."))
+        for name in names:
+            file = Path(directory) / name
+            if not name.startswith(".") and file.is_file() and not file.is_symlink():
+                relative = file.relative_to(path).as_posix()
+                relative = relative.encode("utf-8", "replace").decode()
+                found.append(_File(relative, file, file.stat().st_size))
+        if len(found) > MOST_FILES:
+            message = f"There are more than {MOST_FILES} files."
+            raise CollectionRefused("document_too_large", message)
+    if not found:
+        raise CollectionRefused("document_missing", f"There is no file in {str(path)[:200]!r}.")
+    return sorted(found, key=lambda file: file.name)
+
+
+def _result(wanted: Wanted, rows: Sequence[dict[str, str]]) -> JsonObject:
+    counts = {
+        state: sum(row["state"] == state for row in rows)
+        for state in ("added", "changed", "unchanged", "refused")
+    }
+    return {"collection": wanted.collection, **counts}  # no names: they go with the documents

@@ -1,0 +1,127 @@
+"""Candidates of a search and their order. Pure numbers over what one caller may read.
+
+Rules:
+- Every statistic (how many chunks, how long they are, how many have a term) counts readable
+  chunks alone, so that a score tells nothing about the others.
+- A score of a chunk is computed from that chunk alone, in 64-bit floats, and does not depend on
+  which other chunks stand beside it in memory.
+- Equal scores are ordered by document and place, never by when a document came.
+
+Sources: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009);
+Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion" (SIGIR 2009).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+K1: Final = 1.2
+B: Final = 0.75
+RRF_K: Final = 60
+_DIGITS: Final = 9
+_SPARE: Final = 32
+"""Candidates beyond the wanted ones that are scored again in 64 bits."""
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
+Bools: TypeAlias = NDArray[np.bool_]
+Ranked: TypeAlias = list[tuple[int, float]]
+"""Rows and their scores, best first."""
+
+
+def bm25(
+    postings: Sequence[tuple[Ints, Ints]], lengths: Ints, readable: Bools
+) -> NDArray[np.float64]:
+    """The score of each row; rows that may not be read or have no term score 0.
+
+    Args:
+        postings: of each term, the rows that have it and how often.
+        lengths: words of each row.
+        readable: which rows count.
+    """
+    scores = np.zeros(len(lengths))
+    count = int(readable.sum())
+    if not count:
+        return scores
+    average = max(1.0, int(lengths[readable].sum()) / count)
+    for rows, often in postings:
+        kept = readable[rows]
+        rows, often = rows[kept], often[kept]
+        if not len(rows):
+            continue
+        idf = math.log1p((count - len(rows) + 0.5) / (len(rows) + 0.5))
+        damped = often + K1 * (1 - B + B * lengths[rows] / average)
+        scores[rows] += idf * often * (K1 + 1) / damped
+    return scores
+
+
+def cosine(
+    vectors: Floats, query: Floats, readable: Bools, wanted: int
+) -> tuple[Ints, NDArray[np.float64]]:
+    """The readable rows that are nearest to the query, in no order, and their cosines.
+
+    Only readable rows are multiplied, so the time follows what the caller may read.
+
+    Args:
+        vectors: one a row, of length 1.
+        wanted: how many rows are needed.
+    """
+    rows: list[Ints] = []
+    products: list[Floats] = []
+    for start, end in runs(readable):
+        rows.append(np.arange(start, end, dtype=np.int64))
+        products.append(vectors[start:end] @ query)
+    if not rows:
+        return np.zeros(0, np.int64), np.zeros(0)
+    row, product = np.concatenate(rows), np.concatenate(products)
+    most = wanted + _SPARE
+    if len(row) > most:
+        row = row[np.argpartition(-product, most)[:most]]
+    exact = (vectors[row].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    return row, exact
+
+
+def runs(readable: Bools) -> list[tuple[int, int]]:
+    """The stretches of readable rows."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], readable, [False])).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+def best(rows: Ints, scores: NDArray[np.float64], order: Ints, wanted: int) -> Ranked:
+    """The best rows.
+
+    Args:
+        order: of each row of the index, its place among all by document and position.
+    """
+    scores = np.round(scores, _DIGITS)
+    ranked = np.lexsort((order[rows], -scores))[:wanted]
+    return [(int(rows[n]), float(scores[n])) for n in ranked]
+
+
+def fused(rankings: Sequence[Ranked], order: Ints, wanted: int) -> Ranked:
+    """Reciprocal rank fusion."""
+    totals: dict[int, float] = {}
+    for ranking in rankings:
+        for place, (row, _) in enumerate(ranking, 1):
+            totals[row] = totals.get(row, 0.0) + 1 / (RRF_K + place)
+    rows = np.fromiter(totals.keys(), np.int64, len(totals))
+    return best(rows, np.fromiter(totals.values(), float, len(totals)), order, wanted)
+
+
+def ndcg(ranked: Sequence[str], grades: Mapping[str, int], wanted: int = 10) -> float:
+    """Normalised discounted cumulative gain of one query, in [0, 1].
+
+    Source: Jaervelin and Kekaelaeinen, ACM TOIS 20(4), 2002, with the gains as they are given.
+
+    Args:
+        ranked: names of what was found, best first; a name counts where it stands first.
+        grades: of each relevant name, its gain.
+    """
+    unique = list(dict.fromkeys(ranked))[:wanted]
+    gained = sum(grades.get(name, 0) / math.log2(n + 2) for n, name in enumerate(unique))
+    ideal = sorted(grades.values(), reverse=True)[:wanted]
+    most = sum(grade / math.log2(n + 2) for n, grade in enumerate(ideal))
+    return gained / most if most else 0.0

@@ -1,0 +1,74 @@
+"""Tables of one collection. Scripts are never edited, only added to at the end."""
+
+from typing import Final
+
+_FIRST: Final = """
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE documents (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  current INTEGER,
+  added_us INTEGER NOT NULL,
+  added_by TEXT NOT NULL
+) STRICT;
+CREATE TABLE metadata (
+  document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (document, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE access (
+  document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+  grantee TEXT NOT NULL,
+  PRIMARY KEY (document, grantee)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX access_by_grantee ON access (grantee, document);
+CREATE TABLE versions (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  source_sha256 TEXT NOT NULL,
+  text_sha256 TEXT NOT NULL,
+  text BLOB NOT NULL,
+  media TEXT NOT NULL,
+  title TEXT NOT NULL,
+  language TEXT NOT NULL,
+  pages INTEGER NOT NULL,
+  empty_pages INTEGER NOT NULL,
+  warnings TEXT NOT NULL,
+  added_us INTEGER NOT NULL,
+  UNIQUE (document, number)
+) STRICT;
+CREATE TABLE chunks (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  version INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
+  document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+  start INTEGER NOT NULL,
+  "end" INTEGER NOT NULL,
+  page INTEGER NOT NULL,
+  heading TEXT NOT NULL,
+  words INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  body TEXT NOT NULL
+) STRICT;
+CREATE INDEX chunks_by_version ON chunks (version);
+CREATE INDEX chunks_by_document ON chunks (document);
+CREATE TABLE vectors (
+  chunk INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE,
+  vector BLOB NOT NULL
+) STRICT;
+CREATE TABLE reports (
+  job INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  state TEXT NOT NULL,
+  code TEXT NOT NULL,
+  message TEXT NOT NULL,
+  PRIMARY KEY (job, name)
+) STRICT, WITHOUT ROWID;
+CREATE VIRTUAL TABLE terms USING fts5(
+  body, content='chunks', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2'
+);
+CREATE VIRTUAL TABLE postings USING fts5vocab(terms, instance);
+INSERT INTO terms (terms, rank) VALUES ('secure-delete', 1);
+"""
+MIGRATIONS: Final = (_FIRST,)

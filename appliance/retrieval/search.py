@@ -1,0 +1,173 @@
+"""The search of one collection: passages that a caller may read, best first.
+
+Rules:
+- The access set acts on the candidates of both generators, before anything is scored; a chunk
+  that may not be read has no influence on the passages, their scores or their number.
+- One search reads one state of the database, lists of access included, so that a right that was
+  taken away is gone at the next query.
+- What a passage is called says nothing of other documents: version digest, begin and end.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from sqlalchemy import Connection
+
+from appliance.errors import CollectionRefused
+from appliance.retrieval import ranking
+from appliance.retrieval.access import AccessSet
+from appliance.retrieval.collection import Collection, readable
+from appliance.retrieval.index import EMPTY, Index, renewed
+from appliance.retrieval.ranking import Bools, Floats, Ranked
+from appliance.retrieval.terms import query_terms
+
+MOST_PASSAGES: Final = 100
+_DEPTH: Final = 100
+"""Candidates of each generator that a fusion looks at."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk that was found.
+
+    Attributes:
+        id: stable name of the span: version digest, begin, end.
+        start, end: bytes of the text of the version.
+        sha256: digest of the passage.
+        text_sha256: digest of the text that it is a span of.
+    """
+
+    id: str
+    document: str
+    version: int
+    title: str
+    page: int
+    heading: str
+    start: int
+    end: int
+    sha256: str
+    text_sha256: str
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search gave.
+
+    Attributes:
+        generation: the state of the collection that was searched.
+        ranking: how it was searched.
+        documents: how many the caller may read.
+    """
+
+    passages: tuple[Passage, ...]
+    generation: int
+    ranking: str
+    documents: int
+
+
+class Searcher:
+    """Searches one collection; callable from several threads at once."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._lock = threading.Lock()
+        self._index = EMPTY
+
+    def search(
+        self,
+        access: AccessSet,
+        query: str,
+        wanted: int,
+        *,
+        vector: Floats | None = None,
+        filters: Mapping[str, str] | None = None,
+        by: str | None = None,
+    ) -> Found:
+        """The best passages.
+
+        Args:
+            vector: of the query, of length 1; needed where vectors rank.
+            filters: metadata that documents must have.
+            by: bm25, vectors or fusion in place of the collection's own ranking.
+
+        Raises:
+            CollectionRefused: `collection_invalid` when the ranking needs a vector and none came.
+        """
+        how = by or self._collection.settings.ranking
+        with self._collection.reading() as connection:
+            index = self._renewed(connection)
+            documents = readable(connection, access, filters)
+            rows = index.readable(documents)
+            ranked = _ranked(connection, index, rows, query, vector, how, wanted)
+            passages = tuple(_passage(connection, int(index.ids[n]), s) for n, s in ranked)
+        return Found(passages, index.generation, how, len(documents))
+
+    def forget(self) -> None:
+        """Throw away what is in memory."""
+        with self._lock:
+            self._index = EMPTY
+
+    def _renewed(self, connection: Connection) -> Index:
+        with self._lock:
+            if (index := renewed(connection, self._index)).generation >= self._index.generation:
+                self._index = index
+            return index
+
+
+def _ranked(
+    connection: Connection,
+    index: Index,
+    rows: Bools,
+    query: str,
+    vector: Floats | None,
+    how: str,
+    wanted: int,
+) -> Ranked:
+    depth = wanted if how != "fusion" else max(wanted, _DEPTH)
+    rankings = []
+    if how in ("bm25", "fusion"):
+        postings = [index.postings(connection, term) for term in query_terms(query)]
+        scores = ranking.bm25(postings, index.lengths, rows)
+        hits = np.flatnonzero(scores)
+        rankings.append(ranking.best(hits, scores[hits], index.order, depth))
+    if how in ("vectors", "fusion"):
+        if vector is None:
+            raise CollectionRefused("collection_invalid", "The query has no vector.")
+        if len(index.vectors):
+            near, cosines = ranking.cosine(index.vectors, vector, rows, depth)
+            rankings.append(ranking.best(near, cosines, index.order, depth))
+    if how == "fusion":
+        return ranking.fused(rankings, index.order, wanted)
+    return rankings[0][:wanted] if rankings else []
+
+
+def _passage(connection: Connection, chunk: int, score: float) -> Passage:
+    row = (
+        connection.exec_driver_sql(
+            'SELECT c.start, c."end", c.page, c.heading, c.sha256, c.body, v.number, v.title,'
+            " v.text_sha256, d.name FROM chunks c JOIN versions v ON v.id = c.version"
+            " JOIN documents d ON d.id = c.document WHERE c.id = ?",
+            (chunk,),
+        )
+        .mappings()
+        .one()
+    )
+    return Passage(
+        id=f"{row['text_sha256'][:16]}:{row['start']}-{row['end']}",
+        document=row["name"],
+        version=row["number"],
+        title=row["title"],
+        page=row["page"],
+        heading=row["heading"],
+        start=row["start"],
+        end=row["end"],
+        sha256=row["sha256"],
+        text_sha256=row["text_sha256"],
+        score=score,
+        text=row["body"],
+    )

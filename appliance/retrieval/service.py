@@ -1,0 +1,135 @@
+"""The use-case of a search: who may read, the query's vector, the passages, the record.
+
+Rules:
+- What a caller may read is decided at each search, from the key's groups and the lists of now.
+- The record of a search is durable before its passages leave: ids and digests of what was found,
+  and the generation of the collection. The query is the client's text, which can be erased.
+- Few searches run at once, and few wait.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.audit.appending import append
+from appliance.audit.log import AuditLog, Draft
+from appliance.auth.groups import KeyGroups
+from appliance.errors import AuditUnavailable, Overloaded
+from appliance.retrieval import access
+from appliance.retrieval.access import AccessSet
+from appliance.retrieval.embedder import Embedder
+from appliance.retrieval.library import Library, Shelf
+from appliance.retrieval.ranking import Floats
+from appliance.retrieval.search import Found
+from appliance.serving.inference import Inference
+from appliance.types import Caller, Json, Receipt
+
+AT_ONCE: Final = 2
+MOST_WAITING: Final = 64
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched.
+
+    Attributes:
+        wanted: passages at most.
+        filters: metadata that documents must have.
+        by: a ranking in place of the collection's own; "" for that one.
+    """
+
+    collection: str
+    text: str
+    wanted: int
+    filters: Mapping[str, str]
+    by: str = ""
+
+
+class Retrieval:
+    """Searches of apps and of people.
+
+    Args:
+        groups: which keys are in which group.
+        inference: makes the vector of a query.
+        audit: where searches are recorded.
+    """
+
+    def __init__(
+        self, library: Library, groups: KeyGroups, inference: Inference, audit: AuditLog
+    ) -> None:
+        self.library = library
+        self._groups, self._inference, self._audit = groups, inference, audit
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+
+    def access_of(self, key_id: str) -> AccessSet:
+        """What an API key may read now."""
+        return access.of_key(key_id, self._groups.of(key_id))
+
+    async def search(self, caller: Caller, query: Query) -> tuple[Found, Receipt]:
+        """Search as an app.
+
+        Raises:
+            NotFound: `collection_not_found`, also where the key may read nothing.
+            Overloaded: `queue_full`.
+            AuditUnavailable: the search cannot be recorded.
+            ApplianceError: what the embedding model raises.
+        """
+        found = await self.look(caller, query, self.access_of(caller.principal.key_id))
+        receipt = await append(self._audit, record(caller, query, found))
+        return found, receipt
+
+    async def look(self, caller: Caller, query: Query, access_set: AccessSet) -> Found:
+        """Search without a record; raises as `search`."""
+        if self._audit.latched:
+            raise AuditUnavailable("audit_unavailable", self._audit.latched)
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded("queue_full", f"{MOST_WAITING} searches wait.")
+        self._waiting += 1
+        try:
+            shelf = await asyncio.to_thread(self._shelf, query.collection, access_set)
+            settings = shelf.collection.settings
+            vector = None
+            if settings.embedder and (query.by or settings.ranking) != "bm25":
+                vector = await Embedder(self._inference, settings).query(caller, query.text)
+            async with self._gate:
+                return await asyncio.to_thread(_found, shelf, access_set, query, vector)
+        finally:
+            self._waiting -= 1
+
+    def _shelf(self, name: str, access_set: AccessSet) -> Shelf:
+        if access_set.all:
+            return self.library.get(name)
+        return self.library.readable(name, access_set)
+
+
+def _found(shelf: Shelf, access_set: AccessSet, query: Query, vector: Floats | None) -> Found:
+    return shelf.searcher.search(
+        access_set,
+        query.text,
+        query.wanted,
+        vector=vector,
+        filters=query.filters,
+        by=query.by or None,
+    )
+
+
+def record(caller: Caller, query: Query, found: Found) -> Draft:
+    """The entry of a search."""
+    passages: list[Json] = [
+        {"id": passage.id, "sha256": passage.sha256} for passage in found.passages
+    ]
+    fields: dict[str, Json] = {
+        "request_id": caller.request_id,
+        "key_id": caller.principal.key_id,
+        "app": caller.principal.name,
+        "ip": caller.ip,
+        "route": caller.route,
+        "collection": query.collection,
+        "generation": found.generation,
+        "ranking": found.ranking,
+        "wanted": query.wanted,
+        "passages": passages,
+    }
+    return Draft("search", fields, {"query": query.text.encode()}, caller.principal.content)

@@ -1,0 +1,173 @@
+"""Schemas of collections and of groups of keys on the admin socket."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
+DocumentName: TypeAlias = Annotated[str, Field(min_length=1, max_length=400)]
+Ranking: TypeAlias = Literal["bm25", "vectors", "fusion"]
+
+
+class CollectionNew(Request):
+    """A collection to make.
+
+    Prefixes that are not given follow from the embedder's id. The ranking is by vectors where
+    there is an embedder, otherwise by bm25.
+    """
+
+    name: Name
+    embedder: str = Field("", max_length=256)
+    ranking: Ranking | None = None
+    query_prefix: str | None = Field(None, max_length=200)
+    passage_prefix: str | None = Field(None, max_length=200)
+    budget: int = Field(220, ge=64, le=4_000)
+    overlap: int = Field(40, ge=0, le=1_999)
+
+
+class Collection(Reply):
+    """A collection in a list; `size` counts the bytes of its file."""
+
+    name: str
+    embedder: str
+    ranking: str
+    documents: int
+    chunks: int
+    size: int
+    generation: int
+
+
+class CollectionList(Reply):
+    """Every collection."""
+
+    collections: list[Collection]
+
+
+class Document(Reply):
+    """A document and who may read it."""
+
+    name: str
+    version: int
+    title: str
+    media: str
+    language: str
+    pages: int
+    empty_pages: int
+    warnings: list[str]
+    chunks: int
+    text_bytes: int
+    source_sha256: str
+    text_sha256: str
+    added: str
+    access: list[str]
+
+
+class Shown(Reply):
+    """A collection with its documents."""
+
+    collection: Collection
+    budget: int
+    overlap: int
+    documents: list[Document]
+
+
+class AccessWanted(Request):
+    """Another access list for a document."""
+
+    document: DocumentName
+    access: list[Annotated[str, Field(max_length=80)]] = Field(max_length=500)
+
+
+class RemoveWanted(Request):
+    """Documents to remove, or the collection with everything in it."""
+
+    documents: list[DocumentName] = Field(default_factory=list, max_length=10_000)
+    everything: bool = False
+
+
+class Removed(Reply):
+    """How many documents are gone."""
+
+    removed: int
+
+
+class SearchWanted(Request):
+    """A search by an admin, of everything or of what one key may read."""
+
+    query: str = Field(min_length=1, max_length=8_192)
+    limit: int = Field(10, ge=1, le=50)
+    key_id: str | None = Field(None, max_length=64)
+    ranking: Ranking | None = None
+
+
+class Passage(Reply):
+    """A passage."""
+
+    id: str
+    document: str
+    version: int
+    title: str
+    page: int
+    heading: str
+    start: int
+    end: int
+    sha256: str
+    text_sha256: str
+    score: float
+    text: str
+
+
+class Passages(Reply):
+    """What was found, best first."""
+
+    generation: int
+    ranking: str
+    passages: list[Passage]
+
+
+class Verified(Reply):
+    """What was checked, and what is wrong."""
+
+    documents: int
+    versions: int
+    chunks: int
+    vectors: int
+    problems: list[str]
+
+
+class Report(Reply):
+    """What a job made of one document."""
+
+    name: str
+    state: str
+    code: str
+    message: str
+
+
+class ReportList(Reply):
+    """What a job made of each document."""
+
+    documents: list[Report]
+
+
+class GroupChange(Request):
+    """Keys, by id, to put into a group and to take out."""
+
+    name: Name
+    add: list[Annotated[str, Field(max_length=64)]] = Field(default_factory=list, max_length=400)
+    remove: list[Annotated[str, Field(max_length=64)]] = Field(default_factory=list, max_length=400)
+
+
+class Group(Reply):
+    """A group and the ids of its keys."""
+
+    name: str
+    keys: list[str]
+
+
+class GroupList(Reply):
+    """Every group."""
+
+    groups: list[Group]

@@ -1,0 +1,130 @@
+"""Collections over the admin socket: each change is recorded, and documents by digest alone."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Services
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.wire.admin import collections as wire
+from tests.retrieval.shelf import incoming
+
+
+def made(client: AdminClient, services: Services) -> None:
+    client.new_collection(wire.CollectionNew.of(name="c"))
+    collection = services.retrieval.library.get("c").collection
+    for name, who in (("a.txt", "everyone"), ("b.txt", "key:k9")):
+        collection.put(incoming(name, f"pump of {name}", access=[who], embedded=False), "p", 1)
+
+
+def entries(services: Services, action: str) -> list[dict[str, object]]:
+    bodies: list[dict[str, object]] = [dict(entry.body) for entry in services.reader.tail(50)]
+    return [body for body in bodies if body.get("action") == action]
+
+
+def code_of(call: object) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        call()  # type: ignore[operator]
+    return caught.value.code
+
+
+def test_a_collection_is_made_listed_and_shown(client: AdminClient, services: Services) -> None:
+    assert client.collections().collections == []
+    made(client, services)
+    (listed,) = client.collections().collections
+    assert (listed.name, listed.documents, listed.ranking) == ("c", 2, "bm25")
+    shown = client.collection("c")
+    assert [(d.name, d.access) for d in shown.documents] == [
+        ("a.txt", ["everyone"]),
+        ("b.txt", ["key:k9"]),
+    ]
+    (entry,) = entries(services, "collection_new")
+    assert (entry["collection"], entry["ranking"]) == ("c", "bm25")
+
+
+def test_what_cannot_be_made_leaves_no_entry(client: AdminClient, services: Services) -> None:
+    for fields, code in (
+        ({"name": "A"}, "collection_invalid"),
+        ({"name": "x", "embedder": "none"}, "collection_invalid"),
+        ({"name": "x", "ranking": "vectors"}, "collection_invalid"),
+    ):
+        wanted = wire.CollectionNew.of(**fields)
+        assert code_of(lambda wanted=wanted: client.new_collection(wanted)) == code
+    made(client, services)
+    again = wire.CollectionNew.of(name="c")
+    assert code_of(lambda: client.new_collection(again)) == "collection_exists"
+    assert len(entries(services, "collection_new")) == 1
+    assert code_of(lambda: client.collection("none")) == "collection_not_found"
+
+
+def test_access_changes_and_is_recorded(client: AdminClient, services: Services) -> None:
+    made(client, services)
+    client.change_access("c", "a.txt", ["group:g"])
+    assert client.collection("c").documents[0].access == ["group:g"]
+    (entry,) = entries(services, "collection_access")
+    assert entry["access"] == ["group:g"] and "a.txt" not in str(entry)
+    assert code_of(lambda: client.change_access("c", "a.txt", ["x"])) == "access_invalid"
+    assert code_of(lambda: client.change_access("c", "z", [])) == "document_missing"
+    assert len(entries(services, "collection_access")) == 1
+
+
+def test_removal(client: AdminClient, services: Services, lab: object) -> None:
+    made(client, services)
+    digest = client.collection("c").documents[0].source_sha256
+    assert code_of(lambda: client.remove_documents("c", ["a.txt", "z"])) == "document_missing"
+    assert client.remove_documents("c", ["a.txt"]).removed == 1
+    (entry,) = entries(services, "collection_remove")
+    assert entry["documents"] == [digest] and "a.txt" not in str(entry)
+    assert [d.name for d in client.collection("c").documents] == ["b.txt"]
+    assert client.remove_documents("c", [], everything=True).removed == 1
+    assert client.collections().collections == []
+
+
+def test_a_search_as_admin_and_as_a_key(client: AdminClient, services: Services) -> None:
+    made(client, services)
+    everything = client.search_collection("c", wire.SearchWanted.of(query="pump"))
+    assert {p.document for p in everything.passages} == {"a.txt", "b.txt"}
+    key = services.keys.create("app")[0].id
+    some = client.search_collection("c", wire.SearchWanted.of(query="pump", key_id=key))
+    assert {p.document for p in some.passages} == {"a.txt"}
+    found = [dict(e.body) for e in services.reader.tail(2)]
+    assert [(e["kind"], e["as_key"]) for e in found] == [("search", None), ("search", key)]
+    unknown = wire.SearchWanted.of(query="pump", key_id="none")
+    assert code_of(lambda: client.search_collection("c", unknown)) == "unknown_key_id"
+
+
+def test_verification_and_reports(client: AdminClient, services: Services) -> None:
+    made(client, services)
+    assert client.verify_collection("c").problems == []
+    collection = services.retrieval.library.get("c").collection
+    with collection._database.begin() as connection:
+        connection.exec_driver_sql("UPDATE chunks SET start = start + 1 WHERE id = 1")
+    assert len(client.verify_collection("c").problems) == 1
+    collection.report(4, "x.pdf", "refused", "document_unreadable", "It is cut.")
+    assert [r.code for r in client.ingest_report("c", 4).documents] == ["document_unreadable"]
+
+
+def test_groups(client: AdminClient, services: Services) -> None:
+    key = services.keys.create("app")[0].id
+    changed = client.change_group(wire.GroupChange.of(name="g", add=[key]))
+    assert (changed.name, changed.keys) == ("g", [key])
+    assert [g.name for g in client.groups().groups] == ["g"]
+    bad = wire.GroupChange.of(name="g", add=["none"])
+    assert code_of(lambda: client.change_group(bad)) == "unknown_key_id"
+    assert len(entries(services, "key_group")) == 1
+
+
+def test_a_document_comes_in_by_a_job(
+    client: AdminClient, services: Services, tmp_path: Path
+) -> None:
+    client.new_collection(wire.CollectionNew.of(name="c"))
+    source = tmp_path / "a.txt"
+    source.write_text("The pump leaks.")
+    params = {"collection": "c", "path": str(source), "access": ["everyone"]}
+    job = client.start_job("ingest", params)
+    while client.job(job.id).state in ("queued", "running"):
+        pass
+    assert client.job(job.id).result == {
+        "collection": "c", "added": 1, "changed": 0, "unchanged": 0, "refused": 0,
+    }  # fmt: skip

@@ -1,0 +1,83 @@
+"""Scores and orders, against slow and plain computations."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.retrieval import ranking
+from appliance.retrieval.ranking import Bools, Ints
+
+
+def ints(*values: int) -> Ints:
+    return np.array(values, np.int64)
+
+
+def bools(*values: int) -> Bools:
+    return np.array(values, bool)
+
+
+def test_bm25_is_the_formula() -> None:
+    lengths = ints(10, 20, 30, 40)
+    scores = ranking.bm25([(ints(0, 2), ints(1, 3))], lengths, bools(1, 1, 1, 1))
+    idf = math.log1p((4 - 2 + 0.5) / (2 + 0.5))
+    expected = [
+        idf * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * length / 25))
+        for tf, length in ((1, 10), (3, 30))
+    ]
+    assert scores[[0, 2]] == pytest.approx(expected)
+    assert scores[1] == scores[3] == 0
+
+
+def test_statistics_count_readable_rows_alone() -> None:
+    lengths, postings = ints(10, 20, 30, 40), (ints(0, 2, 3), ints(1, 3, 9))
+    some = ranking.bm25([postings], lengths, bools(1, 1, 1, 0))
+    alone = ranking.bm25([(ints(0, 2), ints(1, 3))], lengths[:3], bools(1, 1, 1))
+    assert (some[:3] == alone).all() and some[3] == 0
+    everything = ranking.bm25([postings], lengths, bools(1, 1, 1, 1))
+    assert (everything[:3] != alone).any()  # the control: global statistics would tell
+
+
+@given(st.lists(st.booleans(), max_size=40))
+def test_runs_are_the_readable_rows(readable: list[bool]) -> None:
+    spans = ranking.runs(np.array(readable, bool))
+    assert [n for a, b in spans for n in range(a, b)] == [n for n, r in enumerate(readable) if r]
+    assert all(b < c for (_, b), (c, _) in itertools.pairwise(spans))
+
+
+def test_cosines_do_not_depend_on_what_stands_between() -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(3_000, 33)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    query, readable = vectors[7], rng.random(3_000) < 0.3
+    rows, scores = ranking.cosine(vectors, query, readable, 10)
+    apart = ranking.cosine(vectors[readable], query, np.ones(int(readable.sum()), bool), 10)
+    order = np.arange(3_000)
+    kept = np.flatnonzero(readable)
+    here = ranking.best(rows, scores, order, 10)
+    there = [(int(kept[n]), s) for n, s in ranking.best(*apart, np.arange(len(kept)), 10)]
+    assert here == there
+    slow = sorted((-float(vectors[n] @ query), n) for n in kept)[:10]
+    assert [n for n, _ in here] == [n for _, n in slow]
+
+
+def test_equal_scores_stand_in_the_given_order() -> None:
+    rows, order = ints(0, 1, 2, 3), ints(3, 1, 2, 0)
+    assert ranking.best(rows, np.array([1.0, 1.0, 2.0, 1.0]), order, 3) == [(2, 2), (3, 1), (1, 1)]
+
+
+def test_fusion_adds_reciprocal_ranks() -> None:
+    found = ranking.fused([[(5, 9.0), (6, 8.0)], [(6, 0.9), (7, 0.8)]], np.arange(10), 2)
+    assert [row for row, _ in found] == [6, 5]
+    assert found[0][1] == pytest.approx(1 / 62 + 1 / 61)
+
+
+def test_ndcg() -> None:
+    grades = {"a": 2, "b": 1}
+    assert ranking.ndcg(["a", "b", "c"], grades) == 1
+    assert ranking.ndcg(["c"], grades) == ranking.ndcg([], grades) == ranking.ndcg(["a"], {}) == 0
+    worse = (1 + 2 / math.log2(3)) / (2 + 1 / math.log2(3))
+    assert ranking.ndcg(["b", "b", "a"], grades) == pytest.approx(worse)

@@ -1,0 +1,145 @@
+"""Documents read in confined processes: good ones whole, poisoned ones refused."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import CollectionRefused
+from appliance.retrieval import reading
+from appliance.retrieval.reader import decoded
+from tests.retrieval.formats.test_docx import BOMB, document, paragraph
+from tests.retrieval.pdfs import pdf
+
+GOOD = {
+    "plain": (b"One.\n\nTwo.", b"One.\n\nTwo."),
+    "markdown": (b"# One\n\nTwo.", b"One\n\nTwo."),
+    "html": (b"<h1>One</h1><p>Two.", b"One\n\nTwo."),
+    "docx": (document(paragraph("One", "Heading1"), paragraph("Two.")), b"One\n\nTwo."),
+    "pdf": (pdf([["One"], ["Two."]]), b"One\n\nTwo."),
+}
+
+
+@pytest.mark.parametrize("media", GOOD)
+def test_each_format_is_read_in_its_process(media: str) -> None:
+    data, text = GOOD[media]
+    assert reading.read(data, media).text == text
+
+
+@pytest.mark.parametrize("media", ["docx", "pdf"])
+def test_damaged_documents_are_refused_and_the_next_one_is_read(media: str) -> None:
+    rng = random.Random(3)
+    data, text = GOOD[media]
+    for _ in range(3):
+        broken = bytearray(data)
+        for _ in range(30):
+            broken[rng.randrange(len(broken))] = rng.randrange(256)
+        try:
+            reading.read(bytes(broken), media)
+        except CollectionRefused as refused:
+            assert refused.code.startswith("document_")
+    assert reading.read(data, media).text == text
+
+
+def test_entities_are_refused() -> None:
+    with pytest.raises(CollectionRefused) as refused:
+        reading.read(document(paragraph("&b;"), before=BOMB), "docx")
+    assert refused.value.code == "document_unreadable"
+
+
+def test_control_characters_are_no_text() -> None:
+    assert reading.read(b"a\x1b]0;title\x07b\x00\xe2\x80\xaec", "plain").text == b"a]0;titlebc"
+
+
+def test_a_document_that_takes_too_long_is_left_out() -> None:
+    with pytest.raises(CollectionRefused) as refused:
+        reading.read(b"<p>" * 1_000_000, "html", seconds=0)
+    assert refused.value.code == "document_time"
+
+
+def test_an_answer_has_a_greatest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_ANSWER", 1_000)
+    with pytest.raises(CollectionRefused) as refused:
+        reading.read(b"word " * 1_000, "plain")
+    assert refused.value.code == "document_too_large"
+
+
+HOSTILE = """
+import os, socket, sys, types
+from appliance.retrieval import reader
+from appliance.retrieval.extracted import Builder
+def attempts():
+    yield "open", lambda: open("/etc/passwd")
+    yield "write", lambda: open("/tmp/canary-of-a-reader", "w")
+    yield "connect", socket.socket
+    yield "fork", os.fork
+    yield "kill", lambda: os.kill(os.getppid(), 0)
+    yield "memory", lambda: bytearray(2 << 30)
+def read(data):
+    builder = Builder()
+    for name, attempt in attempts():
+        try:
+            attempt()
+            builder.add("paragraph", f"{name} done")
+        except (OSError, MemoryError):
+            builder.add("paragraph", f"{name} refused")
+    return builder.done()
+sys.modules["appliance.retrieval.formats.plain"] = types.SimpleNamespace(read=read)
+sys.argv[1:] = ["plain"]
+if CONTROL:
+    reader.confine.drop = lambda *_: None
+reader.main()
+"""
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_a_reader_has_no_rights_when_the_first_byte_is_read(control: bool) -> None:
+    script = HOSTILE.replace("CONTROL", str(control))
+    if control:
+        script = script.replace('yield "fork", os.fork', "").replace("2 << 30", "1")
+        script = script.replace("/tmp/canary-of-a-reader", "/dev/null")
+    answered = subprocess.run(
+        [sys.executable, "-c", script], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    words = decoded(answered.stdout).text.decode().split("\n\n")
+    if control:
+        assert {"open done", "write done", "kill done", "memory done"} <= set(words)
+    else:
+        assert words == [
+            f"{name} refused" for name in ("open", "write", "connect", "fork", "kill", "memory")
+        ]
+
+
+def test_what_a_reader_answers_is_checked() -> None:
+    for answer in (b"", b"\xff", b"\x81\xa4code\xa1x"):
+        with pytest.raises(CollectionRefused) as refused:
+            decoded(answer)
+        assert refused.value.code == "document_unreadable"
+
+
+def test_files_are_read_without_following_links(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"text")
+    (tmp_path / "l.txt").symlink_to(tmp_path / "a.txt")
+    assert reading.content(tmp_path / "a.txt") == b"text"
+    for name in ("l.txt", "none.txt"):
+        with pytest.raises(CollectionRefused) as refused:
+            reading.content(tmp_path / name)
+        assert refused.value.code == "document_unreadable"
+
+
+def test_files_have_a_greatest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_BYTES", 10)
+    (tmp_path / "a.txt").write_bytes(b"x" * 11)
+    with pytest.raises(CollectionRefused) as refused:
+        reading.content(tmp_path / "a.txt")
+    assert refused.value.code == "document_too_large"
+
+
+def test_media_follow_the_name() -> None:
+    assert reading.media_of("A.PDF") == "pdf" and reading.media_of("x/y.htm") == "html"
+    for name in ("a.exe", "a", "a.zip"):
+        with pytest.raises(CollectionRefused) as refused:
+            reading.media_of(name)
+        assert refused.value.code == "document_unsupported"
