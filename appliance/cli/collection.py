@@ -200,7 +200,7 @@ def remove(
     with admin_client(data) as client:
         gone = client.remove_documents(name, documents, everything=everything)
     output.data(gone, [f"removed {gone.removed}"])
-    output.note("  Backups that were made before still hold it: appliance-install backup.")
+    output.note("  Backups that were made before still hold it.")
 
 
 @collection.command()
