@@ -84,6 +84,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"dataset {verb}" for verb in (*DATASET, "capture", "import", "list")),
         *(f"task {verb}" for verb in ("check", "sign", "import", "list")),
         *(f"eval {verb}" for verb in ("run", "list", "show", "report")),
+        *(f"collection {verb}" for verb in ("new", "add", "access", "remove", "search")),
+        *(f"collection {verb}" for verb in ("show", "list", "verify", "group")),
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "pause", "resume", "cancel")),
