@@ -17,8 +17,8 @@ intervals in closed form, and the verdict again, to the last digit.
 It does not check that the items are good ones, nor that the model gave these answers: the audit
 log's receipts say that.
 
-Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Bonett & Price 2012 and
-Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
+Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Bonett & Price 2012,
+Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
 """
 
 import argparse
@@ -423,6 +423,8 @@ class Judged:
         error = math.sqrt(max(0.0, (squares + 2) / (n + 2) - middle * middle) / (n + 2))
         reach = quantile((1 + self.confidence) / 2) * error
         low, high = max(-1.0, middle - reach), min(1.0, middle + reach)
+        down, up = self._further(gaps, middle, squares)
+        low, high = max(-1.0, low - down), min(1.0, high + up)
         self.value, spread = total / n, math.sqrt(variance(gaps))
         margin = wanted["margin_micros"] / MILLION
         self.comparison, self.needed = "underpowered", self._needed(margin, spread)
@@ -441,6 +443,17 @@ class Judged:
             math.floor(low * points) * COARSE,
             math.ceil(high * points) * COARSE,
         )
+
+    def _further(self, gaps: list[float], middle: float, squares: float) -> tuple[float, float]:
+        """How far skewness moves each limit outward."""
+        size = len(gaps) + 2
+        spread = (squares + 2) / size - middle * middle
+        cubes = math.fsum((g - middle) * (g - middle) * (g - middle) for g in gaps)
+        up, down = 1 - middle, -1 - middle
+        skew = (cubes + up * up * up + down * down * down) / size / (spread * math.sqrt(spread))
+        z = quantile((1 + self.confidence) / 2)
+        further = math.sqrt(spread / size) * (2 * z * z + 1) / (6 * math.sqrt(size))
+        return further * max(0.0, -skew), further * max(0.0, skew)
 
     def _needed(self, margin: float, spread: float) -> int | None:
         """How many groups would decide; None: no number."""

@@ -3,7 +3,7 @@
 Rules: the margin and alpha are the specification's, and a look has alpha / looks; groups weigh the
 same and intervals count groups; each floor and the comparison must pass; a failure is a score of 0,
 on either side; what is told is rounded outward to the point.
-Sources: `statistics.verdict`, `statistics.groups`; Bonferroni for the looks; Berger (Technometrics
+Sources: `statistics.verdict`, `statistics.groups.cautious_difference`; Bonferroni for the looks; Berger (Technometrics
 24, 1982) for the floors.
 """
 
@@ -45,7 +45,7 @@ def confidence(wanted: Specification) -> float:
 
 def difference(wanted: Specification, pairs: Sequence[Pair]) -> Estimate:
     """Candidate minus incumbent, weighted by group."""
-    return groups.difference(
+    return groups.cautious_difference(
         [p.candidate / MILLION for p in pairs],
         [p.incumbent / MILLION for p in pairs],
         [p.group for p in pairs],

@@ -99,6 +99,37 @@ def difference(
     return Estimate(total / n, interval, n, math.sqrt(_variance(gaps)))
 
 
+def cautious_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    groups: Sequence[Hashable],
+    confidence: float = 0.90,
+) -> Estimate:
+    """As `difference`, with each limit moved outward where skewness makes it too short.
+
+    The first term of the Edgeworth expansion of Student's t (Hall, The Bootstrap and Edgeworth
+    Expansion, 1992, section 2.4; Johnson, J. Am. Stat. Assoc. 73, 1978), over the groups and the
+    two that are added. Where one side alone has wrong answers, as when a candidate only loses,
+    the plain limits err up to three times as often as they say; no limit is moved inward.
+
+    Raises:
+        ValueError: as `difference`.
+    """
+    plain = difference(first, second, groups, confidence)
+    gaps = group_means([a - b for a, b in zip(first, second, strict=True)], groups)
+    size = len(gaps) + 2
+    middle = math.fsum(gaps) / size
+    variance = (math.fsum(gaps * gaps) + 2) / size - middle * middle
+    off, up, down = gaps - middle, 1 - middle, -1 - middle
+    third = (math.fsum(off * off * off) + up * up * up + down * down * down) / size
+    skew = third / (variance * math.sqrt(variance))
+    z = normal_quantile((1 + confidence) / 2)
+    further = math.sqrt(variance / size) * (2 * z * z + 1) / (6 * math.sqrt(size))
+    low = max(-1.0, plain.interval.low - further * max(0.0, -skew))
+    high = min(1.0, plain.interval.high + further * max(0.0, skew))
+    return plain._replace(interval=Interval(low, high))
+
+
 def draw_one_each(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[int]:
     """The index of one item of each group, the same whatever the order of the items.
 

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from appliance.statistics.groups import difference, draw_one_each, group_means, mean
+from appliance.statistics.groups import (
+    cautious_difference,
+    difference,
+    draw_one_each,
+    group_means,
+    mean,
+)
 from appliance.statistics.proportions import wilson
 from appliance.statistics.special import normal_quantile
 from tests.statistics.simulation import rate, within
@@ -119,3 +125,32 @@ def test_what_is_no_outcome() -> None:
         difference([1], [0, 1], ["a"])
     with pytest.raises(ValueError, match="an id of its own"):
         draw_one_each(["a", "a"], ["g", "g"], "seed")
+
+
+def test_a_limit_that_skewness_shortens_is_moved_outward() -> None:
+    """A candidate that only loses: its lower limit goes further down, the upper one stays."""
+    names = range(400)
+    lost = [0.0] * 20 + [1.0] * 380
+    plain, cautious = (
+        difference(lost, [1.0] * 400, names),
+        cautious_difference(lost, [1.0] * 400, names),
+    )
+    assert cautious.interval.low < plain.interval.low
+    assert cautious.interval.high == plain.interval.high and cautious.value == plain.value
+    even = [0.0] * 20 + [1.0] * 20 + [1.0] * 360
+    other = [1.0] * 20 + [0.0] * 20 + [1.0] * 360
+    same = cautious_difference(even, other, names).interval
+    assert same == pytest.approx(difference(even, other, names).interval)
+
+
+def test_at_the_margin_a_candidate_that_only_loses_hardly_passes() -> None:
+    """One look of four at 5 %: the plain limits, as a control, err twice as often as they say."""
+    draw, runs = np.random.default_rng(0), 2_000
+    plain = cautious = 0
+    for _ in range(runs):
+        lost = (draw.random(455) < 0.05).astype(float)
+        sides = (1 - lost, np.ones(455), range(455), 0.975)
+        plain += difference(*sides).interval.low > -0.05
+        cautious += cautious_difference(*sides).interval.low > -0.05
+    assert within(cautious / runs, 0.0125, runs)
+    assert plain / runs > 2 * 0.0125
