@@ -3,8 +3,8 @@
 Rules: the margin and alpha are the specification's, and a look has alpha / looks; groups weigh the
 same and intervals count groups; each floor and the comparison must pass; a failure is a score of 0,
 on either side; what is told is rounded outward to the point.
-Sources: `statistics.verdict`, `statistics.groups.cautious_difference`; Bonferroni for the looks; Berger (Technometrics
-24, 1982) for the floors.
+Sources: `statistics.verdict`, `statistics.groups.cautious_difference`; Bonferroni for the looks;
+Berger (Technometrics 24, 1982) for the floors.
 """
 
 import math
