@@ -14,7 +14,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo serve check test test-fast test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -33,6 +33,9 @@ setup: preflight  ## virtual environment, llama.cpp wheel (3 minutes, once), def
 
 demo: setup  ## sign, approve, load, serve, one answer, its receipt checked offline
 	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR)
+
+tour: setup  ## data, task, evaluation, app: the method on 300 work orders (2 minutes); reports in .tour/
+	@$(RUN) -m appliance.cli.tour --model $(MODEL_DIR) --examples "$$($(RUN) -m installer.bundle.examples excavators)"
 
 serve: setup  ## like demo, and the server keeps running
 	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR) --serve
@@ -115,4 +118,4 @@ lock-debian:  ## write the lock of the bundled runtime anew from what Debian 13 
 
 clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf .demo .bundle offline-wheels/*/
+	rm -rf .demo .tour .bundle offline-wheels/*/

@@ -25,9 +25,11 @@ from appliance.auth.rejected import Rejected
 from appliance.clock import Clock, SystemClock
 from appliance.config import FILE_NAME, Config, load_config
 from appliance.datasets import directory as datasets
+from appliance.datasets import label_queues
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.job import Checking
 from appliance.datasets.job import Parts as CheckParts
+from appliance.datasets.label_queues import LabelQueues
 from appliance.datasets.ledger import Ledger
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
@@ -101,6 +103,7 @@ _MIGRATIONS: Final = (
     ledgers.TABLES,
     evaluations.TABLES,
     groups.TABLES,
+    label_queues.TABLES,
 )
 
 _OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}
@@ -130,6 +133,7 @@ class Services:
     renewal: Renewal
     retention: Retention
     jobs: Jobs
+    labels: LabelQueues
     selftest: SelfTest
     pool: Pool
     inference: Inference
@@ -409,6 +413,7 @@ def open_services(
             renewal=renewal,
             retention=retention,
             jobs=jobs,
+            labels=LabelQueues(database, clock),
             pool=pool,
             inference=inference,
             retrieval=Retrieval(library, key_groups, inference, audit),

@@ -23,6 +23,7 @@ from appliance.wire.admin import evaluations as evalwire
 from appliance.wire.admin import gates as gatewire
 from appliance.wire.admin import jobs as jobwire
 from appliance.wire.admin import keys as keywire
+from appliance.wire.admin import labels as labelwire
 from appliance.wire.admin import model_texts, retention
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import trust as trustwire
@@ -401,6 +402,42 @@ class AdminClient:
         """What saw items of a dataset."""
         return self._post(datasetwire.SeenList, "/admin/datasets/seen", wanted)
 
+    # labels
+
+    def label_queues(self) -> labelwire.LabelQueueList:
+        """The queues of items that people label."""
+        return self._get(labelwire.LabelQueueList, "/admin/labels")
+
+    def label_queue(self, name: str) -> labelwire.LabelQueue:
+        """One queue."""
+        return self._get(labelwire.LabelQueue, _queue(name))
+
+    def new_label_queue(self, wanted: labelwire.LabelsNew) -> labelwire.LabelQueue:
+        """Make a queue of a dataset's unlabelled items."""
+        return self._post(labelwire.LabelQueue, "/admin/labels", wanted, slow=True)
+
+    def next_label(self, name: str, rater: str) -> labelwire.LabelNext:
+        """The item that a person labels next."""
+        return self._get(labelwire.LabelNext, _queue(name) + "/next", {"rater": rater})
+
+    def set_label(self, name: str, wanted: labelwire.LabelSet) -> labelwire.LabelQueue:
+        """Keep a label."""
+        return self._post(labelwire.LabelQueue, _queue(name) + "/items", wanted)
+
+    def label_differences(self, name: str) -> labelwire.LabelDifferences:
+        """What two raters labelled differently, when both have finished."""
+        return self._get(labelwire.LabelDifferences, _queue(name) + "/differences")
+
+    def take_labels(self, name: str) -> labelwire.LabelAnswers:
+        """The settled labels of a queue, which is recorded."""
+        return self._post(labelwire.LabelAnswers, _queue(name) + "/answers")
+
+    def remove_label_queue(self, name: str) -> labelwire.LabelQueueList:
+        """Forget a queue with its texts and labels; those that are left."""
+        return self._post(labelwire.LabelQueueList, _queue(name) + "/remove")
+
+    # the log's files
+
     def segments(self) -> retention.SegmentList:
         """The files of the log."""
         return self._get(retention.SegmentList, "/admin/audit/segments")
@@ -494,6 +531,10 @@ def _collection(name: str) -> str:
 
 def _key(key_id: str) -> str:
     return f"/admin/keys/{_identifier(key_id, 'unknown_key_id')}"
+
+
+def _queue(name: str) -> str:
+    return f"/admin/labels/{_identifier(name, 'label_queue_unknown')}"
 
 
 def _identifier(value: str, code: str) -> str:

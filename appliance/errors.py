@@ -339,6 +339,31 @@ CODES: Final[dict[str, Code]] = {
     "evaluator_revoked": Code(
         "the key that signed the evaluation is revoked", "Evaluate again with a key that is not."
     ),
+    # labelling
+    "label_queue_unknown": Code(
+        "there is no such queue of items to label", "`appliance label list` names the queues."
+    ),
+    "label_queue_exists": Code(
+        "a queue has this name already", "Choose another with --name, or remove the queue."
+    ),
+    "label_queue_empty": Code(
+        "the dataset has nothing to label", "A queue is made of the items of `unlabelled`."
+    ),
+    "label_unknown": Code(
+        "a label is none that the queue offers", "`appliance label next` lists the labels."
+    ),
+    "label_settled": Code(
+        "this label stands: both raters have finished, or the item is settled",
+        "Settle a difference with `appliance label set --together`, or let a third person decide.",
+    ),
+    "labels_unfinished": Code(
+        "the two raters have not labelled every item yet",
+        "Label on: labels are compared, and a third person is asked, when both have finished.",
+    ),
+    "rater_invalid": Code(
+        "a name is not that of a rater who may do this",
+        "A queue has two raters with different names; `appliance label show` names them.",
+    ),
     # evaluation
     "outcomes_invalid": Code(
         "a file of outcomes breaks its format", "Evaluate again; the file was changed or cut."

@@ -13,6 +13,8 @@ from textual.binding import Binding
 
 from tui.app import PAGES, OperatorApp
 from tui.screens.entry import EntryScreen
+from tui.screens.evaluations import EvaluationScreen
+from tui.screens.labelling import LabellingScreen
 from tui.widgets.ask import Ask
 from tui.widgets.rows import Rows
 
@@ -21,6 +23,7 @@ _NAMES = {
     "slash": "/", "question_mark": "?", "colon": ":", "left_square_bracket": "[",
     "right_square_bracket": "]", "escape": "esc",
 }  # fmt: skip
+_WITHOUT_DIGIT = {"Labels": "Q", "Start": "a host without one"}
 _HEAD = """\
 # Keys of the operator's screens
 
@@ -39,14 +42,17 @@ def keys_document() -> str:
         ("In a list", Rows.BINDINGS, {}),
     ]
     for page in PAGES:
-        title = (
-            f"{page.TITLE} ({page.DIGIT})" if page.DIGIT else f"{page.TITLE} (a host without one)"
-        )
+        title = f"{page.TITLE} ({page.DIGIT or _WITHOUT_DIGIT[page.TITLE]})"
         found = [b for base in reversed(page.__mro__) for b in vars(base).get("BINDINGS", ())]
         own = [b for b in found if isinstance(b, Binding) and b not in _inherited()]
         if own:
             parts.append((title, own, page.NEEDS))
-    parts += [("One audit entry", EntryScreen.BINDINGS, {}), ("A question", Ask.BINDINGS, {})]
+    parts += [
+        ("One audit entry", EntryScreen.BINDINGS, {}),
+        ("One evaluation", EvaluationScreen.BINDINGS, {}),
+        ("Labelling", LabellingScreen.BINDINGS, {}),
+        ("A question", Ask.BINDINGS, {}),
+    ]
     return _HEAD + "".join(_section(*part) for part in parts)
 
 

@@ -19,7 +19,8 @@ PHRASES = re.compile(
 )
 READ_FIRST = (
     "README.md", "CONTRIBUTING.md", "docs/start-here.md", "docs/structures.md", "docs/cli.md",
-    "docs/errors.md", "docs/config.md", "docs/tasks.md", "docs/datasets.md", "docs/performance.md",
+    "docs/errors.md", "docs/config.md", "docs/tasks.md", "docs/datasets.md", "docs/method-guide.md",
+    "docs/performance.md",
 )  # fmt: skip
 SHIPPED = sorted(path for top in ("appliance", "tui") for path in (CHECKOUT / top).rglob("*.py"))
 

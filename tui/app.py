@@ -24,10 +24,12 @@ from tui.change import Answers, Change, Running
 from tui.desk import Desk
 from tui.link import Files, Link, LinkState, Poller, Question, Snapshot, look
 from tui.screens.audit import AuditPage
+from tui.screens.evaluations import EvaluationsPage
 from tui.screens.first import FirstPage
 from tui.screens.help import HelpScreen, live_keys
 from tui.screens.jobs import JobsPage
 from tui.screens.keys import KeysPage
+from tui.screens.labels import LabelsPage
 from tui.screens.logs import LogsPage
 from tui.screens.media import MediaPage
 from tui.screens.models import ModelsPage
@@ -35,6 +37,7 @@ from tui.screens.overview import OverviewPage
 from tui.screens.page import Page
 from tui.screens.palette import Choice, Palette
 from tui.screens.requests import RequestsPage
+from tui.screens.tasks import TasksPage
 from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash
@@ -46,8 +49,8 @@ from tui.widgets.part import OLD, Part
 PERIOD, BASIC_PERIOD = 1.0, 5.0
 _LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
-    OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, LogsPage, MediaPage,
-    FirstPage,
+    OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
+    EvaluationsPage, LogsPage, MediaPage, LabelsPage, FirstPage,
 )  # fmt: skip
 
 
@@ -91,6 +94,7 @@ class OperatorApp(Typing):
         Binding("question_mark,f1", "help", "Help", key_display="?", show=False),
         Binding("colon,ctrl+p", "palette", "Commands", key_display=":"),
         Binding("r", "refresh", "Refresh", show=False),
+        Binding("Q", "go('labels')", "Label queues", show=False),
         Binding("escape", "escape", "Back", show=False),
         Binding("q", "leave", "Quit"),
         *(

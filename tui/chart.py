@@ -9,6 +9,8 @@ from typing import Final
 
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII: Final = " .:|"
+_BRAILLE: Final = ((0x02, 0x47), (0x10, 0xB8))
+"""Dots of a line and of a whole column, in the left and in the right half of a cell."""
 
 
 def chart(
@@ -54,3 +56,38 @@ def _level(value: float, top: float, most: int) -> int:
     if value <= 0 or top <= 0:
         return 0
     return max(1, round(min(1.0, value / top) * most))
+
+
+def interval(
+    low: float,
+    value: float,
+    high: float,
+    width: int,
+    *,
+    least: float,
+    most: float,
+    ascii_only: bool,
+) -> str:
+    """A value with its interval on a scale, in half cells of braille, or in ASCII.
+
+    Args:
+        width: in cells.
+        least, most: both ends of the scale; what lies beyond is drawn at the end.
+    """
+    steps = width if ascii_only else 2 * width
+    start, at, end = (_step(x, least, most, steps) for x in (low, value, high))
+    if ascii_only:
+        return "".join("O" if n == at else "-" if start <= n <= end else " " for n in range(steps))
+    drawn = []
+    for cell in range(width):
+        dots = 0
+        for half, (line, column) in enumerate(_BRAILLE):
+            place = 2 * cell + half
+            dots |= column if place == at else line if start <= place <= end else 0
+        drawn.append(chr(0x2800 + dots) if dots else " ")
+    return "".join(drawn)
+
+
+def _step(value: float, least: float, most: float, steps: int) -> int:
+    share = (value - least) / (most - least) if most > least else 0.0
+    return max(0, min(steps - 1, int(share * steps)))

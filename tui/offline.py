@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from appliance.client import AdminClient, Report
 from appliance.errors import Refused, Unavailable
 from appliance.wire.admin import keys, models
-from appliance.wire.admin.jobs import JobList
+from appliance.wire.admin.jobs import Job, JobList
+from appliance.wire.admin.labels import LabelQueueList
 from appliance.wire.admin.usage import Load
 from tui.command import Commands
 
@@ -52,6 +53,14 @@ class Offline(AdminClient):
     def jobs(self, count: int = 100) -> JobList:
         """The newest jobs."""
         return self._read(JobList, "job", "list", "-n", str(count))
+
+    def job(self, job_id: int) -> Job:
+        """One job with its result."""
+        return self._read(Job, "job", "show", str(job_id))
+
+    def label_queues(self) -> LabelQueueList:
+        """The queues of items that people label."""
+        return self._read(LabelQueueList, "label", "list")
 
     def keys(self) -> keys.KeyList:
         """Every API key."""

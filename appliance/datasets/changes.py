@@ -10,7 +10,7 @@ from dataclasses import replace
 from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Expected, Item
 from appliance.datasets.personal_data import mask
-from appliance.datasets.splits import SPLITS, Rule, Splits, split
+from appliance.datasets.splits import LABELLED, SPLITS, Rule, Splits, split
 from appliance.errors import DatasetRefused
 from appliance.text import visible
 
@@ -56,31 +56,38 @@ def divided(dataset: Dataset, rule: Rule) -> Dataset:
     return replace(found, manifest=replace(found.manifest, rule=rule.describe()))
 
 
-def labelled(dataset: Dataset, answers: Mapping[str, Expected], split_name: str) -> Dataset:
+def labelled(
+    dataset: Dataset, answers: Mapping[str, Expected], shares: Mapping[str, float]
+) -> Dataset:
     """The next version of a dataset, with answers for unlabelled items.
 
-    An item goes to the split that its group lies in, or else to `split_name`.
+    An item goes to the split that its group lies in; groups that lie in none are split by shares.
 
     Raises:
-        DatasetRefused: `item_unknown` for an id that is not unlabelled.
+        DatasetRefused: `item_unknown` for an id that is not unlabelled, `split_invalid`.
     """
     waiting = {item.id: item for item in dataset.splits.get("unlabelled", ())}
-    home = {
-        item.group: name
-        for name in SPLITS
-        if name != "unlabelled"
-        for item in dataset.splits.get(name, ())
-    }
-    added: dict[str, list[Item]] = {name: [] for name in SPLITS}
-    for name, answer in answers.items():
+    for name in answers:
         if name not in waiting:
             shown = visible(name, limit=80)
             raise DatasetRefused("item_unknown", f"There is no unlabelled item {shown!r}.")
-        item = replace(waiting.pop(name), expected=answer)
-        added[home.setdefault(item.group, split_name)].append(item)
+    home = {item.group: name for name in LABELLED for item in dataset.splits.get(name, ())}
+    fresh = [replace(waiting.pop(name), expected=answer) for name, answer in answers.items()]
+    divided = split(
+        [item for item in fresh if item.group not in home], Rule("group", shares=dict(shares))
+    )
     splits = {
-        name: tuple(sorted([*dataset.splits.get(name, ()), *added[name]], key=lambda item: item.id))
-        for name in SPLITS
+        name: tuple(
+            sorted(
+                [
+                    *dataset.splits.get(name, ()),
+                    *divided[name],
+                    *(item for item in fresh if home.get(item.group) == name),
+                ],
+                key=lambda item: item.id,
+            )
+        )
+        for name in LABELLED
     }
     splits["unlabelled"] = tuple(waiting.values())
     return _next(dataset, splits)

@@ -49,9 +49,18 @@ def test_an_item_that_gets_an_answer_joins_its_group() -> None:
         Item("u3", "other", {"text": "later"}),
     ]
     before = dataset([*items, *waiting])
-    after = changes.labelled(before, {"u1": "hose", "u2": "pump"}, "train")
+    after = changes.labelled(before, {"u1": "hose", "u2": "pump"}, {"train": 1})
     place = {item.id: name for name, part in after.splits.items() for item in part}
     assert place["u1"] == place[items[0].id]
     assert (place["u2"], place["u3"]) == ("train", "unlabelled")
     with pytest.raises(DatasetRefused, match="no unlabelled item"):
-        changes.labelled(before, {items[0].id: "hose"}, "train")
+        changes.labelled(before, {items[0].id: "hose"}, {"train": 1})
+
+
+def test_new_answers_are_split_by_group() -> None:
+    waiting = [Item(f"u{n:03}", f"g{n // 3}", {"text": f"text {n}"}) for n in range(300)]
+    before = dataset(waiting)
+    after = changes.labelled(before, {i.id: "hose" for i in waiting}, {"train": 0.8, "dev": 0.2})
+    groups = {name: {item.group for item in part} for name, part in after.splits.items()}
+    assert not groups["unlabelled"] and not groups["train"] & groups["dev"]
+    assert 10 <= len(groups["dev"]) <= 30 and len(groups["train"]) + len(groups["dev"]) == 100

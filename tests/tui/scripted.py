@@ -13,8 +13,16 @@ from textual.pilot import Pilot
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
+from appliance.wire.admin.evaluations import Report as EvaluationReport
 from appliance.wire.admin.jobs import Job, JobList
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
+from appliance.wire.admin.labels import (
+    LabelDifferences,
+    LabelNext,
+    LabelQueue,
+    LabelQueueList,
+    LabelSet,
+)
 from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
 from appliance.wire.admin.models import (
     Entry,
@@ -104,6 +112,54 @@ def job(number: int, **changes: object) -> Job:
     return Job.model_validate({**plain, **changes})
 
 
+def evaluation(number: int, **changes: object) -> Job:
+    """A job that measures; by default one that is done, with its result."""
+    plain: dict[str, object] = {
+        "kind": "evaluation", "title": "excavator-system on orders", "state": "done",
+        "actions": [], "ended": "2026-11-18T12:25:10Z", "heavy": True, "progress": {},
+        "result": {
+            "task": "excavator-system", "version": 1, "metric": "exact_match", "split": "dev",
+            "items": 548,
+            "answer": "logistic regression is enough: every other candidate is worse. Do not use a "
+            "language model for this task as it is.",
+            "baseline": "logistic regression", "label_agreement": 0.807,
+            "candidates": [
+                candidate("majority", 0.169, 0.13, 0.217, 971_000.0),
+                candidate("logistic regression", 0.691, 0.641, 0.737, 554.0),
+                candidate("logistic regression, n=100", 0.523, 0.468, 0.577, 1_020.0),
+                candidate("smollm2-135m", 0.122, 0.09, 0.164, 2.18, timeout=3),
+            ],
+            "comparisons": [
+                {"candidate": "smollm2-135m", "baseline": "logistic regression",
+                 "difference": -0.569, "interval": [-0.62, -0.51], "gained": 12, "lost": 324},
+            ],
+            "digests": {"task": "ab" * 32, "dataset": "cd" * 32},
+        },
+    }  # fmt: skip
+    return job(number, **{**plain, **changes})
+
+
+def candidate(
+    name: str, quality: float, low: float, high: float, speed: float, **failures: int
+) -> dict[str, object]:
+    """One row of an evaluation's result."""
+    return {
+        "name": name, "quality": quality, "interval": [low, high], "groups": 317,
+        "documents_s": speed, "p50_s": 1 / speed, "p95_s": 2 / speed, "tokens": 0,
+        "failures": failures, "calibration_error": None, "outcomes": "ef" * 32,
+    }  # fmt: skip
+
+
+def queue(name: str, **changes: object) -> LabelQueue:
+    """A queue of items that people label; by default both are at work."""
+    plain: dict[str, object] = {
+        "name": name, "data": f"/srv/data/{name}", "created": "2026-11-18T09:26:40Z", "items": 40,
+        "labels": ["hydraulics", "engine", "electrical"], "raters": ["anna", "ben"],
+        "done": {"anna": 17, "ben": 3}, "finished": False,
+    }  # fmt: skip
+    return LabelQueue.model_validate({**plain, **changes})
+
+
 def key(name: str, **changes: object) -> Key:
     """An API key."""
     plain: dict[str, object] = {
@@ -137,6 +193,9 @@ class Script(AdminClient):
     details: dict[str, ModelDetail] = field(default_factory=dict)
     running: list[RunningRequest] = field(default_factory=list)
     jobs_found: list[Job] = field(default_factory=list)
+    queues: list[LabelQueue] = field(default_factory=list)
+    to_label: list[LabelNext] = field(default_factory=list)
+    differences: LabelDifferences | None = None
     keys_found: list[Key] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     log: list[LogLine] = field(default_factory=list)
@@ -212,7 +271,36 @@ class Script(AdminClient):
 
     def jobs(self, count: int = 100) -> JobList:
         self._answer()
-        return JobList(jobs=self.jobs_found[:count])
+        found = self.jobs_found[:count]
+        return JobList(jobs=[each.model_copy(update={"result": None}) for each in found])
+
+    def job(self, job_id: int) -> Job:
+        self._answer()
+        return next(each for each in self.jobs_found if each.id == job_id)
+
+    def evaluation_report(self, job_id: int) -> EvaluationReport:
+        self._change("report", job_id)
+        return EvaluationReport(html=f"<p>{job_id}</p>")
+
+    def label_queues(self) -> LabelQueueList:
+        self._answer()
+        return LabelQueueList(queues=self.queues)
+
+    def next_label(self, name: str, rater: str) -> LabelNext:
+        self._answer()
+        return self.to_label[0] if self.to_label else LabelNext(done=2, total=2)
+
+    def set_label(self, name: str, wanted: LabelSet) -> LabelQueue:
+        self._change("label", name, wanted)
+        if wanted.together and self.differences is not None:
+            left = [d for d in self.differences.differences if d.item != wanted.item]
+            self.differences = self.differences.model_copy(update={"differences": left})
+        self.to_label = [each for each in self.to_label if each.item != wanted.item]
+        return queue(name)
+
+    def label_differences(self, name: str) -> LabelDifferences:
+        self._answer()
+        return self.differences or LabelDifferences(raters=[], labels=[], differences=[])
 
     def steer_job(self, job_id: int, action: str) -> Job:
         self._change("steer", job_id, action)

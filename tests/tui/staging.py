@@ -14,7 +14,8 @@ from typing import Any
 
 from appliance.errors import CODES
 from appliance.registry.states import actions
-from appliance.wire.admin.models import Approval, Entry, ModelDetail, Status, Verification
+from appliance.wire.admin.labels import LabelDifference, LabelDifferences, LabelNext
+from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Status, Verification
 from appliance.wire.admin.usage import Histogram, Load
 from tests.tui.scripted import (
     DOWN,
@@ -22,9 +23,11 @@ from tests.tui.scripted import (
     Terminal,
     Told,
     entry,
+    evaluation,
     job,
     key,
     log_line,
+    queue,
     request,
     terminal,
 )
@@ -88,6 +91,45 @@ _JOBS = [
         message="The disk is full.", hint=CODES["insufficient_disk"].hint, progress={
             "phase": "copying", "done": 900 << 20, "total": 1_288 << 20, "unit": "bytes"}),
 ]  # fmt: skip
+_TASK_FACTS = {
+    "kind": "task", "name": "excavator-system", "version": 3, "model": _MODEL,
+    "description": "Work order of an excavator to the system that it is about.",
+    "model_digest": _DIGEST, "form": "labels", "metric": "exact_match",
+}  # fmt: skip
+_TASKS: list[dict[str, Any]] = [
+    {"id": "excavator-system", "state": "approved", "digest": "d21f7a6b0c93e845" * 4,
+     "kind": "task", "created": "2026-11-18T09:40:00Z"},
+    {"id": "order-fields", "state": "verified", "digest": "3b9c55e0aa17d264" * 4, "kind": "task",
+     "created": "2026-11-18T12:02:00Z"},
+    {"id": "triage", "state": "suspended", "digest": "77ab90c1e2d3f405" * 4, "kind": "task",
+     "created": "2026-11-12T10:00:00Z", "code": "task_model_changed",
+     "message": "The model triage-notes-v2 is another one than was approved.",
+     "hint": CODES["task_model_changed"].hint},
+]  # fmt: skip
+for _each in _TASKS:
+    _each["actions"] = [*actions(_each["state"])]
+_EVALUATIONS = [
+    evaluation(22, title="order-fields on orders", state="running", ended=None, result=None,
+               actions=["pause", "cancel"], created="2026-11-18T12:24:10Z", progress={
+                   "phase": _MODEL, "done": 1_710, "total": 2_740, "unit": "items", "rate": 2.2,
+                   "seconds_left": 468}),
+    evaluation(19, created="2026-11-18T10:11:00Z"),
+    evaluation(15, title="triage on notes", state="failed", actions=["resume"], result=None,
+               created="2026-11-17T16:00:00Z", code="item_unfit",
+               message="The item 'n0042' expects 'pumps', which is no label of the task.",
+               hint=CODES["item_unfit"].hint),
+]  # fmt: skip
+_QUEUES = [
+    queue("orders-2012"),
+    queue("notes", created="2026-11-16T09:00:00Z", done={"anna": 40, "ben": 40}, finished=True,
+          agreement=0.85, kappa=0.79, unsettled=6),
+]  # fmt: skip
+TO_LABEL = LabelNext(
+    item="w04711", input={"text": "HOSE AT BOOM CYL LEAKING, REPLACED SEALS AND HOSE"},
+    labels=["air_conditioning", "boom_stick", "bucket_ground_tools", "cab_structure", "electrical",
+            "engine", "hydraulics"],
+    done=17, total=40,
+)  # fmt: skip
 _BOUNDS = [0.05, 0.1, 0.25, 0.5, 1.0]
 
 
@@ -168,6 +210,13 @@ def script() -> Script:
                     started="2026-11-18T12:26:38Z"),
         ],
         jobs_found=_JOBS,
+        queues=_QUEUES,
+        to_label=[TO_LABEL],
+        differences=LabelDifferences(
+            raters=["anna", "ben"], labels=TO_LABEL.labels,
+            differences=[LabelDifference(item="w04711", input=TO_LABEL.input,
+                                         said=["boom_stick", "hydraulics"])],
+        ),
         keys_found=[
             key("line-3-assistant", models=[_MODEL], last_used="2026-11-18T12:26:30Z", usage=usage,
                 limits={"rpm": 120, "tpm": 60_000, "concurrency": 4, "weight": 2}),
@@ -281,6 +330,61 @@ async def _quotas(opened: Terminal) -> None:
     await opened.refresh()
 
 
+async def _tasks(opened: Terminal) -> None:
+    """With tasks in the store."""
+    give_tasks(opened.desk.client)
+    await opened.press("7")
+    await opened.refresh()
+    await opened.refresh()
+
+
+def give_tasks(server: object) -> None:
+    """Put the made-up tasks into the made-up store."""
+    assert isinstance(server, Script)
+    signed = [Approval(name=n, meaning=m, time=t) for n, m, t in _SIGNED]
+    for number, task in enumerate(_TASKS):
+        server.details[task["id"]] = ModelDetail(
+            **task, publisher="Model Team", approvals_needed=2, facts=_TASK_FACTS,
+            approvals=signed[: 2 - number],
+        )  # fmt: skip
+    listed = [Model(**task) for task in _TASKS]
+    server.found = server.found.model_copy(update={"models": [*server.found.models, *listed]})
+
+
+_SIGNED = (
+    ("A. Weber", "measured on dev, evaluation 19", "2026-11-18T10:20:00Z"),
+    ("M. Okoye", "fit for the planners", "2026-11-18T10:31:00Z"),
+)
+
+
+async def _task_ask(opened: Terminal) -> None:
+    await _tasks(opened)
+    await opened.press("S")
+
+
+def _evaluations(*keys: str) -> Steps:
+    async def go(opened: Terminal) -> None:
+        server = opened.desk.client
+        assert isinstance(server, Script)
+        server.jobs_found = _EVALUATIONS
+        await opened.press("8")
+        await opened.refresh()
+        await opened.press("down")
+        await opened.refresh()
+        if keys:
+            await opened.press(*keys)
+
+    return go
+
+
+async def _labelling(opened: Terminal) -> None:
+    await opened.press("Q")
+    await opened.refresh()
+    await opened.press("B", *"anna", "enter")
+    await opened.wait("17 of 40")
+    await opened.press("7")
+
+
 async def _secret(opened: Terminal) -> None:
     await opened.press("5")
     await opened.refresh()
@@ -318,6 +422,12 @@ def scenes() -> list[Scene]:
         Scene("keys-secret", "a secret is shown once", _secret),
         Scene("jobs", "jobs", _keys("6")),
         Scene("jobs-ask", "pausing a job", _keys("6", "P")),
+        Scene("tasks", "tasks", _tasks),
+        Scene("tasks-ask", "suspending a task", _task_ask),
+        Scene("evaluations", "evaluations", _evaluations()),
+        Scene("evaluations-open", "one evaluation", _evaluations("enter")),
+        Scene("labels", "label queues", _keys("Q", "down")),
+        Scene("labels-item", "labelling, blind", _labelling),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.chart import bar, chart, scale
+from tui.chart import bar, chart, interval, scale
 
 
 def test_the_newest_value_stands_right_and_zero_draws_nothing() -> None:
@@ -44,3 +44,29 @@ def test_a_bar_is_never_longer_and_something_is_more_than_nothing(
 def test_the_top_holds_every_value_and_is_round(values: list[float], least: float) -> None:
     top = scale(values, least)
     assert top >= max([least, *values])
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "drawn"),
+    [
+        (0.2, 0.5, 0.8, "  ---O--- "),
+        (0.0, 0.0, 0.0, "O         "),
+        (1.0, 1.0, 1.0, "         O"),
+        (-5.0, 0.05, 9.0, "O---------"),
+    ],
+)
+def test_an_interval_stands_on_its_scale(low: float, value: float, high: float, drawn: str) -> None:
+    assert interval(low, value, high, 10, least=0, most=1, ascii_only=True) == drawn
+
+
+def test_braille_draws_half_cells() -> None:
+    assert interval(0.25, 0.5, 0.75, 2, least=0, most=1, ascii_only=False) == "\u2810\u2857"
+
+
+@given(st.floats(-2, 2), st.floats(-2, 2), st.floats(-2, 2), st.integers(1, 60), st.booleans())
+def test_an_interval_has_its_width_whatever_the_values(
+    low: float, value: float, high: float, width: int, plain: bool
+) -> None:
+    drawn = interval(low, value, high, width, least=0, most=1, ascii_only=plain)
+    assert len(drawn) == width and drawn.strip()
+    assert not plain or drawn.isascii()

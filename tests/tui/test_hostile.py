@@ -14,13 +14,16 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import Refused
+from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.keys import Key
+from appliance.wire.admin.labels import LabelDifferences, LabelNext, LabelQueue
 from appliance.wire.admin.logs import LogLine
 from appliance.wire.admin.models import Entry, ModelDetail, RunningRequest, Status, Verification
 from tests.conftest import CHECKOUT
-from tests.tui.scripted import NASTY, Script, Terminal, Told, terminal, text_of
-from tests.tui.staging import PLACES, PLAN, STATUS, script
+from tests.tui.scripted import NASTY, Script, Terminal, Told, evaluation, terminal, text_of
+from tests.tui.staging import PLACES, PLAN, give_tasks, script
 
+_FACTS = ("name", "model", "model_digest", "form", "metric", "description", "version")
 _KEPT = {"role", "level", "state", "actions"}
 
 
@@ -36,18 +39,40 @@ def everywhere(value: Any, text: str, name: str = "") -> Any:
 def hostile(text: str) -> Script:
     """The made-up server with this text everywhere."""
     made, plain = Script(), script()
-    status = everywhere(STATUS.model_dump(), text)
+    give_tasks(plain)
+    status = everywhere(plain.found.model_dump(), text)
     for number, listed in enumerate(status["models"]):
         listed["id"] = f"{number}{text}"  # ids differ, as they do in a store
         listed["state"] = text if number == 2 else listed["state"]
+        if plain.found.models[number].kind == "task":
+            listed["kind"] = "task"
     made.found = Status.model_validate(status)
+    facts = {**dict.fromkeys(_FACTS, text), text: text}
+    signed = [{"name": text, "meaning": text, "time": text}]
     made.details = {
         model.id: ModelDetail.model_validate(
-            {**model.model_dump(), "facts": {"name": text, text: text}, "approvals": [
-                {"name": text, "meaning": text, "time": text}]}
+            {**model.model_dump(), "facts": facts, "approvals": signed}
         )
         for model in made.found.models
-    }  # fmt: skip
+    }
+    made.jobs_found = [
+        Job.model_validate({**everywhere(evaluation(n).model_dump(), text), "kind": "evaluation"})
+        for n in (2, 1)
+    ]
+    made.queues = [
+        LabelQueue.model_validate({**everywhere(q.model_dump(), text), "done": {text: 3}})
+        for q in plain.queues
+    ]
+    made.to_label = [
+        LabelNext.model_validate(
+            {**everywhere(each.model_dump(), text), "labels": [text, "b"], "input": {text: text}}
+        )
+        for each in plain.to_label
+    ]
+    assert plain.differences is not None
+    made.differences = LabelDifferences.model_validate(
+        {**everywhere(plain.differences.model_dump(), text), "labels": [text, "b"]}
+    )
     made.running = [
         RunningRequest.model_validate(everywhere(r.model_dump(), text)) for r in plain.running
     ]
@@ -129,6 +154,27 @@ async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> Non
         check(opened)
         await opened.press("L")
         check(opened)
+        await opened.press("escape", "7")
+        await opened.refresh()
+        await opened.refresh()
+        check(opened)
+        await opened.press("S")
+        check(opened)
+        await opened.press("escape", "8")
+        await opened.refresh()
+        await opened.refresh()
+        check(opened)
+        await opened.press("enter")
+        check(opened)
+        await opened.press("escape", "Q")
+        await opened.refresh()
+        check(opened)
+        await opened.press("B", *"anna", "enter")
+        await opened.wait("of 40")
+        check(opened)
+        await opened.press("escape", "down", "D", "enter")
+        await opened.wait("together")
+        check(opened)
         await opened.press("escape", "9")
         await opened.refresh()
         check(opened)
@@ -145,7 +191,8 @@ async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> Non
         check(opened)
 
 
-LISTS = {"2": "store", "3": "running", "4": "entries", "5": "apps", "9": "lines"}
+LISTS = {"2": "store", "3": "running", "4": "entries", "5": "apps", "7": "tasks",
+         "8": "evaluations", "Q": "queues", "9": "lines"}  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)])

@@ -9,6 +9,8 @@ from textual.binding import Binding
 from appliance.cli.main import cli
 from tui.app import PAGES
 from tui.screens.entry import EntryScreen
+from tui.screens.evaluations import EvaluationScreen
+from tui.screens.labelling import LabellingScreen
 
 SAME = {
     "overview": "metrics", "overview look": "status", "overview serve": "serve",
@@ -24,18 +26,41 @@ SAME = {
     "keys limit": "key limit", "keys rotate": "key rotate", "keys revoke": "key revoke",
     "jobs": "job list", "jobs pause": "job pause", "jobs resume": "job resume",
     "jobs cancel": "job cancel", "logs": "logs",
+    "tasks": "task list", "tasks look": "model show", "tasks approve": "model approve",
+    "tasks suspend": "model suspend", "tasks retire": "model retire",
+    "tasks revoke": "model revoke",
+    "evaluations": "eval list", "evaluations look": "eval show",
+    "evaluations report": "eval report", "evaluation": "eval show",
+    "evaluation report": "eval report",
+    "labels": "label list", "labels look": "label show", "labels label": "label next",
+    "labels differences": "label show", "labelling": "label next", "labelling look": "label set",
     "import": "model places", "import look": "model plan", "import import": "model import",
     "import directory": "model places", "import approve": "model approve",
     "import load": "model load",
     "start": "init", "start look": "model demo", "start init": "serve",
 }  # fmt: skip
 # Keys that move about in what a screen shows already.
-MOVES = {"filter", "hold", "older", "newer", "follow", "level", "along", "dismiss"}
+MOVES = {
+    "filter",
+    "hold",
+    "older",
+    "newer",
+    "follow",
+    "level",
+    "along",
+    "dismiss",
+    "app.go",
+    "before",
+}
 
 
 def shown() -> Iterator[str]:
     """Every screen and everything that its keys do."""
-    for name, screen in [(page.TITLE.lower(), page) for page in PAGES] + [("entry", EntryScreen)]:
+    parts: list[tuple[str, type]] = [(page.TITLE.lower(), page) for page in PAGES]
+    parts += [
+        ("entry", EntryScreen), ("evaluation", EvaluationScreen), ("labelling", LabellingScreen),
+    ]  # fmt: skip
+    for name, screen in parts:
         yield name
         for binding in Binding.make_bindings(vars(screen).get("BINDINGS", ())):
             action = binding.action.partition("(")[0]

@@ -9,11 +9,14 @@ import contextlib
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from appliance.datasets.directory import write
+from tests.datasets.examples import dataset as labelled
+from tests.datasets.examples import orders
 from tests.smol import APPROVERS, ID, signed_artifact
 from tests.system.conftest import Server, serving
 from tests.tui.drivers import DRIVERS, Driver, expect
@@ -31,7 +34,7 @@ FAST = {("pilot", (60, 20)), ("tmux", (80, 24))}
 # Words of each screen that stay when the server is gone.
 KEPT = {
     "1": "LOAD", "2": f"> {ID}", "3": "no requests", "4": "in the log", "5": "req/min",
-    "6": "in all", "9": "LEVEL", "0": "tampered",
+    "6": "in all", "7": "0 tasks", "8": "0 evaluations", "9": "LEVEL", "0": "tampered",
 }  # fmt: skip
 ROLE_IS = """
 import appliance.api.admin.deps as deps
@@ -145,6 +148,10 @@ async def test_every_screen_shows_the_real_appliance(
         await back(at)
         await at.press("5")
         await expect(at, "> one", "req/min")
+        await at.press("7")
+        await expect(at, "No tasks.")
+        await at.press("8")
+        await expect(at, "No evaluations.")
         await at.press("9")
         await expect(at, "serving smol")
         await at.press("0")
@@ -270,6 +277,41 @@ async def test_who_may_only_look_is_offered_nothing(
         for digit in "2345":
             await at.press(digit)
             await expect(at, f"[{digit} ", "! DENIED")
+
+
+@pytest.mark.parametrize(("driver", "size"), cases(("tmux", (80, 24))))
+async def test_two_people_label_blind(site: Site, driver: str, size: tuple[int, int]) -> None:
+    name = f"orders-{driver}-{size[0]}"
+    dataset = site.stick.parent / name
+    items = [replace(item, expected=None) for item in orders(2)]
+    write(dataset, labelled(items))
+    raters = ("--rater", "anna", "--rater", "ben")
+    site.server.command("label", "new", str(dataset), *raters, "--label", "hose", "--label", "pump")
+    async with sitting(site, driver, size) as at:
+        for rater, keys in (("anna", "11"), ("ben", "12")):
+            await at.press("Q")
+            await find(at, name, "B Label")
+            await at.press("B")
+            await expect(at, "Your name, then enter")
+            await at.press("ctrl+u")
+            await at.type(rater)
+            await at.press("enter")
+            for number, key in enumerate(keys):
+                await expect(at, f"{number} of 2 done", "1  hose", "2  pump")
+                await at.press(key, "enter")
+            await expect(at, "You have labelled all")
+            await back(at)
+            await at.press("escape")  # the filter
+        await find(at, name, "D Differences")
+        await expect(at, "+ done", "kappa 0.00")
+        await at.press("D")
+        await expect(at, "Your name, then enter")
+        await at.press("enter")
+        await expect(at, "anna: hose  ben: pump", "1 left")
+        await at.press("2", "enter")
+        await expect(at, "No difference is left.")
+    assert site.server.command("label", "show", name)["unsettled"] == 0
+    site.server.command("label", "remove", name)
 
 
 # Last, since the models that it adds stay in the lists of the same appliance.

@@ -22,7 +22,9 @@ from fastapi.responses import Response
 
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import socket_path
+from appliance.wire.admin.jobs import JobList
 from appliance.wire.admin.keys import KeyList
+from appliance.wire.admin.labels import LabelQueueList
 from appliance.wire.admin.logs import LogPage
 from appliance.wire.admin.models import EntryList, RequestList
 from tests.conftest import CHECKOUT, need_tool
@@ -52,12 +54,16 @@ class Telling:
                 "status": made.found, "load": made.load_found, "logs": None,
                 "keys": KeyList(keys=made.keys_found),
                 "requests": RequestList(requests=made.running),
+                "labels": LabelQueueList(queues=made.queues),
+                "jobs": JobList(jobs=made.jobs_found),
                 "audit/entries": EntryList(entries=made.entries),
             }.get(path)  # fmt: skip
             if path == "logs":
                 found = LogPage(lines=made.log, file="f")
             if path.startswith("models/"):
                 found = next(iter(made.details.values()), None)
+            if path.startswith("jobs/"):
+                found = made.jobs_found[0]
             if path == "load":
                 self.polls.release()
             if found is None:
@@ -111,7 +117,7 @@ async def test_no_text_of_a_server_reaches_the_terminal(
     with telling(hostile(RENAME)) as (data, _):
         tmux.open(80, 24, *program(data, *options))
         await expect(tmux, "+ LIVE", "\\x1b]2;owned")
-        for digit in "23459":
+        for digit in "2345789":
             await tmux.press(digit)
             await expect(tmux, f"[{digit} ", "owned")
             assert tmux.title != "owned"
@@ -128,7 +134,7 @@ async def test_an_exported_size_is_not_believed_and_a_resize_is_followed(tmux: T
         tmux.open(60, 20, "env", "COLUMNS=132", "LINES=43", *program(data))
         shown = await expect(tmux, "+ LIVE", "? Help", ": Commands")
         assert "[1 Overview] 2 3" in shown  # the short names of a narrow terminal
-        await tmux.resize(110, 30)
+        await tmux.resize(130, 30)
         await expect(tmux, "[1 Overview]  2 Models", "you: admin", "+ LIVE")
 
 

@@ -11,11 +11,12 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.types import Role
 from appliance.wire.admin.models import Model, ModelDetail
-from tui.change import Answers, Change, name_blank, reason_blank
+from tui.change import Answers, Change
 from tui.command import Report
 from tui.desk import Desk
 from tui.link import Question
 from tui.screens.approving import approval
+from tui.screens.lifecycle import lifecycle
 from tui.screens.listing import ListPage
 from tui.text import alarm, lines
 from tui.view import models as view
@@ -122,31 +123,23 @@ class ModelsPage(ListPage[Model]):
 
     def action_load(self) -> None:
         """Verify the stored bytes once more and serve the model."""
-        self._change(
-            "load", "Load {}", "its bytes are checked again and held in sealed memory", _load
-        )
+        self._change("load")
 
     def action_unload(self) -> None:
         """End the engine."""
-        self._change("unload", "Unload {}", "its running answers end with an error", _unload)
+        self._change("unload")
 
     def action_suspend(self) -> None:
         """Stop serving until enough people approve again."""
-        self._change(
-            "suspend", "Suspend {}", "all its approvals become void", _suspend, reason=True
-        )
+        self._change("suspend")
 
     def action_retire(self) -> None:
         """Take out of use for good."""
-        self._change(
-            "retire", "Retire {}", "its files stay as evidence", _retire, reason=True, lasting=True
-        )
+        self._change("retire")
 
     def action_revoke(self) -> None:
         """End for good because it must not be trusted."""
-        self._change(
-            "revoke", "Revoke {}", "it must not be trusted", _revoke, reason=True, lasting=True
-        )
+        self._change("revoke")
 
     def action_approve(self) -> None:
         """Sign one approval."""
@@ -173,64 +166,11 @@ class ModelsPage(ListPage[Model]):
             )
         )
 
-    def _change(
-        self,
-        verb: str,
-        title: str,
-        meaning: str,
-        call: Any,
-        *,
-        reason: bool = False,
-        lasting: bool = False,
-    ) -> None:
+    def _change(self, verb: str) -> None:
         model = self.rows.current
-        if model is None:
-            return
-        name, client = model.id, self.desk.client
-
-        def work(answers: Answers, report: Report) -> str:
-            changed: Model = call(client, name, answers.get("reason", ""), report)
-            return f"{name} is {changed.state}"
-
-        blanks = (*((reason_blank(),) if reason else ()), *((name_blank(name),) if lasting else ()))
-        self.begin(
-            Change(
-                title.format(name),
-                f"POST /admin/models/{name}/{verb}",
-                f"model: {name} {_AFTER[verb]}, by you",
-                work,
-                blanks=blanks,
-                explain=(f"{meaning[0].upper()}{meaning[1:]}.",),
-                lasting=lasting,
-            )
-        )
-
-
-_AFTER = {
-    "load": "staged, then serving", "unload": "unload", "suspend": "suspended",
-    "retire": "retired", "revoke": "revoked",
-}  # fmt: skip
+        if model is not None:
+            self.begin(lifecycle(self.desk, model.id, verb))
 
 
 def _detail(client: AdminClient, model_id: str) -> ModelDetail:
     return client.model(model_id)
-
-
-def _load(client: AdminClient, name: str, _reason: str, report: Report) -> Model:
-    return client.load(name, report)
-
-
-def _unload(client: AdminClient, name: str, _reason: str, _report: Report) -> Model:
-    return client.unload(name)
-
-
-def _suspend(client: AdminClient, name: str, reason: str, _report: Report) -> Model:
-    return client.suspend(name, reason)
-
-
-def _retire(client: AdminClient, name: str, reason: str, _report: Report) -> Model:
-    return client.retire(name, reason)
-
-
-def _revoke(client: AdminClient, name: str, reason: str, _report: Report) -> Model:
-    return client.revoke(name, reason)

@@ -17,6 +17,7 @@ from tui.text import GAP, QUIET, Cell, cell, line, quiet, spread, state
 from tui.view.units import rate
 
 _HELP: Final = "? Help"
+_CUT: Final = 3  # letters of a screen's name on a terminal of 80 columns
 _TROUBLE: Final = 160  # characters; it is above every screen, and takes no room from it
 
 
@@ -114,6 +115,12 @@ def navigation(pages: Sequence[tuple[str, str]], current: str, width: int) -> Co
     names = Content(GAP).join(tabs)
     if names.cell_length > room:
         names = Content(" ").join(tabs)
+    if names.cell_length > room:
+        cut = [
+            _tab(d, name if name == current else name[:_CUT], name == current, short=False)
+            for d, name in pages
+        ]
+        names = Content(" ").join(cut)
     if names.cell_length > room:
         names = Content(" ").join(shorter)
     return spread(Content(" ") + names, line(cell(_HELP, QUIET)) + " ", width)

@@ -34,13 +34,12 @@ def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
     Args:
         now: seconds since the epoch.
     """
-    left = job.progress.seconds_left if job.state == "running" else None
     return (
         str(job.id),
         job.kind,
         state(job.state),
-        _bar(job, ascii_only=ascii_only),
-        "-" if left is None else _left(left),
+        bar_of(job, ascii_only=ascii_only),
+        left(job),
         age(since(job.created, now)),
         job.title,
         job.actor,
@@ -89,7 +88,8 @@ def amount(told: JobProgress) -> str:
     return f"{told.phase}, {known}{pace}"
 
 
-def _bar(job: Job, *, ascii_only: bool) -> str:
+def bar_of(job: Job, *, ascii_only: bool) -> str:
+    """How far a job is, drawn where a total is known."""
     told = job.progress
     if job.state == "done" or not told.total:
         return "-" if job.state != "running" else told.phase
@@ -97,5 +97,9 @@ def _bar(job: Job, *, ascii_only: bool) -> str:
     return f"{bar(told.done, told.total, _BAR, ascii_only=ascii_only)} {percent:3} %"
 
 
-def _left(seconds: int) -> str:
+def left(job: Job) -> str:
+    """How long a job that runs still takes."""
+    seconds = job.progress.seconds_left if job.state == "running" else None
+    if seconds is None:
+        return "-"
     return f"{seconds} s" if seconds < 60 else duration(seconds)

@@ -15,6 +15,7 @@ from appliance.api.admin import (
     gates,
     jobs,
     keys,
+    labels,
     load,
     logs,
     metrics,
@@ -56,7 +57,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
-        retention, trust, metrics, selftest, datasets, collections,
+        retention, trust, metrics, selftest, datasets, collections, labels,
     ):  # fmt: skip
         app.include_router(part.router)
     app.include_router(collections.groups)

@@ -1,0 +1,150 @@
+"""Routes of the label queues: make, label, compare, take the answers, remove.
+
+Rules: what compares labels is refused until both raters have finished; the log says who labelled
+which item and not how, because a rater may read the log; that answers were taken is recorded with
+their digest.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi import Path as InPath
+
+from appliance.api.admin.deps import Operator, Person, ServicesDep, Viewer
+from appliance.app import Services
+from appliance.audit.entry import Draft
+from appliance.clock import iso
+from appliance.datasets import directory, labelling
+from appliance.datasets.label_queues import LabelQueue, shuffled
+from appliance.types import Json
+from appliance.wire.admin import labels as wire
+
+router = APIRouter(prefix="/admin/labels")
+Name = Annotated[str, InPath(pattern=wire.NAME)]
+Rater = Annotated[str, Query(min_length=1, max_length=64)]
+
+
+@router.get("")
+def list_queues(_: Viewer, services: ServicesDep) -> wire.LabelQueueList:
+    """All queues."""
+    return wire.LabelQueueList(queues=[_shown(queue) for queue in services.labels.list()])
+
+
+@router.post("")
+def new_queue(person: Operator, services: ServicesDep, wanted: wire.LabelsNew) -> wire.LabelQueue:
+    """Make a queue of the unlabelled items of a dataset."""
+    found = directory.read(Path(wanted.data))
+    items = shuffled(found.splits.get("unlabelled", ()))
+    items = items[: wanted.limit] if wanted.limit else items
+    services.labels.create(wanted.name, wanted.data, items, wanted.labels, wanted.raters)
+    try:
+        _record(
+            services, person, "labels_new", queue=wanted.name, data=wanted.data, items=len(items),
+            raters=list(wanted.raters),
+        )  # fmt: skip
+    except BaseException:
+        services.labels.remove(wanted.name)
+        raise
+    return _shown(services.labels.get(wanted.name))
+
+
+@router.get("/{name}")
+def show_queue(_: Viewer, services: ServicesDep, name: Name) -> wire.LabelQueue:
+    """One queue: how far its people are."""
+    return _shown(services.labels.get(name))
+
+
+@router.get("/{name}/next")
+def next_item(_: Operator, services: ServicesDep, name: Name, rater: Rater) -> wire.LabelNext:
+    """The item that a person labels next, and nothing of what others said."""
+    work = services.labels.get(name).labelling
+    item = work.next_item(rater)
+    total = len(work.asked_of(rater))
+    if item is None:
+        return wire.LabelNext(done=total, total=total)
+    return wire.LabelNext(
+        item=item,
+        input=dict(services.labels.input_of(name, item)),
+        labels=list(work.labels),
+        done=work.done.get(rater, 0),
+        total=total,
+    )
+
+
+@router.post("/{name}/items")
+def set_label(
+    person: Operator, services: ServicesDep, name: Name, wanted: wire.LabelSet
+) -> wire.LabelQueue:
+    """Keep the label that a person gave an item; recorded before it is kept."""
+    new = labelling.Given(wanted.item, wanted.rater, wanted.label, wanted.together)
+    services.labels.get(name).labelling.admit(new)
+    _record(
+        services, person, "label_set", queue=name, item=new.item, rater=new.rater,
+        together=new.together,
+    )  # fmt: skip
+    return _shown(services.labels.set(name, new, person.actor))
+
+
+@router.get("/{name}/differences")
+def differences(_: Operator, services: ServicesDep, name: Name) -> wire.LabelDifferences:
+    """What the raters labelled differently, when both have finished."""
+    work = services.labels.get(name).labelling
+    found = [
+        wire.LabelDifference(
+            item=pair.item,
+            input=dict(services.labels.input_of(name, pair.item)),
+            said=list(pair.said),
+        )
+        for pair in work.differences()
+    ]
+    return wire.LabelDifferences(
+        raters=list(work.raters), labels=list(work.labels), differences=found
+    )
+
+
+@router.post("/{name}/answers")
+def take_answers(person: Operator, services: ServicesDep, name: Name) -> wire.LabelAnswers:
+    """The settled labels, for the dataset that they make; recorded before they leave."""
+    work = services.labels.get(name).labelling
+    answers, report = work.answers(), labelling.report(work)
+    digest = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()
+    _record(
+        services, person, "labels_taken", queue=name, answers=len(answers), answers_sha256=digest
+    )
+    return wire.LabelAnswers(answers=answers, report=dict(report))
+
+
+@router.post("/{name}/remove")
+def remove_queue(person: Operator, services: ServicesDep, name: Name) -> wire.LabelQueueList:
+    """Forget a queue with its texts and labels; recorded before."""
+    services.labels.get(name)
+    _record(services, person, "labels_remove", queue=name)
+    services.labels.remove(name)
+    return wire.LabelQueueList(queues=[_shown(queue) for queue in services.labels.list()])
+
+
+def _shown(queue: LabelQueue) -> wire.LabelQueue:
+    work = queue.labelling
+    kappa = work.kappa() if work.compared else None
+    return wire.LabelQueue(
+        name=queue.name,
+        data=queue.source,
+        created=iso(queue.created_us),
+        items=len(work.items),
+        labels=list(work.labels),
+        raters=list(work.raters),
+        done=work.done,
+        finished=work.compared,
+        agreement=None if kappa is None else kappa.agreement,
+        kappa=None if kappa is None else kappa.value,
+        unsettled=len(work.differences()) if work.compared else None,
+    )
+
+
+def _record(services: Services, person: Person, action: str, **fields: Json) -> None:
+    services.audit.append(
+        Draft("admin", {"action": action, "actor": person.actor, **fields})
+    ).result()

@@ -1,0 +1,237 @@
+"""`label`: people label the unlabelled items of a dataset, two of them and blind.
+
+Rules: a rater is shown an item and the labels to choose from, never what another said or a model
+answered; labels stay in the server's database until `finish` writes them into the dataset's
+directory, which takes its signature away.
+"""
+
+import getpass
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
+from appliance.datasets import changes, directory
+from appliance.errors import DatasetRefused
+from appliance.tasks.definition import Labels
+from appliance.tasks.loaded import load
+from appliance.trust.directory import open_artifact
+from appliance.wire.admin.labels import LabelQueue, LabelSet, LabelsNew
+
+_DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)
+REPORT: Final = "labelling.json"
+"""The file that tells how the labels came about; it is signed with the dataset."""
+
+
+def _queue_argument(command: Decorated) -> Decorated:
+    """A queue by its name, or by the directory that it has its name from."""
+    return click.argument(
+        "queue", metavar="QUEUE", callback=lambda _ctx, _param, value: Path(value).name
+    )(command)
+
+
+def _rater_option(command: Decorated) -> Decorated:
+    return click.option(
+        "--as", "rater", metavar="NAME", default=getpass.getuser, show_default="your user name",
+        help="Who labels.",
+    )(command)  # fmt: skip
+
+
+@click.group()
+def label() -> None:
+    """Labelling from zero: two people, blind, with their agreement."""
+
+
+@label.command()
+@click.argument("path", metavar="DATASET_DIR", type=_DIRECTORY)
+@click.option("--rater", "raters", multiple=True, required=True, metavar="NAME",
+              help="One of the two people who label every item; give two.")  # fmt: skip
+@click.option("--label", "labels", multiple=True, metavar="LABEL", help="One of the labels.")
+@click.option("--task", type=_DIRECTORY, metavar="TASK_DIR", help="Take the labels of this task.")
+@click.option("--name", metavar="QUEUE", help="By default the name of the directory.")
+@click.option("--limit", type=click.IntRange(0), default=0,
+              help="So many items, drawn from all; 0 for all.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def new(
+    output: Output,
+    /,
+    data: Path,
+    path: Path,
+    raters: Sequence[str],
+    labels: Sequence[str],
+    task: Path | None,
+    name: str | None,
+    limit: int,
+) -> None:
+    """Make a queue of a dataset's unlabelled items."""
+    wanted = LabelsNew.of(
+        name=name or path.name,
+        data=str(path),
+        labels=list(labels) or _labels(path, task),
+        raters=list(raters),
+        limit=limit,
+    )
+    with admin_client(data) as client:
+        made = client.new_label_queue(wanted)
+    lines = [*_lines(made), f"  appliance label next {made.name} --as {safe(made.raters[0])}"]
+    output.data(made, lines)
+
+
+@label.command("list")
+@data_option
+@json_option
+@click.pass_obj
+def list_(output: Output, data: Path) -> None:
+    """List the queues and how far their people are."""
+    with admin_client(data) as client:
+        found = client.label_queues()
+    empty = ["No queues. `appliance label new DATASET_DIR` makes one of its unlabelled items."]
+    rows = [
+        (queue.name, str(queue.items), _people(queue), safe(queue.data)) for queue in found.queues
+    ]
+    output.data(found, table(("QUEUE", "ITEMS", "LABELLED", "DATASET"), rows) if rows else empty)
+
+
+@label.command()
+@_queue_argument
+@data_option
+@json_option
+@click.pass_obj
+def show(output: Output, data: Path, queue: str) -> None:
+    """Show a queue; when both raters have finished, their agreement and the differences, too."""
+    with admin_client(data) as client:
+        found = client.label_queue(queue)
+        differ = client.label_differences(queue) if found.finished else None
+    lines = list(_lines(found))
+    document = found.model_dump()
+    if differ is not None and differ.differences:
+        rows = [
+            (safe(each.item), *map(safe, each.said), safe(_text(each.input)))
+            for each in differ.differences
+        ]
+        lines += table(("ITEM", *(safe(name).upper() for name in differ.raters), "INPUT"), rows)
+        lines.append(f"  appliance label set {queue} ITEM LABEL --as NAME --together")
+        document["differences"] = [each.model_dump() for each in differ.differences]
+    output.data(document, lines)
+
+
+@label.command("next")
+@_queue_argument
+@_rater_option
+@data_option
+@json_option
+@click.pass_obj
+def next_(output: Output, data: Path, queue: str, rater: str) -> None:
+    """Show the item to label next and the labels to choose from."""
+    with admin_client(data) as client:
+        found = client.next_label(queue, rater)
+    if found.item is None:
+        output.data(found, [f"{safe(rater)} has labelled all {found.total} items"])
+        return
+    lines = [
+        f"item {safe(found.item)}, {found.done} of {found.total} done",
+        *(f"  {safe(name)}: {safe(str(value))}" for name, value in found.input.items()),
+        f"labels: {', '.join(map(safe, found.labels))}",
+    ]
+    output.data(found, lines)
+
+
+@label.command("set")
+@_queue_argument
+@click.argument("item", metavar="ITEM")
+@click.argument("chosen", metavar="LABEL")
+@_rater_option
+@click.option("--together", is_flag=True, help="The two raters agreed on it afterwards.")
+@data_option
+@json_option
+@click.pass_obj
+def set_(
+    output: Output, data: Path, queue: str, item: str, chosen: str, rater: str, together: bool
+) -> None:
+    """Keep a label of an item."""
+    wanted = LabelSet.of(item=item, label=chosen, rater=rater, together=together)
+    with admin_client(data) as client:
+        found = client.set_label(queue, wanted)
+    output.data(found, _lines(found))
+
+
+@label.command()
+@_queue_argument
+@click.argument("path", metavar="DATASET_DIR", type=_DIRECTORY)
+@click.option("--dev", "share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+              help="Share of the new groups that goes to dev; the rest goes to train.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> None:
+    """Write the settled labels into the dataset's directory; its signature goes."""
+    found = directory.read(path)
+    with admin_client(data) as client:
+        taken = client.take_labels(queue)
+    changed = changes.labelled(found, taken.answers, {"train": 1 - share, "dev": share})
+    directory.rewrite(path, changed)
+    (path / REPORT).write_text(json.dumps(taken.report, indent=2) + "\n", encoding="utf-8")
+    told = taken.report
+    lines = [
+        f"{len(taken.answers)} items labelled, {told['unsettled']} not settled",
+        f"kappa {told['kappa']:.2f} (standard error {told['kappa_error']:.2f}), "
+        f"agreement {told['agreement']:.1%}: {path / REPORT}",
+        "not signed: run `appliance dataset sign`",
+    ]
+    document = {"path": str(path), **changed.summary(), "report": dict(told)}
+    output.data(document, lines)
+
+
+@label.command()
+@_queue_argument
+@data_option
+@json_option
+@click.pass_obj
+def remove(output: Output, data: Path, queue: str) -> None:
+    """Forget a queue with its texts and labels."""
+    with admin_client(data) as client:
+        left = client.remove_label_queue(queue)
+    output.data(left, [f"{queue} is removed"])
+
+
+def _labels(path: Path, task: Path | None) -> list[str]:
+    """The labels of a task, or those that the dataset has already.
+
+    Raises:
+        DatasetRefused: `label_unknown`.
+    """
+    if task is None:
+        known = {
+            item.expected for item in directory.read(path).items if isinstance(item.expected, str)
+        }
+        if len(known) < 2:
+            raise DatasetRefused("label_unknown", "Name the labels with --label or --task.")
+        return sorted(known)
+    with open_artifact(task) as artifact:
+        form = load(artifact.prefix, "").task.output
+    if not isinstance(form, Labels):
+        raise DatasetRefused("label_unknown", f"{task.name} is no task of the form labels.")
+    return list(form.labels)
+
+
+def _lines(queue: LabelQueue) -> Iterator[str]:
+    yield f"{queue.name}: {queue.items} items, {_people(queue)}"
+    if queue.kappa is not None:
+        yield (
+            f"  kappa {queue.kappa:.2f}, agreement {queue.agreement or 0:.1%}, "
+            f"{queue.unsettled} not settled"
+        )
+
+
+def _people(queue: LabelQueue) -> str:
+    return ", ".join(f"{safe(name)} {count}" for name, count in queue.done.items())
+
+
+def _text(given: dict[str, object]) -> str:
+    return " / ".join(str(value) for value in given.values() if value is not None)

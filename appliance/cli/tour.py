@@ -1,0 +1,352 @@
+"""The method end to end on example data, unattended: from labelled orders to a task that apps call.
+
+Rules: every step is a real command and is printed with its reason and with what came of it; a
+station is one function in `STATIONS`; everything lies in one directory, which is made new; the last
+block is that of the demo: `receipt verified: seq N root HEX`, or the exit status is not 0.
+
+usage: python -m appliance.cli.tour --model DIR --examples excavators.jsonl [--out DIR] [--limit N]
+"""
+
+import argparse
+import hashlib
+import html
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.cli import demo
+from appliance.cli.demo import MODEL_ID, DemoError, say
+
+DIRECTORY: Final = Path(".tour")
+TASK_ID: Final = "excavator-system"
+SHARES: Final = {"train": 180, "dev": 60, "test": 60}
+"""Items of each split: 300 in all; `test` waits for a gate."""
+_MARK: Final = ".made-by-the-tour"
+_SHOTS: Final = 10
+_REQUESTS: Final = 10
+_WIDTH: Final = 100
+
+TASK: Final = """\
+id = "{id}"
+version = 1
+description = "Work order of an excavator to the system that it is about."
+input = [{{ name = "text", max_chars = 500 }}]
+
+[candidate]
+model = "{model}"
+digest = "{digest}"
+
+[prompt]
+system = "Name the system of the excavator that the work order is about."
+user = "Work order: {{{{ text }}}}"
+examples = "examples.jsonl"            # solved items of the split train
+
+[output]
+form = "labels"
+labels = {labels}
+
+[gate]
+metric = "exact_match"
+margin = 0.05
+"""
+
+APP: Final = '''\
+"""An app: it knows the address, a key and the name of the task, and nothing of models."""
+
+import json
+import sys
+
+from openai import OpenAI
+
+address, key, task, *orders = json.load(sys.stdin)
+client = OpenAI(base_url=address, api_key=key)
+for order in orders:
+    raw = client.chat.completions.with_raw_response.create(
+        model=task, messages=[{"role": "user", "content": order}]
+    )
+    answer = raw.parse()
+    told = {
+        "order": order,
+        "label": answer.choices[0].message.content,
+        "confidence": answer.model_extra["x_appliance"]["confidence"],
+        "receipt": raw.headers["x-appliance-receipt"],
+    }
+    print(json.dumps(told))
+'''
+
+
+@dataclass
+class Tour:
+    """What the stations hand on.
+
+    Attributes:
+        directory: everything of the tour; `data` in it is the appliance's.
+        examples: the whole example set, items by line.
+        limit: how many items of `dev` are asked; 0 for all.
+        reports: file, title and what it says, for the index.
+        receipt: number of the log's entry of the last answer.
+    """
+
+    directory: Path
+    examples: Path
+    gguf: Path
+    limit: int = 0
+    port: int = 0
+    reports: list[tuple[str, str, str]] = field(default_factory=list)
+    receipt: int = 0
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.directory / "data"
+
+    @property
+    def dataset(self) -> Path:
+        """The dataset's directory."""
+        return self.directory / "orders"
+
+    @property
+    def task(self) -> Path:
+        """The task's directory."""
+        return self.directory / TASK_ID
+
+    def key(self, name: str) -> str:
+        """The file of a private key of the lab."""
+        return str(self.data / "keys" / "lab" / f"{name}.pem")
+
+    def run(self, *arguments: str) -> Any:
+        """One command, shown; its JSON document. Raises DemoError."""
+        return demo.command(self.data, *arguments)
+
+    def approve(self, name: str, meaning: str) -> None:
+        """Two people sign what they approve, and why."""
+        state = ""
+        for person in ("approver-1", "approver-2"):
+            done = self.run(
+                *("model", "approve", name, "--as", person, "--key", self.key(person)),
+                *("--meaning", meaning),
+            )
+            state = done["state"]
+        told(f"{name} is {state}: two different people signed")
+
+
+def why(text: str) -> None:
+    """The reason of the next commands."""
+    say("")
+    for line in textwrap.wrap(text, _WIDTH - 2):
+        say(f"# {line}")
+
+
+def told(text: str) -> None:
+    """What came of a command."""
+    for line in textwrap.wrap(text, _WIDTH - 2):
+        say(f"  {line}")
+
+
+# stations
+
+
+def model(tour: Tour) -> None:
+    """An appliance with one signed and approved model, as in `make demo`."""
+    why("An appliance and a small general model, signed and approved, as in `make demo`.")
+    demo.prepare(tour.data, tour.gguf)
+
+
+def check(tour: Tour) -> None:
+    """300 labelled orders, checked and signed."""
+    why("Bad data make every later number wrong: look for leaks, repeats and conflicts first.")
+    chosen, _ = subset(tour.examples)
+    source = tour.directory / "orders.jsonl"
+    source.write_text("".join(json.dumps(item) + "\n" for item in chosen), encoding="utf-8")
+    made = tour.run(
+        *("dataset", "new", str(tour.dataset), "--from", str(source)),
+        *("--by", "given", "--drop-seen"),
+    )
+    told(", ".join(f"{name} {count}" for name, count in made["items"].items()) + " items")
+    found = tour.run("dataset", "check", str(tour.dataset))
+    for problem in found["problems"]:
+        told(f"{problem['level']}: {problem['message']}")
+    groups = found["splits"]["dev"]["groups"]
+    effect = found["splits"]["dev"]["smallest_effect"]
+    told(f"dev has {groups} independent groups: it can show differences from {effect:.0%} on")
+    tour.run("dataset", "sign", str(tour.dataset), "--key", tour.key("publisher"))
+
+
+def define(tour: Tour) -> None:
+    """A task: what goes in, what comes out, which model answers, and how it is measured."""
+    why("A narrow job gets a name: its input, its labels, its prompt and its metric in one file.")
+    record = tour.run("model", "show", MODEL_ID)
+    items = [json.loads(line) for line in (tour.dataset / "train.jsonl").open(encoding="utf-8")]
+    labels = sorted({item["expected"] for item in items})
+    shown = [next(item for item in items if item["expected"] == label) for label in labels]
+    tour.task.mkdir()
+    (tour.task / "examples.jsonl").write_text(
+        "".join(json.dumps(item) + "\n" for item in shown[:_SHOTS]), encoding="utf-8"
+    )
+    (tour.task / "task.toml").write_text(
+        TASK.format(id=TASK_ID, model=MODEL_ID, digest=record["digest"], labels=json.dumps(labels)),
+        encoding="utf-8",
+    )
+    tour.run("task", "check", str(tour.task))
+    told(f"{len(labels)} labels, {len(shown[:_SHOTS])} solved examples in the prompt: {tour.task}")
+
+
+def measure(tour: Tour) -> None:
+    """The battery that needs no language model, then the model, on the same items."""
+    why("Measure the simplest things first: a model must beat them to earn its cost.")
+    found = tour.run(
+        *("eval", "run", str(tour.task), "--data", str(tour.dataset)),
+        *("--limit", str(tour.limit), "--directory", str(tour.data)),
+    )
+    for row in sorted(found["candidates"], key=lambda row: -row["quality"]):
+        low, high = row["interval"]
+        told(
+            f"{row['name']:<30} {row['quality']:.3f}  ({low:.3f} to {high:.3f})  "
+            f"{row['documents_s']:.3g} documents/s"
+        )
+    told(found["answer"])
+    page = tour.directory / "evaluation.html"
+    tour.run("eval", "report", str(found["id"]), "--out", str(page))
+    tour.reports.append((page.name, f"Evaluation {found['id']}", found["answer"]))
+
+
+def serve_task(tour: Tour) -> None:
+    """The task is signed, imported and approved by two people."""
+    why("What apps depend on is signed and approved like a model, whatever the measurement says.")
+    tour.run("task", "sign", str(tour.task), "--key", tour.key("publisher"))
+    record = tour.run("task", "import", str(tour.task), "--id", TASK_ID)
+    told(f"{TASK_ID} is {record['state']}")
+    tour.approve(TASK_ID, "tried in the tour")
+
+
+def ask(tour: Tour) -> None:
+    """Ten requests of an app, through the unmodified OpenAI client."""
+    why("An app names the task, not a model, and brings a key that opens nothing else.")
+    key = tour.run("key", "create", "planner", "--models", TASK_ID)
+    app = tour.directory / "app.py"
+    app.write_text(APP, encoding="utf-8")
+    _, unseen = subset(tour.examples)
+    orders = [item["input"]["text"] for item in unseen[:_REQUESTS]]
+    say(f"$ python {app}")
+    done = subprocess.run(
+        [sys.executable, str(app)],
+        input=json.dumps([f"http://127.0.0.1:{tour.port}/v1", key["secret"], TASK_ID, *orders]),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    if done.returncode or len(answers) != len(orders):
+        raise DemoError(f"the app got {len(answers)} of {len(orders)} answers")
+    for answer in answers:
+        told(f"{answer['label']:<20} {answer['confidence']:.2f}  {answer['order'][:60]}")
+    tour.receipt = int(answers[-1]["receipt"].split()[0])
+
+
+def report(tour: Tour) -> None:
+    """One page that leads to all reports."""
+    why("Everything that was found is kept as pages that open without a network.")
+    rows = "".join(
+        f'<li><a href="{html.escape(file)}">{html.escape(title)}</a>: {html.escape(text)}</li>\n'
+        for file, title, text in tour.reports
+    )
+    page = tour.directory / "index.html"
+    page.write_text(INDEX.format(rows=rows), encoding="utf-8")
+    told(f"reports: {page}")
+
+
+INDEX: Final = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="color-scheme" content="light dark">
+<title>The tour: reports</title>
+<style>
+body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif; }}
+</style>
+</head>
+<body>
+<h1>The tour: reports</h1>
+<ul>
+{rows}</ul>
+</body>
+</html>
+"""
+
+BEFORE: Final[tuple[Callable[[Tour], None], ...]] = (model, check, define)
+"""Stations that need no server; a later one is added at its place."""
+SERVED: Final[tuple[Callable[[Tour], None], ...]] = (measure, serve_task, ask, report)
+"""Stations beside the running server."""
+
+
+def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The items of the tour by groups of each split, and later ones of groups that are in none.
+
+    Raises:
+        DemoError: the example set is too small.
+    """
+    items = [json.loads(line) for line in examples.open(encoding="utf-8")]
+    items.sort(key=lambda item: hashlib.sha256(item["group"].encode()).digest())
+    chosen: list[dict[str, Any]] = []
+    left: list[dict[str, Any]] = []
+    for split, count in SHARES.items():
+        part = [item for item in items if item["split"] == split]
+        chosen += part[:count]
+        groups = {item["group"] for item in part[:count]}
+        left = [item for item in part[count:] if item["group"] not in groups]
+    if len(chosen) < sum(SHARES.values()) or len(left) < _REQUESTS:
+        raise DemoError(f"{examples} has too few items")
+    return chosen, left
+
+
+def _begin(directory: Path) -> None:
+    """An empty directory in place of that of an earlier tour, and of no other."""
+    if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
+        raise DemoError(f"{directory} is no directory of a tour: choose another with --out")
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / _MARK).touch()
+
+
+def run(tour: Tour) -> None:
+    """All stations, and the proof at the end. Raises DemoError."""
+    _begin(tour.directory)
+    for station in BEFORE:
+        station(tour)
+    tour.port = demo.free_port()
+    with demo.serving(tour.data, tour.port):
+        for station in SERVED:
+            station(tour)
+    why("The last answer is in a log that can be checked without trust in this server.")
+    demo.check(tour.data, tour.receipt, tour.directory / "receipt.proof")
+
+
+def main() -> int:
+    """Run; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m appliance.cli.tour")
+    parser.add_argument("--model", type=Path, required=True, help="directory with one *.gguf")
+    parser.add_argument("--examples", type=Path, required=True, help="the excavator set")
+    parser.add_argument("--out", type=Path, default=DIRECTORY, help="made new")
+    parser.add_argument("--limit", type=int, default=0, help="ask so many items of dev; 0 for all")
+    arguments = parser.parse_args()
+    (gguf,) = arguments.model.glob("*.gguf")
+    tour = Tour(arguments.out.absolute(), arguments.examples.absolute(), gguf, arguments.limit)
+    try:
+        run(tour)
+    except DemoError as error:
+        say(f"tour failed: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

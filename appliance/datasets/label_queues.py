@@ -1,0 +1,213 @@
+"""The queues of items that people label, in `appliance.db`.
+
+Rules: a queue keeps the inputs of its items as they were when it was made, so that raters judge the
+same text whatever happens to the dataset's directory; a label is read and written in one
+transaction; a queue that is removed takes its texts and labels with it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, text
+
+from appliance.clock import Clock
+from appliance.datasets.items import Item
+from appliance.datasets.labelling import (
+    MOST_ITEMS,
+    Given,
+    Labelling,
+    check_labels,
+    check_raters,
+)
+from appliance.errors import DatasetRefused
+
+TABLES: Final = """\
+CREATE TABLE label_queues (
+  name TEXT PRIMARY KEY,
+  source TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  raters TEXT NOT NULL,
+  created_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE label_items (
+  queue TEXT NOT NULL REFERENCES label_queues (name) ON DELETE CASCADE,
+  place INTEGER NOT NULL,
+  item TEXT NOT NULL,
+  input TEXT NOT NULL,
+  PRIMARY KEY (queue, item)
+) STRICT;
+CREATE TABLE labels (
+  id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  item TEXT NOT NULL,
+  rater TEXT NOT NULL,
+  together INTEGER NOT NULL,
+  label TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  time_us INTEGER NOT NULL,
+  UNIQUE (queue, item, rater, together),
+  FOREIGN KEY (queue, item) REFERENCES label_items (queue, item) ON DELETE CASCADE
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class LabelQueue:
+    """One queue.
+
+    Attributes:
+        source: the directory of the dataset.
+    """
+
+    name: str
+    source: str
+    created_us: int
+    labelling: Labelling
+
+
+class LabelQueues:
+    """Reads and writes them.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+    """
+
+    def __init__(self, database: Engine, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    def create(
+        self,
+        name: str,
+        source: str,
+        items: Sequence[Item],
+        labels: Sequence[str],
+        raters: Sequence[str],
+    ) -> None:
+        """Keep a new queue; its items are asked about in an order that says nothing of them.
+
+        Raises:
+            DatasetRefused: `label_queue_exists`, `label_queue_empty`, `label_unknown`,
+                `rater_invalid`, `dataset_too_large`.
+        """
+        kept, people = check_labels(labels), check_raters(raters)
+        if not items:
+            raise DatasetRefused("label_queue_empty", "The dataset has no item without a label.")
+        if len(items) > MOST_ITEMS:
+            raise DatasetRefused(
+                "dataset_too_large", f"A queue has at most {MOST_ITEMS} items, not {len(items)}."
+            )
+        with self._database.begin() as connection:
+            if _exists(connection, name):
+                raise DatasetRefused("label_queue_exists", f"There is a queue {name} already.")
+            connection.execute(
+                text(
+                    "INSERT INTO label_queues VALUES (:name, :source, :labels, :raters, :created)"
+                ),
+                {
+                    "name": name,
+                    "source": source,
+                    "labels": json.dumps(kept),
+                    "raters": json.dumps(people),
+                    "created": self._clock.wall_us(),
+                },
+            )
+            connection.execute(
+                text("INSERT INTO label_items VALUES (:queue, :place, :item, :input)"),
+                [
+                    {
+                        "queue": name,
+                        "place": place,
+                        "item": item.id,
+                        "input": json.dumps(dict(item.input)),
+                    }
+                    for place, item in enumerate(shuffled(items))
+                ],
+            )
+
+    def list(self) -> "tuple[LabelQueue, ...]":
+        """All queues by name."""
+        with self._database.connect() as connection:
+            names = connection.execute(text("SELECT name FROM label_queues ORDER BY name"))
+            return tuple(_read(connection, str(row[0])) for row in names.fetchall())
+
+    def get(self, name: str) -> LabelQueue:
+        """One queue. Raises DatasetRefused (`label_queue_unknown`)."""
+        with self._database.connect() as connection:
+            return _read(connection, name)
+
+    def input_of(self, name: str, item: str) -> Mapping[str, Any]:
+        """What an item says. Raises DatasetRefused (`item_unknown`)."""
+        sql = text("SELECT input FROM label_items WHERE queue = :queue AND item = :item")
+        with self._database.connect() as connection:
+            row = connection.execute(sql, {"queue": name, "item": item}).first()
+        if row is None:
+            raise DatasetRefused("item_unknown", "The queue has no such item.")
+        found: Mapping[str, Any] = json.loads(row[0])
+        return found
+
+    def set(self, name: str, new: Given, actor: str) -> LabelQueue:
+        """Keep a label. Raises DatasetRefused: `label_queue_unknown`, or as `Labelling.admit`."""
+        sql = text(
+            "INSERT INTO labels (queue, item, rater, together, label, actor, time_us)"
+            " VALUES (:queue, :item, :rater, :together, :label, :actor, :time)"
+            " ON CONFLICT (queue, item, rater, together)"
+            " DO UPDATE SET label = excluded.label, actor = excluded.actor,"
+            " time_us = excluded.time_us"
+        )
+        with self._database.begin() as connection:
+            _read(connection, name).labelling.admit(new)
+            connection.execute(
+                sql,
+                {
+                    "queue": name,
+                    "actor": actor,
+                    "time": self._clock.wall_us(),
+                    **new._asdict(),
+                },
+            )
+            return _read(connection, name)
+
+    def remove(self, name: str) -> None:
+        """Forget a queue, its texts and its labels. Raises DatasetRefused."""
+        with self._database.begin() as connection:
+            if not _exists(connection, name):
+                raise _unknown(name)
+            connection.execute(text("DELETE FROM label_queues WHERE name = :name"), {"name": name})
+
+
+def shuffled(items: Sequence[Item]) -> "list[Item]":
+    """An order that depends on the ids alone, so that a part of it is a sample of the whole."""
+    return sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
+
+
+def _exists(connection: Connection, name: str) -> bool:
+    sql = text("SELECT 1 FROM label_queues WHERE name = :name")
+    return connection.execute(sql, {"name": name}).first() is not None
+
+
+def _read(connection: Connection, name: str) -> LabelQueue:
+    sql = text("SELECT source, labels, raters, created_us FROM label_queues WHERE name = :name")
+    row = connection.execute(sql, {"name": name}).first()
+    if row is None:
+        raise _unknown(name)
+    items = connection.execute(
+        text("SELECT item FROM label_items WHERE queue = :name ORDER BY place"), {"name": name}
+    )
+    given = connection.execute(
+        text("SELECT item, rater, label, together FROM labels WHERE queue = :name ORDER BY id"),
+        {"name": name},
+    )
+    labelling = Labelling(
+        tuple(str(found[0]) for found in items),
+        tuple(json.loads(row[1])),
+        check_raters(json.loads(row[2])),
+        tuple(Given(found[0], found[1], found[2], bool(found[3])) for found in given),
+    )
+    return LabelQueue(name, row[0], row[3], labelling)
+
+
+def _unknown(name: str) -> DatasetRefused:
+    return DatasetRefused("label_queue_unknown", f"There is no queue {name!r}.")

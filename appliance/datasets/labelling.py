@@ -1,0 +1,245 @@
+"""Labelling from zero: two people label the same items, each without knowing what the other said.
+
+Rules: pure; a queue names its two raters; until both have labelled every item nothing is told that
+depends on the other's labels, not even whether they agree, and each may change their own; then
+differences are settled by a third person, who sees no label either, or by the two together; kappa
+is of what the two said by themselves.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from appliance.errors import DatasetRefused
+from appliance.statistics.agreement import Kappa, cohen_kappa
+from appliance.text import visible
+
+RATERS: Final = 2
+MOST_LABELS: Final = 256
+MOST_ITEMS: Final = 10_000
+_LONGEST_NAME: Final = 64
+_LONGEST_LABEL: Final = 200
+
+
+class Given(NamedTuple):
+    """One label of one person.
+
+    Attributes:
+        together: the two raters settled a difference with it, after they had labelled everything.
+    """
+
+    item: str
+    rater: str
+    label: str
+    together: bool = False
+
+
+class Difference(NamedTuple):
+    """An item that the two raters labelled differently, with their labels in the raters' order."""
+
+    item: str
+    said: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Items, the labels that there are, and what was said of them.
+
+    Attributes:
+        items: ids in the order in which they are asked about.
+        raters: the two people who label every item.
+        given: in the order in which they came.
+    """
+
+    items: tuple[str, ...]
+    labels: tuple[str, ...]
+    raters: tuple[str, str]
+    given: tuple[Given, ...] = ()
+    _said: dict[str, dict[str, str]] = field(init=False, compare=False, repr=False)
+    _together: dict[str, str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        said: dict[str, dict[str, str]] = {name: {} for name in self.raters}
+        for given in self.given:
+            if not given.together:
+                said.setdefault(given.rater, {})[given.item] = given.label
+        together = {given.item: given.label for given in self.given if given.together}
+        object.__setattr__(self, "_said", said)
+        object.__setattr__(self, "_together", together)
+
+    @property
+    def done(self) -> dict[str, int]:
+        """How many items each person has labelled."""
+        return {name: len(said) for name, said in self._said.items()}
+
+    @property
+    def compared(self) -> bool:
+        """Whether both raters have labelled every item, so that their labels may be compared."""
+        return all(len(self._said[name]) == len(self.items) for name in self.raters)
+
+    def differences(self) -> tuple[Difference, ...]:
+        """The items that are not settled.
+
+        Raises:
+            DatasetRefused: `labels_unfinished`.
+        """
+        settled = self.answers()
+        return tuple(pair for pair in self._differences() if pair.item not in settled)
+
+    def kappa(self) -> Kappa:
+        """Agreement of the two raters beyond chance.
+
+        Raises:
+            DatasetRefused: `labels_unfinished`.
+        """
+        self._demand_compared()
+        first, second = (self._said[name] for name in self.raters)
+        return cohen_kappa([first[i] for i in self.items], [second[i] for i in self.items])
+
+    def answers(self) -> dict[str, str]:
+        """The label of each item that is settled: agreed upon, or decided afterwards.
+
+        Raises:
+            DatasetRefused: `labels_unfinished`.
+        """
+        self._demand_compared()
+        first, second = (self._said[name] for name in self.raters)
+        found = {item: label for item, label in first.items() if second[item] == label}
+        for name, said in self._said.items():
+            if name not in self.raters:
+                found = said | found
+        return found | self._together
+
+    def next_item(self, rater: str) -> str | None:
+        """The item to ask a person about; None when they have labelled all that is theirs.
+
+        Raises:
+            DatasetRefused: `rater_invalid`; `labels_unfinished` for a third person while the two
+                are not done.
+        """
+        asked = self.asked_of(rater)
+        said = self._said.get(rater, {})
+        return next((item for item in asked if item not in said), None)
+
+    def asked_of(self, rater: str) -> tuple[str, ...]:
+        """The items that a person is to label: all, or for a third person the differences.
+
+        Raises:
+            DatasetRefused: as `next_item`.
+        """
+        check_rater(rater)
+        if rater in self.raters:
+            return self.items
+        mine = self._said.get(rater, {})
+        settled = self.answers()
+        return tuple(
+            pair.item
+            for pair in self._differences()
+            if pair.item in mine or pair.item not in settled
+        )
+
+    def admit(self, new: Given) -> None:
+        """Check that a label may be added, or may replace this person's own.
+
+        Raises:
+            DatasetRefused: `item_unknown`, `label_unknown`, `label_settled`, and as `next_item`.
+        """
+        if new.item not in self.items:
+            shown = visible(new.item, limit=80)
+            raise DatasetRefused("item_unknown", f"The queue has no item {shown!r}.")
+        if new.label not in self.labels:
+            shown = visible(new.label, limit=80)
+            raise DatasetRefused("label_unknown", f"{shown!r} is none of the queue's labels.")
+        asked = self.asked_of(new.rater)
+        if new.together:
+            self._demand_compared()
+            if new.rater not in self.raters:
+                raise DatasetRefused(
+                    "rater_invalid", "Only the two raters can settle a difference together."
+                )
+            open_ = any(pair.item == new.item for pair in self.differences())
+        elif new.rater in self.raters:
+            open_ = not self.compared
+        else:
+            open_ = new.item in asked and new.item not in self._said.get(new.rater, {})
+        if not open_:
+            raise DatasetRefused("label_settled", f"The label of {new.item!r} stands.")
+
+    def _differences(self) -> Iterator[Difference]:
+        first, second = (self._said[name] for name in self.raters)
+        for item in self.items:
+            if first[item] != second[item]:
+                yield Difference(item, (first[item], second[item]))
+
+    def _demand_compared(self) -> None:
+        if self.compared:
+            return
+        told = ", ".join(f"{name} {self.done[name]}" for name in self.raters)
+        raise DatasetRefused(
+            "labels_unfinished",
+            f"The raters label {len(self.items)} items before their labels are compared; "
+            f"labelled so far: {told}.",
+        )
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels that a queue offers.
+
+    Raises:
+        DatasetRefused: `label_unknown` for fewer than two, too many, or ones that cannot be shown.
+    """
+    kept = tuple(dict.fromkeys(labels))
+    if not 2 <= len(kept) <= MOST_LABELS:
+        raise DatasetRefused(
+            "label_unknown", f"A queue offers 2 to {MOST_LABELS} labels, not {len(kept)}."
+        )
+    for label in kept:
+        if not label.strip() or len(label) > _LONGEST_LABEL or not label.isprintable():
+            raise DatasetRefused(
+                "label_unknown", f"{visible(label, limit=80)!r} cannot be shown as a label."
+            )
+    return kept
+
+
+def report(labelling: Labelling) -> Mapping[str, object]:
+    """What became of a labelling, for the dataset that it makes.
+
+    Raises:
+        DatasetRefused: `labels_unfinished`.
+    """
+    kappa = labelling.kappa()
+    open_ = labelling.differences()
+    differed = sum(1 for _ in labelling._differences())
+    return {
+        "items": len(labelling.items),
+        "labels": list(labelling.labels),
+        "agreement": kappa.agreement,
+        "kappa": kappa.value,
+        "kappa_error": kappa.error,
+        "differed": differed,
+        "settled_together": len(labelling._together),
+        "settled_by_a_third": differed - len(open_) - len(labelling._together),
+        "unsettled": len(open_),
+    }
+
+
+def check_raters(names: Sequence[str]) -> tuple[str, str]:
+    """The two people who label.
+
+    Raises:
+        DatasetRefused: `rater_invalid`.
+    """
+    for name in names:
+        check_rater(name)
+    if len(names) != RATERS or len(set(names)) != RATERS:
+        raise DatasetRefused("rater_invalid", "A queue has two raters with different names.")
+    first, second = names
+    return first, second
+
+
+def check_rater(name: str) -> None:
+    """Refuse what cannot be the name of a person. Raises DatasetRefused (`rater_invalid`)."""
+    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise DatasetRefused(
+            "rater_invalid", f"{visible(name, limit=80)!r} is no name of a person."
+        )

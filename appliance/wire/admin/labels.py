@@ -1,0 +1,97 @@
+"""Schemas of the label queues on the admin socket."""
+
+from typing import Any
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class LabelsNew(Request):
+    """Have people label the unlabelled items of a dataset's directory on the server's host.
+
+    Attributes:
+        limit: the first so many in the queue's order; 0 for all.
+    """
+
+    name: str = Field(pattern=NAME)
+    data: str = Field(min_length=1, max_length=4_096)
+    labels: list[str] = Field(min_length=2, max_length=256)
+    raters: list[str] = Field(min_length=2, max_length=2)
+    limit: int = Field(default=0, ge=0, le=1_000_000)
+
+
+class LabelSet(Request):
+    """One label of one person; `together` settles a difference of the two raters."""
+
+    item: str = Field(min_length=1, max_length=256)
+    label: str = Field(min_length=1, max_length=200)
+    rater: str = Field(min_length=1, max_length=64)
+    together: bool = False
+
+
+class LabelQueue(Reply):
+    """One queue.
+
+    Attributes:
+        done: items that each person has labelled.
+        finished: both raters have labelled every item. What compares their labels is null before.
+        unsettled: items on which they differ, and which nothing has settled yet.
+    """
+
+    name: str
+    data: str
+    created: str
+    items: int
+    labels: list[str]
+    raters: list[str]
+    done: dict[str, int]
+    finished: bool
+    agreement: float | None = None
+    kappa: float | None = None
+    unsettled: int | None = None
+
+
+class LabelQueueList(Reply):
+    """All queues by name."""
+
+    queues: list[LabelQueue]
+
+
+class LabelNext(Reply):
+    """The item to label next; null where this person has labelled all that is theirs.
+
+    Attributes:
+        done, total: how far this person is.
+    """
+
+    item: str | None = None
+    input: dict[str, Any] = Field(default={})
+    labels: list[str] = Field(default=[])
+    done: int = 0
+    total: int = 0
+
+
+class LabelDifference(Reply):
+    """An item that the raters labelled differently; `said` is in the order of the raters."""
+
+    item: str
+    input: dict[str, Any]
+    said: list[str]
+
+
+class LabelDifferences(Reply):
+    """The differences that are not settled."""
+
+    raters: list[str]
+    labels: list[str]
+    differences: list[LabelDifference]
+
+
+class LabelAnswers(Reply):
+    """The settled label of each item, and the report of the labelling."""
+
+    answers: dict[str, str]
+    report: dict[str, Any]

@@ -1,0 +1,76 @@
+"""`make tour` as it runs, in its cheapest form, and what it refuses."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.cli import tour
+from appliance.cli.demo import DemoError
+from tests.conftest import CHECKOUT
+
+
+def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "appliance.cli.tour", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_station_and_a_verified_receipt(
+    tmp_path: Path, default_model_path: Path, excavators_path: Path
+) -> None:
+    out = tmp_path / "tour"
+    done = run(
+        *("--model", default_model_path.parent, "--examples", excavators_path),
+        *("--out", out, "--limit", "6"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    story, last_block = done.stdout.rsplit("\n\n", 1)
+    assert re.match(r"receipt verified: seq \d+ root [0-9a-f]{64}\n", last_block)
+    for words in (
+        "train 1", "independent groups", "10 labels", "majority", "logistic regression",
+        "smollm2-135m", "excavator-system is approved", "$ python", "index.html",
+    ):  # fmt: skip
+        assert words in story, (words, story)
+    assert story.count("\n# ") >= len(tour.BEFORE) + len(tour.SERVED)
+    answers = re.findall(r"^  [a-z_]+ +[01]\.\d\d  .+$", story, re.MULTILINE)
+    assert len(answers) == 10, story
+    index = (out / "index.html").read_text(encoding="utf-8")
+    (linked,) = re.findall(r'href="([^"]+)"', index)
+    assert "<svg" in (out / linked).read_text(encoding="utf-8")
+
+
+def test_a_directory_that_is_no_tour_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(DemoError, match="no directory of a tour"):
+        tour.run(tour.Tour(tmp_path, tmp_path / "none", tmp_path / "none"))
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_too_few_examples_are_refused(tmp_path: Path) -> None:
+    few = tmp_path / "few.jsonl"
+    item = {"id": "a", "group": "g", "input": {"text": "t"}, "expected": "x", "split": "train"}
+    few.write_text(json.dumps(item) + "\n")
+    with pytest.raises(DemoError, match="too few items"):
+        tour.subset(few)
+
+
+def test_make_tour_asks_for_its_examples_and_leaves_them_outside() -> None:
+    makefile = (CHECKOUT / "Makefile").read_text()
+    (line,) = re.findall(r"appliance\.cli\.tour.*", makefile)
+    assert "installer.bundle.examples excavators" in line
+    assert "/.tour/" in (CHECKOUT / ".gitignore").read_text()
+
+
+def test_an_index_escapes_what_data_say(tmp_path: Path) -> None:
+    made = tour.Tour(tmp_path, tmp_path, tmp_path)
+    made.reports.append(("e.html", "<b>", "answer </li><script>"))
+    tour.report(made)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;" in page

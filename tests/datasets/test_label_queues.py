@@ -1,0 +1,80 @@
+"""Queues in the database: what is kept, what is refused, what goes with a queue."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import SystemClock
+from appliance.datasets.items import Item
+from appliance.datasets.label_queues import TABLES, LabelQueues, shuffled
+from appliance.datasets.labelling import Given
+from appliance.db import open_database
+from appliance.errors import DatasetRefused
+
+ITEMS = [Item(f"u{n}", f"g{n}", {"text": f"text {n}", "hours": n}) for n in range(6)]
+LABELS, RATERS = ("hose", "pump"), ("anna", "ben")
+
+
+@pytest.fixture
+def queues(tmp_path: Path) -> LabelQueues:
+    return LabelQueues(open_database(tmp_path / "a.db", (TABLES,)), SystemClock())
+
+
+def code(call: object, *arguments: object) -> str:
+    with pytest.raises(DatasetRefused) as caught:
+        call(*arguments)  # type: ignore[operator]
+    return caught.value.code
+
+
+def test_a_queue_is_kept_with_its_items_and_labels(queues: LabelQueues, tmp_path: Path) -> None:
+    queues.create("orders", "/stick/orders", ITEMS, LABELS, RATERS)
+    first = queues.get("orders").labelling.items[0]
+    queues.set("orders", Given(first, "anna", "hose"), "uid:7")
+    again = LabelQueues(open_database(tmp_path / "a.db", (TABLES,)), SystemClock())
+    (found,) = again.list()
+    assert (found.name, found.source) == ("orders", "/stick/orders")
+    assert found.labelling.items == tuple(item.id for item in shuffled(ITEMS))
+    assert (found.labelling.labels, found.labelling.raters) == (LABELS, RATERS)
+    assert found.labelling.given == (Given(first, "anna", "hose"),)
+    number = int(first[1:])
+    assert again.input_of("orders", first) == {"text": f"text {number}", "hours": number}
+
+
+def test_a_label_is_replaced_by_its_rater_alone(queues: LabelQueues) -> None:
+    queues.create("orders", "", ITEMS, LABELS, RATERS)
+    for rater, label in (("anna", "hose"), ("ben", "hose"), ("anna", "pump")):
+        queues.set("orders", Given("u1", rater, label), "uid:7")
+    assert queues.get("orders").labelling.given == (
+        Given("u1", "anna", "pump"),
+        Given("u1", "ben", "hose"),
+    )
+
+
+def test_a_label_that_is_refused_changes_nothing(queues: LabelQueues) -> None:
+    queues.create("orders", "", ITEMS, LABELS, RATERS)
+    before = queues.get("orders")
+    assert code(queues.set, "orders", Given("u1", "anna", "valve"), "uid:7") == "label_unknown"
+    assert code(queues.set, "none", Given("u1", "anna", "hose"), "u") == "label_queue_unknown"
+    assert queues.get("orders") == before
+
+
+def test_a_queue_that_cannot_be_is_refused(queues: LabelQueues) -> None:
+    assert code(queues.create, "orders", "", [], LABELS, RATERS) == "label_queue_empty"
+    assert code(queues.create, "orders", "", ITEMS, ("hose",), RATERS) == "label_unknown"
+    assert code(queues.create, "orders", "", ITEMS, LABELS, ("a", "a")) == "rater_invalid"
+    many = [Item(f"u{n}", "g", {"text": "x"}) for n in range(10_001)]
+    assert code(queues.create, "orders", "", many, LABELS, RATERS) == "dataset_too_large"
+    assert queues.list() == ()
+    queues.create("orders", "", ITEMS, LABELS, RATERS)
+    assert code(queues.create, "orders", "", ITEMS, LABELS, RATERS) == "label_queue_exists"
+
+
+def test_a_queue_that_is_removed_takes_its_texts_and_labels(queues: LabelQueues) -> None:
+    queues.create("orders", "", ITEMS, LABELS, RATERS)
+    queues.set("orders", Given("u1", "anna", "hose"), "uid:7")
+    queues.remove("orders")
+    assert queues.list() == ()
+    assert code(queues.input_of, "orders", "u1") == "item_unknown"
+    assert code(queues.remove, "orders") == "label_queue_unknown"
+    queues.create("orders", "", ITEMS, LABELS, RATERS)
+    assert queues.get("orders").labelling.given == ()

@@ -1,0 +1,206 @@
+"""Evaluations: what each candidate of a task is worth on the customer's own items.
+
+Rules: an evaluation is a job, and is steered on the screen of the jobs; a result is asked for once,
+since it does not change.
+"""
+
+from typing import Any, ClassVar, Final, NamedTuple
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.wire.admin.jobs import Job
+from tui.change import Answers, Blank, Change
+from tui.command import Report
+from tui.desk import Desk
+from tui.link import Question
+from tui.screens.listing import ListPage
+from tui.screens.page import Page
+from tui.text import alarm, lines
+from tui.view import evaluations as view
+from tui.widgets.keys import KeyLine
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+_KIND: Final = "evaluation"
+_NEWEST: Final = 300  # jobs that are looked through
+
+
+class Found(NamedTuple):
+    """The evaluations among the newest jobs, and a result that was not known."""
+
+    jobs: list[Job]
+    whole: Job | None
+
+
+class EvaluationsPage(ListPage[Job]):
+    """Evaluations, the newest first."""
+
+    DIGIT: ClassVar[str] = "8"
+    TITLE: ClassVar[str] = "Evaluations"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("W", "report", "Write report"),
+        Binding("Q", "app.go('labels')", "Label queues"),
+    ]
+
+    def __init__(self, desk: Desk) -> None:
+        empty = "No evaluations. `appliance eval run TASK_DIR --data DATASET_DIR` starts one."
+        super().__init__(
+            desk, Rows("evaluations", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
+        )
+        self._summary, self._one = Part("evaluations-summary"), Part("evaluation", "RESULT")
+        self._jobs: list[Job] = []
+        self._whole: dict[int, Job] = {}
+
+    def compose_above(self) -> ComposeResult:
+        """How many."""
+        yield self._summary
+
+    def compose_below(self) -> ComposeResult:
+        """What the evaluation under the cursor found."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._one
+
+    def question(self) -> Question | None:
+        """The newest ones, and the result of the one under the cursor."""
+        current = self.rows.current
+        number = None if current is None else current.id
+        return Question(f"evaluations {number}", lambda client: self._ask(client, number))
+
+    def _ask(self, client: AdminClient, number: int | None) -> Found:
+        """Called in the poller's thread."""
+        jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind == _KIND]
+        named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
+        if named is None or named.state != "done" or named.id in self._whole:
+            return Found(jobs, None)
+        return Found(jobs, client.job(named.id))
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The evaluations."""
+        if isinstance(answer, Found):
+            self._jobs = answer.jobs
+            if answer.whole is not None:
+                self._whole = {**self._whole, answer.whole.id: answer.whole}
+        elif isinstance(answer, ApplianceError):
+            self._summary.say(alarm(f"{answer.code}: {answer.message}"))
+
+    def items(self) -> list[Job]:
+        """The evaluations of the last poll."""
+        return self._jobs
+
+    def words(self, item: Job) -> str:
+        """What the filter looks at."""
+        return f"{item.id} {item.state} {item.title} {item.actor} {item.code}"
+
+    def moved(self) -> None:
+        """Ask about another one."""
+        self.post_message(self.Asked())
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        super().draw()
+        if self.known:
+            self._summary.say(view.summary(self._jobs, self.rows.count))
+        current = self._current()
+        width = max(20, self.app.size.width - 4)
+        said = (
+            view.detail(current, self.desk.wall(), width, ascii_only=self.desk.basic)
+            if current is not None
+            else []
+        )
+        self._one.say(lines(said))
+
+    def _current(self) -> Job | None:
+        """The one under the cursor, with its result if that is known."""
+        current = self.rows.current
+        return None if current is None else self._whole.get(current.id, current)
+
+    def _cells(self, job: Job) -> Any:
+        return view.row(job, self.desk.wall(), ascii_only=self.desk.basic)
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Open the evaluation under the cursor."""
+        message.stop()
+        current = self._current()
+        if current is not None:
+            self.app.push_screen(EvaluationScreen(self.desk, current))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what is done has a report, and only the server writes it."""
+        if action == "report":
+            current = self.rows.current
+            done = current is not None and current.state == "done"
+            return True if done and not self.desk.stale else None
+        return super().check_action(action, parameters)
+
+    def action_report(self) -> None:
+        """Write the page of the evaluation under the cursor."""
+        current = self.rows.current
+        if current is not None:
+            self.begin(report(self.desk, current.id))
+
+
+class EvaluationScreen(ModalScreen[None]):
+    """One evaluation whole."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter", "dismiss", "Back"),
+        Binding("W", "report", "Write report"),
+    ]
+
+    def __init__(self, desk: Desk, job: Job) -> None:
+        super().__init__()
+        self._desk, self._job = desk, job
+        self._shown = Part("evaluation-whole")
+
+    def compose(self) -> ComposeResult:
+        """The evaluation."""
+        with VerticalScroll(id="whole") as box:
+            box.border_title = "EVALUATION"
+            yield self._shown
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show it."""
+        self._draw()
+        self.query_one("#whole").focus()
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = max(20, self.app.size.width - 4)
+        said = view.whole(self._job, self._desk.wall(), width, ascii_only=self._desk.basic)
+        self._shown.say(lines(said))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what is done has a report."""
+        return None if action == "report" and self._job.state != "done" else True
+
+    def action_report(self) -> None:
+        """Write its page."""
+        self.post_message(Page.Begin(report(self._desk, self._job.id)))
+
+
+def report(desk: Desk, number: int) -> Change:
+    """The change that writes the page of an evaluation to a new file."""
+    client = desk.client
+
+    def work(answers: Answers, _report: Report) -> str:
+        html = client.evaluation_report(number).html
+        with open(answers["out"], "x", encoding="utf-8") as file:  # noqa: PTH123 - never over another
+            file.write(html)
+        return f"report of evaluation {number}: {answers['out']}"
+
+    return Change(
+        f"Write the report of evaluation {number}",
+        f"GET /admin/evaluations/{number}/report",
+        "nothing: reading a report is not recorded",
+        work,
+        blanks=(Blank("out", "New file", f"evaluation-{number}.html", needed=True),),
+    )

@@ -1,0 +1,184 @@
+"""Labelling one item after the other: what it says, the labels, and one key for each.
+
+Rules: blind: what another person or a model said is not asked for; a label is sent once, when the
+person enters it, and can be given again until both raters have finished; leaving loses nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
+from textual.screen import ModalScreen
+
+from appliance.errors import ApplianceError
+from appliance.wire.admin.labels import LabelDifferences, LabelNext, LabelSet
+from tui.background import background
+from tui.desk import Desk
+from tui.text import Cell, alarm, cell, line, lines, quiet
+from tui.view import labels as view
+from tui.widgets.entry import EntryLine
+from tui.widgets.keys import KeyLine
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+_NAME_HELP = "your name, as the queue names its raters"
+
+
+class LabellingScreen(ModalScreen[None]):
+    """One person at one queue.
+
+    Args:
+        together: the two raters settle their differences.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss", "Back"),
+        Binding("b", "before", "Item before"),
+    ]
+
+    class Came(Message):
+        """What the server said."""
+
+        def __init__(self, found: object) -> None:
+            super().__init__()
+            self.found = found
+
+    def __init__(self, desk: Desk, queue: str, *, together: bool) -> None:
+        super().__init__()
+        self._desk, self._queue, self._together = desk, queue, together
+        self._name = EntryLine(desk.rater, name="rater", help=_NAME_HELP, entered=self._named)
+        self._head, self._item = Part("labelling-head"), Part("labelling-item")
+        self._rows: Rows[str] = Rows("choices", view.CHOICES, str, self._choice, "nothing to label")
+        self._shown: LabelNext | None = None
+        self._labelled: list[LabelNext] = []
+        self._differences: LabelDifferences | None = None
+        self._waits = False
+
+    def compose(self) -> ComposeResult:
+        """Who labels, the item, the labels."""
+        with Vertical(id="whole") as box:
+            box.border_title = "LABEL"
+            yield self._name
+            yield self._head
+            with VerticalScroll(id="labelled-text", can_focus=False):
+                yield self._item
+            yield self._rows
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Ask who labels, unless that is known."""
+        self._rows.display = False
+        self._head.say(quiet("Your name, then enter."))
+        self.set_focus(self._name)
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self._draw()
+
+    @property
+    def _labels(self) -> list[str]:
+        if self._together:
+            return self._differences.labels if self._differences else []
+        return self._shown.labels if self._shown else []
+
+    def _choice(self, label: str) -> Sequence[Cell]:
+        return view.choice(label, self._labels.index(label) + 1)
+
+    def _named(self) -> None:
+        """Enter after the name."""
+        name = self._name.value.strip()
+        if name:
+            self._desk.rater = name
+            self._name.display = False
+            self._rows.display = True
+            self.set_focus(self._rows)
+            self._next()
+
+    def _next(self) -> None:
+        client, queue, rater = self._desk.client, self._queue, self._desk.rater
+        if self._together:
+            self._send(partial(client.label_differences, queue))
+        else:
+            self._send(partial(client.next_label, queue, rater))
+
+    def _send(self, work: Callable[[], object]) -> None:
+        self._waits = True
+        background(work, lambda found: self.post_message(self.Came(found)))
+
+    def on_labelling_screen_came(self, message: Came) -> None:
+        """Show the next item, or why there is none."""
+        found, self._waits = message.found, False
+        if isinstance(found, ApplianceError):
+            said = [alarm(f"{found.code}: {found.message}"), quiet(found.hint)]
+            self._head.say(lines(said))
+            return
+        if isinstance(found, LabelNext):
+            self._shown = found
+        elif isinstance(found, LabelDifferences):
+            self._differences = found
+        else:  # a label was kept
+            self._next()
+            return
+        self._rows.show([])
+        self._rows.show(self._labels if self._current() is not None else [])
+        self._rows.move_to(0)
+        self._draw()
+
+    def _current(self) -> str | None:
+        """The item in front."""
+        if self._together:
+            pairs = self._differences.differences if self._differences else []
+            return pairs[0].item if pairs else None
+        return self._shown.item if self._shown else None
+
+    def _draw(self) -> None:
+        width = max(20, self.app.size.width - 6)
+        if self._together and self._differences is not None:
+            found = self._differences
+            if not found.differences:
+                self._head.say(line("No difference is left."))
+                self._item.say(lines([]))
+                return
+            pair = found.differences[0]
+            self._head.say(
+                lines([view.said(pair, found.raters), quiet(f"{len(found.differences)} left")])
+            )
+            self._item.say(lines(view.item(pair.input, width)))
+        elif self._shown is not None:
+            shown = self._shown
+            self._head.say(view.place(self._desk.rater, shown.done, shown.total))
+            done = [cell("You have labelled all that is yours.", "bold")]
+            self._item.say(lines(view.item(shown.input, width) if shown.item else done))
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Enter: the label under the cursor is the item's."""
+        message.stop()
+        item, label = self._current(), self._rows.current
+        if item is None or label is None or self._waits:
+            return
+        if self._shown is not None and not self._together:
+            self._labelled.append(self._shown)
+        wanted = LabelSet.of(
+            item=item, label=label, rater=self._desk.rater, together=self._together
+        )
+        self._send(partial(self._desk.client.set_label, self._queue, wanted))
+
+    def on_key(self, event: events.Key) -> None:
+        """A digit goes to its label."""
+        if event.key.isdigit() and self.focused is self._rows:
+            event.stop()
+            number = int(event.key)
+            if 1 <= number <= len(self._labels):
+                self._rows.move_to(number - 1)
+
+    def action_before(self) -> None:
+        """Show the item before, to label it again."""
+        if self._labelled and not self._waits and not self._together:
+            self._shown = self._labelled.pop()
+            self._rows.show(self._labels)
+            self._draw()

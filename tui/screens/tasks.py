@@ -1,0 +1,156 @@
+"""Tasks: what apps call by name, what answers for each, and who approved it.
+
+Rules: a task is an artifact of the store and changes like a model; the details of a task are asked
+for once for each state that it is in, those of the task under the cursor with each poll.
+"""
+
+from typing import Any, ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.types import Role
+from appliance.wire.admin.models import Model, ModelDetail
+from tui.desk import Desk
+from tui.link import Question
+from tui.screens.approving import approval
+from tui.screens.lifecycle import lifecycle
+from tui.screens.listing import ListPage
+from tui.text import alarm, lines
+from tui.view import tasks as view
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+_KIND: Final = "task"
+
+
+class TasksPage(ListPage[Model]):
+    """The tasks of the store."""
+
+    DIGIT: ClassVar[str] = "7"
+    TITLE: ClassVar[str] = "Tasks"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("A", "approve", "Approve"),
+        Binding("S", "suspend", "Suspend"),
+        Binding("T", "retire", "Retire", show=False),
+        Binding("X", "revoke", "Revoke", show=False),
+        Binding("Q", "app.go('labels')", "Label queues"),
+    ]
+    NEEDS: ClassVar[dict[str, Role]] = {
+        "approve": Role.APPROVER, "suspend": Role.ADMIN, "retire": Role.ADMIN,
+        "revoke": Role.ADMIN,
+    }  # fmt: skip
+
+    def __init__(self, desk: Desk) -> None:
+        empty = "No tasks. `appliance task new` begins one, `appliance task import` brings it in."
+        super().__init__(desk, Rows("tasks", view.COLUMNS, lambda t: t.id, self._cells, empty))
+        self._summary, self._one = Part("tasks-summary"), Part("task", "TASK")
+        self._details: dict[str, ModelDetail] = {}
+        self._error: ApplianceError | None = None
+
+    def compose_above(self) -> ComposeResult:
+        """How many."""
+        yield self._summary
+
+    def compose_below(self) -> ComposeResult:
+        """What the task under the cursor is."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._one
+
+    def question(self) -> Question | None:
+        """The details that are not known yet, and those of the task under the cursor."""
+        current = self.rows.current
+        name = None if current is None else current.id
+        return Question(f"tasks {name}", lambda client: self._ask(client, name))
+
+    def _ask(self, client: AdminClient, current: str | None) -> dict[str, ModelDetail]:
+        """Called in the poller's thread."""
+        known = dict(self._details)
+        wanted = [
+            task.id
+            for task in self.items()
+            if task.id == current or not _same(task, known.get(task.id))
+        ]
+        return {name: client.model(name) for name in wanted}
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The details."""
+        self._error = answer if isinstance(answer, ApplianceError) else None
+        if self._error is None:
+            self._details = {**self._details, **answer}
+
+    @property
+    def known(self) -> bool:
+        """The tasks come with the status."""
+        return self.desk.status is not None
+
+    def items(self) -> list[Model]:
+        """All tasks."""
+        found = self.desk.status.models if self.desk.status else []
+        return [model for model in found if model.kind == _KIND]
+
+    def words(self, item: Model) -> str:
+        """What the filter looks at."""
+        facts = self._details[item.id].facts if item.id in self._details else {}
+        told = " ".join(str(facts.get(name, "")) for name in ("form", "model", "description"))
+        return f"{item.id} {item.state} {item.code or ''} {item.digest or ''} {told}"
+
+    def moved(self) -> None:
+        """Ask about another task."""
+        self.post_message(self.Asked())
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        super().draw()
+        if self.known:
+            self._summary.say(view.summary(self.items(), self.rows.count))
+        current = self.rows.current
+        known = None if current is None else self._details.get(current.id)
+        width = max(20, self.app.size.width - 4)
+        if self._error is not None:
+            self._one.say(alarm(f"{self._error.code}: {self._error.message}"))
+        else:
+            self._one.say(lines(view.detail(known, width) if known is not None else []))
+
+    def _cells(self, task: Model) -> Any:
+        return view.row(task, self._details.get(task.id))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what the server says that the task allows."""
+        allowed = super().check_action(action, parameters)
+        if not allowed or action not in self.NEEDS:
+            return allowed
+        task = self.rows.current
+        return True if task is not None and action in task.actions else None
+
+    # changes
+
+    def action_approve(self) -> None:
+        """Sign one approval."""
+        task = self.rows.current
+        if task is not None:
+            self.begin(approval(self.desk, task.id, task.digest or ""))
+
+    def action_suspend(self) -> None:
+        """Stop answering until enough people approve again."""
+        self._change("suspend")
+
+    def action_retire(self) -> None:
+        """Take out of use for good."""
+        self._change("retire")
+
+    def action_revoke(self) -> None:
+        """End for good because it must not be trusted."""
+        self._change("revoke")
+
+    def _change(self, verb: str) -> None:
+        task = self.rows.current
+        if task is not None:
+            self.begin(lifecycle(self.desk, task.id, verb))
+
+
+def _same(task: Model, known: ModelDetail | None) -> bool:
+    return known is not None and (known.state, known.digest) == (task.state, task.digest)

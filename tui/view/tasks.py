@@ -1,0 +1,96 @@
+"""What the tasks screen says: each task, what answers for it, who approved it, and what comes next.
+
+Rules: pure; what is not read yet is "-", never a guess; what a task allows comes from the server.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from textual.content import Content
+
+from appliance.wire.admin.models import Model, ModelDetail
+from tui.columns import Column
+from tui.text import Cell, cell, labelled, line, quiet, state
+from tui.view.units import clock, count
+
+COLUMNS: Final = (
+    Column("TASK", 0, least=16, most=44),
+    Column("STATE", 13),
+    Column("FORM", 7, drop=2),
+    Column("MODEL", 20, drop=1),
+    Column("APPROVED", 8, drop=3),
+    Column("DIGEST", 16, drop=4),
+    Column("ADDED", 19, drop=5),
+)
+_NEXT: Final = {
+    "verified": "Next: A to approve; enough different people must.",
+    "approved": "Apps name it in `model`; their keys may be limited to it.",
+    "suspended": "Next: find out why; then A to approve it again.",
+    "quarantined": "Its checks have not ended.",
+    "retired": "Out of use for good; its files stay as evidence.",
+    "revoked": "It never answers again; import another version.",
+}
+
+
+def row(task: Model, detail: ModelDetail | None) -> Sequence[Cell]:
+    """One task of the store."""
+    return (
+        task.id,
+        state(task.state),
+        _fact(detail, "form"),
+        _fact(detail, "model"),
+        "-" if detail is None else f"{len(detail.approvals)} of {detail.approvals_needed}",
+        (task.digest or "-")[:16],
+        clock(task.created) if task.created else "-",
+    )
+
+
+def summary(tasks: Sequence[Model], kept: int) -> Content:
+    """How many there are, how many apps can call, and how many the filter keeps."""
+    ready = sum(task.state == "approved" for task in tasks)
+    told = [f"{count(len(tasks))} tasks", f"{count(ready)} approved"]
+    if kept != len(tasks):
+        told.append(f"{count(kept)} shown")
+    return line(*map(quiet, told))
+
+
+def detail(task: ModelDetail, width: int) -> list[Content]:
+    """Everything about one task."""
+    said = []
+    if task.facts.get("description"):
+        said += labelled("what", str(task.facts["description"]), width)
+    version = f"version {_fact(task, 'version')}"
+    said += labelled("form", line(_fact(task, "form"), quiet("measured by"), _metric(task)), width)
+    model = line(_fact(task, "model"), quiet(_fact(task, "model_digest")[:16]))
+    said += labelled("answers", model, width)
+    said += labelled("digest", line(cell(task.digest or "-"), quiet(version)), width)
+    if task.code or task.message:
+        reason = ": ".join(part for part in (task.code or "", task.message) if part)
+        said += labelled("why", reason, width)
+    following = task.hint if task.code else _NEXT.get(task.state, "")
+    if following:
+        said += labelled("what to do", following, width)
+    if task.publisher:
+        said += labelled("signed by", line(task.publisher, state("verified")), width)
+    of = f"{len(task.approvals)} of {task.approvals_needed} needed"
+    for approval in task.approvals:
+        told = line(approval.name, clock(approval.time), quiet(approval.meaning))
+        said += labelled("approved", told, width)
+    if len(task.approvals) < task.approvals_needed:
+        said += labelled("approved" if not task.approvals else "", quiet(of), width)
+    allowed = ", ".join(action for action in task.actions if action in ALLOWED)
+    said += labelled("allows", allowed or "nothing", width)
+    return said
+
+
+ALLOWED: Final = ("approve", "suspend", "retire", "revoke")
+"""What people may do with a task; it is never loaded by itself."""
+
+
+def _metric(task: ModelDetail) -> str:
+    return _fact(task, "metric").replace("_", " ")
+
+
+def _fact(task: ModelDetail | None, name: str) -> str:
+    value: Any = None if task is None else task.facts.get(name)
+    return "-" if value in (None, "") else str(value)
