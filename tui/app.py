@@ -94,7 +94,7 @@ class OperatorApp(Typing):
         Binding("question_mark,f1", "help", "Help", key_display="?", show=False),
         Binding("colon,ctrl+p", "palette", "Commands", key_display=":"),
         Binding("r", "refresh", "Refresh", show=False),
-        Binding("Q", "go('labels')", "Label queues", show=False),
+        Binding("t", "go('labels')", "To label: queues", show=False),
         Binding("escape", "escape", "Back", show=False),
         Binding("q", "leave", "Quit"),
         *(

@@ -26,7 +26,7 @@ from appliance.cli.demo import MODEL_ID, DemoError, say
 DIRECTORY: Final = Path(".tour")
 TASK_ID: Final = "excavator-system"
 SHARES: Final = {"train": 180, "dev": 60, "test": 60}
-"""Items of each split: 300 in all; `test` waits for a gate."""
+"""Items of each split, each of another group: 300 in all; `test` waits for a gate."""
 _MARK: Final = ".made-by-the-tour"
 _SHOTS: Final = 10
 _REQUESTS: Final = 10
@@ -289,20 +289,20 @@ SERVED: Final[tuple[Callable[[Tour], None], ...]] = (measure, serve_task, ask, r
 
 
 def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The items of the tour by groups of each split, and later ones of groups that are in none.
+    """The items of the tour, one of each group, and later ones of groups that it has not.
 
     Raises:
         DemoError: the example set is too small.
     """
     items = [json.loads(line) for line in examples.open(encoding="utf-8")]
     items.sort(key=lambda item: hashlib.sha256(item["group"].encode()).digest())
+    first = {item["group"]: item for item in reversed(items)}  # one item a group: all independent
     chosen: list[dict[str, Any]] = []
     left: list[dict[str, Any]] = []
     for split, count in SHARES.items():
-        part = [item for item in items if item["split"] == split]
+        part = [item for item in items if item["split"] == split and first[item["group"]] is item]
         chosen += part[:count]
-        groups = {item["group"] for item in part[:count]}
-        left = [item for item in part[count:] if item["group"] not in groups]
+        left = part[count:]
     if len(chosen) < sum(SHARES.values()) or len(left) < _REQUESTS:
         raise DemoError(f"{examples} has too few items")
     return chosen, left

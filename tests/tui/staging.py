@@ -378,7 +378,7 @@ def _evaluations(*keys: str) -> Steps:
 
 
 async def _labelling(opened: Terminal) -> None:
-    await opened.press("Q")
+    await opened.press("t")
     await opened.refresh()
     await opened.press("B", *"anna", "enter")
     await opened.wait("17 of 40")
@@ -426,7 +426,7 @@ def scenes() -> list[Scene]:
         Scene("tasks-ask", "suspending a task", _task_ask),
         Scene("evaluations", "evaluations", _evaluations()),
         Scene("evaluations-open", "one evaluation", _evaluations("enter")),
-        Scene("labels", "label queues", _keys("Q", "down")),
+        Scene("labels", "label queues", _keys("t", "down")),
         Scene("labels-item", "labelling, blind", _labelling),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),

@@ -46,7 +46,7 @@ async def test_without_a_server_the_screens_say_what_the_files_say(lab: LabData)
             await opened.wait("no requests", 120)
             await opened.press("6")
             await opened.wait("import", 120)
-            for digit, words in (("7", "No tasks."), ("8", "No evaluations."), ("Q", "No queues.")):
+            for digit, words in (("7", "No tasks."), ("8", "No evaluations."), ("t", "No queues.")):
                 await opened.press(digit)
                 await opened.wait(words, 120)
 
@@ -55,7 +55,7 @@ async def test_what_cannot_be_read_is_not_called_empty() -> None:
     no = Refused("file_unusable", "Permission denied.")
     told = Told(status=no, key_list=no, audit_search=no, model_show=no, job_list=no, label_list=no)
     async with terminal(Script(error=DOWN), commands=told) as opened:
-        for digit in "2345678Q":
+        for digit in "2345678t":
             await opened.press(digit)
             shown = await opened.wait("Not known: no server answers.")
             for lie in (

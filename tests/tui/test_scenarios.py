@@ -289,7 +289,7 @@ async def test_two_people_label_blind(site: Site, driver: str, size: tuple[int, 
     site.server.command("label", "new", str(dataset), *raters, "--label", "hose", "--label", "pump")
     async with sitting(site, driver, size) as at:
         for rater, keys in (("anna", "11"), ("ben", "12")):
-            await at.press("Q")
+            await at.press("t")
             await find(at, name, "B Label")
             await at.press("B")
             await expect(at, "Your name, then enter")

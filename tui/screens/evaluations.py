@@ -43,8 +43,8 @@ class EvaluationsPage(ListPage[Job]):
     DIGIT: ClassVar[str] = "8"
     TITLE: ClassVar[str] = "Evaluations"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("W", "report", "Write report"),
-        Binding("Q", "app.go('labels')", "Label queues"),
+        Binding("w", "report", "Write report"),
+        Binding("t", "app.go('labels')", "To label"),
     ]
 
     def __init__(self, desk: Desk) -> None:
@@ -55,6 +55,7 @@ class EvaluationsPage(ListPage[Job]):
         self._summary, self._one = Part("evaluations-summary"), Part("evaluation", "RESULT")
         self._jobs: list[Job] = []
         self._whole: dict[int, Job] = {}
+        self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
         """How many."""
@@ -81,12 +82,11 @@ class EvaluationsPage(ListPage[Job]):
 
     def take(self, topic: str, answer: Any) -> None:
         """The evaluations."""
+        self._error = answer if isinstance(answer, ApplianceError) else None
         if isinstance(answer, Found):
             self._jobs = answer.jobs
             if answer.whole is not None:
                 self._whole = {**self._whole, answer.whole.id: answer.whole}
-        elif isinstance(answer, ApplianceError):
-            self._summary.say(alarm(f"{answer.code}: {answer.message}"))
 
     def items(self) -> list[Job]:
         """The evaluations of the last poll."""
@@ -103,7 +103,9 @@ class EvaluationsPage(ListPage[Job]):
     def draw(self) -> None:
         """Say what is known now."""
         super().draw()
-        if self.known:
+        if self._error is not None:
+            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
+        elif self.known:
             self._summary.say(view.summary(self._jobs, self.rows.count))
         current = self._current()
         width = max(20, self.app.size.width - 4)
@@ -149,7 +151,7 @@ class EvaluationScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "dismiss", "Back"),
-        Binding("W", "report", "Write report"),
+        Binding("w", "report", "Write report"),
     ]
 
     def __init__(self, desk: Desk, job: Job) -> None:

@@ -53,14 +53,14 @@ async def test_the_report_is_written_to_a_new_file_after_a_question(tmp_path: Pa
         await opened.refresh()
         await opened.refresh()
         for again in (False, True):
-            shown = await opened.press("W")
+            shown = await opened.press("w")
             assert "GET /admin/evaluations/7/report" in shown and "evaluation-7.html" in shown
             await opened.press("ctrl+u")
             await opened.type(str(target))
             await opened.press("enter")
             await opened.wait("File exists" if again else "report of evaluation 7")
         assert target.read_text() == "<p>7</p>"
-        await opened.press("enter", "W")
+        await opened.press("enter", "w")
         assert "Write the report of evaluation 7" in opened.text
 
 
@@ -77,7 +77,7 @@ async def test_one_that_runs_has_no_report_and_a_result_is_asked_for_once() -> N
     async with terminal(script) as opened:
         await opened.press("8")
         await opened.refresh()
-        assert "Write the report" not in await opened.press("W")
+        assert "Write the report" not in await opened.press("w")
         await opened.press("down")
         for _ in range(3):
             await opened.refresh()

@@ -22,7 +22,7 @@ async def labelling(
     script: Script, key: str = "B", size: tuple[int, int] = (80, 24)
 ) -> AsyncIterator[Terminal]:
     async with terminal(script, size=size) as opened:
-        await opened.press("Q")
+        await opened.press("t")
         await opened.refresh()
         await opened.press(key, *"anna", "enter")
         yield opened

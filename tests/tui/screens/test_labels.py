@@ -15,7 +15,7 @@ DONE = queue(
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
 async def test_queues_and_their_people(size: tuple[int, int]) -> None:
     async with terminal(Script(queues=[queue("orders"), DONE]), size=size) as opened:
-        await opened.press("Q")
+        await opened.press("t")
         shown = await opened.refresh()
         for words in ("> orders", "~ waiting", "+ done", "0.79", "anna 17, ben 3"):
             assert words in shown, (words, shown)
@@ -27,7 +27,7 @@ async def test_queues_and_their_people(size: tuple[int, int]) -> None:
 async def test_differences_are_there_when_both_have_finished() -> None:
     script = Script(queues=[queue("orders"), DONE])
     async with terminal(script) as opened:
-        await opened.press("7", "Q")
+        await opened.press("7", "t")
         await opened.refresh()
         assert "your name" not in await opened.press("D")
         await opened.press("down")
@@ -39,7 +39,7 @@ async def test_differences_are_there_when_both_have_finished() -> None:
 async def test_a_viewer_labels_nothing() -> None:
     script = Script(status(role=Role.VIEWER), queues=[queue("orders")])
     async with terminal(script) as opened:
-        await opened.press("Q")
+        await opened.press("t")
         await opened.refresh()
         assert "Your name" not in await opened.press("B", "enter")
 
@@ -47,7 +47,7 @@ async def test_a_viewer_labels_nothing() -> None:
 async def test_an_empty_list_and_a_refusal() -> None:
     script = Script(to_label=[LabelNext()])
     async with terminal(script) as opened:
-        await opened.press("Q")
+        await opened.press("t")
         assert "No queues." in await opened.refresh()
         await opened.press("B")
 
