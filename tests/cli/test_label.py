@@ -35,8 +35,8 @@ def test_from_zero_to_a_dataset(run: Run, source: Path) -> None:
             done = run("label", "set", source, shown["item"], chosen, "--as", rater)
             assert done.status == 0, done.err
         assert "has labelled all 4 items" in run("label", "next", "orders", "--as", rater).out
-    shown = run("label", "show", "orders").out
-    assert "agreement 75.0%, 1 not settled" in shown and "ANNA" in shown
+    compared = run("label", "show", "orders").out
+    assert "agreement 75.0%, 1 not settled" in compared and "ANNA" in compared
     (differs,) = run("label", "show", "orders", "--json").document["differences"]
     settled = run("label", "set", "orders", differs["item"], "pump", "--as", "anna", "--together")
     assert settled.status == 0 and "0 not settled" in settled.out

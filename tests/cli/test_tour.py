@@ -22,6 +22,8 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow  # the whole battery, so minutes
+@pytest.mark.timeout(1_200)
 def test_every_station_and_a_verified_receipt(
     tmp_path: Path, default_model_path: Path, excavators_path: Path
 ) -> None:

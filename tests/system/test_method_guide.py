@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.several import make_models
 from tests.system.test_docs_snippets import ALONE, SERVED, Block, blocks, execute, follow, served
 
@@ -12,6 +14,8 @@ MODEL = "smollm2-135m"
 CONFIG = "[engine]\nthreads = 1\n[models.default]\nn_ctx = 1024\nslots = 4\n"
 
 
+@pytest.mark.slow  # the whole battery, so minutes
+@pytest.mark.timeout(1_200)
 def test_from_an_example_set_to_an_app(
     tmp_path: Path, default_model_path: Path, excavators_path: Path
 ) -> None:

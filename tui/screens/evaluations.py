@@ -44,7 +44,6 @@ class EvaluationsPage(ListPage[Job]):
     TITLE: ClassVar[str] = "Evaluations"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "report", "Write report"),
-        Binding("t", "app.go('labels')", "To label"),
     ]
 
     def __init__(self, desk: Desk) -> None:

@@ -51,7 +51,7 @@ class LabellingScreen(ModalScreen[None]):
     def __init__(self, desk: Desk, queue: str, *, together: bool) -> None:
         super().__init__()
         self._desk, self._queue, self._together = desk, queue, together
-        self._name = EntryLine(desk.rater, name="rater", help=_NAME_HELP, entered=self._named)
+        self._rater = EntryLine(desk.rater, name="rater", help=_NAME_HELP, entered=self._named)
         self._head, self._item = Part("labelling-head"), Part("labelling-item")
         self._rows: Rows[str] = Rows("choices", view.CHOICES, str, self._choice, "nothing to label")
         self._shown: LabelNext | None = None
@@ -63,7 +63,7 @@ class LabellingScreen(ModalScreen[None]):
         """Who labels, the item, the labels."""
         with Vertical(id="whole") as box:
             box.border_title = "LABEL"
-            yield self._name
+            yield self._rater
             yield self._head
             with VerticalScroll(id="labelled-text", can_focus=False):
                 yield self._item
@@ -74,7 +74,7 @@ class LabellingScreen(ModalScreen[None]):
         """Ask who labels, unless that is known."""
         self._rows.display = False
         self._head.say(quiet("Your name, then enter."))
-        self.set_focus(self._name)
+        self.set_focus(self._rater)
 
     def on_resize(self) -> None:
         """Use the room that there is."""
@@ -91,10 +91,10 @@ class LabellingScreen(ModalScreen[None]):
 
     def _named(self) -> None:
         """Enter after the name."""
-        name = self._name.value.strip()
+        name = self._rater.value.strip()
         if name:
             self._desk.rater = name
-            self._name.display = False
+            self._rater.display = False
             self._rows.display = True
             self.set_focus(self._rows)
             self._next()

@@ -105,4 +105,8 @@ class LabelsPage(ListPage[LabelQueue]):
         queue = self.rows.current
         if queue is not None:
             screen = LabellingScreen(self.desk, queue.name, together=together)
-            self.app.push_screen(screen, lambda _: self.post_message(self.Asked()))
+            self.app.push_screen(screen, self._left)
+
+    def _left(self, _: None) -> None:
+        """Look again at how far the people are."""
+        self.post_message(self.Asked())

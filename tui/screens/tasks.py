@@ -37,7 +37,6 @@ class TasksPage(ListPage[Model]):
         Binding("S", "suspend", "Suspend"),
         Binding("T", "retire", "Retire", show=False),
         Binding("X", "revoke", "Revoke", show=False),
-        Binding("t", "app.go('labels')", "To label"),
     ]
     NEEDS: ClassVar[dict[str, Role]] = {
         "approve": Role.APPROVER, "suspend": Role.ADMIN, "retire": Role.ADMIN,
