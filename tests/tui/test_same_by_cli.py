@@ -49,7 +49,6 @@ MOVES = {
     "level",
     "along",
     "dismiss",
-    "app.go",
     "before",
 }
 
