@@ -184,7 +184,7 @@ def define(tour: Tour) -> None:
     """A task: what goes in, what comes out, which model answers, and how it is measured."""
     why("A narrow job gets a name: its input, its labels, its prompt and its metric in one file.")
     record = tour.run("model", "show", MODEL_ID)
-    items = [json.loads(line) for line in (tour.dataset / "train.jsonl").open(encoding="utf-8")]
+    items = _items(tour.dataset / "train.jsonl")
     labels = sorted({item["expected"] for item in items})
     shown = [next(item for item in items if item["expected"] == label) for label in labels]
     tour.task.mkdir()
@@ -296,7 +296,7 @@ def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     Raises:
         DemoError: the example set is too small.
     """
-    items = [json.loads(line) for line in examples.open(encoding="utf-8")]
+    items = _items(examples)
     items.sort(key=lambda item: hashlib.sha256(item["group"].encode()).digest())
     first = {item["group"]: item for item in reversed(items)}  # one item a group: all independent
     chosen: list[dict[str, Any]] = []
@@ -308,6 +308,10 @@ def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     if len(chosen) < sum(SHARES.values()) or len(left) < _REQUESTS:
         raise DemoError(f"{examples} has too few items")
     return chosen, left
+
+
+def _items(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _begin(directory: Path) -> None:
