@@ -82,6 +82,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
         *(f"model {verb}" for verb in ("revoke", "recheck")),
         *(f"dataset {verb}" for verb in (*DATASET, "capture", "import", "list")),
+        *(f"label {verb}" for verb in ("new", "list", "show", "next", "set", "finish", "remove")),
         *(f"task {verb}" for verb in ("check", "sign", "import", "list")),
         *(f"eval {verb}" for verb in ("run", "list", "show", "report")),
         *(f"collection {verb}" for verb in ("new", "add", "access", "remove", "search")),
