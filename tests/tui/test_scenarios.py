@@ -279,7 +279,7 @@ async def test_who_may_only_look_is_offered_nothing(
             await expect(at, f"[{digit} ", "! DENIED")
 
 
-@pytest.mark.parametrize(("driver", "size"), cases(("tmux", (80, 24))))
+@everywhere
 async def test_two_people_label_blind(site: Site, driver: str, size: tuple[int, int]) -> None:
     name = f"orders-{driver}-{size[0]}"
     dataset = site.stick.parent / name
