@@ -1,22 +1,37 @@
 """How apps share an engine that several of them use at once.
 
-Rules: an app is measured by its running sequences, divided by its weight. The app that has least
-is protected: its answers and prompts go on as if it were alone, and the other apps together make
-a step at most `_DEARER` times as long as its own tokens take, though each of them gets its fair
-part in any case; of what a step has for prompts, most goes to its prompts first, which have half
-of a step's time beside the answers of others. Max-min fairness (Bertsekas and Gallager, Data
-Networks, 6.5.2) of the time of a step, not of requests: where batching is nearly free, no app is
-held back. Pure.
+Rules: an app is measured by its running sequences, divided by its weight; a long prompt counts as
+several while it is computed (`size`). The app that has least is protected: its answers and prompts
+go on as if it were alone, and the other apps together make a step at most `_DEARER` times as long
+as its own tokens take, though each of them gets its fair part in any case; of what a step has for
+prompts, most goes to its prompts first, which have half of a step's time beside the answers of
+others. Max-min fairness (Bertsekas and Gallager, Data Networks, 6.5.2) of the time of a step, not
+of requests: where batching is nearly free, no app is held back. Pure.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Sequence as ReadOnly
 
 from appliance.engine.pace import SHARE, Pace
 from appliance.engine.sequence import Sequence
 
+LONG = 128  # pending tokens of a prompt that count as one more sequence
 _DEARER = 2.0
 _FIRST = 0.875  # of the prompt tokens of a step; the others' prompts never stand still
+
+
+def size(sequence: Sequence) -> int:
+    """How many short requests a sequence counts as, by what is still to be computed of it."""
+    return max(1, sequence.pending // LONG)
+
+
+def held(running: Iterable[Sequence]) -> dict[str, float]:
+    """What each app has of the engine, over its weight."""
+    found: dict[str, float] = {}
+    for sequence in running:
+        found[sequence.scope] = found.get(sequence.scope, 0.0) + size(sequence) / sequence.weight
+    return found
 
 
 class AppShares:
@@ -28,18 +43,25 @@ class AppShares:
     """
 
     def __init__(self, running: ReadOnly[Sequence], pace: Pace | None) -> None:
+        self._pace = pace
         self._weights = {s.scope: s.weight for s in running}
-        self._counts = Counter(s.scope for s in running)
-        self._least = min(map(self._held, self._counts), default=0.0)
-        self._protected = {a for a in self._counts if self._held(a) <= self._least}
-        self._limit: int | None = None
-        own = sum(s.generating and s.scope in self._protected for s in running)
-        if pace is not None and own and len(self._protected) < len(self._counts):
-            self._limit = pace.within(_DEARER * pace.cost(own))
+        found = held(running)
+        self._least = min(found.values(), default=0.0)
+        self._protected = {app for app in found if found[app] <= self._least}
+        self._alike = len(self._protected) == len(found)
+        self._own = sum(s.generating and s.scope in self._protected for s in running)
+
+    def _limit(self, dearer: float, prompt_tokens: int = 0) -> int | None:
+        """Tokens of a step `dearer` times as long as the protected apps' own; None for any."""
+        own = self._own + prompt_tokens
+        if self._pace is None or not own or self._alike:
+            return None
+        return self._pace.within(dearer * self._pace.cost(own))
 
     def answers(self, generating: list[Sequence]) -> list[Sequence]:
         """The running answers that the step continues, in the order given."""
-        if self._limit is None:
+        limit = self._limit(_DEARER)
+        if limit is None:
             return generating
         fair, rest = set[Sequence](), list[Sequence]()
         taken = Counter[str]()
@@ -51,15 +73,23 @@ class AppShares:
                 fair.add(sequence)
             else:
                 rest.append(sequence)
-        fair.update(rest[: max(0, self._limit - len(fair))])
+        fair.update(rest[: max(0, limit - len(fair))])
         return [s for s in generating if s in fair]
 
-    def limited(self, prompts: ReadOnly[Sequence], planned: int) -> tuple[set[Sequence], int]:
-        """The prompts that may not lengthen a step of `planned` tokens much, and their tokens."""
-        if self._limit is None:
+    def limited(
+        self, prompts: ReadOnly[Sequence], planned: int, first: int = 0
+    ) -> tuple[set[Sequence], int]:
+        """The prompts that may not lengthen a step much, and the tokens that they have together.
+
+        Args:
+            planned: tokens of answers in the step.
+            first: tokens of protected prompts in it.
+        """
+        limit = self._limit(_DEARER, first)
+        if limit is None:
             return set(), 0
-        rest = {s for s in prompts if s.scope in self._counts and s.scope not in self._protected}
-        return rest, max(1, self._limit - planned)
+        rest = {s for s in prompts if s.scope not in self._protected}
+        return rest, max(1, limit - planned - first)
 
     def dearer(self, prompts: ReadOnly[Sequence]) -> float:
         """How many times as long as its answers' own tokens a step with these prompts may take."""
@@ -67,10 +97,7 @@ class AppShares:
 
     def first(self, prompts: ReadOnly[Sequence], tokens: int) -> tuple[list[Sequence], int]:
         """The prompts that come before others, and how many of a step's prompt tokens they get."""
-        if len(self._protected) == len(self._counts):
+        if self._alike:
             return [], 0
         before = [s for s in prompts if s.scope in self._protected]
         return before, round(tokens * _FIRST)
-
-    def _held(self, app: str) -> float:
-        return self._counts[app] / self._weights[app]

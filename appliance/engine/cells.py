@@ -75,6 +75,11 @@ class Cells:
         length, idle = self._prefixes.match(sequence)
         return sequence.pending - length + idle
 
+    def alone(self, sequence: Sequence) -> int:
+        """Cells that a running sequence shares with no other one."""
+        held = self._held[_slot(sequence)]
+        return held.own + self._prefixes.alone(held.node)
+
     def keeps(self, sequence: Sequence) -> bool:
         """Whether what a running sequence computes of its prompt will be there for others."""
         return sequence.slot is not None and self._held[sequence.slot].keeps

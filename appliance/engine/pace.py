@@ -3,9 +3,10 @@
 Rules: while answers run, a step is planned to take no longer than the target gap between two
 tokens, or half as long again as their own tokens take, whichever is more; the latter leaves a
 third of the time to prompts on any host. While none run, a step stays short enough for arrivals
-and cancellations to be served soon. What a step costs is learned while running: a fixed part and
-a part for each token, by least squares that forget, and by itself for each number of up to `_FEW`
-tokens, where the line through larger steps is wrong. Pure: step times come in as numbers.
+and cancellations to be served soon, and as short as the gap where several apps come and go. What
+a step costs is learned while running: a fixed part and a part for each token, by least squares that
+forget, and by itself for each number of up to `_FEW` tokens, where the line through larger steps is
+wrong. Pure: step times come in as numbers.
 """
 
 _FORGET = 0.97  # weight of a step for each later one
@@ -55,19 +56,22 @@ class Pace:
             return many
         return max((n for n in range(1, _FEW + 1) if self.cost(n) <= seconds), default=0)
 
-    def budget(self, decoded: int, groups: int = 1, dearer: float = SHARE) -> int:
+    def budget(
+        self, decoded: int, groups: int = 1, dearer: float = SHARE, *, several: bool = False
+    ) -> int:
         """Prompt tokens for a step.
 
         Args:
             decoded: tokens of running answers in the step.
             groups: how many steps share the gap, since each has one adapter.
             dearer: how many times as long as the answers' own tokens it may take at least.
+            several: whether another app may ask at any moment.
         """
         fixed, each = self._line()
         if each <= 0:
             return self.most
         own = fixed + each * decoded
-        alone = not decoded and groups == 1
+        alone = not decoded and groups == 1 and not several
         planned = max(self.gap_s / groups, _ALONE_S if alone else dearer * own)
         return min(self.most, max(_LEAST, int((planned - own) / each)))
 

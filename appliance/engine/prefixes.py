@@ -118,6 +118,14 @@ class Prefixes:
             end, step = step.start, step.parent
         return length, idle
 
+    def alone(self, node: Node) -> int:
+        """Tokens from the root to the end of `node` that one sequence alone stands on."""
+        step: Node | None = node
+        cells = 0
+        while step is not None and step.users == 1:
+            cells, step = cells + len(step.tokens), step.parent
+        return cells
+
     def take(self, sequence: Sequence, slot: int) -> Node:
         """Give `slot` what is here for the sequence.
 

@@ -13,11 +13,12 @@ Rules:
   adapter, or of none, are a group; the group whose last step is longest ago has the next one, so
   that no group waits longer than one step of each other group. No group takes over the cells of
   another. A group that can do nothing now passes its turn on.
-- Apps share by weight (app_shares.py); prompts of the app that has least go before others. An app
-  below its share of the slots gets one from an app above.
-- When the KV cache is full, the youngest sequence is preempted: its cells are freed, and it is
-  computed again from its tokens when there is room. The oldest always makes progress, so every
-  request ends.
+- Apps share by weight (app_shares.py): the request whose app would then have least runs next, and
+  gets its slot and cells from an app that keeps as much. A long prompt is overtaken by as many
+  short ones as it counts; then it waits for its room, and only what fits beside it runs before it.
+- When the KV cache is full, the youngest sequence of the app that has most is preempted: its cells
+  are freed, and it is computed again from its tokens when there is room. The oldest always makes
+  progress, so every request ends.
 - Prompts whose log-probabilities are wanted share `SCORED` positions of a step, so that the buffer
   of logits stays small however long they are.
 - With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
@@ -26,10 +27,10 @@ Pure: it knows counts, never the model.
 """
 
 from bisect import insort
-from collections import Counter
+from collections import deque
 from dataclasses import dataclass, field
 
-from appliance.engine.app_shares import AppShares
+from appliance.engine.app_shares import LONG, AppShares, held, size
 from appliance.engine.burst import LAST, Burst
 from appliance.engine.cells import SCORED, Cells
 from appliance.engine.pace import Pace
@@ -37,6 +38,8 @@ from appliance.engine.prefixes import SHORTEST, Operation, common
 from appliance.engine.sequence import Sequence
 
 FORCED = 32  # most forced tokens of one sequence in one step
+SOON = 2 * LONG  # tokens of a prompt whose cells a short request leaves free
+LATELY = 16  # sequences after which an app that sent no other counts as gone
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Scheduler:
         self.running: list[Sequence] = []  # oldest first
         self._burst = Burst()
         self._step = self._arrived = 0
+        self._lately = deque[str](maxlen=LATELY)  # the apps of the last sequences that ran
         self._turns: dict[str, int] = {}  # of each group that is there, since when it waits
 
     def add(self, sequence: Sequence) -> None:
@@ -139,6 +143,8 @@ class Scheduler:
             plan = StepPlan(AppShares(group, self.pace), adapter, len(answering))
             self._plan_decodes(plan, admitted)
             admitted += self._admit(plan)
+            group = [s for s in self.running if s.adapter == adapter]
+            plan.shares = AppShares(group, self.pace)
             self._plan_prompts(plan, admitted)
             if plan.chunks:
                 self._turns[adapter] = 2 * self._step + 1
@@ -173,37 +179,100 @@ class Scheduler:
         while (slot := sequence.slot) is not None:
             if self.cells.grow(slot, count):
                 return True
-            self._preempt(self.running[-1], plan)
+            self._preempt(self._victim(), plan)
         return False
+
+    def _victim(self) -> Sequence:
+        """The youngest of the app that has most; never the oldest of all beside others."""
+        has = held(self.running)
+        return max(self.running[1:] or self.running, key=lambda s: (has[s.scope], s.arrival))
 
     def _admit(self, plan: StepPlan) -> list[Sequence]:
         """Let waiting sequences run while there are ids, and room for their whole prompts."""
         admitted: list[Sequence] = []
         passed: set[int] = set()  # they wait for a prefix that is being computed
-        while (sequence := self._next(passed)) is not None:
+        blocked: set[str] = set()  # apps whose next one has no room
+        head: Sequence | None = None
+        while (sequence := self._next(passed, blocked)) is not None:
             if self._has_leader(sequence):
                 passed.add(sequence.arrival)
-                continue
-            if not self.cells.has_id() and not self._free_slot(sequence, plan):
+            elif not self._leaves_room(sequence, head):
+                blocked.add(sequence.scope)
+            elif self._fits(sequence, plan) or self._make_place(sequence, plan):
+                self._start(sequence)
+                admitted.append(sequence)
+            elif self.cells.has_id():
+                blocked.add(sequence.scope)
+                head = head or sequence
+            else:
                 break
-            planned = {c.sequence for c in plan.chunks}
-            promised = sum(s.pending for s in self.running if s not in planned)
-            room = self.cells.room() - (0 if self.cells.separate else promised)
-            if room < self.cells.lacking(sequence):
-                break  # no request overtakes
-            self.waiting.remove(sequence)
-            self.cells.acquire(sequence)
-            if sequence.reused is None:
-                sequence.reused = sequence.computed
-            insort(self.running, sequence, key=_arrival)
-            admitted.append(sequence)
         return admitted
 
-    def _next(self, passed: set[int]) -> Sequence | None:
-        """Who runs next: the first in line of the app that has least of its share."""
-        running = Counter(s.scope for s in self.running)
-        line = (s for s in self.waiting if s.arrival not in passed)
-        return min(line, key=lambda s: running[s.scope] / s.weight, default=None)
+    def _start(self, sequence: Sequence) -> None:
+        self.waiting.remove(sequence)
+        for other in self.waiting:
+            if other.arrival < sequence.arrival:
+                other.overtaken += size(sequence)
+        self.cells.acquire(sequence)
+        if sequence.reused is None:
+            sequence.reused = sequence.computed
+        insort(self.running, sequence, key=_arrival)
+        self._lately.append(sequence.scope)
+
+    def _next(self, passed: set[int], blocked: set[str]) -> Sequence | None:
+        """Who runs next: the first in line of the app that would have least of its share then."""
+        has = held(self.running)
+        first: dict[str, Sequence] = {}
+        for sequence in self.waiting:
+            if sequence.arrival not in passed and sequence.scope not in blocked:
+                first.setdefault(sequence.scope, sequence)
+
+        def rank(sequence: Sequence) -> float:
+            adds = max(0, size(sequence) - sequence.overtaken)
+            return has.get(sequence.scope, 0.0) + adds / sequence.weight
+
+        return min(first.values(), key=rank, default=None)
+
+    def _leaves_room(self, sequence: Sequence, head: Sequence | None) -> bool:
+        """Whether a sequence and all that have overtaken `head` fit beside it."""
+        if head is None:
+            return True
+        ahead = sum(len(s.tokens) for s in self.running if s.arrival > head.arrival)
+        return ahead + len(sequence.tokens) + len(head.tokens) <= self.cells.capacity
+
+    def _fits(self, sequence: Sequence, plan: StepPlan) -> bool:
+        """Whether there is an id and room for the whole prompt of a waiting sequence."""
+        return self.cells.has_id() and self._lacks(sequence, plan) <= 0
+
+    def _lacks(self, sequence: Sequence, plan: StepPlan) -> int:
+        """Cells that are missing for the whole prompt of a waiting sequence.
+
+        A short request is over before a long prompt needs most of the cells that it was promised.
+        """
+        planned = {c.sequence for c in plan.chunks}
+        short = sequence.pending + sequence.max_tokens - sequence.generated <= LONG
+        soon = SOON if short else self.cells.capacity
+        promised = sum(min(s.pending, soon) for s in self.running if s not in planned)
+        room = self.cells.room() - (0 if self.cells.separate else promised)
+        return self.cells.lacking(sequence) - room
+
+    def _make_place(self, sequence: Sequence, plan: StepPlan) -> bool:
+        """Preempt the youngest of apps that still have at least what this one's app has then."""
+        has, left = held(self.running), self.running[1:]
+        then = has.get(sequence.scope, 0.0) + size(sequence) / sequence.weight
+        lacks, victims = self._lacks(sequence, plan), list[Sequence]()
+        while lacks > 0 or not (victims or self.cells.has_id()):
+            richer = [s for s in left if has[s.scope] - size(s) / s.weight >= then]
+            if not richer:
+                return False
+            victim = max(richer, key=lambda s: (has[s.scope], s.arrival))
+            left.remove(victim)
+            victims.append(victim)
+            has[victim.scope] -= size(victim) / victim.weight
+            lacks -= self.cells.alone(victim) + victim.pending
+        for victim in victims:
+            self._preempt(victim, plan)
+        return self._fits(sequence, plan)
 
     def _has_leader(self, sequence: Sequence) -> bool:
         """Whether a running sequence is computing a prefix that this one can take over."""
@@ -220,19 +289,6 @@ class Scheduler:
                 if agreed >= at_least and other.computed < agreed:
                     return True
         return False
-
-    def _free_slot(self, sequence: Sequence, plan: StepPlan) -> bool:
-        """Preempt a sequence of an app that has more than its share, if this one has less."""
-        weights = {s.scope: s.weight for s in [*self.waiting, *self.running]}
-        running = Counter(s.scope for s in self.running)
-        share = len(self.running) / sum(weights.values())
-        if running[sequence.scope] + 1 > max(1, share * sequence.weight):
-            return False
-        victims = [s for s in self.running if running[s.scope] > max(1, share * s.weight)]
-        if not victims:
-            return False
-        self._preempt(victims[-1], plan)
-        return True
 
     def _plan_prompts(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         prompts = [
@@ -258,7 +314,9 @@ class Scheduler:
             left = self.budget
         else:
             dearer = plan.shares.dearer(prompts)
-            left = min(self.budget, self.pace.budget(plan.tokens, plan.groups, dearer))
+            several = len(set(self._lately)) > 1
+            budget = self.pace.budget(plan.tokens, plan.groups, dearer, several=several)
+            left = min(self.budget, budget)
         wanted = {s: self._largest(s) for s in prompts}
         if not self.fixed_chunks:
             for sequence in self._burst.waiting(self.running).intersection(prompts):
@@ -274,7 +332,7 @@ class Scheduler:
                 portions[sequence] = min(wanted[sequence], theirs)
                 theirs -= portions[sequence]
             left -= sum(portions.values())
-        limited, rest = plan.shares.limited(prompts, plan.tokens)
+        limited, rest = plan.shares.limited(prompts, plan.tokens, sum(portions.values()))
         for sequence, most in turns:
             allowed = min(left, rest) if sequence in limited else left
             more = min(wanted[sequence] - portions[sequence], most, allowed)

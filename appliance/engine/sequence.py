@@ -29,6 +29,7 @@ class Sequence:
         weight: the app's share of a contended engine, relative to others.
         reused: prompt tokens that the KV cache had when the request first ran.
         arrival: its place in the order of arrival.
+        overtaken: how many later ones ran before it, as `app_shares.size` counts them.
         served: the last step that it had a part in.
         max_tokens: most tokens to generate.
         min_tokens: tokens before an end token or a stop string ends the text.
@@ -58,6 +59,7 @@ class Sequence:
     weight: int = 1
     reused: int | None = None
     arrival: int = 0
+    overtaken: int = 0
     served: int = 0
     sampler: Sampler = field(init=False)
     prompt_tokens: int = field(init=False)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engine.app_shares import AppShares
+from appliance.engine.app_shares import LONG, AppShares, held, size
 from appliance.engine.pace import Pace
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -73,9 +73,22 @@ def test_prompts_of_a_flood_wait_for_the_answers_of_others() -> None:
     flood = sequences("flood", 8, generating=False)
     quiet = sequences("quiet", 1)
     shares = AppShares(flood + quiet, pace())
-    new = sequences("new", 1)
-    assert shares.limited(flood + quiet + new, 1) == (set(flood), 2)  # all of them together
+    assert shares.limited(flood + quiet, 1) == (set(flood), 2)  # all of them together
     assert shares.limited(flood, 8) == (set(flood), 1)  # they never stand still
+    # Nor do they make a step with the others' prompts more than twice as long.
+    assert shares.limited(flood, 1, 10) == (set(flood), 12)  # 2 (3 + 11 * 3) = 3 + 23 * 3
+
+
+def test_a_long_prompt_counts_as_many_requests() -> None:
+    (long,), quiet = sequences("long", 1, generating=False), sequences("quiet", 1)
+    assert AppShares([long, *quiet], pace()).limited([long], 1) == (set(), 0)  # both have one
+    long.tokens = [1] * (3 * LONG)
+    assert size(long) == 3
+    assert AppShares([long, *quiet], pace()).limited([long], 1) == ({long}, 2)
+    long.computed = 2 * LONG + 1  # what is done of it does not count
+    assert size(long) == 1
+    long.weight = 3
+    assert held([long, *quiet]) == {"long": 1 / 3, "quiet": 1.0}
 
 
 @given(

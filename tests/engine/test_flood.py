@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from appliance.admission.fair_queue import FairQueue, Ticket, token_cost
+from appliance.engine import app_shares, scheduler
 from appliance.engine.app_shares import AppShares
 from appliance.engine.cells import Cells
 from appliance.engine.pace import Pace
@@ -19,7 +20,7 @@ from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
-SLOTS, PROMPT, FLOOD = 8, 140, 64
+SLOTS, PROMPT, FLOOD, CELLS = 8, 140, 64, 16_384
 TARGET = 2.5
 COSTS = [  # seconds of a step of one token; otherwise a fixed part and each token's
     (0.006, 0.003, 0.0029),  # two cores
@@ -41,6 +42,8 @@ class Host:
     one: float
     fixed: float
     each: float
+    slots: int = SLOTS
+    cells: int = CELLS
     now: float = 0.0
     ended: list[tuple[str, float]] = field(default_factory=list)
 
@@ -48,9 +51,9 @@ class Host:
         self.pace = Pace(512, 0.06)
         for tokens in (1, 4, 8, 64):
             self.pace.record(tokens, self.cost(tokens))
-        self.queue = FairQueue(SLOTS)
-        self.scheduler = Scheduler(Cells(16_384, SLOTS), 512, self.pace)
-        self._asked: dict[Ticket, tuple[str, int, float]] = {}
+        self.queue = FairQueue(self.slots)
+        self.scheduler = Scheduler(Cells(self.cells, self.slots), 512, self.pace)
+        self._asked: dict[Ticket, tuple[str, int, int, float]] = {}
         self._running: dict[Sequence, Ticket] = {}
         self._numbers = itertools.count(1)
 
@@ -58,19 +61,19 @@ class Host:
         """Seconds of a step."""
         return self.one if tokens == 1 else self.fixed + self.each * tokens
 
-    def ask(self, app: str, answer: int) -> None:
-        """A request of so many tokens comes in."""
-        ticket = Ticket(app, cost=token_cost(PROMPT, answer))
-        self._asked[ticket] = (app, answer, self.now)
+    def ask(self, app: str, answer: int, prompt: int = PROMPT) -> None:
+        """A request comes in; its tokens in the prompt and in the answer."""
+        ticket = Ticket(app, cost=token_cost(prompt, answer))
+        self._asked[ticket] = (app, answer, prompt, self.now)
         self.queue.put(ticket)
 
     def step(self) -> None:
         """Take whose turn it is, compute one step, and let time pass."""
         while (ticket := self.queue.take(lambda _: True)) is not None:
-            app, answer, _ = self._asked[ticket]
+            app, answer, prompt, _ = self._asked[ticket]
             number = next(self._numbers)
-            prompt = [number * 1000 + i for i in range(PROMPT)]  # no two share a prefix
-            sequence = Sequence(number, prompt, Sampling(), answer, TextStream(), scope=app)
+            tokens = [number * 10_000 + i for i in range(prompt)]  # no two share a prefix
+            sequence = Sequence(number, tokens, Sampling(), answer, TextStream(), scope=app)
             self._running[sequence] = ticket
             self.scheduler.add(sequence)
         plan = self.scheduler.plan()
@@ -88,10 +91,10 @@ class Host:
             return
         self.scheduler.remove(sequence)
         ticket = self._running.pop(sequence)
-        app, answer, at = self._asked.pop(ticket)
-        self.queue.end(ticket, token_cost(PROMPT, answer), self.now)
+        app, answer, prompt, at = self._asked.pop(ticket)
+        self.queue.end(ticket, token_cost(prompt, answer), self.now)
         self.ended.append((app, self.now - at))
-        self.ask(app, answer)  # each client asks again
+        self.ask(app, answer, prompt)  # each client asks again
 
 
 def latency(costs: tuple[float, float, float], *, flood: bool) -> float:
@@ -122,3 +125,57 @@ def test_without_the_rule_it_is_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AppShares, "first", lambda *_: ([], 0))
     costs = COSTS[0]
     assert latency(costs, flood=True) > TARGET * latency(costs, flood=False)
+
+
+ATTACKS = {  # prompts that fill most of the cache
+    "eight of one app": [("attacker", 1800)] * 8,
+    "one of each of four apps": [(f"attacker {number}", 900) for number in range(4)],
+}
+
+
+def among_others(*prompts: tuple[str, int]) -> tuple[float, float]:
+    """The same for small requests among those of other apps, perhaps beside long prompts; and how
+    many tokens of these are computed in a second.
+    """
+    host = Host(0.008, 0.0075, 0.001, slots=16, cells=2048)
+    for app, clients, answer in (("one", 7, 3), ("batch", 4, 12), ("serial", 3, 20)):
+        for _ in range(clients):
+            host.ask(app, answer, 45)
+    for app, prompt in prompts:
+        host.ask(app, 1, prompt)
+    while len(host.ended) < 50:
+        host.step()
+    host.ask("B", 8, 31)
+    while sum(app == "B" for app, _ in host.ended) < 110:
+        host.step()
+    own = sorted([seconds for app, seconds in host.ended if app == "B"][10:])
+    long = dict(prompts)
+    return own[94], sum(long.get(app, 0) for app, _ in host.ended) / host.now
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_prompts_that_fill_the_cache_make_small_requests_little_later(attack: str) -> None:
+    beside, computed = among_others(*ATTACKS[attack])
+    assert beside <= TARGET * among_others()[0]
+    assert computed > 100  # they end, too: a tenth of what the engine could do for them alone
+
+
+def _nothing_before_it(_: Scheduler, _sequence: Sequence, head: Sequence | None) -> bool:
+    return head is None
+
+
+@pytest.mark.parametrize(
+    ("attack", "where", "name", "rule"),
+    [
+        ("one of each of four apps", Scheduler, "_leaves_room", _nothing_before_it),
+        ("eight of one app", Scheduler, "_make_place", lambda *_: False),
+        ("eight of one app", app_shares, "size", lambda _: 1),
+    ],
+)
+def test_without_one_of_the_rules_they_are_later(
+    monkeypatch: pytest.MonkeyPatch, attack: str, where: object, name: str, rule: object
+) -> None:
+    """The control."""
+    monkeypatch.setattr(where, name, rule)
+    monkeypatch.setattr(scheduler, "size", app_shares.size)
+    assert among_others(*ATTACKS[attack])[0] > TARGET * among_others()[0]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from appliance.engine.app_shares import LONG
 from appliance.engine.cells import Cells
 from appliance.engine.scheduler import FORCED, Chunk, Scheduler, StepPlan
 from appliance.engine.sequence import Sequence
@@ -27,6 +28,7 @@ class Ask:
     cancelled: int | None = None
     forced: int = 0
     adapter: str = ""
+    app: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def scenes(draw: st.DrawFn, *, cancels: bool = True, reproducible: bool = False)
                 draw(st.none() | st.integers(0, 40)) if cancels else None,
                 draw(st.sampled_from([0, 0, 1, 40])),
                 draw(st.sampled_from(["", "", "one", "two"])),
+                "" if reproducible else draw(st.sampled_from(["", "", "a", "b"])),
             )
         )
     return Scene(
@@ -100,6 +103,7 @@ class _Player:
         # The oldest request gains a token at each step of its group, so this many end them all.
         self.groups = len({a.adapter for a in scene.asks})
         self.bound = 60 + self.groups * sum(a.prompt + a.max_tokens + 1 for a in scene.asks)
+        self.apps = {a.app for a in scene.asks}
         self.waited: dict[str, int] = {}
 
     def run(self) -> Trace:
@@ -119,8 +123,9 @@ class _Player:
             if ask.arrives == step:
                 tokens = [1000 * number + i for i in range(ask.prompt)]
                 sequence = Sequence(
-                    number, tokens, Sampling(), ask.max_tokens, TextStream(), adapter=ask.adapter
-                )
+                    number, tokens, Sampling(), ask.max_tokens, TextStream(),
+                    adapter=ask.adapter, scope=ask.app,
+                )  # fmt: skip
                 self.alive[number] = sequence
                 self.scheduler.add(sequence)
             if ask.cancelled is not None and ask.arrives + ask.cancelled == step:
@@ -205,8 +210,9 @@ class _Player:
         for queue in (running, waiting):
             order = [arrival[s.id] for s in queue]
             assert order == sorted(order), "somebody overtook"
-        if running and waiting:
-            assert arrival[running[-1].id] < arrival[waiting[0].id], "somebody overtook"
+        for app in self.apps:  # one app's requests run in the order in which they came
+            own = [[arrival[s.id] for s in queue if s.scope == app] for queue in (running, waiting)]
+            assert not all(own) or own[0][-1] < own[1][0], "somebody overtook"
 
 
 @settings(deadline=None, max_examples=300)
@@ -277,6 +283,121 @@ def test_a_cancelled_request_in_the_queue_holds_nothing() -> None:
     assert not scheduler.plan().chunks
 
 
+def ask(number: int, prompt: int, app: str, *, most: int = 500) -> Sequence:
+    """A request for `most` tokens, whose prompt no other one shares."""
+    tokens = [1000 * number + i for i in range(prompt)]
+    return Sequence(number, tokens, Sampling(), most, TextStream(), scope=app)
+
+
+def step(scheduler: Scheduler) -> set[int]:
+    """Compute one step; who runs then."""
+    for chunk in scheduler.plan().chunks:
+        scheduler.computed(chunk)
+        if chunk.samples:
+            chunk.sequence.tokens.append(0)
+    return {s.id for s in scheduler.running}
+
+
+def test_a_long_prompt_is_overtaken_by_as_many_short_ones_as_it_counts() -> None:
+    scheduler = Scheduler(Cells(1000, 1), 4 * LONG)
+    scheduler.add(ask(0, 4, "busy"))
+    assert step(scheduler) == {0}
+    scheduler.add(ask(1, 3 * LONG, "long"))
+    for number in range(2, 8):  # each of an app that asks one thing
+        scheduler.add(ask(number, 4, f"short {number}"))
+    order: list[int] = []
+    while len(order) < 6:
+        (running,) = step(scheduler)
+        order.append(running)
+        scheduler.remove(scheduler.running[0])
+    # It counts as three: after two it counts as one, and came before the others.
+    assert order == [0, 2, 3, 1, 4, 5]
+
+
+def test_only_what_fits_beside_a_long_prompt_that_waits_runs_before_it() -> None:
+    scheduler = Scheduler(Cells(400, 8), 64)
+    old = ask(0, 90, "old")
+    scheduler.add(old)
+    step(scheduler)
+    long = ask(1, 320, "long")
+    long.overtaken = 100  # its turn has come
+    scheduler.add(long)
+    for number in range(2, 7):
+        scheduler.add(ask(number, 30, f"short {number}"))
+    assert step(scheduler) == {0, 2, 3}  # 60 beside 320 of 400, though there is room for more
+    scheduler.remove(old)
+    assert {1, 2, 3} <= step(scheduler)
+
+
+@pytest.mark.parametrize(("most", "runs"), [(20, True), (500, False)])
+def test_a_short_request_has_the_cells_that_a_long_prompt_needs_later(
+    most: int, runs: bool
+) -> None:
+    scheduler = Scheduler(Cells(600, 8), 64)
+    scheduler.add(ask(0, 550, "long"))
+    step(scheduler)
+    scheduler.add(ask(1, 80, "short", most=most))  # 50 are not promised to anybody
+    assert (1 in step(scheduler)) is runs
+
+
+def test_a_long_prompt_has_its_cells_when_it_needs_them() -> None:
+    scheduler = Scheduler(Cells(600, 8), 64)
+    long = ask(0, 590, "long", most=1)
+    scheduler.add(long)
+    for number in range(1, 2000):
+        if number % 3 == 1:  # more short ones than there is room for
+            scheduler.add(ask(number, 80, f"short {number % 7}", most=20))
+        for chunk in scheduler.plan().chunks:
+            scheduler.computed(chunk)
+            if chunk.samples:
+                chunk.sequence.tokens.append(0)
+                if chunk.sequence.generated == chunk.sequence.max_tokens:
+                    scheduler.remove(chunk.sequence)
+        if long.generated:
+            return
+    raise AssertionError(f"{long.computed} of its tokens are computed")
+
+
+def test_within_an_app_nothing_overtakes() -> None:
+    scheduler = Scheduler(Cells(400, 8), 64)
+    scheduler.add(ask(0, 200, "other"))
+    step(scheduler)
+    scheduler.add(ask(1, 300, "app"))
+    scheduler.add(ask(2, 10, "app"))
+    assert step(scheduler) == {0}
+
+
+def test_an_app_that_has_less_gets_cells_of_one_that_keeps_as_much() -> None:
+    scheduler = Scheduler(Cells(100, 8, 4), 64)
+    for number in range(3):
+        scheduler.add(ask(number, 30, "busy"))
+    step(scheduler), step(scheduler)
+    scheduler.add(ask(3, 25, "quiet"))
+    assert step(scheduler) == {0, 1, 3}  # the youngest of the other app made room
+    scheduler.add(ask(4, 25, "quiet"))
+    assert step(scheduler) == {0, 1, 3}  # two to one: nothing is gained by one to two
+
+
+def test_nothing_is_preempted_for_a_prompt_that_does_not_fit_all_the_same() -> None:
+    scheduler = Scheduler(Cells(100, 8, 4), 64)
+    for number in range(3):
+        scheduler.add(ask(number, 30, "busy"))
+    step(scheduler), step(scheduler)
+    scheduler.add(ask(3, 80, "quiet"))
+    assert step(scheduler) == {0, 1, 2}
+
+
+def test_answers_of_the_app_that_has_most_make_room_for_those_of_others() -> None:
+    scheduler = Scheduler(Cells(64, 8), 64)
+    scheduler.add(ask(0, 20, "quiet"))
+    for number in (1, 2):
+        scheduler.add(ask(number, 20, "busy"))
+    scheduler.add(ask(3, 2, "late"))
+    while len(scheduler.running) == 4 or not scheduler.running:
+        step(scheduler)
+    assert {s.id for s in scheduler.running} == {0, 1, 3}  # and not the youngest of all
+
+
 class LosesWhatItSetsAside(Scheduler):
     def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
         super()._preempt(victim, plan)
@@ -296,8 +417,9 @@ class SetsAsideTheOldest(Scheduler):
 
 
 class ServesTheNewestFirst(Scheduler):
-    def _next(self, passed: set[int]) -> Sequence | None:
-        return self.waiting[-1] if self.waiting else None
+    def _next(self, passed: set[int], blocked: set[str]) -> Sequence | None:
+        left = [s for s in self.waiting if s.arrival not in passed and s.scope not in blocked]
+        return left[-1] if left else None
 
 
 class SkipsTheLastAnswer(Scheduler):
