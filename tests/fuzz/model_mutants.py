@@ -1,6 +1,7 @@
 """Structure-aware mutants of tiny models: which does the vetting accept that llama.cpp dies of?
 
-usage: python -m tests.fuzz.model_mutants [--count N] [--seed N] [--show] [--as-before]
+usage: python -m tests.fuzz.model_mutants [--count N] [--seed N] [--model NAME] [--show]
+           [--as-before]
 
 Each mutant is a valid model with one to three changes of its hyperparameters, tensor types,
 shapes, names, numbers, vocabulary or alignment. What `vet` accepts is loaded and computed with, as
@@ -33,7 +34,7 @@ from appliance.trust.gguf.reader import Kind
 from appliance.trust.gguf.tensors import TYPES
 from appliance.types import Sampling
 from appliance.workers.cpu_variants import HostVariant
-from tests.fuzz.tiny_models import MODELS, f32, size_of
+from tests.fuzz.tiny_models import LATER, MODELS, f32, size_of
 from tests.trust.forge import Gguf, array, scalar, string, u32
 
 _CPU_S, _WALL_S, _ADDRESS = 5, 30, 3 << 30
@@ -200,13 +201,16 @@ CHANGES: Final[tuple[tuple[Change, int], ...]] = (
 )  # fmt: skip
 
 
-def mutants(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
+def mutants(
+    seed: int, count: int, models: tuple[str, ...] = tuple(MODELS)
+) -> Iterator[tuple[str, bytes]]:
     """So many mutants: what was changed, and the file."""
+    makers = {**MODELS, **LATER}
     changes, weights = zip(*CHANGES, strict=True)
     for number in range(count):
         chance = random.Random(seed * 1_000_003 + number)
-        architecture = chance.choice(list(MODELS))
-        made = MODELS[architecture]()
+        architecture = chance.choice(models)
+        made = makers[architecture]()
         picked = chance.choices(changes, weights, k=chance.choice((1, 1, 1, 2, 3)))
         for change in picked:
             change(chance, made, architecture)
@@ -310,10 +314,12 @@ def prepared() -> Library:
 DIED: Final = frozenset({"SIGABRT", "SIGSEGV", "SIGFPE", "SIGBUS", "SIGILL", "hang"})
 
 
-def survey(seed: int, count: int, show: Callable[[str, Outcome], Any]) -> Counter[str]:
+def survey(
+    seed: int, count: int, models: tuple[str, ...], show: Callable[[str, Outcome], Any]
+) -> Counter[str]:
     """Run mutants; how many ended how."""
     library, ends = prepared(), Counter[str]()
-    for name, data in mutants(seed, count):
+    for name, data in mutants(seed, count, models):
         outcome = attempt(library, data)
         ends[outcome.end] += 1
         show(name, outcome)
@@ -325,6 +331,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=6801)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", choices=[*MODELS, *LATER], help="mutants of this one alone")
     parser.add_argument("--show", action="store_true", help="what each that died said")
     parser.add_argument("--as-before", action="store_true")
     options = parser.parse_args()
@@ -337,7 +344,8 @@ def main() -> int:
             last = [line for line in outcome.words.splitlines() if line.strip()]
             sys.stdout.write(f"{outcome.end} {name}: {' | '.join(last[-2:])}\n")
 
-    ends = survey(options.seed, options.count, show)
+    models = (options.model,) if options.model else tuple(MODELS)
+    ends = survey(options.seed, options.count, models, show)
     accepted = sum(ends.values()) - ends["refused"]
     died = sum(ends[end] for end in DIED)
     sys.stdout.write(f"{dict(ends)}\naccepted {accepted}, died {died}\n")

@@ -28,6 +28,11 @@ def test_a_hundred_mutants_end_nothing() -> None:
     assert accepted > 20 and died == 0
 
 
+def test_a_hundred_of_a_model_with_short_convolutions_end_nothing() -> None:
+    accepted, died = survey("--count", "100", "--seed", "7", "--model", "lfm2")
+    assert accepted > 20 and died == 0
+
+
 def test_without_the_checks_some_do() -> None:
     """The control: the mutants are such as llama.cpp dies of."""
     accepted, died = survey("--count", "30", "--seed", "1", "--as-before")

@@ -227,9 +227,49 @@ def bert() -> Gguf:
     return Gguf(pairs={**pairs, **_wordpiece()}, tensors=_encoder(_VOCABULARY["wordpiece"]))
 
 
+def lfm2() -> Gguf:
+    """A decoder whose first layer is a short convolution, with a state in place of cells."""
+    pairs = _hyperparameters(
+        "lfm2",
+        **{
+            "attention.head_count_kv": array(Kind.INT32, [0, KV_HEADS]),
+            "attention.layer_norm_rms_epsilon": f32(1e-5),
+            "rope.freq_base": f32(1e6),
+            "shortconv.l_cache": u32(3),
+        },
+    )
+    tensors = [
+        tensor("token_embd.weight", (EMBD, _VOCABULARY["bpe"]), Q8_0),
+        tensor("token_embd_norm.weight", (EMBD,), F32),
+    ]
+    for n in range(LAYERS):
+        b = f"blk.{n}."
+        tensors += [
+            tensor(b + "attn_norm.weight", (EMBD,), F32),
+            tensor(b + "ffn_norm.weight", (EMBD,), F32),
+            tensor(b + "ffn_gate.weight", (EMBD, FF), Q8_0),
+            tensor(b + "ffn_up.weight", (EMBD, FF), Q8_0),
+            tensor(b + "ffn_down.weight", (FF, EMBD), Q8_0),
+        ]
+    tensors += [
+        tensor("blk.0.shortconv.conv.weight", (3, EMBD), F32),
+        tensor("blk.0.shortconv.in_proj.weight", (EMBD, 3 * EMBD), Q8_0),
+        tensor("blk.0.shortconv.out_proj.weight", (EMBD, EMBD), Q8_0),
+        tensor("blk.1.attn_q_norm.weight", (HEAD,), F32),
+        tensor("blk.1.attn_k_norm.weight", (HEAD,), F32),
+        tensor("blk.1.attn_q.weight", (EMBD, EMBD), Q8_0),
+        tensor("blk.1.attn_k.weight", (EMBD, KV_HEADS * HEAD), Q8_0),
+        tensor("blk.1.attn_v.weight", (EMBD, KV_HEADS * HEAD), Q8_0),
+        tensor("blk.1.attn_output.weight", (EMBD, EMBD), Q8_0),
+    ]
+    return Gguf(pairs={**pairs, **_bpe("lfm2")}, tensors=tensors)
+
+
 MODELS: Final[dict[str, Callable[[], Gguf]]] = {
     "llama": llama,
     "qwen2": qwen2,
     "gemma": gemma,
     "bert": bert,
 }
+"""Those whose mutants were counted before and after the checks of `computable`."""
+LATER: Final[dict[str, Callable[[], Gguf]]] = {"lfm2": lfm2}

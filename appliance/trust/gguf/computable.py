@@ -19,13 +19,15 @@ from appliance.trust.gguf.reader import INTEGERS, Array, Kind, Scalar
 from appliance.trust.gguf.tensors import TYPES, Tensor
 
 _NO_KERNEL: Final = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
-_ADDED: Final = re.compile(r".*norm.*|.*\.bias|token_types\.weight|rope_freqs.*|rope_factors.*")
+_ADDED: Final = re.compile(
+    r".*norm.*|.*\.bias|token_types\.weight|rope_freqs.*|rope_factors.*|.*\.shortconv\.conv\.weight"
+)
 _MOST_EXPERTS: Final = 1024  # LLAMA_MAX_EXPERTS
 _ONE_HEAD: Final = frozenset(
     {
         "bert", "cohere2", "command-r", "ernie4_5", "exaone4", "gemma4", "glm4", "granite",
-        "internlm2", "llama", "mistral3", "olmo2", "phi2", "phi3", "qwen2", "qwen2moe", "qwen3",
-        "qwen3moe", "smollm3", "stablelm", "starcoder2",
+        "internlm2", "lfm2", "llama", "mistral3", "olmo2", "phi2", "phi3", "qwen2", "qwen2moe",
+        "qwen3", "qwen3moe", "smollm3", "stablelm", "starcoder2",
     }
 )  # fmt: skip
 """Architectures whose graph asserts that keys are as long as values."""
@@ -82,6 +84,10 @@ def check_numbers(metadata: Metadata, architecture: str, head: int) -> None:
     _check_experts(metadata, own)
     if architecture == "gemma-embedding":
         _check_gemma(metadata, own, layers)
+    if architecture == "lfm2":
+        window = _number(metadata, own + "shortconv.l_cache", 0)
+        if window < 2:
+            raise _refused(own + "shortconv.l_cache", window, "2 or more")
 
 
 def _check_gemma(metadata: Metadata, own: str, layers: int) -> None:

@@ -38,12 +38,13 @@ __all__ = ["ARCHITECTURES", "ENCODERS", "MAX_METADATA", "GgufFacts", "vet"]
 ARCHITECTURES: Final = frozenset(
     {
         "cohere2", "command-r", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3", "gemma4",
-        "glm4", "gpt-oss", "granite", "granitemoe", "internlm2", "llama", "mistral3", "olmo2",
-        "phi2", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "smollm3", "stablelm",
+        "glm4", "gpt-oss", "granite", "granitemoe", "internlm2", "lfm2", "llama", "mistral3",
+        "olmo2", "phi2", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "smollm3", "stablelm",
         "starcoder2",
     }
 )  # fmt: skip
-"""Decoders with plain attention in every layer, so that the KV cache can be accounted for."""
+"""Decoders whose KV cache can be accounted for: plain attention, and in `lfm2` short convolutions,
+whose states are smaller than the cells that the account has for their layers."""
 
 _SENTENCEPIECE: Final = "llama"
 _WORDPIECE: Final = "bert"

@@ -9,15 +9,15 @@ from appliance.errors import GgufRejected
 from appliance.trust.gguf.gguf import vet
 from appliance.trust.gguf.reader import Kind
 from appliance.trust.gguf.tensors import TYPES
-from tests.fuzz.tiny_models import EMBD, F32, MODELS, f32, size_of, tensor
+from tests.fuzz.tiny_models import EMBD, F32, MODELS, f32, lfm2, size_of, tensor
 from tests.trust.forge import Gguf, array, scalar, string, u32
 
 Change = Callable[[Gguf], object]
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def code(change: Change) -> str | None:
-    made = MODELS["llama"]()
+def code(change: Change, model: Callable[[], Gguf] = MODELS["llama"]) -> str | None:
+    made = model()
     change(made)
     try:
         vet(build(made))
@@ -173,6 +173,21 @@ def test_gemma_may_turn_a_part_of_a_head(turned: int, refused: bool) -> None:
     with pytest.raises(GgufRejected) as caught:
         vet(build(made))
     assert caught.value.code == "gguf_value"
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (lambda made: None, None),
+        (lambda made: made.pairs.__setitem__("lfm2.shortconv.l_cache", u32(1)), "gguf_value"),
+        (lambda made: made.pairs.pop("lfm2.shortconv.l_cache"), "gguf_value"),
+        (lambda made: made.pairs.__setitem__("lfm2.attention.key_length", u32(32)), "gguf_value"),
+        (typed("blk.0.shortconv.conv.weight", 1), "gguf_tensor_type"),
+        (typed("blk.0.shortconv.in_proj.weight", 1), None),
+    ],
+)
+def test_short_convolutions_look_back_and_are_f32(change: Change, refusal: str | None) -> None:
+    assert code(change, lfm2) == refusal
 
 
 def test_the_epsilon_of_another_architecture_is_not_looked_at() -> None:

@@ -1,0 +1,71 @@
+"""LFM2's kind: layers whose state is no run of cells, with small random weights in the real engine.
+
+What a sequence gets depends on its own tokens alone: not on neighbours, on where its prompt is cut,
+or on having been preempted.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.trust.gguf.gguf import vet
+from tests.engine.test_runner import Prompts, play, worst
+from tests.fuzz.tiny_models import EMBD, FF, HEAD, KV_HEADS, lfm2
+from tests.minilm import Floats, write_gguf
+
+
+def weights() -> dict[str, Floats]:
+    """Random ones of the shapes of the tiny model; norms that scale by one."""
+    random = np.random.default_rng(5)
+    return {
+        str(one.name): (
+            random.standard_normal(one.shape[::-1]) * 0.05 + ("norm.weight" in str(one.name))
+        ).astype(np.float32)
+        for one in lfm2().tensors
+    }
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pairs = {str(key): value for key, value in lfm2().pairs.items()}
+    return write_gguf(tmp_path_factory.mktemp("lfm2") / "model.gguf", pairs, weights())
+
+
+def runner(library: Library, model: Path, *, reproducible: bool = False) -> Runner:
+    config = RunnerConfig(
+        n_ctx=64, slots=3, threads=1, n_batch=67, reproducible=reproducible, kept=4
+    )
+    return Runner(library, os.open(model, os.O_RDONLY), config)
+
+
+PROMPTS: Prompts = {n: [(7 * n + i) % 250 for i in range(9 + n)] for n in (1, 2, 3)}
+
+
+def test_it_is_vetted_and_its_cells_are_counted(model: Path) -> None:
+    facts = vet(model.read_bytes())
+    assert (facts.architecture, facts.kind) == ("lfm2", "generate")
+    # The account has cells for every layer; a convolution's state is two rows for each sequence.
+    assert (facts.n_layer, facts.n_head_kv, facts.head_dim_k) == (2, KV_HEADS, HEAD)
+    assert facts.n_wide == 3 * EMBD > FF
+
+
+@pytest.mark.parametrize("reproducible", [False, True])
+def test_neighbours_and_cuts_change_nothing(
+    library: Library, model: Path, reproducible: bool
+) -> None:
+    made = runner(library, model, reproducible=reproducible)
+    assert made.config.kept == 0  # no state is shared
+    alone = {number: play(made, {number: tokens}) for number, tokens in PROMPTS.items()}
+    assert len({tuple(run.taken[number]) for number, run in alone.items()}) == len(PROMPTS)
+    together = play(made, PROMPTS, arrivals={2: 1, 3: 4})
+    assert worst(alone, together) < (1e-6 if reproducible else 1e-2)
+
+
+def test_a_preempted_sequence_is_computed_again(library: Library, model: Path) -> None:
+    made = runner(library, model)
+    alone = {number: play(made, {number: tokens}) for number, tokens in PROMPTS.items()}
+    tight = play(made, PROMPTS, capacity=40)  # the last one has to wait or to make room
+    assert worst(alone, tight) < 1e-2
