@@ -30,6 +30,8 @@ from appliance.wire.openai.characters import half_pair, may_spell_half
 from appliance.wire.openai.unsupported import field_refused
 
 MOST_TOOLS: Final = 128
+MOST_ARGUMENTS: Final = 1 << 20
+"""Characters of a call's arguments; no context has room for more."""
 _EMPTY: Final[dict[str, Any]] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 FunctionName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,64}$")]
@@ -185,6 +187,9 @@ class ToolCall(BaseModel):
     def _arguments(self) -> dict[str, Any]:
         """The object that the text spells; of one that `length` cut off, what there is of it."""
         text, found = self.function.arguments or "{}", None
+        if len(text) > MOST_ARGUMENTS:  # before they are parsed, which takes a while
+            why = f"arguments have {len(text)} characters; the limit is {MOST_ARGUMENTS}"
+            raise field_refused("invalid_value", "tool_calls", why)
         try:
             found = json.loads(text)
         except json.JSONDecodeError as error:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from appliance.wire.openai import tools
 from appliance.wire.openai.tools import Function, NamedTool, Tool, ToolCall, chosen
 
 WEATHER = Function(name="weather", parameters={"properties": {"city": {"type": "string"}}})
@@ -140,3 +141,14 @@ def test_a_call_that_was_cut_off_is_taken_back(cut: int) -> None:
 def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
     with pytest.raises(PydanticCustomError):
         call(arguments).spoken()
+
+
+def test_arguments_that_are_too_long_are_refused_before_they_are_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    longest = '{"a": "' + "x" * (tools.MOST_ARGUMENTS - 9) + '"}'
+    assert call(longest).spoken()["function"]["arguments"].keys() == {"a"}  # the control
+    monkeypatch.setattr("appliance.wire.openai.tools.json.loads", pytest.fail)
+    with pytest.raises(PydanticCustomError) as caught:
+        call(longest + " ").spoken()
+    assert f"the limit is {tools.MOST_ARGUMENTS}" in str(caught.value)
