@@ -29,6 +29,7 @@ from appliance.api.openai import (
     search,
     tokenize,
 )
+from appliance.api.refusals import PacedRefusals
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def create_lan_app(services: "Services") -> FastAPI:
                 public=PUBLIC if server.docs else PUBLIC - DOCUMENTATION,
                 by_certificate=services.keys.authenticate_certificate,
             ),
+            Middleware(PacedRefusals),
             Middleware(BodyGate, max_bytes=server.max_body_bytes),
         ],
     )
