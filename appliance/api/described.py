@@ -28,12 +28,13 @@ _RETRY: Final = {
         "schema": {"type": "integer", "minimum": 1},
     }
 }
+_PLACE: Final = "[0-9]+ [0-9a-f]{64} [0-9]+"
 _RECEIPT: Final = {
     "x-appliance-receipt": {
         "description": "`<seq> <leaf hash> <checkpoint size>` of the outcome in the audit log;"
-        " on streams of the intent.",
+        " on streams of the intent. For several prompts one each, with commas between them.",
         "required": True,
-        "schema": {"type": "string", "pattern": "^[0-9]+ [0-9a-f]{64} [0-9]+$"},
+        "schema": {"type": "string", "pattern": f"^{_PLACE}(, {_PLACE})*$"},
     }
 }
 

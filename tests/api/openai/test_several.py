@@ -1,5 +1,6 @@
 """Several prompts in one request: their order, their stream, and what ends all of them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -29,7 +30,11 @@ async def test_several_prompts_are_answered_in_their_order(lan: Lan) -> None:
     ids = [caller.request_id for caller, _ in lan.inference.requests]
     assert ids[0] == reply.headers["x-request-id"] and len(set(ids)) == 3
     receipts = [g.outcome.header() for g in lan.inference.generations if g.outcome]
-    assert reply.headers["x-appliance-receipt"] == ", ".join(receipts)
+    header = reply.headers["x-appliance-receipt"]
+    assert header == ", ".join(receipts)
+    paths = (await lan.client.get("/openapi.json")).json()["paths"]
+    described = paths["/v1/completions"]["post"]["responses"]["200"]["headers"]
+    assert re.search(described["x-appliance-receipt"]["schema"]["pattern"], header)
 
 
 async def test_several_prompts_share_a_stream(lan: Lan) -> None:

@@ -8,6 +8,7 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
+from openai import BadRequestError
 from pydantic import BaseModel, SecretStr
 
 
@@ -53,6 +54,9 @@ def test_functions_beside_a_structured_answer_are_taken(server: Any, strategy: A
     try:
         done = agent.invoke(ASKED, {"recursion_limit": 4})
     except GraphRecursionError:  # a model this small may call for ever
+        return
+    except BadRequestError as error:  # or until the conversation fills its context
+        assert error.code == "context_length_exceeded"
         return
     assert done["messages"]
 
