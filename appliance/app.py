@@ -104,6 +104,7 @@ _MIGRATIONS: Final = (
     evaluations.TABLES,
     groups.TABLES,
     label_queues.TABLES,
+    key.TASKS,
 )
 
 _OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}

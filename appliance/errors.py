@@ -165,6 +165,10 @@ CODES: Final[dict[str, Code]] = {
         "the task was made for another model than the one that is loaded under its id",
         "Import the model that the task names, or sign a new version of the task.",
     ),
+    "task_model_missing": Code(
+        "the task's model is not approved here, or cannot be loaded",
+        "Approve the model that the task names (`appliance model approve`), or bring it in first.",
+    ),
     "task_examples_invalid": Code(
         "the task's examples cannot be used",
         "Correct the named line: an item with id, input and expected.",

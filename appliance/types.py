@@ -63,6 +63,7 @@ class Principal:
         models: model ids that it may use; empty means all.
         limits: what it may use of them.
         content: what the log keeps of its texts; None is the log's own rule.
+        tasks_only: whether it may use tasks alone, no model by itself.
     """
 
     key_id: str
@@ -70,10 +71,15 @@ class Principal:
     models: frozenset[str] = frozenset()
     limits: Limits = Limits()
     content: ContentMode | None = None
+    tasks_only: bool = False
 
     def may_use(self, model: str) -> bool:
         """Whether the key allows this model id."""
         return not self.models or model in self.models
+
+    def may_answer(self, card: "ModelCard") -> bool:
+        """Whether the key allows this model or task."""
+        return self.may_use(card.id) and (bool(card.form) or not self.tasks_only)
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,9 @@ class GenerationRequest:
         tools: functions on offer, with `messages` only.
         thinking: for models that can be told; None leaves it to the template.
         labels: texts whose probabilities after the prompt are wanted in place of an answer.
+        distribution: whether the probabilities of a task's labels are wanted; no other answer will
+            do.
+        common: leading messages that are a signed task's own, the same for every app.
     """
 
     model: str
@@ -218,6 +227,8 @@ class GenerationRequest:
     tools: Tools | None = None
     thinking: bool | None = None
     labels: tuple[str, ...] = ()
+    distribution: bool = False
+    common: int = 0
 
     @property
     def choices(self) -> int:
@@ -256,7 +267,9 @@ class TaskAnswer:
 
     Attributes:
         task, version, digest: which task answered.
-        stage: what answered: the id of a model or classifier.
+        stage: what answered: the id of a model, or "classifier" where none did.
+        kind: of the candidate: model, classifier or blend.
+        candidate: digest of what answered: of the model, else of the classifier's coefficients.
         confidence: probability of the answer in the distribution; None where the form has none.
         distribution: each label and its probability.
     """
@@ -265,6 +278,8 @@ class TaskAnswer:
     version: int
     digest: str
     stage: str
+    kind: str = "model"
+    candidate: str = ""
     confidence: float | None = None
     distribution: tuple[tuple[str, float], ...] = ()
 
@@ -275,6 +290,7 @@ class TaskAnswer:
             "version": self.version,
             "digest": self.digest,
             "stage": self.stage,
+            "candidate": {"kind": self.kind, "digest": self.candidate},
         }
         if self.confidence is not None:
             shown["confidence"] = round(self.confidence, 6)
@@ -319,6 +335,8 @@ class ModelCard:
         parent: id of the base, of an adapter.
         base_digest: of the base, of an adapter.
         fewest: tokens that a message takes at least; 0 where that is unknown.
+        form: of a task, the form of its answers: labels, fields or text; "" for a model.
+        worker: of a task, id of the model whose worker answers.
     """
 
     id: str
@@ -331,12 +349,14 @@ class ModelCard:
     base_digest: str = ""
     loaded: bool = True
     fewest: int = 0
+    form: str = ""
+    worker: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def engine(self) -> str:
-        """Id of the model whose worker answers: its own, or the base's."""
-        return self.parent or self.id
+        """Id of the model whose worker answers: its own, the base's, or the one of a task."""
+        return self.worker or self.parent or self.id
 
     @property
     def fingerprint(self) -> str:

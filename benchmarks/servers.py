@@ -71,24 +71,25 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) ->
     shutil.rmtree(root, ignore_errors=True)
     artifact.mkdir(parents=True)
     shutil.copyfile(gguf, artifact / gguf.name)
-    _appliance(data, "init", "--profile", "lab")
+    appliance(data, "init", "--profile", "lab")
     lab = data / "keys" / "lab"
-    _appliance(data, "model", "sign", str(artifact), "--key", str(lab / "publisher.pem"))
-    _appliance(data, "model", "import", str(artifact), "--id", MODEL)
+    appliance(data, "model", "sign", str(artifact), "--key", str(lab / "publisher.pem"))
+    appliance(data, "model", "import", str(artifact), "--id", MODEL)
     for name in ("approver-1", "approver-2"):
-        _appliance(
+        appliance(
             data,
             *("model", "approve", MODEL, "--as", name, "--key", str(lab / f"{name}.pem")),
             *("--meaning", "measured in the lab"),
         )
-    secrets = [_appliance(data, "key", "create", f"app-{n}")["secret"] for n in range(keys)]
+    secrets = [appliance(data, "key", "create", f"app-{n}")["secret"] for n in range(keys)]
     with (data / "appliance.toml").open("a") as config:
         config.write(f"\n[models.default]\nn_ctx = {CELLS}\nslots = {slots}\n")
     shutil.rmtree(artifact)
     return Lab(data, tuple(secrets))
 
 
-def _appliance(data: Path, *arguments: str) -> Any:
+def appliance(data: Path, *arguments: str) -> Any:
+    """What a command says, as JSON. Raises BenchError."""
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *arguments, "--json"],
         env={"APPLIANCE_DATA": str(data), "PATH": os.defpath},

@@ -19,6 +19,7 @@ from appliance.api.large_bodies import LargeBodies
 from appliance.api.observe import Observer
 from appliance.api.openai import (
     chat,
+    classify,
     completions,
     embeddings,
     health,
@@ -79,7 +80,8 @@ def create_lan_app(services: "Services") -> FastAPI:
         app.router.routes.extend(docs_routes())
     app.include_router(health.router)
     for module in (
-        chat, completions, responses, embeddings, rerank, search, models, receipts, tokenize,
+        chat, completions, responses, classify, embeddings, rerank, search, models, receipts,
+        tokenize,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     return app

@@ -32,7 +32,7 @@ _PLACE: Final = "[0-9]+ [0-9a-f]{64} [0-9]+"
 _RECEIPT: Final = {
     "x-appliance-receipt": {
         "description": "`<seq> <leaf hash> <checkpoint size>` of the outcome in the audit log;"
-        " on streams of the intent. For several prompts one each, with commas between them.",
+        " on streams of the intent. Of several prompts or texts one each, with commas between.",
         "required": True,
         "schema": {"type": "string", "pattern": f"^{_PLACE}(, {_PLACE})*$"},
     }

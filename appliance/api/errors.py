@@ -90,6 +90,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "model_unavailable": 503,
     "model_missing": 503,
     "task_model_changed": 503,
+    "task_model_missing": 503,
     "task_answer_invalid": 500,
     "request_cancelled": 503,
     "shutting_down": 503,

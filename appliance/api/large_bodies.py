@@ -63,4 +63,5 @@ def check_messages(body: Any, cards: Cards, principal: Principal) -> None:
     if principal.may_use(model):
         with contextlib.suppress(NotFound, Unavailable):  # that is asked again, and answered
             card = cards.card(model)
-            check_count(len(messages), card.fewest, card.n_ctx)
+            if principal.may_answer(card):
+                check_count(len(messages), card.fewest, card.n_ctx)

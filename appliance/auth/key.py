@@ -49,6 +49,9 @@ ALTER TABLE api_keys ADD COLUMN content TEXT;
 EXAMPLES: Final = """
 ALTER TABLE api_keys ADD COLUMN examples INTEGER NOT NULL DEFAULT 0;
 """
+TASKS: Final = """
+ALTER TABLE api_keys ADD COLUMN tasks_only INTEGER NOT NULL DEFAULT 0;
+"""
 _LONGEST_NAME = 64
 
 
@@ -80,6 +83,7 @@ class ApiKey:
         certificate: SHA-256 of the client certificate that stands for the key, 32 bytes.
         content: what the log keeps of its prompts and answers; None is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
+        tasks_only: whether it may use tasks alone, no model by itself.
     """
 
     id: str
@@ -96,6 +100,7 @@ class ApiKey:
     usage: KeyUsage = field(default_factory=KeyUsage)
     content: ContentMode | None = None
     examples: bool = False
+    tasks_only: bool = False
 
     def state(self, now_us: int) -> KeyState:
         """Whether it may be used, and if not, why."""
@@ -131,6 +136,7 @@ def key_of_row(row: RowMapping) -> ApiKey:
         usage=KeyUsage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
         content=row["content"],
         examples=bool(row["examples"]),
+        tasks_only=bool(row["tasks_only"]),
     )
 
 

@@ -33,9 +33,9 @@ ROLES: Final = ("app",)
 _FLUSH_EVERY_US = 60_000_000
 _INSERT: Final = text(
     "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
-    " concurrency, weight, priority, certificate_sha256, content, examples) VALUES (:id, :name,"
-    " :role, :models, :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight, :priority,"
-    " :certificate, :content, :examples)"
+    " concurrency, weight, priority, certificate_sha256, content, examples, tasks_only) VALUES"
+    " (:id, :name, :role, :models, :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight,"
+    " :priority, :certificate, :content, :examples, :tasks_only)"
 )
 _FLUSH: Final = text(
     "UPDATE api_keys SET last_used_us = :at, requests = :requests, prompt_tokens = :prompt_tokens,"
@@ -81,6 +81,7 @@ class KeyStore:
         certificate: bytes | None = None,
         content: ContentMode | None = None,
         examples: bool = False,
+        tasks_only: bool = False,
     ) -> tuple[ApiKey, str]:
         """Make a key; the secret is returned here and never again. It is empty where a client
         certificate stands for the key.
@@ -90,6 +91,7 @@ class KeyStore:
             certificate: SHA-256 of a client certificate that stands for the key.
             content: what the log keeps of its texts; None is the log's own rule.
             examples: its owners agree that prompts become items of datasets.
+            tasks_only: whether it may use tasks alone, no model by itself.
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
@@ -109,7 +111,7 @@ class KeyStore:
             key = ApiKey(
                 key_id, name, role, tuple(models), now, expires_us,
                 limits=limits, certificate=certificate, content=content,
-                examples=examples,
+                examples=examples, tasks_only=tasks_only,
             )  # fmt: skip
             if certificate is not None:
                 self._insert(key, NO_HASH)
@@ -249,7 +251,10 @@ class KeyStore:
             raise _refusal()
         self._used[key.id] = now
         self._flush_when_due(now)
-        return Principal(key.id, key.name, frozenset(key.models), key.limits, key.content)
+        models = frozenset(key.models)
+        return Principal(
+            key.id, key.name, models, key.limits, key.content, tasks_only=key.tasks_only
+        )
 
     def _current(self, key: ApiKey) -> ApiKey:
         return replace(
@@ -317,6 +322,7 @@ class KeyStore:
                     "certificate": key.certificate,
                     "content": key.content,
                     "examples": key.examples,
+                    "tasks_only": key.tasks_only,
                     **_columns(key.limits),
                 },
             )

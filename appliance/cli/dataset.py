@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from appliance.cli.artifacts import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.eval import place
 from appliance.cli.job import watched
@@ -20,11 +21,9 @@ from appliance.cli.model import import_ as model_import
 from appliance.cli.output import (
     Decorated,
     Output,
-    Progress,
     data_option,
     json_option,
     safe,
-    state,
     table,
 )
 from appliance.config import data_directory
@@ -37,7 +36,6 @@ from appliance.datasets.job import Checking
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
 from appliance.errors import DatasetRefused, Refused
-from appliance.trust import oms, signing
 from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -301,11 +299,7 @@ def _change(output: Output, path: Path, change: Callable[[Dataset], Dataset]) ->
 def sign(output: Output, path: Path, key: Path) -> None:
     """Read the dataset whole, then sign every file of it into model.sig (OMS)."""
     directory.read(path)
-    with Progress() as progress:
-        bundle = signing.sign_directory(path, key.read_bytes(), progress)
-    manifest = oms.parse_manifest(oms.parse_bundle(bundle))
-    document = {"digest": manifest.root, "files": len(manifest.files)}
-    output.data(document, [f"signed {len(manifest.files)} files, digest {manifest.root}"])
+    sign_directory(output, path, key)
 
 
 @dataset.command()
@@ -410,15 +404,8 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
     """List the datasets of the store and their states."""
-    with admin_client(data) as client:
-        found = [shown for shown in client.models().models if shown.kind == "dataset"]
-    document = {"datasets": [shown.model_dump(mode="json") for shown in found]}
-    rows = [
-        (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))
-        for shown in found
-    ]
     none = "no datasets; `appliance dataset import DIR` brings one in"
-    output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])
+    list_artifacts(output, data, "dataset", none)
 
 
 def _tell(

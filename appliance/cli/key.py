@@ -49,6 +49,13 @@ def key() -> None:
 @click.option(
     "--models", metavar="ID,…", default="", help="Models that it may use; by default all."
 )
+@click.option(
+    "--tasks-only/--any-model",
+    "tasks_only",
+    default=None,
+    help="Tasks alone, or models by themselves, too. By default a site's key that names no models"
+    " gets tasks alone; in the lab any model.",
+)
 @click.option("--expires", metavar="DATE", help="First day on which it is refused, in UTC.")
 @click.option(
     "--certificate",
@@ -96,7 +103,7 @@ def list_(output: Output, data: Path) -> None:
             state(k.state),
             safe(k.name),
             k.role,
-            ", ".join(map(safe, k.models)) or "all",
+            _models(k),
             k.expires or "never",
             k.last_used or "never",
         )
@@ -181,7 +188,7 @@ def _lines(found: Key) -> list[str]:
     used = found.usage
     return [
         f"{found.id} {state(found.state)} {safe(found.name)}",
-        f"  models {', '.join(map(safe, found.models)) or 'all'}",
+        f"  models {_models(found)}",
         f"  {_limits(found.limits)}",
         f"  used: {used.requests} requests, {used.prompt_tokens} tokens read,"
         f" {used.completion_tokens} written; last {found.last_used or 'never'}",
@@ -189,6 +196,11 @@ def _lines(found: Key) -> list[str]:
         *([f"  old secret good until {found.rotated_until}"] if found.rotated_until else []),
         *([f"  client certificate {found.certificate}"] if found.certificate else []),
     ]
+
+
+def _models(found: Key) -> str:
+    named = ", ".join(map(safe, found.models))
+    return named or ("all tasks" if found.tasks_only else "all")
 
 
 def _limits(limits: Limits) -> str:

@@ -11,15 +11,16 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from appliance.cli.artifacts import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.model import import_ as model_import
-from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
+from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.cli.task_fit import fit
 from appliance.config import data_directory
 from appliance.datasets import directory as datasets
 from appliance.evals.shots import choose
 from appliance.evals.subject import check_examples
 from appliance.tasks import catalogue, drafting
-from appliance.trust import oms, signing
 from appliance.trust.directory import open_artifact
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -169,11 +170,7 @@ def sign(output: Output, path: Path, key: Path) -> None:
     """Check the task, then sign every file of it into model.sig (OMS)."""
     with open_artifact(path) as artifact:
         catalogue.vet(artifact)
-    with Progress() as progress:
-        bundle = signing.sign_directory(path, key.read_bytes(), progress)
-    manifest = oms.parse_manifest(oms.parse_bundle(bundle))
-    document = {"digest": manifest.root, "files": len(manifest.files)}
-    output.data(document, [f"signed {len(manifest.files)} files, digest {manifest.root}"])
+    sign_directory(output, path, key)
 
 
 @task.command("import")
@@ -193,12 +190,8 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
     """List the tasks of the store and their states."""
-    with admin_client(data) as client:
-        found = [shown for shown in client.models().models if shown.kind == catalogue.KIND]
-    document = {"tasks": [shown.model_dump(mode="json") for shown in found]}
-    rows = [
-        (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))
-        for shown in found
-    ]
     none = "No tasks. Bring one in with `appliance task import DIR`."
-    output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])
+    list_artifacts(output, data, catalogue.KIND, none)
+
+
+task.add_command(fit)

@@ -104,7 +104,7 @@ class Generator:
                 path=LabelPath(labels, len(tokens), path),
                 scope=request.scope,
                 adapter=request.adapter,
-                shared=self._registered.shared(tokens),
+                shared=self._shared(request, tokens),
                 weight=request.weight,
             )
             for path in paths
@@ -136,9 +136,12 @@ class Generator:
             echo=echo,
             scope=request.scope,
             adapter=request.adapter,
-            shared=self._registered.shared(tokens),
+            shared=self._shared(request, tokens),
             weight=request.weight,
         )
+
+    def _shared(self, request: protocol.Prepare, tokens: list[int]) -> int:
+        return self._registered.shared(tokens, (request.messages or ())[: request.common])
 
     def _with_calls(self, request: protocol.Prepare) -> protocol.Prepare:
         """The request, with calls that a grammar makes as a constraint."""

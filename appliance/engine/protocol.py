@@ -101,6 +101,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         adapter: digest of the adapter to answer with, "" for the model alone.
         labels: texts whose probabilities after the prompt are the answer; none: it writes text.
             The one row of the answer has the logarithm of each in `vector`.
+        common: leading messages that are a task's, the same for every app.
     """
 
     id: int
@@ -124,6 +125,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     weight: int = 1
     adapter: str = ""
     labels: tuple[str, ...] = ()
+    common: int = 0
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):

@@ -1,18 +1,25 @@
-"""Beginnings of prompts that an admin registered, so that all apps may share their KV cells.
+"""Beginnings of prompts that all apps may share the KV cells of: an admin's, and those of tasks.
 
 A prompt shares a registered beginning only if it has the whole of it: what an app can time is
-whether it knows the text, not how much of it. Pure, apart from the tokeniser.
+whether it knows the text, not how much of it. The beginning of a task is the server's to name with
+each request; an app cannot. Pure, apart from the tokeniser.
 """
 
 import contextlib
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence as ReadOnly
-from typing import Any
+from typing import Any, Final
 
 from appliance.engine.prefixes import common
 from appliance.engine.prepare import Preparer
 from appliance.engine.protocol import Prepare
+from appliance.engine.text.dialects import Message
 from appliance.errors import BadRequest
 from appliance.types import Sampling
+
+_KEPT: Final = 64
+"""Beginnings of tasks that are kept as tokens."""
 
 
 class Registered:
@@ -25,26 +32,47 @@ class Registered:
 
     def __init__(self, preparer: Preparer, texts: ReadOnly[str]) -> None:
         self._preparer = preparer
+        self._of_tasks: OrderedDict[str, list[int]] = OrderedDict()
+        self._lock = threading.Lock()  # two threads prepare
         self._beginnings: list[list[int]] = []
         for text in texts:
             # The last token is left out: it may merge with what follows.
             self._beginnings.append(self._tokens(prompt=text)[:-1])
-            one, other = (self._tokens(messages=_chat(text, question)) for question in ("a", "Z"))
-            self._beginnings.append(one[: max(0, common(one, other) - 1)])
+            self._beginnings.append(self._before(({"role": "system", "content": text},)))
         self._beginnings.sort(key=len, reverse=True)
 
-    def shared(self, tokens: list[int]) -> int:
-        """How many leading tokens of a prompt are a registered beginning; 0 if none is whole."""
-        for beginning in self._beginnings:
-            if tokens[: len(beginning)] == beginning:
-                return len(beginning)
-        return 0
+    def shared(self, tokens: list[int], task: ReadOnly[Message] = ()) -> int:
+        """How many leading tokens of a prompt are a registered beginning; 0 if none is whole.
+
+        Args:
+            task: the leading messages that are a task's.
+        """
+        beginnings = [*self._beginnings, self._of_task(task)] if task else self._beginnings
+        return max((len(b) for b in beginnings if tokens[: len(b)] == b), default=0)
+
+    def _of_task(self, messages: ReadOnly[Message]) -> list[int]:
+        key = repr(messages)
+        with self._lock:
+            if key in self._of_tasks:
+                self._of_tasks.move_to_end(key)
+                return self._of_tasks[key]
+        found = self._before(messages)
+        with self._lock:
+            if found:  # else this request had no time left
+                self._of_tasks[key] = found
+            if len(self._of_tasks) > _KEPT:
+                self._of_tasks.popitem(last=False)
+        return found
+
+    def _before(self, messages: ReadOnly[Message]) -> list[int]:
+        """What every conversation begins with that has these messages before the user's."""
+        one, other = (
+            self._tokens(messages=(*messages, {"role": "user", "content": question}))
+            for question in ("a", "Z")
+        )
+        return one[: max(0, common(one, other) - 1)]
 
     def _tokens(self, **prompt: Any) -> list[int]:
         with contextlib.suppress(BadRequest):  # no system role, or too long: nothing to share
             return self._preparer.tokens(Prepare(id=0, sampling=Sampling(), **prompt))
         return []
-
-
-def _chat(system: str, user: str) -> tuple[dict[str, Any], ...]:
-    return ({"role": "system", "content": system}, {"role": "user", "content": user})

@@ -40,6 +40,7 @@ from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
+from appliance.tasks.definition import Answerer
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import GenerationRequest, Role
 
@@ -278,10 +279,8 @@ class _Round:
 def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> LoadedTask:
     """The same task with another model."""
     task = loaded.task
-    candidate = msgspec.structs.replace(
-        task.candidate, model=model, digest=model_digest, kind="model"
-    )
-    return replace(loaded, task=msgspec.structs.replace(task, candidate=candidate))
+    candidate = Answerer(kind="model", model=model, digest=model_digest)
+    return replace(loaded, task=msgspec.structs.replace(task, candidate=candidate), classifier=None)
 
 
 async def _embedded(

@@ -32,6 +32,8 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         "prompt_tokens": prepared.prompt_tokens,
         "params": _params(prepared),
     }
+    if answers.task is not None:
+        fields["task"] = answers.task
     prompt: object = request.messages or request.prompt or request.tokens or request.texts
     if request.query is not None:
         prompt = {"query": request.query, "documents": request.texts}

@@ -29,6 +29,7 @@ class Provenance:
         engine: name, version and device of what computes.
         template: SHA-256 of the chat template that rendered the prompt; "" if none did.
         grammars: SHA-256 of the grammars that were signed with the model, by name.
+        task: digest of the task that asked, if one did.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Provenance:
     template: str = ""
     adapter: str | None = None
     grammars: Mapping[str, str] = field(default_factory=dict)
+    task: str | None = None
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,11 @@ class Inference:
 
     def cards(self, principal: Principal) -> list[ModelCard]:
         """The models that an app may use: those in memory, and those that a request loads."""
-        return [c for c in self._backends.cards() if principal.may_use(c.id)]
+        return [c for c in self._backends.cards() if principal.may_answer(c)]
+
+    def answers_without_models(self) -> bool:
+        """Whether there is a task that needs no model."""
+        return any(card.form and not card.worker for card in self._backends.cards())
 
     def running(self) -> list[Generation]:
         """The answers under way, those that wait for their turn among them."""
@@ -149,10 +153,10 @@ class Inference:
             raise Unavailable("shutting_down", "The server is stopping.")
         self._recording.check()
         if not caller.principal.may_use(request.model):
-            raise NotFound(
-                "model_not_found", f"The model {request.model!r} does not exist.", param="model"
-            )
+            raise _unknown(request)
         card = self._backends.card(request.model)
+        if not caller.principal.may_answer(card):
+            raise _unknown(request)
         _check_kind(card, request)
         return card
 
@@ -218,7 +222,18 @@ def _answer_tokens(prepared: PreparedRequest) -> int:
     return most * prepared.choices
 
 
+def _unknown(request: GenerationRequest) -> NotFound:
+    what = f"The model {request.model!r} does not exist."
+    return NotFound("model_not_found", what, param="model")
+
+
 def _check_kind(card: ModelCard, request: GenerationRequest) -> None:
+    if request.distribution and card.form != "labels":
+        raise BadRequest(
+            "wrong_model_kind",
+            f"{card.id!r} has no labels to sort texts into; name a task whose form is labels.",
+            param="model",
+        )
     does = {"generate": "writes text", "embed": "makes embeddings", "rerank": "reranks documents"}
     if card.kind != request.kind:
         raise BadRequest(

@@ -155,6 +155,7 @@ def _prepare(
         weight=principal.limits.weight,
         adapter=adapter.digest if adapter else "",
         labels=request.labels,
+        common=request.common,
     )
 
 

@@ -79,7 +79,7 @@ class Tokenizers:
             NotFound: `model_not_found`.
             BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`.
         """
-        cards = [c for c in self._pool.cards() if principal.may_use(c.id)]
+        cards = [c for c in self._pool.cards() if principal.may_answer(c)]
         if model_id is None:
             cards = [c for c in cards if c.kind == "generate"]
             if len(cards) > 1:

@@ -1,24 +1,25 @@
 """A task as a backend: an app's input in, an answer of the form out, and a model between.
 
 Rules:
-- The prompt, the form and the sampling are the task's. A request that brings its own is refused by
-  name, except for settings that a form without sampling has no use for.
+- The prompt, the form and the sampling are the task's; what an app may bring is in `asked`.
+- A blend runs the model first; the classifier reads the same input.
 - Labels and values are decided before the first byte leaves. JSON and text may stream.
 - An answer that breaks the form is an error, never an answer.
 """
 
+import asyncio
 import json
 from array import array
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from appliance.errors import BadRequest
 from appliance.serving.backend import Backend, PreparedRequest
-from appliance.statistics.labels import distribution
-from appliance.tasks import values
-from appliance.tasks.definition import Fields, Labels
-from appliance.tasks.inputs import values_of
+from appliance.statistics.labels import blended, distribution
+from appliance.tasks import labelled, values
+from appliance.tasks.asked import content_of
+from appliance.tasks.definition import Fields, Labels, form_of
+from appliance.tasks.inputs import Values, values_of
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import (
     Constraint,
@@ -27,11 +28,21 @@ from appliance.types import (
     ModelCard,
     Principal,
     Sampling,
-    TaskAnswer,
 )
 
 _GREEDY: Final = Sampling(temperature=0)
 _LINES: Final = 64  # tokens that a task's answer may take for each field, where it states no limit
+
+
+@dataclass(frozen=True)
+class _PreparedTask(PreparedRequest):
+    """A request that the model has prepared.
+
+    Attributes:
+        text: the input as a classifier reads it.
+    """
+
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,8 @@ class TaskBackend:
     @property
     def card(self) -> ModelCard:
         """The model's card under the task's name."""
-        return replace(self.model.card, id=self.loaded.task.id)
+        card, task = self.model.card, self.loaded.task
+        return replace(card, id=task.id, form=form_of(task), worker=card.engine)
 
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
@@ -59,18 +71,25 @@ class TaskBackend:
         Raises:
             BadRequest: `task_input_invalid`, `task_parameter`.
         """
-        return await self.model.prepare(self.asked(request), principal, seed)
+        task = self.loaded.task
+        sent = values_of(task, content_of(request))
+        prepared = await self.model.prepare(self._asked(request, sent), principal, seed)
+        provenance = replace(prepared.provenance, task=self.loaded.digest)
+        fields = {**vars(prepared), "provenance": provenance}
+        return _PreparedTask(**fields, text=labelled.text_of(task, sent))
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
         """What the model is asked for an app's request."""
-        _check_parameters(request)
+        return self._asked(request, values_of(self.loaded.task, content_of(request)))
+
+    def _asked(self, request: GenerationRequest, sent: Values) -> GenerationRequest:
         task = self.loaded.task
-        sent = values_of(task, _content(request))
         asked = replace(
             request,
             model=task.candidate.model,
             messages=tuple(map(dict, self.loaded.renderer.messages(sent))),
             prompt=None,
+            common=len(self.loaded.renderer.prefix),
             sampling=_GREEDY,
             max_tokens=task.max_tokens or None,
         )
@@ -91,13 +110,13 @@ class TaskBackend:
         Raises:
             TaskRefused: `task_answer_invalid`.
         """
-        output = self.loaded.task.output
+        output, about = self.loaded.task.output, labelled.about(self.loaded)
         whole = isinstance(output, Labels) or (
             isinstance(output, Fields) and output.encoding == "values"
         )
         if not whole:
             async for delta in self.model.run(prepared):
-                yield replace(delta, about=self._about()) if delta.finish_reason else delta
+                yield replace(delta, about=about) if delta.finish_reason else delta
             return
         text, vector, tokens, last = "", b"", 0, Delta("", 0)
         async for delta in self.model.run(prepared):
@@ -107,11 +126,12 @@ class TaskBackend:
             yield replace(last, tokens=tokens, vector=b"")
             return
         if isinstance(output, Labels):
-            label, about = self._labelled(output, vector)
-            yield replace(last, text=label, tokens=tokens, vector=b"", about=about)
+            shares = await self._shares(output, distribution(array("f", vector)), prepared)
+            label, told = labelled.answer(self.loaded, output, shares)
+            yield replace(last, text=label, tokens=tokens, vector=b"", about=told)
             return
         answer = json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
-        yield replace(last, text=answer, tokens=tokens, about=self._about())
+        yield replace(last, text=answer, tokens=tokens, about=about)
 
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`."""
@@ -128,59 +148,12 @@ class TaskBackend:
             return stated or None
         return _LINES * len(self.loaded.schema["properties"])
 
-    def _labelled(self, output: Labels, vector: bytes) -> tuple[str, TaskAnswer]:
-        shares = distribution(array("f", vector))
-        best = max(range(len(shares)), key=lambda n: (shares[n], -n))
-        named = tuple(zip(output.labels, shares, strict=True))
-        return output.labels[best], replace(
-            self._about(), confidence=shares[best], distribution=named
-        )
-
-    def _about(self) -> TaskAnswer:
-        task = self.loaded.task
-        return TaskAnswer(task.id, task.version, self.loaded.digest, task.candidate.model)
-
-
-def _content(request: GenerationRequest) -> str:
-    """The app's input: its one message, or its prompt.
-
-    Raises:
-        BadRequest: `task_input_invalid`.
-    """
-    if request.messages is not None:
-        turns = request.messages
-        content = turns[0].get("content") if len(turns) == 1 else None
-        if content is None or turns[0].get("role") != "user" or not isinstance(content, str):
-            raise BadRequest(
-                "task_input_invalid",
-                "A task takes one message with the role user: its prompt is its own.",
-                param="messages",
-            )
-        return content
-    if request.prompt is None:
-        raise BadRequest("task_input_invalid", "A task takes text, not tokens.", param="prompt")
-    return request.prompt
-
-
-def _check_parameters(request: GenerationRequest) -> None:
-    """Refuse what would change the task.
-
-    Raises:
-        BadRequest: `task_parameter`, naming the field.
-    """
-    brought = {
-        "tools": request.tools,
-        "response_format": request.constraint,
-        "n": request.choices > 1,
-        "logprobs": request.logprobs is not None,
-        "echo": request.echo,
-        "stop": request.stop,
-        "logit_bias": request.sampling.logit_bias,
-        "min_tokens": request.min_tokens,
-        "ignore_eos": request.ignore_eos,
-    }
-    for name, value in brought.items():
-        if value:
-            raise BadRequest(
-                "task_parameter", f"{name} is the task's to set, not the request's.", param=name
-            )
+    async def _shares(
+        self, output: Labels, model: list[float], prepared: PreparedRequest
+    ) -> list[float]:
+        """The distribution: the model's, or in a blend both."""
+        classifier, weight = self.loaded.classifier, self.loaded.task.candidate.weight
+        if classifier is None or weight is None or not isinstance(prepared, _PreparedTask):
+            return model
+        other = await asyncio.to_thread(labelled.judged, classifier, output, prepared.text)
+        return blended(model, other, weight)

@@ -1,16 +1,22 @@
 """The backends of tasks, beside those of the models that answer for them.
 
-Rule: a task answers over the very model that it names by digest, or not at all.
+Rules: a task answers over the very model that it names by digest, or not at all; one without a
+model answers by itself.
 """
 
 from dataclasses import replace
 
 from appliance.admission.places import Place
-from appliance.errors import Unavailable
+from appliance.errors import NotFound, Unavailable
 from appliance.serving.backend import Backend, Backends
 from appliance.tasks.backend import TaskBackend
-from appliance.tasks.catalogue import Tasks
+from appliance.tasks.catalogue import Entry, Tasks
+from appliance.tasks.classifying import ClassifierBackend
+from appliance.tasks.loaded import LoadedTask
 from appliance.types import ModelCard
+
+_AT_ONCE = 2
+"""Requests that a classifier without a model answers at once; each takes milliseconds."""
 
 
 class TaskBackends:
@@ -26,19 +32,34 @@ class TaskBackends:
         self._tasks = tasks
 
     def cards(self) -> list[ModelCard]:
-        """The tasks whose models can answer, then the models."""
+        """The tasks that can answer, then the models."""
         models = {card.id: card for card in self._models.cards()}
-        named = {name: self._tasks.model_of(name) or "" for name in self._tasks.names()}
-        tasks = [replace(models[m], id=name) for name, m in named.items() if m in models]
+        entries = self._tasks.entries()
+        tasks = [
+            _card(entry, models.get(entry.model))
+            for entry in entries
+            if not entry.model or entry.model in models
+        ]
+        named = {entry.id for entry in entries}
         return [*tasks, *(card for card in models.values() if card.id not in named)]
 
     def card(self, model_id: str) -> ModelCard:
-        """The card of a task or a model; raises as `Backends.card`."""
-        return replace(self._models.card(self._model(model_id)), id=model_id)
+        """The card of a task or a model; raises as `Backends.card`.
+
+        Raises:
+            Unavailable: `task_model_missing` when the task's model cannot answer.
+        """
+        entry = self._tasks.entry(model_id)
+        if entry is None:
+            return self._models.card(model_id)
+        return _card(entry, self._model_card(entry) if entry.model else None)
 
     def slots(self, model_id: str) -> int:
         """Requests that run at once; raises as `Backends.slots`."""
-        return self._models.slots(self._model(model_id))
+        entry = self._tasks.entry(model_id)
+        if entry is not None and not entry.model:
+            return _AT_ONCE
+        return self._models.slots(model_id if entry is None else entry.model)
 
     async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
         """The backend of a task or a model; raises as `Backends.open`.
@@ -47,18 +68,41 @@ class TaskBackends:
             Refused: a check of the task fails.
             Unavailable: `task_model_changed` over another model than the task names.
         """
-        if self._tasks.model_of(model_id) is None:
+        if self._tasks.entry(model_id) is None:
             return await self._models.open(model_id, key_id, place)
         loaded = await self._tasks.open(model_id)
+        card = self.card(model_id)
         candidate = loaded.task.candidate
+        if not candidate.model:
+            return ClassifierBackend(loaded, card)
         backend = await self._models.open(candidate.model, key_id, place)
-        if backend.card.digest != candidate.digest:
-            raise Unavailable(
-                "task_model_changed",
-                f"{model_id} was made for {candidate.model} with the digest {candidate.digest}; "
-                "another one is loaded under this id.",
-            )
+        _check_digest(loaded, backend)
+        if candidate.kind == "classifier":
+            return ClassifierBackend(loaded, card, backend)
         return TaskBackend(loaded, backend)
 
-    def _model(self, model_id: str) -> str:
-        return self._tasks.model_of(model_id) or model_id
+    def _model_card(self, entry: Entry) -> ModelCard:
+        try:
+            return self._models.card(entry.model)
+        except NotFound as error:
+            raise Unavailable(
+                "task_model_missing",
+                f"{entry.id} answers over {entry.model}, which is not approved here.",
+            ) from error
+
+
+def _card(entry: Entry, model: ModelCard | None) -> ModelCard:
+    """What the API says of a task: its model's card under its own name, or one of its own."""
+    if model is None:
+        return ModelCard(entry.id, entry.digest, 0, entry.created, form=entry.form)
+    return replace(model, id=entry.id, form=entry.form, kind="generate", worker=model.engine)
+
+
+def _check_digest(loaded: LoadedTask, backend: Backend) -> None:
+    candidate = loaded.task.candidate
+    if backend.card.digest != candidate.digest:
+        raise Unavailable(
+            "task_model_changed",
+            f"{loaded.task.id} was made for {candidate.model} with the digest {candidate.digest}; "
+            "another one is loaded under this id.",
+        )

@@ -6,12 +6,12 @@ answer and after every change of its record.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
 
-from appliance.errors import StateRefused, TaskRefused
+from appliance.errors import StateRefused
 from appliance.tasks import definition
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.trust.artifact import OtherFacts
@@ -23,15 +23,33 @@ from appliance.trust.store import ModelStore
 KIND = "task"
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a task before it is opened.
+
+    Attributes:
+        model: the model that answers for it; "" for a classifier that needs none.
+        form: of its answers: labels, fields or text.
+        digest: of the task.
+        created: Unix time in seconds of its import; 0 for a draft.
+    """
+
+    id: str
+    model: str
+    form: str
+    digest: str
+    created: int = 0
+
+
 class Tasks(Protocol):
     """Tasks by the ids that apps name."""
 
-    def names(self) -> list[str]:
-        """The ids."""
+    def entries(self) -> list[Entry]:
+        """All of them."""
         ...
 
-    def model_of(self, task_id: str) -> str | None:
-        """The model that answers for a task; None where no task has the id."""
+    def entry(self, task_id: str) -> Entry | None:
+        """One of them; None where no task has the id."""
         ...
 
     async def open(self, task_id: str) -> LoadedTask:
@@ -49,14 +67,16 @@ class Drafts:
     def __init__(self, tasks: Mapping[str, LoadedTask]) -> None:
         self._tasks = tasks
 
-    def names(self) -> list[str]:
-        """The ids."""
-        return list(self._tasks)
+    def entries(self) -> list[Entry]:
+        """All of them."""
+        return [
+            Entry(name, loaded.task.candidate.model, definition.form_of(loaded.task), loaded.digest)
+            for name, loaded in self._tasks.items()
+        ]
 
-    def model_of(self, task_id: str) -> str | None:
-        """The model that answers for one."""
-        loaded = self._tasks.get(task_id)
-        return None if loaded is None else loaded.task.candidate.model
+    def entry(self, task_id: str) -> Entry | None:
+        """One of them."""
+        return next((entry for entry in self.entries() if entry.id == task_id), None)
 
     async def open(self, task_id: str) -> LoadedTask:
         """The draft."""
@@ -76,15 +96,15 @@ class ApprovedTasks:
         self._policy = policy
         self._checked: dict[str, tuple[ModelRecord, LoadedTask]] = {}
 
-    def names(self) -> list[str]:
-        """The ids."""
+    def entries(self) -> list[Entry]:
+        """All of them, as their records say it."""
         records = self._store.inventory.records()
-        return [r.id for r in records if r.kind == KIND and r.state == ModelState.APPROVED]
+        return [_entry(r) for r in records if r.kind == KIND and r.state == ModelState.APPROVED]
 
-    def model_of(self, task_id: str) -> str | None:
-        """The model that answers for one, as its record says it."""
+    def entry(self, task_id: str) -> Entry | None:
+        """One of them, as its record says it."""
         record = self._record(task_id)
-        return None if record is None else str(record.facts.get("model", ""))
+        return None if record is None else _entry(record)
 
     async def open(self, task_id: str) -> LoadedTask:
         """The task from its stored bytes; raises as `ModelStore.use`."""
@@ -105,9 +125,10 @@ class ApprovedTasks:
         return record if record.kind == KIND and record.state == ModelState.APPROVED else None
 
     def _use(self, task_id: str) -> LoadedTask:
-        digest, loaded = self._store.use(task_id, KIND, self._policy(), _silent, read_artifact)
+        policy = self._policy()
+        digest, loaded = self._store.use(task_id, KIND, policy, _silent, read_artifact)
         task = msgspec.structs.replace(loaded.task, id=task_id)
-        return replace(loaded, task=task, digest=digest)
+        return replace(loaded, task=task, digest=digest, policy=policy.version)
 
 
 class Policy(Protocol):
@@ -131,17 +152,16 @@ def vet(artifact: Artifact) -> OtherFacts:
     """Read a task whole, and keep what its record says.
 
     Raises:
-        TaskRefused: as `loaded.load`; `task_invalid` for a candidate that cannot be served.
+        TaskRefused: as `loaded.load`.
     """
     task = read_artifact(artifact).task
-    if task.candidate.kind != "model":
-        raise TaskRefused("task_invalid", "Only a model can answer for a task that is served.")
     return OtherFacts(
         {
             "kind": KIND,
             "name": task.id,
             "version": task.version,
             "description": task.description,
+            "candidate": task.candidate.kind,
             "model": task.candidate.model,
             "model_digest": task.candidate.digest,
             "form": definition.form_of(task),
@@ -151,6 +171,17 @@ def vet(artifact: Artifact) -> OtherFacts:
             "floor_micros": round(task.gate.floor * 1e6),
             "baseline": task.gate.baseline,
         }
+    )
+
+
+def _entry(record: ModelRecord) -> Entry:
+    facts = record.facts
+    return Entry(
+        record.id,
+        str(facts.get("model", "")),
+        str(facts.get("form", "")),
+        record.digest or "",
+        record.created_us // 1_000_000,
     )
 
 

@@ -19,7 +19,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from appliance.errors import TaskRefused
+from appliance.engine.text.enforceable import enforceable
+from appliance.engine.text.schemas import checked_schema, json_validator
+from appliance.errors import BadRequest, TaskRefused
 
 FILE: Final = "task.toml"
 MAX_BYTES: Final = 256 << 10
@@ -114,13 +116,20 @@ class Answerer(Struct, frozen=True, forbid_unknown_fields=True):
     """What answers.
 
     Attributes:
-        model: id of a model or adapter in the registry, or of a classifier.
+        kind: `model`; `classifier`: coefficients in the task's directory, without a language model;
+            `blend`: both, their distributions multiplied.
+        model: id of a model or adapter in the registry; of a classifier by nearest neighbours, the
+            model that embeds; "" for a classifier that needs none.
         digest: its digest; the task is void for any other.
+        classifier: file of the coefficients in the task's directory.
+        weight: of the model in a blend; p is in proportion to model^weight * classifier^(1-weight).
     """
 
-    model: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,128}$")]
-    digest: _Digest
-    kind: Literal["model", "classifier"] = "model"
+    kind: Literal["model", "classifier", "blend"] = "model"
+    model: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,128}$")] = ""
+    digest: _Digest = ""
+    classifier: _FileName | None = None
+    weight: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class Compare(Struct, frozen=True, forbid_unknown_fields=True):
@@ -208,6 +217,7 @@ def parse(data: bytes) -> Task:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise _invalid(str(error)) from error
     _check_names(task)
+    _check_candidate(task)
     if isinstance(task.output, Labels):
         _check_labels(task.output)
     return task
@@ -220,6 +230,23 @@ def _check_names(task: Task) -> None:
         raise _invalid("compare is for fields and text; a label is the same or it is wrong")
     if isinstance(task.output, Text) and set(task.compare) - {WHOLE}:
         raise _invalid(f"compare of an answer of the form text has one key, {WHOLE}")
+
+
+def _check_candidate(task: Task) -> None:
+    """A kind has what it needs and nothing else, and only labels have a distribution."""
+    candidate = task.candidate
+    if bool(candidate.model) != bool(candidate.digest):
+        raise _invalid("candidate.model and candidate.digest go together")
+    if candidate.kind != "classifier" and not candidate.model:
+        raise _invalid(f'candidate: kind = "{candidate.kind}" needs a model and its digest')
+    if (candidate.kind == "model") == (candidate.classifier is not None):
+        has = "has no" if candidate.kind == "model" else "needs a"
+        raise _invalid(f'candidate: kind = "{candidate.kind}" {has} classifier')
+    if (candidate.kind == "blend") != (candidate.weight is not None):
+        has = "needs a" if candidate.kind == "blend" else "has no"
+        raise _invalid(f'candidate: kind = "{candidate.kind}" {has} weight')
+    if candidate.kind != "model" and not isinstance(task.output, Labels):
+        raise _invalid(f'candidate: kind = "{candidate.kind}" answers with labels only')
 
 
 def _check_labels(output: Labels) -> None:
@@ -246,6 +273,9 @@ def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:
 def parse_schema(data: bytes) -> Mapping[str, Any]:
     """Read the schema of a `fields` task: an object with named properties, and no others.
 
+    What can be said without a model is said here; a keyword that the engine's grammars lack is
+    `invalid_schema` when a request comes.
+
     Raises:
         TaskRefused: `task_schema_invalid`.
     """
@@ -260,6 +290,13 @@ def parse_schema(data: bytes) -> Mapping[str, Any]:
             "task_schema_invalid",
             "The schema must name its properties and have `additionalProperties: false`.",
         )
+    try:
+        enforceable(checked_schema(json.dumps(schema)))
+        json_validator(schema)
+    except BadRequest as error:
+        raise TaskRefused("task_schema_invalid", error.message) from error
+    except ValueError as error:
+        raise TaskRefused("task_schema_invalid", f"It is no schema: {error}"[:300]) from error
     return schema
 
 

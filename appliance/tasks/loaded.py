@@ -4,6 +4,7 @@ Rules: everything that can be wrong is found here, before the task serves; the d
 name through `read`, which knows what was signed.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import Any, Final, TypeAlias
 
 from appliance.errors import ApplianceError, TaskRefused
 from appliance.tasks import definition, values
+from appliance.tasks.classifiers import document
+from appliance.tasks.classifiers.document import Classifier
+from appliance.tasks.classifiers.linear import Linear
 from appliance.tasks.definition import Fields, Labels, Task
 from appliance.tasks.inputs import Example, Renderer, checked
 
@@ -29,6 +33,9 @@ class LoadedTask:
         digest: of its signed directory.
         schema: of the form `fields`; empty else.
         example_ids: ids of the items that the prompt shows.
+        classifier: of a classifier or a blend.
+        classifier_digest: SHA-256 of its file; "" without one.
+        policy: version of the trust policy that it was verified under; 0 for a draft.
     """
 
     task: Task
@@ -36,6 +43,9 @@ class LoadedTask:
     renderer: Renderer
     schema: Mapping[str, Any]
     example_ids: tuple[str, ...] = ()
+    classifier: Classifier | None = None
+    classifier_digest: str = ""
+    policy: int = 0
 
 
 def load(read: Read, digest: str) -> LoadedTask:
@@ -43,7 +53,8 @@ def load(read: Read, digest: str) -> LoadedTask:
 
     Raises:
         TaskRefused: what `definition.parse`, `parse_schema`, `values.check` and `Renderer` raise;
-            `task_examples_invalid`.
+            `task_examples_invalid`, `task_invalid` for a classifier of another set of labels.
+        Refused: `coefficients_invalid`.
     """
     task = definition.parse(read(definition.FILE, definition.MAX_BYTES))
     schema: Mapping[str, Any] = {}
@@ -62,7 +73,39 @@ def load(read: Read, digest: str) -> LoadedTask:
             identity, example = _example(task, schema, number, line)
             ids.append(identity)
             examples.append(example)
-    return LoadedTask(task, digest, Renderer(task, examples), schema, tuple(ids))
+    classifier, classifier_digest = _classifier(task, read)
+    return LoadedTask(
+        task,
+        digest,
+        Renderer(task, examples),
+        schema,
+        tuple(ids),
+        classifier,
+        classifier_digest,
+    )
+
+
+def _classifier(task: Task, read: Read) -> tuple[Classifier | None, str]:
+    """The coefficients of a classifier or a blend, and the digest of their file."""
+    candidate = task.candidate
+    if candidate.classifier is None or not isinstance(task.output, Labels):
+        return None, ""
+    data = read(candidate.classifier, document.MAX_BYTES + 1)
+    found = document.read(data)
+    if set(found.labels) != set(task.output.labels):
+        raise _unfit_classifier("has other labels than the task")
+    if isinstance(found, Linear):
+        if candidate.kind == "classifier" and candidate.model:
+            raise _unfit_classifier("needs no model; leave candidate.model and its digest out")
+    elif candidate.kind == "blend":
+        raise _unfit_classifier("needs a model that embeds, and a blend has none")
+    elif candidate.digest != found.embedder:
+        raise _unfit_classifier(f"was fitted to vectors of the model with digest {found.embedder}")
+    return found, hashlib.sha256(data).hexdigest()
+
+
+def _unfit_classifier(reason: str) -> TaskRefused:
+    return TaskRefused("task_invalid", f"The classifier of the task {reason}.")
 
 
 def answer_text(task: Task, schema: Mapping[str, Any], expected: Any) -> str:

@@ -102,6 +102,10 @@ class FakeInference:
         self.cancels = threading.Event()
         self._audit = audit
 
+    def answers_without_models(self) -> bool:
+        """No task does."""
+        return False
+
     def cards(self, principal: Principal) -> list[ModelCard]:
         """The one model, if the key may use it."""
         return [CARD] if principal.may_use(CARD.id) else []

@@ -32,6 +32,7 @@ ROUTES = {
     "/v1/embeddings": {"POST"},
     "/v1/rerank": {"POST"},
     "/v1/search": {"POST"},
+    "/v1/classify": {"POST"},
     "/v1/models": {"GET"},
     "/v1/models/{model_id:path}": {"GET"},
     "/v1/receipts/{request_id}": {"GET"},

@@ -38,7 +38,8 @@ async def test_each_operation_names_its_statuses_and_its_keys(document: Any) -> 
 
 
 async def test_answers_of_a_model_name_their_receipt_and_streams(document: Any) -> None:
-    for path in (*ANSWERS, "/v1/embeddings", "/v1/rerank", "/v1/search"):
+    routes = ("/v1/embeddings", "/v1/rerank", "/v1/search", "/v1/classify")
+    for path in (*ANSWERS, *routes):
         answer = document["paths"][path]["post"]["responses"]["200"]
         assert {"x-request-id", "x-appliance-receipt"} <= set(answer["headers"])
         assert ("text/event-stream" in answer["content"]) == (path in ANSWERS)

@@ -18,7 +18,8 @@ from tests.wire.test_any_json import BODIES, places
 ADDRESSES = {
     "ChatRequest": "/v1/chat/completions", "CompletionRequest": "/v1/completions",
     "ResponsesRequest": "/v1/responses", "EmbeddingRequest": "/v1/embeddings",
-    "RerankRequest": "/v1/rerank", "TokenizeRequest": "/tokenize",
+    "RerankRequest": "/v1/rerank", "ClassifyRequest": "/v1/classify",
+    "TokenizeRequest": "/tokenize",
     "DetokenizeRequest": "/detokenize", "SearchRequest": "/v1/search",
 }  # fmt: skip
 JSON = {"content-type": "application/json"}

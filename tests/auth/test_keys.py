@@ -3,6 +3,7 @@
 import string
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, KeyUsage
+from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, TASKS, KeyUsage
 from appliance.auth.keys import KeyStore
 from appliance.clock import FixedClock
 from appliance.db import open_database
 from appliance.errors import StateRefused, Unauthenticated
-from appliance.types import Limits, Priority
+from appliance.types import Limits, ModelCard, Priority
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "appliance.db", [TABLES, SHARES, CONTENT, EXAMPLES])
+    engine = open_database(tmp_path / "appliance.db", [TABLES, SHARES, CONTENT, EXAMPLES, TASKS])
     yield engine
     engine.dispose()
 
@@ -49,6 +50,21 @@ def test_a_new_key_authenticates_as_its_app(keys: KeyStore) -> None:
     principal = keys.authenticate(secret)
     assert (principal.key_id, principal.name) == (key.id, "billing")
     assert principal.may_use("a") and not principal.may_use("c")
+
+
+def test_a_key_for_tasks_allows_no_model_by_itself(database: Engine, clock: FixedClock) -> None:
+    store = KeyStore(database, clock)
+    _, secret = store.create("clerk", tasks_only=True)
+    _, other = store.create("free")
+    again = KeyStore(database, clock)  # as the database keeps it
+    model = ModelCard("m", "ab" * 32, 512, 1)
+    task = replace(model, id="t", form="labels")
+    for keys in (store, again):
+        clerk, free = keys.authenticate(secret), keys.authenticate(other)
+        assert clerk.may_answer(task) and not clerk.may_answer(model)
+        assert free.may_answer(task) and free.may_answer(model)
+    store.close()
+    again.close()
 
 
 def test_the_secret_has_256_bits_in_the_documented_form(keys: KeyStore) -> None:

@@ -123,3 +123,13 @@ def test_refusals(run: Run, arguments: list[str], code: str) -> None:
 
 def test_no_keys(run: Run) -> None:
     assert run("key", "list").out == "no keys\n"
+
+
+def test_a_key_may_be_for_tasks_alone(lab: LabData, run: Run) -> None:
+    made = run("key", "create", "clerk", "--tasks-only", "--json").document
+    assert made["tasks_only"] is True
+    assert run("key", "create", "free", "--json").document["tasks_only"] is False
+    assert "all tasks" in run("key", "list").out
+    assert "models all tasks" in run("key", "show", made["id"]).out
+    with open_services(lab.data) as services:
+        assert services.keys.authenticate(made["secret"]).tasks_only

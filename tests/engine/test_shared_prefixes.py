@@ -36,6 +36,21 @@ def test_a_plain_prompt_that_begins_with_the_text_has_it_but_for_the_last_token(
     assert registered(SYSTEM).shared(tokens(prompt=SYSTEM + " Go.")) == len(SYSTEM)
 
 
+def test_a_task_shares_its_leading_messages_whatever_the_input_is() -> None:
+    turns = [("system", SYSTEM), ("user", "one"), ("assistant", "1")]
+    task = [{"role": role, "content": text} for role, text in turns]
+    known = registered()
+    prompt = chat(*turns, ("user", "two"))
+    before = chat(*turns, ("user", ""))
+    for _ in range(2):  # the second time from what is kept
+        assert known.shared(prompt, task) == len(before) - 1
+    assert known.shared(prompt) == 0  # an app's own conversation that begins alike
+    other = chat(*turns[:2], ("assistant", "9"), ("user", "two"))
+    assert known.shared(other, task) == 0
+    assert known.shared(prompt, [{"role": "user", "content": "x" * 10_000}]) == 0
+    assert registered(SYSTEM).shared(prompt, task) == len(before) - 1  # the longer of both
+
+
 def test_a_part_of_a_beginning_tells_nothing() -> None:
     known = registered(SYSTEM)
     assert known.shared(tokens(prompt=SYSTEM[:-2])) == 0

@@ -1,4 +1,10 @@
-"""A task of each form, as its author would write it."""
+"""A task of each form and kind, as its author would write it."""
+
+import numpy as np
+
+from appliance.tasks.classifiers import document
+from appliance.tasks.classifiers.linear import fit_linear
+from appliance.tasks.classifiers.neighbours import fit_neighbours
 
 LABELS = """
 id = "excavator-system"
@@ -49,3 +55,32 @@ SCHEMA = {
     "required": ["part", "side", "hours", "count", "urgent", "note"],
     "additionalProperties": False,
 }
+
+CLASSIFIER = (
+    LABELS.split("[candidate]")[0]
+    + """[candidate]
+kind = "classifier"
+classifier = "classifier.json"
+
+[prompt]"""
+    + LABELS.split("[prompt]")[1]
+)
+BLEND = LABELS.replace(
+    "[candidate]", '[candidate]\nkind = "blend"\nclassifier = "classifier.json"\nweight = 0.5'
+)
+_ORDERS = {
+    "hydraulics": ("hose leaks", "pump noisy", "cylinder leaks oil"),
+    "engine": ("piston broken", "oil filter", "turbo noisy"),
+    "electrical": ("lamp broken", "cable torn", "battery flat"),
+}
+
+
+def coefficients(without: str = "") -> str:
+    """A regression that was fitted to a few work orders."""
+    pairs = [(text, name) for name, texts in _ORDERS.items() if name != without for text in texts]
+    return document.write(fit_linear(*zip(*pairs, strict=True))).decode()
+
+
+def by_vectors(embedder: str) -> str:
+    """Nearest neighbours among three vectors of the model with this digest."""
+    return document.write(fit_neighbours(np.eye(3), sorted(_ORDERS), embedder)).decode()

@@ -4,13 +4,14 @@ from typing import Any, cast
 
 import pytest
 
-from appliance.errors import Unavailable
+from appliance.errors import NotFound, Unavailable
 from appliance.serving.backend import Backend, Backends
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
+from appliance.tasks.classifying import ClassifierBackend
 from appliance.types import ModelCard
-from tests.tasks.example import LABELS
+from tests.tasks.example import CLASSIFIER, LABELS, by_vectors, coefficients
 from tests.tasks.test_loaded import loaded
 
 TASK = LABELS.replace("16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4", "ab" * 32)
@@ -24,7 +25,8 @@ class Models:
         return [CARD]
 
     def card(self, model_id: str) -> ModelCard:
-        assert model_id == CARD.id
+        if model_id != CARD.id:
+            raise NotFound("model_not_found", "There is none.")
         return CARD
 
     def slots(self, model_id: str) -> int:
@@ -52,6 +54,9 @@ def test_tasks_are_listed_before_models(both: TaskBackends) -> None:
     assert both.card("excavator-system").digest == CARD.digest
     assert both.card(CARD.id) == CARD
     assert both.slots("excavator-system") == both.slots(CARD.id) == 3
+    # One queue for one worker: what a task runs counts as inside its model.
+    assert both.card("excavator-system").engine == CARD.engine
+    assert (both.card("excavator-system").form, both.card(CARD.id).form) == ("labels", "")
 
 
 async def test_a_task_opens_over_its_model(both: TaskBackends) -> None:
@@ -72,7 +77,33 @@ async def test_a_task_does_not_answer_over_another_model(both: TaskBackends) -> 
     assert caught.value.code == "task_model_changed"
 
 
-def test_a_task_without_its_model_is_not_listed() -> None:
+def test_a_task_without_its_model_is_not_listed_and_does_not_answer() -> None:
     lost = LABELS.replace("smollm2-135m", "gone")
     named = TaskBackends(cast(Backends, Models()), Drafts({"t": loaded(lost)}))
     assert [card.id for card in named.cards()] == [CARD.id]
+    with pytest.raises(Unavailable) as caught:
+        named.card("t")
+    assert caught.value.code == "task_model_missing"
+
+
+async def test_a_classifier_needs_no_model() -> None:
+    task = loaded(CLASSIFIER, classifier_json=coefficients())
+    alone = TaskBackends(cast(Backends, Models()), Drafts({"t": task}))
+    assert [card.id for card in alone.cards()] == ["t", CARD.id]
+    card = alone.card("t")
+    assert (card.form, card.kind, card.engine) == ("labels", "generate", "t")
+    assert alone.slots("t") >= 1
+    assert isinstance(await alone.open("t", "k", cast(Any, None)), ClassifierBackend)
+
+
+async def test_a_classifier_by_vectors_opens_over_its_embedder() -> None:
+    def named(digest: str) -> TaskBackends:
+        toml = CLASSIFIER.replace("[prompt]", f'model = "{CARD.id}"\ndigest = "{digest}"\n[prompt]')
+        task = loaded(toml, classifier_json=by_vectors(digest))
+        return TaskBackends(cast(Backends, Models()), Drafts({"t": task}))
+
+    opened = await named(CARD.digest).open("t", "k", cast(Any, None))
+    assert isinstance(opened, ClassifierBackend) and opened.embedder is not None
+    with pytest.raises(Unavailable) as caught:
+        await named("cd" * 32).open("t", "k", cast(Any, None))
+    assert caught.value.code == "task_model_changed"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import TaskRefused
 from appliance.tasks.definition import MAX_BYTES, Labels, Task, parse, parse_schema, prefixes
-from tests.tasks.example import FIELDS, LABELS, SCHEMA
+from tests.tasks.example import BLEND, CLASSIFIER, FIELDS, LABELS, SCHEMA
 
 
 def refused(text: str | bytes) -> TaskRefused:
@@ -62,6 +62,44 @@ def test_codes_stand_for_labels() -> None:
 def test_what_is_wrong_is_refused_with_its_place(old: str, new: str, place: str) -> None:
     assert old in LABELS
     error = refused(LABELS.replace(old, new, 1))
+    assert error.code == "task_invalid"
+    assert place in str(error)
+
+
+def test_a_classifier_and_a_blend_name_their_coefficients() -> None:
+    alone, both = parse(CLASSIFIER.encode()).candidate, parse(BLEND.encode()).candidate
+    assert (alone.kind, alone.model, alone.classifier) == ("classifier", "", "classifier.json")
+    assert (both.kind, both.model, both.weight) == ("blend", "smollm2-135m", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "place"),
+    [
+        (LABELS, 'model = "smollm2-135m"', "", "together"),
+        (LABELS, "[prompt]", 'classifier = "c.json"\n[prompt]', "has no classifier"),
+        (LABELS, "[prompt]", "weight = 0.5\n[prompt]", "has no weight"),
+        (CLASSIFIER, 'classifier = "classifier.json"', "", "needs a classifier"),
+        (CLASSIFIER, "[prompt]", "weight = 0.5\n[prompt]", "has no weight"),
+        (CLASSIFIER, '"classifier.json"', '"../classifier.json"', "$.candidate.classifier"),
+        (CLASSIFIER, '"classifier"', '"pickle"', "$.candidate.kind"),
+        (BLEND, "weight = 0.5", "", "needs a weight"),
+        (BLEND, "weight = 0.5", "weight = 1.5", "$.candidate.weight"),
+        (BLEND, "weight = 0.5", "weight = nan", "candidate"),
+        (BLEND, 'classifier = "classifier.json"', "", "needs a classifier"),
+        (FIELDS, "[prompt]", 'kind = "classifier"\n[prompt]', "needs a classifier"),
+        (
+            FIELDS,
+            "[prompt]",
+            'kind = "blend"\nclassifier = "c.json"\nweight = 1\n[prompt]',
+            "labels only",
+        ),
+    ],
+)
+def test_a_candidate_has_what_its_kind_needs_and_nothing_else(
+    text: str, old: str, new: str, place: str
+) -> None:
+    assert old in text
+    error = refused(text.replace(old, new, 1))
     assert error.code == "task_invalid"
     assert place in str(error)
 
@@ -125,4 +163,23 @@ def test_fields_name_their_schema() -> None:
 def test_a_schema_that_names_no_closed_object_is_refused(schema: bytes) -> None:
     with pytest.raises(TaskRefused) as caught:
         parse_schema(schema)
+    assert caught.value.code == "task_schema_invalid"
+
+
+@pytest.mark.parametrize(
+    "a",
+    [
+        {"$ref": "https://example.org/other.json"},
+        {"$ref": "#"},
+        {"type": "string", "pattern": "^+x$"},
+        {"x-guidance": {"lenient": True}},
+        {"type": "no such type"},
+        {"not": {"items": [{"not": {}}] * 3}, "pattern": 5},
+    ],
+)
+def test_a_schema_that_cannot_be_enforced_is_refused(a: dict[str, object]) -> None:
+    schema = {"type": "object", "properties": {"a": a}, "required": ["a"]}
+    schema["additionalProperties"] = False
+    with pytest.raises(TaskRefused) as caught:
+        parse_schema(json.dumps(schema).encode())
     assert caught.value.code == "task_schema_invalid"

@@ -1,15 +1,27 @@
 """A task's directory as a whole: its files are read and checked before it can serve."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from appliance.errors import TaskRefused
+from appliance.errors import Refused, TaskRefused
+from appliance.tasks.classifiers import document
+from appliance.tasks.classifiers.linear import Linear
+from appliance.tasks.classifiers.neighbours import Neighbours
 from appliance.tasks.definition import parse
 from appliance.tasks.loaded import LoadedTask, answer_text, load
-from tests.tasks.example import FIELDS, LABELS, SCHEMA
+from tests.tasks.example import (
+    BLEND,
+    CLASSIFIER,
+    FIELDS,
+    LABELS,
+    SCHEMA,
+    by_vectors,
+    coefficients,
+)
 
 EXAMPLES = '{"id": "t1", "input": {"text": "no start"}, "expected": "electrical"}\n'
 SHOWN = LABELS.replace("[output]", 'examples = "examples.jsonl"\n[output]', 1)
@@ -22,7 +34,7 @@ def loaded(toml: str, **files: str) -> LoadedTask:
 
 
 def refused(toml: str, **files: str) -> str:
-    with pytest.raises(TaskRefused) as caught:
+    with pytest.raises(Refused) as caught:
         loaded(toml, **files)
     return caught.value.code
 
@@ -93,3 +105,45 @@ def test_what_the_form_cannot_say_is_refused() -> None:
         with pytest.raises(TaskRefused) as caught:
             answer_text(parse(toml.encode()), SCHEMA, expected)
         assert caught.value.code == "task_answer_unfit"
+
+
+def test_a_classifier_and_a_blend_have_their_coefficients_and_the_digest_of_them() -> None:
+    written = coefficients()
+    for toml in (CLASSIFIER, BLEND):
+        task = loaded(toml, classifier_json=written)
+        assert isinstance(task.classifier, Linear)
+        assert task.classifier_digest == hashlib.sha256(written.encode()).hexdigest()
+    bare = loaded(LABELS)
+    assert (bare.classifier, bare.classifier_digest) == (None, "")
+
+
+MINILM = 'model = "minilm"\ndigest = "' + "ab" * 32 + '"\n[prompt]'
+
+
+@pytest.mark.parametrize(
+    ("toml", "written", "code"),
+    [
+        (CLASSIFIER, "{", "coefficients_invalid"),
+        (CLASSIFIER, "\x80\x04.", "coefficients_invalid"),  # how a pickle begins
+        (CLASSIFIER, coefficients(without="engine"), "task_invalid"),
+        (CLASSIFIER.replace(', "electrical"', ""), coefficients(), "task_invalid"),
+        (CLASSIFIER.replace("[prompt]", MINILM), coefficients(), "task_invalid"),
+        (CLASSIFIER, by_vectors("ab" * 32), "task_invalid"),
+        (CLASSIFIER.replace("[prompt]", MINILM), by_vectors("cd" * 32), "task_invalid"),
+        (BLEND, by_vectors("ab" * 32), "task_invalid"),
+    ],
+)
+def test_coefficients_that_do_not_fit_the_task_are_refused(
+    toml: str, written: str, code: str
+) -> None:
+    assert refused(toml, classifier_json=written) == code
+
+
+def test_coefficients_beyond_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_BYTES", 100)
+    assert refused(CLASSIFIER, classifier_json=coefficients()) == "coefficients_invalid"
+
+
+def test_neighbours_are_found_by_the_vectors_of_the_named_model() -> None:
+    toml = CLASSIFIER.replace("[prompt]", MINILM)
+    assert isinstance(loaded(toml, classifier_json=by_vectors("ab" * 32)).classifier, Neighbours)

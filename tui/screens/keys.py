@@ -132,7 +132,11 @@ class KeysPage(ListPage[Key]):
                 work,
                 blanks=(
                     Blank("name", "Name of the app", needed=True, help="line-3-assistant"),
-                    Blank("models", "Models that it may use", help="empty: all; else ID, ID"),
+                    Blank(
+                        "models",
+                        "Models that it may use",
+                        help="empty: all, at a site tasks alone; else ID, ID",
+                    ),
                     Blank("expires", "Expires", help="empty: never; else 2027-12-31"),
                     *_limit_blanks(None),
                 ),

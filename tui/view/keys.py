@@ -62,7 +62,8 @@ def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -
     """
     limits = key.limits
     said = labelled("key", line(key.id, state(key.state), quiet(f"role {key.role}")), width)
-    said += labelled("models", ", ".join(key.models) or "all", width)
+    models = ", ".join(key.models) or ("all tasks" if key.tasks_only else "all")
+    said += labelled("models", models, width)
     expires = clock(key.expires) if key.expires else "never"
     said += labelled("expires", line(expires, quiet(f"made {clock(key.created)}")), width)
     if key.rotated_until:

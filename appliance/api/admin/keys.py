@@ -39,6 +39,7 @@ def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> 
         certificate=bytes.fromhex(wanted.certificate) if wanted.certificate else None,
         content=wanted.content,
         examples=wanted.examples,
+        tasks_only=_tasks_only(services, wanted),
     )
     try:
         _record(services, person.actor, "key_create", key)
@@ -95,8 +96,16 @@ def _record(services: Services, actor: str, action: str, key: ApiKey) -> None:
         "certificate": key.certificate.hex() if key.certificate else None,
         "texts": key.content,
         "examples": key.examples,
+        "tasks_only": key.tasks_only,
     }
     services.audit.append(Draft("admin", fields)).result()
+
+
+def _tasks_only(services: Services, wanted: wire.KeyCreate) -> bool:
+    """As asked; if nothing was said, a site's key gets tasks unless it names its models."""
+    if wanted.tasks_only is not None:
+        return wanted.tasks_only
+    return services.profile == "site" and not wanted.models
 
 
 def _limits_of(wanted: wire.KeyLimits) -> Limits:
@@ -125,5 +134,6 @@ def _key_of(key: ApiKey, services: Services) -> wire.Key:
         certificate=key.certificate.hex() if key.certificate else None,
         content=key.content,
         examples=key.examples,
+        tasks_only=key.tasks_only,
         usage=wire.KeyUsage.model_validate(key.usage, from_attributes=True),
     )

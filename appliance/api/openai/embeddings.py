@@ -2,6 +2,7 @@
 
 import base64
 from array import array
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,9 @@ from starlette.responses import Response
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import RECORDED
 from appliance.api.json_body import JsonRoute
-from appliance.api.openai.pooled import PooledAnswer, usage
+from appliance.api.openai.pooled import PooledAnswer, usage, vectors
 from appliance.errors import BadRequest
-from appliance.types import GenerationRequest
+from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.embeddings import Embedding, EmbeddingList, EmbeddingRequest
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ def _check_width(wanted: int, width: int) -> None:
         )
 
 
-def _write(generation: "Generation", vectors: list[bytes], base64_wanted: bool) -> EmbeddingList:
+def _write(generation: "Generation", pieces: Sequence[Delta], base64_wanted: bool) -> EmbeddingList:
     return EmbeddingList(
         data=[
             Embedding(
                 index=number,
                 embedding=base64.b64encode(vector).decode() if base64_wanted else floats(vector),
             )
-            for number, vector in enumerate(vectors)
+            for number, vector in enumerate(vectors(pieces))
         ],
         model=generation.card.id,
         usage=usage(generation),

@@ -53,6 +53,16 @@ class Choice:
         self.finish = delta.finish_reason
 
 
+def token_usage(generation: "Generation") -> Usage:
+    """The token counts of an answer so far."""
+    return Usage(
+        prompt_tokens=generation.prompt_tokens,
+        completion_tokens=generation.completion_tokens,
+        total_tokens=generation.prompt_tokens + generation.completion_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=generation.cached_tokens),
+    )
+
+
 class Format(ABC):
     """How one generation is written; chat and completions differ in their choices.
 
@@ -107,13 +117,7 @@ class Format(ABC):
 
     def usage(self) -> Usage:
         """The token counts so far."""
-        g = self._generation
-        return Usage(
-            prompt_tokens=g.prompt_tokens,
-            completion_tokens=g.completion_tokens,
-            total_tokens=g.prompt_tokens + g.completion_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=g.cached_tokens),
-        )
+        return token_usage(self._generation)
 
     def event(
         self,

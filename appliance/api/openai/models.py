@@ -29,6 +29,8 @@ async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
 
 def _model(card: ModelCard) -> Model:
     meta = {"digest": card.digest, "kind": card.kind, "loaded": card.loaded, **card.extra}
+    if card.form:
+        meta["form"] = card.form
     if card.parent is not None:
         meta["base_digest"] = card.base_digest
     if card.kind == "embed":

@@ -1,10 +1,10 @@
-"""The response of a request for vectors or scores: one document, when all texts are computed.
+"""The response of a request for vectors, scores or labels: one document, when all is computed.
 
 Rule: as for a text, when the client goes away the work is cancelled, and its intent gets its
 outcome all the same.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -17,6 +17,7 @@ from appliance.wire.openai.embeddings import TextUsage
 
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation
+    from appliance.types import Delta
 
 
 class PooledAnswer(Response):
@@ -24,13 +25,13 @@ class PooledAnswer(Response):
 
     Args:
         start: starts the work; what it raises becomes the answer.
-        write: the document, from the work and the bytes that each text gave, in order.
+        write: the document, from the work and its pieces.
     """
 
     def __init__(
         self,
         start: Callable[[], Awaitable["Generation"]],
-        write: Callable[["Generation", list[bytes]], BaseModel],
+        write: Callable[["Generation", Sequence["Delta"]], BaseModel],
     ) -> None:
         super().__init__()
         self._start = start
@@ -46,20 +47,22 @@ class PooledAnswer(Response):
 
     async def _collect(self) -> Response:
         generation = await unbroken(self._start())
-        vectors, finish = [], None
         try:
-            async for delta in generation:
-                finish = delta.finish_reason
-                if delta.vector:
-                    vectors.append(delta.vector)
+            pieces = [delta async for delta in generation]
         finally:
             await generation.cancel()
-        if finish != "stop":
+        finishes = [delta.finish_reason for delta in pieces if delta.finish_reason]
+        if finishes != ["stop"] * generation.choices:
             raise Unavailable("request_cancelled", "The request was ended before it was complete.")
-        body = self._document(generation, vectors).model_dump_json(exclude_none=True)
+        body = self._document(generation, pieces).model_dump_json(exclude_none=True)
         receipt = generation.outcome.header() if generation.outcome else ""
         headers = {"x-appliance-receipt": receipt}
         return Response(body, media_type="application/json", headers=headers)
+
+
+def vectors(pieces: Sequence["Delta"]) -> list[bytes]:
+    """The bytes that each text gave, in order."""
+    return [delta.vector for delta in pieces if delta.vector]
 
 
 def usage(generation: "Generation") -> TextUsage:

@@ -1,6 +1,7 @@
 """`POST /v1/rerank`: documents by their relevance for a query."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import RECORDED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.embeddings import floats
-from appliance.api.openai.pooled import PooledAnswer, usage
-from appliance.types import GenerationRequest
+from appliance.api.openai.pooled import PooledAnswer, usage, vectors
+from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.rerank import Document, RerankRequest, RerankResponse, RerankResult
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ async def rerank(request: Request, body: RerankRequest, caller: CallerDep) -> Re
 
 
 def _write(
-    generation: "Generation", vectors: list[bytes], body: RerankRequest, request_id: str
+    generation: "Generation", pieces: Sequence[Delta], body: RerankRequest, request_id: str
 ) -> RerankResponse:
-    scores = [floats(vector)[0] for vector in vectors]
+    scores = [floats(vector)[0] for vector in vectors(pieces)]
     order = sorted(range(len(scores)), key=lambda number: -scores[number])
     results = [
         RerankResult(

@@ -128,7 +128,10 @@ class ResponsesFormat(Format):
         receipt = b""
         if self._generation.outcome is not None:
             receipt = f": receipt {self._generation.outcome.header()}\n\n".encode()
-        return receipt + self._typed(kind, response=self._response())
+        response = self._response()
+        if self._generation.about is not None:
+            response["x_appliance"] = self._generation.about.document()
+        return receipt + self._typed(kind, response=response)
 
     def failing(self, error: ApplianceError) -> bytes:
         """The response as failed, and the error that the SDKs raise."""

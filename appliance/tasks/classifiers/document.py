@@ -22,7 +22,7 @@ from appliance.trust import strict_json
 Classifier: TypeAlias = Linear | Neighbours
 FILE: Final = "classifier.json"
 FORMAT: Final = 1
-MAX_BYTES: Final = 256 << 20
+MAX_BYTES: Final = 64 << 20
 MAX_LABELS: Final = 1_000
 _MAX_VECTORS: Final = 1_000_000
 _MAX_WIDTH: Final = 8_192

@@ -40,7 +40,7 @@ class Linear:
         if not texts:
             return np.empty((0, len(self.labels)))
         matrix = self.vocabulary.matrix(texts)
-        return _softmax(matrix.times(self.weights.astype(np.float64)) + self.intercepts)
+        return _softmax(matrix.times(self.weights) + self.intercepts)
 
 
 def fit_linear(texts: Sequence[str], labels: Sequence[str], strength: float = STRENGTH) -> Linear:

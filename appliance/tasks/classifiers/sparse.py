@@ -45,9 +45,9 @@ class Sparse:
         self._rows = _Lists(row[~inside], column[~inside], value[~inside])
         self._columns = _Lists(column[~inside], row[~inside], value[~inside])
 
-    def times(self, right: Floats) -> Floats:
-        """This matrix times a dense one."""
-        common = right[self._common]
+    def times(self, right: Floats | NDArray[np.float32]) -> Floats:
+        """This matrix times a dense one; only the rows of it that are needed become 64 bits."""
+        common = right[self._common].astype(np.float64)
         found = np.empty((self.shape[0], right.shape[1]))
         for block in self._blocks(right.shape[1]):
             found[block] = self._dense[block] @ common
@@ -83,7 +83,7 @@ class _Lists:
         self._starts = self._starts[: len(ordered)]
         self._targets = ordered[self._starts] if len(ordered) else ordered
 
-    def add_products(self, right: Floats, into: Floats) -> None:
+    def add_products(self, right: Floats | NDArray[np.float32], into: Floats) -> None:
         if len(self._targets):
             products = right[self._source] * self._value[:, None]
             into[self._targets] += np.add.reduceat(products, self._starts, axis=0)

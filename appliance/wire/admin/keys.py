@@ -38,6 +38,7 @@ class Key(Reply):
         certificate: SHA-256 of the client certificate that stands for the key.
         content: what the log keeps of its texts; null is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
+        tasks_only: whether it may use tasks alone, no model by itself.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Key(Reply):
     usage: KeyUsage = KeyUsage()
     content: str | None = None
     examples: bool = False
+    tasks_only: bool = False
 
 
 class NewKey(Key):
@@ -84,7 +86,11 @@ class KeyLimits(Request):
 
 
 class KeyCreate(KeyLimits):
-    """A new key; `expires` is a date or time in ISO 8601, UTC unless it says otherwise."""
+    """A new key; `expires` is a date or time in ISO 8601, UTC unless it says otherwise.
+
+    Attributes:
+        tasks_only: null at a site means true where no model is named; in the lab it means false.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     role: str = "app"
@@ -93,6 +99,7 @@ class KeyCreate(KeyLimits):
     certificate: str | None = _Fingerprint
     content: Literal["encrypted", "commit-only", "off"] | None = None
     examples: bool = False
+    tasks_only: bool | None = None
 
 
 class KeyRotate(Request):

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 from appliance.wire.openai.unsupported import Unsupported, absent
 
 Route: TypeAlias = Literal[
-    "chat", "completions", "responses", "embeddings", "rerank", "tokenize", "message"
+    "chat", "completions", "responses", "embeddings", "rerank", "classify", "tokenize", "message"
 ]
 """A route by its short name; `message` is an element of `messages`."""
 
@@ -53,7 +53,9 @@ _TALKS: Final[tuple[Route, ...]] = ("chat", "responses")
 _TEXT: Final[tuple[Route, ...]] = ("chat", "completions", "responses")
 _EMBED: Final[tuple[Route, ...]] = ("embeddings",)
 _RANK: Final[tuple[Route, ...]] = ("rerank",)
-_POOLED: Final[tuple[Route, ...]] = ("embeddings", "rerank")
+_VECTORS: Final[tuple[Route, ...]] = ("embeddings", "rerank")
+_CLASSIFY: Final[tuple[Route, ...]] = ("classify",)
+_POOLED: Final[tuple[Route, ...]] = (*_VECTORS, *_CLASSIFY)
 _EVERY: Final[tuple[Route, ...]] = (*_TEXT, *_POOLED)
 
 _NO_SCHEMA: Final = "use a JSON schema, guided_regex, or guided_grammar with a name"
@@ -67,6 +69,7 @@ _OTHER_ROUTE: Final = "use /v1/chat/completions"
 _NO_SAMPLER: Final = "there is no such sampler here"
 _NOT_TOLD: Final = "the answer has no such part"
 _BEGUN: Final = "an answer is always begun"
+_OF_THE_TASK: Final = "the prompt is the task's own"
 
 TABLE: Final[tuple[Row, ...]] = (
     # What an answer may say.
@@ -194,7 +197,7 @@ TABLE: Final[tuple[Row, ...]] = (
     # Vectors and scores.
     _refused("normalize", _EMBED, "vectors always have the length 1", True),
     _refused("embd_normalize", _EMBED, "vectors always have the length 1", 2),
-    _refused("use_activation", _POOLED, "vectors have the length 1, scores lie from 0 to 1", True),
+    _refused("use_activation", _VECTORS, "vectors have the length 1, scores lie from 0 to 1", True),
     _refused("raw_scores", _RANK, "scores lie from 0 to 1", False),
     _refused("embed_dtype", _EMBED, "vectors are 32-bit floats", "float32"),
     _refused("endianness", _EMBED, "base64 is little-endian", "little", "native"),
@@ -203,13 +206,21 @@ TABLE: Final[tuple[Row, ...]] = (
     _refused("rank_fields", _RANK, "a document is one text", [], ["text"]),
     _refused("texts", _RANK, "its name is documents here"),
     _refused("return_text", _RANK, "its name is return_documents here", False),
-    _refused("messages content prompt texts", _EMBED, "its name is input here"),
-    _refused("input_type task prompt_name instruction", _POOLED,
+    _refused("messages content prompt texts", (*_EMBED, *_CLASSIFY), "its name is input here"),
+    _refused("input_type task prompt_name instruction", _VECTORS,
              "put what the model wants before a text into the text itself", ""),
     _refused("images image", _POOLED, _TEXT_ONLY, []),
     _refused("padding", _POOLED, "texts are not padded", "do_not_pad"),
     _refused("add_special_tokens", _EMBED, "a text gets its begin token", True),
     _refused("chat_template", _POOLED, _SIGNED),
+    # Labels.
+    _refused("use_activation normalize softmax activation", _CLASSIFY,
+             "probabilities always add up to 1", True),
+    _refused("add_special_tokens", _CLASSIFY, _OF_THE_TASK, True),
+    _refused("add_generation_prompt continue_final_message", _CLASSIFY, _OF_THE_TASK, False),
+    _refused("chat_template_kwargs", _CLASSIFY, _OF_THE_TASK, {}),
+    _refused("input_type task prompt_name instruction", _CLASSIFY, _OF_THE_TASK, ""),
+    _refused("stream", _CLASSIFY, "the answer is one document", False),
     _refused("content", ("tokenize",), "its name is prompt here"),
     _refused("add_special", ("tokenize",), "its name is add_special_tokens here"),
     _refused("parse_special", ("tokenize",), "a prompt may spell control tokens", True),

@@ -126,3 +126,24 @@ def test_no_record_no_key(services: Services, tmp_path: Path) -> None:
         client.create_key(KeyCreate(name="app"))
     assert caught.value.code == "audit_unavailable"
     assert [key.revoked_us is not None for key in services.keys.list()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("profile", "asked", "tasks_only"),
+    [
+        ("lab", {}, False),
+        ("lab", {"tasks_only": True}, True),
+        ("site", {}, True),
+        ("site", {"models": ["a"]}, False),
+        ("site", {"models": ["a"], "tasks_only": True}, True),
+        ("site", {"tasks_only": False}, False),
+    ],
+)
+def test_at_a_site_a_key_that_names_no_models_is_for_tasks(
+    services: Services, profile: str, asked: dict[str, object], tasks_only: bool
+) -> None:
+    with client_of(replace(services, profile=profile)) as client:
+        made = client.create_key(KeyCreate.of(name="app", **asked))
+    assert (made.tasks_only, services.keys.get(made.id).tasks_only) == (tasks_only, tasks_only)
+    entry = services.reader.search(Query(kind="admin")).entries[0]
+    assert entry.body["tasks_only"] is tasks_only

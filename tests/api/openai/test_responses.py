@@ -8,7 +8,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from appliance.engine.text.reply import ReplyForm
-from appliance.types import Delta
+from appliance.types import Delta, TaskAnswer
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT, worker_lost
 
@@ -186,3 +186,14 @@ async def test_a_reference_to_what_would_have_to_be_stored_is_refused_by_name(la
     error = reply.json()["error"]
     assert (reply.status_code, error["code"]) == (400, "unsupported_parameter")
     assert error["param"] == "input[1].id" and "send the item itself" in error["message"]
+
+
+async def test_a_tasks_answer_names_the_task_whole_and_in_the_last_event(lan: Lan) -> None:
+    about = TaskAnswer("orders", 1, "ab" * 32, "smol", confidence=1.0, distribution=(("a", 1.0),))
+    lan.inference.script = (Delta("a", 1, "stop", about=about),)
+    whole = (await lan.client.post(ROUTE, json=body())).json()
+    assert whole["x_appliance"] == about.document()
+    found = await events(lan)
+    assert found[-1]["type"] == "response.completed"
+    assert found[-1]["response"]["x_appliance"] == about.document()
+    assert not any("x_appliance" in event.get("response", {}) for event in found[:-1])

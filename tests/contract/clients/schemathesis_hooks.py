@@ -15,6 +15,7 @@ MODEL = os.environ["CONTRACT_MODEL"]
 MODELS = {
     "/v1/embeddings": os.environ["CONTRACT_EMBEDDER"],
     "/v1/rerank": os.environ["CONTRACT_RERANKER"],
+    "/v1/classify": os.environ["CONTRACT_TASK"],
 }
 LENGTH = {
     "/v1/chat/completions": "max_completion_tokens",  # it wins over max_tokens

@@ -86,6 +86,13 @@ DOCUMENTED: dict[str, set[str]] = {
         "overlap_tokens", "truncate_prompt_tokens", "truncation_side", "request_id", "priority",
         "mm_processor_kwargs", "cache_salt", "use_activation", "user", "instruction",
     },
+    "classify": {
+        "model", "input", "user", "truncate_prompt_tokens", "padding", "truncation_side",
+        "request_id", "priority", "mm_processor_kwargs", "cache_salt", "add_special_tokens",
+        "use_activation", "messages", "add_generation_prompt", "continue_final_message",
+        "chat_template", "chat_template_kwargs", "media_io_kwargs", "normalize", "task",
+        "softmax", "activation", "stream",
+    },
     "tokenize": {
         "model", "prompt", "messages", "tools", "add_special_tokens", "return_token_strs",
         "add_generation_prompt", "continue_final_message", "chat_template",
@@ -99,6 +106,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "responses": ("/v1/responses", {"input": "Hi"}),
     "embeddings": ("/v1/embeddings", {"input": "Hi"}),
     "rerank": ("/v1/rerank", {"query": "Hi", "documents": ["Hello"]}),
+    "classify": ("/v1/classify", {"input": "Hi"}),
     "tokenize": ("/tokenize", {"prompt": "Hi"}),
 }
 """The address and the smallest body of each route, without a model."""

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.classify import ClassifyRequest
 from appliance.wire.openai.completions import CompletionRequest
 from appliance.wire.openai.embeddings import EmbeddingRequest
 from appliance.wire.openai.fields import HARMLESS, REFUSED, TABLE, Route
@@ -17,7 +18,8 @@ from tests.wire.openai.documented import BODIES, DOCUMENTED
 
 SCHEMAS: dict[Route, type[BaseModel]] = {
     "chat": ChatRequest, "completions": CompletionRequest, "responses": ResponsesRequest,
-    "embeddings": EmbeddingRequest, "rerank": RerankRequest, "tokenize": TokenizeRequest,
+    "embeddings": EmbeddingRequest, "rerank": RerankRequest,
+    "classify": ClassifyRequest, "tokenize": TokenizeRequest,
 }  # fmt: skip
 ROWS = [
     pytest.param(route, row, id=f"{route}-{row.names[0]}")

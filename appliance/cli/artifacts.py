@@ -1,0 +1,36 @@
+"""What tasks and datasets share: signed directories that are no models, listed like models."""
+
+from pathlib import Path
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, Progress, safe, state, table
+from appliance.trust import oms, signing
+
+
+def sign_directory(output: Output, path: Path, key: Path) -> None:
+    """Sign every file of a directory into model.sig and say its digest.
+
+    Raises:
+        ApplianceError: what `signing.sign_directory` raises.
+    """
+    with Progress() as progress:
+        bundle = signing.sign_directory(path, key.read_bytes(), progress)
+    manifest = oms.parse_manifest(oms.parse_bundle(bundle))
+    document = {"digest": manifest.root, "files": len(manifest.files)}
+    output.data(document, [f"signed {len(manifest.files)} files, digest {manifest.root}"])
+
+
+def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:
+    """List the artifacts of a kind and their states.
+
+    Args:
+        none: what to say when there is none, and how to bring one in.
+    """
+    with admin_client(data) as client:
+        found = [shown for shown in client.models().models if shown.kind == kind]
+    document = {f"{kind}s": [shown.model_dump(mode="json") for shown in found]}
+    rows = [
+        (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))
+        for shown in found
+    ]
+    output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])

@@ -1,0 +1,54 @@
+"""What an app asks of a task: its input alone, none of the settings that the task has made.
+
+Rule: a request that brings a setting of its own is refused by name, except for settings that a form
+without sampling has no use for.
+"""
+
+from appliance.errors import BadRequest
+from appliance.types import GenerationRequest
+
+
+def content_of(request: GenerationRequest) -> str:
+    """The app's input: its one message, or its prompt.
+
+    Raises:
+        BadRequest: `task_input_invalid`; `task_parameter`, naming the field.
+    """
+    _check_parameters(request)
+    if request.messages is not None:
+        turns = request.messages
+        content = turns[0].get("content") if len(turns) == 1 else None
+        if content is None or turns[0].get("role") != "user" or not isinstance(content, str):
+            raise BadRequest(
+                "task_input_invalid",
+                "A task takes one message with the role user: its prompt is its own.",
+                param="messages",
+            )
+        return content
+    if request.prompt is None:
+        raise BadRequest("task_input_invalid", "A task takes text, not tokens.", param="prompt")
+    return request.prompt
+
+
+def _check_parameters(request: GenerationRequest) -> None:
+    """Refuse what would change the task.
+
+    Raises:
+        BadRequest: `task_parameter`, naming the field.
+    """
+    brought = {
+        "tools": request.tools,
+        "response_format": request.constraint,
+        "n": request.choices > 1,
+        "logprobs": request.logprobs is not None,
+        "echo": request.echo,
+        "stop": request.stop,
+        "logit_bias": request.sampling.logit_bias,
+        "min_tokens": request.min_tokens,
+        "ignore_eos": request.ignore_eos,
+    }
+    for name, value in brought.items():
+        if value:
+            raise BadRequest(
+                "task_parameter", f"{name} is the task's to set, not the request's.", param=name
+            )

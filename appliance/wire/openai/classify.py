@@ -1,0 +1,88 @@
+"""`POST /v1/classify`: what clients send and get; the rules are those of `embeddings`.
+
+Source: vLLM, `entrypoints/pooling/classify/protocol.py` of August 2026.
+"""
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from appliance.wire.openai.embeddings import Text
+from appliance.wire.openai.fields import REFUSED
+from appliance.wire.openai.generation import Usage, example
+from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
+
+MOST_INPUTS: Final = 64
+"""Texts of one request; each is a request of its own for the log, the queue and the quota."""
+
+
+def _as_texts(value: Any) -> Any:
+    """One text or a list of texts, as a list."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and any(isinstance(item, int | list) for item in value):
+        raise field_refused("unsupported_parameter", "", "a task takes text, not token ids")
+    return value
+
+
+Inputs: TypeAlias = Annotated[
+    list[Text],
+    Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True),
+    BeforeValidator(_as_texts, json_schema_input_type=Text | list[Text]),
+]
+
+
+class ClassifyRequest(BaseModel):
+    """The body of `POST /v1/classify`; a text may be the task's fields as a JSON object."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        **example(model="excavator-system", input=["Hose of the boom leaks."]),
+    )
+
+    model: str = Field(min_length=1, max_length=256)
+    input: Inputs
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        return refuse_unsupported(data, REFUSED["classify"])
+
+
+class Classification(BaseModel):
+    """One text: its likeliest label, and the probability of each in the order of `labels`."""
+
+    index: int
+    label: str
+    probs: list[float]
+    num_classes: int
+
+
+class ClassifyAbout(BaseModel):
+    """Which task answered.
+
+    Attributes:
+        stage: the id of a model, or "classifier".
+        candidate: kind and digest of what answered.
+        labels: the set, in the order of `probs`.
+    """
+
+    task: str
+    version: int
+    digest: str
+    stage: str
+    candidate: dict[str, str]
+    labels: list[str]
+
+
+class ClassifyResponse(BaseModel):
+    """The labels, in the order of the texts."""
+
+    id: str
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    data: list[Classification]
+    usage: Usage
+    x_appliance: ClassifyAbout

@@ -1,0 +1,333 @@
+"""Documents per second of a task's forms side by side, and how steady its labels are.
+
+Rules: the same 300 work orders and the same prompt for every form; eight requests at once, as apps
+send them, over HTTP to `appliance serve` with audit and keys; a model that nobody tuned, since only
+speed and steadiness are asked for. The peer is llama-server with a grammar that allows the same
+answers. Labels are steady when each stays the same beside eight other clients, in the default mode.
+
+usage: python -m benchmarks.task_forms [--items N] [--repeat N] [--without-peer]
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from appliance.tasks.classifiers import document
+from appliance.tasks.classifiers.linear import fit_linear
+from benchmarks import models, peer, servers
+from benchmarks.results import Figure
+from benchmarks.servers import BenchError, Lab, Server
+from benchmarks.sheets import keep
+from benchmarks.statistics import Summary, ratios
+from installer.bundle import examples
+from installer.bundle.cache import cache_root, exclusive
+from installer.bundle.steps import say
+
+AT_ONCE: Final = 8
+STEADY: Final = 0.995
+_MODEL: Final = "smollm2"
+_SYSTEM: Final = "You read work orders of mining excavators. Answer about the work order alone."
+_FIELDS: Final = ("action", "failure_mode", "part", "side")
+_HEAD: Final = """\
+id = "{id}"
+version = 1
+description = "Work order to what it is about."
+input = [{{ name = "text", max_chars = 2000 }}]
+
+[candidate]
+{candidate}
+
+[prompt]
+system = "{system}"
+user = "Work order: {{{{ text }}}}"
+
+[output]
+{output}
+
+[gate]
+metric = "exact_match"
+margin = 0.05
+"""
+
+Asker = Callable[[str], Awaitable[str]]
+"""Gives the answer for a work order."""
+
+
+class Orders:
+    """Work orders, their systems and their fields.
+
+    Args:
+        count: how many are asked.
+    """
+
+    def __init__(self, count: int) -> None:
+        known, root = examples.examples(), cache_root() / "examples"
+        systems = _lines(examples.obtain(root, known["excavators"]))
+        fields = _lines(examples.obtain(root, known["excavator-fields"]))
+        train = [item for item in systems if item.get("split") == "train" and "expected" in item]
+        self.pairs = [(item["input"]["text"], item["expected"]) for item in train]
+        self.labels = sorted({label for _, label in self.pairs})
+        texts = dict.fromkeys(i["input"]["text"] for i in systems if i.get("split") == "dev")
+        self.asked = list(texts)[:count]
+        self.schema = _schema([item["expected"] for item in fields if "expected" in item])
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _schema(expected: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
+    """Each field is one of the values that occur, or null."""
+    values = {name: sorted({item[name] for item in expected} - {None}, key=str) for name in _FIELDS}
+    return {
+        "type": "object",
+        "properties": {name: {"enum": [*values[name], None]} for name in _FIELDS},
+        "required": list(_FIELDS),
+        "additionalProperties": False,
+    }
+
+
+def tasks(root: Path, orders: Orders, digest: str) -> dict[str, Path]:
+    """The directories of the tasks: labels, values, json and classifier."""
+    model = f'model = "{servers.MODEL}"\ndigest = "{digest}"'
+    labels = f'form = "labels"\nlabels = {json.dumps(orders.labels)}'
+    fields = 'form = "fields"\nschema = "schema.json"\nencoding = "{}"'
+    outputs = {
+        "labels": (model, labels),
+        "values": (model, fields.format("values")),
+        "json": (model, fields.format("json")),
+        "classifier": ('kind = "classifier"\nclassifier = "classifier.json"', labels),
+    }
+    made = {}
+    for name, (candidate, output) in outputs.items():
+        path = made[name] = root / name
+        path.mkdir(parents=True)
+        text = _HEAD.format(id=name, candidate=candidate, system=_SYSTEM, output=output)
+        (path / "task.toml").write_text(text)
+        if "schema.json" in output:
+            (path / "schema.json").write_text(json.dumps(orders.schema))
+    fitted = fit_linear(*zip(*orders.pairs, strict=True))
+    (made["classifier"] / "classifier.json").write_bytes(document.write(fitted))
+    return made
+
+
+def bring_in(lab: Lab, root: Path, orders: Orders) -> None:
+    """Sign, import and approve the tasks, by command."""
+    digest = servers.appliance(lab.data, "model", "show", servers.MODEL)["digest"]
+    keys = lab.data / "keys" / "lab"
+    for name, path in tasks(root, orders, digest).items():
+        servers.appliance(lab.data, "task", "sign", str(path), "--key", str(keys / "publisher.pem"))
+        servers.appliance(lab.data, "task", "import", str(path))
+        for person in ("approver-1", "approver-2"):
+            servers.appliance(
+                lab.data,
+                *("model", "approve", name, "--as", person, "--key", str(keys / f"{person}.pem")),
+                *("--meaning", "measured in the lab"),
+            )
+
+
+def gbnf(orders: Orders, form: str) -> str:
+    """What a patient user of llama-server would write for the same answers."""
+    if form == "labels":
+        return "root ::= " + " | ".join(json.dumps(label) for label in orders.labels)
+    rules = [
+        f"{name.replace('_', '-')} ::= "
+        + " | ".join(json.dumps(json.dumps(value)) for value in rule["enum"])
+        for name, rule in orders.schema["properties"].items()
+    ]
+    parts = ' "," '.join(json.dumps(f'"{n}":') + f" {n.replace('_', '-')}" for n in _FIELDS)
+    return "\n".join([f'root ::= "{{" {parts} "}}"', *rules])
+
+
+def asker(client: httpx.AsyncClient, body: Mapping[str, Any]) -> Asker:
+    """Asks over chat completions.
+
+    Args:
+        body: of every request; its last message is a template.
+    """
+
+    async def ask(text: str) -> str:
+        *before, last = body["messages"]
+        turn = {"role": "user", "content": last["content"].replace("TEXT", text)}
+        reply = await client.post(
+            "/v1/chat/completions", json={**body, "messages": [*before, turn]}
+        )
+        if reply.status_code != 200:
+            raise BenchError(f"{reply.status_code}: {reply.text[:300]}")
+        answer: str = reply.json()["choices"][0]["message"]["content"]
+        return answer
+
+    return ask
+
+
+def of_task(name: str) -> dict[str, Any]:
+    """The body that names a task."""
+    return {"model": name, "messages": [{"role": "user", "content": "TEXT"}]}
+
+
+def of_peer(orders: Orders, form: str) -> dict[str, Any]:
+    """The same prompt with a grammar."""
+    turns = [
+        {"role": "system", "content": _SYSTEM},
+        {"role": "user", "content": "Work order: TEXT"},
+    ]
+    grammar = gbnf(orders, form)
+    return {"messages": turns, "grammar": grammar, "temperature": 0, "max_tokens": 128}
+
+
+async def answers(ask: Asker, texts: Sequence[str], at_once: int = AT_ONCE) -> list[str]:
+    """The answers, so many at once."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(text: str) -> str:
+        async with gate:
+            return await ask(text)
+
+    return list(await asyncio.gather(*map(one, texts)))
+
+
+async def speed(ask: Asker, texts: Sequence[str]) -> float:
+    """Documents per second; a few are asked before, so that the prompt is in the cache."""
+    await answers(ask, texts[:AT_ONCE])
+    begun = time.monotonic()
+    await answers(ask, texts)
+    return len(texts) / (time.monotonic() - begun)
+
+
+async def unchanged(server: Server, texts: Sequence[str]) -> float:
+    """The share of labels that are the same alone and beside eight clients that write text."""
+    async with client_of(server) as client, client_of(server, 1) as others:
+        ask = asker(client, of_task("labels"))
+        alone = await answers(ask, texts, at_once=1)
+
+        async def write(number: int) -> None:
+            while True:
+                prompt = f"Client {number} writes about a pump:"
+                body = {"model": servers.MODEL, "prompt": prompt, "max_tokens": 64, "seed": number}
+                await others.post("/v1/completions", json=body)
+
+        writing = [asyncio.create_task(write(number)) for number in range(AT_ONCE)]
+        try:
+            beside = await answers(ask, texts, at_once=1)
+        finally:
+            for task in writing:
+                task.cancel()
+            await asyncio.gather(*writing, return_exceptions=True)
+    return sum(a == b for a, b in zip(alone, beside, strict=True)) / len(texts)
+
+
+def client_of(server: Server, key: int = 0) -> httpx.AsyncClient:
+    """A client of one of the server's apps."""
+    secret = server.keys[key] if server.keys else server.key
+    return httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{server.port}",
+        headers={"authorization": f"Bearer {secret}"},
+        timeout=300,
+    )
+
+
+async def speeds(server: Server, bodies: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """Documents per second of each body."""
+    async with client_of(server) as client:
+        return {name: await speed(asker(client, body), texts) for name, body in bodies.items()}
+
+
+@contextlib.contextmanager
+def laboratory(orders: Orders) -> Iterator[Lab]:
+    """A data directory with the model and the tasks, removed at the end."""
+    root = cache_root() / "benchmarks"
+    with exclusive(root / "measuring.lock"):
+        try:
+            lab = servers.prepare_lab(root / "task-forms", models.gguf(_MODEL))
+            bring_in(lab, root / "task-forms" / "tasks", orders)
+            yield lab
+        finally:
+            shutil.rmtree(root / "task-forms", ignore_errors=True)
+
+
+def run(orders: Orders, repeat: int, *, with_peer: bool) -> None:
+    """Measure and keep."""
+    begun = time.monotonic()
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
+    steady, commands = 0.0, {}
+    mine = {name: of_task(name) for name in ("labels", "values", "json", "classifier")}
+    with laboratory(orders) as lab:
+        for number in range(repeat):
+            with servers.ours(lab) as server:
+                commands["ours"] = server.command
+                ours.append(asyncio.run(speeds(server, mine, orders.asked)))
+                say(f"  ours {number + 1}: {_told(ours[-1])}")
+                if number == 0:
+                    steady = asyncio.run(unchanged(server, orders.asked))
+            if with_peer:
+                with servers.peer(peer.chosen(), models.gguf(_MODEL)) as server:
+                    commands["peer"] = server.command
+                    bodies = {form: of_peer(orders, form) for form in ("labels", "json")}
+                    theirs.append(asyncio.run(speeds(server, bodies, orders.asked)))
+                    say(f"  peer {number + 1}: {_told(theirs[-1])}")
+    figures = [
+        Figure(f"labels unchanged beside {AT_ONCE} clients", "", _one(steady), None, None,
+               "≥", STEADY),
+        *(Figure(f"{name}, documents/s", "documents/s", Summary.of([run[name] for run in ours]))
+          for name in mine),
+        *_against(ours, theirs),
+    ]  # fmt: skip
+    keep(
+        "task_forms",
+        _MODEL,
+        f"a task's forms on {len(orders.asked)} work orders, {AT_ONCE} at once",
+        figures,
+        time.monotonic() - begun,
+        repeat,
+        commands=commands,
+        runs=[{"ours": a} for a in ours] + [{"peer": b} for b in theirs],
+        notes=[f"{len(orders.asked)} work orders, {len(orders.labels)} labels, "
+               f"{len(_FIELDS)} fields; the peer writes with a GBNF of the same answers"],
+    )  # fmt: skip
+
+
+def _against(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[Figure]:
+    pairs = {"labels": "labels", "json": "json", "values": "json"} if theirs else {}
+    return [
+        Figure(
+            f"{form} / the peer's {other} with a grammar",
+            "documents/s",
+            Summary.of(ratios([run[form] for run in ours], [run[other] for run in theirs])),
+            Summary.of([run[form] for run in ours]),
+            Summary.of([run[other] for run in theirs]),
+        )
+        for form, other in pairs.items()
+    ]
+
+
+def _one(value: float) -> Summary:
+    return Summary.of([value])
+
+
+def _told(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1f}/s" for name, value in found.items())
+
+
+def main() -> int:
+    """Run it and keep it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.task_forms")
+    parser.add_argument("--items", type=int, default=300)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--without-peer", action="store_true")
+    asked = parser.parse_args()
+    run(Orders(asked.items), asked.repeat, with_peer=not asked.without_peer)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""What an app may ask of a task is its input; `test_backend` has the settings that it may not."""
+
+import pytest
+
+from appliance.errors import BadRequest
+from appliance.tasks.asked import content_of
+from appliance.types import GenerationRequest
+
+
+def test_the_input_is_one_message_or_a_prompt() -> None:
+    turn = {"role": "user", "content": "no start"}
+    assert content_of(GenerationRequest("t", messages=(turn,))) == "no start"
+    assert content_of(GenerationRequest("t", prompt="no start")) == "no start"
+
+
+def test_nothing_else_is() -> None:
+    parts = {"role": "user", "content": [{"type": "text", "text": "a"}]}
+    for asked in (
+        GenerationRequest("t", messages=(parts,)),
+        GenerationRequest("t", texts=("a",)),
+        GenerationRequest("t", tokens=(1,)),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            content_of(asked)
+        assert caught.value.code == "task_input_invalid"
