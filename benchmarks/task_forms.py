@@ -1,11 +1,11 @@
 """Documents per second of a task's forms side by side, and how steady its labels are.
 
-Rules: the same 300 work orders and the same prompt for every form; eight requests at once, as apps
+Rules: the same work orders and the same prompt for every form; eight requests at once, as apps
 send them, over HTTP to `appliance serve` with audit and keys; a model that nobody tuned, since only
 speed and steadiness are asked for. The peer is llama-server with a grammar that allows the same
 answers. Labels are steady when each stays the same beside eight other clients, in the default mode.
 
-usage: python -m benchmarks.task_forms [--items N] [--repeat N] [--without-peer]
+usage: python -m benchmarks.task_forms [--items N] [--timed N] [--repeat N] [--without-peer]
 """
 
 import argparse
@@ -254,8 +254,8 @@ def laboratory(orders: Orders) -> Iterator[Lab]:
             shutil.rmtree(root / "task-forms", ignore_errors=True)
 
 
-def run(orders: Orders, repeat: int, *, with_peer: bool) -> None:
-    """Measure and keep."""
+def run(orders: Orders, timed: int, repeat: int, *, with_peer: bool) -> None:
+    """Measure and keep; the first `timed` work orders are asked against the clock."""
     begun = time.monotonic()
     ours: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
@@ -265,7 +265,7 @@ def run(orders: Orders, repeat: int, *, with_peer: bool) -> None:
         for number in range(repeat):
             with servers.ours(lab) as server:
                 commands["ours"] = server.command
-                ours.append(asyncio.run(speeds(server, mine, orders.asked)))
+                ours.append(asyncio.run(speeds(server, mine, orders.asked[:timed])))
                 say(f"  ours {number + 1}: {_told(ours[-1])}")
                 if number == 0:
                     steady = asyncio.run(unchanged(server, orders.asked))
@@ -273,7 +273,7 @@ def run(orders: Orders, repeat: int, *, with_peer: bool) -> None:
                 with servers.peer(peer.chosen(), models.gguf(_MODEL)) as server:
                     commands["peer"] = server.command
                     bodies = {form: of_peer(orders, form) for form in ("labels", "json")}
-                    theirs.append(asyncio.run(speeds(server, bodies, orders.asked)))
+                    theirs.append(asyncio.run(speeds(server, bodies, orders.asked[:timed])))
                     say(f"  peer {number + 1}: {_told(theirs[-1])}")
     figures = [
         Figure(f"labels unchanged beside {AT_ONCE} clients", "", _one(steady), None, None,
@@ -285,13 +285,13 @@ def run(orders: Orders, repeat: int, *, with_peer: bool) -> None:
     keep(
         "task_forms",
         _MODEL,
-        f"a task's forms on {len(orders.asked)} work orders, {AT_ONCE} at once",
+        f"a task's forms on {timed} work orders, {AT_ONCE} at once",
         figures,
         time.monotonic() - begun,
         repeat,
         commands=commands,
         runs=[{"ours": a} for a in ours] + [{"peer": b} for b in theirs],
-        notes=[f"{len(orders.asked)} work orders, {len(orders.labels)} labels, "
+        notes=[f"steadiness over {len(orders.asked)} work orders; {len(orders.labels)} labels, "
                f"{len(_FIELDS)} fields; the peer writes with a GBNF of the same answers"],
     )  # fmt: skip
 
@@ -322,10 +322,11 @@ def main() -> int:
     """Run it and keep it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.task_forms")
     parser.add_argument("--items", type=int, default=300)
+    parser.add_argument("--timed", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--without-peer", action="store_true")
     asked = parser.parse_args()
-    run(Orders(asked.items), asked.repeat, with_peer=not asked.without_peer)
+    run(Orders(asked.items), asked.timed, asked.repeat, with_peer=not asked.without_peer)
     return 0
 
 

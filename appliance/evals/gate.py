@@ -124,8 +124,10 @@ class Gate(Kind):
                 )
 
     def _asking(self, loaded: LoadedTask, label: str) -> Asking:
-        backends = TaskBackends(self._parts.backends, Drafts({loaded.task.id: loaded}))
-        return Asking(loaded.task, self._parts.inference(backends), label)
+        return Asking(loaded.task, self._parts.inference(self._backends(loaded)), label)
+
+    def _backends(self, loaded: LoadedTask) -> TaskBackends:
+        return TaskBackends(self._parts.backends, Drafts({loaded.task.id: loaded}))
 
     def _look(self, job: Context, subject: Subject) -> tuple[Look, int]:
         """Take the look; found again when the job is resumed."""
@@ -203,7 +205,7 @@ class Gate(Kind):
         asking = self._asking(loaded, f"gate-{job.id}-{number}")
         done = await job.in_thread(files.read, number)
         left = [item for item in items if item.id not in {o.item for o in done}]
-        slots = self._parts.backends.slots(loaded.task.candidate.model)
+        slots = self._backends(loaded).slots(loaded.task.id)
         for start in range(0, len(left), _BATCH):
             job.report(loaded.task.id, number * len(items) + len(done), 2 * len(items))
             fresh = await _side_by_side(asking.outcome, left[start : start + _BATCH], slots)
@@ -272,9 +274,10 @@ def _concluded(
     found = judging.judge(wanted, paired)
     files.write_pairs(paired)
     now = parts.clock.wall_us()
+    needed = subject.loaded.task.candidate.model  # a classifier may need none
     at = Circumstances(
         engine=parts.store.evaluations.engine,
-        template_sha256=parts.template_of(wanted.model),
+        template_sha256=parts.template_of(needed) if needed else "",
         look=number,
         log=parts.log,
         entry=look.entry,

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from appliance.errors import StateRefused
-from appliance.tasks import definition
+from appliance.tasks import definition, labelled
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.trust.artifact import OtherFacts
 from appliance.trust.directory import Artifact
@@ -151,10 +151,14 @@ def read_artifact(artifact: Artifact) -> LoadedTask:
 def vet(artifact: Artifact) -> OtherFacts:
     """Read a task whole, and keep what its record says.
 
+    `model` and `model_digest` are what answers, as evidence names it: a model, or the coefficients
+    of a classifier; `needs` is the model that must be there, if any.
+
     Raises:
         TaskRefused: as `loaded.load`.
     """
-    task = read_artifact(artifact).task
+    loaded = read_artifact(artifact)
+    task, told = loaded.task, labelled.about(loaded)
     return OtherFacts(
         {
             "kind": KIND,
@@ -162,8 +166,9 @@ def vet(artifact: Artifact) -> OtherFacts:
             "version": task.version,
             "description": task.description,
             "candidate": task.candidate.kind,
-            "model": task.candidate.model,
-            "model_digest": task.candidate.digest,
+            "needs": task.candidate.model,
+            "model": told.stage,
+            "model_digest": told.candidate,
             "form": definition.form_of(task),
             "metric": task.gate.metric,
             "margin_micros": round(task.gate.margin * 1e6),
@@ -178,7 +183,7 @@ def _entry(record: ModelRecord) -> Entry:
     facts = record.facts
     return Entry(
         record.id,
-        str(facts.get("model", "")),
+        str(facts.get("needs", facts.get("model", ""))),
         str(facts.get("form", "")),
         record.digest or "",
         record.created_us // 1_000_000,

@@ -20,12 +20,13 @@ from appliance.evals.gate_outcomes import Files, read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Stop
-from appliance.trust import evaluation
+from appliance.trust import evaluation, signing
 from appliance.trust.specification import Specification
 from appliance.trust.store import load_policy
-from tests.evals.orders import TASK
+from tests.evals.orders import TASK, write_task
 from tests.evals.sealed import GROUPS, add_dataset, add_task, envelope, terms
-from tests.smol import APPROVERS, ID, SMALL, approve, make_data, sealed
+from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet, sealed
+from tests.tasks.example import CLASSIFIER, coefficients
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,14 @@ def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path)
     with open_services(data, config=SMALL) as services:
         add_task(services, root / "orders", model=ID)
         add_task(services, root / "next", TASK.replace("version = 1", "version = 2"), model=ID)
-        for name in ("passing", "failing", "killed", "twice", "untouched"):
+        fitted = write_task(
+            root / "fitted",
+            CLASSIFIER.replace(', "electrical"', ""),
+            classifier_json=coefficients("electrical"),
+        )
+        signing.sign_directory(fitted, key(data, "publisher"), quiet)
+        services.lifecycle.import_model("uid:0", fitted, None, quiet)
+        for name in ("passing", "failing", "killed", "twice", "untouched", "plain"):
             add_dataset(services, root / name)
     yield data
     shutil.rmtree(root)
@@ -99,6 +107,19 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services) -> No
         await run(lab, terms(lab, "next", "passing"))
     assert caught.value.code == "looks_spent"
     assert looks(lab, "passing") == 1
+
+
+async def test_a_classifier_passes_the_gate_without_a_model(lab: Services) -> None:
+    facts = lab.store.inventory.record("fitted").facts
+    assert (facts["needs"], facts["model"]) == ("", "classifier")
+    result = await run(lab, terms(lab, "fitted", "plain"))
+    assert (result["verdict"], result["candidate"]) == ("pass", "classifier")
+    certificate = lab.store.evaluations.envelope(result["certificate"])
+    found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
+    assert found.wanted.model_digest == facts["model_digest"]
+    assert found.circumstances.template_sha256 == ""
+    approve(lab, "fitted", *APPROVERS)
+    assert lab.store.inventory.record("fitted").state == "approved"
 
 
 async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services) -> None:
