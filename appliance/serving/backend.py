@@ -1,4 +1,4 @@
-"""What answers a request: a local worker today, an upstream or a classifier later.
+"""What answers a request: a local worker, a task or a classifier; an upstream later.
 
 Rules:
 - A backend answers for one model. Nothing is computed for an answer before `run`, and `run` is
