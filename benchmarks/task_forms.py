@@ -33,6 +33,7 @@ from installer.bundle.cache import cache_root, exclusive
 from installer.bundle.steps import say
 
 AT_ONCE: Final = 8
+FORMS: Final = ("labels", "spelled", "values", "json", "classifier")
 STEADY: Final = 0.995
 _MODEL: Final = "smollm2"
 _SYSTEM: Final = "You read work orders of mining excavators. Answer about the work order alone."
@@ -97,12 +98,17 @@ def _schema(expected: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
 
 
 def tasks(root: Path, orders: Orders, digest: str) -> dict[str, Path]:
-    """The directories of the tasks: labels, values, json and classifier."""
+    """The directories of the tasks.
+
+    The model knows the codes of `labels` from the system message; it spells those of `spelled`.
+    """
     model = f'model = "{servers.MODEL}"\ndigest = "{digest}"'
     labels = f'form = "labels"\nlabels = {json.dumps(orders.labels)}'
     fields = 'form = "fields"\nschema = "schema.json"\nencoding = "{}"'
+    codes = json.dumps([chr(ord("A") + n) for n in range(len(orders.labels))])
     outputs = {
-        "labels": (model, labels),
+        "labels": (model, f"{labels}\ncodes = {codes}"),
+        "spelled": (model, labels),
         "values": (model, fields.format("values")),
         "json": (model, fields.format("json")),
         "classifier": ('kind = "classifier"\nclassifier = "classifier.json"', labels),
@@ -111,13 +117,20 @@ def tasks(root: Path, orders: Orders, digest: str) -> dict[str, Path]:
     for name, (candidate, output) in outputs.items():
         path = made[name] = root / name
         path.mkdir(parents=True)
-        text = _HEAD.format(id=name, candidate=candidate, system=_SYSTEM, output=output)
+        system = _SYSTEM + (f" {coded(orders)}" if name == "labels" else "")
+        text = _HEAD.format(id=name, candidate=candidate, system=system, output=output)
         (path / "task.toml").write_text(text)
         if "schema.json" in output:
             (path / "schema.json").write_text(json.dumps(orders.schema))
     fitted = fit_linear(*zip(*orders.pairs, strict=True))
     (made["classifier"] / "classifier.json").write_bytes(document.write(fitted))
     return made
+
+
+def coded(orders: Orders) -> str:
+    """What each code stands for."""
+    pairs = (f"{chr(ord('A') + n)}: {label}" for n, label in enumerate(orders.labels))
+    return "Answer with one letter. " + ", ".join(pairs)
 
 
 def bring_in(lab: Lab, root: Path, orders: Orders) -> None:
@@ -137,8 +150,10 @@ def bring_in(lab: Lab, root: Path, orders: Orders) -> None:
 
 def gbnf(orders: Orders, form: str) -> str:
     """What a patient user of llama-server would write for the same answers."""
-    if form == "labels":
-        return "root ::= " + " | ".join(json.dumps(label) for label in orders.labels)
+    if form in ("labels", "spelled"):
+        codes = [chr(ord("A") + n) for n in range(len(orders.labels))]
+        words = codes if form == "labels" else orders.labels
+        return "root ::= " + " | ".join(map(json.dumps, words))
     rules = [
         f"{name.replace('_', '-')} ::= "
         + " | ".join(json.dumps(json.dumps(value)) for value in rule["enum"])
@@ -176,8 +191,9 @@ def of_task(name: str) -> dict[str, Any]:
 
 def of_peer(orders: Orders, form: str) -> dict[str, Any]:
     """The same prompt with a grammar."""
+    system = _SYSTEM + (f" {coded(orders)}" if form == "labels" else "")
     turns = [
-        {"role": "system", "content": _SYSTEM},
+        {"role": "system", "content": system},
         {"role": "user", "content": "Work order: TEXT"},
     ]
     grammar = gbnf(orders, form)
@@ -260,7 +276,7 @@ def run(orders: Orders, timed: int, repeat: int, *, with_peer: bool) -> None:
     ours: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
     steady, commands = 0.0, {}
-    mine = {name: of_task(name) for name in ("labels", "values", "json", "classifier")}
+    mine = {name: of_task(name) for name in FORMS}
     with laboratory(orders) as lab:
         for number in range(repeat):
             with servers.ours(lab) as server:
@@ -272,7 +288,7 @@ def run(orders: Orders, timed: int, repeat: int, *, with_peer: bool) -> None:
             if with_peer:
                 with servers.peer(peer.chosen(), models.gguf(_MODEL)) as server:
                     commands["peer"] = server.command
-                    bodies = {form: of_peer(orders, form) for form in ("labels", "json")}
+                    bodies = {form: of_peer(orders, form) for form in ("labels", "spelled", "json")}
                     theirs.append(asyncio.run(speeds(server, bodies, orders.asked[:timed])))
                     say(f"  peer {number + 1}: {_told(theirs[-1])}")
     figures = [
@@ -297,7 +313,8 @@ def run(orders: Orders, timed: int, repeat: int, *, with_peer: bool) -> None:
 
 
 def _against(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[Figure]:
-    pairs = {"labels": "labels", "json": "json", "values": "json"} if theirs else {}
+    others = {"labels": "labels", "spelled": "spelled", "json": "json", "values": "json"}
+    pairs = others if theirs else {}
     return [
         Figure(
             f"{form} / the peer's {other} with a grammar",
@@ -322,7 +339,7 @@ def main() -> int:
     """Run it and keep it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.task_forms")
     parser.add_argument("--items", type=int, default=300)
-    parser.add_argument("--timed", type=int, default=100)
+    parser.add_argument("--timed", type=int, default=50)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--without-peer", action="store_true")
     asked = parser.parse_args()
