@@ -24,6 +24,7 @@ import httpx
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
 from benchmarks import models, peer, servers
+from benchmarks.loads import MODEL
 from benchmarks.results import Figure
 from benchmarks.servers import BenchError, Lab, Server
 from benchmarks.sheets import keep
@@ -102,7 +103,7 @@ def tasks(root: Path, orders: Orders, digest: str) -> dict[str, Path]:
 
     The model knows the codes of `labels` from the system message; it spells those of `spelled`.
     """
-    model = f'model = "{servers.MODEL}"\ndigest = "{digest}"'
+    model = f'model = "{MODEL}"\ndigest = "{digest}"'
     labels = f'form = "labels"\nlabels = {json.dumps(orders.labels)}'
     fields = 'form = "fields"\nschema = "schema.json"\nencoding = "{}"'
     codes = json.dumps([chr(ord("A") + n) for n in range(len(orders.labels))])
@@ -122,7 +123,7 @@ def tasks(root: Path, orders: Orders, digest: str) -> dict[str, Path]:
         (path / "task.toml").write_text(text)
         if "schema.json" in output:
             (path / "schema.json").write_text(json.dumps(orders.schema))
-    fitted = fit_linear(*zip(*orders.pairs, strict=True))
+    fitted = fit_linear([text for text, _ in orders.pairs], [label for _, label in orders.pairs])
     (made["classifier"] / "classifier.json").write_bytes(document.write(fitted))
     return made
 
@@ -135,7 +136,7 @@ def coded(orders: Orders) -> str:
 
 def bring_in(lab: Lab, root: Path, orders: Orders) -> None:
     """Sign, import and approve the tasks, by command."""
-    digest = servers.appliance(lab.data, "model", "show", servers.MODEL)["digest"]
+    digest = servers.appliance(lab.data, "model", "show", MODEL)["digest"]
     keys = lab.data / "keys" / "lab"
     for name, path in tasks(root, orders, digest).items():
         servers.appliance(lab.data, "task", "sign", str(path), "--key", str(keys / "publisher.pem"))
@@ -228,7 +229,7 @@ async def unchanged(server: Server, texts: Sequence[str]) -> float:
         async def write(number: int) -> None:
             while True:
                 prompt = f"Client {number} writes about a pump:"
-                body = {"model": servers.MODEL, "prompt": prompt, "max_tokens": 64, "seed": number}
+                body = {"model": MODEL, "prompt": prompt, "max_tokens": 64, "seed": number}
                 await others.post("/v1/completions", json=body)
 
         writing = [asyncio.create_task(write(number)) for number in range(AT_ONCE)]

@@ -50,6 +50,8 @@ def test_bodies_hold_no_floats_and_name_what_answers() -> None:
     answers = {"model": "m", "digest": "cd" * 32, "policy": 3, "engine": "llama.cpp b1"}
     assert answers.items() <= draft.fields.items()
     assert (draft.fields["template"], draft.fields["adapter"]) == ("ab" * 32, None)
+    assert "task" not in draft.fields
+    assert drafted(request(), replace(MODEL, task="01" * 32)).fields["task"] == "01" * 32
 
 
 def test_lone_surrogates_do_not_stop_the_record() -> None:
@@ -86,7 +88,7 @@ def test_a_signed_grammar_is_recorded_by_its_name_and_its_digest() -> None:
 async def test_verification_in_bulk_knows_every_field_of_a_request(ready: Services) -> None:
     """A field that `audit/verification/bulk.py` lacks would be verified slowly, entry by entry."""
     some = request(logprobs=2)
-    signed = replace(MODEL, grammars={"verdict": "ef" * 32})
+    signed = replace(MODEL, grammars={"verdict": "ef" * 32}, task="01" * 32)
     for asked in (
         some,
         replace(some, constraint=Constraint("regex", "a"), tools=Tools(({"name": "f"},))),

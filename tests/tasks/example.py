@@ -78,7 +78,8 @@ _ORDERS = {
 def coefficients(without: str = "") -> str:
     """A regression that was fitted to a few work orders."""
     pairs = [(text, name) for name, texts in _ORDERS.items() if name != without for text in texts]
-    return document.write(fit_linear(*zip(*pairs, strict=True))).decode()
+    fitted = fit_linear([text for text, _ in pairs], [name for _, name in pairs])
+    return document.write(fitted).decode()
 
 
 def by_vectors(embedder: str) -> str:

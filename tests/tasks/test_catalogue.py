@@ -183,8 +183,8 @@ async def test_a_classifier_answers_on_every_route_without_a_worker(
             ):
                 again = (await client.post(route, json={"model": "orders", **asked})).json()
                 assert again["x_appliance"] == about
-            asked = {"model": "orders", "input": "hose leaks", "stream": True}
-            streamed = (await client.post("/v1/responses", json=asked)).text
+            events: dict[str, object] = {"model": "orders", "input": "hose leaks", "stream": True}
+            streamed = (await client.post("/v1/responses", json=events)).text
             done = streamed.split("event: response.completed\ndata: ")[1]
             assert json.loads(done)["response"]["x_appliance"] == about
             texts = ["hose leaks", json.dumps({"text": "piston"})]

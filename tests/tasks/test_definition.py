@@ -178,8 +178,12 @@ def test_a_schema_that_names_no_closed_object_is_refused(schema: bytes) -> None:
     ],
 )
 def test_a_schema_that_cannot_be_enforced_is_refused(a: dict[str, object]) -> None:
-    schema = {"type": "object", "properties": {"a": a}, "required": ["a"]}
-    schema["additionalProperties"] = False
+    schema = {
+        "type": "object",
+        "properties": {"a": a},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
     with pytest.raises(TaskRefused) as caught:
         parse_schema(json.dumps(schema).encode())
     assert caught.value.code == "task_schema_invalid"

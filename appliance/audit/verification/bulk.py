@@ -118,6 +118,7 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     route: str | None = None
     seq: _Int
     status: str | None = None
+    task: str | None = None
     template: str | UnsetType | None = UNSET
     time_us: _Int
     ttft_us: _Int | None = None

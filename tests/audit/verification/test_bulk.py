@@ -46,6 +46,7 @@ OUTCOME: dict[str, Json] = {
 GIVEN: list[dict[str, Json]] = [
     *SAMPLES.values(), REQUEST, EMBEDDED, OUTCOME,
     {**OUTCOME, "content": {"key": "k", "mode": "commit-only", "parts": COMMITTED}},
+    {**REQUEST, "task": DIGEST},
     {**REQUEST, "app": "R\u00f6ntgen"},
 ]  # fmt: skip
 
@@ -61,7 +62,7 @@ def wire(body: Any) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("body", [REQUEST, EMBEDDED, OUTCOME, *GIVEN[-2:]])
+@pytest.mark.parametrize("body", [REQUEST, EMBEDDED, OUTCOME, *GIVEN[-3:]])
 def test_what_a_request_leaves_needs_no_second_look(body: dict[str, Json]) -> None:
     assert undecoded([encode(body)]) is not None
 
