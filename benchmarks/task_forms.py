@@ -6,6 +6,7 @@ speed and steadiness are asked for. The peer is llama-server with a grammar that
 answers. Labels are steady when each stays the same beside eight other clients, in the default mode.
 
 usage: python -m benchmarks.task_forms [--items N] [--timed N] [--repeat N] [--without-peer]
+       python -m benchmarks.task_forms --steadiness [--items N]
 """
 
 import argparse
@@ -234,7 +235,7 @@ async def unchanged(server: Server, texts: Sequence[str]) -> float:
 
         writing = [asyncio.create_task(write(number)) for number in range(AT_ONCE)]
         try:
-            beside = await answers(ask, texts, at_once=1)
+            beside = await answers(ask, texts)
         finally:
             for task in writing:
                 task.cancel()
@@ -313,6 +314,12 @@ def run(orders: Orders, timed: int, repeat: int, *, with_peer: bool) -> None:
     )  # fmt: skip
 
 
+def steadiness(orders: Orders) -> float:
+    """Only the share of labels that stay the same."""
+    with laboratory(orders) as lab, servers.ours(lab) as server:
+        return asyncio.run(unchanged(server, orders.asked))
+
+
 def _against(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[Figure]:
     others = {"labels": "labels", "spelled": "spelled", "json": "json", "values": "json"}
     pairs = others if theirs else {}
@@ -343,7 +350,12 @@ def main() -> int:
     parser.add_argument("--timed", type=int, default=50)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--without-peer", action="store_true")
+    parser.add_argument("--steadiness", action="store_true", help="print it, and keep nothing")
     asked = parser.parse_args()
+    if asked.steadiness:
+        share = steadiness(Orders(asked.items))
+        say(f"unchanged: {share:.4f} of {asked.items}")
+        return 0 if share >= STEADY else 1
     run(Orders(asked.items), asked.timed, asked.repeat, with_peer=not asked.without_peer)
     return 0
 
