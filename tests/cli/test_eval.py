@@ -12,9 +12,8 @@ from appliance.app import open_services
 from appliance.client import socket_path
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run
-from tests.evals.orders import TASK, write_data, write_task
-
-CLASSIFIER = TASK.replace("[candidate]", '[candidate]\nkind = "classifier"')
+from tests.evals.orders import FITTED, write_data, write_task
+from tests.tasks.example import coefficients
 
 
 @contextlib.contextmanager
@@ -28,7 +27,7 @@ def serving(lab: LabData) -> Iterator[None]:
 @pytest.fixture
 def task(tmp_path: Path) -> Path:
     """A task that no language model answers for, so that none is loaded."""
-    return write_task(tmp_path / "task", CLASSIFIER)
+    return write_task(tmp_path / "task", FITTED, classifier_json=coefficients("electrical"))
 
 
 @pytest.fixture
@@ -102,7 +101,7 @@ def test_approved_artifacts_are_named_by_id(
                 *("--meaning", "labels checked"),
             )
             assert done.status == 0, done.err
-    draft = write_task(tmp_path / "draft", CLASSIFIER)
+    draft = write_task(tmp_path / "draft", FITTED, classifier_json=coefficients("electrical"))
     with serving(lab):
         refused = run("eval", "run", "task", "--data", "orders", "--json")
         assert refused.code == (1, "not_approved")

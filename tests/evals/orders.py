@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
-from tests.tasks.example import LABELS
+from tests.tasks.example import CLASSIFIER, LABELS
 
 WORDS = {"hydraulics": ("hose", "pump", "cylinder"), "engine": ("piston", "oil filter", "turbo")}
+FITTED = CLASSIFIER.replace(', "electrical"', "")
+"""A task that a classifier answers; its file: `coefficients("electrical")`."""
 TASK = LABELS.replace(', "electrical"', "").replace("smollm2-135m", "smol")
 
 

@@ -14,10 +14,10 @@ from appliance.evals.job import DIRECTORY, Evaluation
 from appliance.evals.outcomes import parse
 from appliance.evals.packs.items import items
 from appliance.jobs.kind import Stop
-from tests.evals.orders import TASK, item, write_data, write_task
+from tests.evals.orders import FITTED, TASK, item, write_data, write_task
 from tests.several import config, make_models
 from tests.smol import ID
-from tests.tasks.example import FIELDS
+from tests.tasks.example import FIELDS, coefficients
 
 
 @pytest.fixture
@@ -270,8 +270,7 @@ async def test_nearest_neighbours_by_a_real_embedding_model(
     tmp_path: Path, data: Path, embedder_path: Path
 ) -> None:
     """Nothing else is there: the task is a classifier's, and the embedder is loaded on demand."""
-    classifier = TASK.replace("[candidate]", '[candidate]\nkind = "classifier"')
-    task = write_task(tmp_path / "task", classifier)
+    task = write_task(tmp_path / "task", FITTED, classifier_json=coefficients("electrical"))
     home = make_models(tmp_path / "home", {"minilm": embedder_path})
     with open_services(home, config=config()) as services:
         try:

@@ -13,7 +13,8 @@ from appliance.evals.wanted import Wanted
 from appliance.serving.backend import Backends
 from appliance.tasks.loaded import load
 from appliance.types import ModelCard
-from tests.evals.orders import TASK, item
+from tests.evals.orders import FITTED, TASK, item
+from tests.tasks.example import coefficients
 
 ALL = Wanted("t", "d")
 
@@ -40,7 +41,8 @@ def items(count: int, split: str) -> tuple[Item, ...]:
 
 
 def subject(text: str = TASK, train: int = 120) -> Subject:
-    loaded = load(lambda name, most: text.encode()[:most], "t" * 64)
+    files = {"classifier.json": coefficients("electrical")}
+    loaded = load(lambda name, most: files.get(name, text).encode()[:most], "t" * 64)
     return Subject(loaded, "s" * 64, (), items(train, "train"), items(12, "dev"), None)
 
 
@@ -119,9 +121,8 @@ async def test_a_model_that_is_not_approved_is_refused_before_anything_is_measur
 
 
 async def test_nothing_to_measure_is_refused() -> None:
-    classifier = TASK.replace("[candidate]", '[candidate]\nkind = "classifier"')
     with pytest.raises(EvaluationRefused) as caught:
-        await planned(Wanted("t", "d", baselines=False), text=classifier)
+        await planned(Wanted("t", "d", baselines=False), text=FITTED)
     assert caught.value.code == "evaluation_empty"
 
 
