@@ -123,6 +123,7 @@ async def test_packs_are_measured_with_the_model_alone(
     packs = result["packs"][ID]
     assert packs["general"]["items"] == packs["refusals"]["items"] == 2
     assert packs["frozen"]["en"]["tokens"] > 100 and packs["frozen"]["en"]["failed"] == 0
+    assert 1 < packs["frozen"]["en"]["nats_per_token"] < 8
 
 
 async def test_answers_are_recorded_like_those_of_apps(

@@ -19,7 +19,6 @@ class Server:
     model: str
     embedder: str
     reranker: str
-    task: str
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +30,4 @@ def server() -> Server:
         os.environ["CONTRACT_MODEL"],
         os.environ["CONTRACT_EMBEDDER"],
         os.environ["CONTRACT_RERANKER"],
-        os.environ["CONTRACT_TASK"],
     )

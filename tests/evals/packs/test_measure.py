@@ -90,6 +90,7 @@ async def test_a_frozen_text_is_scored_token_by_token() -> None:
     assert told["bits_per_byte"] == pytest.approx(3 / log(2) / 9)
 
 
+@pytest.mark.slow  # a job with packs over the real model is in tests/evals/test_job.py
 async def test_a_real_model_is_measured_and_the_likelihood_nearly_repeats(ready: Services) -> None:
     asking = AskingPack(ID, ready.inference, "packs")
     some = [items("frozen")[0], items("frozen")[-1], *items("general")[:2], items("refusals")[0]]
