@@ -149,8 +149,8 @@ def test_at_the_margin_a_candidate_that_only_loses_hardly_passes() -> None:
     plain = cautious = 0
     for _ in range(runs):
         lost = (draw.random(455) < 0.05).astype(float)
-        sides = (1 - lost, np.ones(455), range(455), 0.975)
-        plain += difference(*sides).interval.low > -0.05
-        cautious += cautious_difference(*sides).interval.low > -0.05
+        new, old, names = 1 - lost, np.ones(455), range(455)
+        plain += difference(new, old, names, 0.975).interval.low > -0.05
+        cautious += cautious_difference(new, old, names, 0.975).interval.low > -0.05
     assert within(cautious / runs, 0.0125, runs)
     assert plain / runs > 2 * 0.0125

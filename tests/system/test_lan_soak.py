@@ -58,7 +58,7 @@ async def rest(server: Live, load: Load) -> Size:
             break
         await asyncio.sleep(0.1)
     assert not any(w["restarts"] for w in workers.values()), workers
-    before = -1
+    before: Counter[str] = Counter()
     while (now := descriptors(server.process.pid)) != before:  # connections are being closed
         before = now
         await asyncio.sleep(0.5)
@@ -67,7 +67,7 @@ async def rest(server: Live, load: Load) -> Size:
         sum(load.seen.values()),
         round(time.monotonic() - load.begun),
         {"server": resident_kib(server.process.pid), **kib},
-        now,
+        now.total(),
         int(metrics(Path(status["data"]))["appliance_audit_entries"]),
     )
 
