@@ -149,7 +149,7 @@ def test_at_the_margin_a_candidate_that_only_loses_hardly_passes() -> None:
     plain = cautious = 0
     for _ in range(runs):
         lost = (draw.random(455) < 0.05).astype(float)
-        new, old, names = 1 - lost, np.ones(455), range(455)
+        new, old, names = list(1 - lost), [1.0] * 455, range(455)
         plain += difference(new, old, names, 0.975).interval.low > -0.05
         cautious += cautious_difference(new, old, names, 0.975).interval.low > -0.05
     assert within(cautious / runs, 0.0125, runs)
