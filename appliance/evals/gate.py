@@ -20,7 +20,7 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
-from appliance.errors import EvaluationRefused, NotFound
+from appliance.errors import EvaluationRefused, NotFound, Unavailable
 from appliance.evals import gate_report, judging, pairs
 from appliance.evals.asking import Asking
 from appliance.evals.baselines import LINEAR, battery
@@ -57,6 +57,8 @@ from appliance.types import Json, Role
 VALID_DAYS: Final = 365
 _DAY_US: Final = 86_400_000_000
 _BATCH: Final = 32
+_MISSING: Final = frozenset({"model_not_found", "task_model_missing", "task_model_changed"})
+"""Codes that say that the model of a task is not there."""
 
 
 class Gate(Kind):
@@ -115,7 +117,9 @@ class Gate(Kind):
             asking = self._asking(loaded, f"gate-{job.id}-try-{number}")
             try:
                 failure = (await asking.outcome(open_[0])).failure
-            except NotFound as error:
+            except (NotFound, Unavailable) as error:
+                if error.code not in _MISSING:
+                    raise
                 failure = error.code
             if failure:
                 raise EvaluationRefused(
