@@ -14,7 +14,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 lock lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -49,10 +49,10 @@ check: setup  ## linter, formatter, types, import rules
 	  awk '$$2 != "total" && $$1 > 400 {print "  a hint: " $$2 " has " $$1 " lines"}'
 
 test: check wheels  ## checks, then the tests
-	$(TESTS) -m "not slow"
+	$(TESTS) -m "not slow and not tune"
 
 test-fast: check  ## checks, then the tests that load no model (3 minutes): what one runs all day
-	$(TESTS) -m "not slow and not model"
+	$(TESTS) -m "not slow and not model and not tune"
 
 test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, agents, LangChain, LlamaIndex, LiteLLM, evals) and schemathesis
 	$(RUN) -m pytest tests/contract
@@ -86,6 +86,12 @@ bench: bench-peer  ## the short set on the default model (10 minutes on an idle 
 bench-full: bench-peer  ## every check on both models (35 minutes); one check: benchmarks/README.md
 	@$(RUN) -m benchmarks run full
 
+tune-setup: setup  ## what tuning computes with (docs/tuning-guide.md); TORCH_WHEELS=DIR has the build of torch
+	@$(RUN) -m installer.bundle.tuning_set .venv/tuning $(if $(TORCH_WHEELS),--wheels $(TORCH_WHEELS))
+
+test-tune: tune-setup  ## the tests that train: the trainer beside the engine that serves
+	$(RUN) -m pytest -m tune tests/tuning
+
 test-fuzz: setup  ## one minute of coverage-guided fuzzing of the GGUF parser, beside modelvet
 	$(RUN) -m tests.fuzz.run --seconds 60
 
@@ -111,6 +117,9 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group cuda12 -o offline-wheels/lock-cuda12.txt
 	$(UV) --group cuda13 -o offline-wheels/lock-cuda13.txt
 	$(UV) --group cuda13-build -o offline-wheels/lock-cuda13-build.txt
+	@$(if $(TORCH_WHEELS),$(UV) --no-emit-find-links --custom-compile-command "make lock TORCH_WHEELS=DIR" \
+	  --find-links $(TORCH_WHEELS) --group tune -o offline-wheels/lock-tune.txt,\
+	  echo 'lock-tune.txt stays as it is: TORCH_WHEELS=DIR names the directory of its torch')
 	@$(RUN) -m installer.bundle.wheel_lists write
 
 lock-debian:  ## write the lock of the bundled runtime anew from what Debian 13 has today

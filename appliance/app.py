@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from appliance.governance.log_jobs import Exporting, Verification
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
+from appliance.host.hardware import available_cores
 from appliance.host.usage import peak
 from appliance.jobs import store as job_store
 from appliance.jobs.jobs import Jobs
@@ -71,11 +73,14 @@ from appliance.serving.tokenization import Tokenizers
 from appliance.tasks import catalogue as tasks
 from appliance.tasks import definition as task_definition
 from appliance.tasks.backends import TaskBackends
+from appliance.trust import artifact as artifacts
 from appliance.trust import ecdsa, evaluations, evidence, lab, metadata, store, trusted_file
 from appliance.trust.adapter import base_of
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.store import ModelStore, load_policy
-from appliance.trust.verified import Verified
+from appliance.trust.verified import Verified, VerifiedModel
+from appliance.tuning import job as tuning
 from appliance.types import GenerationRequest, Json
 from appliance.workers.supervisor import ENGINE, Supervisor
 
@@ -387,6 +392,30 @@ def open_services(
                     evidence_key,
                     template_of,
                     reader.origin,
+                    clock,
+                )
+            )
+        )
+
+        def tensors_of(model_id: str) -> GgufFacts:
+            with models.inventory.open(model_id) as artifact:
+                return artifacts.vet_stored(artifact, artifacts.vet_model)
+
+        def seal(model_id: str) -> VerifiedModel:
+            return models.seal(model_id, read_policy(), lambda phase, done, total: None)
+
+        jobs.add(
+            tuning.Tuning(
+                tuning.Parts(
+                    data / tuning.DIRECTORY,
+                    approved,
+                    Path(config.tuning.directory or f"{sys.prefix}/tuning"),
+                    tensors_of,
+                    seal,
+                    supervisor.variant.get,
+                    f"{ENGINE} {supervisor.engine_version}",
+                    config.tuning.threads or available_cores(),
+                    lambda: bool(inference.running()),
                     clock,
                 )
             )

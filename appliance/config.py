@@ -121,6 +121,22 @@ class JobsConfig:
 
 
 @dataclass(frozen=True)
+class TuningConfig:
+    """`[tuning]`: training adapters."""
+
+    directory: str = _key(
+        "",
+        "Where the tuning set is installed; by default `tuning` in the environment of the release.",
+    )
+    threads: int = _key(
+        0,
+        "Threads that train; 0 means one per core. Another number may give another adapter.",
+        low=0,
+        high=1024,
+    )
+
+
+@dataclass(frozen=True)
 class TrustConfig:
     """`[trust]`: models in the store."""
 
@@ -272,6 +288,7 @@ class Config:
     tls: TlsConfig = field(default_factory=TlsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     roles: RolesConfig = field(default_factory=RolesConfig)
@@ -328,9 +345,8 @@ def parse_config(text: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
-    _refuse_unknown(
-        table, {"server", "tls", "engine", "jobs", "trust", "audit", "admin", "models"}, ""
-    )
+    tables = {"server", "tls", "engine", "jobs", "tuning", "trust", "audit", "admin", "models"}
+    _refuse_unknown(table, tables, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
@@ -342,6 +358,7 @@ def parse_config(text: str) -> Config:
         tls=_section(TlsConfig, _table(table, "tls", ""), "tls."),
         engine=_section(EngineConfig, _table(table, "engine", ""), "engine."),
         jobs=_section(JobsConfig, _table(table, "jobs", ""), "jobs."),
+        tuning=_section(TuningConfig, _table(table, "tuning", ""), "tuning."),
         trust=_section(TrustConfig, _table(table, "trust", ""), "trust."),
         audit=_section(AuditConfig, _table(table, "audit", ""), "audit."),
         roles=_section(RolesConfig, _table(admin, "roles", "admin."), "admin.roles."),

@@ -9,6 +9,7 @@
     │   ├── StateRefused       a state or a resource that does not allow the action
     │   ├── TaskRefused        a task, or what was written for it
     │   ├── EvaluationRefused  outcomes that prove nothing
+    │   ├── TuningRefused      a tuning that cannot be made, or does not serve as it was trained
     │   ├── DatasetRefused     items, a file of them, or a split
     │   ├── CollectionRefused  a collection, or a document for one
     │   └── AuditRefused       a log, proof or key that does not verify
@@ -397,6 +398,74 @@ CODES: Final[dict[str, Code]] = {
     ),
     "pack_changed": Code(
         "a pack of this installation has other bytes than its version's", "Install it again."
+    ),
+    # tuning
+    "tuning_set_missing": Code(
+        "what the trainer computes with is not installed",
+        "Run `make tune-setup`, or carry in what offline-wheels/lock-tune.txt lists: "
+        "docs/tuning-guide.md.",
+    ),
+    "tuning_invalid": Code(
+        "the parameters of a tuning cannot be used",
+        "Name a task's directory, a dataset's directory and settings in their ranges: "
+        "docs/tuning-guide.md.",
+    ),
+    "tuning_method": Code(
+        "this way of tuning cannot be trained or served here", 'Leave the method at "lora".'
+    ),
+    "tuning_architecture": Code(
+        "the base cannot be tuned here", "Choose a base of an architecture that the message names."
+    ),
+    "tuning_rows": Code(
+        "there is too little to learn from or to choose by",
+        "Bring labelled items for the splits train and dev; `appliance dataset check` counts them.",
+    ),
+    "tuning_row_too_long": Code(
+        "a row has more tokens than the settings allow",
+        "Raise `longest`, which takes memory, or leave the named items out. Nothing is cut.",
+    ),
+    "tuning_memory": Code(
+        "the trainer needs more memory than it was given",
+        "Lower `tokens`, set `recompute`, or free memory; `appliance tune plan` says how much.",
+    ),
+    "tuning_not_finite": Code(
+        "training came to a number that is not finite", "Lower the learning rate, `rate`."
+    ),
+    "tuning_failed": Code(
+        "the trainer ended without a result",
+        "Resume the job; if it ends again, the message has its last words.",
+    ),
+    "tuning_checkpoint": Code(
+        "a checkpoint of a tuning cannot be written or used",
+        "Free space on the disk of the data directory, or start the tuning from the beginning.",
+    ),
+    "tuning_base_differs": Code(
+        "the adapter was trained on another file than the one that serves",
+        "Tune again from the base that is in the store.",
+    ),
+    "tuning_tokens_differ": Code(
+        "a row was trained with other tokens than the server renders",
+        "Use the chat template that serves; tune again from the task and base in the store.",
+    ),
+    "tuning_double_begin": Code(
+        "rows begin with the begin token twice",
+        "Correct the chat template: it must not write the token that the tokeniser adds.",
+    ),
+    "tuning_stop_untrained": Code(
+        "answers would be trained without the token that ends them",
+        "Correct the named items: an answer must not hold the token that ends it.",
+    ),
+    "tuning_nll_gap": Code(
+        "the served model does not compute what was trained",
+        "Serve the base and the quantisation that the adapter was trained on; then report it.",
+    ),
+    "tuning_greedy_differs": Code(
+        "the served model prefers another token where the trainer is sure",
+        "Serve the base and the quantisation that the adapter was trained on; then report it.",
+    ),
+    "tuning_not_stopping": Code(
+        "answers of the tuned model do not end by themselves",
+        "Train longer, or with more rows; the end of an answer is learned like the rest.",
     ),
     "report_missing": Code(
         "there is no such report", "`appliance job show ID` says what the job is and how far it is."
@@ -1096,6 +1165,10 @@ class TaskRefused(Refused):
 
 class EvaluationRefused(Refused):
     """Outcomes of an evaluation are malformed or incomplete."""
+
+
+class TuningRefused(Refused):
+    """An adapter cannot be trained, or would not serve as it was trained."""
 
 
 class AuditRefused(Refused):

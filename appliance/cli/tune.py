@@ -1,0 +1,197 @@
+"""`tune`: train an adapter for a task, and prove that it serves as it was trained.
+
+Rules: a tuning is a job of the server, so it goes on when the command is left; what it would take
+is said before it is begun; private keys are read here and stay in this process.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.eval import directory_option
+from appliance.cli.job import started, watched
+from appliance.cli.output import Decorated, Output, Progress, data_option, json_option, safe, table
+from appliance.client import AdminClient
+from appliance.errors import Refused
+from appliance.trust import oms, signing
+from appliance.wire.admin.jobs import Job
+
+KIND: Final = "tune"
+_DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SHOWN: Final = 12
+
+
+def _given(command: Decorated) -> Decorated:
+    """What is tuned, and how."""
+    options = (
+        click.argument("task", metavar="TASK_DIR", type=_DIRECTORY),
+        click.option("--data", "dataset", metavar="DATASET_DIR", type=_DIRECTORY, required=True,
+                     help="Directory of the dataset."),
+        click.option("--base", default="", metavar="ID",
+                     help="A model of the store; by default the task's."),
+        click.option("--method", default="lora", show_default=True,
+                     help="lora; others are refused with the reason."),
+        click.option("--limit", type=click.IntRange(0), default=0,
+                     help="The first so many items of train; 0 for all."),
+        click.option("--dev", type=click.IntRange(1), default=200, show_default=True,
+                     help="Most items of dev, which choose and prove."),
+        click.option("--seeds", type=click.IntRange(1, 16), default=1, show_default=True,
+                     help="Runs with a seed each; the best on dev is kept."),
+        click.option("--set", "chosen", metavar="NAME=VALUE", multiple=True,
+                     help="A setting, such as rank=16, rate=0.001, epochs=2, tokens=768."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group()
+def tune() -> None:
+    """Tuning: train an adapter on the machine that serves it."""
+
+
+@tune.command()
+@_given
+@directory_option
+@json_option
+@click.pass_context
+def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
+    """Say what a tuning would take in memory and time; nothing is trained."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data, needs_server=True) as client:
+        found = watched(client, client.start_job(KIND, {**_params(given), "plan": True}).id)
+    _tell(ctx, output, found)
+
+
+@tune.command()
+@_given
+@click.option("--key", type=_FILE, help="Sign the adapter with this private key, PEM.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
+@directory_option
+@json_option
+@click.pass_context
+def run(ctx: click.Context, /, data: Path, key: Path | None, wait: bool, **given: Any) -> None:
+    """Train an adapter and prove that it serves as it was trained."""
+    output = ctx.ensure_object(Output)
+    if key is not None and not wait:
+        raise click.UsageError("--key needs --wait: what is signed must be there.")
+    with admin_client(data, needs_server=True) as client:
+        begun = client.start_job(KIND, _params(given))
+        if not wait:
+            started(output, begun)
+            return
+        found = watched(client, begun.id)
+    if key is not None and found.result:
+        with Progress() as progress:
+            bundle = signing.sign_directory(
+                Path(found.result["adapter"]), key.read_bytes(), progress
+            )
+        found.result["digest"] = oms.parse_manifest(oms.parse_bundle(bundle)).root
+    _tell(ctx, output, found)
+
+
+@tune.command()
+@click.argument("job_id", metavar="ID", type=click.IntRange(1))
+@data_option
+@json_option
+@click.pass_context
+def resume(ctx: click.Context, data: Path, job_id: int) -> None:
+    """Continue a tuning at its last checkpoint."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data, needs_server=True) as client:
+        _tuning(client, job_id)
+        client.steer_job(job_id, "resume")
+        found = watched(client, job_id)
+    _tell(ctx, output, found)
+
+
+@tune.command()
+@click.argument("job_id", metavar="ID", type=click.IntRange(1))
+@data_option
+@json_option
+@click.pass_context
+def show(ctx: click.Context, data: Path, job_id: int) -> None:
+    """Show what a tuning came to: quality, checks, the losses on dev."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data) as client:
+        found = _tuning(client, job_id)
+    _tell(ctx, output, found, exits=False)
+
+
+def _params(given: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {"method": given["method"]}
+    for pair in given["chosen"]:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes NAME=VALUE, not {pair!r}.")
+        settings[name] = _plain(value)
+    names = ("task", "base", "limit", "dev", "seeds")
+    return {**{name: given[name] for name in names}, "data": given["dataset"], "settings": settings}
+
+
+def _plain(value: str) -> Any:
+    """A number or a truth as such, anything else as text; the server checks names and ranges."""
+    if value in ("true", "false"):
+        return value == "true"
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _tuning(client: AdminClient, job_id: int) -> Job:
+    found = client.job(job_id)
+    if found.kind != KIND:
+        raise Refused("report_missing", f"Job {job_id} is no tuning.")
+    return found
+
+
+def _tell(ctx: click.Context, output: Output, found: Job, *, exits: bool = True) -> None:
+    result: dict[str, Any] = found.result or {}
+    if not result:
+        lines = [f"tuning {found.id}: {found.state} {safe(found.code or '')}".rstrip()]
+        lines += [safe(text) for text in (found.message, found.hint) if text]
+        output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
+        if exits:
+            ctx.exit(1)
+        return
+    lines = _planned(result) if "adapter" not in result else _trained(result)
+    output.data({"id": found.id, "state": found.state, **result}, lines)
+    if "adapter" in result and "digest" not in result:
+        output.note(f"  appliance model sign {safe(result['adapter'])} --key KEY")
+
+
+def _planned(result: dict[str, Any]) -> list[str]:
+    minutes = result["seconds"] / 60
+    return [
+        f"{result['rows']} rows of at most {result['longest']} tokens, {result['dev']} of dev",
+        f"{result['steps']} steps, {result['tokens']} tokens, at most {minutes:.1f} minutes as "
+        "busy as the machine is now",
+        f"memory: {safe(result['memory'])}",
+    ]
+
+
+def _trained(result: dict[str, Any]) -> list[str]:
+    dev, checks = result["dev"], result["checks"]
+    low, high = dev["interval"]
+    lines = [
+        f"{safe(dev['metric'])} on dev as it serves: {dev['value']:.3f} ({low:.3f} to {high:.3f}), "
+        f"{dev['groups']} groups",
+        f"served as trained: {checks['nll_served']:.4f} nats a token against "
+        f"{checks['nll_trained']:.4f}; {checks['stop_token']:.1%} of answers end by themselves",
+        f"{result['seconds']:.0f} s, {result['peak_mib']} MiB at the peak",
+    ]
+    head = ("SEED", "STEP", "LOSS", "DEV")
+    measured = [
+        (str(seed["seed"]), str(point["step"]), f"{point['loss']:.3f}", f"{point['dev']:.4f}")
+        for seed in result["seeds"]
+        for point in seed["losses"]
+        if point["dev"] is not None
+    ]
+    lines += table(head, measured[-_SHOWN:])
+    return [*lines, f"adapter: {safe(result['adapter'])}"]

@@ -1,0 +1,177 @@
+"""Train = serve: what the trainer computed, held against what the engine computes. Pure.
+
+Rules:
+- The rows of the trainer are those that the server renders, token by token.
+- The served loss lies within 0.5 % or 0.01 nat a token of the trainer's, whichever is more, and
+  twice the standard error of the difference: the engine rounds, by 0.2 nat on single tokens here.
+- Where the trainer's best token leads by more than half a nat, the server has the same one.
+- Nearly every answer ends by itself.
+- Each check ends the run with a code of its own and the place; none is a warning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from appliance.errors import TuningRefused
+from appliance.tuning.rows import Row, digest
+
+GAP_SHARE: Final = 0.005
+GAP_NATS: Final = 0.01
+LEAD_NATS: Final = 0.5
+STOPPED: Final = 0.99
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one side says of the tokens of one answer.
+
+    Attributes:
+        nats: the negative logarithm of each token's probability.
+        best: the bytes of the most likely token at each place.
+        leads: how far its logit is above the second; empty where it was not asked for.
+    """
+
+    nats: tuple[float, ...]
+    best: tuple[bytes, ...]
+    leads: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The mean loss a token of both sides.
+
+    Attributes:
+        error: standard error of the difference, over the tokens in pairs.
+    """
+
+    trained: float
+    served: float
+    error: float = 0.0
+
+    @property
+    def nats(self) -> float:
+        """How far they are apart."""
+        return abs(self.trained - self.served)
+
+    @property
+    def most(self) -> float:
+        """How far they may be apart."""
+        return max(GAP_SHARE * self.trained, GAP_NATS) + 2 * self.error
+
+
+def check_tokens(trained: Sequence[Row], rendered: Sequence[Row], reported: str) -> None:
+    """Refuse rows that the server would render another way.
+
+    Args:
+        trained: as they were given to the trainer.
+        rendered: by the server, again.
+        reported: the digest of what the trainer read.
+
+    Raises:
+        TuningRefused: `tuning_tokens_differ`.
+    """
+    for row, other in zip(trained, rendered, strict=True):
+        if (row.prompt, row.answer) != (other.prompt, other.answer):
+            pairs = zip(row.tokens, other.tokens, strict=False)
+            same = next((at for at, (a, b) in enumerate(pairs) if a != b), len(row.tokens))
+            raise TuningRefused(
+                "tuning_tokens_differ",
+                f"The row {row.item[:80]} was trained with other tokens than the server renders, "
+                f"from token {same} on.",
+            )
+    if reported != digest(trained):
+        raise TuningRefused(
+            "tuning_tokens_differ", "The trainer read other rows than it was given."
+        )
+
+
+def check_base(trained: str, served: str) -> None:
+    """Refuse an adapter that was trained on another file.
+
+    Raises:
+        TuningRefused: `tuning_base_differs`.
+    """
+    if trained != served:
+        raise TuningRefused(
+            "tuning_base_differs", f"The trainer read the base {trained}, and {served} serves."
+        )
+
+
+def gap(trained: Sequence[Scored], served: Sequence[Scored]) -> Gap:
+    """The two means over all tokens.
+
+    Raises:
+        ValueError: the two sides have not as many tokens.
+    """
+    ours, theirs = (np.array([n for one in side for n in one.nats]) for side in (trained, served))
+    if ours.shape != theirs.shape:
+        raise ValueError("two sides of different lengths")
+    if not len(ours):
+        return Gap(float("nan"), float("nan"))
+    error = float((ours - theirs).std(ddof=1) / np.sqrt(len(ours))) if len(ours) > 1 else 0.0
+    return Gap(float(ours.mean()), float(theirs.mean()), error)
+
+
+def check_gap(found: Gap, what: str) -> None:
+    """Refuse two sides that do not compute the same.
+
+    Raises:
+        TuningRefused: `tuning_nll_gap`; a loss that is no number is one, too.
+    """
+    if not found.nats <= found.most:
+        raise TuningRefused(
+            "tuning_nll_gap",
+            f"{what}: the trainer has {found.trained:.4f} nats a token and the server "
+            f"{found.served:.4f}; they may differ by {found.most:.4f}.",
+        )
+
+
+def check_greedy(rows: Sequence[Row], trained: Sequence[Scored], served: Sequence[Scored]) -> int:
+    """Refuse a server that prefers another token where the trainer is sure.
+
+    Returns:
+        How many places were sure.
+
+    Raises:
+        TuningRefused: `tuning_greedy_differs`, naming the row and the place.
+    """
+    sure = 0
+    for row, ours, theirs in zip(rows, trained, served, strict=True):
+        places = zip(ours.best, ours.leads, theirs.best, strict=True)
+        for place, (best, lead, other) in enumerate(places):
+            if lead <= LEAD_NATS:
+                continue
+            sure += 1
+            if best != other:
+                raise TuningRefused(
+                    "tuning_greedy_differs",
+                    f"{row.item[:80]}, token {place} of the answer: the best of the trainer is "
+                    f"{best!r}, by {lead:.2f} nats, and that of the server {other!r}.",
+                )
+    return sure
+
+
+def check_stops(ends: Sequence[tuple[str, bool]]) -> float:
+    """Refuse an adapter whose answers do not end.
+
+    Args:
+        ends: for each item, its id and whether its answer ended by itself.
+
+    Returns:
+        The share that did.
+
+    Raises:
+        TuningRefused: `tuning_not_stopping`.
+    """
+    share = sum(ended for _, ended in ends) / len(ends) if ends else 0.0
+    if share < STOPPED:
+        late = [item for item, ended in ends if not ended]
+        raise TuningRefused(
+            "tuning_not_stopping",
+            f"{share:.1%} of {len(ends)} answers end by themselves, and {STOPPED:.0%} must; "
+            f"{', '.join(late[:5])} do not.",
+        )
+    return share

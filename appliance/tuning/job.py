@@ -1,0 +1,402 @@
+"""Tuning as a job: from a task, its items and a base in the store to an adapter that is proved.
+
+Rules:
+- The base is verified like a model that is loaded, and read from the same sealed bytes by the
+  trainer and by the engine.
+- Training and proof end in `DATA/tuning/JOB/adapter/`: the GGUF file, the statement of its base
+  and the training record, to be signed and imported like any adapter. A check that fails leaves
+  nothing there.
+- A stopped job resumes at its last checkpoint, and comes to the same file.
+"""
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import msgspec
+import numpy as np
+
+from appliance.clock import Clock, iso
+from appliance.datasets.items import Item
+from appliance.errors import TuningRefused
+from appliance.evals.subject import Store, Subject, read_subject
+from appliance.evals.wanted import Wanted as Evaluated
+from appliance.evals.wanted import is_path
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.tasks import definition
+from appliance.trust import durable
+from appliance.trust.adapter import STATEMENT_FILE, Base, vet_adapter
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.sealed import SealedFile, seal_and_close, write_all
+from appliance.trust.verified import VerifiedModel
+from appliance.tuning import adapter_file, examples, plan, record, rows, settings
+from appliance.tuning.messages import Order
+from appliance.tuning.process import check_set
+from appliance.tuning.proof import Proof, prove
+from appliance.tuning.rows import Row
+from appliance.tuning.served import Served, memory, serving
+from appliance.tuning.settings import Settings
+from appliance.tuning.training import Files, Trained, same_rows, train, trial
+from appliance.types import Role
+from appliance.workers.cpu_variants import Variant
+
+DIRECTORY: Final = "tuning"
+ADAPTER: Final = "adapter"
+_FROZEN: Final = 4_000
+_TRIAL: Final = 3
+_FEWEST: Final = 8
+_SLACK: Final = 3 << 30  # address space that is mapped and never touched
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a tuning.
+
+    Attributes:
+        task, data: directories on the host.
+        base: a model of the store; "" for the candidate of the task.
+        limit: the first so many items of train by digest; 0 for all.
+        dev: most items of dev that choose and prove.
+        seeds: runs, from the seed of the settings on; the best on dev is exported.
+        settings: `settings.Settings`.
+        plan: say what it would take, and train nothing.
+    """
+
+    task: str
+    data: str
+    base: str = ""
+    limit: int = 0
+    dev: int = 200
+    seeds: int = 1
+    settings: dict[str, Any] = {}
+    plan: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a tuning needs of the appliance.
+
+    Attributes:
+        directory: `DATA/tuning`.
+        store: as evaluations read it.
+        tuning_set: where the tuning set is installed.
+        facts: what the file of a model in the store says.
+        seal: verifies a model and holds it in sealed memory.
+        variant: of the engine's processor backend.
+        engine: its name and version.
+        threads: that compute.
+        busy: whether requests run; the trainer waits for them.
+    """
+
+    directory: Path
+    store: Store
+    tuning_set: Path
+    facts: Callable[[str], GgufFacts]
+    seal: Callable[[str], VerifiedModel]
+    variant: Callable[[], Variant]
+    engine: str
+    threads: int
+    busy: Callable[[], bool]
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What is trained: the task, and items with their rows."""
+
+    subject: Subject
+    dev_items: tuple[Item, ...]
+    rows: tuple[Row, ...]
+    dev: tuple[Row, ...]
+    stop: int
+    begin: int | None
+
+    def frozen(self) -> tuple[Row, ...]:
+        """Text of which each token is scored that rows do not share: `_FROZEN` tokens or all.
+
+        What rows share would be counted once for each, as if it were as many texts.
+        """
+        every = (*self.dev, *self.rows)
+        start, found, tokens = max(1, rows.common_prefix(every)), [], 0
+        for row in every:
+            if tokens >= _FROZEN:
+                break
+            found.append(Row(row.item, row.tokens[:start], row.tokens[start:]))
+            tokens += len(row.tokens) - start
+        return tuple(found)
+
+
+class Tuning(Kind):
+    """Trains adapters."""
+
+    name: ClassVar[str] = "tune"
+    unit: ClassVar[str] = "steps"
+    role: ClassVar[Role] = Role.OPERATOR
+    heavy: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def check(self, params: JsonObject) -> None:
+        """Settings in their ranges, two directories, the tuning set. Raises TuningRefused."""
+        wanted = _wanted(params)
+        settings.read(wanted.settings)
+        for path in (wanted.task, wanted.data):
+            if not (is_path(path) and Path(path).is_dir()):
+                raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
+        check_set(self._parts.tuning_set)
+
+    def title(self, params: JsonObject) -> str:
+        """The task and the dataset."""
+        wanted = _wanted(params)
+        return f"{Path(wanted.task).name} from {Path(wanted.data).name}"
+
+    def needs(self, params: JsonObject) -> int:
+        """The trainer and the worker beside it."""
+        wanted = _wanted(params)
+        base = _base(wanted, _definition(wanted))
+        return self._memory(self._parts.facts(base), settings.read(wanted.settings)).total
+
+    async def run(self, job: Context) -> JsonObject:
+        """The adapter, or what it would take."""
+        wanted = _wanted(job.params)
+        chosen = settings.read(wanted.settings)
+        begun = time.monotonic()
+        store = self._parts.store
+        subject = await job.in_thread(read_subject, store, _split(wanted, "train"))
+        dev = await job.in_thread(read_subject, store, _split(wanted, "dev"))
+        base = _base(wanted, subject.loaded.task)
+        job.report("verifying", 0, 1)
+        variant = await job.in_thread(self._parts.variant)
+        model = await job.in_thread(self._parts.seal, base)
+        with contextlib.closing(model):
+            async with serving(model, chosen.longest, variant, self._parts.threads) as served:
+                job.report("tokenising", 0, 1)
+                given = await _given(served, subject, dev.items)
+                rows.check(
+                    [*given.rows, *given.dev],
+                    stop=given.stop,
+                    begin=given.begin,
+                    longest=chosen.longest,
+                )
+                needs = self._memory(model.facts, chosen)
+                order = Order(
+                    settings=chosen,
+                    rows=given.rows,
+                    dev=given.dev,
+                    frozen=given.frozen(),
+                    threads=self._parts.threads,
+                    most_bytes=needs.trainer + _SLACK,
+                )
+                if wanted.plan:
+                    return await self._planned(job, model, order, needs)
+                trained = await self._seeds(job, wanted, model, served, order)
+                best = min(trained, key=lambda one: (one.dev_nats, one.seed))
+                job.report("proving", 0, 1)
+                again = await _given(served, subject, dev.items)
+                same_rows(given.rows, again.rows, best)
+                data = await job.in_thread(_file, best, model, chosen, subject)
+                digest = hashlib.sha256(data).hexdigest()
+                with contextlib.closing(_sealed(data)) as sealed:
+                    await served.attach(digest, sealed)
+                    proof = await prove(
+                        served, digest, subject.loaded, given.dev_items, given.dev, best.done.scores
+                    )
+        told = {
+            **_told(subject, given, chosen, trained, best, proof, model),
+            "threads": self._parts.threads,
+            "versions": {
+                "appliance": version("appliance"),
+                "engine": f"{self._parts.engine} {variant.name}",
+                "torch": best.done.torch,
+            },
+            "trained": iso(self._parts.clock.wall_us()),
+            "seconds": round(time.monotonic() - begun, 1),
+            "peak_mib": best.done.peak_bytes // plan.MIB,
+            "adapter_sha256": digest,
+        }
+        path = self._parts.directory / str(job.id) / ADAPTER
+        bound = Base(model.digest, model.gguf_sha256)
+        vet_adapter(data, None, bound.statement())  # what an import would refuse is not offered
+        await job.in_thread(_export, path, data, bound, told)
+        for seed in told["seeds"]:  # the record has them all
+            seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
+        return {**told, "adapter": str(path), "curve": [], "more_data_helps": "unknown"}
+
+    def _memory(self, facts: GgufFacts, chosen: Settings) -> plan.Memory:
+        adapter = plan.adapter_numbers(facts, chosen) * 2
+        variant = self._parts.variant()
+        server = memory(facts, chosen.longest, variant, adapter)
+        return plan.memory(facts, chosen, server.total)
+
+    async def _planned(
+        self, job: Context, model: VerifiedModel, order: Order, needs: plan.Memory
+    ) -> JsonObject:
+        computed = plan.work(order.rows, order.dev, order.settings)
+        measured = msgspec.structs.replace(order, trial=min(_TRIAL, computed.steps))
+        per_token, peak = await trial(model.sealed, measured, self._parts.tuning_set, job.report)
+        return {
+            "rows": len(order.rows),
+            "dev": len(order.dev),
+            "steps": computed.steps,
+            "tokens": computed.tokens,
+            "longest": max(len(row.tokens) for row in (*order.rows, *order.dev)),
+            "seconds": round(computed.seconds(per_token), 1),
+            "memory_mib": needs.total // plan.MIB,
+            "memory": needs.describe(),
+            "trainer_peak_mib": peak // plan.MIB,
+            "settings": msgspec.to_builtins(order.settings),
+        }
+
+    async def _seeds(
+        self, job: Context, wanted: Wanted, model: VerifiedModel, served: Served, order: Order
+    ) -> list[Trained]:
+        directory = self._parts.directory / str(job.id)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        untrained = await served.scores(order.frozen)
+        trained = []
+        for number in range(wanted.seeds):
+            seed = order.settings.seed + number
+            chosen = msgspec.structs.replace(order.settings, seed=seed)
+            trained.append(
+                await train(
+                    model.sealed,
+                    model.gguf_sha256,
+                    msgspec.structs.replace(order, settings=chosen),
+                    self._parts.tuning_set,
+                    Files(directory, seed),
+                    untrained,
+                    job.report,
+                    self._parts.busy,
+                )
+            )
+        return trained
+
+
+def _wanted(params: JsonObject) -> Wanted:
+    try:
+        wanted = msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
+    if not (1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1):
+        raise TuningRefused("tuning_invalid", "Parameters: seeds are 1 to 16, dev is at least 1.")
+    return wanted
+
+
+def _base(wanted: Wanted, task: definition.Task) -> str:
+    """The base that is named, or else the model that answers for the task."""
+    own = task.candidate
+    if not wanted.base and own.kind == "classifier":
+        raise TuningRefused("tuning_invalid", "A classifier answers for the task: name a base.")
+    return wanted.base or own.model
+
+
+def _definition(wanted: Wanted) -> definition.Task:
+    """The definition alone; of the task nothing else is read yet."""
+    try:
+        text = (Path(wanted.task) / definition.FILE).read_bytes()
+    except OSError as error:
+        raise TuningRefused("tuning_invalid", f"{definition.FILE}: {error.strerror}.") from error
+    return definition.parse(text)
+
+
+def _split(wanted: Wanted, split: str) -> Evaluated:
+    limit = wanted.limit if split == "train" else wanted.dev
+    return Evaluated(wanted.task, wanted.data, split, limit=limit)
+
+
+async def _given(served: Served, subject: Subject, dev: tuple[Item, ...]) -> _Given:
+    """The rows of both splits.
+
+    Raises:
+        TuningRefused: `tuning_rows` when there are too few.
+    """
+    stop, begin = await examples.stop_token(served), await served.begin()
+    learned = await examples.rows(served, subject.loaded, subject.items, stop)
+    chosen = await examples.rows(served, subject.loaded, dev, stop)
+    if len(learned) < _FEWEST or len(chosen) < _FEWEST:
+        raise TuningRefused(
+            "tuning_rows",
+            f"{len(learned)} rows of train and {len(chosen)} of dev are too few: each split "
+            f"needs {_FEWEST}.",
+        )
+    return _Given(subject, dev, learned, chosen, stop, begin)
+
+
+def _file(best: Trained, model: VerifiedModel, chosen: Settings, subject: Subject) -> bytes:
+    matrices = {
+        name: np.frombuffer(matrix.data, "<f4").reshape(matrix.shape)
+        for name, matrix in best.done.matrices.items()
+    }
+    name = f"{subject.loaded.task.id} v{subject.loaded.task.version}"
+    architecture = model.facts.architecture
+    return adapter_file.write(matrices, architecture=architecture, name=name, alpha=chosen.alpha)
+
+
+def _sealed(data: bytes) -> SealedFile:
+    memory_file = os.memfd_create("adapter", os.MFD_CLOEXEC)
+    write_all(memory_file, memoryview(data))
+    return seal_and_close(memory_file, "adapter.gguf")
+
+
+def _export(path: Path, data: bytes, bound: Base, told: JsonObject) -> None:
+    """Raises TuningRefused (`tuning_checkpoint`) when the disk refuses."""
+    try:
+        path.mkdir(mode=0o750, exist_ok=True)
+        durable.replace(path / "adapter.gguf", data, 0o640)
+        durable.replace(path / STATEMENT_FILE, bound.statement(), 0o640)
+        durable.replace(path / record.FILE, record.document(told), 0o640)
+    except OSError as error:
+        raise TuningRefused("tuning_checkpoint", f"The adapter: {error.strerror}.") from error
+
+
+def _told(
+    subject: Subject,
+    given: _Given,
+    chosen: Settings,
+    trained: list[Trained],
+    best: Trained,
+    proof: Proof,
+    model: VerifiedModel,
+) -> JsonObject:
+    task = subject.loaded.task
+    quality = proof.dev.quality
+    spread = [one.dev_nats for one in trained]
+    return {
+        "base": {"id": model.id, "oms_root": model.digest, "gguf_sha256": model.gguf_sha256},
+        "task": {"id": task.id, "version": task.version, "digest": subject.loaded.digest},
+        "data": {
+            "digest": subject.data_digest,
+            "train": len(given.rows),
+            "dev": len(given.dev),
+            "rows_sha256": rows.digest(given.rows),
+            "dev_sha256": rows.digest(given.dev),
+        },
+        "settings": msgspec.to_builtins(chosen),
+        "seeds": [
+            {
+                "seed": one.seed,
+                "dev_nats": one.dev_nats,
+                "best_step": one.done.best,
+                "steps": one.done.steps,
+                "train_seconds": round(one.seconds, 1),
+                "losses": [msgspec.to_builtins(point) for point in one.curve],
+            }
+            for one in trained
+        ],
+        "seed": best.seed,
+        "spread_nats": max(spread) - min(spread),
+        "dev": {
+            "metric": task.gate.metric,
+            "value": quality.value,
+            "interval": list(quality.interval),
+            "groups": quality.groups,
+        },
+        "checks": {**proof.facts(), "base_nll_gap": best.base_gap},
+    }

@@ -1,0 +1,148 @@
+"""What crosses the pipes between a job and its trainer; nothing else does.
+
+A frame is a four-byte little-endian length and a msgpack body. The trainer reads one `Order` and
+writes the rest. It is not trusted: the job bounds every frame and ends a trainer that breaks the
+protocol.
+"""
+
+import struct
+from typing import Final
+
+import msgspec
+
+from appliance.tuning.rows import Row
+from appliance.tuning.settings import Settings
+
+HEADER: Final = struct.Struct("<I")
+LARGEST: Final = (1 << 32) - 1
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is to be done.
+
+    Attributes:
+        rows: to learn from.
+        dev: to choose by and to be held against the server.
+        frozen: text that the untrained model scores, to be held against the server.
+        threads: that compute; another number may give other weights in the last digits.
+        most_bytes: address space that may be mapped beyond what is mapped at the drop.
+        trial: only so many steps, to measure how long they take; 0 trains.
+        checkpoint: where to begin, as a trainer wrote it; empty for the beginning.
+        every_s: seconds between two checkpoints.
+    """
+
+    settings: Settings
+    rows: tuple[Row, ...]
+    dev: tuple[Row, ...]
+    frozen: tuple[Row, ...]
+    threads: int
+    most_bytes: int
+    trial: int = 0
+    checkpoint: bytes = b""
+    every_s: float = 60.0
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """The base is read and the trainer is confined.
+
+    Attributes:
+        base_sha256: of the file that it read.
+        rows_sha256: of the rows that it was given (`rows.digest`).
+        confinement: what is in force.
+    """
+
+    base_sha256: str
+    rows_sha256: str
+    confinement: dict[str, bool | int | str]
+
+
+class Score(msgspec.Struct, frozen=True, array_like=True):
+    """Of the answer of one row: each token's loss, the best token there, and how far it leads."""
+
+    nats: tuple[float, ...]
+    best: tuple[int, ...]
+    leads: tuple[float, ...]
+
+
+class Base(msgspec.Struct, tag="base", frozen=True):
+    """What the untrained model says of the frozen text."""
+
+    scores: list[Score]
+
+
+class Step(msgspec.Struct, tag="step", frozen=True):
+    """One step of the optimiser.
+
+    Attributes:
+        loss: nats a token, before the step.
+        tokens: that were computed, what fills the rows up included.
+        seconds: that it took.
+        dev: nats a token on dev after the step, where it was measured.
+    """
+
+    step: int
+    total: int
+    loss: float
+    tokens: int
+    seconds: float
+    dev: float | None = None
+
+
+class Checkpoint(msgspec.Struct, tag="checkpoint", frozen=True):
+    """Everything that is needed to begin after this step."""
+
+    step: int
+    data: bytes
+
+
+class Matrix(msgspec.Struct, frozen=True, array_like=True):
+    """32-bit floats, row by row."""
+
+    shape: tuple[int, int]
+    data: bytes
+
+
+class Done(msgspec.Struct, tag="done", frozen=True):
+    """The best matrices on dev, and what they say of it as they are exported.
+
+    Attributes:
+        best: the step after which they were taken.
+        peak_bytes: the most memory that the process had.
+    """
+
+    matrices: dict[str, Matrix]
+    scores: list[Score]
+    best: int
+    steps: int
+    peak_bytes: int
+    torch: str
+
+
+class Refused(msgspec.Struct, tag="refused", frozen=True):
+    """Why it cannot be trained; the trainer ends. The code is one of `errors.CODES`."""
+
+    code: str
+    message: str
+
+
+FromTrainer = Ready | Base | Step | Checkpoint | Done | Refused
+
+_encoder = msgspec.msgpack.Encoder()
+_order: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+_from_trainer: msgspec.msgpack.Decoder[FromTrainer] = msgspec.msgpack.Decoder(FromTrainer)
+
+
+def frame(message: Order | FromTrainer) -> bytes:
+    """The bytes of one message."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def decode_order(body: bytes) -> Order:
+    """The order, in the trainer. Raises msgspec.DecodeError."""
+    return _order.decode(body)
+
+
+def decode_from_trainer(body: bytes) -> FromTrainer:
+    """A message, in the job. Raises msgspec.DecodeError."""
+    return _from_trainer.decode(body)

@@ -1,0 +1,139 @@
+"""How much memory a tuning takes, and how long it lasts. Pure.
+
+Rules: memory follows from the base's header and the settings alone, so that it is taken from the
+budget before a row is read; time follows from what a few real steps took.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.tuning.rows import Row, common_prefix
+from appliance.tuning.settings import Settings
+from appliance.tuning.trainer import batches
+
+MIB: Final = 1 << 20
+_FLOAT: Final = 4
+_PROCESS: Final = 300 * MIB  # Python, numpy and torch
+_COPIES: Final = 6  # of the pairs: themselves, gradient, two moments, the best, a checkpoint
+_LOGITS: Final = 128 * 4  # rows of logits that exist at once, and what their gradient needs
+_WIDE: Final = 13  # numbers as wide as the layer's input that the gradient needs of a token
+_HEADS: Final = 12  # likewise as wide as all heads
+_INNER: Final = 5  # likewise as wide as the feed-forward part
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by purpose.
+
+    Attributes:
+        weights: the base as 32-bit floats.
+        pairs: what is trained, and what the optimiser keeps of it.
+        activations: what the gradient needs of the tokens that are computed at once.
+        process: the trainer itself.
+        server: the worker that tokenises and scores.
+    """
+
+    weights: int
+    pairs: int
+    activations: int
+    process: int
+    server: int
+
+    @property
+    def trainer(self) -> int:
+        """The trainer's part."""
+        return self.weights + self.pairs + self.activations + self.process
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.trainer + self.server
+
+    def describe(self) -> str:
+        """The numbers in MiB, for a person."""
+        parts = (
+            ("weights", self.weights), ("adapter and optimiser", self.pairs),
+            ("activations", self.activations), ("process", self.process), ("server", self.server),
+        )  # fmt: skip
+        listed = ", ".join(f"{name} {size // MIB}" for name, size in parts)
+        return f"{self.total // MIB} MiB ({listed})"
+
+
+def adapter_numbers(facts: GgufFacts, settings: Settings) -> int:
+    """Numbers of an adapter's matrices."""
+    heads, shared = facts.n_head * facts.head_dim_k, facts.n_head_kv * facts.head_dim_k
+    width, inner = facts.n_embd, _inner(facts)
+    sums = (width + heads) + 2 * (width + shared) + (heads + width) + 3 * (width + inner)
+    return facts.n_layer * settings.rank * sums
+
+
+def memory(facts: GgufFacts, settings: Settings, server: int) -> Memory:
+    """What a tuning takes.
+
+    Args:
+        server: bytes of the worker beside the trainer.
+    """
+    numbers = sum(math.prod(tensor.shape) for tensor in facts.tensors.values())
+    largest = max((math.prod(tensor.shape) for tensor in facts.tensors.values()), default=0)
+    pairs = adapter_numbers(facts, settings)
+    heads, inner = facts.n_head * facts.head_dim_k, _inner(facts)
+    of_layer = _WIDE * facts.n_embd + _HEADS * heads + _INNER * inner
+    layers = (
+        of_layer + facts.n_layer * 2 * facts.n_embd
+        if settings.recompute
+        else (facts.n_layer * of_layer)
+    )
+    tokens = max(settings.tokens, settings.longest)
+    scores = heads // facts.head_dim_k * settings.longest * tokens if settings.recompute else 0
+    return Memory(
+        weights=(numbers + largest) * _FLOAT + facts.file_bytes,
+        pairs=pairs * _COPIES * _FLOAT,
+        activations=(tokens * layers + scores + _LOGITS * facts.n_vocab) * _FLOAT,
+        process=_PROCESS,
+        server=server,
+    )
+
+
+def _inner(facts: GgufFacts) -> int:
+    """The width of the feed-forward part."""
+    gate = facts.tensors.get("blk.0.ffn_gate.weight")
+    return gate.shape[1] if gate is not None else 4 * facts.n_embd
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a tuning computes.
+
+    Attributes:
+        steps: of the optimiser, at most.
+        tokens: through the network with their gradients.
+        scored: without, on dev.
+    """
+
+    steps: int
+    tokens: int
+    scored: int
+
+    def seconds(self, per_token: float) -> float:
+        """How long it lasts at most.
+
+        Args:
+            per_token: seconds a token takes with its gradient; without, it takes a third.
+        """
+        return (self.tokens + self.scored / 3) * per_token
+
+
+def work(rows: Sequence[Row], dev: Sequence[Row], settings: Settings) -> Work:
+    """What these rows come to, were training not to stop early."""
+    prefix = common_prefix([*rows, *dev])
+    steps = batches.steps(len(rows), settings.batch, settings.epochs)
+    each = batches.computed(rows, prefix, settings.tokens, settings.batch, settings.seed)
+    parts = batches.parts(dev, range(len(dev)), prefix, settings.tokens)
+    scored = sum(
+        prefix + len(part) * (max(len(dev[n].inputs) for n in part) - prefix) for part in parts
+    )
+    evaluations = math.ceil(settings.epochs * settings.evaluations) + 2
+    return Work(steps, round(each * settings.epochs), scored * evaluations)

@@ -1,0 +1,17 @@
+"""`training.json`: how an adapter came to be, signed beside it like any other file of it.
+
+Rules: everything that the adapter follows from is named by digest or value, so that the same run
+can be made again; it holds measurements and no wish. docs/tuning-guide.md says what stands in it.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+FILE: Final = "training.json"
+TYPE: Final = "https://appliance.invalid/training/v1"
+
+
+def document(facts: Mapping[str, Any]) -> bytes:
+    """The bytes of the file: one form for the same facts."""
+    return json.dumps({"_type": TYPE, **facts}, sort_keys=True, indent=1).encode() + b"\n"

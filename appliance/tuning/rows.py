@@ -1,0 +1,99 @@
+"""What is trained: token ids of a prompt and of the answer that should follow it. Pure.
+
+Rules:
+- The ids come from the engine that serves; nothing here tokenises.
+- Only the answer and the token that ends it are learned. Each answer has that token once, at its
+  end: without it the model would not stop.
+- Of a label every token is learned, not only those where labels differ: the score of a label is
+  the sum over all its tokens (docs/tasks.md), and one that is left out would be worth what the
+  untrained model thinks of it.
+- A row that is too long is refused with its name. Nothing is cut.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import takewhile
+
+import msgspec
+
+from appliance.errors import TuningRefused
+
+_SHOWN = 5
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """One example in tokens.
+
+    Attributes:
+        item: its id in the dataset.
+        prompt: as the server renders it, ready for the answer.
+        answer: what should follow, the token that ends it included.
+    """
+
+    item: str
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The prompt and the answer."""
+        return self.prompt + self.answer
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """What the model reads: all but the last token."""
+        return self.tokens[:-1]
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """SHA-256 over the ids of all rows, in their order, and over what of them is learned."""
+    hashed = hashlib.sha256()
+    for row in rows:
+        for part in (row.prompt, row.answer):
+            hashed.update(len(part).to_bytes(8, "little"))
+            hashed.update(b"".join(token.to_bytes(4, "little") for token in part))
+    return hashed.hexdigest()
+
+
+def common_prefix(rows: Sequence[Row]) -> int:
+    """Leading tokens that all prompts share; at least one token of each is left."""
+    if not rows:
+        return 0
+    shortest = min((row.prompt for row in rows), key=len)
+    columns = zip(*(row.prompt[: len(shortest) - 1] for row in rows), strict=True)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def check(rows: Sequence[Row], *, stop: int, begin: int | None, longest: int) -> None:
+    """Refuse rows that would teach something else than what is served.
+
+    Args:
+        stop: the token that ends an answer.
+        begin: the token that begins a text, None where the model has none.
+        longest: most tokens of a row.
+
+    Raises:
+        TuningRefused: `tuning_row_too_long`, `tuning_stop_untrained`, `tuning_double_begin`.
+    """
+    _refuse(
+        "tuning_row_too_long",
+        f"have more than {longest} tokens",
+        [row for row in rows if len(row.tokens) > longest],
+    )
+    _refuse(
+        "tuning_stop_untrained",
+        f"do not end with the token {stop}, or have it within the answer",
+        [row for row in rows if row.answer.count(stop) != 1 or row.answer[-1] != stop],
+    )
+    _refuse(
+        "tuning_double_begin",
+        f"begin with the token {begin} twice",
+        [row for row in rows if begin is not None and row.prompt[:2] == (begin, begin)],
+    )
+
+
+def _refuse(code: str, what: str, rows: Sequence[Row]) -> None:
+    if rows:
+        named = ", ".join(row.item[:80] for row in rows[:_SHOWN])
+        more = "" if len(rows) <= _SHOWN else f" and {len(rows) - _SHOWN} more"
+        raise TuningRefused(code, f"{len(rows)} rows {what}: {named}{more}.")

@@ -1,0 +1,175 @@
+"""The engine that serves, in a worker of the job's own: tokens, and scores to be held against.
+
+Rules: it is the same program, the same library and the same file as a model that serves; no app
+reaches it. An adapter without approvals is loaded here alone. KV streams are separate, so that what
+it says does not depend on what it is asked beside.
+"""
+
+import asyncio
+import contextlib
+from array import array
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from appliance.config import ModelConfig
+from appliance.engine import protocol
+from appliance.errors import TuningRefused, WorkerLost
+from appliance.trust.verified import VerifiedModel
+from appliance.tuning.checks import Scored
+from appliance.tuning.rows import Row
+from appliance.types import Sampling
+from appliance.workers.cpu_variants import Variant
+from appliance.workers.memory_estimate import Estimate, estimate
+from appliance.workers.process import Sealed, WorkerProcess
+
+KEY: Final = "tuning"
+_ADDRESS_SLACK: Final = 3 << 30
+_SLOTS: Final = 4
+SLACK: Final = 16
+"""Tokens that an answer may have more than the expected one."""
+_PREPARE_BYTES: Final = 4 << 20
+_GREEDY: Final = Sampling(temperature=0)
+
+
+def settings(longest: int) -> ModelConfig:
+    """How the base is loaded, for rows of at most so many tokens."""
+    return ModelConfig(n_ctx=longest + 2 * SLACK, slots=_SLOTS, reproducible=True, kept_prefixes=0)
+
+
+def memory(model: Any, longest: int, variant: Variant, adapter_bytes: int) -> Estimate:
+    """What the worker takes with an adapter of so many bytes."""
+    found = estimate(model, settings(longest), variant.name, variant.wrong)
+    return replace(found, adapters=2 * adapter_bytes)
+
+
+class Served:
+    """A base in a worker. Make one with `serving`."""
+
+    def __init__(self, worker: WorkerProcess) -> None:
+        self._worker = worker
+        self._gate = asyncio.Semaphore(_SLOTS)
+        vocabulary = worker.ready.vocabulary
+        if vocabulary is None:
+            raise TuningRefused("tuning_architecture", "The base writes no text.")
+        self._vocabulary = vocabulary
+
+    async def begin(self) -> int | None:
+        """The token that begins a text, None where the model has none."""
+        if not self._vocabulary.adds_bos:
+            return None
+        (token,) = await self.text(self._vocabulary.bos)
+        return token
+
+    async def text(self, text: str) -> tuple[int, ...]:
+        """The tokens of a text by itself."""
+        request = protocol.Tokenize(self._worker.next_id(), prompt=text, special=False)
+        return tuple((await self._worker.tokenize(request, KEY)).tokens)
+
+    async def conversation(
+        self, turns: Sequence[Mapping[str, str]], *, constrained: bool = False
+    ) -> tuple[int, ...]:
+        """The tokens of a conversation, ready for the next answer.
+
+        Args:
+            constrained: as for an answer that follows a grammar, which leaves no room for
+                reasoning.
+        """
+        request = protocol.Tokenize(
+            self._worker.next_id(),
+            messages=tuple(map(dict, turns)),
+            thinking=False if constrained else None,
+        )
+        return tuple((await self._worker.tokenize(request, KEY)).tokens)
+
+    async def strings(self, tokens: Sequence[int]) -> tuple[bytes, ...]:
+        """The bytes of tokens."""
+        request = protocol.Tokenize(self._worker.next_id(), tokens=tuple(tokens), strings=True)
+        return tuple((await self._worker.tokenize(request, KEY)).strings)
+
+    async def attach(self, digest: str, sealed: Sealed) -> None:
+        """Load an adapter beside the base; raises as `WorkerProcess.attach`."""
+        await self._worker.attach(digest, sealed)
+
+    async def scores(self, rows: Sequence[Row], adapter: str = "") -> list[Scored]:
+        """What the model says of the answer of each row."""
+        return await asyncio.gather(*(self._score(row, adapter) for row in rows))
+
+    async def distributions(
+        self, prompts: Sequence[Sequence[int]], labels: Sequence[str], adapter: str = ""
+    ) -> list[list[float]]:
+        """The logarithm of each label's probability after each prompt."""
+
+        async def one(prompt: Sequence[int]) -> list[float]:
+            rows = await self._run(prompt, adapter, labels=tuple(labels), max_tokens=1)
+            return array("f", rows[-1].vector).tolist()
+
+        return await asyncio.gather(*(one(prompt) for prompt in prompts))
+
+    async def answers(self, rows: Sequence[Row], adapter: str = "") -> list[tuple[str, bool]]:
+        """What the model writes, greedily, and whether it ended by itself."""
+
+        async def one(row: Row) -> tuple[str, bool]:
+            found = await self._run(row.prompt, adapter, max_tokens=len(row.answer) + SLACK)
+            return "".join(part.text for part in found), found[-1].finish == "stop"
+
+        return await asyncio.gather(*(one(row) for row in rows))
+
+    async def _score(self, row: Row, adapter: str) -> Scored:
+        found = await self._run(row.tokens, adapter, echo=True, logprobs=1, max_tokens=1)
+        entries = [entry for part in found for entry in part.logprobs]
+        answer = entries[len(row.prompt) : len(row.tokens)]
+        nats = tuple(-(entry.logprob or 0.0) for entry in answer)
+        best = tuple(entry.top[0][0] for entry in answer)
+        if len(answer) != len(row.answer):
+            raise TuningRefused("tuning_failed", f"The server scored {len(answer)} tokens.")
+        return Scored(nats, best)
+
+    async def _run(self, prompt: Sequence[int], adapter: str, **asked: Any) -> list[protocol.Row]:
+        async with self._gate:
+            number = self._worker.next_id()
+            request = protocol.Prepare(
+                number, _GREEDY, tokens=tuple(prompt), adapter=adapter, scope=KEY, **asked
+            )
+            await self._worker.prepare(request, KEY)
+            queue = await self._worker.run(number)
+            found: list[protocol.Row] = []
+            while not found or found[-1].finish is None:
+                row = await queue.get()
+                if row is None:
+                    raise WorkerLost("worker_lost", "The engine process of the tuning ended.")
+                found.append(row)
+            return found
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    model: VerifiedModel, longest: int, variant: Variant, threads: int
+) -> AsyncIterator[Served]:
+    """The base in a worker, until the block is left.
+
+    Raises:
+        StateRefused: the worker's code when the model does not load.
+    """
+    config = settings(longest)
+    needs = estimate(model.facts, config, variant.name, variant.wrong)
+    load = protocol.Load(
+        variant=str(variant.path),
+        refused=variant.refused,
+        n_ctx=config.n_ctx,
+        slots=config.slots,
+        threads=threads,
+        prefill_budget=config.prefill_budget,
+        reproducible=True,
+        memory_bytes=needs.total + _ADDRESS_SLACK,
+        max_prepare_bytes=_PREPARE_BYTES,
+        on_disk=model.sealed.on_disk,
+        template=model.facts.chat_template or "",
+    )
+    worker = await WorkerProcess.start(model.sealed, load)
+    pumping = asyncio.create_task(worker.pump())
+    try:
+        yield Served(worker)
+    finally:
+        worker.kill()
+        await pumping

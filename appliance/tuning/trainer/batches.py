@@ -1,0 +1,53 @@
+"""Which rows are computed together, in which order. Pure; no torch.
+
+Rules: the order of an epoch follows from the seed and the epoch alone, so that training can begin
+at any step; rows of one step are computed in parts of at most so many tokens, rows of about one
+length together.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from appliance.tuning.rows import Row
+
+
+def steps(rows: int, batch: int, epochs: float) -> int:
+    """Steps of the optimiser in all."""
+    return max(1, round(math.ceil(rows / batch) * epochs))
+
+
+def step_rows(rows: int, batch: int, seed: int, step: int) -> list[int]:
+    """The numbers of the rows of one step."""
+    each = math.ceil(rows / batch)
+    epoch, place = divmod(step, each)
+    order = np.random.default_rng([seed, epoch]).permutation(rows)
+    return [int(number) for number in order[place * batch : (place + 1) * batch]]
+
+
+def parts(rows: Sequence[Row], numbers: Sequence[int], prefix: int, most: int) -> list[list[int]]:
+    """The rows of a step, cut into parts of at most `most` tokens each, filled up to the longest.
+
+    Args:
+        prefix: tokens that all rows share and that a part computes once.
+        most: tokens; a single row may have more.
+    """
+    found: list[list[int]] = []
+    for number in sorted(numbers, key=lambda n: (len(rows[n].tokens), n)):
+        length = len(rows[number].inputs) - prefix
+        if found and prefix + length * (len(found[-1]) + 1) <= most:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return found
+
+
+def computed(rows: Sequence[Row], prefix: int, most: int, batch: int, seed: int) -> int:
+    """Tokens that one epoch computes, what fills the rows up included."""
+    total = 0
+    for step in range(math.ceil(len(rows) / batch)):
+        for part in parts(rows, step_rows(len(rows), batch, seed, step), prefix, most):
+            longest = max(len(rows[number].inputs) for number in part) - prefix
+            total += prefix + longest * len(part)
+    return total

@@ -1,0 +1,196 @@
+"""One seed, from its rows to its matrices: what the trainer says, kept and shown.
+
+Rules: the untrained model is held against the server before the first step; a checkpoint takes
+the place of the last one whole or not at all; a seed that is done is not trained again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from appliance.errors import TuningRefused
+from appliance.trust import durable
+from appliance.tuning import checks, messages
+from appliance.tuning.checks import Scored
+from appliance.tuning.messages import Base, Checkpoint, Done, Order, Ready, Step
+from appliance.tuning.process import Busy, trainer
+from appliance.tuning.rows import Row
+from appliance.workers.process import Sealed
+
+_DONE: Final = "done"
+_CHECKPOINT: Final = "checkpoint"
+
+Report = Callable[[str, int, int], None]
+"""Phase, done and total; raises when the job is to stop."""
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """A step as it is kept: its loss, and the loss on dev where it was measured."""
+
+    step: int
+    loss: float
+    dev: float | None = None
+
+
+class Trained(msgspec.Struct, frozen=True):
+    """One seed that is done.
+
+    Attributes:
+        base_gap: of the untrained model, nats a token.
+        seconds: of all steps and evaluations; what a crash lost is not in it.
+    """
+
+    seed: int
+    ready: Ready
+    done: Done
+    curve: list[Curve]
+    base_gap: float
+    seconds: float
+
+    @property
+    def dev_nats(self) -> float:
+        """Nats a token on dev, as exported."""
+        nats = [value for score in self.done.scores for value in score.nats]
+        return sum(nats) / len(nats) if nats else float("nan")
+
+
+class _Kept(msgspec.Struct):
+    """What goes with a checkpoint."""
+
+    data: bytes
+    curve: list[Curve]
+    base_gap: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one seed, in the directory of the job."""
+
+    directory: Path
+    seed: int
+
+    def done(self) -> Trained | None:
+        """The seed, if it was trained to its end."""
+        path = self._path(_DONE)
+        return msgspec.msgpack.decode(path.read_bytes(), type=Trained) if path.exists() else None
+
+    def keep_done(self, trained: Trained) -> None:
+        """Keep the result; the checkpoint is not needed any more."""
+        self._write(_DONE, msgspec.msgpack.encode(trained))
+        self._path(_CHECKPOINT).unlink(missing_ok=True)
+
+    def kept(self) -> "_Kept | None":
+        """The last checkpoint."""
+        path = self._path(_CHECKPOINT)
+        return msgspec.msgpack.decode(path.read_bytes(), type=_Kept) if path.exists() else None
+
+    def keep(self, kept: "_Kept") -> None:
+        """Put a checkpoint in the place of the last one.
+
+        Raises:
+            TuningRefused: `tuning_checkpoint` when the disk refuses; the last one stays.
+        """
+        self._write(_CHECKPOINT, msgspec.msgpack.encode(kept))
+
+    def _write(self, what: str, data: bytes) -> None:
+        try:
+            durable.replace(self._path(what), data)
+        except OSError as error:
+            raise TuningRefused(
+                "tuning_checkpoint", f"The {what} of seed {self.seed}: {error.strerror}."
+            ) from error
+
+    def _path(self, what: str) -> Path:
+        return self.directory / f"seed-{self.seed}.{what}"
+
+
+def held(scores: Sequence[messages.Score]) -> list[Scored]:
+    """The trainer's scores, without the tokens that it prefers."""
+    return [Scored(score.nats, ()) for score in scores]
+
+
+async def train(
+    base: Sealed,
+    base_sha256: str,
+    order: Order,
+    directory: Path,
+    files: Files,
+    untrained: Sequence[Scored],
+    report: Report,
+    busy: Busy = lambda: False,
+) -> Trained:
+    """Train one seed, or take up where it was.
+
+    Args:
+        base_sha256: of the file that serves.
+        directory: of the tuning set.
+        untrained: what the server says of `order.frozen`.
+        report: called after each step.
+        busy: whether requests run, for which the trainer waits.
+
+    Raises:
+        TuningRefused: what the trainer refuses; `tuning_base_differs`, `tuning_tokens_differ`,
+            `tuning_nll_gap` before the first step; `tuning_checkpoint`.
+    """
+    found = files.done()
+    if found is not None:
+        return found
+    kept = files.kept() or _Kept(b"", [], 0.0, 0.0)
+    order = msgspec.structs.replace(order, checkpoint=kept.data)
+    phase, ready = f"training, seed {files.seed}", None
+    seconds = kept.seconds
+    async with trainer(base, order, directory, busy) as said:
+        async for message in said:
+            match message:
+                case Ready():
+                    checks.check_base(message.base_sha256, base_sha256)
+                    checks.check_tokens(order.rows, order.rows, message.rows_sha256)
+                    ready = message
+                case Base():
+                    found_gap = checks.gap(held(message.scores), untrained)
+                    checks.check_gap(found_gap, "The untrained model")
+                    kept.base_gap = found_gap.nats
+                case Step():
+                    kept.curve.append(Curve(message.step, message.loss, message.dev))
+                    seconds += message.seconds
+                    report(phase, message.step, message.total)
+                case Checkpoint():
+                    kept.data, kept.seconds = message.data, seconds
+                    files.keep(kept)
+                case Done() if ready is not None:
+                    trained = Trained(
+                        files.seed, ready, message, kept.curve, kept.base_gap, seconds
+                    )
+                    files.keep_done(trained)
+                    return trained
+                case _:
+                    break
+    raise TuningRefused("tuning_failed", "The trainer broke the protocol.")
+
+
+async def trial(base: Sealed, order: Order, directory: Path, report: Report) -> tuple[float, int]:
+    """Seconds a token of a few real steps, and the most bytes that the trainer had."""
+    steps: list[Step] = []
+    peak = 0
+    async with trainer(base, order, directory) as said:
+        async for message in said:
+            if isinstance(message, Step):
+                steps.append(message)
+                report("measuring", message.step, order.trial)
+            elif isinstance(message, Done):
+                peak = message.peak_bytes
+    timed = steps[1:] or steps  # the first one warms up
+    return sum(s.seconds for s in timed) / sum(s.tokens for s in timed), peak
+
+
+def same_rows(rows: Sequence[Row], rendered: Sequence[Row], trained: Trained) -> None:
+    """Refuse rows that the server renders another way now than when they were trained.
+
+    Raises:
+        TuningRefused: `tuning_tokens_differ`.
+    """
+    checks.check_tokens(rows, rendered, trained.ready.rows_sha256)

@@ -1,0 +1,102 @@
+"""Installs what tuning computes with beside the product, from its own lock; never into the core.
+
+Rules: every wheel has a hash in `lock-tune.txt`; the set is a directory of packages in the cache,
+complete or not there, with a link to it in the environment; no file in it runs at the start of
+Python. The builds of torch for the processor alone are not on the package index: pip finds the
+wheel where its configuration or `--wheels` says.
+"""
+
+import argparse
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from installer.bundle.cache import cache_root, exclusive
+from installer.bundle.locks import LOCKS, read_lock
+from installer.bundle.steps import BundleError, command_line, run_pip, say
+
+LOCK: Final = LOCKS / "lock-tune.txt"
+PYTHON: Final = (3, 11)
+_COMPLETE: Final = "complete"
+_MISSING: Final = """\
+The tuning set was not installed. torch's build for the processor is not on the package index:
+put the wheel torch-{version} for Python 3.11, which lock-tune.txt has the hash of, into a
+directory and run `make tune-setup TORCH_WHEELS=DIRECTORY` (docs/tuning-guide.md)."""
+
+
+def key(lock: bytes) -> str:
+    """Names a set: its lock and the Python that it is for."""
+    return hashlib.sha256(lock + sys.version.encode()).hexdigest()[:16]
+
+
+def obtain(root: Path, wheels: Path | None = None) -> Path:
+    """The directory of the set, installed if it is not there.
+
+    Args:
+        root: the directory of the cache for it.
+        wheels: a directory with the wheel of torch.
+
+    Raises:
+        BundleError: another Python, or pip refused.
+    """
+    if sys.version_info[:2] != PYTHON:
+        raise BundleError(f"{LOCK.name} is for Python {PYTHON[0]}.{PYTHON[1]}.")
+    made = root / key(LOCK.read_bytes())
+    with exclusive(made.with_suffix(".lock")):
+        if not (made / _COMPLETE).is_file():
+            shutil.rmtree(made, ignore_errors=True)
+            say(f"Installing {len(read_lock(LOCK))} locked packages for tuning")
+            _install(made, wheels)
+            without_starters(made)
+            (made / _COMPLETE).touch()
+    return made
+
+
+def _install(made: Path, wheels: Path | None) -> None:
+    options = ["--require-hashes", "--only-binary", ":all:", "--no-compile", "-r", str(LOCK)]
+    if wheels is not None:
+        options += ["--find-links", str(wheels)]
+    log = made.with_suffix(".log")
+    try:
+        run_pip("install", "--target", str(made), *options, what="pip install", log=log)
+    except BundleError as error:
+        torch = next(entry.version for entry in read_lock(LOCK) if entry.name == "torch")
+        raise BundleError(f"{error}\n\n{_MISSING.format(version=torch)}") from error
+
+
+def without_starters(made: Path) -> list[str]:
+    """Remove what Python would run at its start, were the directory one of its own.
+
+    Returns:
+        The names that were removed.
+    """
+    found = [*made.glob("*.pth"), *made.glob("sitecustomize.py"), *made.glob("usercustomize.py")]
+    for path in found:
+        path.unlink()
+    return sorted(path.name for path in found)
+
+
+def link(path: Path, made: Path) -> None:
+    """Let the environment find the set."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(made)
+    part.replace(path)
+
+
+def main() -> None:
+    """Command line: install the set and link it at PATH."""
+    parser = argparse.ArgumentParser(prog="python -m installer.bundle.tuning_set")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--wheels", type=Path)
+    given = parser.parse_args()
+    try:
+        link(given.path.absolute(), obtain(cache_root() / "tuning", given.wheels))
+    except OSError as error:
+        raise BundleError(f"cannot install the tuning set: {error}") from error
+
+
+if __name__ == "__main__":
+    command_line(main)

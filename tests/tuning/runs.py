@@ -1,0 +1,60 @@
+"""Runs of the trainer itself on a sealed base, with rows of random tokens."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from appliance.app import Services
+from appliance.evals.subject import ApprovedArtifacts, Subject, read_subject
+from appliance.evals.wanted import Wanted
+from appliance.trust.sealed import SealedFile, seal_and_close
+from appliance.trust.store import load_policy
+from appliance.tuning import messages
+from appliance.tuning.messages import Done, Order
+from appliance.tuning.process import trainer
+from appliance.tuning.rows import Row
+from appliance.tuning.settings import Settings
+
+SETTINGS = {"rank": 8, "batch": 8, "epochs": 2, "warmup": 2, "longest": 128, "tokens": 512}
+"""Of a run that a test can wait for."""
+
+
+def sealed(path: Path) -> SealedFile:
+    return seal_and_close(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path.name)
+
+
+def subject_of(services: Services, wanted: Wanted) -> Subject:
+    """The task and the items, as the job reads them."""
+    store = ApprovedArtifacts(services.store, lambda: load_policy(services.data / "trust"))
+    return read_subject(store, wanted)
+
+
+def order(steps: int = 3, **change: object) -> Order:
+    """Rows of random tokens, so that nothing but the trainer is needed."""
+    noise = np.random.default_rng(5)
+    rows = tuple(
+        Row(f"r{n}", (1, 9, *map(int, noise.integers(100, 4000, 4 + n % 5))), (300 + n % 3, 2))
+        for n in range(4 * steps)
+    )
+    settings = Settings(rank=4, batch=4, epochs=1, evaluations=1, warmup=1, tokens=64, longest=32)
+    made = Order(settings, rows, rows[:6], rows[:2], threads=1, most_bytes=8 << 30, every_s=0)
+    return msgspec.structs.replace(made, **change)
+
+
+async def run(base: SealedFile, order: Order, tuning_set: Path) -> list[messages.FromTrainer]:
+    async with trainer(base, order, tuning_set) as said:
+        return [message async for message in said]
+
+
+def only(kind: type, found: list[messages.FromTrainer]) -> list[messages.FromTrainer]:
+    return [message for message in found if isinstance(message, kind)]
+
+
+def weights(found: list[messages.FromTrainer]) -> str:
+    """A digest of all matrices."""
+    done = found[-1]
+    assert isinstance(done, Done)
+    return hashlib.sha256(msgspec.msgpack.encode(done.matrices)).hexdigest()

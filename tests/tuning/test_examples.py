@@ -1,0 +1,60 @@
+"""From items to rows: the tokens that apps get, and the one that ends an answer."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Services
+from appliance.errors import TuningRefused
+from appliance.evals.wanted import Wanted
+from appliance.tuning import examples, rows
+from appliance.tuning.served import Served, serving
+from tests.evals.orders import TASK, write_task
+from tests.smol import sealed
+from tests.tuning.runs import subject_of
+
+LONGEST = 256
+
+
+async def test_rows_are_what_the_server_renders(
+    services: Services, served: Served, task: Path, data: Path
+) -> None:
+    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
+    stop = await examples.stop_token(served)
+    assert await served.strings([stop]) == (b"<|im_end|>",)
+    assert await served.begin() is None
+    found = await examples.rows(served, subject.loaded, subject.items, stop)
+    rows.check(found, stop=stop, begin=None, longest=LONGEST)
+    assert [row.item for row in found] == [item.id for item in subject.items]
+    words = [b"".join(await served.strings(row.answer)).decode() for row in found]
+    assert words == [f"{item.label}<|im_end|>" for item in subject.items]
+    text = b"".join(await served.strings(found[0].prompt)).decode()
+    assert text.endswith("<|im_start|>assistant\n") and "Work order: replace" in text
+
+
+async def test_items_that_the_prompt_shows_are_not_trained(
+    services: Services, served: Served, tmp_path: Path, data: Path
+) -> None:
+    line = (data / "train.jsonl").read_text().splitlines()[0]
+    text = TASK.replace('user = "Work', 'examples = "shown.jsonl"\nuser = "Work')
+    task = write_task(tmp_path / "shows", text, shown_jsonl=line + "\n")
+    subject = subject_of(services, Wanted(str(task), str(data), "train", limit=0))
+    assert subject.loaded.example_ids == ("train000",)
+    found = await examples.rows(served, subject.loaded, subject.items[:3], 2)
+    assert [row.item for row in found] == [i.id for i in subject.items[:3] if i.id != "train000"]
+
+
+async def test_a_template_that_writes_answers_another_way_is_refused(services: Services) -> None:
+    model = sealed(services)
+    foreign = (model.facts.chat_template or "").replace(
+        "message['content']", "' ' ~ message['content']"
+    )
+    assert foreign != model.facts.chat_template
+    facts = replace(model.facts, chat_template=foreign)
+    variant = services.supervisor.variant.get()
+    async with serving(replace(model, facts=facts), 128, variant, 1) as served:
+        with pytest.raises(TuningRefused) as refused:
+            await examples.stop_token(served)
+    assert refused.value.code == "tuning_tokens_differ"
+    model.close()

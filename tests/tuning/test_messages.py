@@ -1,0 +1,33 @@
+"""What crosses the pipes: whole both ways, and refused when it is something else."""
+
+import msgspec
+import pytest
+
+from appliance.tuning import messages
+from appliance.tuning.rows import Row
+from appliance.tuning.settings import Settings
+
+ROWS = (Row("a", (1, 5), (7, 2)),)
+
+
+def test_an_order_and_what_comes_of_it_arrive_whole() -> None:
+    order = messages.Order(Settings(rank=4), ROWS, ROWS, ROWS, threads=2, most_bytes=9)
+    body = messages.frame(order)[messages.HEADER.size :]
+    assert messages.decode_order(body) == order
+    for message in (
+        messages.Step(1, 2, 0.5, 40, 1.5, 0.25),
+        messages.Checkpoint(1, b"state"),
+        messages.Refused("tuning_memory", "no"),
+    ):
+        whole = messages.frame(message)
+        (size,) = messages.HEADER.unpack(whole[: messages.HEADER.size])
+        assert size == len(whole) - messages.HEADER.size
+        assert messages.decode_from_trainer(whole[messages.HEADER.size :]) == message
+
+
+@pytest.mark.parametrize("body", [b"", b"\x93torn", msgspec.msgpack.encode({"type": "shell"})])
+def test_anything_else_is_refused(body: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        messages.decode_from_trainer(body)
+    with pytest.raises(msgspec.DecodeError):
+        messages.decode_order(body)

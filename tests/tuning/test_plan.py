@@ -1,0 +1,59 @@
+"""The plan: memory from a header, work from rows."""
+
+import math
+
+import pytest
+
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.gguf.tensors import Tensor
+from appliance.tuning import plan
+from appliance.tuning.rows import Row
+from appliance.tuning.settings import Settings
+
+MIB = plan.MIB
+
+
+def facts(width: int = 576, inner: int = 1536, layers: int = 30) -> GgufFacts:
+    """The shape of the default model, with tensors of the sizes that count."""
+    tensors = {"token_embd.weight": Tensor("token_embd.weight", (width, 49_152), 0, 3)}
+    for layer in range(layers):
+        name = f"blk.{layer}.ffn_gate.weight"
+        tensors[name] = Tensor(name, (width, inner), 0, 3)
+    return GgufFacts(
+        architecture="llama", n_tensors=len(tensors), file_bytes=98 * MIB, tensor_bytes=98 * MIB,
+        n_ctx_train=8192, n_layer=layers, n_embd=width, n_head=9, n_head_kv=3, head_dim_k=64,
+        head_dim_v=64, n_vocab=49_152, chat_template=None, name="", tensors=tensors,
+    )  # fmt: skip
+
+
+def test_an_adapter_of_rank_16_has_as_many_numbers_as_measured() -> None:
+    assert plan.adapter_numbers(facts(), Settings()) == 4_884_480
+
+
+def test_memory_is_the_sum_and_is_told_by_purpose() -> None:
+    found = plan.memory(facts(), Settings(), 500 * MIB)
+    parts = (found.weights, found.pairs, found.activations, found.process, found.server)
+    assert found.total == sum(parts) and found.trainer == found.total - 500 * MIB
+    assert found.describe().startswith(f"{found.total // MIB} MiB (weights ")
+
+
+@pytest.mark.parametrize("change", [{"tokens": 1536}, {"rank": 64}, {"longest": 2048}])
+def test_larger_settings_take_more(change: dict[str, int]) -> None:
+    assert plan.memory(facts(), Settings(**change), 0).total > (  # type: ignore[arg-type] # numbers
+        plan.memory(facts(), Settings(), 0).total
+    )
+
+
+def test_computing_again_takes_a_fraction() -> None:
+    whole = plan.memory(facts(), Settings(), 0).activations
+    assert plan.memory(facts(), Settings(recompute=True), 0).activations < whole / 3
+
+
+def test_work_counts_steps_tokens_and_evaluations() -> None:
+    rows = [Row(str(n), (1, 5, 6), (7, 2)) for n in range(32)]
+    settings = Settings(batch=16, epochs=2, evaluations=2)
+    found = plan.work(rows, rows[:4], settings)
+    assert found.steps == 4
+    assert found.tokens == 2 * 2 * (2 + 16 * 2)  # two tokens are common, two are each row's own
+    assert found.scored == (2 + 4 * 2) * 6
+    assert math.isclose(found.seconds(0.5), (found.tokens + found.scored / 3) / 2)

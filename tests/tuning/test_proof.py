@@ -1,0 +1,144 @@
+"""The proof on a real adapter: it passes as trained, and each planted fault has its code."""
+
+import contextlib
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.app import Services
+from appliance.errors import TuningRefused
+from appliance.trust.verified import VerifiedModel
+from appliance.tuning import checks, training
+from appliance.tuning import job as jobs
+from appliance.tuning.messages import Order
+from appliance.tuning.proof import prove
+from appliance.tuning.rows import Row
+from appliance.tuning.served import Served, serving
+from appliance.tuning.settings import Settings
+from tests.requantised import as_q4_0
+from tests.smol import quiet
+from tests.smol import sealed as sealed_model
+from tests.tuning.runs import SETTINGS, sealed, subject_of
+
+pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
+
+
+class Planted:
+    """One trained adapter, and the engine to hold it against."""
+
+    def __init__(self, model: VerifiedModel, given: Any, best: training.Trained) -> None:
+        self.model, self.given, self.best = model, given, best
+
+    async def prove(self, served: Served, data: bytes) -> None:
+        digest = hashlib.sha256(data).hexdigest()
+        with contextlib.closing(jobs._sealed(data)) as adapter:
+            await served.attach(digest, adapter)
+            given = self.given
+            loaded = given.subject.loaded
+            scores = self.best.done.scores
+            await prove(served, digest, loaded, given.dev_items, given.dev, scores)
+
+    def file(self, best: training.Trained | None = None) -> bytes:
+        chosen = Settings(**SETTINGS)  # type: ignore[arg-type] # numbers
+        return jobs._file(best or self.best, self.model, chosen, self.given.subject)
+
+
+async def trained(
+    services: Services, task: Path, data: Path, tuning_set: Path, rows: Any = None
+) -> tuple[Planted, Any]:
+    """Train once, with the rows that the server renders or those that are planted."""
+    wanted = jobs.Wanted(str(task), str(data), dev=12)
+    subject = subject_of(services, jobs._split(wanted, "train"))
+    dev = subject_of(services, jobs._split(wanted, "dev")).items
+    model = sealed_model(services)
+    variant = services.supervisor.variant.get()
+    async with serving(model, 128, variant, 1) as served:
+        given = await jobs._given(served, subject, dev)
+        untrained = await served.scores(given.frozen())
+    order = Order(
+        settings=Settings(**SETTINGS),  # type: ignore[arg-type] # numbers
+        rows=rows(given) if rows else given.rows,
+        dev=given.dev,
+        frozen=given.frozen(),
+        threads=1,
+        most_bytes=8 << 30,
+    )
+    path = data.parent / "seeds"
+    path.mkdir()
+    best = await training.train(
+        model.sealed,
+        model.gguf_sha256,
+        order,
+        tuning_set,
+        training.Files(path, 0),
+        untrained,
+        quiet,
+    )
+    return Planted(model, given, best), order
+
+
+async def test_planted_faults_are_refused_by_the_proof(
+    opened: Services, task: Path, orders: Path, tuning_set: Path, tmp_path: Path,
+    default_model_path: Path,
+) -> None:  # fmt: skip
+    planted, order = await trained(opened, task, orders, tuning_set)
+    variant = opened.supervisor.variant.get()
+    model, good = planted.model, planted.file()
+    async with serving(model, 128, variant, 1) as served:
+        await planted.prove(served, good)  # the control: nothing planted passes
+        scale = {
+            name: msgspec.structs.replace(m, data=bytes(len(m.data))) if "lora_b" in name else m
+            for name, m in planted.best.done.matrices.items()
+        }
+        done = msgspec.structs.replace(planted.best.done, matrices=scale)
+        lost = msgspec.structs.replace(planted.best, done=done)
+        assert await _code(planted.prove(served, planted.file(lost))) == "tuning_nll_gap"
+    # Another quantisation serves than was trained on.
+    other = sealed(as_q4_0(default_model_path, tmp_path / "other.gguf"))
+    async with serving(replace(model, sealed=other), 128, variant, 1) as served:
+        assert await _code(planted.prove(served, good)) == "tuning_nll_gap"
+        untrained = await served.scores(order.frozen)
+    files = training.Files(tmp_path, 1)
+    # Another base was read, and the trainer says so; or it says nothing, and computes another.
+    run = training.train(other, model.gguf_sha256, order, tuning_set, files, untrained, quiet)
+    assert await _code(run) == "tuning_base_differs"
+    run = training.train(
+        model.sealed, model.gguf_sha256, order, tuning_set, files, untrained, quiet
+    )
+    assert await _code(run) == "tuning_nll_gap"
+    other.close()
+    model.close()
+
+
+async def test_an_adapter_that_never_learned_to_stop_is_refused(
+    opened: Services, task: Path, orders: Path, tuning_set: Path
+) -> None:
+    def endless(given: Any) -> tuple[Row, ...]:
+        return tuple(Row(r.item, r.prompt, (*r.answer[:-1], *r.answer[:-1])) for r in given.rows)
+
+    planted, _ = await trained(opened, task, orders, tuning_set, endless)
+    variant = opened.supervisor.variant.get()
+    digest = hashlib.sha256(file := planted.file()).hexdigest()
+    async with serving(planted.model, 128, variant, 1) as served:
+        with contextlib.closing(jobs._sealed(file)) as adapter:
+            await served.attach(digest, adapter)
+            written = await served.answers(planted.given.dev, digest)
+        ends = [(str(n), ended) for n, (_, ended) in enumerate(written)]
+        again = await jobs._given(served, planted.given.subject, planted.given.dev_items)
+    with pytest.raises(TuningRefused) as refused:
+        checks.check_stops(ends)
+    assert refused.value.code == "tuning_not_stopping"
+    with pytest.raises(TuningRefused) as refused:
+        training.same_rows(endless(planted.given), again.rows, planted.best)
+    assert refused.value.code == "tuning_tokens_differ"
+    planted.model.close()
+
+
+async def _code(work: Any) -> str:
+    with pytest.raises(TuningRefused) as refused:
+        await work
+    return refused.value.code

@@ -1,0 +1,35 @@
+"""Settings of a tuning: ranges, and methods that cannot be served."""
+
+from typing import Any
+
+import pytest
+
+from appliance.errors import TuningRefused
+from appliance.tuning.settings import Settings, read
+
+
+def test_nothing_said_is_what_was_measured() -> None:
+    assert read({}) == Settings()
+    assert (Settings().rank, Settings().alpha, Settings().rate) == (16, 32.0, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"rank": 0}, {"rank": 1.5}, {"rate": 0}, {"rate": "fast"}, {"epochs": -1}, {"turbo": True}, 7],
+)
+def test_what_is_out_of_range_or_unknown_is_refused(values: Any) -> None:
+    with pytest.raises(TuningRefused) as refused:
+        read(values)
+    assert refused.value.code == "tuning_invalid"
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [("dora", "no magnitudes"), ("qlora", "needs a GPU"), ("full", "no such method")],
+)
+def test_a_method_that_cannot_be_served_is_refused_with_the_reason(
+    method: str, reason: str
+) -> None:
+    with pytest.raises(TuningRefused, match=reason) as refused:
+        read({"method": method})
+    assert refused.value.code == "tuning_method"

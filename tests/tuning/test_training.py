@@ -1,0 +1,26 @@
+"""The files of a seed: a checkpoint takes the place of the last one, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import TuningRefused
+from appliance.trust import durable
+from appliance.tuning import training
+
+
+def test_a_full_disk_at_a_checkpoint_ends_it_and_keeps_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = training.Files(tmp_path, 0)
+    files.keep(training._Kept(b"first", [], 0.0, 1.0))
+
+    def full(path: Path, data: bytes, mode: int = 0o600) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "replace", full)
+    with pytest.raises(TuningRefused, match="No space left") as refused:
+        files.keep(training._Kept(b"second", [], 0.0, 2.0))
+    assert refused.value.code == "tuning_checkpoint"
+    kept = files.kept()
+    assert kept is not None and kept.data == b"first"

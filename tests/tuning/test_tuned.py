@@ -1,0 +1,124 @@
+"""From two directories to an adapter that serves: the whole job, and what the proof refuses."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.app import Services
+from appliance.jobs.kind import Stop
+from appliance.trust import signing
+from appliance.tuning import job as jobs
+from appliance.tuning.job import Tuning
+from appliance.tuning.messages import Order
+from tests.smol import APPROVERS, ID, approve, key, quiet
+from tests.smol import sealed as sealed_model
+from tests.tuning.runs import SETTINGS
+
+pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
+
+
+def params(task: Path, data: Path, **more: Any) -> dict[str, Any]:
+    return {"task": str(task), "data": str(data), "dev": 12, "settings": SETTINGS, **more}
+
+
+async def tuned(services: Services, params: dict[str, Any]) -> dict[str, Any]:
+    live = await services.jobs.start("tune", params, "uid:0")
+    return await live.outcome()
+
+
+async def test_from_directories_to_an_adapter_that_is_served(
+    opened: Services, task: Path, orders: Path
+) -> None:
+    result = await tuned(opened, params(task, orders))
+    path = Path(result["adapter"])
+    assert sorted(p.name for p in path.iterdir()) == [
+        "adapter.gguf", "adapter.json", "training.json",
+    ]  # fmt: skip
+    losses = [point["dev"] for point in result["seeds"][0]["losses"]]
+    assert len(losses) == 4 and min(losses) < 0.5  # of two tokens at most, one of them the end
+    assert result["dev"]["value"] > 0.5
+    told = result["checks"]
+    assert told["token_ids"] and told["stop_token"] == 1.0
+    assert told["nll_gap"] <= told["nll_gap_most"] and told["greedy_places"] > 10
+    record = json.loads((path / "training.json").read_text())
+    model = sealed_model(opened)
+    assert record["base"] == {"id": ID, "oms_root": model.digest, "gguf_sha256": model.gguf_sha256}
+    model.close()
+    data_bytes = (path / "adapter.gguf").read_bytes()
+    assert record["adapter_sha256"] == hashlib.sha256(data_bytes).hexdigest()
+    assert record["settings"]["rank"] == 8 and record["data"]["train"] == 64
+    signing.sign_directory(path, key(opened.data, "publisher"), quiet)
+    adapter = f"{ID}:orders"
+    found = opened.lifecycle.import_model("uid:0", path, adapter, quiet)
+    assert found.state == "verified", found.message
+    approve(opened, adapter, *APPROVERS)
+    assert opened.lifecycle.record(adapter).state == "approved"
+
+
+async def test_one_seed_gives_one_file_also_over_a_crash(
+    opened: Services, task: Path, orders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = await tuned(opened, params(task, orders))
+    monkeypatch.setattr(jobs, "Order", _hurried)
+    kind = opened.jobs.kind("tune")
+    assert isinstance(kind, Tuning)
+
+    class Job:
+        id, actor, resumed, created_us = 771, "uid:0", False, 0
+        params: dict[str, Any] = {}  # noqa: RUF012
+        checkpoint = None
+        stop_at = 5
+
+        def report(self, phase: str, done: int, total: int) -> None:
+            if phase.startswith("training") and done == self.stop_at:
+                raise Stop("interrupted", "The server ended.")
+
+        def check(self) -> None: ...
+
+        def save(self, checkpoint: dict[str, Any]) -> None: ...
+
+        async def in_thread(self, work: Any, *args: Any) -> Any:
+            return work(*args)
+
+    job: Any = Job()
+    job.params = params(task, orders)
+    with pytest.raises(Stop):
+        await kind.run(job)
+    directory = opened.data / "tuning" / "771"
+    assert [p.name for p in directory.iterdir()] == ["seed-0.checkpoint"]
+    job.stop_at = -1
+    rest = await kind.run(job)
+    assert rest["adapter_sha256"] == whole["adapter_sha256"]
+    record = json.loads((Path(rest["adapter"]) / "training.json").read_text())
+    assert [point["step"] for point in record["seeds"][0]["losses"]] == list(range(1, 17))
+    assert len(rest["seeds"][0]["losses"]) == 4  # of the result, those with a loss on dev
+
+
+def _hurried(**given: Any) -> Any:
+    """An order with a checkpoint after each step."""
+    return Order(**given, every_s=0)
+
+
+async def test_the_plan_measures_and_trains_nothing(
+    opened: Services, task: Path, orders: Path
+) -> None:
+    result = await tuned(opened, params(task, orders, plan=True))
+    assert result["steps"] == 16 and result["rows"] == 64 and result["seconds"] > 0
+    assert 0 < result["trainer_peak_mib"] < result["memory_mib"]
+    assert list((opened.data / "tuning").glob("*/adapter")) == [
+        p for p in (opened.data / "tuning").glob("*/adapter") if (p / "training.json").exists()
+    ]
+
+
+async def test_seeds_have_a_spread_and_the_best_is_kept(
+    opened: Services, task: Path, orders: Path
+) -> None:
+    few = {**SETTINGS, "epochs": 1}
+    result = await tuned(opened, params(task, orders, seeds=2, limit=24, settings=few))
+    first, second = result["seeds"]
+    assert (first["seed"], second["seed"]) == (0, 1) and first["dev_nats"] != second["dev_nats"]
+    assert result["seed"] == min(result["seeds"], key=lambda seed: seed["dev_nats"])["seed"]
+    assert result["spread_nats"] == pytest.approx(abs(first["dev_nats"] - second["dev_nats"]))
