@@ -166,8 +166,8 @@ class OperatorApp(Typing):
         self._desk.commands.close()
 
     def on_resize(self) -> None:
-        """Use the room that there is."""
-        self.draw()
+        """Use the room that there is, once the framework knows it, too."""
+        self.call_later(self.draw)
 
     @property
     def page(self) -> Page:

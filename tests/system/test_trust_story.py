@@ -100,7 +100,7 @@ def test_the_story_of_both_guides(story: Story) -> None:
     with (story.data / "appliance.toml").open("a") as file:
         file.write(CONFIG)
     server = Server(story.data, ("", ""))
-    secret = server.command("key", "create", "app")["secret"]
+    secret = server.command("key", "create", "app", "--any-model")["secret"]
     server.start()
     try:
         story.step("refresh")
