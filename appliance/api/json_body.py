@@ -47,7 +47,7 @@ class _JsonRequest(Request):
         await self.app.state.large_bodies.turn(principal.key_id, len(body))
         if len(body) <= SMALL:
             return parsed(body)
-        value = await asyncio.to_thread(parsed, body)  # the loop goes on with others meanwhile
+        value = await asyncio.to_thread(parsed, body)  # the loop serves others meanwhile
         check_messages(value, services_of(self).pool, principal)
         return value
 

@@ -86,7 +86,7 @@ class LabelQueues:
         labels: Sequence[str],
         raters: Sequence[str],
     ) -> None:
-        """Keep a new queue; its items are asked about in an order that says nothing of them.
+        """Keep a new queue; its items come in an order that does not depend on them.
 
         Raises:
             DatasetRefused: `label_queue_exists`, `label_queue_empty`, `label_unknown`,

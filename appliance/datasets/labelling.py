@@ -2,8 +2,8 @@
 
 Rules: pure; a queue names its two raters; until both have labelled every item nothing is told that
 depends on the other's labels, not even whether they agree, and each may change their own; then
-differences are settled by a third person, who sees no label either, or by the two together; kappa
-is of what the two said by themselves.
+differences are settled by a third person, who sees no label either, or by the two together. Kappa
+compares the labels that the two gave by themselves.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ class Labelling:
     """Items, the labels that there are, and what was said of them.
 
     Attributes:
-        items: ids in the order in which they are asked about.
+        items: ids in the order of labelling.
         raters: the two people who label every item.
         given: in the order in which they came.
     """

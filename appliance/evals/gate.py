@@ -9,9 +9,8 @@ Rules:
 - While the split has looks left, only verdict and coarse intervals leave; items stay encrypted.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from appliance.audit.log import Draft
@@ -22,7 +21,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
 from appliance.evals import gate_report, judging, pairs
-from appliance.evals.asking import Asking
+from appliance.evals.asking import Asking, side_by_side
 from appliance.evals.baselines import LINEAR, battery
 from appliance.evals.gate_outcomes import (
     CANDIDATE,
@@ -212,7 +211,7 @@ class Gate(Kind):
         slots = self._backends(loaded).slots(loaded.task.id)
         for start in range(0, len(left), _BATCH):
             job.report(loaded.task.id, number * len(items) + len(done), 2 * len(items))
-            fresh = await _side_by_side(asking.outcome, left[start : start + _BATCH], slots)
+            fresh = await side_by_side(asking.outcome, left[start : start + _BATCH], slots)
             await job.in_thread(files.append, number, fresh)
             done += fresh
         job.report(loaded.task.id, (number + 1) * len(items), 2 * len(items))
@@ -244,24 +243,6 @@ class Gate(Kind):
         left = ledgers.left(looks, look.task_digest)
         share = subject.wanted.alpha_micros / specification.MILLION / ledgers.LOOKS
         return {**result, "looks": len(looks), "looks_left": left, "alpha_left": left * share}
-
-
-async def _side_by_side(
-    ask: Callable[[Item], Awaitable[Outcome]], items: Sequence[Item], slots: int
-) -> list[Outcome]:
-    """Ask for all items, so many at once; the first error that is not an outcome ends the rest."""
-    gate = asyncio.Semaphore(slots)
-
-    async def one(item: Item) -> Outcome:
-        async with gate:
-            return await ask(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(one(item)) for item in items]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in asked]
 
 
 def _concluded(

@@ -1,7 +1,8 @@
 """Routes of collections: make, list, show, grant, remove, search, verify; groups of keys.
 
 Rules: each change and each search is recorded before it is made or leaves; entries name documents
-by digest, so that the log keeps nothing of what is removed. Documents come in by the job `ingest`.
+by digest, so that the log keeps no text that is removed later. Documents come in by the job
+`ingest`.
 """
 
 import asyncio

@@ -59,7 +59,7 @@ def show_queue(_: Viewer, services: ServicesDep, name: Name) -> wire.LabelQueue:
 
 @router.get("/{name}/next")
 def next_item(_: Operator, services: ServicesDep, name: Name, rater: Rater) -> wire.LabelNext:
-    """The item that a person labels next, and nothing of what others said."""
+    """The item that a person labels next, without the labels of others."""
     work = services.labels.get(name).labelling
     item = work.next_item(rater)
     total = len(work.asked_of(rater))
