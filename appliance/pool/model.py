@@ -13,7 +13,7 @@ from appliance.config import ModelConfig
 from appliance.pool.attempt import LoadAttempt
 from appliance.pool.waiting import Waiters
 from appliance.workers.memory_estimate import Estimate
-from appliance.workers.state import Served
+from appliance.workers.supervised import SupervisedModel
 from appliance.workers.supervisor import Supervisor
 
 _LEAST_PATIENCE_S = 2.0
@@ -63,7 +63,7 @@ class PooledModel:
         self.why_unloaded = ""
 
     @property
-    def served(self) -> Served | None:
+    def served(self) -> SupervisedModel | None:
         """Its worker and what that has; None while it has none and waits for none."""
         return self._supervisor.find(self.id)
 

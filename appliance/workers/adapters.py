@@ -18,13 +18,13 @@ from appliance.trust.store import VerifiedAdapter, VerifiedModel
 from appliance.trust.verified import Verified
 from appliance.types import Json
 from appliance.workers.memory_estimate import Estimate, adapter_bytes
-from appliance.workers.state import Served
+from appliance.workers.supervised import SupervisedModel
 
 
 class Note(Protocol):
     """Appends an audit entry about a worker."""
 
-    def __call__(self, served: Served, event: str, **fields: Json) -> Awaitable[None]:
+    def __call__(self, served: SupervisedModel, event: str, **fields: Json) -> Awaitable[None]:
         """Wait until it is durable, or the log is closed."""
         ...
 
@@ -41,7 +41,7 @@ class Attachments:
 
     def __init__(
         self,
-        served: Mapping[str, Served],
+        served: Mapping[str, SupervisedModel],
         take: Callable[[str, Estimate], None],
         note: Note,
         recheck: Callable[[Verified], None],
@@ -116,7 +116,7 @@ class Attachments:
         finally:
             self._drop(served, adapter)
 
-    async def recheck(self, served: Served) -> None:
+    async def recheck(self, served: SupervisedModel) -> None:
         """Ask again about the adapters of a model whose worker is about to start again."""
         for adapter in list(served.adapters.values()):
             try:
@@ -124,29 +124,29 @@ class Attachments:
             except Refused as error:
                 await self._lose(served, adapter, error.message)
 
-    async def settle(self, served: Served) -> None:
+    async def settle(self, served: SupervisedModel) -> None:
         """Forget the adapters that a worker that has started could not take."""
         for adapter in list(served.adapters.values()):
             if served.worker is not None and adapter.digest not in served.worker.adapters:
                 await self._lose(served, adapter, "the engine did not load it again")
 
-    async def _lose(self, served: Served, adapter: VerifiedAdapter, reason: str) -> None:
+    async def _lose(self, served: SupervisedModel, adapter: VerifiedAdapter, reason: str) -> None:
         del served.adapters[adapter.id]
         try:
             await self._note(served, "detach", **_of(adapter), reason=reason)
         finally:
             self._drop(served, adapter)
 
-    def _drop(self, served: Served, adapter: VerifiedAdapter) -> None:
+    def _drop(self, served: SupervisedModel, adapter: VerifiedAdapter) -> None:
         adapter.close()
         self._account(served)
 
-    def _with_coming(self, served: Served) -> list[VerifiedAdapter]:
+    def _with_coming(self, served: SupervisedModel) -> list[VerifiedAdapter]:
         """The adapters of a model, and those that its worker is being told to load."""
         coming = (a for a in self._coming if base_of(a.id) == served.model.id)
         return [*served.adapters.values(), *coming]
 
-    def _account(self, served: Served) -> None:
+    def _account(self, served: SupervisedModel) -> None:
         """Take what the adapters need of the budget; a model that has ended takes nothing."""
         if self._served.get(served.model.id) is not served:
             return
@@ -156,7 +156,7 @@ class Attachments:
         self._take(served.model.id, needs)
         served.needs = needs
 
-    def _ready(self, adapter_id: str) -> Served:
+    def _ready(self, adapter_id: str) -> SupervisedModel:
         base = base_of(adapter_id) or ""
         served = self._served.get(base)
         if served is None or served.state != "ready":

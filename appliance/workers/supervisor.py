@@ -24,6 +24,7 @@ from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.store import VerifiedModel
 from appliance.trust.verified import Verified
 from appliance.types import Constraint, Json, ModelCard
+from appliance.wire.admin.models import Worker
 from appliance.workers.adapters import Attachments
 from appliance.workers.cpu_variants import HostVariant, Variant
 from appliance.workers.crashes import Death, Deaths
@@ -31,7 +32,7 @@ from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
 from appliance.workers.process import WorkerProcess
-from appliance.workers.state import Served, WorkerStatus
+from appliance.workers.supervised import SupervisedModel
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
 ENGINE = "llama-cpp-python"
@@ -66,7 +67,7 @@ class Supervisor:
         self._record = record
         self._recheck = recheck
         self._changed = changed
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
         self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
         self.variant = HostVariant()
@@ -132,7 +133,7 @@ class Supervisor:
         """The models and adapters that are loaded."""
         return [*(served.model for served in self._served.values()), *self.adapters]
 
-    def find(self, model_id: str) -> Served | None:
+    def find(self, model_id: str) -> SupervisedModel | None:
         """A model that is being started, or has been, and was not stopped since."""
         return self._served.get(model_id)
 
@@ -144,7 +145,7 @@ class Supervisor:
 
     def begin(
         self, model: VerifiedModel, loading: Callable[[int], None] = lambda percent: None
-    ) -> Served:
+    ) -> SupervisedModel:
         """Begin to load a model; it counts as loaded from now on. `started` must follow.
 
         Args:
@@ -156,7 +157,7 @@ class Supervisor:
         if model.id in self._served:
             raise StateRefused("wrong_state", f"{model.id} is loaded already.")
         needs = self.reserve(model.id, model.facts)
-        served = Served(
+        served = SupervisedModel(
             model,
             self._config.model(model.id),
             needs,
@@ -167,7 +168,7 @@ class Supervisor:
         served.keeper = asyncio.create_task(self._launch(served, loading))
         return served
 
-    async def started(self, served: Served) -> None:
+    async def started(self, served: SupervisedModel) -> None:
         """Wait until a model can answer. Takes over its sealed file.
 
         Raises:
@@ -275,7 +276,7 @@ class Supervisor:
         """Requests that a loaded model runs at once."""
         return self._served[model_id].config.slots
 
-    def status(self) -> list[WorkerStatus]:
+    def status(self) -> list[Worker]:
         """What the operator sees."""
         variant = self._variant.label if self._variant else ""
         return [served.status(variant, self._threads()) for served in self._served.values()]
@@ -284,7 +285,7 @@ class Supervisor:
         return self._config.engine.threads or compute_threads(available_cores())
 
     async def _launch(
-        self, served: Served, loading: Callable[[int], None] = lambda percent: None
+        self, served: SupervisedModel, loading: Callable[[int], None] = lambda percent: None
     ) -> None:
         self._variant = await asyncio.to_thread(self.variant.get)
         config = served.config
@@ -322,7 +323,7 @@ class Supervisor:
         served.worker, served.state = worker, "ready"
         await self.adapters.settle(served)
 
-    async def _keep(self, served: Served) -> None:
+    async def _keep(self, served: SupervisedModel) -> None:
         """Deliver rows while the worker lives; start it again when it dies."""
         while served.worker is not None:
             death = await served.worker.pump()
@@ -334,7 +335,7 @@ class Supervisor:
                 return await self._suspend(served, reason)
             await self._restart(served)
 
-    async def _restart(self, served: Served) -> None:
+    async def _restart(self, served: SupervisedModel) -> None:
         while served.worker is None:
             await asyncio.sleep(served.deaths.backoff(time.monotonic()))
             try:
@@ -349,7 +350,7 @@ class Supervisor:
                 if served.deaths.must_suspend(time.monotonic()):
                     return await self._suspend(served, str(error))
 
-    async def _suspend(self, served: Served, reason: str) -> None:
+    async def _suspend(self, served: SupervisedModel, reason: str) -> None:
         await self._note(served, "suspend", reason=reason)  # recorded first, then true
         served.state, served.reason = "suspended", reason
         # Its worker is gone: what is left is the sealed file.
@@ -357,7 +358,7 @@ class Supervisor:
         self.budget.take(served.model.id, left)
         self._changed()
 
-    async def _note_death(self, served: Served, pid: int, death: Death) -> None:
+    async def _note_death(self, served: SupervisedModel, pid: int, death: Death) -> None:
         await self._note(
             served,
             "exit",
@@ -367,7 +368,7 @@ class Supervisor:
             reason=death.reason[-500:],
         )
 
-    async def _note(self, served: Served, event: str, **fields: Json) -> None:
+    async def _note(self, served: SupervisedModel, event: str, **fields: Json) -> None:
         with contextlib.suppress(Unavailable):  # a latched log must not stop the restart
             await self._record(
                 "worker",

@@ -25,7 +25,7 @@ from appliance.types import (
     Receipt,
     TaskAnswer,
 )
-from appliance.workers.state import WorkerStatus
+from appliance.wire.admin.models import Worker
 from appliance.workers.supervisor import Supervisor
 
 Step = Delta | BaseException | asyncio.Event
@@ -156,10 +156,10 @@ class FakeSupervisor:
             raise NotFound("model_not_found", "There is none.")
         return CARD
 
-    def status(self) -> list[WorkerStatus]:
+    def status(self) -> list[Worker]:
         """One worker a state."""
         return [
-            WorkerStatus(
+            Worker(
                 model=CARD.id, digest=CARD.digest, state=state, pid=1, n_ctx=512, slots=1,
                 running=0, queued=0, kv_used=0, restarts=0, memory_mib=1, variant="x86_64",
                 confinement={}, held="memory",

@@ -171,7 +171,7 @@ async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
         assert before.pid is not None
         os.kill(before.pid, signal.SIGKILL)
         await until(lambda: services.supervisor.status()[0].restarts == 1)
-        assert services.supervisor.status()[0].adapters == (DE,)
+        assert services.supervisor.status()[0].adapters == [DE]
         assert state(services, FR) == "approved"  # the sweep ends it for good
         sweep = services.sweep
         monkeypatch.setattr(sweep, "_policy", lambda: denied)

@@ -14,7 +14,7 @@ from appliance.errors import Refused, StateRefused, WorkerLost
 from appliance.trust.store import VerifiedAdapter, VerifiedModel
 from appliance.workers.adapters import Attachments
 from appliance.workers.memory_estimate import Estimate
-from appliance.workers.state import Served
+from appliance.workers.supervised import SupervisedModel
 from tests.trust.forge import Lab, make_lab, quiet, string
 
 
@@ -49,7 +49,7 @@ class Stage:
         self.notes: list[str] = []
         self.taken: list[int] = []
         self.denied: set[str] = set()
-        self.served = Served(
+        self.served = SupervisedModel(
             model,
             cast(Any, SimpleNamespace()),
             Estimate(0, 0, 0, 0),
@@ -64,7 +64,7 @@ class Stage:
             raise StateRefused("insufficient_memory", "no room")
         self.taken.append(needs.adapters)
 
-    async def _note(self, served: Served, event: str, **fields: object) -> None:
+    async def _note(self, served: SupervisedModel, event: str, **fields: object) -> None:
         self.notes.append(event)
 
     def _recheck(self, artifact: object) -> None:

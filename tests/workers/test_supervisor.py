@@ -389,5 +389,6 @@ async def test_a_model_answers_on_the_device_that_was_asked_for(data: Path, devi
             text, _ = await collect(generation)
             assert text.strip().startswith("Paris")
             if device == "cuda":
-                assert status.device.load is not None
-                assert sum(status.device.load.split) == status.device.load.layers > 0
+                model = supervisor.find(ID)
+                assert model is not None and model.device.load is not None
+                assert sum(model.device.load.split) == model.device.load.layers > 0

@@ -16,7 +16,6 @@ from appliance.host import hardware
 from appliance.trust.store import load_policy
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
-from appliance.workers.state import WorkerStatus
 
 ServerState: TypeAlias = Literal["serving", "loading", "idle", "refusing", "stopped"]
 router = APIRouter(prefix="/admin")
@@ -39,14 +38,14 @@ def show_status(person: Viewer, state: State) -> wire.Status:
         budget_mib=services.pool.budget.total // MIB,
         taken_mib=services.pool.budget.taken // MIB,
         models=[model_of(services, record) for record in services.lifecycle.records()],
-        workers=[_worker_of(worker) for worker in workers],
+        workers=workers,
         audit=_audit_head(services),
         host=_host_of(facts),
         alarms=_alarms(state, facts),
     )
 
 
-def server_state(served: bool, latched: str | None, workers: list[WorkerStatus]) -> ServerState:
+def server_state(served: bool, latched: str | None, workers: list[wire.Worker]) -> ServerState:
     """One word for the whole: the worst thing that is true."""
     if latched:
         return "refusing"
@@ -117,10 +116,6 @@ def _audit_head(services: Services) -> wire.AuditHead:
         unwitnessed=head.size - (0 if last is None else cast(int, last.body["size"])),
         witnessed=None if last is None else iso(last.time_us),
     )
-
-
-def _worker_of(worker: WorkerStatus) -> wire.Worker:
-    return wire.Worker.model_validate(worker, from_attributes=True)
 
 
 def _host_of(facts: hardware.HostFacts) -> wire.Host:

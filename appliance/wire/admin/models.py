@@ -48,11 +48,23 @@ class WorkerDevice(_Reply):
 
 
 class Worker(_Reply):
-    """One engine process.
+    """One engine process and its model, as the supervisor tells it at this moment.
 
-    `held` is "memory" for a model in sealed memory, and "disk" for one in a file that the service
-    cannot write, hashed before and after loading: a weaker claim. `adapters` are the ids of those
-    that are loaded beside the model.
+    Attributes:
+        state: starting, ready, restarting or suspended.
+        slots: requests that it runs at once.
+        kv_used: cells of the cache that sequences use.
+        kv_kept: cells that only kept prefixes use; running sequences may evict them.
+        adapters: ids of those that are loaded beside the model.
+        threads: that computed the last step.
+        threads_most: that compute when no other process needs the cores.
+        confinement: what the worker reports to be in force.
+        kind: what the model is for.
+        variant: name of the engine's processor backend.
+        device: what it computes on, asked at the last start.
+        memory_mib: what it counts for in the memory budget.
+        held: "memory" for sealed memory; "disk" for a file that the service cannot write,
+            hashed before and after loading: a weaker claim.
     """
 
     model: str

@@ -9,12 +9,11 @@ from appliance.api.admin.status import server_state
 from appliance.app import Services, open_services
 from appliance.client import AdminClient
 from appliance.config import AuditConfig, Config, RolesConfig
-from appliance.workers.gpu_devices import Device
-from appliance.workers.state import WorkerStatus
+from appliance.wire.admin.models import Worker, WorkerDevice
 from appliance.workers.supervisor import Supervisor
 from tests.api.admin.lab import LabData, client_of
 
-WORKER = WorkerStatus(
+WORKER = Worker(
     model="m", digest="00", state="ready", pid=1, n_ctx=64, slots=2, running=1, queued=0,
     kv_used=10, restarts=0, memory_mib=100, variant="haswell", confinement={"seccomp": True},
     held="memory",
@@ -26,10 +25,13 @@ class Workers:
 
     def __init__(self, *states: str) -> None:
         self._states = states
-        self.device = Device()
+        self.warning = ""
 
-    def status(self) -> list[WorkerStatus]:
-        return [replace(WORKER, state=state, device=self.device) for state in self._states]
+    def status(self) -> list[Worker]:
+        device = WorkerDevice(text="processor", warning=self.warning)
+        return [
+            WORKER.model_copy(update={"state": state, "device": device}) for state in self._states
+        ]
 
     def is_loaded(self, _model_id: str) -> bool:
         return True
@@ -51,7 +53,7 @@ class Workers:
 def test_one_word_for_the_whole(
     served: bool, latched: str | None, states: list[str], word: str
 ) -> None:
-    workers = [replace(WORKER, state=state) for state in states]
+    workers = [WORKER.model_copy(update={"state": state}) for state in states]
     assert server_state(served, latched, workers) == word
 
 
@@ -71,12 +73,12 @@ def test_workers_are_shown_as_they_are(services: Services) -> None:
     shown = worker.model_dump()
     assert shown.pop("device") == {"kind": "cpu", "text": "processor", "backend": "", "warning": ""}
     assert shown.pop("adapters") == []
-    assert shown == {field: getattr(WORKER, field) for field in shown}
+    assert shown == WORKER.model_dump(exclude={"device", "adapters"})
 
 
 def test_a_gpu_that_auto_passed_over_is_an_alarm(services: Services) -> None:
     passed_over = Workers("ready")
-    passed_over.device = Device(warning="No GPU plugin is installed. (gpu_plugin_missing)")
+    passed_over.warning = "No GPU plugin is installed. (gpu_plugin_missing)"
     with client_of(replace(services, supervisor=cast(Supervisor, passed_over))) as client:
         found = client.status()
     assert any("gpu_plugin_missing" in alarm for alarm in found.alarms)

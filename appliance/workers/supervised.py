@@ -1,59 +1,20 @@
 """A model that the supervisor keeps alive, and how it looks from outside."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from appliance.config import ModelConfig
 from appliance.trust.store import VerifiedAdapter, VerifiedModel
-from appliance.types import ModelCard, ModelKind
+from appliance.types import ModelCard
+from appliance.wire.admin.models import Worker, WorkerDevice
 from appliance.workers.crashes import Deaths
 from appliance.workers.gpu_devices import Device
 from appliance.workers.memory_estimate import MIB, Estimate, longest_text
 from appliance.workers.process import WorkerProcess
 
 
-@dataclass(frozen=True)
-class WorkerStatus:
-    """One model as the operator sees it.
-
-    Attributes:
-        state: starting, ready, restarting or suspended.
-        confinement: what the worker reports to be in force.
-        threads: that computed the last step.
-        threads_most: that compute when no other process needs the cores.
-        kv_kept: cells that only kept prefixes use; running sequences may evict them.
-        held: "memory" for sealed memory; "disk" for a file that the service cannot write.
-        kind: what the model is for.
-        device: what it computes on, asked at the last start.
-        adapters: ids of those that are loaded beside it.
-    """
-
-    model: str
-    digest: str
-    state: str
-    pid: int | None
-    n_ctx: int
-    slots: int
-    running: int
-    queued: int
-    kv_used: int
-    restarts: int
-    memory_mib: int
-    variant: str
-    confinement: Mapping[str, Any]
-    held: str
-    kind: ModelKind = "generate"
-    device: Device = field(default_factory=Device)
-    threads: int = 0
-    threads_most: int = 0
-    kv_kept: int = 0
-    adapters: tuple[str, ...] = ()
-
-
 @dataclass
-class Served:
+class SupervisedModel:
     """A model that the supervisor keeps alive."""
 
     model: VerifiedModel
@@ -94,10 +55,15 @@ class Served:
             fewest=worker.ready.fewest if worker else 0,
         )
 
-    def status(self, variant: str, threads_most: int) -> WorkerStatus:
-        """What the operator sees."""
+    def status(self, variant: str, threads_most: int) -> Worker:
+        """A snapshot for the operator, in the form that the wire shows.
+
+        Args:
+            variant: name of the engine's processor backend.
+            threads_most: that compute when no other process needs the cores.
+        """
         worker = self.worker
-        return WorkerStatus(
+        return Worker(
             model=self.model.id,
             digest=self.model.digest,
             state=self.state,
@@ -113,9 +79,9 @@ class Served:
             restarts=self.restarts,
             memory_mib=self.needs.total // MIB,
             variant=variant,
-            confinement=worker.ready.confinement if worker else {},
+            confinement=dict(worker.ready.confinement) if worker else {},
             held="disk" if self.model.sealed.on_disk else "memory",
             kind=self.model.facts.kind,
-            device=self.device,
-            adapters=tuple(self.adapters),
+            device=WorkerDevice.model_validate(self.device, from_attributes=True),
+            adapters=list(self.adapters),
         )
