@@ -39,22 +39,35 @@ class Batch:
         for name, array in fields.items():
             setattr(self.struct, name, ctypes.cast(array.ctypes.data, kinds[name]))
 
-    def fill(self, chunks: ReadOnly[Chunk]) -> int:
-        """Write the chunks' tokens; the number of rows of logits that they ask for."""
+    def fill(self, chunks: ReadOnly[Chunk], branch: int = 0) -> int:
+        """Write the chunks' tokens; the number of rows of logits that they ask for.
+
+        Args:
+            branch: sequence id of the first path of labels; the next path has the next one.
+        """
         at = outputs = 0
         self._logits[:] = 0
         for chunk in chunks:
+            outputs += chunk.outputs
+            for path in chunk.paths:
+                end = at + len(path)
+                self._token[at:end] = path
+                self._pos[at:end] = np.arange(chunk.start, chunk.start + len(path))
+                self._seq[at:end] = branch
+                self._logits[at:end] = 1
+                at, branch = end, branch + 1
+            if chunk.paths:
+                continue
             end = at + chunk.count
             self._token[at:end] = chunk.sequence.tokens[chunk.start : chunk.start + chunk.count]
             self._pos[at:end] = np.arange(chunk.start, chunk.start + chunk.count)
-            self._seq[at:end] = _slot(chunk)
+            self._seq[at:end] = slot_of(chunk)
             scored = chunk.scored
             if scored:
                 shift = at - chunk.start
                 self._logits[scored.start + shift : scored.stop + shift] = 1
             if chunk.samples:
                 self._logits[end - 1] = 1
-            outputs += chunk.outputs
             at = end
         self.struct.n_tokens = at
         return outputs
@@ -72,7 +85,8 @@ class Batch:
         self.struct.n_tokens = at
 
 
-def _slot(chunk: Chunk) -> int:
+def slot_of(chunk: Chunk) -> int:
+    """The sequence id that a chunk is computed in."""
     slot = chunk.sequence.slot
     if slot is None:
         raise RuntimeError("a sequence without a slot cannot be computed")

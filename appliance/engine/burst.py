@@ -42,7 +42,8 @@ class Burst:
 
 def _waits(sequence: Sequence, other: Sequence) -> bool:
     return (
-        other.pending > LAST
+        sequence.labels is None  # it writes no answer that would be slow
+        and other.pending > LAST
         and other is not sequence
         and not sequence.generated
         and (other.scope, other.adapter) == (sequence.scope, sequence.adapter)

@@ -13,7 +13,11 @@ from appliance.engine.prefixes import Drop, Node, Operation, Prefixes
 from appliance.engine.sequence import Sequence
 
 SCORED = 32
-"""Most positions of prompts in one step whose logits are kept, besides those that sample."""
+"""Most positions of prompts and labels in one step whose logits are kept, besides those that
+sample."""
+
+BRANCHES = 16
+"""Most paths of labels in one step: each has a sequence id of its own for that step."""
 
 
 @dataclass
@@ -107,6 +111,11 @@ class Cells:
         self._held[seq].own += count
         self._own += count
         return True
+
+    def shrink(self, seq: int, count: int) -> None:
+        """Give back the cells of the last tokens of a sequence, which are not kept."""
+        self._held[seq].own -= count
+        self._own -= count
 
     def keep(self, sequence: Sequence) -> None:
         """Note that all of `sequence.computed` is in the cache: others may share it now."""

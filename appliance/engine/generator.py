@@ -6,7 +6,7 @@ import msgspec
 
 from appliance.engine import protocol
 from appliance.engine.cells import Cells
-from appliance.engine.labels import LabelPath, Labels
+from appliance.engine.labels import Labels
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
 from appliance.engine.pace import Pace
@@ -85,32 +85,28 @@ class Generator:
     def _labels(
         self, request: protocol.Prepare, tokens: list[int]
     ) -> tuple[protocol.Prepared, list[Sequence]]:
-        """The sequences that score a request's labels; they share its id."""
+        """The sequence that scores a request's labels."""
         labels = Labels(
             [
                 self._runner.tokenize(label, add_special=False, parse_special=False)
                 for label in request.labels
             ]
         )
-        paths = labels.paths()
-        self._preparer.limit(len(tokens), max(map(len, paths)))
-        sequences = [
-            Sequence(
-                id=request.id,
-                tokens=[*tokens, *path],
-                sampling=request.sampling,
-                max_tokens=0,
-                stream=TextStream(()),
-                path=LabelPath(labels, len(tokens), path),
-                scope=request.scope,
-                adapter=request.adapter,
-                shared=self._shared(request, tokens),
-                weight=request.weight,
-            )
-            for path in paths
-        ]
+        self._preparer.limit(len(tokens), max(map(len, labels.paths), default=0))
+        sequence = Sequence(
+            id=request.id,
+            tokens=tokens,
+            sampling=request.sampling,
+            max_tokens=0,
+            stream=TextStream(()),
+            labels=labels,
+            scope=request.scope,
+            adapter=request.adapter,
+            shared=self._shared(request, tokens),
+            weight=request.weight,
+        )
         template = self._preparer.template.sha256 if request.messages is not None else ""
-        return protocol.Prepared(request.id, len(tokens), 0, template), sequences
+        return protocol.Prepared(request.id, len(tokens), 0, template), [sequence]
 
     def _choice(
         self, request: protocol.Prepare, index: int, tokens: list[int], limit: int

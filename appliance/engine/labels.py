@@ -3,8 +3,9 @@
 Rules:
 - Labels form a trie of tokens. A node is a beginning that labels share; the logits after it score
   the next token of each of these labels. A label's value is the sum over its tokens.
-- Each longest beginning runs as one sequence, which scores the nodes on its way. Where every label
-  is one token, the prompt alone is enough.
+- The prompt is computed once and scores the root. Each longest beginning is a path: it goes through
+  the model whole, behind the cells of the prompt, several in one step, and leaves no cells. Where
+  every label is one token, the prompt alone is enough.
 - Values come from the raw distribution, as those of `logprobs` do: before any setting of the
   request.
 - No label is the beginning of another, because their values could not be compared.
@@ -23,6 +24,7 @@ MOST_TOKENS = 32
 """Most tokens of one label: the scored positions that a step has room for, and the last one."""
 
 Tokens: TypeAlias = tuple[int, ...]
+"""Of a label, or of a beginning of it."""
 
 
 class Labels:
@@ -40,7 +42,8 @@ class Labels:
         self._check()
         self._values: dict[Tokens, dict[int, float]] = {}
         self._nodes = {label[:end] for label in self._labels for end in range(len(label))}
-        self.ended = False  # whether the request has had its last row
+        inner = {node[:end] for node in self._nodes for end in range(len(node))}
+        self._paths = sorted(self._nodes - inner - {()})
 
     def _check(self) -> None:
         ordered = sorted(self._labels)
@@ -50,10 +53,28 @@ class Labels:
             if following[: len(label)] == label:
                 raise _invalid("One label's tokens are the beginning of another's.")
 
-    def paths(self) -> list[Tokens]:
-        """The longest beginnings: together they pass every node."""
-        inner = {node[:end] for node in self._nodes for end in range(len(node))}
-        return sorted(self._nodes - inner)
+    @property
+    def paths(self) -> tuple[Tokens, ...]:
+        """The longest beginnings that were not scored yet; with the prompt they pass every node."""
+        return tuple(self._paths)
+
+    def first(self, tokens: int, most: int) -> tuple[Tokens, ...]:
+        """The first paths, up to `most` of them and so many tokens together."""
+        taken: list[Tokens] = []
+        for path in self._paths[:most]:
+            tokens -= len(path)
+            if tokens < 0:
+                break
+            taken.append(path)
+        return tuple(taken)
+
+    def tell_paths(self, paths: ReadOnly[Tokens], logits: NDArray[np.float32]) -> None:
+        """Take the logits after each token of some paths, shape (tokens, n_vocab)."""
+        rows = iter(logits)
+        for path in paths:
+            for end in range(1, len(path) + 1):
+                self.tell(path[:end], next(rows))
+        self._paths = [path for path in self._paths if path not in paths]
 
     def tell(self, node: Tokens, logits: NDArray[np.float32]) -> None:
         """Take the logits after a node, shape (n_vocab,); not changed."""
@@ -76,40 +97,6 @@ class Labels:
             for label in self._labels
         ]
         return np.array(sums, np.float32)
-
-
-class LabelPath:
-    """One sequence's way through the trie.
-
-    Args:
-        labels: whose nodes it scores.
-        prompt: tokens of the prompt.
-        path: the tokens of labels that follow it.
-    """
-
-    def __init__(self, labels: Labels, prompt: int, path: Tokens) -> None:
-        self.labels = labels
-        self._prompt = prompt
-        self._path = path
-
-    @property
-    def known(self) -> int:
-        """Leading tokens that are computed as a prompt is, and may come from the cache.
-
-        Beside labels of several tokens it is all but the last of the prompt: the logits after
-        that one are needed with those of the path.
-        """
-        return self._prompt - bool(self._path)
-
-    def wanted(self, start: int, end: int) -> range:
-        """Positions from `start` to before `end` whose logits it needs, the last one left out."""
-        last = self._prompt + len(self._path) - 1
-        return range(max(start, self._prompt - 1), min(end, last))
-
-    def tell(self, start: int, end: int, logits: NDArray[np.float32]) -> None:
-        """Take the logits of a computed chunk: of the positions `wanted`, and of the last one."""
-        for row, place in zip(logits, range(max(start, self._prompt - 1), end), strict=True):
-            self.labels.tell(self._path[: place - self._prompt + 1], row)
 
 
 def _invalid(reason: str) -> BadRequest:

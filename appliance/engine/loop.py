@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
-from appliance.engine.labels import LabelPath
+from appliance.engine.labels import Labels
 from appliance.engine.prefixes import Operation
 from appliance.engine.protocol import Finish, Row, Step
 from appliance.engine.scheduler import Chunk, Scheduler
@@ -155,17 +155,13 @@ class Engine:
 
     def _end(self, sequence: Sequence, why: Finish) -> Iterator[Row]:
         self._remove(sequence)
-        labels = sequence.path.labels if sequence.path else None
-        if labels is None or not labels.ended:
-            yield Row(sequence.id, "", 0, why)
-        if labels is not None:
-            labels.ended = True
+        yield Row(sequence.id, "", 0, why)
 
     def _report(self, chunk: Chunk, logits: NDArray[np.float32]) -> Iterator[Row]:
         """What a computed chunk adds: its part of an echoed prompt, and the next token."""
         sequence = chunk.sequence
-        if sequence.path is not None:
-            yield from self._report_labels(chunk, sequence.path, logits)
+        if sequence.labels is not None:
+            yield from self._report_labels(chunk, sequence.labels, logits)
             return
         if sequence.echo is not None:
             text, scored = sequence.echo.tell(chunk.start + chunk.count, logits)
@@ -175,16 +171,16 @@ class Engine:
             yield self._accept(sequence, logits[-1])
 
     def _report_labels(
-        self, chunk: Chunk, path: LabelPath, logits: NDArray[np.float32]
+        self, chunk: Chunk, labels: Labels, logits: NDArray[np.float32]
     ) -> Iterator[Row]:
         """The values of a request's labels, once the last of its paths is computed."""
-        path.tell(chunk.start, chunk.start + chunk.count, logits)
-        if not chunk.samples:
-            return
-        self._remove(chunk.sequence)
-        if path.labels.complete and not path.labels.ended:
-            path.labels.ended = True
-            values, reused = path.labels.values(), chunk.sequence.reused or 0
+        if chunk.paths:
+            labels.tell_paths(chunk.paths, logits)
+        elif chunk.samples:
+            labels.tell((), logits[-1])
+        if labels.complete:
+            self._remove(chunk.sequence)
+            values, reused = labels.values(), chunk.sequence.reused or 0
             yield Row(chunk.sequence.id, "", 0, "stop", (), values.tobytes(), reused)
 
     def _pick(self, sequence: Sequence, logits: NDArray[np.float32]) -> int | None:

@@ -6,6 +6,7 @@ through a C FILE, so that no path is ever opened. Callbacks of ctypes are made i
 before the confinement makes their page read-only.
 """
 
+import contextlib
 import ctypes
 import warnings
 from collections import deque
@@ -22,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine import effort, heap, threadpool, watchdog
-from appliance.engine.batch import Batch
-from appliance.engine.cells import SCORED
+from appliance.engine.batch import Batch, slot_of
+from appliance.engine.cells import BRANCHES, SCORED
 from appliance.engine.cfile import reading
 from appliance.engine.prefixes import Copy, Operation
 from appliance.engine.scheduler import Chunk
@@ -100,6 +101,7 @@ class Runner:
 
     def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
         self._library = library
+        self._recurrent = False
         params = llama.llama_model_default_params()
         params.load_mode = _MMAP
         params.progress_callback = library.progress
@@ -113,7 +115,10 @@ class Runner:
             raise self._failure("llama.cpp did not load the model")
         if llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model):
             config = replace(config, kept=0)  # a state is no run of cells that can be shared
+            self._recurrent = True
         self.config = config
+        shared = not (config.reproducible or config.pooled or self._recurrent)
+        self._branches = shared and config.slots + config.kept + BRANCHES <= MOST_SEQUENCES
         self._vocab = llama.llama_model_get_vocab(self._model)
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self._context = self._make_context(config)
@@ -139,9 +144,9 @@ class Runner:
         params.n_ctx = config.n_ctx * (config.slots if config.reproducible else 1)
         params.n_batch = config.n_batch
         params.n_ubatch = min(config.n_batch, 512)
-        params.n_seq_max = config.slots + config.kept
+        params.n_seq_max = config.slots + config.kept + BRANCHES * self._branches
         # Else logits for a whole batch are reserved: every sequence samples, some are scored.
-        params.n_outputs_max = config.slots + SCORED
+        params.n_outputs_max = max(config.slots + SCORED, params.n_seq_max)
         params.n_threads = params.n_threads_batch = config.threads
         params.kv_unified = not config.reproducible
         params.swa_full = True
@@ -303,17 +308,51 @@ class Runner:
             llama.cpp's buffer: good until the next call.
         """
         self._use(chunks[0].sequence.adapter)
-        if self.config.reproducible:
+        paths = any(chunk.paths for chunk in chunks)
+        if self.config.reproducible or (paths and not self._branches):
             return self._forward_alone(chunks)
-        return self._decode(chunks)
+        if not paths:
+            return self._decode(chunks)
+        with self._branched(chunks) as first:
+            return self._decode(chunks, first)
 
     def _forward_alone(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """One call per sequence, so that no batch shape depends on who else is there."""
-        rows = [self._decode([chunk]).copy() for chunk in chunks]
+        rows: list[NDArray[np.float32]] = []
+        for chunk in chunks:
+            if chunk.paths:
+                rows += self._one_by_one(chunk)
+            else:
+                rows.append(self._decode([chunk]).copy())
         return np.concatenate(rows)
 
-    def _decode(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        outputs = self._batch.fill(chunks)
+    @contextlib.contextmanager
+    def _branched(self, chunks: ReadOnly[Chunk]) -> Iterator[int]:
+        """Sequence ids from the given one on, one for each path, share the cells of its prompt."""
+        first = self.config.slots + self.config.kept
+        prompts = [chunk for chunk in chunks for _ in chunk.paths]
+        try:
+            for branch, chunk in enumerate(prompts, first):
+                llama.llama_memory_seq_cp(self._memory, slot_of(chunk), branch, 0, chunk.start)
+            yield first
+        finally:
+            for branch in range(first, first + len(prompts)):
+                llama.llama_memory_seq_rm(self._memory, branch, -1, -1)
+
+    def _one_by_one(self, chunk: Chunk) -> Iterator[NDArray[np.float32]]:
+        """Paths of labels in the slot of their prompt, where its cells cannot be shared."""
+        slot = slot_of(chunk)
+        state = _State(self._context, slot) if self._recurrent else None
+        for path in chunk.paths:
+            alone = Chunk(chunk.sequence, chunk.start, len(path), (path,))
+            yield self._decode([alone], slot).copy()
+            if state is not None:
+                state.restore()
+            if not llama.llama_memory_seq_rm(self._memory, slot, chunk.start, -1):
+                raise RuntimeError("llama.cpp kept the cells of a path")
+
+    def _decode(self, chunks: ReadOnly[Chunk], branch: int = 0) -> NDArray[np.float32]:
+        outputs = self._batch.fill(chunks, branch)
         with self._watched():
             status = llama.llama_decode(self._context, self._batch.struct)
         if status:
@@ -401,3 +440,23 @@ class Runner:
     def set_threads(self, count: int) -> None:
         """Use this many threads from the next step on."""
         llama.llama_set_n_threads(self._context, count, count)
+
+
+class _State:
+    """The state of a sequence where it is no run of cells: as it is now, to come back to.
+
+    Args:
+        context: llama.cpp's.
+        slot: the sequence.
+    """
+
+    def __init__(self, context: Any, slot: int) -> None:
+        self._where = (slot, llama.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
+        self._context = context
+        self._size = llama.llama_state_seq_get_size_ext(context, *self._where)
+        self._bytes = (ctypes.c_uint8 * self._size)()
+        llama.llama_state_seq_get_data_ext(context, self._bytes, self._size, *self._where)
+
+    def restore(self) -> None:
+        """Make it the sequence's state again."""
+        llama.llama_state_seq_set_data_ext(self._context, self._bytes, self._size, *self._where)

@@ -19,8 +19,10 @@ Rules:
 - When the KV cache is full, the youngest sequence of the app that has most is preempted: its cells
   are freed, and it is computed again from its tokens when there is room. The oldest always makes
   progress, so every request ends.
-- Prompts whose log-probabilities are wanted share `SCORED` positions of a step, so that the buffer
-  of logits stays small however long they are.
+- Prompts whose log-probabilities are wanted, and paths of labels, share `SCORED` positions of a
+  step, so that the buffer of logits stays small however long they are.
+- Paths of labels go before prompts, within what the step has for prompts: they end requests. One
+  goes into each step in any case. Their cells are taken for the step alone.
 - With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
 
 Pure: it knows counts, never the model.
@@ -32,7 +34,8 @@ from dataclasses import dataclass, field
 
 from appliance.engine.app_shares import LONG, AppShares, held, size
 from appliance.engine.burst import LAST, Burst
-from appliance.engine.cells import SCORED, Cells
+from appliance.engine.cells import BRANCHES, SCORED, Cells
+from appliance.engine.labels import Tokens
 from appliance.engine.pace import Pace
 from appliance.engine.prefixes import SHORTEST, Operation, common
 from appliance.engine.sequence import Sequence
@@ -44,11 +47,16 @@ LATELY = 16  # sequences after which an app that sent no other counts as gone
 
 @dataclass(frozen=True)
 class Chunk:
-    """`count` pending tokens of one sequence, at positions from `start`."""
+    """`count` pending tokens of one sequence, at positions from `start`.
+
+    Attributes:
+        paths: the tokens are those of paths of labels, each at positions from `start`.
+    """
 
     sequence: Sequence
     start: int
     count: int
+    paths: tuple[Tokens, ...] = ()
 
     @property
     def samples(self) -> bool:
@@ -61,9 +69,14 @@ class Chunk:
         return self.sequence.scored(self.start, self.start + self.count)
 
     @property
+    def extra(self) -> int:
+        """Rows of logits beside the one that every sequence has."""
+        return self.count if self.paths else len(self.scored)
+
+    @property
     def outputs(self) -> int:
         """Rows of logits that the chunk gives: the scored positions, then the sampled one."""
-        return len(self.scored) + self.samples
+        return self.extra + self.samples
 
 
 @dataclass
@@ -128,6 +141,10 @@ class Scheduler:
 
     def computed(self, chunk: Chunk) -> None:
         """Note that a chunk is in the cache. A prompt can be shared from then on."""
+        if chunk.paths:
+            if chunk.sequence.slot is not None:
+                self.cells.shrink(chunk.sequence.slot, chunk.count)
+            return
         chunk.sequence.computed += chunk.count
         if chunk.start < chunk.sequence.known:
             self.cells.keep(chunk.sequence)
@@ -145,6 +162,7 @@ class Scheduler:
             admitted += self._admit(plan)
             group = [s for s in self.running if s.adapter == adapter]
             plan.shares = AppShares(group, self.pace)
+            self._plan_paths(plan)
             self._plan_prompts(plan, admitted)
             if plan.chunks:
                 self._turns[adapter] = 2 * self._step + 1
@@ -294,7 +312,7 @@ class Scheduler:
         prompts = [
             s
             for s in self.running
-            if s.adapter == plan.adapter and (not s.generating or s in admitted)
+            if s.adapter == plan.adapter and s.pending and (not s.generating or s in admitted)
         ]
         if not prompts:
             return
@@ -308,15 +326,42 @@ class Scheduler:
             self._preempt(self.running[-1], plan)
             self._plan_prompts(plan, admitted)
 
+    def _plan_paths(self, plan: StepPlan) -> None:
+        """Paths of labels whose prompts are in the cache, those that had no step for longest first.
+
+        Where prompts have fixed chunks, the paths take nothing of their budget.
+        """
+        ready = [
+            s for s in self.running if s.adapter == plan.adapter and s.labels and not s.pending
+        ]
+        left, most = self._left(plan, ready), BRANCHES
+        for sequence in sorted(ready, key=lambda s: s.served):
+            if sequence.labels is None:
+                continue
+            limited, rest = plan.shares.limited([sequence], plan.tokens)
+            allowed = min(left, rest if limited else left, self.cells.room(sequence.slot))
+            if most == BRANCHES:
+                allowed = max(allowed, len(sequence.labels.paths[0]))
+            rows = SCORED - sum(c.extra for c in plan.chunks)
+            paths = sequence.labels.first(min(allowed, rows), most)
+            count = sum(map(len, paths))
+            if paths and self._make_room(sequence, count, plan):
+                plan.chunks.append(Chunk(sequence, len(sequence.tokens), count, paths))
+                left, most = left - count, most - len(paths)
+
+    def _left(self, plan: StepPlan, prompts: list[Sequence]) -> int:
+        """What the step has for prompts, in tokens."""
+        if self.fixed_chunks or self.pace is None:
+            return self.budget
+        taken = sum(c.count for c in plan.chunks if c.paths)
+        dearer = plan.shares.dearer(prompts)
+        several = len(set(self._lately)) > 1
+        budget = self.pace.budget(plan.tokens - taken, plan.groups, dearer, several=several)
+        return max(0, min(self.budget, budget) - taken)
+
     def _portions(self, prompts: list[Sequence], plan: StepPlan) -> dict[Sequence, int]:
         """How the prompts divide the budget of the step."""
-        if self.fixed_chunks or self.pace is None:
-            left = self.budget
-        else:
-            dearer = plan.shares.dearer(prompts)
-            several = len(set(self._lately)) > 1
-            budget = self.pace.budget(plan.tokens, plan.groups, dearer, several=several)
-            left = min(self.budget, budget)
+        left = self._left(plan, prompts)
         wanted = {s: self._largest(s) for s in prompts}
         if not self.fixed_chunks:
             for sequence in self._burst.waiting(self.running).intersection(prompts):
@@ -346,13 +391,11 @@ class Scheduler:
     def _largest(self, sequence: Sequence) -> int:
         """Most tokens of a prompt in its next chunk."""
         most = min(self.budget, SCORED) if sequence.scores_prompt else self.budget
-        prompt = sequence.known - sequence.computed if sequence.path else sequence.pending
-        return min(prompt or sequence.pending, most)
+        return min(sequence.pending, most)
 
     def _release(self, sequence: Sequence) -> None:
         """Free the cells of a sequence; the cache keeps what may begin a later prompt."""
-        if sequence.path is None:  # the tokens of labels begin none
-            self.cells.keep(sequence)
+        self.cells.keep(sequence)
         self.cells.release(sequence)
 
     def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
@@ -371,7 +414,7 @@ def _most_scored(sequence: Sequence, plan: StepPlan) -> int:
     """
     end = len(sequence.tokens)
     rows = len(sequence.scored(sequence.computed, end))
-    left = SCORED - sum(len(c.scored) for c in plan.chunks)
+    left = SCORED - sum(c.extra for c in plan.chunks)
     return sequence.pending if rows <= left else max(0, sequence.pending - 1 - (rows - left))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 
-from appliance.engine.labels import LabelPath
+from appliance.engine.labels import Labels
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.sampling import Sampler
 from appliance.engine.text.grammar import Guide
@@ -37,8 +37,7 @@ class Sequence:
         logprobs: scores the tokens of the answer, if asked for.
         echo: the prompt, where it is part of the answer. One that `scores` needs the logits of
             every position, so that nothing of its prompt may come from a cache.
-        path: the labels that it scores in place of an answer; several sequences may do so for one
-            request, and then have its id in common.
+        labels: what it scores in place of an answer, when its prompt is in the cache.
         sampler: from logits to the next token.
     """
 
@@ -52,7 +51,7 @@ class Sequence:
     guide: Guide | None = None
     logprobs: Logprobs | None = None
     echo: Echo | None = None
-    path: LabelPath | None = None
+    labels: Labels | None = None
     scope: str = ""
     adapter: str = ""
     shared: int = 0
@@ -69,7 +68,7 @@ class Sequence:
 
     def __post_init__(self) -> None:
         self.prompt_tokens = len(self.tokens)
-        self.known = self.prompt_tokens if self.path is None else self.path.known
+        self.known = self.prompt_tokens
         keep = self.logprobs is not None
         self.sampler = Sampler(self.sampling, self.prompt_tokens, keep=keep)
 
@@ -86,9 +85,9 @@ class Sequence:
     @property
     def generating(self) -> bool:
         """Whether the answer goes on, so that every step must serve it: what was known is in
-        the cache, or all but the last token of it.
+        the cache, or all but the last token of it. Labels are no answer that goes on.
         """
-        return self.computed >= self.known or self.pending == 1
+        return self.labels is None and (self.computed >= self.known or self.pending == 1)
 
     @property
     def scores_prompt(self) -> bool:
@@ -98,19 +97,16 @@ class Sequence:
     @property
     def reusable(self) -> int:
         """Most leading tokens that may come from the cache: the logits after them are needed."""
-        if self.scores_prompt:
-            return 0
-        return min(self.known, len(self.tokens) - 1) if self.path else len(self.tokens) - 1
+        return 0 if self.scores_prompt else len(self.tokens) - 1
 
     def scored(self, start: int, end: int) -> range:
         """Positions before the last one whose logits are needed, from `start` to before `end`."""
-        source = self.echo or self.path
-        return range(0) if source is None else source.wanted(start, end)
+        return range(0) if self.echo is None else self.echo.wanted(start, end)
 
     def preempt(self) -> None:
         """Start again from the tokens: the cache dropped them."""
         self.computed = 0
-        self.known = len(self.tokens) if self.path is None else self.path.known
+        self.known = len(self.tokens)
 
     def chunk(self, count: int) -> ReadOnly[int]:
         """The next `count` pending tokens."""

@@ -32,6 +32,7 @@ import numpy as np
 import numpy.ctypeslib
 
 from appliance.engine import binding, confine, effort, heap, protocol
+from appliance.engine.cells import BRANCHES
 from appliance.engine.channel import Channel
 from appliance.engine.generator import Generator
 from appliance.engine.gpu_backend import map_backend
@@ -241,13 +242,14 @@ def shapes(load: protocol.Load) -> RunnerConfig:
     """The shapes of the context that a model's kind needs."""
     if load.kind != "generate":
         return pooled(load)
+    most = max(0, MOST_SEQUENCES - BRANCHES - load.slots)
     return RunnerConfig(
         n_ctx=load.n_ctx,
         slots=load.slots,
         threads=load.threads,
         n_batch=load.prefill_budget + FORCED * load.slots,
         reproducible=load.reproducible,
-        kept=0 if load.reproducible else min(load.kept, MOST_SEQUENCES - load.slots),
+        kept=0 if load.reproducible else min(load.kept, most),
         split=load.gpu.split if load.gpu else (),
         patience=load.patience,
     )

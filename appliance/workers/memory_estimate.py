@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from appliance.config import ModelConfig
-from appliance.engine.cells import SCORED
+from appliance.engine.cells import BRANCHES, SCORED
 from appliance.engine.scheduler import FORCED
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.workers.repacking import copied
@@ -106,14 +106,14 @@ def _step(facts: GgufFacts, config: ModelConfig) -> int:
     The layers' intermediate results share one buffer with the logits, which come last; the masks
     of attention are there all the time.
     """
-    sequences = config.slots + (0 if config.reproducible else config.kept_prefixes)
+    sequences = config.slots + (0 if config.reproducible else config.kept_prefixes + BRANCHES)
     tokens = min(config.prefill_budget + FORCED * config.slots, _UBATCH, config.n_ctx)
     tokens += sequences  # llama.cpp plans for as many of each: it rounds up
     masks = (2 if facts.n_window else 1) * tokens * config.n_ctx * _MASK_BYTES
     layer = tokens * (4 * facts.n_embd + 3 * facts.n_wide) * 4
-    rows = config.slots + SCORED
+    rows = max(config.slots + SCORED, sequences)
     row = facts.n_vocab * 4
-    read = max(rows, sequences) * row
+    read = rows * row
     if config.reproducible:  # each sequence is computed alone, and the rows are put together
         read += 2 * config.slots * row
     return masks + max(layer, rows * row) + read

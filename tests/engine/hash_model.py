@@ -46,8 +46,9 @@ class HashModel:
         assert chunks[0].sequence.adapter in self.adapters, "an adapter that is not there"
         self.calls.append([(c.sequence.id, c.start, c.count) for c in chunks])
         for chunk in chunks:
-            self.write(chunk)
-        self.check_room()
+            if not chunk.paths:
+                self.write(chunk)
+        self.check_room(chunks)
         rows = [row for c in chunks for row in self.rows(c)]
         return np.stack(rows) if rows else np.empty((0, N_VOCAB), np.float32)
 
@@ -61,26 +62,54 @@ class HashModel:
             assert position == len(cells), "a gap in the sequence"
             cells[position] = Cell(chunk.sequence.tokens[position], chunk.sequence.adapter)
 
-    def check_room(self) -> None:
-        """A cache cannot hold more than it has."""
-        sizes = [len(cells) for cells in self.kv.values()]
-        assert (max(sizes) if self._separate else self.used()) <= self._capacity
+    def check_room(self, chunks: ReadOnly[Chunk]) -> None:
+        """A cache cannot hold more than it has, the paths of labels of a step included."""
+        if self._separate:  # there each path has the room of the one before
+            longest = {c.sequence.slot: max(map(len, c.paths)) for c in chunks if c.paths}
+            sizes = [len(cells) + longest.get(slot, 0) for slot, cells in self.kv.items()]
+            assert max(sizes) <= self._capacity
+        else:
+            paths = sum(c.count for c in chunks if c.paths)
+            assert self.used() + paths <= self._capacity
 
     def used(self) -> int:
         """Cells in use; shared ones count once."""
         return len({cell for cells in self.kv.values() for cell in cells.values()})
 
     def rows(self, chunk: Chunk) -> list[NDArray[np.float32]]:
-        """The scored positions' logits, then the last one's."""
+        """The scored positions' logits, then the last one's; or those of paths of labels."""
+        if chunk.paths:
+            return [
+                self.after(chunk, path[: end + 1])
+                for path in chunk.paths
+                for end in range(len(path))
+            ]
         scored = [self.row(chunk, position + 1) for position in chunk.scored]
         return [*scored, self.row(chunk)] if chunk.samples else scored
 
     def row(self, chunk: Chunk, end: int | None = None) -> NDArray[np.float32]:
         """Logits that depend on every cell of the slot, or on those before a position."""
         cells = self.kv[chunk.sequence.slot or 0]
-        seen = [
-            (p, cells[p].token, cells[p].adapter) for p in sorted(cells) if end is None or p < end
-        ]
+        return self.noise(
+            chunk,
+            [
+                (p, cells[p].token, cells[p].adapter)
+                for p in sorted(cells)
+                if end is None or p < end
+            ],
+        )
+
+    def after(self, chunk: Chunk, path: ReadOnly[int]) -> NDArray[np.float32]:
+        """Logits after some tokens of a label behind the prompt, which is all that the slot has."""
+        cells = self.kv[chunk.sequence.slot or 0]
+        assert len(cells) == chunk.start == chunk.sequence.prompt_tokens, "the prompt is not there"
+        adapter = chunk.sequence.adapter
+        behind = [(chunk.start + n, token, adapter) for n, token in enumerate(path)]
+        prompt = [(p, cells[p].token, cells[p].adapter) for p in sorted(cells)]
+        return self.noise(chunk, prompt + behind)
+
+    def noise(self, chunk: Chunk, seen: list[tuple[int, int, str]]) -> NDArray[np.float32]:
+        """Logits that are a hash of what was seen."""
         seen.append((-1, -1, chunk.sequence.adapter))
         digest = hashlib.sha256(repr(seen).encode()).digest()
         noise = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))

@@ -44,6 +44,16 @@ def test_chunks_lie_one_after_the_other() -> None:
     assert [batch.struct.n_seq_id[i] for i in range(3)] == [1, 1, 1]
 
 
+def test_paths_of_labels_lie_behind_their_prompt_each_in_its_own_sequence() -> None:
+    batch = Batch(8, llama.llama_batch())
+    one, other = sequence(1, [5, 6, 7], 3), sequence(2, [8, 9], 0)
+    paths = Chunk(one, 3, 3, ((1, 2), (4,)))
+    assert batch.fill([Chunk(other, 0, 1), paths, Chunk(other, 1, 1)], 7) == 4
+    assert seen(batch) == [
+        (8, 0, 0, 0), (1, 3, 7, 1), (2, 4, 7, 1), (4, 3, 8, 1), (9, 1, 0, 1),
+    ]  # fmt: skip
+
+
 def test_whole_texts_have_outputs_everywhere() -> None:
     batch = Batch(8, llama.llama_batch())
     batch.fill_whole([[5, 6], [7]])

@@ -216,7 +216,7 @@ class LeaksACell(HashModel):
             if other != slot and cells and slot is not None:
                 self.kv[slot].setdefault(1000, cells[min(cells)])
 
-    def check_room(self) -> None:
+    def check_room(self, chunks: Iterable[Chunk]) -> None:
         """Not the point here."""
 
 
@@ -232,7 +232,7 @@ class NeverForgets(HashModel):
             self.kv.get(slot, {}).pop(position, None)
         super().write(chunk)
 
-    def check_room(self) -> None:
+    def check_room(self, chunks: Iterable[Chunk]) -> None:
         """Not the point here."""
 
 

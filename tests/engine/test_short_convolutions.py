@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance.engine.cells import Cells
+from appliance.engine.labels import Labels
+from appliance.engine.loop import Engine
 from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.scheduler import Scheduler
 from appliance.trust.gguf.gguf import vet
-from tests.engine.test_runner import Prompts, play, worst
+from tests.engine.test_labels import answer, asking, echoed
+from tests.engine.test_runner import Prompts, play, positions, worst
 from tests.fuzz.tiny_models import EMBD, FF, HEAD, KV_HEADS, lfm2
 from tests.minilm import Floats, write_gguf
 
@@ -69,3 +74,22 @@ def test_a_preempted_sequence_is_computed_again(library: Library, model: Path) -
     alone = {number: play(made, {number: tokens}) for number, tokens in PROMPTS.items()}
     tight = play(made, PROMPTS, capacity=40)  # the last one has to wait or to make room
     assert worst(alone, tight) < 1e-2
+
+
+@pytest.mark.parametrize("reproducible", [False, True])
+def test_each_label_begins_from_the_state_after_the_prompt(
+    library: Library, model: Path, reproducible: bool
+) -> None:
+    """No state is left of the label before, nor of its cells; answers beside go on."""
+    made = runner(library, model, reproducible=reproducible)
+    prompt, labels = tuple(PROMPTS[1]), [(1, 2, 3), (1, 2, 4), (5, 6), (7,)]
+    engine = Engine(made, Scheduler(Cells(64, 3, separate=reproducible), 16))
+    engine.add(answer(1, tuple(PROMPTS[2]), 20))
+    engine.add(asking(2, prompt, Labels(labels)))
+    rows = [row for _ in range(40) if engine.busy() for row in engine.step().rows]
+    assert sum(row.tokens for row in rows if row.id == 1) == 20
+    (values,) = (np.frombuffer(row.vector, "<f4") for row in rows if row.id == 2)
+    alone = [echoed(made, engine, prompt, label) for label in labels]
+    assert values == pytest.approx(alone, abs=1e-4 if reproducible else 1e-2)
+    assert values.max() - values.min() > 0.1
+    assert engine.cells.used == 0 and all(positions(made, slot) == 0 for slot in range(3))
