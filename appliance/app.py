@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -65,6 +65,7 @@ from appliance.retrieval.library import DIRECTORY as COLLECTIONS
 from appliance.retrieval.library import Library
 from appliance.retrieval.service import Retrieval
 from appliance.serving.backend import Backends
+from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
 from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
@@ -72,11 +73,24 @@ from appliance.serving.selftest import SelfTest
 from appliance.serving.tokenization import Tokenizers
 from appliance.tasks import catalogue as tasks
 from appliance.tasks import definition as task_definition
+from appliance.tasks import shadows as shadow_answers
 from appliance.tasks.backends import TaskBackends
+from appliance.tasks.names import TaskNames
+from appliance.tasks.shadows import Shadows
 from appliance.trust import artifact as artifacts
-from appliance.trust import ecdsa, evaluations, evidence, lab, metadata, store, trusted_file
+from appliance.trust import (
+    ecdsa,
+    evaluations,
+    evidence,
+    lab,
+    metadata,
+    pointers,
+    store,
+    trusted_file,
+)
 from appliance.trust.adapter import base_of
 from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.pointers import Pointers
 from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
@@ -110,6 +124,8 @@ _MIGRATIONS: Final = (
     groups.TABLES,
     label_queues.TABLES,
     key.TASKS,
+    pointers.TABLES,
+    shadow_answers.TABLES,
 )
 
 _OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}
@@ -133,6 +149,8 @@ class Services:
     reader: LogReader
     store: ModelStore
     ledger: Ledger
+    pointers: Pointers
+    shadows: Shadows
     lifecycle: Lifecycle
     sweep: Sweep
     trust: TrustState
@@ -319,10 +337,14 @@ def open_services(
         metrics = Metrics()
         workers = LocalWorkers(pool, supervisor)
 
-        def answers(backends: Backends) -> Inference:
+        def answers(
+            backends: Backends, ended: Callable[[Generation], None] = lambda generation: None
+        ) -> Inference:
             recording = Recording(audit, metrics)
             buffered = config.audit.stream == "buffered"
-            return Inference(backends, recording, clock, api_keys, shares, buffered=buffered)
+            return Inference(
+                backends, recording, clock, api_keys, shares, buffered=buffered, ended=ended
+            )
 
         def digest_of(model_id: str) -> str:
             return models.inventory.record(model_id).digest or ""
@@ -420,7 +442,11 @@ def open_services(
                 )
             )
         )
-        inference = answers(TaskBackends(workers, tasks.ApprovedTasks(models, read_policy)))
+        named = Pointers(database)
+        ready = tasks.ApprovedTasks(models, read_policy)
+        names = TaskNames(ready, named, read_policy)
+        shadows = Shadows(names, database)
+        inference = answers(TaskBackends(workers, ready, names), shadows.note)
         jobs.add(Ingest(library, inference, clock))
         jobs.recover()
         retention = Retention(
@@ -437,6 +463,8 @@ def open_services(
             reader=reader,
             store=models,
             ledger=ledger,
+            pointers=named,
+            shadows=shadows,
             lifecycle=lifecycle,
             sweep=sweep,
             trust=trust,

@@ -26,6 +26,7 @@ from appliance.wire.admin import keys as keywire
 from appliance.wire.admin import labels as labelwire
 from appliance.wire.admin import model_texts, retention
 from appliance.wire.admin import models as wire
+from appliance.wire.admin import pointers as pointerwire
 from appliance.wire.admin import trust as trustwire
 from appliance.wire.admin.logs import LogPage, LogQuery
 from appliance.wire.admin.plan import ImportPlan, PlanRequest
@@ -317,6 +318,23 @@ class AdminClient:
     def change_group(self, wanted: collectionwire.GroupChange) -> collectionwire.Group:
         """Put keys into a group and take others out."""
         return self._post(collectionwire.Group, "/admin/groups", wanted)
+
+    # versions of tasks under names
+
+    def task_names(self) -> pointerwire.NameList:
+        """The names that point at versions of tasks."""
+        return self._get(pointerwire.NameList, "/admin/task-names")
+
+    def task_target(self, name: str, task: str) -> pointerwire.Target:
+        """What a pointer of a name at a task says."""
+        parts = [_identifier(each, "unknown_model_id") for each in (name, task)]
+        path = f"/admin/task-names/{parts[0]}/target/{parts[1]}"
+        return self._get(pointerwire.Target, path)
+
+    def point(self, envelope: bytes) -> pointerwire.Name:
+        """Have a name point elsewhere."""
+        body = pointerwire.PointerUpload.of(envelope=envelope.decode())
+        return self._post(pointerwire.Name, "/admin/task-names", body)
 
     # keys
 

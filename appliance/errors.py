@@ -293,6 +293,20 @@ CODES: Final[dict[str, Code]] = {
         "the key may not sign specifications",
         "A publisher or an approver of the trust policy signs them, under the own name.",
     ),
+    "pointer_malformed": Code(
+        "a pointer of a name breaks its format",
+        "Make one with `appliance task promote NAME TASK --as NAME --key KEY --reason TEXT`.",
+    ),
+    "pointer_signature": Code(
+        "the signature of a pointer does not hold", "Sign the pointer that is used, unchanged."
+    ),
+    "pointer_moved": Code(
+        "the name points elsewhere by now",
+        "Look with `appliance task live`, decide again, and sign again.",
+    ),
+    "pointer_missing": Code(
+        "the name has no version to go back to", "`appliance task live` lists the names."
+    ),
     "evidence_key_unusable": Code(
         "the key that signs evaluations cannot be read or made",
         "The data directory's keys/ must belong to the service; restore keys/evidence.pem.",

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from appliance.cli import pointer
 from appliance.cli.artifacts import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.model import import_ as model_import
@@ -194,4 +195,5 @@ def list_(output: Output, data: Path) -> None:
     list_artifacts(output, data, catalogue.KIND, none)
 
 
-task.add_command(fit)
+for _command in (fit, *pointer.COMMANDS):
+    task.add_command(_command)

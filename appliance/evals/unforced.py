@@ -58,6 +58,7 @@ class UnforcedTask:
     def __init__(self, tasks: Backends, loaded: LoadedTask) -> None:
         self._tasks, self._loaded = tasks, loaded
         self.cards, self.card, self.slots = tasks.cards, tasks.card, tasks.slots
+        self.resolve = tasks.resolve
 
     async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
         """As `Backends.open`."""

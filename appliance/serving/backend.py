@@ -120,6 +120,14 @@ class Backends(Protocol):
         """
         ...
 
+    def resolve(self, model_id: str, app: str) -> str:
+        """The id that answers an app under a name that may have several versions.
+
+        Args:
+            app: id of the app's key.
+        """
+        ...
+
     def slots(self, model_id: str) -> int:
         """Requests that a model runs at once."""
         ...

@@ -45,6 +45,7 @@ class Generation:
 
     Attributes:
         caller: who asked.
+        request: what was asked.
         card: the model that answers.
         prompt_tokens: length of the prompt, which counts once for all choices.
         cached_tokens: prompt tokens whose KV entries were reused.
@@ -52,6 +53,7 @@ class Generation:
         choices: how many choices the answer has.
         seed: the effective seed of the first choice.
         outcome: receipt of the outcome entry, once it is durable.
+        text: of the first choice, once the answer was given whole; None until then.
         form: how reasoning and calls are read out of the text.
         about: what a task says of its answer, with the last piece.
     """
@@ -67,7 +69,7 @@ class Generation:
     ) -> None:
         self._backend, self._prepared = admitted.backend, admitted.prepared
         self._place = admitted.place
-        self._request = self._prepared.request
+        self.request = self._request = self._prepared.request
         self._recording, self._metrics = recording, recording.metrics
         self.caller = admitted.caller
         self.card = self._backend.card
@@ -79,6 +81,7 @@ class Generation:
         self.form = self._prepared.form
         self.intent = intent
         self.outcome: Receipt | None = None
+        self.text: str | None = None
         self.about: TaskAnswer | None = None
         self.created = created
         self._begun = time.monotonic()
@@ -193,6 +196,8 @@ class Generation:
             return
         status = "cancelled" if self._parts.cancelled else "ok"
         self.outcome = await self._record(status, self._parts.finish)
+        if status == "ok":
+            self.text = self._parts.contents()["completion"].decode()
         for delta in [*(self._held or []), *self._parts.last()]:
             self._out.put_nowait(delta)
 

@@ -13,6 +13,8 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 from appliance.admission.places import UNSTATED_ANSWER, Place, Shares
 from appliance.auth.keys import KeyStore
@@ -35,7 +37,8 @@ _RECORDS_S = 10.0
 SELFTEST = "selftest"
 EVALUATION = "evaluation"
 RETRIEVAL = "retrieval"
-OWN = frozenset({SELFTEST, EVALUATION, RETRIEVAL})
+SHADOW = "shadow"
+OWN = frozenset({SELFTEST, EVALUATION, RETRIEVAL, SHADOW})
 """The key ids, of no keys, under which the appliance asks itself."""
 
 
@@ -49,6 +52,7 @@ class Inference:
         keys: which keys are live, and where usage is counted.
         shares: quotas and turns.
         buffered: hold answers back until their outcomes are durable.
+        ended: called with each answer when it has ended.
     """
 
     def __init__(
@@ -60,7 +64,9 @@ class Inference:
         shares: Shares,
         *,
         buffered: bool = False,
+        ended: Callable[[Generation], None] = lambda generation: None,
     ) -> None:
+        self._note_ended = ended
         self._backends = backends
         self._recording = recording
         self._clock = clock
@@ -120,7 +126,7 @@ class Inference:
         async with contextlib.AsyncExitStack() as stack:
             place = self._admit(caller, request, card)
             stack.callback(place.leave, 0, 0)
-            backend = await self._open(caller, request, place)
+            backend = await self._open(caller, card, place)
             prepared = await backend.prepare(request, caller.principal, seed)
             stack.push_async_callback(backend.cancel, prepared)
             place.reserve(prepared.prompt_tokens, _answer_tokens(prepared))
@@ -154,21 +160,22 @@ class Inference:
         self._recording.check()
         if not caller.principal.may_use(request.model):
             raise _unknown(request)
-        card = self._backends.card(request.model)
-        if not caller.principal.may_answer(card):
+        target = self._backends.resolve(request.model, caller.principal.key_id)
+        card = self._backends.card(target)
+        if not caller.principal.may_answer(replace(card, id=request.model)):
             raise _unknown(request)
         _check_kind(card, request)
         return card
 
     def _admit(self, caller: Caller, request: GenerationRequest, card: ModelCard) -> Place:
-        slots = self._backends.slots(request.model)
+        slots = self._backends.slots(card.id)
         return self._shares.admit(
             caller.principal, card.engine, slots, request.priority, choices=request.choices
         )
 
-    async def _open(self, caller: Caller, request: GenerationRequest, place: Place) -> Backend:
+    async def _open(self, caller: Caller, card: ModelCard, place: Place) -> Backend:
         begun = time.monotonic()
-        backend = await self._backends.open(request.model, caller.principal.key_id, place)
+        backend = await self._backends.open(card.id, caller.principal.key_id, place)
         self._check_still(caller, begun)
         return backend
 
@@ -186,6 +193,7 @@ class Inference:
         self._running.discard(generation)
         key_id = generation.caller.principal.key_id
         self._keys.note_usage(key_id, generation.prompt_tokens, generation.completion_tokens)
+        self._note_ended(generation)
 
     def _abandon(self, beginning: "asyncio.Task[Generation]") -> None:
         """Cancel what began after its client had gone."""

@@ -113,6 +113,10 @@ class LocalWorkers:
         self.card = pool.card
         self.slots = pool.slots
 
+    def resolve(self, model_id: str, app: str) -> str:
+        """The same id: a model answers under its own."""
+        return model_id
+
     async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
         """The worker of a model, after a load if it is not in memory; raises as `Backends.open`."""
         model, worker = await self._pool.use(model_id, key_id, place)

@@ -13,6 +13,7 @@ from appliance.tasks.backend import TaskBackend
 from appliance.tasks.catalogue import Entry, Tasks
 from appliance.tasks.classifying import ClassifierBackend
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.names import TaskNames
 from appliance.types import ModelCard
 
 _AT_ONCE = 2
@@ -25,16 +26,21 @@ class TaskBackends:
     Args:
         models: what answers between.
         tasks: hide models of the same id.
+        names: that point at tasks; none of them where it is None.
     """
 
-    def __init__(self, models: Backends, tasks: Tasks) -> None:
+    def __init__(self, models: Backends, tasks: Tasks, names: TaskNames | None = None) -> None:
         self._models = models
         self._tasks = tasks
+        self._names = names
 
     def cards(self) -> list[ModelCard]:
-        """The tasks that can answer, then the models."""
+        """The tasks that can answer, by id and by name, then the models."""
         models = {card.id: card for card in self._models.cards()}
         entries = self._tasks.entries()
+        if self._names is not None:
+            ids = {entry.id for entry in entries} | models.keys()
+            entries = [*entries, *(e for e in self._names.entries() if e.id not in ids)]
         tasks = [
             _card(entry, models.get(entry.model))
             for entry in entries
@@ -53,6 +59,13 @@ class TaskBackends:
         if entry is None:
             return self._models.card(model_id)
         return _card(entry, self._model_card(entry) if entry.model else None)
+
+    def resolve(self, model_id: str, app: str) -> str:
+        """The id of the task that answers an app under a name; any other id as it is."""
+        if self._names is None or self._tasks.entry(model_id) is not None:
+            return model_id
+        found = self._names.answers(model_id, app)
+        return model_id if found is None else found.id
 
     def slots(self, model_id: str) -> int:
         """Requests that run at once; raises as `Backends.slots`."""

@@ -78,6 +78,10 @@ class One:
         """The same."""
         return self.backend.card
 
+    def resolve(self, model_id: str, app: str) -> str:
+        """It has one version."""
+        return model_id
+
     def slots(self, model_id: str) -> int:
         """Two."""
         return 2

@@ -1,5 +1,6 @@
 """Tasks beside models: a task has its own name, and its model's slots and engine."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -8,8 +9,9 @@ from appliance.errors import NotFound, Unavailable
 from appliance.serving.backend import Backend, Backends
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.backends import TaskBackends
-from appliance.tasks.catalogue import Drafts
+from appliance.tasks.catalogue import Drafts, Entry
 from appliance.tasks.classifying import ClassifierBackend
+from appliance.tasks.names import TaskNames
 from appliance.types import ModelCard
 from tests.tasks.example import CLASSIFIER, LABELS, by_vectors, coefficients
 from tests.tasks.test_loaded import loaded
@@ -107,3 +109,19 @@ async def test_a_classifier_by_vectors_opens_over_its_embedder() -> None:
     with pytest.raises(Unavailable) as caught:
         await named("cd" * 32).open("t", "k", cast(Any, None))
     assert caught.value.code == "task_model_changed"
+
+
+async def test_a_name_answers_by_its_version() -> None:
+    named = SimpleNamespace(
+        entries=lambda: [Entry("orders", CARD.id, "labels", "ab" * 32)],
+        answers=lambda name, app: (
+            Entry("excavator-system", CARD.id, "labels", "ab" * 32) if name == "orders" else None
+        ),
+    )
+    tasks = Drafts({"excavator-system": loaded(TASK)})
+    backends = TaskBackends(cast(Backends, Models()), tasks, cast(TaskNames, named))
+    assert [card.id for card in backends.cards()] == ["excavator-system", "orders", CARD.id]
+    assert backends.resolve("orders", "k") == "excavator-system"
+    assert [backends.resolve(i, "k") for i in (CARD.id, "excavator-system", "else")] == [
+        CARD.id, "excavator-system", "else",
+    ]  # fmt: skip

@@ -21,6 +21,7 @@ from appliance.api.admin import (
     metrics,
     models,
     plan,
+    pointers,
     requests,
     retention,
     selftest,
@@ -57,7 +58,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
-        retention, trust, metrics, selftest, datasets, collections, labels,
+        retention, trust, metrics, selftest, datasets, collections, labels, pointers,
     ):  # fmt: skip
         app.include_router(part.router)
     app.include_router(collections.groups)

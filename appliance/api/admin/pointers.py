@@ -1,0 +1,154 @@
+"""Routes of the names that point at versions of tasks.
+
+Rules: a pointer is signed by an approver elsewhere and only checked here; it may name approved
+tasks alone, all of one form; the entry in the log is durable before the name points elsewhere.
+"""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import Approver, ServicesDep, Viewer
+from appliance.app import Services
+from appliance.audit.entry import Draft
+from appliance.errors import Refused, StateRefused
+from appliance.tasks import catalogue
+from appliance.trust import pointer
+from appliance.trust.pointer import Signed, Version
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.records import ModelRecord
+from appliance.trust.store import load_policy
+from appliance.types import Json
+from appliance.wire.admin import pointers as wire
+
+router = APIRouter(prefix="/admin/task-names")
+
+
+@router.get("")
+def names(_: Viewer, services: ServicesDep) -> wire.NameList:
+    """All names and what they point at."""
+    policy = load_policy(services.data / "trust")
+    return wire.NameList(
+        names=[_shown(services, policy, name) for name in services.pointers.names()]
+    )
+
+
+@router.get("/{name}/target/{task}")
+def target(_: Viewer, services: ServicesDep, name: str, task: str) -> wire.Target:
+    """What a pointer of this name at this task says."""
+    record = _approved(services, name, task)
+    newest = services.pointers.newest(name)
+    policy = load_policy(services.data / "trust")
+    told = _shown(services, policy, name).pointers
+    return wire.Target(
+        name=name,
+        task=task,
+        digest=record.digest or "",
+        previous=newest[0] if newest else "",
+        now=told[0] if newest and told and told[0].id == newest[0] else None,
+    )
+
+
+@router.post("")
+def flip(person: Approver, services: ServicesDep, upload: wire.PointerUpload) -> wire.Name:
+    """Have a name point elsewhere."""
+    services.trust.freshness().check_change()
+    policy, envelope = load_policy(services.data / "trust"), upload.envelope.encode()
+    signed = pointer.verify(envelope, policy)
+    told = signed.pointer
+    forms = set()
+    for version in told.versions():
+        record = _approved(services, told.name, version.task)
+        if record.digest != version.digest:
+            raise StateRefused("artifact_kind", f"{version.task} has the digest {record.digest}.")
+        services.store.ask(version.task, policy)
+        forms.add(record.facts.get("form"))
+    if len(forms) > 1:
+        raise StateRefused("artifact_kind", "The versions of a name answer in one form.")
+    fields: dict[str, Json] = {
+        "action": "task_pointer",
+        "actor": person.actor,
+        "name": told.name,
+        "live": _told(told.live),
+        "canary": _told(told.canary),
+        "percent": told.percent,
+        "shadow": _told(told.shadow),
+        "person": told.person,
+        "reason": told.reason,
+        "pointer": signed.id,
+        "previous": told.previous,
+    }
+    services.pointers.flip(signed, envelope, lambda: _recorded(services, Draft("admin", fields)))
+    return _shown(services, policy, told.name)
+
+
+def _told(version: Version | None) -> Json:
+    return None if version is None else {"task": version.task, "digest": version.digest}
+
+
+def _recorded(services: Services, draft: Draft) -> None:
+    services.audit.append(draft).result()
+
+
+def _approved(services: Services, name: str, task: str) -> ModelRecord:
+    """The record of a task that a name may point at.
+
+    Raises:
+        StateRefused: `unknown_model_id`, `artifact_kind`, `not_approved`, `model_id_taken`.
+    """
+    if any(record.id == name for record in services.store.inventory.records()):
+        raise StateRefused("model_id_taken", f"{name} is the id of an artifact.")
+    record = services.store.inventory.record(task)
+    if record.kind != catalogue.KIND:
+        raise StateRefused("artifact_kind", f"{task} is no task.")
+    if record.state != "approved":
+        raise StateRefused("not_approved", f"{task} is {record.state}, not approved.")
+    return record
+
+
+def _shown(services: Services, policy: TrustPolicy, name: str) -> wire.Name:
+    """A name with the pointers whose signers are trusted today."""
+    shown = []
+    for envelope in services.pointers.history(name):
+        try:
+            shown.append(_pointer(services, policy, pointer.verify(envelope, policy)))
+        except Refused:
+            continue
+    newest = services.pointers.newest(name)
+    holds = bool(newest and shown and shown[0].id == newest[0])
+    return wire.Name(name=name, serves=holds and shown[0].live.serves, pointers=shown)
+
+
+def _pointer(services: Services, policy: TrustPolicy, signed: Signed) -> wire.Pointer:
+    told = signed.pointer
+
+    def version(found: Version) -> wire.Version:
+        serves = _serves(services, policy, found)
+        return wire.Version(task=found.task, digest=found.digest, serves=serves)
+
+    return wire.Pointer(
+        id=signed.id,
+        live=version(told.live),
+        canary=version(told.canary) if told.canary else None,
+        percent=told.percent,
+        shadow=version(told.shadow) if told.shadow else None,
+        compared=_compared(services, signed) if told.shadow else None,
+        person=told.person,
+        reason=told.reason,
+        time=told.time,
+    )
+
+
+def _compared(services: Services, signed: Signed) -> wire.ShadowTally:
+    return wire.ShadowTally.model_validate(asdict(services.shadows.tally(signed.id)))
+
+
+def _serves(services: Services, policy: TrustPolicy, version: Version) -> bool:
+    try:
+        record = services.store.inventory.record(version.task)
+        if record.state != "approved" or record.digest != version.digest:
+            return False
+        services.store.ask(version.task, policy)
+    except Refused:
+        return False
+    return True

@@ -1,0 +1,202 @@
+"""`task promote`, `task rollback`, `task live`: which versions of a task answer under a name.
+
+Rules: the pointer is signed here, and the private key stays in this process; a rollback is one more
+pointer: without canary and shadow where there are some, else at the live version before.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
+from appliance.client import AdminClient
+from appliance.clock import SystemClock, iso
+from appliance.errors import StateRefused
+from appliance.trust import pointer
+from appliance.trust.pointer import Pointer, Version
+from appliance.wire.admin import pointers as wire
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What a pointer says of versions, as `Pointer` has it."""
+
+    live: Version
+    canary: Version | None = None
+    percent: int = 0
+    shadow: Version | None = None
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signs, with the key in which file, and why."""
+
+    person: str
+    key: Path
+    reason: str
+
+
+def _signer_options(command: Decorated) -> Decorated:
+    for option in (
+        click.option("--as", "person", required=True, metavar="NAME", help="The approver."),
+        click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM."),
+        click.option("--reason", required=True, metavar="TEXT", help="Why, for the record."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.argument("task", metavar="TASK")
+@click.option(
+    "--canary", type=click.IntRange(1, 99), metavar="PERCENT",
+    help="TASK answers this share of the apps; the live version answers the others.",
+)  # fmt: skip
+@click.option(
+    "--shadow", is_flag=True, help="TASK answers beside the live version, unseen by apps."
+)
+@_signer_options
+@data_option
+@json_option
+@click.pass_obj
+def promote(
+    output: Output,
+    data: Path,
+    name: str,
+    task: str,
+    canary: int | None,
+    shadow: bool,
+    person: str,
+    key: Path,
+    reason: str,
+) -> None:
+    """Have apps that name NAME be answered by the approved TASK."""
+    if canary and shadow:
+        raise click.UsageError("A task is a canary or a shadow.")
+    with admin_client(data) as client:
+        wanted = client.task_target(name, task)
+        mine = Version(wanted.task, wanted.digest)
+        if canary:
+            roles = replace(_present(wanted), canary=mine, percent=canary)
+        elif shadow:
+            roles = replace(_present(wanted), shadow=mine)
+        else:
+            roles = Roles(mine)
+        found = _point(client, wanted, roles, Signer(person, key, reason))
+    output.data(found, _lines([found]))
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@_signer_options
+@data_option
+@json_option
+@click.pass_obj
+def rollback(output: Output, data: Path, name: str, person: str, key: Path, reason: str) -> None:
+    """Take canary and shadow away from NAME, or have it point at the version before."""
+    with admin_client(data) as client:
+        wanted = client.task_target(name, _before(client, name).task)
+        live = Roles(Version(wanted.task, wanted.digest))
+        found = _point(client, wanted, live, Signer(person, key, reason))
+    output.data(found, _lines([found]))
+
+
+@click.command()
+@data_option
+@json_option
+@click.pass_obj
+def live(output: Output, data: Path) -> None:
+    """List the names and the versions that answer under them."""
+    with admin_client(data) as client:
+        found = client.task_names()
+    none = "No names. `appliance task promote NAME TASK` makes one."
+    output.data(found, _lines(found.names) if found.names else [none])
+
+
+def _before(client: AdminClient, name: str) -> wire.Version:
+    known = [found for found in client.task_names().names if found.name == name]
+    pointers = known[0].pointers if known else []
+    if pointers and (pointers[0].canary or pointers[0].shadow):
+        return pointers[0].live
+    before = [p.live for p in pointers if p.live.digest != pointers[0].live.digest]
+    if not before:
+        raise StateRefused("pointer_missing", f"{name} has no version before.")
+    return before[0]
+
+
+def _present(wanted: wire.Target) -> Roles:
+    """What the name points at now.
+
+    Raises:
+        StateRefused: `pointer_missing` when it points at nothing.
+    """
+    now = wanted.now
+    if now is None:
+        raise StateRefused(
+            "pointer_missing", f"{wanted.name} has no live version: promote one to live first."
+        )
+    canary, shadow = (
+        None if shown is None or shown.task == wanted.task else Version(shown.task, shown.digest)
+        for shown in (now.canary, now.shadow)
+    )
+    return Roles(
+        Version(now.live.task, now.live.digest), canary, now.percent if canary else 0, shadow
+    )
+
+
+def _point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer) -> wire.Name:
+    made = Pointer(
+        name=wanted.name,
+        live=roles.live,
+        canary=roles.canary,
+        percent=roles.percent,
+        shadow=roles.shadow,
+        previous=wanted.previous,
+        person=signer.person,
+        reason=signer.reason,
+        time=iso(SystemClock().wall_us()),
+    )
+    return client.point(pointer.sign(made, signer.key.read_bytes()))
+
+
+def _lines(names: list[wire.Name]) -> list[str]:
+    rows = []
+    lines = []
+    for each in names:
+        if not each.pointers:
+            rows.append((safe(each.name), "-", "-", "no trusted pointer", "-", "-"))
+            continue
+        now = each.pointers[0]
+        roles = (
+            ("live", now.live),
+            (f"canary {now.percent} %", now.canary),
+            ("shadow", now.shadow),
+        )
+        rows += [
+            (
+                safe(each.name),
+                role,
+                safe(version.task),
+                "serves" if version.serves else "does not serve",
+                safe(now.person),
+                now.time,
+            )
+            for role, version in roles
+            if version is not None
+        ]
+        if now.compared is not None:
+            told = now.compared
+            lines.append(
+                f"shadow of {safe(each.name)}: {told.same} answers the same, {told.differs}"
+                f" differ, {told.failed} failed, {told.dropped} not asked"
+            )
+    return [*table(("NAME", "ROLE", "TASK", "STATE", "BY", "SINCE"), rows), *lines]
+
+
+COMMANDS: Final = (promote, rollback, live)

@@ -1,0 +1,90 @@
+"""Names that apps use in place of the ids of tasks, and the version that answers under each.
+
+Rules: a name answers by what its newest pointer names, or not at all; whether that task may serve
+is asked of the store as for any other; a name never hides an artifact of the same id. A canary
+that may not serve leaves its apps to the live version.
+"""
+
+import hashlib
+from dataclasses import replace
+
+from appliance.errors import Refused
+from appliance.tasks.catalogue import Entry, Policy, Tasks
+from appliance.trust.pointer import Pointer, Signed, Version
+from appliance.trust.pointers import Pointers
+
+
+class TaskNames:
+    """What answers under the names of one appliance.
+
+    Args:
+        tasks: the approved tasks, by their ids.
+        pointers: what the names point at.
+        policy: reads the trust policy in force.
+    """
+
+    def __init__(self, tasks: Tasks, pointers: Pointers, policy: Policy) -> None:
+        self._tasks, self._pointers, self._policy = tasks, pointers, policy
+        self._verified: dict[tuple[str, int], Signed] = {}
+
+    def entries(self) -> list[Entry]:
+        """The live versions, each under its name."""
+        found = ((name, self.live(name)) for name in self._pointers.names())
+        return [replace(entry, id=name) for name, entry in found if entry is not None]
+
+    def live(self, name: str) -> Entry | None:
+        """The version that answers under a name; None where none may."""
+        signed = self.pointer(name)
+        return None if signed is None else self._serving(signed.pointer.live)
+
+    def answers(self, name: str, app: str) -> Entry | None:
+        """The version that answers an app under a name: the canary for its share of the apps.
+
+        Args:
+            app: id of the app's key. An app meets one version for as long as a canary lasts.
+        """
+        signed = self.pointer(name)
+        if signed is None:
+            return None
+        canary = signed.pointer.canary
+        if canary is not None and in_share(signed.pointer, app):
+            found = self._serving(canary)
+            if found is not None:
+                return found
+        return self._serving(signed.pointer.live)
+
+    def shadow(self, name: str) -> tuple[str, Entry] | None:
+        """The version that answers beside the others, and the id of the pointer that says so."""
+        signed = self.pointer(name)
+        if signed is None or signed.pointer.shadow is None:
+            return None
+        found = self._serving(signed.pointer.shadow)
+        return None if found is None else (signed.id, found)
+
+    def pointer(self, name: str) -> Signed | None:
+        """The pointer of a name under the policy in force; None where none holds."""
+        newest = self._pointers.newest(name)
+        if newest is None:
+            return None
+        try:
+            policy = self._policy()
+            known = self._verified.get((newest[0], policy.version))
+            if known is None:
+                known = self._pointers.current(name, policy)
+        except Refused:
+            return None
+        if known is not None:
+            self._verified[known.id, policy.version] = known
+        return known
+
+    def _serving(self, version: Version) -> Entry | None:
+        """The entry of a version that is approved, with the digest that was pointed at."""
+        entry = self._tasks.entry(version.task)
+        return entry if entry is not None and entry.digest == version.digest else None
+
+
+def in_share(pointer: Pointer, app: str) -> bool:
+    """Whether an app belongs to the share of a canary: by a hash of the app and the canary."""
+    canary = pointer.canary.digest if pointer.canary else ""
+    drawn = hashlib.sha256(f"{pointer.name}/{canary}/{app}".encode()).digest()
+    return int.from_bytes(drawn[:8], "big") % 100 < pointer.percent

@@ -1,0 +1,72 @@
+"""Schemas of the names that point at versions of tasks."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+
+class Version(Reply):
+    """A version of a task; `serves` says whether it may answer now."""
+
+    task: str
+    digest: str
+    serves: bool = False
+
+
+class ShadowTally(Reply):
+    """How the answers of a shadow compare with those that apps got.
+
+    `differing` has the ids of the newest requests whose answers differ; `dropped` were not asked.
+    """
+
+    same: int = 0
+    differs: int = 0
+    failed: int = 0
+    dropped: int = 0
+    differing: list[str] = Field(default=[])
+
+
+class Pointer(Reply):
+    """What a name points at since `time`; the canary answers `percent` of the apps."""
+
+    id: str
+    live: Version
+    canary: Version | None = None
+    percent: int = 0
+    shadow: Version | None = None
+    compared: ShadowTally | None = None
+    person: str
+    reason: str
+    time: str
+
+
+class Name(Reply):
+    """A name and its pointers, the newest first; `serves` says whether apps get answers."""
+
+    name: str
+    serves: bool
+    pointers: list[Pointer]
+
+
+class NameList(Reply):
+    """All names."""
+
+    names: list[Name]
+
+
+class Target(Reply):
+    """What a pointer at a task would have to say; `now` is what the name points at."""
+
+    name: str
+    task: str
+    digest: str
+    previous: str
+    now: Pointer | None = None
+
+
+class PointerUpload(Request):
+    """A pointer as it was signed."""
+
+    envelope: Annotated[str, Field(max_length=64 << 10)]

@@ -1,0 +1,159 @@
+"""Kill -9 anywhere between a certificate, two approvals and a pointer.
+
+    python -m tests.system.version_kills DIRECTORY KILLS SEED     counts on stdout, in JSON
+
+Rules: each run is a fork of this process, which imported everything and opened nothing; it ends by
+SIGKILL at a random moment, or by itself. Then this process opens the data directory as a server
+does at its start, and looks: the name answers by exactly one version, whose certificate holds.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from appliance.app import Services, initialise, open_services
+from appliance.errors import Refused
+from appliance.evals import judging
+from appliance.tasks.catalogue import ApprovedTasks
+from appliance.tasks.names import TaskNames
+from appliance.trust import evaluation, evidence, pointer
+from appliance.trust.evaluation import Circumstances
+from appliance.trust.pointer import Pointer, Version
+from appliance.trust.specification import Specification
+from appliance.trust.store import load_policy
+from tests.evals.gates import DAY_US, pairs
+from tests.evals.sealed import add_dataset, envelope, terms
+from tests.smol import APPROVERS, SMALL, approve, key
+from tests.tasks.versions import LABELS, import_version
+
+NAME = "orders"
+
+
+def made(root: Path) -> Path:
+    """A lab that asks for evaluations, with the name `orders` at the certified version v1."""
+    data = root / "data"
+    initialise(data, "lab", evaluated=True)
+    with open_services(data, config=SMALL) as services:
+        add_dataset(services, root / "orders-data", groups=60)
+        for number in (1, 2):
+            import_version(services, root / f"v{number}", LABELS)
+        step_of(services, "v1")
+    return data
+
+
+def step_of(services: Services, task: str) -> None:
+    """Certify a version, have two people approve it, and point the name at it."""
+    policy = load_policy(services.data / "trust")
+    services.store.evaluations.add(certificate(services, task), policy)
+    for name in APPROVERS:
+        try:
+            if services.store.inventory.record(task).state != "approved":
+                approve(services, task, name)
+        except Refused as error:  # a killed run had its approval
+            assert error.code == "approval_duplicate", error.code
+    assert services.store.inventory.record(task).state == "approved", "nobody can approve it"
+    point(services, task)
+
+
+def certificate(services: Services, task: str) -> bytes:
+    """That the version passed its gate."""
+    wanted: Specification = terms(services, task, "orders-data")
+    now = services.clock.wall_us()
+    at = Circumstances(
+        engine=services.store.evaluations.engine, template_sha256="", look=1, log="lab/00",
+        entry=1, issued_us=now, valid_until_us=now + 300 * DAY_US,
+    )  # fmt: skip
+    found = judging.judge(wanted, pairs(400, gained=20))
+    return evaluation.sign(
+        envelope(services, wanted), wanted, found, at, evidence.ensure(services.data)
+    )
+
+
+def point(services: Services, task: str) -> None:
+    """Have the name point at a version."""
+    newest = services.pointers.newest(NAME)
+    digest = services.store.inventory.record(task).digest or ""
+    wanted = Pointer(
+        NAME, Version(task, digest), newest[0] if newest else "", APPROVERS[0], "kill",
+        "2026-09-21T00:00:00Z",
+    )  # fmt: skip
+    signed = pointer.sign(wanted, key(services.data, APPROVERS[0]))
+    verified = pointer.verify(signed, load_policy(services.data / "trust"))
+    services.pointers.flip(verified, signed, lambda: None)
+
+
+async def run(data: Path) -> None:
+    """To v2 and back, and v2 taken away, until somebody ends this process."""
+    with open_services(data, config=SMALL) as services:
+        while True:
+            step_of(services, "v2")
+            for task in ("v1", "v2") * 10 + ("v1",):
+                point(services, task)
+            await services.pool.suspend("uid:0", "v2", "taken away")
+
+
+def check(data: Path) -> str:
+    """Look as a server does at its start; what was found, in a word.
+
+    Raises:
+        AssertionError: the promise is broken.
+    """
+    with open_services(data, config=SMALL) as services:
+        policy = load_policy(data / "trust")
+        tasks = ApprovedTasks(services.store, lambda: policy)
+        live = TaskNames(tasks, services.pointers, lambda: policy).live(NAME)
+        assert live is not None, "nothing answers, and v1 is certified and approved"
+        for entry in tasks.entries():
+            services.store.ask(entry.id, policy)  # raises when its certificate does not hold
+        previous = ""
+        for position, signed in enumerate(reversed(services.pointers.history(NAME))):
+            told = pointer.verify(signed, policy)
+            assert told.pointer.previous == previous, f"pointer {position} follows none"
+            previous = told.id
+        state = services.store.inventory.record("v2").state
+        return f"live {live.id}, v2 {state}"
+
+
+def served_without(data: Path) -> None:
+    """The control: v2, approved, is refused once its certificates are gone."""
+    with open_services(data, config=SMALL) as services:
+        step_of(services, "v2")
+        with services.store.evaluations._database.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM certificates")
+    try:
+        check(data)
+    except Refused as error:
+        assert error.code == "evaluation_missing", error.code
+        return
+    raise AssertionError("a task is served without a certificate, and the check sees nothing")
+
+
+def main(root: Path, kills: int, seed: int) -> dict[str, Any]:
+    """Counts of what was found after the kills."""
+    data = made(root)
+    drawn, found = random.Random(seed), Counter[str]()
+    begun = time.monotonic()
+    for _ in range(kills):
+        child = os.fork()
+        if child == 0:
+            asyncio.run(run(data))
+            os._exit(1)  # not reached
+        time.sleep(drawn.uniform(0.02, 1.5))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), f"the run ended by itself: {status}"
+        found[check(data)] += 1
+    served_without(data)
+    return {"kills": kills, "found": dict(found), "seconds": round(time.monotonic() - begun)}
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    sys.stdout.write(json.dumps(main(place, int(sys.argv[2]), int(sys.argv[3]))) + "\n")

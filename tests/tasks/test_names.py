@@ -1,0 +1,111 @@
+"""Names beside ids: answered by what the newest pointer says, or not at all."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+from appliance.errors import PolicyRefused
+from appliance.tasks.catalogue import Entry, Tasks
+from appliance.tasks.names import TaskNames, in_share
+from appliance.trust.pointer import Pointer, Signed, Version
+from appliance.trust.pointers import Pointers
+
+V1, V2, V3 = (Version(f"v{n}", f"{n}a" * 32) for n in (1, 2, 3))
+POINTER = Pointer("orders", V1, "", "Alice", "read", "2026-09-21T00:00:00Z")
+CANARY = replace(POINTER, canary=V2, percent=20, shadow=V3)
+APPS = [f"key-{n}" for n in range(2000)]
+
+
+class Approved:
+    """Approved tasks, each over a model."""
+
+    def __init__(self, *versions: Version) -> None:
+        self._entries = {v.task: Entry(v.task, "smol", "labels", v.digest) for v in versions}
+
+    def entries(self) -> list[Entry]:
+        return list(self._entries.values())
+
+    def entry(self, task_id: str) -> Entry | None:
+        return self._entries.get(task_id)
+
+
+class Pointing:
+    """One name, `orders`."""
+
+    def __init__(self, pointer: Pointer | Exception) -> None:
+        self._pointer = pointer
+        self.verified = 0
+
+    def names(self) -> list[str]:
+        return ["orders"]
+
+    def newest(self, name: str) -> tuple[str, bytes] | None:
+        return ("id", b"") if name == "orders" else None
+
+    def current(self, _name: str, _policy: Any) -> Signed:
+        self.verified += 1
+        if isinstance(self._pointer, Exception):
+            raise self._pointer
+        return Signed(self._pointer, "id")
+
+
+def names(pointer: Pointer | Exception, *versions: Version) -> TaskNames:
+    policy = cast(Any, lambda: SimpleNamespace(version=1))
+    return TaskNames(cast(Tasks, Approved(*versions)), cast(Pointers, Pointing(pointer)), policy)
+
+
+def id_of(entry: Entry | None) -> str | None:
+    return None if entry is None else entry.id
+
+
+def test_a_name_answers_by_its_live_version() -> None:
+    found = names(POINTER, V1, V2)
+    assert id_of(found.live("orders")) == id_of(found.answers("orders", "app")) == "v1"
+    assert found.shadow("orders") is None
+    assert found.live("else") is found.answers("else", "app") is None
+    assert found.shadow("else") is None
+    assert found.entries() == [Entry("orders", "smol", "labels", V1.digest)]
+
+
+def test_a_canary_answers_its_share_of_the_apps_and_always_the_same_ones() -> None:
+    found = names(CANARY, V1, V2, V3)
+    met = {app: id_of(found.answers("orders", app)) for app in APPS}
+    assert 330 < list(met.values()).count("v2") < 470  # of 2,000, 20 %: five standard deviations
+    assert set(met.values()) == {"v1", "v2"}
+    wider = replace(CANARY, percent=60)
+    assert all(in_share(wider, app) for app in APPS if in_share(CANARY, app))
+    other = replace(CANARY, canary=V3, shadow=None)
+    assert {app for app in APPS if in_share(other, app)} != {a for a in APPS if in_share(CANARY, a)}
+
+
+def test_a_canary_that_may_not_serve_leaves_its_apps_to_the_live_version() -> None:
+    found = names(CANARY, V1, V3)
+    assert {id_of(found.answers("orders", app)) for app in APPS[:100]} == {"v1"}
+
+
+def test_a_shadow_is_told_while_it_may_serve() -> None:
+    shadow = names(CANARY, V1, V3).shadow("orders")
+    assert shadow is not None and (shadow[0], shadow[1].id) == ("id", "v3")
+    assert names(CANARY, V1).shadow("orders") is None
+
+
+def test_another_task_under_the_id_does_not_answer() -> None:
+    found = names(POINTER, Version("v1", "11" * 32))
+    assert found.live("orders") is None and found.entries() == []
+
+
+def test_a_name_whose_pointer_does_not_hold_answers_nothing() -> None:
+    found = names(PolicyRefused("key_revoked", "Key x is revoked."), V1)
+    assert found.live("orders") is found.answers("orders", "app") is None
+
+
+def test_a_signature_is_verified_once_for_a_policy() -> None:
+    version, pointing = [1], Pointing(POINTER)
+    found = TaskNames(
+        cast(Tasks, Approved(V1)),
+        cast(Pointers, pointing),
+        cast(Any, lambda: SimpleNamespace(version=version[0])),
+    )
+    assert found.live("orders") and found.live("orders") and pointing.verified == 1
+    version[0] = 2
+    assert found.live("orders") and pointing.verified == 2
