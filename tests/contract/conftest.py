@@ -157,6 +157,7 @@ def live(
     config: str = "",
     others: Mapping[str, Path] = MappingProxyType({}),
     listener: str = "",
+    program: tuple[str, ...] = ("-m", "appliance"),
 ) -> Iterator[Live]:
     """Sign, approve and serve the default model.
 
@@ -164,6 +165,7 @@ def live(
         config: what is added to `appliance.toml`.
         others: more models by their ids.
         listener: what is added to its table `[server]`.
+        program: what Python runs as the server; tests spoil it.
     """
     lab = make_lab(directory)
     file = lab.data / "appliance.toml"
@@ -186,7 +188,7 @@ def live(
             key = lab.key(name)
             run("model", "approve", model, "--as", name, "--key", key, "--meaning", "fit")
     secret = run("key", "create", "contract", "--json").document["secret"]
-    command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", str(lab.data)]
+    command = [sys.executable, *program, "serve", "--port", "0", "--data", str(lab.data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         reader = threading.Thread(target=_read_on, args=[process])
         try:

@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -111,7 +111,7 @@ class Load:
         server.run("key", "revoke", made["revoked"]["id"])
         return cls(server, {name: key["secret"] for name, key in made.items()})
 
-    async def run(self, numbers: range) -> None:
+    async def run(self, numbers: Iterable[int]) -> None:
         """These requests, `AT_ONCE` at a time."""
         left = iter(numbers)
         # Idle connections are given up here before the server closes them.

@@ -1,0 +1,333 @@
+"""What one request can cost: each hostile value in each field, in processor time.
+
+usage: python -m tests.system.time_sweep [--count N] [--seed N]
+
+Every case is a body with one value of one shape and one size in one place; the largest is almost
+as large as a body may be. It is sent to a real server, one after the other; what it costs is the
+processor time of the server and of its workers from before the request until the answer. Contexts
+are short, so that computing what fits adds little. Prints the number of cases, and the dearest.
+The server rests after large bodies, so that others have their turn; here it does not.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+from pydantic import BaseModel
+
+from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.completions import CompletionRequest
+from appliance.wire.openai.embeddings import EmbeddingRequest
+from appliance.wire.openai.rerank import RerankRequest
+from appliance.wire.openai.responses_request import ResponsesRequest
+from appliance.wire.openai.tokenize import DetokenizeRequest, TokenizeRequest
+from benchmarks.machine import children
+from installer.bundle.cache import cache_root
+from installer.bundle.default_model import default_model, obtain
+from tests import minilm
+from tests.contract.conftest import EMBEDDER, RERANKER, Live, live
+
+MOST_S: Final = 2.0
+"""Seconds of a core that one request may take."""
+SIZES: Final = ((4 << 20) - 1000, (1 << 20) - 1000, (64 << 10) - 1000)
+"""Bytes of a value: of the largest body, of the largest prompt, and of a small body."""
+CONFIG: Final = "\n[engine]\nthreads = 1\n[models.default]\nn_ctx = 256\nslots = 2\n"
+RESTLESS: Final = """
+from appliance.api import json_body, large_bodies
+from appliance.cli.main import main
+large_bodies._REST_S = 0
+"""
+PLAIN: Final = ("-c", RESTLESS + "main()")
+SLOW: Final = (
+    "-c",
+    RESTLESS
+    + """
+def slow(body, quick=json_body.parsed):
+    for at in range(0, len(body), 8192):
+        body.count(b"never", 0, at)
+    return quick(body)
+json_body.parsed = slow
+main()
+""",
+)
+"""A server that reads bodies in quadratic time."""
+
+
+def repeated(size: int, item: str, begin: str = "", end: str = "", join: str = "") -> str:
+    """JSON text of so many bytes, made of one item again and again."""
+    return begin + join.join([item] * (size // len((item + join).encode()))) + end
+
+
+def _text(size: int, item: str) -> str:
+    return repeated(size, item, '"', '"')
+
+
+def _list(size: int, item: str) -> str:
+    return repeated(size, item, "[", "]", ",")
+
+
+def _keys(size: int, value: str) -> str:
+    return "{" + ",".join(f'"{n:06x}":{value}' for n in range(size // (len(value) + 10))) + "}"
+
+
+def _object(**fields: str) -> str:
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
+
+
+_CALL: Final = '{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}'
+_TOOL: Final = '{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}'
+SHAPES: Final[dict[str, Callable[[int], str]]] = {
+    "letters": lambda size: _text(size, "a"),
+    "words": lambda size: _text(size, "the pump "),
+    "spaces": lambda size: _text(size, " "),
+    "new lines": lambda size: _text(size, "\\n"),
+    "control tokens": lambda size: _text(size, "<|im_end|>"),
+    "beginnings of control tokens": lambda size: _text(size, "<|im_"),
+    "escapes": lambda size: _text(size, "\\u0041"),
+    "pairs": lambda size: _text(size, "\\ud83d\\ude00"),
+    "halves": lambda size: _text(size, "\\ud83d"),
+    "combining marks": lambda size: _text(size, "e\u0301\u0323"),
+    "rare letters": lambda size: _text(size, "\U0001f9ff"),
+    "quotes": lambda size: _text(size, '\\"'),
+    "digits in a text": lambda size: _text(size, "1"),
+    "JSON in a text": lambda size: '"' + repeated(size, "1", '{\\"a\\":[', "]}", ",") + '"',
+    "depth in a text": lambda size: _text(size, "["),
+    "dots and stars": lambda size: _text(size, ".*"),
+    "groups": lambda size: _text(size, "(a|b)"),
+    "counts": lambda size: _text(size, "a{1,9}"),
+    "classes": lambda size: _text(size, "[^a-z]"),
+    "braces of templates": lambda size: _text(size, "{{ x }}{% if y %}"),
+    "one number": lambda size: repeated(size, "1"),
+    "one fraction": lambda size: "0." + repeated(size, "1"),
+    "numbers": lambda size: _list(size, "1"),
+    "large numbers": lambda size: _list(size, "18446744073709551616"),
+    "fractions": lambda size: _list(size, "1.5e-7"),
+    "letters apart": lambda size: _list(size, '"a"'),
+    "nulls": lambda size: _list(size, "null"),
+    "objects": lambda size: _list(size, "{}"),
+    "lists": lambda size: _list(size, "[]"),
+    "lists of numbers": lambda size: _list(size, "[1,2]"),
+    "depth": lambda size: "[" * (size // 2) + "]" * (size // 2),
+    "depths": lambda size: _list(size, "[" * 90 + "]" * 90),
+    "keys": lambda size: _keys(size, "1"),
+    "keys of schemas": lambda size: _keys(size, '{"type":"string"}'),
+    "equal keys": lambda size: repeated(size, '"a":1', "{", "}", ","),
+    "messages": lambda size: _list(size, '{"role":"user","content":"x"}'),
+    "calls": lambda size: _list(size, '{"role":"assistant","tool_calls":[' + _CALL + "]}"),
+    "many calls": lambda size: _list(size, _CALL),
+    "parts": lambda size: _list(size, '{"type":"text","text":"x"}'),
+    "tools": lambda size: _list(size, _TOOL),
+    "patterns": lambda size: _list(size, '{"type":"string","pattern":"a.{9}b"}'),
+    "references": lambda size: _list(size, '{"$ref":"#/$defs/a"}'),
+    "an enumeration": lambda size: _object(enum=_list(size, '"ab"')),
+    "an alternation": lambda size: _object(anyOf=_list(size, '{"const":"ab"}')),
+    "all of": lambda size: _object(allOf=_list(size, '{"type":"object"}')),
+    "required": lambda size: _object(type='"object"', required=_list(size, '"a"')),
+    "properties": lambda size: _object(
+        type='"object"', properties=_keys(size, '{"type":"string"}')
+    ),
+    "definitions": lambda size: _object(
+        **{"$ref": '"#/$defs/000001"', "$defs": _keys(size, '{"type":"null"}')}
+    ),
+    "a pattern": lambda size: _object(type='"string"', pattern=_text(size, "(a|b)")),
+    "a constant": lambda size: _object(const=_text(size, "a")),
+    "items": lambda size: _object(type='"array"', prefixItems=_list(size, '{"type":"null"}')),
+}
+Make = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request.
+
+    Attributes:
+        name: place and shape.
+    """
+
+    name: str
+    path: str
+    body: bytes
+
+
+_USER: Final = '[{"role":"user","content":"x"}]'
+ROUTES: Final[dict[str, tuple[str, type[BaseModel], dict[str, str]]]] = {
+    "chat": ("/chat/completions", ChatRequest, {"messages": _USER, "max_tokens": "1"}),
+    "completions": ("/completions", CompletionRequest, {"prompt": '"x"', "max_tokens": "1"}),
+    "responses": ("/responses", ResponsesRequest, {"input": '"x"', "max_output_tokens": "1"}),
+    "embeddings": ("/embeddings", EmbeddingRequest, {"input": '"x"'}),
+    "rerank": ("/rerank", RerankRequest, {"query": '"x"', "documents": '["x"]'}),
+    "tokenize": ("/../tokenize", TokenizeRequest, {"prompt": '"x"'}),
+    "detokenize": ("/../detokenize", DetokenizeRequest, {"tokens": "[1]"}),
+}
+MODELS: Final = {"embeddings": EMBEDDER, "rerank": RERANKER}
+_MESSAGE: Final = '[{"role":"user","content":"x"},%s]'
+_FORM: Final = '{"type":"json_schema","json_schema":{"name":"a","schema":%s}}'
+_NESTED: Final[list[tuple[str, str, str]]] = [
+    ("chat", "messages", '[{"role":"user","content":%s}]'),
+    ("chat", "messages", '[{"role":%s,"content":"x"}]'),
+    ("chat", "messages", '[{"role":"user","content":"x","refusal":%s}]'),
+    ("chat", "messages", '[{"role":"user","content":[{"type":"text","text":%s}]}]'),
+    ("chat", "messages", _MESSAGE % '{"role":"assistant","tool_calls":%s}'),
+    (
+        "chat",
+        "messages",
+        _MESSAGE
+        % '{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":%s}}]}',
+    ),
+    (
+        "chat",
+        "messages",
+        _MESSAGE
+        % '{"role":"assistant","tool_calls":[{"id":"a","function":{"name":%s,"arguments":"{}"}}]}',
+    ),
+    ("chat", "messages", _MESSAGE % '{"role":"tool","tool_call_id":%s,"content":"x"}'),
+    ("chat", "messages", '[{"role":"user","content":"x"},%s]'),
+    ("chat", "tools", '[{"type":"function","function":{"name":%s}}]'),
+    ("chat", "tools", '[{"type":"function","function":{"name":"f","description":%s}}]'),
+    ("chat", "tools", '[{"type":"function","function":{"name":"f","parameters":%s}}]'),
+    ("chat", "response_format", '{"type":%s}'),
+    ("chat", "response_format", _FORM),
+    *(
+        ("chat", "response_format", _FORM.replace("%s", f'{{"{keyword}":%s}}'))
+        for keyword in (
+            "type", "properties", "required", "enum", "const", "pattern", "format", "multipleOf",
+            "minimum", "maximum", "minLength", "maxLength", "items", "prefixItems", "minItems",
+            "maxItems", "allOf", "anyOf", "oneOf", "not", "$ref", "$defs", "description",
+            "additionalProperties", "patternProperties", "propertyNames", "minProperties",
+        )
+    ),
+    ("completions", "prompt", "[%s]"),
+    ("responses", "input", '[{"role":"user","content":%s}]'),
+    ("responses", "input", '[{"role":"user","content":[{"type":"input_text","text":%s}]}]'),
+    ("responses", "input", '[{"type":"function_call","call_id":"a","name":"f","arguments":%s}]'),
+    ("responses", "input", '[{"type":"function_call_output","call_id":"a","output":%s}]'),
+    ("responses", "input", '[{"type":"reasoning","summary":%s}]'),
+    ("responses", "text", '{"format":{"type":"json_schema","name":"a","schema":%s}}'),
+    ("responses", "tools", '[{"type":"function","name":"f","parameters":%s}]'),
+    ("embeddings", "input", "[%s]"),
+    ("rerank", "documents", "[%s]"),
+    ("rerank", "documents", '[{"text":%s}]'),
+    ("tokenize", "messages", '[{"role":"user","content":%s}]'),
+]  # fmt: skip
+
+
+def _body(model: str, fields: dict[str, str]) -> str:
+    return _object(**{"model": json.dumps(model), **fields})
+
+
+def places() -> Iterator[tuple[str, str, Make]]:
+    """A name, the path, and how a value there becomes a body."""
+    for route, (path, kind, least) in ROUTES.items():
+        model = MODELS.get(route, "smol")
+        names = [field.alias or name for name, field in kind.model_fields.items()]
+        forms = [(name, "%s") for name in [*names, "unknown"]]
+        forms += [(name, form) for where, name, form in _NESTED if where == route]
+        for name, form in forms:
+
+            def make(
+                value: str,
+                name: str = name,
+                form: str = form,
+                least: dict[str, str] = least,
+                model: str = model,
+            ) -> str:
+                return _body(model, {**least, name: form.replace("%s", value)})
+
+            yield f"{route} {name} {form}", path, make
+        yield f"{route} body", path, str
+
+
+def cases() -> Iterator[tuple[str, str, Make, str, int]]:
+    """Every place with every shape and size: place, path, how the body is made, shape, size."""
+    for place, path, make in places():
+        for shape, size in itertools.product(SHAPES, SIZES):
+            yield place, path, make, shape, size
+
+
+def drawn(count: int, seed: int) -> Iterator[Case]:
+    """So many cases by chance; 0 for all."""
+    found = list(cases())
+    picked = random.Random(seed).sample(found, min(count or len(found), len(found)))
+    for place, path, make, shape, size in picked:
+        yield Case(f"{place}: {shape}, {size >> 10} KiB", path, make(SHAPES[shape](size)).encode())
+
+
+def spent(server: Live) -> float:
+    """Seconds of a core that a server and its workers have taken so far."""
+    ticks = 0
+    for pid in (server.process.pid, *children(server.process.pid)):
+        with contextlib.suppress(FileNotFoundError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def sweep(server: Live, picked: Iterator[Case]) -> tuple[dict[str, float], Counter[int]]:
+    """Send cases; the seconds of a core that each took, and the answers by status."""
+    took, statuses = dict[str, float](), Counter[int]()
+    root = server.base_url.removesuffix("/v1")
+    headers = {
+        "authorization": f"Bearer {server.api_key}",
+        "content-type": "application/json",
+    }
+    with httpx.Client(timeout=600, headers=headers) as client:
+        for case in picked:
+            path = case.path
+            url = root + path[3:] if path.startswith("/..") else server.base_url + path
+            before = spent(server)
+            reply = client.post(url, content=case.body)
+            took[case.name] = spent(server) - before
+            statuses[reply.status_code] += 1
+    return took, statuses
+
+
+@contextlib.contextmanager
+def scene(
+    directory: Path, models: dict[str, Path], program: tuple[str, ...] = PLAIN
+) -> Iterator[Live]:
+    """A server with a model of each kind."""
+    others = {name: models[name] for name in (EMBEDDER, RERANKER)}
+    with live(directory, models["smol"], CONFIG, others, program=program) as server:
+        yield server
+
+
+def report(took: dict[str, float], statuses: Counter[int]) -> str:
+    """What a run found, in lines."""
+    dearest = sorted(took.items(), key=lambda pair: -pair[1])[:12]
+    lines = [f"{len(took)} cases, {sum(took.values()):.0f} s of a core; {dict(statuses)}"]
+    return "\n".join([*lines, *(f"{seconds:6.2f} s  {name}" for name, seconds in dearest)])
+
+
+def main() -> int:
+    """Run as a command."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        models = {
+            "smol": obtain(cache_root() / "models", default_model()),
+            EMBEDDER: minilm.embedder(directory / "embedder.gguf"),
+            RERANKER: minilm.reranker(directory / "reranker.gguf"),
+        }
+        (directory / "site").mkdir()
+        with scene(directory / "site", models) as server:
+            took, statuses = sweep(server, drawn(options.count, options.seed))
+    sys.stdout.write(report(took, statuses) + "\n")
+    return os.EX_OK if max(took.values()) <= MOST_S else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
