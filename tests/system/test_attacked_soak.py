@@ -1,9 +1,9 @@
-"""A mixed load beside one attacker of each kind: no innocent key is refused, and memory is flat.
+"""A long mixed load beside one attacker of each kind: no innocent key is refused, memory is flat.
 
 The load checks each of its answers, so that a refusal of an innocent key fails the test.
-`SOAK_REQUESTS` sets the length of the long version. What it saw goes to the standard output
-(`-s`): sizes at rest, and what small requests of another app took. Rounds without attackers lie
-between those with them, so that what else the machine does shows in both.
+`SOAK_REQUESTS` sets the length; a short one is in `test_lan_soak.py`. What it saw goes to the
+standard output (`-s`): sizes at rest, and what small requests of another app took. Rounds without
+attackers lie between those with them, so that what else the machine does shows in both.
 """
 
 import asyncio
@@ -19,10 +19,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.conftest import EMBEDDER, Live, live
+from tests.contract.conftest import EMBEDDER, Live
 from tests.system.attackers import ATTACKS, attacked, figures, small
-from tests.system.lan_load import Load
-from tests.system.test_lan_soak import CONFIG, DATABASES, PATIENT, Size, answers, check_quotas, rest
+from tests.system.test_lan_soak import (
+    DATABASES,
+    Size,
+    attackers,
+    check_answers,
+    check_quotas,
+    rest,
+    scene,
+)
 
 PAUSE_S = 0.1
 ALONE = 3  # a round without attackers has so many times fewer requests
@@ -56,20 +63,14 @@ def probed(server: Live, times: list[float]) -> Iterator[None]:
 def soak(directory: Path, models: dict[str, Path], count: int, rounds: int) -> None:
     """The load in rounds: first a short one without attackers, then one beside them, and so on."""
     each = count // rounds
-    seen: Counter[tuple[str, int]] = Counter()
     sizes: list[Size] = []
     alone: list[float] = []
     beside: list[float] = []
-    with live(directory, models["smol"], CONFIG, {EMBEDDER: models[EMBEDDER]}, PATIENT) as server:
-        secrets = [
-            server.run("key", "create", f"attacker {number}", "--json").document["secret"]
-            for number in range(len(ATTACKS))
-        ]
-        load = Load.of(server)
+    with scene(directory, models) as (server, load):
+        secrets = attackers(server)
+        seen: Counter[tuple[str, int]] = Counter()
         numbers = itertools.count()
-        asyncio.run(load.run(range(-max(20, count // 20), 0)))
-        if rounds == 1:
-            sizes.append(asyncio.run(rest(server, load)))
+        asyncio.run(load.run(range(-count // 20, 0)))
         for _ in range(rounds):
             with probed(server, alone):
                 asyncio.run(load.run(range(-each // ALONE, 0)))
@@ -78,15 +79,11 @@ def soak(directory: Path, models: dict[str, Path], count: int, rounds: int) -> N
             sizes.append(asyncio.run(rest(server, load)))
             say(f"alone {figures(alone)}, beside attackers {figures(beside)}; {sizes[-1]}")
         say(f"attacks {dict(sorted(seen.items()))}")
-        data = Path(server.run("status", "--json").document["data"])
-        assert {name for name, _ in seen} == set(ATTACKS)
-        assert not [status for status in answers(data) if status.startswith("5")]
-        if rounds > 1:
-            check_quotas(load)
+        check_quotas(load)
         assert sizes[-1].descriptors <= sizes[0].descriptors + DATABASES, sizes
         check_memory([size.kib for size in sizes])
-        report = server.run("audit", "verify", "--json").document
-        assert report["ok"], report["problems"]
+        assert {name for name, _ in seen} == set(ATTACKS)
+        check_answers(server)
 
 
 def check_memory(sizes: list[dict[str, int]]) -> None:
@@ -95,11 +92,9 @@ def check_memory(sizes: list[dict[str, int]]) -> None:
     What an attacker's prompt took a moment ago may not be given back yet.
     """
     half = len(sizes) // 2
-    # In a short run everything is still growing to its size.
-    share, more = (1.05, 4 << 10) if half > 2 else (1.5, 128 << 10)
     for name in sizes[0]:
         before = max(kib[name] for kib in sizes[:half])
-        assert min(kib[name] for kib in sizes[half:]) <= before * share + more, (name, sizes)
+        assert min(kib[name] for kib in sizes[half:]) <= before * 1.05 + 4096, (name, sizes)
 
 
 def test_growth_is_noticed_and_a_peak_is_none() -> None:
@@ -118,10 +113,6 @@ def say(line: str) -> None:
 @pytest.fixture(scope="module")
 def models(default_model_path: Path, embedder_path: Path) -> dict[str, Path]:
     return {"smol": default_model_path, EMBEDDER: embedder_path}
-
-
-def test_a_short_load_beside_attackers(tmp_path: Path, models: dict[str, Path]) -> None:
-    soak(tmp_path, models, 20, 1)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 
 from tests.conftest import CHECKOUT
 from tests.contract.conftest import EMBEDDER, Live, live
+from tests.system.attackers import ATTACKS, attacked
 from tests.system.lan_load import KINDS, RPM, TPM, WORD, Load, Unexplained, expect
 from tests.system.test_soak import descriptors, resident_kib
 
@@ -100,35 +102,48 @@ def in_the_clear(data: Path) -> list[Path]:
     return found
 
 
-def check(directory: Path, models: dict[str, Path], count: int, rounds: int) -> None:
-    """Warm up, then the load in rounds; sizes are compared from the first round on."""
+@contextlib.contextmanager
+def scene(directory: Path, models: dict[str, Path]) -> Iterator[tuple[Live, Load]]:
+    """A server, and a load of it."""
     with live(directory, models["smol"], CONFIG, {EMBEDDER: models[EMBEDDER]}, PATIENT) as server:
-        load = Load.of(server)
-        asyncio.run(load.run(range(-max(20, count // 20), 0)))
-        asyncio.run(load.crowd())
-        load.seen.clear()
-        sizes = [asyncio.run(rest(server, load))]
-        each = count // rounds
-        for number in range(rounds):
-            asyncio.run(load.run(range(number * each, (number + 1) * each)))
-            sizes.append(asyncio.run(rest(server, load)))
-            write(load, sizes)
-        data = Path(server.run("status", "--json").document["data"])
-        assert sum(load.seen.values()) == count
-        assert {kind for kind, _ in load.seen} == set(KINDS)
-        assert load.closed <= count / 100
-        check_quotas(load)
-        assert not [status for status in answers(data) if status.startswith("5")]
-        assert sizes[-1].descriptors <= sizes[0].descriptors + DATABASES, sizes
-        # In a short run everything is still growing to its size. What grows for the first ten
-        # thousand requests is SQLite's page caches, 2 MiB for each connection.
-        for name, kib in sizes[-1].kib.items() if rounds > 3 else ():
-            assert kib <= sizes[1].kib[name] * 1.05 + 4096, (name, sizes)
-        assert in_the_clear(data) == []
-        # At most an intent, an outcome and its text's own for a request; counts by the minute.
-        assert sizes[-1].entries - sizes[0].entries <= 2.1 * count
-        report = server.run("audit", "verify", "--json").document
-        assert report["ok"], report["problems"]
+        yield server, Load.of(server)
+
+
+def check(server: Live, load: Load, count: int, rounds: int) -> None:
+    """Warm up, then the load in rounds; sizes are compared from the first round on."""
+    asyncio.run(load.run(range(-max(20, count // 20), 0)))
+    asyncio.run(load.crowd())
+    load.seen.clear()
+    sizes = [asyncio.run(rest(server, load))]
+    each = count // rounds
+    for number in range(rounds):
+        asyncio.run(load.run(range(number * each, (number + 1) * each)))
+        sizes.append(asyncio.run(rest(server, load)))
+        write(load, sizes)
+    assert sum(load.seen.values()) == count
+    assert {kind for kind, _ in load.seen} == set(KINDS)
+    assert load.closed <= count / 100
+    check_quotas(load)
+    data = check_answers(server)
+    assert sizes[-1].descriptors <= sizes[0].descriptors + DATABASES, sizes
+    # In a short run everything is still growing to its size. What grows for the first ten
+    # thousand requests is SQLite's page caches, 2 MiB for each connection.
+    for name, kib in sizes[-1].kib.items() if rounds > 3 else ():
+        assert kib <= sizes[1].kib[name] * 1.05 + 4096, (name, sizes)
+    assert in_the_clear(data) == []
+    # At most an intent, an outcome and its text's own for a request; counts by the minute.
+    assert sizes[-1].entries - sizes[0].entries <= 2.1 * count
+
+
+def check_answers(server: Live) -> Path:
+    """No worker ended, nothing failed, and the log is whole; the data directory."""
+    status = server.run("status", "--json").document
+    data = Path(status["data"])
+    assert not any(worker["restarts"] for worker in status["workers"]), status
+    assert not [code for code in answers(data) if code.startswith("5")]
+    report = server.run("audit", "verify", "--json").document
+    assert report["ok"], report["problems"]
+    return data
 
 
 def check_quotas(load: Load) -> None:
@@ -185,10 +200,33 @@ def models(default_model_path: Path, embedder_path: Path) -> dict[str, Path]:
     return {"smol": default_model_path, EMBEDDER: embedder_path}
 
 
-def test_a_short_load_of_everything_leaves_nothing_behind(
-    tmp_path: Path, models: dict[str, Path]
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]
+) -> Iterator[tuple[Live, Load]]:
+    with scene(tmp_path_factory.mktemp("soak"), models) as opened:
+        yield opened
+
+
+def test_a_short_load_of_everything_leaves_nothing_behind(site: tuple[Live, Load]) -> None:
+    check(*site, 100, 1)
+
+
+def test_a_short_load_is_answered_beside_one_attacker_of_each_kind(
+    site: tuple[Live, Load],
 ) -> None:
-    check(tmp_path, models, 100, 1)
+    server, load = site
+    seen: Counter[tuple[str, int]] = Counter()
+    with attacked(server.base_url, attackers(server), seen):
+        asyncio.run(load.run(range(20)))
+    assert {name for name, _ in seen} == set(ATTACKS)
+    check_answers(server)
+
+
+def attackers(server: Live) -> list[str]:
+    """Keys for one attacker of each kind."""
+    names = [f"attacker {number}" for number in range(len(ATTACKS))]
+    return [server.run("key", "create", name, "--json").document["secret"] for name in names]
 
 
 @pytest.mark.slow
@@ -196,7 +234,8 @@ def test_a_short_load_of_everything_leaves_nothing_behind(
 def test_twenty_thousand_requests_leave_nothing_behind(
     tmp_path: Path, models: dict[str, Path]
 ) -> None:
-    check(tmp_path, models, int(os.environ.get("SOAK_REQUESTS", "20000")), 10)
+    with scene(tmp_path, models) as (server, load):
+        check(server, load, int(os.environ.get("SOAK_REQUESTS", "20000")), 10)
 
 
 async def test_an_answer_that_is_not_the_expected_one_is_noticed() -> None:
