@@ -13,7 +13,8 @@ SYSTEM := apt-get install -y git make g++ python3-venv
 UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 \
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
-unexport PYTHONPATH PYTHONHOME
+# Compiled modules are kept: the tests start some hundred processes that import them.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-debian clean
 
 help:  ## this list

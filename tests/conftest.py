@@ -36,6 +36,7 @@ _WHOLE = {"system", "contract", "installer"}  # directories whose tests run the 
 _LLAMA = {"engine", "kernels"}  # directories whose tests load llama.cpp into their own process
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that load a model: `make test-fast` leaves them out.
 

@@ -67,7 +67,7 @@ def through_trace(tmp_path: Path, images: int, mode: str) -> dict[str, int]:
 
 
 def test_40_no_image_loses_what_was_acknowledged(tmp_path: Path) -> None:
-    assert through_vfs(tmp_path, 200) == {"kept": 200}
+    assert through_vfs(tmp_path, 100) == {"kept": 100}
 
 
 def test_40_control_with_synchronous_normal_images_lose_it(tmp_path: Path) -> None:

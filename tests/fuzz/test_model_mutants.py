@@ -23,14 +23,14 @@ def survey(*options: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def test_a_hundred_mutants_end_nothing() -> None:
-    accepted, died = survey("--count", "100", "--seed", "7")
-    assert accepted > 20 and died == 0
+def test_sixty_mutants_end_nothing() -> None:
+    accepted, died = survey("--count", "60", "--seed", "7")
+    assert accepted > 12 and died == 0
 
 
-def test_a_hundred_of_a_model_with_short_convolutions_end_nothing() -> None:
-    accepted, died = survey("--count", "100", "--seed", "7", "--model", "lfm2")
-    assert accepted > 20 and died == 0
+def test_forty_of_a_model_with_short_convolutions_end_nothing() -> None:
+    accepted, died = survey("--count", "40", "--seed", "7", "--model", "lfm2")
+    assert accepted > 8 and died == 0
 
 
 def test_without_the_checks_some_do() -> None:

@@ -435,7 +435,7 @@ async def test_deaths_are_remembered_when_a_model_is_loaded_again(three: Path) -
 async def test_mixed_requests_under_a_budget_for_two_of_three_all_answer(
     three: Path, each_mib: int
 ) -> None:
-    await mixed_load(three, each_mib, 60)
+    await mixed_load(three, each_mib, 30)
 
 
 @pytest.mark.slow

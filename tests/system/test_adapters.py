@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,11 @@ import httpx
 import pytest
 from openai import AsyncOpenAI
 
-from appliance.app import Services
+from appliance.app import Services, initialise, open_services
 from tests.lora import add_adapter, write_lora
-from tests.smol import ID
+from tests.smol import APPROVERS, ID, approve, quiet, signed_artifact
 from tests.system.conftest import CONFIG, Server, serving
 from tests.system.test_docs_snippets import (
-    ADMIN_GUIDE,
     MODEL,
     ROOT,
     SERVED,
@@ -200,12 +198,15 @@ async def test_a_mixed_load_answers_as_each_model_does_alone(server: Server) -> 
 
 
 def test_the_page_on_adapters_is_true(tmp_path: Path, default_model_path: Path) -> None:
-    (tmp_path / MODEL).mkdir()
-    shutil.copyfile(default_model_path, tmp_path / MODEL / "model.gguf")
+    # The base as in the admin guide, which tests/system/test_docs_snippets.py types.
+    initialise(tmp_path / "data", "lab")
+    artifact = signed_artifact(tmp_path / "data", default_model_path, tmp_path / MODEL)
+    with open_services(tmp_path / "data") as services:
+        services.lifecycle.import_model("uid:0", artifact, None, quiet)
+        approve(services, MODEL, *APPROVERS)
     (tmp_path / "reports").mkdir()
     write_lora(default_model_path, tmp_path / "reports" / "reports.gguf", 3)
     data = {"APPLIANCE_DATA": str(tmp_path / "data")}
-    follow(ADMIN_GUIDE, tmp_path, data)
     told = follow(PAGE, tmp_path, data)
     assert "[+] approved" in told[-1] and "base_digest" in told[-1]
     key = json.loads(execute(Block("sh", "appliance key create docs --json", 0), tmp_path, data))

@@ -162,7 +162,7 @@ def check(server: Server, rounds: int, each: int) -> None:
 
 def test_a_short_soak_leaves_nothing_behind(tmp_path: Path, default_model_path: Path) -> None:
     with serving(tmp_path, default_model_path, CONFIG) as server:
-        check(server, 2, 60)
+        check(server, 2, 30)
 
 
 @pytest.mark.slow
