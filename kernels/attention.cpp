@@ -124,7 +124,7 @@ static void join(const ggml_compute_params * params, ggml_tensor * dst, const Sh
         for (int64_t i = 0; i < s.parts; i++) {
             const float * p = part + i * (2 + s.width);
             if (p[1] == 0.0f) { continue; }
-            const float factor = std::exp(p[0] - most);
+            const float factor = two_to_the(p[0] - most);
             sum += p[1] * factor;
             for (int64_t d = 0; d < s.width; d++) { to[d] = std::fma(p[2 + d], factor, to[d]); }
         }

@@ -2,8 +2,11 @@
 //
 // Rules
 // - The cache is read in tiles of 64 cells. A tile that few queries see is computed cell by cell
-//   for those that see it; one that many see is turned over once and multiplied for all of them.
+//   for those that see it; one that many see is converted once and multiplied for all of them.
 //   So a prefix that sequences share is read once, and what is padding is not computed.
+// - Both ways give the same bits, which depend on the query and the cells that it sees, in their
+//   order, alone: a score is summed in one order, each sum over cells goes on from cell to cell, a
+//   cell that is not seen adds nothing, and results are rescaled by powers of two, without rounding.
 // - The query heads that share a head of the cache go together, and share every load of it.
 // - Sums and exponentials are 32-bit floats; the probabilities are not rounded to half floats.
 #pragma once
@@ -23,12 +26,12 @@ constexpr int PARTS     = TILE / LANES;            // vectors of scores in a til
 constexpr int QUERIES   = 64;                      // most queries of a task, all heads of a group
 constexpr int ROW_BLOCK = 4;                       // queries with sums in registers
 constexpr int COL_BLOCK = LANES == 16 ? 4 : 2;     // vectors beside each other in registers
-
-static_assert(PARTS % COL_BLOCK == 0, "scores in whole blocks");
+constexpr int AT_ONCE_Q = LANES / 4;               // queries whose scores of four cells fill a vector
 
 static inline size_t task_floats(int64_t width) { return (size_t) (QUERIES * width * 2 + QUERIES * TILE + 2 * TILE * width + 4 * QUERIES + 64); }
 
-static inline float single(uint16_t half) { return _cvtsh_ss(half); }
+// 2^n for whole n, 0 below the normal numbers.
+static inline float two_to_the(float n) { return n < -126.0f ? 0.0f : std::ldexp(1.0f, (int) n); }
 
 // One bit for each cell that a query sees: those whose mask is not minus infinity.
 static inline uint64_t seen(const uint16_t * mask, int n) {
@@ -107,8 +110,8 @@ template <int WIDTH> class Task {
         }
         if (!pairs) { return; }
         // Operations on vectors, for 64 values: a cell alone is loaded (8) and multiplied and
-        // summed for each head (12); a tile is turned over (32 a cell), then costs 9 for a query.
-        if (pairs * (8 + 12 * group_) <= 32 * TILE + 9 * TILE * active * group_) {
+        // summed for each head (12); a tile is converted (16 a cell), then costs 10 for a query.
+        if (pairs * (8 + 12 * group_) <= TILE * (16 + 10 * active * group_)) {
             for (int p = 0; p < positions_; p++) {
                 if (bits[p]) { cells(k, nbk, v, nbv, bits[p], p, mask ? mask[p] : nullptr, slope); }
             }
@@ -134,20 +137,14 @@ template <int WIDTH> class Task {
     void probabilities(int r, float * score, int vectors) {
         Floats most = load_f(score);
         for (int i = 1; i < vectors; i++) { most = max_f(most, load_f(score + LANES * i)); }
-        const float peak = largest(most);
-        if (peak > max_[r]) {
-            const float factor = std::exp(max_[r] - peak);
+        const float power = nearest_power(largest(most));
+        if (power > max_[r]) {
+            const float factor = two_to_the(max_[r] - power);
             for (int i = 0; i < VECTORS; i++) { store_f(out_ + r * WIDTH + LANES * i, mul(load_f(out_ + r * WIDTH + LANES * i), every(factor))); }
             sum_[r] *= factor;
-            max_[r] = peak;
+            max_[r] = power;
         }
-        Floats sum = zero_f();
-        for (int i = 0; i < vectors; i++) {
-            const Floats e = exponential(sub(load_f(score + LANES * i), every(max_[r])));
-            store_f(score + LANES * i, e);
-            sum = add(sum, e);
-        }
-        sum_[r] += total(sum);
+        for (int i = 0; i < vectors; i++) { store_f(score + LANES * i, exponential(load_f(score + LANES * i), max_[r])); }
     }
 
     // Cell by cell: the queries of one position, and the cells that it sees.
@@ -171,8 +168,8 @@ template <int WIDTH> class Task {
                 for (int i = 0; i < LANES; i++) { sums[i] = zero_f(); }
                 for (int i = 0; i < count; i++) {
                     const auto * key = (const uint16_t *) (k + index[part * LANES + i] * nbk);
-                    Floats       a   = mul(load_half(key), load_f(q));
-                    for (int j = 1; j < VECTORS; j++) { a = fma(load_half(key + LANES * j), load_f(q + LANES * j), a); }
+                    Floats       a   = zero_f();
+                    for (int j = 0; j < VECTORS; j++) { a = fma(load_half(key + LANES * j), load_f(q + LANES * j), a); }
                     sums[i] = a;
                 }
                 store_f(score + h * TILE + LANES * part, fma(bias, every(slope[h]), totals(sums)));
@@ -203,7 +200,9 @@ template <int WIDTH> class Task {
     template <int HEADS, int BESIDE>
     void some_values(const char * v, size_t nbv, const uint8_t * index, int n, int r, const float * score, int j) {
         Floats acc[HEADS][BESIDE];
+        float  sum[HEADS];
         for (int h = 0; h < HEADS; h++) {
+            sum[h] = sum_[r + h];
             for (int i = 0; i < BESIDE; i++) { acc[h][i] = load_f(out_ + (size_t) (r + h) * WIDTH + LANES * (j + i)); }
         }
         for (int c = 0; c < n; c++) {
@@ -212,26 +211,25 @@ template <int WIDTH> class Task {
             for (int i = 0; i < BESIDE; i++) { x[i] = load_half(value + LANES * i); }
             for (int h = 0; h < HEADS; h++) {
                 const Floats p = every(score[h * TILE + c]);
+                sum[h] += score[h * TILE + c];
                 for (int i = 0; i < BESIDE; i++) { acc[h][i] = fma(p, x[i], acc[h][i]); }
             }
         }
         for (int h = 0; h < HEADS; h++) {
+            if (j == 0) { sum_[r + h] = sum[h]; }
             for (int i = 0; i < BESIDE; i++) { store_f(out_ + (size_t) (r + h) * WIDTH + LANES * (j + i), acc[h][i]); }
         }
     }
 
     // All queries of the task that see any of the tile, as two products of matrices.
     void whole(const char * k, size_t nbk, const char * v, size_t nbv, int n, const uint64_t * bits, const uint16_t * const * mask, const float * slope) {
-        turn_over(k, nbk, n);
-        for (int c = 0; c < n; c++) {
-            const auto * value = (const uint16_t *) (v + c * nbv);
-            for (int j = 0; j < VECTORS; j++) { store_f(vals_ + c * WIDTH + LANES * j, load_half(value + LANES * j)); }
-        }
+        convert(keys_, k, nbk, n);
+        convert(vals_, v, nbv, n);
         int rows[QUERIES], active = 0;
         for (int r = 0; r < n_; r++) {
             if (bits[r / group_]) { rows[active++] = r; }
         }
-        for (int a = 0; a < active; a += ROW_BLOCK) { some<Scores>(rows + a, std::min(ROW_BLOCK, active - a), n); }
+        for (int a = 0; a < active; a += AT_ONCE_Q) { scores(rows + a, std::min(AT_ONCE_Q, active - a), n); }
         for (int a = 0; a < active; a++) {
             const int r = rows[a];
             float *   score = score_ + (size_t) r * TILE;
@@ -245,108 +243,76 @@ template <int WIDTH> class Task {
             for (int c = n; c < TILE; c++) { score[c] = -INFINITY; }
             probabilities(r, score, PARTS);
         }
-        for (int a = 0; a < active; a += ROW_BLOCK) { some<Results>(rows + a, std::min(ROW_BLOCK, active - a), n); }
+        for (int a = 0; a < active; a += ROW_BLOCK) { some_results(rows + a, std::min(ROW_BLOCK, active - a), n); }
     }
 
-    // keys_[i][c]: value i of the key of cell c; cells that are not there are zero.
-    void turn_over(const char * k, size_t nbk, int n) {
-        for (int c = 0; c < TILE; c += LANES) {
+    // Cells as floats; those that are not there, up to a multiple of four, are zero.
+    static void convert(float * to, const char * from, size_t nb, int n) {
+        for (int c = 0; c < n; c++) {
+            for (int j = 0; j < WIDTH; j += LANES) { store_f(to + c * WIDTH + j, load_half((const uint16_t *) (from + c * nb) + j)); }
+        }
+        for (int i = n * WIDTH; i < (n + 3) / 4 * 4 * WIDTH; i += LANES) { store_f(to + i, zero_f()); }
+    }
+
+    // Scores of `count` (at most AT_ONCE_Q) queries for the first `n` cells of keys_.
+    void scores(const int * rows, int count, int n) {
+        const float * q[AT_ONCE_Q];
+        for (int a = 0; a < AT_ONCE_Q; a++) { q[a] = q_ + (size_t) rows[std::min(a, count - 1)] * WIDTH; }
+        for (int c = 0; c < n; c += 4) {
+            const float * key = keys_ + c * WIDTH;
+            Floats        sums[LANES];
+            for (int i = 0; i < LANES; i++) { sums[i] = zero_f(); }
             for (int j = 0; j < WIDTH; j += LANES) {
-                Floats x[LANES];
-                for (int i = 0; i < LANES; i++) { x[i] = c + i < n ? load_half((const uint16_t *) (k + (c + i) * nbk) + j) : zero_f(); }
-                transpose(x);
-                for (int i = 0; i < LANES; i++) { store_f(keys_ + (j + i) * TILE + c, x[i]); }
+                Floats x[4];
+                for (int i = 0; i < 4; i++) { x[i] = load_f(key + i * WIDTH + j); }
+                for (int a = 0; a < AT_ONCE_Q; a++) {
+                    const Floats y = load_f(q[a] + j);
+                    for (int i = 0; i < 4; i++) { sums[4 * a + i] = fma(x[i], y, sums[4 * a + i]); }
+                }
             }
+            float found[LANES];
+            store_f(found, totals(sums));
+            for (int a = 0; a < count; a++) { std::memcpy(score_ + (size_t) rows[a] * TILE + c, found + 4 * a, 4 * sizeof(float)); }
         }
     }
 
-    static void transpose(Floats * x) {
-#if defined(KERNELS_AVX512) && !defined(KERNELS_NARROW)
-        __m512 t[16];
-        for (int i = 0; i < 16; i += 4) {
-            const __m512 a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
-            const __m512 c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
-            t[i]     = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
-            t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
-            t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
-            t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
-        }
-        for (int i = 0; i < 4; i++) {  // t[i], t[i + 4], t[i + 8], t[i + 12]: column i of each 4 x 4
-            const __m512 a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xDD);
-            const __m512 c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xDD);
-            x[i]      = _mm512_shuffle_f32x4(a, c, 0x88);
-            x[i + 4]  = _mm512_shuffle_f32x4(b, d, 0x88);
-            x[i + 8]  = _mm512_shuffle_f32x4(a, c, 0xDD);
-            x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
-        }
-#else
-        __m256 t[8], u[8];
-        for (int i = 0; i < 8; i += 2) { t[i] = _mm256_unpacklo_ps(x[i], x[i + 1]); t[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]); }
-        for (int i = 0; i < 8; i += 4) {
-            u[i]     = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-            u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
-            u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-            u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
-        }
-        for (int i = 0; i < 4; i++) {
-            x[i]     = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
-            x[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
-        }
-#endif
-    }
-
-    // score_ = q_ * keys_
-    struct Scores {
-        static constexpr bool   ADDS = false;
-        static constexpr int    VECTORS_WIDE = PARTS;
-        static const float *    left(const Task & t, int r) { return t.q_ + (size_t) r * WIDTH; }
-        static const float *    right(const Task & t) { return t.keys_; }
-        static float *          to(const Task & t, int r) { return t.score_ + (size_t) r * TILE; }
-        static int              steps(int) { return WIDTH; }
-    };
-
-    // out_ += score_ * vals_
-    struct Results {
-        static constexpr bool   ADDS = true;
-        static constexpr int    VECTORS_WIDE = VECTORS;
-        static const float *    left(const Task & t, int r) { return t.score_ + (size_t) r * TILE; }
-        static const float *    right(const Task & t) { return t.vals_; }
-        static float *          to(const Task & t, int r) { return t.out_ + (size_t) r * WIDTH; }
-        static int              steps(int n) { return n; }
-    };
-
-    template <class What> void some(const int * rows, int count, int n) {
+    void some_results(const int * rows, int count, int n) {
         switch (count) {
-            case 4: product<What, 4>(rows, n); break;
-            case 3: product<What, 3>(rows, n); break;
-            case 2: product<What, 2>(rows, n); break;
-            default: product<What, 1>(rows, n); break;
+            case 4: results<4>(rows, n); break;
+            case 3: results<3>(rows, n); break;
+            case 2: results<2>(rows, n); break;
+            default: results<1>(rows, n); break;
         }
     }
 
-    template <class What, int COUNT> void product(const int * rows, int n) {
-        const float * left[COUNT];
-        float *       to[COUNT];
-        for (int a = 0; a < COUNT; a++) { left[a] = What::left(*this, rows[a]); to[a] = What::to(*this, rows[a]); }
-        const float * right = What::right(*this);
-        const int     steps = What::steps(n);
-        for (int j = 0; j < What::VECTORS_WIDE; j += COL_BLOCK) {
+    // out_ += score_ * vals_, and the same for the sums.
+    template <int COUNT> void results(const int * rows, int n) {
+        const float * p[COUNT];
+        float *       to[COUNT], sum[COUNT];
+        for (int a = 0; a < COUNT; a++) {
+            p[a]   = score_ + (size_t) rows[a] * TILE;
+            to[a]  = out_ + (size_t) rows[a] * WIDTH;
+            sum[a] = sum_[rows[a]];
+        }
+        for (int j = 0; j < WIDTH; j += COL_BLOCK * LANES) {
             Floats acc[COUNT][COL_BLOCK];
             for (int a = 0; a < COUNT; a++) {
-                for (int i = 0; i < COL_BLOCK; i++) { acc[a][i] = What::ADDS ? load_f(to[a] + LANES * (j + i)) : zero_f(); }
+                for (int i = 0; i < COL_BLOCK; i++) { acc[a][i] = load_f(to[a] + j + LANES * i); }
             }
-            for (int s = 0; s < steps; s++) {
+            for (int c = 0; c < n; c++) {
                 Floats x[COL_BLOCK];
-                for (int i = 0; i < COL_BLOCK; i++) { x[i] = load_f(right + (size_t) s * What::VECTORS_WIDE * LANES + LANES * (j + i)); }
+                for (int i = 0; i < COL_BLOCK; i++) { x[i] = load_f(vals_ + c * WIDTH + j + LANES * i); }
                 for (int a = 0; a < COUNT; a++) {
-                    const Floats y = every(left[a][s]);
+                    const Floats y = every(p[a][c]);
+                    if (j == 0) { sum[a] += p[a][c]; }
                     for (int i = 0; i < COL_BLOCK; i++) { acc[a][i] = fma(y, x[i], acc[a][i]); }
                 }
             }
             for (int a = 0; a < COUNT; a++) {
-                for (int i = 0; i < COL_BLOCK; i++) { store_f(to[a] + LANES * (j + i), acc[a][i]); }
+                for (int i = 0; i < COL_BLOCK; i++) { store_f(to[a] + j + LANES * i, acc[a][i]); }
             }
         }
+        for (int a = 0; a < COUNT; a++) { sum_[rows[a]] = sum[a]; }
     }
 
     int     positions_, group_, n_;

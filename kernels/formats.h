@@ -3,10 +3,15 @@
 // Rules
 // - A packed group holds 16 rows of one block; its bytes lie so that one load gives four
 //   consecutive values of each of 16 rows (drawing: README.md).
+// - A row can be read back from its group: the same floats as ggml makes of the block.
 // - Scales keep the precision of the file: half floats stay half floats, whole numbers stay whole.
 // - Values become unsigned (value + BIAS); the kernel starts its sums at -BIAS * (sum of inputs),
 //   which is exact.
 #pragma once
+
+#include "simd.h"
+
+#ifdef KERNELS_AVAILABLE
 
 #include <cstdint>
 #include <cstring>
@@ -32,6 +37,15 @@ static inline void put_nibbles(uint8_t * to, int row, const uint8_t * values) {
     }
 }
 
+// Read them back.
+static inline void get_nibbles(const uint8_t * from, int row, uint8_t * values) {
+    for (int p = 0; p < 4; p++) {
+        const uint32_t x = four(from + 64 * p + 4 * row);
+        put_four(values + 8 * p, x & 0x0F0F0F0F);
+        put_four(values + 8 * p + 4, x >> 4 & 0x0F0F0F0F);
+    }
+}
+
 struct Q4_0 {
     static constexpr int  SIZE = 32, BIAS = 8, BITS = 4;
     static constexpr bool HAS_MIN = false;
@@ -43,6 +57,13 @@ struct Q4_0 {
         for (int j = 0; j < 16; j++) { v[j] = from.qs[j] & 15; v[j + 16] = from.qs[j] >> 4; }
         to.d[row] = from.d;
         put_nibbles(to.qs, row, v);
+    }
+
+    static void unpack(const Group & from, int row, float * to) {
+        uint8_t     v[BLOCK];
+        const float d = single(from.d[row]);
+        get_nibbles(from.qs, row, v);
+        for (int j = 0; j < BLOCK; j++) { to[j] = d * (float) (v[j] - BIAS); }
     }
 };
 
@@ -58,6 +79,13 @@ struct Q4_1 {
         to.d[row] = from.d;
         to.m[row] = from.m;
         put_nibbles(to.qs, row, v);
+    }
+
+    static void unpack(const Group & from, int row, float * to) {
+        uint8_t     v[BLOCK];
+        const float d = single(from.d[row]), m = single(from.m[row]);
+        get_nibbles(from.qs, row, v);
+        for (int j = 0; j < BLOCK; j++) { to[j] = d * (float) v[j] + m; }
     }
 };
 
@@ -81,6 +109,14 @@ struct Q5_0 {
         for (int g = 0; g < 8; g++) { bits |= (four(v + 4 * g) >> 4 & 0x01010101) << g; }
         put_four(to.qh + 4 * row, bits);
     }
+
+    static void unpack(const Group & from, int row, float * to) {
+        uint8_t        v[BLOCK];
+        const float    d = single(from.d[row]);
+        const uint32_t bits = four(from.qh + 4 * row);
+        get_nibbles(from.qs, row, v);
+        for (int j = 0; j < BLOCK; j++) { to[j] = d * (float) ((int) (v[j] | (bits >> (8 * (j % 4) + j / 4) & 1) << 4) - BIAS); }
+    }
 };
 
 struct Q8_0 {
@@ -93,6 +129,11 @@ struct Q8_0 {
         to.d[row] = from.d;
         const auto * q = (const uint8_t *) from.qs;
         for (int g = 0; g < 8; g++) { put_four(to.qs + 64 * g + 4 * row, four(q + 4 * g) ^ 0x80808080); }
+    }
+
+    static void unpack(const Group & from, int row, float * to) {
+        const float d = single(from.d[row]);
+        for (int j = 0; j < BLOCK; j++) { to[j] = d * (float) (from.qs[64 * (j / 4) + 4 * row + j % 4] - BIAS); }
     }
 };
 
@@ -113,6 +154,15 @@ struct Q4_K {
             const uint8_t * q = from.qs + 32 * (i / 2);
             for (int j = 0; j < BLOCK; j++) { v[j] = i % 2 ? q[j] >> 4 : q[j] & 15; }
             put_nibbles(to.qs[i], row, v);
+        }
+    }
+
+    static void unpack(const Group & from, int row, float * to) {
+        for (int i = 0; i < 8; i++) {
+            uint8_t     v[BLOCK];
+            const float d = single(from.d[row]) * (float) from.scale[i][row], m = single(from.dmin[row]) * (float) from.min[i][row];
+            get_nibbles(from.qs[i], row, v);
+            for (int j = 0; j < BLOCK; j++) { to[BLOCK * i + j] = d * (float) v[j] - m; }
         }
     }
 };
@@ -143,6 +193,17 @@ struct Q6_K {
             }
         }
     }
+
+    static void unpack(const Group & from, int row, float * to) {
+        for (int i = 0; i < 8; i++) {
+            uint8_t v[BLOCK];
+            get_nibbles(from.qs[i], row, v);
+            for (int j = 0; j < BLOCK; j++) {
+                const int high = from.qh[i][64 * (j / 16) + 4 * row + j % 4] >> (2 * (j % 16 / 4)) & 3;
+                to[BLOCK * i + j] = single(from.d[row]) * (float) from.scale[2 * i + j / 16][row] * (float) ((v[j] | high << 4) - BIAS);
+            }
+        }
+    }
 };
 
 static_assert(sizeof(Q4_0::Row) == 18 && sizeof(Q4_0::Group) == 16 * 18, "Q4_0");
@@ -153,3 +214,5 @@ static_assert(sizeof(Q4_K::Row) == 144 && sizeof(Q4_K::Group) == 16 * 148, "Q4_K
 static_assert(sizeof(Q6_K::Row) == 210 && sizeof(Q6_K::Group) == 16 * 210, "Q6_K");
 
 }  // namespace kernels
+
+#endif  // KERNELS_AVAILABLE

@@ -18,6 +18,7 @@
 namespace kernels {
 
 constexpr int COLUMNS = 8;                       // rows of the input side by side
+constexpr int AHEAD   = 1024;                    // bytes: what the processor itself fetches ahead of Q6_K is too little
 constexpr int AT_ONCE = LANES == 16 ? 8 : 4;     // of them with sums in registers
 
 // A block of each of 8 rows of the input.
@@ -81,12 +82,12 @@ static inline Pair nibbles(const uint8_t * qs) {
     return { both(z, low), both(right<4>(z), low) };
 }
 
-// Bits FROM.. of each byte, moved to bits TO.., of which `mask` keeps those wanted.
-template <int FROM, int TO> static inline Ints moved(Ints z, int mask) {
+// `to` with those bits of `mask` that bits FROM.. of each byte have, moved to bits TO...
+template <int FROM, int TO> static inline Ints with_bits(Ints to, Ints z, int mask) {
     if constexpr (FROM >= TO) {
-        return both(right<FROM - TO>(z), every_byte(mask));
+        return with(to, right<FROM - TO>(z), every_byte(mask));
     } else {
-        return both(left<TO - FROM>(z), every_byte(mask));
+        return with(to, left<TO - FROM>(z), every_byte(mask));
     }
 }
 
@@ -97,12 +98,12 @@ template <class F, int P> static inline Pair pair_of(const uint8_t * qs, const u
         Pair pair = nibbles(qs + 64 * P);
         if constexpr (F::BITS == 5) {
             const Ints z = load_i(qh);
-            pair.a = either(pair.a, moved<2 * P, 4>(z, 16));
-            pair.b = either(pair.b, moved<2 * P + 1, 4>(z, 16));
+            pair.a = with_bits<2 * P, 4>(pair.a, z, 16);
+            pair.b = with_bits<2 * P + 1, 4>(pair.b, z, 16);
         } else if constexpr (F::BITS == 6) {
             const Ints z = load_i(qh + 64 * (P / 2));
-            pair.a = either(pair.a, moved<4 * (P % 2), 4>(z, 48));
-            pair.b = either(pair.b, moved<4 * (P % 2) + 2, 4>(z, 48));
+            pair.a = with_bits<4 * (P % 2), 4>(pair.a, z, 48);
+            pair.b = with_bits<4 * (P % 2) + 2, 4>(pair.b, z, 48);
         }
         return pair;
     }
@@ -179,6 +180,12 @@ static void lanes_times(const typename F::Group * w, int64_t blocks, const Panel
         const int     i = (int) (l % PER);
         const Panel & p = y[l];
         Ints          acc[NC];
+        // One input waits for memory: ask for the block that comes AHEAD bytes later.
+        if constexpr (NC == 1) {
+            constexpr int BYTES = (int) (sizeof(g) / PER);
+            const char *  next = (const char *) w + l * BYTES + AHEAD;
+            for (int b = 0; b < BYTES; b += 64) { _mm_prefetch(next + b, _MM_HINT_T0); }
+        }
         for (int c = 0; c < NC; c++) { acc[c] = every_i(p.start[0][c0 + c]); }
         if constexpr (F::BITS == 6) {
             const uint8_t * qs = g.qs[i] + 4 * at, * qh = g.qh[i] + 4 * at;

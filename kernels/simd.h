@@ -17,10 +17,13 @@
 
 #include <immintrin.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
 namespace kernels {
+
+static inline float single(uint16_t half) { return _cvtsh_ss(half); }
 
 #if defined(KERNELS_AVX512) && !defined(KERNELS_NARROW)
 
@@ -41,6 +44,7 @@ static inline Floats sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
 static inline Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 static inline Floats fnma(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline Floats max_f(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+static inline Floats min_f(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 static inline Floats abs_f(Floats a) { return _mm512_abs_ps(a); }
 static inline Floats to_f(Ints a) { return _mm512_cvtepi32_ps(a); }
 // 2 to the power that the lowest bits of 0x1.8p23 + n hold.
@@ -51,14 +55,13 @@ static inline Floats power_of_two(Floats z) {
 // `y` where x > limit, else 0.
 static inline Floats above(Floats x, Floats limit, Floats y) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ), y); }
 static inline float  largest(Floats a) { return _mm512_reduce_max_ps(a); }
-static inline float  total(Floats a) { return _mm512_reduce_add_ps(a); }
 
 static inline Ints zero_i() { return _mm512_setzero_si512(); }
 static inline Ints load_i(const void * p) { return _mm512_loadu_si512(p); }
 static inline Ints every_i(int32_t x) { return _mm512_set1_epi32(x); }
 static inline Ints every_byte(int x) { return _mm512_set1_epi8((char) x); }
 static inline Ints both(Ints a, Ints b) { return _mm512_and_si512(a, b); }
-static inline Ints either(Ints a, Ints b) { return _mm512_or_si512(a, b); }
+static inline Ints with(Ints a, Ints z, Ints mask) { return _mm512_ternarylogic_epi32(a, z, mask, 0xF8); }  // a | z & mask
 static inline Ints add_i(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 template <int N> static inline Ints left(Ints a) { if constexpr (N == 0) { return a; } else { return _mm512_slli_epi16(a, N); } }
 template <int N> static inline Ints right(Ints a) { if constexpr (N == 0) { return a; } else { return _mm512_srli_epi16(a, N); } }
@@ -90,6 +93,7 @@ static inline Floats sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
 static inline Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 static inline Floats fnma(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline Floats max_f(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+static inline Floats min_f(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 static inline Floats abs_f(Floats a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline Floats to_f(Ints a) { return _mm256_cvtepi32_ps(a); }
 static inline Floats power_of_two(Floats z) {
@@ -102,18 +106,13 @@ static inline float  largest(Floats a) {
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
-static inline float total(Floats a) {
-    __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
-    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
-}
 
 static inline Ints zero_i() { return _mm256_setzero_si256(); }
 static inline Ints load_i(const void * p) { return _mm256_loadu_si256((const __m256i *) p); }
 static inline Ints every_i(int32_t x) { return _mm256_set1_epi32(x); }
 static inline Ints every_byte(int x) { return _mm256_set1_epi8((char) x); }
 static inline Ints both(Ints a, Ints b) { return _mm256_and_si256(a, b); }
-static inline Ints either(Ints a, Ints b) { return _mm256_or_si256(a, b); }
+static inline Ints with(Ints a, Ints z, Ints mask) { return _mm256_or_si256(a, _mm256_and_si256(z, mask)); }
 static inline Ints add_i(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
 template <int N> static inline Ints left(Ints a) { if constexpr (N == 0) { return a; } else { return _mm256_slli_epi16(a, N); } }
 template <int N> static inline Ints right(Ints a) { if constexpr (N == 0) { return a; } else { return _mm256_srli_epi16(a, N); } }
@@ -131,16 +130,24 @@ static inline Ints bytes_times(Ints acc, Ints u, Ints s) { return _mm256_dpbusd_
 
 #endif
 
-// The exponential of numbers that are not positive, within 2 units of the last place; below -87 it
-// is 0. The polynomial is that of Arm's optimised routines.
-static inline Floats exponential(Floats x) {
-    const Floats large = every(0x1.8p23f);
-    const Floats z = fma(max_f(x, every(-87.0f)), every(0x1.715476p+0f), large), n = sub(z, large);
-    const Floats b = fnma(n, every(0x1.7f7d1cp-20f), fnma(n, every(0x1.62e4p-1f), max_f(x, every(-87.0f))));
-    const Floats k = power_of_two(z), u = mul(b, b);
+// The whole number n for which 2^n is nearest to e^x.
+constexpr float LARGE_SCORE = 1e6f;  // larger numbers are all the same
+static inline float nearest_power(float x) {
+    const float z = x > LARGE_SCORE ? LARGE_SCORE : x > -LARGE_SCORE ? x : -LARGE_SCORE;
+    return std::fma(z, 0x1.715476p+0f, 0x1.8p23f) - 0x1.8p23f;
+}
+
+// e^x / 2^n within 2 units of the last place, for x of which `nearest_power` is at most n; 0 where
+// that is below 2^-125. Another n gives the same digits: only the exponent changes. The polynomial
+// is that of Arm's optimised routines.
+static inline Floats exponential(Floats x, float n) {
+    const Floats large = every(0x1.8p23f), y = max_f(min_f(x, every(LARGE_SCORE)), every(-LARGE_SCORE));
+    const Floats z = fma(y, every(0x1.715476p+0f), large), whole = sub(z, large);
+    const Floats b = fnma(whole, every(0x1.7f7d1cp-20f), fnma(whole, every(0x1.62e4p-1f), y));
+    const Floats k = power_of_two(sub(z, every(n))), u = mul(b, b);
     const Floats high = fma(every(0x1.0e4020p-7f), b, every(0x1.573e2ep-5f)), low = fma(every(0x1.555e66p-3f), b, every(0x1.fffdb6p-2f));
     const Floats j = fma(fma(high, u, low), u, mul(every(0x1.ffffecp-1f), b));
-    return above(x, every(-87.0f), fma(k, j, k));
+    return above(x, every(std::fmax((n - 125.0f) * 0x1.62e43p-1f, -LARGE_SCORE)), fma(k, j, k));
 }
 
 // The same four bytes for every row.

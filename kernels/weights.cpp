@@ -1,8 +1,11 @@
-// Interleaved weights as a buffer type of ggml, and the matrix product with them.
+// Interleaved weights as a buffer type of ggml, the matrix product with them, and rows read back:
+// an embedding that is also the output is in memory once.
 //
 // Rules
 // - Two-dimensional weights of the formats below, of any number of rows; the last group is filled
 //   with zeros. All else stays with ggml's own buffer types.
+// - They lie in large pages where the system has them: one token reads all of them, and a processor
+//   fetches ahead within a page only.
 // - A tensor is repacked once, when its bytes are set, from memory that is only read, by as many
 //   threads as there are processors.
 // - Threads take groups of rows as they come, so that a slow one gets fewer.
@@ -18,6 +21,8 @@
 #include "ggml-impl.h"
 #include "ggml.h"
 #include "traits.h"
+
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -58,6 +63,7 @@ ggml_backend_buffer_type_t kernels_buffer_type(void) { return nullptr; }
 
 namespace kernels {
 
+constexpr uintptr_t PAGE = 4096;
 constexpr int64_t TILE = 64;  // rows of the input for which a chunk of weights stays in the cache
 
 // Where the results of an input row go.
@@ -82,6 +88,7 @@ class Weights : public ggml::cpu::tensor_traits {
     unsigned bit() const { return bit_; }
 
     bool work_size(int, const ggml_tensor * op, size_t & size) override {
+        if (op->op == GGML_OP_GET_ROWS) { size = 0; return true; }
         if (op->op != GGML_OP_MUL_MAT) { return false; }
         const int64_t panels = (ggml_nrows(op->src[1]) + COLUMNS - 1) / COLUMNS;
         size = (size_t) (panels * (op->src[1]->ne[0] / BLOCK)) * sizeof(Panel) + 64;
@@ -115,6 +122,7 @@ template <class F> class WeightsOf : public Weights {
     }
 
     bool compute_forward(ggml_compute_params * params, ggml_tensor * op) override {
+        if (op->op == GGML_OP_GET_ROWS) { read_rows(params, op); return true; }
         if (op->op != GGML_OP_MUL_MAT) { return false; }
         const ggml_tensor * w = op->src[0], * x = op->src[1];
         GGML_ASSERT(x->type == GGML_TYPE_F32 && op->type == GGML_TYPE_F32);
@@ -154,6 +162,18 @@ template <class F> class WeightsOf : public Weights {
                 if (n < ROWS) { std::memset((void *) &group, 0, sizeof(group)); }
                 for (int r = 0; r < n; r++) { F::pack(group, r, from[(ROWS * g + r) * blocks + l]); }
             }
+        }
+    }
+
+    static void read_rows(const ggml_compute_params * params, ggml_tensor * op) {
+        const ggml_tensor * w = op->src[0], * index = op->src[1];
+        const int64_t       blocks = w->ne[0] / F::SIZE;
+        for (int64_t i = params->ith; i < ggml_nelements(index); i += params->nth) {
+            const int64_t r = *(const int32_t *) ((const char *) index->data + i * index->nb[0]);
+            GGML_ASSERT(r >= 0 && r < w->ne[1]);
+            const auto * group = (const typename F::Group *) w->data + r / ROWS * blocks;
+            auto *       to = (float *) ((char *) op->data + i * op->nb[1]);
+            for (int64_t l = 0; l < blocks; l++) { F::unpack(group[l], (int) (r % ROWS), to + F::SIZE * l); }
         }
     }
 
@@ -216,6 +236,8 @@ static void set_tensor(ggml_backend_buffer_t, ggml_tensor * t, const void * data
 static ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t type, size_t size) {
     ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size);
     if (buffer) {
+        const uintptr_t base = (uintptr_t) ggml_backend_buffer_get_base(buffer), first = GGML_PAD(base, PAGE), end = (base + size) / PAGE * PAGE;
+        if (first < end) { (void) madvise((void *) first, end - first, MADV_HUGEPAGE); }  // at worst refused
         buffer->buft              = type;
         buffer->iface.init_tensor = init_tensor;
         buffer->iface.set_tensor  = set_tensor;
@@ -236,16 +258,18 @@ static size_t get_alloc_size(ggml_backend_buffer_type_t, const ggml_tensor * t) 
 
 class BufferType : public ggml::cpu::extra_buffer_type {
     bool supports_op(ggml_backend_dev_t, const ggml_tensor * op) override {
-        if (op->op != GGML_OP_MUL_MAT || !op->src[0]->buffer || op->src[0]->buffer->buft != kernels_buffer_type() || !weights_of(op->src[0])) {
-            return false;
-        }
+        if (!ours(op) || !weights_of(op->src[0])) { return false; }
         const ggml_tensor * x = op->src[1];
-        return x->type == GGML_TYPE_F32 && (!x->buffer || ggml_backend_buft_is_host(x->buffer->buft));
+        const ggml_type     wanted = op->op == GGML_OP_MUL_MAT ? GGML_TYPE_F32 : GGML_TYPE_I32;
+        return x->type == wanted && (!x->buffer || ggml_backend_buft_is_host(x->buffer->buft));
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
-        const bool ours = op->op == GGML_OP_MUL_MAT && op->src[0]->buffer && op->src[0]->buffer->buft == kernels_buffer_type();
-        return ours ? (ggml::cpu::tensor_traits *) op->src[0]->extra : nullptr;
+        return ours(op) ? (ggml::cpu::tensor_traits *) op->src[0]->extra : nullptr;
+    }
+
+    static bool ours(const ggml_tensor * op) {
+        return (op->op == GGML_OP_MUL_MAT || op->op == GGML_OP_GET_ROWS) && op->src[0]->buffer && op->src[0]->buffer->buft == kernels_buffer_type();
     }
 };
 

@@ -17,7 +17,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
-from appliance.trust.gguf.matrices import EXPERTS
+from appliance.trust.gguf.matrices import EXPERTS, TABLE, TIED
 
 _AVX2: Final = frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"})
 _AVX512: Final = _AVX2 | {"Q2_K"}
@@ -36,7 +36,7 @@ _INTERLEAVED: Final[Mapping[str, Fraction]] = MappingProxyType(
         "Q4_K": Fraction(148, 144),
     }
 )
-"""What our kernels take where there is AVX2, and how much larger it is there; no experts."""
+"""What our kernels take where there is AVX2, and how much larger it is there: no experts."""
 _AMX: Final = frozenset({"sapphirerapids"})
 _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
     {
@@ -50,7 +50,7 @@ _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
         "IQ4_XS": Fraction(136 + 2, 136),
     }
 )
-"""What AMX takes, and how much larger it is there; experts it does not take."""
+"""What AMX takes, and how much larger it is there: no experts, no tables."""
 _NEVER: Final = frozenset({"F32", "F64", "BF16"})
 
 
@@ -58,20 +58,38 @@ def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = (
     """Bytes of the second copies.
 
     Args:
-        matrices: bytes of weights by type (`gguf_matrices.matrices`).
+        matrices: bytes of weights by type and use (`gguf_matrices.matrices`).
         variant: of the CPU backend. Of one that is not known here, or "" when none is, all
             weights count that could be: too much rather than too little.
         wrong: kernels of ours that are not used.
     """
-    return sum(_copy(name, size, variant, wrong) for name, size in matrices.items())
+    return sum(sum(_orders(name, size, variant, wrong)) for name, size in matrices.items())
 
 
-def _copy(name: str, size: int, variant: str, wrong: Collection[str]) -> int:
-    kind = name.removesuffix(EXPERTS)
+def _orders(name: str, size: int, variant: str, wrong: Collection[str]) -> tuple[int, ...]:
+    """The bytes of one group in each order but that of the file; 0 where a use has no other."""
+    kind, _, use = name.partition(" ")
+    table = _interleaved(kind, size, variant, wrong)
+    if use == TABLE.strip():
+        return (table,)
+    product = _product(kind, size, variant, wrong, experts=use == EXPERTS.strip())
+    if use != TIED.strip():
+        return (product,)
+    amx = variant in _AMX and kind in _TILED
+    # One tensor serves both uses where both want the same order, and two where they do not.
+    return (product,) if table and not amx else (product, table)
+
+
+def _interleaved(kind: str, size: int, variant: str, wrong: Collection[str]) -> int:
+    if kind not in _INTERLEAVED or kind in wrong or not _REPACKED.get(variant, _AVX2):
+        return 0
+    return int(size * _INTERLEAVED[kind])
+
+
+def _product(kind: str, size: int, variant: str, wrong: Collection[str], *, experts: bool) -> int:
     if variant not in _REPACKED:
-        return 0 if kind in _NEVER else int(size * _INTERLEAVED.get(name, 1))
-    if variant in _AMX and name in _TILED:
-        return int(size * _TILED[name])
-    if _REPACKED[variant] and name in _INTERLEAVED and name not in wrong:
-        return int(size * _INTERLEAVED[name])
-    return size if kind in _REPACKED[variant] else 0
+        return 0 if kind in _NEVER else int(size * (1 if experts else _INTERLEAVED.get(kind, 1)))
+    if variant in _AMX and kind in _TILED and not experts:
+        return int(size * _TILED[kind])
+    ours = 0 if experts else _interleaved(kind, size, variant, wrong)
+    return ours or (size if kind in _REPACKED[variant] else 0)

@@ -165,15 +165,15 @@ def script(alone: dict[int, Forced]) -> Script:
     return {number: run.taken[number] for number, run in alone.items()}
 
 
-# Attention joins what a batch shares, and the cells of a sequence are not always in the order of
-# its positions: sums round otherwise, in the seventh digit, and 8-bit activations turn that into
-# noise. It reaches 1.5 in logits of tokens that nobody draws, so here the likely ones count.
-
-
-def test_eight_at_once_change_no_likely_token_by_half_a_logit(
+def test_eight_at_once_stay_within_half_a_logit_of_stand_alone(
     runner: Runner, prompts: Prompts, alone: dict[int, Forced], script: Script
 ) -> None:
-    assert worst_likely(alone, play(runner, prompts, script=script)) < LIMIT
+    assert worst(alone, play(runner, prompts, script=script)) < LIMIT
+
+
+# Once cells are freed and used again, the cells of a sequence are no longer in the order of its
+# positions; sums round otherwise, in the seventh digit, and 8-bit activations turn that into noise.
+# It reaches 1.5 in logits of tokens that nobody draws, so here the likely ones count.
 
 
 def test_arrivals_in_mid_stream_change_no_likely_token_by_half_a_logit(

@@ -102,6 +102,15 @@ template <class F> static void product_of(const char * name, int64_t width, int 
             F::pack(packed[(size_t) (r / ROWS * blocks + l)], r % ROWS, from[(size_t) (r * blocks + l)]);
         }
     }
+    for (int r = 0; r < rows; r++) {
+        for (int64_t l = 0; l < blocks; l++) {
+            double wanted[F::SIZE];
+            float  found[F::SIZE];
+            read(from[(size_t) (r * blocks + l)], wanted);
+            F::unpack(packed[(size_t) (r / ROWS * blocks + l)], r % ROWS, found);
+            for (int i = 0; i < F::SIZE; i++) { failures += found[i] != (float) wanted[i]; }
+        }
+    }
     if (control) { packed[0].d[0] ^= 0x8000; }
     std::vector<float> x((size_t) (n * width)), out((size_t) (n * rows), NAN);
     inputs(x, inputs_kind);
@@ -213,7 +222,60 @@ template <int WIDTH> static void attention(int positions, int group, int cells, 
     }
 }
 
+// What a position sees in the company of others, in whatever tiles, gives the bits that it gives alone.
+template <int WIDTH> static void company(int positions, int group, int cells, int kind) {
+    const size_t          row = WIDTH * sizeof(uint16_t);
+    std::vector<float>    q((size_t) (positions * group * WIDTH)), work(task_floats(WIDTH)), slope((size_t) group, 1.0f);
+    std::vector<float>    found((size_t) (positions * group * WIDTH)), single_result(WIDTH);
+    std::vector<uint16_t> k((size_t) (cells * WIDTH)), v((size_t) (cells * WIDTH)), mask((size_t) (positions * cells));
+    for (float & x : q) { x = (float) uniform(-3, 3); }
+    for (uint16_t & x : k) { x = half((float) uniform(-2, 2)); }
+    for (uint16_t & x : v) { x = half((float) uniform(-2, 2)); }
+    for (int p = 0; p < positions; p++) {
+        for (int c = 0; c < cells; c++) {
+            const bool sees = kind == 0 ? c < cells / 2 || c % positions == p : kind == 1 ? c % positions == p : whole(0, 9) < p % 10;
+            mask[(size_t) (p * cells + c)] = sees ? (kind == 2 ? half((float) uniform(-2, 0)) : 0) : 0xFC00;
+        }
+    }
+    Task<WIDTH> task(work.data(), positions, group);
+    for (int r = 0; r < positions * group; r++) { task.query(r, &q[(size_t) (r * WIDTH)], 0.125f); }
+    for (int c = 0; c < cells; c += TILE) {
+        std::vector<const uint16_t *> here((size_t) positions);
+        for (int p = 0; p < positions; p++) { here[(size_t) p] = &mask[(size_t) (p * cells + c)]; }
+        task.tile((const char *) &k[(size_t) (c * WIDTH)], row, (const char *) &v[(size_t) (c * WIDTH)], row, std::min(TILE, cells - c), here.data(), slope.data());
+    }
+    for (int r = 0; r < positions * group; r++) { task.finish(r, &found[(size_t) (r * WIDTH)]); }
+    for (int p = 0; p < positions; p++) {
+        std::vector<uint16_t> own_k, own_v, own_mask;
+        for (int c = 0; c < cells; c++) {
+            const uint16_t m = mask[(size_t) (p * cells + c)];
+            if (m == 0xFC00) { continue; }
+            own_k.insert(own_k.end(), &k[(size_t) (c * WIDTH)], &k[(size_t) (c * WIDTH)] + WIDTH);
+            own_v.insert(own_v.end(), &v[(size_t) (c * WIDTH)], &v[(size_t) (c * WIDTH)] + WIDTH);
+            own_mask.push_back(m);
+        }
+        const int   n = (int) own_mask.size();
+        Task<WIDTH> alone(work.data(), 1, group);
+        for (int h = 0; h < group; h++) { alone.query(h, &q[(size_t) ((p * group + h) * WIDTH)], 0.125f); }
+        for (int c = 0; c < n; c += TILE) {
+            const uint16_t * here[1] = { &own_mask[(size_t) c] };
+            alone.tile((const char *) &own_k[(size_t) (c * WIDTH)], row, (const char *) &own_v[(size_t) (c * WIDTH)], row, std::min(TILE, n - c), here, slope.data());
+        }
+        for (int h = 0; h < group; h++) {
+            alone.finish(h, single_result.data());
+            if (std::memcmp(single_result.data(), &found[(size_t) ((p * group + h) * WIDTH)], WIDTH * sizeof(float))) {
+                if (failures++ < 10) { std::printf("attention %d, position %d of %d x %d, kind %d: not the bits that it gives alone\n", WIDTH, p, positions, group, kind); }
+            }
+        }
+    }
+}
+
 template <int WIDTH> static void attentions() {
+    for (int kind = 0; kind < 3; kind++) {
+        company<WIDTH>(8, 3, 600, kind);
+        company<WIDTH>(3, 6, 333, kind);
+        company<WIDTH>(33, 1, 257, kind);
+    }
     for (int kind = 0; kind < 4; kind++) {
         attention<WIDTH>(1, 1, 64, kind);
         attention<WIDTH>(1, 3, 200, kind);
@@ -226,14 +288,21 @@ template <int WIDTH> static void attentions() {
 
 // On the heap: with the address sanitizer, gcc 12 puts such an array of a loop at a wrong place.
 static void exponentials() {
-    std::vector<float> found(LANES);
-    for (float x = 0.0f; x > -90.0f; x -= 0.0137f) {
-        store_f(found.data(), exponential(every(x)));
-        const double wanted = x > -87.0f ? std::exp((double) x) : 0.0;
-        if (std::fabs(found[0] - wanted) > 3e-7 * wanted) { failures++; }
+    std::vector<float> found(LANES), other(LANES);
+    for (float base = -300.0f; base <= 300.0f; base += 75.0f) {
+        const float n = nearest_power(base);
+        for (float x = base; x > base - 90.0f; x -= 0.0137f) {
+            store_f(found.data(), exponential(every(x), n));
+            const double wanted = std::exp(x - n * std::log(2.0));
+            if (std::fabs(found[0] - (x > base - 86.0f ? wanted : found[0] == 0.0f ? 0.0 : wanted)) > 3e-7 * wanted) { failures++; }
+            store_f(other.data(), exponential(every(x), n + 20.0f));  // the same digits
+            failures += x > base - 70.0f && other[0] != found[0] * 0x1p-20f;
+        }
     }
-    store_f(found.data(), exponential(every(-INFINITY)));
-    failures += found[0] != 0.0f;
+    for (const float n : { 0.0f, 1e4f, -1e4f, 1.4e6f, -1.4e6f }) {
+        store_f(found.data(), exponential(every(-INFINITY), n));
+        failures += found[0] != 0.0f;
+    }
 }
 
 int main(int argc, char ** argv) {

@@ -23,6 +23,7 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # the sanitizers make the compiler take minutes
 @pytest.mark.parametrize("form", FORMS)
 def test_right_on_the_worst_blocks_and_a_wrong_sign_is_seen(tmp_path: Path, form: str) -> None:
     build, flags = FORMS[form]

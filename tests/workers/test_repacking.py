@@ -45,6 +45,15 @@ def test_a_kernel_that_is_not_used_leaves_the_copy_to_ggml() -> None:
     assert copied({"Q6_K experts": 800}, "zen4") == 0
 
 
+def test_an_embedding_that_is_also_the_output_is_copied_once_where_one_order_serves_both() -> None:
+    assert copied({"Q6_K tied": 800}, "zen4") == 800
+    assert copied({"Q6_K tied": 800}, "sapphirerapids") == 800 + 800  # tiles, and a table of ours
+    assert copied({"MXFP4 tied": 800}, "zen4") == 800  # ggml's order, and the table as it was
+    assert copied({"Q4_K table": 1440}, "sapphirerapids") == 1480
+    assert copied({"Q4_K table": 1440}, "zen4", ("Q4_K",)) == 0
+    assert copied({"Q4_K table": 1440, "Q4_K tied": 1440}, "x64") == 0
+
+
 def test_amx_takes_no_experts_and_pads_some_types() -> None:
     amx = "sapphirerapids"
     assert copied({"Q6_K experts": 800}, amx) == 0

@@ -1,9 +1,9 @@
 """Which weights of a model its matrix products read, and how wide the widest product is.
 
-An engine may keep a second copy of such weights in an order of its own; which ones depends on their
-type and on the processor, so they are listed here by type. Rules: a table that is looked up is no
-matrix, except where the embedding is also the output; weights of experts are multiplied in another
-way and counted separately. Pure.
+An engine may keep such weights in an order of its own; which ones depends on their type, their use
+and on the processor, so they are listed here by type and use. Rules: weights of experts are
+multiplied in another way, tables are looked up, and a tied embedding is a table and the output;
+each of them is counted separately. Pure.
 
 Source: llama.cpp's llama-arch.cpp (the operation of each tensor), as of llama-cpp-python 0.3.36.
 """
@@ -16,6 +16,10 @@ from appliance.trust.gguf.tensors import TYPES, Tensor
 
 EXPERTS: Final = " experts"
 """What follows the type in the name of a group that holds experts."""
+TABLE: Final = " table"
+"""The same for tables of rows that are looked up."""
+TIED: Final = " tied"
+"""The same for an embedding that is also the output."""
 _GROUP: Final = 8  # rows; no build of ggml interleaves fewer
 _INPUT: Final = "token_embd.weight"
 _TABLES: Final = frozenset(
@@ -25,7 +29,7 @@ _BLOCK: Final = re.compile(r"blk\.\d+\..+\.weight")
 
 
 def matrices(tensors: Mapping[str, Tensor], *, writes: bool) -> dict[str, int]:
-    """Bytes of the weights that matrix products read, by type: "Q4_K", "MXFP4 experts".
+    """Bytes of weights by type and use: "Q4_K", "MXFP4 experts", "Q6_K table", "Q8_0 tied".
 
     Args:
         writes: the model has an output over its vocabulary, its own or the embedding again.
@@ -34,10 +38,15 @@ def matrices(tensors: Mapping[str, Tensor], *, writes: bool) -> dict[str, int]:
     groups: dict[str, int] = {}
     for tensor in tensors.values():
         dimensions = sum(extent > 1 for extent in tensor.shape)
-        looked_up = tensor.name in _TABLES and not (tied and tensor.name == _INPUT)
-        if dimensions < 2 or looked_up or tensor.shape[1] % _GROUP:
+        if dimensions < 2:
             continue
-        name = TYPES[tensor.type].name + (EXPERTS if dimensions > 2 else "")
+        if tensor.name in _TABLES:
+            use = TIED if tied and tensor.name == _INPUT else TABLE
+        elif tensor.shape[1] % _GROUP:
+            continue
+        else:
+            use = EXPERTS if dimensions > 2 else ""
+        name = TYPES[tensor.type].name + use
         groups[name] = groups.get(name, 0) + tensor.bytes
     return dict(sorted(groups.items()))
 

@@ -18,22 +18,22 @@ NORM = ("blk.0.attn_norm.weight", (32,), 0)
 EXPERT = ("blk.1.ffn_up_exps.weight", (32, 48, 4), 39)
 
 
-def test_an_embedding_counts_only_where_it_is_the_output() -> None:
+def test_an_embedding_is_a_table_and_where_it_is_the_output_both() -> None:
     whole = table(EMBEDDING, OUTPUT, QUERY, NORM, EXPERT)
     assert matrices(whole, writes=True) == {
         "MXFP4 experts": 100 + len(EXPERT[0]), "Q4_K": 100 + len(QUERY[0]),
-        "Q6_K": 100 + len(OUTPUT[0]),
+        "Q6_K": 100 + len(OUTPUT[0]), "Q8_0 table": 100 + len(EMBEDDING[0]),
     }  # fmt: skip
     tied = table(EMBEDDING, QUERY)
-    assert set(matrices(tied, writes=True)) == {"Q8_0", "Q4_K"}
-    assert set(matrices(tied, writes=False)) == {"Q4_K"}
+    assert set(matrices(tied, writes=True)) == {"Q8_0 tied", "Q4_K"}
+    assert set(matrices(tied, writes=False)) == {"Q8_0 table", "Q4_K"}
 
 
-def test_tables_that_are_looked_up_vectors_and_odd_rows_do_not_count() -> None:
+def test_vectors_and_odd_rows_do_not_count_and_tables_for_themselves() -> None:
     tables = [(f"{name}.weight", (32, 64), 1) for name in ("position_embd", "token_types")]
     odd = ("blk.0.attn_k.weight", (32, 33), 2)
     one_row = ("blk.0.gate.weight", (32, 1), 2)
-    assert matrices(table(*tables, NORM, odd, one_row), writes=False) == {}
+    assert set(matrices(table(*tables, NORM, odd, one_row), writes=False)) == {"F16 table"}
 
 
 def test_weights_of_one_type_add_up() -> None:
@@ -50,8 +50,8 @@ def test_the_widest_product_counts_the_experts_that_are_used() -> None:
 
 def test_the_default_model(default_model_path: Path) -> None:
     facts = vet(default_model_path.read_bytes())
-    assert set(facts.matrices) == {"Q4_1", "Q8_0"}
-    assert facts.matrices["Q8_0"] == 49_152 * 576 // 32 * 34  # the embedding, which is the output
+    assert set(facts.matrices) == {"Q4_1", "Q8_0 tied"}
+    assert facts.matrices["Q8_0 tied"] == 49_152 * 576 // 32 * 34
     norms = facts.tensor_bytes - sum(facts.matrices.values())
     assert 0 < norms < 1 << 20
     assert (facts.n_wide, facts.n_window) == (1536, 0)
