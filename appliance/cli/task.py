@@ -22,6 +22,7 @@ from appliance.datasets import directory as datasets
 from appliance.evals.shots import choose
 from appliance.evals.subject import check_examples
 from appliance.tasks import catalogue, drafting
+from appliance.tasks.enforced import check_form
 from appliance.trust.directory import open_artifact
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -155,6 +156,7 @@ def check(output: Output, path: Path, dataset: Path | None) -> None:
     """Read a task whole: definition, template, schema and examples."""
     with open_artifact(path) as artifact:
         found = catalogue.vet(artifact).summary()
+        check_form(catalogue.read_artifact(artifact))
         if dataset is not None:
             train = datasets.read(dataset).splits.get("train", ())
             check_examples(catalogue.read_artifact(artifact), train)
@@ -171,6 +173,7 @@ def sign(output: Output, path: Path, key: Path) -> None:
     """Check the task, then sign every file of it into model.sig (OMS)."""
     with open_artifact(path) as artifact:
         catalogue.vet(artifact)
+        check_form(catalogue.read_artifact(artifact))
     sign_directory(output, path, key)
 
 

@@ -146,15 +146,16 @@ class _Round:
         """The outcomes of a candidate on all items."""
         if candidate.kind == "baseline":
             return await self._job.in_thread(self._learned, number, candidate)
-        plan.pinned(self._parts.digest_of(candidate.model), candidate)
+        if candidate.model:
+            plan.pinned(self._parts.digest_of(candidate.model), candidate)
         if candidate.kind == "neighbours":
             return await self._near(number, candidate)
-        asking = self._asking(candidate)
-        slots = self._parts.backends.slots(candidate.model)
+        asking, slots = self._asking(candidate)
         outcomes, seconds = await self._answered(
             number, candidate.name, self._subject.items, asking.outcome, slots
         )
-        return Measured(candidate, outcomes, seconds, self._parts.memory(candidate.model))
+        memory = self._parts.memory(candidate.model) if candidate.model else 0
+        return Measured(candidate, outcomes, seconds, memory)
 
     async def packs(self, candidates: Iterable[Candidate]) -> dict[str, Any]:
         """Each model on each pack, by model."""
@@ -220,16 +221,21 @@ class _Round:
         memory = self._parts.memory(candidate.model) + learned.size
         return Measured(candidate, outcomes, seconds, memory)
 
-    def _asking(self, candidate: Candidate) -> Asking:
-        loaded = replace_answerer(self._subject.loaded, candidate.model, candidate.digest)
+    def _asking(self, candidate: Candidate) -> tuple[Asking, int]:
+        """What asks a candidate, and how many items at once."""
+        loaded = self._subject.loaded
+        if candidate.kind == "model":
+            loaded = replace_answerer(loaded, candidate.model, candidate.digest)
         if candidate.shots is not None:
             chosen = shots.choose(self._subject.train, candidate.shots)
             loaded = shots.with_examples(loaded, chosen)
         tasks: Backends = TaskBackends(self._parts.backends, Drafts({loaded.task.id: loaded}))
+        slots = tasks.slots(loaded.task.id)
         if candidate.forced:
-            return Asking(loaded.task, self._parts.inference(tasks), self._label, read=as_it_is)
+            forced = self._parts.inference(tasks)
+            return Asking(loaded.task, forced, self._label, read=as_it_is), slots
         free = self._parts.inference(UnforcedTask(tasks, loaded))
-        return Asking(loaded.task, free, self._label, read=partial(read_freely, loaded))
+        return Asking(loaded.task, free, self._label, read=partial(read_freely, loaded)), slots
 
     async def _answered(
         self,

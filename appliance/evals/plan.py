@@ -2,8 +2,8 @@
 
 Rules:
 - The battery comes first: what needs no language model, then nearest neighbours by an embedding
-  model, then the task as it is written under its model, with other numbers of examples, and
-  without what forces the form of its answers.
+  model, then the task's own classifier or blend, then the task as it is written under its model,
+  with other numbers of examples, and without what forces the form of its answers.
 - What cannot be measured is a note of the report, never silence.
 - The plan is kept with the job, with the digests of models: what resumes measures the same.
 """
@@ -25,6 +25,7 @@ from appliance.tasks.inputs import checked
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import ModelCard
 
+OWN: Final = "the task's {}"
 _ANSWER_ROOM: Final = 64
 """Tokens that an answer is given at least, where the task states no limit."""
 
@@ -34,7 +35,7 @@ CountTokens = Callable[[str, Messages], Awaitable[int]]
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """What is measured.
+    """What is measured; `own` is the classifier or the blend that the task names.
 
     Attributes:
         model, digest: what answers; "" for what needs no model.
@@ -43,7 +44,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["baseline", "neighbours", "model"]
+    kind: Literal["baseline", "neighbours", "own", "model"]
     model: str = ""
     digest: str = ""
     shots: int | None = None
@@ -95,7 +96,7 @@ class Planner:
             NotFound: `model_not_found` for a model that no person has approved.
         """
         own = subject.loaded.task.candidate
-        models = [*([own.model] if own.kind == "model" else []), *wanted.models]
+        models = [*([own.model] if own.kind in ("model", "blend") else []), *wanted.models]
         models = list(dict.fromkeys(models))
         cards = {model: self.backends.card(model) for model in models}
         found: list[Candidate] = []
@@ -105,6 +106,9 @@ class Planner:
             near, note = self._neighbours(subject)
             found += near
             notes += note
+        if own.kind != "model":
+            digest = self.digest_of(own.model) if own.model else ""
+            found.append(Candidate(OWN.format(own.kind), "own", own.model, digest))
         for number, model in enumerate(models):
             as_written = Candidate(model, "model", model, self.digest_of(model))
             found.append(as_written)
@@ -112,8 +116,6 @@ class Planner:
                 more, note = await self._variants(subject, as_written, cards[model])
                 found += more
                 notes += note
-        if not found:
-            raise EvaluationRefused("evaluation_empty", "There is no candidate to measure.")
         return Plan(subject.loaded.digest, subject.data_digest, tuple(found), tuple(notes))
 
     def _neighbours(self, subject: Subject) -> tuple[list[Candidate], list[str]]:

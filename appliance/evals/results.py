@@ -64,7 +64,7 @@ def concluded(
     baseline = LINEAR if LINEAR in by_name else next(iter(by_name))
     compared = {
         name: some for name, some in outcomes.items()
-        if name == baseline or by_name[name].candidate.model
+        if name == baseline or by_name[name].candidate.kind != "baseline"
     }  # fmt: skip
     comparisons = compare_all(baseline, compared) if len(compared) > 1 else []
     labels = task.output.labels if isinstance(task.output, Labels) else ()
@@ -97,7 +97,7 @@ def concluded(
         "items": len(subject.items),
         "answer": answer,
         "baseline": baseline,
-        "candidate": next((c.name for c in plan.candidates if c.kind == "model"), None),
+        "candidate": next((c.name for c in plan.candidates if c.kind in ("own", "model")), None),
         "drafts": list(subject.drafts),
         "label_agreement": subject.ceiling,
         "candidates": [_row(s, by_name[s.name], more[s.name]) for s in summaries],

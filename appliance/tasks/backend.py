@@ -19,6 +19,7 @@ from appliance.statistics.labels import blended, distribution
 from appliance.tasks import labelled, values
 from appliance.tasks.asked import content_of
 from appliance.tasks.definition import Fields, Labels, form_of
+from appliance.tasks.enforced import constraint
 from appliance.tasks.inputs import Values, values_of
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import (
@@ -98,7 +99,9 @@ class TaskBackend:
             return replace(asked, labels=written, max_tokens=None)
         if isinstance(task.output, Fields):
             return replace(
-                asked, constraint=self._constraint(task.output), max_tokens=self._most(task.output)
+                asked,
+                constraint=constraint(task.output, self.loaded.schema),
+                max_tokens=self._most(task.output),
             )
         if task.output.grammar is not None:
             return replace(asked, constraint=Constraint("grammar", task.output.grammar))
@@ -136,11 +139,6 @@ class TaskBackend:
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`."""
         await self.model.cancel(prepared)
-
-    def _constraint(self, output: Fields) -> Constraint:
-        if output.encoding == "values":
-            return Constraint("regex", values.expression(self.loaded.schema))
-        return Constraint("json_schema", json.dumps(self.loaded.schema))
 
     def _most(self, output: Fields) -> int | None:
         stated = self.loaded.task.max_tokens

@@ -273,8 +273,8 @@ def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:
 def parse_schema(data: bytes) -> Mapping[str, Any]:
     """Read the schema of a `fields` task: an object with named properties, and no others.
 
-    What can be said without a model is said here; a keyword that the engine's grammars lack is
-    `invalid_schema` when a request comes.
+    A keyword that the engine's grammars lack is refused by `enforced.check_form`, which an author
+    asks, and is `invalid_schema` when a request comes.
 
     Raises:
         TaskRefused: `task_schema_invalid`.

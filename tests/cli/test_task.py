@@ -10,6 +10,7 @@ from appliance.cli import task as command
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.evals.orders import TASK, write_data, write_task
+from tests.tasks.example import FIELDS
 
 
 def test_a_task_is_checked_signed_imported_and_listed(
@@ -37,6 +38,20 @@ def test_a_task_that_is_wrong_is_neither_signed_nor_imported(
     assert run("task", "import", unsigned, "--json").code == (1, "signature_missing")
     (listed,) = run("task", "list", "--json").document["tasks"]
     assert listed["state"] == "refused"
+
+
+def test_a_schema_that_cannot_be_enforced_is_seen_before_signing(
+    lab: LabData, run: Run, tmp_path: Path
+) -> None:
+    text = TASK.split("[output]")[0] + "[output]" + FIELDS.split("[output]")[1]
+    text = text.replace('"values"', '"json"')
+    rule = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+    schema = {"type": "object", "properties": {"part": rule}, "additionalProperties": False}
+    path = write_task(tmp_path / "orders", text, schema_json=json.dumps(schema))
+    checked = run("task", "check", path, "--json")
+    assert checked.code == (1, "task_schema_invalid") and "uniqueItems" in checked.out
+    signed = run("task", "sign", path, "--key", lab.key("publisher"), "--json")
+    assert signed.code == (1, "task_schema_invalid") and not (path / "model.sig").exists()
 
 
 DIGEST = "16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4"

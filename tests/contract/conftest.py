@@ -28,10 +28,11 @@ from tests.api.admin.lab import APPROVERS, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.cli.conftest import Done, run_command
 from tests.conftest import need_tool, unavailable
+from tests.evals import orders
 
 # They run in an environment of their own: test_clients.py.
 collect_ignore = ["clients"]
-EMBEDDER, RERANKER = "minilm", "ranker"
+EMBEDDER, RERANKER, TASK = "minilm", "ranker", "part-name"
 NODE = Path(__file__).parent / "node"
 NODE_LOCK = NODE / "package-lock.json"
 
@@ -146,7 +147,8 @@ def three_models(
     """In reproducible mode, with an embedding model and a reranker beside the default model."""
     config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
     others = {EMBEDDER: embedder_path, RERANKER: reranker_path}
-    with live(tmp_path_factory.mktemp("three"), default_model_path, config, others) as server:
+    directory = tmp_path_factory.mktemp("three")
+    with live(directory, default_model_path, config, others, task=True) as server:
         yield server
 
 
@@ -158,6 +160,7 @@ def live(
     others: Mapping[str, Path] = MappingProxyType({}),
     listener: str = "",
     program: tuple[str, ...] = ("-m", "appliance"),
+    task: bool = False,
 ) -> Iterator[Live]:
     """Sign, approve and serve the default model.
 
@@ -166,6 +169,7 @@ def live(
         others: more models by their ids.
         listener: what is added to its table `[server]`.
         program: what Python runs as the server; tests spoil it.
+        task: whether to approve the task `TASK` of the default model, too.
     """
     lab = make_lab(directory)
     file = lab.data / "appliance.toml"
@@ -187,6 +191,15 @@ def live(
         for name in APPROVERS:
             key = lab.key(name)
             run("model", "approve", model, "--as", name, "--key", key, "--meaning", "fit")
+    if task:
+        digest = run("model", "show", "smol", "--json").document["digest"]
+        named = orders.TASK.replace("excavator-system", TASK)
+        text = re.sub(r'digest = "[0-9a-f]+"', f'digest = "{digest}"', named)
+        path = orders.write_task(lab.data.parent / TASK, text)
+        run("task", "sign", path, "--key", lab.key("publisher"))
+        run("task", "import", path)
+        for name in APPROVERS:
+            run("model", "approve", TASK, "--as", name, "--key", lab.key(name), "--meaning", "fit")
     secret = run("key", "create", "contract", "--json").document["secret"]
     command = [sys.executable, *program, "serve", "--port", "0", "--data", str(lab.data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -17,7 +17,7 @@ from appliance.jobs.kind import Stop
 from tests.evals.orders import FITTED, TASK, item, write_data, write_task
 from tests.several import config, make_models
 from tests.smol import ID
-from tests.tasks.example import FIELDS, coefficients
+from tests.tasks.example import BLEND, FIELDS, coefficients
 
 
 @pytest.fixture
@@ -284,5 +284,23 @@ async def test_nearest_neighbours_by_a_real_embedding_model(
     assert row["quality"] == 1 and row["failures"] == {}
     assert row["memory_bytes"] > 20 << 20
     assert result["notes"] == []
-    (compared,) = result["comparisons"]
-    assert compared["candidate"] == row["name"] and compared["difference"] == 0
+    compared = {found["candidate"]: found["difference"] for found in result["comparisons"]}
+    assert list(compared) == [row["name"], "the task's classifier"]
+    assert compared[row["name"]] == 0
+    (own,) = [row for row in result["candidates"] if row["kind"] == "own"]
+    assert 0.5 < own["quality"] < 1 and own["tokens"] == 0 and result["candidate"] == own["name"]
+    assert own["calibration_error"] is not None
+
+
+async def test_a_tasks_own_blend_is_measured_as_it_is_served(
+    ready: Services, data: Path, tmp_path: Path
+) -> None:
+    """It knows what the classifier knows; the model alone stands beside it."""
+    text = BLEND.replace(', "electrical"', "").replace("smollm2-135m", ID)
+    task = write_task(tmp_path / "task", text, classifier_json=coefficients("electrical"))
+    result = await evaluated(ready, task=str(task), data=str(data), baselines=False)
+    own, alone = result["candidates"]
+    assert (own["name"], own["kind"], own["model"]) == ("the task's blend", "own", ID)
+    assert (alone["name"], alone["kind"]) == (ID, "model")
+    assert own["quality"] >= alone["quality"] and own["failures"] == {}
+    assert result["candidate"] == own["name"]

@@ -120,10 +120,18 @@ async def test_a_model_that_is_not_approved_is_refused_before_anything_is_measur
         await planned(text=TASK.replace('"smol"', '"other"'))
 
 
-async def test_nothing_to_measure_is_refused() -> None:
-    with pytest.raises(EvaluationRefused) as caught:
-        await planned(Wanted("t", "d", baselines=False), text=FITTED)
-    assert caught.value.code == "evaluation_empty"
+async def test_the_tasks_own_classifier_is_measured_whatever_else_is() -> None:
+    (own,) = (await planned(Wanted("t", "d", baselines=False), text=FITTED)).candidates
+    assert own == Candidate("the task's classifier", "own")
+    assert names((await planned(text=FITTED)).candidates)[-1] == own.name
+
+
+async def test_a_blend_is_measured_beside_the_model_alone() -> None:
+    model = 'model = "smol"\ndigest = "' + "d" * 64 + '"\n'
+    blend = FITTED.replace('kind = "classifier"\n', f'kind = "blend"\nweight = 0.5\n{model}')
+    plan = await planned(Wanted("t", "d", baselines=False), text=blend)
+    assert names(plan.candidates) == ["the task's blend", "smol"]
+    assert plan.candidates[0].digest == plan.candidates[1].digest == "digest of smol"
 
 
 async def test_another_task_dataset_or_model_is_not_resumed_with() -> None:

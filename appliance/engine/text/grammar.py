@@ -223,6 +223,26 @@ class NumberLimit:
             logits[beyond] = before
 
 
+def check_constraint(constraint: Constraint) -> None:
+    """Refuse what cannot be enforced over any vocabulary.
+
+    Args:
+        constraint: a schema, an expression or a choice.
+
+    Raises:
+        BadRequest: `invalid_schema`.
+    """
+    try:
+        grammars, _ = Grammars(lambda: None).sources(constraint)
+        reason = llguidance.LLMatcher.validate_grammar(json.dumps({"grammars": grammars}))
+    except (BadRequest, SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # pyo3 reports a panic of the library as a BaseException
+        raise refused(str(error)) from error
+    if reason:
+        raise refused(reason)
+
+
 class Grammars:
     """Compiles constraints for one vocabulary and keeps the latest.
 
@@ -318,7 +338,7 @@ class Grammars:
             if self._tokenizer is None:
                 self._tokenizer = self._make_tokenizer()
         try:
-            grammars, validator = self._grammars(constraint)
+            grammars, validator = self.sources(constraint)
             grammar = json.dumps({"grammars": grammars})
             matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
             # The first mask shows what compiling alone does not: limits, and a dead end.
@@ -339,7 +359,7 @@ class Grammars:
             need = None if way is None else len(way)
         return matcher, validator, need
 
-    def _grammars(self, constraint: Constraint) -> tuple[list[dict[str, Any]], Validator]:
+    def sources(self, constraint: Constraint) -> tuple[list[dict[str, Any]], Validator]:
         """The grammars of a constraint as the library reads them, the first one first."""
         source = constraint.source
         if len(source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
@@ -368,7 +388,7 @@ class Grammars:
             if form not in self._sources:
                 raise self._unknown(form)
             answer = self._sources[form]
-        (grammar,), check = self._grammars(answer)
+        (grammar,), check = self.sources(answer)
         calls = ForcedCalls.decode(source)
         begins = beginnings(calls.dialect, calls.schemas)
 

@@ -19,6 +19,7 @@ class Server:
     model: str
     embedder: str
     reranker: str
+    task: str
 
 
 @pytest.fixture(scope="session")
@@ -30,4 +31,5 @@ def server() -> Server:
         os.environ["CONTRACT_MODEL"],
         os.environ["CONTRACT_EMBEDDER"],
         os.environ["CONTRACT_RERANKER"],
+        os.environ["CONTRACT_TASK"],
     )

@@ -1,6 +1,7 @@
 """`inspect-ai`: an evaluation, a demanded function, an answer to a schema."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from inspect_ai.model import (
     ResponseSchema,
     get_model,
 )
-from inspect_ai.scorer import includes
+from inspect_ai.scorer import exact, includes
 from inspect_ai.solver import generate
 from inspect_ai.tool import ToolFunction, ToolInfo, ToolParam, ToolParams
 from inspect_ai.util import json_schema
@@ -28,9 +29,11 @@ class Valve(BaseModel):
     open: bool
 
 
-def model(server: Any) -> Model:
+def model(server: Any, named: str = "") -> Model:
     return get_model(
-        f"openai-api/appliance/{server.model}", base_url=server.base_url, api_key=server.api_key
+        f"openai-api/appliance/{named or server.model}",
+        base_url=server.base_url,
+        api_key=server.api_key,
     )
 
 
@@ -66,3 +69,17 @@ def test_a_demanded_function_and_a_schema(server: Any) -> None:
     called, held = asyncio.run(asked())
     assert [call.function for call in called.message.tool_calls] == ["pressure"]
     assert Valve.model_validate_json(held.completion).name is not None
+
+
+def test_a_task_is_evaluated_by_its_name(server: Any, tmp_path: Path) -> None:
+    """Fields as JSON or plain text; every answer is one of the task's labels."""
+    samples = [
+        Sample(input="replace hose", target="hydraulics"),
+        Sample(input=json.dumps({"text": "replace turbo"}), target="engine"),
+        Sample(input="pump leaks", target="hydraulics"),
+    ]
+    task = Task(dataset=samples, solver=generate(), scorer=exact())
+    (log,) = evaluate(task, model=model(server, server.task), log_dir=str(tmp_path), display="none")
+    assert log.status == "success" and log.samples is not None
+    answers = [sample.output.completion for sample in log.samples]
+    assert len(answers) == 3 and set(answers) <= {"hydraulics", "engine"}

@@ -36,8 +36,14 @@ def task(directory: Path, kind: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def evaluate(server: Any, model: str, path: str, made: dict[str, Any], **fields: Any) -> Any:
-    arguments = {"model": server.model, "base_url": server.base_url + path, "max_length": 512}
+def evaluate(
+    server: Any, model: str, path: str, made: dict[str, Any], *, named: str = "", **fields: Any
+) -> Any:
+    arguments = {
+        "model": named or server.model,
+        "base_url": server.base_url + path,
+        "max_length": 512,
+    }
     return lm_eval.simple_evaluate(
         model=model, model_args={**arguments, **fields.pop("extra", {})}, tasks=[made],
         bootstrap_iters=0, log_samples=True, **fields,
@@ -76,3 +82,28 @@ def test_chat(server: Any, tmp_path: Path) -> None:
     )
     answers = [sample["resps"][0][0] for sample in result["samples"]["local_generate_until"]]
     assert len(answers) == len(ITEMS) and any(answers)
+
+
+ORDERS = [("replace hose", "hydraulics"), ("replace turbo", "engine"), ("pump leaks", "hydraulics")]
+
+
+def test_a_task_is_asked_by_its_name(server: Any, tmp_path: Path) -> None:
+    """A task's prompt and form are its own, so the harness sends the input and no stop text."""
+    data = tmp_path / "orders.jsonl"
+    data.write_text("\n".join(json.dumps({"text": t, "label": label}) for t, label in ORDERS))
+    made = {
+        **task(tmp_path, "generate_until", doc_to_target="{{label}}"),
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "generation_kwargs": {"until": [], "max_gen_toks": 16},
+        "metric_list": [{"metric": "exact_match"}],
+    }
+    result = evaluate(
+        server, "local-chat-completions", "/chat/completions", made,
+        named=server.task, apply_chat_template=True,
+    )  # fmt: skip
+    samples = result["samples"]["local_generate_until"]
+    answers = [sample["resps"][0][0] for sample in samples]
+    assert len(answers) == 3 and set(answers) <= {"hydraulics", "engine"}
+    right = [answer == label for answer, (_, label) in zip(answers, ORDERS, strict=True)]
+    told = result["results"]["local_generate_until"]["exact_match,none"]
+    assert told == sum(right) / 3

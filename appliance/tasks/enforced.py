@@ -1,0 +1,40 @@
+"""Whether the form of a task's answers can be enforced, as far as that is known without a model.
+
+Rule: it is asked by the task's author, before signing; a server compiles constraints in the worker
+alone, and refuses there what a vocabulary or a limit makes impossible.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.engine.text.grammar import check_constraint
+from appliance.engine.text.schemas import refused
+from appliance.errors import BadRequest, TaskRefused
+from appliance.tasks import values
+from appliance.tasks.definition import Fields
+from appliance.tasks.loaded import LoadedTask
+from appliance.types import Constraint
+
+
+def constraint(output: Fields, schema: Mapping[str, Any]) -> Constraint:
+    """What holds a model to the fields."""
+    if output.encoding == "values":
+        return Constraint("regex", values.expression(schema))
+    return Constraint("json_schema", json.dumps(schema))
+
+
+def check_form(loaded: LoadedTask) -> None:
+    """Refuse a schema with a keyword that cannot be enforced.
+
+    Raises:
+        TaskRefused: `task_schema_invalid`.
+    """
+    output = loaded.task.output
+    if not isinstance(output, Fields):
+        return
+    try:
+        check_constraint(constraint(output, loaded.schema))
+    except BadRequest as error:
+        reason = error.message.removeprefix(refused("").message)
+        raise TaskRefused("task_schema_invalid", f"The schema: {reason}") from error
