@@ -27,7 +27,9 @@ def test_a_file_is_read_as_the_role_that_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", ROOT[:-1], ROOT.replace(b'"signed"', b'"signed": {}, "signed"', 1)]
+    "data",
+    [b"", b"[]", b"{}", ROOT[:-1], ROOT.replace(b'"signed"', b'"signed": {}, "signed"', 1)],
+    ids=["nothing", "a list", "nothing in it", "cut", "a key twice"],  # keys differ in each process
 )
 def test_what_has_no_meaning_or_two(data: bytes) -> None:
     assert code_of(lambda: tuf_file.load(Root, data, "root.json")) == "trust_metadata_malformed"
