@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.classify import ClassifyRequest
 from appliance.wire.openai.completions import CompletionRequest
 from appliance.wire.openai.embeddings import EmbeddingRequest
 from appliance.wire.openai.rerank import RerankRequest
@@ -79,6 +80,7 @@ BODIES: list[tuple[type[BaseModel], dict[str, Any]]] = [
         RerankRequest,
         {"model": "m", "query": "x", "documents": ["x", {"text": "y"}], "top_n": 1},
     ),
+    (ClassifyRequest, {"model": "m", "input": ["x"]}),
     (SearchRequest, {"collection": "c", "query": "x", "limit": 3, "filters": {"a": "b"}}),
     (TokenizeRequest, {"model": "m", "messages": [{"role": "user", "content": PARTS}]}),
     (DetokenizeRequest, {"model": "m", "tokens": [1]}),
@@ -113,13 +115,54 @@ def test_any_value_at_any_place_is_taken_or_refused(
     refused = 0
     for path in places(body):
         for value in VALUES:
-            changed = copy.deepcopy(body)
-            inner: Any = changed
-            for key in path[:-1]:
-                inner = inner[key]
-            inner[path[-1]] = value
             try:
-                model.model_validate(changed)
+                model.model_validate(changed(body, path, value))
             except ValidationError:
                 refused += 1
     assert refused > len(VALUES)
+
+
+MANY = 1000
+ITEMS: list[Any] = [None, 1, "x", "", [], {}, {"type": "text"}, {"type": {}}]
+WRONG: list[Any] = [
+    *([item] * MANY for item in ITEMS),
+    *({f"{n}": item for n in range(MANY)} for item in ITEMS),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "body"), BODIES, ids=lambda given: getattr(given, "__name__", "")
+)
+def test_what_is_wrong_in_a_thousand_places_is_not_refused_a_thousand_times(
+    model: type[BaseModel], body: dict[str, Any]
+) -> None:
+    """Each refusal takes as long as some hundred numbers to read."""
+    for path in [(), *places(body)]:
+        for value in WRONG:
+            try:
+                model.model_validate(changed(body, path, value))
+            except ValidationError as error:
+                assert error.error_count() < 50, (path, str(value)[:40])
+
+
+def test_a_model_without_a_bound_is_noticed() -> None:
+    """The control."""
+
+    class Unbounded(BaseModel):
+        texts: list[str]
+
+    with pytest.raises(ValidationError) as caught:
+        Unbounded.model_validate({"texts": [1] * MANY})
+    assert caught.value.error_count() == MANY
+
+
+def changed(body: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """A body with another value at a place."""
+    if not path:
+        return {**body, **value} if isinstance(value, dict) else value
+    other = copy.deepcopy(body)
+    inner = other
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return other

@@ -2,8 +2,10 @@
 
 Rules: patterns that hold for one value at once are few, since their intersection is searched for a
 text that meets all; a divisor is small but for its factors of ten, since each remainder is a state
-of an automaton. Found by trying (llguidance 1.9): 22 patterns together compile for more than ten
-seconds, a divisor of a million for nine. Pure.
+of an automaton; what may come next in one place is little, since compiling takes quadratic time in
+it, and the masks know no more than 2,000; lists and objects that are data are few. Found by trying
+(llguidance 1.9): 22 patterns together compile for more than ten seconds, a divisor of a million for
+nine, 3,500 alternatives for four, a constant of 12,000 lists for three. Pure.
 """
 
 from collections import Counter
@@ -14,6 +16,11 @@ from typing import Any, Final, TypeAlias
 MOST_TOGETHER: Final = 3
 MOST_NAMES: Final = 64
 LARGEST_DIVISOR: Final = 1 << 16
+MOST_DATA: Final = 1000
+MOST_NEXT: Final = 2000
+"""As llguidance counts: `_OF_PROPERTY` for each optional property, `_OF_ANY` for an alternative."""
+_OF_PROPERTY: Final = 4
+_OF_ANY: Final = 7
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -22,8 +29,15 @@ def costly(schema: Any) -> str:
     """Why a schema takes too long to compile; "" when it does not."""
     patterns: Counter[Path] = Counter()
     divisors: Counter[Path] = Counter()
-    referring = 0
+    referring = data = 0
     for path, node in _nodes(schema):
+        data += _containers(node.get("const")) + _containers(node.get("enum"), but=1)
+        if data > MOST_DATA:
+            return f"const and enum have more than {MOST_DATA} lists and objects"
+        if _next(node) > MOST_NEXT:
+            return (
+                "too much may come next: fewer optional properties, or fewer alternatives in anyOf"
+            )
         patterns[path] += "pattern" in node or "format" in node
         referring += "$ref" in node and len(node) > 1
         names = node.get("patternProperties")
@@ -52,6 +66,40 @@ def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
                     left.append(((*path, key), item))
         elif isinstance(value, list):
             left += [((*path, n), item) for n, item in enumerate(value)]
+
+
+def _containers(value: Any, but: int = 0) -> int:
+    """Lists and objects in a value, but for so many."""
+    if not isinstance(value, dict | list):
+        return 0
+    found, left = -but, [value]
+    while left:
+        inner = left.pop()
+        found += 1
+        items = inner.values() if isinstance(inner, dict) else inner
+        left += [item for item in items if isinstance(item, dict | list)]
+    return found
+
+
+def _next(node: Any) -> int:
+    """How much may come next where a value of this schema begins, at most."""
+    if not isinstance(node, dict):
+        return _OF_ANY
+    properties, required = node.get("properties"), node.get("required")
+    names = properties.keys() if isinstance(properties, dict) else frozenset[str]()
+    demanded = required if isinstance(required, list) else []
+    optional = names - {name for name in demanded if isinstance(name, str)}
+    found = _OF_ANY + _OF_PROPERTY * len(optional)
+    for key in ("anyOf", "oneOf"):
+        options = node.get(key)
+        found += sum(map(_of_option, options)) if isinstance(options, list) else 0
+    parts = node.get("allOf")
+    return found + (sum(map(_next, parts)) if isinstance(parts, list) else 0)
+
+
+def _of_option(node: Any) -> int:
+    constant = isinstance(node, dict) and bool(node.keys() & {"const", "enum"})
+    return 0 if constant else _next(node)
 
 
 def _remainders(divisor: Any) -> int:

@@ -23,6 +23,7 @@ from appliance.wire.openai.generation import (
     MOST_ALTERNATIVES,
     GenerationFields,
     Usage,
+    at_most,
     example,
 )
 from appliance.wire.openai.tools import (
@@ -36,6 +37,7 @@ from appliance.wire.openai.tools import (
 )
 from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
+_MOST_ARGUMENTS: Final = 16  # of a template
 _TEXT_PARTS: Final = frozenset({"text", "refusal"})  # each has its text under its own name
 
 
@@ -75,7 +77,7 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
-    tool_calls: list[ToolCall] | None = Field(None, max_length=MOST_TOOLS)
+    tool_calls: list[ToolCall] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     refusal: Annotated[str | None, AfterValidator(characters)] = None
@@ -117,6 +119,9 @@ class TemplateArguments(BaseModel):
     enable_thinking: bool | None = None
 
 
+TemplateSettings: TypeAlias = Annotated[TemplateArguments, at_most(_MOST_ARGUMENTS)]
+
+
 class ChatRequest(GenerationFields):
     """The body of `POST /v1/chat/completions`."""
 
@@ -134,11 +139,11 @@ class ChatRequest(GenerationFields):
     messages: list[Message] = Field(min_length=1, fail_fast=True)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=MOST_ALTERNATIVES)
-    tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
+    tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = Field(None, max_length=32, description='"none" turns it off')
-    chat_template_kwargs: TemplateArguments | None = None
+    chat_template_kwargs: TemplateSettings | None = None
 
     @model_validator(mode="after")
     def _possible_calls(self) -> Self:

@@ -99,7 +99,7 @@ class ConstraintFields(BaseModel):
     json_schema: Schema | None = None
     guided_json: SchemaText | None = None
     guided_regex: str | None = Field(None, min_length=1)
-    guided_choice: list[str] | None = Field(None, min_length=1)
+    guided_choice: list[str] | None = Field(None, min_length=1, fail_fast=True)
     guided_grammar: GrammarName | None = Field(
         None, description="the name of a grammar that the model was signed with"
     )

@@ -4,6 +4,7 @@ Rules:
 - Values are taken by their JSON type, never converted: "0.5" is no number and true is no 1.
 - NaN and infinities are refused; so is everything out of range, naming the field.
 - What `wire.openai.fields` lists is refused; other unknown fields are ignored.
+- A list is refused for its first wrong item.
 - The several spellings of a field (one string or a list, text or parts) become one here.
 
 Source: OpenAI API reference, chat completions and completions; the extra fields are vLLM's.
@@ -38,6 +39,20 @@ def example(**body: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [body]})
 
 
+def at_most(entries: int) -> BeforeValidator:
+    """Refuse a table of more entries, before they are looked at.
+
+    Each wrong one would be a refusal of its own, and a body has room for a million.
+    """
+
+    def check(table: Any) -> Any:
+        if isinstance(table, dict) and len(table) > entries:
+            raise ValueError(f"has more than {entries} entries")
+        return table
+
+    return BeforeValidator(check)
+
+
 def _as_list(stop: Any) -> Any:
     return [] if stop is None else [stop] if isinstance(stop, str) else stop
 
@@ -53,13 +68,16 @@ Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
 Repetition: TypeAlias = Annotated[float, Field(gt=0, le=10)]
 Bias: TypeAlias = Annotated[float, Field(ge=-100, le=100)]
 LogitBias: TypeAlias = Annotated[
-    dict[str, Bias], Field(max_length=_MOST_BIASES), AfterValidator(_token_ids)
+    dict[str, Bias],
+    Field(max_length=_MOST_BIASES),
+    AfterValidator(_token_ids),
+    at_most(_MOST_BIASES),
 ]
 StopString: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
 Stop: TypeAlias = Annotated[
     list[StopString],
+    Field(max_length=16, fail_fast=True),
     BeforeValidator(_as_list, json_schema_input_type=StopString | list[StopString] | None),
-    Field(max_length=16),
 ]
 
 

@@ -45,7 +45,7 @@ class RerankRequest(BaseModel):
 
     model: str = Field(min_length=1, max_length=256)
     query: Text
-    documents: list[DocumentText] = Field(min_length=1, max_length=MOST_DOCUMENTS)
+    documents: list[DocumentText] = Field(min_length=1, max_length=MOST_DOCUMENTS, fail_fast=True)
     top_n: int | None = Field(None, ge=1, le=INT32)
     return_documents: bool | None = None
 

@@ -24,7 +24,7 @@ from appliance.types import Constraint, Tools
 from appliance.wire.openai.characters import characters
 from appliance.wire.openai.constraints import GrammarName, Schema, schema_constraint
 from appliance.wire.openai.fields import REFUSED, Route
-from appliance.wire.openai.generation import INT32, example
+from appliance.wire.openai.generation import INT32, at_most, example
 from appliance.wire.openai.tools import (
     MOST_TOOLS,
     CalledFunction,
@@ -38,6 +38,7 @@ from appliance.wire.openai.tools import (
 )
 from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
 
+_MOST_METADATA: Final = 16  # as in the OpenAI API
 # The parts that are text, and where each has it.
 _TEXT_PARTS: Final = {
     "input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal",
@@ -169,7 +170,7 @@ class AllowedChoice(BaseModel):
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
-    tools: list[NamedChoice] = Field(min_length=1, max_length=MOST_TOOLS)
+    tools: list[NamedChoice] = Field(min_length=1, max_length=MOST_TOOLS, fail_fast=True)
 
 
 Choice: TypeAlias = Annotated[
@@ -233,9 +234,9 @@ class ResponsesRequest(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     stream: bool | None = None
     store: bool | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Annotated[dict[str, str], at_most(_MOST_METADATA)] | None = None
     text: TextSettings | None = None
-    tools: list[FunctionTool] | None = Field(None, max_length=MOST_TOOLS)
+    tools: list[FunctionTool] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningSettings | None = None

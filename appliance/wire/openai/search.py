@@ -4,15 +4,20 @@ Rules: a passage is quoted exactly; its id, span and digest name it for good; no
 says how many documents there are beside the readable ones.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from appliance.wire.openai.characters import characters
-from appliance.wire.openai.generation import example
+from appliance.wire.openai.generation import at_most, example
 
 MOST_PASSAGES = 50
+_MOST_FILTERS: Final = 20
+_MOST_FIELDS: Final = 20
 _Word = Annotated[str, Field(min_length=1, max_length=64)]
+_Filters: TypeAlias = Annotated[
+    dict[_Word, Annotated[str, Field(max_length=1_000)]], at_most(_MOST_FILTERS)
+]
 
 
 class SearchRequest(BaseModel):
@@ -27,9 +32,18 @@ class SearchRequest(BaseModel):
     collection: str = Field(min_length=1, max_length=64)
     query: Annotated[str, Field(min_length=1, max_length=8_192), AfterValidator(characters)]
     limit: int = Field(10, ge=1, le=MOST_PASSAGES)
-    filters: dict[_Word, Annotated[str, Field(max_length=1_000)]] = Field(
-        default_factory=dict, max_length=20, description="metadata that documents must have"
+    filters: _Filters = Field(
+        default_factory=dict,
+        max_length=_MOST_FILTERS,
+        description="metadata that documents must have",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, data: Any) -> Any:
+        if isinstance(data, dict) and len(data) > _MOST_FIELDS:  # each is a refusal of its own
+            raise ValueError(f"has more than {_MOST_FIELDS} fields")
+        return data
 
 
 class PassageFound(BaseModel):

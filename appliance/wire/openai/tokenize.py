@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from appliance.types import Tools
 from appliance.wire.openai.characters import characters
-from appliance.wire.openai.chat import Message, TemplateArguments
+from appliance.wire.openai.chat import Message, TemplateSettings
 from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import INT32, example
 from appliance.wire.openai.tools import MOST_TOOLS, Tool, chosen
@@ -32,8 +32,8 @@ class TokenizeRequest(_OfModel):
 
     prompt: Annotated[str, AfterValidator(characters)] | None = None
     messages: list[Message] | None = Field(None, min_length=1, fail_fast=True)
-    tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS)
-    chat_template_kwargs: TemplateArguments | None = None
+    tools: list[Tool] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
+    chat_template_kwargs: TemplateSettings | None = None
     add_special_tokens: bool | None = Field(
         None, description="false keeps the begin token from a prompt; a template writes its own"
     )

@@ -119,7 +119,7 @@ class Allowed(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     mode: Literal["auto", "required"]
-    tools: list[NamedTool] = Field(min_length=1, max_length=MOST_TOOLS)
+    tools: list[NamedTool] = Field(min_length=1, max_length=MOST_TOOLS, fail_fast=True)
 
 
 class AllowedTools(BaseModel):

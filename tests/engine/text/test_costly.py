@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.text.costly import LARGEST_DIVISOR, MOST_NAMES, MOST_TOGETHER, costly
+from appliance.engine.text.costly import (
+    LARGEST_DIVISOR,
+    MOST_DATA,
+    MOST_NAMES,
+    MOST_TOGETHER,
+    costly,
+)
 from appliance.engine.text.schemas import checked_schema
 from appliance.errors import BadRequest
 
@@ -13,6 +19,10 @@ PATTERN = {"type": "string", "pattern": "a.{3}b"}
 
 def together(count: int) -> dict[str, Any]:
     return {"allOf": [PATTERN] * count}
+
+
+def properties(count: int, **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {f"{n:x}": {} for n in range(count)}, **more}
 
 
 ALLOWED: list[Any] = [
@@ -27,6 +37,14 @@ ALLOWED: list[Any] = [
     {"multipleOf": True},
     {"multipleOf": "x"},
     {"patternProperties": {f"^{n}$": {} for n in range(MOST_NAMES)}},
+    properties(498),
+    properties(3000, required=[f"{n:x}" for n in range(2600)]),
+    {"properties": {str(n): properties(400) for n in range(10)}},
+    {"anyOf": [{"type": "array"}] * 284},
+    {"anyOf": [{"const": str(n)} for n in range(3000)]},
+    {"enum": [*map(str, range(9000))]},
+    {"items": [{"enum": ["x"]}] * 2000},
+    {"enum": [{"a": n} for n in range(MOST_DATA)]},
     [],
 ]
 
@@ -48,6 +66,15 @@ REFUSED: list[Any] = [
     {"multipleOf": 0.999983},
     {"allOf": [{"multipleOf": 257}, {"multipleOf": 263}]},
     {"patternProperties": {f"^{n}$": {} for n in range(MOST_NAMES + 1)}},
+    properties(499),
+    properties(600, required="no list"),
+    {"anyOf": [{"type": "array"}] * 285},
+    {"anyOf": [True] * 285},
+    {"items": {"anyOf": [properties(100)] * 5}},
+    {"allOf": [properties(250)] * 2},
+    {"enum": [{}] * (MOST_DATA + 1)},
+    {"const": [[[]]] * (MOST_DATA // 2)},
+    {"anyOf": [{"const": [n]} for n in range(MOST_DATA + 1)]},
 ]
 
 

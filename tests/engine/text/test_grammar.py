@@ -71,6 +71,29 @@ def test_any_logits_give_a_valid_document(runner: Runner, grammars: Grammars, se
     assert forced > sampled / 2, "keys and punctuation are not asked of the model"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"type": "object", "properties": {f"{n:x}": {"type": "null"} for n in range(498)}},
+        {"anyOf": [{"type": "array"}] * 284},
+        {"enum": [{"a": n} for n in range(1000)]},
+    ],
+)
+def test_the_largest_schema_that_is_taken_can_be_followed(
+    runner: Runner, grammars: Grammars, asked: Any
+) -> None:
+    guide = grammars.guide(schema(asked))
+    for begun in (b"{", b'"', b"["):  # where most may come next
+        logits = np.zeros(runner.n_vocab, np.float32)
+        token = next(t for t in range(runner.n_vocab) if runner.piece(t) == begun)
+        guide.restrict(logits)
+        if np.isfinite(logits[token]):
+            assert guide.accept(token) is not None
+    logits = np.zeros(runner.n_vocab, np.float32)
+    guide.restrict(logits)
+    assert np.isfinite(logits).any()
+
+
 def test_without_the_mask_the_same_logits_are_refused(runner: Runner, grammars: Grammars) -> None:
     text, *_ = write(runner, grammars.guide(schema(REPORT)), 0, masked=False)
     assert text == ""
