@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -33,8 +33,9 @@ from appliance.datasets.job import Parts as CheckParts
 from appliance.datasets.label_queues import LabelQueues
 from appliance.datasets.ledger import Ledger
 from appliance.db import open_database
-from appliance.errors import PolicyRefused, StateRefused, Unavailable, UsageError
+from appliance.errors import PolicyRefused, Refused, StateRefused, Unavailable, UsageError
 from appliance.evals.asking import ASKER
+from appliance.evals.carry import Carry
 from appliance.evals.gate import Gate
 from appliance.evals.gate_subject import GateParts
 from appliance.evals.job import DIRECTORY as EVALUATIONS
@@ -57,7 +58,7 @@ from appliance.pool.job_memory import JobMemory
 from appliance.pool.loader import Loader
 from appliance.pool.pool import Pool
 from appliance.pool.withdrawal import Withdrawal
-from appliance.registry.audit_entries import Edges
+from appliance.registry.audit_entries import SYSTEM, Edges
 from appliance.registry.import_job import Importing
 from appliance.registry.lifecycle import Lifecycle
 from appliance.retrieval.ingest import Ingest
@@ -96,6 +97,7 @@ from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
 from appliance.tuning import job as tuning
 from appliance.types import GenerationRequest, Json
+from appliance.workers.engine_build import build_of
 from appliance.workers.supervisor import ENGINE, Supervisor
 
 _DEFAULT_CONFIG = """\
@@ -126,6 +128,7 @@ _MIGRATIONS: Final = (
     key.TASKS,
     pointers.TABLES,
     shadow_answers.TABLES,
+    evaluations.REPLAYS,
 )
 
 _OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}
@@ -388,7 +391,9 @@ def open_services(
             )
         )
         models.evaluations.now_us = lambda: trust.freshness().latest_us
-        models.evaluations.engine = f"{ENGINE} {supervisor.engine_version}"
+        models.evaluations.engine_of = lambda: (
+            f"{ENGINE} {supervisor.engine_version} build {build_of()}"
+        )
         ledger = Ledger(database)
 
         def template_of(model_id: str) -> str:
@@ -399,25 +404,27 @@ def open_services(
         def evidence_key() -> ecdsa.PrivateKey:
             return evidence.ensure(data, lab.MARK if profile == "lab" else b"")
 
-        jobs.add(
-            Gate(
-                GateParts(
-                    data / EVALUATIONS,
-                    models,
-                    ledger,
-                    audit,
-                    read_policy,
-                    trust.freshness,
-                    workers,
-                    answers,
-                    LogFiles(data / "audit").key_encryption_key,
-                    evidence_key,
-                    template_of,
-                    reader.origin,
-                    clock,
-                )
-            )
+        gate_parts = GateParts(
+            data / EVALUATIONS,
+            models,
+            ledger,
+            audit,
+            read_policy,
+            trust.freshness,
+            workers,
+            answers,
+            LogFiles(data / "audit").key_encryption_key,
+            evidence_key,
+            template_of,
+            reader.origin,
+            clock,
         )
+        jobs.add(Gate(gate_parts))
+
+        def suspend(task: str, why: Refused) -> Awaitable[object]:
+            return pool.end(SYSTEM, task, "suspended", why)
+
+        jobs.add(Carry(gate_parts, suspend))
 
         def tensors_of(model_id: str) -> GgufFacts:
             with models.inventory.open(model_id) as artifact:

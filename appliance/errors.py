@@ -338,7 +338,11 @@ CODES: Final[dict[str, Code]] = {
     ),
     "evaluation_other_engine": Code(
         "the certificate was made with another version of the engine",
-        "Evaluate with the engine that serves.",
+        "`appliance eval carry ID` has this one give the same answers; or evaluate with it.",
+    ),
+    "evaluation_no_replay": Code(
+        "the answers that another engine must give again are not here",
+        "Evaluate with the engine that serves: `appliance eval gate`.",
     ),
     "evaluation_expired": Code(
         "the certificate is expired", "Evaluate again, on groups that were not seen."

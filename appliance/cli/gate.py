@@ -320,6 +320,39 @@ def _write(path: Path, text: str) -> None:
         raise UsageError("data_exists", f"{path} exists already.") from error
 
 
+@click.command()
+@click.argument("task", metavar="TASK")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
+@data_option
+@json_option
+@click.pass_context
+def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
+    """Carry an evaluation over to the engine that serves, if it gives the same answers.
+
+    After an upgrade the server does it by itself for every approved task.
+    """
+    output = ctx.ensure_object(Output)
+    with admin_client(data, needs_server=True) as client:
+        begun = client.start_job("carry", {"task": task})
+        if not wait:
+            started(output, begun)
+            return
+        found = watched(client, begun.id)
+    result: dict[str, Any] = found.result or {}
+    document = {"id": found.id, "state": found.state, "code": found.code, **result}
+    flips = [safe(item) for item in result.get("flips", ())]
+    lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
+    if result.get("certificate"):
+        lines = [
+            f"{result['items']} open items answered as before; carried over to {result['engine']}"
+        ]
+    elif flips:
+        lines = [f"suspended: {len(flips)} answers differ: {', '.join(flips[:20])}"]
+    output.data(document, lines)
+    if not result.get("certificate"):
+        ctx.exit(1)
+
+
 COMMANDS: Final = (
-    gate, ledger, key_, certificates, export, import_, outcomes, verify,
+    gate, carry, ledger, key_, certificates, export, import_, outcomes, verify,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
-from appliance.evals import gate_report, judging, pairs
+from appliance.evals import gate_report, judging, pairs, replay
 from appliance.evals.asking import Asking, side_by_side
 from appliance.evals.baselines import LINEAR, battery
 from appliance.evals.gate_outcomes import (
@@ -99,7 +99,10 @@ class Gate(Kind):
             items = await job.in_thread(opened, parts, subject)
             files = await job.in_thread(Files, parts, job.id)
             measured = await self._measured(job, subject, items, files)
-            made = await job.in_thread(_concluded, parts, subject, look, number, measured, files)
+            answers = await self._replayed(job, subject)
+            made = await job.in_thread(
+                _concluded, parts, subject, look, number, measured, answers, files
+            )
             await job.in_thread(job.save, {**(job.checkpoint or {}), **made})
         return await job.in_thread(self._finished, job, subject, look)
 
@@ -218,6 +221,13 @@ class Gate(Kind):
         check_complete(done, [item.id for item in items])
         return done
 
+    async def _replayed(self, job: Context, subject: Subject) -> bytes:
+        """What the candidate answers to open items, for an upgrade of the engine; b"" for none."""
+        open_ = replay.chosen(subject.dataset.splits.get("dev", ()))
+        job.report("open items", 0, len(open_))
+        asking = self._asking(subject.loaded, f"gate-{job.id}-open")
+        return await replay.answers(asking.outcome, open_) if open_ else b""
+
     def _finished(self, job: Context, subject: Subject, look: Look) -> JsonObject:
         """Keep what was signed, then tell it; each step may be done twice."""
         parts, made = self._parts, job.checkpoint or {}
@@ -237,7 +247,8 @@ class Gate(Kind):
             "outcomes": made["outcomes"],
         }
         parts.audit.append(Draft("admin", fields)).result()
-        parts.store.evaluations.add(made["statement"].encode(), parts.policy())
+        kept = parts.store.evaluations.add(made["statement"].encode(), parts.policy())
+        parts.store.evaluations.keep_replay(kept.id, made["answers"].encode())
         parts.ledger.conclude(look.id, result["verdict"], certificate)
         looks = parts.ledger.looks(subject.part.marks)
         left = ledgers.left(looks, look.task_digest)
@@ -251,6 +262,7 @@ def _concluded(
     look: Look,
     number: int,
     measured: Measured,
+    answers: bytes,
     files: Files,
 ) -> JsonObject:
     """Judge, sign and write the page: what the job keeps before anything of it is told."""
@@ -268,6 +280,7 @@ def _concluded(
         entry=look.entry,
         issued_us=now,
         valid_until_us=now + VALID_DAYS * _DAY_US,
+        replay=hashlib.sha256(answers).hexdigest() if answers else "",
     )
     statement = evaluation.sign(subject.signed.envelope, wanted, found, at, parts.evidence())
     certificate = evaluation.verify(statement, parts.policy()).id
@@ -308,6 +321,7 @@ def _concluded(
         "statement": statement.decode(),
         "html": render(gate_report.page(judged)),
         "outcomes": found.merkle_root,
+        "answers": answers.decode(),
     }
 
 

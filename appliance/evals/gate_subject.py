@@ -162,10 +162,10 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
     wanted = signed.wanted
     _check_records(parts.store, wanted)
-    loaded = _task(parts.store, wanted.task, wanted.task_digest, policy)
+    loaded = task_of(parts.store, wanted.task, wanted.task_digest, policy)
     incumbent = None
     if wanted.incumbent not in BASELINES:
-        incumbent = _task(parts.store, wanted.incumbent, wanted.incumbent_digest, policy)
+        incumbent = task_of(parts.store, wanted.incumbent, wanted.incumbent_digest, policy)
     read = partial(_dataset, wanted.split)
     digest, (dataset, seal, sealed) = parts.store.use(
         wanted.dataset, "dataset", policy, _silent, read
@@ -183,8 +183,12 @@ def _dataset(split: str, artifact: Artifact) -> tuple[Dataset, Seal, bytes]:
     return found, found.seal, artifact.prefix(name, artifact.sizes[name])
 
 
-def _task(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
-    """A stored task, approved or not yet, whose files are those that were signed."""
+def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
+    """A stored task, approved or not yet, whose files are those that were signed.
+
+    Raises:
+        Refused: what a check of the store finds; `specification_other` for another digest.
+    """
     checked = store.check(task_id, policy, _silent)
     if checked.digest != digest:
         raise _other(f"{task_id} has the digest {checked.digest}")

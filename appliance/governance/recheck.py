@@ -7,11 +7,13 @@ for another reason is suspended, served or not, as is a task whose evaluation is
 changed store suspends a model that is not served. A model served from sealed memory keeps running,
 since its bytes cannot have changed, and shows the finding; one served from the disk ends. A policy
 that cannot be read changes nothing, and neither do missing files: such a model cannot be loaded
-until the same artifact is imported again.
+until the same artifact is imported again. A task that was evaluated with another engine answers
+nothing until its evaluation is carried over, and is not suspended for it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from appliance.errors import PolicyRefused, Refused
 from appliance.pool.pool import Pool
@@ -21,6 +23,10 @@ from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore
 from appliance.trust.verified import Verified
 from appliance.workers.supervisor import Supervisor
+
+_WAITS: Final = {"model_missing", "evaluation_other_engine"}
+"""What does not serve now and may serve again as it was approved: with its files, or after
+`eval carry`."""
 
 
 class Sweep:
@@ -107,7 +113,7 @@ class Sweep:
         model = self._served(record.id)
         if error.code in REVOKED:
             await self._pool.end(SYSTEM, record.id, "revoked", error)
-        elif error.code == "model_missing" and model is None:
+        elif error.code in _WAITS and model is None:
             if record.code != error.code:
                 await self._pool.note(record.id, "recheck_failed", error)
         elif isinstance(error, PolicyRefused) or model is None or model.sealed.on_disk:

@@ -34,9 +34,11 @@ from appliance.audit.log import Draft
 from appliance.auth import certificates
 from appliance.errors import Refused, Unavailable, UsageError
 from appliance.observability import log_file, log_lines
+from appliance.registry.audit_entries import SYSTEM
 from appliance.server.address import keep
 from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
 from appliance.server.tls_listener import TlsAcceptor
+from appliance.trust.store import load_policy
 
 SOCKET = Path("run") / "admin.sock"
 _UNIX_PATH_LIMIT = 107
@@ -189,6 +191,7 @@ async def _serve(
     _log.info("listening on %s (profile %s)", url, services.profile)
     await services.jobs.serve()
     loading = asyncio.create_task(_autoload(services))
+    await _carry(services)
     sweeping = asyncio.create_task(_sweep(services))
     keeping = [
         asyncio.create_task(services.inference.watch_keys()),
@@ -215,6 +218,19 @@ async def _serve(
     await write_counts(services.rejected, services.audit, everything=True)
     with contextlib.suppress(Exception):  # a latched log must not keep the server from ending
         await append(services.audit, Draft("stop", {}))
+
+
+async def _carry(services: Services) -> None:
+    """Begin to carry over the evaluations of tasks that were made with another engine."""
+    try:
+        policy = await asyncio.to_thread(load_policy, services.data / "trust")
+        waiting = await asyncio.to_thread(services.store.of_other_engine, policy)
+    except Refused as error:  # without a policy nothing is served
+        _log.warning("%s", error)
+        return
+    for task in waiting:
+        _log.info("%s was evaluated with another engine: it answers after a replay", task)
+        await services.jobs.start("carry", {"task": task}, SYSTEM)
 
 
 async def _autoload(services: Services) -> None:

@@ -15,7 +15,7 @@ import datetime
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from appliance.trust.specification import Specification
 PREDICATE_TYPE: Final = "https://in-toto.io/attestation/test-result/v0.1"
 MAX_ENVELOPE: Final = 1 << 20
 FEWEST_GROUPS: Final = 50
+OTHER_ENGINE: Final = "evaluation_other_engine"
 COARSE: Final = 10_000
 """Limits of intervals are told outward to one point, in millionths."""
 RESULTS: Final[Mapping[str, str]] = {"pass": "PASSED", "fail": "FAILED", "underpowered": "WARNED"}
@@ -48,6 +49,7 @@ _WORDS: Final = (
     "log", "issued", "validUntil", "templateSha256",
 )  # fmt: skip
 _OTHER: Final = ("threshold", "passed", "groupsNeeded", "floors", "specification")
+_OPTIONAL: Final = ("replaySha256", "carriedFrom")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,10 @@ class Circumstances:
         template_sha256: of the model's chat template; "" for none.
         look: number of this look at the split.
         log, entry: the audit log that recorded the look, and where.
+        replay: hex SHA-256 of the candidate's answers to open items, which another engine must
+            give again; "" for none.
+        carried_from: id of the certificate that this one carries over to another engine; "" for
+            one that a gate gave.
     """
 
     engine: str
@@ -97,6 +103,8 @@ class Circumstances:
     entry: int
     issued_us: int
     valid_until_us: int
+    replay: str = ""
+    carried_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,8 @@ def sign(
                 "issued": iso(c.issued_us),
                 "validUntil": iso(c.valid_until_us),
                 "specification": strict_json.parse(envelope, _malformed),
+                **({"replaySha256": c.replay} if c.replay else {}),
+                **({"carriedFrom": c.carried_from} if c.carried_from else {}),
             },
         },
     }
@@ -195,6 +205,35 @@ def _configuration(
     if wanted.incumbent_digest:
         named[f"incumbent {wanted.incumbent}"] = wanted.incumbent_digest
     return [{"name": name, "digest": {"sha256": digest}} for name, digest in named.items()]
+
+
+def carry(
+    envelope: bytes, certificate: Certificate, engine: str, now_us: int, key: ecdsa.PrivateKey
+) -> bytes:
+    """The same certificate for another engine, which gave the same answers to open items.
+
+    Args:
+        envelope: the certificate as it was signed.
+        engine: name and version of the other one.
+    """
+    payload = dsse.parse(envelope, PAYLOAD_TYPE, _malformed).payload
+    value = strict_json.parse(payload, _malformed, limit=MAX_ENVELOPE)
+    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, _malformed)
+    block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, _malformed)
+    at = certificate.circumstances
+    other = replace(
+        at, engine=engine, issued_us=now_us, carried_from=at.carried_from or certificate.id
+    )
+    terms = strict_json.dump(block["specification"])
+    return sign(terms, certificate.wanted, certificate.found, other, key)
+
+
+def carries(certificate: Certificate, origin: Certificate) -> bool:
+    """Whether a certificate is another one, carried over: the same but for engine and date."""
+    at, first = certificate.circumstances, origin.circumstances
+    same = replace(at, engine=first.engine, issued_us=first.issued_us, carried_from="") == first
+    found = (certificate.wanted, certificate.found) == (origin.wanted, origin.found)
+    return at.carried_from == origin.id and same and found and not first.carried_from
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
@@ -273,7 +312,7 @@ def check_use(
     if certificate.found.verdict != "pass":
         raise _refused("evaluation_not_passed", f"Its verdict is {certificate.found.verdict}.")
     if at.engine != engine:
-        raise _refused("evaluation_other_engine", f"It is for {at.engine}; {engine} serves.")
+        raise _refused(OTHER_ENGINE, f"It is for {at.engine}; {engine} serves.")
     if new:
         check_dated(certificate, now_us)
     until = at.valid_until_us + (0 if new else policy.tasks.grace_days * _DAY_US)
@@ -313,7 +352,7 @@ def _read(
         raise refuse(f"predicateType is not {PREDICATE_TYPE}")
     predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
-    strict_json.only(block, {*_NUMBERS, *_WORDS, *_OTHER}, "evaluation", refuse)
+    strict_json.only(block, {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL}, "evaluation", refuse)
     n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
     w = {name: strict_json.member(block, name, str, refuse) for name in _WORDS}
     floors: dict[str, Any] = strict_json.member(block, "floors", dict, refuse)
@@ -322,8 +361,9 @@ def _read(
         raise refuse("groupsNeeded is no number")
     if any(v not in RESULTS for v in (w["verdict"], w["comparison"], *floors.values())):
         raise refuse("a verdict is pass, fail or underpowered")
-    if not _HEX.fullmatch(w["merkleRoot"]):
-        raise refuse("merkleRoot is no lower-case SHA-256")
+    optional = [strict_json.member({name: "", **block}, name, str, refuse) for name in _OPTIONAL]
+    if not all(_HEX.fullmatch(digest) for digest in (w["merkleRoot"], *filter(None, optional))):
+        raise refuse("a digest is no lower-case SHA-256")
     envelope = strict_json.dump(strict_json.member(block, "specification", dict, refuse))
     wanted, digest = _specified(envelope, people, revoked)
     found = Found(
@@ -348,6 +388,8 @@ def _read(
         entry=n["entry"],
         issued_us=_moment(w["issued"]),
         valid_until_us=_moment(w["validUntil"]),
+        replay=optional[0],
+        carried_from=optional[1],
     )
     certificate = Certificate(hashlib.sha256(payload).hexdigest(), wanted, found, at, hint)
     _check(value, predicate, certificate, digest)

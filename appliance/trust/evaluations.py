@@ -5,6 +5,8 @@ found by the digest of the task that it names; one that does not hold any more d
 stays as evidence.
 """
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -32,6 +34,15 @@ CREATE INDEX certificates_task ON certificates (task_digest);
 """
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
 
+REPLAYS: Final = """
+CREATE TABLE replays (
+  certificate TEXT PRIMARY KEY,
+  answers BLOB NOT NULL
+) STRICT;
+"""
+"""The next migration: what each certified candidate answered to open items, by digest."""
+
+_REPLAYS: Final = sa.table("replays", *map(sa.column, ("certificate", "answers")))
 _CERTIFICATES: Final = sa.table(
     "certificates", *map(sa.column, ("id", "task_digest", "envelope", "added_us"))
 )
@@ -46,7 +57,7 @@ class Evaluations:
         now_us: the latest time that is known, microseconds since the epoch.
 
     Attributes:
-        engine: name and version of the engine that serves.
+        engine_of: tells name, version and build of the engine that serves.
     """
 
     def __init__(
@@ -57,7 +68,13 @@ class Evaluations:
         engine: str = "",
     ) -> None:
         self._database, self._digest_of = database, digest_of
-        self.now_us, self.engine = now_us, engine
+        self.now_us = now_us
+        self.engine_of: Callable[[], str] = lambda: engine
+
+    @property
+    def engine(self) -> str:
+        """Name, version and build of the engine that serves."""
+        return self.engine_of()
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
         """Verify a certificate and keep it; one that is kept already stays.
@@ -79,6 +96,47 @@ class Evaluations:
                 }
                 connection.execute(sa.insert(_CERTIFICATES).values(values))
         return found
+
+    def keep_replay(self, certificate_id: str, answers: bytes) -> None:
+        """Keep what the candidate of a certificate answered to open items; twice is once."""
+        values = {"certificate": certificate_id, "answers": answers}
+        with self._database.begin() as connection:
+            known = _REPLAYS.c.certificate == certificate_id
+            if connection.execute(sa.select(_REPLAYS.c.certificate).where(known)).first() is None:
+                connection.execute(sa.insert(_REPLAYS).values(values))
+
+    def carriable(
+        self, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+    ) -> tuple[bytes, Certificate, bytes]:
+        """The newest certificate that would be valid but for its engine, and its answers.
+
+        Raises:
+            PolicyRefused: `evaluation_no_replay` where there is none with answers here.
+        """
+        found: list[tuple[bytes, Certificate, bytes]] = []
+        for envelope in self._of(task_digest):
+            with contextlib.suppress(Refused):
+                certificate = evaluation.verify(envelope, policy)
+                at, now = certificate.circumstances, self.now_us()
+                evaluation.check_use(
+                    certificate, task_digest, facts, at.engine, now, policy, new=True
+                )
+                self._check_dataset(certificate)
+                answers = self._answers(at.carried_from or certificate.id)
+                if hashlib.sha256(answers).hexdigest() == at.replay:
+                    found.append((envelope, certificate, answers))
+        if not found:
+            raise PolicyRefused(
+                "evaluation_no_replay", "No certificate here has answers that could be given again."
+            )
+        return max(found, key=lambda each: each[1].circumstances.issued_us)
+
+    def _answers(self, certificate_id: str) -> bytes:
+        with self._database.begin() as connection:
+            row = connection.execute(
+                sa.select(_REPLAYS.c.answers).where(_REPLAYS.c.certificate == certificate_id)
+            ).first()
+        return b"" if row is None else bytes(row[0])
 
     def envelope(self, certificate_id: str) -> bytes:
         """A certificate as it was signed. Raises PolicyRefused (`evaluation_missing`)."""
@@ -122,6 +180,7 @@ class Evaluations:
                     certificate, task_digest, facts, self.engine, self.now_us(), policy, new=new
                 )
                 self._check_dataset(certificate)
+                self._check_carried(certificate, policy)
                 found.append(certificate)
             except Refused as problem:
                 error = problem
@@ -166,4 +225,18 @@ class Evaluations:
             raise PolicyRefused(
                 "evaluation_other_dataset",
                 f"It is for {wanted.dataset} {wanted.dataset_digest}; {here} is stored.",
+            )
+
+    def _check_carried(self, certificate: Certificate, policy: TrustPolicy) -> None:
+        """Hold a certificate that was carried over against the one that a gate gave.
+
+        Raises:
+            PolicyRefused: `evaluation_missing`, `evaluation_inconsistent`; what `verify` raises.
+        """
+        origin = certificate.circumstances.carried_from
+        if origin and not evaluation.carries(
+            certificate, evaluation.verify(self.envelope(origin), policy)
+        ):
+            raise PolicyRefused(
+                "evaluation_inconsistent", f"Certificate: it is not what {origin} says."
             )

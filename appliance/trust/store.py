@@ -29,7 +29,7 @@ from appliance.trust.adapter import AdapterFacts, base_of, vet_adapter
 from appliance.trust.approval import Approval, ApprovalSubject
 from appliance.trust.artifact import AnyFacts, F, Signed, Vet, VetWhole, vet_model
 from appliance.trust.directory import Artifact
-from appliance.trust.evaluation import Certificate
+from appliance.trust.evaluation import OTHER_ENGINE, Certificate
 from appliance.trust.evaluations import Evaluations
 from appliance.trust.gguf.lora import check_shapes
 from appliance.trust.intake import Intake
@@ -319,6 +319,18 @@ class ModelStore:
         facts = self.inventory.record(model_id).facts
         return self.evaluations.valid(signed.manifest.root, facts, policy, new=new)
 
+    def of_other_engine(self, policy: TrustPolicy) -> list[str]:
+        """Approved tasks whose evaluation was made with another engine than the one that serves."""
+        found = []
+        for record in self.inventory.records():
+            try:
+                if record.state == ModelState.APPROVED and not record.is_model:
+                    self.ask(record.id, policy)
+            except Refused as error:
+                if error.code == OTHER_ENGINE:
+                    found.append(record.id)
+        return found
+
     def alarms(self, policy: TrustPolicy) -> list[str]:
         """Approved tasks whose evaluations expire soon, or that serve on their grace."""
         told = []
@@ -402,7 +414,7 @@ class ModelStore:
 
     def _valid(self, model_id: str, signed: Signed, policy: TrustPolicy) -> list[Approval]:
         """The approvals that count: where an evaluation is asked for, those of the certificate
-        that most people approved.
+        that most people approved, or of the one that it carries over to this engine.
         """
         envelopes = self._records.approvals(model_id)
         if EVALUATION not in signed.rule.require:
@@ -413,8 +425,11 @@ class ModelStore:
         except Refused:
             return best
         for certificate in certificates:
-            subject = replace(signed.subject, certificate=certificate.id)
-            given = approvals_.valid(envelopes, policy, subject, signed.publisher)
+            given: list[Approval] = []
+            for bound in filter(None, (certificate.id, certificate.circumstances.carried_from)):
+                subject = replace(signed.subject, certificate=bound)
+                valid = approvals_.valid(envelopes, policy, subject, signed.publisher)
+                given += [a for a in valid if a.name not in {b.name for b in given}]
             distinct = [
                 a for a in given if policy.may_approve_after(policy.keys[a.key], certificate.person)
             ]

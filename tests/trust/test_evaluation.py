@@ -190,6 +190,44 @@ def test_it_is_for_one_task_model_metric_and_engine() -> None:
     assert use(certificate(), engine="llama-cpp-python 0.3.37") == "evaluation_other_engine"
 
 
+OTHER = "llama-cpp-python 0.3.37"
+
+
+def carried(envelope: bytes, key: Any = EVALUATOR) -> bytes:
+    found = evaluation.verify(envelope, policy())
+    return evaluation.carry(envelope, found, OTHER, NOW_US + 5_000_000, key)
+
+
+def test_it_is_carried_over_with_all_that_it_says() -> None:
+    first = certificate(at=circumstances(replay="12" * 32))
+    origin, found = evaluation.verify(first, policy()), evaluation.verify(carried(first), policy())
+    assert (found.wanted, found.found) == (origin.wanted, origin.found)
+    assert found.circumstances.carried_from == origin.id
+    assert found.circumstances.valid_until_us == origin.circumstances.valid_until_us
+    assert use(carried(first), engine=OTHER) == "" and evaluation.carries(found, origin)
+    again = evaluation.verify(carried(carried(first)), policy())
+    assert evaluation.carries(again, origin)  # the gate's, however often it was carried
+    assert not evaluation.carries(origin, origin) and not evaluation.carries(again, found)
+    with pytest.raises(PolicyRefused) as caught:  # nothing is carried over its end
+        late = evaluation.carry(first, origin, OTHER, NOW_US + 400 * DAY_US, EVALUATOR)
+        evaluation.verify(late, policy())
+    assert caught.value.code == "evaluation_inconsistent"
+
+
+@pytest.mark.parametrize(
+    "change", [{"validUntil": "2028-01-01T00:00:00Z"}, {"failures": 1}, {"look": 2}, {"entry": 8}]
+)
+def test_what_says_more_is_not_carried_over(change: dict[str, Any]) -> None:
+    first = certificate()
+    other = evaluation.verify(forged(carried(first), block(**change)), policy())
+    assert not evaluation.carries(other, evaluation.verify(first, policy()))
+
+
+def test_digests_of_what_was_carried_are_digests() -> None:
+    for change in ({"carriedFrom": "x"}, {"replaySha256": 5}, {"carried": "12" * 32}):
+        assert code(forged(certificate(), block(**change))) == "evaluation_malformed"
+
+
 def test_its_terms_are_not_milder_than_the_tasks() -> None:
     assert use(certificate(), margin_micros=40_000) == "evaluation_other_task"
     assert use(certificate(), alpha_micros=10_000) == "evaluation_other_task"
