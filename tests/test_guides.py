@@ -131,3 +131,9 @@ def test_the_answer_file_of_the_guide_is_read_and_names_the_model_of_the_bundle(
     (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     given = answers.parse(block.encode())
     assert given["models"] == (default_model().id,)
+
+
+def test_the_administrators_guide_leads_to_the_installer() -> None:
+    text = (CHECKOUT / "docs" / "admin-guide.md").read_text()
+    assert "install-guide.md" in text
+    assert not re.search(r"\b(no|not an) installer\b", text)

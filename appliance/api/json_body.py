@@ -48,23 +48,9 @@ class _JsonRequest(Request):
         await self.app.state.large_bodies.turn(principal.key_id, len(body))
         if len(body) <= SMALL:
             return parsed(body)
-        value = await asyncio.to_thread(_parsed_at_once, body)  # the loop serves others meanwhile
+        value = await asyncio.to_thread(parsed_at_once, body)  # the loop serves others meanwhile
         check_messages(value, services_of(self).pool, principal)
         return value
-
-
-def _parsed_at_once(body: bytes) -> Any:
-    """`parsed`, with the garbage collector off.
-
-    It would look at a million new lists again and again, for ten times as long as reading takes.
-    """
-    if not gc.isenabled():  # another body is read, and will turn it on
-        return parsed(body)
-    gc.disable()
-    try:
-        return parsed(body)
-    finally:
-        gc.enable()
 
 
 class _Twice(ValueError):
@@ -91,6 +77,20 @@ def parsed(body: bytes) -> Any:
         what = "the text has half of a surrogate pair, which is no character"
         raise BadRequest("invalid_value", f"{name}: {what}.", param=name)
     return value
+
+
+def parsed_at_once(body: bytes) -> Any:
+    """`parsed`, with the garbage collector off.
+
+    It would look at a million new lists again and again, for ten times as long as reading takes.
+    """
+    if not gc.isenabled():  # another body is read, and will turn it on
+        return parsed(body)
+    gc.disable()
+    try:
+        return parsed(body)
+    finally:
+        gc.enable()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Bodies that could be read in two ways, or hold what is no text: refused, naming the place."""
 
 import copy
+import gc
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from appliance.api.errors import place_name
-from appliance.api.json_body import parsed
+from appliance.api.json_body import parsed, parsed_at_once
 from appliance.api.large_bodies import SMALL
 from appliance.errors import BadRequest
 from appliance.wire.openai.characters import JsonPath, half_pair
@@ -106,6 +107,35 @@ def test_what_is_no_json_in_utf_8(body: bytes) -> None:
 
 def test_a_byte_order_mark_is_read_over() -> None:
     assert parsed(b"\xef\xbb\xbf{}") == {}
+
+
+def test_a_large_body_is_read_without_the_collector_which_is_on_again_afterwards() -> None:
+    body = b"[" + b",".join([b"[]"] * 50_000) + b"]"
+    runs: list[str] = []
+
+    def note(phase: str, _info: dict[str, int]) -> None:
+        runs.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        parsed(body)
+        often = len(runs)
+        runs.clear()
+        parsed_at_once(body)
+        once = len(runs)
+    finally:
+        gc.callbacks.remove(note)
+    assert often > 20  # the control: lists wake it
+    assert once <= 2 and gc.isenabled()  # its beginning and its end, when it is on again
+    with pytest.raises(BadRequest):
+        parsed_at_once(body[:-1])
+    assert gc.isenabled()
+    gc.disable()  # as while another body is read
+    try:
+        assert parsed_at_once(b"[]") == []
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 async def test_a_large_body_is_read_like_a_small_one(lan: Lan, chat_body: dict[str, Any]) -> None:
