@@ -58,9 +58,35 @@ def command(data: Path, *arguments: str) -> Any:
     return json.loads(done.stdout or b"null")
 
 
-def prepare(data: Path, gguf: Path) -> None:
-    """Lab keys, a signed artifact, two approvals: a model that may be loaded."""
-    command(data, "init", "--profile", "lab")
+def refusal(data: Path, *arguments: str) -> str:
+    """Run one `appliance` command that must be refused, and show it.
+
+    Returns:
+        The stable code.
+
+    Raises:
+        DemoError: it was not refused.
+    """
+    say("$ appliance " + " ".join(arguments))
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", *arguments, "--json"],
+        env={"APPLIANCE_DATA": str(data), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 1:
+        raise DemoError(f"`appliance {arguments[0]}` ended with {done.returncode}, not refused")
+    code: str = json.loads(done.stdout)["code"]
+    return code
+
+
+def prepare(data: Path, gguf: Path, *options: str) -> None:
+    """Lab keys, a signed artifact, two approvals: a model that may be loaded.
+
+    Args:
+        options: more for `appliance init`.
+    """
+    command(data, "init", "--profile", "lab", *options)
     keys = data / "keys" / "lab"
     with tempfile.TemporaryDirectory() as stick:
         artifact = Path(stick) / MODEL_ID

@@ -25,8 +25,12 @@ from appliance.cli.demo import MODEL_ID, DemoError, say
 
 DIRECTORY: Final = Path(".tour")
 TASK_ID: Final = "excavator-system"
+"""The name that apps use."""
+BY_MODEL: Final = f"{TASK_ID}-1"
+BY_CLASSIFIER: Final = f"{TASK_ID}-2"
+"""Its versions: over the language model, and by logistic regression."""
 SHARES: Final = {"train": 180, "dev": 60, "test": 60}
-"""Items of each split, each of another group: 300 in all; `test` waits for a gate."""
+"""Items of each split, each of another group: 300 in all; `test` is sealed for the gate."""
 _MARK: Final = ".made-by-the-tour"
 ASKED: Final = 30
 """Items of `dev` that every candidate answers, so that two cores need less than four minutes."""
@@ -36,13 +40,12 @@ _WIDTH: Final = 100
 
 TASK: Final = """\
 id = "{id}"
-version = 1
+version = {version}
 description = "Work order of an excavator to the system that it is about."
 input = [{{ name = "text", max_chars = 500 }}]
 
 [candidate]
-model = "{model}"
-digest = "{digest}"
+{candidate}
 
 [prompt]
 system = "Name the system of the excavator that the work order is about."
@@ -113,10 +116,9 @@ class Tour:
         """The dataset's directory."""
         return self.directory / "orders"
 
-    @property
-    def task(self) -> Path:
-        """The task's directory."""
-        return self.directory / TASK_ID
+    def task(self, name: str) -> Path:
+        """The directory of a version of the task."""
+        return self.directory / name
 
     def key(self, name: str) -> str:
         """The file of a private key of the lab."""
@@ -125,6 +127,10 @@ class Tour:
     def run(self, *arguments: str) -> Any:
         """One command, shown; its JSON document. Raises DemoError."""
         return demo.command(self.data, *arguments)
+
+    def refused(self, *arguments: str) -> str:
+        """One command that must be refused, shown; the code. Raises DemoError."""
+        return demo.refusal(self.data, *arguments)
 
     def approve(self, name: str, meaning: str) -> None:
         """Two people sign what they approve, and why."""
@@ -156,8 +162,11 @@ def told(text: str) -> None:
 
 def model(tour: Tour) -> None:
     """An appliance with one signed and approved model, as in `make demo`."""
-    why("An appliance and a small general model, signed and approved, as in `make demo`.")
-    demo.prepare(tour.data, tour.gguf)
+    why(
+        "An appliance whose policy asks for evidence, and a small general model, signed and"
+        " approved as in `make demo`."
+    )
+    demo.prepare(tour.data, tour.gguf, "--evaluated")
 
 
 def check(tour: Tour) -> None:
@@ -177,33 +186,48 @@ def check(tour: Tour) -> None:
     groups = found["splits"]["dev"]["groups"]
     effect = found["splits"]["dev"]["smallest_effect"]
     told(f"dev has {groups} independent groups: it can show differences from {effect:.0%} on")
+    why("The split `test` is encrypted now: it will be opened once or a few times, by the gate.")
+    sealed = tour.run("dataset", "seal", str(tour.dataset))
+    told(f"sealed: {', '.join(sealed['sealed'])}")
     tour.run("dataset", "sign", str(tour.dataset), "--key", tour.key("publisher"))
+    tour.run("dataset", "import", str(tour.dataset), "--id", tour.dataset.name)
+    tour.approve(tour.dataset.name, "labels checked in the tour")
 
 
 def define(tour: Tour) -> None:
-    """A task: what goes in, what comes out, which model answers, and how it is measured."""
+    """A task in two versions: what goes in, what comes out, what answers, how it is measured."""
     why("A narrow job gets a name: its input, its labels, its prompt and its metric in one file.")
     record = tour.run("model", "show", MODEL_ID)
+    model = f'model = "{MODEL_ID}"\ndigest = "{record["digest"]}"'
+    _write(tour, BY_MODEL, 1, model)
+    tour.run("task", "check", str(tour.task(BY_MODEL)))
+    why("A second version needs no language model: logistic regression over the words.")
+    _write(tour, BY_CLASSIFIER, 2, 'kind = "classifier"\nclassifier = "classifier.json"')
+    fitted = tour.run("task", "fit", str(tour.task(BY_CLASSIFIER)), "--data", str(tour.dataset))
+    told(f"fitted to {fitted['items']} items: {tour.task(BY_CLASSIFIER)}")
+
+
+def _write(tour: Tour, name: str, version: int, candidate: str) -> None:
+    """The directory of one version."""
     items = _items(tour.dataset / "train.jsonl")
     labels = sorted({item["expected"] for item in items})
     shown = [next(item for item in items if item["expected"] == label) for label in labels]
-    tour.task.mkdir()
-    (tour.task / "examples.jsonl").write_text(
+    tour.task(name).mkdir()
+    (tour.task(name) / "examples.jsonl").write_text(
         "".join(json.dumps(item) + "\n" for item in shown[:_SHOTS]), encoding="utf-8"
     )
-    (tour.task / "task.toml").write_text(
-        TASK.format(id=TASK_ID, model=MODEL_ID, digest=record["digest"], labels=json.dumps(labels)),
+    (tour.task(name) / "task.toml").write_text(
+        TASK.format(id=name, version=version, candidate=candidate, labels=json.dumps(labels)),
         encoding="utf-8",
     )
-    tour.run("task", "check", str(tour.task))
-    told(f"{len(labels)} labels, {len(shown[:_SHOTS])} solved examples in the prompt: {tour.task}")
+    told(f"{name}: {len(labels)} labels, {len(shown[:_SHOTS])} solved examples in the prompt")
 
 
 def measure(tour: Tour) -> None:
     """The battery that needs no language model, then the model, on the same items."""
     why("Measure the simplest things first: a model must beat them to earn its cost.")
     found = tour.run(
-        *("eval", "run", str(tour.task), "--data", str(tour.dataset)),
+        *("eval", "run", str(tour.task(BY_MODEL)), "--data", str(tour.dataset)),
         *("--limit", str(tour.limit), "--directory", str(tour.data)),
     )
     for row in sorted(found["candidates"], key=lambda row: -row["quality"]):
@@ -218,13 +242,40 @@ def measure(tour: Tour) -> None:
     tour.reports.append((page.name, f"Evaluation {found['id']}", found["answer"]))
 
 
+def gate(tour: Tour) -> None:
+    """Without evidence nothing is approved; the gate makes some, or says that there is none."""
+    why("What apps depend on is signed and approved like a model. Without evidence it is refused.")
+    for name in (BY_MODEL, BY_CLASSIFIER):
+        tour.run("task", "sign", str(tour.task(name)), "--key", tour.key("publisher"))
+        record = tour.run("task", "import", str(tour.task(name)), "--id", name)
+        told(f"{name} is {record['state']}")
+    signer = ("--as", "approver-1", "--key", tour.key("approver-1"))
+    code = tour.refused("model", "approve", BY_MODEL, *signer, "--meaning", "looks fine")
+    told(f"refused: {code}")
+    why("The gate opens the sealed split once: is the task not worse than the commonest label?")
+    found = tour.run(
+        *("eval", "gate", BY_CLASSIFIER, "--data", tour.dataset.name),
+        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
+    )
+    low, high = (f"{limit * 100:+.0f}" for limit in found["interval"])
+    told(
+        f"{found['verdict']}: {low} to {high} points on {found['groups']} groups; "
+        f"{found['looks_left']} looks are left"
+    )
+    page = tour.directory / "gate.html"
+    tour.run("eval", "report", str(found["id"]), "--out", str(page))
+    tour.reports.append((page.name, f"Gate {found['id']}", found["answer"]))
+
+
 def serve_task(tour: Tour) -> None:
-    """The task is signed, imported and approved by two people."""
-    why("What apps depend on is signed and approved like a model, whatever the measurement says.")
-    tour.run("task", "sign", str(tour.task), "--key", tour.key("publisher"))
-    record = tour.run("task", "import", str(tour.task), "--id", TASK_ID)
-    told(f"{TASK_ID} is {record['state']}")
-    tour.approve(TASK_ID, "tried in the tour")
+    """The certified version is approved by two people, and the name points at it."""
+    why("Two people approve what the certificate shows, and point the name of the apps at it.")
+    tour.approve(BY_CLASSIFIER, "certificate read")
+    live = tour.run(
+        *("task", "promote", TASK_ID, BY_CLASSIFIER, "--reason", "certificate read"),
+        *("--as", "approver-1", "--key", tour.key("approver-1")),
+    )
+    told(f"{live['name']} is answered by {live['pointers'][0]['live']['task']}")
 
 
 def ask(tour: Tour) -> None:
@@ -286,7 +337,7 @@ body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 san
 
 BEFORE: Final[tuple[Callable[[Tour], None], ...]] = (model, check, define)
 """Stations that need no server; a later one is added at its place."""
-SERVED: Final[tuple[Callable[[Tour], None], ...]] = (measure, serve_task, ask, report)
+SERVED: Final[tuple[Callable[[Tour], None], ...]] = (measure, gate, serve_task, ask, report)
 """Stations beside the running server."""
 
 

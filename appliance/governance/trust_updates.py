@@ -1,11 +1,11 @@
-"""The use-case of trust metadata: take newer one, and watch the one in force grow old.
+"""The use-case of trust metadata: accept newer metadata, and watch the one in force grow old.
 
-Rules: the entry is durable before the file changes; what is refused is recorded once and changes
-nothing; what the new policy no longer allows ends before the update has an answer. Time never
+Rules: the audit entry is durable before the file changes. A refusal is recorded once and changes
+nothing. What the new policy no longer allows ends before the update is answered. Time never
 revokes: metadata that is too old unloads models, which load again after the next update. A root
-that resets the clock makes the entries before its own not count for the floor, once. What is in
-force must be what the log says was taken last; and every model is asked about under it, within a
-minute where the update itself could not.
+that resets the clock takes the entries before its own out of the floor, once. The metadata in force
+must be what the log says was accepted last. Every model is checked against it, within a minute
+where the update itself could not.
 """
 
 import asyncio

@@ -37,15 +37,18 @@ def test_every_station_and_a_verified_receipt(
     assert re.match(r"receipt verified: seq \d+ root [0-9a-f]{64}\n", last_block)
     for words in (
         "train 1", "independent groups", "10 labels", "majority", "logistic regression",
-        "smollm2-135m", "excavator-system is approved", "$ python", "index.html",
+        "smollm2-135m", "sealed: test", "refused: evaluation_missing", "pass: ",
+        "excavator-system-2 is approved", "excavator-system is answered by excavator-system-2",
+        "$ python", "index.html",
     ):  # fmt: skip
         assert words in story, (words, story)
     assert story.count("\n# ") >= len(tour.BEFORE) + len(tour.SERVED)
     answers = re.findall(r"^  [a-z_]+ +[01]\.\d\d  .+$", story, re.MULTILINE)
     assert len(answers) == 10, story
     index = (out / "index.html").read_text(encoding="utf-8")
-    (linked,) = re.findall(r'href="([^"]+)"', index)
-    assert "<svg" in (out / linked).read_text(encoding="utf-8")
+    for linked in re.findall(r'href="([^"]+)"', index):
+        assert "<svg" in (out / linked).read_text(encoding="utf-8")
+    assert index.count("href=") == 2
 
 
 def test_a_directory_that_is_no_tour_is_left_alone(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from appliance.trust import signing
 from appliance.trust.store import load_policy
 from appliance.types import GenerationRequest
 from tests.answers import collect
+from tests.api.admin.lab import client_of
 from tests.evals.orders import FITTED, write_task
 from tests.evals.sealed import add_dataset, envelope, terms
 from tests.smol import APPROVERS, SMALL, approve, caller, key, quiet
@@ -91,6 +92,8 @@ async def test_other_answers_suspend_the_task_with_the_items(
     assert (result["flips"], result["certificate"]) == (["dev003"], None)
     record = lab.store.inventory.record("fitted")
     assert record.state == "suspended" and "dev003" in record.message
+    with client_of(lab) as client:
+        assert any("fitted is suspended" in alarm for alarm in client.status().alarms)
 
 
 async def test_what_has_no_answers_is_not_carried_over(lab: Services) -> None:

@@ -14,6 +14,7 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
 from appliance.wire.admin.evaluations import Report as EvaluationReport
+from appliance.wire.admin.gates import Certificate, CertificateList
 from appliance.wire.admin.jobs import Job, JobList
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
 from appliance.wire.admin.labels import (
@@ -38,6 +39,7 @@ from appliance.wire.admin.models import (
     Verification,
     VerifyRange,
 )
+from appliance.wire.admin.pointers import Name, NameList
 from appliance.wire.admin.usage import Load
 from tests.test_client import STATUS
 from tests.test_text import HOSTILE
@@ -191,6 +193,8 @@ class Script(AdminClient):
     found: Status = field(default_factory=status)
     load_found: Load = field(default_factory=lambda: Load(at=1.0, server="s"))
     details: dict[str, ModelDetail] = field(default_factory=dict)
+    evaluated: list[Certificate] = field(default_factory=list)
+    named: list[Name] = field(default_factory=list)
     running: list[RunningRequest] = field(default_factory=list)
     jobs_found: list[Job] = field(default_factory=list)
     queues: list[LabelQueue] = field(default_factory=list)
@@ -232,6 +236,14 @@ class Script(AdminClient):
         if listed is None:
             raise NotFound("unknown_model_id", f"No {model_id}.")
         return ModelDetail(**listed.model_dump())
+
+    def certificates(self) -> CertificateList:
+        self._answer()
+        return CertificateList(certificates=self.evaluated)
+
+    def task_names(self) -> NameList:
+        self._answer()
+        return NameList(names=self.named)
 
     def _changed(self, model_id: str, state: str) -> Model:
         return Model(id=model_id, state=state, digest=None, actions=[*actions(state)])

@@ -14,8 +14,10 @@ from typing import Any
 
 from appliance.errors import CODES
 from appliance.registry.states import actions
+from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.labels import LabelDifference, LabelDifferences, LabelNext
 from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Status, Verification
+from appliance.wire.admin.pointers import Name, Pointer
 from appliance.wire.admin.usage import Histogram, Load
 from tests.tui.scripted import (
     DOWN,
@@ -347,9 +349,22 @@ def give_tasks(server: object) -> None:
             **task, publisher="Model Team", approvals_needed=2, facts=_TASK_FACTS,
             approvals=signed[: 2 - number],
         )  # fmt: skip
+    server.evaluated = [Certificate(**_EVALUATED)]
+    server.named = [Name(name="system", serves=True, pointers=[Pointer.model_validate(_POINTED)])]
     listed = [Model(**task) for task in _TASKS]
     server.found = server.found.model_copy(update={"models": [*server.found.models, *listed]})
 
+
+_EVALUATED: dict[str, Any] = {
+    "id": "5d1c" * 16, "task": "excavator-system", "task_digest": _TASKS[0]["digest"],
+    "dataset": "orders", "verdict": "pass", "metric": "exact_match", "incumbent": "majority",
+    "groups": 481, "issued": "2026-11-17T09:00:00Z", "valid_until": "2027-11-17T09:00:00Z",
+    "usable": True, "why": "",
+}  # fmt: skip
+_POINTED: dict[str, Any] = {
+    "id": "77" * 32, "live": {"task": "excavator-system", "digest": _TASKS[0]["digest"]},
+    "person": "A. Weber", "reason": "certificate read", "time": "2026-11-18T11:00:00Z",
+}  # fmt: skip
 
 _SIGNED = (
     ("A. Weber", "measured on dev, evaluation 19", "2026-11-18T10:20:00Z"),

@@ -14,11 +14,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import Refused
+from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.keys import Key
 from appliance.wire.admin.labels import LabelDifferences, LabelNext, LabelQueue
 from appliance.wire.admin.logs import LogLine
 from appliance.wire.admin.models import Entry, ModelDetail, RunningRequest, Status, Verification
+from appliance.wire.admin.pointers import Name
 from tests.conftest import CHECKOUT
 from tests.tui.scripted import NASTY, Script, Terminal, Told, evaluation, terminal, text_of
 from tests.tui.staging import PLACES, PLAN, give_tasks, script
@@ -73,6 +75,10 @@ def hostile(text: str) -> Script:
     made.differences = LabelDifferences.model_validate(
         {**everywhere(plain.differences.model_dump(), text), "labels": [text, "b"]}
     )
+    made.evaluated = [
+        Certificate.model_validate(everywhere(c.model_dump(), text)) for c in plain.evaluated
+    ]
+    made.named = [Name.model_validate(everywhere(n.model_dump(), text)) for n in plain.named]
     made.running = [
         RunningRequest.model_validate(everywhere(r.model_dump(), text)) for r in plain.running
     ]

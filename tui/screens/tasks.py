@@ -1,7 +1,8 @@
 """Tasks: what apps call by name, what answers for each, and who approved it.
 
 Rules: a task is an artifact of the store and changes like a model; the details of a task are asked
-for once for each state that it is in, those of the task under the cursor with each poll.
+for once for each state that it is in, those of the task under the cursor with each poll, as are the
+evaluations that are kept and the names that point at tasks.
 """
 
 from typing import Any, ClassVar, Final
@@ -48,6 +49,7 @@ class TasksPage(ListPage[Model]):
         super().__init__(desk, Rows("tasks", view.COLUMNS, lambda t: t.id, self._cells, empty))
         self._summary, self._one = Part("tasks-summary"), Part("task", "TASK")
         self._details: dict[str, ModelDetail] = {}
+        self._evidence = view.Evidence()
         self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
@@ -65,7 +67,9 @@ class TasksPage(ListPage[Model]):
         name = None if current is None else current.id
         return Question(f"tasks {name}", lambda client: self._ask(client, name))
 
-    def _ask(self, client: AdminClient, current: str | None) -> dict[str, ModelDetail]:
+    def _ask(
+        self, client: AdminClient, current: str | None
+    ) -> tuple[dict[str, ModelDetail], view.Evidence]:
         """Called in the poller's thread."""
         known = dict(self._details)
         wanted = [
@@ -73,13 +77,19 @@ class TasksPage(ListPage[Model]):
             for task in self.items()
             if task.id == current or not _same(task, known.get(task.id))
         ]
-        return {name: client.model(name) for name in wanted}
+        details = {name: client.model(name) for name in wanted}
+        if current is None:
+            return details, view.Evidence()
+        return details, view.Evidence(
+            tuple(client.certificates().certificates), tuple(client.task_names().names)
+        )
 
     def take(self, topic: str, answer: Any) -> None:
-        """The details."""
+        """The details, the evaluations and the names."""
         self._error = answer if isinstance(answer, ApplianceError) else None
         if self._error is None:
-            self._details = {**self._details, **answer}
+            details, self._evidence = answer
+            self._details = {**self._details, **details}
 
     @property
     def known(self) -> bool:
@@ -112,7 +122,9 @@ class TasksPage(ListPage[Model]):
         if self._error is not None:
             self._one.say(alarm(f"{self._error.code}: {self._error.message}"))
         else:
-            self._one.say(lines(view.detail(known, width) if known is not None else []))
+            self._one.say(
+                lines(view.detail(known, self._evidence, width) if known is not None else [])
+            )
 
     def _cells(self, task: Model) -> Any:
         return view.row(task, self._details.get(task.id))

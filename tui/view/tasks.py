@@ -4,13 +4,16 @@ Rules: pure; what is not read yet is "-", never a guess; what a task allows come
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from textual.content import Content
 
+from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.models import Model, ModelDetail
+from appliance.wire.admin.pointers import Name
 from tui.columns import Column
-from tui.text import Cell, cell, labelled, line, quiet, state
+from tui.text import Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import clock, count
 
 COLUMNS: Final = (
@@ -54,7 +57,15 @@ def summary(tasks: Sequence[Model], kept: int) -> Content:
     return line(*map(quiet, told))
 
 
-def detail(task: ModelDetail, width: int) -> list[Content]:
+@dataclass(frozen=True)
+class Evidence:
+    """The evaluations that are kept, the oldest first, and the names that point at tasks."""
+
+    certificates: tuple[Certificate, ...] = ()
+    names: tuple[Name, ...] = ()
+
+
+def detail(task: ModelDetail, evidence: Evidence, width: int) -> list[Content]:
     """Everything about one task."""
     said = []
     if task.facts.get("description"):
@@ -78,8 +89,47 @@ def detail(task: ModelDetail, width: int) -> list[Content]:
         said += labelled("approved", told, width)
     if len(task.approvals) < task.approvals_needed:
         said += labelled("approved" if not task.approvals else "", quiet(of), width)
+    said += _evaluated(task, evidence.certificates, width)
+    said += _named(task.id, evidence.names, width)
     allowed = ", ".join(action for action in task.actions if action in ALLOWED)
     said += labelled("allows", allowed or "nothing", width)
+    return said
+
+
+def _evaluated(task: ModelDetail, certificates: Sequence[Certificate], width: int) -> list[Content]:
+    """The newest evaluation of a task, and how long it holds."""
+    mine = [c for c in certificates if c.task_digest == task.digest]
+    if not mine:
+        return []
+    newest = mine[-1]
+    against = f"{newest.groups} groups of {newest.dataset}, against {newest.incumbent}"
+    said = labelled("evaluated", line(state(newest.verdict), quiet(against)), width)
+    until = line(f"until {clock(newest.valid_until)}", quiet(newest.id[:16]))
+    return said + labelled("", until if newest.usable else line(alarm(newest.why)), width)
+
+
+def _named(task: str, names: Sequence[Name], width: int) -> list[Content]:
+    """The names under which a task answers, and in which role."""
+    said: list[Content] = []
+    for name in names:
+        now = name.pointers[0] if name.pointers else None
+        if now is None:
+            continue
+        roles = {
+            "live": now.live,
+            f"canary, {now.percent} % of the apps": now.canary,
+            "shadow": now.shadow,
+        }
+        for role, version in roles.items():
+            if version is None or version.task != task:
+                continue
+            told = f"since {clock(now.time)} by {now.person}"
+            if role == "shadow" and now.compared is not None:
+                same, differ = count(now.compared.same), count(now.compared.differs)
+                told = (
+                    f"{same} answers the same, {differ} differ, {count(now.compared.failed)} failed"
+                )
+            said += labelled("name", line(name.name, state(role), quiet(told)), width)
     return said
 
 

@@ -89,6 +89,11 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
         if record.state == "serving" and record.code
     ]
     alarms += [
+        f"Task {record.id} is suspended: {record.message}"
+        for record in services.lifecycle.records()
+        if record.state == "suspended" and (record.code or "").startswith("evaluation_")
+    ]
+    alarms += [
         f"Model {worker.model} computes on the processor: {worker.device.warning}"
         for worker in services.supervisor.status()
         if worker.device.warning

@@ -12,11 +12,11 @@ NEEDS_A_PERSON: Final = "!"
 AT_REST: Final = "-"
 
 _MARKS: Final = {
-    GOOD: "serving approved verified ready ok valid live running done",
+    GOOD: "serving approved verified ready ok valid live running done pass",
     UNDER_WAY: "loading starting restarting quarantined connecting stale queued waiting warning"
-    " pausing cancelling paused",
+    " pausing cancelling paused underpowered",
     NEEDS_A_PERSON: "refused refusing suspended revoked expired missing failed down denied"
-    " incompatible error critical interrupted",
+    " incompatible error critical interrupted fail",
 }
 
 

@@ -26,6 +26,7 @@ async def test_each_task_has_its_form_its_model_and_its_approvals(size: tuple[in
         if size[0] > 100:
             assert "2 of 2" in shown and "1 of 2" in shown and "A. Weber" in shown
             assert "allows      approve, suspend, retire, revoke" in shown
+            assert "481 groups of orders, against majority" in shown and "+ live" in shown
         await opened.press("down", "down")
         shown = await opened.wait("task_model_changed")
         assert "! suspended" in shown

@@ -2,7 +2,9 @@
 
 import pytest
 
+from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.models import Approval, Model, ModelDetail
+from appliance.wire.admin.pointers import Name
 from tui.text import line
 from tui.view import tasks as view
 
@@ -17,8 +19,53 @@ def detail(**changes: object) -> ModelDetail:
     return ModelDetail.model_validate({**plain, **changes})
 
 
-def shown(task: ModelDetail) -> str:
-    return "\n".join(part.plain for part in view.detail(task, 100))
+NOTHING = view.Evidence()
+
+
+def shown(task: ModelDetail, evidence: view.Evidence = NOTHING) -> str:
+    return "\n".join(part.plain for part in view.detail(task, evidence, 100))
+
+
+def certificate(**changes: object) -> Certificate:
+    plain = {
+        "id": "5d" * 32, "task": "t", "task_digest": "ab" * 32, "dataset": "orders",
+        "verdict": "pass", "metric": "exact_match", "incumbent": "majority", "groups": 481,
+        "issued": "2026-11-17T09:00:00Z", "valid_until": "2027-11-17T09:00:00Z", "usable": True,
+        "why": "",
+    }  # fmt: skip
+    return Certificate.model_validate({**plain, **changes})
+
+
+def name(**changes: object) -> Name:
+    version = {"task": "other", "digest": "cd" * 32}
+    pointer = {
+        "id": "77" * 32, "live": version, "person": "anna", "reason": "read",
+        "time": "2026-11-18T11:00:00Z", **changes,
+    }  # fmt: skip
+    return Name.model_validate({"name": "orders", "serves": True, "pointers": [pointer]})
+
+
+def test_its_newest_evaluation_and_how_long_it_holds() -> None:
+    old, other = certificate(id="11" * 32), certificate(task_digest="99" * 32, groups=7)
+    said = shown(detail(), view.Evidence((old, certificate(), other)))
+    assert "+ pass  481 groups of orders, against majority" in said
+    assert (
+        "until 2027-11-17" in said and "5d5d" in said and "1111" not in said and "7 gr" not in said
+    )
+    void = certificate(usable=False, why="It is for another engine.")
+    assert "! It is for another engine." in shown(detail(), view.Evidence((void,)))
+    assert "evaluated" not in shown(detail(), view.Evidence((other,)))
+
+
+def test_the_names_under_which_it_answers() -> None:
+    mine = {"task": "t", "digest": "ab" * 32}
+    assert "orders" not in shown(detail(), view.Evidence(names=(name(),)))
+    assert "+ live" in shown(detail(), view.Evidence(names=(name(live=mine),)))
+    canary = shown(detail(), view.Evidence(names=(name(canary=mine, percent=10),)))
+    assert "canary, 10 % of the apps" in canary and "by anna" in canary
+    tally = {"same": 90, "differs": 2, "failed": 1}
+    shadow = shown(detail(), view.Evidence(names=(name(shadow=mine, compared=tally),)))
+    assert "90 answers the same, 2 differ, 1 failed" in shadow
 
 
 def test_a_row_has_a_cell_for_each_column_and_what_is_not_known_is_no_guess() -> None:
