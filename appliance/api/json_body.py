@@ -83,6 +83,7 @@ def parsed_at_once(body: bytes) -> Any:
     """`parsed`, with the garbage collector off.
 
     It would look at a million new lists again and again, for ten times as long as reading takes.
+    Afterwards they count as old, and most are gone before the old ones are looked at.
     """
     if not gc.isenabled():  # another body is read, and will turn it on
         return parsed(body)
@@ -90,6 +91,8 @@ def parsed_at_once(body: bytes) -> Any:
     try:
         return parsed(body)
     finally:
+        gc.freeze()
+        gc.unfreeze()  # now all that there is is of the oldest generation, unread
         gc.enable()
 
 

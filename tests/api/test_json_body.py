@@ -121,8 +121,10 @@ def test_a_large_body_is_read_without_the_collector_which_is_on_again_afterwards
         parsed(body)
         often = len(runs)
         runs.clear()
-        parsed_at_once(body)
+        value = parsed_at_once(body)
         once = len(runs)
+        young = len(gc.get_objects(generation=0)) + len(gc.get_objects(generation=1))
+        assert len(value) == 50_000 and young < 10_000
     finally:
         gc.callbacks.remove(note)
     assert often > 20  # the control: lists wake it

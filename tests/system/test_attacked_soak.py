@@ -32,7 +32,7 @@ from tests.system.test_lan_soak import (
 )
 
 PAUSE_S = 0.1
-ALONE = 3  # a round without attackers has so many times fewer requests
+ALONE = 6  # a round without attackers has so many times fewer requests
 
 
 @contextlib.contextmanager
