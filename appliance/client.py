@@ -226,6 +226,10 @@ class AdminClient:
         """The page of an evaluation."""
         return self._get(evalwire.Report, f"/admin/evaluations/{job_id:d}/report")
 
+    def evaluation_neighbours(self, job_id: int) -> evalwire.Neighbours:
+        """The nearest neighbours that an evaluation learned."""
+        return self._get(evalwire.Neighbours, f"/admin/evaluations/{job_id:d}/neighbours")
+
     def compare_evaluations(self, wanted: evalwire.CompareWanted) -> evalwire.Compared:
         """Two candidates on the same items."""
         return self._post(evalwire.Compared, "/admin/evaluations/compare", wanted)

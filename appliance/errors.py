@@ -488,6 +488,10 @@ CODES: Final[dict[str, Code]] = {
     "report_missing": Code(
         "there is no such report", "`appliance job show ID` says what the job is and how far it is."
     ),
+    "neighbours_missing": Code(
+        "the evaluation learned no nearest neighbours",
+        "Approve an embedding model and run `appliance eval run` on a task of labels again.",
+    ),
     "evaluation_empty": Code(
         "there is nothing to evaluate", "Choose a split that has labelled items."
     ),

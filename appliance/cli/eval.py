@@ -122,14 +122,14 @@ def list_(output: Output, data: Path) -> None:
 
 
 @eval.command()
-@click.argument("job_id", metavar="ID", type=click.IntRange(1))
+@click.argument("job_id", metavar="[ID]", type=click.IntRange(1), required=False)
 @data_option
 @json_option
 @click.pass_obj
-def show(output: Output, data: Path, job_id: int) -> None:
-    """Show what an evaluation found."""
+def show(output: Output, data: Path, job_id: int | None) -> None:
+    """Show what an evaluation found; without ID the newest that is done."""
     with admin_client(data) as client:
-        found = _evaluation(client, job_id)
+        found = _evaluation(client, job_id or _newest(client))
     _tell(output, found)
 
 
@@ -164,16 +164,16 @@ def compare(output: Output, data: Path, first: Side, second: Side) -> None:
 
 
 @eval.command()
-@click.argument("job_id", metavar="ID", type=click.IntRange(1))
+@click.argument("job_id", metavar="[ID]", type=click.IntRange(1), required=False)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
-def report(output: Output, data: Path, job_id: int, out: Path) -> None:
-    """Write the page of an evaluation as one HTML file."""
+def report(output: Output, data: Path, job_id: int | None, out: Path) -> None:
+    """Write the page of an evaluation as one HTML file; without ID of the newest that is done."""
     with admin_client(data) as client:
-        html = client.evaluation_report(job_id).html
+        html = client.evaluation_report(job_id or _newest(client)).html
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
     out.write_text(html, encoding="utf-8")
@@ -205,6 +205,14 @@ def _evaluation(client: AdminClient, job_id: int) -> Job:
     if found.kind != KIND:
         raise Refused("report_missing", f"Job {job_id} is no evaluation.")
     return found
+
+
+def _newest(client: AdminClient) -> int:
+    jobs = (job for job in client.jobs(1_000).jobs if (job.kind, job.state) == (KIND, "done"))
+    newest = next(jobs, None)
+    if newest is None:
+        raise Refused("report_missing", "No evaluation is done.")
+    return newest.id
 
 
 def _tell(output: Output, found: Job) -> None:

@@ -1,7 +1,8 @@
 """`task fit`: the coefficients of a classifier, out of the split `train` of a dataset.
 
-Rules: it works on directories and needs neither data directory nor server; the text of an item is
-made as it is when the task serves; the same items give the same bytes.
+Rules: logistic regression works on directories and needs neither data directory nor server; nearest
+neighbours need vectors, so they come out of an evaluation, which learned them by an approved model.
+The text of an item is made as it is when the task serves; the same items give the same bytes.
 """
 
 import hashlib
@@ -10,7 +11,9 @@ from typing import Final
 
 import click
 
-from appliance.cli.output import Output, json_option
+from appliance.cli.connect import admin_client
+from appliance.cli.eval import directory_option
+from appliance.cli.output import Output, json_option, safe
 from appliance.datasets import directory
 from appliance.errors import EvaluationRefused, TaskRefused
 from appliance.evals import scoring
@@ -28,28 +31,54 @@ _DIRECTORY: Final = click.Path(path_type=Path)
 @click.command()
 @click.argument("path", metavar="DIR", type=_DIRECTORY)
 @click.option(
-    "--data", "source", type=_DIRECTORY, required=True, metavar="DATASET",
-    help="The dataset's directory; its split train is read.",
+    "--data", "source", type=_DIRECTORY, metavar="DATASET",
+    help="Fit logistic regression to the split train of this dataset's directory.",
 )  # fmt: skip
+@click.option(
+    "--neighbours", "evaluation", type=click.IntRange(1), metavar="ID",
+    help="Take the nearest neighbours that this evaluation learned; needs a server.",
+)  # fmt: skip
+@directory_option
 @json_option
 @click.pass_obj
-def fit(output: Output, path: Path, source: Path) -> None:
-    """Fit logistic regression over n-grams to the task's labels, and write classifier.json."""
+def fit(
+    output: Output, path: Path, source: Path | None, evaluation: int | None, data: Path
+) -> None:
+    """Write classifier.json: logistic regression over n-grams, or nearest neighbours."""
     with open_artifact(path) as artifact:
         task = definition.parse(artifact.prefix(definition.FILE, definition.MAX_BYTES))
-    texts, labels = _pairs(task, source)
-    data = document.write(fit_linear(texts, labels))
-    (path / document.FILE).write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    found = {"file": document.FILE, "digest": digest, "bytes": len(data), "items": len(texts)}
+    if (source is None) == (evaluation is None):
+        raise click.UsageError("Name either --data or --neighbours.")
+    if source is not None:
+        texts, labels = _pairs(task, source)
+        written, more = document.write(fit_linear(texts, labels)), []
+        found: dict[str, object] = {"items": len(texts)}
+        told = f"{len(texts)} items of train, "
+    else:
+        with admin_client(data) as client:
+            near = client.evaluation_neighbours(evaluation or 0)
+        written = near.document.encode()
+        _check_labels(task, document.read(written).labels)
+        more = [f'  model = "{near.model}"', f'  digest = "{near.digest}"']
+        found = {"model": near.model, "model_digest": near.digest}
+        told = f"nearest neighbours by {safe(near.model)}, "
+    (path / document.FILE).write_bytes(written)
+    digest = hashlib.sha256(written).hexdigest()
     lines = [
-        f"{len(texts)} items of train, {len(data):,} bytes, SHA-256 {digest}",
+        f"{told}{len(written):,} bytes, SHA-256 {digest}",
         "Name it in task.toml, then sign the task:",
         "  [candidate]",
         '  kind = "classifier"',
         f'  classifier = "{document.FILE}"',
+        *more,
     ]
-    output.data(found, lines)
+    output.data({"file": document.FILE, "digest": digest, "bytes": len(written), **found}, lines)
+
+
+def _check_labels(task: Task, labels: tuple[str, ...]) -> None:
+    """Raises TaskRefused: `task_invalid` when the evaluation was of another task's labels."""
+    if not isinstance(task.output, Labels) or set(task.output.labels) != set(labels):
+        raise TaskRefused("task_invalid", "The evaluation's labels are not those of the task.")
 
 
 def _pairs(task: Task, source: Path) -> tuple[list[str], list[str]]:

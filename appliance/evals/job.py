@@ -20,7 +20,7 @@ import msgspec
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, Unavailable
-from appliance.evals import neighbours, plan, shots, subject, wanted
+from appliance.evals import neighbours, plan, scoring, shots, subject, wanted
 from appliance.evals.asking import Asking, Told, as_it_is, outcome, side_by_side, started
 from appliance.evals.baselines import battery, timed
 from appliance.evals.outcomes import Outcome
@@ -197,22 +197,27 @@ class _Round:
 
     async def _near(self, number: int, candidate: Candidate) -> Measured:
         inference = self._parts.inference(self._parts.backends)
-
+        task = self._subject.loaded.task
         embed = partial(_embedded, inference, self._label, candidate.model)
         learned = await neighbours.learn(
             self._subject.train, embed, candidate.digest,
             lambda _: self._told(number, f"{candidate.name}: learning", 0),
+            partial(scoring.text_of, task),
         )  # fmt: skip
+        if learned.document is not None:
+            await self._job.in_thread(self._files.write_neighbours, learned.document)
 
         async def ask(item: Item) -> Outcome:
             begun = time.perf_counter()
-            found = await learned.answer(item.text)
+            text = scoring.text_of(task, item)
+            found = None if text is None else await learned.answer(text)
             seconds = time.perf_counter() - begun
             if found is None:
-                told = Told(None, "context_length_exceeded", seconds)
+                failure = "task_input_invalid" if text is None else "context_length_exceeded"
+                told = Told(None, failure, seconds)
             else:
                 told = Told(found[0], "", seconds, confidence=found[1])
-            return outcome(self._subject.loaded.task, item, told.text, told)
+            return outcome(task, item, told.text, told)
 
         slots = self._parts.backends.slots(candidate.model)
         outcomes, seconds = await self._answered(

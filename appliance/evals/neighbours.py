@@ -1,21 +1,23 @@
 """Nearest neighbours by an embedding model, as a candidate.
 
 Rules: training texts are embedded through the path that apps use and recorded like their requests;
-what is asked and what was learned go through the same model without a prefix; of a large split
-`train` the items with the smallest digests are learned.
+what is asked and what was learned go through the same model without a prefix, written as a
+classifier of the task reads it; of a large split `train` the items with the smallest digests are
+learned.
 """
 
 from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.datasets.items import Item
-from appliance.evals.answers import parts
+from appliance.evals.answers import WHOLE, parts
 from appliance.evals.baselines import Classify, combined, commonest
 from appliance.evals.subject import some
 from appliance.tasks.classifiers.document import write
@@ -43,6 +45,12 @@ class NearestAnswers:
     labels: Mapping[str, Neighbours | Classify]
     size: int
 
+    @property
+    def document(self) -> bytes | None:
+        """Its coefficients as a task's file; None for answers that are objects or all alike."""
+        held = self.labels.get(WHOLE)
+        return write(held) if isinstance(held, Neighbours) else None
+
     async def answer(self, text: str) -> tuple[str, float] | None:
         """The answer to a text, and the confidence in it; None where the text is too long."""
         (data,) = await self.embed([text])
@@ -57,21 +65,29 @@ class NearestAnswers:
 
 
 async def learn(
-    train: Sequence[Item], embed: Embed, embedder: str, told: Callable[[int], None]
+    train: Sequence[Item],
+    embed: Embed,
+    embedder: str,
+    told: Callable[[int], None],
+    text_of: Callable[[Item], str | None] = attrgetter("text"),
 ) -> NearestAnswers:
     """Embed the training texts and keep their labels.
 
     Args:
         embedder: digest of the embedding model.
         told: how many texts are embedded so far; may stop the work.
+        text_of: the text of an item; None leaves it out.
     """
+    train = [item for item in train if text_of(item) is not None]
     chosen = some(train, MOST) if len(train) > MOST else tuple(train)
     vectors: list[Vector] = []
     kept: list[Item] = []
     for start in range(0, len(chosen), BATCH):
         told(start)
         batch = chosen[start : start + BATCH]
-        for item, data in zip(batch, await embed([item.text for item in batch]), strict=True):
+        for item, data in zip(
+            batch, await embed([text_of(item) or "" for item in batch]), strict=True
+        ):
             if data:
                 vectors.append(_vector(data))
                 kept.append(item)

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.datasets.items import Item
-from appliance.errors import EvaluationRefused
+from appliance.errors import BadRequest, EvaluationRefused
 from appliance.evals import metrics
+from appliance.tasks import labelled
 from appliance.tasks.definition import WHOLE, Compare, Fields, Labels, Task
+from appliance.tasks.inputs import checked
 
 
 def input_of(task: Task, item: Item) -> dict[str, str]:
@@ -30,6 +32,14 @@ def input_of(task: Task, item: Item) -> dict[str, str]:
             continue
         sent[field.name] = value if isinstance(value, str) else json.dumps(value)
     return sent
+
+
+def text_of(task: Task, item: Item) -> str | None:
+    """An item's input as a classifier of the task reads it; None if the task refuses it."""
+    try:
+        return labelled.text_of(task, checked(task, input_of(task, item)))
+    except (BadRequest, EvaluationRefused):
+        return None
 
 
 def expected_of(task: Task, item: Item) -> str:

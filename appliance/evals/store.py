@@ -16,6 +16,7 @@ from appliance.evals.outcomes import Outcome, parse
 
 REPORT: Final = "report.html"
 RESULT: Final = "result.json"
+NEIGHBOURS: Final = "neighbours.json"
 
 
 class OutcomeFiles:
@@ -56,6 +57,10 @@ class OutcomeFiles:
             self._write(RESULT, json.dumps(result, ensure_ascii=False, sort_keys=True))
         self._write(REPORT, html)
 
+    def write_neighbours(self, document: bytes) -> None:
+        """Keep the nearest neighbours that were learned, as a classifier's file."""
+        self._write(NEIGHBOURS, document.decode())
+
     def _write(self, name: str, text: str) -> None:
         part = self._directory / f"{name}.part"
         part.write_text(text, encoding="utf-8")
@@ -82,6 +87,20 @@ def read_result(evaluations: Path, job_id: int) -> dict[str, Any]:
     """
     result: dict[str, Any] = json.loads(_read(evaluations, job_id, RESULT))
     return result
+
+
+def read_neighbours(evaluations: Path, job_id: int) -> str:
+    """The nearest neighbours that an evaluation learned, as a classifier's file.
+
+    Raises:
+        EvaluationRefused: `neighbours_missing`.
+    """
+    try:
+        return _read(evaluations, job_id, NEIGHBOURS)
+    except EvaluationRefused as error:
+        raise EvaluationRefused(
+            "neighbours_missing", f"Job {job_id} learned no nearest neighbours of labels."
+        ) from error
 
 
 def _read(evaluations: Path, job_id: int, name: str) -> str:

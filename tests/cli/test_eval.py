@@ -51,14 +51,16 @@ def test_from_directories_to_a_page(
         (listed,) = run("eval", "list", "--json").document["evaluations"]
         number = str(listed["id"])
         shown = run("eval", "show", number, "--json").document
-        assert shown["baseline"] == "logistic regression" and len(shown["candidates"]) == 3
-        same = run("eval", "compare", number, f"{number}:majority", "--json")
+        assert shown["baseline"] == "logistic regression" and len(shown["candidates"]) == 4
+        assert shown["candidate"] == "the task's classifier"
+        best = f"{number}:logistic regression"
+        same = run("eval", "compare", best, f"{number}:majority", "--json")
         assert same.status == 0, same.err
         found = same.document
         assert found["first"] == f"{number}: logistic regression" and found["items"] == 12
         assert (found["difference"], found["gained"], found["lost"]) == (0.5, 6, 0)
         assert {flip["right"] for flip in found["flips"]} == {"first"}
-        told = run("eval", "compare", number, f"{number}:majority").out
+        told = run("eval", "compare", best, f"{number}:majority").out
         assert "+50.0 points" in told and "McNemar p = 0.031" in told and "dev" in told
         wrong = run("eval", "compare", number, f"{number}:nosuch", "--json")
         assert wrong.code == (1, "candidate_unknown")
@@ -66,6 +68,10 @@ def test_from_directories_to_a_page(
         page = tmp_path / "report.html"
         assert run("eval", "report", number, "--out", page).status == 0
         assert "<svg" in page.read_text()
+        newest = tmp_path / "newest.html"
+        assert run("eval", "report", "--out", newest).status == 0
+        assert newest.read_text() == page.read_text()
+        assert run("eval", "show").out == run("eval", "show", number).out
         begun = run("eval", "run", task, "--data", dataset, "--no-wait", "--json").document
         assert begun["kind"] == "evaluation"
 
@@ -81,6 +87,7 @@ def test_what_is_no_dataset_or_no_evaluation_is_refused(
         wanted = ("eval", "report", "1", "--out", tmp_path / "r.html", "--json")
         assert run(*wanted).code == (1, "report_missing")
         assert not (tmp_path / "r.html").exists()
+        assert run("eval", "show", "--json").code == (1, "report_missing")
         unknown = run("eval", "run", "nosuch", "--data", dataset, "--json")
         assert unknown.code == (1, "unknown_model_id")
     assert run("eval", "run", task, "--data", dataset, "--split", "test").status == 2

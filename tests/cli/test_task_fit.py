@@ -3,8 +3,15 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
+from appliance.evals.job import DIRECTORY
+from appliance.evals.store import OutcomeFiles
+from appliance.tasks.classifiers import document
+from appliance.tasks.classifiers.neighbours import fit_neighbours
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
+from tests.cli.test_eval import serving
 from tests.evals.orders import TASK, write_data, write_task
 from tests.tasks.example import CLASSIFIER
 
@@ -35,3 +42,36 @@ def test_what_cannot_be_fitted_writes_nothing(run: Run, tmp_path: Path) -> None:
     assert run("task", "fit", more, "--data", data, "--json").code == (1, "evaluation_empty")
     assert run("task", "fit", free, "--data", data, "--json").code == (1, "task_invalid")
     assert not any((path / "classifier.json").exists() for path in (more, free))
+
+
+def test_nearest_neighbours_come_out_of_an_evaluation(
+    lab: LabData, run: Run, tmp_path: Path
+) -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    written = document.write(fit_neighbours(vectors, ["engine", "hydraulics"] * 2, "e" * 64))
+    files = OutcomeFiles(lab.data / DIRECTORY / "5")
+    row = {"kind": "neighbours", "model": "minilm"}
+    files.write_report("", {"candidates": [row], "digests": {"model minilm": "e" * 64}})
+    path = write_task(tmp_path / "orders", CLASSIFIER.replace(', "electrical"', ""))
+    other = write_task(tmp_path / "other", CLASSIFIER)
+    with serving(lab):
+        missing = run("task", "fit", path, "--neighbours", "5", "--json")
+        assert missing.code == (1, "neighbours_missing")
+        files.write_neighbours(written)
+        wrong = run("task", "fit", other, "--neighbours", "5", "--json")
+        assert wrong.code == (1, "task_invalid") and not (other / "classifier.json").exists()
+        told = run("task", "fit", path, "--neighbours", "5").out.splitlines()
+    assert (path / "classifier.json").read_bytes() == written
+    at = told.index("  [candidate]")
+    candidate = "\n".join(line.strip() for line in told[at:])
+    text = (path / "task.toml").read_text()
+    before, after = text.split("[candidate]")[0], text.split("[prompt]")[1]
+    (path / "task.toml").write_text(f"{before}{candidate}\n\n[prompt]{after}")
+    # The check reads the vectors' model out of the file and holds it against `digest`.
+    assert run("task", "check", path, "--json").document["candidate"] == "classifier"
+
+
+def test_one_source_must_be_named(run: Run, tmp_path: Path) -> None:
+    path = write_task(tmp_path / "orders", CLASSIFIER)
+    assert run("task", "fit", path).status == 2
+    assert run("task", "fit", path, "--data", path, "--neighbours", "5").status == 2

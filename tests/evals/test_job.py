@@ -13,7 +13,10 @@ from appliance.evals.asking import Asking
 from appliance.evals.job import DIRECTORY, Evaluation
 from appliance.evals.outcomes import parse
 from appliance.evals.packs.items import items
+from appliance.evals.store import NEIGHBOURS
 from appliance.jobs.kind import Stop
+from appliance.tasks.classifiers.document import read
+from appliance.tasks.classifiers.neighbours import Neighbours
 from tests.evals.orders import FITTED, TASK, item, write_data, write_task
 from tests.several import config, make_models
 from tests.smol import ID
@@ -290,6 +293,10 @@ async def test_nearest_neighbours_by_a_real_embedding_model(
     (own,) = [row for row in result["candidates"] if row["kind"] == "own"]
     assert 0.5 < own["quality"] < 1 and own["tokens"] == 0 and result["candidate"] == own["name"]
     assert own["calibration_error"] is not None
+    (kept,) = (home / DIRECTORY).glob(f"*/{NEIGHBOURS}")
+    learned = read(kept.read_bytes())
+    assert isinstance(learned, Neighbours) and len(learned.vectors) == 120
+    assert learned.embedder == result["digests"]["model minilm"]
 
 
 async def test_a_tasks_own_blend_is_measured_as_it_is_served(

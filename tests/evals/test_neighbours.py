@@ -9,6 +9,8 @@ import pytest
 from appliance.datasets.items import Item
 from appliance.evals import neighbours
 from appliance.evals.neighbours import learn
+from appliance.tasks.classifiers.document import read
+from appliance.tasks.classifiers.neighbours import Neighbours
 
 WORDS = ("pump", "hose", "turbo", "piston")
 
@@ -66,3 +68,17 @@ async def test_of_a_large_split_the_smallest_digests_are_learned(
     embed = Embedder()
     await learn(train(50), embed, "d", lambda _: None)
     assert embed.asked == [10]
+
+
+async def test_what_was_learned_can_be_a_tasks_classifier() -> None:
+    """The same answers from the file; none for objects; what the task refuses is not learned."""
+    found = await learn(
+        train(12), Embedder(), "d" * 64, lambda _: None,
+        lambda item: None if item.id == "t0" else item.text,
+    )  # fmt: skip
+    assert found.document is not None
+    held = read(found.document)
+    assert isinstance(held, Neighbours) and held.embedder == "d" * 64
+    assert held.labels == ("engine", "hydraulics") and len(held.vectors) == 11
+    made = [Item(i.id, i.group, i.input, {"system": i.label}) for i in train(8)]
+    assert (await learn(made, Embedder(), "d", lambda _: None)).document is None

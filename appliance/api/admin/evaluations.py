@@ -12,7 +12,7 @@ from appliance.api.admin.deps import Operator, ServicesDep, Viewer
 from appliance.evals.comparing import compare_stored
 from appliance.evals.job import DIRECTORY
 from appliance.evals.report import Flip
-from appliance.evals.store import read_report
+from appliance.evals.store import read_neighbours, read_report, read_result
 from appliance.wire.admin import evaluations as wire
 
 router = APIRouter(prefix="/admin/evaluations")
@@ -26,6 +26,18 @@ async def report(
     """The page of an evaluation, as one HTML file."""
     html = await asyncio.to_thread(read_report, services.data / DIRECTORY, job_id)
     return wire.Report(html=html)
+
+
+@router.get("/{job_id}/neighbours")
+async def neighbours(
+    _: Operator, services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
+) -> wire.Neighbours:
+    """The nearest neighbours that an evaluation learned, and the model that they need."""
+    directory = services.data / DIRECTORY
+    document = await asyncio.to_thread(read_neighbours, directory, job_id)
+    rows = await asyncio.to_thread(read_result, directory, job_id)
+    model = next(row["model"] for row in rows["candidates"] if row["kind"] == "neighbours")
+    return wire.Neighbours(document=document, model=model, digest=rows["digests"][f"model {model}"])
 
 
 @router.post("/compare")

@@ -11,6 +11,18 @@ class Report(Reply):
     html: str
 
 
+class Neighbours(Reply):
+    """The nearest neighbours that an evaluation learned, as a classifier's file.
+
+    Attributes:
+        model, digest: of the embedding model that answers need.
+    """
+
+    document: str
+    model: str
+    digest: str
+
+
 class Side(Request):
     """One candidate of an evaluation.
 
