@@ -282,10 +282,13 @@ def open_services(
         def recheck(model: Verified) -> None:
             lifecycle.may_restart(model)
 
+        def seal_again(model: VerifiedModel) -> VerifiedModel:
+            return models.seal_again(model, read_policy())
+
         def changed() -> None:
             pool.look_soon()
 
-        supervisor = Supervisor(config, clock, record, recheck, changed)
+        supervisor = Supervisor(config, clock, record, recheck, seal_again, changed)
 
         reader = LogReader(data / "audit")
         stack.callback(reader.close)

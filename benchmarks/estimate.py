@@ -3,13 +3,15 @@
 The worker is the real one, in a lab data directory: signed, approved, sealed, confined. Requests
 take it to its peak: all slots at once over the whole cache, prompts whose every position is scored,
 answers under a schema, sampling with every filter. What is measured is all memory that the model
-costs the host: its sealed file, and the anonymous and mapped memory of the worker (proc(5)).
+costs the host: its sealed file as long as a process holds it, and the anonymous and mapped memory
+of the worker (proc(5)), looked at every few milliseconds.
 
 usage: python -m benchmarks.estimate [--model MODEL] [--repeat N]
 """
 
 import argparse
 import asyncio
+import contextlib
 import random
 import re
 import tempfile
@@ -48,10 +50,20 @@ SHAPES: Final = {
 
 @dataclass(frozen=True)
 class Peak:
-    """One worker's estimate and its measured peak, in bytes."""
+    """One worker's estimate and what was measured, in bytes.
+
+    Attributes:
+        measured: the larger of the two peaks.
+        loading: the peak until the model was loaded.
+        resting: when it was loaded, before the first request.
+        file: the model's file.
+    """
 
     estimate: Estimate
     measured: int
+    loading: int = 0
+    resting: int = 0
+    file: int = 0
 
     @property
     def ratio(self) -> float:
@@ -61,7 +73,14 @@ class Peak:
     def row(self) -> dict[str, float]:
         """The parts, in MiB."""
         parts = {name: size / MIB for name, size in vars(self.estimate).items()}
-        return {**parts, "total": self.estimate.total / MIB, "measured": self.measured / MIB}
+        found = {
+            "total": self.estimate.total,
+            "measured": self.measured,
+            "loading": self.loading,
+            "resting": self.resting,
+            "file": self.file,
+        }
+        return {**parts, **{name: size / MIB for name, size in found.items()}}
 
 
 def data_of(root: Path, file: Path, name: str) -> Path:
@@ -73,33 +92,83 @@ async def peak(data: Path, name: str, settings: ModelConfig) -> Peak:
     """Load a model with these settings, take its worker to its peak, end it."""
     config = Config(engine=EngineConfig(), models={"default": settings})
     with open_services(data, config=config) as services:
+        record = services.store.inventory.record(name)
+        watch = Watch(services.store.inventory.size(name))
+        watching = asyncio.create_task(watch.forever())
         try:
             await services.pool.load("uid:0", name)
-            (status,) = services.supervisor.status()
-            if status.pid is None:
-                raise RuntimeError(f"{name} has no worker")
-            sealed = services.store.inventory.size(name)
+            resting = watch.look()
+            loading = watch.most
             _, secret = services.keys.create(f"app-{random.random()}", limits=Limits())
             principal = services.keys.authenticate(secret)
             app = Caller(principal, "r", "127.0.0.1", "/v1/completions")
-            measured = _memory(status.pid, sealed)
             for requests in _loads(name, settings):
                 await asyncio.gather(*(_answer(services, app, asked) for asked in requests))
-                measured = max(measured, _memory(status.pid, sealed))
-            needs = services.pool.model(name).needs
-            if needs is None:
-                raise RuntimeError(f"{name} has no estimate")
-            return Peak(needs, measured)
+                watch.look()
+            needs = services.supervisor.estimate(name, services.store.inventory.facts(record))
+            return Peak(needs, watch.most, loading, resting, watch.sealed)
         finally:
+            watching.cancel()
             await services.inference.drain(30)
             await services.supervisor.close()
 
 
-def _memory(pid: int, sealed: int) -> int:
-    """Bytes of a worker and of the sealed file, which counts whether it is mapped or not."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    sizes = {name: int(kib) << 10 for name, kib in re.findall(r"(\w+):\s+(\d+) kB", status)}
-    return max(sizes["VmHWM"], sizes["RssAnon"] + sizes["RssFile"] + sealed)
+class Watch:
+    """The memory of the workers of this process, and of the sealed file while one holds it.
+
+    What was there before, such as another model of a test, does not count.
+
+    Args:
+        sealed: bytes of the file.
+
+    Attributes:
+        most: the largest sum so far.
+    """
+
+    def __init__(self, sealed: int) -> None:
+        self.sealed = sealed
+        self.most = 0
+        self._before = frozenset(_workers()), _held("self")
+
+    async def forever(self) -> None:
+        """Look every few milliseconds."""
+        while True:
+            self.look()
+            await asyncio.sleep(0.005)
+
+    def look(self) -> int:
+        """Bytes now."""
+        others, old = self._before
+        now, held = 0, _held("self") - old
+        for pid in _workers():
+            if pid in others:
+                continue
+            with contextlib.suppress(OSError):  # it has ended
+                status = Path(f"/proc/{pid}/status").read_text()
+                sizes = dict(re.findall(r"(\w+):\s+(\d+) kB", status))
+                now += sum(int(sizes.get(name, 0)) << 10 for name in ("RssAnon", "RssFile"))
+                held |= _held(pid) - old
+        now += self.sealed if held else 0
+        self.most = max(self.most, now)
+        return now
+
+
+def _workers() -> list[str]:
+    found: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += (task / "children").read_text().split()
+    return found
+
+
+def _held(pid: str) -> frozenset[int]:
+    """Inodes of the sealed models that a process has open."""
+    found = set[int]()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(fd.readlink()).startswith("/memfd:model"):
+                found.add(fd.stat().st_ino)
+    return frozenset(found)
 
 
 def _loads(name: str, settings: ModelConfig) -> list[list[GenerationRequest]]:

@@ -2,7 +2,8 @@
 
 Rules: one thread owns the context (`forward`, `follow`); the vocabulary is read-only and may be
 used from another thread (`tokenize`, `piece`). The model comes as a descriptor and is read
-through a C FILE, so that no path is ever opened. Callbacks of ctypes are made in `prepare_library`,
+through a C FILE, so that no path is ever opened; it is copied, and not mapped, unless it is too
+large for that. Callbacks of ctypes are made in `prepare_library`,
 before the confinement makes their page read-only.
 """
 
@@ -33,7 +34,7 @@ from appliance.engine.text.specials import Special, Specials
 from appliance.errors import BadRequest, StateRefused
 
 MOST_SEQUENCES = 256  # LLAMA_MAX_SEQ
-_MMAP = 1  # llama_load_mode: pages of the sealed file are shared, not copied
+_COPIED, _MAPPED = 0, 1  # llama_load_mode
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class RunnerConfig:
         n_batch: most tokens in one step.
         pooled: one vector a text instead of logits; no cache is kept from step to step.
         split: layers on each GPU, the output included.
+        mapped: weights that no kernel wants in another order stay pages of the file.
         patience: how many times the usual limit a step may take (`watchdog`).
     """
 
@@ -58,6 +60,7 @@ class RunnerConfig:
     pooled: bool = False
     kept: int = 0
     split: tuple[int, ...] = ()
+    mapped: bool = False
     patience: float = 1.0
 
 
@@ -103,7 +106,7 @@ class Runner:
         self._library = library
         self._recurrent = False
         params = llama.llama_model_default_params()
-        params.load_mode = _MMAP
+        params.load_mode = _MAPPED if config.mapped else _COPIED
         params.progress_callback = library.progress
         params.n_gpu_layers = sum(config.split)
         if config.split:  # the array is read while the model is loaded, not later

@@ -251,6 +251,7 @@ def shapes(load: protocol.Load) -> RunnerConfig:
         reproducible=load.reproducible,
         kept=0 if load.reproducible else min(load.kept, most),
         split=load.gpu.split if load.gpu else (),
+        mapped=load.on_disk,
         patience=load.patience,
     )
 

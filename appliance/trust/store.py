@@ -206,6 +206,21 @@ class ModelStore:
         verified, facts = self._seal(model_id, policy, progress, vet_model, on_disk)
         return VerifiedModel(**vars(verified), facts=facts)
 
+    def seal_again(self, model: VerifiedModel, policy: TrustPolicy) -> VerifiedModel:
+        """Check and seal a model once more, for a worker that starts again.
+
+        Raises:
+            SignatureRefused: `artifact_changed` when the store holds another artifact now.
+            Refused: as `seal`.
+        """
+        again = self.seal(model.id, policy, lambda phase, done, total: None)
+        if again.digest != model.digest:
+            again.close()
+            raise SignatureRefused(
+                "artifact_changed", f"{model.id} was {model.digest} and is {again.digest} now."
+            )
+        return again
+
     def seal_adapter(
         self, model_id: str, base: VerifiedModel, policy: TrustPolicy, progress: Progress
     ) -> VerifiedAdapter:

@@ -1,9 +1,11 @@
 """How much memory a model takes, from its header, its settings and the host's processor backend.
 
-Pure. The sealed copy counts once, a model held on the disk not at all; weights that the processor
-wants in another order count again (`repack`). An estimate is what a worker has at its peak, when
-every slot has run, prompts were scored and a schema was followed, plus 8 %. What the parts were
-measured to be: `benchmarks/results/estimate.md`.
+Pure. A model has two peaks. While it is loaded, its sealed copy is there beside the weights that
+are copied out of it; a model held on the disk has no such copy, and of its weights only those count
+that the processor wants in another order (`repacking`). While it serves, there are the weights, the
+cache and the buffers, when every slot has run, prompts were scored and a schema was followed. An
+estimate is the larger of both, plus 8 %. What the parts were measured to be:
+`benchmarks/results/estimate.md`.
 """
 
 from collections.abc import Collection
@@ -13,11 +15,13 @@ from appliance.config import ModelConfig
 from appliance.engine.cells import BRANCHES, SCORED
 from appliance.engine.scheduler import FORCED
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.workers.repacking import copied
+from appliance.trust.gguf.matrices import TABLE, TIED
+from appliance.workers.repacking import copied, loaded
 
 MIB = 1 << 20
 _PROCESS = 58 * MIB  # Python, numpy, llama.cpp's libraries, their heaps
-_WORD_BYTES = 690  # of a token, for llama.cpp and, once there was a schema, for llguidance
+_WORD_BYTES = 160  # of a token, for llama.cpp
+_GUIDED_BYTES = 530  # of a token, for llguidance once there was a schema
 _MERGE_BYTES = 200  # of a merge of the tokeniser
 _KV_BYTES = 2  # the cache holds 16-bit floats
 _MASK_BYTES = 2  # so does the mask of flash attention
@@ -30,33 +34,40 @@ class Estimate:
     """Bytes by purpose.
 
     Attributes:
-        sealed: the file, in sealed memory.
-        repacked: weights in another order beside it.
+        sealed: the file, in sealed memory while it is loaded, and what the copying of a large
+            embedding takes beyond the weights.
+        weights: those that the worker has in memory of its own.
         kv: the cache.
         compute: buffers of the largest step, and the logits that are read.
         adapters: sealed and in the worker.
-        process: the worker itself, with the tables of its vocabulary.
+        process: the worker itself, with llama.cpp's tables of the vocabulary.
+        words: the tables for schemas.
     """
 
     sealed: int
-    repacked: int
+    weights: int
     kv: int
     compute: int
     adapters: int = 0
     process: int = 0
+    words: int = 0
 
     @property
     def total(self) -> int:
-        """The sum plus 8 %."""
-        parts = self.sealed, self.repacked, self.kv, self.compute, self.adapters, self.process
-        return sum(parts) * 27 // 25
+        """The larger of the two peaks, plus 8 %."""
+        always = self.weights + self.process
+        while_it_loads = self.sealed + self.adapters // 2  # of adapters the sealed copies
+        serving = self.kv + self.compute + self.adapters + self.words
+        return (always + max(while_it_loads, serving)) * 27 // 25
 
     def describe(self) -> str:
         """The numbers in MiB, for a person."""
         return (
-            f"{self.total // MIB} MiB (sealed copy {self.sealed // MIB}, repacked weights "
-            f"{self.repacked // MIB}, KV cache {self.kv // MIB}, compute {self.compute // MIB}, "
-            f"adapters {self.adapters // MIB}, process {self.process // MIB}, plus 8 %)"
+            f"{self.total // MIB} MiB (weights {self.weights // MIB}, process "
+            f"{self.process // MIB}, and while it is loaded a sealed copy of "
+            f"{self.sealed // MIB}, then KV cache {self.kv // MIB}, compute "
+            f"{self.compute // MIB}, adapters {self.adapters // MIB}, tables for schemas "
+            f"{self.words // MIB}; plus 8 %)"
         )
 
 
@@ -69,13 +80,16 @@ def estimate(
         variant: of the processor backend that computes (`cpu_variants.HostVariant.name`).
         wrong: kernels of it that are not used.
     """
-    writes = facts.kind == "generate"
+    writes, sealed = facts.kind == "generate", config.hold == "memory"
+    known = facts.matrices, variant, wrong
+    weights = loaded(facts.file_bytes, *known) if sealed else copied(*known)
     return Estimate(
-        sealed=facts.file_bytes if config.hold == "memory" else 0,
-        repacked=copied(facts.matrices, variant, wrong),
+        sealed=facts.file_bytes + max(0, _first(facts) - weights) if sealed else 0,
+        weights=weights,
         kv=_cells(facts, config) * _cell_bytes(facts),
         compute=_step(facts, config) if writes else _batch(facts, config),
         process=_PROCESS + facts.n_vocab * _WORD_BYTES + facts.n_merges * _MERGE_BYTES,
+        words=facts.n_vocab * _GUIDED_BYTES if writes else 0,
     )
 
 
@@ -87,6 +101,12 @@ def adapter_bytes(file_bytes: int) -> int:
 def longest_text(facts: GgufFacts, config: ModelConfig) -> int:
     """Most tokens of one request: what is configured, and for whole texts what was trained."""
     return config.n_ctx if facts.kind == "generate" else min(config.n_ctx, facts.n_ctx_train)
+
+
+def _first(facts: GgufFacts) -> int:
+    """The embedding and its staging copy: it is read first, and each weight through a copy."""
+    tables = (size for name, size in facts.matrices.items() if name.endswith((TABLE, TIED)))
+    return 2 * sum(tables)
 
 
 def _cells(facts: GgufFacts, config: ModelConfig) -> int:

@@ -41,7 +41,7 @@ class Sealed(Protocol):
 
     @property
     def inode(self) -> int:
-        """The inode that the worker must map, and no other."""
+        """The inode that the worker must load, and map no other."""
         ...
 
 
@@ -91,6 +91,7 @@ class WorkerProcess:
         Raises:
             StateRefused: with the worker's code when the model does not load.
         """
+        inode = model.inode  # it may be closed once the worker has read it
         child = spawn(model.reopen())
         try:
             reader, writer = await asyncio.open_connection(sock=child.connection)
@@ -100,10 +101,10 @@ class WorkerProcess:
         worker = cls(child.process, reader, writer, child.descriptors)
         try:
             await worker._handshake(load, loading)
-            if worker.ready.inodes != [model.inode]:
+            if worker.ready.inodes != [inode]:
                 raise StateRefused(
                     "mapping_mismatch",
-                    f"The worker mapped inodes {worker.ready.inodes}, not {model.inode}.",
+                    f"The worker mapped inodes {worker.ready.inodes}, not {inode}.",
                 )
             for digest, sealed in (adapters or {}).items():
                 await worker._attach_first(digest, sealed)

@@ -1,7 +1,7 @@
-"""Which weights llama.cpp keeps a second copy of, in an order that the processor is fast with.
+"""Which weights llama.cpp keeps in another order than the file: one that the processor likes.
 
-The sealed file stays as it is, so that such weights are in memory twice. Which ones these are
-depends on the build of ggml's CPU backend that the host runs: its variant. Pure.
+Of a file that is mapped these are second copies. Which ones they are depends on the build of ggml's
+CPU backend that the host runs: its variant. Pure.
 
 Source, as of llama-cpp-python 0.3.36, below vendor/llama.cpp: `make_cpu_buft_list` in
 src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try AMX first, then
@@ -55,7 +55,7 @@ _NEVER: Final = frozenset({"F32", "F64", "BF16"})
 
 
 def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()) -> int:
-    """Bytes of the second copies.
+    """Bytes of the weights in another order.
 
     Args:
         matrices: bytes of weights by type and use (`gguf_matrices.matrices`).
@@ -64,6 +64,21 @@ def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = (
         wrong: kernels of ours that are not used.
     """
     return sum(sum(_orders(name, size, variant, wrong)) for name, size in matrices.items())
+
+
+def loaded(
+    file_bytes: int, matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()
+) -> int:
+    """Bytes of all weights of a file that is not mapped; arguments as `copied`.
+
+    What is kept in another order is not kept in that of the file.
+    """
+    moved = sum(
+        size
+        for name, size in matrices.items()
+        if all(_orders(name, size, variant, wrong))  # a tied embedding may stay as a table
+    )
+    return file_bytes - moved + copied(matrices, variant, wrong)
 
 
 def _orders(name: str, size: int, variant: str, wrong: Collection[str]) -> tuple[int, ...]:

@@ -1,10 +1,11 @@
 """Starts, watches and ends the workers, within a memory budget.
 
 Rules: `start` takes a `VerifiedModel`, and only `trust` can make one: there is no other way in.
-A model that does not fit the budget is refused before it is loaded, with the numbers. A worker
-that dies is started again from the same sealed file after the trust policy was asked again, with
-backoff, until the deaths say that it must be suspended. Unloading is ending the child. Every
-start and every end is recorded.
+A model that does not fit the budget is refused before it is loaded, with the numbers. Its sealed
+memory is given back once the worker has the weights. A worker that dies is started again after the
+trust policy was asked again and the stored file was checked and sealed again, with backoff, until
+the deaths say that it must be suspended. Unloading is ending the child. Every start and every end
+is recorded.
 """
 
 import asyncio
@@ -39,6 +40,10 @@ ENGINE = "llama-cpp-python"
 _ADDRESS_SLACK = 3 << 30  # thread stacks, malloc arenas and mappings that are never touched
 
 
+_MAY_PASS = frozenset({"model_load_failed", "insufficient_memory"})
+"""Refusals after which a worker is started again, as long as the deaths allow it."""
+
+
 class Supervisor:
     """All workers of this server.
 
@@ -47,6 +52,7 @@ class Supervisor:
         clock: wall time of a load.
         record: appends an audit entry of kind "worker"; awaited before work goes on.
         recheck: raises Refused when the trust policy no longer allows a model or an adapter.
+        seal_again: checks and seals the stored file of a model once more.
         changed: called when a model can answer, or memory has come back.
 
     Attributes:
@@ -60,12 +66,14 @@ class Supervisor:
         clock: Clock,
         record: Record,
         recheck: Callable[[Verified], None],
+        seal_again: Callable[[VerifiedModel], VerifiedModel],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._clock = clock
         self._record = record
         self._recheck = recheck
+        self._seal_again = seal_again
         self._changed = changed
         self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
@@ -312,7 +320,14 @@ class Supervisor:
             gpu=served.device.load,
         )
         adapters = {a.digest: a.sealed for a in served.adapters.values()}
-        worker = await WorkerProcess.start(served.model.sealed, load, adapters, loading)
+
+        def loaded(percent: int) -> None:
+            if percent == 100:  # the worker reads no more of it
+                _let_go(served.model)
+            loading(percent)
+
+        worker = await WorkerProcess.start(served.model.sealed, load, adapters, loaded)
+        _let_go(served.model)
         await self._note(
             served,
             "start",
@@ -341,20 +356,34 @@ class Supervisor:
             try:
                 await asyncio.to_thread(self._recheck, served.model)
                 await self.adapters.recheck(served)
+                await self._hold_again(served)
                 await self._launch(served)
                 served.restarts += 1
             except (Refused, OSError) as error:  # OSError: no process or descriptor to be had
-                if isinstance(error, Refused) and error.code != "model_load_failed":
+                if isinstance(error, Refused) and error.code not in _MAY_PASS:
                     return await self._suspend(served, error.message)
                 served.deaths.record(time.monotonic(), ())
                 if served.deaths.must_suspend(time.monotonic()):
                     return await self._suspend(served, str(error))
 
+    async def _hold_again(self, served: SupervisedModel) -> None:
+        """Seal the stored file again, unless it is held still."""
+        if served.model.sealed.fd >= 0:
+            return
+        self.check_sealing(served.model.id, served.model.facts.file_bytes)
+        sealing = asyncio.ensure_future(asyncio.to_thread(self._seal_again, served.model))
+        try:
+            served.model = await asyncio.shield(sealing)
+        except asyncio.CancelledError:  # it is unloaded: nobody else would close the file
+            sealing.add_done_callback(_close_result)
+            raise
+
     async def _suspend(self, served: SupervisedModel, reason: str) -> None:
         await self._note(served, "suspend", reason=reason)  # recorded first, then true
         served.state, served.reason = "suspended", reason
-        # Its worker is gone: what is left is the sealed file.
-        left = replace(served.needs, repacked=0, kv=0, compute=0, process=0)
+        # Its worker is gone: what is left are the sealed files of its adapters.
+        _let_go(served.model)
+        left = Estimate(0, 0, 0, 0, adapters=served.needs.adapters)
         self.budget.take(served.model.id, left)
         self._changed()
 
@@ -380,3 +409,14 @@ class Supervisor:
                     **fields,
                 },
             )
+
+
+def _let_go(model: VerifiedModel) -> None:
+    """Give sealed memory back; a file on the disk is held, to be hashed again."""
+    if not model.sealed.on_disk:
+        model.close()
+
+
+def _close_result(sealing: "asyncio.Future[VerifiedModel]") -> None:
+    if not sealing.cancelled() and sealing.exception() is None:
+        sealing.result().close()

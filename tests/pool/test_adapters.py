@@ -148,7 +148,8 @@ async def test_its_memory_counts_for_the_base_and_may_not_fit(loaded: Services) 
     await loaded.pool.unload("uid:0", FR)
     without = dict(loaded.supervisor.budget)[ID]
     size = loaded.store.inventory.record(FR).facts["file_bytes"]
-    assert needs - without == pytest.approx(2 * size * 1.08, abs=2)
+    # This small model has its peak while it is loaded: of an adapter the sealed copy is there then.
+    assert needs - without == pytest.approx(size * 1.08, abs=2)
     loaded.supervisor.budget.total = without + size
     assert await code_of(loaded.pool.load("uid:0", FR)) == "insufficient_memory"
     assert dict(loaded.supervisor.budget)[ID] == without and state(loaded, FR) == "approved"

@@ -28,7 +28,7 @@ async def no_record(_kind: str, _fields: object) -> None:
 
 
 def model(model_id: str = "m") -> PooledModel:
-    supervisor = Supervisor(Config(), None, no_record, lambda _: None)  # type: ignore[arg-type]
+    supervisor = Supervisor(Config(), None, no_record, lambda _: None, lambda model: model)  # type: ignore[arg-type]
     return PooledModel(model_id, ModelConfig(), supervisor, lambda _: 0, lambda _: None)
 
 

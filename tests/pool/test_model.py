@@ -12,7 +12,7 @@ from appliance.pool.model import PooledModel
 from appliance.workers.memory_estimate import Estimate
 from tests.smol import ID
 
-NEEDS = Estimate(sealed=5, repacked=0, kv=0, compute=0, process=0)
+NEEDS = Estimate(sealed=5, weights=0, kv=0, compute=0, process=0)
 
 
 def made(services: Services, model_id: str = "other", inside: int = 0) -> PooledModel:

@@ -9,7 +9,7 @@ from appliance.workers.memory_estimate import MIB, Estimate
 
 def needs(mib: int) -> Estimate:
     """Ten elevenths of it, so that it counts for this many."""
-    return Estimate(sealed=mib * MIB * 25 // 27 + 1, repacked=0, kv=0, compute=0)
+    return Estimate(sealed=mib * MIB * 25 // 27 + 1, weights=0, kv=0, compute=0)
 
 
 def test_what_exceeds_the_budget_is_refused_with_the_numbers_and_takes_nothing() -> None:

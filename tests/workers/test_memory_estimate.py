@@ -46,17 +46,32 @@ def test_separate_streams_take_a_cache_each() -> None:
     assert separate.kv == 8 * unified.kv
 
 
-def test_the_sealed_copy_counts_and_of_the_weights_those_that_the_processor_copies() -> None:
+def test_a_sealed_copy_is_there_while_the_weights_are_loaded_and_the_cache_afterwards() -> None:
     got = needs()
-    copies = 66 * MIB * 148 // 144 + 30 * MIB
-    assert (got.sealed, got.repacked) == (98 * MIB, copies)
-    parts = got.sealed + got.repacked + got.kv + got.compute + got.process
-    assert got.total == parts * 27 // 25
-    assert needs(variant="x64").repacked == 0
-    assert needs(variant="").repacked == copies  # no engine is there to ask: the most it can be
-    assert needs(hold="disk").sealed == 0
+    larger = 66 * MIB * 4 // 144
+    assert (got.sealed, got.weights) == (98 * MIB, 98 * MIB + larger)
+    assert got.kv + got.compute > got.sealed
+    serving = got.kv + got.compute + got.words
+    assert got.total == (got.weights + got.process + serving) * 27 // 25
+    small = needs(n_ctx=512, slots=1)
+    assert small.total == (small.weights + small.process + small.sealed) * 27 // 25
+    assert needs(variant="x64").weights == 98 * MIB
+    assert needs(variant="").weights == 98 * MIB + larger  # no engine is there to ask: the most
     without = estimate(FACTS, ModelConfig(), VARIANT, ("Q4_K", "Q8_0"))
-    assert without.repacked == 66 * MIB  # by ggml, which has no other order for Q8_0
+    assert without.weights == 98 * MIB
+
+
+def test_a_large_embedding_is_there_twice_while_it_is_read() -> None:
+    tied = replace(FACTS, matrices={"Q4_K": 20 * MIB, "Q8_0 tied": 70 * MIB})
+    got = needs(tied)
+    assert got.sealed == 98 * MIB + 140 * MIB - got.weights
+    assert needs(tied, hold="disk").sealed == 0
+
+
+def test_of_a_file_that_stays_on_the_disk_those_count_that_are_kept_in_another_order() -> None:
+    got = needs(hold="disk")
+    assert (got.sealed, got.weights) == (0, 66 * MIB * 148 // 144 + 30 * MIB)
+    assert needs(hold="disk", variant="x64").weights == 0
 
 
 MORE = {
@@ -93,7 +108,7 @@ def test_nothing_that_grows_ever_needs_less(
     small = replace(FACTS, matrices=matrices)
     values = {name: getattr(small, name) + more for name, more in growth.items()}
     big = replace(small, **values)
-    for name in ("sealed", "repacked", "kv", "compute", "process", "total"):
+    for name in ("sealed", "weights", "kv", "compute", "process", "total"):
         assert getattr(needs(big, variant, **config), name) >= getattr(
             needs(small, variant, **config), name
         )
@@ -112,8 +127,8 @@ def test_the_parts_are_the_whole_and_never_negative(
 ) -> None:
     got = needs(replace(FACTS, matrices=matrices), **config)
     assert min(vars(got).values()) >= 0
-    assert got.total == sum(vars(got).values()) * 27 // 25
-    assert got.repacked <= sum(matrices.values()) * 37 / 36  # Q4_K grows by 2.8 %
+    assert got.total <= sum(vars(got).values()) * 27 // 25
+    assert got.weights <= FACTS.file_bytes + sum(matrices.values()) * 37 / 36  # Q4_K: by 2.8 %
     for number in (got.total, *vars(got).values()):
         assert str(number // MIB) in got.describe()
 

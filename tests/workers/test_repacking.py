@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from appliance.trust.gguf.gguf import vet
 from appliance.trust.gguf.tensors import TYPES
 from appliance.workers import cpu_variants, repacking
-from appliance.workers.repacking import copied
+from appliance.workers.repacking import copied, loaded
 from tests.requantised import as_q4_0
 
 QUANTISED = sorted(t.name for t in TYPES.values() if t.bytes * 8 < 16 * t.elements)
@@ -45,13 +45,22 @@ def test_a_kernel_that_is_not_used_leaves_the_copy_to_ggml() -> None:
     assert copied({"Q6_K experts": 800}, "zen4") == 0
 
 
-def test_an_embedding_that_is_also_the_output_is_copied_once_where_one_order_serves_both() -> None:
+def test_an_embedding_that_is_also_the_output_is_there_once_where_one_order_serves_both() -> None:
     assert copied({"Q6_K tied": 800}, "zen4") == 800
+    assert loaded(1000, {"Q6_K tied": 800}, "zen4") == 1000
     assert copied({"Q6_K tied": 800}, "sapphirerapids") == 800 + 800  # tiles, and a table of ours
+    assert loaded(1000, {"Q6_K tied": 800}, "sapphirerapids") == 1800
     assert copied({"MXFP4 tied": 800}, "zen4") == 800  # ggml's order, and the table as it was
+    assert loaded(1000, {"MXFP4 tied": 800}, "zen4") == 1800
     assert copied({"Q4_K table": 1440}, "sapphirerapids") == 1480
     assert copied({"Q4_K table": 1440}, "zen4", ("Q4_K",)) == 0
     assert copied({"Q4_K table": 1440, "Q4_K tied": 1440}, "x64") == 0
+
+
+def test_what_is_not_mapped_is_there_once_in_whatever_order() -> None:
+    assert loaded(5000, {"Q4_K": 1440, "Q6_K": 800, "F16 table": 900}, "zen4") == 5040
+    assert loaded(5000, {"Q4_K": 1440, "Q6_K": 800}, "x64") == 5000
+    assert loaded(5000, {"Q8_0": 340, "Q4_K experts": 1440}, "sapphirerapids") == 5040
 
 
 def test_amx_takes_no_experts_and_pads_some_types() -> None:

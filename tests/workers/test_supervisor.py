@@ -5,7 +5,7 @@ import contextlib
 import functools
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from appliance.errors import (
     Unavailable,
     WorkerLost,
 )
+from appliance.host.hardware import available_memory
+from appliance.trust.store import VerifiedModel, load_policy
 from appliance.types import Sampling
 from appliance.workers import crashes
 from appliance.workers import supervisor as supervisor_module
@@ -108,7 +110,7 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_anyt
         await supervisor.start(model)
     model.close()
     assert caught.value.code == "insufficient_memory"
-    for number in ("200 MiB", "0 MiB are taken", "KV cache 11", "repacked weights", "copy 93"):
+    for number in ("200 MiB", "0 MiB are taken", "KV cache 11", "(weights ", "copy of 93"):
         assert number in caught.value.message
     assert len(events(services)) == seen and supervisor.status() == []
 
@@ -120,7 +122,12 @@ def supervisor_with(services: Services, **changes: object) -> Supervisor:
     async def record(kind: str, fields: object) -> None:
         """Not the point here."""
 
-    return Supervisor(config, services.clock, record, lambda model: None)
+    return Supervisor(config, services.clock, record, lambda model: None, again(services))
+
+
+def again(services: Services) -> Callable[[VerifiedModel], VerifiedModel]:
+    """Seals a stored model once more."""
+    return lambda model: services.store.seal_again(model, load_policy(services.data / "trust"))
 
 
 async def test_what_is_loaded_counts_for_the_next_model(services: Services) -> None:
@@ -138,7 +145,67 @@ async def test_what_is_loaded_counts_for_the_next_model(services: Services) -> N
     needed.close()
 
 
-async def test_a_killed_worker_comes_back_from_the_same_sealed_file_and_answers(
+def sealed_files(process: str) -> list[str]:
+    """Files in sealed memory that a process has open or maps."""
+    place = Path("/proc") / process
+    names = (place / "maps").read_text().split()
+    for fd in (place / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            names.append(str(fd.readlink()))
+    return [name for name in names if name.startswith("/memfd:model")]
+
+
+async def test_sealed_memory_is_given_back_at_both_ends_once_the_weights_are_loaded(
+    services: Services,
+) -> None:
+    supervisor, during = services.supervisor, []
+
+    def loading(percent: int) -> None:
+        during.append((percent, len(sealed_files("self"))))
+
+    await supervisor.start(sealed(services), loading)
+    assert during[0] == (0, 1) and during[-1] == (100, 0)
+    assert not sealed_files("self") and not sealed_files(str(pid(supervisor)))
+    (status,) = supervisor.status()
+    assert supervisor.budget.taken // (1 << 20) == status.memory_mib
+    await supervisor.close()
+    assert supervisor.budget.taken == 0
+
+
+async def test_a_worker_does_not_come_back_from_a_stored_file_that_has_changed(
+    default_model_path: Path, tmp_path: Path
+) -> None:
+    data = make_data(tmp_path, default_model_path)
+    with open_services(data, config=SMALL) as services:
+        async with loaded(services) as supervisor:
+            (stored,) = (data / "models" / ID).rglob("*.gguf")
+            stored.chmod(0o600)
+            with stored.open("r+b") as file:
+                file.seek(-1, os.SEEK_END)
+                last = file.read(1)
+                file.seek(-1, os.SEEK_END)
+                file.write(bytes([last[0] ^ 1]))
+            os.kill(pid(supervisor), signal.SIGKILL)
+            await until(lambda: supervisor.status()[0].state == "suspended")
+            with pytest.raises(WorkerLost, match="signed"):
+                supervisor.worker(ID, "k")
+            assert not sealed_files("self") and supervisor.budget.taken == 0
+
+
+async def test_a_worker_waits_for_the_memory_that_its_start_takes(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crashes, "_BACKOFF_S", (0.0,))
+    async with loaded(services) as supervisor:
+        refused = iter([0])
+        found = functools.partial(next, refused, available_memory())
+        monkeypatch.setattr(supervisor_module, "available_memory", found)
+        await kill(supervisor)
+        await until(supervisor.ready)
+        assert next(refused, None) is None  # it was refused once
+
+
+async def test_a_killed_worker_comes_back_from_the_stored_file_and_answers(
     services: Services,
 ) -> None:
     seen = len(events(services))
@@ -179,7 +246,7 @@ async def test_a_model_that_the_policy_no_longer_allows_does_not_come_back(
     def recheck(model: object) -> None:
         raise PolicyRefused("artifact_revoked", "It was revoked.")
 
-    supervisor = Supervisor(SMALL, services.clock, record, recheck)
+    supervisor = Supervisor(SMALL, services.clock, record, recheck, again(services))
     await supervisor.start(sealed(services))
     os.kill(pid(supervisor), signal.SIGKILL)
     await until(lambda: supervisor.status()[0].state == "suspended")
@@ -355,7 +422,7 @@ async def test_a_model_that_asks_for_cuda_is_refused_without_a_driver(services: 
     async def record(kind: str, body: object) -> None:
         recorded.append((kind, body))
 
-    supervisor = Supervisor(config, services.clock, record, lambda _model: None)
+    supervisor = Supervisor(config, services.clock, record, lambda _: None, again(services))
     with pytest.raises(StateRefused) as caught:
         await supervisor.start(sealed(services))
     assert caught.value.code == "gpu_driver_missing"
