@@ -247,7 +247,7 @@ class ModelConfig:
         high=8192,
     )
     target_gap_ms: int = _key(
-        60,
+        40,
         "While answers run, a step is planned to take no longer than this, in milliseconds, or "
         "half as long again as their own tokens take: prompts get what is left.",
         low=1,
