@@ -7,6 +7,7 @@ the data need it, and its ticks say so; a chart repeats nothing that only colour
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from appliance.reports import svg
 from appliance.reports.axes import Axis, Format, percent, plain, spanning
@@ -15,6 +16,8 @@ _WIDTH = 640.0
 _ROW = 30.0
 _LEFT = 190.0
 _CHARACTER = 7.2  # pixels that a character of a label takes, on average
+_Taken: TypeAlias = tuple[float, float, float, float]
+"""Where something stands: left, height, width, and how near another thing may not come."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +93,20 @@ def intervals(
 
 def quality_by_speed(title: str, rows: Sequence[Placed], *, quality_name: str) -> str:
     """Quality with its interval against documents per second, on a log axis."""
-    height = 380.0
-    x = spanning([row.speed for row in rows], 64, _WIDTH - 24, log=True)
+    height, right = 380.0, _WIDTH - 36
+    x = spanning([row.speed for row in rows], 64, right, log=True)
     bounds = [v for row in rows for v in (row.quality.low, row.quality.high)]
     y = spanning(bounds, height - 52, 20)
     parts = _x_axis(x, 20, height - 52, "documents per second (log)", plain)
-    parts += _y_axis(y, 64, _WIDTH - 24, quality_name, percent)
-    taken: list[tuple[float, float, float]] = []
+    parts += _y_axis(y, 64, right, quality_name, percent)
+    dots = [(x.at(row.speed), y.at(row.quality.value)) for row in rows]
+    taken = [(px - 5, py + 4, 10.0, 10.0) for px, py in dots]
     for row in sorted(rows, key=lambda row: -row.quality.value):
         px, py, kind = x.at(row.speed), y.at(row.quality.value), row.quality.kind
         low, high = y.at(row.quality.low), y.at(row.quality.high)
         hint = f"{_words(row.quality, percent)}, {plain(row.speed)}/s"
         parts += [svg.line(px, low, px, high, f"whisker {kind}"), svg.dot(px, py, kind, hint)]
-        parts.append(_label(row.quality.name, px, py, taken))
+        parts.append(_label(row.quality.name, (px, py), (24, height - 56), taken))
     return svg.drawing(_WIDTH, height, title, parts)
 
 
@@ -190,15 +194,29 @@ def _y_axis(axis: Axis, left: float, right: float, name: str, form: Format) -> l
     return [*parts, svg.text(left, axis.end - 8, name, kind="muted")]
 
 
-def _label(name: str, x: float, y: float, taken: list[tuple[float, float, float]]) -> str:
-    """The name beside a dot, moved down until it covers no other name."""
+def _label(
+    name: str, dot: tuple[float, float], within: tuple[float, float], taken: list[_Taken]
+) -> str:
+    """The name beside a dot, at the nearest height where it covers no other name and no dot.
+
+    Args:
+        within: the highest and the lowest place.
+    """
+    x, y = dot
     shown = _fitting(name, 200)
     width = _CHARACTER * len(shown)
     left = x + 10 if x + 10 + width < _WIDTH else x - 10 - width
-    at = y + 4
-    while any(abs(at - b) < 14 and left < a + w and a < left + width for a, b, w in taken):
-        at += 14
-    taken.append((left, at, width))
+    steps = sorted(range(-40, 41), key=lambda step: (abs(step), -step))
+    places = [y + 4 + 7 * step for step in steps]
+    free = (
+        at for at in places
+        if within[0] <= at <= within[1]
+        and not any(
+            abs(at - b) < reach and left < a + w and a < left + width for a, b, w, reach in taken
+        )
+    )  # fmt: skip
+    at = next(free, y + 4)
+    taken.append((left, at, width, 14.0))
     return svg.text(left, at, shown)
 
 

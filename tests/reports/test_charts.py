@@ -49,6 +49,18 @@ def test_names_of_equal_candidates_do_not_cover_each_other() -> None:
     assert min(abs(float(a) - float(b)) for a in heights for b in heights if a != b) >= 14
 
 
+def test_names_lie_within_the_chart_and_on_no_dot() -> None:
+    """Many that are equally bad: none of their names stands among the numbers of the axis."""
+    rows = [Placed(10 + n, Estimate(f"candidate {n}", 0.02 * n, 0, 0.4)) for n in range(8)]
+    drawing = charts.quality_by_speed("t", [*rows, Placed(9e5, rows[0].quality)], quality_name="q")
+    found = re.findall(r'x="([\d.]+)" y="([\d.]+)" text-anchor="start">candidate', drawing)
+    places = [(float(x), float(y)) for x, y in found]
+    assert len(places) >= 8 and all(20 < y < 328 for _, y in places)
+    for dot in ElementTree.fromstring(drawing).iter("circle"):
+        cx, cy = float(dot.attrib["cx"]), float(dot.attrib["cy"]) + 4
+        assert not any(x < cx < x + 70 and abs(y - cy) < 10 for x, y in places)
+
+
 def test_faster_lies_to_the_right_and_better_above() -> None:
     rows = [
         Placed(1, Estimate("slow", 0.9, 0.8, 0.95)),
