@@ -32,6 +32,8 @@ from appliance.wire.openai.unsupported import field_refused
 MOST_TOOLS: Final = 128
 MOST_ARGUMENTS: Final = 1 << 20
 """Characters of a call's arguments; no context has room for more."""
+MOST_PARAMETERS: Final = 1 << 20
+"""Characters of a function's parameters, likewise."""
 _EMPTY: Final[dict[str, Any]] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 FunctionName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,64}$")]
@@ -41,9 +43,11 @@ def _of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("type", "object") != "object":
         raise ValueError('the parameters must be a JSON schema of "type": "object"')
     try:
-        json.dumps(schema, allow_nan=False)
+        size = len(json.dumps(schema, allow_nan=False))
     except (ValueError, RecursionError) as error:
         raise ValueError("the schema has numbers or a depth that JSON has no room for") from error
+    if size > MOST_PARAMETERS:  # before a template writes them, which takes a while
+        raise ValueError(f"the schema has {size} characters; the limit is {MOST_PARAMETERS}")
     return {"type": "object", **schema}
 
 

@@ -1,8 +1,8 @@
 """`schemathesis run` over the whole of `/openapi.json`, with a valid key, against the server.
 
 No answer is a server's fault, each is one that the document describes, and each operation but
-the search in collections, of which the server has none, gives a documented 200. It sends the document's own examples, the edges of every schema, and what it makes
-up, valid and not.
+the search in collections, of which the server has none, gives a documented 200. It sends the
+document's own examples, the edges of every schema, and what it makes up, valid and not.
 """
 
 import json

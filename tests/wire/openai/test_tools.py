@@ -1,5 +1,6 @@
 """Functions on offer: what is taken, what a choice demands, calls in a history."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from appliance.wire.openai import tools
-from appliance.wire.openai.tools import Function, NamedTool, Tool, ToolCall, chosen
+from appliance.wire.openai.tools import MOST_PARAMETERS, Function, NamedTool, Tool, ToolCall, chosen
 
 WEATHER = Function(name="weather", parameters={"properties": {"city": {"type": "string"}}})
 NOW = Function(name="now")
@@ -42,6 +43,14 @@ def test_a_schema_deeper_than_json_can_be_written_is_refused() -> None:
         schema = {"not": schema}
     with pytest.raises(ValidationError):
         Function.model_validate({"name": "f", "parameters": schema})
+
+
+def test_parameters_that_no_context_has_room_for_are_refused() -> None:
+    spent = len('{"type": "object", "title": ""}')
+    for more, refused in ((0, False), (1, True)):
+        schema = {"type": "object", "title": "a" * (MOST_PARAMETERS - spent + more)}
+        with pytest.raises(ValidationError) if refused else contextlib.nullcontext():
+            Function(name="f", parameters=schema)
 
 
 def test_without_parameters_a_function_has_none() -> None:
