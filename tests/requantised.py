@@ -30,13 +30,13 @@ def as_q4_0(source: Path, target: Path) -> Path:
             kind = Q4_0
             blocks = np.frombuffer(old, np.uint8).reshape(-1, TYPES[Q4_1].bytes)
             old = np.delete(blocks, slice(2, 4), axis=1).tobytes()
-        _rewrite(head, tensor.name, len(tensor.shape), kind, len(body))
+        rewrite(head, tensor.name, len(tensor.shape), kind, len(body))
         body += old + bytes(-len(old) % 32)
     target.write_bytes(bytes(head) + bytes(-len(head) % 32) + bytes(body))
     return target
 
 
-def _rewrite(head: bytearray, name: str, dimensions: int, kind: int, offset: int) -> None:
+def rewrite(head: bytearray, name: str, dimensions: int, kind: int, offset: int) -> None:
     """Put another type and offset into a row of the tensor table."""
     row = struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", dimensions)
     at = head.rindex(row) + len(row) + 8 * dimensions
