@@ -73,7 +73,7 @@ class Model:
 class Tasks:
     """`Backends` with one task."""
 
-    cards = card = slots = None
+    cards = card = slots = resolve = None
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend

@@ -118,7 +118,7 @@ def check(opened: Terminal) -> None:
     assert all(row.isprintable() for row in shown.split("\n")), shown
 
 
-MIXED = "[@click=app.quit]x[/] \x1b[31m a\tb\nc " + "漢字" * 60
+MIXED = "[@click=app.quit]x[/] \x1b[31m a\tb\nc " + "漢字" * 20
 """Markup, an escape, white space and wide letters in one text; alone they are slow."""
 
 

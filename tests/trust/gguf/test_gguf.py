@@ -51,7 +51,8 @@ def test_facts_of_a_valid_file() -> None:
     assert facts.n_vocab == len(TOKENS)
     assert facts.file_bytes == len(data)
     assert facts.tensor_bytes == 8 * 18 + 33 * 4 + 32 * 8 * 4
-    assert facts.matrices == {"F32": 32 * 8 * 4}  # the output; the embedding is looked up
+    # The output, and the embedding, which is looked up.
+    assert facts.matrices == {"F32": 32 * 8 * 4, "Q4_0 table": 8 * 18}
     assert (facts.n_wide, facts.n_window) == (1, 0)
     assert facts.chat_template == "{{ messages[0].content }}"
     assert facts.summary()["chat_template"] is True
