@@ -115,9 +115,9 @@ def descriptors(pid: int) -> Counter[str]:
 
 
 async def rest(server: Server) -> None:
-    """Wait until nothing runs any more."""
+    """Wait until nothing runs any more, with a worker that is there."""
     async with asyncio.timeout(120):
-        while not await asyncio.to_thread(server.idle):
+        while not await asyncio.to_thread(server.idle) or server.worker()["pid"] is None:
             pass
 
 

@@ -148,10 +148,11 @@ def test_nothing_is_heard_after_stop(stopped: bool) -> None:
         done.set()
         return status()
 
+    others = set(threading.enumerate())  # pollers of earlier tests may still end
     polling, heard = poller(fetch)
     polling.start()
     assert asked.wait(30)
-    (thread,) = [found for found in threading.enumerate() if found.name == "poller"]
+    (thread,) = [t for t in threading.enumerate() if t.name == "poller" and t not in others]
     if stopped:
         polling.stop()
     go_on.set()
