@@ -173,8 +173,9 @@ class MiniLm:
     def _norm(self, x: Floats, name: str) -> Floats:
         centred = x - x.mean(-1, keepdims=True)
         scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
-        normed: Floats = scaled * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
-        return normed
+        normed = scaled * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+        single: Floats = normed.astype(np.float32, copy=False)
+        return single
 
     def embedding(self, sentence: str) -> Floats:
         """The sentence's vector: mean of all tokens, length 1."""

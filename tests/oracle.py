@@ -8,6 +8,7 @@ the reason. Nothing in it is imported by this process: it is asked over pipes.
 import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import venv
@@ -39,7 +40,7 @@ def environment(lock: Path, *options: str) -> Path:
         options: for pip, beside `--require-hashes`.
     """
     kind = lock.stem.removeprefix("lock-")
-    if sys.version_info[:2] != (3, 11):
+    if platform.python_version_tuple()[:2] != ("3", "11"):
         unavailable(f"{lock.name} is for Python 3.11")
     name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
     root = cache_root() / kind

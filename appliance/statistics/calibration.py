@@ -104,8 +104,8 @@ def fit_logistic(scores: Sequence[float], right: Sequence[bool], penalty: float 
     x, y = _pair(scores, right)
     # All right or all wrong: the intercept of the Krichevsky-Trofimov estimate, no slope.
     if y.min() == y.max():
-        p = (y.sum() + 0.5) / (len(y) + 1)
-        return Logistic(0.0, float(math.log(p / (1 - p))))
+        share = float((y.sum() + 0.5) / (len(y) + 1))
+        return Logistic(0.0, math.log(share / (1 - share)))
     centre, scale = float(x.mean()), float(x.std()) or 1.0
     design = np.column_stack([(x - centre) / scale, np.ones_like(x)])
     ridge = np.array([penalty / (scale * scale), 0.0])

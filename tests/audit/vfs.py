@@ -34,7 +34,7 @@ class _File(apsw.VFSFile):
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._name, self._ops = Path(path).name, ops
 
-    def xWrite(self, data: bytes, offset: int) -> None:
+    def xWrite(self, data: Any, offset: int) -> None:  # a buffer; its type came with Python 3.12
         super().xWrite(data, offset)
         self._ops.append(Op("write", self._name, offset, bytes(data)))
 
