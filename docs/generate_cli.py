@@ -45,7 +45,7 @@ def _section(name: str, command: click.Command) -> str:
     usage = " ".join(
         piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"
     )
-    lines = ["", f"## `{name}`", "", (command.help or "").replace("\n", " "), ""]
+    lines = ["", f"## `{name}`", "", " ".join((command.help or "").split()), ""]
     lines += ["```", f"{name} {usage}".rstrip() + " [OPTIONS]", "```", ""]
     lines += ["| option | what it does |", "|---|---|"]
     for parameter in command.params:
