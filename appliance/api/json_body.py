@@ -6,11 +6,12 @@ place.
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from fastapi import Request
@@ -24,6 +25,8 @@ from appliance.errors import BadRequest
 from appliance.text import visible
 from appliance.wire.openai.characters import half_pair
 
+_UNREAD: Final = 32 << 20
+"""Bytes of large bodies after which the garbage that grew old with them is collected."""
 _MAY_SPELL_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -80,20 +83,42 @@ def parsed(body: bytes) -> Any:
 
 
 def parsed_at_once(body: bytes) -> Any:
-    """`parsed`, with the garbage collector off.
+    """`parsed`, with the garbage collector off."""
+    with _COLLECTOR.paused(len(body)):
+        return parsed(body)
+
+
+class _Collector:
+    """Python's garbage collector, kept away from large bodies.
 
     It would look at a million new lists again and again, for ten times as long as reading takes.
-    Afterwards they count as old, and most are gone before the old ones are looked at.
+    After reading they count as old, and most are gone before the old ones are looked at. What is
+    garbage by then counts as old, too, so that after some bodies all of it is looked at once.
     """
-    if not gc.isenabled():  # another body is read, and will turn it on
-        return parsed(body)
-    gc.disable()
-    try:
-        return parsed(body)
-    finally:
-        gc.freeze()
-        gc.unfreeze()  # now all that there is is of the oldest generation, unread
-        gc.enable()
+
+    def __init__(self) -> None:
+        self._unread = 0
+
+    @contextlib.contextmanager
+    def paused(self, size: int) -> Iterator[None]:
+        """Without it meanwhile, for a body of so many bytes."""
+        if not gc.isenabled():  # another body is read, and will turn it on
+            yield
+            return
+        gc.disable()
+        try:
+            yield
+        finally:
+            gc.freeze()
+            gc.unfreeze()  # now all that there is is of the oldest generation, unread
+            self._unread += size
+            if self._unread > _UNREAD:
+                self._unread = 0
+                gc.collect()
+            gc.enable()
+
+
+_COLLECTOR: Final = _Collector()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

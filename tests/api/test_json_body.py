@@ -4,6 +4,7 @@ import copy
 import gc
 import json
 import platform
+import weakref
 from typing import Any
 
 import pytest
@@ -158,3 +159,16 @@ async def test_a_fault_of_ours_in_reading_is_not_called_the_bodys(
     monkeypatch.delattr(lan.app.state, "large_bodies")
     reply = await lan.client.post("/v1/chat/completions", json=chat_body)
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")
+
+
+def test_garbage_that_grew_old_with_large_bodies_is_collected() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.own = self
+
+    body = b'["' + b"x" * (4 << 20) + b'"]'
+    made = []
+    for _ in range(9):  # 36 MiB
+        made.append(weakref.ref(Ring()))
+        parsed_at_once(body)
+    assert made[0]() is None
