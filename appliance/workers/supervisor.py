@@ -374,7 +374,7 @@ class Supervisor:
         sealing = asyncio.ensure_future(asyncio.to_thread(self._seal_again, served.model))
         try:
             served.model = await asyncio.shield(sealing)
-        except asyncio.CancelledError:  # it is unloaded: nobody else would close the file
+        except asyncio.CancelledError:  # it is unloaded: close the file here
             sealing.add_done_callback(_close_result)
             raise
 

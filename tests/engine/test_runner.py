@@ -173,7 +173,7 @@ def test_eight_at_once_stay_within_half_a_logit_of_stand_alone(
 
 # Once cells are freed and used again, the cells of a sequence are no longer in the order of its
 # positions; sums round otherwise, in the seventh digit, and 8-bit activations turn that into noise.
-# It reaches 1.5 in logits of tokens that nobody draws, so here the likely ones count.
+# It reaches 1.5 in logits of tokens that are never drawn, so only the likely ones count here.
 
 
 def test_arrivals_in_mid_stream_change_no_likely_token_by_half_a_logit(

@@ -57,7 +57,7 @@ def test_a_restored_host_answers_when_its_model_is_brought(
                 assert model["state"] == "missing"
 
                 done = run_command("model", "import", artifact, "--id", ID, data=new.data)
-                assert done.status == 0, done.err  # as it was approved, nobody approves again
+                assert done.status == 0, done.err  # its approvals still hold
                 answer = client.post("/v1/chat/completions", json=CHAT)
                 assert answer.status_code == 200, answer.text
                 assert client.get("/readyz").status_code == 200

@@ -58,7 +58,7 @@ def step_of(services: Services, task: str) -> None:
                 approve(services, task, name)
         except Refused as error:  # a killed run had its approval
             assert error.code == "approval_duplicate", error.code
-    assert services.store.inventory.record(task).state == "approved", "nobody can approve it"
+    assert services.store.inventory.record(task).state == "approved", "it can never be approved"
     point(services, task)
 
 
@@ -136,7 +136,7 @@ def served_without(data: Path) -> None:
 
 
 def main(root: Path, kills: int, seed: int) -> dict[str, Any]:
-    """Counts of what was found after the kills."""
+    """What was found after the kills: how often each state."""
     data = made(root)
     drawn, found = random.Random(seed), Counter[str]()
     begun = time.monotonic()
