@@ -145,37 +145,41 @@ async def test_what_is_loaded_counts_for_the_next_model(services: Services) -> N
     needed.close()
 
 
-def sealed_files(process: str) -> list[str]:
-    """Files in sealed memory that a process has open or maps."""
+def sealed_files(process: str) -> set[str]:
+    """The inodes of the sealed files that a process has open or maps."""
     place = Path("/proc") / process
-    names = (place / "maps").read_text().split()
+    maps = (line.split() for line in (place / "maps").read_text().splitlines())
+    inodes = {line[4] for line in maps if line[5:6] == ["/memfd:model"]}
     for fd in (place / "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            names.append(str(fd.readlink()))
-    return [name for name in names if name.startswith("/memfd:model")]
+            if str(fd.readlink()).startswith("/memfd:model"):
+                inodes.add(str(fd.stat().st_ino))
+    return inodes
 
 
 async def test_sealed_memory_is_given_back_at_both_ends_once_the_weights_are_loaded(
     services: Services,
 ) -> None:
-    supervisor, during = services.supervisor, []
+    supervisor, during, before = services.supervisor, [], sealed_files("self")
 
     def loading(percent: int) -> None:
-        during.append((percent, len(sealed_files("self"))))
+        during.append((percent, len(sealed_files("self") - before)))
 
     await supervisor.start(sealed(services), loading)
-    assert during[0] == (0, 1) and during[-1] == (100, 0)
-    assert not sealed_files("self") and not sealed_files(str(pid(supervisor)))
-    (status,) = supervisor.status()
-    assert supervisor.budget.taken // (1 << 20) == status.memory_mib
-    await supervisor.close()
+    try:
+        assert during[0] == (0, 1) and during[-1] == (100, 0)
+        assert not sealed_files("self") - before and not sealed_files(str(pid(supervisor)))
+        (status,) = supervisor.status()
+        assert supervisor.budget.taken // (1 << 20) == status.memory_mib
+    finally:
+        await supervisor.close()
     assert supervisor.budget.taken == 0
 
 
 async def test_a_worker_does_not_come_back_from_a_stored_file_that_has_changed(
     default_model_path: Path, tmp_path: Path
 ) -> None:
-    data = make_data(tmp_path, default_model_path)
+    data, before = make_data(tmp_path, default_model_path), sealed_files("self")
     with open_services(data, config=SMALL) as services:
         async with loaded(services) as supervisor:
             (stored,) = (data / "models" / ID).rglob("*.gguf")
@@ -189,7 +193,7 @@ async def test_a_worker_does_not_come_back_from_a_stored_file_that_has_changed(
             await until(lambda: supervisor.status()[0].state == "suspended")
             with pytest.raises(WorkerLost, match="signed"):
                 supervisor.worker(ID, "k")
-            assert not sealed_files("self") and supervisor.budget.taken == 0
+            assert not sealed_files("self") - before and supervisor.budget.taken == 0
 
 
 async def test_a_worker_waits_for_the_memory_that_its_start_takes(
