@@ -186,6 +186,10 @@ CODES: Final[dict[str, Code]] = {
         "the model's answer breaks the task's form",
         "Raise max_tokens; a cut answer breaks it most often.",
     ),
+    # routes
+    "route_invalid": Code(
+        "route.toml breaks its format", "Correct the named place; docs/routes.md has the format."
+    ),
     # datasets
     "dataset_unreadable": Code(
         "a file of a dataset cannot be read", "Check the path; a dataset is a directory."

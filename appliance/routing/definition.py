@@ -1,0 +1,197 @@
+"""`route.toml`: what a route is, as its author wrote it.
+
+Rules:
+- What is not understood is refused, with the place in the file.
+- Stages stand in the order in which they are asked: the certified stage first, which answers only
+  what a certificate lets it answer; then stages that answer whatever reaches them; people last.
+- Every stage that answers names a task by its digest: prompt and form are the task's.
+- Rules send an input past stages or to no stage at all; no rule makes a stage answer more.
+
+docs/routes.md has the format.
+"""
+
+import tomllib
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from appliance.errors import TaskRefused
+
+FILE: Final = "route.toml"
+MAX_BYTES: Final = 64 << 10
+DEFER: Final = "defer"
+"""Where a rule sends an input that no stage may answer."""
+
+_Id: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+_Digest: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+_Share: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
+_Words: TypeAlias = tuple[Annotated[str, Meta(min_length=1, max_length=200)], ...]
+
+Script: TypeAlias = Literal[
+    "latin", "cyrillic", "greek", "arabic", "hebrew", "cjk", "hiragana", "katakana", "hangul",
+    "devanagari", "thai",
+]  # fmt: skip
+"""What a text is written in: all that a rule knows of its language."""
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an input goes by what it is. All conditions that are stated must hold.
+
+    Attributes:
+        to: name of the first stage that may answer; `defer` for none.
+        field: the input field that is looked at; "" for all of them, one a line.
+        longer_than: more characters than this.
+        scripts: more than a tenth of its letters are in none of these scripts.
+        contains: one of these texts is in it, case aside.
+        keys: the app's key has one of these names.
+    """
+
+    to: _Name
+    field: str = ""
+    longer_than: Annotated[int, Meta(ge=0)] | None = None
+    scripts: tuple[Script, ...] = ()
+    contains: _Words = ()
+    keys: _Words = ()
+
+
+class Stage(Struct, frozen=True, forbid_unknown_fields=True):
+    """One stage.
+
+    Attributes:
+        kind: `task`: a task of the store answers; `upstream`: the task's prompt and form are sent
+            to an engine on another host; `queue`: a person answers.
+        task, digest: the task, and the digest that it must have; of a queue, none.
+        upstream, model: of an upstream, its name in the configuration and the model's name there.
+        seconds: how long an answer may take before the next stage is asked.
+        at_once: requests of this route that the stage answers at once; more go to the next stage.
+        hours: of a queue, how long an item waits for a person.
+    """
+
+    name: _Name
+    kind: Literal["task", "upstream", "queue"] = "task"
+    task: _Id | None = None
+    digest: _Digest | None = None
+    upstream: _Id | None = None
+    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    seconds: Annotated[float, Meta(gt=0, le=600)] = 60.0
+    at_once: Annotated[int, Meta(ge=1, le=1024)] = 64
+    hours: Annotated[float, Meta(gt=0, le=8760)] = 24.0
+
+
+class Terms(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a certificate must show before the first stage answers anything.
+
+    Attributes:
+        error: most that the accepted answers of the first stage may be wrong, as a share.
+        delta: probability that a certificate promises too much, over all looks.
+        margin: how much worse the whole route may be than its second stage alone, as a share.
+    """
+
+    error: _Share
+    delta: Annotated[float, Meta(gt=0, le=0.2)] = 0.05
+    margin: _Share = 0.05
+
+
+class Route(Struct, frozen=True, forbid_unknown_fields=True):
+    """One route.
+
+    Attributes:
+        version: counted up by the author.
+        description: one sentence for people.
+        stages: in the order in which they are asked.
+        rules: the first that holds decides.
+        on_defer: what an app gets for an input that no stage may answer: `error` (422
+            `task_deferred`) or `queue` (202 with an id, from the stage of kind `queue`).
+    """
+
+    id: _Id
+    version: Annotated[int, Meta(ge=1, le=1 << 53)]
+    description: Annotated[str, Meta(min_length=1, max_length=500)]
+    terms: Terms
+    stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=8)]
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=64)] = ()
+    on_defer: Literal["error", "queue"] = "error"
+
+    @property
+    def small(self) -> Stage:
+        """The stage that answers only what a certificate lets it answer."""
+        return self.stages[0]
+
+    @property
+    def larger(self) -> tuple[Stage, ...]:
+        """The stages that answer whatever reaches them, in their order."""
+        return tuple(stage for stage in self.stages[1:] if stage.kind != "queue")
+
+    @property
+    def queue(self) -> Stage | None:
+        """The people, if there are any."""
+        return next((stage for stage in self.stages if stage.kind == "queue"), None)
+
+
+def parse(data: bytes) -> Route:
+    """Read a `route.toml`.
+
+    Raises:
+        TaskRefused: `route_invalid`, naming the place in the file.
+    """
+    if len(data) > MAX_BYTES:
+        raise invalid(f"it has {len(data)} bytes, more than {MAX_BYTES}")
+    try:
+        values: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
+        route = msgspec.convert(values, Route)
+    except UnicodeDecodeError as error:
+        raise invalid("it is not UTF-8") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise invalid(str(error)) from error
+    for stage in route.stages:
+        _check_stage(stage)
+    _check_order(route)
+    names = [stage.name for stage in route.stages]
+    for rule in route.rules:
+        _check_rule(rule, names)
+    return route
+
+
+def _check_stage(stage: Stage) -> None:
+    """A kind has what it needs and nothing else."""
+    has_task = stage.task is not None and stage.digest is not None
+    if (stage.task is None) != (stage.digest is None):
+        raise invalid(f"stage {stage.name}: task and digest go together")
+    if has_task == (stage.kind == "queue"):
+        has = "has no" if has_task else "needs a"
+        raise invalid(f'stage {stage.name}: kind = "{stage.kind}" {has} task')
+    needs = stage.kind == "upstream"
+    for field in ("upstream", "model"):
+        if (getattr(stage, field) is not None) != needs:
+            has = "needs" if needs else "has no"
+            raise invalid(f'stage {stage.name}: kind = "{stage.kind}" {has} {field}')
+
+
+def _check_order(route: Route) -> None:
+    kinds = [stage.kind for stage in route.stages]
+    names = [stage.name for stage in route.stages]
+    if len(set(names)) != len(names) or DEFER in names:
+        raise invalid(f"two stages have one name, or one is called {DEFER}")
+    if kinds[0] != "task":
+        raise invalid("the first stage is a task of the store: it is the one that is certified")
+    if kinds.count("queue") > 1 or "queue" in kinds[:-1]:
+        raise invalid("people are one stage, the last")
+    if (route.on_defer == "queue") != (kinds[-1] == "queue"):
+        raise invalid('on_defer = "queue" and a stage of kind "queue" go together')
+    answering = [(s.task, s.digest, s.upstream, s.model) for s in route.stages if s.task]
+    if len(set(answering)) != len(answering):
+        raise invalid("two stages are the same")
+
+
+def _check_rule(rule: Rule, names: list[str]) -> None:
+    if rule.to != DEFER and rule.to not in names[1:]:
+        raise invalid(f"a rule sends to {rule.to}; it may be {DEFER} or a stage after the first")
+    if rule.longer_than is None and not (rule.scripts or rule.contains or rule.keys):
+        raise invalid(f"the rule that sends to {rule.to} has no condition")
+
+
+def invalid(reason: str) -> TaskRefused:
+    """The refusal of a route that breaks its format."""
+    return TaskRefused("route_invalid", f"{FILE} cannot be used: {reason}.")

@@ -1,0 +1,59 @@
+"""Which stage an input goes to by what it is: length, script, words and the app's key. Pure.
+
+Rules: the first rule whose conditions all hold decides; without one the first stage is asked.
+A rule reads the input alone, never an answer.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+
+from appliance.routing.definition import DEFER, Route, Rule, Stage
+
+_FOREIGN = 0.1
+"""Share of letters in other scripts from which a text is in another one."""
+_LOOKED_AT = 4_000
+"""Characters that are looked at, evenly over the text."""
+
+
+def stages_for(route: Route, sent: Mapping[str, str], key: str) -> tuple[Stage, ...]:
+    """The stages that may answer an input, in their order; none when a rule defers it.
+
+    Args:
+        sent: the input fields.
+        key: name of the app's key.
+    """
+    rule = next((rule for rule in route.rules if holds(rule, sent, key)), None)
+    if rule is None:
+        return route.stages
+    if rule.to == DEFER:
+        return ()
+    names = [stage.name for stage in route.stages]
+    return route.stages[names.index(rule.to) :]
+
+
+def holds(rule: Rule, sent: Mapping[str, str], key: str) -> bool:
+    """Whether all stated conditions of a rule hold."""
+    text = sent.get(rule.field, "") if rule.field else "\n".join(sent.values())
+    folded = text.casefold()
+    return all(
+        (
+            rule.longer_than is None or len(text) > rule.longer_than,
+            not rule.scripts or _foreign(text, frozenset(rule.scripts)) > _FOREIGN,
+            not rule.contains or any(word.casefold() in folded for word in rule.contains),
+            not rule.keys or key in rule.keys,
+        )
+    )
+
+
+def _foreign(text: str, scripts: frozenset[str]) -> float:
+    """The share of a text's letters that are in none of these scripts; 0 without letters."""
+    seen = text[:: len(text) // _LOOKED_AT + 1]
+    found = Counter(map(_script, filter(str.isalpha, seen)))
+    total = sum(found.values())
+    return sum(n for script, n in found.items() if script not in scripts) / total if total else 0.0
+
+
+def _script(letter: str) -> str:
+    """What a letter is written in, by the first word of its Unicode name."""
+    return unicodedata.name(letter, "").partition(" ")[0].lower()

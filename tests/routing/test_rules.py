@@ -1,0 +1,66 @@
+"""Where an input goes by what it is."""
+
+import msgspec
+import pytest
+
+from appliance.routing.definition import Rule, parse
+from appliance.routing.rules import holds, stages_for
+from tests.routing.example import ROUTE, RULES
+
+
+@pytest.mark.parametrize(
+    ("notice", "stages"),
+    [
+        ("a short notice", ["small", "large"]),
+        ("a notice that is too long", ["large"]),
+        ("короткий", []),
+        ("под MIT", []),
+        ("12345 / 67", ["small", "large"]),
+        ("mostly latin letters, one Ж", ["large"]),  # the first rule that holds decides
+    ],
+)
+def test_the_first_rule_that_holds_decides(notice: str, stages: list[str]) -> None:
+    route = parse((ROUTE + RULES).encode())
+    found = stages_for(route, {"notice": notice}, "app")
+    assert [stage.name for stage in found] == stages
+
+
+def test_without_rules_the_first_stage_is_asked() -> None:
+    route = parse(ROUTE.encode())
+    assert stages_for(route, {"notice": "x" * 1000}, "app") == route.stages
+
+
+@pytest.mark.parametrize(
+    ("rule", "held"),
+    [
+        (Rule("defer", contains=("Recall",)), True),
+        (Rule("defer", contains=("recall",), field="title"), False),
+        (Rule("defer", contains=("recall", "pump"), field="title"), True),
+        (Rule("defer", keys=("app",)), True),
+        (Rule("defer", keys=("another",)), False),
+        (Rule("defer", keys=("another",), contains=("recall",)), False),
+        (Rule("defer", longer_than=11), True),
+        (Rule("defer", longer_than=12), False),
+        (Rule("defer", longer_than=0, field="missing"), False),
+        (Rule("defer", scripts=("latin",)), False),
+        (Rule("defer", scripts=("cyrillic", "greek")), True),
+    ],
+)
+def test_all_conditions_of_a_rule_must_hold(rule: Rule, held: bool) -> None:
+    sent = {"title": "pump", "text": "RECALL!"}
+    assert holds(rule, sent, "app") is held
+
+
+def test_scripts_are_read_all_over_a_long_text() -> None:
+    rule = Rule("defer", scripts=("latin",))
+    assert holds(rule, {"text": "a" * 50_000 + "ж" * 50_000}, "")
+    assert not holds(rule, {"text": "a" * 100_000 + "ж"}, "")
+
+
+def test_every_script_that_a_rule_may_name_is_found() -> None:
+    letters = "aжαعא漢ひカ한हไ"
+    scripts = msgspec.json.schema(Rule)["$defs"]["Rule"]["properties"]["scripts"]["items"]["enum"]
+    for letter in letters:
+        (only,) = [s for s in scripts if not holds(Rule("defer", scripts=(s,)), {"t": letter}, "")]
+        assert only in scripts
+    assert len(letters) == len(scripts)
