@@ -15,7 +15,7 @@ is for these; with --at that it was valid then. With the outcomes it computes th
 intervals in closed form, and the verdict again, to the last digit.
 
 It does not check that the items are good ones, nor that the model gave these answers: the audit
-log's receipts say that.
+log's receipts say that. What was counted on packs is believed, and held against its floor.
 
 Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Bonett & Price 2012,
 Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
@@ -291,6 +291,8 @@ class Certificate:
         }
         if wanted["incumbent_digest"]:
             configuration[f"incumbent {wanted['incumbent']}"] = wanted["incumbent_digest"]
+        packs = block.get("packs", {})
+        configuration |= {f"pack {name}": p["sha256"] for name, p in sorted(packs.items())}
         named = [{"name": n, "digest": {"sha256": d}} for n, d in configuration.items()]
         verdicts = [block["verdict"], block["comparison"], *block["floors"].values()]
         holds = {
@@ -311,7 +313,8 @@ class Certificate:
             and block["threshold"] == -wanted["margin_micros"] / MILLION
             and block["comparator"] == ">",
             "its floors are not the specification's": block["floors"].keys()
-            == wanted["floors"].keys(),
+            == wanted["floors"].keys()
+            and packs.keys() == wanted.get("packs", {}).keys(),
             "its digests are not the specification's": predicate["configuration"] == named,
             "its look is none of the budget's": 1 <= block["look"] <= wanted["looks"],
             "its numbers do not agree": 1 <= block["groups"] <= block["sampleSize"]
@@ -322,6 +325,17 @@ class Certificate:
             if not held:
                 refuse("evaluation_inconsistent", why)
 
+    def packs(self) -> set[str]:
+        """Whether each pack reaches its floor. Raises Wrong."""
+        verdicts = set()
+        for name, pack in self.block.get("packs", {}).items():
+            right, items = pack["right"], pack["items"]
+            if {type(right), type(items)} != {int} or not 0 <= right <= items or not items:
+                refuse("evaluation_malformed", f"pack {name!r} has other numbers than it can have")
+            reached = right * MILLION >= self.wanted.get("packs", {}).get(name, 0) * items
+            verdicts.add("pass" if reached else "fail")
+        return verdicts
+
     def _follows(self) -> bool:
         block = self.block
         verdicts = {block["comparison"], *block["floors"].values()}
@@ -331,7 +345,7 @@ class Certificate:
             "pass": block["lowMicros"] > -margin - COARSE,
             "fail": block["highMicros"] < -margin + COARSE,
         }.get(block["comparison"], True)
-        return enough and follows and block["verdict"] == all_of(verdicts)
+        return enough and follows and block["verdict"] == all_of(verdicts | self.packs())
 
 
 def moment(text: str) -> datetime:
@@ -493,13 +507,14 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
     if root([leaf(dump(one)) for one in outcomes]).hex() != block["merkleRoot"]:
         refuse("evaluation_inconsistent", "the outcomes are not those that were signed")
     found = Judged(certificate.wanted, outcomes)
+    verdict = all_of({found.comparison, *found.floors.values()} | certificate.packs())
     signed = (
         block["verdict"], block["comparison"], block["floors"], block["groups"],
         block["groupsNeeded"], block["sampleSize"], block["failures"], block["incumbentFailures"],
         (block["differenceMicros"], block["lowMicros"], block["highMicros"]),
     )  # fmt: skip
     again = (
-        found.verdict, found.comparison, found.floors, found.groups, found.needed, len(outcomes),
+        verdict, found.comparison, found.floors, found.groups, found.needed, len(outcomes),
         sum(1 for o in outcomes if o["candidate_failure"]),
         sum(1 for o in outcomes if o["incumbent_failure"]),
         found.told,

@@ -56,6 +56,9 @@ def _directory_option(command: Decorated) -> Decorated:
               help="Stricter than the task's; over all looks.")  # fmt: skip
 @click.option("--floor", "floors", multiple=True, metavar="[STRATUM=]SHARE",
               help="Least value of the metric, of the whole or of a stratum.")  # fmt: skip
+@click.option("--pack", "packs", multiple=True, metavar="NAME=SHARE",
+              help="Least share of a pack, general or refusals, that the model by itself must "
+              "get right.")  # fmt: skip
 @click.option("--one-per-group", is_flag=True, help="One random item of each group: faster.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
 @_directory_option
@@ -68,13 +71,16 @@ def gate(
     output = ctx.ensure_object(Output)
     private = key.read_bytes()
     floors = _floors(given["floors"])
+    packs = _floors(given["packs"])
+    if "" in packs:
+        raise click.UsageError("A pack is NAME=SHARE.")
     with admin_client(data, needs_server=True) as client:
         plan = client.gate_plan(
             PlanWanted.of(
                 task=task, dataset=dataset, split=given["split"], incumbent=given["incumbent"]
             )
         )
-        wanted = _specification(plan, floors, given)
+        wanted = _specification(plan, floors, packs, given)
         for line in _terms(wanted, plan):
             output.note(line)
         envelope = specification.sign(wanted, private)
@@ -95,11 +101,13 @@ def _floors(given: tuple[str, ...]) -> dict[str, int]:
         try:
             floors[stratum] = round(float(share) * MILLION)
         except ValueError as error:
-            raise click.UsageError(f"{text!r} is not [STRATUM=]SHARE.") from error
+            raise click.UsageError(f"{text!r} is not NAME=SHARE.") from error
     return floors
 
 
-def _specification(plan: Plan, floors: dict[str, int], given: dict[str, Any]) -> Specification:
+def _specification(
+    plan: Plan, floors: dict[str, int], packs: dict[str, int], given: dict[str, Any]
+) -> Specification:
     if plan.floor_micros:
         floors.setdefault("", plan.floor_micros)
     margin = given["margin"]
@@ -119,6 +127,7 @@ def _specification(plan: Plan, floors: dict[str, int], given: dict[str, Any]) ->
         incumbent=plan.incumbent,
         incumbent_digest=plan.incumbent_digest,
         floors=floors,
+        packs=packs,
         items="one" if given["one_per_group"] else "all",
         seed=secrets.token_hex(16),
         name=given["name"],
@@ -131,13 +140,14 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
         f"{safe(name) or 'the whole'} {floor / MILLION:.1%}"
         for name, floor in wanted.floors.items()
     )
+    packs = ", ".join(f"{safe(name)} {floor / MILLION:.1%}" for name, floor in wanted.packs.items())
     return [
         f"{safe(wanted.name)} specifies: {safe(wanted.task)} {wanted.task_digest[:16]} is not "
         f"worse than {safe(wanted.incumbent)} by {wanted.margin_micros / MILLION:.1%} of "
         f"{wanted.metric}",
         f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
         f"  alpha {wanted.alpha_micros / MILLION:g} over {wanted.looks} looks, "
-        f"{plan.looks_left} left; floors: {floors or 'none'}",
+        f"{plan.looks_left} left; floors: {floors or 'none'}; packs: {packs or 'none'}",
     ]
 
 
@@ -157,6 +167,10 @@ def _tell(output: Output, found: Job) -> None:
         else "no classifier can be compared",
         f"difference {result['difference'] * 100:+.0f} points, {low * 100:+.0f} to "
         f"{high * 100:+.0f}; margin {result['margin'] * 100:g}; {result['groups']} groups",
+        *(
+            f"pack {safe(name)}: {told['right']} of {told['items']} right, {told['verdict']}"
+            for name, told in result.get("packs", {}).items()
+        ),
         f"looks taken {result['looks']}, left {result['looks_left']}",
     ]
     if result["certificate"]:
@@ -289,7 +303,8 @@ def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str 
     if task is not None and task != found.wanted.task_digest:
         raise PolicyRefused("evaluation_other_task", f"It is for {found.wanted.task_digest}.")
     if lines is not None:
-        judged = judging.judge(found.wanted, [pairs.parse(x) for x in _lines(lines)])
+        outcomes = [pairs.parse(line) for line in _lines(lines)]
+        judged = judging.judge(found.wanted, outcomes, found.found.packs)
         if judged != found.found:
             raise EvaluationRefused(
                 "evaluation_inconsistent", "The verdict does not follow from these outcomes."

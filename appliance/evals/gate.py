@@ -29,6 +29,7 @@ from appliance.evals.gate_outcomes import (
     Files,
     Measured,
     learned,
+    packed,
     unanswered,
 )
 from appliance.evals.gate_subject import (
@@ -41,6 +42,8 @@ from appliance.evals.gate_subject import (
 )
 from appliance.evals.judging import Coarse
 from appliance.evals.outcomes import Outcome, check_complete
+from appliance.evals.packs.items import items as pack_items
+from appliance.evals.packs.measure import AskingPack
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.reports.page import render
@@ -49,7 +52,7 @@ from appliance.tasks.catalogue import Drafts
 from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import evaluation, specification
-from appliance.trust.evaluation import Circumstances
+from appliance.trust.evaluation import Circumstances, Pack
 from appliance.trust.specification import Specification
 from appliance.types import Json, Role
 
@@ -197,7 +200,24 @@ class Gate(Kind):
             raise EvaluationRefused(
                 "evaluation_invalid", f"{incumbent} cannot answer: the split train is too small."
             )
-        return Measured(tuple(candidate), tuple(other), None if advice is None else tuple(advice))
+        packs = {name: await self._pack(job, name, subject, files) for name in subject.wanted.packs}
+        told = None if advice is None else tuple(advice)
+        return Measured(tuple(candidate), tuple(other), told, packs)
+
+    async def _pack(self, job: Context, name: str, subject: Subject, files: "Files") -> Pack:
+        """What the candidate's model does on a pack, by itself."""
+        backends, model = self._parts.backends, subject.wanted.model
+        asking = AskingPack(model, self._parts.inference(backends), f"gate-{job.id}-{name}")
+        done = await job.in_thread(files.read, name)
+        items = pack_items(name)
+        left = [item for item in items if item.id not in {o.item for o in done}]
+        for start in range(0, len(left), _BATCH):
+            job.report(f"pack {name}", len(done), len(items))
+            batch = left[start : start + _BATCH]
+            fresh = await side_by_side(asking.outcome, batch, backends.slots(model))
+            await job.in_thread(files.append, name, fresh)
+            done += fresh
+        return packed(name, done)
 
     async def _asked(
         self,
@@ -268,7 +288,7 @@ def _concluded(
     """Judge, sign and write the page: what the job keeps before anything of it is told."""
     wanted = subject.wanted
     paired = pairs.pair(measured.candidate, measured.incumbent)
-    found = judging.judge(wanted, paired)
+    found = judging.judge(wanted, paired, measured.packs)
     files.write_pairs(paired)
     now = parts.clock.wall_us()
     needed = subject.loaded.task.candidate.model  # a classifier may need none
@@ -300,6 +320,7 @@ def _concluded(
         "groups": found.groups,
         "groups_needed": found.groups_needed,
         "floors": dict(found.floors),
+        "packs": gate_report.packs(wanted, found),
         "certificate": kept,
         "statement": certificate,
     }

@@ -4,7 +4,7 @@ Rules: outcomes lie encrypted from the first; a baseline is measured from the be
 an incumbent that answers nothing fails on every item.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,9 @@ from appliance.evals.baselines import Baseline
 from appliance.evals.gate_subject import NONE, GateParts, Subject
 from appliance.evals.outcomes import Outcome
 from appliance.evals.outcomes import parse as parse_outcome
+from appliance.evals.packs.items import FILES, PINS
 from appliance.evals.sealed_lines import SealedLines, key_of
+from appliance.trust.evaluation import Pack
 
 PAIRS: Final = "pairs.sealed"
 CANDIDATE, INCUMBENT = 0, 1
@@ -24,11 +26,14 @@ CANDIDATE, INCUMBENT = 0, 1
 
 @dataclass(frozen=True)
 class Measured:
-    """The outcomes of candidate and incumbent, and of the classifier where there is one."""
+    """The outcomes of candidate and incumbent, of the classifier where there is one, and what the
+    candidate's model did on the packs.
+    """
 
     candidate: tuple[Outcome, ...]
     incumbent: tuple[Outcome, ...]
     advice: tuple[Outcome, ...] | None
+    packs: Mapping[str, Pack]
 
 
 class Files:
@@ -38,17 +43,21 @@ class Files:
         self._directory = parts.directory / str(job_id)
         self._key = key_of(self._directory, parts.kek())
         self._open = {n: self._lines(f"{n:03}.sealed") for n in (CANDIDATE, INCUMBENT)}
+        self._packs = {name: self._lines(f"pack-{name}.sealed") for name in FILES}
 
     def _lines(self, name: str) -> SealedLines:
         return SealedLines(self._directory / name, self._key)
 
-    def read(self, number: int) -> list[Outcome]:
-        """What one side answered so far."""
-        return [parse_outcome(line) for line in self._open[number].read()]
+    def read(self, part: int | str) -> list[Outcome]:
+        """What one side answered so far, or its model to a pack."""
+        return [parse_outcome(line) for line in self._of(part).read()]
 
-    def append(self, number: int, outcomes: Sequence[Outcome]) -> None:
+    def append(self, part: int | str, outcomes: Sequence[Outcome]) -> None:
         """Add outcomes and make them durable."""
-        self._open[number].append([outcome.line().rstrip(b"\n") for outcome in outcomes])
+        self._of(part).append([outcome.line().rstrip(b"\n") for outcome in outcomes])
+
+    def _of(self, part: int | str) -> SealedLines:
+        return self._packs[part] if isinstance(part, str) else self._open[part]
 
     def write_pairs(self, found: Sequence[pairs.Pair]) -> None:
         """Keep what the verdict follows from, in place of an earlier try."""
@@ -90,6 +99,12 @@ def _outcome(subject: Subject, item: Item, answer: str, seconds: float) -> Outco
         microseconds=max(1, round(seconds * 1e6)),
         stratum=item.stratum or "",
     )
+
+
+def packed(name: str, outcomes: Sequence[Outcome]) -> Pack:
+    """What a model's outcomes on a pack come to."""
+    right = sum(outcome.micros == pairs.MILLION for outcome in outcomes)
+    return Pack(right, len(outcomes), PINS[FILES[name]])
 
 
 def unanswered(subject: Subject, item: Item) -> Outcome:

@@ -6,13 +6,14 @@ Rule: while the split has looks left, every figure is told to the point, and no 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from appliance.evals.judging import Coarse
 from appliance.evals.pairs import MILLION
 from appliance.reports import charts
 from appliance.reports.charts import Estimate
 from appliance.reports.page import Fact, Figure, Page, Section, Table
-from appliance.trust.evaluation import Found
+from appliance.trust.evaluation import Found, pack_verdicts
 from appliance.trust.specification import Specification
 
 
@@ -46,7 +47,9 @@ def sentence(judged: Judged) -> str:
         worse = f"{wanted.task} is worse than {wanted.incumbent}"
         return f"Fail: {worse} by more than {_points(_margin(wanted))} points."
     if found.verdict == "fail":
-        missed = ", ".join(name or "the whole" for name, v in found.floors.items() if v == "fail")
+        verdicts = {(n or "the whole"): v for n, v in found.floors.items()}
+        verdicts |= {f"pack {n}": v for n, v in pack_verdicts(wanted, found.packs).items()}
+        missed = ", ".join(name for name, v in verdicts.items() if v == "fail")
         return f"Fail: the floor of {missed} is not reached."
     if found.groups_needed:
         missing = found.groups_needed - found.groups
@@ -118,11 +121,28 @@ def _terms(judged: Judged) -> Section:
     ]
     for name, floor in sorted(wanted.floors.items()):
         rows.append((f"floor {name}".strip(), f"{_percent(floor)}: {found.floors[name]}"))
+    for name, told in packs(wanted, found).items():
+        share = f"{_percent(told['floor'])}: {told['verdict']}"
+        rows.append((f"pack {name}", f"{share}, {told['right']} of {told['items']} items"))
     return Section(
         "Terms",
         ("A person signed these terms before the items were opened.",),
         (Table(("term", "value"), tuple(rows)),),
     )
+
+
+def packs(wanted: Specification, found: Found) -> dict[str, dict[str, Any]]:
+    """What was found on each pack, with its floor in millionths and its verdict."""
+    verdicts = pack_verdicts(wanted, found.packs)
+    return {
+        name: {
+            "floor": wanted.packs[name],
+            "right": pack.right,
+            "items": pack.items,
+            "verdict": verdicts[name],
+        }
+        for name, pack in sorted(found.packs.items())
+    }
 
 
 def _margin(wanted: Specification) -> int:

@@ -24,6 +24,7 @@ from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.evals import scoring
 from appliance.evals.baselines import LINEAR, MAJORITY
+from appliance.evals.packs.items import FILES
 from appliance.jobs.kind import JsonObject
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
@@ -134,6 +135,7 @@ def _check_records(store: ModelStore, wanted: Specification) -> None:
     if facts.get("metric") != wanted.metric or wanted.looks != ledgers.LOOKS:
         raise _other(f"the metric is {facts.get('metric')} and there are {ledgers.LOOKS} looks")
     evaluation.check_terms(wanted, facts, "specification_other")
+    _check_packs(wanted, str(facts.get("candidate", "")))
     if wanted.incumbent not in BASELINES:
         incumbent = store.inventory.record(wanted.incumbent)
         if incumbent.digest != wanted.incumbent_digest or incumbent.kind != catalogue.KIND:
@@ -143,6 +145,15 @@ def _check_records(store: ModelStore, wanted: Specification) -> None:
         raise _other(f"{wanted.dataset} has the digest {data.digest}")
     if wanted.split not in data.facts.get("sealed", ()):
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
+
+
+def _check_packs(wanted: Specification, kind: str) -> None:
+    """A pack must be one of this version, and the candidate a model that writes."""
+    unknown = sorted(set(wanted.packs) - set(FILES))
+    if unknown:
+        raise _other(f"there is no pack {unknown[0]}, but {' and '.join(FILES)}")
+    if wanted.packs and kind == "classifier":
+        raise _other("a classifier answers no pack")
 
 
 def _other(problem: str) -> PolicyRefused:

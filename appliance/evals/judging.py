@@ -8,7 +8,8 @@ Berger (Technometrics 24, 1982) for the floors.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from appliance.errors import EvaluationRefused
@@ -16,7 +17,8 @@ from appliance.evals import pairs as pairs_
 from appliance.evals.pairs import MILLION, Pair
 from appliance.statistics import groups, verdict
 from appliance.statistics.groups import Estimate
-from appliance.trust.evaluation import COARSE, Found
+from appliance.trust import evaluation
+from appliance.trust.evaluation import COARSE, Found, Pack
 from appliance.trust.specification import Specification
 
 
@@ -63,8 +65,13 @@ def quality(wanted: Specification, scores: Sequence[int], names: Sequence[str]) 
     return groups.mean([s / MILLION for s in scores], names, confidence(wanted))
 
 
-def judge(wanted: Specification, pairs: Sequence[Pair]) -> Found:
+def judge(
+    wanted: Specification, pairs: Sequence[Pair], packs: Mapping[str, Pack] = MappingProxyType({})
+) -> Found:
     """What a gate found.
+
+    Args:
+        packs: what the candidate's model did on each pack of the specification.
 
     Raises:
         EvaluationRefused: `evaluation_empty`.
@@ -75,12 +82,13 @@ def judge(wanted: Specification, pairs: Sequence[Pair]) -> Found:
     alpha = wanted.alpha_micros / MILLION / wanted.looks
     compared = verdict.not_worse(estimate, wanted.margin_micros / MILLION, alpha)
     floors = {name: _floor(wanted, name, floor, pairs) for name, floor in wanted.floors.items()}
+    reached = evaluation.pack_verdicts(wanted, packs).values()
     told = coarse(estimate)
     needed = 0 if compared.outcome != "underpowered" else None
     if compared.outcome == "underpowered" and compared.missing is not None:
         needed = estimate.groups + compared.missing
     return Found(
-        verdict=verdict.all_of([compared.outcome, *floors.values()]),
+        verdict=verdict.all_of([compared.outcome, *floors.values(), *reached]),
         comparison=compared.outcome,
         items=len(pairs),
         groups=estimate.groups,
@@ -92,6 +100,7 @@ def judge(wanted: Specification, pairs: Sequence[Pair]) -> Found:
         floors=floors,
         failures=sum(1 for p in pairs if p.candidate_failure),
         incumbent_failures=sum(1 for p in pairs if p.incumbent_failure),
+        packs=packs,
     )
 
 

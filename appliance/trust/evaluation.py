@@ -15,9 +15,9 @@ import datetime
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from appliance.clock import iso
 from appliance.errors import ApplianceError, PolicyRefused
@@ -50,6 +50,26 @@ _WORDS: Final = (
 )  # fmt: skip
 _OTHER: Final = ("threshold", "passed", "groupsNeeded", "floors", "specification")
 _OPTIONAL: Final = ("replaySha256", "carriedFrom")
+_PACKS: Final = "packs"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What the candidate's model did on a pack of items that do not change.
+
+    Attributes:
+        right: items that it got right.
+        sha256: of the pack's file.
+    """
+
+    right: int
+    items: int
+    sha256: str
+
+    def verdict(self, floor_micros: int) -> Literal["pass", "fail"]:
+        """Whether the floor is reached; the items are fixed, so that no interval is needed."""
+        reached = self.right * specification.MILLION >= floor_micros * self.items
+        return "pass" if reached else "fail"
 
 
 @dataclass(frozen=True)
@@ -57,12 +77,13 @@ class Found:
     """What a gate found.
 
     Attributes:
-        verdict: of the comparison and all floors: each must pass.
+        verdict: of the comparison, all floors and all packs: each must pass.
         comparison: of the comparison alone.
         groups_needed: of an underpowered verdict, how many there must be in all; None: no number.
         difference_micros: candidate minus incumbent, to the next point.
         low_micros, high_micros: limits of its interval, outward to the next point.
         floors: the verdict of each floor, by stratum; "" is the whole.
+        packs: what was found on each pack that the specification names.
         failures, incumbent_failures: items that each gave no answer to; they count as wrong.
         merkle_root: hex root over the lines of the outcomes, in the order of the items' ids.
     """
@@ -79,6 +100,7 @@ class Found:
     floors: Mapping[str, str] = field(default_factory=dict)
     failures: int = 0
     incumbent_failures: int = 0
+    packs: Mapping[str, Pack] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,6 +169,8 @@ def sign(
     tests[_TESTS[found.comparison]].append("not_worse")
     for name, verdict in sorted(found.floors.items()):
         tests[_TESTS[verdict]].append(f"floor {name}".strip())
+    for name, verdict in sorted(pack_verdicts(wanted, found.packs).items()):
+        tests[_TESTS[verdict]].append(f"pack {name}")
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": wanted.task, "digest": {"sha256": wanted.task_digest}}],
@@ -186,10 +210,18 @@ def sign(
                 "specification": strict_json.parse(envelope, _malformed),
                 **({"replaySha256": c.replay} if c.replay else {}),
                 **({"carriedFrom": c.carried_from} if c.carried_from else {}),
+                **({_PACKS: {n: asdict(p) for n, p in found.packs.items()}} if found.packs else {}),
             },
         },
     }
     return dsse.sign(strict_json.dump(statement), PAYLOAD_TYPE, [key])
+
+
+def pack_verdicts(
+    wanted: Specification, packs: Mapping[str, Pack]
+) -> dict[str, Literal["pass", "fail"]]:
+    """Whether each pack that was found reaches its floor."""
+    return {name: pack.verdict(wanted.packs.get(name, 0)) for name, pack in packs.items()}
 
 
 def _configuration(
@@ -204,6 +236,7 @@ def _configuration(
     }
     if wanted.incumbent_digest:
         named[f"incumbent {wanted.incumbent}"] = wanted.incumbent_digest
+    named |= {f"pack {name}": pack.sha256 for name, pack in sorted(found.packs.items())}
     return [{"name": name, "digest": {"sha256": digest}} for name, digest in named.items()]
 
 
@@ -352,7 +385,7 @@ def _read(
         raise refuse(f"predicateType is not {PREDICATE_TYPE}")
     predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
-    strict_json.only(block, {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL}, "evaluation", refuse)
+    strict_json.only(block, {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, _PACKS}, "evaluation", refuse)
     n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
     w = {name: strict_json.member(block, name, str, refuse) for name in _WORDS}
     floors: dict[str, Any] = strict_json.member(block, "floors", dict, refuse)
@@ -379,6 +412,7 @@ def _read(
         floors=floors,
         failures=n["failures"],
         incumbent_failures=n["incumbentFailures"],
+        packs=_read_packs(block),
     )
     at = Circumstances(
         engine=w["engine"],
@@ -394,6 +428,22 @@ def _read(
     certificate = Certificate(hashlib.sha256(payload).hexdigest(), wanted, found, at, hint)
     _check(value, predicate, certificate, digest)
     return certificate
+
+
+def _read_packs(block: dict[str, Any]) -> dict[str, Pack]:
+    found: dict[str, Any] = strict_json.optional(block, _PACKS, dict, {}, _malformed)
+    packs = {}
+    for name, each in found.items():
+        strict_json.only(each, {"right", "items", "sha256"}, "a pack", _malformed)
+        numbers = [strict_json.member(each, key, int, _malformed) for key in ("right", "items")]
+        packs[name] = Pack(*numbers, strict_json.member(each, "sha256", str, _malformed))
+        if (
+            not 0 <= numbers[0] <= numbers[1]
+            or not numbers[1]
+            or not _HEX.fullmatch(packs[name].sha256)
+        ):
+            raise _malformed("a pack has other numbers or another digest than a pack can have")
+    return packs
 
 
 def _specified(
@@ -427,7 +477,8 @@ def _check(value: object, predicate: dict[str, Any], c: Certificate, digest: str
         and block["metric"] == wanted.metric
         and block["threshold"] == -wanted.margin_micros / specification.MILLION
         and block["comparator"] == ">",
-        "its floors are not the specification's": found.floors.keys() == wanted.floors.keys(),
+        "its floors are not the specification's": found.floors.keys() == wanted.floors.keys()
+        and found.packs.keys() == wanted.packs.keys(),
         "its digests are not the specification's": predicate.get("configuration")
         == _configuration(wanted, found, digest),
         "its look is none of the budget's": 1 <= at.look <= wanted.looks,
@@ -443,14 +494,15 @@ def _check(value: object, predicate: dict[str, Any], c: Certificate, digest: str
 
 def _follows(wanted: Specification, found: Found) -> bool:
     """Whether a verdict can come from this interval, which is told to the point."""
-    all_ = {found.comparison, *found.floors.values()}
+    counted = {found.comparison, *found.floors.values()}
+    all_ = counted | set(pack_verdicts(wanted, found.packs).values())
     together = "fail" if "fail" in all_ else "pass" if all_ == {"pass"} else "underpowered"
     follows = {
         "pass": found.low_micros > -wanted.margin_micros - COARSE,
         "fail": found.high_micros < -wanted.margin_micros + COARSE,
         "underpowered": True,
     }[found.comparison]
-    enough = found.groups >= FEWEST_GROUPS or all_ == {"underpowered"}
+    enough = found.groups >= FEWEST_GROUPS or counted == {"underpowered"}
     return enough and follows and found.verdict == together
 
 

@@ -40,6 +40,8 @@ class Specification:
         incumbent: a baseline (`majority`, `logistic regression`, `none`) or the id of a task.
         incumbent_digest: of that task; "" for a baseline.
         floors: least value of the metric, in millionths, by stratum; "" is the whole.
+        packs: least share of a pack's items that the candidate's model must get right by itself,
+            in millionths, by pack.
         items: `all`, or `one`: one item of each group, drawn by `seed`.
         seed: chosen at random, so that no specification is signed twice.
         name: the person who signs.
@@ -63,12 +65,14 @@ class Specification:
     time: str
     incumbent_digest: str = ""
     floors: Mapping[str, int] = field(default_factory=dict)
+    packs: Mapping[str, int] = field(default_factory=dict)
     items: str = "all"
 
     def statement(self) -> dict[str, Any]:
         """The in-toto statement."""
         predicate = {name: getattr(self, name) for name in (*_TEXTS, *_INTEGERS)}
         predicate |= {"time": self.time, "incumbent_digest": self.incumbent_digest}
+        predicate |= {"packs": dict(self.packs)} if self.packs else {}
         return {
             "_type": STATEMENT_TYPE,
             "subject": [
@@ -154,11 +158,12 @@ def read(payload: bytes) -> Specification:
         raise refuse("its subjects are not a task and a dataset")
     (task, task_digest), (dataset, dataset_digest) = map(_subject, subjects)
     predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
-    known = {*_TEXTS, *_INTEGERS, "time", "floors", "incumbent_digest"}
+    known = {*_TEXTS, *_INTEGERS, "time", "floors", "packs", "incumbent_digest"}
     strict_json.only(predicate, known, "predicate", refuse)
     texts = {name: strict_json.member(predicate, name, str, refuse) for name in _TEXTS}
     numbers = {name: strict_json.member(predicate, name, int, refuse) for name in _INTEGERS}
     floors: dict[str, Any] = strict_json.member(predicate, "floors", dict, refuse)
+    packs: dict[str, Any] = strict_json.optional(predicate, "packs", dict, {}, refuse)
     found = Specification(
         task=task,
         task_digest=task_digest,
@@ -167,6 +172,7 @@ def read(payload: bytes) -> Specification:
         time=strict_json.member(predicate, "time", str, refuse),
         incumbent_digest=strict_json.member(predicate, "incumbent_digest", str, refuse),
         floors=floors,
+        packs=packs,
         split=texts["split"],
         metric=texts["metric"],
         model=texts["model"],
@@ -201,11 +207,13 @@ def _check(found: Specification) -> None:
         raise _invalid("margin lies within 0 and 1, alpha within 0 and 0.2")
     if not 1 <= found.looks <= 100 or not 8 <= len(found.seed) <= 128:
         raise _invalid("looks are 1 to 100, and a seed has 8 to 128 characters")
-    if any(type(f) is not int or not 0 < f < MILLION for f in found.floors.values()):
+    floors = (*found.floors.values(), *found.packs.values())
+    if any(type(f) is not int or not 0 < f < MILLION for f in floors):
         raise _invalid("a floor lies within 0 and 1")
     if not _TIME.fullmatch(found.time):
         raise _invalid("time is not like 2026-11-24T16:00:00Z")
-    for text in (found.task, found.dataset, found.model, found.incumbent, found.name, found.seed):
+    names = (found.task, found.dataset, found.model, found.incumbent, found.name, found.seed)
+    for text in (*names, *found.packs):
         if not text.strip() or not text.isprintable() or len(text) > 200:
             raise _invalid("a name is empty, too long or does not print")
 

@@ -166,6 +166,14 @@ CASES: dict[str, tuple[bytes, str, dict[str, Any]]] = {
     "a look beyond the budget": (
         forged(certificate(), block(look=5)), "evaluation_inconsistent", {},
     ),
+    "a pack that missed its floor called a pass": (
+        forged(certificate(terms=wanted(packs={"general": 760_000})), _passed),
+        "evaluation_inconsistent", {},
+    ),
+    "a pack left out": (
+        forged(certificate(terms=wanted(packs={"general": 700_000})), block(packs={})),
+        "evaluation_inconsistent", {},
+    ),
     "a part that is missing": (
         forged(certificate(), lambda s: s["predicate"].pop("evaluation")),
         "evaluation_malformed", {},
@@ -271,6 +279,16 @@ def test_the_verdict_follows_from_the_outcomes(
     path = write("certificate.json", certificate(found))
     status, told = run(path, evaluator, "--outcomes", write("outcomes.jsonl", lines(found)))
     assert status == 0 and "judged again from its outcomes" in told
+
+
+@pytest.mark.parametrize(("floor", "verdict"), [(750_000, "pass"), (760_000, "fail")])
+def test_a_pack_counts_in_the_verdict(
+    write: Callable[[str, bytes], Path], evaluator: Path, floor: int, verdict: str
+) -> None:
+    found = pairs(400, gained=20)
+    path = write("c.json", certificate(found, wanted(packs={"general": floor})))
+    status, told = run(path, evaluator, "--outcomes", write("outcomes.jsonl", lines(found)))
+    assert status == 0 and f"holds: {verdict}, judged again" in told
 
 
 def test_other_outcomes_are_refused(write: Callable[[str, bytes], Path], evaluator: Path) -> None:

@@ -9,7 +9,7 @@ from appliance.evals import judging
 from appliance.evals.pairs import Pair
 from appliance.trust import dsse, ecdsa, evaluation, specification
 from appliance.trust.approval import PAYLOAD_TYPE
-from appliance.trust.evaluation import Circumstances
+from appliance.trust.evaluation import Circumstances, Pack
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.specification import Specification
 from tests.trust import policies
@@ -17,6 +17,7 @@ from tests.trust.forge import new_key
 
 EVALUATOR, STRANGER = new_key(), new_key()
 TASK, DATASET, MODEL = "ab" * 32, "cd" * 32, "ef" * 32
+PACKS = {"general": Pack(60, 80, "12" * 32), "refusals": Pack(30, 40, "34" * 32)}
 ENGINE = "llama-cpp-python 0.3.36"
 NOW_US = 1_790_000_000_000_000
 DAY_US = 86_400_000_000
@@ -89,7 +90,8 @@ def certificate(
 ) -> bytes:
     """A certificate: of a pass, unless the outcomes say otherwise."""
     terms = terms or wanted()
-    found = judging.judge(terms, pairs(400, gained=20) if outcomes is None else outcomes)
+    packs = {name: PACKS[name] for name in terms.packs}
+    found = judging.judge(terms, pairs(400, gained=20) if outcomes is None else outcomes, packs)
     return evaluation.sign(signed(terms, person), terms, found, at or circumstances(), key)
 
 

@@ -18,6 +18,7 @@ from appliance.evals.asking import Asking
 from appliance.evals.gate import Gate
 from appliance.evals.gate_outcomes import Files, read_pairs
 from appliance.evals.job import DIRECTORY
+from appliance.evals.packs.items import FILES, PINS, items
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Stop
 from appliance.trust import evaluation, signing
@@ -76,11 +77,17 @@ def looks(services: Services, data: str) -> int:
     return len(services.ledger.looks(seal.parts["test"].marks))
 
 
-async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services) -> None:
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first items of each pack."""
+    monkeypatch.setattr(gates, "pack_items", lambda name: items(name)[:8])
+
+
+async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services, few: None) -> None:
     with pytest.raises(ApplianceError) as caught:
         approve(lab, "orders", *APPROVERS)
     assert caught.value.code == "evaluation_missing"
-    result = await run(lab, terms(lab, "orders", "passing"))
+    result = await run(lab, terms(lab, "orders", "passing", packs={"general": 1_000}))
     assert result["verdict"] == "pass" and result["groups"] == GROUPS
     assert (result["candidate"], result["incumbent"]) == (ID, "none")
     assert (result["looks"], result["looks_left"]) == (1, 3)  # for this task alone
@@ -88,7 +95,9 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services) -> No
     found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
     kek = LogFiles(lab.data / "audit").key_encryption_key()
     outcomes = read_pairs(lab.data / DIRECTORY, result["job"], kek)
-    assert judging.judge(found.wanted, outcomes) == found.found
+    pack = found.found.packs["general"]
+    assert (pack.items, pack.sha256) == (8, PINS[FILES["general"]]) and pack.right > 0
+    assert judging.judge(found.wanted, outcomes, found.found.packs) == found.found
     (look,) = [e for e in entries(lab, "gate_look") if e["job"] == result["job"]]
     assert (look["look"], look["dataset"], look["groups"]) == (1, "passing", GROUPS)
     assert found.circumstances.entry == look["seq"]
@@ -106,6 +115,9 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services) -> No
     with pytest.raises(ApplianceError) as caught:
         await run(lab, terms(lab, "next", "passing"))
     assert caught.value.code == "looks_spent"
+    with pytest.raises(ApplianceError) as caught:  # a classifier writes nothing
+        await run(lab, terms(lab, "fitted", "plain", packs={"general": 1_000}))
+    assert caught.value.code == "specification_other"
     assert looks(lab, "passing") == 1
 
 
@@ -122,9 +134,13 @@ async def test_a_classifier_passes_the_gate_without_a_model(lab: Services) -> No
     assert lab.store.inventory.record("fitted").state == "approved"
 
 
-async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services) -> None:
-    wanted = terms(lab, "orders", "failing", incumbent="logistic regression", items="one")
+async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services, few: None) -> None:
+    packs = {"general": 999_999}
+    wanted = terms(
+        lab, "orders", "failing", incumbent="logistic regression", items="one", packs=packs
+    )
     result = await run(lab, wanted)
+    assert result["packs"]["general"]["verdict"] == "fail"
     assert result["verdict"] == "fail" and result["certificate"] is None
     assert result["looks_left"] == 3 and result["advice"] == 1
     assert result["alpha_left"] == pytest.approx(0.05 * 3 / 4)

@@ -8,14 +8,15 @@ from appliance.evals.judging import Coarse
 from appliance.evals.pairs import Pair
 from appliance.reports.page import render
 from appliance.trust.specification import Specification
-from tests.evals.gates import pairs, wanted
+from tests.evals.gates import PACKS, pairs, wanted
 
 
 def judged(outcomes: list[Pair], terms: Specification | None = None) -> Judged:
     terms = terms or wanted()
+    packs = {name: PACKS[name] for name in terms.packs}
     return Judged(
         wanted=terms,
-        found=judging.judge(terms, outcomes),
+        found=judging.judge(terms, outcomes, packs),
         qualities={
             "logistic regression": Coarse(730_000, 690_000, 770_000),
             "orders": Coarse(740_000, 700_000, 780_000),
@@ -34,6 +35,7 @@ def judged(outcomes: list[Pair], terms: Specification | None = None) -> Judged:
         (pairs(400, gained=20), wanted(), "Pass: orders is not worse than majority by 5 points"),
         (pairs(400, lost=80), wanted(), "Fail: orders is worse than majority by more than 5"),
         (pairs(400, gained=20), wanted(floors={"": 900_000}), "Fail: the floor of the whole"),
+        (pairs(400, gained=20), wanted(packs={"general": 760_000}), "the floor of pack general"),
         (pairs(60, lost=1), wanted(), "more independent groups can"),
         (pairs(49, lost=20), wanted(), "more of them would hardly help"),
         (pairs(400, gained=20), wanted(floors={"no": 1_000}), "Underpowered: a floor needs more"),
@@ -48,3 +50,8 @@ def test_the_classifier_stands_first_and_no_item_is_shown() -> None:
     assert html.index("logistic regression") < html.index("incumbent: majority")
     assert "Pass: orders" in html and "<svg" in html
     assert not any(pair.item in html for pair in pairs(400))
+
+
+def test_the_packs_stand_among_the_terms() -> None:
+    html = render(gate_report.page(judged(pairs(400, gained=20), wanted(packs={"general": 1_000}))))
+    assert "pack general" in html and "0.1 %: pass, 60 of 80 items" in html

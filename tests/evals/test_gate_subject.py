@@ -82,6 +82,9 @@ REFUSED: dict[str, tuple[Callable[[Services, Specification], bytes], str]] = {
     "a split that is open": (
         lambda s, t: envelope(s, replace(t, split="certify")), "dataset_not_sealed",
     ),
+    "no such pack": (
+        lambda s, t: envelope(s, replace(t, packs={"frozen": 1_000})), "specification_other",
+    ),
     "no such incumbent": (
         lambda s, t: envelope(s, replace(t, incumbent="nobody")), "unknown_model_id",
     ),

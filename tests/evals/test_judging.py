@@ -8,6 +8,7 @@ from appliance.evals.judging import judge
 from appliance.evals.pairs import MILLION, Pair
 from appliance.statistics.groups import Estimate
 from appliance.statistics.proportions import Interval
+from appliance.trust.evaluation import Pack
 from tests.evals.gates import pairs, wanted
 
 
@@ -58,6 +59,15 @@ def test_each_floor_must_be_reached() -> None:
     sliced = judge(wanted(floors={"north": 600_000, "nowhere": 100_000}), pairs(400, gained=20))
     assert sliced.floors == {"north": "pass", "nowhere": "underpowered"}
     assert sliced.verdict == "underpowered"
+
+
+def test_each_pack_must_reach_its_floor() -> None:
+    terms = wanted(packs={"general": 750_000})
+    assert judge(terms, pairs(400, gained=20), {"general": Pack(60, 80, "")}).verdict == "pass"
+    missed = judge(terms, pairs(400, gained=20), {"general": Pack(59, 80, "")})
+    assert (missed.verdict, missed.comparison) == ("fail", "pass")
+    few = judge(terms, pairs(40), {"general": Pack(59, 80, "")})
+    assert (few.verdict, few.comparison) == ("fail", "underpowered")  # its items are no sample
 
 
 def test_failures_are_wrong_and_counted() -> None:

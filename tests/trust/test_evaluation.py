@@ -13,6 +13,7 @@ from tests.evals.gates import (
     EVALUATOR,
     FACTS,
     NOW_US,
+    PACKS,
     STRANGER,
     TASK,
     block,
@@ -73,6 +74,43 @@ def test_each_verdict_is_a_test_result(
     assert names == ["model smol", "dataset orders-data", "specification", "outcomes"]
     assert evaluation.verify(envelope, policy()).found.verdict == verdict
     assert use(envelope) == ("" if verdict == "pass" else "evaluation_not_passed")
+
+
+def test_packs_are_floors_that_must_be_reached() -> None:
+    reached = wanted(packs={"general": 750_000, "refusals": 700_000})
+    found = evaluation.verify(certificate(terms=reached), policy())
+    assert found.found.packs == PACKS and found.found.verdict == "pass"
+    assert use(certificate(terms=reached)) == ""
+    missed = certificate(terms=wanted(packs={"general": 760_000}))
+    seen: dict[str, Any] = {}
+    assert evaluation.verify(forged(missed, seen.update), policy()).found.verdict == "fail"
+    assert seen["predicate"]["failedTests"] == ["pack general"]
+    named = {each["name"]: each["digest"]["sha256"] for each in seen["predicate"]["configuration"]}
+    assert named["pack general"] == PACKS["general"].sha256
+    assert use(missed) == "evaluation_not_passed"
+
+
+def _pack(name: str = "general", **values: Any) -> Any:
+    return lambda s: s["predicate"]["evaluation"]["packs"][name].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        (_pack(right=60, items=60), "evaluation_inconsistent"),  # a pass that was a fail
+        (_pack(sha256="56" * 32), "evaluation_inconsistent"),
+        (block(packs={}), "evaluation_inconsistent"),
+        (_pack(right=81), "evaluation_malformed"),
+        (_pack(right=0, items=0), "evaluation_malformed"),
+        (_pack(right=True), "evaluation_malformed"),
+        (_pack(sha256="x"), "evaluation_malformed"),
+        (_pack(surprise=1), "evaluation_malformed"),
+        (block(packs=[]), "evaluation_malformed"),
+    ],
+)
+def test_packs_that_were_tampered_with_are_refused(change: Any, refused: str) -> None:
+    missed = certificate(terms=wanted(packs={"general": 760_000}))
+    assert code(forged(missed, change)) == refused
 
 
 def test_who_signed_counts() -> None:

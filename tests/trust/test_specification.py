@@ -19,11 +19,16 @@ def code(envelope: bytes, change: policies.Change = lambda d: None) -> str:
 
 
 def test_what_was_signed_is_read_again() -> None:
-    terms = wanted(floors={"": 600_000, "north": 500_000}, items="one", incumbent_digest="ab" * 32)
+    floors, packs = {"": 600_000, "north": 500_000}, {"general": 700_000}
+    terms = wanted(floors=floors, packs=packs, items="one", incumbent_digest="ab" * 32)
     found = specification.verify(signed(terms), policy())
     assert found.wanted == terms
     again = specification.verify(signed(terms), policy())
     assert again.digest == found.digest  # of what is signed, not of the signature
+
+
+def test_terms_without_packs_are_those_of_older_versions() -> None:
+    assert "packs" not in wanted().statement()["predicate"]
 
 
 def test_an_approver_may_specify_too() -> None:
@@ -59,6 +64,8 @@ def test_an_unsigned_specification_is_refused() -> None:
         {"alpha_micros": 300_000}, {"looks": 0}, {"split": "train"}, {"items": "some"},
         {"seed": "short"}, {"task_digest": "AB" * 32}, {"model_digest": ""},
         {"floors": {"": 0}}, {"floors": {"": 1_000_000}}, {"time": "today"}, {"name": " "},
+        {"packs": {"general": 0}}, {"packs": {"general": 1_000_000}}, {"packs": {"": 1_000}},
+        {"packs": {"general": True}},
         {"incumbent": ""}, {"incumbent_digest": "xyz"}, {"task": "a\nb"},
     ],
 )  # fmt: skip

@@ -21,6 +21,8 @@ PINS: Final = {
 }
 """SHA-256 of each file."""
 PACKS: Final = ("general", "refusals", "frozen")
+FILES: Final = {"general": "general.jsonl", "refusals": "refusals.jsonl"}
+"""The packs whose items are right or wrong, each with its file."""
 LETTERS: Final = ("A", "B", "C", "D")
 _CHUNK: Final = 600
 """Characters of a frozen text that are scored together, so that any context holds them."""
@@ -57,7 +59,7 @@ def items(pack: str) -> tuple[PackItem, ...]:
             for language in ("en", "de")
             for number, chunk in enumerate(_chunks(_read(f"frozen-{language}.txt")), 1)
         )
-    rows = [json.loads(line) for line in _read(f"{pack}.jsonl").splitlines()]
+    rows = [json.loads(line) for line in _read(FILES[pack]).splitlines()]
     made = _refusal if pack == "refusals" else _general
     return tuple(made(row) for row in rows)
 
