@@ -49,4 +49,4 @@ class NullRunner(Runner):
 
 if __name__ == "__main__":
     with mock.patch.object(worker, "Runner", NullRunner):
-        os._exit(worker.main(*map(int, sys.argv[1:4])))
+        os._exit(worker.main(*map(int, sys.argv[1:3])))

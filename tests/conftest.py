@@ -1,5 +1,6 @@
 """What any test may ask for: a system tool, the default model, this checkout's directory."""
 
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("untimed")
+
+
+gc.disable()  # collecting the tests makes a million objects, none of them garbage
+
+
+def pytest_collection_finish() -> None:
+    """Turn the garbage collector on; what exists so far it need not look at again."""
+    gc.freeze()
+    gc.enable()
 
 
 _HEAVY = {

@@ -5,9 +5,10 @@ all rights, and only then read the first byte of the model. Four threads: this o
 two prepare requests, a small one beside a large one, which has the lower priority; the last one
 owns the llama.cpp context. The server sends no more to prepare than is prepared at once. The
 process ends when its socket does.
-Adapters come later, as descriptors over a second socket, and must carry the seals too.
+The model comes with the first message, as a descriptor over a second socket; adapters come later in
+the same way, and must carry the seals too.
 
-usage: python -I -m appliance.engine.worker MODEL_FD SOCKET_FD DESCRIPTORS_FD
+usage: python -I -m appliance.engine.worker SOCKET_FD DESCRIPTORS_FD
 """
 
 import os
@@ -139,8 +140,7 @@ class Worker:
         return prepared
 
     def _receive_descriptor(self) -> int:
-        (fd,) = socket.recv_fds(self._descriptors, 1, 1)[1]
-        return fd
+        return receive_descriptor(self._descriptors)
 
     def _change(self, message: protocol.Attach | protocol.Detach, fd: int) -> None:
         """Attach or detach an adapter, on the thread that owns the context."""
@@ -182,6 +182,12 @@ class Worker:
                     self._change(*item)
                 else:
                     self._engine.add(item)
+
+
+def receive_descriptor(descriptors: socket.socket) -> int:
+    """The next descriptor that the server sends."""
+    (fd,) = socket.recv_fds(descriptors, 1, 1)[1]
+    return fd
 
 
 def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | protocol.Rejected:
@@ -264,7 +270,7 @@ def _gpu(load: protocol.Load) -> confine.GpuAccess | None:
     return map_backend(Path(load.gpu.backend), Path(load.variant).parent, load.gpu.devices)
 
 
-def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
+def main(socket_fd: int, descriptors_fd: int) -> int:
     """Load, report, serve. Returns the exit status."""
     heap.share_one_arena()
     sys.setswitchinterval(_SWITCH_S)
@@ -273,6 +279,7 @@ def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
     load = channel.receive()
     if not isinstance(load, protocol.Load):
         return 64
+    model_fd = receive_descriptor(descriptors)
     begun = time.monotonic()
     try:
         runner, in_force, inodes = load_model(
@@ -305,7 +312,7 @@ def main(model_fd: int, socket_fd: int, descriptors_fd: int) -> int:
 if __name__ == "__main__":
     status = 70
     try:
-        status = main(*map(int, sys.argv[1:4]))
+        status = main(*map(int, sys.argv[1:3]))
     except BaseException:
         traceback.print_exc()
     os._exit(status)  # an orderly exit would free ctypes callbacks, and their page is read-only now

@@ -21,7 +21,7 @@ from appliance.engine.watchdog import TOO_LONG
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.workers.crashes import Death
 from appliance.workers.lanes import Lanes
-from appliance.workers.spawn import spawn, watch
+from appliance.workers.spawn import Child, spawn, watch
 
 _START_TIMEOUT_S = 600.0
 _PREPARE_TIMEOUT_S = 30.0
@@ -81,10 +81,12 @@ class WorkerProcess:
         load: protocol.Load,
         adapters: Mapping[str, Sealed] | None = None,
         loading: Callable[[int], None] = lambda percent: None,
+        child: Child | None = None,
     ) -> "WorkerProcess":
         """Start a worker and wait until its model is loaded.
 
         Args:
+            child: the process that becomes the worker, where one was started before; taken over.
             adapters: to load beside it, by digest; `self.adapters` tells which it took.
             loading: told how much of the model is loaded, in percent.
 
@@ -92,7 +94,7 @@ class WorkerProcess:
             StateRefused: with the worker's code when the model does not load.
         """
         inode = model.inode  # it may be closed once the worker has read it
-        child = spawn(model.reopen())
+        child = child or spawn()
         try:
             reader, writer = await asyncio.open_connection(sock=child.connection)
         except BaseException:
@@ -100,6 +102,8 @@ class WorkerProcess:
             raise
         worker = cls(child.process, reader, writer, child.descriptors)
         try:
+            with contextlib.suppress(WorkerLost):  # it has ended; the handshake says why
+                worker._give(model)
             await worker._handshake(load, loading)
             if worker.ready.inodes != [inode]:
                 raise StateRefused(

@@ -1,9 +1,10 @@
 """The child process that becomes a worker, and the two sockets to it.
 
 Rules: the child is executed, never forked from the server's memory; its environment is empty and it
-works in the root directory. Its descriptors are the sealed model, a socket for messages, a second
-one that brings the descriptors of adapters, and an error pipe: nothing else. When something goes
-wrong, no child and no descriptor is left.
+works in the root directory. Its descriptors are a socket for messages, a second one that brings the
+descriptors of the sealed model and of adapters, and an error pipe: nothing else. It is started
+while its model is still being sealed, and imports its modules meanwhile. When something goes wrong,
+no child and no descriptor is left.
 """
 
 import asyncio
@@ -34,17 +35,13 @@ class Child:
             self.process.kill()
 
 
-def spawn(model_fd: int) -> Child:
-    """Start a worker.
-
-    Args:
-        model_fd: the sealed model, with an offset of its own; taken over.
+def spawn() -> Child:
+    """Start a worker, which imports its modules and waits for its model.
 
     Raises:
         OSError: the system has no process or descriptor left.
     """
     with contextlib.ExitStack() as handed, contextlib.ExitStack() as kept:
-        handed.callback(os.close, model_fd)
         pairs = []
         for _ in range(2):
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -53,7 +50,7 @@ def spawn(model_fd: int) -> Child:
             pairs.append((ours, theirs))
         (connection, talks), (descriptors, takes) = pairs
         descriptors.setblocking(False)
-        fds = (model_fd, talks.fileno(), takes.fileno())
+        fds = (talks.fileno(), takes.fileno())
         process = subprocess.Popen(
             [sys.executable, "-I", "-m", "appliance.engine.worker", *map(str, fds)],
             stdin=subprocess.DEVNULL,

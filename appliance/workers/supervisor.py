@@ -33,6 +33,7 @@ from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
 from appliance.workers.process import WorkerProcess
+from appliance.workers.spawn import Child, spawn
 from appliance.workers.supervised import SupervisedModel
 
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
@@ -77,6 +78,7 @@ class Supervisor:
         self._changed = changed
         self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
+        self._early: dict[str, Child] = {}  # processes that wait for their models
         self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
         self.variant = HostVariant()
         self._variant: Variant | None = None  # that of the workers
@@ -101,7 +103,8 @@ class Supervisor:
         return replace(needs, adapters=adapters)
 
     def reserve(self, model_id: str, facts: GgufFacts) -> Estimate:
-        """Take memory for a model that is about to be sealed and started.
+        """Take memory for a model that is about to be sealed and started, and start its process,
+        which imports its modules meanwhile.
 
         Raises:
             StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its
@@ -111,13 +114,22 @@ class Supervisor:
             raise StateRefused("wrong_state", f"{model_id} is being unloaded.")
         needs = self.estimate(model_id, facts)
         self.budget.take(model_id, needs)
+        if model_id not in self._early:
+            with contextlib.suppress(OSError):  # tried again when the worker is needed
+                self._early[model_id] = spawn()
         return needs
 
     def release(self, model_id: str) -> None:
         """Give back what was reserved for a model that was not started after all."""
         if model_id not in self._served:
+            self._end_early(model_id)
             self.budget.give(model_id)
             self._changed()
+
+    def _end_early(self, model_id: str) -> None:
+        """End a process that was started for a model and did not become its worker."""
+        if child := self._early.pop(model_id, None):
+            child.end()
 
     def check_sealing(self, model_id: str, size: int) -> None:
         """Refuse to seal what the host's memory cannot hold now.
@@ -221,6 +233,7 @@ class Supervisor:
         finally:
             for held in (served.model, *served.adapters.values()):
                 held.close()
+            self._end_early(model_id)
             self._ending.discard(model_id)
             self.budget.give(model_id)
             self._changed()
@@ -326,7 +339,8 @@ class Supervisor:
                 _let_go(served.model)
             loading(percent)
 
-        worker = await WorkerProcess.start(served.model.sealed, load, adapters, loaded)
+        child = self._early.pop(served.model.id, None)
+        worker = await WorkerProcess.start(served.model.sealed, load, adapters, loaded, child)
         _let_go(served.model)
         await self._note(
             served,

@@ -54,7 +54,7 @@ class Started:
 def start(fd: int, *extra: int) -> Started:
     ours, theirs = socket.socketpair()
     giving, taking = socket.socketpair()
-    handed = (fd, theirs.fileno(), taking.fileno())
+    handed = (theirs.fileno(), taking.fileno())
     process = subprocess.Popen(
         [sys.executable, "-I", "-m", "appliance.engine.worker", *map(str, handed)],
         stdin=subprocess.DEVNULL,
@@ -66,6 +66,7 @@ def start(fd: int, *extra: int) -> Started:
     )
     theirs.close()
     taking.close()
+    socket.send_fds(giving, [b"\0"], [fd])
     ours.settimeout(60)
     return Started(process, ours, giving)
 

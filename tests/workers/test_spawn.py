@@ -1,6 +1,5 @@
 """The child of a worker: what it has, and that nothing is left when it cannot be started."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,44 +13,35 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> int:
-    (tmp_path / "model").write_bytes(b"GGUF")
-    return os.open(tmp_path / "model", os.O_RDONLY)
-
-
-def test_the_child_has_an_empty_environment_and_the_descriptors_that_it_needs(model: int) -> None:
-    child = spawn(model)
+def test_the_child_has_an_empty_environment_and_the_descriptors_that_it_needs() -> None:
+    child = spawn()
     try:
         place = Path(f"/proc/{child.process.pid}")
         while not (line := (place / "cmdline").read_bytes()):
             pass  # it is being executed at this moment
         assert (place / "environ").read_bytes() == b""
         assert (place / "cwd").readlink() == Path("/")
-        *_, fd, talks, takes = line.decode().rstrip("\0").split("\0")
+        *_, talks, takes = line.decode().rstrip("\0").split("\0")
         has = {int(entry.name) for entry in (place / "fd").iterdir()}
-        assert {0, 1, 2, int(fd), int(talks), int(takes)} <= has
-        assert (place / "fd" / fd).readlink().name == "model"
+        assert {0, 1, 2, int(talks), int(takes)} <= has
         assert not child.descriptors.getblocking()
     finally:
         child.end()
     assert child.process.returncode is not None
 
 
-def test_nothing_is_left_of_a_child_that_is_ended(model: int) -> None:
+def test_nothing_is_left_of_a_child_that_is_ended() -> None:
     before = descriptors()
-    spawn(model).end()
-    assert descriptors() == before - 1  # the model's was taken over
+    spawn().end()
+    assert descriptors() == before
 
 
-def test_nothing_is_left_of_a_child_that_cannot_be_started(
-    model: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_left_of_a_child_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     before = descriptors()
     with pytest.raises(FileNotFoundError):
-        spawn(model)
-    assert descriptors() == before - 1
+        spawn()
+    assert descriptors() == before
 
 
 async def test_status_and_the_end_of_the_errors() -> None:

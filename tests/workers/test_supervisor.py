@@ -389,6 +389,15 @@ async def test_a_load_that_is_given_up_leaves_no_worker_behind(services: Service
     assert supervisor.status() == [] and workers() == []
 
 
+async def test_a_model_that_is_not_loaded_after_all_leaves_no_process(services: Services) -> None:
+    supervisor, model = services.supervisor, sealed(services)
+    model.close()
+    supervisor.reserve(ID, model.facts)
+    await until(workers)
+    supervisor.release(ID)
+    assert workers() == [] and supervisor.budget.taken == 0
+
+
 async def test_a_start_that_fails_for_want_of_processes_is_tried_again(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
