@@ -64,7 +64,8 @@ from appliance.registry.lifecycle import Lifecycle
 from appliance.retrieval.ingest import Ingest
 from appliance.retrieval.library import DIRECTORY as COLLECTIONS
 from appliance.retrieval.library import Library
-from appliance.retrieval.service import Retrieval
+from appliance.retrieval.search import Found
+from appliance.retrieval.service import Query, Retrieval
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
@@ -96,7 +97,7 @@ from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
 from appliance.tuning import job as tuning
-from appliance.types import GenerationRequest, Json
+from appliance.types import GenerationRequest, Json, Principal
 from appliance.workers.engine_build import build_of
 from appliance.workers.supervisor import ENGINE, Supervisor
 
@@ -352,6 +353,9 @@ def open_services(
                 backends, recording, clock, api_keys, shares, buffered=buffered, ended=ended
             )
 
+        async def documents(app: Principal, query: Query) -> Found:
+            return await retrieval.evidence(app, query)
+
         def digest_of(model_id: str) -> str:
             return models.inventory.record(model_id).digest or ""
 
@@ -390,6 +394,7 @@ def open_services(
                     tokens,
                     memory,
                     clock,
+                    documents,
                 )
             )
         )
@@ -421,6 +426,7 @@ def open_services(
             template_of,
             reader.origin,
             clock,
+            documents,
         )
         jobs.add(Gate(gate_parts))
 
@@ -456,7 +462,8 @@ def open_services(
         ready = tasks.ApprovedTasks(models, read_policy)
         names = TaskNames(ready, named, read_policy)
         shadows = Shadows(names, database)
-        inference = answers(TaskBackends(workers, ready, names), shadows.note)
+        inference = answers(TaskBackends(workers, ready, names, documents), shadows.note)
+        retrieval = Retrieval(library, key_groups, inference, audit)
         jobs.add(Ingest(library, inference, clock))
         jobs.recover()
         retention = Retention(
@@ -484,7 +491,7 @@ def open_services(
             labels=LabelQueues(database, clock),
             pool=pool,
             inference=inference,
-            retrieval=Retrieval(library, key_groups, inference, audit),
+            retrieval=retrieval,
             selftest=SelfTest(models, read_policy, supervisor, lifecycle, pool, inference, audit),
             tokenizers=tokenizers,
             supervisor=supervisor,

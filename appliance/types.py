@@ -204,6 +204,8 @@ class GenerationRequest:
         distribution: whether the probabilities of a task's labels are wanted; no other answer will
             do.
         common: leading messages that are a signed task's own, the same for every app.
+        readable: digest of the documents that the caller may read, where passages of them are in
+            the messages: what is computed of such a prompt is reused for the same digest alone.
     """
 
     model: str
@@ -229,6 +231,7 @@ class GenerationRequest:
     labels: tuple[str, ...] = ()
     distribution: bool = False
     common: int = 0
+    readable: str = ""
 
     @property
     def choices(self) -> int:
@@ -262,6 +265,53 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Citation:
+    """A verified quotation of an answer.
+
+    Attributes:
+        number: of the passage among those that were given, from 1.
+        passage: its id.
+        start, end: bytes of the text with the digest `text_sha256`.
+        sha256: digest of these bytes.
+        quote: the text at that span, as it stands in the document.
+        at, until: characters of the answer.
+    """
+
+    number: int
+    passage: str
+    document: str
+    title: str
+    page: int
+    start: int
+    end: int
+    text_sha256: str
+    sha256: str
+    quote: str
+    at: int
+    until: int
+
+
+@dataclass(frozen=True)
+class CitedFrom:
+    """What proves an answer.
+
+    Attributes:
+        collection: where the documents are.
+        generation: the state of it that was searched.
+        passages: how many the model was given.
+        removed: quotations and marks that were taken out, since they are in none of these.
+        refused: whether the answer is a refusal, because nothing in it was proven.
+    """
+
+    collection: str
+    generation: int
+    passages: int
+    citations: tuple[Citation, ...]
+    removed: int
+    refused: bool
+
+
+@dataclass(frozen=True)
 class TaskAnswer:
     """What an app learns about the answer of a task, beside the answer.
 
@@ -272,6 +322,7 @@ class TaskAnswer:
         candidate: digest of what answered: of the model, else of the classifier's coefficients.
         confidence: probability of the answer in the distribution; None where the form has none.
         distribution: each label and its probability.
+        cited: what proves it; None where the task has no collection.
     """
 
     task: str
@@ -282,6 +333,7 @@ class TaskAnswer:
     candidate: str = ""
     confidence: float | None = None
     distribution: tuple[tuple[str, float], ...] = ()
+    cited: CitedFrom | None = None
 
     def document(self) -> dict[str, Any]:
         """The value of `x_appliance` in an answer."""
@@ -295,6 +347,9 @@ class TaskAnswer:
         if self.confidence is not None:
             shown["confidence"] = round(self.confidence, 6)
             shown["distribution"] = {name: round(share, 6) for name, share in self.distribution}
+        if self.cited is not None:
+            shown |= vars(self.cited)
+            shown["citations"] = [dict(vars(citation)) for citation in self.cited.citations]
         return shown
 
 

@@ -47,13 +47,15 @@ class Drop:
 
 
 Operation: TypeAlias = Copy | Drop
-Scope: TypeAlias = tuple[str, str]
-"""An adapter, and an app or ""."""
+Scope: TypeAlias = tuple[str, str, str]
+"""An adapter, an app or "", and the digest of the documents that the app may read or ""."""
 
 
 def scope_of(sequence: Sequence, *, public: bool) -> Scope:
     """Where a sequence keeps and looks for tokens: those that all apps share, or its own."""
-    return sequence.adapter, "" if public else sequence.scope
+    if public:
+        return sequence.adapter, "", ""
+    return sequence.adapter, sequence.scope, sequence.readable
 
 
 @dataclass(eq=False)
@@ -93,7 +95,7 @@ class Prefixes:
         self._ids = list(ids)
         self._capacity = len(self._ids)
         self._operations = operations
-        self._root = Node(-1, ("", ""), 0, [], None)
+        self._root = Node(-1, ("", "", ""), 0, [], None)
         self._nodes: set[Node] = set()
         self._time = 0
         self._dropped = deque[tuple[Scope, list[int]]](maxlen=len(ids))

@@ -97,6 +97,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         logprobs: alternatives to report with each token's log-probability; None reports none.
         echo: whether the rows begin with the prompt.
         scope: the app that asks; what is computed for it is reused for it alone.
+        readable: digest of the documents that the app may read; a part of the same rule.
         weight: the app's share of a contended engine, relative to others.
         adapter: digest of the adapter to answer with, "" for the model alone.
         labels: texts whose probabilities after the prompt are the answer; none: it writes text.
@@ -122,6 +123,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     tools: Tools | None = None
     thinking: bool | None = None
     scope: str = ""
+    readable: str = ""
     weight: int = 1
     adapter: str = ""
     labels: tuple[str, ...] = ()

@@ -23,6 +23,8 @@ class Sequence:
         computed: how many of `tokens` are in the KV cache; 0 again after a preemption.
         slot: sequence id in the KV cache while it runs.
         scope: the app that asks: what it computes is kept for this scope only.
+        readable: digest of the documents that the app may read, where its prompt holds passages of
+            them: what it computes is kept for this digest only, too.
         adapter: digest of the LoRA adapter that it runs with, "" for the base alone: its KV
             cells are of use to the same adapter only.
         shared: leading tokens that every app may share, since an admin registered them.
@@ -53,6 +55,7 @@ class Sequence:
     echo: Echo | None = None
     labels: Labels | None = None
     scope: str = ""
+    readable: str = ""
     adapter: str = ""
     shared: int = 0
     weight: int = 1

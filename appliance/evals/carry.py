@@ -88,7 +88,8 @@ class Carry(Kind):
         parts, task = self._parts, _wanted(job.params).task
         subject = await job.in_thread(_subject_of, parts, task)
         loaded, dev = subject.loaded, subject.dataset.splits.get("dev", ())
-        inference = parts.inference(TaskBackends(parts.backends, Drafts({task: loaded})))
+        drafts = Drafts({task: loaded})
+        inference = parts.inference(TaskBackends(parts.backends, drafts, evidence=parts.documents))
         asking = Asking(loaded.task, inference, f"carry-{job.id}")
         total = len(replay.chosen(dev))
         flips = await replay.flips(

@@ -136,7 +136,8 @@ class Gate(Kind):
         return Asking(loaded.task, self._parts.inference(self._backends(loaded)), label)
 
     def _backends(self, loaded: LoadedTask) -> TaskBackends:
-        return TaskBackends(self._parts.backends, Drafts({loaded.task.id: loaded}))
+        drafts = Drafts({loaded.task.id: loaded})
+        return TaskBackends(self._parts.backends, drafts, evidence=self._parts.documents)
 
     def _look(self, job: Context, subject: Subject) -> tuple[Look, int]:
         """Take the look; found again when the job is resumed."""

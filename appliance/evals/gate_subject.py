@@ -30,6 +30,7 @@ from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
 from appliance.statistics.groups import draw_one_each
 from appliance.tasks import catalogue
+from appliance.tasks.cited import Evidence
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import ecdsa, evaluation, specification
 from appliance.trust.directory import Artifact
@@ -64,6 +65,7 @@ class GateParts:
         evidence: the key that signs what was found.
         template_of: hex SHA-256 of a model's chat template; "" for none.
         log: name of the audit log.
+        documents: searches collections, as the app `evaluation`.
     """
 
     directory: Path
@@ -79,6 +81,7 @@ class GateParts:
     template_of: Callable[[str], str]
     log: str
     clock: Clock
+    documents: Evidence | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
+from appliance.tasks.cited import Evidence
 from appliance.tasks.definition import Answerer
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import GenerationRequest, Role
@@ -61,6 +62,7 @@ class Parts:
         digest_of: the digest of a model or adapter in the store.
         tokens: counts them for a model.
         memory: the most bytes that the process of a model has held; 0 if it is not loaded.
+        documents: searches collections, as the app `evaluation`.
     """
 
     directory: Path
@@ -71,6 +73,7 @@ class Parts:
     tokens: plan.CountTokens
     memory: Callable[[str], int]
     clock: Clock
+    documents: Evidence | None = None
 
 
 class Evaluation(Kind):
@@ -234,7 +237,8 @@ class _Round:
         if candidate.shots is not None:
             chosen = shots.choose(self._subject.train, candidate.shots)
             loaded = shots.with_examples(loaded, chosen)
-        tasks: Backends = TaskBackends(self._parts.backends, Drafts({loaded.task.id: loaded}))
+        drafts = Drafts({loaded.task.id: loaded})
+        tasks: Backends = TaskBackends(self._parts.backends, drafts, evidence=self._parts.documents)
         slots = tasks.slots(loaded.task.id)
         if candidate.forced:
             forced = self._parts.inference(tasks)

@@ -2,7 +2,8 @@
 
 Rules:
 - A quotation counts when its words stand in the cited passage, letter by letter and in order;
-  only the white space between words may differ. Without a number, any passage may have it.
+  only the white space between words may differ, and brackets around a number, since passages are
+  shown with others (`neutral`). Without a number, any passage may have it.
 - Only passages that were found for this caller are compared, so a quotation of a document that
   the caller may not read cannot be verified.
 - What does not verify is removed from the text, with its mark, and counted. So is a mark without
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.retrieval.search import Passage
+from appliance.types import Citation
 
 SHORTEST: Final = 12
 """Characters of a quotation, white space not counted."""
@@ -34,33 +36,7 @@ _MARK: Final = r"\[(?P<{}>\d{{1,6}})\]"
 _CITED: Final = re.compile(
     rf"(?:{'|'.join(_QUOTED)})(?:\s*{_MARK.format('n')})?|\s*{_MARK.format('bare')}"
 )
-
-
-@dataclass(frozen=True)
-class Citation:
-    """A verified quotation.
-
-    Attributes:
-        number: of the passage among those that were given, from 1.
-        passage: its id.
-        start, end: bytes of the text with the digest `text_sha256`.
-        sha256: digest of these bytes.
-        quote: the text at that span, as it stands in the document.
-        at, until: characters of the answer.
-    """
-
-    number: int
-    passage: str
-    document: str
-    title: str
-    page: int
-    start: int
-    end: int
-    text_sha256: str
-    sha256: str
-    quote: str
-    at: int
-    until: int
+_NUMBERED: Final = re.compile(r"\[(\d{1,6})\]")
 
 
 @dataclass(frozen=True)
@@ -79,6 +55,11 @@ class Cited:
     def evident(self) -> bool:
         """Whether anything in it is proven."""
         return bool(self.citations)
+
+
+def neutral(text: str) -> str:
+    """A text without marks that look like ours; as long as before, character by character."""
+    return _NUMBERED.sub(r"(\1)", text)
 
 
 def verified(answer: str, passages: Sequence[Passage]) -> Cited:
@@ -113,7 +94,7 @@ def _cited(
     quote: str, number: int | None, passages: Sequence[Passage], at: int, until: int
 ) -> Citation | None:
     """The citation that a quotation is, or None."""
-    words = quote.split()
+    words = neutral(quote).split()
     if not SHORTEST <= sum(map(len, words)) <= LONGEST:
         return None
     pattern = re.compile(r"\s+".join(map(re.escape, words)))
@@ -122,10 +103,10 @@ def _cited(
         if not 1 <= candidate <= len(passages):
             continue
         passage = passages[candidate - 1]
-        if (found := pattern.search(passage.text)) is None:
+        if (found := pattern.search(neutral(passage.text))) is None:
             continue
         start = passage.start + len(passage.text[: found.start()].encode())
-        content = found[0].encode()
+        content = passage.text[found.start() : found.end()].encode()
         return Citation(
             number=candidate,
             passage=passage.id,
@@ -136,7 +117,7 @@ def _cited(
             end=start + len(content),
             text_sha256=passage.text_sha256,
             sha256=hashlib.sha256(content).hexdigest(),
-            quote=found[0],
+            quote=content.decode(),
             at=at,
             until=until,
         )

@@ -8,6 +8,7 @@ Rules:
 - What a passage is called says nothing of other documents: version digest, begin and end.
 """
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,12 +63,14 @@ class Found:
         generation: the state of the collection that was searched.
         ranking: how it was searched.
         documents: how many the caller may read.
+        readable: digest of which these are, in this state of the collection.
     """
 
     passages: tuple[Passage, ...]
     generation: int
     ranking: str
     documents: int
+    readable: str = ""
 
 
 class Searcher:
@@ -105,7 +108,9 @@ class Searcher:
             rows = index.readable(documents)
             ranked = _ranked(connection, index, rows, query, vector, how, wanted)
             passages = tuple(_passage(connection, int(index.ids[n]), s) for n, s in ranked)
-        return Found(passages, index.generation, how, len(documents))
+        seen = f"{self._collection.path.name} {index.generation} {documents}"
+        digest = hashlib.sha256(seen.encode()).hexdigest()
+        return Found(passages, index.generation, how, len(documents), digest)
 
     def forget(self) -> None:
         """Throw away what is in memory."""

@@ -8,8 +8,9 @@ Rules:
 """
 
 import asyncio
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.audit.appending import append
@@ -22,8 +23,8 @@ from appliance.retrieval.embedder import Embedder
 from appliance.retrieval.library import Library, Shelf
 from appliance.retrieval.ranking import Floats
 from appliance.retrieval.search import Found
-from appliance.serving.inference import Inference
-from appliance.types import Caller, Json, Receipt
+from appliance.serving.inference import RETRIEVAL, Inference
+from appliance.types import Caller, Json, Limits, Principal, Receipt
 
 AT_ONCE: Final = 2
 MOST_WAITING: Final = 64
@@ -79,6 +80,15 @@ class Retrieval:
         found = await self.look(caller, query, self.access_of(caller.principal.key_id))
         receipt = await append(self._audit, record(caller, query, found))
         return found, receipt
+
+    async def evidence(self, app: Principal, query: Query) -> Found:
+        """Search for an answer of an app, which is what is recorded and what its quota counts.
+
+        Raises: as `search`.
+        """
+        bare = replace(app, limits=Limits(weight=app.limits.weight, priority=app.limits.priority))
+        caller = Caller(bare, f"evidence-{secrets.token_hex(8)}", "", RETRIEVAL)
+        return await self.look(caller, query, self.access_of(app.key_id))
 
     async def look(self, caller: Caller, query: Query, access_set: AccessSet) -> Found:
         """Search without a record; raises as `search`."""

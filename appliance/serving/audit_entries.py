@@ -34,6 +34,8 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
     }
     if answers.task is not None:
         fields["task"] = answers.task
+    if answers.retrieved is not None:
+        fields["retrieved"] = dict(answers.retrieved)
     prompt: object = request.messages or request.prompt or request.tokens or request.texts
     if request.query is not None:
         prompt = {"query": request.query, "documents": request.texts}

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from appliance.admission.places import Place
 from appliance.engine.text.reply import ReplyForm
-from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+from appliance.types import Delta, GenerationRequest, Json, ModelCard, Principal
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Provenance:
         template: SHA-256 of the chat template that rendered the prompt; "" if none did.
         grammars: SHA-256 of the grammars that were signed with the model, by name.
         task: digest of the task that asked, if one did.
+        retrieved: ids and digests of the passages in the prompt, and the state of the collection
+            that they were found in; None where there is no collection.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Provenance:
     adapter: str | None = None
     grammars: Mapping[str, str] = field(default_factory=dict)
     task: str | None = None
+    retrieved: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,7 @@ def _prepare(
         tools=request.tools,
         thinking=request.thinking,
         scope=principal.key_id,
+        readable=request.readable,
         weight=principal.limits.weight,
         adapter=adapter.digest if adapter else "",
         labels=request.labels,

@@ -11,7 +11,9 @@ from appliance.errors import NotFound, Unavailable
 from appliance.serving.backend import Backend, Backends
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.catalogue import Entry, Tasks
+from appliance.tasks.cited import CitedBackend, Evidence
 from appliance.tasks.classifying import ClassifierBackend
+from appliance.tasks.definition import Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.tasks.names import TaskNames
 from appliance.types import ModelCard
@@ -27,10 +29,18 @@ class TaskBackends:
         models: what answers between.
         tasks: hide models of the same id.
         names: that point at tasks; none of them where it is None.
+        evidence: searches the collections of tasks that cite; None: such tasks are refused.
     """
 
-    def __init__(self, models: Backends, tasks: Tasks, names: TaskNames | None = None) -> None:
+    def __init__(
+        self,
+        models: Backends,
+        tasks: Tasks,
+        names: TaskNames | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
         self._models = models
+        self._evidence = evidence
         self._tasks = tasks
         self._names = names
 
@@ -92,7 +102,17 @@ class TaskBackends:
         _check_digest(loaded, backend)
         if candidate.kind == "classifier":
             return ClassifierBackend(loaded, card, backend)
-        return TaskBackend(loaded, backend)
+        return self._citing(TaskBackend(loaded, backend))
+
+    def _citing(self, task: TaskBackend) -> Backend:
+        """The task, over its documents where it has a collection."""
+        output = task.loaded.task.output
+        if not isinstance(output, Text) or output.collection is None:
+            return task
+        if self._evidence is None:
+            message = f"{task.card.id} cites documents, and there are none here."
+            raise NotFound("collection_not_found", message)
+        return CitedBackend(task, output, output.collection, self._evidence)
 
     def _model_card(self, entry: Entry) -> ModelCard:
         try:

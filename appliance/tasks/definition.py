@@ -87,11 +87,17 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", ta
 
     Attributes:
         grammar: name of a grammar that was signed with the model.
-        collection: documents that the answer must cite.
+        collection: documents that the answer must cite; the first input field is the question.
+        passages: most of them that the model is given.
+        refusal: the answer where nothing in the documents proves one.
     """
 
     grammar: _FileName | None = None
     collection: _Id | None = None
+    passages: Annotated[int, Meta(ge=1, le=50)] = 5
+    refusal: Annotated[str, Meta(min_length=1, max_length=500)] = (
+        "The documents do not answer this."
+    )
 
 
 Output: TypeAlias = Labels | Fields | Text

@@ -320,3 +320,16 @@ def test_common_counts_leading_agreement(one: list[int], other: list[int]) -> No
     while expected < min(len(one), len(other)) and one[expected] == other[expected]:
         expected += 1
     assert common(one, other) == expected
+
+
+def test_what_was_computed_under_other_rights_is_not_reused() -> None:
+    """A prompt with passages is of use to the same app with the same readable documents only."""
+    tree = Prefixes(range(3, 9), [])
+    first = sequence((1, 2, 3))
+    first.readable = "rights"
+    node = tree.take(first, 0)
+    tree.extend(node, first, 0, len(first.tokens))
+    for readable, found in (("rights", True), ("fewer", False), ("", False)):
+        other = sequence((1, 2, 3))
+        other.readable = readable
+        assert bool(tree.match(other)[0]) is found

@@ -88,7 +88,17 @@ def test_a_signed_grammar_is_recorded_by_its_name_and_its_digest() -> None:
 async def test_verification_in_bulk_knows_every_field_of_a_request(ready: Services) -> None:
     """A field that `audit/verification/bulk.py` lacks would be verified slowly, entry by entry."""
     some = request(logprobs=2)
-    signed = replace(MODEL, grammars={"verdict": "ef" * 32}, task="01" * 32)
+    signed = replace(
+        MODEL,
+        grammars={"verdict": "ef" * 32},
+        task="01" * 32,
+        retrieved={
+            "collection": "c",
+            "generation": 3,
+            "ranking": "bm25",
+            "passages": [{"id": "a:0-9", "sha256": "02" * 32}],
+        },
+    )
     for asked in (
         some,
         replace(some, constraint=Constraint("regex", "a"), tools=Tools(({"name": "f"},))),

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import CallerDep
 from appliance.api.described import STREAMED
 from appliance.api.json_body import JsonRoute
+from appliance.api.openai.annotations import citations_of
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.generate import answer
@@ -21,7 +22,13 @@ from appliance.api.openai.logprobs import chat_logprobs
 from appliance.api.openai.requests import common_fields
 from appliance.engine.text.reply import Piece, Reply, collected
 from appliance.types import Delta, GenerationRequest
-from appliance.wire.openai.chat import AssistantMessage, ChatChoice, ChatCompletion, ChatRequest
+from appliance.wire.openai.chat import (
+    Annotation,
+    AssistantMessage,
+    ChatChoice,
+    ChatCompletion,
+    ChatRequest,
+)
 from appliance.wire.openai.tools import CalledFunction, ToolCall
 
 if TYPE_CHECKING:
@@ -63,6 +70,7 @@ class _Delta(msgspec.Struct, omit_defaults=True):
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[_Call] | None = None
+    annotations: list[dict[str, Any]] | None = None
 
 
 class _ChatChoice(msgspec.Struct):
@@ -108,7 +116,13 @@ class ChatFormat(Format):
             content=None if calls and not said.content else said.content,
             reasoning_content=said.reasoning or None,
             tool_calls=calls or None,
+            annotations=self._annotations(),
         )
+
+    def _annotations(self) -> list[Annotation] | None:
+        """The citations of a task's answer; None where there is nothing to cite."""
+        found = citations_of(self._generation)
+        return None if found is None else [Annotation.model_validate(one) for one in found]
 
     def opening(self) -> bytes:
         """The deltas that name the role, one for each choice."""
@@ -132,7 +146,8 @@ class ChatFormat(Format):
         last = [self._delta(index, piece) for piece in self._replies[index].finish()]
         events = b"".join(self.event([_ChatChoice(delta, index)]) for delta in last)
         finish = self._finish(index, finish)
-        return events + self.event([_ChatChoice(_Delta(), index, finish_reason=finish)], last=True)
+        ended = _Delta(annotations=citations_of(self._generation))
+        return events + self.event([_ChatChoice(ended, index, finish_reason=finish)], last=True)
 
     def _delta(self, index: int, piece: Piece) -> _Delta:
         if piece.kind == "content":

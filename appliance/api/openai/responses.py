@@ -18,6 +18,7 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import STREAMED
 from appliance.api.json_body import JsonRoute
+from appliance.api.openai.annotations import cited_files
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.requests import log_ignored
@@ -202,6 +203,8 @@ class ResponsesFormat(Format):
             )
         else:
             part = item["content"][0]
+            if kind == "content":
+                part["annotations"] = cited_files(self._generation)
             name = "output_text" if kind == "content" else "reasoning_text"
             more: dict[str, Any] = {"logprobs": []} if kind == "content" else {}
             events = self._about(

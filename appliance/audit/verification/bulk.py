@@ -87,6 +87,18 @@ class _Params(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     typical_p: str | None = None
 
 
+class _Passage(msgspec.Struct, kw_only=True, gc=False):
+    id: str
+    sha256: str
+
+
+class _Retrieved(msgspec.Struct, kw_only=True, gc=False):
+    collection: str
+    generation: _Int
+    passages: list[_Passage]
+    ranking: str
+
+
 class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """The fields of a body: those that all have, and those of requests, in the order of a body."""
 
@@ -114,6 +126,7 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     prompt_tokens: _Int | None = None
     queued_us: _Int | None = None
     request_id: str | None = None
+    retrieved: _Retrieved | None = None
     retry: _Int | None = None
     route: str | None = None
     seq: _Int

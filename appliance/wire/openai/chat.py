@@ -181,6 +181,22 @@ class ChatRequest(GenerationFields):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
+class CitedUrl(BaseModel):
+    """A document that a part of the answer is quoted from; the URL names its bytes."""
+
+    start_index: int
+    end_index: int
+    title: str
+    url: str
+
+
+class Annotation(BaseModel):
+    """A citation, in the shape that OpenAI's clients read."""
+
+    type: Literal["url_citation"] = "url_citation"
+    url_citation: CitedUrl
+
+
 class AssistantMessage(BaseModel):
     """The answer."""
 
@@ -189,12 +205,14 @@ class AssistantMessage(BaseModel):
     refusal: None = None
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
+    annotations: list[Annotation] | None = None
 
     @model_serializer(mode="wrap")
     def _without_absent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # SDKs tell "no calls" by the field that is not there.
         message: dict[str, Any] = write(self)
-        absent = [k for k in ("reasoning_content", "tool_calls") if message.get(k) is None]
+        optional = ("reasoning_content", "tool_calls", "annotations")
+        absent = [k for k in optional if message.get(k) is None]
         return {key: value for key, value in message.items() if key not in absent}
 
 

@@ -1,0 +1,56 @@
+"""The citations of a task's answer in the shapes that OpenAI's clients read.
+
+Rule: everything is in `x_appliance` too, digests included; these shapes carry what they have room
+for. A URL names the collection, the document and the bytes; nothing answers it.
+"""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from appliance.types import Citation, CitedFrom
+
+if TYPE_CHECKING:
+    from appliance.serving.generation import Generation
+
+
+def citations_of(generation: "Generation") -> list[dict[str, Any]] | None:
+    """Annotations of a chat message; None where the answer is of no task with a collection."""
+    cited = _cited(generation)
+    if cited is None:
+        return None
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {
+                "start_index": one.at,
+                "end_index": one.until,
+                "title": one.title or one.document,
+                "url": url(cited.collection, one),
+            },
+        }
+        for one in cited.citations
+    ]
+
+
+def cited_files(generation: "Generation") -> list[dict[str, Any]]:
+    """Annotations of a part of a response: `index` is where the quotation begins."""
+    cited = _cited(generation)
+    return [
+        {
+            "type": "file_citation",
+            "file_id": one.passage,
+            "filename": one.document,
+            "index": one.at,
+        }
+        for one in (cited.citations if cited else ())
+    ]
+
+
+def url(collection: str, citation: Citation) -> str:
+    """What names the bytes of a citation."""
+    name = quote(citation.document)
+    return f"collection:{collection}/{name}#bytes={citation.start}-{citation.end}"
+
+
+def _cited(generation: "Generation") -> CitedFrom | None:
+    return None if generation.about is None else generation.about.cited

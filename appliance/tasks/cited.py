@@ -1,0 +1,192 @@
+"""A task whose answers cite the customer's documents, as a backend.
+
+Rules:
+- Passages are searched under the rights of the app that asks, for each request; the first input
+  field is the question. Without a passage the model does not run and the answer is a refusal.
+- An answer leaves whole: each quotation in it stands in a passage that this request was given; what
+  does not is taken out and counted; an answer without one left is replaced by the refusal.
+- A passage never begins a line of the prompt, has no mark that looks like ours, and its control
+  tokens are text, so that it cannot pass for the task's own words or for another passage.
+- The log keeps ids and digests of the passages, never their text: what is removed from a
+  collection must be nowhere. Computed prompts are reused under the same rights only.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from appliance.errors import BadRequest
+from appliance.retrieval.chunking import estimate
+from appliance.retrieval.citations import neutral, verified
+from appliance.retrieval.search import Found, Passage
+from appliance.retrieval.service import Query
+from appliance.serving.backend import PreparedRequest
+from appliance.tasks import labelled
+from appliance.tasks.asked import content_of
+from appliance.tasks.backend import TaskBackend
+from appliance.tasks.definition import Text
+from appliance.tasks.inputs import values_of
+from appliance.types import CitedFrom, Delta, GenerationRequest, Json, ModelCard, Principal
+
+Evidence: TypeAlias = Callable[[Principal, Query], Awaitable[Found]]
+"""Searches a collection under the rights of an app; raises as `Retrieval.look`."""
+
+_HEAD: Final = (
+    "Passages of documents. Quote the words that prove your answer in double quotes, exactly as "
+    'they stand in a passage, and put the number of the passage after them: "..." [1].'
+)
+_UNSTATED: Final = 512
+"""Tokens that are left for an answer whose task states no limit."""
+
+
+@dataclass(frozen=True)
+class _PreparedCited(PreparedRequest):
+    """A request that the model has prepared, with the passages in its prompt, in their order."""
+
+    passages: tuple[Passage, ...] = ()
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class CitedBackend:
+    """A `Backend` that answers for a task of the form text with a collection.
+
+    Attributes:
+        task: the same task, without its documents.
+        output: what the task says of its answers.
+        collection: where the documents are.
+        evidence: searches it.
+    """
+
+    task: TaskBackend
+    output: Text
+    collection: str
+    evidence: Evidence
+
+    @property
+    def card(self) -> ModelCard:
+        """As `TaskBackend.card`."""
+        return self.task.card
+
+    async def prepare(
+        self, request: GenerationRequest, principal: Principal, seed: int
+    ) -> PreparedRequest:
+        """Find passages, and render them and the input into the prompt; raises as `TaskBackend`.
+
+        Raises:
+            NotFound: `collection_not_found`, also where the key may read nothing in it.
+            ApplianceError: what the search raises.
+        """
+        task = self.task.loaded.task
+        sent = values_of(task, content_of(request))
+        query = Query(self.collection, sent[task.input[0].name], self.output.passages, {})
+        found = await self.evidence(principal, query)
+        bare = replace(self.task.asked(request), thinking=False, readable=found.readable)
+        passages = packed(found.passages, self._room(bare))
+        prepared = None
+        while prepared is None:
+            asked = replace(bare, messages=_shown(bare.messages or (), passages))
+            try:
+                prepared = await self.task.model.prepare(asked, principal, seed)
+            except BadRequest as error:
+                if error.code != "context_length_exceeded" or not passages:
+                    raise
+                passages = passages[:-1]
+        provenance = replace(
+            prepared.provenance,
+            task=self.task.loaded.digest,
+            retrieved=_retrieved(query, found, passages),
+        )
+        fields = {**vars(prepared), "provenance": provenance, "request": bare}
+        return _PreparedCited(**fields, passages=passages, generation=found.generation)
+
+    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+        """The verified answer, or the refusal, in one piece; raises as `Backend.run`."""
+        if not isinstance(prepared, _PreparedCited):
+            raise TypeError("it was prepared by another backend")
+        if not prepared.passages:
+            await self.task.model.cancel(prepared)
+            yield self._told(Delta("", 0, "stop"), "", prepared)
+            return
+        text, tokens, last = "", 0, Delta("", 0)
+        async for delta in self.task.model.run(prepared):
+            text, tokens, last = text + delta.text, tokens + delta.tokens, delta
+        last = replace(last, tokens=tokens)
+        if last.finish_reason not in ("stop", "length"):
+            yield replace(last, text="")
+            return
+        yield self._told(last, text, prepared)
+
+    async def cancel(self, prepared: PreparedRequest) -> None:
+        """As `Backend.cancel`."""
+        await self.task.model.cancel(prepared)
+
+    def _told(self, last: Delta, text: str, prepared: _PreparedCited) -> Delta:
+        """The last piece: what is proven of a text, or the refusal."""
+        cited = verified(text, prepared.passages)
+        told = CitedFrom(
+            collection=self.collection,
+            generation=prepared.generation,
+            passages=len(prepared.passages),
+            citations=cited.citations,
+            removed=cited.removed,
+            refused=not cited.evident,
+        )
+        about = replace(labelled.about(self.task.loaded), cited=told)
+        shown = cited.text if cited.evident else self.output.refusal
+        finish = last.finish_reason if cited.evident else "stop"
+        return replace(last, text=shown, finish_reason=finish, about=about)
+
+    def _room(self, bare: GenerationRequest) -> int:
+        """Tokens of the context that are left for passages, by estimate."""
+        said = sum(estimate(str(turn["content"]).encode()) for turn in bare.messages or ())
+        answer = bare.max_tokens or min(_UNSTATED, self.card.n_ctx // 4)
+        return self.card.n_ctx - answer - said - estimate(_HEAD.encode())
+
+
+def packed(passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:
+    """The best passages that fit, best first; one that is too long is left out, not cut.
+
+    Args:
+        room: tokens, by estimate.
+    """
+    kept = []
+    for number, passage in enumerate(passages, 1):
+        cost = estimate(_block(number, passage).encode())
+        if cost <= room:
+            room -= cost
+            kept.append(passage)
+    return tuple(kept)
+
+
+def shown(passages: Sequence[Passage]) -> str:
+    """Passages as the model reads them, numbered from 1."""
+    blocks = (_block(number, passage) for number, passage in enumerate(passages, 1))
+    return "\n\n".join([_HEAD, *blocks])
+
+
+def _block(number: int, passage: Passage) -> str:
+    title = " ".join((passage.title or passage.document).split())
+    page = f", page {passage.page}" if passage.page else ""
+    lines = (f"  {line}" if line.strip() else "" for line in passage.text.splitlines())
+    return f"[{number}] {neutral(title + page)}\n" + neutral("\n".join(lines))
+
+
+def _shown(
+    turns: Sequence[Mapping[str, object]], passages: Sequence[Passage]
+) -> tuple[dict[str, object], ...]:
+    """A conversation with the passages before the words of its last turn."""
+    *before, last = map(dict, turns)
+    if passages:
+        last = {**last, "content": f"{shown(passages)}\n\n{last['content']}"}
+    return (*before, last)
+
+
+def _retrieved(query: Query, found: Found, passages: Sequence[Passage]) -> dict[str, Json]:
+    """What the log keeps of a search, in the order of the numbers."""
+    return {
+        "collection": query.collection,
+        "generation": found.generation,
+        "ranking": found.ranking,
+        "passages": [{"id": one.id, "sha256": one.sha256} for one in passages],
+    }
