@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from appliance.cli.imports import importing
 from appliance.client import AdminClient, probe, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable, StateRefused
@@ -76,7 +77,8 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
             raise ServerUnreachable("server_required", f"No server runs for {data}.")
         else:
             # Imported here, since a command that a server answers needs none of it.
-            from appliance.api.admin.private import serve_privately
+            with importing():
+                from appliance.api.admin.private import serve_privately
 
             services = _opened(stack, data)
             path = (

@@ -5,13 +5,13 @@ reached; errors of the product are explained here and nowhere else; a command's 
 the command, is imported only when the command is used; no command leaves a core dump.
 """
 
-import gc
 import importlib
 from importlib.metadata import version
 from typing import Any, Final
 
 import click
 
+from appliance.cli.imports import importing
 from appliance.cli.output import Output
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
 from appliance.host import core_dumps
@@ -38,11 +38,8 @@ class _Main(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        gc.disable()  # a fifth of the time of an import otherwise, and there is no garbage yet
-        try:
+        with importing():
             module = importlib.import_module(f"appliance.cli.{cmd_name}")
-        finally:
-            gc.enable()
         command: click.Command = getattr(module, cmd_name)
         return command
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from appliance.cli.imports import importing
 from appliance.cli.output import Output, data_option, json_option, safe
 from appliance.config import load_config
 
@@ -38,6 +39,7 @@ def serve(
         return
     if output.as_json:
         raise click.UsageError("--json belongs to --detach.")
-    from appliance.server import serve as server
+    with importing():
+        from appliance.server import serve as server
 
     server.serve(data, host, port, save=save)

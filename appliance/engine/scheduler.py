@@ -160,8 +160,9 @@ class Scheduler:
             plan = StepPlan(AppShares(group, self.pace), adapter, len(answering))
             self._plan_decodes(plan, admitted)
             admitted += self._admit(plan)
-            group = [s for s in self.running if s.adapter == adapter]
-            plan.shares = AppShares(group, self.pace)
+            now = [s for s in self.running if s.adapter == adapter]
+            if now != group:  # some were admitted or preempted
+                plan.shares = AppShares(now, self.pace)
             self._plan_paths(plan)
             self._plan_prompts(plan, admitted)
             if plan.chunks:
@@ -414,6 +415,8 @@ def _most_scored(sequence: Sequence, plan: StepPlan) -> int:
     """
     end = len(sequence.tokens)
     rows = len(sequence.scored(sequence.computed, end))
+    if not rows:
+        return sequence.pending
     left = SCORED - sum(c.extra for c in plan.chunks)
     return sequence.pending if rows <= left else max(0, sequence.pending - 1 - (rows - left))
 
