@@ -52,8 +52,8 @@ check: setup  ## linter, formatter, types, import rules
 test: check wheels  ## checks, then the tests
 	$(TESTS) -m "not slow and not tune"
 
-test-fast: check  ## checks, then the tests that load no model (7 minutes): what one runs all day
-	$(TESTS) -m "not slow and not model and not tune"
+test-fast: check  ## checks, then the tests that load no model and are quick: what one runs all day
+	$(TESTS) -m "not slow and not model and not long and not tune"
 
 test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, agents, LangChain, LlamaIndex, LiteLLM, evals) and schemathesis
 	$(RUN) -m pytest tests/contract

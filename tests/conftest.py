@@ -42,24 +42,35 @@ def pytest_collection_finish() -> None:
 _HEAVY = {
     "default_model_path", "embedder_path", "reranker_path", "small_qwen_path", "large_qwen_path",
 }  # fmt: skip
-_WHOLE = {"system", "contract", "installer"}  # directories whose tests run the whole product
+_WHOLE = {"cli", "contract", "installer", "system"}  # directories whose tests run the whole product
+_LONG = {
+    "audit/test_faults.py", "audit/test_log_crash.py", "audit/test_power_loss.py",
+    "audit/test_tampering.py", "audit/test_ways_agree.py", "fuzz/test_model_mutants.py",
+    "governance/test_trust_updates.py", "kernels/test_exactness.py", "test_import_hygiene.py",
+    "trust/ceremony/test_ceremony.py", "tui/test_app.py", "tui/test_command.py",
+    "tui/test_hostile.py", "tui/test_offline.py", "tui/test_screenshots.py", "tui/test_tmux.py",
+}  # fmt: skip
+"""Of the others, the files that take most of the time."""
 _LLAMA = {"engine", "kernels"}  # directories whose tests load llama.cpp into their own process
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that load a model: `make test-fast` leaves them out.
+    """Mark the tests that load a model, run the product or take long, for `make test-fast`.
 
     The tests of a file stay in one process, and all that load llama.cpp into their own do, too: it
     is one library for a process, which the next test finds as the last one left it.
     """
     for item in items:
-        top = item.path.relative_to(CHECKOUT / "tests").parts[0]
+        path = item.path.relative_to(CHECKOUT / "tests")
+        top = path.parts[0]
         names = set(getattr(item, "fixturenames", ()))
         alone = top in _LLAMA or bool({"library", "runner"} & names)
         item.add_marker(pytest.mark.xdist_group("llama.cpp" if alone else str(item.path)))
         if top in _WHOLE or _HEAVY & names:
             item.add_marker("model")
+        if str(path) in _LONG:
+            item.add_marker("long")
 
 
 def unavailable(reason: str) -> NoReturn:

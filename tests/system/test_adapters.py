@@ -197,6 +197,7 @@ async def test_a_mixed_load_answers_as_each_model_does_alone(server: Server) -> 
     await mixed_load(server, IDS, 48)
 
 
+@pytest.mark.slow
 def test_the_page_on_adapters_is_true(tmp_path: Path, default_model_path: Path) -> None:
     # The base as in the admin guide, which tests/system/test_docs_snippets.py types.
     initialise(tmp_path / "data", "lab")

@@ -117,6 +117,7 @@ def test_a_grammar_that_was_changed_in_the_store_is_not_loaded(
     assert getattr(refusal.value, "code", "") == "file_changed"
 
 
+@pytest.mark.slow
 def test_the_page_from_an_empty_directory_to_two_answers(
     tmp_path: Path, default_model_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def test_the_settings_are_settings() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_its_commands_and_its_client_on_two_models_of_which_one_fits(
     tmp_path: Path, default_model_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ def check(server: Server, rounds: int, each: int) -> None:
     assert report["ok"], report["problems"]
 
 
+@pytest.mark.slow
 def test_a_short_soak_leaves_nothing_behind(tmp_path: Path, default_model_path: Path) -> None:
     with serving(tmp_path, default_model_path, CONFIG) as server:
         check(server, 2, 30)

@@ -85,6 +85,7 @@ def story(tmp_path: Path, default_model_path: Path) -> Iterator[Story]:
     shutil.rmtree(tmp_path / "artifact")
 
 
+@pytest.mark.slow
 def test_the_story_of_both_guides(story: Story) -> None:
     story.step("ceremony")
     story.step("policy")
