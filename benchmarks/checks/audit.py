@@ -44,7 +44,7 @@ def audit(session: Session) -> list[Figure]:
 def audit_alone(session: Session) -> list[Figure]:
     """64 requests at a time, without the model's own time."""
     program = ("benchmarks.ablated", "--no-model")
-    return _compared(session, _Load(768, _NULL_SLOTS, program, (*program, "--no-log"), 0.70))
+    return _compared(session, _Load(768, _NULL_SLOTS, program, (*program, "--no-log"), 0.90))
 
 
 def _compared(session: Session, load: _Load) -> list[Figure]:

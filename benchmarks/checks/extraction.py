@@ -19,7 +19,7 @@ def json_documents(session: Session) -> list[Figure]:
         (*SIDES, _GRAMMAR),
     )
     return [
-        _rate(runs, "peer", 7.0),
+        _rate(runs, "peer", 6.0),
         _rate(runs, _GRAMMAR, 2.0),
         *_validity(runs, count),
         compare("generated tokens, all documents together", "tokens", "completion_tokens", runs),
@@ -30,7 +30,7 @@ def task_documents(session: Session) -> list[Figure]:
     """P4, `task`: the same behind 1,000 words in common."""
     count = session.count(_REQUESTS)
     runs = session.alternate(lambda repetition, _: documents(count, repetition, task=True), "task")
-    return [_rate(runs, "peer", 12.0), *_validity(runs, count)]
+    return [_rate(runs, "peer", 14.0), *_validity(runs, count)]
 
 
 def _rate(runs: dict[str, list[Run]], other: str, target: float) -> Figure:

@@ -36,7 +36,7 @@ def fair(session: Session) -> list[Figure]:
             Summary.of(p95["beside"]),
             Summary.of(p95["alone"]),
             "≤",
-            2.5,
+            2.0,
         )
     ]
 

@@ -34,7 +34,7 @@ def limit(session: Session) -> list[Figure]:
             Summary.of(engines),
             Summary.of(limits),
             "≥",
-            0.95,
+            1.5,
         )
     ]
 

@@ -53,7 +53,7 @@ def neighbour(session: Session) -> list[Figure]:
             Summary.of([s.beside / s.quiet for s in kept]),
             Summary.of([s.beside / s.quiet for s in theirs]),
             "≥",
-            0.5,
+            0.6,
         ),
         Figure(
             "generated tokens per second beside the neighbour",
@@ -62,7 +62,7 @@ def neighbour(session: Session) -> list[Figure]:
             Summary.of(beside[0]),
             Summary.of(beside[1]),
             "≥",
-            8.0,
+            3.5,
         ),
         Figure(
             "share of quiet throughput from 10 s after its end",

@@ -40,7 +40,7 @@ def steps(session: Session) -> list[Figure]:
             "ms",
             Summary.of(both),
             relation="≤",
-            target=5.0,
+            target=1.0,
         ),
         Figure("of it the worker's decode thread", "ms", Summary.of(worker)),
         Figure("of it the server", "ms", Summary.of(server)),

@@ -14,7 +14,7 @@ from benchmarks.checks.memory import memory
 from benchmarks.checks.neighbour import neighbour
 from benchmarks.checks.steps import steps
 from benchmarks.checks.throughput import indep, prefix
-from benchmarks.models import MODELS
+from benchmarks.models import MODELS, SHAPED
 from benchmarks.results import Figure
 from benchmarks.session import Session
 
@@ -51,7 +51,7 @@ CHECKS: Final = {
         Check("P8", "a step without a model", steps, _ONE),
         Check("P9", "fair shares", fair, _ONE),
         Check("P10", "memory", memory, _ONE),
-        Check("P11", "load to first token", loading),
+        Check("P11", "load to first token", loading, (*MODELS, SHAPED)),
     )
 }
 SETS: Final = {
