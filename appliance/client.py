@@ -249,6 +249,10 @@ class AdminClient:
         name = _identifier(dataset, "unknown_model_id")
         return self._get(gatewire.Ledger, f"/admin/gates/ledger/{name}")
 
+    def ledgers(self) -> gatewire.LedgerList:
+        """The looks at the sealed splits of all datasets."""
+        return self._get(gatewire.LedgerList, "/admin/gates/ledger")
+
     def evidence_key(self) -> gatewire.EvidenceKey:
         """The key that signs evaluations."""
         return self._get(gatewire.EvidenceKey, "/admin/gates/evidence-key")

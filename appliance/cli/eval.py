@@ -15,26 +15,21 @@ import click
 from appliance.cli import gate
 from appliance.cli.connect import admin_client
 from appliance.cli.job import started, watched
-from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
+from appliance.cli.output import (
+    Output,
+    data_option,
+    directory_option,
+    json_option,
+    safe,
+    table,
+)
 from appliance.client import AdminClient
-from appliance.config import data_directory
 from appliance.errors import Refused
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Side
 from appliance.wire.admin.jobs import Job
 
 KIND: Final = "evaluation"
 _SHOWN: Final = 20
-
-
-def directory_option(command: Decorated) -> Decorated:
-    """`--directory DIR`: the data directory, where `--data` names a dataset."""
-    return click.option(
-        "--directory",
-        "data",
-        metavar="DIR",
-        callback=lambda _ctx, _param, value: data_directory(value),
-        help="The data directory; by default the one that APPLIANCE_DATA names.",
-    )(command)
 
 
 @click.group("eval")
@@ -111,14 +106,25 @@ def run(
 @json_option
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
-    """List the newest evaluations."""
+    """List the newest evaluations and gates, with the verdicts of these and the looks left."""
     with admin_client(data) as client:
-        found = [job for job in client.jobs(1_000).jobs if job.kind == KIND]
-    rows = [(str(job.id), job.state, job.created, safe(job.title)) for job in found]
+        found = [job for job in client.jobs(1_000).jobs if job.kind in (KIND, gate.KIND)]
+        found = [client.job(job.id) if _judged(job) else job for job in found]
+    rows = [
+        (str(job.id), job.kind, job.state, *gate.summary(job), job.created, safe(job.title))
+        for job in found
+    ]
     empty = ["No evaluations. Start one with `appliance eval run TASK --data DATASET`."]
-    shown = [job.model_dump() for job in found]
-    lines = table(("ID", "STATE", "SINCE", "WHAT"), rows) if rows else empty
-    output.data({"evaluations": shown}, lines)
+    shown = {
+        f"{kind}s": [job.model_dump() for job in found if job.kind == kind]
+        for kind in (KIND, gate.KIND)
+    }
+    head = ("ID", "KIND", "STATE", "VERDICT", "POINTS", "LOOKS LEFT", "SINCE", "WHAT")
+    output.data(shown, table(head, rows) if rows else empty)
+
+
+def _judged(job: Job) -> bool:
+    return (job.kind, job.state) == (gate.KIND, "done")
 
 
 @eval.command()
@@ -127,9 +133,14 @@ def list_(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, job_id: int | None) -> None:
-    """Show what an evaluation found; without ID the newest that is done."""
+    """Show what an evaluation or a gate found; without ID the newest evaluation that is done."""
     with admin_client(data) as client:
-        found = _evaluation(client, job_id or _newest(client))
+        found = client.job(job_id or _newest(client))
+    if found.kind == gate.KIND:
+        gate.tell(output, found)
+        return
+    if found.kind != KIND:
+        raise Refused("report_missing", f"Job {found.id} is no evaluation.")
     _tell(output, found)
 
 
@@ -198,13 +209,6 @@ def _compared(found: Compared) -> Iterator[str]:
         yield from table(("ITEM", "RIGHT", "EXPECTED", "FIRST", "SECOND"), rows)
     if len(found.flips) > _SHOWN:
         yield f"{len(found.flips) - _SHOWN} more with --json"
-
-
-def _evaluation(client: AdminClient, job_id: int) -> Job:
-    found = client.job(job_id)
-    if found.kind != KIND:
-        raise Refused("report_missing", f"Job {job_id} is no evaluation.")
-    return found
 
 
 def _newest(client: AdminClient) -> int:

@@ -13,15 +13,22 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.job import started, watched
-from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
+from appliance.cli.output import (
+    Output,
+    data_option,
+    directory_option,
+    json_option,
+    safe,
+    signer_options,
+    table,
+)
 from appliance.clock import SystemClock, iso
-from appliance.config import data_directory
 from appliance.errors import EvaluationRefused, PolicyRefused, UsageError
 from appliance.evals import judging, pairs
 from appliance.trust import ecdsa, evaluation, specification
 from appliance.trust.policy import PolicyKey
 from appliance.trust.specification import MILLION, Specification
-from appliance.wire.admin.gates import Plan, PlanWanted
+from appliance.wire.admin.gates import Ledger, Plan, PlanWanted
 from appliance.wire.admin.jobs import Job
 
 KIND: Final = "gate"
@@ -29,21 +36,10 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT: Final = click.Path(dir_okay=False, path_type=Path)
 
 
-def _directory_option(command: Decorated) -> Decorated:
-    return click.option(
-        "--directory",
-        "data",
-        metavar="DIR",
-        callback=lambda _ctx, _param, value: data_directory(value),
-        help="The data directory; by default the one that APPLIANCE_DATA names.",
-    )(command)
-
-
 @click.command()
 @click.argument("task", metavar="TASK")
 @click.option("--data", "dataset", metavar="DATASET", required=True, help="Id of the dataset.")
-@click.option("--as", "name", required=True, metavar="NAME", help="Who signs the specification.")
-@click.option("--key", type=_FILE, required=True, help="That person's private key, PEM.")
+@signer_options("Who signs the specification.")
 @click.option("--split", type=click.Choice(["test", "certify"]), default="test",
               show_default=True, help="The sealed split that is opened.")  # fmt: skip
 @click.option(
@@ -61,7 +57,7 @@ def _directory_option(command: Decorated) -> Decorated:
               "get right.")  # fmt: skip
 @click.option("--one-per-group", is_flag=True, help="One random item of each group: faster.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@_directory_option
+@directory_option
 @json_option
 @click.pass_context
 def gate(
@@ -89,7 +85,7 @@ def gate(
             started(output, begun)
             return
         found = watched(client, begun.id)
-    _tell(output, found)
+    tell(output, found)
     if found.state != "done" or (found.result or {}).get("verdict") != "pass":
         ctx.exit(1)
 
@@ -130,7 +126,7 @@ def _specification(
         packs=packs,
         items="one" if given["one_per_group"] else "all",
         seed=secrets.token_hex(16),
-        name=given["name"],
+        name=given["person"],
         time=iso(SystemClock().wall_us()),
     )
 
@@ -151,7 +147,18 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
     ]
 
 
-def _tell(output: Output, found: Job) -> None:
+def summary(job: Job) -> tuple[str, str, str]:
+    """Verdict, coarse interval in points and looks left, as cells; "-" where there are none."""
+    result: dict[str, Any] = job.result or {}
+    if job.kind != KIND or "verdict" not in result:
+        return "-", "-", "-"
+    low, high = result["interval"]
+    interval = f"{low * 100:+.0f} to {high * 100:+.0f}"
+    return result["verdict"], interval, str(result["looks_left"])
+
+
+def tell(output: Output, found: Job) -> None:
+    """What a gate found."""
     result: dict[str, Any] = found.result or {}
     if not result:
         lines = [f"gate {found.id}: {found.state} {safe(found.message)}".rstrip()]
@@ -180,14 +187,28 @@ def _tell(output: Output, found: Job) -> None:
 
 
 @click.command()
-@click.argument("dataset", metavar="DATASET")
+@click.argument("dataset", metavar="[DATASET]", required=False)
 @data_option
 @json_option
 @click.pass_obj
-def ledger(output: Output, data: Path, dataset: str) -> None:
-    """List the looks at a dataset's sealed splits, inherited ones too, and what is left."""
+def ledger(output: Output, data: Path, dataset: str | None) -> None:
+    """List the looks at sealed splits, inherited ones too, and what is left.
+
+    Without DATASET of all sealed datasets.
+    """
     with admin_client(data) as client:
-        found = client.ledger(dataset)
+        if dataset is not None:
+            found = client.ledger(dataset)
+            output.data(found, _ledger(found))
+            return
+        every = client.ledgers()
+    lines = []
+    for each in every.ledgers:
+        lines += [f"{safe(each.dataset)}, {line}" for line in _ledger(each)]
+    output.data(every, lines or ["No dataset is sealed. `appliance dataset seal DIR` seals one."])
+
+
+def _ledger(found: Ledger) -> list[str]:
     lines = []
     for part in found.splits:
         lines.append(f"{part.split}: {part.groups} groups, {part.left} looks left")
@@ -204,7 +225,7 @@ def ledger(output: Output, data: Path, dataset: str) -> None:
         ]
         if rows:
             lines += table(("TAKEN", "TASK", "DATASET", "BY", "VERDICT", "JOB"), rows)
-    output.data(found, lines)
+    return lines
 
 
 @click.command("key")

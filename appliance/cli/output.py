@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -169,12 +170,38 @@ def _bars() -> "Bars | None":
 
 def data_option(command: Decorated) -> Decorated:
     """`--data DIR`, as a Path; without it APPLIANCE_DATA decides."""
+    return _directory(command, "--data")
+
+
+def directory_option(command: Decorated) -> Decorated:
+    """`--directory DIR`: the data directory, where `--data` names a dataset."""
+    return _directory(command, "--directory", "data")
+
+
+def _directory(command: Decorated, *names: str) -> Decorated:
     return click.option(
-        "--data",
+        *names,
         metavar="DIR",
         callback=lambda _ctx, _param, value: data_directory(value),
         help="The data directory; by default the one that APPLIANCE_DATA names.",
     )(command)
+
+
+def signer_options(who: str) -> Callable[[Decorated], Decorated]:
+    """`--as NAME` and `--key FILE`, as `person` and `key`: who signs here, and with what.
+
+    Args:
+        who: what the person does, for the help.
+    """
+
+    def added(command: Decorated) -> Decorated:
+        file = click.Path(exists=True, dir_okay=False, path_type=Path)
+        key = click.option(
+            "--key", type=file, required=True, help="That person's private key, PEM."
+        )
+        return click.option("--as", "person", required=True, metavar="NAME", help=who)(key(command))
+
+    return added
 
 
 def json_option(command: Decorated) -> Decorated:

@@ -11,15 +11,21 @@ from typing import Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
+from appliance.cli.output import (
+    Decorated,
+    Output,
+    data_option,
+    json_option,
+    safe,
+    signer_options,
+    table,
+)
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import StateRefused
 from appliance.trust import pointer
 from appliance.trust.pointer import Pointer, Version
 from appliance.wire.admin import pointers as wire
-
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,8 @@ class Signer:
 
 
 def _signer_options(command: Decorated) -> Decorated:
-    for option in (
-        click.option("--as", "person", required=True, metavar="NAME", help="The approver."),
-        click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM."),
-        click.option("--reason", required=True, metavar="TEXT", help="Why, for the record."),
-    ):
-        command = option(command)
-    return command
+    reason = click.option("--reason", required=True, metavar="TEXT", help="Why, for the record.")
+    return signer_options("The approver.")(reason(command))
 
 
 @click.command()

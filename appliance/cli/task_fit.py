@@ -12,8 +12,7 @@ from typing import Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.eval import directory_option
-from appliance.cli.output import Output, json_option, safe
+from appliance.cli.output import Output, directory_option, json_option, safe
 from appliance.datasets import directory
 from appliance.errors import EvaluationRefused, TaskRefused
 from appliance.evals import scoring

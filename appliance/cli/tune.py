@@ -10,9 +10,17 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.eval import directory_option
 from appliance.cli.job import started, watched
-from appliance.cli.output import Decorated, Output, Progress, data_option, json_option, safe, table
+from appliance.cli.output import (
+    Decorated,
+    Output,
+    Progress,
+    data_option,
+    directory_option,
+    json_option,
+    safe,
+    table,
+)
 from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.trust import oms, signing

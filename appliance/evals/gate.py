@@ -44,6 +44,7 @@ from appliance.evals.judging import Coarse
 from appliance.evals.outcomes import Outcome, check_complete
 from appliance.evals.packs.items import items as pack_items
 from appliance.evals.packs.measure import AskingPack
+from appliance.evals.seen import REPLAY
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.reports.page import render
@@ -256,7 +257,9 @@ class Gate(Kind):
         certificate = result["certificate"] or ""
         files = OutcomeFiles(parts.directory / str(job.id))
         files.write_report(made["html"])
-        (parts.directory / str(job.id) / "statement.json").write_text(made["statement"])
+        place = parts.directory / str(job.id)
+        (place / "statement.json").write_text(made["statement"])
+        (place / REPLAY).write_text(made["answers"] or "{}")
         fields: dict[str, Json] = {
             "action": "gate_verdict",
             "actor": job.actor,

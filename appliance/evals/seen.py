@@ -1,19 +1,25 @@
-"""What saw items of a dataset: the evaluations that asked or learned from them.
+"""What saw items of a dataset: the evaluations and gates that asked or learned from them.
 
-Rules: asked is what the outcomes say, learned what its baselines could learn from, in the same
-directory; ids belong to a dataset, so an evaluation of another directory that has the same id is
-told, too, with its directory, and a person decides.
+Rules: asked is what the outcomes say, and of a gate the open items that it keeps for an upgrade;
+learned is what its regression, its other baselines and classifiers could learn from: the split
+`train` of the same directory or of the stored dataset. What cannot be read may have seen
+everything. Ids belong to a dataset, so an evaluation of another dataset that has the same id is
+told, too, with its name, and a person decides.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from appliance.errors import EvaluationRefused
+from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals.outcomes import parse
+from appliance.trust import specification
 
 _MOST: Final = 1 << 30
 """Bytes of outcomes that are read; an evaluation with more is told as unreadable."""
+REPLAY: Final = "replay.json"
+"""What a gate asked of open items, in its directory: digests of answers by item."""
 
 
 class Seen(NamedTuple):
@@ -36,29 +42,47 @@ def seen(
     ids: Iterable[str],
     data: str,
     trained: Iterable[str],
+    train_of: Callable[[str], frozenset[str] | None],
 ) -> list[Seen]:
     """The evaluations that saw items, by item and evaluation.
 
     Args:
         evaluations: `DATA/evaluations`.
-        params_of: the parameters of an evaluation, None where nobody knows them any more.
+        params_of: the parameters of an evaluation or gate, None where they are lost.
         data: the directory of the dataset.
         trained: those of the ids that lie in its split `train`.
+        train_of: the ids in the split `train` of a stored dataset; None if it cannot be read.
     """
-    wanted, learned = set(ids), set(trained)
+    wanted, here = set(ids), set(trained)
     found: list[Seen] = []
     for number, directory in _directories(evaluations):
-        params = params_of(number) or {}
-        task, source = str(params.get("task", "")), str(params.get("data", ""))
+        task, source = _names(params_of(number) or {})
         try:
             asked = _asked(directory) & wanted
-        except (EvaluationRefused, OSError):
+        except (EvaluationRefused, OSError, ValueError):
             found += [Seen(item, number, "unknown", task, source) for item in wanted]
             continue
         found += [Seen(item, number, "asked", task, source) for item in asked]
+        learned: set[str] | frozenset[str] | None = set()
         if source == data:
-            found += [Seen(item, number, "learned", task, source) for item in learned & wanted]
+            learned = here
+        elif source and "/" not in source:
+            learned = train_of(source)
+        how = "unknown" if learned is None else "learned"
+        saw = wanted if learned is None else wanted & learned
+        found += [Seen(item, number, how, task, source) for item in saw]
     return sorted(set(found))
+
+
+def _names(params: Mapping[str, Any]) -> tuple[str, str]:
+    """The task and the dataset of an evaluation, or of the specification of a gate."""
+    if "specification" not in params:
+        return str(params.get("task", "")), str(params.get("data", ""))
+    try:
+        terms = specification.unverified(str(params["specification"]).encode())
+    except ApplianceError:
+        return "", ""
+    return terms.task, terms.dataset
 
 
 def _directories(evaluations: Path) -> Iterator[tuple[int, Path]]:
@@ -73,6 +97,8 @@ def _asked(directory: Path) -> set[str]:
     files = sorted(directory.glob("*.jsonl"))
     if sum(path.stat().st_size for path in files) > _MOST:
         raise EvaluationRefused("outcomes_invalid", "There are too many outcomes to read.")
-    return {
+    asked = {
         parse(line).item for path in files for line in path.read_bytes().split(b"\n")[:-1] if line
     }
+    replay = directory / REPLAY
+    return asked | set(json.loads(replay.read_bytes())) if replay.exists() else asked

@@ -9,21 +9,18 @@ must be the person whom the policy binds to the key.
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/trust.md).
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused
-from appliance.trust import dsse, ecdsa, strict_json
+from appliance.trust import dsse, ecdsa, statement, strict_json
 from appliance.trust.names import SIGNATURE_FILE
 from appliance.trust.policy import TrustPolicy
+from appliance.trust.statement import PAYLOAD_TYPE, TIME
 
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
-STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://appliance.invalid/approval/v1"
 MAX_ENVELOPE: Final = 64 << 10
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 @dataclass(frozen=True)
@@ -46,11 +43,11 @@ class ApprovalSubject:
     def named(self) -> list[Any]:
         """The subjects of the statement."""
         named = [
-            {"name": "model", "digest": {"sha256": self.digest}},
-            {"name": SIGNATURE_FILE, "digest": {"sha256": self.signature_sha256}},
+            statement.subject("model", self.digest),
+            statement.subject(SIGNATURE_FILE, self.signature_sha256),
         ]
         if self.certificate is not None:
-            named.append({"name": "evaluation", "digest": {"sha256": self.certificate}})
+            named.append(statement.subject("evaluation", self.certificate))
         return named
 
 
@@ -72,7 +69,7 @@ class PruneSubject:
     def named(self) -> list[Any]:
         """The subjects of the statement."""
         name = f"entries below {self.before} of the audit log {self.origin}"
-        return [{"name": name, "digest": {"sha256": self.root}}]
+        return [statement.subject(name, self.root)]
 
 
 Subject: TypeAlias = ApprovalSubject | PruneSubject
@@ -106,19 +103,8 @@ def sign(subject: Subject, *, name: str, meaning: str, time_us: int, private_key
         PolicyRefused: `approval_malformed` when name or meaning cannot be printed.
         SignatureRefused: `signature_key_unsupported`.
     """
-    payload = strict_json.dump(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": subject.named(),
-            "predicateType": PREDICATE_TYPE,
-            "predicate": {
-                "name": name,
-                "time": iso(time_us),
-                "meaning": meaning,
-                "round": subject.round,
-            },
-        }
-    )
+    predicate = {"name": name, "time": iso(time_us), "meaning": meaning, "round": subject.round}
+    payload = strict_json.dump(statement.document(subject.named(), PREDICATE_TYPE, predicate))
     _read(payload)
     return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
 
@@ -130,29 +116,22 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> Approval:
         PolicyRefused: `approval_malformed`, `approval_signature`, `approval_other_artifact`,
             `approval_void` for one of another round, and what `TrustPolicy.approver` raises.
     """
-    refuse = _refuse("approval_malformed")
-    if len(envelope) > MAX_ENVELOPE:
-        raise refuse(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
-    read = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
-    if len(read.signatures) != 1:
-        raise refuse("it must have exactly one signature")
-    hint = read.signatures[0][0]
-    statement = _read(read.payload)
+    opened = statement.opened(envelope, MAX_ENVELOPE, _refuse("approval_malformed"))
+    said = _read(opened.payload)
     # Who may approve is asked before whether the signature holds, so that a person with a
     # wrong key learns why.
-    key = policy.approver(hint, statement.name)
-    dsse.signers(read, {hint: key.public}, _refuse("approval_signature"))
-    if statement.subjects != subject.named():
+    opened.check(policy.approver(opened.hint, said.name).public, _refuse("approval_signature"))
+    if said.subjects != subject.named():
         raise PolicyRefused(
-            "approval_other_artifact", f"The approval by {statement.name} is for something else."
+            "approval_other_artifact", f"The approval by {said.name} is for something else."
         )
-    if statement.round != subject.round:
+    if said.round != subject.round:
         raise PolicyRefused(
             "approval_void",
-            f"The approval by {statement.name} is of round {statement.round}; "
+            f"The approval by {said.name} is of round {said.round}; "
             f"the model is in round {subject.round}.",
         )
-    return Approval(statement.name, statement.meaning, statement.time, hint)
+    return Approval(said.name, said.meaning, said.time, opened.hint)
 
 
 @dataclass(frozen=True)
@@ -166,12 +145,7 @@ class _Statement:
 
 def _read(payload: bytes) -> _Statement:
     refuse = _refuse("approval_malformed")
-    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
-    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
-        raise refuse(f"_type is not {STATEMENT_TYPE}")
-    if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
-        raise refuse(f"predicateType is not {PREDICATE_TYPE}")
-    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    subjects, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
     strict_json.only(predicate, {"name", "time", "meaning", "round"}, "predicate", refuse)
     name, time, meaning = (
         strict_json.member(predicate, field, str, refuse) for field in ("name", "time", "meaning")
@@ -179,10 +153,9 @@ def _read(payload: bytes) -> _Statement:
     for text, limit in ((name, 100), (meaning, 500)):
         if not text.strip() or not text.isprintable() or len(text) > limit:
             raise refuse("name and meaning must be printable, at most 100 and 500 characters")
-    if not _TIME.fullmatch(time):
+    if not TIME.fullmatch(time):
         raise refuse("time is not like 2026-11-24T16:00:00Z")
     number = strict_json.optional(predicate, "round", int, 0, refuse)
-    subjects = strict_json.member(value, "subject", list, refuse)
     return _Statement(subjects, name, time, meaning, number)
 
 

@@ -13,7 +13,6 @@ has the fields of the proposed predicate eval-result (in-toto/attestation #575) 
 
 import datetime
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
@@ -21,10 +20,10 @@ from typing import Any, Final, Literal
 
 from appliance.clock import iso
 from appliance.errors import ApplianceError, PolicyRefused
-from appliance.trust import dsse, ecdsa, specification, strict_json
-from appliance.trust.approval import PAYLOAD_TYPE, STATEMENT_TYPE
+from appliance.trust import dsse, ecdsa, specification, statement, strict_json
 from appliance.trust.policy import PolicyKey, TrustPolicy
 from appliance.trust.specification import Specification
+from appliance.trust.statement import HEX, PAYLOAD_TYPE, TIME
 
 PREDICATE_TYPE: Final = "https://in-toto.io/attestation/test-result/v0.1"
 MAX_ENVELOPE: Final = 1 << 20
@@ -38,8 +37,6 @@ _TESTS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _TOLERANCE_US: Final = 300_000_000
 _DAY_US: Final = 86_400_000_000
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _NUMBERS: Final = (
     "sampleSize", "groups", "differenceMicros", "lowMicros", "highMicros", "look", "looks",
     "marginMicros", "alphaMicros", "entry", "failures", "incumbentFailures",
@@ -171,11 +168,11 @@ def sign(
         tests[_TESTS[verdict]].append(f"floor {name}".strip())
     for name, verdict in sorted(pack_verdicts(wanted, found.packs).items()):
         tests[_TESTS[verdict]].append(f"pack {name}")
-    statement = {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"name": wanted.task, "digest": {"sha256": wanted.task_digest}}],
-        "predicateType": PREDICATE_TYPE,
-        "predicate": {
+    subjects = [statement.subject(wanted.task, wanted.task_digest)]
+    made = statement.document(
+        subjects,
+        PREDICATE_TYPE,
+        {
             "result": RESULTS[found.verdict],
             "configuration": _configuration(wanted, found, hashlib.sha256(payload).hexdigest()),
             **tests,
@@ -213,8 +210,8 @@ def sign(
                 **({_PACKS: {n: asdict(p) for n, p in found.packs.items()}} if found.packs else {}),
             },
         },
-    }
-    return dsse.sign(strict_json.dump(statement), PAYLOAD_TYPE, [key])
+    )
+    return dsse.sign(strict_json.dump(made), PAYLOAD_TYPE, [key])
 
 
 def pack_verdicts(
@@ -237,7 +234,7 @@ def _configuration(
     if wanted.incumbent_digest:
         named[f"incumbent {wanted.incumbent}"] = wanted.incumbent_digest
     named |= {f"pack {name}": pack.sha256 for name, pack in sorted(found.packs.items())}
-    return [{"name": name, "digest": {"sha256": digest}} for name, digest in named.items()]
+    return [statement.subject(name, digest) for name, digest in named.items()]
 
 
 def carry(
@@ -249,9 +246,8 @@ def carry(
         envelope: the certificate as it was signed.
         engine: name and version of the other one.
     """
-    payload = dsse.parse(envelope, PAYLOAD_TYPE, _malformed).payload
-    value = strict_json.parse(payload, _malformed, limit=MAX_ENVELOPE)
-    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, _malformed)
+    payload = statement.opened(envelope, MAX_ENVELOPE, _malformed).payload
+    _, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, _malformed)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, _malformed)
     at = certificate.circumstances
     other = replace(
@@ -300,15 +296,9 @@ def read(
         PolicyRefused: `evaluation_malformed`, `evaluation_signature`, `evaluation_inconsistent`;
             `key_revoked` of who signed the specification; what `evaluator` raises.
     """
-    if len(envelope) > MAX_ENVELOPE:
-        raise _malformed(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
-    opened = dsse.parse(envelope, PAYLOAD_TYPE, _malformed)
-    if len(opened.signatures) != 1:
-        raise _malformed("it must have exactly one signature")
-    hint = opened.signatures[0][0]
-    key = evaluator(hint)
-    dsse.signers(opened, {hint: key.public}, _unsigned)
-    return _read(opened.payload, hint, people, revoked)
+    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
+    opened.check(evaluator(opened.hint).public, _unsigned)
+    return _read(opened, people, revoked)
 
 
 def check_use(
@@ -375,15 +365,10 @@ def check_terms(wanted: Specification, facts: Mapping[str, Any], code: str) -> N
 
 
 def _read(
-    payload: bytes, hint: str, people: Mapping[str, PolicyKey], revoked: frozenset[str]
+    opened: statement.Opened, people: Mapping[str, PolicyKey], revoked: frozenset[str]
 ) -> Certificate:
     refuse = _malformed
-    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
-    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
-        raise refuse(f"_type is not {STATEMENT_TYPE}")
-    if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
-        raise refuse(f"predicateType is not {PREDICATE_TYPE}")
-    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    subjects, predicate = statement.parts(opened.payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
     strict_json.only(block, {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, _PACKS}, "evaluation", refuse)
     n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
@@ -395,7 +380,7 @@ def _read(
     if any(v not in RESULTS for v in (w["verdict"], w["comparison"], *floors.values())):
         raise refuse("a verdict is pass, fail or underpowered")
     optional = [strict_json.member({name: "", **block}, name, str, refuse) for name in _OPTIONAL]
-    if not all(_HEX.fullmatch(digest) for digest in (w["merkleRoot"], *filter(None, optional))):
+    if not all(HEX.fullmatch(digest) for digest in (w["merkleRoot"], *filter(None, optional))):
         raise refuse("a digest is no lower-case SHA-256")
     envelope = strict_json.dump(strict_json.member(block, "specification", dict, refuse))
     wanted, digest = _specified(envelope, people, revoked)
@@ -425,8 +410,8 @@ def _read(
         replay=optional[0],
         carried_from=optional[1],
     )
-    certificate = Certificate(hashlib.sha256(payload).hexdigest(), wanted, found, at, hint)
-    _check(value, predicate, certificate, digest)
+    certificate = Certificate(opened.digest, wanted, found, at, opened.hint)
+    _check(subjects, predicate, certificate, digest)
     return certificate
 
 
@@ -434,14 +419,12 @@ def _read_packs(block: dict[str, Any]) -> dict[str, Pack]:
     found: dict[str, Any] = strict_json.optional(block, _PACKS, dict, {}, _malformed)
     packs = {}
     for name, each in found.items():
+        if not isinstance(each, dict):
+            raise _malformed("a pack is no object")
         strict_json.only(each, {"right", "items", "sha256"}, "a pack", _malformed)
-        numbers = [strict_json.member(each, key, int, _malformed) for key in ("right", "items")]
-        packs[name] = Pack(*numbers, strict_json.member(each, "sha256", str, _malformed))
-        if (
-            not 0 <= numbers[0] <= numbers[1]
-            or not numbers[1]
-            or not _HEX.fullmatch(packs[name].sha256)
-        ):
+        right, items = (strict_json.member(each, n, int, _malformed) for n in ("right", "items"))
+        packs[name] = Pack(right, items, strict_json.member(each, "sha256", str, _malformed))
+        if not 0 <= right <= items or not items or not HEX.fullmatch(packs[name].sha256):
             raise _malformed("a pack has other numbers or another digest than a pack can have")
     return packs
 
@@ -450,25 +433,22 @@ def _specified(
     envelope: bytes, people: Mapping[str, PolicyKey], revoked: frozenset[str]
 ) -> tuple[Specification, str]:
     """The specification inside; its signature is checked where its signer is known here."""
-    opened = dsse.parse(envelope, PAYLOAD_TYPE, _malformed)
-    hint = opened.signatures[0][0]
+    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
+    hint = opened.hint
     if hint in revoked:
         raise _refused("key_revoked", f"Key {hint}, which signed the specification, is revoked.")
     if hint in people:
-        dsse.signers(opened, {hint: people[hint].public}, _unsigned)
-    return specification.read(opened.payload), hashlib.sha256(opened.payload).hexdigest()
+        opened.check(people[hint].public, _unsigned)
+    return specification.read(opened.payload), opened.digest
 
 
-def _check(value: object, predicate: dict[str, Any], c: Certificate, digest: str) -> None:
+def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, digest: str) -> None:
     """Hold the parts of a statement against each other."""
     wanted, found, at = c.wanted, c.found, c.circumstances
-    subject = [{"name": wanted.task, "digest": {"sha256": wanted.task_digest}}]
     block = predicate["evaluation"]
     agree = {
-        "its subject is not the specification's": strict_json.member(
-            value, "subject", list, _malformed
-        )
-        == subject,
+        "its subject is not the specification's": subjects
+        == [statement.subject(wanted.task, wanted.task_digest)],
         "its result is not its verdict": predicate.get("result") == RESULTS[found.verdict]
         and block["passed"] is (found.verdict == "pass"),
         "its terms are not the specification's": block["marginMicros"] == wanted.margin_micros
@@ -508,7 +488,7 @@ def _follows(wanted: Specification, found: Found) -> bool:
 
 def _moment(text: str) -> int:
     try:
-        if not _TIME.fullmatch(text):
+        if not TIME.fullmatch(text):
             raise ValueError
         return int(datetime.datetime.fromisoformat(text).timestamp()) * 1_000_000
     except ValueError:

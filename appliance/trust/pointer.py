@@ -7,21 +7,17 @@ whether a task may serve, which is asked of the task each time.
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/gate.md).
 """
 
-import hashlib
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.errors import ApplianceError, PolicyRefused
-from appliance.trust import dsse, ecdsa, strict_json
-from appliance.trust.approval import PAYLOAD_TYPE, STATEMENT_TYPE
+from appliance.trust import dsse, ecdsa, statement, strict_json
 from appliance.trust.names import MODEL_ID
 from appliance.trust.policy import TrustPolicy
+from appliance.trust.statement import HEX, PAYLOAD_TYPE, TIME
 
 PREDICATE_TYPE: Final = "https://appliance.invalid/task-pointer/v1"
 MAX_ENVELOPE: Final = 64 << 10
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _TEXTS: Final = ("name", "previous", "person", "reason", "time")
 _ROLES: Final = ("live", "canary", "shadow")
 
@@ -88,22 +84,14 @@ def sign(pointer: Pointer, private_key: bytes) -> bytes:
         PolicyRefused: `pointer_malformed`.
         SignatureRefused: `signature_key_unsupported`.
     """
-    subjects = [
-        {"name": each.task, "digest": {"sha256": each.digest}} for each in pointer.versions()
-    ]
+    subjects = [statement.subject(each.task, each.digest) for each in pointer.versions()]
     roles = {role: getattr(pointer, role) for role in _ROLES}
-    payload = strict_json.dump(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": subjects,
-            "predicateType": PREDICATE_TYPE,
-            "predicate": {
-                **{field: getattr(pointer, field) for field in _TEXTS},
-                **{role: each.task if each else "" for role, each in roles.items()},
-                "percent": pointer.percent,
-            },
-        }
-    )
+    predicate = {
+        **{field: getattr(pointer, field) for field in _TEXTS},
+        **{role: each.task if each else "" for role, each in roles.items()},
+        "percent": pointer.percent,
+    }
+    payload = strict_json.dump(statement.document(subjects, PREDICATE_TYPE, predicate))
     _read(payload)
     return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
 
@@ -115,27 +103,16 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Signed:
         PolicyRefused: `pointer_malformed`, `pointer_signature`, and what `TrustPolicy.approver`
             raises.
     """
-    if len(envelope) > MAX_ENVELOPE:
-        raise _malformed(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
-    opened = dsse.parse(envelope, PAYLOAD_TYPE, _malformed)
-    if len(opened.signatures) != 1:
-        raise _malformed("it must have exactly one signature")
+    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
     pointer = _read(opened.payload)
-    hint = opened.signatures[0][0]
-    key = policy.approver(hint, pointer.person)
-    dsse.signers(opened, {hint: key.public}, _unsigned)
-    return Signed(pointer, hashlib.sha256(opened.payload).hexdigest())
+    opened.check(policy.approver(opened.hint, pointer.person).public, _unsigned)
+    return Signed(pointer, opened.digest)
 
 
 def _read(payload: bytes) -> Pointer:
     refuse = _malformed
-    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
-    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
-        raise refuse(f"_type is not {STATEMENT_TYPE}")
-    if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
-        raise refuse(f"predicateType is not {PREDICATE_TYPE}")
-    versions = [_version(each) for each in strict_json.member(value, "subject", list, refuse)]
-    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    subjects, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
+    versions = [_version(each) for each in subjects]
     strict_json.only(predicate, {*_TEXTS, *_ROLES, "percent"}, "predicate", refuse)
     texts = {field: strict_json.member(predicate, field, str, refuse) for field in _TEXTS}
     named = [strict_json.member(predicate, role, str, refuse) for role in _ROLES]
@@ -148,9 +125,9 @@ def _read(payload: bytes) -> Pointer:
         raise refuse("the share of a canary is 1 to 99 percent")
     if not _is_name(texts["name"]):
         raise refuse(f"{texts['name'][:80]!r} cannot be the name of a task")
-    if texts["previous"] and not _HEX.fullmatch(texts["previous"]):
+    if texts["previous"] and not HEX.fullmatch(texts["previous"]):
         raise refuse("previous is no lower-case SHA-256")
-    if not _TIME.fullmatch(texts["time"]):
+    if not TIME.fullmatch(texts["time"]):
         raise refuse("time is not like 2026-11-24T16:00:00Z")
     for text in (texts["person"], texts["reason"]):
         if not text.strip() or not text.isprintable() or len(text) > 500:
@@ -167,14 +144,9 @@ def _read(payload: bytes) -> Pointer:
 
 
 def _version(subject: Any) -> Version:
-    refuse = _malformed
-    task = strict_json.member(subject, "name", str, refuse)
-    digests: dict[str, Any] = strict_json.member(subject, "digest", dict, refuse)
-    digest = strict_json.member(digests, "sha256", str, refuse)
+    task, digest = statement.read_subject(subject, _malformed)
     if not _is_name(task):
-        raise refuse(f"{task[:80]!r} cannot be the id of a task")
-    if not _HEX.fullmatch(digest):
-        raise refuse("a digest is no lower-case SHA-256")
+        raise _malformed(f"{task[:80]!r} cannot be the id of a task")
     return Version(task, digest)
 
 

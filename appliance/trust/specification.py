@@ -6,22 +6,18 @@ and holds every number that the verdict depends on, as integers; one specificati
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/gate.md).
 """
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from appliance.errors import ApplianceError, PolicyRefused
-from appliance.trust import dsse, ecdsa, strict_json
-from appliance.trust.approval import PAYLOAD_TYPE, STATEMENT_TYPE
+from appliance.trust import dsse, ecdsa, statement, strict_json
 from appliance.trust.policy import TrustPolicy
+from appliance.trust.statement import HEX, PAYLOAD_TYPE, TIME
 
 PREDICATE_TYPE: Final = "https://appliance.invalid/gate-specification/v1"
 MAX_ENVELOPE: Final = 256 << 10
 MILLION: Final = 1_000_000
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _TEXTS: Final = ("split", "metric", "model", "model_digest", "incumbent", "items", "seed", "name")
 _INTEGERS: Final = ("margin_micros", "alpha_micros", "looks")
 
@@ -73,15 +69,11 @@ class Specification:
         predicate = {name: getattr(self, name) for name in (*_TEXTS, *_INTEGERS)}
         predicate |= {"time": self.time, "incumbent_digest": self.incumbent_digest}
         predicate |= {"packs": dict(self.packs)} if self.packs else {}
-        return {
-            "_type": STATEMENT_TYPE,
-            "subject": [
-                {"name": self.task, "digest": {"sha256": self.task_digest}},
-                {"name": self.dataset, "digest": {"sha256": self.dataset_digest}},
-            ],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": {**predicate, "floors": dict(self.floors)},
-        }
+        named = ((self.task, self.task_digest), (self.dataset, self.dataset_digest))
+        subjects = [statement.subject(name, digest) for name, digest in named]
+        return statement.document(
+            subjects, PREDICATE_TYPE, {**predicate, "floors": dict(self.floors)}
+        )
 
 
 def sign(wanted: Specification, private_key: bytes) -> bytes:
@@ -117,17 +109,10 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Signed:
         PolicyRefused: `specification_invalid`, `specification_signature`, and what
             `TrustPolicy.specifier` raises.
     """
-    refuse = _invalid
-    if len(envelope) > MAX_ENVELOPE:
-        raise refuse(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
-    opened = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
-    if len(opened.signatures) != 1:
-        raise refuse("it must have exactly one signature")
+    opened = statement.opened(envelope, MAX_ENVELOPE, _invalid)
     wanted = read(opened.payload)
-    hint = opened.signatures[0][0]
-    key = policy.specifier(hint, wanted.name)
-    dsse.signers(opened, {hint: key.public}, _unsigned)
-    return Signed(wanted, hashlib.sha256(opened.payload).hexdigest(), envelope)
+    opened.check(policy.specifier(opened.hint, wanted.name).public, _unsigned)
+    return Signed(wanted, opened.digest, envelope)
 
 
 def unverified(envelope: bytes) -> Specification:
@@ -136,9 +121,7 @@ def unverified(envelope: bytes) -> Specification:
     Raises:
         PolicyRefused: `specification_invalid`.
     """
-    if len(envelope) > MAX_ENVELOPE:
-        raise _invalid(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
-    return read(dsse.parse(envelope, PAYLOAD_TYPE, _invalid).payload)
+    return read(statement.opened(envelope, MAX_ENVELOPE, _invalid).payload)
 
 
 def read(payload: bytes) -> Specification:
@@ -148,16 +131,12 @@ def read(payload: bytes) -> Specification:
         PolicyRefused: `specification_invalid`.
     """
     refuse = _invalid
-    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
-    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
-        raise refuse(f"_type is not {STATEMENT_TYPE}")
-    if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
-        raise refuse(f"predicateType is not {PREDICATE_TYPE}")
-    subjects: list[Any] = strict_json.member(value, "subject", list, refuse)
+    subjects, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
     if len(subjects) != 2:
         raise refuse("its subjects are not a task and a dataset")
-    (task, task_digest), (dataset, dataset_digest) = map(_subject, subjects)
-    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    (task, task_digest), (dataset, dataset_digest) = (
+        statement.read_subject(each, refuse) for each in subjects
+    )
     known = {*_TEXTS, *_INTEGERS, "time", "floors", "packs", "incumbent_digest"}
     strict_json.only(predicate, known, "predicate", refuse)
     texts = {name: strict_json.member(predicate, name, str, refuse) for name in _TEXTS}
@@ -189,17 +168,9 @@ def read(payload: bytes) -> Specification:
     return found
 
 
-def _subject(entry: object) -> tuple[str, str]:
-    name = strict_json.member(entry, "name", str, _invalid)
-    digest: dict[str, Any] = strict_json.member(entry, "digest", dict, _invalid)
-    return name, strict_json.member(digest, "sha256", str, _invalid)
-
-
 def _check(found: Specification) -> None:
-    digests = [found.task_digest, found.dataset_digest, found.model_digest]
-    if found.incumbent_digest:
-        digests.append(found.incumbent_digest)
-    if not all(map(_HEX.fullmatch, digests)):
+    digests = [found.model_digest, *filter(None, [found.incumbent_digest])]
+    if not all(map(HEX.fullmatch, digests)):
         raise _invalid("a digest is no lower-case SHA-256")
     if found.split not in ("certify", "test") or found.items not in ("all", "one"):
         raise _invalid("split is certify or test, and items is all or one")
@@ -210,7 +181,7 @@ def _check(found: Specification) -> None:
     floors = (*found.floors.values(), *found.packs.values())
     if any(type(f) is not int or not 0 < f < MILLION for f in floors):
         raise _invalid("a floor lies within 0 and 1")
-    if not _TIME.fullmatch(found.time):
+    if not TIME.fullmatch(found.time):
         raise _invalid("time is not like 2026-11-24T16:00:00Z")
     names = (found.task, found.dataset, found.model, found.incumbent, found.name, found.seed)
     for text in (*names, *found.packs):

@@ -48,7 +48,9 @@ def test_from_directories_to_a_page(
         assert facts == "exact_match on dev: 12 items, 6 groups"
         assert head.split() == ["CANDIDATE", "QUALITY", "95", "%", "DOCUMENTS/S", "P95", "FAILURES"]
         assert [row.split("  ")[0] for row in rows][-1] == "majority"
-        (listed,) = run("eval", "list", "--json").document["evaluations"]
+        listing = run("eval", "list", "--json").document
+        (listed,), gates = listing["evaluations"], listing["gates"]
+        assert gates == []
         number = str(listed["id"])
         shown = run("eval", "show", number, "--json").document
         assert shown["baseline"] == "logistic regression" and len(shown["candidates"]) == 4

@@ -8,6 +8,7 @@ import pytest
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, initialise, open_services
+from appliance.cli import gate
 from appliance.client import socket_path
 from appliance.trust import ecdsa, evidence
 from tests.api.admin.lab import LabData
@@ -15,6 +16,7 @@ from tests.api.admin.test_gates import made
 from tests.cli.conftest import Done, run_command
 from tests.evals.gates import pairs
 from tests.evals.sealed import add_dataset, add_task, write_dataset
+from tests.tui.scripted import evaluation
 
 
 @pytest.fixture
@@ -69,6 +71,14 @@ def test_a_gate_shows_its_terms_and_says_why_it_ended(
     assert done.document["code"] == "candidate_fails"  # no model is loaded here
     shown = command(lab, "eval", "ledger", data)
     assert shown.out.strip() == "test: 52 groups, 4 looks left"
+    every = command(lab, "eval", "ledger")
+    assert every.out.strip() == f"{data}, test: 52 groups, 4 looks left"
+    (listed,) = command(lab, "eval", "list", "--json").document["gates"]
+    assert listed["code"] == "candidate_fails"
+    told = command(lab, "eval", "show", str(listed["id"]), "--json").document
+    assert (told["state"], told["code"]) == ("failed", "candidate_fails")
+    row = command(lab, "eval", "list").out.splitlines()[-1].split()
+    assert row[1:6] == ["gate", "failed", "-", "-", "-"]
     other = command(lab, *asked, "--key", lab.key("approver-1"), "--json")
     assert other.code == (1, "specifier_not_allowed")
     milder = command(lab, *asked, "--key", lab.key("publisher"), "--margin", "0.2", "--json")
@@ -116,3 +126,10 @@ def test_verifying_needs_no_data_directory(lab: LabData, serving: Services, tmp_
     stranger.write_bytes((lab.data / "keys" / "lab" / "publisher.pub").read_bytes())
     other = run_command("eval", "verify", file, "--key", stranger, "--json")
     assert other.code == (1, "evaluator_not_allowed")
+
+
+def test_a_verdict_is_told_in_a_line() -> None:
+    result = {"verdict": "pass", "interval": [-0.03, 0.04], "looks_left": 3}
+    found = evaluation(8, kind="gate", result=result)
+    assert gate.summary(found) == ("pass", "-3 to +4", "3")
+    assert gate.summary(evaluation(7)) == ("-", "-", "-")

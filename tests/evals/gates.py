@@ -8,10 +8,10 @@ from typing import Any
 from appliance.evals import judging
 from appliance.evals.pairs import Pair
 from appliance.trust import dsse, ecdsa, evaluation, specification
-from appliance.trust.approval import PAYLOAD_TYPE
 from appliance.trust.evaluation import Circumstances, Pack
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.specification import Specification
+from appliance.trust.statement import PAYLOAD_TYPE
 from tests.trust import policies
 from tests.trust.forge import new_key
 

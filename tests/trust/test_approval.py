@@ -10,6 +10,7 @@ import pytest
 from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust import approval, dsse, ecdsa, policy_document
 from appliance.trust.approval import ApprovalSubject
+from appliance.trust.statement import PAYLOAD_TYPE
 from tests.trust.forge import Lab, as_json, b64, new_key
 
 SUBJECT = ApprovalSubject("ab" * 32, "cd" * 32)
@@ -93,11 +94,9 @@ STATEMENTS: dict[str, Change] = {
 @pytest.mark.parametrize("change", STATEMENTS.values(), ids=STATEMENTS)
 def test_malformed_statement(lab: Lab, change: Change) -> None:
     key = lab.key("approver-1")
-    statement = json.loads(
-        dsse.parse(signed(lab.pem("approver-1")), approval.PAYLOAD_TYPE, _no).payload
-    )
+    statement = json.loads(dsse.parse(signed(lab.pem("approver-1")), PAYLOAD_TYPE, _no).payload)
     change(statement)
-    envelope = dsse.sign(as_json(statement), approval.PAYLOAD_TYPE, [key])
+    envelope = dsse.sign(as_json(statement), PAYLOAD_TYPE, [key])
     assert code_of(envelope, lab) == "approval_malformed"
 
 
@@ -108,12 +107,12 @@ def _no(problem: str) -> PolicyRefused:
 def test_malformed_envelopes(lab: Lab) -> None:
     one, two = lab.key("approver-1"), lab.key("approver-2")
     good = signed(lab.pem("approver-1"))
-    payload = dsse.parse(good, approval.PAYLOAD_TYPE, _no).payload
+    payload = dsse.parse(good, PAYLOAD_TYPE, _no).payload
     for envelope in (
         b"",
         b"{}",
         dsse.sign(payload, "application/json", [one]),
-        dsse.sign(payload, approval.PAYLOAD_TYPE, [one, two]),
+        dsse.sign(payload, PAYLOAD_TYPE, [one, two]),
         good.replace(b64(payload).encode(), b"!"),
         good + b" " * approval.MAX_ENVELOPE,
     ):

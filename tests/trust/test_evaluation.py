@@ -106,6 +106,7 @@ def _pack(name: str = "general", **values: Any) -> Any:
         (_pack(sha256="x"), "evaluation_malformed"),
         (_pack(surprise=1), "evaluation_malformed"),
         (block(packs=[]), "evaluation_malformed"),
+        (block(packs={"general": 1}), "evaluation_malformed"),
     ],
 )
 def test_packs_that_were_tampered_with_are_refused(change: Any, refused: str) -> None:

@@ -14,7 +14,7 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
 from appliance.wire.admin.evaluations import Report as EvaluationReport
-from appliance.wire.admin.gates import Certificate, CertificateList
+from appliance.wire.admin.gates import Certificate, CertificateList, Ledger, LedgerList
 from appliance.wire.admin.jobs import Job, JobList
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
 from appliance.wire.admin.labels import (
@@ -194,6 +194,7 @@ class Script(AdminClient):
     load_found: Load = field(default_factory=lambda: Load(at=1.0, server="s"))
     details: dict[str, ModelDetail] = field(default_factory=dict)
     evaluated: list[Certificate] = field(default_factory=list)
+    ledgers_found: list[Ledger] = field(default_factory=list)
     named: list[Name] = field(default_factory=list)
     running: list[RunningRequest] = field(default_factory=list)
     jobs_found: list[Job] = field(default_factory=list)
@@ -240,6 +241,10 @@ class Script(AdminClient):
     def certificates(self) -> CertificateList:
         self._answer()
         return CertificateList(certificates=self.evaluated)
+
+    def ledgers(self) -> LedgerList:
+        self._answer()
+        return LedgerList(ledgers=self.ledgers_found)
 
     def task_names(self) -> NameList:
         self._answer()

@@ -31,6 +31,7 @@ SAME = {
     "tasks revoke": "model revoke",
     "evaluations": "eval list", "evaluations look": "eval show",
     "evaluations report": "eval report", "evaluation": "eval show",
+    "evaluations ledger": "eval ledger",
     "evaluation report": "eval report",
     "labels": "label list", "labels look": "label show", "labels label": "label next",
     "labels differences": "label show", "labelling": "label next", "labelling look": "label set",

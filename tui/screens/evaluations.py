@@ -1,7 +1,7 @@
-"""Evaluations: what each candidate of a task is worth on the customer's own items.
+"""Evaluations and gates: what each candidate of a task is worth, on the customer's own items.
 
-Rules: an evaluation is a job, and is steered on the screen of the jobs; a result is asked for once,
-since it does not change.
+Rules: both are jobs, and are steered on the screen of the jobs; a result is asked for once, since
+it does not change; the ledger is asked for when a gate has begun or ended.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
+from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
 from tui.change import Answers, Blank, Change
 from tui.command import Report
@@ -26,15 +27,19 @@ from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
-_KIND: Final = "evaluation"
+_GATE: Final = "gate"
+_KINDS: Final = ("evaluation", _GATE)
 _NEWEST: Final = 300  # jobs that are looked through
 
 
 class Found(NamedTuple):
-    """The evaluations among the newest jobs, and a result that was not known."""
+    """The evaluations among the newest jobs, a result that was not known, and the ledger where it
+    may be another one.
+    """
 
     jobs: list[Job]
     whole: Job | None
+    ledger: list[Ledger] | None
 
 
 class EvaluationsPage(ListPage[Job]):
@@ -44,6 +49,7 @@ class EvaluationsPage(ListPage[Job]):
     TITLE: ClassVar[str] = "Evaluations"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "report", "Write report"),
+        Binding("l", "ledger", "Ledger"),
     ]
 
     def __init__(self, desk: Desk) -> None:
@@ -54,6 +60,8 @@ class EvaluationsPage(ListPage[Job]):
         self._summary, self._one = Part("evaluations-summary"), Part("evaluation", "RESULT")
         self._jobs: list[Job] = []
         self._whole: dict[int, Job] = {}
+        self._ledger: list[Ledger] = []
+        self._gates: list[tuple[int, str]] | None = None
         self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
@@ -73,17 +81,20 @@ class EvaluationsPage(ListPage[Job]):
 
     def _ask(self, client: AdminClient, number: int | None) -> Found:
         """Called in the poller's thread."""
-        jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind == _KIND]
+        jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind in _KINDS]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
+        ledger = None if _gates(jobs) == self._gates else client.ledgers().ledgers
         if named is None or named.state != "done" or named.id in self._whole:
-            return Found(jobs, None)
-        return Found(jobs, client.job(named.id))
+            return Found(jobs, None, ledger)
+        return Found(jobs, client.job(named.id), ledger)
 
     def take(self, topic: str, answer: Any) -> None:
         """The evaluations."""
         self._error = answer if isinstance(answer, ApplianceError) else None
         if isinstance(answer, Found):
             self._jobs = answer.jobs
+            if answer.ledger is not None:
+                self._ledger, self._gates = answer.ledger, _gates(answer.jobs)
             if answer.whole is not None:
                 self._whole = {**self._whole, answer.whole.id: answer.whole}
 
@@ -93,7 +104,7 @@ class EvaluationsPage(ListPage[Job]):
 
     def words(self, item: Job) -> str:
         """What the filter looks at."""
-        return f"{item.id} {item.state} {item.title} {item.actor} {item.code}"
+        return f"{item.id} {item.kind} {item.state} {item.title} {item.actor} {item.code}"
 
     def moved(self) -> None:
         """Ask about another one."""
@@ -129,6 +140,10 @@ class EvaluationsPage(ListPage[Job]):
         current = self._current()
         if current is not None:
             self.app.push_screen(EvaluationScreen(self.desk, current))
+
+    def action_ledger(self) -> None:
+        """Show the looks that sealed splits have left."""
+        self.app.push_screen(LedgerScreen(self._ledger))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what is done has a report, and only the server writes it."""
@@ -186,6 +201,42 @@ class EvaluationScreen(ModalScreen[None]):
     def action_report(self) -> None:
         """Write its page."""
         self.post_message(Page.Begin(report(self._desk, self._job.id)))
+
+
+class LedgerScreen(ModalScreen[None]):
+    """The looks at the sealed splits of each dataset."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "Back")]
+
+    def __init__(self, found: list[Ledger]) -> None:
+        super().__init__()
+        self._found = found
+        self._shown = Part("ledger-whole")
+
+    def compose(self) -> ComposeResult:
+        """The ledger."""
+        with VerticalScroll(id="whole") as box:
+            box.border_title = "LEDGER"
+            yield self._shown
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show it."""
+        self._draw()
+        self.query_one("#whole").focus()
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = max(20, self.app.size.width - 4)
+        self._shown.say(lines(view.ledger(self._found, width)))
+
+
+def _gates(jobs: list[Job]) -> list[tuple[int, str]]:
+    """The gates and their states: while they stay the same, so does the ledger."""
+    return [(job.id, job.state) for job in jobs if job.kind == _GATE]
 
 
 def report(desk: Desk, number: int) -> Change:

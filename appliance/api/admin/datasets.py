@@ -6,6 +6,7 @@ before they leave.
 
 import asyncio
 import json
+from functools import cache
 from typing import Final
 
 from fastapi import APIRouter
@@ -14,9 +15,10 @@ from appliance.api.admin.deps import Admin, ServicesDep, Viewer
 from appliance.api.admin.times import microseconds
 from appliance.audit.entry import Draft
 from appliance.audit.search import Query
-from appliance.datasets import capture
+from appliance.datasets import capture, directory
 from appliance.datasets.items import Item
-from appliance.errors import AuditRefused, DatasetRefused
+from appliance.errors import AuditRefused, DatasetRefused, Refused
+from appliance.evals.gate import Gate
 from appliance.evals.job import DIRECTORY, Evaluation
 from appliance.evals.seen import seen
 from appliance.types import Json
@@ -80,13 +82,24 @@ def capture_items(person: Admin, services: ServicesDep, wanted: wire.Capture) ->
 
 @router.post("/seen")
 async def seen_items(_: Viewer, services: ServicesDep, wanted: wire.SeenWanted) -> wire.SeenList:
-    """The evaluations that asked items, or learned from them."""
+    """The evaluations and gates that asked items, or learned from them."""
     known = {
         shown.job.id: shown.job.params
         for shown in await services.jobs.newest(_MOST_JOBS)
-        if shown.job.kind == Evaluation.name
+        if shown.job.kind in (Evaluation.name, Gate.name)
     }
+
+    @cache
+    def train_of(dataset: str) -> frozenset[str] | None:
+        try:
+            with services.store.inventory.open(dataset) as artifact:
+                found = directory.read_artifact(artifact)
+        except Refused:
+            return None
+        return frozenset(item.id for item in found.splits.get("train", ()))
+
+    place = services.data / DIRECTORY
     found = await asyncio.to_thread(
-        seen, services.data / DIRECTORY, known.get, wanted.ids, wanted.data, wanted.trained
+        seen, place, known.get, wanted.ids, wanted.data, wanted.trained, train_of
     )
     return wire.SeenList(seen=[wire.SeenBy(**each._asdict()) for each in found])

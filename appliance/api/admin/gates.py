@@ -6,6 +6,7 @@ is recorded first. The gate itself is a job and started like every job.
 
 import asyncio
 import base64
+import contextlib
 import os
 import secrets
 from typing import Annotated
@@ -91,6 +92,17 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         groups=part.groups,
         items=part.items,
     )
+
+
+@router.get("/ledger")
+def ledgers_(_: Viewer, services: ServicesDep) -> wire.LedgerList:
+    """The looks at the sealed splits of all stored datasets."""
+    found = []
+    for record in services.store.inventory.records():
+        if record.kind == "dataset" and record.facts.get("sealed"):
+            with contextlib.suppress(Refused):  # its files are not here, or are none of ours
+                found.append(ledger(_, services, record.id))
+    return wire.LedgerList(ledgers=sorted(found, key=lambda each: each.dataset))
 
 
 @router.get("/ledger/{dataset}")

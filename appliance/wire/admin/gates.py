@@ -69,6 +69,12 @@ class Ledger(Reply):
     splits: list[LedgerSplit]
 
 
+class LedgerList(Reply):
+    """The ledgers of all sealed datasets that are stored, by name."""
+
+    ledgers: list[Ledger]
+
+
 class EvidenceKey(Reply):
     """The key that signs evaluations, and whether the trust policy lists it."""
 

@@ -66,6 +66,8 @@ def _plan(client: AdminClient, task: str, data: str) -> None:
     (split,) = client.ledger(data).splits
     assert (split.split, split.left, split.looks) == ("test", 4, [])
     assert code(lambda: client.ledger(task)) == "dataset_not_sealed"
+    (every,) = client.ledgers().ledgers
+    assert every == client.ledger(data)
 
 
 def _certificates(services: Services, client: AdminClient, task: str, data: str) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import Unavailable
+from appliance.wire.admin.gates import Ledger
 from tests.tui.scripted import Script, evaluation, job, terminal
+from tests.tui.view.test_evaluations import GATE
 
 RUNNING = evaluation(
     8, state="running", ended=None, result=None, actions=["pause", "cancel"],
@@ -102,3 +104,30 @@ async def test_a_refusal_an_empty_list_and_what_failed() -> None:
 
         script.jobs = refuse  # type: ignore[assignment, method-assign]
         assert "insufficient_memory" in await opened.refresh()
+
+
+async def test_a_gate_stands_beside_them_and_the_ledger_has_a_screen() -> None:
+    split = {"split": "test", "groups": 455, "left": 3, "looks": [{"task": "orders-1"}]}
+    ledger = Ledger.model_validate({"dataset": "orders", "splits": [split]})
+    gate = evaluation(8, kind="gate", result={**GATE, "verdict": "pass"})
+    script = Script(jobs_found=[gate, evaluation(7)], ledgers_found=[ledger])
+    asked = 0
+    whole = script.ledgers
+
+    def count() -> object:
+        nonlocal asked
+        asked += 1
+        return whole()
+
+    script.ledgers = count  # type: ignore[assignment, method-assign]
+    async with terminal(script, size=(120, 45)) as opened:
+        await opened.press("8")
+        await opened.refresh()
+        shown = await opened.wait("1 taken, 3 left")
+        assert "gate" in shown and "-3.0 to +4.0" in shown
+        shown = await opened.press("l")
+        for words in ("LEDGER", "orders, test", "1 looks spent", "3 left", "orders-1"):
+            assert words in shown, (words, shown)
+        assert "LEDGER" not in await opened.press("escape")
+        await opened.refresh()
+    assert asked == 1  # until a gate begins or ends

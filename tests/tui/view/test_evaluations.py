@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from appliance.wire.admin.gates import Ledger
 from tests.tui.scripted import WALL, candidate, evaluation
 from tui.text import line
 from tui.view import evaluations as view
@@ -66,6 +67,46 @@ def test_a_result_of_another_form_is_shown_as_far_as_it_is_understood() -> None:
     ):
         assert shown(result=result)
         assert view.whole(evaluation(7, result=result), WALL, 80, ascii_only=True)
+
+
+GATE: dict[str, Any] = {
+    "verdict": "fail", "answer": "Fail: the floor of pack general is not reached.",
+    "difference": 0.01, "interval": [-0.03, 0.04], "margin": 0.05, "groups": 455, "looks": 1,
+    "looks_left": 3, "advice": 0.73, "floors": {"": "pass"}, "certificate": None,
+    "packs": {"general": {"right": 20, "items": 80, "floor": 500_000, "verdict": "fail"}},
+}  # fmt: skip
+
+
+def test_a_gate_has_its_verdict_its_coarse_interval_and_the_looks_left() -> None:
+    for said in (
+        shown(kind="gate", result=GATE),
+        "\n".join(
+            part.plain
+            for part in view.whole(
+                evaluation(7, kind="gate", result=GATE), WALL, 120, ascii_only=True
+            )
+        ),
+    ):
+        for words in ("Fail: the floor of pack general", "+1.0 points, -3.0 to +4.0", "margin 5",
+                      "455 groups", "1 taken, 3 left", "20 of 80 right", "the whole", "73%",
+                      "none"):  # fmt: skip
+            assert words in said, (words, said)
+    assert shown(kind="gate", result={"verdict": 3, "packs": {"general": 1}, "floors": []})
+
+
+def test_the_ledger_by_dataset() -> None:
+    look = {"taken": "2026-11-18T12:00:00Z", "task": "orders-1", "verdict": "fail",
+            "person": "Paula", "dataset": "orders"}  # fmt: skip
+    splits = [
+        {"split": "certify", "groups": 284, "left": 4, "looks": []},
+        {"split": "test", "groups": 455, "left": 0, "looks": [look] * 4},
+    ]
+    found = Ledger.model_validate({"dataset": "orders", "splits": splits})
+    said = "\n".join(part.plain for part in view.ledger([found], 100))
+    for words in ("orders, certify  0 looks spent  4 left", "orders, test  4 looks spent",
+                  "none left", "orders-1", "Paula"):  # fmt: skip
+        assert words in said, (words, said)
+    assert "No dataset is sealed." in "\n".join(part.plain for part in view.ledger([], 100))
 
 
 def test_the_summary() -> None:
