@@ -17,6 +17,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
+from appliance.wire.admin import advice as advicewire
 from appliance.wire.admin import collections as collectionwire
 from appliance.wire.admin import datasets as datasetwire
 from appliance.wire.admin import evaluations as evalwire
@@ -461,6 +462,20 @@ class AdminClient:
     def remove_label_queue(self, name: str) -> labelwire.LabelQueueList:
         """Forget a queue with its texts and labels; those that are left."""
         return self._post(labelwire.LabelQueueList, _queue(name) + "/remove")
+
+    # the advisor
+
+    def advise(self, wanted: advicewire.AdviceWanted) -> advicewire.Advice:
+        """Advise on a task with what was measured here."""
+        return self._post(advicewire.Advice, "/admin/advice", wanted, slow=True)
+
+    def advice(self, task: str) -> advicewire.Advice:
+        """The last advice for a task."""
+        return self._get(advicewire.Advice, f"/admin/advice/{_identifier(task, 'advice_missing')}")
+
+    def all_advice(self) -> advicewire.AdviceList:
+        """The last advice for each task."""
+        return self._get(advicewire.AdviceList, "/admin/advice")
 
     # the log's files
 

@@ -492,6 +492,13 @@ CODES: Final[dict[str, Code]] = {
     "report_missing": Code(
         "there is no such report", "`appliance job show ID` says what the job is and how far it is."
     ),
+    "answers_invalid": Code(
+        "the answers to the advisor's questions cannot be used",
+        "Correct what the message names; `appliance advise --example` prints a file to begin with.",
+    ),
+    "advice_missing": Code(
+        "no advice was given for this task yet", "Run `appliance advise TASK --answers FILE`."
+    ),
     "neighbours_missing": Code(
         "the evaluation learned no nearest neighbours",
         "Approve an embedding model and run `appliance eval run` on a task of labels again.",

@@ -8,6 +8,7 @@ implementation and one audit trail.
 from fastapi import FastAPI
 
 from appliance.api.admin import (
+    advice,
     audit,
     collections,
     datasets,
@@ -58,7 +59,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
-        retention, trust, metrics, selftest, datasets, collections, labels, pointers,
+        retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice,
     ):  # fmt: skip
         app.include_router(part.router)
     app.include_router(collections.groups)

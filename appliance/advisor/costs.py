@@ -1,0 +1,264 @@
+"""What an option costs a month, by its parts, with P10, P50 and P90.
+
+Rules: pure arithmetic that a spreadsheet repeats; nothing is drawn: every uncertain answer takes
+its P10, P50 and P90 with the weights 0.3, 0.4 and 0.3, in all combinations, and the percentiles
+are those of that distribution; beyond eight uncertain answers those that move the cost least stay
+at their P50; a machine is bought whole, so its price does not shrink with its use.
+Source: Keefer & Bodily, Management Science 29, 1983 (three-point approximations; the weights are
+Swanson's).
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.advisor.measured import Candidate, Facts
+from appliance.advisor.questions import Price, Questions, Range, exactly
+from appliance.statistics import power
+
+WEIGHTS: Final = (0.3, 0.4, 0.3)
+MOST_UNCERTAIN: Final = 8
+HOURS_MONTH: Final = 730.0
+_WORKING_HOURS: Final = 8.0
+LEARNED: Final = ("baseline", "tuned", "cascade")
+"""Options that are fitted to labels again at every retraining."""
+
+Floats: TypeAlias = NDArray[np.float64]
+Value: TypeAlias = float | Floats
+Values: TypeAlias = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """A cost by its P10, P50 and P90."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Swing:
+    """What one uncertain answer moves: the cost at its P10 and at its P90, others at their P50."""
+
+    name: str
+    at_low: float
+    at_high: float
+
+    @property
+    def width(self) -> float:
+        """How much."""
+        return abs(self.at_high - self.at_low)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One option with all that its cost follows from.
+
+    Attributes:
+        price: of a model that is paid; None for what runs here.
+        certify: groups that a certificate takes, labelled at every retraining.
+        shared: cost the machine as if others filled the rest of its time: the full-throughput
+            calculation, which is shown beside the honest one and decides nothing.
+    """
+
+    questions: Questions
+    facts: Facts
+    candidate: Candidate
+    price: Price | None = None
+    certify: int = 0
+    shared: bool = False
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What has to be known before it has a cost."""
+        found = []
+        if requests_day(self.questions, self.facts) is None:
+            found.append("load.requests_day")
+        if self.price is None:
+            if self.questions.costs.machine is None:
+                found.append("costs.machine")
+            if self.candidate.documents_s is None:
+                found.append("speed")
+            if self.candidate.option == "cascade" and self.candidate.coverage is None:
+                found.append("coverage")
+        return tuple(found)
+
+    def parts(self, values: Values) -> dict[str, Value]:
+        """The cost of a month, part by part."""
+        load = self.questions.load
+        requests = values["load.requests_day"] * load.days_month
+        found: dict[str, Value] = {}
+        if self.price is None:
+            found |= self._machine(values, requests)
+        else:
+            found |= self._paid(values, requests, self.price)
+        found["labels"] = self._labels(values)
+        if self.candidate.option == "cascade":
+            left = 1 - (self.candidate.coverage or 0.0)
+            minutes = values["costs.defer_minutes"]
+            found["people"] = requests * left * minutes / 60 * values["data.hour"]
+        quality = self.candidate.quality
+        if quality is not None:
+            found["wrong answers"] = requests * (1 - quality.value) * values["domain.wrong_answer"]
+        return found
+
+    def total(self, values: Values) -> Value:
+        """The cost of a month."""
+        return sum(self.parts(values).values(), start=0.0)
+
+    def _machine(self, values: Values, requests: Value) -> dict[str, Value]:
+        costs, load = self.questions.costs, self.questions.load
+        speed = self.candidate.documents_s or math.inf
+        measured = self.facts.arrivals.busiest_hour if self.facts.arrivals else None
+        hour = load.busiest_hour if load.busiest_hour is not None else measured
+        busiest = values["load.requests_day"] / _WORKING_HOURS if hour is None else float(hour)
+        planned = speed * 3600 * self.questions.thresholds.headroom
+        machines = np.maximum(1.0, np.ceil(np.asarray(busiest / planned) - 1e-9))
+        busy = requests / (speed * 3600)
+        used = utilisation_of(busy, machines) if self.shared else 1.0
+        bought = machines * values["costs.machine"] / (values["costs.years"] * 12)
+        idle = machines * values["costs.watts_idle"] * HOURS_MONTH
+        extra = (values["costs.watts_busy"] - values["costs.watts_idle"]) * busy
+        kwh = (idle * used + extra) / 1000 * costs.pue
+        return {
+            "machine": bought * used,
+            "power": kwh * values["costs.kwh"],
+            "staff": values["costs.staff_hours"] * values["costs.staff_hour"] * used,
+        }
+
+    def _paid(self, values: Values, requests: Value, price: Price) -> dict[str, Value]:
+        here = f"prices.{price.name}"
+        tokens = (
+            values["load.tokens_in"] * values[f"{here}.million_in"]
+            + values["load.tokens_out"] * values[f"{here}.million_out"]
+        )
+        return {
+            "tokens": requests * tokens / 1e6,
+            "fixed": values[f"{here}.month"],
+            "staff": values[f"{here}.staff_hours"] * values["costs.staff_hour"],
+        }
+
+    def _labels(self, values: Values) -> Value:
+        data = self.questions.data
+        items = self.certify + (data.relabel if self.candidate.option in LEARNED else 0)
+        each = values["data.label_minutes"] / 60 * values["data.hour"] * data.raters
+        return items * each / values["domain.changes_months"]
+
+
+def requests_day(questions: Questions, facts: Facts) -> Range | None:
+    """Requests a day: as answered, else as the log says."""
+    if questions.load.requests_day is not None:
+        return questions.load.requests_day
+    return None if facts.arrivals is None else exactly(facts.arrivals.requests_day)
+
+
+@lru_cache(maxsize=256)
+def groups_to_certify(bound: float, wrong: float, delta: float) -> int | None:
+    """Groups that a certificate takes when this share is wrong, with power 0.8; None: no number."""
+    if wrong <= 0:
+        return power.groups_without_error(bound, delta)
+    return power.groups_for_bound(bound, wrong, delta)
+
+
+def utilisation_of(busy_hours: Value, machines: Value) -> Value:
+    """The share of a month in which the machines compute."""
+    return np.minimum(1.0, busy_hours / (HOURS_MONTH * machines))
+
+
+def middle(questions: Questions, facts: Facts) -> dict[str, float]:
+    """Every answer at its P50."""
+    return {name: value.mid for name, value in _ranges(questions, facts).items()}
+
+
+def cost(case: Case) -> Percentiles | None:
+    """The cost of a month; None where something is missing."""
+    if case.missing:
+        return None
+    ranges = _ranges(case.questions, case.facts)
+    fixed = {name: value.mid for name, value in ranges.items()}
+    named = [swing.name for swing in tornado(case)[:MOST_UNCERTAIN]]
+    if not named:
+        total = float(np.asarray(case.total(fixed)))
+        return Percentiles(total, total, total)
+    points = np.array(list(itertools.product(*(ranges[name] for name in named))))
+    weights = np.array([math.prod(each) for each in itertools.product(WEIGHTS, repeat=len(named))])
+    values: dict[str, Value] = {**fixed}
+    values |= {name: points[:, number] for number, name in enumerate(named)}
+    totals = np.broadcast_to(np.asarray(case.total(values)), weights.shape)
+    return Percentiles(*(_quantile(totals, weights, share) for share in (0.1, 0.5, 0.9)))
+
+
+def tornado(case: Case) -> list[Swing]:
+    """What moves the cost, most first; answers that are known or move nothing are left out."""
+    if case.missing:
+        return []
+    ranges = _ranges(case.questions, case.facts)
+    fixed: dict[str, Value] = {name: value.mid for name, value in ranges.items()}
+    found = []
+    for name, value in ranges.items():
+        if not value.known:
+            ends = [float(np.asarray(case.total({**fixed, name: end}))) for end in value[::2]]
+            found.append(Swing(name, *ends))
+    return sorted((each for each in found if each.width > 0), key=lambda each: -each.width)
+
+
+def break_even(one: Case, other: Case, most: float = 1e9) -> float | None:
+    """Requests a day from which `one` is not dearer than `other`, at P50; None: there is no such.
+
+    The least number of requests a day between 0 and `most` at which it is so and was not so at 0.
+    """
+    if one.missing or other.missing:
+        return None
+
+    def cheaper(volume: float) -> bool:
+        return all_in(one, volume) <= all_in(other, volume)
+
+    def all_in(case: Case, volume: float) -> float:
+        values = {**middle(case.questions, case.facts), "load.requests_day": volume}
+        return float(np.asarray(case.total(values)))
+
+    if cheaper(0.0):
+        return None
+    return first_true(cheaper, 1e-3, most)
+
+
+def first_true(
+    holds: Callable[[float], bool], low: float, high: float, *, step: float = 1.1, to: float = 1e-9
+) -> float | None:
+    """The least value between `low` and `high` at which something holds.
+
+    Args:
+        step: each trial is so many times the one before; an island narrower than that is missed.
+        to: the value is found by halving to within this share of itself.
+    """
+    steps = math.ceil(math.log(high / low) / math.log(step))
+    before = low
+    for number in range(steps + 1):
+        at = min(high, low * step**number)
+        if holds(at):
+            while at - before > to * at:
+                half = (before + at) / 2
+                before, at = (before, half) if holds(half) else (half, at)
+            return at
+        before = at
+    return None
+
+
+def _ranges(questions: Questions, facts: Facts) -> dict[str, Range]:
+    ranges = questions.ranges
+    volume = requests_day(questions, facts)
+    return ranges if volume is None else {**ranges, "load.requests_day": volume}
+
+
+def _quantile(values: Floats, weights: Floats, share: float) -> float:
+    """The least value that at least this share of the weight does not exceed."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    return float(values[order][int(np.searchsorted(reached, share - 1e-12))])

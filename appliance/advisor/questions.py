@@ -1,0 +1,386 @@
+"""The four questions, as a frozen record: domain, data, latency and volume, regulation.
+
+Rules: a value that is not known exactly is a range of three, its P10, P50 and P90; unknown words
+are refused by name; a price has a date and a source; the article's thresholds are defaults that
+the same file overrides.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
+from functools import cached_property
+from typing import Any, Final, NamedTuple, TypeVar
+
+from appliance.errors import Refused
+
+SOURCE: Final = "the article that this product follows: rules of thumb, to be replaced by yours"
+FORMS: Final = ("labels", "fields", "text")
+_T = TypeVar("_T")
+
+
+class Range(NamedTuple):
+    """A value by its P10, P50 and P90; all equal where it is known."""
+
+    low: float
+    mid: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether it is one value."""
+        return self.low == self.high
+
+
+def exactly(value: float) -> Range:
+    """A value that is known."""
+    return Range(value, value, value)
+
+
+_NOTHING: Final = exactly(0)
+_ONE: Final = exactly(1)
+_YEAR: Final = exactly(12)
+_LIFE: Final = exactly(4)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What the work is.
+
+    Attributes:
+        changes_months: how long what is right stays so: the retraining interval.
+        facts_days: after how many days facts that answers need are out of date; None if there are
+            none.
+        quality: the share of right answers that is wanted.
+        wrong_answer: what one costs.
+    """
+
+    purpose: str = ""
+    form: str = "labels"
+    changes_months: Range = _YEAR
+    facts_days: float | None = None
+    quality: float | None = None
+    wrong_answer: Range = _NOTHING
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is there to learn from, and what more of it costs.
+
+    Attributes:
+        examples, groups: labelled items, and independent groups of them; None: as measured.
+        label_minutes: that a person takes for one label.
+        hour: what an hour of such a person costs.
+        raters: people who label each item.
+        relabel: items that are labelled again for each retraining.
+    """
+
+    examples: int | None = None
+    groups: int | None = None
+    label_minutes: Range = _ONE
+    hour: Range = _NOTHING
+    raters: int = 2
+    relabel: int = 300
+
+
+@dataclass(frozen=True)
+class Load:
+    """Latency and volume.
+
+    Attributes:
+        requests_day: None: from the log of this appliance.
+        days_month: days of a month on which requests come.
+        busiest_hour: requests in it; None: from the log, else all of a day within eight hours.
+        seconds: that 95 of 100 answers may take.
+        tokens_in, tokens_out: of a request to a model that is paid by the token.
+    """
+
+    requests_day: Range | None = None
+    days_month: float = 30
+    busiest_hour: float | None = None
+    seconds: float | None = None
+    tokens_in: Range = _NOTHING
+    tokens_out: Range = _NOTHING
+
+
+@dataclass(frozen=True)
+class Regulation:
+    """What may leave, and what must be shown.
+
+    Attributes:
+        data_may_leave: the network of the organisation.
+        bound: the error rate that a certificate has to exclude; None: no certificate is asked for.
+        delta: the probability with which a certificate may be wrong.
+    """
+
+    data_may_leave: bool = False
+    bound: float | None = None
+    delta: float = 0.05
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What this appliance costs; None where it is not known.
+
+    Attributes:
+        machine: price of one machine.
+        years: of its life.
+        watts_idle, watts_busy: that it takes.
+        kwh: price of a kilowatt-hour.
+        pue: what cooling and supply multiply power with.
+        staff_hours: a month, for what runs here.
+        staff_hour: what one costs.
+        defer_minutes: that a person takes for an item which a cascade leaves to people.
+    """
+
+    currency: str = "EUR"
+    machine: Range | None = None
+    years: Range = _LIFE
+    watts_idle: Range = _NOTHING
+    watts_busy: Range = _NOTHING
+    kwh: Range = _NOTHING
+    pue: float = 1.0
+    staff_hours: Range = _NOTHING
+    staff_hour: Range = _NOTHING
+    defer_minutes: Range = _NOTHING
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a model elsewhere costs, as its user found it.
+
+    Attributes:
+        million_in, million_out: of a million tokens.
+        month: fixed, a month.
+        staff_hours: a month, to look after it.
+        as_of, source: when and where the price was read.
+        quality: low, value and high of what it reaches on the same items; None: not measured.
+        groups: that this was measured on.
+        seconds: that 95 of 100 answers take; None: not measured.
+    """
+
+    name: str = "cloud"
+    million_in: Range = _NOTHING
+    million_out: Range = _NOTHING
+    month: Range = _NOTHING
+    staff_hours: Range = _NOTHING
+    as_of: date | None = None
+    source: str = ""
+    quality: Range | None = None
+    groups: int = 0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Rules of thumb, editable; `SOURCE` says where the defaults are from.
+
+    Attributes:
+        examples_try: labelled examples below which tuning is not tried.
+        examples_production: and below which a tuned model is a trial.
+        calls_day: below it a service that is paid by the call tends to be cheaper.
+        fast_seconds: an answer within it has to be made locally.
+        memory_gib: of a graphics card that a small model is tuned on.
+        groups: independent groups below which nothing is decided.
+        price_days: after which a price is too old to decide by.
+        facts_days: facts that change faster belong into a collection, not into weights.
+        headroom: share of a machine's speed that may be planned with.
+    """
+
+    examples_try: int = 1_000
+    examples_production: int = 10_000
+    calls_day: float = 1_000
+    fast_seconds: float = 1.0
+    memory_gib: float = 12
+    groups: int = 50
+    price_days: int = 90
+    facts_days: float = 30
+    headroom: float = 0.7
+
+
+@dataclass(frozen=True)
+class Questions:
+    """All answers of a person."""
+
+    domain: Domain = field(default_factory=Domain)
+    data: Data = field(default_factory=Data)
+    load: Load = field(default_factory=Load)
+    regulation: Regulation = field(default_factory=Regulation)
+    costs: Costs = field(default_factory=Costs)
+    prices: tuple[Price, ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        """Every answer that is a number with a price or a speed, by its name in the file."""
+        found: dict[str, Range] = {}
+        parts: dict[str, object] = {
+            name: getattr(self, name) for name in ("domain", "data", "load", "costs")
+        }
+        parts |= {f"prices.{price.name}": price for price in self.prices}
+        for part, record in parts.items():
+            for each in fields(record):  # type: ignore[arg-type]
+                value = getattr(record, each.name)
+                if isinstance(value, Range) and each.name != "quality":
+                    found[f"{part}.{each.name}"] = value
+        return found
+
+    @property
+    def settled(self) -> "Questions":
+        """The same answers with every range at its P50."""
+        found = self
+        for name, value in self.ranges.items():
+            if not value.known:
+                found = found.having(name, exactly(value.mid))
+        return found
+
+    def having(self, name: str, value: Range) -> "Questions":
+        """The same answers but for one range, by its name."""
+        part, _, attribute = name.rpartition(".")
+        if part.startswith("prices."):
+            chosen = part.removeprefix("prices.")
+            prices = tuple(
+                replace(p, **{attribute: value}) if p.name == chosen else p  # type: ignore[arg-type]
+                for p in self.prices
+            )
+            return replace(self, prices=prices)
+        changed = replace(getattr(self, part), **{attribute: value})
+        return replace(self, **{part: changed})
+
+
+def read(text: str, *, as_json: bool = False) -> Questions:
+    """The answers of a TOML or JSON file.
+
+    Raises:
+        Refused: `answers_invalid`, naming what is wrong.
+    """
+    try:
+        value = json.loads(text) if as_json else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"The answers cannot be read: {error}") from error
+    return build(value)
+
+
+def build(value: object) -> Questions:
+    """The answers of a parsed file.
+
+    Raises:
+        Refused: `answers_invalid`.
+    """
+    if not isinstance(value, Mapping):
+        raise _invalid("The answers are no table.")
+    kinds: dict[str, type[Any]] = {
+        "domain": Domain, "data": Data, "load": Load, "regulation": Regulation, "costs": Costs,
+        "thresholds": Thresholds,
+    }  # fmt: skip
+    unknown = sorted(set(value) - {*kinds, "prices"})
+    if unknown:
+        raise _invalid(f"There is no question {unknown[0]!r}.")
+    made = {name: _record(kinds[name], value[name], name) for name in kinds if name in value}
+    listed = value.get("prices", [])
+    if not isinstance(listed, list) or len(listed) > 20:
+        raise _invalid("prices: a list of at most 20.")
+    prices = tuple(_record(Price, each, "prices") for each in listed)
+    if len({price.name for price in prices}) != len(prices):
+        raise _invalid("prices: two have the same name.")
+    found = Questions(prices=prices, **made)
+    _check(found)
+    return found
+
+
+def _check(found: Questions) -> None:
+    if found.domain.form not in FORMS:
+        raise _invalid(f"domain.form is one of {', '.join(FORMS)}.")
+    for name, value in (
+        ("domain.quality", found.domain.quality),
+        ("regulation.bound", found.regulation.bound),
+        ("regulation.delta", found.regulation.delta),
+    ):
+        if value is not None and not 0 < value < 1:
+            raise _invalid(f"{name} is strictly between 0 and 1.")
+    positive = {
+        "domain.changes_months": found.domain.changes_months.low,
+        "costs.years": found.costs.years.low,
+        "load.days_month": found.load.days_month,
+        "costs.pue": found.costs.pue,
+        "thresholds.headroom": found.thresholds.headroom,
+        "data.raters": found.data.raters,
+    }
+    for name, number in positive.items():
+        if number <= 0:
+            raise _invalid(f"{name} is above 0.")
+    for price in found.prices:
+        if not price.name:
+            raise _invalid("prices: each has a name.")
+        if price.quality is not None and not 0 <= price.quality.low <= price.quality.high <= 1:
+            raise _invalid("prices.quality: shares between 0 and 1.")
+
+
+def _record(kind: type[_T], value: object, place: str) -> _T:
+    if not isinstance(value, Mapping):
+        raise _invalid(f"{place} is a table.")
+    known = {
+        each.name: getattr(each.type, "__name__", str(each.type))
+        for each in fields(kind)  # type: ignore[arg-type]
+    }
+    made = {}
+    for name, given in value.items():
+        if name not in known:
+            raise _invalid(f"{place} has no {name!r}; it has {', '.join(known)}.")
+        made[name] = _value(given, known[name], f"{place}.{name}")
+    return kind(**made)
+
+
+def _value(given: object, kind: str, place: str) -> object:
+    if "Range" in kind:
+        return _range(given, place)
+    if "date" in kind:
+        return _date(given, place)
+    if kind.startswith("str"):
+        if not isinstance(given, str) or len(given) > 500:
+            raise _invalid(f"{place} is a text of at most 500 characters.")
+        return given
+    if kind.startswith("bool"):
+        if not isinstance(given, bool):
+            raise _invalid(f"{place} is true or false.")
+        return given
+    number = _number(given, place)
+    if not kind.startswith("int"):
+        return number
+    if number != int(number):
+        raise _invalid(f"{place} is a whole number.")
+    return int(number)
+
+
+def _range(given: object, place: str) -> Range:
+    if isinstance(given, list):
+        if len(given) != 3:
+            raise _invalid(f"{place} is a number, or three: P10, P50 and P90.")
+        low, mid, high = (_number(each, place) for each in given)
+        if not low <= mid <= high:
+            raise _invalid(f"{place}: P10, P50 and P90 do not ascend.")
+        return Range(low, mid, high)
+    return exactly(_number(given, place))
+
+
+def _number(given: object, place: str) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise _invalid(f"{place} is a number.")
+    if not math.isfinite(given) or not 0 <= given <= 1e15:
+        raise _invalid(f"{place} is between 0 and 1e15.")
+    return float(given)
+
+
+def _date(given: object, place: str) -> date:
+    if isinstance(given, date):
+        return date(given.year, given.month, given.day)
+    try:
+        return date.fromisoformat(str(given))
+    except ValueError as error:
+        raise _invalid(f"{place} is a date such as 2026-11-27.") from error
+
+
+def _invalid(message: str) -> Refused:
+    return Refused("answers_invalid", message)

@@ -1,0 +1,551 @@
+"""What to do: the cheapest option of those that are shown to be good enough, and the don'ts.
+
+Rules: an option whose interval reaches below the wanted quality is not shown to reach it; costs
+decide only among options that do, and only where all of them have one, else the simplest wins; too
+few groups decide nothing; a price that is old or has no source decides nothing; what would change
+the verdict is found by asking again, at P50, with one other answer at a time.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from typing import Any, Final
+
+from appliance.advisor import costs
+from appliance.advisor.costs import Case, Percentiles, Swing
+from appliance.advisor.measured import OPTIONS, Candidate, Facts, Quality, per_doubling
+from appliance.advisor.questions import SOURCE, Price, Questions, Range, exactly
+from appliance.statistics import power
+
+NAMES: Final = {
+    "baseline": "classifier without a language model",
+    "prompt": "small model, prompt only",
+    "retrieval": "small model with retrieval",
+    "tuned": "tuned small model",
+    "cascade": "small model, the doubtful rest to people",
+    "larger": "larger local model",
+    "upstream": "model on another host of the network",
+    "cloud": "cloud model",
+}
+_LLM: Final = ("prompt", "retrieval", "tuned", "cascade", "larger", "upstream", "cloud")
+_FEWEST_GAIN: Final = 0.005
+"""A doubling of the data that brings less than this is not worth its labels."""
+_WIDEST: Final = 100.0
+"""How far a number is changed, up and down, to find what flips the verdict."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as the verdict sees it.
+
+    Attributes:
+        state: `shown`, `open` (its interval holds the wanted quality), `below`, `unmeasured` or
+            `excluded`.
+        why: a sentence beside the state.
+        groups_needed: further groups until it is likely to be shown; None where that has no number.
+        certify: groups that a certificate takes; None where none is asked for or none is enough.
+    """
+
+    option: str
+    name: str
+    state: str
+    why: str
+    quality: Quality | None
+    cost: Percentiles | None
+    seconds: float | None
+    missing: tuple[str, ...]
+    groups_needed: int | None = None
+    certify: int | None = None
+    case: Case | None = None
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An answer that, changed so far, changes the verdict."""
+
+    name: str
+    now: float | bool
+    then: float | bool
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The answer.
+
+    Attributes:
+        verdict: an option of `NAMES`, or `try_tuning`, `not_enough_data`, `people` or `blocked`.
+        donts: `no_language_model`, `no_fine_tuning`.
+        more: what is missing of data; 0 where the verdict is another one.
+        told_apart: the cost of the chosen option and that of the next one do not overlap.
+        tornado: of the chosen option.
+        full_throughput: the verdict if machines were costed as if they were always busy.
+        utilisation: share of the time in which the machine computes, of the chosen option or else
+            of the cheapest that runs here; None: unknown.
+        break_even: requests a day from which this option is not dearer than what is paid by the
+            token, by its name; None where that never is.
+        notes: what else a person should know, one sentence each.
+    """
+
+    verdict: str
+    answer: str
+    options: tuple[Option, ...] = ()
+    donts: tuple[str, ...] = ()
+    more: int = 0
+    told_apart: bool = True
+    tornado: tuple[Swing, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    full_throughput: str = ""
+    utilisation: float | None = None
+    break_even: tuple[tuple[str, float | None], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> Option | None:
+        """The option that the verdict names."""
+        return next((each for each in self.options if each.option == self.verdict), None)
+
+
+def advise(questions: Questions, facts: Facts, today: date) -> Advice:
+    """The advice."""
+    blocked = _blocked(questions, today)
+    if blocked:
+        return Advice("blocked", blocked)
+    decided = _decide(questions, facts)
+    if decided.chosen is None:
+        return replace(decided, notes=_notes(questions, facts, decided))
+    chosen, local = decided.chosen.case, _local(decided)
+    decided = replace(
+        decided,
+        full_throughput=_decide(questions, facts, shared=True).verdict,
+        tornado=tuple(costs.tornado(chosen)) if chosen is not None else (),
+        utilisation=None if local is None or local.case is None else utilisation(local.case),
+        break_even=_break_evens(decided, local),
+        flips=tuple(_flips(questions.settled, facts, decided.verdict)),
+    )
+    return replace(decided, notes=_notes(questions, facts, decided))
+
+
+def document(advice: Advice) -> dict[str, Any]:
+    """The advice as JSON values; money in cents' precision."""
+    chosen = advice.chosen
+    return {
+        "verdict": advice.verdict,
+        "answer": advice.answer,
+        "donts": list(advice.donts),
+        "more": advice.more,
+        "options": [_row(each) for each in advice.options],
+        "flips_if": [
+            {"name": f.name, "now": f.now, "then": f.then, "verdict": f.verdict}
+            for f in advice.flips
+        ],
+        "told_apart": advice.told_apart,
+        "tornado": [
+            {"name": s.name, "at_p10": round(s.at_low, 2), "at_p90": round(s.at_high, 2)}
+            for s in advice.tornado
+        ],
+        "full_throughput_verdict": advice.full_throughput or None,
+        "utilisation": advice.utilisation,
+        "break_even_requests_day": dict(advice.break_even),
+        "parts": {} if chosen is None or chosen.case is None else parts(chosen.case),
+        "notes": list(advice.notes),
+    }
+
+
+def parts(case: Case) -> dict[str, float]:
+    """The cost of an option at P50, part by part; empty where something is missing."""
+    if case.missing:
+        return {}
+    found = case.parts(costs.middle(case.questions, case.facts))
+    return {name: round(float(value), 2) for name, value in found.items()}
+
+
+def utilisation(case: Case) -> float | None:
+    """The share of the time in which the machine of an option computes."""
+    volume, speed = costs.requests_day(case.questions, case.facts), case.candidate.documents_s
+    if volume is None or speed is None or case.price is not None:
+        return None
+    busy = volume.mid * case.questions.load.days_month / (speed * 3600)
+    return float(costs.utilisation_of(busy, 1.0))
+
+
+def _row(option: Option) -> dict[str, Any]:
+    money, quality = option.cost, option.quality
+    return {
+        "name": option.option,
+        "title": option.name,
+        "state": option.state,
+        "why": option.why,
+        "quality": None if quality is None else quality.value,
+        "interval": None if quality is None else [quality.low, quality.high],
+        "cost_month": None
+        if money is None
+        else {"p10": round(money.p10, 2), "p50": round(money.p50, 2), "p90": round(money.p90, 2)},
+        "seconds_p95": option.seconds,
+        "missing": list(option.missing),
+        "groups_needed": option.groups_needed,
+        "groups_to_certify": option.certify,
+    }
+
+
+def _blocked(questions: Questions, today: date) -> str:
+    """Why prices keep the verdict from being given; "" where they do not."""
+    if not questions.regulation.data_may_leave:
+        return ""
+    for price in questions.prices:
+        if price.as_of is None or not price.source:
+            return f"No verdict: the price of {price.name} has no date or no source."
+        age = (today - price.as_of).days
+        if age > questions.thresholds.price_days:
+            return (
+                f"No verdict: the price of {price.name} is {age} days old; look it up again. "
+                f"Prices older than {questions.thresholds.price_days} days decide nothing."
+            )
+        if age < 0:
+            return f"No verdict: the price of {price.name} is dated in the future."
+    return ""
+
+
+def _decide(questions: Questions, facts: Facts, *, shared: bool = False) -> Advice:
+    options = tuple(_options(questions, facts, shared=shared))
+    return replace(_verdict(questions, facts, options), options=options)
+
+
+def _options(questions: Questions, facts: Facts, *, shared: bool) -> list[Option]:
+    found = []
+    for name in OPTIONS:
+        candidate = facts.candidate(name) or Candidate(name, NAMES[name])
+        found.append(_option(questions, facts, candidate, None, shared))
+    for price in questions.prices:
+        quality = None
+        if price.quality is not None:
+            low, value, high = price.quality
+            quality = Quality(value, low, high, price.groups)
+        candidate = Candidate("cloud", price.name, quality, seconds=price.seconds)
+        found.append(_option(questions, facts, candidate, price, shared))
+    if not questions.prices:
+        why = "no prices were brought"
+        if not questions.regulation.data_may_leave:
+            why = "the data may not leave the network"
+        found.append(
+            Option("cloud", NAMES["cloud"], "excluded", why, None, None, None, ("prices",))
+        )
+    return found
+
+
+def _option(
+    questions: Questions, facts: Facts, candidate: Candidate, price: Price | None, shared: bool
+) -> Option:
+    certify = _certify(questions, candidate)
+    case = Case(questions, facts, candidate, price, certify or 0, shared)
+    missing = list(case.missing)
+    state, why, needed = _judge(questions, facts, candidate, price)
+    if candidate.quality is None:
+        missing.insert(0, "quality")
+    if candidate.seconds is None and questions.load.seconds is not None:
+        missing.append("seconds")
+    return Option(
+        candidate.option, candidate.name, state, why, candidate.quality,
+        costs.cost(case) if candidate.quality is not None else None,
+        candidate.seconds, tuple(dict.fromkeys(missing)), needed, certify, case,
+    )  # fmt: skip
+
+
+def _certify(questions: Questions, candidate: Candidate) -> int | None:
+    if questions.regulation.bound is None or candidate.quality is None:
+        return None
+    return costs.groups_to_certify(
+        questions.regulation.bound, 1 - candidate.quality.value, questions.regulation.delta
+    )
+
+
+def _judge(
+    questions: Questions, facts: Facts, candidate: Candidate, price: Price | None
+) -> tuple[str, str, int | None]:
+    """State, reason, further groups."""
+    limits, load, domain = questions.thresholds, questions.load, questions.domain
+    if price is not None and not questions.regulation.data_may_leave:
+        return "excluded", "the data may not leave the network", None
+    if candidate.option == "tuned" and (domain.facts_days or math.inf) < limits.facts_days:
+        days = f"{domain.facts_days:g}"
+        return "excluded", f"facts change every {days} days: weights would be out of date", None
+    if facts.host_memory and candidate.memory > facts.host_memory:
+        return "excluded", "it does not fit the memory of this host", None
+    if load.seconds is not None and (candidate.seconds or 0) > load.seconds:
+        return "excluded", f"{candidate.seconds:.3g} s of at most {load.seconds:g} s", None
+    quality = candidate.quality
+    if quality is None:
+        return "unmeasured", "not measured on these data", None
+    if questions.regulation.bound is not None and candidate.option != "cascade":
+        certify = _certify(questions, candidate)
+        if certify is None:
+            return "below", "its error rate is above the bound that has to be certified", None
+    if domain.quality is None:
+        return "shown", "no quality was asked for", None
+    if quality.low >= domain.quality:
+        return "shown", f"at least {quality.low:.1%} of {domain.quality:.1%}", None
+    if quality.high < domain.quality:
+        return "below", f"at most {quality.high:.1%} of {domain.quality:.1%}", None
+    return (
+        "open",
+        f"{quality.low:.1%} to {quality.high:.1%} holds {domain.quality:.1%}",
+        _more(quality, domain.quality),
+    )
+
+
+def _more(quality: Quality, wanted: float) -> int | None:
+    """Further groups until the lower end of the interval passes the wanted quality, as planned."""
+    value = min(quality.value, 1 - 1 / (quality.groups + 2))
+    if value <= wanted:
+        return None
+    spread = math.sqrt(value * (1 - value))
+    whole = power.groups_for_difference(value - wanted, spread, alpha=0.025)
+    return None if whole is None else max(1, whole - quality.groups)
+
+
+def _verdict(questions: Questions, facts: Facts, options: tuple[Option, ...]) -> Advice:
+    limits = questions.thresholds
+    groups = questions.data.groups if questions.data.groups is not None else facts.groups
+    if groups < limits.groups:
+        more = limits.groups - groups
+        return Advice(
+            "not_enough_data",
+            f"Not enough data: {more} more independent groups. With {groups} of them no option is "
+            f"told from another; {limits.groups} are the least.",
+            more=more,
+        )
+    shown = [option for option in options if option.state == "shown"]
+    if shown:
+        return _cheapest(questions, options, shown)
+    return _none_shown(questions, facts, options)
+
+
+def _cheapest(questions: Questions, options: tuple[Option, ...], shown: list[Option]) -> Advice:
+    order = {name: number for number, name in enumerate(NAMES)}
+    priced = all(option.cost is not None for option in shown)
+
+    def rank(option: Option) -> tuple[float, int]:
+        money = option.cost.p50 if priced and option.cost is not None else 0.0
+        return round(money, 2), order[option.option]
+
+    first, *others = sorted(shown, key=rank)
+    told_apart = True
+    if priced and others and first.cost is not None and others[0].cost is not None:
+        told_apart = first.cost.p90 < others[0].cost.p10
+    donts = []
+    if first.option not in _LLM:
+        donts.append("no_language_model")
+    if first.option not in ("tuned", "cascade"):
+        donts.append("no_fine_tuning")
+    return Advice(
+        first.option,
+        _sentence(questions, first, others, priced),
+        donts=tuple(donts),
+        told_apart=told_apart,
+    )
+
+
+def _sentence(questions: Questions, first: Option, others: list[Option], priced: bool) -> str:
+    start = f"Use {first.name} ({NAMES[first.option]})."
+    if first.option == "baseline":
+        start = f"Don't use a language model: {first.name} is good enough."
+    elif first.option not in ("tuned", "cascade"):
+        start = f"Don't fine-tune: use {first.name} ({NAMES[first.option]})."
+    if not priced or first.cost is None:
+        return (
+            f"{start} It is the simplest that is shown to reach what is wanted; what it costs is "
+            "not known."
+        )
+    currency = questions.costs.currency
+    said = f"{start} It costs {first.cost.p50:,.2f} {currency} a month"
+    if others and others[0].cost is not None:
+        return f"{said}; the next, {others[0].name}, {others[0].cost.p50:,.2f}."
+    return f"{said}; it is the only one that is shown to reach what is wanted."
+
+
+def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...]) -> Advice:
+    needed = [o for o in options if o.state == "open" and o.groups_needed is not None]
+    if needed:
+        best = min(needed, key=lambda option: option.groups_needed or 0)
+        return Advice(
+            "not_enough_data",
+            f"Not enough data: {best.groups_needed} more independent groups. {best.name} may be "
+            "good enough, and so many show it with probability 0.8.",
+            more=best.groups_needed or 0,
+        )
+    tuned = next(option for option in options if option.option == "tuned")
+    examples = questions.data.examples if questions.data.examples is not None else facts.examples
+    least = questions.thresholds.examples_try
+    if tuned.state == "unmeasured":
+        if examples is None or examples < least:
+            more = least - (examples or 0)
+            return Advice(
+                "not_enough_data",
+                f"Not enough data: {more} more labelled examples. Nothing that was measured is "
+                f"good enough, and tuning is not tried with fewer than {least}.",
+                more=more,
+            )
+        return Advice(
+            "try_tuning",
+            f"Tune a small model, and measure it: nothing that was measured is good enough, and "
+            f"{examples} labelled examples are enough to try.",
+        )
+    return Advice(
+        "people",
+        "Leave it to people: nothing that was measured is shown to be good enough, and more data "
+        "are not known to change that.",
+        donts=("no_language_model", "no_fine_tuning"),
+    )
+
+
+def _local(advice: Advice) -> Option | None:
+    """The chosen option, or the cheapest that runs here where the chosen one does not."""
+    if advice.verdict != "cloud":
+        return advice.chosen
+    here = [o for o in advice.options if o.option != "cloud" and o.state == "shown"]
+    return min(here, key=lambda o: o.cost.p50 if o.cost else math.inf, default=None)
+
+
+def _break_evens(advice: Advice, local: Option | None) -> tuple[tuple[str, float | None], ...]:
+    if local is None or local.case is None:
+        return ()
+    paid = [o for o in advice.options if o.option == "cloud" and o.case is not None and o.cost]
+    found = []
+    for each in paid:
+        at = costs.break_even(local.case, each.case) if each.case else None
+        found.append((each.name, None if at is None else round(at, 2)))
+    return tuple(found)
+
+
+def _having(questions: Questions, name: str, value: float) -> Questions:
+    return questions.having(name, exactly(value))
+
+
+def _flips(questions: Questions, facts: Facts, verdict: str) -> list[Flip]:
+    """The nearest changes of single answers that change the verdict."""
+    found = []
+    may = questions.regulation.data_may_leave
+    other = replace(questions, regulation=replace(questions.regulation, data_may_leave=not may))
+    then = _decide(other, facts).verdict
+    if then != verdict:
+        found.append(Flip("regulation.data_may_leave", may, not may, then))
+    ranges = {**questions.ranges}
+    volume = costs.requests_day(questions, facts)
+    if volume is not None:
+        ranges["load.requests_day"] = exactly(volume.mid)
+    for name, value in ranges.items():
+        if value.mid > 0:
+            having = partial(_having, questions, name)
+            found += _turning(having, facts, name, value, verdict)
+    wanted = questions.domain.quality
+    if wanted is not None:
+
+        def asking(quality: float) -> Questions:
+            return replace(questions, domain=replace(questions.domain, quality=quality))
+
+        found += _quality_flips(asking, facts, wanted, verdict)
+    seconds = questions.load.seconds
+    if seconds is not None:
+
+        def within(most: float) -> Questions:
+            return replace(questions, load=replace(questions.load, seconds=most))
+
+        found += _turning(within, facts, "load.seconds", exactly(seconds), verdict)
+    return found
+
+
+def _turning(
+    asked: Callable[[float], Questions], facts: Facts, name: str, value: Range, verdict: str
+) -> list[Flip]:
+    """Where a number that is multiplied or divided turns the verdict."""
+    found = []
+
+    def changed(at: float) -> bool:
+        return _decide(asked(at), facts).verdict != verdict
+
+    search = partial(costs.first_true, low=1.0, high=_WIDEST, step=1.5, to=1e-4)
+    up = search(lambda factor: changed(value.mid * factor))
+    down = search(lambda factor: changed(value.mid / factor))
+    for factor in (up, None if down is None else 1 / down):
+        if factor is not None and factor != 1.0:
+            at = value.mid * factor
+            found.append(Flip(name, value.mid, _rounded(at), _decide(asked(at), facts).verdict))
+    return found
+
+
+def _quality_flips(
+    asking: Callable[[float], Questions], facts: Facts, wanted: float, verdict: str
+) -> list[Flip]:
+    found = []
+    grid = [number / 200 for number in range(1, 200)]
+    above = next((q for q in grid if q > wanted and _other(asking(q), facts, verdict)), None)
+    below = next(
+        (q for q in reversed(grid) if q < wanted and _other(asking(q), facts, verdict)), None
+    )
+    for at in (above, below):
+        if at is not None:
+            found.append(Flip("domain.quality", wanted, at, _decide(asking(at), facts).verdict))
+    return found
+
+
+def _other(questions: Questions, facts: Facts, verdict: str) -> bool:
+    return _decide(questions, facts).verdict != verdict
+
+
+def _rounded(value: float) -> float:
+    """Four significant digits: a turning point is not known better than its answers."""
+    return value if value == 0 else round(value, 3 - math.floor(math.log10(abs(value))))
+
+
+def _notes(questions: Questions, facts: Facts, advice: Advice) -> tuple[str, ...]:
+    found = []
+    limits = questions.thresholds
+    if advice.full_throughput and advice.full_throughput != advice.verdict:
+        found.append(
+            f"A calculation at full throughput says {NAMES[advice.full_throughput]}: it spreads "
+            "the machine over requests that do not come."
+            if advice.full_throughput in NAMES
+            else "A calculation at full throughput comes to another verdict."
+        )
+    if not advice.told_apart:
+        found.append("Its cost and that of the next option overlap: they are not told apart.")
+    chosen = advice.chosen
+    if chosen is not None and questions.regulation.bound is not None and chosen.certify:
+        found.append(
+            f"A certificate of at most {questions.regulation.bound:.1%} errors takes "
+            f"{chosen.certify} independent groups with labels."
+        )
+    gain = per_doubling(facts.curve)
+    if gain is not None:
+        worth = "is worth its labels" if gain >= _FEWEST_GAIN else "is not worth its labels"
+        found.append(
+            f"By the learning curve, twice as many examples bring {100 * gain:+.1f} points: more "
+            f"data {worth}."
+        )
+    if facts.agreement is not None and (questions.domain.quality or 0) > facts.agreement:
+        found.append(
+            f"People agree with each other on {facts.agreement:.1%} of repeated texts: "
+            f"{questions.domain.quality:.1%} cannot be measured with these labels."
+        )
+    volume = costs.requests_day(questions, facts)
+    if (
+        volume is not None
+        and volume.mid < limits.calls_day
+        and advice.verdict in ("tuned", "larger")
+    ):
+        found.append(
+            f"{volume.mid:,.0f} requests a day are below {limits.calls_day:,.0f}, from which an "
+            f"own model tends to pay ({SOURCE})."
+        )
+    examples = questions.data.examples if questions.data.examples is not None else facts.examples
+    if advice.verdict == "tuned" and examples is not None and examples < limits.examples_production:
+        found.append(
+            f"{examples:,} examples are a trial; production begins at "
+            f"{limits.examples_production:,} ({SOURCE})."
+        )
+    if advice.verdict in ("tuned", "cascade", "baseline"):
+        months = questions.domain.changes_months.mid
+        found.append(f"It is fitted again every {months:g} months, or when drift is found.")
+    return tuple(found)

@@ -1,0 +1,75 @@
+"""Routes of the advisor: advise with what was measured here, and the advice that was given last."""
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from appliance.advisor import shelf
+from appliance.advisor.gathering import gather
+from appliance.advisor.questions import build
+from appliance.advisor.report import page
+from appliance.advisor.verdict import advise, document
+from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.audit.entry import Draft
+from appliance.clock import iso
+from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.reports.page import render
+from appliance.wire.admin import advice as wire
+
+router = APIRouter(prefix="/admin/advice")
+Task = Annotated[str, Path(pattern=wire.NAME)]
+
+
+@router.get("")
+async def list_advice(_: Viewer, services: ServicesDep) -> wire.AdviceList:
+    """The last advice for each task."""
+    found = await asyncio.to_thread(shelf.every, services.data / shelf.DIRECTORY)
+    return wire.AdviceList(advice=[_shown(each) for each in found])
+
+
+@router.get("/{task}")
+async def last_advice(_: Viewer, services: ServicesDep, task: Task) -> wire.Advice:
+    """The last advice for a task."""
+    return _shown(await asyncio.to_thread(shelf.last, services.data / shelf.DIRECTORY, task))
+
+
+@router.post("")
+async def new_advice(
+    person: Operator, services: ServicesDep, wanted: wire.AdviceWanted
+) -> wire.Advice:
+    """Advise on a task, record the verdict, and keep the page."""
+    questions = build(wanted.answers)
+    now = services.clock.wall_us()
+    directory = services.data / EVALUATIONS
+    facts = await asyncio.to_thread(gather, directory, services.reader, wanted.task or "")
+    today = datetime.fromtimestamp(now / 1e6, UTC).date()
+    found = await asyncio.to_thread(advise, questions, facts, today)
+    html = render(page(found, questions, facts, iso(now)))
+    given = shelf.Given(wanted.task or shelf.ANY, iso(now), document(found), html)
+    said = json.dumps(wanted.answers, sort_keys=True).encode()
+    await asyncio.to_thread(
+        services.audit.append(
+            Draft(
+                "admin",
+                {
+                    "action": "advice",
+                    "actor": person.actor,
+                    "task": given.task,
+                    "verdict": found.verdict,
+                    "answers_sha256": hashlib.sha256(said).hexdigest(),
+                },
+            )
+        ).result
+    )
+    await asyncio.to_thread(shelf.keep, services.data / shelf.DIRECTORY, given)
+    return _shown(given)
+
+
+def _shown(given: shelf.Given) -> wire.Advice:
+    return wire.Advice(
+        task=given.task, created=given.created, document=given.document, html=given.html
+    )

@@ -1,0 +1,26 @@
+"""The advice that was given last."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.advisor.shelf import Given, every, keep, last
+from appliance.errors import Refused
+
+
+def test_the_last_one_is_kept_and_found(tmp_path: Path) -> None:
+    shelf = tmp_path / "advice"
+    with pytest.raises(Refused) as caught:
+        last(shelf, "orders")
+    assert caught.value.code == "advice_missing" and every(shelf) == []
+    for verdict in ("prompt", "tuned"):
+        keep(shelf, Given("orders", "now", {"verdict": verdict}, "<p>"))
+    keep(shelf, Given("any", "now", {}, ""))
+    assert last(shelf, "orders").document == {"verdict": "tuned"}
+    assert [each.task for each in every(shelf)] == ["any", "orders"]
+
+
+def test_what_cannot_be_read_is_no_advice(tmp_path: Path) -> None:
+    for number, text in enumerate(("{", "[]", '{"task": 1}')):
+        (tmp_path / f"{number}.json").write_text(text)
+    assert every(tmp_path) == []

@@ -1,0 +1,268 @@
+"""The advisor against arithmetic by hand, to the cent; and every "don't"."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from appliance.advisor.measured import Candidate, Facts, Quality
+from appliance.advisor.questions import Questions
+from appliance.advisor.verdict import Advice, advise, document
+from tests.advisor.scenarios import (
+    CLOUD,
+    FIXED,
+    LEAVES,
+    MACHINE,
+    PEOPLE,
+    TODAY,
+    asked,
+    facts,
+    measured,
+    without_machine,
+)
+
+
+def said(questions: Questions, known: Facts, today: date = TODAY) -> Advice:
+    return advise(questions, known, today)
+
+
+def cost(advice: Advice, option: str) -> float:
+    row = next(row for row in document(advice)["options"] if row["name"] == option)
+    assert row["cost_month"] is not None, row
+    return float(row["cost_month"]["p50"])
+
+
+def test_1_a_classifier_is_enough() -> None:
+    load = "requests_day = 400\nbusiest_hour = 100"
+    known = facts(measured("baseline", 0.92, speed=800), measured("larger", 0.95, speed=0.02))
+    found = said(asked(MACHINE, PEOPLE, load=load), known)
+    assert found.verdict == "baseline" and found.donts == ("no_language_model", "no_fine_tuning")
+    assert found.answer.startswith("Don't use a language model")
+    # Every 12 months 300 items are labelled again: 300 x 1.50 / 12 = 37.50.
+    # 12,000 requests / (800 x 3,600) h x 40 W x 0.30 / 1,000 = 0.00005.
+    assert cost(found, "baseline") == 340.64 == round(FIXED + 37.50 + 0.00005, 2)
+    # The larger model needs no labels and two machines: 100 / (0.02 x 3,600 x 0.7 = 50.4) = 1.98.
+    # 12,000 / 72 = 166.667 h x 40 W = 6.66667 kWh x 0.30 = 2.00.
+    assert cost(found, "larger") == 368.28 == round(FIXED + 50 + 13.14 + 2.00, 2)
+
+
+def test_1_and_where_it_is_the_dearer_one_it_is_not_chosen() -> None:
+    """On one machine the classifier's labels make it dearer by 37.48."""
+    known = facts(measured("baseline", 0.92, speed=800), measured("larger", 0.95))
+    found = said(asked(MACHINE, PEOPLE), known)
+    assert found.verdict == "larger"
+    none_again = replace(asked(MACHINE, PEOPLE), data=replace(asked().data, relabel=0))
+    assert said(none_again, known).verdict == "baseline"
+
+
+def test_2_a_prompt_is_enough_so_do_not_fine_tune() -> None:
+    known = facts(measured("baseline", 0.70), measured("prompt", 0.90), measured("tuned", 0.93))
+    found = said(asked(MACHINE, PEOPLE), known)
+    assert found.verdict == "prompt" and found.donts == ("no_fine_tuning",)
+    assert found.answer.startswith("Don't fine-tune")
+    # 12,000 / (2 x 3,600) = 1.66667 h x 40 W = 0.06667 kWh x 0.30 = 0.02.
+    assert cost(found, "prompt") == 303.16 == round(FIXED + 0.02, 2)
+    assert cost(found, "tuned") == 340.66 == round(FIXED + 0.02 + 37.50, 2)
+
+
+def test_3_facts_that_change_weekly_belong_into_a_collection() -> None:
+    known = facts(
+        measured("prompt", 0.60), measured("retrieval", 0.90, speed=1), measured("tuned", 0.92)
+    )
+    found = said(asked(MACHINE, domain="quality = 0.85\nfacts_days = 7"), known)
+    assert found.verdict == "retrieval" and "no_fine_tuning" in found.donts
+    # 12,000 / 3,600 = 3.33333 h x 40 W = 0.13333 kWh x 0.30 = 0.04.
+    assert cost(found, "retrieval") == 303.18 == round(FIXED + 0.04, 2)
+    tuned = next(option for option in found.options if option.option == "tuned")
+    assert (tuned.state, tuned.why) == (
+        "excluded", "facts change every 7 days: weights would be out of date",
+    )  # fmt: skip
+
+
+LOADED = "requests_day = 20000\nbusiest_hour = 4000\ntokens_in = 800\ntokens_out = 100"
+
+
+def test_4_at_twenty_thousand_a_day_the_tuned_model_pays() -> None:
+    known = facts(measured("prompt", 0.60), measured("tuned", 0.92))
+    found = said(asked(MACHINE, PEOPLE, CLOUD, LEAVES, load=LOADED), known)
+    assert found.verdict == "tuned" and found.donts == ()
+    # A request elsewhere: (800 x 2.50 + 100 x 10) / 1,000,000 = 0.003; x 600,000 = 1,800.00.
+    assert cost(found, "cloud") == 1800.00
+    # 4,000 an hour / (2 x 3,600 x 0.7 = 5,040) is one machine. 600,000 / 7,200 = 83.3333 h x 40 W
+    # = 3.33333 kWh x 0.30 = 1.00.
+    assert cost(found, "tuned") == 341.64 == round(FIXED + 1.00 + 37.50, 2)
+    # 303.14 + 37.50 = 340.64 are fixed; a request costs 0.003 elsewhere and 0.0000016667 here:
+    # 340.64 / 0.00299833 / 30 days.
+    assert dict(found.break_even) == {"cloud": pytest.approx(340.64 / 0.0029983333 / 30, abs=0.01)}
+
+
+BUSY = """
+[costs]
+machine = 12000
+years = 4
+"""
+
+
+def test_5_three_percent_utilisation_flips_the_verdict_of_full_throughput() -> None:
+    # 3 % of 730 h = 21.9 h x 3,600 x 2 documents = 157,680 requests a month = 5,256 a day.
+    load = "requests_day = 5256\nbusiest_hour = 700\ntokens_in = 320\ntokens_out = 20"
+    known = facts(measured("prompt", 0.60), measured("tuned", 0.91))
+    found = said(asked(BUSY, CLOUD, LEAVES, load=load), known)
+    assert found.utilisation == pytest.approx(0.03, abs=1e-12)
+    # (320 x 2.50 + 20 x 10) / 1,000,000 = 0.001; x 157,680 = 157.68. The machine: 12,000 / 48.
+    assert (cost(found, "cloud"), cost(found, "tuned")) == (157.68, 250.00)
+    assert found.verdict == "cloud" and found.full_throughput == "tuned"
+    assert any("full throughput says tuned small model" in note for note in found.notes)
+    # Always busy, the same machine is the cheaper one: 250.00 x 0.03 = 7.50 for these requests.
+    full = said(asked(BUSY, CLOUD, LEAVES, load=load.replace("5256", "175200")), known)
+    assert full.verdict == full.full_throughput == "tuned"
+
+
+def test_6_a_cascade_leaves_the_rest_to_people() -> None:
+    known = facts(
+        measured("prompt", 0.70), measured("tuned", 0.80), measured("cascade", 0.96, coverage=0.75)
+    )
+    extra = MACHINE.replace("[costs]", "[costs]\ndefer_minutes = 0.5")
+    found = said(asked(extra, PEOPLE), known)
+    assert found.verdict == "cascade" and found.donts == ()
+    # A quarter of 12,000 x half a minute = 1,500 minutes = 25 h x 45 = 1,125.00.
+    assert cost(found, "cascade") == 1465.66 == round(FIXED + 0.02 + 37.50 + 1125.00, 2)
+
+
+def test_7_the_larger_local_model_on_two_machines() -> None:
+    load = "requests_day = 8000\nbusiest_hour = 2000\nseconds = 5"
+    known = facts(
+        measured("prompt", 0.60), measured("larger", 0.91, speed=0.5, seconds=4.0),
+    )  # fmt: skip
+    found = said(asked(MACHINE, load=load), known)
+    assert found.verdict == "larger"
+    # 2,000 an hour / (0.5 x 3,600 x 0.7 = 1,260) = 1.59: two machines, 100.00, and 26.28 idle.
+    # 240,000 / 1,800 = 133.333 h x 40 W = 5.33333 kWh x 0.30 = 1.60.
+    assert cost(found, "larger") == 367.88 == round(2 * 50 + 2 * 13.14 + 1.60 + 240, 2)
+    slow = said(asked(MACHINE, load=load.replace("seconds = 5", "seconds = 2")), known)
+    assert slow.verdict != "larger"
+    assert {o.option: o.why for o in slow.options}["larger"] == "4 s of at most 2 s"
+
+
+def test_8_hundreds_a_day_that_may_leave_go_elsewhere() -> None:
+    load = "requests_day = 300\ntokens_in = 800\ntokens_out = 100"
+    known = facts(measured("baseline", 0.6), measured("tuned", 0.93))
+    found = said(asked(MACHINE, PEOPLE, CLOUD, LEAVES, load=load), known)
+    assert found.verdict == "cloud" and "no_fine_tuning" in found.donts
+    assert cost(found, "cloud") == 27.00  # 9,000 x 0.003
+    stays = {flip.name: flip for flip in found.flips}["regulation.data_may_leave"]
+    assert (stays.now, stays.then, stays.verdict) == (True, False, "tuned")
+    # It takes 340.64 / 0.0029983333 / 30 = 3,787 requests a day until the tuned model pays.
+    volume = {flip.name: flip for flip in found.flips}["load.requests_day"]
+    assert volume.verdict == "tuned" and volume.then == pytest.approx(3787.0, abs=1)
+
+
+def test_9_twelve_groups_are_missing() -> None:
+    known = facts(measured("baseline", 0.99, half=0.001, groups=38), groups=38)
+    found = said(asked(MACHINE), known)
+    assert (found.verdict, found.more) == ("not_enough_data", 12)
+    assert found.answer.startswith("Not enough data: 12 more independent groups.")
+
+
+def test_10_so_many_groups_show_it() -> None:
+    known = facts(measured("baseline", 0.88, half=0.045, groups=200), groups=200)
+    found = said(asked(MACHINE), known)
+    # (1.959964 + 0.841621)² x 0.88 x 0.12 / 0.03² = 920.93: 921 groups, 200 of them are there.
+    assert (found.verdict, found.more) == ("not_enough_data", 721)
+
+
+def test_11_six_hundred_examples_are_missing_then_tuning_is_tried() -> None:
+    low = (measured("baseline", 0.70), measured("prompt", 0.60))
+    found = said(asked(MACHINE), facts(*low, examples=400))
+    assert (found.verdict, found.more) == ("not_enough_data", 600)
+    assert said(asked(MACHINE), facts(*low, examples=1_000)).verdict == "try_tuning"
+    few = "[thresholds]\nexamples_try = 300\n"
+    assert said(asked(MACHINE, few), facts(*low, examples=400)).verdict == "try_tuning"
+
+
+def test_12_nothing_reaches_it_so_leave_it_to_people() -> None:
+    known = facts(measured("baseline", 0.70), measured("prompt", 0.60), measured("tuned", 0.75))
+    found = said(asked(MACHINE), known)
+    assert found.verdict == "people"
+    assert found.donts == ("no_language_model", "no_fine_tuning") and found.chosen is None
+
+
+def test_13_a_certificate_has_its_price() -> None:
+    known = facts(measured("tuned", 0.98, half=0.01))
+    bound = "[regulation]\nbound = 0.05\n"
+    found = said(asked(MACHINE, PEOPLE, bound), known)
+    (tuned,) = [option for option in found.options if option.option == "tuned"]
+    assert tuned.certify == 234  # groups: 2 % wrong, bound 5 %, delta 5 %, power 0.8
+    # (300 + 234) x 1.50 / 12 = 66.75.
+    assert cost(found, "tuned") == 369.91 == round(FIXED + 0.02 + 66.75, 2)
+    never = said(asked(MACHINE, PEOPLE, bound), facts(measured("tuned", 0.94, half=0.01)))
+    assert never.verdict == "people"
+
+
+def test_14_wrong_answers_and_a_model_on_another_host_cost_what_is_said() -> None:
+    domain = "quality = 0.85\nwrong_answer = 0.50"
+    known = facts(measured("prompt", 0.90), measured("upstream", 0.95))
+    found = said(asked(MACHINE, domain=domain), known)
+    assert found.verdict == "upstream"
+    # 12,000 x 0.10 x 0.50 = 600.00 and 12,000 x 0.05 x 0.50 = 300.00.
+    assert cost(found, "prompt") == 903.16 == round(FIXED + 0.02 + 600, 2)
+    assert cost(found, "upstream") == 603.16 == round(FIXED + 0.02 + 300, 2)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "source", "blocked"),
+    [
+        ("2026-08-29", "list", False), ("2026-08-28", "list", True), ("2026-12-01", "list", True),
+        ("2026-11-01", "", True),
+    ],
+)  # fmt: skip
+def test_an_old_price_or_one_without_a_source_decides_nothing(
+    as_of: str, source: str, blocked: bool
+) -> None:
+    price = CLOUD.replace("2026-11-01", as_of).replace("price list of the provider", source)
+    known = facts(measured("tuned", 0.92))
+    found = said(asked(MACHINE, price, LEAVES, load=LOADED), known)
+    assert (found.verdict == "blocked") is blocked
+    assert not blocked or (found.options == () and "No verdict" in found.answer)
+    # A price that cannot be used does not block what stays here.
+    assert said(asked(MACHINE, price, load=LOADED), known).verdict == "tuned"
+
+
+def test_what_is_not_known_is_missing_and_never_guessed() -> None:
+    known = facts(measured("baseline", 0.92, speed=None), measured("prompt", 0.95))
+    found = said(without_machine(asked(MACHINE)), known)
+    rows = {row["name"]: row for row in document(found)["options"]}
+    assert rows["baseline"]["cost_month"] is None
+    assert set(rows["baseline"]["missing"]) == {"costs.machine", "speed"}
+    assert rows["retrieval"]["missing"][0] == "quality" and rows["retrieval"]["quality"] is None
+    assert found.verdict == "baseline" and "what it costs is not known" in found.answer
+
+
+def test_costs_that_overlap_are_not_told_apart() -> None:
+    load = "requests_day = [50, 300, 6000]\ntokens_in = 800\ntokens_out = 100"
+    known = facts(measured("tuned", 0.93))
+    found = said(asked(MACHINE, CLOUD, LEAVES, load=load), known)
+    assert found.verdict == "cloud" and not found.told_apart
+    assert any("not told apart" in note for note in found.notes)
+    assert found.tornado[0].name == "load.requests_day"
+    assert (found.tornado[0].at_low, found.tornado[0].at_high) == pytest.approx((4.5, 540.0))
+
+
+def test_notes_on_the_learning_curve_and_on_labels_that_disagree() -> None:
+    known = replace(
+        facts(measured("baseline", 0.92, speed=800)),
+        curve=((300, 0.62), (1_000, 0.70), (2_000, 0.75)), agreement=0.81,
+    )  # fmt: skip
+    notes = " ".join(said(asked(MACHINE), known).notes)
+    assert "twice as many examples bring +5.0 points" in notes and "is worth" in notes
+    assert "People agree with each other on 81.0%" in notes
+
+
+def test_memory_that_is_not_there_excludes_and_the_sealed_word_is_plain_json() -> None:
+    big = Candidate("larger", "big", Quality(0.95, 0.93, 0.97, 400), 1.0, 1.0, memory=64 << 30)
+    known = replace(facts(big), host_memory=8 << 30)
+    found = said(asked(MACHINE), known)
+    assert {o.option: o.why for o in found.options}["larger"].startswith("it does not fit")
+    shown = document(found)
+    assert {"verdict", "options", "flips_if"} <= set(shown)
+    assert {"name", "quality", "cost_month", "seconds_p95", "missing"} <= set(shown["options"][0])
