@@ -542,6 +542,28 @@ async def test_refusals_of_a_real_worker(sealed_model: SealedFile, variant: Path
         assert (await it.answer(prompt="still here", max_tokens=1))[1] == "length"
 
 
+def peak_mib(pid: int) -> int:
+    """The most memory that a process had so far."""
+    found = re.search(r"^VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)
+    assert found is not None
+    return int(found[1]) >> 10
+
+
+async def test_the_largest_prompts_take_bounded_memory_while_they_are_prepared(
+    sealed_model: SealedFile, variant: Path
+) -> None:
+    size = 1 << 20  # the default of max_prepare_bytes
+    texts = ("x" * size, "ab " * (size // 3), "<|im_start|>" * (size // 12), "\u00e9" * (size // 2))
+    async with live(sealed_model, load_message(variant, max_prepare_bytes=size)) as it:
+        await it.answer(prompt="The first one makes tables.", max_tokens=1)
+        before = peak_mib(it.worker.pid)
+        for text in texts:
+            with pytest.raises(BadRequest) as caught:
+                await it.answer(prompt=text, max_tokens=1)
+            assert caught.value.code == "context_length_exceeded"
+        assert peak_mib(it.worker.pid) - before < 256
+
+
 async def test_a_stop_string_may_cut_a_document_and_that_is_no_fault(
     sealed_model: SealedFile, variant: Path
 ) -> None:
