@@ -5,19 +5,24 @@ Rules:
   field is the question. Without a passage the model does not run and the answer is a refusal.
 - An answer leaves whole: each quotation in it stands in a passage that this request was given; what
   does not is taken out and counted; an answer without one left is replaced by the refusal.
+- With `quotes` the engine lets the model write nothing but one sentence of a passage with its
+  number, or the refusal: also a small model cites then, and says nothing of its own.
 - A passage never begins a line of the prompt, has no mark that looks like ours, and its control
   tokens are text, so that it cannot pass for the task's own words or for another passage.
 - The log keeps ids and digests of the passages, never their text: what is removed from a
   collection must be nowhere. Computed prompts are reused under the same rights only.
 """
 
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from appliance.engine.text.grammar import MAX_CHOICES
 from appliance.errors import BadRequest
 from appliance.retrieval.chunking import estimate
-from appliance.retrieval.citations import neutral, verified
+from appliance.retrieval.citations import LONGEST, SHORTEST, neutral, verified
 from appliance.retrieval.search import Found, Passage
 from appliance.retrieval.service import Query
 from appliance.serving.backend import PreparedRequest
@@ -26,7 +31,15 @@ from appliance.tasks.asked import content_of
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.definition import Text
 from appliance.tasks.inputs import values_of
-from appliance.types import CitedFrom, Delta, GenerationRequest, Json, ModelCard, Principal
+from appliance.types import (
+    CitedFrom,
+    Constraint,
+    Delta,
+    GenerationRequest,
+    Json,
+    ModelCard,
+    Principal,
+)
 
 Evidence: TypeAlias = Callable[[Principal, Query], Awaitable[Found]]
 """Searches a collection under the rights of an app; raises as `Retrieval.look`."""
@@ -35,6 +48,9 @@ _HEAD: Final = (
     "Passages of documents. Quote the words that prove your answer in double quotes, exactly as "
     'they stand in a passage, and put the number of the passage after them: "..." [1].'
 )
+_SENTENCE_ENDS: Final = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
+_QUOTES: Final = frozenset('"\u201c\u201d\u201e\u00ab\u00bb')
+"""What ends or begins a quotation: a sentence with one in it cannot be quoted whole."""
 _UNSTATED: Final = 512
 """Tokens that are left for an answer whose task states no limit."""
 
@@ -86,6 +102,10 @@ class CitedBackend:
         prepared = None
         while prepared is None:
             asked = replace(bare, messages=_shown(bare.messages or (), passages))
+            if self.output.quotes:
+                # The refusal begins like the others, or the first letter alone would decide.
+                choices = [*quotations(passages), f'"{self.output.refusal}"']
+                asked = replace(asked, constraint=Constraint("choice", json.dumps(choices)))
             try:
                 prepared = await self.task.model.prepare(asked, principal, seed)
             except BadRequest as error:
@@ -157,6 +177,17 @@ def packed(passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:
             room -= cost
             kept.append(passage)
     return tuple(kept)
+
+
+def quotations(passages: Sequence[Passage]) -> list[str]:
+    """Each sentence of the passages as an answer quotes it, with the passage's number."""
+    found: dict[str, None] = {}  # in order, each once
+    for number, passage in enumerate(passages, 1):
+        for sentence in _SENTENCE_ENDS.split(neutral(passage.text)):
+            words = sentence.split()
+            if SHORTEST <= sum(map(len, words)) <= LONGEST and not _QUOTES & set(sentence):
+                found[f'"{" ".join(words)}" [{number}]'] = None
+    return list(found)[: MAX_CHOICES - 1]
 
 
 def shown(passages: Sequence[Passage]) -> str:

@@ -89,12 +89,15 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", ta
         grammar: name of a grammar that was signed with the model.
         collection: documents that the answer must cite; the first input field is the question.
         passages: most of them that the model is given.
+        quotes: the answer is one sentence of a passage with its number, or the refusal, and nothing
+            of the model's own words.
         refusal: the answer where nothing in the documents proves one.
     """
 
     grammar: _FileName | None = None
     collection: _Id | None = None
     passages: Annotated[int, Meta(ge=1, le=50)] = 5
+    quotes: bool = False
     refusal: Annotated[str, Meta(min_length=1, max_length=500)] = (
         "The documents do not answer this."
     )
@@ -236,6 +239,10 @@ def _check_names(task: Task) -> None:
         raise _invalid("compare is for fields and text; a label is the same or it is wrong")
     if isinstance(task.output, Text) and set(task.compare) - {WHOLE}:
         raise _invalid(f"compare of an answer of the form text has one key, {WHOLE}")
+    if isinstance(task.output, Text) and task.output.quotes and not task.output.collection:
+        raise _invalid("output.quotes is for answers from a collection")
+    if isinstance(task.output, Text) and task.output.quotes and task.output.grammar:
+        raise _invalid("output.quotes and output.grammar exclude each other")
 
 
 def _check_candidate(task: Task) -> None:

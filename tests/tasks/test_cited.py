@@ -23,7 +23,7 @@ from appliance.serving.recording import Recording
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
-from appliance.tasks.cited import CitedBackend, packed, shown
+from appliance.tasks.cited import CitedBackend, packed, quotations, shown
 from appliance.tasks.definition import Text, parse
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import CitedFrom, Delta, GenerationRequest, Principal
@@ -266,7 +266,7 @@ async def asking(ready: Services) -> AsyncIterator[Inference]:
             self.slots = lambda model_id: 2
 
     backends: Backends = TaskBackends(
-        Models(), Drafts({"asks": task()}), evidence=ready.retrieval.evidence
+        Models(), Drafts({"asks": task(), "quotes": quoting()}), evidence=ready.retrieval.evidence
     )
     recording = Recording(ready.audit, ready.metrics)
     yield Inference(backends, recording, ready.clock, ready.keys, ready.shares)
@@ -274,6 +274,43 @@ async def asking(ready: Services) -> AsyncIterator[Inference]:
 
 def task() -> LoadedTask:
     return loaded(TASK.replace("version = 1", "version = 1\nmax_tokens = 60", 1))
+
+
+def quoting() -> LoadedTask:
+    """The same with answers that are one quotation."""
+    return loaded(TASK.replace('form = "text"', 'form = "text"\nquotes = true'))
+
+
+async def test_with_quotes_every_answer_is_a_sentence_that_is_there_or_the_refusal(
+    asking: Inference, handbook: Collection
+) -> None:
+    cited = []
+    for number, question in enumerate(("When does the relief valve open?", "Write a poem.")):
+        asked = replace(
+            ASKED, model="quotes", messages=({"role": "user", "content": question},), seed=number
+        )
+        generation = await asking.start(caller("k1", request_id=f"quote-{number}"), asked)
+        text, finish = await collect(generation)
+        assert finish == "stop" and generation.about is not None
+        told = generation.about.document()
+        assert text == REFUSAL or told["citations"] and not told["removed"]
+        cited += [citation["quote"] for citation in told["citations"]]
+    assert cited and set(cited) <= {MINE, ALSO}
+
+
+def test_what_can_be_quoted_is_each_whole_sentence_that_is_long_enough_to_prove_something() -> None:
+    first = passage(
+        1, 'The valve opens at 12 bar.  It\ncloses at 10 bar [3]. No. He said "stop it".'
+    )
+    second = passage(2, "The valve opens at 12 bar.\n\nA heading of its own")
+    assert quotations([first, second]) == [
+        '"The valve opens at 12 bar." [1]',
+        '"It closes at 10 bar (3)." [1]',
+        '"The valve opens at 12 bar." [2]',
+        '"A heading of its own" [2]',
+    ]
+    for one in quotations([first, second]):
+        assert verified(one, [first, second]).removed == 0
 
 
 async def test_the_small_model_cites_what_is_there_or_refuses(
@@ -307,7 +344,10 @@ async def _recorded(services: Services, generation: Generation) -> None:
     assert kept and b"12 bar" not in kept and b"too hot in summer" not in kept
 
 
-@pytest.mark.parametrize("change", ["passages = 0", "passages = 51", 'refusal = ""'])
+@pytest.mark.parametrize(
+    "change",
+    ["passages = 0", "passages = 51", 'refusal = ""', 'quotes = true\ngrammar = "g"'],
+)
 def test_a_definition_with_impossible_settings_is_refused(change: str) -> None:
     with pytest.raises(TaskRefused) as refused:
         parse(TASK.replace('form = "text"', f'form = "text"\n{change}').encode())
