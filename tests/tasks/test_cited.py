@@ -293,7 +293,7 @@ async def test_with_quotes_every_answer_is_a_sentence_that_is_there_or_the_refus
         text, finish = await collect(generation)
         assert finish == "stop" and generation.about is not None
         told = generation.about.document()
-        assert text == REFUSAL or told["citations"] and not told["removed"]
+        assert text == REFUSAL or (told["citations"] and not told["removed"])
         cited += [citation["quote"] for citation in told["citations"]]
     assert cited and set(cited) <= {MINE, ALSO}
 
