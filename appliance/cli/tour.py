@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.cli import demo
+from appliance.cli import tour_documents as handbook
 from appliance.cli.demo import MODEL_ID, DemoError, say
 
 DIRECTORY: Final = Path(".tour")
@@ -29,13 +30,18 @@ TASK_ID: Final = "excavator-system"
 BY_MODEL: Final = f"{TASK_ID}-1"
 BY_CLASSIFIER: Final = f"{TASK_ID}-2"
 """Its versions: over the language model, and by logistic regression."""
+HANDBOOK: Final = "handbook"
+"""A collection of documents."""
+BY_HANDBOOK: Final = "fault-code-1"
+"""A task that answers from it."""
 SHARES: Final = {"train": 180, "dev": 60, "test": 60}
 """Items of each split, each of another group: 300 in all; `test` is sealed for the gate."""
 _MARK: Final = ".made-by-the-tour"
 ASKED: Final = 30
 """Items of `dev` that every candidate answers, so that two cores need less than four minutes."""
 _SHOTS: Final = 10
-_REQUESTS: Final = 10
+_REQUESTS: Final = 50
+_SHOWN: Final = 10
 _WIDTH: Final = 100
 
 TASK: Final = """\
@@ -77,9 +83,9 @@ for order in orders:
     )
     answer = raw.parse()
     told = {
-        "order": order,
-        "label": answer.choices[0].message.content,
-        "confidence": answer.model_extra["x_appliance"]["confidence"],
+        "asked": order,
+        "answer": answer.choices[0].message.content,
+        "about": answer.model_extra["x_appliance"],
         "receipt": raw.headers["x-appliance-receipt"],
     }
     print(json.dumps(told))
@@ -174,7 +180,7 @@ def check(tour: Tour) -> None:
     why("Bad data make every later number wrong: look for leaks, repeats and conflicts first.")
     chosen, _ = subset(tour.examples)
     source = tour.directory / "orders.jsonl"
-    source.write_text("".join(json.dumps(item) + "\n" for item in chosen), encoding="utf-8")
+    _write_items(source, chosen)
     made = tour.run(
         *("dataset", "new", str(tour.dataset), "--from", str(source)),
         *("--by", "given", "--drop-seen"),
@@ -253,18 +259,7 @@ def gate(tour: Tour) -> None:
     code = tour.refused("model", "approve", BY_MODEL, *signer, "--meaning", "looks fine")
     told(f"refused: {code}")
     why("The gate opens the sealed split once: is the task not worse than the commonest label?")
-    found = tour.run(
-        *("eval", "gate", BY_CLASSIFIER, "--data", tour.dataset.name),
-        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
-    )
-    low, high = (f"{limit * 100:+.0f}" for limit in found["interval"])
-    told(
-        f"{found['verdict']}: {low} to {high} points on {found['groups']} groups; "
-        f"{found['looks_left']} looks are left"
-    )
-    page = tour.directory / "gate.html"
-    tour.run("eval", "report", str(found["id"]), "--out", str(page))
-    tour.reports.append((page.name, f"Gate {found['id']}", found["answer"]))
+    _judge(tour, BY_CLASSIFIER, tour.dataset.name, "gate.html")
 
 
 def serve_task(tour: Tour) -> None:
@@ -279,27 +274,88 @@ def serve_task(tour: Tour) -> None:
 
 
 def ask(tour: Tour) -> None:
-    """Ten requests of an app, through the unmodified OpenAI client."""
+    """Fifty requests of an app, through the unmodified OpenAI client."""
     why("An app names the task, not a model, and brings a key that opens nothing else.")
-    key = tour.run("key", "create", "planner", "--models", TASK_ID)
-    app = tour.directory / "app.py"
-    app.write_text(APP, encoding="utf-8")
     _, unseen = subset(tour.examples)
     orders = [item["input"]["text"] for item in unseen[:_REQUESTS]]
+    for answer in _app(tour, "planner", TASK_ID, orders)[:_SHOWN]:
+        told(f"{answer['answer']:<20} {answer['about']['confidence']:.2f}  {answer['asked'][:60]}")
+
+
+def _app(tour: Tour, name: str, task: str, texts: list[str]) -> list[dict[str, Any]]:
+    """What an app gets that has a key for one task. Raises DemoError."""
+    key = tour.run("key", "create", name, "--models", task)
+    app = tour.directory / "app.py"
+    app.write_text(APP, encoding="utf-8")
     say(f"$ python {app}")
     done = subprocess.run(
         [sys.executable, str(app)],
-        input=json.dumps([f"http://127.0.0.1:{tour.port}/v1", key["secret"], TASK_ID, *orders]),
+        input=json.dumps([f"http://127.0.0.1:{tour.port}/v1", key["secret"], task, *texts]),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    if done.returncode or len(answers) != len(orders):
-        raise DemoError(f"the app got {len(answers)} of {len(orders)} answers")
-    for answer in answers:
-        told(f"{answer['label']:<20} {answer['confidence']:.2f}  {answer['order'][:60]}")
+    if done.returncode or len(answers) != len(texts):
+        raise DemoError(f"the app got {len(answers)} of {len(texts)} answers")
     tour.receipt = int(answers[-1]["receipt"].split()[0])
+    return answers
+
+
+def documents(tour: Tour) -> None:
+    """A handbook as evidence: gated like any task, then one answer with its verified citation."""
+    why("Training does not teach facts. A collection holds the documents, and who may read them.")
+    handbook.write(tour.directory / "handbook")
+    tour.run("collection", "new", HANDBOOK, "--budget", "120", "--overlap", "20")
+    tour.run("collection", "add", HANDBOOK, str(tour.directory / "handbook"), "--everyone")
+    why("A task may answer with one sentence of it, letter by letter, and passes a gate like any.")
+    record = tour.run("model", "show", MODEL_ID)
+    tour.task(BY_HANDBOOK).mkdir()
+    candidate = f'model = "{MODEL_ID}"\ndigest = "{record["digest"]}"'
+    (tour.task(BY_HANDBOOK) / "task.toml").write_text(
+        "version = 1\n" + handbook.TASK % candidate, encoding="utf-8"
+    )
+    source = tour.directory / "questions.jsonl"
+    source.write_text(
+        "".join(json.dumps(item) + "\n" for item in handbook.items()), encoding="utf-8"
+    )
+    questions = tour.directory / "questions"
+    tour.run("dataset", "new", str(questions), "--from", str(source), "--by", "given")
+    tour.run("dataset", "seal", str(questions))
+    tour.run("dataset", "sign", str(questions), "--key", tour.key("publisher"))
+    tour.run("dataset", "import", str(questions), "--id", questions.name)
+    tour.approve(questions.name, "questions read")
+    tour.run("task", "sign", str(tour.task(BY_HANDBOOK)), "--key", tour.key("publisher"))
+    tour.run("task", "import", str(tour.task(BY_HANDBOOK)), "--id", BY_HANDBOOK)
+    _judge(tour, BY_HANDBOOK, questions.name, "handbook-gate.html")
+    tour.approve(BY_HANDBOOK, "certificate read")
+    question = handbook.items()[-1]["input"]["question"]
+    (answer,) = _app(tour, "workshop", BY_HANDBOOK, [question])
+    told(question)
+    told(answer["answer"])
+    for citation in answer["about"]["citations"]:
+        told(
+            f"verified: bytes {citation['start']} to {citation['end']} of {citation['title']}, "
+            f"digest {citation['sha256'][:16]}"
+        )
+    if not answer["about"]["citations"]:
+        raise DemoError(f"no verified citation: {answer['answer']}")
+
+
+def _judge(tour: Tour, task: str, dataset: str, file: str) -> None:
+    """One look of the gate, and its report."""
+    found = tour.run(
+        *("eval", "gate", task, "--data", dataset),
+        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
+    )
+    low, high = (f"{limit * 100:+.0f}" for limit in found["interval"])
+    told(
+        f"{found['verdict']}: {low} to {high} points on {found['groups']} groups; "
+        f"{found['looks_left']} looks are left"
+    )
+    page = tour.directory / file
+    tour.run("eval", "report", str(found["id"]), "--out", str(page))
+    tour.reports.append((page.name, f"Gate {found['id']}", found["answer"]))
 
 
 def report(tour: Tour) -> None:
@@ -337,7 +393,14 @@ body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 san
 
 BEFORE: Final[tuple[Callable[[Tour], None], ...]] = (model, check, define)
 """Stations that need no server; a later one is added at its place."""
-SERVED: Final[tuple[Callable[[Tour], None], ...]] = (measure, gate, serve_task, ask, report)
+SERVED: Final[tuple[Callable[[Tour], None], ...]] = (
+    measure,
+    gate,
+    serve_task,
+    ask,
+    documents,
+    report,
+)
 """Stations beside the running server."""
 
 
@@ -363,6 +426,10 @@ def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def _items(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _write_items(path: Path, items: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
 
 
 def _begin(directory: Path) -> None:
