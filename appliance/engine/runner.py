@@ -11,10 +11,11 @@ import contextlib
 import ctypes
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as ReadOnly
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,12 @@ class Runner:
         self._context = self._make_context(config)
         self._memory = llama.llama_get_memory(self._context)
         self._batch = Batch(config.n_batch, llama.llama_batch())
-        self.ends = frozenset(
-            t for t in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, t)
-        )
+        marked = self._find_marked()
+        ends = (t for t in marked if llama.llama_vocab_is_eog(self._vocab, t))
+        self.ends = frozenset(ends)
         splits = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_BPE
         bounded = splits and recurses(self.meta("tokenizer.ggml.pre"))
-        self._specials = Specials(self._find_specials(), bounded=bounded)
+        self._specials = Specials(self._find_specials(marked), bounded=bounded)
         self._frame = self._find_frame()
         self._pieces: dict[int, bytes] = {}
         self._labels: dict[int, bytes] = {}
@@ -220,11 +221,23 @@ class Runner:
             raise BadRequest("invalid_value", "The prompt cannot be tokenised.", param="prompt")
         return list(buffer[:count])
 
-    def _find_specials(self) -> Iterator[Special]:
+    def _find_marked(self) -> dict[int, int]:
+        """The attributes of tokens that are more than text, and of all that may end an answer."""
+        vocab, ordinary = self._vocab, llama.LLAMA_TOKEN_ATTR_NORMAL
+        attributes = list(map(llama.llama_vocab_get_attr, repeat(vocab), range(self.n_vocab)))
+        marked = {token: marks for token, marks in enumerate(attributes) if marks != ordinary}
+        named = [
+            llama.llama_vocab_eos, llama.llama_vocab_eot, llama.llama_vocab_fim_pad,
+            llama.llama_vocab_fim_rep, llama.llama_vocab_fim_sep,
+        ]  # fmt: skip
+        others = [int(find(vocab)) for find in named]
+        others.append(int(self.meta("tokenizer.ggml.eom_token_id") or -1))
+        return marked | {t: attributes[t] for t in others if 0 <= t < self.n_vocab}
+
+    def _find_specials(self, marked: Mapping[int, int]) -> Iterator[Special]:
         """What llama.cpp looks for in a text before it is tokenised; all of the vocabulary."""
         control = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
-        for token in range(self.n_vocab):
-            marks = llama.llama_vocab_get_attr(self._vocab, token)
+        for token, marks in sorted(marked.items()):
             if marks & (control | llama.LLAMA_TOKEN_ATTR_USER_DEFINED):
                 text = llama.llama_vocab_get_text(self._vocab, token)
                 left, right = llama.LLAMA_TOKEN_ATTR_LSTRIP, llama.LLAMA_TOKEN_ATTR_RSTRIP

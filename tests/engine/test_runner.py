@@ -275,6 +275,11 @@ def test_pieces_of_tokens_are_the_bytes_of_the_text(runner: Runner) -> None:
         assert b"".join(runner.piece(t) for t in tokens).decode() == text
 
 
+def test_the_tokens_that_end_an_answer_are_all_that_the_engine_knows(runner: Runner) -> None:
+    every = {t for t in range(runner.n_vocab) if llama.llama_vocab_is_eog(runner._vocab, t)}
+    assert runner.ends == every
+
+
 def test_control_tokens_are_read_only_where_asked_and_write_nothing(runner: Runner) -> None:
     parsed = runner.tokenize("<|im_end|>", add_special=False, parse_special=True)
     plain = runner.tokenize("<|im_end|>", add_special=False, parse_special=False)
