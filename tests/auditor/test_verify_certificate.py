@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from appliance.clock import iso
 from appliance.db import open_database
-from appliance.errors import ApplianceError
+from appliance.errors import CODES, ApplianceError
 from appliance.evals import judging
 from appliance.evals import pairs as pairs_
 from appliance.evals.pairs import Pair
@@ -179,6 +179,10 @@ CASES: dict[str, tuple[bytes, str, dict[str, Any]]] = {
         "evaluation_malformed", {},
     ),
 }  # fmt: skip
+
+
+def test_there_are_more_than_twelve_ways_of_tampering() -> None:
+    assert len(CASES) == 19 and {code for _, code, _ in CASES.values()} <= set(CODES)
 
 
 def _loader(tmp_path: Path, envelope: bytes, told: dict[str, Any]) -> str:

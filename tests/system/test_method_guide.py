@@ -31,7 +31,7 @@ def test_from_an_example_set_to_an_app(
     assert (tmp_path / "new-orders" / "labelling.json").is_file()
     assert "form: labels" in task
     text = PAGE.read_text(encoding="utf-8")
-    measure, approve, app = blocks(text, SERVED)
+    measure, approve, app, gate = blocks(text, SERVED)
     with served(data, MODEL) as address:
         measured = execute(measure, tmp_path, variables)
         approved = execute(approve, tmp_path, variables)
@@ -40,10 +40,13 @@ def test_from_an_example_set_to_an_app(
         )
         given = {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": key["secret"]}
         answered = execute(app, tmp_path, given)
+        judged = execute(gate, tmp_path, variables)
     for words in ("exact_match on dev: 25 items", "logistic regression, n=100", MODEL, "majority"):
         assert words in measured, words
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert approved.count("approved") >= 1 and re.search(r"^sk-\w", approved, re.MULTILINE)
     label, confidence, name = answered.split()
     assert label in text and 0 < float(confidence) <= 1 and name == "excavator-system"
-    assert text.count(f"{ALONE}\n") == 4 and text.count(f"{SERVED}\n") == 3
+    assert text.count(f"{ALONE}\n") == 4 and text.count(f"{SERVED}\n") == 4
+    assert "Pass: excavator-words is not worse than majority by 5 points" in judged
+    assert re.search(r"test: \d+ groups, 0 looks left", judged), judged
