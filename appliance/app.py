@@ -66,6 +66,7 @@ from appliance.retrieval.library import DIRECTORY as COLLECTIONS
 from appliance.retrieval.library import Library
 from appliance.retrieval.search import Found
 from appliance.retrieval.service import Query, Retrieval
+from appliance.retrieval.tuning import Tuning as SearchTuning
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
@@ -463,8 +464,9 @@ def open_services(
         names = TaskNames(ready, named, read_policy)
         shadows = Shadows(names, database)
         inference = answers(TaskBackends(workers, ready, names, documents), shadows.note)
-        retrieval = Retrieval(library, key_groups, inference, audit)
+        retrieval = Retrieval(library, key_groups, inference, audit, shares)
         jobs.add(Ingest(library, inference, clock))
+        jobs.add(SearchTuning(library, inference, audit))
         jobs.recover()
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness

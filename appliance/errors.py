@@ -546,6 +546,10 @@ CODES: Final[dict[str, Code]] = {
     "document_time": Code(
         "reading a document took too long", "It was left out; split it, or save it in another form."
     ),
+    "questions_invalid": Code(
+        "a file of questions with known answers cannot be used",
+        'Write one JSON object a line: {"query": "…", "relevant": {"DOCUMENT": 1}}.',
+    ),
     "embedder_changed": Code(
         "the vectors of the collection are of another model",
         "Load the model that it was made with, or make a new collection.",

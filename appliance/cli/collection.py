@@ -242,6 +242,48 @@ def search(
 
 @collection.command()
 @click.argument("name")
+@click.argument("questions", type=click.Path(exists=True, dir_okay=False, resolve_path=True))
+@click.option("--measure-only", is_flag=True, help="Leave the ranking as it is.")
+@data_option
+@json_option
+@click.pass_context
+def tune(ctx: click.Context, data: Path, name: str, questions: str, measure_only: bool) -> None:
+    """Measure each ranking on questions with known answers, and search by the best.
+
+    QUESTIONS has one JSON object a line: {"query": "...", "relevant": {"DOCUMENT": 1}}.
+    """
+    output = ctx.ensure_object(Output)
+    params = {"collection": name, "questions": questions, "apply": not measure_only}
+    with admin_client(data, needs_server=True) as client:
+        found = watched(client, client.start_job("tune-search", params).id)
+    result: dict[str, Any] = found.result or {}
+    lines = [f"tune-search {found.id}: {found.state} {safe(found.message)}".rstrip()]
+    if result:
+        rows = [
+            (row["ranking"], _within(row["ndcg"], row["ndcg_interval"]),
+             _within(row["recall"], row["recall_interval"]))
+            for row in result["rankings"]
+        ]  # fmt: skip
+        lines = table(("RANKING", "NDCG@10, 95 %", "RECALL@10, 95 %"), rows)
+        lines.append(_verdict(result))
+    output.data({"id": found.id, "state": found.state, **result}, lines)
+    if found.state != "done":
+        ctx.exit(1)
+
+
+def _within(value: float, interval: Sequence[float]) -> str:
+    return f"{value:.3f}  {interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    if not result["best"]:
+        return f"{result['questions']} questions are too few to tell; 50 are needed."
+    now = result["best"] if result["applied"] else result["before"]
+    return f"best: {result['best']}; it is searched by {now}"
+
+
+@collection.command()
+@click.argument("name")
 @data_option
 @json_option
 @click.pass_obj

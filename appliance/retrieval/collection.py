@@ -458,14 +458,19 @@ def readable(
     else:
         names = sorted(access.grantees)
         marks = ", ".join("?" * len(names))
-        sql = f"SELECT DISTINCT document FROM access WHERE grantee IN ({marks})"  # noqa: S608
-    found = {int(row[0]) for row in connection.exec_driver_sql(sql, tuple(names))}
+        sql = f"SELECT DISTINCT document AS id FROM access WHERE grantee IN ({marks})"  # noqa: S608
+    found = _numbers(connection, sql, names)
     for name, value in (filters or {}).items():
-        rows = connection.exec_driver_sql(
-            "SELECT document FROM metadata WHERE name = ? AND value = ?", (name, value)
-        )
-        found &= {int(row[0]) for row in rows}
+        wanted = "SELECT document AS id FROM metadata WHERE name = ? AND value = ?"
+        found &= _numbers(connection, wanted, (name, value))
     return sorted(found)
+
+
+def _numbers(connection: Connection, sql: str, parameters: Sequence[str]) -> set[int]:
+    """The column `id` of a query; as one text, since rows one by one take ten times as long."""
+    joined = f"SELECT group_concat(id) FROM ({sql})"  # noqa: S608
+    text_of_all = connection.exec_driver_sql(joined, tuple(parameters)).scalar()
+    return set(map(int, str(text_of_all).split(","))) if text_of_all else set()
 
 
 def _id_of(connection: Connection, name: str) -> int:

@@ -4,13 +4,18 @@ Rules: made from the database alone and thrown away at will; chunks that are alr
 read again; a document that was removed leaves nothing behind once the next state is made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from sqlalchemy import Connection
 
 from appliance.retrieval.collection import generation
+from appliance.retrieval.postings import NONE, Postings, stored, written
 from appliance.retrieval.ranking import Bools, Floats, Ints
+
+_FEW: Final = 2_000
+"""New chunks whose terms are read from their texts; for more, the stored index is read."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Index:
         ids, documents, lengths: of each row; the length counts words.
         order: place of each row by document name and position.
         vectors: one a row, or no row at all without an embedder.
+        postings: the rows of each term.
     """
 
     generation: int
@@ -29,18 +35,14 @@ class Index:
     lengths: Ints
     order: Ints
     vectors: Floats
+    postings: Postings
 
     def readable(self, documents: list[int]) -> Bools:
         """Which rows belong to these documents."""
-        return np.isin(self.documents, np.array(documents, np.int64))
-
-    def postings(self, connection: Connection, term: str) -> tuple[Ints, Ints]:
-        """The rows that have a term, and how often."""
-        found = connection.exec_driver_sql(
-            "SELECT doc, count(*) FROM postings WHERE term = ? GROUP BY doc", (term,)
-        ).fetchall()
-        pairs = np.array([tuple(row) for row in found], np.int64).reshape(-1, 2)
-        return np.searchsorted(self.ids, pairs[:, 0]), pairs[:, 1]
+        among = np.zeros(int(self.documents.max(initial=0)) + 1, np.bool_)
+        known = np.array(documents, np.int64)
+        among[known[known < len(among)]] = True
+        return np.asarray(among[self.documents])
 
 
 EMPTY = Index(
@@ -50,6 +52,7 @@ EMPTY = Index(
     np.zeros(0, np.int64),
     np.zeros(0, np.int64),
     np.zeros((0, 0), np.float32),
+    NONE,
 )
 
 
@@ -62,6 +65,9 @@ def renewed(connection: Connection, before: Index) -> Index:
     now = generation(connection)
     if before.generation == now:
         return before
+    count, last = connection.exec_driver_sql("SELECT count(*), max(id) FROM chunks").one()
+    if count and count == len(before.ids) and last == before.ids[-1]:
+        return replace(before, generation=now)  # no chunk came or went: access lists changed
     rows = connection.exec_driver_sql(
         "SELECT c.id, c.document, c.words, d.name, c.start FROM chunks c"
         " JOIN documents d ON d.id = c.document ORDER BY c.id"
@@ -77,7 +83,23 @@ def renewed(connection: Connection, before: Index) -> Index:
         np.array([row[2] for row in rows], np.int64),
         order,
         _vectors(connection, before, ids),
+        _postings(connection, before, ids),
     )
+
+
+def _postings(connection: Connection, before: Index, ids: Ints) -> Postings:
+    """The postings of these chunks; those that are known are kept, and few new ones are added."""
+    last = int(before.ids[-1]) if len(before.ids) else 0
+    fresh = ids[ids > last]
+    if not len(before.ids) or len(fresh) > _FEW:
+        return stored(connection, ids)
+    kept = np.isin(before.ids, ids)
+    found = before.postings if kept.all() else before.postings.without(kept)
+    if not len(fresh):
+        return found
+    rows = connection.exec_driver_sql("SELECT id, body FROM chunks WHERE id > ?", (last,))
+    texts = ((int(row[0]), str(row[1])) for row in rows)
+    return found.plus(written(texts, fresh), int(kept.sum()))
 
 
 def _vectors(connection: Connection, before: Index, ids: Ints) -> Floats:

@@ -24,6 +24,8 @@ RRF_K: Final = 60
 _DIGITS: Final = 9
 _SPARE: Final = 32
 """Candidates beyond the wanted ones that are scored again in 64 bits."""
+_BLOCK: Final = 1_024
+"""Rows that are multiplied together: they fit the processor's cache beside the query."""
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float32]
@@ -63,31 +65,25 @@ def cosine(
 ) -> tuple[Ints, NDArray[np.float64]]:
     """The readable rows that are nearest to the query, in no order, and their cosines.
 
-    Only readable rows are multiplied, so the time follows what the caller may read.
+    Blocks of rows without a readable one are not multiplied.
 
     Args:
         vectors: one a row, of length 1.
         wanted: how many rows are needed.
     """
-    rows: list[Ints] = []
-    products: list[Floats] = []
-    for start, end in runs(readable):
-        rows.append(np.arange(start, end, dtype=np.int64))
-        products.append(vectors[start:end] @ query)
-    if not rows:
-        return np.zeros(0, np.int64), np.zeros(0)
-    row, product = np.concatenate(rows), np.concatenate(products)
+    row = np.flatnonzero(readable)
+    if not len(row):
+        return row, np.zeros(0)
+    products = np.empty(len(vectors), np.float32)
+    needed = np.logical_or.reduceat(readable, np.arange(0, len(readable), _BLOCK))
+    for start in (np.flatnonzero(needed) * _BLOCK).tolist():
+        np.matmul(vectors[start : start + _BLOCK], query, out=products[start : start + _BLOCK])
+    product = products[row]
     most = wanted + _SPARE
     if len(row) > most:
         row = row[np.argpartition(-product, most)[:most]]
     exact = (vectors[row].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
     return row, exact
-
-
-def runs(readable: Bools) -> list[tuple[int, int]]:
-    """The stretches of readable rows."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], readable, [False])).astype(np.int8)))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
 def best(rows: Ints, scores: NDArray[np.float64], order: Ints, wanted: int) -> Ranked:
@@ -97,6 +93,9 @@ def best(rows: Ints, scores: NDArray[np.float64], order: Ints, wanted: int) -> R
         order: of each row of the index, its place among all by document and position.
     """
     scores = np.round(scores, _DIGITS)
+    if len(scores) > 4 * wanted > 0:  # sort no more than those that can be among the best
+        least = np.partition(scores, -wanted)[-wanted]
+        rows, scores = rows[scores >= least], scores[scores >= least]
     ranked = np.lexsort((order[rows], -scores))[:wanted]
     return [(int(rows[n]), float(scores[n])) for n in ranked]
 

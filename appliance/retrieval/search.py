@@ -106,7 +106,7 @@ class Searcher:
             index = self._renewed(connection)
             documents = readable(connection, access, filters)
             rows = index.readable(documents)
-            ranked = _ranked(connection, index, rows, query, vector, how, wanted)
+            ranked = _ranked(index, rows, query, vector, how, wanted)
             passages = tuple(_passage(connection, int(index.ids[n]), s) for n, s in ranked)
         seen = f"{self._collection.path.name} {index.generation} {documents}"
         digest = hashlib.sha256(seen.encode()).hexdigest()
@@ -125,7 +125,6 @@ class Searcher:
 
 
 def _ranked(
-    connection: Connection,
     index: Index,
     rows: Bools,
     query: str,
@@ -136,7 +135,7 @@ def _ranked(
     depth = wanted if how != "fusion" else max(wanted, _DEPTH)
     rankings = []
     if how in ("bm25", "fusion"):
-        postings = [index.postings(connection, term) for term in query_terms(query)]
+        postings = [index.postings.of(term) for term in query_terms(query)]
         scores = ranking.bm25(postings, index.lengths, rows)
         hits = np.flatnonzero(scores)
         rankings.append(ranking.best(hits, scores[hits], index.order, depth))

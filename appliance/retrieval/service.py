@@ -4,15 +4,17 @@ Rules:
 - What a caller may read is decided at each search, from the key's groups and the lists of now.
 - The record of a search is durable before its passages leave: ids and digests of what was found,
   and the generation of the collection. The query is the client's text, which can be erased.
-- Few searches run at once, and few wait.
+- Few searches run at once, and few wait, of one key fewer; each counts as a request of its quota.
 """
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from appliance.admission.places import Shares
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.auth.groups import KeyGroups
@@ -28,6 +30,8 @@ from appliance.types import Caller, Json, Limits, Principal, Receipt
 
 AT_ONCE: Final = 2
 MOST_WAITING: Final = 64
+MOST_OF_KEY: Final = 16
+"""Searches of one key that run and wait."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,22 @@ class Retrieval:
         groups: which keys are in which group.
         inference: makes the vector of a query.
         audit: where searches are recorded.
+        shares: the quotas of keys.
     """
 
     def __init__(
-        self, library: Library, groups: KeyGroups, inference: Inference, audit: AuditLog
+        self,
+        library: Library,
+        groups: KeyGroups,
+        inference: Inference,
+        audit: AuditLog,
+        shares: Shares,
     ) -> None:
         self.library = library
         self._groups, self._inference, self._audit = groups, inference, audit
+        self._shares = shares
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     def access_of(self, key_id: str) -> AccessSet:
         """What an API key may read now."""
@@ -73,11 +84,16 @@ class Retrieval:
 
         Raises:
             NotFound: `collection_not_found`, also where the key may read nothing.
-            Overloaded: `queue_full`.
+            Overloaded: `queue_full`; `rate_limit_exceeded`: a search counts as one request.
             AuditUnavailable: the search cannot be recorded.
             ApplianceError: what the embedding model raises.
         """
-        found = await self.look(caller, query, self.access_of(caller.principal.key_id))
+        app = caller.principal
+        self._shares.quotas.admit(app.key_id, app.limits, self._shares.now())
+        counted = replace(app, limits=replace(app.limits, rpm=None))  # its vector is part of it
+        found = await self.look(
+            replace(caller, principal=counted), query, self.access_of(app.key_id)
+        )
         receipt = await append(self._audit, record(caller, query, found))
         return found, receipt
 
@@ -94,9 +110,10 @@ class Retrieval:
         """Search without a record; raises as `search`."""
         if self._audit.latched:
             raise AuditUnavailable("audit_unavailable", self._audit.latched)
-        if self._waiting >= MOST_WAITING:
-            raise Overloaded("queue_full", f"{MOST_WAITING} searches wait.")
-        self._waiting += 1
+        key = caller.principal.key_id
+        if self._waiting.total() >= MOST_WAITING or self._waiting[key] >= MOST_OF_KEY:
+            raise Overloaded("queue_full", f"{self._waiting[key]} searches of this key wait.")
+        self._waiting[key] += 1
         try:
             shelf = await asyncio.to_thread(self._shelf, query.collection, access_set)
             settings = shelf.collection.settings
@@ -106,7 +123,9 @@ class Retrieval:
             async with self._gate:
                 return await asyncio.to_thread(_found, shelf, access_set, query, vector)
         finally:
-            self._waiting -= 1
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
 
     def _shelf(self, name: str, access_set: AccessSet) -> Shelf:
         if access_set.all:

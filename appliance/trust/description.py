@@ -25,6 +25,7 @@ MAX_ROLE_BYTES: Final = 256 << 10
 TEMPLATE: Final = "template"
 GRAMMAR: Final = "grammar"
 _ROLES: Final = frozenset({TEMPLATE, GRAMMAR})
+MOST_PREFIX: Final = 64
 _MAX_VERSION: Final = 1 << 53
 
 
@@ -36,11 +37,15 @@ class Description:
         version: counted up by the publisher; None when there is no `artifact.json`.
         template: name of the file that is the chat template in place of the model's own.
         grammars: file of each grammar, by the name that requests use.
+        query_prefix, passage_prefix: what an embedding model wants before a query and before a
+            passage; None where the publisher says nothing.
     """
 
     version: int | None = None
     template: str | None = None
     grammars: Mapping[str, str] = field(default_factory=dict)
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
 
     @property
     def roles(self) -> dict[str, str]:
@@ -61,7 +66,7 @@ def parse(data: bytes, files: Collection[str]) -> Description:
     value = strict_json.parse(data, _refuse, limit=MAX_BYTES)
     if not isinstance(value, dict):
         raise _refuse("it is not an object")
-    strict_json.only(value, {"version", "roles"}, "it", _refuse)
+    strict_json.only(value, {"version", "roles", "embedding"}, "it", _refuse)
     version = strict_json.member(value, "version", int, _refuse)
     if not 1 <= version < _MAX_VERSION:
         raise _refuse("version must be positive")
@@ -75,7 +80,24 @@ def parse(data: bytes, files: Collection[str]) -> Description:
     if len(templates) > 1:
         raise _refuse("two files are the template")
     grammars = _grammars([name for name, role in roles.items() if role == GRAMMAR])
-    return Description(version, templates[0] if templates else None, grammars)
+    prefixes = _prefixes(value)
+    return Description(version, templates[0] if templates else None, grammars, *prefixes)
+
+
+def _prefixes(value: dict[str, Any]) -> tuple[str | None, str | None]:
+    """What is put before queries and before passages."""
+    if "embedding" not in value:
+        return None, None
+    embedding = strict_json.member(value, "embedding", dict, _refuse)
+    strict_json.only(embedding, {"query_prefix", "passage_prefix"}, "embedding", _refuse)
+    found = [
+        strict_json.member(embedding, name, str, _refuse)
+        for name in ("query_prefix", "passage_prefix")
+    ]
+    for prefix in found:
+        if len(prefix) > MOST_PREFIX or not (prefix.isprintable() and prefix.isascii()):
+            raise _refuse(f"a prefix has more than {MOST_PREFIX} characters, or others than ASCII")
+    return found[0], found[1]
 
 
 def _grammars(files: list[str]) -> dict[str, str]:

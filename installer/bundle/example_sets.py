@@ -185,7 +185,7 @@ def _licences(wheel: Path) -> Iterator[Row]:
 
 def _fail2ban(package: Path) -> Iterator[Row]:
     """Log lines of services, with the failure, host, time and user that the maintainers note."""
-    with tarfile.open(fileobj=io.BytesIO(_deb_files(package))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(deb_files(package))) as archive:
         members = {m.name: m for m in archive.getmembers() if m.isfile()}
         for name in sorted(n for n in members if "/tests/files/logs/" in n):
             source = archive.extractfile(members[name])
@@ -219,7 +219,8 @@ def _log_lines(service: str, text: str) -> Iterator[Row]:
             }
 
 
-def _deb_files(package: Path) -> bytes:
+def deb_files(package: Path) -> bytes:
+    """The files of a Debian package, as a tar archive. Raises BundleError: it is no package."""
     done = subprocess.run(
         ["dpkg-deb", "--fsys-tarfile", str(package)], check=False, capture_output=True
     )

@@ -45,6 +45,13 @@ def test_from_the_first_document_to_its_removal(lab: LabData, run: Run, tmp_path
         assert key in run("collection", "group", "fitters", "--add", key).out
         found_by = run("collection", "search", "manuals", "relief", "--as-key", key, "--json")
         assert [p["document"] for p in found_by.document["passages"]] == ["pump.md"]
+        asked = tmp_path / "asked.jsonl"
+        asked.write_text('{"query": "relief valve", "relevant": {"pump.md": 1}}\n')
+        tuned = run("collection", "tune", "manuals", asked).out
+        assert "bm25     1.000" in tuned and "1 questions are too few to tell" in tuned
+        asked.write_text('{"query": "relief valve", "relevant": {"other.md": 1}}\n')
+        refused = run("collection", "tune", "manuals", asked, "--json")
+        assert refused.code == (1, "questions_invalid")
         assert run("collection", "access", "manuals", "pump.md", "--none").status == 0
         assert run("collection", "verify", "manuals").out.startswith("verified: 1 documents")
         assert run("collection", "remove", "manuals", "pump.md", "--yes").out == "removed 1\n"

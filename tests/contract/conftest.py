@@ -33,6 +33,7 @@ from tests.evals import orders
 # They run in an environment of their own: test_clients.py.
 collect_ignore = ["clients"]
 EMBEDDER, RERANKER, TASK = "minilm", "ranker", "part-name"
+COLLECTION = "manuals"  # as in the document's example
 NODE = Path(__file__).parent / "node"
 NODE_LOCK = NODE / "package-lock.json"
 
@@ -144,11 +145,15 @@ def three_models(
     embedder_path: Path,
     reranker_path: Path,
 ) -> Iterator[Live]:
-    """In reproducible mode, with an embedding model and a reranker beside the default model."""
+    """In reproducible mode, with an embedding model, a reranker, a task and a collection."""
     config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
     others = {EMBEDDER: embedder_path, RERANKER: reranker_path}
     directory = tmp_path_factory.mktemp("three")
     with live(directory, default_model_path, config, others, task=True) as server:
+        manual = directory / "manual.md"
+        manual.write_text("# Pumps\n\nThe relief valve opens at 12 bar.", "utf-8")
+        server.run("collection", "new", COLLECTION)
+        server.run("collection", "add", COLLECTION, manual, "--everyone")
         yield server
 
 

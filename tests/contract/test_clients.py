@@ -12,7 +12,7 @@ from appliance.engine.protocol import Load, Prepare
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.types import Sampling
 from appliance.workers.cpu_variants import best_variant, library_directory
-from tests.contract.conftest import EMBEDDER, RERANKER, TASK, Live
+from tests.contract.conftest import COLLECTION, EMBEDDER, RERANKER, TASK, Live
 
 CLIENTS = Path(__file__).parent / "clients"
 # LiteLLM and the data sets of lm-eval would look for news at hosts that are not there.
@@ -36,6 +36,7 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
         "CONTRACT_EMBEDDER": EMBEDDER,
         "CONTRACT_RERANKER": RERANKER,
         "CONTRACT_TASK": TASK,
+        "CONTRACT_COLLECTION": COLLECTION,
         "CONTRACT_OUT": str(directory / "out.json"),
         "OPENAI_API_KEY": server.api_key,
         **OFFLINE,

@@ -1,12 +1,9 @@
 """Scores and orders, against slow and plain computations."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from appliance.retrieval import ranking
 from appliance.retrieval.ranking import Bools, Ints
@@ -41,11 +38,22 @@ def test_statistics_count_readable_rows_alone() -> None:
     assert (everything[:3] != alone).any()  # the control: global statistics would tell
 
 
-@given(st.lists(st.booleans(), max_size=40))
-def test_runs_are_the_readable_rows(readable: list[bool]) -> None:
-    spans = ranking.runs(np.array(readable, bool))
-    assert [n for a, b in spans for n in range(a, b)] == [n for n, r in enumerate(readable) if r]
-    assert all(b < c for (_, b), (c, _) in itertools.pairwise(spans))
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
+def test_every_readable_row_is_compared_and_no_other(share: float) -> None:
+    rng = np.random.default_rng(2)
+    vectors, readable = rng.normal(size=(2_500, 5)).astype(np.float32), rng.random(2_500) < share
+    rows, scores = ranking.cosine(vectors, vectors[0], readable, 2_500)
+    assert sorted(rows.tolist()) == np.flatnonzero(readable).tolist()
+    assert scores == pytest.approx(vectors[rows] @ vectors[0], abs=1e-5)
+
+
+def test_the_best_of_many_equal_ones_are_those_of_a_whole_sort() -> None:
+    rng = np.random.default_rng(3)
+    scores, order = rng.integers(0, 5, 400).astype(float), rng.permutation(400)
+    rows = np.arange(400)
+    whole = sorted(rows.tolist(), key=lambda n: (-scores[n], order[n]))[:7]
+    assert [n for n, _ in ranking.best(rows, scores, order, 7)] == whole
+    assert ranking.best(rows, scores, order, 0) == []
 
 
 def test_cosines_do_not_depend_on_what_stands_between() -> None:

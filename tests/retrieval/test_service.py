@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from appliance.errors import AuditUnavailable, NotFound, Overloaded
 from appliance.retrieval import service
 from appliance.retrieval.collection import Settings
 from appliance.retrieval.service import Query
+from appliance.types import Limits
 from tests.retrieval.shelf import incoming
 from tests.smol import caller
 
@@ -75,3 +77,26 @@ async def test_few_searches_wait(opened: Services, monkeypatch: pytest.MonkeyPat
     refused = [r for r in results if isinstance(r, Overloaded)]
     assert len(refused) == 6 and {r.code for r in refused} == {"queue_full"}
     assert await names(opened, "k1") == {"mine"}
+
+
+async def test_one_key_does_not_fill_the_queue(
+    opened: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_OF_KEY", 2)
+    searches = [opened.retrieval.search(caller(key), QUERY) for key in ("k1", "k1", "k1", "k2")]
+    results = await asyncio.gather(*searches, return_exceptions=True)
+    assert [isinstance(r, Overloaded) for r in results] == [False, False, True, False]
+    assert not opened.retrieval._waiting
+
+
+async def test_a_search_counts_as_a_request_of_the_quota(opened: Services) -> None:
+    asked = caller("k1")
+    asked = replace(asked, principal=replace(asked.principal, limits=Limits(rpm=2)))
+    for _ in range(2):
+        await opened.retrieval.search(asked, QUERY)
+    size = opened.reader.size
+    with pytest.raises(Overloaded) as refused:
+        await opened.retrieval.search(asked, QUERY)
+    assert refused.value.code == "rate_limit_exceeded" and refused.value.retry_after
+    assert opened.reader.size == size
+    assert await names(opened, "k2") == {"theirs"}

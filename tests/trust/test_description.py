@@ -28,6 +28,27 @@ def test_grammars_are_read_by_name() -> None:
     assert read.roles == roles
 
 
+def test_prefixes_of_an_embedding_model_are_read() -> None:
+    said = {"query_prefix": "query: ", "passage_prefix": ""}
+    read = description.parse(as_json({"version": 1, "embedding": said}), FILES)
+    assert (read.query_prefix, read.passage_prefix) == ("query: ", "")
+    assert description.parse(as_json(GOOD), FILES).query_prefix is None
+
+
+@pytest.mark.parametrize(
+    "embedding",
+    [None, [], {}, {"query_prefix": "a"}, {"query_prefix": 1, "passage_prefix": ""},
+     {"query_prefix": "a" * 65, "passage_prefix": ""},
+     {"query_prefix": "a\n", "passage_prefix": ""},
+     {"query_prefix": "\u202e", "passage_prefix": ""},
+     {"query_prefix": "", "passage_prefix": "", "pooling": "mean"}],
+)  # fmt: skip
+def test_other_prefixes_are_refused(embedding: Any) -> None:
+    with pytest.raises(SignatureRefused) as refused:
+        description.parse(as_json({"version": 1, "embedding": embedding}), FILES)
+    assert refused.value.code == "description_invalid"
+
+
 def test_there_are_not_too_many_grammars() -> None:
     names = [f"g{number}.lark" for number in range(grammar.MOST + 1)]
     most = {"version": 1, "roles": dict.fromkeys(names[1:], "grammar")}

@@ -22,6 +22,7 @@ from appliance.retrieval.collection import Collection, Settings
 from appliance.retrieval.embedder import INDEXER
 from appliance.retrieval.library import Shelf
 from appliance.retrieval.service import Query, record
+from appliance.trust.store import load_policy
 from appliance.types import Caller, Json
 from appliance.wire.admin import collections as wire
 
@@ -54,7 +55,7 @@ async def new_collection(
             message = f"{wanted.embedder[:80]!r} is no embedding model that is served."
             raise CollectionRefused("collection_invalid", message)
         digest = card.digest
-    query, passage = embedder.prefixes(wanted.embedder)
+    query, passage = await asyncio.to_thread(_prefixes, services, wanted.embedder)
     settings = Settings(
         embedder=wanted.embedder,
         embedder_digest=digest,
@@ -69,6 +70,19 @@ async def new_collection(
     await _record(services, person, "collection_new", wanted.name, vars(settings))
     await asyncio.to_thread(library.create, wanted.name, settings)
     return await asyncio.to_thread(lambda: _summary(library.get(wanted.name)))
+
+
+def _prefixes(services: Services, model_id: str) -> tuple[str, str]:
+    """What the embedder's publisher says, or what is known of its family."""
+    query, passage = embedder.prefixes(model_id)
+    if not model_id:
+        return query, passage
+    signed, _ = services.store.inspect(model_id, load_policy(services.data / "trust"))
+    said = signed.description
+    return (
+        query if said.query_prefix is None else said.query_prefix,
+        passage if said.passage_prefix is None else said.passage_prefix,
+    )
 
 
 @router.get("/{name}")

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from appliance.api.admin.collections import _prefixes
 from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
+from appliance.trust.signing import sign_directory
 from appliance.wire.admin import collections as wire
+from tests.api.admin.lab import LabData
 from tests.retrieval.shelf import incoming
+from tests.smol import quiet
 
 
 def made(client: AdminClient, services: Services) -> None:
@@ -128,3 +132,18 @@ def test_a_document_comes_in_by_a_job(
     assert client.job(job.id).result == {
         "collection": "c", "added": 1, "changed": 0, "unchanged": 0, "refused": 0,
     }  # fmt: skip
+
+
+def test_prefixes_are_those_that_the_publisher_signed(
+    lab: LabData, client: AdminClient, services: Services
+) -> None:
+    said = '{"version": 1, "embedding": {"query_prefix": "ask: ", "passage_prefix": "say: "}}'
+    for name, text in (("plain-e5-small", '{"version": 1}'), ("said-e5-small", said)):
+        artifact = lab.artifact(name)
+        (artifact / "model.sig").unlink()
+        (artifact / "artifact.json").write_text(text)
+        sign_directory(artifact, lab.key("publisher").read_bytes(), quiet)
+        services.lifecycle.import_model("uid:0", artifact, None, quiet)
+    assert _prefixes(services, "plain-e5-small") == ("query: ", "passage: ")
+    assert _prefixes(services, "said-e5-small") == ("ask: ", "say: ")
+    assert _prefixes(services, "") == ("", "")

@@ -12,6 +12,7 @@ import schemathesis
 SHORT = 4  # tokens
 INT32 = 2**31 - 1
 MODEL = os.environ["CONTRACT_MODEL"]
+COLLECTION = os.environ["CONTRACT_COLLECTION"]
 MODELS = {
     "/v1/embeddings": os.environ["CONTRACT_EMBEDDER"],
     "/v1/rerank": os.environ["CONTRACT_RERANKER"],
@@ -32,6 +33,9 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
         model = named.get("model") if isinstance(named, dict) else None
         if isinstance(model, str) and 1 <= len(model) <= 256:
             named["model"] = MODELS.get(path, MODEL)
+        collection = named.get("collection") if isinstance(named, dict) else None
+        if isinstance(collection, str) and 1 <= len(collection) <= 64:
+            named["collection"] = COLLECTION
     if case.meta is None or case.meta.generation.mode.is_positive:
         for name in NAMES.keys() & (case.path_parameters or {}).keys():
             case.path_parameters[name] = NAMES[name]

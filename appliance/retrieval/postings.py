@@ -1,0 +1,137 @@
+"""Which rows have a term, and how often: the full-text index of a collection, in memory.
+
+Rules: made by the index's own tokeniser, from the stored index or from the texts of new chunks, so
+that both ways agree; rows rise within a term; a row that is gone is gone from every term. Numbers
+only: eight bytes for a term in a row, whatever the term.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pysqlite3.dbapi2
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from appliance.retrieval.ranking import Bools, Ints
+from appliance.retrieval.terms import TOKENIZER
+
+_SLICE: Final = 5_000
+"""Terms whose occurrences are read at once."""
+_OCCURRENCES: Final = "SELECT term, group_concat(doc) FROM {} GROUP BY term"
+
+
+@dataclass(frozen=True)
+class Postings:
+    """The terms of some rows.
+
+    Attributes:
+        terms: number of each term.
+        starts: where the rows of each term begin, and one more for the end.
+        rows, often: of all terms, one after the other.
+    """
+
+    terms: Mapping[str, int]
+    starts: Ints
+    rows: NDArray[np.int32]
+    often: NDArray[np.int32]
+
+    def of(self, term: str) -> tuple[Ints, Ints]:
+        """The rows that have a term, rising, and how often."""
+        number = self.terms.get(term)
+        if number is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        here = slice(self.starts[number], self.starts[number + 1])
+        return self.rows[here].astype(np.int64), self.often[here].astype(np.int64)
+
+    def without(self, kept: Bools) -> "Postings":
+        """The same of the rows that are kept, numbered again without gaps."""
+        renumbered = np.cumsum(kept, dtype=np.int32) - 1
+        stays = kept[self.rows]
+        before = np.concatenate(([0], np.cumsum(stays)))
+        return Postings(
+            self.terms,
+            before[self.starts],
+            renumbered[self.rows[stays]].astype(np.int32),
+            self.often[stays],
+        )
+
+    def plus(self, more: "Postings", first: int) -> "Postings":
+        """Both together; the rows of `more` come after all others.
+
+        Args:
+            first: number of the first row of `more`.
+        """
+        terms = dict(self.terms)
+        number = np.array([terms.setdefault(term, len(terms)) for term in more.terms], np.int64)
+        old = np.zeros(len(terms), np.int64)
+        old[: len(self.terms)] = np.diff(self.starts)
+        new = np.zeros(len(terms), np.int64)
+        new[number] = np.diff(more.starts)
+        starts = np.concatenate(([0], np.cumsum(old + new)))
+        rows = np.empty(int(starts[-1]), np.int32)
+        often = np.empty(int(starts[-1]), np.int32)
+        own = np.arange(len(self.rows)) + np.repeat(
+            starts[: len(self.terms)] - self.starts[:-1], np.diff(self.starts)
+        )
+        rows[own], often[own] = self.rows, self.often
+        added = np.arange(len(more.rows)) + np.repeat(
+            starts[number] + old[number] - more.starts[:-1], np.diff(more.starts)
+        )
+        rows[added], often[added] = more.rows + np.int32(first), more.often
+        return Postings(terms, starts, rows, often)
+
+
+NONE: Final = Postings({}, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
+def stored(connection: Connection, ids: Ints) -> Postings:
+    """Those of all chunks, from the stored index.
+
+    Args:
+        ids: of the chunks, one a row, rising.
+    """
+    return _read(connection.exec_driver_sql(_OCCURRENCES.format("postings")), ids)
+
+
+def written(texts: Iterable[tuple[int, str]], ids: Ints) -> Postings:
+    """Those of some chunks, from their texts.
+
+    Args:
+        texts: id and text of each.
+    """
+    connection = pysqlite3.dbapi2.connect(":memory:")
+    try:
+        connection.execute(f"CREATE VIRTUAL TABLE t USING fts5(body, tokenize='{TOKENIZER}')")
+        connection.execute("CREATE VIRTUAL TABLE v USING fts5vocab(t, instance)")
+        connection.executemany("INSERT INTO t (rowid, body) VALUES (?, ?)", texts)
+        return _read(connection.execute(_OCCURRENCES.format("v")), ids)
+    finally:
+        connection.close()
+
+
+def _read(cursor: Any, ids: Ints) -> Postings:
+    """Occurrences by term, counted."""
+    terms: dict[str, int] = {}
+    starts: list[Ints] = [np.zeros(1, np.int64)]
+    rows: list[NDArray[np.int32]] = []
+    often: list[NDArray[np.int32]] = []
+    end = 0
+    while found := cursor.fetchmany(_SLICE):
+        for term, _ in found:
+            terms[str(term)] = len(terms)
+        chunks = np.fromstring(",".join(docs for _, docs in found), np.int64, sep=",")
+        lengths = np.array([docs.count(",") + 1 for _, docs in found], np.int64)
+        owner = np.repeat(np.arange(len(found)), lengths)
+        begins = np.flatnonzero(
+            np.concatenate(([True], (np.diff(chunks) != 0) | (np.diff(owner) != 0)))
+        )
+        rows.append(np.searchsorted(ids, chunks[begins]).astype(np.int32))
+        often.append(np.diff(np.append(begins, len(chunks))).astype(np.int32))
+        ends = end + np.cumsum(np.bincount(owner[begins], minlength=len(found)))
+        starts.append(ends)
+        end = int(ends[-1])
+    if not terms:
+        return NONE
+    return Postings(terms, np.concatenate(starts), np.concatenate(rows), np.concatenate(often))

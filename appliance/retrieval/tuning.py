@@ -1,0 +1,220 @@
+"""How a collection is searched best, measured on questions whose answers are known. A job.
+
+Rules:
+- A question counts documents, not chunks: nDCG@10 and recall@10 over the first ten documents.
+- Questions are the unit of every interval. With fewer than 50 nothing is decided.
+- The best of words and vectors is taken by its mean. Fusion costs both, so it is taken only where
+  its difference to that one lies above 0.
+- The questions are the customer's text: the log and the job keep their number and digest only.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from appliance.audit.appending import append
+from appliance.audit.log import AuditLog, Draft
+from appliance.errors import CollectionRefused
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.retrieval.access import ADMIN
+from appliance.retrieval.embedder import INDEXER, Embedder
+from appliance.retrieval.library import Library, Shelf
+from appliance.retrieval.ranking import Floats, ndcg
+from appliance.retrieval.search import MOST_PASSAGES
+from appliance.serving.inference import RETRIEVAL, Inference
+from appliance.statistics import groups
+from appliance.types import Caller, Role
+
+FEWEST: Final = 50
+MOST_BYTES: Final = 16 << 20
+MOST_QUESTIONS: Final = 5_000
+WANTED: Final = 10
+_Grade: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question and the documents that answer it, each with its gain."""
+
+    query: Annotated[str, Meta(min_length=1, max_length=8_192)]
+    relevant: Annotated[dict[str, _Grade], Meta(min_length=1, max_length=1_000)]
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a tuning.
+
+    Attributes:
+        questions: a file on the host, one JSON object a line.
+        apply: whether the collection is searched in the best way from then on.
+    """
+
+    collection: str
+    questions: str
+    apply: bool = True
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one ranking reached, question by question."""
+
+    ndcg: tuple[float, ...]
+    recall: tuple[float, ...]
+
+
+def best(scores: Mapping[str, Scores]) -> str:
+    """The ranking to search by; "" where there are too few questions to tell."""
+    single = max((name for name in scores if name != "fusion"), key=lambda n: sum(scores[n].ndcg))
+    each = range(len(scores[single].ndcg))
+    if len(each) < FEWEST:
+        return ""
+    if "fusion" not in scores:
+        return single
+    gained = groups.difference(scores["fusion"].ndcg, scores[single].ndcg, each)
+    return "fusion" if gained.interval.low > 0 else single
+
+
+def report(scores: Mapping[str, Scores]) -> list[JsonObject]:
+    """Means and 95 % intervals over questions, the best first."""
+    rows: list[JsonObject] = []
+    for name, held in scores.items():
+        each = range(len(held.ndcg))
+        gain, recall = groups.mean(held.ndcg, each), groups.mean(held.recall, each)
+        rows.append(
+            {
+                "ranking": name,
+                "ndcg": round(gain.value, 4),
+                "ndcg_interval": [round(gain.interval.low, 4), round(gain.interval.high, 4)],
+                "recall": round(recall.value, 4),
+                "recall_interval": [round(recall.interval.low, 4), round(recall.interval.high, 4)],
+            }
+        )
+    return sorted(rows, key=lambda row: -row["ndcg"])
+
+
+def read(data: bytes) -> list[Question]:
+    """Read a file of questions.
+
+    Raises:
+        CollectionRefused: `questions_invalid`, naming the line.
+    """
+    if len(data) > MOST_BYTES:
+        raise _invalid(f"it has more than {MOST_BYTES >> 20} MiB")
+    found: list[Question] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(msgspec.json.decode(line, type=Question))
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise _invalid(f"line {number}: {error}") from error
+    if not 1 <= len(found) <= MOST_QUESTIONS:
+        raise _invalid(f"it has {len(found)} questions, and 1 to {MOST_QUESTIONS} are taken")
+    return found
+
+
+class Tuning(Kind):
+    """Measures the rankings of a collection, and takes the best.
+
+    Args:
+        inference: makes vectors.
+        audit: where a change is recorded before it is made.
+    """
+
+    name: ClassVar[str] = "tune-search"
+    unit: ClassVar[str] = "questions"
+    role: ClassVar[Role] = Role.ADMIN
+    heavy: ClassVar[bool] = True
+
+    def __init__(self, library: Library, inference: Inference, audit: AuditLog) -> None:
+        self._library, self._inference, self._audit = library, inference, audit
+
+    def check(self, params: JsonObject) -> None:
+        """A collection and a file of questions about documents that are in it.
+
+        Raises:
+            CollectionRefused: `collection_not_found`, `questions_invalid`.
+        """
+        wanted = _wanted(params)
+        shelf = self._library.get(wanted.collection)
+        known = {document.name for document in shelf.collection.documents(ADMIN)}
+        for question in _questions(wanted)[1]:
+            if missing := sorted(question.relevant.keys() - known):
+                raise _invalid(f"{missing[0][:200]!r} is no document of {wanted.collection}")
+
+    def title(self, params: JsonObject) -> str:
+        """Which collection."""
+        return _wanted(params).collection
+
+    async def run(self, job: Context) -> JsonObject:
+        """What each ranking reached, and which one is taken."""
+        wanted = _wanted(job.params)
+        shelf = self._library.get(wanted.collection)
+        settings = shelf.collection.settings
+        digest, questions = await job.in_thread(_questions, wanted)
+        rankings = ("bm25", "vectors", "fusion") if settings.embedder else ("bm25",)
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in rankings}
+        caller = Caller(INDEXER, f"tune-{job.id}", "", RETRIEVAL)
+        embedder = Embedder(self._inference, settings)
+        for number, question in enumerate(questions):
+            job.report("questions", number, len(questions))
+            vector = await embedder.query(caller, question.query) if settings.embedder else None
+            for name in rankings:
+                found[name].append(await job.in_thread(_score, shelf, question, vector, name))
+        scores = {
+            name: Scores(tuple(gain for gain, _ in rows), tuple(recall for _, recall in rows))
+            for name, rows in found.items()
+        }
+        chosen = best(scores)
+        changes = bool(chosen) and wanted.apply and chosen != settings.ranking
+        if changes:
+            fields: dict[str, Any] = {
+                "actor": job.actor,
+                "action": "collection_ranking",
+                "collection": wanted.collection,
+                "ranking": chosen,
+                "questions": digest,
+            }
+            await append(self._audit, Draft("admin", fields))
+            await job.in_thread(shelf.collection.set_ranking, chosen)
+        return {
+            "collection": wanted.collection,
+            "questions": len(questions),
+            "questions_sha256": digest,
+            "rankings": report(scores),
+            "best": chosen,
+            "before": settings.ranking,
+            "applied": changes,
+        }
+
+
+def _score(
+    shelf: Shelf, question: Question, vector: Floats | None, name: str
+) -> tuple[float, float]:
+    """nDCG and recall of one question among the first ten documents."""
+    found = shelf.searcher.search(ADMIN, question.query, MOST_PASSAGES, vector=vector, by=name)
+    names = list(dict.fromkeys(passage.document for passage in found.passages))[:WANTED]
+    hits = len(question.relevant.keys() & set(names))
+    return ndcg(names, question.relevant, WANTED), hits / len(question.relevant)
+
+
+def _questions(wanted: Wanted) -> tuple[str, Sequence[Question]]:
+    try:
+        data = Path(wanted.questions).read_bytes()
+    except OSError as error:
+        raise _invalid(f"it cannot be read: {error.strerror}") from error
+    return hashlib.sha256(data).hexdigest(), read(data)
+
+
+def _wanted(params: JsonObject) -> Wanted:
+    try:
+        return msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+
+
+def _invalid(reason: str) -> CollectionRefused:
+    return CollectionRefused("questions_invalid", f"The questions cannot be used: {reason}.")

@@ -1,0 +1,191 @@
+"""How well and how fast a collection is searched.
+
+Rules: quality is measured by the product's own tuner on questions with known answers, over the
+collection as ingest would make it; speed is that of `Searcher.search` with rights, whole: rights,
+both generators, the passages read. The speed's collection is the Python documentation and text
+made of runs of its words, up to the wanted number of chunks, with vectors at random: their
+comparison takes the same time whatever they are.
+
+usage: python -m benchmarks.retrieval quality debfaq|pydocs [--words-alone] [--budget N]
+       python -m benchmarks.retrieval speed [--chunks N]
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from appliance.app import Services, open_services
+from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
+from appliance.retrieval.access import ADMIN, of_key
+from appliance.retrieval.chunking import Chunk, chunks
+from appliance.retrieval.collection import Collection, Incoming, Settings
+from appliance.retrieval.embedder import Embedder
+from appliance.retrieval.extracted import Builder, Extracted
+from appliance.retrieval.ranking import Floats
+from appliance.retrieval.search import Searcher
+from benchmarks import retrieval_sets
+from benchmarks.retrieval_sets import QuestionSet, Section
+from installer.bundle import e5
+from installer.bundle.cache import cache_root
+from installer.bundle.steps import say
+from tests.smol import ID, make_data, sealed
+
+SETS: Final = {"debfaq": retrieval_sets.debfaq, "pydocs": retrieval_sets.pydocs}
+_WIDTH: Final = 384
+_RANKINGS: Final = ("bm25", "vectors", "fusion")
+_CONFIG: Final = Config(
+    engine=EngineConfig(threads=2),
+    models={"default": ModelConfig(n_ctx=512, slots=4)},
+    audit=AuditConfig(ballast_mib=0),
+)
+
+
+def extracted(section: Section) -> Extracted:
+    """A section as a reader gives it."""
+    builder = Builder()
+    if section.title:
+        builder.add("heading", section.title, level=1)
+    builder.add("paragraph", section.text)
+    return builder.done()
+
+
+def incoming(name: str, text: Extracted, cut: list[Chunk], vectors: Floats | None) -> Incoming:
+    """A document as ingest hands it over; every other one is for one group only."""
+    digest = hashlib.sha256(text.text).hexdigest()
+    who = "everyone" if int(digest[:2], 16) % 2 else f"group:g{int(digest[2], 16)}"
+    return Incoming(name, digest, "text", text, cut, vectors, (who,))
+
+
+async def quality(name: str, words_alone: bool, budget: int = 220) -> dict[str, Any]:
+    """What the tuner finds on a set, language by language."""
+    asked = SETS[name]()
+    with tempfile.TemporaryDirectory() as root:
+        data = make_data(Path(root), e5.obtained(cache_root() / "models"))
+        with open_services(data, config=_CONFIG) as services:
+            digest = ""
+            if not words_alone:
+                await services.supervisor.start(sealed(services))
+                (card,) = services.supervisor.served()
+                digest = card.digest
+            try:
+                return await _quality(services, asked, digest, Path(root), budget)
+            finally:
+                await services.inference.drain(30)
+                await services.supervisor.close()
+
+
+async def _quality(
+    services: Services, asked: QuestionSet, digest: str, root: Path, budget: int
+) -> dict[str, Any]:
+    settings = Settings(budget=budget)
+    if digest:
+        settings = Settings(ID, digest, "query: ", "passage: ", "vectors", budget)
+    library = services.retrieval.library
+    library.create("set", settings)
+    collection = library.get("set").collection
+    embedder = Embedder(services.inference, settings)
+    begun, count = time.monotonic(), 0
+    for section in asked.sections:
+        text = extracted(section)
+        cut = chunks(text.text, text.blocks, budget=settings.budget, overlap=settings.overlap)
+        vectors = None
+        if digest:
+            texts = [text.text[c.start : c.end].decode() for c in cut]
+            vectors = await embedder.passages(texts, "set")
+        collection.put(incoming(section.id, text, cut, vectors), "p", 1)
+        count += len(cut)
+    found: dict[str, Any] = {
+        "sections": len(asked.sections),
+        "chunks": count,
+        "chunks_s": round(count / (time.monotonic() - begun), 1),
+    }
+    for language, questions in asked.questions.items():
+        lines = [json.dumps({"query": q, "relevant": grades}) for q, grades in questions]
+        path = root / f"{language}.jsonl"
+        path.write_text("\n".join(lines), "utf-8")
+        params = {"collection": "set", "questions": str(path), "apply": False}
+        found[language] = await (await services.jobs.start("tune-search", params, "p")).outcome()
+    return found
+
+
+def speed(wanted: int) -> dict[str, Any]:
+    """Milliseconds of a search, by who asks and what ranks."""
+    asked = retrieval_sets.pydocs()
+    questions = [text for text, _ in asked.questions["en"]]
+    with tempfile.TemporaryDirectory() as root:
+        path = Path(root) / "c.db"
+        Collection.create(path, Settings(embedder="e", ranking="vectors"))
+        collection = Collection(path)
+        begun, count = time.monotonic(), 0
+        for name, text in _texts(asked.sections):
+            if count >= wanted:
+                break
+            cut = chunks(text.text, text.blocks, budget=220, overlap=40)
+            collection.put(incoming(name, text, cut, _vectors(len(cut), count)), "p", 1)
+            count += len(cut)
+        found: dict[str, Any] = {"chunks": count, "build_s": round(time.monotonic() - begun)}
+        searcher, begun = Searcher(collection), time.monotonic()
+        searcher.search(ADMIN, "x", 10, by="bm25")
+        found["first_s"] = round(time.monotonic() - begun, 1)
+        callers = {"everything": ADMIN, "about half": of_key("k", []), "more": of_key("k", ["g1"])}
+        for who, access in callers.items():
+            for by in _RANKINGS:
+                spent = []
+                for number, question in enumerate(questions):
+                    vector, begun = _vectors(1, number)[0], time.perf_counter()
+                    searcher.search(access, question, 10, vector=vector, by=by)
+                    spent.append(1e3 * (time.perf_counter() - begun))
+                middle, late = np.percentile(spent, [50, 95])
+                found[f"{who}, {by}"] = {"p50_ms": round(middle, 1), "p95_ms": round(late, 1)}
+        collection.close()
+        return found
+
+
+def _texts(sections: list[Section]) -> Iterator[tuple[str, Extracted]]:
+    """The sections, and without end texts that are made of runs of their words."""
+    for section in sections:
+        yield section.id, extracted(section)
+    rng, number = random.Random(1), 0  # no secret
+    words = " ".join(section.text for section in sections).split()
+    while True:
+        number += 1
+        runs = []
+        for _ in range(40):
+            at = rng.randrange(len(words) - 60)
+            runs.append(" ".join(words[at : at + rng.randrange(20, 60)]))
+        yield f"made/{number}", extracted(Section("", "", ". ".join(runs)))
+
+
+def _vectors(count: int, seed: int) -> Floats:
+    found = np.random.default_rng(seed).standard_normal((count, _WIDTH), np.float32)
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
+
+
+def main() -> None:
+    """Measure, and print what was found."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval")
+    parts = parser.add_subparsers(dest="what", required=True)
+    good = parts.add_parser("quality")
+    good.add_argument("set", choices=sorted(SETS))
+    good.add_argument("--words-alone", action="store_true", help="without an embedder")
+    good.add_argument("--budget", type=int, default=220, help="tokens of a chunk, by estimate")
+    fast = parts.add_parser("speed")
+    fast.add_argument("--chunks", type=int, default=100_000)
+    given = parser.parse_args()
+    if given.what == "speed":
+        say(json.dumps(speed(given.chunks), indent=1))
+    else:
+        say(json.dumps(asyncio.run(quality(given.set, given.words_alone, given.budget)), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The postings in memory are those of the stored index, however they were made."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from appliance.retrieval.index import EMPTY, renewed
+from appliance.retrieval.postings import NONE, Postings, written
+from tests.retrieval.shelf import collection, incoming
+
+WORDS = ["pumps", "valve", "valves", "hose", "höse", "engine", "engines", "running", "runs", "a"]
+
+
+def texts(seed: int, count: int) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randrange(1, 9))) for _ in range(count)]
+
+
+def made(found: list[str]) -> Postings:
+    return written(enumerate(found), np.arange(len(found), dtype=np.int64))
+
+
+def listed(postings: Postings) -> dict[str, list[tuple[int, int]]]:
+    every = {term: postings.of(term) for term in postings.terms}
+    return {
+        term: list(zip(rows.tolist(), often.tolist(), strict=True))
+        for term, (rows, often) in every.items()
+        if len(rows)
+    }
+
+
+def test_rows_and_counts_of_a_stored_index(tmp_path: Path) -> None:
+    shelf = collection(tmp_path / "c.db")
+    found = texts(1, 40)
+    for number, text in enumerate(found):
+        shelf.put(incoming(f"d{number:02}", text), "p", 1)
+    with shelf.reading() as connection:
+        postings = renewed(connection, EMPTY).postings
+    shelf.close()
+    assert listed(postings) == listed(made(found))
+    rows, often = postings.of("pump")
+    plain = Counter({n: text.split().count("pumps") for n, text in enumerate(found)})
+    assert dict(zip(rows.tolist(), often.tolist(), strict=True)) == dict(+plain)
+    assert list(rows) == sorted(rows)
+
+
+def test_adding_and_removing_rows_is_the_same_as_reading_them_all() -> None:
+    first, second = texts(2, 30), [*texts(3, 20), "a word of its own"]
+    assert listed(made(first).plus(made(second), 30)) == listed(made([*first, *second]))
+    assert listed(NONE.plus(made(first), 0)) == listed(made(first))
+    kept = np.array([n % 3 != 0 for n in range(30)])
+    left = [text for n, text in enumerate(first) if n % 3]
+    assert listed(made(first).without(kept)) == listed(made(left))
+    assert listed(made(first).without(np.zeros(30, bool))) == {}
+
+
+def test_a_word_that_is_nowhere_has_no_rows() -> None:
+    rows, often = made(["pump"]).of("valve")
+    assert len(rows) == len(often) == 0
+    assert listed(made([])) == {}
