@@ -35,20 +35,22 @@ class Server:
     Attributes:
         secrets: API keys of two apps.
         program: what Python runs as the server; tests spoil it.
+        python: which runs it, and the commands.
         log: what it said after the start, once it has ended.
     """
 
     data: Path
     secrets: tuple[str, str]
     program: tuple[str, ...] = ("-m", "appliance")
+    python: str = sys.executable
     process: "subprocess.Popen[str]" = field(init=False)
     base_url: str = field(init=False)
     log: str = field(init=False, default="")
     _reader: threading.Thread = field(init=False)
 
-    def start(self) -> None:
-        """Start, and wait until the model can answer."""
-        command = [sys.executable, *self.program, "serve", "--port", "0"]
+    def start(self, until: str = f"serving {ID}") -> None:
+        """Start, and wait until the log says so; by default that the model can answer."""
+        command = [self.python, *self.program, "serve", "--port", "0"]
         self.process = subprocess.Popen(
             [*command, "--data", str(self.data)], stderr=subprocess.PIPE, text=True
         )
@@ -56,7 +58,7 @@ class Server:
         for line in self.process.stderr:
             if match := re.search(r"listening on (http://\S+)", line):
                 self.base_url = f"{match[1]}/v1"
-            if f"serving {ID}" in line:
+            if until in line:
                 break
         else:
             raise RuntimeError("the server ended")
@@ -82,11 +84,15 @@ class Server:
         key = {"authorization": f"Bearer {self.secrets[app]}"}
         return httpx.Client(base_url=self.base_url, headers=key, timeout=120)
 
-    def command(self, *arguments: str) -> Any:
-        """The JSON answer of a command on this data directory."""
-        command = [sys.executable, "-m", "appliance", *arguments, "--json"]
+    def command(self, *arguments: str, data: str = "--data") -> Any:
+        """The JSON answer of a command on this data directory.
+
+        Args:
+            data: the option that names the directory.
+        """
+        command = [self.python, "-m", "appliance", *arguments, "--json"]
         done = subprocess.run(
-            [*command, "--data", str(self.data)], capture_output=True, text=True, check=False
+            [*command, data, str(self.data)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
