@@ -27,7 +27,7 @@ from appliance.app import Services, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
 from appliance.retrieval.access import ADMIN, of_key
 from appliance.retrieval.chunking import Chunk, chunks
-from appliance.retrieval.collection import Collection, Incoming, Settings
+from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Incoming, Settings
 from appliance.retrieval.embedder import Embedder
 from appliance.retrieval.extracted import Builder, Extracted
 from appliance.retrieval.ranking import Floats
@@ -65,7 +65,7 @@ def incoming(name: str, text: Extracted, cut: list[Chunk], vectors: Floats | Non
     return Incoming(name, digest, "text", text, cut, vectors, (who,))
 
 
-async def quality(name: str, words_alone: bool, budget: int = 220) -> dict[str, Any]:
+async def quality(name: str, words_alone: bool, budget: int = EMBEDDED_BUDGET) -> dict[str, Any]:
     """What the tuner finds on a set, language by language."""
     asked = SETS[name]()
     with tempfile.TemporaryDirectory() as root:
@@ -177,7 +177,9 @@ def main() -> None:
     good = parts.add_parser("quality")
     good.add_argument("set", choices=sorted(SETS))
     good.add_argument("--words-alone", action="store_true", help="without an embedder")
-    good.add_argument("--budget", type=int, default=220, help="tokens of a chunk, by estimate")
+    good.add_argument(
+        "--budget", type=int, default=EMBEDDED_BUDGET, help="tokens of a chunk, by estimate"
+    )
     fast = parts.add_parser("speed")
     fast.add_argument("--chunks", type=int, default=100_000)
     given = parser.parse_args()

@@ -23,7 +23,7 @@ _NAMES = {
     "slash": "/", "question_mark": "?", "colon": ":", "left_square_bracket": "[",
     "right_square_bracket": "]", "escape": "esc",
 }  # fmt: skip
-_WITHOUT_DIGIT = {"Labels": "t", "Start": "a host without one"}
+_WITHOUT_DIGIT = {"Collections": "o", "Labels": "t", "Start": "a host without one"}
 _HEAD = """\
 # Keys of the operator's screens
 

@@ -57,7 +57,9 @@ def collection() -> None:
 )
 @click.option("--query-prefix", metavar="TEXT", help="What the embedder wants before a query.")
 @click.option("--passage-prefix", metavar="TEXT", help="What it wants before a passage.")
-@click.option("--budget", type=int, default=220, show_default=True, help="Tokens of a chunk.")
+@click.option(
+    "--budget", type=int, help="Tokens of a chunk; by default 220, or 440 with an embedder."
+)
 @click.option(
     "--overlap",
     type=int,
@@ -76,7 +78,7 @@ def new(
     ranking: str | None,
     query_prefix: str | None,
     passage_prefix: str | None,
-    budget: int,
+    budget: int | None,
     overlap: int,
 ) -> None:
     """Make a collection."""

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -331,6 +332,33 @@ async def test_the_small_model_cites_what_is_there_or_refuses(
         for citation in told["citations"]:
             assert citation["quote"] in MINE + ALSO
         await _recorded(ready, generation)
+
+
+async def test_nothing_of_a_removed_document_is_left_after_an_answer(
+    ready: Services, asking: Inference, handbook: Collection, tmp_path: Path
+) -> None:
+    """Neither in the database and its log, nor in the audit log, nor what a job or the cache of
+    computed prompts left on the disk.
+    """
+    canaries = ["zqvxkanari", "wmtbqxeule"]
+    file = tmp_path / "canary.txt"
+    file.write_text(f"The relief valve {canaries[0]} opens when the {canaries[1]} is pressed.")
+    params = {"collection": NAME, "path": str(file), "access": ["key:k1"]}
+    await (await ready.jobs.start("ingest", params, "uid:0")).outcome()
+    for name in ("req-canary-1", "req-canary-2"):  # the second takes over what the first computed
+        await collect(await asking.start(caller("k1", request_id=name), ASKED))
+    intent, _ = ready.reader.find_request("req-canary-2", "k1")
+    retrieved = cast(dict[str, Any], intent.body["retrieved"])
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert digest in {one["sha256"] for one in retrieved["passages"]}
+
+    def left() -> list[str]:
+        contents = [path.read_bytes() for path in ready.data.rglob("*") if path.is_file()]
+        return [word for word in canaries if any(word.encode() in held for held in contents)]
+
+    assert left() == canaries
+    ready.retrieval.library.get(NAME).remove(["canary.txt"])
+    assert left() == []
 
 
 async def _recorded(services: Services, generation: Generation) -> None:

@@ -13,6 +13,13 @@ from textual.pilot import Pilot
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
+from appliance.wire.admin.collections import (
+    CollectionList,
+    Passages,
+    ReportList,
+    SearchWanted,
+    Shown,
+)
 from appliance.wire.admin.evaluations import Report as EvaluationReport
 from appliance.wire.admin.gates import Certificate, CertificateList, Ledger, LedgerList
 from appliance.wire.admin.jobs import Job, JobList
@@ -162,6 +169,26 @@ def queue(name: str, **changes: object) -> LabelQueue:
     return LabelQueue.model_validate({**plain, **changes})
 
 
+def shelf(name: str, **changes: object) -> Shown:
+    """A collection with two documents."""
+    one: dict[str, object] = {
+        "name": name, "embedder": "multilingual-e5-small", "ranking": "vectors", "documents": 2,
+        "chunks": 1_204, "size": 9 << 20, "generation": 7, **changes,
+    }  # fmt: skip
+    plain: dict[str, object] = {
+        "version": 1, "title": "", "media": "pdf", "language": "en", "empty_pages": 0,
+        "chunks": 602, "text_bytes": 1_000, "source_sha256": "ab" * 32, "text_sha256": "cd" * 32,
+        "added": "2026-11-18T11:00:00Z",
+    }  # fmt: skip
+    documents = [
+        {**plain, "name": "pump-7.pdf", "pages": 76, "warnings": [], "access": ["group:fitters"]},
+        {**plain, "name": "scan.pdf", "pages": 4, "warnings": ["empty_pages"], "access": []},
+    ]
+    return Shown.model_validate(
+        {"collection": one, "budget": 440, "overlap": 40, "documents": documents}
+    )
+
+
 def key(name: str, **changes: object) -> Key:
     """An API key."""
     plain: dict[str, object] = {
@@ -198,6 +225,11 @@ class Script(AdminClient):
     named: list[Name] = field(default_factory=list)
     running: list[RunningRequest] = field(default_factory=list)
     jobs_found: list[Job] = field(default_factory=list)
+    shelves: list[Shown] = field(default_factory=list)
+    reported: ReportList = field(default_factory=lambda: ReportList(documents=[]))
+    passages_found: Passages = field(
+        default_factory=lambda: Passages(generation=1, ranking="bm25", passages=[])
+    )
     queues: list[LabelQueue] = field(default_factory=list)
     to_label: list[LabelNext] = field(default_factory=list)
     differences: LabelDifferences | None = None
@@ -298,6 +330,22 @@ class Script(AdminClient):
     def evaluation_report(self, job_id: int) -> EvaluationReport:
         self._change("report", job_id)
         return EvaluationReport(html=f"<p>{job_id}</p>")
+
+    def collections(self) -> CollectionList:
+        self._answer()
+        return CollectionList(collections=[each.collection for each in self.shelves])
+
+    def collection(self, name: str) -> Shown:
+        self._answer()
+        return next(each for each in self.shelves if each.collection.name == name)
+
+    def ingest_report(self, name: str, job_id: int) -> ReportList:
+        self._answer()
+        return self.reported
+
+    def search_collection(self, name: str, wanted: SearchWanted) -> Passages:
+        self._change("search", name, wanted.query)
+        return self.passages_found
 
     def label_queues(self) -> LabelQueueList:
         self._answer()

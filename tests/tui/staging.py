@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.errors import CODES
 from appliance.registry.states import actions
+from appliance.wire.admin.collections import Passages, ReportList
 from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.labels import LabelDifference, LabelDifferences, LabelNext
 from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Status, Verification
@@ -31,6 +32,7 @@ from tests.tui.scripted import (
     log_line,
     queue,
     request,
+    shelf,
     terminal,
 )
 from tui.rates import History
@@ -126,6 +128,25 @@ _QUEUES = [
     queue("notes", created="2026-11-16T09:00:00Z", done={"anna": 40, "ben": 40}, finished=True,
           agreement=0.85, kappa=0.79, unsettled=6),
 ]  # fmt: skip
+REPORTED = ReportList.model_validate(
+    {"documents": [
+        {"name": "old/fax.pdf", "state": "refused", "code": "document_unreadable",
+         "message": "It has no text. A scan needs text recognition first."},
+        {"name": "pump-7.pdf", "state": "added", "code": "", "message": ""},
+    ]}
+)  # fmt: skip
+PASSAGES = Passages.model_validate(
+    {"generation": 7, "ranking": "vectors", "passages": [
+        {"id": "ab12cd34ab12cd34:100-165", "document": "pump-7.pdf", "version": 1,
+         "title": "Pump 7", "page": 12, "heading": "Valves > Relief valve", "start": 100,
+         "end": 165, "sha256": "ab" * 32, "text_sha256": "cd" * 32, "score": 0.87,
+         "text": "The relief valve opens at 12 bar and closes at 10 bar."},
+        {"id": "ab12cd34ab12cd34:900-960", "document": "pump-7.pdf", "version": 1,
+         "title": "Pump 7", "page": 0, "heading": "", "start": 900, "end": 960,
+         "sha256": "ab" * 32, "text_sha256": "cd" * 32, "score": 0.71,
+         "text": "Have the relief valve tested every year."},
+    ]}
+)  # fmt: skip
 TO_LABEL = LabelNext(
     item="w04711", input={"text": "HOSE AT BOOM CYL LEAKING, REPLACED SEALS AND HOSE"},
     labels=["air_conditioning", "boom_stick", "bucket_ground_tools", "cab_structure", "electrical",
@@ -213,6 +234,9 @@ def script() -> Script:
         ],
         jobs_found=_JOBS,
         queues=_QUEUES,
+        shelves=[shelf("manuals"), shelf("rules", embedder="", ranking="bm25", documents=31)],
+        reported=REPORTED,
+        passages_found=PASSAGES,
         to_label=[TO_LABEL],
         differences=LabelDifferences(
             raters=["anna", "ben"], labels=TO_LABEL.labels,
@@ -400,6 +424,20 @@ async def _labelling(opened: Terminal) -> None:
     await opened.press("7")
 
 
+async def _collections(opened: Terminal) -> None:
+    server = opened.desk.client
+    assert isinstance(server, Script)
+    server.jobs_found = [job(21, kind="ingest", state="done", title="manuals into manuals")]
+    await opened.press("o")
+    await opened.wait("scan.pdf")
+
+
+async def _searching(opened: Terminal) -> None:
+    await _collections(opened)
+    await opened.press("s", *"relief valve", "enter")
+    await opened.wait("12 bar")
+
+
 async def _secret(opened: Terminal) -> None:
     await opened.press("5")
     await opened.refresh()
@@ -443,6 +481,8 @@ def scenes() -> list[Scene]:
         Scene("evaluations-open", "one evaluation", _evaluations("enter")),
         Scene("labels", "label queues", _keys("t", "down")),
         Scene("labels-item", "labelling, blind", _labelling),
+        Scene("collections", "collections of documents", _collections),
+        Scene("collections-search", "a search", _searching),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),

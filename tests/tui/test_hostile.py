@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import Refused
+from appliance.wire.admin.collections import Passages, ReportList, Shown
 from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.keys import Key
@@ -65,6 +66,11 @@ def hostile(text: str) -> Script:
         LabelQueue.model_validate({**everywhere(q.model_dump(), text), "done": {text: 3}})
         for q in plain.queues
     ]
+    made.shelves = [Shown.model_validate(everywhere(s.model_dump(), text)) for s in plain.shelves]
+    made.reported = ReportList.model_validate(everywhere(plain.reported.model_dump(), text))
+    made.passages_found = Passages.model_validate(
+        everywhere(plain.passages_found.model_dump(), text)
+    )
     made.to_label = [
         LabelNext.model_validate(
             {**everywhere(each.model_dump(), text), "labels": [text, "b"], "input": {text: text}}

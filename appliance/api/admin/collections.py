@@ -18,7 +18,7 @@ from appliance.clock import iso
 from appliance.errors import CollectionRefused
 from appliance.retrieval import access, embedder
 from appliance.retrieval.checking import verify
-from appliance.retrieval.collection import Collection, Settings
+from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Settings
 from appliance.retrieval.embedder import INDEXER
 from appliance.retrieval.library import Shelf
 from appliance.retrieval.service import Query, record
@@ -62,7 +62,7 @@ async def new_collection(
         query_prefix=query if wanted.query_prefix is None else wanted.query_prefix,
         passage_prefix=passage if wanted.passage_prefix is None else wanted.passage_prefix,
         ranking=wanted.ranking or ("vectors" if wanted.embedder else "bm25"),
-        budget=wanted.budget,
+        budget=wanted.budget or (EMBEDDED_BUDGET if wanted.embedder else Settings().budget),
         overlap=wanted.overlap,
     )
     library = services.retrieval.library

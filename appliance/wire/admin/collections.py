@@ -15,7 +15,8 @@ class CollectionNew(Request):
     """A collection to make.
 
     Prefixes that are not given follow from the embedder's id. The ranking is by vectors where
-    there is an embedder, otherwise by bm25.
+    there is an embedder, otherwise by bm25. The budget is then larger: a vector of more text finds
+    more.
     """
 
     name: Name
@@ -23,7 +24,7 @@ class CollectionNew(Request):
     ranking: Ranking | None = None
     query_prefix: str | None = Field(None, max_length=200)
     passage_prefix: str | None = Field(None, max_length=200)
-    budget: int = Field(220, ge=64, le=4_000)
+    budget: int | None = Field(None, ge=64, le=4_000)
     overlap: int = Field(40, ge=0, le=1_999)
 
 

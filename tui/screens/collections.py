@@ -1,0 +1,214 @@
+"""The collections: their documents, what was refused, and a line to search them with.
+
+Rules: documents are asked for once for each generation of a collection; a search is recorded by
+the server like every one, and finds what an admin may read; nothing is changed here.
+"""
+
+from typing import Any, ClassVar, Final, NamedTuple
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
+from textual.screen import ModalScreen
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.types import Role
+from appliance.wire.admin.collections import Collection, Passages, ReportList, SearchWanted, Shown
+from appliance.wire.admin.jobs import Job
+from tui.background import background
+from tui.desk import Desk
+from tui.link import Question
+from tui.screens.listing import ListPage
+from tui.text import alarm, lines, quiet
+from tui.view import collections as view
+from tui.widgets.entry import EntryLine
+from tui.widgets.keys import KeyLine
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+_KIND: Final = "ingest"
+_NEWEST: Final = 300  # jobs that are looked through
+
+
+class Found(NamedTuple):
+    """The collections, the newest ingest of each, and details that were not known."""
+
+    collections: list[Collection]
+    jobs: dict[str, Job]
+    shown: Shown | None
+    report: ReportList | None
+
+
+class CollectionsPage(ListPage[Collection]):
+    """Collections, by name."""
+
+    TITLE: ClassVar[str] = "Collections"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("s", "search", "Search")]
+    NEEDS: ClassVar[dict[str, Role]] = {"search": Role.ADMIN, "details": Role.OPERATOR}
+
+    def __init__(self, desk: Desk) -> None:
+        empty = "No collections. `appliance collection new NAME` makes one."
+        super().__init__(
+            desk, Rows("collections", view.COLUMNS, lambda c: c.name, self._cells, empty)
+        )
+        self._summary = Part("collections-summary")
+        self._one = Part("collection", "DOCUMENTS")
+        self._found: list[Collection] = []
+        self._jobs: dict[str, Job] = {}
+        self._details: dict[tuple[str, int], tuple[Shown, ReportList | None]] = {}
+        self._error: ApplianceError | None = None
+
+    def compose_above(self) -> ComposeResult:
+        """How many."""
+        yield self._summary
+
+    def compose_below(self) -> ComposeResult:
+        """The collection under the cursor."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._one
+
+    def question(self) -> Question | None:
+        """All of them, and the one under the cursor."""
+        name = None if self.rows.current is None else self.rows.current.name
+        return Question(f"collections {name}", lambda client: self._ask(client, name))
+
+    def _ask(self, client: AdminClient, name: str | None) -> Found:
+        """Called in the poller's thread."""
+        found = client.collections().collections
+        jobs: dict[str, Job] = {}
+        for job in client.jobs(_NEWEST).jobs:
+            if job.kind == _KIND:
+                jobs.setdefault(job.title.rpartition(" into ")[2], job)
+        one = next((c for c in found if c.name == name), found[0] if found else None)
+        if one is None or (one.name, one.generation) in self._details:
+            return Found(found, jobs, None, None)
+        if not self.desk.may(Role.OPERATOR):
+            return Found(found, jobs, None, None)
+        last = jobs.get(one.name)
+        report = None if last is None else client.ingest_report(one.name, last.id)
+        return Found(found, jobs, client.collection(one.name), report)
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The collections."""
+        self._error = answer if isinstance(answer, ApplianceError) else None
+        if isinstance(answer, Found):
+            self._found, self._jobs = answer.collections, answer.jobs
+            if answer.shown is not None:
+                one = answer.shown.collection
+                self._details[one.name, one.generation] = (answer.shown, answer.report)
+            live = {(c.name, c.generation) for c in self._found}
+            self._details = {key: told for key, told in self._details.items() if key in live}
+
+    def items(self) -> list[Collection]:
+        """The collections of the last poll."""
+        return self._found
+
+    def words(self, item: Collection) -> str:
+        """What the filter looks at."""
+        return f"{item.name} {item.ranking} {item.embedder}"
+
+    def moved(self) -> None:
+        """Ask about another one."""
+        self.post_message(self.Asked())
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        super().draw()
+        if self._error is not None:
+            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
+        elif self.known:
+            self._summary.say(view.summary(self._found, self.rows.count))
+        one = self.rows.current
+        told = None if one is None else self._details.get((one.name, one.generation))
+        width = max(20, self.app.size.width - 4)
+        self._one.say(lines(view.detail(*told, width) if told is not None else []))
+        self.screen.refresh_bindings()
+
+    def _cells(self, found: Collection) -> Any:
+        return view.row(found, self._jobs.get(found.name), self.desk.wall())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There must be something to search."""
+        allowed = super().check_action(action, parameters)
+        if action != "search" or not allowed:
+            return allowed
+        return True if self.rows.current is not None else None
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Enter searches, too."""
+        message.stop()
+        if self.check_action("search", ()):
+            self.action_search()
+
+    def action_search(self) -> None:
+        """Search the collection under the cursor."""
+        if self.rows.current is not None:
+            self.app.push_screen(SearchScreen(self.desk, self.rows.current.name))
+
+
+class SearchScreen(ModalScreen[None]):
+    """A line to ask with, and the passages."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Back")]
+
+    class Came(Message):
+        """What the server found."""
+
+        def __init__(self, found: object) -> None:
+            super().__init__()
+            self.found = found
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        super().__init__()
+        self._desk, self._searched = desk, name
+        self._line = EntryLine(name="query", help="a question or words", entered=self._entered)
+        self._shown = Part("passages")
+        self._found: Passages | None = None
+        self._waits = False
+
+    def compose(self) -> ComposeResult:
+        """The line and what was found."""
+        with Vertical(id="whole") as box:
+            box.border_title = "SEARCH"
+            yield self._line
+            with VerticalScroll(classes="whole-page"):
+                yield self._shown
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self._shown.say(quiet("Enter searches as an admin: everything. The log records it."))
+        self.set_focus(self._line)
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self._draw()
+
+    def _entered(self) -> None:
+        query = self._line.value.strip()
+        if not query or self._waits:
+            return
+        self._waits = True
+        client, name = self._desk.client, self._searched
+        wanted = SearchWanted.of(query=query[:8_192], limit=10)
+        background(
+            lambda: client.search_collection(name, wanted),
+            lambda found: self.post_message(self.Came(found)),
+        )
+
+    def on_search_screen_came(self, message: Came) -> None:
+        """Show what was found, or why nothing was."""
+        self._waits = False
+        found = message.found
+        if isinstance(found, ApplianceError):
+            self._shown.say(lines([alarm(f"{found.code}: {found.message}"), quiet(found.hint)]))
+        elif isinstance(found, Passages):
+            self._found = found
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._found is not None:
+            width = max(20, self.app.size.width - 6)
+            self._shown.say(lines(view.passages(self._found, width)))

@@ -1,0 +1,92 @@
+"""What the collections screen says: documents, sizes, what was refused, and passages of a search.
+
+Rules: pure; text of a document is data, shown safe; a passage stands with its place, so that a
+person can look it up.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.admin.collections import Collection, Passages, ReportList, Shown
+from appliance.wire.admin.jobs import Job
+from tui.columns import Column
+from tui.text import WHOLE, Cell, alarm, cell, indented, labelled, line, quiet, state
+from tui.view.units import age, count, since, size
+
+COLUMNS: Final = (
+    Column("COLLECTION", 0, least=14, most=40),
+    Column("DOCUMENTS", 9, right=True),
+    Column("CHUNKS", 9, right=True, drop=3),
+    Column("SIZE", 9, right=True, drop=2),
+    Column("RANKING", 8),
+    Column("EMBEDDER", 24, drop=1),
+    Column("LAST INGEST", 14),
+    Column("AGE", 6, right=True, drop=4),
+)
+_MOST: Final = 12
+"""Documents and refused files that are shown at once."""
+
+
+def row(found: Collection, last: Job | None, now: float) -> Sequence[Cell]:
+    """One collection.
+
+    Args:
+        last: the newest job that brought documents in.
+        now: seconds since the epoch.
+    """
+    return (
+        found.name,
+        count(found.documents),
+        count(found.chunks),
+        size(found.size),
+        found.ranking,
+        found.embedder or "-",
+        state(last.state) if last is not None else "-",
+        age(since(last.created, now)) if last is not None else "-",
+    )
+
+
+def summary(found: Sequence[Collection], shown: int) -> Content:
+    """How much there is."""
+    documents = sum(each.documents for each in found)
+    told = f"{count(len(found))} collections, {count(documents)} documents"
+    return line(told, quiet(f"{count(shown)} shown" if shown != len(found) else ""))
+
+
+def detail(shown: Shown, report: ReportList | None, width: int) -> list[Content]:
+    """The collection under the cursor: what was refused last, then its documents.
+
+    Args:
+        report: of the newest job that brought documents in.
+    """
+    said = []
+    refused = [row for row in report.documents if row.state == "refused"] if report else []
+    for row in refused[:_MOST]:
+        why = f"{row.code}: {row.message}" if row.message else row.code
+        said += labelled("refused", line(row.name, alarm(why)), width)
+    if len(refused) > _MOST:
+        said += labelled("", quiet(f"and {count(len(refused) - _MOST)} more"), width)
+    for number, document in enumerate(shown.documents[:_MOST]):
+        readers = ", ".join(document.access) or "no app"
+        parts: list[Cell] = [document.name, quiet(f"{document.pages} pages" * bool(document.pages))]
+        parts += [quiet(readers), *(alarm(word) for word in document.warnings)]
+        said += labelled("documents" if not number else "", line(*parts), width)
+    if len(shown.documents) > _MOST:
+        said += labelled("", quiet(f"and {count(len(shown.documents) - _MOST)} more"), width)
+    return said
+
+
+def passages(found: Passages, width: int) -> list[Content]:
+    """What a search found, best first."""
+    if not found.passages:
+        return [cell("Nothing was found.")]
+    said: list[Content] = []
+    for number, passage in enumerate(found.passages, 1):
+        place = f"page {passage.page}" if passage.page else f"from byte {passage.start}"
+        told = line(cell(f"{number}. {passage.document}", "bold"), quiet(place))
+        said.append(told if not passage.heading else line(told, quiet(passage.heading)))
+        for text in passage.text[:WHOLE].splitlines():
+            said += indented(text, width) if text.strip() else []
+    return said
