@@ -67,6 +67,14 @@ from appliance.retrieval.library import Library
 from appliance.retrieval.search import Found
 from appliance.retrieval.service import Query, Retrieval
 from appliance.retrieval.tuning import Tuning as SearchTuning
+from appliance.routing import answering
+from appliance.routing import catalogue as routes
+from appliance.routing import definition as route_definition
+from appliance.routing.answering import RoutedInference
+from appliance.routing.calibration import Calibration
+from appliance.routing.catalogue import ApprovedRoutes
+from appliance.routing.subject import CalibrationParts
+from appliance.routing.targets import Targets
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
@@ -88,6 +96,7 @@ from appliance.trust import (
     lab,
     metadata,
     pointers,
+    route_certificates,
     store,
     trusted_file,
 )
@@ -95,6 +104,7 @@ from appliance.trust.adapter import base_of
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.pointers import Pointers
 from appliance.trust.policy import PROFILES, TrustPolicy
+from appliance.trust.route_certificates import RouteCertificates
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
 from appliance.tuning import job as tuning
@@ -131,9 +141,14 @@ _MIGRATIONS: Final = (
     pointers.TABLES,
     shadow_answers.TABLES,
     evaluations.REPLAYS,
+    route_certificates.TABLES,
 )
 
-_OTHERS: Final = {datasets.FILE: datasets.vet, task_definition.FILE: tasks.vet}
+_OTHERS: Final = {
+    datasets.FILE: datasets.vet,
+    task_definition.FILE: tasks.vet,
+    route_definition.FILE: routes.vet,
+}
 """What vets artifacts that are no models, by the file that tells what they are."""
 
 _ORIGIN: Final = "appliance.{}/"
@@ -156,6 +171,7 @@ class Services:
     ledger: Ledger
     pointers: Pointers
     shadows: Shadows
+    routes: ApprovedRoutes
     lifecycle: Lifecycle
     sweep: Sweep
     trust: TrustState
@@ -165,7 +181,7 @@ class Services:
     labels: LabelQueues
     selftest: SelfTest
     pool: Pool
-    inference: Inference
+    inference: RoutedInference
     retrieval: Retrieval
     tokenizers: Tokenizers
     supervisor: Supervisor
@@ -463,7 +479,21 @@ def open_services(
         ready = tasks.ApprovedTasks(models, read_policy)
         names = TaskNames(ready, named, read_policy)
         shadows = Shadows(names, database)
-        inference = answers(TaskBackends(workers, ready, names, documents), shadows.note)
+        certified = RouteCertificates(
+            database, models.evaluations.now_us, lambda: models.evaluations.engine
+        )
+        approved_routes = ApprovedRoutes(models, read_policy, certified, ready)
+        jobs.add(Calibration(CalibrationParts(gate_parts, certified, approved_routes.forget)))
+        inference = RoutedInference(
+            answering.Parts(approved_routes, ready, Targets(ready)),
+            TaskBackends(workers, ready, names, documents),
+            Recording(audit, metrics),
+            clock,
+            api_keys,
+            shares,
+            buffered=config.audit.stream == "buffered",
+            ended=shadows.note,
+        )
         retrieval = Retrieval(library, key_groups, inference, audit, shares)
         jobs.add(Ingest(library, inference, clock))
         jobs.add(SearchTuning(library, inference, audit))
@@ -484,6 +514,7 @@ def open_services(
             ledger=ledger,
             pointers=named,
             shadows=shadows,
+            routes=approved_routes,
             lifecycle=lifecycle,
             sweep=sweep,
             trust=trust,

@@ -190,6 +190,45 @@ CODES: Final[dict[str, Code]] = {
     "route_invalid": Code(
         "route.toml breaks its format", "Correct the named place; docs/routes.md has the format."
     ),
+    "task_deferred": Code(
+        "no stage of the route may answer this input",
+        "A person answers it; `appliance route show ROUTE` says why the route defers.",
+    ),
+    "route_not_certified": Code(
+        "the route has no certificate that lets its first stage answer",
+        "Everything goes further until `appliance route calibrate` certifies a threshold.",
+    ),
+    "route_suspended": Code(
+        "the certificate of the route was taken out of use",
+        "Find out why its answers got worse, then calibrate on new groups.",
+    ),
+    "route_certificate_other": Code(
+        "the certificate is for another route, other terms, another engine or another time",
+        "Calibrate the route as it is: `appliance route calibrate`.",
+    ),
+    "route_certificate_expired": Code(
+        "the certificate of the route has expired", "Calibrate again on new groups."
+    ),
+    "route_certificate_malformed": Code(
+        "the certificate of a route breaks its format",
+        "It was damaged or made by another program; calibrate again.",
+    ),
+    "route_certificate_signature": Code(
+        "the signature of a route's certificate does not hold",
+        "It was changed after it was signed; calibrate again.",
+    ),
+    "route_certificate_inconsistent": Code(
+        "the certificate of a route contradicts itself or its specification",
+        "It cannot be used under any signature; calibrate again.",
+    ),
+    "route_stage_away": Code(
+        "what answers for a stage of the route is not here",
+        "Approve the task that the stage names by its digest, or sign a new version of the route.",
+    ),
+    "route_stage_unfit": Code(
+        "a stage of the route cannot be what the route needs",
+        "All stages take the same fields and give the same form; the first gives labels.",
+    ),
     # datasets
     "dataset_unreadable": Code(
         "a file of a dataset cannot be read", "Check the path; a dataset is a directory."
@@ -1234,6 +1273,10 @@ class NotFound(RequestRefused):
 
 class TooLarge(RequestRefused):
     """The request is larger than a limit."""
+
+
+class Deferred(RequestRefused):
+    """No stage may answer; a person must."""
 
 
 class Overloaded(RequestRefused):

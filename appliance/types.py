@@ -247,6 +247,26 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True)
+class Hop:
+    """One stage of a route that is asked for a request; goes into the audit record as it is.
+
+    Attributes:
+        route, digest: id and digest of the route.
+        stage: its name in the route.
+        number: of the hop in the request, from 1.
+        certificate: what lets the first stage answer; "" where nothing does.
+        before: why the stage before did not answer; "" for the first.
+    """
+
+    route: str
+    digest: str
+    stage: str
+    number: int
+    certificate: str = ""
+    before: str = ""
+
+
+@dataclass(frozen=True)
 class Caller:
     """Who asks and from where; goes into the audit record as it is.
 
@@ -255,6 +275,7 @@ class Caller:
         ip: address of the peer.
         route: the path that was called.
         retry: value of `x-stainless-retry-count`, 0 when absent.
+        hop: of a route, which stage is asked.
     """
 
     principal: Principal
@@ -262,6 +283,26 @@ class Caller:
     ip: str
     route: str
     retry: int = 0
+    hop: Hop | None = None
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What an app learns of the route by which an answer came.
+
+    Attributes:
+        route, version, digest: which route.
+        stage: name of the stage that answered.
+        certificate: what let the first stage answer; "" for a later one.
+        hops: how many stages were asked.
+    """
+
+    route: str
+    version: int
+    digest: str
+    stage: str
+    certificate: str
+    hops: int
 
 
 @dataclass(frozen=True)
@@ -323,6 +364,9 @@ class TaskAnswer:
         confidence: probability of the answer in the distribution; None where the form has none.
         distribution: each label and its probability.
         cited: what proves it; None where the task has no collection.
+        mass: logarithm of the raw probability that all labels had together in the model; None
+            where no model answered.
+        routed: of an answer by a route.
     """
 
     task: str
@@ -334,6 +378,8 @@ class TaskAnswer:
     confidence: float | None = None
     distribution: tuple[tuple[str, float], ...] = ()
     cited: CitedFrom | None = None
+    mass: float | None = None
+    routed: Routed | None = None
 
     def document(self) -> dict[str, Any]:
         """The value of `x_appliance` in an answer."""
@@ -350,6 +396,8 @@ class TaskAnswer:
         if self.cited is not None:
             shown |= vars(self.cited)
             shown["citations"] = [dict(vars(citation)) for citation in self.cited.citations]
+        if self.routed is not None:
+            shown["route"] = vars(self.routed)
         return shown
 
 

@@ -92,6 +92,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "task_model_changed": 503,
     "task_model_missing": 503,
     "task_answer_invalid": 500,
+    "route_stage_away": 503,
+    "task_deferred": 422,
     "request_cancelled": 503,
     "shutting_down": 503,
     "worker_lost": 503,

@@ -77,13 +77,15 @@ class LogReader:
             return search(log, query, lambda seq: _entry(log, seq))
 
     def find_request(self, request_id: str, key_id: str) -> tuple[Entry, Entry | None]:
-        """A request's intent and its outcome, if there is one yet.
+        """A request's intent and its outcome, if there is one yet; of several hops the last.
 
         Raises:
             NotFound: `not_found` when this key made no such request.
             As `entry`.
         """
-        asked = Query(kind="intent", request_id=request_id, key_id=key_id, limit=1)
+        asked = Query(
+            kind="intent", request_id=request_id, key_id=key_id, limit=1, newest_first=True
+        )
         intents = self.search(asked).entries
         if not intents:
             raise NotFound("not_found", f"There is no request {request_id!r} of this key.")

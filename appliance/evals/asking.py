@@ -19,7 +19,7 @@ from appliance.evals.outcomes import Outcome
 from appliance.serving.generation import Generation
 from appliance.serving.inference import EVALUATION, Inference
 from appliance.tasks.definition import Task
-from appliance.types import Caller, GenerationRequest, Limits, Principal, Priority
+from appliance.types import Caller, GenerationRequest, Limits, Principal, Priority, TaskAnswer
 
 TIMEOUT_S: Final = 120.0
 PATIENCE_S: Final = 600.0
@@ -74,6 +74,7 @@ class Told:
     Attributes:
         text: None where the candidate failed, with the code of the failure.
         vector: of the last piece that had one.
+        about: what a task said of its answer.
     """
 
     text: str | None
@@ -83,6 +84,7 @@ class Told:
     confidence: float | None = None
     vector: bytes = b""
     logprobs: tuple[float | None, ...] = ()
+    about: TaskAnswer | None = None
 
 
 async def asked(
@@ -97,7 +99,7 @@ async def asked(
         ApplianceError: as `Asking.outcome`.
     """
     text, failure, generation = "", "", None
-    confidence: float | None = None
+    about: TaskAnswer | None = None
     vector = b""
     logprobs: list[float | None] = []
     begun = time.perf_counter()
@@ -108,8 +110,7 @@ async def asked(
                 text += delta.text
                 vector = delta.vector or vector
                 logprobs += [token.logprob for token in delta.logprobs]
-                if delta.about is not None:
-                    confidence = delta.about.confidence
+                about = delta.about or about
     except TimeoutError:
         failure = "timeout"
     except ApplianceError as error:
@@ -124,9 +125,10 @@ async def asked(
         failure,
         time.perf_counter() - begun,
         generation.completion_tokens if generation else 0,
-        None if failure else confidence,
+        None if failure or about is None else about.confidence,
         vector,
         tuple(logprobs),
+        None if failure else about,
     )
 
 

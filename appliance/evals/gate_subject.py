@@ -180,7 +180,7 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     incumbent = None
     if wanted.incumbent not in BASELINES:
         incumbent = task_of(parts.store, wanted.incumbent, wanted.incumbent_digest, policy)
-    read = partial(_dataset, wanted.split)
+    read = partial(sealed_dataset, wanted.split)
     digest, (dataset, seal, sealed) = parts.store.use(
         wanted.dataset, "dataset", policy, _silent, read
     )
@@ -189,7 +189,8 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     return Subject(signed, loaded, dataset, seal, sealed, incumbent)
 
 
-def _dataset(split: str, artifact: Artifact) -> tuple[Dataset, Seal, bytes]:
+def sealed_dataset(split: str, artifact: Artifact) -> tuple[Dataset, Seal, bytes]:
+    """A dataset, its seal and the file of a sealed split. Raises StateRefused."""
     found = datasets.read_artifact(artifact)
     if found.seal is None or split not in found.seal.parts:
         raise StateRefused("dataset_not_sealed", f"The dataset has no sealed {split}.")

@@ -36,6 +36,8 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         fields["task"] = answers.task
     if answers.retrieved is not None:
         fields["retrieved"] = dict(answers.retrieved)
+    if caller.hop is not None:
+        fields["hop"] = dict(vars(caller.hop))
     prompt: object = request.messages or request.prompt or request.tokens or request.texts
     if request.query is not None:
         prompt = {"query": request.query, "documents": request.texts}

@@ -23,6 +23,12 @@ def distribution(logs: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights]
 
 
+def total(logs: Sequence[float]) -> float:
+    """The logarithm of the sum of exponentials, without overflow; at least one is needed."""
+    highest = max(logs)
+    return highest + math.log(math.fsum(math.exp(value - highest) for value in logs))
+
+
 def blended(one: Sequence[float], other: Sequence[float], weight: float) -> list[float]:
     """Two distributions multiplied: each probability is in proportion to one^w * other^(1-w).
 

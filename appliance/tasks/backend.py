@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.serving.backend import Backend, PreparedRequest
-from appliance.statistics.labels import blended, distribution
+from appliance.statistics.labels import blended, distribution, total
 from appliance.tasks import labelled, values
 from appliance.tasks.asked import content_of
 from appliance.tasks.definition import Fields, Labels, form_of
@@ -129,8 +129,10 @@ class TaskBackend:
             yield replace(last, tokens=tokens, vector=b"")
             return
         if isinstance(output, Labels):
-            shares = await self._shares(output, distribution(array("f", vector)), prepared)
+            logs = array("f", vector)
+            shares = await self._shares(output, distribution(logs), prepared)
             label, told = labelled.answer(self.loaded, output, shares)
+            told = replace(told, mass=total(logs))
             yield replace(last, text=label, tokens=tokens, vector=b"", about=told)
             return
         answer = json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)

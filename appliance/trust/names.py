@@ -15,7 +15,7 @@ SIGNATURE_FILE: Final = "model.sig"
 """The OMS bundle inside an artifact; never listed in its own manifest."""
 
 TASK_FILE: Final = "task.toml"
-MAIN_FILES: Final = (TASK_FILE, "dataset.json")
+MAIN_FILES: Final = (TASK_FILE, "route.toml", "dataset.json")
 """What tells an artifact that is no model: one of these, and no GGUF file."""
 
 IGNORED_PATHS: Final = frozenset({".git", ".github", ".gitattributes", ".gitignore"})

@@ -46,7 +46,7 @@ _MODELS: Final = sa.table(
 _APPROVALS: Final = sa.table("model_approvals", *map(sa.column, ("model", "key", "envelope")))
 
 
-OTHER_KINDS: Final = frozenset({"task", "dataset"})
+OTHER_KINDS: Final = frozenset({"task", "dataset", "route"})
 """Kinds of artifacts that are no models: they are stored and approved like models, never loaded."""
 
 

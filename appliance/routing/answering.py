@@ -1,0 +1,440 @@
+"""Answers of routes: stage after stage, until one may answer.
+
+Rules:
+- Each hop is a request of its own under the app's key: place, quota, permission, intent, outcome.
+- The first stage answers what its certificate lets it answer; while that is missing, suspended or
+  expired it is not asked, and it is looked at again when the answer is there.
+- No piece of an answer leaves before it is decided which stage answers.
+- A stage that is away, busy, slow or not allowed to the key passes the input on. A quota that is
+  used up, a request that is wrong and a log that cannot be written end the request.
+- What no stage answers is deferred: an error, or a place in the queue of people; never an answer.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from appliance.audit.log import Draft
+from appliance.errors import (
+    ApplianceError,
+    AuditUnavailable,
+    Deferred,
+    NotFound,
+    Overloaded,
+    Refused,
+    Unavailable,
+)
+from appliance.routing import confidence
+from appliance.routing.catalogue import ApprovedRoutes, Standing
+from appliance.routing.confidence import MILLION
+from appliance.routing.definition import Stage
+from appliance.routing.rules import stages_for
+from appliance.routing.targets import Targets
+from appliance.serving.generation import Generation
+from appliance.serving.inference import Inference
+from appliance.tasks.asked import content_of
+from appliance.tasks.catalogue import Tasks
+from appliance.tasks.inputs import values_of
+from appliance.types import (
+    Caller,
+    Delta,
+    GenerationRequest,
+    Hop,
+    Json,
+    ModelCard,
+    Principal,
+    Receipt,
+    Routed,
+    TaskAnswer,
+)
+
+IN_DOUBT: Final = "in_doubt"
+SLOW: Final = "slow"
+BUSY: Final = "busy"
+RULE: Final = "rule"
+DEFERRED: Final = "deferred"
+"""In place of a stage, where none answered."""
+
+_END: Final = frozenset(
+    {
+        "shutting_down", "request_cancelled", "rate_limit_exceeded", "request_exceeds_quota",
+        "key_quarantined",
+    }
+)  # fmt: skip
+"""Codes that end a request whatever their class: no other stage is asked."""
+_TOO_LONG: Final = "context_length_exceeded"  # which a larger context may hold
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An answer that a first stage was let give: what a monitor draws from.
+
+    Attributes:
+        request: what was asked, with the route as its model.
+        text: the answer.
+    """
+
+    standing: Standing
+    caller: Caller
+    request: GenerationRequest
+    text: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What routes need.
+
+    Attributes:
+        routes: the approved ones.
+        tasks: that stages name.
+        targets: what answers for a stage.
+        accepted: called with each answer that a first stage was let give.
+    """
+
+    routes: ApprovedRoutes
+    tasks: Tasks
+    targets: Targets
+    accepted: Callable[[Accepted], None] = lambda answer: None
+
+
+class RoutedInference(Inference):
+    """Answers for apps, those of routes among them.
+
+    Args:
+        parts: what routes need; the rest is as of `Inference`.
+
+    Attributes:
+        shares: how many answers came from each stage, by route and stage, since the server
+            started.
+    """
+
+    def __init__(self, parts: Parts, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.parts = parts
+        self.shares: Counter[tuple[str, str]] = Counter()
+        self.busy: Counter[tuple[str, str]] = Counter()
+
+    def cards(self, principal: Principal) -> list[ModelCard]:
+        """The routes that an app may use, then tasks and models."""
+        routes = [card for card in self.parts.routes.cards() if principal.may_answer(card)]
+        return [*routes, *super().cards(principal)]
+
+    async def start(self, caller: Caller, request: GenerationRequest) -> Generation:
+        """Start an answer; of a route, its first hop. Raises as `Inference.start`.
+
+        Raises:
+            Deferred: `task_deferred` when no stage may be asked.
+        """
+        card = self.parts.routes.card(request.model)
+        if card is None:
+            return await super().start(caller, request)
+        if not caller.principal.may_answer(card):
+            raise NotFound(
+                "model_not_found", f"The model {request.model!r} does not exist.", param="model"
+            )
+        standing = await self.parts.routes.standing(request.model)
+        walk = Walk(self, standing, card, caller, request)
+        await walk.begin()
+        return cast("Generation", walk)  # it has the interface that an answer uses
+
+    async def hop(self, caller: Caller, request: GenerationRequest) -> Generation:
+        """Start the answer of a stage that is here. Raises as `Inference.start`."""
+        return await super().start(caller, request)
+
+    async def record(self, draft: Draft) -> None:
+        """Append an entry and wait until it is durable. Raises AuditUnavailable."""
+        await self._recording.append(draft)
+
+
+class Walk:
+    """One request on its way through the stages, with the interface of one answer.
+
+    Attributes:
+        card: the route's.
+        about: what is told of the answer, once it is decided.
+    """
+
+    def __init__(
+        self,
+        use: RoutedInference,
+        standing: Standing,
+        card: ModelCard,
+        caller: Caller,
+        request: GenerationRequest,
+    ) -> None:
+        self._use, self._standing, self.card = use, standing, card
+        self.caller, self.request = caller, request
+        self.choices = request.n
+        self.about: TaskAnswer | None = None
+        self._left: list[Stage] = []
+        self._stage: Stage | None = None
+        self._current: Generation | None = None
+        self._past: list[Generation] = []
+        self._deadline = 0.0
+        self._hops, self._why = 0, ""
+        self._cancelled = self._holds = False
+
+    async def begin(self) -> None:
+        """Start the first hop.
+
+        Raises:
+            Deferred: no stage may be asked.
+            ApplianceError: as `Inference.start`.
+        """
+        self._left = await self._stages()
+        await self._next()
+
+    @property
+    def _now(self) -> Generation:
+        if self._current is None:
+            raise RuntimeError("a request that has not begun")
+        return self._current
+
+    @property
+    def intent(self) -> Receipt:
+        """Of the newest hop."""
+        return self._now.intent
+
+    @property
+    def outcome(self) -> Receipt | None:
+        """Of the newest hop."""
+        return self._now.outcome
+
+    @property
+    def created(self) -> int:
+        """Unix time in seconds."""
+        return self._now.created
+
+    @property
+    def form(self) -> Any:
+        """How reasoning and calls are read out of the text."""
+        return self._now.form
+
+    @property
+    def seed(self) -> int:
+        """Of the newest hop."""
+        return self._now.seed
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of all hops."""
+        return sum(each.prompt_tokens for each in (*self._past, self._now))
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of all hops."""
+        return sum(each.cached_tokens for each in (*self._past, self._now))
+
+    @property
+    def completion_tokens(self) -> int:
+        """Of all hops."""
+        return sum(each.completion_tokens for each in (*self._past, self._now))
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        """The pieces of the answer, once it is decided.
+
+        Raises:
+            Deferred: no stage may answer.
+            ApplianceError: as of `Generation`.
+        """
+        for piece in await self._decided():
+            yield piece
+
+    async def cancel(self, why: ApplianceError | None = None) -> None:
+        """End the answer; does nothing when it has ended."""
+        self._cancelled = True
+        if self._current is not None:
+            await self._current.cancel(why)
+        self._release()
+
+    async def _stages(self) -> list[Stage]:
+        """The stages that may answer this input, in their order."""
+        route, certificate = self._standing.route, self._standing.certificate
+        stages = list(route.stages)
+        if route.rules:
+            key = self.caller.principal.name
+            stages = list(stages_for(route, await self._sent(), key))
+        if stages != list(route.stages):
+            self._why = RULE
+        stages = [stage for stage in stages if stage.kind != "queue"]
+        if route.small in stages:
+            if certificate is None:
+                self._why = self._standing.why
+                return stages[1:]
+            if certificate.found.doubtful == "people":
+                return stages[:1]
+        return stages
+
+    async def _sent(self) -> dict[str, str]:
+        """The input fields, as the first task that is there reads them.
+
+        Raises:
+            BadRequest: what `content_of` and `values_of` raise.
+        """
+        content = content_of(self.request)
+        for stage in self._standing.route.stages:
+            if stage.task is not None and self._use.parts.tasks.entry(stage.task) is not None:
+                try:
+                    loaded = await self._use.parts.tasks.open(stage.task)
+                except Refused:
+                    continue
+                return values_of(loaded.task, content)
+        return {}
+
+    async def _next(self) -> None:
+        """Start the next hop that can be started.
+
+        Raises:
+            Deferred: there is none.
+            ApplianceError: what ends the request.
+        """
+        self._release()
+        while self._left:
+            stage = self._left.pop(0)
+            if not self._take(stage):
+                self._why = BUSY
+                continue
+            self._hops += 1
+            self._deadline = asyncio.get_running_loop().time() + stage.seconds
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    begun = await self._started(stage)
+            except TimeoutError:
+                self._why = SLOW
+            except ApplianceError as error:
+                self._why = _passed_on(error)
+            else:
+                if self._current is not None:
+                    self._past.append(self._current)
+                self._current, self._stage = begun, stage
+                return
+            finally:
+                if self._stage != stage:
+                    self._release()
+        raise await self._deferred()
+
+    async def _started(self, stage: Stage) -> Generation:
+        standing = self._standing
+        first = stage == standing.route.small
+        certificate = standing.certificate.id if first and standing.certificate else ""
+        hop = Hop(
+            standing.route.id, standing.digest, stage.name, self._hops, certificate, self._why
+        )
+        target = self._use.parts.targets.resolve(stage, self._use.hop)
+        asked = replace(self.request, model=target.model)
+        return await target.start(replace(self.caller, hop=hop), asked)
+
+    async def _decided(self) -> list[Delta]:
+        """The answer of the first stage that may answer."""
+        try:
+            while True:
+                pieces = await self._whole()
+                if pieces and (self._cancelled or await self._may(pieces)):
+                    return pieces
+                await self._next()
+        finally:
+            self._release()
+
+    async def _whole(self) -> list[Delta]:
+        """All pieces of the current hop; none where it is slow or fails.
+
+        Raises:
+            ApplianceError: what ends the request.
+        """
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return [piece async for piece in self._now]
+        except TimeoutError:
+            self._why = SLOW
+            await self._now.cancel()
+        except ApplianceError as error:
+            self._why = _passed_on(error)
+        return []
+
+    async def _may(self, pieces: list[Delta]) -> bool:
+        """Whether the current stage may give this answer; if so, what is told of it."""
+        route, stage, last = self._standing.route, self._stage, pieces[-1]
+        if stage is None:
+            return False
+        certificate, about = "", last.about
+        if stage == route.small:
+            # Again: it may have been suspended while the stage answered.
+            self._standing = await self._use.parts.routes.standing(route.id)
+            score = self._score(about)
+            if score is None:
+                return False
+            held = self._standing.certificate
+            certificate = held.id if held is not None else ""
+            about = replace(about, confidence=score / MILLION) if about else about
+        if about is not None:
+            routed = Routed(
+                route.id, route.version, self._standing.digest, stage.name, certificate, self._hops
+            )
+            self.about = replace(about, routed=routed)
+            pieces[-1] = replace(last, about=self.about)
+        self._use.shares[route.id, stage.name] += 1
+        if certificate:
+            text = "".join(piece.text for piece in pieces)
+            asked = Accepted(self._standing, self.caller, self.request, text)
+            self._use.parts.accepted(asked)
+        return True
+
+    def _score(self, about: TaskAnswer | None) -> int | None:
+        """The confidence of an answer that may be given; None for one that may not."""
+        standing = self._standing
+        if standing.certificate is None or standing.function is None:
+            self._why = standing.why
+            return None
+        threshold = standing.certificate.found.threshold_micros
+        found = None if about is None else confidence.features(about)
+        self._why = IN_DOUBT
+        if found is None or threshold is None:
+            return None
+        score = standing.function.score(found)
+        return score if score >= threshold else None
+
+    async def _deferred(self) -> ApplianceError:
+        """Record that no stage answers; what the app is told. Raises AuditUnavailable."""
+        route, caller = self._standing.route, self.caller
+        fields: dict[str, Json] = {
+            "action": "route_deferred",
+            "actor": caller.principal.key_id,
+            "request_id": caller.request_id,
+            "route": route.id,
+            "digest": self._standing.digest,
+            "hops": self._hops,
+            "why": self._why,
+        }
+        await self._use.record(Draft("admin", fields))
+        self._use.shares[route.id, DEFERRED] += 1
+        if route.on_defer == "queue" and self._use.parts.targets.enqueue is not None:
+            return await self._use.parts.targets.enqueue(caller, self.request, route, self._why)
+        return Deferred(
+            "task_deferred", f"No stage of {route.id} may answer this input ({self._why})."
+        )
+
+    def _take(self, stage: Stage) -> bool:
+        """Take one of the stage's places, if there is one."""
+        place = self._standing.route.id, stage.name
+        if self._use.busy[place] >= stage.at_once:
+            return False
+        self._use.busy[place] += 1
+        self._place, self._holds = place, True
+        return True
+
+    def _release(self) -> None:
+        """Give the place back."""
+        if self._holds:
+            self._holds = False
+            self._use.busy[self._place] -= 1
+
+
+def _passed_on(error: ApplianceError) -> str:
+    """The code of an error after which another stage is asked; any other is raised."""
+    if isinstance(error, AuditUnavailable) or error.code in _END:
+        raise error
+    if isinstance(error, Refused | Unavailable | NotFound | Overloaded) or error.code == _TOO_LONG:
+        return error.code
+    raise error

@@ -1,0 +1,413 @@
+"""The calibration of a route as a job: one look at a sealed split, and the certificate of it.
+
+Rules:
+- What is wrong with specification, route, stages or dataset is found before the look, and what
+  open items say cannot be certified takes no look.
+- Function, thresholds and start are fixed on `dev`, and their digest stands in the entry of the
+  look, which is durable before the split is opened.
+- The stages answer through the path of apps, at batch priority.
+- Killed at any step, the job keeps its look, resumes at the item and comes to the same verdict.
+- Items stay encrypted; shares of the sealed split leave to the point.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any, ClassVar, Final, cast
+
+import msgspec
+
+from appliance.audit import merkle
+from appliance.audit.log import Draft
+from appliance.clock import iso
+from appliance.datasets import ledger as ledgers
+from appliance.datasets.items import Item
+from appliance.datasets.ledger import Look
+from appliance.errors import EvaluationRefused
+from appliance.evals import scoring
+from appliance.evals.asking import asked, outcome, side_by_side
+from appliance.evals.sealed_lines import SealedLines, key_of
+from appliance.evals.store import OutcomeFiles
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.reports.page import render
+from appliance.routing import certifying, confidence, report
+from appliance.routing import subject as subjects
+from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable, Verdict
+from appliance.routing.confidence import MILLION
+from appliance.routing.subject import CalibrationParts, Subject, envelope_of, subject_of
+from appliance.serving.inference import Inference
+from appliance.tasks.backends import TaskBackends
+from appliance.tasks.catalogue import Drafts
+from appliance.tasks.loaded import LoadedTask
+from appliance.trust import route as statements
+from appliance.trust import strict_json
+from appliance.trust.route import COARSE, Circumstances, Found
+from appliance.types import GenerationRequest, Json, Role
+
+NAME: Final = "route"
+VALID_DAYS: Final = 365
+_DAY_US: Final = 86_400_000_000
+_BATCH: Final = 32
+DEV: Final = "dev.sealed"
+SEALED: Final = "certify.sealed"
+
+
+class Calibration(Kind):
+    """Certifies what the first stage of a route may answer."""
+
+    name: ClassVar[str] = NAME
+    unit: ClassVar[str] = "items"
+    role: ClassVar[Role] = Role.OPERATOR
+    heavy: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
+
+    def __init__(self, parts: CalibrationParts) -> None:
+        self._parts = parts
+
+    def check(self, params: JsonObject) -> None:
+        """The form of the specification; who signed it is asked before the look.
+
+        Raises:
+            PolicyRefused: `specification_invalid`.
+        """
+        statements.unverified(envelope_of(params))
+
+    def title(self, params: JsonObject) -> str:
+        """The route and the dataset."""
+        wanted = statements.unverified(envelope_of(params))
+        return f"{wanted.route} on {wanted.dataset}"
+
+    def key(self, params: JsonObject) -> str | None:
+        """One job for one specification."""
+        return hashlib.sha256(envelope_of(params)).hexdigest()
+
+    async def run(self, job: Context) -> JsonObject:
+        """The verdict, and the certificate of one."""
+        gate = self._parts.gate
+        subject = await job.in_thread(subject_of, gate, job.params)
+        saved = job.checkpoint or {}
+        if "result" in saved:
+            return await job.in_thread(self._finished, job, subject)
+        terms = terms_of(subject)
+        open_items = tuple(i for i in subject.dataset.splits["dev"] if i.labelled)
+        subjects.check_items(subject, open_items)
+        dev = await self._observed(job, subject, DEV, open_items)
+        groups = subject.part.groups
+        fixed = await job.in_thread(certifying.plan, dev, terms, groups, subject.noise)
+        if isinstance(fixed, Uncertifiable):
+            made = _refused(subject, fixed, dev)
+        else:
+            digest = plan_digest(fixed)
+            look, number = await job.in_thread(self._look, job, subject, digest)
+            items = await job.in_thread(subjects.opened, gate, subject)
+            seen = await self._observed(job, subject, SEALED, items)
+            made = await job.in_thread(
+                _concluded, self._parts, subject, look, number, fixed, dev, seen
+            )
+        await job.in_thread(job.save, made)
+        return await job.in_thread(self._finished, job, subject)
+
+    def _look(self, job: Context, subject: Subject, plan: str) -> tuple[Look, int]:
+        """Take the look; found again when the job is resumed."""
+        gate, wanted = self._parts.gate, subject.wanted
+        look = Look(
+            id=subject.signed.digest,
+            job=job.id,
+            task=wanted.route,
+            task_digest=wanted.route_digest,
+            dataset=wanted.dataset,
+            dataset_digest=wanted.dataset_digest,
+            split=wanted.split,
+            person=wanted.name,
+            alpha_micros=wanted.delta_micros,
+            taken_us=gate.clock.wall_us(),
+        )
+
+        def record(taken: Look, number: int) -> int:
+            fields: dict[str, Json] = {
+                "action": "route_look",
+                "actor": job.actor,
+                "job": job.id,
+                "specification": taken.id,
+                "person": taken.person,
+                "route": taken.task,
+                "route_digest": taken.task_digest,
+                "dataset": taken.dataset,
+                "dataset_digest": taken.dataset_digest,
+                "split": taken.split,
+                "groups": subject.part.groups,
+                "plan_sha256": plan,
+                "look": number,
+                "looks": ledgers.LOOKS,
+            }
+            return gate.audit.append(Draft("admin", fields)).result()[0].seq
+
+        return gate.ledger.take(look, subject.part.marks, record)
+
+    async def _observed(
+        self, job: Context, subject: Subject, name: str, items: Sequence[Item]
+    ) -> list[Observed]:
+        """What the first two stages do with each item; what was seen before a stop is kept."""
+        directory = self._parts.gate.directory / str(job.id)
+        key = await job.in_thread(key_of, directory, self._parts.gate.kek())
+        file = SealedLines(directory / name, key)
+        done = [parse(line) for line in await job.in_thread(file.read)]
+        left = [item for item in items if item.id not in {o.item for o in done}]
+        label = f"route-{job.id}-{name.partition('.')[0]}"
+        observe = partial(_observe, subject, self._stages(subject), label)
+        for start in range(0, len(left), _BATCH):
+            job.report(name.partition(".")[0], len(done), len(items))
+            fresh = await side_by_side(observe, left[start : start + _BATCH], 2)
+            await job.in_thread(file.append, [line_of(o) for o in fresh])
+            done += fresh
+        return sorted(done, key=lambda o: o.item)
+
+    def _stages(self, subject: Subject) -> list[tuple[LoadedTask, Inference]]:
+        """Each stage that is measured, and what answers for it."""
+        gate = self._parts.gate
+        found = []
+        for stage, loaded in zip(
+            (subject.route.small, *subject.route.larger),
+            filter(None, (subject.small, subject.larger)),
+            strict=False,
+        ):
+            if stage.kind == "upstream" and self._parts.upstream is not None:
+                target = self._parts.upstream(stage)
+                named = subjects.under(loaded, target.model)
+                found.append((named, cast(Inference, target)))  # it starts answers
+                continue
+            drafts = Drafts({loaded.task.id: loaded})
+            found.append((loaded, gate.inference(TaskBackends(gate.backends, drafts))))
+        return found
+
+    def _finished(self, job: Context, subject: Subject) -> JsonObject:
+        """Keep what was signed, then tell it; each step may be done twice."""
+        gate, made = self._parts.gate, job.checkpoint or {}
+        result: JsonObject = dict(made["result"])
+        OutcomeFiles(gate.directory / str(job.id)).write_report(made["html"])
+        fields: dict[str, Json] = {
+            "action": "route_verdict",
+            "actor": job.actor,
+            "job": job.id,
+            "specification": subject.signed.digest,
+            "route": subject.wanted.route,
+            "verdict": result["verdict"],
+            "reason": result["reason"],
+            "certificate": result["certificate"] or "",
+        }
+        gate.audit.append(Draft("admin", fields)).result()
+        if made["statement"]:
+            self._parts.certificates.add(made["statement"].encode(), gate.policy())
+            verdict = "pass" if result["certificate"] else "underpowered"
+            gate.ledger.conclude(subject.signed.digest, verdict, result["certificate"] or "")
+            self._parts.changed()
+        looks = gate.ledger.looks(subject.part.marks)
+        left = ledgers.left(looks, subject.wanted.route_digest)
+        return {**result, "looks": len(looks), "looks_left": left}
+
+
+async def _observe(
+    subject: Subject, stages: Sequence[tuple[LoadedTask, Inference]], label: str, item: Item
+) -> Observed:
+    """What the stages do with one item."""
+    found: list[tuple[bool, int, Any]] = []
+    for number, (loaded, inference) in enumerate(stages):
+        task = loaded.task
+        sent = msgspec.json.encode(scoring.input_of(task, item)).decode()
+        request = GenerationRequest(model=task.id, messages=({"role": "user", "content": sent},))
+        told = await asked(inference, f"{label}-{number}-{item.id}", request)
+        scored = outcome(task, item, told.text, told)
+        found.append((scored.micros == MILLION, scored.microseconds, told.about))
+    small, about = found[0], found[0][2]
+    larger = found[1] if len(found) > 1 else None
+    return Observed(
+        item=item.id,
+        group=item.group,
+        time=item.time or "",
+        features=None if about is None else confidence.features(about),
+        small=small[0],
+        larger=None if larger is None else larger[0],
+        small_us=small[1],
+        larger_us=0 if larger is None else larger[1],
+    )
+
+
+def terms_of(subject: Subject) -> Terms:
+    """The terms of one look."""
+    wanted = subject.wanted
+    return Terms(
+        wanted.error_micros / MILLION,
+        wanted.delta_micros / MILLION / wanted.looks,
+        wanted.margin_micros / MILLION,
+    )
+
+
+def plan_digest(plan: Plan) -> str:
+    """Hex SHA-256 of what is fixed before the look."""
+    fixed = {
+        "function": plan.function.document(),
+        "thresholds": list(plan.thresholds),
+        "doubtful": plan.doubtful,
+    }
+    return hashlib.sha256(strict_json.dump(fixed)).hexdigest()
+
+
+def line_of(seen: Observed) -> bytes:
+    """An observation as a line of JSON."""
+    return strict_json.dump(asdict(seen))
+
+
+def parse(line: bytes) -> Observed:
+    """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
+    try:
+        return msgspec.json.decode(line, type=Observed)
+    except msgspec.MsgspecError as error:
+        raise EvaluationRefused("outcomes_invalid", f"Outcomes cannot be used: {error}.") from error
+
+
+def root_of(seen: Sequence[Observed]) -> str:
+    """Hex root of the RFC 6962 tree over the lines, in the order of the items' ids."""
+    tree = merkle.Frontier()
+    ordered = sorted(seen, key=lambda o: o.item)
+    tree.extend([merkle.leaf_hash(line_of(each)) for each in ordered])
+    return tree.root().hex()
+
+
+def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str) -> Found:
+    """What the certificate says: shares of the sealed split outward to the point."""
+    low = None
+    if verdict.difference is not None:
+        low = _outward(verdict.difference[1], math.floor)
+        if verdict.certified:  # rounding outward must not contradict what was shown
+            low = max(low, 1 - round(terms.margin * MILLION))
+    limit = min(MILLION, _outward(verdict.limit, math.ceil))
+    if verdict.certified:
+        limit = min(limit, round(terms.error * MILLION))
+    return Found(
+        reason=verdict.reason,
+        threshold_micros=verdict.threshold,
+        coverage_micros=_outward(verdict.coverage, round),
+        limit_micros=limit,
+        groups=verdict.groups,
+        groups_needed=verdict.needed,
+        function=plan.function.document(),
+        doubtful=plan.doubtful,
+        low_micros=low,
+        merkle_root=root,
+    )
+
+
+def _outward(share: float, toward: Callable[[float], int]) -> int:
+    return toward(share * MILLION / COARSE) * COARSE
+
+
+def _refused(subject: Subject, why: Uncertifiable, dev: Sequence[Observed]) -> JsonObject:
+    """What is told where no look was taken."""
+    wanted = subject.wanted
+    result = {
+        **_result(subject),
+        "reason": why.reason,
+        "groups": subject.part.groups,
+        "groups_needed": why.needed,
+        "answer": report.sentence(why.reason, why.message, subject.part.groups, why.needed),
+        "doubtful": None,
+        "origins": [],
+        "difference": None,
+        "avoided": None,
+        "ablation": {},
+        "curve": [],
+    }
+    told = report.Told(wanted, result, "none", {"dev": str(len(dev))})
+    return {"result": result, "statement": "", "html": render(report.page(told))}
+
+
+def _result(subject: Subject) -> JsonObject:
+    wanted = subject.wanted
+    return {
+        "verdict": "not_certifiable",
+        "route": wanted.route,
+        "alpha": wanted.error_micros / MILLION,
+        "delta": wanted.delta_micros / MILLION,
+        "margin": wanted.margin_micros / MILLION,
+        "threshold": None,
+        "coverage": 0.0,
+        "certificate": None,
+        "small": wanted.small,
+        "larger": wanted.larger or None,
+        "noise": round(subject.noise, 4),
+    }
+
+
+def _concluded(
+    parts: CalibrationParts,
+    subject: Subject,
+    look: Look,
+    number: int,
+    plan: Plan,
+    dev: Sequence[Observed],
+    seen: Sequence[Observed],
+) -> JsonObject:
+    """Judge, sign and write the page: what the job keeps before anything of it is told."""
+    gate, wanted, terms = parts.gate, subject.wanted, terms_of(subject)
+    past = certifying.drawn(dev, wanted.seed)
+    whole = wanted.delta_micros / MILLION
+    verdict = certifying.judge(plan, seen, past, terms, whole)
+    found = found_of(plan, verdict, terms, root_of(seen))
+    now = gate.clock.wall_us()
+    needs_model = bool(subject.small.task.candidate.model)
+    larger = next(iter(subject.route.larger), None)
+    claimed = larger is not None and larger.kind == "upstream"
+    at = Circumstances(
+        engine=gate.store.evaluations.engine if needs_model else "",
+        identity="claimed" if claimed else "attested",
+        look=number,
+        log=gate.log,
+        entry=look.entry,
+        issued_us=now,
+        valid_until_us=now + VALID_DAYS * _DAY_US,
+    )
+    statement = statements.certify(subject.signed, found, at, gate.evidence())
+    certificate = statements.verify(statement, gate.policy()).id
+    curve = certifying.curve(plan.function, dev)
+    result = {
+        **_result(subject),
+        "verdict": "certified" if verdict.certified else "not_certifiable",
+        "reason": verdict.reason,
+        "groups": verdict.groups,
+        "groups_needed": verdict.needed,
+        "threshold": None if verdict.threshold is None else verdict.threshold / MILLION,
+        "coverage": found.coverage_micros / MILLION,
+        "limit": found.limit_micros / MILLION,
+        "certificate": certificate if verdict.certified else None,
+        "doubtful": plan.doubtful,
+        "difference": verdict.difference and [round(v, 2) for v in verdict.difference],
+        "avoided": verdict.avoided and [round(v, 3) for v in verdict.avoided],
+        "origins": [
+            {**o._asdict(), "share": o.share and round(o.share, 3), "limit": round(o.limit, 3)}
+            for o in verdict.origins
+        ],
+        "ablation": {name: round(value, 5) for name, value in plan.areas.items()},
+        "curve": [[round(v, 6) for v in point] for point in curve],
+        "dev_error": round(plan.error, 4),
+    }
+    figures = report.figures(verdict)
+    result["answer"] = report.sentence(verdict.reason, figures, verdict.groups, verdict.needed)
+    made_of = {
+        "route": wanted.route_digest,
+        f"first stage {wanted.small}": wanted.small_digest,
+        f"second stage {wanted.larger or 'none'}": wanted.larger_digest or "none",
+        "dataset": wanted.dataset_digest,
+        "specification": subject.signed.digest,
+        "outcomes": found.merkle_root,
+        "engine": at.engine or "none",
+        "identity": at.identity,
+        "look": f"{number} of {wanted.looks}, entry {at.entry} of {at.log}",
+    }
+    told = report.Told(wanted, result, iso(now), made_of)
+    return {
+        "result": result,
+        "statement": statement.decode(),
+        "html": render(report.page(told)),
+    }

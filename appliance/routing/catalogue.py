@@ -1,0 +1,199 @@
+"""Which routes there are, and what lets their first stages answer.
+
+Rules: an approved route is checked again, from its stored bytes to its approvals and its
+certificate, when its record changes and every few seconds while requests come; between two checks
+a request costs nothing. Whatever is wrong with a certificate, the route defers.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from appliance.clock import iso
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.routing import confidence, definition
+from appliance.routing.confidence import MILLION, Confidence
+from appliance.routing.definition import Route, Terms
+from appliance.tasks.catalogue import Tasks
+from appliance.trust.artifact import OtherFacts
+from appliance.trust.directory import Artifact
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.records import ModelRecord, ModelState
+from appliance.trust.route import Certificate
+from appliance.trust.route_certificates import RouteCertificates
+from appliance.trust.store import ModelStore
+from appliance.types import Json, ModelCard
+
+KIND: Final = "route"
+FRESH_S: Final = 5.0
+"""Seconds after which a standing is looked up again."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A route that can be asked, and what its first stage may answer.
+
+    Attributes:
+        digest: of the signed route.
+        policy: version of the trust policy that it was verified under.
+        certificate, function: what lets the first stage answer; None where nothing does.
+        why: code of the reason that nothing does; "" where something does.
+    """
+
+    route: Route
+    digest: str
+    policy: int
+    certificate: Certificate | None = None
+    function: Confidence | None = None
+    why: str = ""
+
+
+def read_artifact(artifact: Artifact) -> Route:
+    """Read a route from an open directory.
+
+    Raises:
+        TaskRefused: `route_invalid`.
+    """
+    return definition.parse(artifact.prefix(definition.FILE, definition.MAX_BYTES + 1))
+
+
+def vet(artifact: Artifact) -> OtherFacts:
+    """Read a route whole, and keep what its record says.
+
+    Raises:
+        TaskRefused: `route_invalid`.
+    """
+    route = read_artifact(artifact)
+    stages: list[Json] = [
+        {"name": s.name, "kind": s.kind, "task": s.task or "", "digest": s.digest or ""}
+        for s in route.stages
+    ]
+    table: dict[str, Json] = {
+        "kind": KIND,
+        "name": route.id,
+        "version": route.version,
+        "description": route.description,
+        "stages": stages,
+        "on_defer": route.on_defer,
+    }
+    return OtherFacts({**table, **terms_of(route.terms)})
+
+
+def terms_of(terms: Terms) -> dict[str, int]:
+    """The terms of a route in millionths."""
+    return {
+        "error_micros": round(terms.error * MILLION),
+        "delta_micros": round(terms.delta * MILLION),
+        "margin_micros": round(terms.margin * MILLION),
+    }
+
+
+class ApprovedRoutes:
+    """The approved routes of the store.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+        certificates: what was certified here.
+        tasks: that stages name.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        policy: Callable[[], TrustPolicy],
+        certificates: RouteCertificates,
+        tasks: Tasks,
+    ) -> None:
+        self._store, self._policy, self._tasks = store, policy, tasks
+        self.certificates = certificates
+        self._known: dict[str, tuple[ModelRecord, float, Standing]] = {}
+
+    def cards(self) -> list[ModelCard]:
+        """What the API says of them."""
+        found = [self._card(record) for record in self._store.inventory.records()]
+        return [card for card in found if card is not None]
+
+    def card(self, route_id: str) -> ModelCard | None:
+        """What the API says of one; None where no approved route has the id."""
+        record = self._record(route_id)
+        return None if record is None else self._card(record)
+
+    async def standing(self, route_id: str) -> Standing:
+        """The route, and what its first stage may answer.
+
+        Raises:
+            Refused: what a check of the store finds.
+        """
+        record = self._record(route_id)
+        known = self._known.get(route_id)
+        if known is not None and known[0] == record and time.monotonic() - known[1] < FRESH_S:
+            return known[2]
+        found = await asyncio.to_thread(self._look, route_id)
+        if record is not None:
+            self._known[route_id] = record, time.monotonic(), found
+        return found
+
+    def suspend(self, certificate_id: str, reason: str) -> None:
+        """Take a certificate out of use; the next request sees it."""
+        self.certificates.suspend(certificate_id, reason)
+        self._known.clear()
+
+    def forget(self) -> None:
+        """Look everything up again at the next request."""
+        self._known.clear()
+
+    def _record(self, route_id: str) -> ModelRecord | None:
+        try:
+            record = self._store.inventory.record(route_id)
+        except StateRefused:
+            return None
+        return record if record.kind == KIND and record.state == ModelState.APPROVED else None
+
+    def _card(self, record: ModelRecord) -> ModelCard | None:
+        if record.kind != KIND or record.state != ModelState.APPROVED:
+            return None
+        stages = record.facts["stages"]
+        entry = self._tasks.entry(str(stages[0]["task"]))
+        form = entry.form if entry is not None else "labels"
+        created = record.created_us // 1_000_000
+        return ModelCard(record.id, record.digest or "", 0, created, form=form)
+
+    def _look(self, route_id: str) -> Standing:
+        policy = self._policy()
+        digest, route = self._store.use(route_id, KIND, policy, _silent, read_artifact)
+        route = msgspec.structs.replace(route, id=route_id)
+        try:
+            certificate = self.certificates.valid(digest, terms_of(route.terms), policy)
+            check_small(certificate, route)
+            function = confidence.read(certificate.found.function)
+        except Refused as error:
+            return Standing(route, digest, policy.version, why=error.code)
+        return Standing(route, digest, policy.version, certificate, function)
+
+
+def check_small(certificate: Certificate, route: Route) -> None:
+    """Refuse a certificate whose first stage is another one. Raises PolicyRefused."""
+    wanted, small = certificate.wanted, route.small
+    if (wanted.small, wanted.small_digest) != (small.task, small.digest):
+        raise PolicyRefused("route_certificate_other", f"Its first stage is {wanted.small}.")
+
+
+def describe(certificate: Certificate) -> str:
+    """A certificate in a sentence."""
+    found, until = certificate.found, iso(certificate.circumstances.valid_until_us)
+    if not found.certified:
+        return f"not certifiable: {found.reason}"
+    return (
+        f"certified: at most {certificate.wanted.error_micros / MILLION:.1%} of accepted answers "
+        f"are wrong, {found.coverage_micros / MILLION:.0%} accepted, {found.groups} groups, "
+        f"until {until}"
+    )
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""

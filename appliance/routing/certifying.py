@@ -1,0 +1,432 @@
+"""The certificate of a route, from what its stages answered. Pure.
+
+Rules:
+- Function, thresholds and their start are fixed on open items; sealed ones decide, once.
+- Every group counts once, by one item that was announced before.
+- Thresholds fall from the most cautious on. Each must keep the accepted error below the bound and
+  the whole route not worse than its second stage; the first that does not ends the search, so that
+  both together are wrong with probability at most delta of one look.
+- Items with times must have been certifiable at earlier times, too, and hold at the next.
+- A failure of a stage is a wrong answer of that stage.
+Sources: `statistics.risk`, `statistics.groups.cautious_difference`; Berger (Technometrics 24, 1982)
+for two tests in a step; rolling origins: Tashman, Int. J. Forecast. 16, 2000.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from appliance.routing import confidence
+from appliance.routing.confidence import MILLION, Confidence, Features
+from appliance.statistics import groups as grouped
+from appliance.statistics.groups import draw_one_each
+from appliance.statistics.power import groups_for_bound, groups_without_error
+from appliance.statistics.proportions import lower_limit
+from appliance.statistics.risk import Certified, certify
+from appliance.statistics.verdict import FEWEST
+
+FEWEST_ACCEPTED: Final = 60
+"""Answers that the first threshold must accept."""
+_COVERAGES: Final = tuple(round(0.05 + 0.025 * n, 3) for n in range(39))
+_START: Final = 0.6
+"""The first threshold accepts this share of what the open items seem to allow."""
+_ORIGINS: Final = (0.5, 0.75)
+"""Shares of the groups, in the order of time, that the backtest takes as the past."""
+
+_AFTER: Final = 0.1
+"""Probability that a stable source is found not to hold in the times after."""
+
+Reason: TypeAlias = Literal[
+    "", "underpowered", "labels disagree", "too many errors", "unstable over time",
+    "worse than the larger stage",
+]  # fmt: skip
+"""Why nothing is certified; "" where something is."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What must be shown.
+
+    Attributes:
+        error: most of the accepted answers that may be wrong.
+        delta: probability of a wrong certificate, for this look alone.
+        margin: how much worse the route may be than its second stage.
+    """
+
+    error: float
+    delta: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the stages did with one item.
+
+    Attributes:
+        time: ISO 8601; "" for none.
+        features: of the first stage's answer; None where it gave none.
+        small, larger: whether each was right; `larger` is None without a second stage.
+        small_us, larger_us: microseconds that each took.
+    """
+
+    item: str
+    group: str
+    time: str
+    features: Features | None
+    small: bool
+    larger: bool | None = None
+    small_us: int = 0
+    larger_us: int = 0
+
+    def score(self, function: Confidence) -> int:
+        """In millionths; an item without an answer is below every threshold."""
+        return -1 if self.features is None else function.score(self.features)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed before a sealed split is opened.
+
+    Attributes:
+        thresholds: in millionths, strictly falling.
+        doubtful: what answers what the first stage may not: the larger stage, or a person where
+            the larger one is not better on such items.
+        error: of the first stage on all open items.
+        areas: of the ablation.
+    """
+
+    function: Confidence
+    thresholds: tuple[int, ...]
+    doubtful: Literal["larger", "people"]
+    error: float
+    areas: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Uncertifiable:
+    """Why there is nothing to open a sealed split for.
+
+    Attributes:
+        needed: groups that a sealed split should have in all; None: no number helps.
+        message: with the figures.
+    """
+
+    reason: Reason
+    message: str
+    needed: int | None = None
+
+
+class Origin(NamedTuple):
+    """One origin of the backtest: what the past certified, and what came next.
+
+    Attributes:
+        threshold: in millionths; None where the past certifies nothing.
+        share: accepted error of the past at its most cautious threshold; None where it accepts too
+            few to be certified even without an error.
+        limit: upper limit of that error.
+        accepted, wrong: in the time after, at the threshold.
+    """
+
+    until: str
+    groups: int
+    threshold: int | None
+    share: float | None
+    limit: float
+    accepted: int
+    wrong: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the sealed groups show.
+
+    Attributes:
+        threshold: in millionths; None where nothing is certified.
+        coverage: share of the groups that it accepts.
+        limit: upper limit of the accepted error at the threshold, or at the first one that failed.
+        difference: route minus second stage: value, lower and upper limit; None without one.
+        avoided: share of the second stage's seconds that are not spent, with its interval.
+        needed: groups in all that would probably do; None where no number is known to.
+    """
+
+    reason: Reason
+    threshold: int | None
+    coverage: float
+    groups: int
+    limit: float
+    needed: int | None = None
+    difference: tuple[float, float, float] | None = None
+    avoided: tuple[float, float, float] | None = None
+    origins: tuple[Origin, ...] = ()
+
+    @property
+    def certified(self) -> bool:
+        """Whether the first stage may answer."""
+        return self.threshold is not None
+
+
+def drawn(seen: Sequence[Observed], seed: str) -> list[Observed]:
+    """One item of each group, by the announced seed."""
+    places = draw_one_each([o.item for o in seen], [o.group for o in seen], seed)
+    return [seen[place] for place in places]
+
+
+def plan(
+    dev: Sequence[Observed], terms: Terms, groups: int, noise: float = 0.0
+) -> Plan | Uncertifiable:
+    """Fix function and thresholds on open items, or say why a look would be wasted.
+
+    Args:
+        groups: how many the sealed split has.
+        noise: share of wrong labels that even the best answerer would be charged with.
+    """
+    enough = groups_without_error(terms.error, terms.delta)
+    if groups < FEWEST:
+        needed = max(FEWEST, enough)
+        return _refused("underpowered", f"{groups} sealed groups are too few", needed)
+    open_groups = len({o.group for o in dev})
+    if open_groups < FEWEST:
+        message = f"{open_groups} groups in dev are fewer than {FEWEST}, so that nothing can be set"
+        return _refused("underpowered", message)
+    if noise > terms.error:
+        message = f"repeated texts have labels of which {noise:.1%} contradict the commonest one"
+        return _refused("labels disagree", message)
+    answered = [o for o in dev if o.features is not None]
+    if not answered:
+        return _refused("too many errors", "the first stage gave no answer with a distribution")
+    choice = confidence.fit(
+        [o.features for o in answered if o.features is not None],
+        [o.small for o in answered],
+        [o.group for o in answered],
+    )
+    scores = np.array([o.score(choice.function) for o in dev])
+    right = np.array([o.small for o in dev])
+    levels = {int(np.quantile(scores, 1 - c, method="higher")) for c in _COVERAGES}
+    falling = sorted((level for level in levels if level >= 0), reverse=True)
+    coverage = {t: float((scores >= t).mean()) for t in falling}
+    errors = {t: float((~right[scores >= t]).mean()) for t in falling}
+    good = [t for t in falling if errors[t] <= terms.error]
+    if not good:
+        best = min(errors.values(), default=1.0)
+        message = f"on dev no threshold has fewer than {best:.1%} errors among accepted answers"
+        return _refused("too many errors", message)
+    start = _START * coverage[min(good)]
+    fewest = max(FEWEST_ACCEPTED, enough)
+    kept = [t for t in falling if coverage[t] >= start and coverage[t] * groups >= fewest]
+    if not kept:
+        message = f"of {groups} sealed groups fewer than {fewest} would be accepted"
+        return _refused("underpowered", message, math.ceil(fewest / coverage[min(good)]))
+    doubtful = [o for o, score in zip(dev, scores, strict=True) if score < min(good)]
+    error = 1 - float(right.mean())
+    return Plan(choice.function, tuple(kept), _better(doubtful), error, choice.areas)
+
+
+def judge(
+    plan: Plan, sealed: Sequence[Observed], dev: Sequence[Observed], terms: Terms, whole: float
+) -> Verdict:
+    """Decide on sealed items, one of each group.
+
+    Args:
+        dev: open items, one of each group: the past of the backtest.
+        whole: delta over all looks, with which the backtest is made.
+    """
+    scores = [o.score(plan.function) for o in sealed]
+    wrong = [not o.small for o in sealed]
+    found = _certified(scores, wrong, plan.thresholds, terms.error, terms.delta)
+    origins: tuple[Origin, ...] = ()
+    if all(o.time for o in (*sealed, *dev)):
+        origins = backtest(plan, [*dev, *sealed], terms.error, whole)
+    if origins and not held(origins, terms.error) and all(o.share is not None for o in origins):
+        limit = found.steps[0].limit if found.steps else 1.0
+        return _nothing("unstable over time", sealed, limit, origins=origins)
+    if found.threshold is None:
+        return _unshown(found, sealed, plan, terms, origins)
+    kept, difference = None, None
+    for step in (step for step in found.steps if step.limit <= terms.error):
+        told = _difference(sealed, scores, step.threshold, terms)
+        if told is not None and told[1] <= -terms.margin:
+            difference = difference or told
+            break
+        kept, difference = step, told
+    if kept is None:
+        return _nothing(
+            "worse than the larger stage", sealed, found.steps[0].limit, difference=difference
+        )
+    if origins and not held(origins, terms.error):  # too few earlier groups to say it
+        needed = math.ceil(len(sealed) / _ORIGINS[0])
+        return _nothing("underpowered", sealed, kept.limit, needed=needed, origins=origins)
+    return Verdict(
+        reason="",
+        threshold=int(kept.threshold),
+        coverage=kept.accepted / len(sealed),
+        groups=len(sealed),
+        limit=kept.limit,
+        difference=difference,
+        avoided=_avoided(sealed, scores, kept.threshold) if plan.doubtful == "larger" else None,
+        origins=origins,
+    )
+
+
+def backtest(
+    plan: Plan, seen: Sequence[Observed], error: float, delta: float
+) -> tuple[Origin, ...]:
+    """What certificates of earlier times would have been, and how they held in the time after.
+
+    Args:
+        seen: one item of each group, with times.
+    """
+    ordered = sorted(seen, key=lambda o: (o.time, o.group))
+    scores = np.array([o.score(plan.function) for o in ordered])
+    wrong = np.array([not o.small for o in ordered])
+    edges = [round(share * len(ordered)) for share in (*_ORIGINS, 1.0)]
+    origins = []
+    for edge, after in itertools.pairwise(edges):
+        past = _certified(
+            scores[:edge].tolist(), wrong[:edge].tolist(), plan.thresholds, error, delta
+        )
+        threshold = None if past.threshold is None else int(past.threshold)
+        first = past.steps[0] if past.steps else None
+        accepted = scores[edge:after] >= (MILLION + 1 if threshold is None else threshold)
+        bad = int((accepted & wrong[edge:after]).sum())
+        until = ordered[edge - 1].time
+        share = first.errors / first.accepted if first else None
+        limit = first.limit if first else 1.0
+        origins.append(Origin(until, edge, threshold, share, limit, int(accepted.sum()), bad))
+    return tuple(origins)
+
+
+def held(origins: Sequence[Origin], error: float) -> bool:
+    """Whether each past was certified, and the times after do not show more errors than the bound.
+
+    The times after are taken together and tested exactly at 10 %, one-sided.
+    """
+    if any(origin.threshold is None for origin in origins):
+        return False
+    accepted = sum(origin.accepted for origin in origins)
+    wrong = sum(origin.wrong for origin in origins)
+    return accepted > 0 and lower_limit(wrong, accepted, _AFTER) <= error
+
+
+class Point(NamedTuple):
+    """One threshold of the what-if curve.
+
+    Attributes:
+        low, high: two-sided 95 % limits of the accepted error; groups count once.
+    """
+
+    threshold: int
+    coverage: float
+    error: float
+    low: float
+    high: float
+
+
+def curve(function: Confidence, seen: Sequence[Observed], most: int = 101) -> list[Point]:
+    """Accepted error and coverage on open items at each threshold, the most cautious first."""
+    scores = np.array([o.score(function) for o in seen])
+    levels = sorted({int(s) for s in scores if s >= 0}, reverse=True)
+    step = max(1, math.ceil(len(levels) / most))
+    points = []
+    for threshold in levels[step - 1 :: step]:
+        inside = [o for o, score in zip(seen, scores, strict=True) if score >= threshold]
+        found = grouped.mean([float(not o.small) for o in inside], [o.group for o in inside])
+        share = len(inside) / len(seen)
+        low, high = found.interval
+        points.append(Point(threshold, share, found.value, low, high))
+    return points
+
+
+def _certified(
+    scores: Sequence[int],
+    wrong: Sequence[bool],
+    thresholds: Sequence[int],
+    error: float,
+    delta: float,
+) -> Certified:
+    return certify([float(s) for s in scores], wrong, [float(t) for t in thresholds], error, delta)
+
+
+def _unshown(
+    found: Certified,
+    sealed: Sequence[Observed],
+    plan: Plan,
+    terms: Terms,
+    origins: tuple[Origin, ...],
+) -> Verdict:
+    """Nothing is certified: because of errors, or because of too few groups."""
+    size = len(sealed)
+    if not found.steps:
+        enough = groups_without_error(terms.error, terms.delta)
+        most = sum(o.score(plan.function) >= plan.thresholds[-1] for o in sealed)
+        needed = math.ceil(enough * size / most) if most else None
+        return _nothing("underpowered", sealed, 1.0, needed=needed, origins=origins)
+    step = found.steps[0]
+    accepted = groups_for_bound(terms.error, step.errors / step.accepted, terms.delta)
+    needed = None if accepted is None else math.ceil(accepted * size / step.accepted)
+    reason: Reason = "too many errors" if needed is None else "underpowered"
+    return _nothing(reason, sealed, step.limit, needed=needed, origins=origins)
+
+
+def _nothing(
+    reason: Reason,
+    sealed: Sequence[Observed],
+    limit: float,
+    needed: int | None = None,
+    difference: tuple[float, float, float] | None = None,
+    origins: tuple[Origin, ...] = (),
+) -> Verdict:
+    return Verdict(reason, None, 0.0, len(sealed), limit, needed, difference, None, origins)
+
+
+def _difference(
+    sealed: Sequence[Observed], scores: Sequence[int], threshold: float, terms: Terms
+) -> tuple[float, float, float] | None:
+    """Route minus second stage: an item that is not accepted is the second stage's own."""
+    if any(o.larger is None for o in sealed):
+        return None
+    whole = [
+        float(o.small if score >= threshold else bool(o.larger))
+        for o, score in zip(sealed, scores, strict=True)
+    ]
+    alone = [float(bool(o.larger)) for o in sealed]
+    names = [o.group for o in sealed]
+    found = grouped.cautious_difference(whole, alone, names, 1 - 2 * terms.delta)
+    return found.value, found.interval.low, found.interval.high
+
+
+def _better(doubtful: Sequence[Observed]) -> Literal["larger", "people"]:
+    """Whether the second stage is better on items that the first is in doubt about, at 5 %."""
+    if not doubtful or any(o.larger is None for o in doubtful):
+        return "people"
+    found = grouped.difference(
+        [float(bool(o.larger)) for o in doubtful],
+        [float(o.small) for o in doubtful],
+        [o.group for o in doubtful],
+    )
+    return "larger" if found.interval.low > 0 else "people"
+
+
+def _avoided(
+    sealed: Sequence[Observed], scores: Sequence[int], threshold: float
+) -> tuple[float, float, float] | None:
+    """Seconds that the route saves, as a share of the second stage's for all, with 95 % limits.
+
+    The first stage's own seconds are spent for every item. A ratio of means with the interval of
+    its linearisation (Cochran, Sampling Techniques, 3rd ed., 1977, section 6.3).
+    """
+    before = np.array([float(o.larger_us) for o in sealed])
+    kept = np.array([score >= threshold for score in scores])
+    saved = np.where(kept, before, 0.0) - np.array([float(o.small_us) for o in sealed])
+    if not before.sum():
+        return None
+    ratio = float(saved.sum() / before.sum())
+    error = float(np.std(saved - ratio * before) / (before.mean() * math.sqrt(len(sealed))))
+    return ratio, ratio - 1.96 * error, ratio + 1.96 * error
+
+
+def _refused(reason: Reason, message: str, needed: int | None = None) -> Uncertifiable:
+    return Uncertifiable(reason, message, needed)

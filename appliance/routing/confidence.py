@@ -1,0 +1,190 @@
+"""How sure an answer is: a probability that it is right, from what the stage decided. Pure.
+
+Rules:
+- Features come from raw probabilities where the stage had a choice: the distribution over labels
+  and the share that the form masked. They depend on no sampling setting of the request.
+- A function of the features is fitted on open items, and kept as JSON coefficients.
+- Coefficients from outside are checked before they are applied.
+- A score is told in whole millionths, so that calibration and serving compare the same number.
+Sources: El-Yaniv & Wiener, J. Mach. Learn. Res. 11, 2010, for the risk-coverage curve that chooses
+between functions; Guo et al., ICML 2017.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from appliance.errors import Refused
+from appliance.statistics import calibration, logistic
+from appliance.statistics.calibration import Isotonic
+from appliance.statistics.logistic import Fitted
+from appliance.types import TaskAnswer
+
+MILLION: Final = 1_000_000
+FEATURES: Final[tuple[str, ...]] = ("top", "margin", "entropy", "mass")
+_FOLDS: Final = 5
+_LEAST: Final = 1e-12
+_BOUND: Final = 1e6
+
+Features: TypeAlias = tuple[float, ...]
+"""Of one answer, in the order of `FEATURES`."""
+
+
+def features(about: TaskAnswer) -> Features | None:
+    """What is known of an answer; None where its form has no distribution.
+
+    - `top`: log-odds of the likeliest label.
+    - `margin`: logarithm of how many times the second label's probability it has.
+    - `entropy`: of the distribution, as a share of the largest there is.
+    - `mass`: logarithm of the raw probability that all labels have together; the rest is masked.
+    """
+    shares = sorted((share for _, share in about.distribution), reverse=True)
+    if len(shares) < 2:
+        return None
+    first, second = (max(share, _LEAST) for share in shares[:2])
+    entropy = -math.fsum(share * math.log(share) for share in shares if share > 0)
+    return (
+        math.log(first) - math.log(max(1 - shares[0], _LEAST)),
+        math.log(first) - math.log(second),
+        entropy / math.log(len(shares)),
+        max(about.mass or 0.0, -_BOUND),
+    )
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """Logistic regression on some of the features."""
+
+    names: tuple[str, ...]
+    fitted: Fitted
+
+    def score(self, found: Features) -> int:
+        """In millionths."""
+        return round(MILLION * self.fitted.apply(_chosen(found, self.names)))
+
+    def document(self) -> dict[str, Any]:
+        """The coefficients as JSON values."""
+        weights = dict(zip(self.names, self.fitted.weights, strict=True))
+        return {"kind": "logistic", "weights": weights, "intercept": self.fitted.intercept}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Isotonic regression on one feature."""
+
+    name: str
+    fitted: Isotonic
+
+    def score(self, found: Features) -> int:
+        """In millionths."""
+        (value,) = self.fitted.apply(_chosen(found, (self.name,)))
+        return round(MILLION * float(value))
+
+    def document(self) -> dict[str, Any]:
+        """The coefficients as JSON values."""
+        return {**self.fitted.coefficients(), "feature": self.name}
+
+
+Confidence: TypeAlias = Logistic | Steps
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A fitted function, and what others would have been worth.
+
+    Attributes:
+        areas: area under the risk-coverage curve of each candidate, on items that it was not
+            fitted to; smaller is better.
+    """
+
+    function: Confidence
+    areas: Mapping[str, float]
+
+
+def fit(rows: Sequence[Features], right: Sequence[bool], groups: Sequence[str]) -> Choice:
+    """Fit the candidates and choose the one with the smallest area in cross-validation by group.
+
+    Candidates are logistic regression on all features, on all but one, and on one alone, and
+    isotonic regression on the margin: the ablation. Of equals the earlier is chosen.
+
+    Raises:
+        ValueError: lengths differ, or there is nothing.
+    """
+    if not len(rows) == len(right) == len(groups) or not rows:
+        raise ValueError("every row needs its outcome and its group, and at least one row")
+    candidates: dict[str, tuple[str, ...]] = {"all": FEATURES}
+    candidates |= {f"without {n}": tuple(f for f in FEATURES if f != n) for n in FEATURES}
+    candidates |= {f"{n} alone": (n,) for n in FEATURES}
+    areas = {name: _crossed(rows, right, groups, names) for name, names in candidates.items()}
+    areas["isotonic"] = _crossed(rows, right, groups, None)
+    best = min(areas, key=lambda name: areas[name])
+    return Choice(_fitted(rows, right, candidates.get(best)), areas)
+
+
+def read(value: object) -> Confidence:
+    """The function of coefficients from outside.
+
+    Raises:
+        Refused: `coefficients_invalid`.
+    """
+    table = dict(value) if isinstance(value, dict) else {}
+    if table.get("kind") == "logistic" and set(table) == {"kind", "weights", "intercept"}:
+        weights, intercept = table["weights"], table["intercept"]
+        if isinstance(weights, dict) and set(weights) <= set(FEATURES) and weights:
+            numbers = [intercept, *weights.values()]
+            if all(type(n) in (int, float) and abs(n) < _BOUND for n in numbers):
+                fitted = Fitted(tuple(map(float, weights.values())), float(intercept))
+                return Logistic(tuple(weights), fitted)
+    name = table.pop("feature", None)
+    if name in FEATURES and isinstance(found := calibration.read(table), Isotonic):
+        return Steps(name, found)
+    raise Refused("coefficients_invalid", "The function of a route's confidence cannot be used.")
+
+
+def area(scores: Sequence[float], right: Sequence[bool]) -> float:
+    """The area under the risk-coverage curve: the mean error of the first 1, 2, 3, … by score.
+
+    Answers with equal scores count with their mean error.
+    """
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    ordered = np.asarray(scores, dtype=np.float64)[order]
+    wrong = 1 - np.asarray(right, dtype=np.float64)[order]
+    _, place, count = np.unique(-ordered, return_inverse=True, return_counts=True)
+    wrong = (np.bincount(place, weights=wrong) / count)[place]
+    return float(np.mean(np.cumsum(wrong) / np.arange(1, len(wrong) + 1)))
+
+
+def _crossed(
+    rows: Sequence[Features],
+    right: Sequence[bool],
+    groups: Sequence[str],
+    names: tuple[str, ...] | None,
+) -> float:
+    """The area on items whose groups the function has not seen."""
+    folds = [int(hashlib.sha256(group.encode()).hexdigest(), 16) % _FOLDS for group in groups]
+    scores = [0.0] * len(rows)
+    for fold in set(folds):
+        inside = [n for n, other in enumerate(folds) if other != fold] or range(len(rows))
+        function = _fitted([rows[n] for n in inside], [right[n] for n in inside], names)
+        for n, other in enumerate(folds):
+            if other == fold:
+                scores[n] = function.score(rows[n])
+    return area(scores, right)
+
+
+def _fitted(
+    rows: Sequence[Features], right: Sequence[bool], names: tuple[str, ...] | None
+) -> Confidence:
+    """Logistic regression on these features; isotonic regression on the margin for None."""
+    if names is None:
+        scores = [_chosen(row, ("margin",))[0] for row in rows]
+        return Steps("margin", calibration.fit_isotonic(scores, right))
+    return Logistic(names, logistic.fit([_chosen(row, names) for row in rows], right))
+
+
+def _chosen(found: Features, names: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(found[FEATURES.index(name)] for name in names)

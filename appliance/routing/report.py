@@ -1,0 +1,192 @@
+"""The page of a route's calibration: the verdict first, then risk against coverage. Pure.
+
+Rules: the curve is that of open items; shares of the sealed split are told to the point, and no
+item of it is shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.reports import charts
+from appliance.reports.axes import percent
+from appliance.reports.charts import Series
+from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.routing.certifying import Verdict
+from appliance.trust.route import Specification
+
+_HELP: Mapping[str, str] = {
+    "underpowered": "Collect more independent groups, or allow a larger error.",
+    "labels disagree": "Let two people label the same items and settle what they mean; no stage "
+    "can be more often right than the labels are.",
+    "too many errors": "Improve the first stage, by more training items or a better model, or "
+    "allow a larger error.",
+    "unstable over time": "Fit the first stage again on newer items, calibrate on a whole cycle of "
+    "the year or longer, or allow a larger error; a shorter life of the certificate does not help.",
+    "worse than the larger stage": "Improve the first stage, or allow a larger margin.",
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a page is made of.
+
+    Attributes:
+        result: of the job.
+        made_of: digests and versions, for the last table.
+    """
+
+    wanted: Specification
+    result: Mapping[str, Any]
+    when: str
+    made_of: Mapping[str, str]
+
+
+def figures(verdict: Verdict) -> str:
+    """The figures that a verdict rests on, as a clause."""
+    if verdict.certified:
+        return (
+            f"{verdict.coverage:.0%} of the groups are accepted at confidence "
+            f"{(verdict.threshold or 0) / 1e6:.3f}, with at most {verdict.limit:.1%} errors"
+        )
+    if verdict.reason == "unstable over time":
+        return "; ".join(_origin(origin._asdict()) for origin in verdict.origins)
+    if verdict.difference is not None and verdict.reason == "worse than the larger stage":
+        value, low, _ = verdict.difference
+        return f"the route is {100 * value:+.0f} points, at the least {100 * low:+.0f}"
+    return f"the upper limit of the accepted error is {verdict.limit:.0%} at its most cautious"
+
+
+def sentence(reason: str, figures: str, groups: int, needed: int | None) -> str:
+    """The verdict in words."""
+    if not reason:
+        return f"Certified: {figures}; {groups} groups."
+    more = ""
+    if needed is not None and needed > groups:
+        more = f" About {needed - groups} more independent groups may do."
+    return f"Not certifiable, {reason}: {figures}; {groups} groups.{more}"
+
+
+def page(told: Told) -> Page:
+    """The report."""
+    wanted, result = told.wanted, told.result
+    certified = result["verdict"] == "certified"
+    avoided = result["avoided"]
+    return Page(
+        title=f"Route {wanted.route} on {wanted.dataset}, {wanted.split}",
+        answer=result["answer"],
+        tone="good" if certified else "bad",
+        facts=(
+            Fact("verdict", "certified" if certified else "not certifiable", result["reason"]),
+            Fact("accepted", f"{result['coverage']:.0%}", "of the groups, by the first stage"),
+            Fact("allowed error", f"{result['alpha']:.1%}", f"delta {result['delta']:g}"),
+            Fact("groups", str(result["groups"]), "independent; the verdict counts these"),
+            Fact(
+                "seconds avoided",
+                f"{avoided[0]:.0%}" if avoided else "-",
+                f"{avoided[1]:.0%} to {avoided[2]:.0%}" if avoided else "no larger stage is asked",
+            ),
+            Fact("certificate", (result["certificate"] or "none")[:16]),
+        ),
+        figure=_curve(result),
+        sections=tuple(
+            filter(None, (_help(result), _time(result), _ablation(result), _terms(told)))
+        ),
+        made_of=tuple(told.made_of.items()),
+        when=told.when,
+    )
+
+
+def _curve(result: Mapping[str, Any]) -> Figure | None:
+    if len(result["curve"]) < 2:
+        return None
+    names = (("accepted error", 2, "accent"), ("95 % limits", 3, "muted"), ("", 4, "muted"))
+    rows = [
+        Series(name, tuple((point[1], point[at]) for point in result["curve"]), kind)
+        for name, at, kind in names
+    ]
+    drawing = charts.lines(
+        "accepted error against coverage",
+        rows,
+        x_name="share that the first stage answers",
+        y_name="errors among them",
+        x_form=percent,
+        limit=result["alpha"],
+    )
+    caption = (
+        "Open items, each threshold a point; groups count once in the limits. The dashed line is "
+        "the allowed error. What is certified was decided on sealed groups, once."
+    )
+    return Figure(drawing, caption)
+
+
+def _help(result: Mapping[str, Any]) -> Section | None:
+    text = _HELP.get(result["reason"])
+    return None if text is None else Section("What would help", (text,))
+
+
+def _time(result: Mapping[str, Any]) -> Section | None:
+    if not result["origins"]:
+        return None
+    rows = tuple(
+        (
+            str(o["until"]),
+            str(o["groups"]),
+            "none" if o["threshold"] is None else f"{o['threshold'] / 1e6:.3f}",
+            "-" if o["share"] is None else f"{o['share']:.1%}",
+            f"{o['limit']:.1%}",
+            f"{o['wrong']} of {o['accepted']}" if o["accepted"] else "-",
+        )
+        for o in result["origins"]
+    )
+    columns = ("until", ">groups", ">threshold", ">error", ">limit", ">wrong in the time after")
+    said = (
+        "What the same calibration would have certified at earlier times, and how it held in the "
+        "time after. A bound that could not be certified before, or did not hold, is not promised."
+    )
+    return Section("Over time", (said,), (Table(columns, rows),))
+
+
+def _ablation(result: Mapping[str, Any]) -> Section | None:
+    if not result["ablation"]:
+        return None
+    ordered = sorted(result["ablation"].items(), key=lambda pair: pair[1])
+    rows = tuple((name, f"{area:.4f}") for name, area in ordered)
+    said = (
+        "The mean error along the curve, on open items that the function was not fitted to: "
+        "smaller is better, and the smallest is used."
+    )
+    return Section("What confidence is made of", (said,), (Table(("features", ">area"), rows),))
+
+
+def _terms(told: Told) -> Section:
+    wanted, result = told.wanted, told.result
+    difference = result["difference"]
+    rows = [
+        ("signed by", f"{wanted.name}, {wanted.time}"),
+        ("allowed error", f"{wanted.error_micros / 1e6:g}"),
+        ("delta over all looks", f"{wanted.delta_micros / 1e6:g}, each look 1 / {wanted.looks}"),
+        ("margin to the second stage", f"{wanted.margin_micros / 1e6:g}"),
+        ("items", f"one of each group, seed {wanted.seed}"),
+        ("contradicting labels of repeated texts", f"{result['noise']:.1%}"),
+        ("doubtful items go to", str(result["doubtful"] or "-")),
+    ]
+    if difference:
+        low, high = (f"{100 * value:+.0f}" for value in difference[1:])
+        rows.append(("route minus second stage, points", f"{low} to {high}"))
+    said = "A person signed these terms before the items were opened."
+    return Section("Terms", (said,), (Table(("term", "value"), tuple(rows)),))
+
+
+def _origin(origin: Mapping[str, Any]) -> str:
+    """One origin of the backtest as a clause."""
+    if origin["threshold"] is None:
+        share = "too few answers" if origin["share"] is None else f"{origin['share']:.1%} errors"
+        return (
+            f"until {origin['until']} nothing could be certified ({share} at the most cautious, "
+            f"upper limit {origin['limit']:.1%})"
+        )
+    return (
+        f"certified until {origin['until']}, then {origin['wrong']} of {origin['accepted']} "
+        "accepted answers were wrong"
+    )

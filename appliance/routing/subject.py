@@ -1,0 +1,212 @@
+"""What a calibration works on: route, stages, sealed dataset and terms, checked before the look.
+
+Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of
+the split are opened by `opened` alone, into memory, one of each group.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from appliance.datasets import ledger as ledgers
+from appliance.datasets import sealing
+from appliance.datasets.directory import Dataset
+from appliance.datasets.items import Item
+from appliance.datasets.sealing import Seal
+from appliance.errors import PolicyRefused, StateRefused, TaskRefused
+from appliance.evals import scoring
+from appliance.evals.gate_subject import GateParts, sealed_dataset, task_of
+from appliance.jobs.kind import JsonObject
+from appliance.routing import catalogue
+from appliance.routing.definition import Route, Stage
+from appliance.routing.targets import Target
+from appliance.statistics.agreement import repeated_labels
+from appliance.statistics.groups import draw_one_each
+from appliance.tasks.definition import Labels
+from appliance.tasks.loaded import LoadedTask
+from appliance.trust import ecdsa
+from appliance.trust import route as statements
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.route import Signed, Specification
+from appliance.trust.route_certificates import RouteCertificates
+
+_USABLE: Final = ("verified", "approved", "suspended")
+_REPEATS: Final = 20
+"""Texts that occur more than once from which label noise is told."""
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a calibration: the specification as a person signed it."""
+
+    specification: str
+
+
+@dataclass(frozen=True)
+class CalibrationParts:
+    """What a calibration needs of the appliance.
+
+    Attributes:
+        gate: what every look at a sealed split needs.
+        certificates: where what was found is kept.
+        changed: called when a certificate was kept.
+        upstream: what answers for a stage on another host; None where there is none.
+    """
+
+    gate: GateParts
+    certificates: RouteCertificates
+    changed: Callable[[], None]
+    upstream: Callable[[Stage], Target] | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is calibrated, before the split is opened.
+
+    Attributes:
+        small, larger: the tasks of the first two stages; `larger` is None without a second one.
+        sealed: the file of the split.
+    """
+
+    signed: Signed
+    route: Route
+    small: LoadedTask
+    larger: LoadedTask | None
+    dataset: Dataset
+    seal: Seal
+    sealed: bytes
+
+    @property
+    def wanted(self) -> Specification:
+        """The terms."""
+        return self.signed.wanted
+
+    @property
+    def part(self) -> sealing.Part:
+        """What the seal tells of the split."""
+        return self.seal.parts[self.wanted.split]
+
+    @property
+    def noise(self) -> float:
+        """Share of labels of repeated open texts that contradict the commonest one."""
+        items = [item for part in self.dataset.splits.values() for item in part if item.labelled]
+        found = repeated_labels((item.text, item.label) for item in items)
+        return 1 - found.ceiling if found.texts >= _REPEATS else 0.0
+
+
+def envelope_of(params: JsonObject) -> bytes:
+    """The specification as it was signed. Raises PolicyRefused (`specification_invalid`)."""
+    try:
+        return msgspec.convert(params, Wanted).specification.encode()
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise PolicyRefused("specification_invalid", f"Parameters: {error}.") from error
+
+
+def subject_of(parts: GateParts, params: JsonObject) -> Subject:
+    """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
+
+    Raises:
+        Refused: `clock_behind`; what `trust.route.specified` raises; `evaluator_not_allowed`;
+            `specification_other`, `dataset_not_sealed`, `route_stage_unfit`; what a check of the
+            store finds.
+    """
+    parts.fresh().check_change()
+    policy = parts.policy()
+    signed = statements.specified(envelope_of(params), policy)
+    policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
+    wanted = signed.wanted
+    route = _route(parts, wanted, policy)
+    larger = next(iter(route.larger), None)
+    small = task_of(parts.store, wanted.small, wanted.small_digest, policy)
+    other = None
+    if larger is not None:
+        other = task_of(parts.store, wanted.larger, wanted.larger_digest, policy)
+    _check_stages(small, other)
+    digest, (dataset, seal, sealed) = parts.store.use(
+        wanted.dataset, "dataset", policy, _silent, partial(sealed_dataset, wanted.split)
+    )
+    if digest != wanted.dataset_digest:
+        raise _other(f"{wanted.dataset} has the digest {digest}")
+    if not dataset.splits.get("dev"):
+        raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no open split dev.")
+    return Subject(signed, route, small, other, dataset, seal, sealed)
+
+
+def _route(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> Route:
+    """The stored route, whose stages and terms are those of the specification."""
+    record = parts.store.inventory.record(wanted.route)
+    if record.kind != catalogue.KIND or record.state not in _USABLE:
+        raise _other(f"{wanted.route} is {record.state} and no route that can be calibrated")
+    checked = parts.store.check(wanted.route, policy, _silent)
+    if checked.digest != wanted.route_digest:
+        raise _other(f"{wanted.route} has the digest {checked.digest}")
+    with parts.store.inventory.open(wanted.route) as artifact:
+        route = catalogue.read_artifact(artifact)
+    larger = next(iter(route.larger), None)
+    second = ("", "") if larger is None else (larger.task, larger.digest)
+    first = (route.small.task, route.small.digest)
+    if first != (wanted.small, wanted.small_digest) or second != (
+        wanted.larger,
+        wanted.larger_digest,
+    ):
+        raise _other("the first two stages of the route are others")
+    for name, value in catalogue.terms_of(route.terms).items():
+        if getattr(wanted, name) > value:
+            raise _other(f"{name} of the route is {value}")
+    if wanted.looks != ledgers.LOOKS:
+        raise _other(f"there are {ledgers.LOOKS} looks")
+    return msgspec.structs.replace(route, id=wanted.route)
+
+
+def _check_stages(small: LoadedTask, larger: LoadedTask | None) -> None:
+    """The first stage gives labels, and the second takes and gives the same."""
+    output = small.task.output
+    if not isinstance(output, Labels):
+        raise TaskRefused(
+            "route_stage_unfit", f"{small.task.id} gives no labels, so that it has no confidence."
+        )
+    if larger is None:
+        return
+    other = larger.task.output
+    if not isinstance(other, Labels) or set(other.labels) != set(output.labels):
+        raise TaskRefused("route_stage_unfit", f"{larger.task.id} gives other labels.")
+    if set(larger.task.fields) != set(small.task.fields):
+        raise TaskRefused("route_stage_unfit", f"{larger.task.id} takes other fields.")
+
+
+def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
+    """One item of each group of the split, in memory.
+
+    Raises:
+        DatasetRefused: what `sealing.open_part` raises.
+        EvaluationRefused: `item_unfit`.
+    """
+    wanted, name = subject.wanted, subject.dataset.manifest.name
+    items = sealing.open_part(subject.seal, wanted.split, name, subject.sealed, parts.kek())
+    places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
+    drawn = tuple(items[place] for place in places)
+    check_items(subject, drawn)
+    return drawn
+
+
+def check_items(subject: Subject, items: tuple[Item, ...]) -> None:
+    """Refuse items that the stages cannot take. Raises EvaluationRefused (`item_unfit`)."""
+    for item in items:
+        scoring.expected_of(subject.small.task, item)
+        for loaded in filter(None, (subject.small, subject.larger)):
+            scoring.input_of(loaded.task, item)
+
+
+def under(loaded: LoadedTask, name: str) -> LoadedTask:
+    """A task under another id."""
+    return replace(loaded, task=msgspec.structs.replace(loaded.task, id=name))
+
+
+def _other(problem: str) -> PolicyRefused:
+    return PolicyRefused("specification_other", f"Specification: {problem}.")
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""

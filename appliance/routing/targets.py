@@ -1,0 +1,78 @@
+"""What answers for a stage: the use-case of answers here, or one over an engine on another host.
+
+Rule: whatever a stage is, its hop is a request of an `Inference` under the app's own key, so that
+quota, permission, retention and log are those of any request.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.errors import ApplianceError, Unavailable
+from appliance.routing.definition import Route, Stage
+from appliance.serving.generation import Generation
+from appliance.tasks.catalogue import Tasks
+from appliance.types import Caller, GenerationRequest
+
+
+class Start(Protocol):
+    """Starts a request: `Inference.start`."""
+
+    async def __call__(self, caller: Caller, request: GenerationRequest) -> Generation:
+        """A generation whose intent is durable; raises as `Inference.start`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """What answers for a stage.
+
+    Attributes:
+        start: begins its answers.
+        model: the id that they are asked under.
+    """
+
+    start: Start
+    model: str
+
+
+Upstream = Callable[[Stage], Target]
+"""What answers for a stage of the kind `upstream`; raises Unavailable while it is away."""
+Enqueue = Callable[[Caller, GenerationRequest, Route, str], Awaitable[ApplianceError]]
+"""Keeps a deferred request (caller, request, route, why) for a person; what the app is told."""
+
+
+class Targets:
+    """What answers for each stage of any route.
+
+    Args:
+        tasks: the tasks of the store.
+        upstream: engines on other hosts; None where there are none.
+        enqueue: the queue of people; None where there is none.
+    """
+
+    def __init__(
+        self, tasks: Tasks, upstream: Upstream | None = None, enqueue: Enqueue | None = None
+    ) -> None:
+        self._tasks, self._upstream, self.enqueue = tasks, upstream, enqueue
+
+    def resolve(self, stage: Stage, local: Start) -> Target:
+        """What answers for a stage.
+
+        Args:
+            local: starts answers of this appliance.
+
+        Raises:
+            Unavailable: `route_stage_away` when the task is not approved here, is another one than
+                the stage names, or the upstream is not there.
+        """
+        entry = self._tasks.entry(stage.task or "")
+        if entry is None or entry.digest != stage.digest:
+            raise Unavailable(
+                "route_stage_away", f"{stage.task} is not approved here, or is another one."
+            )
+        if stage.kind == "task":
+            return Target(local, entry.id)
+        if stage.kind == "upstream" and self._upstream is not None:
+            return self._upstream(stage)
+        raise Unavailable("route_stage_away", f"Nothing here answers for the stage {stage.name}.")

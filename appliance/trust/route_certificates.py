@@ -1,0 +1,138 @@
+"""The certificates of routes that an appliance holds, and those that were suspended.
+
+Rules: a certificate is kept as it was signed and verified again under the policy of the day; one
+that is suspended never counts again; rows are only added.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.errors import PolicyRefused, Refused
+from appliance.trust import route
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.route import Certificate
+
+TABLES: Final = """
+CREATE TABLE route_certificates (
+  id TEXT PRIMARY KEY,
+  route_digest TEXT NOT NULL,
+  envelope BLOB NOT NULL,
+  added_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX route_certificates_route ON route_certificates (route_digest);
+CREATE TABLE route_suspensions (
+  certificate TEXT PRIMARY KEY,
+  reason TEXT NOT NULL,
+  time_us INTEGER NOT NULL
+) STRICT;
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+_CERTIFICATES: Final = sa.table(
+    "route_certificates", *map(sa.column, ("id", "route_digest", "envelope", "added_us"))
+)
+_SUSPENSIONS: Final = sa.table(
+    "route_suspensions", *map(sa.column, ("certificate", "reason", "time_us"))
+)
+
+
+class RouteCertificates:
+    """The certificates of one data directory.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+        now_us: the latest time that is known, microseconds since the epoch.
+        engine: tells name, version and build of the engine that serves.
+    """
+
+    def __init__(
+        self, database: Engine, now_us: Callable[[], int], engine: Callable[[], str]
+    ) -> None:
+        self._database, self.now_us, self._engine = database, now_us, engine
+
+    def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
+        """Verify a certificate and keep it; one that is kept already stays.
+
+        Raises:
+            PolicyRefused: what `route.verify` raises.
+        """
+        found = route.verify(envelope, policy)
+        values = {
+            "id": found.id,
+            "route_digest": found.wanted.route_digest,
+            "envelope": envelope,
+            "added_us": self.now_us(),
+        }
+        with self._database.begin() as connection:
+            known = sa.select(_CERTIFICATES.c.id).where(_CERTIFICATES.c.id == found.id)
+            if connection.execute(known).first() is None:
+                connection.execute(sa.insert(_CERTIFICATES).values(values))
+        return found
+
+    def suspend(self, certificate_id: str, reason: str) -> None:
+        """Take a certificate out of use for ever; the first reason stays."""
+        values = {"certificate": certificate_id, "reason": reason, "time_us": self.now_us()}
+        with self._database.begin() as connection:
+            known = _SUSPENSIONS.c.certificate == certificate_id
+            if connection.execute(sa.select(_SUSPENSIONS).where(known)).first() is None:
+                connection.execute(sa.insert(_SUSPENSIONS).values(values))
+
+    def of(self, route_digest: str, policy: TrustPolicy) -> list[Certificate]:
+        """The certificates of a route that verify, the newest first; suspended ones, too."""
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(_CERTIFICATES.c.envelope)
+                .where(_CERTIFICATES.c.route_digest == route_digest)
+                .order_by(_CERTIFICATES.c.added_us.desc(), _CERTIFICATES.c.id)
+            ).all()
+        found = []
+        for (envelope,) in rows:
+            try:
+                found.append(route.verify(bytes(envelope), policy))
+            except Refused:
+                continue
+        return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
+
+    def suspended(self, certificate_id: str) -> str | None:
+        """Why a certificate is out of use; None for one that is not."""
+        with self._database.begin() as connection:
+            row = connection.execute(
+                sa.select(_SUSPENSIONS.c.reason).where(_SUSPENSIONS.c.certificate == certificate_id)
+            ).first()
+        return None if row is None else str(row[0])
+
+    def valid(
+        self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
+    ) -> Certificate:
+        """The newest certificate, if it lets the first stage answer now.
+
+        Only the newest counts: a later calibration that certified nothing takes the place of an
+        earlier one that did.
+
+        Raises:
+            PolicyRefused: `route_not_certified`, `route_suspended`, what `route.check_use` raises.
+        """
+        found = self.of(route_digest, policy)
+        if not found:
+            raise PolicyRefused("route_not_certified", "The route has no certificate here.")
+        newest = found[0]
+        self.check(newest, route_digest, terms, policy)
+        return newest
+
+    def check(
+        self,
+        certificate: Certificate,
+        route_digest: str,
+        terms: Mapping[str, int],
+        policy: TrustPolicy,
+    ) -> None:
+        """Whether a certificate lets the first stage answer now. Raises as `valid`."""
+        reason = self.suspended(certificate.id)
+        if reason is not None:
+            raise PolicyRefused("route_suspended", f"The certificate is suspended: {reason}.")
+        route.check_use(
+            certificate, route_digest, terms, self._engine(), self.now_us(), policy.tasks.grace_days
+        )

@@ -1,0 +1,149 @@
+"""Calibration and serving of a route over two classifiers, end to end; no language model."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.app import Services, open_services
+from appliance.errors import ApplianceError
+from appliance.evals.job import DIRECTORY
+from appliance.trust import route as statements
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.store import load_policy
+from tests.routing.world import (
+    DATA_ID,
+    GROUPS,
+    LARGE_ID,
+    ROUTE_ID,
+    SMALL_ID,
+    answer,
+    app,
+    calibrate,
+    entries,
+    make_lab,
+    terms,
+    write_dataset,
+)
+from tests.smol import SMALL
+
+
+@pytest.fixture(scope="module")
+def lab_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("routes")
+    data = make_lab(root)
+    yield data
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+async def lab(lab_data: Path) -> AsyncIterator[Services]:
+    with open_services(lab_data, config=SMALL) as services:
+        yield services
+        await services.inference.drain(30)
+
+
+async def test_a_route_is_certified_and_then_its_first_stage_answers(lab: Services) -> None:
+    before = await answer(lab, app(), "replace hose")
+    assert before.about is not None and before.about.routed is not None
+    assert (before.about.routed.stage, before.about.routed.certificate) == ("large", "")
+    result = await calibrate(lab, terms(lab))
+    assert result["verdict"] == "certified", result
+    assert result["groups"] == GROUPS and result["doubtful"] == "larger"
+    assert 0.5 < result["coverage"] < 0.85
+    assert (result["looks"], result["looks_left"]) == (1, 3)
+    (look,) = entries(lab, action="route_look", job=result["job"])
+    asked = entries(lab, kind="intent", key_id="evaluation")
+    mine = [e["seq"] for e in asked if e["request_id"].startswith(f"route-{result['job']}-certify")]
+    assert len(mine) == 2 * GROUPS and min(mine) > look["seq"]
+    place = lab.data / DIRECTORY / str(result["job"])
+    written = b"".join(path.read_bytes() for path in place.iterdir())
+    assert b"certify-orders-data" not in written  # items stay encrypted
+    sure = await answer(lab, app(), "replace hose")
+    assert sure.text == "hydraulics" and sure.about is not None
+    assert sure.about.routed is not None
+    assert (sure.about.routed.stage, sure.about.routed.hops) == ("small", 1)
+    assert sure.about.routed.certificate == result["certificate"]
+    assert sure.about.stage == "classifier" and (sure.about.confidence or 0) >= result["threshold"]
+    caller = app()
+    doubtful = await answer(lab, caller, "replace jumbo")
+    assert doubtful.text == "engine" and doubtful.about is not None
+    assert doubtful.about.routed is not None
+    assert (doubtful.about.routed.stage, doubtful.about.routed.hops) == ("large", 2)
+    hops = entries(lab, kind="intent", request_id=caller.request_id)
+    assert [(h["hop"]["stage"], h["hop"]["number"], h["hop"]["before"]) for h in hops] == [
+        ("small", 1, ""),
+        ("large", 2, "in_doubt"),
+    ]
+    assert [h["model"] for h in hops] == [SMALL_ID, LARGE_ID]
+    assert hops[0]["hop"]["certificate"] == result["certificate"]
+    intent, outcome = lab.reader.find_request(caller.request_id, "evaluation")
+    assert intent.body["hop"]["stage"] == "large" and outcome is not None
+    certificate = lab.routes.certificates.of(terms(lab).route_digest, _policy(lab))[0]
+    assert certificate.id == result["certificate"]
+    assert certificate.found.threshold_micros == round(result["threshold"] * 1e6)
+    page = (place / "report.html").read_text()
+    assert "Certified" in page and "accepted error against coverage" in page
+
+
+async def test_a_suspended_certificate_lets_nothing_through(lab: Services) -> None:
+    certificate = lab.routes.certificates.of(terms(lab).route_digest, _policy(lab))[0]
+    lab.routes.suspend(certificate.id, "a test")
+    lab.routes.suspend(certificate.id, "another")
+    found = await answer(lab, app(), "replace hose")
+    assert found.about is not None and found.about.routed is not None
+    assert found.about.routed.stage == "large"
+    assert lab.routes.certificates.suspended(certificate.id) == "a test"
+    assert (await lab.routes.standing(ROUTE_ID)).why == "route_suspended"
+
+
+async def test_a_small_dataset_takes_no_look(lab: Services, tmp_path: Path) -> None:
+    write_dataset(lab, tmp_path / "few", certify=49)
+    result = await calibrate(lab, terms(lab, dataset="few"))
+    assert (result["verdict"], result["reason"]) == ("not_certifiable", "underpowered")
+    assert result["certificate"] is None and result["groups_needed"] >= 50
+    assert result["looks"] == 0 and not entries(lab, action="route_look", dataset="few")
+
+
+async def test_items_with_times_pass_a_backtest(lab: Services, tmp_path: Path) -> None:
+    path = tmp_path / "times"
+    write_dataset(lab, path, times=True)
+    result = await calibrate(lab, terms(lab, dataset="times"))
+    assert result["verdict"] == "certified" and len(result["origins"]) == 2
+    assert all(origin["wrong"] == 0 for origin in result["origins"])
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"error_micros": 100_001}, "specification_other"),
+        ({"margin_micros": 100_001}, "specification_other"),
+        ({"small": LARGE_ID}, "specification_other"),
+        ({"larger": "", "larger_digest": ""}, "specification_other"),
+        ({"looks": 1}, "specification_other"),
+        ({"route_digest": "1" * 64}, "specification_other"),
+        ({"dataset_digest": "1" * 64}, "specification_other"),
+        ({"split": "test"}, "dataset_not_sealed"),
+        ({"name": "approver-1"}, "specifier_not_allowed"),
+        ({"route": DATA_ID, "route_digest": "1" * 64}, "specification_other"),
+    ],
+)
+async def test_what_is_wrong_is_found_before_the_look(
+    lab: Services, change: dict[str, str], code: str
+) -> None:
+    before = len(entries(lab, action="route_look"))
+    if change.get("route") == DATA_ID:
+        change = {**msgspec.to_builtins(terms(lab)), **change}
+        wanted = statements.Specification(**change)  # type: ignore[arg-type]
+    else:
+        wanted = terms(lab, **change)
+    with pytest.raises(ApplianceError) as caught:
+        await calibrate(lab, wanted)
+    assert caught.value.code == code
+    assert len(entries(lab, action="route_look")) == before
+
+
+def _policy(services: Services) -> TrustPolicy:
+    return load_policy(services.data / "trust")

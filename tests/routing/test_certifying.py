@@ -1,0 +1,317 @@
+"""The certificate of a route, from planted outcomes; the long simulations are slow."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from appliance.routing import certifying
+from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable, Verdict
+from appliance.statistics.risk import certify
+from tests.evals.test_gate_simulation import told
+
+ERROR = DELTA = 0.05
+TERMS = Terms(ERROR, DELTA, 0.05)
+_B = 3.9
+_A = 0.19 * (_B + 1)
+"""The score model of the design: the accepted error at coverage c is 0.19 c^3.9."""
+ORACLE = (ERROR / 0.19) ** (1 / _B)
+
+
+def drawn(
+    generator: np.random.Generator,
+    groups: int,
+    each: int = 1,
+    spread: float = 0.0,
+    larger: float = 0.98,
+    year: str = "",
+) -> list[Observed]:
+    """Items whose chance of an error grows with `u`; groups differ in their log-odds by `spread`.
+
+    The features are those of a distribution whose margin falls as `u` grows.
+    """
+    found = []
+    shift = generator.normal(0, spread, groups)
+    for group in range(groups):
+        for number in range(each):
+            u = generator.random()
+            p = min(max(_A * u**_B, 1e-9), 0.999)
+            p = 1 / (1 + np.exp(-(np.log(p / (1 - p)) + shift[group])))
+            time = year and f"{year}-{1 + group * 12 // groups:02}"
+            found.append(
+                Observed(
+                    f"i{group}-{number}", f"g{group}", time,
+                    features_at(u), bool(generator.random() >= p),
+                    bool(generator.random() < larger), 10, 1_000,
+                )
+            )  # fmt: skip
+    return found
+
+
+def features_at(u: float) -> tuple[float, float, float, float]:
+    """Features of an answer whose place in the order of confidence is `u`, 0 the surest."""
+    return (4 - 6 * u, 5 - 6 * u, u, 0.0)
+
+
+def risk(verdict: Verdict, plan: Plan, spread: float, population: Sequence[Observed]) -> float:
+    """The true accepted error at the certified threshold."""
+    if verdict.threshold is None:
+        return 0.0
+    inside = [o for o in population if o.score(plan.function) >= verdict.threshold]
+    return float(np.mean([not o.small for o in inside])) if inside else 0.0
+
+
+def fixed(seed: int = 1, dev: int = 400, sealed: int = 1_000, **more: float) -> Plan:
+    found = certifying.plan(
+        drawn(np.random.default_rng(seed), dev, **more),  # type: ignore[arg-type]
+        TERMS,
+        sealed,
+    )
+    assert isinstance(found, Plan), found
+    return found
+
+
+def coverage_of(plan: Plan, threshold: int) -> float:
+    """The place in the order of confidence up to which a threshold accepts: its true coverage."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        inside = plan.function.score(features_at(middle)) >= threshold
+        low, high = (middle, high) if inside else (low, middle)
+    return low
+
+
+def runs(count: int, groups: int) -> tuple[float, float]:
+    """The share of wrong certificates and the mean coverage; a fresh plan for each."""
+    wrong, coverage = 0, []
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        plan = certifying.plan(drawn(generator, 300), TERMS, groups)
+        if isinstance(plan, Uncertifiable):
+            coverage.append(0.0)
+            continue
+        verdict = certifying.judge(plan, drawn(generator, groups), [], TERMS, DELTA)
+        true = 0.0 if verdict.threshold is None else coverage_of(plan, verdict.threshold)
+        coverage.append(true)
+        wrong += 0.19 * true**_B > ERROR + 1e-9
+    return wrong / count, float(np.mean(coverage))
+
+
+def allowed(count: int, delta: float = DELTA) -> float:
+    """Delta and two standard errors."""
+    return delta + 2 * (delta * (1 - delta) / count) ** 0.5
+
+
+def test_certificates_hold_and_cover_most_of_what_an_oracle_does() -> None:
+    wrong, coverage = runs(20, 1_000)
+    assert wrong <= allowed(20)
+    assert coverage >= 0.6 < ORACLE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [300, 1_000])
+def test_a_thousand_certificates(groups: int) -> None:
+    wrong, coverage = runs(1_000, groups)
+    told(f"{groups} groups: {wrong:.1%} wrong, coverage {coverage:.2f}, oracle {ORACLE:.2f}")
+    assert wrong <= allowed(1_000)
+    assert groups < 1_000 or coverage >= 0.6
+
+
+def controls(count: int, choose: Callable[[np.ndarray, np.ndarray], float]) -> float:
+    """The share of wrong certificates of a rule that chooses a coverage from u and outcomes."""
+    wrong = 0
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        u = generator.random(1_000)
+        bad = generator.random(1_000) < np.minimum(1, _A * u**_B)
+        wrong += 0.19 * choose(u, bad) ** _B > ERROR + 1e-9
+    return wrong / count
+
+
+GRID = np.round(np.arange(0.05, 1.0001, 0.025), 3)
+
+
+def naive(u: np.ndarray, bad: np.ndarray) -> float:
+    """The largest coverage whose error on these items is below the bound."""
+    return max((c for c in GRID if bad[u <= c].mean() <= ERROR), default=0.0)
+
+
+def marginal(u: np.ndarray, bad: np.ndarray) -> float:
+    """The rule of conformal risk control: errors plus one, over those accepted."""
+    return max((c for c in GRID if (bad[u <= c].sum() + 1) / (u <= c).sum() <= ERROR), default=0.0)
+
+
+@pytest.mark.parametrize("rule", [naive, marginal])
+def test_rules_that_promise_less_are_wrong_too_often(
+    rule: Callable[[np.ndarray, np.ndarray], float],
+) -> None:
+    assert controls(200, rule) > 2 * DELTA
+
+
+def grouped(count: int, *, items: bool) -> float:
+    """The share of wrong certificates on 100 layouts of 10 items each, which differ much."""
+    generator = np.random.default_rng(8)
+    spread = 2.0
+    plan = replace(fixed(dev=2_000, sealed=100_000), doubtful="people")
+    population = drawn(generator, 4_000, 5, spread)
+    scores = np.array([o.score(plan.function) for o in population])
+    right = np.array([o.small for o in population])
+    levels = sorted({int(np.quantile(scores, 1 - c, method="higher")) for c in GRID}, reverse=True)
+    true = {level: float((~right[scores >= level]).mean()) for level in levels}
+    plan = replace(plan, thresholds=tuple(levels))
+    wrong = 0
+    for _ in range(count):
+        seen = drawn(generator, 20, 50, spread)
+        if not items:
+            seen = certifying.drawn(seen, "a seed")
+        found = certify(
+            [float(o.score(plan.function)) for o in seen],
+            [not o.small for o in seen],
+            [float(level) for level in levels],
+            ERROR,
+            DELTA,
+        )
+        wrong += found.threshold is not None and true[int(found.threshold)] > ERROR
+    return wrong / count
+
+
+def test_items_of_groups_are_not_independent() -> None:
+    assert grouped(60, items=True) > 2 * DELTA  # the control: every item counts
+    assert grouped(60, items=False) <= allowed(60)
+
+
+@pytest.mark.slow
+def test_grouped_certificates_in_a_thousand_runs() -> None:
+    items, one = grouped(1_000, items=True), grouped(1_000, items=False)
+    told(f"20 groups of 50: every item {items:.1%} wrong, one of each group {one:.1%}")
+    assert items > 2 * DELTA and one <= allowed(1_000)
+
+
+def test_a_verdict_says_what_it_rests_on() -> None:
+    plan = fixed()
+    assert plan.doubtful == "larger" and plan.thresholds == tuple(
+        sorted(plan.thresholds, reverse=True)
+    )
+    seen = drawn(np.random.default_rng(9), 1_000)
+    verdict = certifying.judge(plan, seen, [], TERMS, DELTA)
+    assert verdict.certified and verdict.limit <= ERROR
+    assert verdict.threshold in plan.thresholds
+    assert verdict.difference is not None and verdict.difference[1] > -TERMS.margin
+    assert verdict.avoided is not None
+    value, low, high = verdict.avoided
+    assert low < value < high and value == pytest.approx(verdict.coverage - 0.01, abs=1e-9)
+
+
+def test_fewer_than_fifty_groups_take_no_look() -> None:
+    dev = drawn(np.random.default_rng(1), 300)
+    found = certifying.plan(dev, TERMS, 49)
+    assert isinstance(found, Uncertifiable)
+    assert found.reason == "underpowered" and (found.needed or 0) >= 59
+    few = certifying.plan(dev[:49], TERMS, 1_000)
+    assert isinstance(few, Uncertifiable) and few.reason == "underpowered"
+
+
+def test_labels_that_disagree_take_no_look() -> None:
+    found = certifying.plan(drawn(np.random.default_rng(1), 300), TERMS, 1_000, noise=0.06)
+    assert isinstance(found, Uncertifiable) and found.reason == "labels disagree"
+    assert "6.0%" in found.message
+
+
+def test_a_stage_that_errs_everywhere_takes_no_look() -> None:
+    dev = [replace(o, small=n % 3 > 0) for n, o in enumerate(drawn(np.random.default_rng(1), 300))]
+    found = certifying.plan(dev, TERMS, 1_000)
+    assert isinstance(found, Uncertifiable) and found.reason == "too many errors"
+    silent = [replace(o, features=None, small=False) for o in dev]
+    found = certifying.plan(silent, TERMS, 1_000)
+    assert isinstance(found, Uncertifiable) and found.reason == "too many errors"
+
+
+def test_too_few_sealed_groups_for_the_first_threshold_take_no_look() -> None:
+    found = certifying.plan(drawn(np.random.default_rng(1), 300), TERMS, 55)
+    assert isinstance(found, Uncertifiable) and found.reason == "underpowered"
+    assert (found.needed or 0) > 55
+
+
+def test_a_failure_is_never_accepted() -> None:
+    plan = fixed()
+    seen = drawn(np.random.default_rng(9), 400)
+    failing = [replace(o, features=None, small=False) for o in seen]
+    verdict = certifying.judge(plan, failing, [], TERMS, DELTA)
+    assert verdict.reason == "underpowered" and verdict.threshold is None
+
+
+def test_nothing_is_certified_where_the_sealed_items_are_worse() -> None:
+    plan = fixed()
+    seen = [
+        replace(o, small=o.small and n % 8 > 0)
+        for n, o in enumerate(drawn(np.random.default_rng(9), 600))
+    ]
+    verdict = certifying.judge(plan, seen, [], TERMS, DELTA)
+    assert verdict.reason == "too many errors" and verdict.needed is None
+
+
+def test_a_route_must_not_be_worse_than_its_second_stage() -> None:
+    """Few errors, but each of them one that the second stage does not make."""
+    strict = replace(TERMS, margin=0.001)
+    plan = fixed()
+    seen = drawn(np.random.default_rng(9), 1_000, larger=1.0)
+    assert certifying.judge(plan, seen, [], TERMS, DELTA).certified
+    verdict = certifying.judge(plan, seen, [], strict, DELTA)
+    assert verdict.reason == "worse than the larger stage" and not verdict.certified
+
+
+def test_where_the_second_stage_is_not_better_people_answer() -> None:
+    assert fixed(larger=0.3).doubtful == "people"
+    dev = [replace(o, larger=None) for o in drawn(np.random.default_rng(1), 400)]
+    plan = certifying.plan(dev, TERMS, 1_000)
+    assert isinstance(plan, Plan) and plan.doubtful == "people"
+    seen = [replace(o, larger=None) for o in drawn(np.random.default_rng(9), 1_000)]
+    verdict = certifying.judge(plan, seen, [], TERMS, DELTA)
+    assert verdict.certified and verdict.difference is None and verdict.avoided is None
+
+
+def test_what_held_at_earlier_times_is_certified() -> None:
+    plan = fixed()
+    generator = np.random.default_rng(9)
+    dev, seen = drawn(generator, 400, year="2024"), drawn(generator, 600, year="2025")
+    verdict = certifying.judge(plan, seen, dev, TERMS, DELTA)
+    assert verdict.certified and len(verdict.origins) == 2
+    assert [origin.groups for origin in verdict.origins] == [500, 750]
+
+
+def test_what_did_not_hold_at_earlier_times_is_unstable() -> None:
+    """The sealed items would be certified; a year ago the stage erred much more."""
+    plan = fixed()
+    generator = np.random.default_rng(9)
+    bad = [
+        replace(o, small=o.small and n % 5 > 0)
+        for n, o in enumerate(drawn(generator, 400, year="2024"))
+    ]
+    seen = drawn(generator, 600, year="2025")
+    assert certifying.judge(plan, seen, [replace(o, time="") for o in bad], TERMS, DELTA).certified
+    verdict = certifying.judge(plan, seen, bad, TERMS, DELTA)
+    assert verdict.reason == "unstable over time" and verdict.threshold is None
+    assert verdict.origins[0].threshold is None and (verdict.origins[0].share or 0) > ERROR
+
+
+def test_what_does_not_hold_in_the_time_after_is_unstable() -> None:
+    plan = fixed()
+    generator = np.random.default_rng(9)
+    dev = drawn(generator, 600, year="2024")
+    seen = drawn(generator, 600, year="2025")
+    late = [replace(o, small=o.small and (n < 450 or n % 4 > 0)) for n, o in enumerate(seen)]
+    origins = certifying.backtest(plan, [*dev, *late], ERROR, DELTA)
+    assert all(origin.threshold is not None for origin in origins)
+    assert not certifying.held(origins, ERROR)
+    assert certifying.held(certifying.backtest(plan, [*dev, *seen], ERROR, DELTA), ERROR)
+
+
+def test_the_curve_falls_from_the_most_cautious_on() -> None:
+    plan = fixed()
+    points = certifying.curve(plan.function, drawn(np.random.default_rng(2), 300))
+    assert len(points) <= 101
+    assert [p.threshold for p in points] == sorted((p.threshold for p in points), reverse=True)
+    assert [p.coverage for p in points] == sorted(p.coverage for p in points)
+    assert points[-1].coverage == 1
+    assert all(p.low <= p.error <= p.high for p in points)

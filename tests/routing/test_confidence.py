@@ -1,0 +1,107 @@
+"""How sure an answer is: features, functions, and coefficients from outside."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import Refused
+from appliance.routing import confidence
+from appliance.routing.confidence import FEATURES, MILLION, Features
+from appliance.types import TaskAnswer
+
+
+def answer(*shares: float, mass: float | None = None) -> TaskAnswer:
+    named = tuple((f"label {n}", share) for n, share in enumerate(shares))
+    return TaskAnswer("t", 1, "d", "s", distribution=named, mass=mass)
+
+
+def planted(n: int = 600) -> tuple[list[Features], list[bool], list[str]]:
+    """Answers of which the top share tells how often they are right."""
+    generator = np.random.default_rng(1)
+    top = generator.uniform(0.4, 1, n)
+    found = [confidence.features(answer(p, 0.7 * (1 - p), 0.3 * (1 - p))) for p in top]
+    right = (generator.random(n) < top).tolist()
+    return [f for f in found if f is not None], right, [f"g{k}" for k in range(n)]
+
+
+def test_features_say_what_they_are() -> None:
+    found = confidence.features(answer(0.1, 0.6, 0.3, mass=-0.5))
+    assert found is not None
+    top, margin, entropy, mass = found
+    assert top == pytest.approx(math.log(0.6 / 0.4))
+    assert margin == pytest.approx(math.log(2))
+    assert 0 < entropy < 1
+    assert mass == -0.5
+    assert confidence.features(answer(0.25, 0.25, 0.25, 0.25)) == pytest.approx(
+        (math.log(1 / 3), 0, 1, 0)
+    )
+
+
+def test_an_answer_without_a_distribution_has_none() -> None:
+    assert confidence.features(answer()) is None
+
+
+@given(st.permutations([0.5, 0.3, 0.15, 0.05]))
+def test_the_order_of_labels_does_not_matter(shares: list[float]) -> None:
+    assert confidence.features(answer(*shares)) == confidence.features(answer(0.5, 0.3, 0.15, 0.05))
+
+
+def test_certain_answers_have_finite_features() -> None:
+    found = confidence.features(answer(1.0, 0.0, mass=-math.inf))
+    assert found is not None and all(map(math.isfinite, found))
+
+
+def test_a_fitted_function_is_a_probability_and_survives_json() -> None:
+    rows, right, groups = planted()
+    choice = confidence.fit(rows, right, groups)
+    assert set(choice.areas) == {
+        "all", "isotonic", *(f"without {f}" for f in FEATURES), *(f"{f} alone" for f in FEATURES)
+    }  # fmt: skip
+    scores = [choice.function.score(row) for row in rows]
+    assert all(0 <= score <= MILLION for score in scores)
+    assert np.mean(scores) / MILLION == pytest.approx(np.mean(right), abs=0.02)
+    again = confidence.read(choice.function.document())
+    assert [again.score(row) for row in rows] == scores
+    assert choice.areas["mass alone"] > 1.2 * min(choice.areas.values())  # it says nothing here
+
+
+def test_isotonic_steps_survive_json() -> None:
+    rows, right, _ = planted(100)
+    steps = confidence._fitted(rows, right, None)
+    assert confidence.read(steps.document()) == steps
+
+
+def test_the_area_is_that_of_a_curve_by_hand() -> None:
+    assert confidence.area([3, 2, 1], [True, False, True]) == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+    assert confidence.area([1, 1], [True, False]) == pytest.approx(0.5)  # ties are shared
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        {"kind": "logistic", "weights": {}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"length": 1.0}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"top": math.nan}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"top": 1e9}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"top": True}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"top": 1.0}, "intercept": 0.0, "more": 1},
+        {"kind": "isotonic", "feature": "length", "scores": [0.0], "probabilities": [0.5]},
+        {"kind": "isotonic", "feature": "margin", "scores": [1.0, 0.0], "probabilities": [0.5, 1]},
+        {"kind": "logistic", "feature": "margin", "slope": 1.0, "intercept": 0.0},
+    ],
+)
+def test_coefficients_from_outside_are_checked(value: Any) -> None:
+    with pytest.raises(Refused) as caught:
+        confidence.read(value)
+    assert caught.value.code == "coefficients_invalid"
+
+
+def test_nothing_cannot_be_fitted() -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        confidence.fit([], [], [])

@@ -1,0 +1,181 @@
+"""A lab with a route: a small classifier that knows the common words, a larger that knows all."""
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from appliance.app import Services, initialise, open_services
+from appliance.datasets import directory
+from appliance.routing.definition import Route
+from appliance.tasks.classifiers import document
+from appliance.tasks.classifiers.linear import fit_linear
+from appliance.trust import route, signing
+from appliance.trust.route import Specification
+from appliance.types import Caller, Delta, GenerationRequest, Limits, Principal
+from tests.evals.orders import FITTED, write_task
+from tests.evals.sealed import sealing_key
+from tests.smol import APPROVERS, SMALL, approve, key, quiet
+
+COMMON = {"hydraulics": ("hose", "pump"), "engine": ("piston", "turbo")}
+RARE = {"hydraulics": ("xylo", "zwick"), "engine": ("quiff", "jumbo")}
+ROUTE_ID, SMALL_ID, LARGE_ID, DATA_ID = "orders", "orders-small", "orders-large", "orders-data"
+GROUPS = 200
+ROUTE = """\
+id = "orders"
+version = 1
+description = "Work orders; the larger classifier where the small one is in doubt."
+
+[terms]
+error = 0.1
+margin = 0.1
+{more}
+[[stages]]
+name = "small"
+task = "orders-small"
+digest = "{small}"
+
+[[stages]]
+name = "large"
+task = "orders-large"
+digest = "{large}"
+"""
+
+
+def item(number: int, split: str, **more: Any) -> dict[str, Any]:
+    """A work order; every fourth has a rare word."""
+    label = list(COMMON)[number % 2]
+    words = RARE if number % 4 > 1 and number % 8 > 3 else COMMON
+    text = f"replace {words[label][number // 8 % 2]} number {number} {split}"
+    return {
+        "id": f"{split}{number:03}", "group": f"{split}-g{number}", "input": {"text": text},
+        "expected": label, **more,
+    }  # fmt: skip
+
+
+def coefficients(*words: dict[str, tuple[str, ...]]) -> str:
+    """A regression that was fitted to these words."""
+    pairs = [(f"replace {w}", label) for each in words for label in each for w in each[label]]
+    return document.write(fit_linear([t for t, _ in pairs], [n for _, n in pairs])).decode()
+
+
+def write_dataset(services: Services, path: Path, times: bool = False, **counts: int) -> str:
+    """Write, seal, sign, import and approve a dataset; returns its id."""
+    path.mkdir()
+    manifest = {"format": 1, "version": 1, "name": path.name, "splits": {}}
+    (path / "dataset.json").write_text(json.dumps(manifest))
+    for split, count in ({"train": 40, "dev": 120, "certify": GROUPS} | counts).items():
+        rows = [item(n, f"{split}-{path.name}") for n in range(count)]
+        if times:
+            year = {"train": 2023, "dev": 2024}.get(split, 2025)
+            for n, row in enumerate(rows):
+                row["time"] = f"{year}-{1 + n * 12 // count:02}-01"
+        (path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    directory.seal(path, directory.read(path), sealing_key(services))
+    return approved(services, path)
+
+
+def approved(services: Services, path: Path, *, only_import: bool = False) -> str:
+    """Sign, import and approve a directory; returns its id."""
+    signing.sign_directory(path, key(services.data, "publisher"), quiet)
+    services.lifecycle.import_model("uid:0", path, None, quiet)
+    if not only_import:
+        approve(services, path.name, *APPROVERS)
+    return path.name
+
+
+def write_route(services: Services, path: Path, more: str = "", tail: str = "") -> str:
+    """Sign, import and approve a route over the two tasks; returns its id."""
+    digests = {
+        name: services.store.inventory.record(task).digest or ""
+        for name, task in (("small", SMALL_ID), ("large", LARGE_ID))
+    }
+    path.mkdir()
+    text = ROUTE.format(more=more, **digests).replace('id = "orders"', f'id = "{path.name}"')
+    (path / "route.toml").write_text(text + tail)
+    return approved(services, path)
+
+
+def make_lab(root: Path) -> Path:
+    """A data directory with both tasks, the route and a sealed dataset; returns it."""
+    data = root / "data"
+    initialise(data, "lab")
+    with open_services(data, config=SMALL) as services:
+        for name, words in ((SMALL_ID, (COMMON,)), (LARGE_ID, (COMMON, RARE))):
+            path = write_task(root / name, FITTED, classifier_json=coefficients(*words))
+            approved(services, path)
+        write_dataset(services, root / DATA_ID)
+        write_route(services, root / ROUTE_ID)
+    return data
+
+
+def terms(services: Services, **changes: Any) -> Specification:
+    """What the records say, as `route calibrate` fills it in."""
+    record = services.store.inventory.record
+    given: dict[str, Any] = {
+        "route": ROUTE_ID,
+        "dataset": DATA_ID,
+        "split": "certify",
+        "small": SMALL_ID,
+        "small_digest": record(SMALL_ID).digest,
+        "larger": LARGE_ID,
+        "larger_digest": record(LARGE_ID).digest,
+        "looks": 4,
+        "seed": secrets.token_hex(16),
+        "name": "publisher",
+        "time": "2026-09-21T00:00:00Z",
+    } | changes
+    facts = record(given["route"]).facts
+    given = {
+        "route_digest": record(given["route"]).digest,
+        "dataset_digest": record(given["dataset"]).digest,
+        **{name: facts[name] for name in ("error_micros", "delta_micros", "margin_micros")},
+        **given,
+    }
+    return Specification(**given)
+
+
+def envelope(services: Services, wanted: Specification, name: str = "publisher") -> bytes:
+    """A specification as a person of the lab signs it."""
+    return route.specify(wanted, key(services.data, name))
+
+
+async def calibrate(services: Services, wanted: Specification) -> dict[str, Any]:
+    """Run a calibration to its end; its result with the number of the job."""
+    params = {"specification": envelope(services, wanted).decode()}
+    live = await services.jobs.start("route", params, "uid:0")
+    return {**await live.outcome(), "job": live.job.id}
+
+
+def app(*models: str, name: str = "app", limits: Limits | None = None) -> Caller:
+    """An app's request."""
+    principal = Principal("evaluation", name, frozenset(models), limits or Limits())
+    return Caller(principal, f"req-{secrets.token_hex(16)}", "127.0.0.1", "/v1/chat/completions")
+
+
+def asked(text: str, model: str = ROUTE_ID) -> GenerationRequest:
+    """A request for a work order."""
+    return GenerationRequest(model=model, messages=({"role": "user", "content": text},))
+
+
+async def answer(services: Services, caller: Caller, text: str, model: str = ROUTE_ID) -> Delta:
+    """The last piece of an answer that is one piece long."""
+    generation = await services.inference.start(caller, asked(text, model))
+    try:
+        pieces = [piece async for piece in generation]
+    finally:
+        await generation.cancel()
+    await asyncio.sleep(0)
+    return pieces[-1]
+
+
+def entries(services: Services, **wanted: Any) -> list[dict[str, Any]]:
+    """The newest audit entries with these fields."""
+    found = [dict(entry.body) for entry in services.reader.tail(3_000)]
+    return [body for body in found if all(body.get(k) == v for k, v in wanted.items())]
+
+
+def stage_names(found: Route) -> list[str]:
+    """The names of a route's stages."""
+    return [stage.name for stage in found.stages]
