@@ -28,6 +28,7 @@ from appliance.wire.admin import labels as labelwire
 from appliance.wire.admin import model_texts, retention
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import pointers as pointerwire
+from appliance.wire.admin import routes as routewire
 from appliance.wire.admin import trust as trustwire
 from appliance.wire.admin.logs import LogPage, LogQuery
 from appliance.wire.admin.plan import ImportPlan, PlanRequest
@@ -234,6 +235,27 @@ class AdminClient:
     def compare_evaluations(self, wanted: evalwire.CompareWanted) -> evalwire.Compared:
         """Two candidates on the same items."""
         return self._post(evalwire.Compared, "/admin/evaluations/compare", wanted)
+
+    # routes
+
+    def routes(self) -> routewire.RouteList:
+        """All routes."""
+        return self._get(routewire.RouteList, "/admin/routes")
+
+    def route(self, route: str) -> routewire.Route:
+        """One route."""
+        name = _identifier(route, "unknown_model_id")
+        return self._get(routewire.Route, f"/admin/routes/{name}")
+
+    def route_plan(self, wanted: routewire.PlanWanted) -> routewire.Plan:
+        """The terms of a calibration."""
+        return self._post(routewire.Plan, "/admin/routes/plan", wanted)
+
+    def suspend_route(self, route: str, reason: str) -> routewire.Route:
+        """Take the newest certificate of a route out of use."""
+        name = _identifier(route, "unknown_model_id")
+        body = routewire.Suspend.of(reason=reason)
+        return self._post(routewire.Route, f"/admin/routes/{name}/suspend", body)
 
     # the gate
 

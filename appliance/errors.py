@@ -19,6 +19,7 @@
     │   ├── Forbidden
     │   ├── NotFound
     │   ├── TooLarge
+    │   ├── Deferred           no stage of a route may answer
     │   └── Overloaded
     ├── Unavailable            the appliance cannot serve now                   (HTTP 503)
     │   ├── AuditUnavailable   the log cannot be written: no record, no answer

@@ -11,7 +11,6 @@ Rules:
 Source: in-toto Statement v1 in DSSE envelopes, predicate types of our own (docs/routes.md).
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from msgspec import Meta, Struct
 
 from appliance.clock import iso
 from appliance.errors import ApplianceError, PolicyRefused
-from appliance.trust import dsse, ecdsa, strict_json
-from appliance.trust.approval import PAYLOAD_TYPE, STATEMENT_TYPE
+from appliance.trust import dsse, ecdsa, statement, strict_json
 from appliance.trust.policy import TrustPolicy
+from appliance.trust.statement import PAYLOAD_TYPE
 
 SPECIFICATION: Final = "https://appliance.invalid/route-specification/v1"
 CERTIFICATE: Final = "https://appliance.invalid/route-certificate/v1"
@@ -172,10 +171,10 @@ def specify(wanted: Specification, private_key: bytes) -> bytes:
         SignatureRefused: `signature_key_unsupported`.
     """
     subjects = [
-        _subject(wanted.route, wanted.route_digest),
-        _subject(wanted.dataset, wanted.dataset_digest),
+        statement.subject(wanted.route, wanted.route_digest),
+        statement.subject(wanted.dataset, wanted.dataset_digest),
     ]
-    payload = _statement(SPECIFICATION, subjects, msgspec.to_builtins(wanted))
+    payload = _payload(SPECIFICATION, subjects, msgspec.to_builtins(wanted))
     _specification(payload)
     return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
 
@@ -187,11 +186,10 @@ def specified(envelope: bytes, policy: TrustPolicy) -> Signed:
         PolicyRefused: `specification_invalid`, `specification_signature`, and what
             `TrustPolicy.specifier` raises.
     """
-    hint, payload = _signer(envelope, _invalid)
-    wanted = _specification(payload)
-    key = policy.specifier(hint, wanted.name)
-    dsse.signers(dsse.parse(envelope, PAYLOAD_TYPE, _invalid), {hint: key.public}, _unsigned)
-    return Signed(wanted, hashlib.sha256(payload).hexdigest(), envelope)
+    opened = statement.opened(envelope, MAX_ENVELOPE, _invalid)
+    wanted = _specification(opened.payload)
+    opened.check(policy.specifier(opened.hint, wanted.name).public, _unsigned)
+    return Signed(wanted, opened.digest, envelope)
 
 
 def unverified(envelope: bytes) -> Specification:
@@ -200,7 +198,7 @@ def unverified(envelope: bytes) -> Specification:
     Raises:
         PolicyRefused: `specification_invalid`.
     """
-    return _specification(_signer(envelope, _invalid)[1])
+    return _specification(statement.opened(envelope, MAX_ENVELOPE, _invalid).payload)
 
 
 def certify(
@@ -213,8 +211,8 @@ def certify(
         "circumstances": msgspec.to_builtins(circumstances),
         "specification": json.loads(signed.envelope),
     }
-    subjects = [_subject(wanted.route, wanted.route_digest)]
-    return dsse.sign(_statement(CERTIFICATE, subjects, predicate), PAYLOAD_TYPE, [key])
+    subjects = [statement.subject(wanted.route, wanted.route_digest)]
+    return dsse.sign(_payload(CERTIFICATE, subjects, predicate), PAYLOAD_TYPE, [key])
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
@@ -225,16 +223,14 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
             `route_certificate_inconsistent`; what `TrustPolicy.evaluator` and `specified` raise;
             `digest_revoked`.
     """
-    hint, payload = _signer(envelope, _malformed)
-    key = policy.evaluator(hint)
-    opened = dsse.parse(envelope, PAYLOAD_TYPE, _malformed)
-    dsse.signers(opened, {hint: key.public}, _unsigned_certificate)
-    subjects, predicate = _opened(payload, CERTIFICATE, _malformed)
+    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
+    opened.check(policy.evaluator(opened.hint).public, _unsigned_certificate)
+    subjects, predicate = statement.parts(opened.payload, CERTIFICATE, MAX_ENVELOPE, _malformed)
     told = _converted(predicate, _Predicate, _malformed)
     inner = strict_json.dump(told.specification)
     signed = specified(inner, policy)
     wanted, found, at = signed.wanted, told.found, told.circumstances
-    if subjects != [_subject(wanted.route, wanted.route_digest)]:
+    if subjects != [statement.subject(wanted.route, wanted.route_digest)]:
         raise _inconsistent("it is for another route than its specification")
     if found.certified == bool(found.reason):
         raise _inconsistent("it has a threshold and a reason against one")
@@ -248,9 +244,8 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
     policy.check_digests(
         wanted.route_digest, wanted.dataset_digest, wanted.small_digest, wanted.larger_digest
     )
-    identity = hashlib.sha256(payload).hexdigest()
-    policy.check_digests(identity)
-    return Certificate(identity, wanted, found, at, hint)
+    policy.check_digests(opened.digest)
+    return Certificate(opened.digest, wanted, found, at, opened.hint)
 
 
 def check_use(
@@ -290,49 +285,16 @@ def check_use(
         raise _refused("route_certificate_expired", f"It is valid until {until}.")
 
 
-def _subject(name: str, digest: str) -> dict[str, Any]:
-    return {"name": name, "digest": {"sha256": digest}}
-
-
-def _statement(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
-    return strict_json.dump(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": subjects,
-            "predicateType": kind,
-            "predicate": predicate,
-        }
-    )
-
-
-def _signer(envelope: bytes, refuse: strict_json.Refuse) -> tuple[str, bytes]:
-    """The hint of the one signature, and the payload."""
-    if len(envelope) > MAX_ENVELOPE:
-        raise refuse(f"{len(envelope)} bytes are more than {MAX_ENVELOPE}")
-    opened = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
-    if len(opened.signatures) != 1:
-        raise refuse("it must have exactly one signature")
-    return opened.signatures[0][0], opened.payload
-
-
-def _opened(
-    payload: bytes, kind: str, refuse: strict_json.Refuse
-) -> tuple[list[Any], dict[str, Any]]:
-    value = strict_json.parse(payload, refuse, limit=MAX_ENVELOPE)
-    if strict_json.member(value, "_type", str, refuse) != STATEMENT_TYPE:
-        raise refuse(f"_type is not {STATEMENT_TYPE}")
-    if strict_json.member(value, "predicateType", str, refuse) != kind:
-        raise refuse(f"predicateType is not {kind}")
-    subjects: list[Any] = strict_json.member(value, "subject", list, refuse)
-    return subjects, strict_json.member(value, "predicate", dict, refuse)
+def _payload(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
+    return strict_json.dump(statement.document(subjects, kind, predicate))
 
 
 def _specification(payload: bytes) -> Specification:
-    subjects, predicate = _opened(payload, SPECIFICATION, _invalid)
+    subjects, predicate = statement.parts(payload, SPECIFICATION, MAX_ENVELOPE, _invalid)
     wanted = _converted(predicate, Specification, _invalid)
     named = [
-        _subject(wanted.route, wanted.route_digest),
-        _subject(wanted.dataset, wanted.dataset_digest),
+        statement.subject(wanted.route, wanted.route_digest),
+        statement.subject(wanted.dataset, wanted.dataset_digest),
     ]
     if subjects != named:
         raise _invalid("its subjects are not its route and its dataset")

@@ -18,10 +18,10 @@ from tests.evals.orders import FITTED, write_task
 from tests.evals.sealed import sealing_key
 from tests.smol import APPROVERS, SMALL, approve, key, quiet
 
-COMMON = {"hydraulics": ("hose", "pump"), "engine": ("piston", "turbo")}
-RARE = {"hydraulics": ("xylo", "zwick"), "engine": ("quiff", "jumbo")}
+COMMON: dict[str, tuple[str, ...]] = {"hydraulics": ("hose", "pump"), "engine": ("piston", "turbo")}
+RARE: dict[str, tuple[str, ...]] = {"hydraulics": ("xylo", "zwick"), "engine": ("quiff", "jumbo")}
 ROUTE_ID, SMALL_ID, LARGE_ID, DATA_ID = "orders", "orders-small", "orders-large", "orders-data"
-GROUPS = 200
+GROUPS = 140
 ROUTE = """\
 id = "orders"
 version = 1
@@ -65,7 +65,7 @@ def write_dataset(services: Services, path: Path, times: bool = False, **counts:
     path.mkdir()
     manifest = {"format": 1, "version": 1, "name": path.name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
-    for split, count in ({"train": 40, "dev": 120, "certify": GROUPS} | counts).items():
+    for split, count in ({"train": 40, "dev": 80, "certify": GROUPS} | counts).items():
         rows = [item(n, f"{split}-{path.name}") for n in range(count)]
         if times:
             year = {"train": 2023, "dev": 2024}.get(split, 2025)

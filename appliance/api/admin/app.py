@@ -25,6 +25,7 @@ from appliance.api.admin import (
     pointers,
     requests,
     retention,
+    routes,
     selftest,
     status,
     texts,
@@ -60,6 +61,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice,
+        routes,
     ):  # fmt: skip
         app.include_router(part.router)
     app.include_router(collections.groups)

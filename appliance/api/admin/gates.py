@@ -64,7 +64,7 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         raise StateRefused(
             "wrong_state", f"{wanted.task} was imported by an older version; import it again."
         )
-    part = _seal(services, wanted.dataset).parts.get(wanted.split)
+    part = seal_of(services, wanted.dataset).parts.get(wanted.split)
     if part is None or data.digest is None:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
     facts = task.facts
@@ -109,7 +109,7 @@ def ledgers_(_: Viewer, services: ServicesDep) -> wire.LedgerList:
 def ledger(_: Viewer, services: ServicesDep, dataset: str) -> wire.Ledger:
     """The looks at the sealed splits of a stored dataset."""
     splits = []
-    for name, part in sorted(_seal(services, dataset).parts.items()):
+    for name, part in sorted(seal_of(services, dataset).parts.items()):
         looks = services.ledger.looks(part.marks)
         rows = [{**vars(look), "taken": iso(look.taken_us)} for look in looks]
         left = ledgers.left(looks)
@@ -117,7 +117,7 @@ def ledger(_: Viewer, services: ServicesDep, dataset: str) -> wire.Ledger:
     return wire.Ledger(dataset=dataset, splits=splits)
 
 
-def _seal(services: Services, dataset: str) -> Seal:
+def seal_of(services: Services, dataset: str) -> Seal:
     """The seal of a stored dataset. Raises StateRefused (`dataset_not_sealed`)."""
     with services.store.inventory.open(dataset) as artifact:
         if datasets.FILE not in artifact.sizes or sealing.FILE not in artifact.sizes:

@@ -1,0 +1,154 @@
+"""Routes of routes: terms of a calibration, what lets a first stage answer, taking it away.
+
+Rules: a calibration is a job and started like every job; no route reads a sealed split; taking a
+certificate out of use is recorded first, and nothing brings it back.
+"""
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.api.admin.gates import seal_of
+from appliance.app import Services
+from appliance.audit.appending import append
+from appliance.audit.entry import Draft
+from appliance.clock import iso
+from appliance.datasets import ledger as ledgers
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.routing import catalogue
+from appliance.routing.answering import DEFERRED
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.records import ModelRecord, ModelState
+from appliance.trust.route import MILLION
+from appliance.trust.route import Certificate as Statement
+from appliance.trust.store import load_policy
+from appliance.types import Json
+from appliance.wire.admin import routes as wire
+
+router = APIRouter(prefix="/admin/routes")
+_TERMS = ("error_micros", "delta_micros", "margin_micros")
+
+
+@router.get("")
+def routes(_: Viewer, services: ServicesDep) -> wire.RouteList:
+    """All routes of the store."""
+    policy = load_policy(services.data / "trust")
+    found = [r for r in services.store.inventory.records() if r.kind == catalogue.KIND]
+    return wire.RouteList(routes=[_shown(services, policy, record) for record in found])
+
+
+@router.post("/plan")
+def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
+    """The terms of a specification, from what is stored."""
+    record, data = _record(services, wanted.route), services.store.inventory.record(wanted.dataset)
+    part = seal_of(services, wanted.dataset).parts.get(wanted.split)
+    if part is None or data.digest is None:
+        raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
+    stages = [stage for stage in record.facts["stages"] if stage["kind"] != "queue"]
+    larger = stages[1] if len(stages) > 1 else {"task": "", "digest": ""}
+    looks = services.ledger.looks(part.marks)
+    return wire.Plan(
+        route=record.id,
+        route_digest=record.digest or "",
+        dataset=data.id,
+        dataset_digest=data.digest,
+        split=wanted.split,
+        small=stages[0]["task"],
+        small_digest=stages[0]["digest"],
+        larger=larger["task"],
+        larger_digest=larger["digest"],
+        **{name: int(record.facts[name]) for name in _TERMS},
+        looks=ledgers.LOOKS,
+        looks_left=ledgers.left(looks, record.digest or ""),
+        groups=part.groups,
+        items=part.items,
+    )
+
+
+@router.get("/{route}")
+def one(_: Viewer, services: ServicesDep, route: str) -> wire.Route:
+    """One route."""
+    policy = load_policy(services.data / "trust")
+    return _shown(services, policy, _record(services, route))
+
+
+@router.post("/{route}/suspend")
+async def suspend(
+    person: Operator, services: ServicesDep, route: str, wanted: wire.Suspend
+) -> wire.Route:
+    """Take the newest certificate of a route out of use."""
+    record, policy = _record(services, route), load_policy(services.data / "trust")
+    found = services.routes.certificates.of(record.digest or "", policy)
+    if not found or not found[0].found.certified:
+        raise PolicyRefused("route_not_certified", f"{route} has no certificate to take away.")
+    fields: dict[str, Json] = {
+        "action": "route_suspended",
+        "actor": person.actor,
+        "route": record.id,
+        "digest": record.digest,
+        "certificate": found[0].id,
+        "reason": wanted.reason,
+    }
+    await append(services.audit, Draft("admin", fields))
+    services.routes.suspend(found[0].id, wanted.reason)
+    return _shown(services, policy, record)
+
+
+def _record(services: Services, route: str) -> ModelRecord:
+    """The record of a route that was verified. Raises StateRefused."""
+    record = services.store.inventory.record(route)
+    if record.kind != catalogue.KIND or record.digest is None:
+        raise StateRefused("artifact_kind", f"{route} is no route that was verified.")
+    return record
+
+
+def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire.Route:
+    certificates, shares = services.routes.certificates, services.inference.shares
+    facts, digest = record.facts, record.digest or ""
+    why = "not_approved"
+    if record.state == ModelState.APPROVED:
+        try:
+            certificates.valid(digest, {name: int(facts[name]) for name in _TERMS}, policy)
+            why = ""
+        except Refused as error:
+            why = error.code
+    return wire.Route(
+        id=record.id,
+        version=int(facts["version"]),
+        description=str(facts["description"]),
+        state=record.state,
+        digest=digest,
+        on_defer=str(facts["on_defer"]),
+        certified=not why,
+        why=why,
+        stages=[
+            wire.Stage(**stage, answers=shares[record.id, str(stage["name"])])
+            for stage in facts["stages"]
+        ],
+        deferred=shares[record.id, DEFERRED],
+        certificates=[_certificate(services, each) for each in certificates.of(digest, policy)],
+    )
+
+
+def _certificate(services: Services, statement: Statement) -> wire.Certificate:
+    wanted, found, at = statement.wanted, statement.found, statement.circumstances
+    threshold = found.threshold_micros
+    return wire.Certificate(
+        id=statement.id,
+        verdict="certified" if found.certified else "not_certifiable",
+        reason=found.reason,
+        threshold=None if threshold is None else threshold / MILLION,
+        coverage=found.coverage_micros / MILLION,
+        limit=found.limit_micros / MILLION,
+        alpha=wanted.error_micros / MILLION,
+        delta=wanted.delta_micros / MILLION,
+        groups=found.groups,
+        groups_needed=found.groups_needed,
+        doubtful=found.doubtful,
+        identity=at.identity,
+        dataset=wanted.dataset,
+        person=wanted.name,
+        issued=iso(at.issued_us),
+        valid_until=iso(at.valid_until_us),
+        suspended=services.routes.certificates.suspended(statement.id) or "",
+        function=found.function,
+    )

@@ -1,0 +1,310 @@
+"""`route`: what a first stage may answer, from a directory to a certificate.
+
+Rules: check and sign work on a directory and need no server; the specification of a calibration is
+signed here, and the private key stays in this process; a person sees the terms before the look.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli.artifacts import sign_directory
+from appliance.cli.connect import admin_client
+from appliance.cli.job import started, watched
+from appliance.cli.model import import_ as model_import
+from appliance.cli.output import Decorated, Output, data_option, json_option, safe, state, table
+from appliance.client import AdminClient
+from appliance.clock import SystemClock, iso
+from appliance.config import data_directory
+from appliance.errors import Refused
+from appliance.routing import catalogue
+from appliance.trust import route as statements
+from appliance.trust.directory import open_artifact
+from appliance.trust.route import MILLION, Specification
+from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.routes import Certificate, Plan, PlanWanted, Route
+
+KIND: Final = "route"
+_DIRECTORY: Final = click.Path(path_type=Path)
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_BELOW_ONE: Final = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+def _directory_option(command: Decorated) -> Decorated:
+    return click.option(
+        "--directory",
+        "data",
+        metavar="DIR",
+        callback=lambda _ctx, _param, value: data_directory(value),
+        help="The data directory; by default the one that APPLIANCE_DATA names.",
+    )(command)
+
+
+@click.group()
+def route() -> None:
+    """Routes: the small stage first, a larger one or a person where it is in doubt."""
+
+
+@route.command()
+@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@json_option
+@click.pass_obj
+def check(output: Output, path: Path) -> None:
+    """Read a route whole."""
+    with open_artifact(path) as artifact:
+        found = catalogue.vet(artifact).summary()
+    output.data(found, [f"{name}: {safe(str(value))}" for name, value in found.items()])
+
+
+@route.command()
+@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@json_option
+@click.pass_obj
+def sign(output: Output, path: Path, key: Path) -> None:
+    """Check the route, then sign every file of it into model.sig (OMS)."""
+    with open_artifact(path) as artifact:
+        catalogue.vet(artifact)
+    sign_directory(output, path, key)
+
+
+@route.command("import")
+@click.argument("path", metavar="PATH", type=_DIRECTORY)
+@click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
+@data_option
+@json_option
+@click.pass_context
+def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
+    """Copy a signed route into the store, verify and read it; approve it like a model."""
+    ctx.invoke(model_import, data=data, path=path, model_id=model_id)
+
+
+@route.command("list")
+@data_option
+@json_option
+@click.pass_obj
+def list_(output: Output, data: Path) -> None:
+    """List the routes, what lets their first stages answer, and how many answers each stage gave.
+
+    Answers are counted since the server started.
+    """
+    with admin_client(data) as client:
+        found = client.routes()
+    rows = [
+        (safe(r.id), state(r.state), "yes" if r.certified else r.why, _shares(r))
+        for r in found.routes
+    ]
+    none = "No routes. Bring one in with `appliance route import DIR`."
+    head = ("ID", "STATE", "CERTIFIED", "ANSWERS")
+    output.data(found, table(head, rows) if rows else [none])
+
+
+@route.command()
+@click.argument("name", metavar="ROUTE")
+@data_option
+@json_option
+@click.pass_obj
+def show(output: Output, data: Path, name: str) -> None:
+    """Show a route: its stages, its certificates, and why it defers if it does."""
+    with admin_client(data) as client:
+        found = client.route(name)
+    rows = [
+        (safe(s.name), s.kind, safe(s.task) or "-", s.digest[:16] or "-", str(s.answers))
+        for s in found.stages
+    ]
+    stands = "certified" if found.certified else f"defers everything: {found.why}"
+    lines = [
+        f"{safe(found.id)} version {found.version}, {found.state}: {safe(found.description)}",
+        stands,
+        *table(("STAGE", "KIND", "TASK", "DIGEST", "ANSWERS"), rows),
+        f"deferred: {found.deferred} ({found.on_defer})",
+        *(_certificate(each) for each in found.certificates),
+    ]
+    output.data(found, lines)
+
+
+@route.command()
+@click.argument("name", metavar="ROUTE")
+@click.option("--data", "dataset", metavar="DATASET", required=True, help="Id of the dataset.")
+@click.option("--as", "person", required=True, metavar="NAME", help="Who signs the specification.")
+@click.option("--key", type=_FILE, required=True, help="That person's private key, PEM.")
+@click.option("--split", type=click.Choice(["certify", "test"]), default="certify",
+              show_default=True, help="The sealed split that is opened.")  # fmt: skip
+@click.option("--error", type=_BELOW_ONE, help="Stricter than the route's.")
+@click.option("--delta", type=click.FloatRange(0, 0.2, min_open=True),
+              help="Stricter than the route's; over all looks.")  # fmt: skip
+@click.option("--margin", type=_BELOW_ONE, help="Stricter than the route's.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
+@_directory_option
+@json_option
+@click.pass_context
+def calibrate(
+    ctx: click.Context, /, name: str, dataset: str, key: Path, data: Path, wait: bool, **given: Any
+) -> None:
+    """Open a sealed split once and certify what the first stage may answer, or say why not."""
+    output = ctx.ensure_object(Output)
+    private = key.read_bytes()
+    with admin_client(data, needs_server=True) as client:
+        plan = client.route_plan(PlanWanted.of(route=name, dataset=dataset, split=given["split"]))
+        wanted = _specification(plan, given)
+        for line in _terms(wanted, plan):
+            output.note(line)
+        envelope = statements.specify(wanted, private)
+        begun = client.start_job(KIND, {"specification": envelope.decode()})
+        if not wait:
+            started(output, begun)
+            return
+        found = watched(client, begun.id)
+    _tell(output, found)
+    if found.state != "done" or (found.result or {}).get("verdict") != "certified":
+        ctx.exit(1)
+
+
+@route.command("what-if")
+@click.argument("name", metavar="ROUTE")
+@data_option
+@json_option
+@click.pass_obj
+def what_if(output: Output, data: Path, name: str) -> None:
+    """Show error and coverage of the first stage at each threshold, on open items.
+
+    The figures are those of the newest calibration. What is certified was decided on sealed
+    groups; a threshold that looks good here promises nothing.
+    """
+    with admin_client(data) as client:
+        job = _newest(client, name)
+    result: dict[str, Any] = job.result or {}
+    names = ("threshold", "coverage", "error", "low", "high")
+    points = [dict(zip(names, point, strict=True)) for point in result["curve"]]
+    for point in points:
+        point["threshold"] /= MILLION
+    step = max(1, len(points) // 20)
+    rows = [
+        (
+            f"{p['threshold']:.4f}",
+            f"{p['coverage']:.0%}",
+            f"{p['error']:.1%}",
+            f"{p['low']:.1%} to {p['high']:.1%}",
+        )
+        for p in points[step - 1 :: step]
+    ]
+    none = [f"No curve: {safe(str(result['answer']))}"]
+    document = {"route": name, "job": job.id, "alpha": result["alpha"], "points": points}
+    document["threshold"] = result["threshold"]
+    head = ("THRESHOLD", "ANSWERED", "ERROR", "95 %")
+    output.data(document, table(head, rows) if rows else none)
+
+
+@route.command()
+@click.argument("name", metavar="ROUTE")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
+@data_option
+@json_option
+@click.pass_obj
+def suspend(output: Output, data: Path, name: str, reason: str) -> None:
+    """Take the certificate of a route out of use, for ever: its first stage answers nothing."""
+    with admin_client(data) as client:
+        found = client.suspend_route(name, reason)
+    output.data(found, [f"{safe(found.id)} defers everything: {found.why}"])
+
+
+@route.command()
+@click.argument("name", metavar="ROUTE")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="The HTML file to write.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def report(output: Output, data: Path, name: str, out: Path) -> None:
+    """Write the page of the newest calibration as one HTML file."""
+    with admin_client(data) as client:
+        html = client.evaluation_report(_newest(client, name).id).html
+    with contextlib.suppress(FileNotFoundError):
+        out.unlink()
+    out.write_text(html, encoding="utf-8")
+    output.data({"report": str(out)}, [f"wrote {out}"])
+
+
+def _newest(client: AdminClient, name: str) -> Job:
+    """The newest calibration of a route that is done. Raises Refused (`report_missing`)."""
+    for listed in client.jobs(1_000).jobs:
+        if (listed.kind, listed.state) == (KIND, "done"):
+            job = client.job(listed.id)
+            if (job.result or {}).get("route") == name:
+                return job
+    raise Refused("report_missing", f"No calibration of {safe(name)} is done.")
+
+
+def _specification(plan: Plan, given: dict[str, Any]) -> Specification:
+    micros = {
+        f"{name}_micros": round(given[name] * MILLION)
+        for name in ("error", "delta", "margin")
+        if given[name] is not None
+    }
+    left_out = {"looks_left", "groups", "items"}
+    terms = {k: v for k, v in plan.model_dump().items() if k not in left_out}
+    return Specification(
+        **(terms | micros),
+        seed=secrets.token_hex(16),
+        name=given["person"],
+        time=iso(SystemClock().wall_us()),
+    )
+
+
+def _terms(wanted: Specification, plan: Plan) -> list[str]:
+    larger = safe(wanted.larger) or "nothing"
+    return [
+        f"{safe(wanted.name)} specifies: of the answers of {safe(wanted.small)} that "
+        f"{safe(wanted.route)} accepts, at most {wanted.error_micros / MILLION:.1%} are wrong",
+        f"  and the whole is not worse than {larger} by {wanted.margin_micros / MILLION:.1%}",
+        f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
+        f"  delta {wanted.delta_micros / MILLION:g} over {wanted.looks} looks, "
+        f"{plan.looks_left} left; one item of each group",
+    ]
+
+
+def _tell(output: Output, found: Job) -> None:
+    result: dict[str, Any] = found.result or {}
+    if not result:
+        lines = [f"route {found.id}: {found.state} {safe(found.message)}".rstrip()]
+        document = {"id": found.id, "state": found.state, "code": found.code}
+        output.data({**document, "message": found.message, "hint": found.hint}, lines)
+        return
+    output.data({"id": found.id, "state": found.state, **result}, list(_told(result)))
+    output.note(f"  appliance route report {safe(str(result['route']))} --out report.html")
+
+
+def _told(result: dict[str, Any]) -> Iterator[str]:
+    yield safe(result["answer"])
+    if result["difference"]:
+        _, low, high = result["difference"]
+        yield f"route minus {safe(result['larger'])}: {low * 100:+.0f} to {high * 100:+.0f} points"
+    if result["avoided"]:
+        value, low, high = result["avoided"]
+        yield f"seconds of {safe(result['larger'])} avoided: {value:.0%} ({low:.0%} to {high:.0%})"
+    if result["doubtful"] == "people":
+        yield "the larger stage is not better where the first is in doubt: people answer these"
+    yield f"looks taken {result['looks']}, left {result['looks_left']}"
+    if result["certificate"]:
+        yield f"certificate {result['certificate']}"
+
+
+def _shares(found: Route) -> str:
+    told = [f"{safe(stage.name)} {stage.answers}" for stage in found.stages]
+    return ", ".join([*told, f"deferred {found.deferred}"])
+
+
+def _certificate(each: Certificate) -> str:
+    stands = f"suspended: {safe(each.suspended)}" if each.suspended else f"until {each.valid_until}"
+    if each.threshold is None:
+        why = f"not certifiable, {safe(each.reason)}"
+        return f"certificate {each.id[:16]}: {why}; {each.groups} groups"
+    return (
+        f"certificate {each.id[:16]}: error at most {each.alpha:.1%} at confidence "
+        f"{each.threshold:.3f}, {each.coverage:.0%} accepted, {each.groups} groups, "
+        f"{each.identity}, {stands}"
+    )

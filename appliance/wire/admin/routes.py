@@ -1,0 +1,113 @@
+"""Schemas of routes on the admin socket: terms, standing, certificates, shares by stage."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
+
+
+class PlanWanted(Request):
+    """What a person wants to calibrate."""
+
+    route: ArtifactId
+    dataset: ArtifactId
+    split: Literal["certify", "test"] = "certify"
+
+
+class Plan(Reply):
+    """The terms that the stored route and dataset give to a specification."""
+
+    route: str
+    route_digest: str
+    dataset: str
+    dataset_digest: str
+    split: str
+    small: str
+    small_digest: str
+    larger: str
+    larger_digest: str
+    error_micros: int
+    delta_micros: int
+    margin_micros: int
+    looks: int
+    looks_left: int
+    groups: int
+    items: int
+
+
+class Stage(Reply):
+    """One stage of a route.
+
+    Attributes:
+        answers: how many answers came from it since the server started.
+    """
+
+    name: str
+    kind: str
+    task: str
+    digest: str
+    answers: int
+
+
+class Certificate(Reply):
+    """What a calibration found.
+
+    Attributes:
+        suspended: why it is out of use; "" for one that is not.
+    """
+
+    id: str
+    verdict: Literal["certified", "not_certifiable"]
+    reason: str
+    threshold: float | None
+    coverage: float
+    limit: float
+    alpha: float
+    delta: float
+    groups: int
+    groups_needed: int | None
+    doubtful: str
+    identity: str
+    dataset: str
+    person: str
+    issued: str
+    valid_until: str
+    suspended: str
+    function: dict[str, Any]
+
+
+class Route(Reply):
+    """One route.
+
+    Attributes:
+        certified: whether its first stage may answer now.
+        why: code of the reason that it may not.
+        deferred: requests that no stage answered since the server started.
+    """
+
+    id: str
+    version: int
+    description: str
+    state: str
+    digest: str
+    on_defer: str
+    certified: bool
+    why: str
+    stages: list[Stage]
+    deferred: int
+    certificates: list[Certificate]
+
+
+class RouteList(Reply):
+    """All of them, by id."""
+
+    routes: list[Route]
+
+
+class Suspend(Request):
+    """Why a certificate is taken out of use."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]

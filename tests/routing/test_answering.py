@@ -1,0 +1,249 @@
+"""Answers of routes: who is asked, what passes an input on, and no way around quota and access."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.app import Services, open_services
+from appliance.errors import (
+    ApplianceError,
+    AuditUnavailable,
+    BadRequest,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    WorkerLost,
+)
+from appliance.routing import answering
+from appliance.routing.answering import DEFERRED, _passed_on
+from appliance.types import Limits, TaskAnswer
+from tests.routing.world import (
+    LARGE_ID,
+    ROUTE_ID,
+    SMALL_ID,
+    answer,
+    app,
+    asked,
+    calibrate,
+    entries,
+    make_lab,
+    terms,
+    write_route,
+)
+from tests.smol import SMALL
+
+SURE, DOUBTFUL = "replace hose", "replace jumbo"
+
+
+@pytest.fixture(scope="module")
+def lab_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A lab whose route is certified."""
+    root = tmp_path_factory.mktemp("answering")
+    data = make_lab(root)
+
+    async def certify(services: Services) -> None:
+        assert (await calibrate(services, terms(services)))["verdict"] == "certified"
+        await services.inference.drain(30)
+
+    with open_services(data, config=SMALL) as services:
+        asyncio.run(certify(services))
+    yield data
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+async def lab(lab_data: Path) -> AsyncIterator[Services]:
+    with open_services(lab_data, config=SMALL) as services:
+        yield services
+        await services.inference.drain(30)
+
+
+def stage(found: Any) -> str:
+    about: TaskAnswer | None = found.about
+    assert about is not None and about.routed is not None
+    return about.routed.stage
+
+
+async def refused(services: Services, caller: Any, text: str, model: str = ROUTE_ID) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        await answer(services, caller, text, model)
+    return caught.value.code
+
+
+async def test_a_route_is_listed_for_the_apps_that_may_use_it(lab: Services) -> None:
+    def ids(caller: Any) -> list[str]:
+        return [card.id for card in lab.inference.cards(caller.principal)]
+
+    assert ids(app()) == [ROUTE_ID, LARGE_ID, SMALL_ID]
+    assert ids(app(ROUTE_ID)) == [ROUTE_ID]
+    assert ids(app(SMALL_ID)) == [SMALL_ID]
+    assert await refused(lab, app(SMALL_ID), SURE) == "model_not_found"
+
+
+async def test_the_key_must_be_allowed_every_stage_that_answers(lab: Services) -> None:
+    assert stage(await answer(lab, app(ROUTE_ID, SMALL_ID), SURE)) == "small"
+    assert await refused(lab, app(ROUTE_ID, SMALL_ID), DOUBTFUL) == "task_deferred"
+    assert stage(await answer(lab, app(ROUTE_ID, LARGE_ID), SURE)) == "large"
+    caller = app(ROUTE_ID)
+    assert await refused(lab, caller, SURE) == "task_deferred"
+    assert not entries(lab, kind="intent", request_id=caller.request_id)
+    (told,) = entries(lab, action="route_deferred", request_id=caller.request_id)
+    assert (told["route"], told["hops"], told["why"]) == (ROUTE_ID, 2, "model_not_found")
+
+
+async def test_a_quota_that_is_used_up_lets_no_larger_stage_answer(lab: Services) -> None:
+    """The small answer is doubtful, and the key may ask once a minute."""
+    caller = app(limits=Limits(rpm=1))
+    assert await refused(lab, caller, DOUBTFUL) == "rate_limit_exceeded"
+    hops = entries(lab, kind="intent", request_id=caller.request_id)
+    assert [hop["model"] for hop in hops] == [SMALL_ID]
+    assert not entries(lab, action="route_deferred", request_id=caller.request_id)
+    twice = replace(app(), principal=replace(app().principal, key_id="k2", limits=Limits(rpm=2)))
+    assert stage(await answer(lab, twice, DOUBTFUL)) == "large"
+
+
+async def test_the_content_of_each_hop_is_kept_as_the_key_says(lab: Services) -> None:
+    caller = app()
+    quiet = replace(caller, principal=replace(caller.principal, content="off"))
+    await answer(lab, quiet, DOUBTFUL)
+    hops = entries(lab, kind="intent", request_id=caller.request_id)
+    outcomes = entries(lab, kind="outcome", request_id=caller.request_id)
+    assert len(hops) == len(outcomes) == 2
+    assert not any("ciphertext" in str(body["content"]) for body in (*hops, *outcomes))
+    loud = app()
+    await answer(lab, loud, DOUBTFUL)
+    kept = entries(lab, kind="intent", request_id=loud.request_id)
+    assert all("ciphertext" in str(body["content"]) for body in kept)
+
+
+async def test_a_certificate_that_is_suspended_meanwhile_lets_nothing_through(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = app()
+    walk = await lab.inference.start(caller, asked(SURE))
+    known = lab.routes.standing
+    before = await known(ROUTE_ID)
+
+    async def suspended(route_id: str) -> Any:
+        return replace(before, certificate=None, function=None, why="route_suspended")
+
+    monkeypatch.setattr(lab.routes, "standing", suspended)
+    pieces = [piece async for piece in walk]
+    assert stage(pieces[-1]) == "large"
+    hops = entries(lab, kind="intent", request_id=caller.request_id)
+    assert [hop["hop"]["before"] for hop in hops] == ["", "route_suspended"]
+
+
+async def test_rules_send_inputs_past_stages(lab: Services, tmp_path: Path) -> None:
+    rules = '\n[[rules]]\nto = "large"\nlonger_than = 40\n'
+    rules += '\n[[rules]]\nto = "defer"\ncontains = ["recall"]\n'
+    write_route(lab, tmp_path / "ruled", tail=rules)
+    assert stage(await answer(lab, app(), "replace hose " + "x" * 40, "ruled")) == "large"
+    caller = app()
+    assert await refused(lab, caller, "RECALL of pumps", "ruled") == "task_deferred"
+    (told,) = entries(lab, action="route_deferred", request_id=caller.request_id)
+    assert (told["why"], told["hops"]) == ("rule", 0)
+
+
+async def test_a_stage_that_is_another_task_now_is_passed_over(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing = await lab.routes.standing(ROUTE_ID)
+    small = standing.route.stages[0]
+    other = type(small)(small.name, task=small.task, digest="9" * 64)
+    route = type(standing.route)(
+        standing.route.id, 1, "d", standing.route.terms, (other, standing.route.stages[1])
+    )
+
+    async def changed(route_id: str) -> Any:
+        return replace(standing, route=route)
+
+    monkeypatch.setattr(lab.routes, "standing", changed)
+    caller = app()
+    assert stage(await answer(lab, caller, SURE)) == "large"
+    (hop,) = entries(lab, kind="intent", request_id=caller.request_id)
+    assert hop["hop"]["before"] == "route_stage_away"
+
+
+async def test_a_stage_without_a_place_is_passed_over(lab: Services) -> None:
+    lab.inference.busy[ROUTE_ID, "small"] = 64
+    assert stage(await answer(lab, app(), SURE)) == "large"
+    lab.inference.busy[ROUTE_ID, "large"] = 64
+    assert await refused(lab, app(), SURE) == "task_deferred"
+    lab.inference.busy.clear()
+    assert stage(await answer(lab, app(), SURE)) == "small"
+    assert not any(lab.inference.busy.values())
+
+
+async def test_places_are_given_back_by_answers_that_are_never_read(lab: Services) -> None:
+    walk = await lab.inference.start(app(), asked(SURE))
+    assert lab.inference.busy[ROUTE_ID, "small"] == 1
+    await walk.cancel()
+    await walk.cancel()
+    assert lab.inference.busy[ROUTE_ID, "small"] == 0
+
+
+async def test_a_slow_stage_is_passed_over(lab: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = answering.Walk._whole
+
+    async def slow(self: Any) -> Any:
+        if self._stage.name == "small":
+            self._deadline = 0.0
+        return await whole(self)
+
+    monkeypatch.setattr(answering.Walk, "_whole", slow)
+    caller = app()
+    assert stage(await answer(lab, caller, SURE)) == "large"
+    hops = entries(lab, kind="intent", request_id=caller.request_id)
+    assert hops[1]["hop"]["before"] == "slow"
+
+
+async def test_a_wrong_input_is_refused_by_name(lab: Services) -> None:
+    assert await refused(lab, app(), '{"text": 5}') == "task_input_invalid"
+
+
+async def test_shares_by_stage_are_counted(lab: Services) -> None:
+    for text in (SURE, SURE, DOUBTFUL):
+        await answer(lab, app(), text)
+    await refused(lab, app(ROUTE_ID), SURE)
+    counted = {name: lab.inference.shares[ROUTE_ID, name] for name in ("small", "large", DEFERRED)}
+    assert counted == {"small": 2, "large": 1, DEFERRED: 1}
+
+
+async def test_tokens_of_all_hops_are_told(lab: Services) -> None:
+    walk = await lab.inference.start(app(), asked(DOUBTFUL))
+    assert [piece.text async for piece in walk] == ["engine"]
+    assert (walk.prompt_tokens, walk.completion_tokens, walk.cached_tokens) == (0, 0, 0)
+    assert walk.card.id == ROUTE_ID and walk.outcome is not None
+    assert walk.about is not None
+    assert walk.about.document()["route"]["stage"] == "large"
+    await walk.cancel()
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (Unavailable("model_loading", "x"), True),
+        (WorkerLost("worker_lost", "x"), True),
+        (NotFound("model_not_found", "x"), True),
+        (Overloaded("queue_full", "x"), True),
+        (BadRequest("context_length_exceeded", "x"), True),
+        (Overloaded("rate_limit_exceeded", "x"), False),
+        (Overloaded("key_quarantined", "x"), False),
+        (BadRequest("task_input_invalid", "x"), False),
+        (AuditUnavailable("audit_unavailable", "x"), False),
+        (Unavailable("shutting_down", "x"), False),
+        (Unavailable("request_cancelled", "x"), False),
+    ],
+)
+def test_which_errors_pass_an_input_on(error: ApplianceError, passes: bool) -> None:
+    if passes:
+        assert _passed_on(error) == error.code
+    else:
+        with pytest.raises(ApplianceError):
+            _passed_on(error)

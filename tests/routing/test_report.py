@@ -1,0 +1,80 @@
+"""The page of a calibration."""
+
+from typing import Any
+
+import pytest
+
+from appliance.reports.page import render
+from appliance.routing import report
+from appliance.routing.certifying import Origin, Verdict
+from appliance.routing.report import Told
+from tests.trust.test_route import wanted
+
+RESULT: dict[str, Any] = {
+    "verdict": "certified", "reason": "", "alpha": 0.05, "delta": 0.05, "coverage": 0.69,
+    "groups": 660, "certificate": "ab" * 32, "avoided": [0.68, 0.64, 0.72], "doubtful": "larger",
+    "difference": [0.0, -0.02, 0.02], "origins": [], "ablation": {"all": 0.02, "top alone": 0.03},
+    "curve": [[900_000, 0.2, 0.01, 0.0, 0.04], [500_000, 1.0, 0.12, 0.1, 0.15]], "noise": 0.01,
+    "answer": "Certified: all of it.",
+}  # fmt: skip
+
+
+def page(**changes: Any) -> str:
+    return render(report.page(Told(wanted(), RESULT | changes, "2026-11-27", {"route": "1" * 64})))
+
+
+def test_a_certificate_has_its_figures_and_its_curve() -> None:
+    html = page()
+    for shown in ("Certified: all of it.", "69%", "68%", "64% to 72%", "<svg", "top alone"):
+        assert shown in html
+    assert "What would help" not in html
+
+
+def test_what_is_unstable_shows_the_times_and_what_helps() -> None:
+    origin = Origin("2008-12-05", 300, None, 0.093, 0.168, 0, 0)
+    html = page(
+        verdict="not_certifiable", reason="unstable over time", certificate=None, avoided=None,
+        origins=[origin._asdict()],
+    )  # fmt: skip
+    for shown in ("2008-12-05", "9.3%", "16.8%", "What would help", "Fit the first stage again"):
+        assert shown in html
+
+
+def test_a_refusal_without_a_look_is_a_page_without_a_curve() -> None:
+    html = page(
+        verdict="not_certifiable", reason="labels disagree", certificate=None, avoided=None,
+        curve=[], ablation={}, difference=None, doubtful=None,
+    )  # fmt: skip
+    assert "<svg" not in html and "settle what they mean" in html
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (Verdict("", 900_000, 0.69, 660, 0.049), "69% of the groups are accepted"),
+        (Verdict("too many errors", None, 0.0, 660, 0.09), "upper limit"),
+        (
+            Verdict(
+                "worse than the larger stage", None, 0.0, 660, 0.04, None, (-0.1, -0.14, -0.06)
+            ),
+            "-10 points, at the least -14",
+        ),
+        (
+            Verdict(
+                "unstable over time", None, 0.0, 284, 0.09,
+                origins=(
+                    Origin("2008-12-05", 300, None, 0.093, 0.168, 0, 0),
+                    Origin("2009-06-09", 451, 764_190, 0.09, 0.1, 72, 18),
+                ),
+            ),
+            "18 of 72 accepted answers were wrong",
+        ),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_told_with_its_figures(verdict: Verdict, said: str) -> None:
+    assert said in report.figures(verdict)
+
+
+def test_missing_groups_are_told() -> None:
+    assert "About 340 more" in report.sentence("underpowered", "x", 660, 1_000)
+    assert "more" not in report.sentence("too many errors", "x", 660, None)

@@ -1,0 +1,61 @@
+"""What a calibration works on; what is wrong with specifications is in test_calibration."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from appliance.datasets.items import Item
+from appliance.errors import PolicyRefused, TaskRefused
+from appliance.routing import subject
+from appliance.routing.subject import Subject
+from appliance.tasks.loaded import LoadedTask, load
+from tests.evals.orders import FITTED
+from tests.routing.world import COMMON, coefficients
+from tests.tasks.example import FIELDS
+
+
+def task(text: str = FITTED) -> LoadedTask:
+    files = {"task.toml": text.encode(), "classifier.json": coefficients(COMMON).encode()}
+    return load(lambda name, most: files[name][:most], "1" * 64)
+
+
+def test_parameters_are_a_specification() -> None:
+    assert subject.envelope_of({"specification": "{}"}) == b"{}"
+    for params in ({}, {"specification": 1}, {"specification": "\ud800"}, {"more": ""}):
+        with pytest.raises(PolicyRefused) as caught:
+            subject.envelope_of(params)
+        assert caught.value.code == "specification_invalid"
+
+
+def unfit(small: LoadedTask, larger: LoadedTask | None) -> str:
+    with pytest.raises(TaskRefused) as caught:
+        subject._check_stages(small, larger)
+    assert caught.value.code == "route_stage_unfit"
+    return caught.value.message
+
+
+def test_stages_take_the_same_fields_and_give_the_same_labels() -> None:
+    subject._check_stages(task(), None)
+    subject._check_stages(task(), task(FITTED.replace("max_chars = 500", "max_chars = 900")))
+    renamed = FITTED.replace('name = "text"', 'name = "order"').replace("{{ text }}", "{{ order }}")
+    assert "fields" in unfit(task(), task(renamed))
+    other = SimpleNamespace(task=SimpleNamespace(id="x", output=None))
+    assert "labels" in unfit(task(), cast(LoadedTask, other))
+    assert "no labels" in unfit(cast(LoadedTask, other), None)
+    assert FIELDS  # tasks of fields have no distribution yet
+
+
+def noise(*pairs: tuple[str, str]) -> float:
+    items = tuple(
+        Item(f"i{n}", f"g{n}", {"text": text}, label) for n, (text, label) in enumerate(pairs)
+    )
+    dataset: Any = SimpleNamespace(splits={"train": items})
+    return Subject.noise.fget(cast(Subject, SimpleNamespace(dataset=dataset)))  # type: ignore[attr-defined,no-any-return]
+
+
+def test_noise_is_what_repeated_texts_contradict() -> None:
+    same = [(f"text {n}", "a") for n in range(20) for _ in range(2)]
+    assert noise(*same) == 0
+    assert noise(*same, ("text 1", "b"), ("text 2", "b")) == pytest.approx(2 / 42)
+    assert noise(("text 1", "a"), ("text 1", "b")) == 0  # too few to tell

@@ -1,0 +1,58 @@
+"""What answers for a stage."""
+
+from typing import Any
+
+import pytest
+
+from appliance.errors import ApplianceError
+from appliance.routing.definition import Stage, parse
+from appliance.routing.targets import Target, Targets
+from appliance.tasks.catalogue import Drafts, Entry
+from tests.routing.example import LARGE, ROUTE, UPSTREAM
+
+SMALL_STAGE, LARGE_STAGE, HOST = parse((ROUTE + UPSTREAM).encode()).stages
+
+
+class Known(Drafts):
+    """One task, by its record."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def entry(self, task_id: str) -> Entry | None:
+        known = task_id == "licences-large"
+        return Entry(task_id, "", "labels", LARGE) if known else None
+
+
+async def start(caller: Any, request: Any) -> Any:
+    raise AssertionError
+
+
+def away(stage: Stage, targets: Targets) -> bool:
+    try:
+        targets.resolve(stage, start)
+    except ApplianceError as error:
+        return error.code == "route_stage_away"
+    return False
+
+
+def test_a_task_of_the_store_answers_here() -> None:
+    assert Targets(Known()).resolve(LARGE_STAGE, start) == Target(start, "licences-large")
+
+
+def test_a_task_that_is_missing_or_another_one_is_away() -> None:
+    targets = Targets(Known())
+    assert away(SMALL_STAGE, targets)
+    other = Stage("large", task="licences-large", digest="9" * 64)
+    assert away(other, targets)
+
+
+def test_an_upstream_answers_where_there_are_upstreams() -> None:
+    assert away(HOST, Targets(Known()))
+    found = Target(start, "gpu-1/qwen")
+    assert Targets(Known(), lambda stage: found).resolve(HOST, start) is found
+
+
+@pytest.mark.parametrize("kind", ["queue"])
+def test_people_are_no_target(kind: Any) -> None:
+    assert away(Stage("people", kind=kind), Targets(Known()))

@@ -1,0 +1,18 @@
+"""Schemas of routes."""
+
+import pytest
+
+from appliance.errors import BadRequest
+from appliance.wire.admin.routes import PlanWanted, Suspend
+
+
+def test_a_reason_is_needed() -> None:
+    assert Suspend.of(reason="x").reason == "x"
+    with pytest.raises(BadRequest, match="reason"):
+        Suspend.of(reason="")
+
+
+def test_only_sealed_splits_are_opened() -> None:
+    assert PlanWanted.of(route="r", dataset="d").split == "certify"
+    with pytest.raises(BadRequest, match="split"):
+        PlanWanted.of(route="r", dataset="d", split="dev")
