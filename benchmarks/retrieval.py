@@ -8,6 +8,7 @@ comparison takes the same time whatever they are.
 
 usage: python -m benchmarks.retrieval quality debfaq|pydocs [--words-alone] [--budget N]
        python -m benchmarks.retrieval speed [--chunks N]
+       python -m benchmarks.retrieval timing [--documents N]
 """
 
 import argparse
@@ -25,6 +26,7 @@ import numpy as np
 
 from appliance.app import Services, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
+from appliance.errors import BadRequest
 from appliance.retrieval.access import ADMIN, of_key
 from appliance.retrieval.chunking import Chunk, chunks
 from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Incoming, Settings
@@ -96,11 +98,7 @@ async def _quality(
     begun, count = time.monotonic(), 0
     for section in asked.sections:
         text = extracted(section)
-        cut = chunks(text.text, text.blocks, budget=settings.budget, overlap=settings.overlap)
-        vectors = None
-        if digest:
-            texts = [text.text[c.start : c.end].decode() for c in cut]
-            vectors = await embedder.passages(texts, "set")
+        cut, vectors = await _cut(text, settings, embedder)
         collection.put(incoming(section.id, text, cut, vectors), "p", 1)
         count += len(cut)
     found: dict[str, Any] = {
@@ -115,6 +113,24 @@ async def _quality(
         params = {"collection": "set", "questions": str(path), "apply": False}
         found[language] = await (await services.jobs.start("tune-search", params, "p")).outcome()
     return found
+
+
+async def _cut(
+    text: Extracted, settings: Settings, embedder: Embedder
+) -> tuple[list[Chunk], Floats | None]:
+    """Chunks and vectors; as in an ingest, smaller chunks where the embedder takes no larger."""
+    budget, overlap = settings.budget, settings.overlap
+    while True:
+        cut = chunks(text.text, text.blocks, budget=budget, overlap=overlap)
+        if not settings.embedder:
+            return cut, None
+        try:
+            texts = [text.text[c.start : c.end].decode() for c in cut]
+            return cut, await embedder.passages(texts, "set")
+        except BadRequest as error:
+            if error.code != "context_length_exceeded":
+                raise
+            budget, overlap = budget // 2, overlap // 2
 
 
 def speed(wanted: int) -> dict[str, Any]:
@@ -150,6 +166,51 @@ def speed(wanted: int) -> dict[str, Any]:
         return found
 
 
+def timing(wanted: int) -> dict[str, Any]:
+    """What the time of a search tells of documents that the caller may not read.
+
+    Two collections with the same readable tenth; in one of them every other document has a word
+    that is in none of the readable ones. `told` is the share of pairs of searches for that word in
+    which the one beside it took longer: 0.5 tells nothing.
+    """
+    rng = random.Random(1)  # no secret
+    words = [f"w{number}" for number in range(2_000)]
+    bodies = [" ".join(rng.choices(words, k=120)) for _ in range(wanted)]
+    access = of_key("k", [])
+    with tempfile.TemporaryDirectory() as root:
+        searchers = []
+        for present in (False, True):
+            path = Path(root) / f"{present}.db"
+            Collection.create(path, Settings())
+            collection = Collection(path)
+            for number, body in enumerate(bodies):
+                hidden = number % 10 > 0
+                text = extracted(Section("", "", body + " canary" * (hidden and present)))
+                cut = chunks(text.text, text.blocks, budget=440, overlap=0)
+                who = ("group:others",) if hidden else ("everyone",)
+                one = Incoming(str(number), str(number), "text", text, cut, None, who)
+                collection.put(one, "p", 1)
+            searchers.append(Searcher(collection))
+        spent: list[list[float]] = [[], []]
+        for number in range(2_000):
+            for which in (0, 1) if number % 2 else (1, 0):
+                begun = time.perf_counter()
+                found = searchers[which].search(access, f"canary w{number}", 10)
+                if number >= 100:
+                    spent[which].append(1e3 * (time.perf_counter() - begun))
+                if any("canary" in passage.text for passage in found.passages):
+                    raise AssertionError("a passage leaked")
+    absent, beside = map(np.array, spent)
+    longer = float((beside[:, None] > absent[None, :]).mean())
+    return {
+        "documents": wanted,
+        "readable": wanted // 10,
+        "absent_ms": round(float(np.median(absent)), 3),
+        "present_ms": round(float(np.median(beside)), 3),
+        "told": round(longer, 3),
+    }
+
+
 def _texts(sections: list[Section]) -> Iterator[tuple[str, Extracted]]:
     """The sections, and without end texts that are made of runs of their words."""
     for section in sections:
@@ -182,8 +243,12 @@ def main() -> None:
     )
     fast = parts.add_parser("speed")
     fast.add_argument("--chunks", type=int, default=100_000)
+    leak = parts.add_parser("timing")
+    leak.add_argument("--documents", type=int, default=5_000)
     given = parser.parse_args()
-    if given.what == "speed":
+    if given.what == "timing":
+        say(json.dumps(timing(given.documents), indent=1))
+    elif given.what == "speed":
         say(json.dumps(speed(given.chunks), indent=1))
     else:
         say(json.dumps(asyncio.run(quality(given.set, given.words_alone, given.budget)), indent=1))

@@ -54,7 +54,10 @@ class Embedder:
             CollectionRefused: `embedder_changed`.
             ApplianceError: what `Inference.start` raises.
         """
-        allowed = replace(caller.principal, models=frozenset({self.settings.embedder}))
+        # The key may search, whatever models it may use by itself.
+        allowed = replace(
+            caller.principal, models=frozenset({self.settings.embedder}), tasks_only=False
+        )
         asked = replace(caller, principal=allowed)
         vectors = await self._vectors(asked, [self.settings.query_prefix + text])
         return np.asarray(vectors[0], np.float32)

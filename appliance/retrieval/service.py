@@ -100,32 +100,41 @@ class Retrieval:
     async def evidence(self, app: Principal, query: Query) -> Found:
         """Search for an answer of an app, which is what is recorded and what its quota counts.
 
+        It waits as long as it takes: the answer has a place in a queue already.
+
         Raises: as `search`.
         """
+        self._check_log()
         bare = replace(app, limits=Limits(weight=app.limits.weight, priority=app.limits.priority))
         caller = Caller(bare, f"evidence-{secrets.token_hex(8)}", "", RETRIEVAL)
-        return await self.look(caller, query, self.access_of(app.key_id))
+        return await self._look(caller, query, self.access_of(app.key_id))
 
     async def look(self, caller: Caller, query: Query, access_set: AccessSet) -> Found:
         """Search without a record; raises as `search`."""
-        if self._audit.latched:
-            raise AuditUnavailable("audit_unavailable", self._audit.latched)
+        self._check_log()
         key = caller.principal.key_id
         if self._waiting.total() >= MOST_WAITING or self._waiting[key] >= MOST_OF_KEY:
             raise Overloaded("queue_full", f"{self._waiting[key]} searches of this key wait.")
         self._waiting[key] += 1
         try:
-            shelf = await asyncio.to_thread(self._shelf, query.collection, access_set)
-            settings = shelf.collection.settings
-            vector = None
-            if settings.embedder and (query.by or settings.ranking) != "bm25":
-                vector = await Embedder(self._inference, settings).query(caller, query.text)
-            async with self._gate:
-                return await asyncio.to_thread(_found, shelf, access_set, query, vector)
+            return await self._look(caller, query, access_set)
         finally:
             self._waiting[key] -= 1
             if not self._waiting[key]:
                 del self._waiting[key]
+
+    async def _look(self, caller: Caller, query: Query, access_set: AccessSet) -> Found:
+        shelf = await asyncio.to_thread(self._shelf, query.collection, access_set)
+        settings = shelf.collection.settings
+        vector = None
+        if settings.embedder and (query.by or settings.ranking) != "bm25":
+            vector = await Embedder(self._inference, settings).query(caller, query.text)
+        async with self._gate:
+            return await asyncio.to_thread(_found, shelf, access_set, query, vector)
+
+    def _check_log(self) -> None:
+        if self._audit.latched:
+            raise AuditUnavailable("audit_unavailable", self._audit.latched)
 
     def _shelf(self, name: str, access_set: AccessSet) -> Shelf:
         if access_set.all:

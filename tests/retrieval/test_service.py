@@ -100,3 +100,13 @@ async def test_a_search_counts_as_a_request_of_the_quota(opened: Services) -> No
     assert refused.value.code == "rate_limit_exceeded" and refused.value.retry_after
     assert opened.reader.size == size
     assert await names(opened, "k2") == {"theirs"}
+
+
+async def test_the_searches_of_answers_wait_in_their_own_queue(
+    opened: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer has its place already: it is not refused for want of one in the searches' queue."""
+    monkeypatch.setattr(service, "MOST_OF_KEY", 1)
+    app = replace(caller("k1").principal, limits=Limits(rpm=1))
+    found = await asyncio.gather(*(opened.retrieval.evidence(app, QUERY) for _ in range(8)))
+    assert {passage.document for one in found for passage in one.passages} == {"mine"}
