@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.admission.places import Shares
+from appliance.advisor import watch
 from appliance.audit.appending import append
 from appliance.audit.certificate import certify
 from appliance.audit.epoch import EpochLimits
@@ -451,6 +452,25 @@ def open_services(
             return pool.end(SYSTEM, task, "suspended", why)
 
         jobs.add(Carry(gate_parts, suspend))
+
+        def agreed(key_id: str) -> bool:
+            try:
+                return api_keys.get(key_id).examples
+            except StateRefused:
+                return False
+
+        jobs.add(
+            watch.Watching(
+                watch.Parts(
+                    data / watch.DIRECTORY,
+                    reader,
+                    audit,
+                    agreed,
+                    suspend if config.drift.suspend else None,
+                    clock,
+                )
+            )
+        )
 
         def tensors_of(model_id: str) -> GgufFacts:
             with models.inventory.open(model_id) as artifact:

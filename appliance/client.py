@@ -20,6 +20,7 @@ from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, 
 from appliance.wire.admin import advice as advicewire
 from appliance.wire.admin import collections as collectionwire
 from appliance.wire.admin import datasets as datasetwire
+from appliance.wire.admin import drift as driftwire
 from appliance.wire.admin import evaluations as evalwire
 from appliance.wire.admin import gates as gatewire
 from appliance.wire.admin import jobs as jobwire
@@ -499,6 +500,20 @@ class AdminClient:
         """The last advice for each task."""
         return self._get(advicewire.AdviceList, "/admin/advice")
 
+    # drift
+
+    def drift(self, task: str) -> driftwire.Drift:
+        """What is known of a task's weeks."""
+        return self._get(driftwire.Drift, _drift(task))
+
+    def drift_report(self, task: str) -> driftwire.DriftReport:
+        """The page of a task's weeks."""
+        return self._get(driftwire.DriftReport, _drift(task) + "/report")
+
+    def restart_drift(self, task: str, wanted: driftwire.Restart) -> driftwire.Drift:
+        """Learn a new reference."""
+        return self._post(driftwire.Drift, _drift(task) + "/restart", wanted)
+
     # the log's files
 
     def segments(self) -> retention.SegmentList:
@@ -586,6 +601,10 @@ class AdminClient:
 
 def _model(model_id: str) -> str:
     return f"/admin/models/{_identifier(model_id, 'unknown_model_id')}"
+
+
+def _drift(task: str) -> str:
+    return f"/admin/drift/{_identifier(task, 'drift_missing')}"
 
 
 def _collection(name: str) -> str:

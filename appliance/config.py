@@ -137,6 +137,21 @@ class TuningConfig:
 
 
 @dataclass(frozen=True)
+class DriftConfig:
+    """`[drift]`: whether the requests of tasks have changed."""
+
+    check_hours: int = _key(
+        24,
+        "How often the requests of approved tasks are looked at; 0 means never.",
+        low=0,
+        high=24 * 7,
+    )
+    suspend: bool = _key(
+        False, "Suspend a task whose requests have drifted; without it there is an alarm only."
+    )
+
+
+@dataclass(frozen=True)
 class TrustConfig:
     """`[trust]`: models in the store."""
 
@@ -289,6 +304,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     roles: RolesConfig = field(default_factory=RolesConfig)

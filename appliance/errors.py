@@ -536,6 +536,13 @@ CODES: Final[dict[str, Code]] = {
         "the answers to the advisor's questions cannot be used",
         "Correct what the message names; `appliance advise --example` prints a file to begin with.",
     ),
+    "drift_found": Code(
+        "the requests of the task have changed: its evidence may no longer hold",
+        "Read `appliance drift show TASK`; measure the task on new items, then approve it again.",
+    ),
+    "drift_missing": Code(
+        "the requests of this task were not looked at yet", "Run `appliance drift check TASK`."
+    ),
     "advice_missing": Code(
         "no advice was given for this task yet", "Run `appliance advise TASK --answers FILE`."
     ),

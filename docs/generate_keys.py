@@ -23,7 +23,12 @@ _NAMES = {
     "slash": "/", "question_mark": "?", "colon": ":", "left_square_bracket": "[",
     "right_square_bracket": "]", "escape": "esc",
 }  # fmt: skip
-_WITHOUT_DIGIT = {"Collections": "o", "Labels": "t", "Start": "a host without one"}
+_WITHOUT_DIGIT = {
+    "Advice": "a",
+    "Collections": "o",
+    "Labels": "t",
+    "Start": "a host without one",
+}
 _HEAD = """\
 # Keys of the operator's screens
 

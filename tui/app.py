@@ -23,6 +23,7 @@ from tui import theme
 from tui.change import Answers, Change, Running
 from tui.desk import Desk
 from tui.link import Files, Link, LinkState, Poller, Question, Snapshot, look
+from tui.screens.advice import AdvicePage
 from tui.screens.audit import AuditPage
 from tui.screens.collections import CollectionsPage
 from tui.screens.evaluations import EvaluationsPage
@@ -51,7 +52,7 @@ PERIOD, BASIC_PERIOD = 1.0, 5.0
 _LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
-    EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, FirstPage,
+    EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, FirstPage,
 )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ class OperatorApp(Typing):
         Binding("question_mark,f1", "help", "Help", key_display="?", show=False),
         Binding("colon,ctrl+p", "palette", "Commands", key_display=":"),
         Binding("r", "refresh", "Refresh", show=False),
+        Binding("a", "go('advice')", "Advice", show=False),
         Binding("t", "go('labels')", "To label: queues", show=False),
         Binding("o", "go('collections')", "Collections of documents", show=False),
         Binding("escape", "escape", "Back", show=False),

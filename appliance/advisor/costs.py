@@ -184,15 +184,18 @@ def cost(case: Case) -> Percentiles | None:
     ranges = _ranges(case.questions, case.facts)
     fixed = {name: value.mid for name, value in ranges.items()}
     named = [swing.name for swing in tornado(case)[:MOST_UNCERTAIN]]
-    if not named:
-        total = float(np.asarray(case.total(fixed)))
-        return Percentiles(total, total, total)
-    points = np.array(list(itertools.product(*(ranges[name] for name in named))))
-    weights = np.array([math.prod(each) for each in itertools.product(WEIGHTS, repeat=len(named))])
-    values: dict[str, Value] = {**fixed}
-    values |= {name: points[:, number] for number, name in enumerate(named)}
-    totals = np.broadcast_to(np.asarray(case.total(values)), weights.shape)
-    return Percentiles(*(_quantile(totals, weights, share) for share in (0.1, 0.5, 0.9)))
+    return _percentiles(case.total, fixed, {name: ranges[name] for name in named})
+
+
+def retraining(questions: Questions) -> Percentiles:
+    """What the labels of one retraining cost."""
+    data = questions.data
+    uncertain = {"data.label_minutes": data.label_minutes, "data.hour": data.hour}
+
+    def total(values: Values) -> Value:
+        return data.relabel * data.raters * values["data.label_minutes"] / 60 * values["data.hour"]
+
+    return _percentiles(total, {}, uncertain)
 
 
 def tornado(case: Case) -> list[Swing]:
@@ -255,6 +258,20 @@ def _ranges(questions: Questions, facts: Facts) -> dict[str, Range]:
     ranges = questions.ranges
     volume = requests_day(questions, facts)
     return ranges if volume is None else {**ranges, "load.requests_day": volume}
+
+
+def _percentiles(
+    total: Callable[[Values], Value], fixed: Mapping[str, float], uncertain: Mapping[str, Range]
+) -> Percentiles:
+    """The percentiles over all combinations of the three points of what is uncertain."""
+    points = np.array(list(itertools.product(*uncertain.values())))
+    weights = np.array(
+        [math.prod(each) for each in itertools.product(WEIGHTS, repeat=len(uncertain))]
+    )
+    values: dict[str, Value] = {**fixed}
+    values |= {name: points[:, number] for number, name in enumerate(uncertain)}
+    totals = np.broadcast_to(np.asarray(total(values)), weights.shape)
+    return Percentiles(*(_quantile(totals, weights, share) for share in (0.1, 0.5, 0.9)))
 
 
 def _quantile(values: Floats, weights: Floats, share: float) -> float:

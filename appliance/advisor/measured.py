@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from appliance.advisor.questions import Questions
+
 OPTIONS: Final = ("baseline", "prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
 """What can answer within the network, the simplest first."""
 _DAY_US: Final = 86_400_000_000
@@ -204,8 +206,26 @@ def _best(option: str, rows: Sequence[Mapping[str, Any]]) -> Candidate | None:
     )
 
 
+def told(questions: Questions) -> list[Candidate]:
+    """What a person measured elsewhere."""
+    return [
+        Candidate(
+            each.option,
+            each.name or each.option,
+            Quality(each.quality.mid, each.quality.low, each.quality.high, each.groups),
+            each.documents_s,
+            each.seconds,
+            coverage=each.coverage,
+            source=each.source,
+        )
+        for each in questions.measured
+        if each.quality is not None
+    ]
+
+
 def joined(facts: Facts, more: Iterable[Candidate]) -> Facts:
     """The facts with further candidates, which replace those of the same option."""
     added = {each.option: each for each in more}
     kept = tuple(each for each in facts.candidates if each.option not in added)
-    return replace(facts, candidates=(*kept, *added.values()))
+    sources = tuple((f"told of {each.option}", each.source) for each in added.values())
+    return replace(facts, candidates=(*kept, *added.values()), made_of=(*facts.made_of, *sources))

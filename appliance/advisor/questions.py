@@ -18,6 +18,8 @@ from appliance.errors import Refused
 
 SOURCE: Final = "the article that this product follows: rules of thumb, to be replaced by yours"
 FORMS: Final = ("labels", "fields", "text")
+TOLD: Final = ("prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
+"""Options that a person may have measured elsewhere; the classifier is always measured here."""
 _T = TypeVar("_T")
 
 
@@ -174,6 +176,29 @@ class Price:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What was measured of an option elsewhere: a cascade, a model of another host, a pilot.
+
+    Attributes:
+        quality: low, value and high of the share of right answers on the same items.
+        groups: that this was measured on.
+        documents_s: documents a second.
+        seconds: that 95 of 100 answers take.
+        coverage: share that a cascade answers itself.
+        source: who measured it, when and where.
+    """
+
+    option: str = ""
+    name: str = ""
+    quality: Range | None = None
+    groups: int = 0
+    documents_s: float | None = None
+    seconds: float | None = None
+    coverage: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Thresholds:
     """Rules of thumb, editable; `SOURCE` says where the defaults are from.
 
@@ -210,6 +235,7 @@ class Questions:
     regulation: Regulation = field(default_factory=Regulation)
     costs: Costs = field(default_factory=Costs)
     prices: tuple[Price, ...] = ()
+    measured: tuple[Told, ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     @cached_property
@@ -275,17 +301,15 @@ def build(value: object) -> Questions:
         "domain": Domain, "data": Data, "load": Load, "regulation": Regulation, "costs": Costs,
         "thresholds": Thresholds,
     }  # fmt: skip
-    unknown = sorted(set(value) - {*kinds, "prices"})
+    unknown = sorted(set(value) - {*kinds, "prices", "measured"})
     if unknown:
         raise _invalid(f"There is no question {unknown[0]!r}.")
     made = {name: _record(kinds[name], value[name], name) for name in kinds if name in value}
-    listed = value.get("prices", [])
-    if not isinstance(listed, list) or len(listed) > 20:
-        raise _invalid("prices: a list of at most 20.")
-    prices = tuple(_record(Price, each, "prices") for each in listed)
+    prices = tuple(_record(Price, each, "prices") for each in _listed(value, "prices"))
+    told = tuple(_record(Told, each, "measured") for each in _listed(value, "measured"))
     if len({price.name for price in prices}) != len(prices):
         raise _invalid("prices: two have the same name.")
-    found = Questions(prices=prices, **made)
+    found = Questions(prices=prices, measured=told, **made)
     _check(found)
     return found
 
@@ -311,11 +335,27 @@ def _check(found: Questions) -> None:
     for name, number in positive.items():
         if number <= 0:
             raise _invalid(f"{name} is above 0.")
+    for told in found.measured:
+        if told.option not in TOLD or told.quality is None or not told.source:
+            raise _invalid(
+                f"measured: each has an option of {', '.join(TOLD)}, a quality and a source."
+            )
+        if not 0 <= told.quality.low <= told.quality.high <= 1:
+            raise _invalid("measured.quality: shares between 0 and 1.")
+        if told.groups < 1 or not 0 <= (told.coverage or 0) <= 1:
+            raise _invalid("measured: groups are counted, and coverage is a share.")
     for price in found.prices:
         if not price.name:
             raise _invalid("prices: each has a name.")
         if price.quality is not None and not 0 <= price.quality.low <= price.quality.high <= 1:
             raise _invalid("prices.quality: shares between 0 and 1.")
+
+
+def _listed(value: Mapping[str, object], name: str) -> list[object]:
+    found = value.get(name, [])
+    if not isinstance(found, list) or len(found) > 20:
+        raise _invalid(f"{name}: a list of at most 20.")
+    return found
 
 
 def _record(kind: type[_T], value: object, place: str) -> _T:

@@ -86,6 +86,7 @@ class Advice:
             of the cheapest that runs here; None: unknown.
         break_even: requests a day from which this option is not dearer than what is paid by the
             token, by its name; None where that never is.
+        retraining: what the labels of one retraining cost; None where an hour has no price.
         notes: what else a person should know, one sentence each.
     """
 
@@ -100,6 +101,8 @@ class Advice:
     full_throughput: str = ""
     utilisation: float | None = None
     break_even: tuple[tuple[str, float | None], ...] = ()
+    retraining: Percentiles | None = None
+    currency: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -113,7 +116,12 @@ def advise(questions: Questions, facts: Facts, today: date) -> Advice:
     blocked = _blocked(questions, today)
     if blocked:
         return Advice("blocked", blocked)
-    decided = _decide(questions, facts)
+    priced = questions.data.hour.high > 0
+    decided = replace(
+        _decide(questions, facts),
+        retraining=costs.retraining(questions) if priced else None,
+        currency=questions.costs.currency,
+    )
     if decided.chosen is None:
         return replace(decided, notes=_notes(questions, facts, decided))
     chosen, local = decided.chosen.case, _local(decided)
@@ -150,6 +158,8 @@ def document(advice: Advice) -> dict[str, Any]:
         "utilisation": advice.utilisation,
         "break_even_requests_day": dict(advice.break_even),
         "parts": {} if chosen is None or chosen.case is None else parts(chosen.case),
+        "retraining": None if advice.retraining is None else _money(advice.retraining),
+        "currency": advice.currency,
         "notes": list(advice.notes),
     }
 
@@ -171,6 +181,10 @@ def utilisation(case: Case) -> float | None:
     return float(costs.utilisation_of(busy, 1.0))
 
 
+def _money(cost: Percentiles) -> dict[str, float]:
+    return {"p10": round(cost.p10, 2), "p50": round(cost.p50, 2), "p90": round(cost.p90, 2)}
+
+
 def _row(option: Option) -> dict[str, Any]:
     money, quality = option.cost, option.quality
     return {
@@ -180,9 +194,7 @@ def _row(option: Option) -> dict[str, Any]:
         "why": option.why,
         "quality": None if quality is None else quality.value,
         "interval": None if quality is None else [quality.low, quality.high],
-        "cost_month": None
-        if money is None
-        else {"p10": round(money.p10, 2), "p50": round(money.p50, 2), "p90": round(money.p90, 2)},
+        "cost_month": None if money is None else _money(money),
         "seconds_p95": option.seconds,
         "missing": list(option.missing),
         "groups_needed": option.groups_needed,

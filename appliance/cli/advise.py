@@ -56,6 +56,15 @@ kwh = 0.30
 staff_hours = [2, 4, 8]     # a month
 staff_hour = 60
 
+# What you measured elsewhere: a cascade, a model of another host, a pilot.
+# [[measured]]
+# option = "cascade"          # or prompt, retrieval, tuned, larger, upstream
+# quality = [0.93, 0.95, 0.97]
+# groups = 400
+# documents_s = 2.0
+# coverage = 0.75             # of a cascade: what it answers itself
+# source = "pilot of spring 2026"
+
 # A model elsewhere, with the price that you found, where and when. Older than 90 days: no verdict.
 # [[prices]]
 # name = "cloud"

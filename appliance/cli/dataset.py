@@ -6,6 +6,7 @@ process; no command reads a sealed split.
 """
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -362,27 +363,41 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
     help="request only where nothing ties the requests of a day together.",
 )  # fmt: skip
 @click.option("--unmasked", is_flag=True, help="Leave personal data as they are.")
+@click.option("--answers", "out", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write what was answered into this JSON file, by item; raters must not see it.",
+)  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")
 @data_option
 @json_option
 @click.pass_obj
 def capture(
-    output: Output, /, data: Path, path: Path, name: str | None, unmasked: bool, **given: Any
+    output: Output,
+    /,
+    data: Path,
+    path: Path,
+    name: str | None,
+    unmasked: bool,
+    out: Path | None,
+    **given: Any,
 ) -> None:
     """Make unlabelled items of what an app asked, if its owners agreed; the reading is recorded."""
     items: list[Item] = []
     left_out, after = 0, None
+    answers: dict[str, str] = {}
     with admin_client(data) as client:
         while True:
-            wanted = Capture.of(**given, mask=not unmasked, after=after)
+            wanted = Capture.of(**given, mask=not unmasked, after=after, answers=out is not None)
             page = client.capture(wanted)
             items += [build(value, "an item of the log") for value in page.items]
             left_out += page.left_out
+            answers |= page.answers
             if (after := page.next_after) is None:
                 break
     manifest = Manifest(name or path.absolute().name, source=f"requests of {given['key_id']}")
     made = Dataset(manifest, split(items, Rule("given")))
     directory.write(path, made)
+    if out is not None:
+        out.write_text(json.dumps(answers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     _tell(output, path, made, [f"{left_out} requests left out"] if left_out else [])
 
 

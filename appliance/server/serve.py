@@ -38,6 +38,7 @@ from appliance.registry.audit_entries import SYSTEM
 from appliance.server.address import keep
 from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
 from appliance.server.tls_listener import TlsAcceptor
+from appliance.tasks.catalogue import KIND as TASK_KIND
 from appliance.trust.store import load_policy
 
 SOCKET = Path("run") / "admin.sock"
@@ -193,6 +194,7 @@ async def _serve(
     loading = asyncio.create_task(_autoload(services))
     await _carry(services)
     sweeping = asyncio.create_task(_sweep(services))
+    watching = asyncio.create_task(_drift(services))
     keeping = [
         asyncio.create_task(services.inference.watch_keys()),
         asyncio.create_task(services.renewal.watch()),
@@ -204,6 +206,7 @@ async def _serve(
     _log.info("stopping: running answers have %s seconds", drain)
     loading.cancel()
     sweeping.cancel()
+    watching.cancel()
     stopped.cancel()
     for server in servers:
         server.should_exit = True
@@ -255,6 +258,18 @@ async def _sweep(services: Services) -> None:
         with contextlib.suppress(Unavailable, Refused):
             for record in await services.sweep.run():
                 _log.warning("%s is %s: %s", record.id, record.state, record.message)
+
+
+async def _drift(services: Services) -> None:
+    """Look at the requests of approved tasks as often as the configuration says."""
+    hours = services.config.drift.check_hours
+    while hours:
+        await asyncio.sleep(hours * 3600)
+        for record in services.store.inventory.records():
+            if record.state == "approved" and record.kind == TASK_KIND:
+                # Without a log nothing is read; again later.
+                with contextlib.suppress(Unavailable, Refused):
+                    await services.jobs.start("drift", {"task": record.id}, SYSTEM)
 
 
 def _check_address(services: Services, address: str) -> None:

@@ -227,6 +227,8 @@ class Generation:
             "duration_us": int((now - self._begun) * 1e6),
             "bytes": sum(map(len, texts.values())),
         }
+        if self.about is not None and self.about.confidence is not None:
+            fields["confidence_ppm"] = round(1e6 * self.about.confidence)
         self._metrics.generations.labels(self.card.id, status).inc()
         self._metrics.prompt_tokens.labels(self.card.id).inc(self.prompt_tokens)
         self._metrics.cached_tokens.labels(self.card.id).inc(self.cached_tokens)

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from appliance.advisor.measured import Candidate, arrivals, from_evaluation, joined, per_doubling
+from appliance.advisor.measured import (
+    Candidate,
+    arrivals,
+    from_evaluation,
+    joined,
+    per_doubling,
+    told,
+)
+from appliance.advisor.questions import read
 
 HOUR = 3_600_000_000
 
@@ -68,6 +76,23 @@ def test_utilisation_is_the_share_of_time_in_which_something_was_answered() -> N
     assert found.utilisation == pytest.approx(3.5 / 10)
     assert found.days == pytest.approx(10 / 24) and found.requests_day == 4
     assert arrivals([]) is None
+
+
+def test_what_a_person_measured_elsewhere_stands_with_its_source() -> None:
+    text = """
+[[measured]]
+option = "cascade"
+quality = [0.93, 0.95, 0.97]
+groups = 400
+documents_s = 2
+coverage = 0.75
+source = "pilot of spring"
+"""
+    found = joined(from_evaluation(RESULT), told(read(text)))
+    cascade = found.candidate("cascade")
+    assert cascade is not None and cascade.quality is not None
+    assert (cascade.quality.low, cascade.coverage, cascade.name) == (0.93, 0.75, "cascade")
+    assert ("told of cascade", "pilot of spring") in found.made_of
 
 
 def test_what_is_said_replaces_what_was_measured_of_the_same_option() -> None:

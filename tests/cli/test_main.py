@@ -77,7 +77,8 @@ def test_each_kind_of_error_has_its_exit_status(kind: type[ApplianceError], stat
 
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {name for name, _ in commands()} == {
-        "init", "serve", "status", "doctor", "advise", "tui", "trust show", "tls issue",
+        "init", "serve", "status", "doctor", "tui", "trust show", "tls issue", "advise",
+        *(f"drift {verb}" for verb in ("check", "show", "report", "restart")),
         *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
         *(f"model {verb}" for verb in ("revoke", "recheck")),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.admin.lab import make_lab
 from tests.several import make_models
 from tests.system.test_docs_snippets import ALONE, SERVED, Block, blocks, execute, follow, served
 
@@ -31,7 +32,7 @@ def test_from_an_example_set_to_an_app(
     assert (tmp_path / "new-orders" / "labelling.json").is_file()
     assert "form: labels" in task
     text = PAGE.read_text(encoding="utf-8")
-    measure, approve, app, gate = blocks(text, SERVED)
+    measure, approve, app, gate, advise, drift = blocks(text, SERVED)
     with served(data, MODEL) as address:
         measured = execute(measure, tmp_path, variables)
         approved = execute(approve, tmp_path, variables)
@@ -41,12 +42,31 @@ def test_from_an_example_set_to_an_app(
         given = {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": key["secret"]}
         answered = execute(app, tmp_path, given)
         judged = execute(gate, tmp_path, variables)
+        advised = execute(advise, tmp_path, variables)
+        watched = execute(drift, tmp_path, variables)
     for words in ("exact_match on dev: 25 items", "logistic regression, n=100", MODEL, "majority"):
         assert words in measured, words
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert approved.count("approved") >= 1 and re.search(r"^sk-\w", approved, re.MULTILINE)
     label, confidence, name = answered.split()
     assert label in text and 0 < float(confidence) <= 1 and name == "excavator-system"
-    assert text.count(f"{ALONE}\n") == 4 and text.count(f"{SERVED}\n") == 4
+    assert text.count(f"{ALONE}\n") == 4 and text.count(f"{SERVED}\n") == 6
     assert "Pass: excavator-words is not worse than majority by 5 points" in judged
     assert re.search(r"test: \d+ groups, 0 looks left", judged), judged
+    assert advised.startswith("Not enough data") and "logistic regression" in advised
+    check_advice_and_watch(tmp_path, watched)
+
+
+def check_advice_and_watch(directory: Path, watched: str) -> None:
+    """What the last two blocks leave."""
+    assert "Rules of thumb" in (directory / "advice.html").read_text(encoding="utf-8")
+    assert watched.count("Not watched yet: 16 more weeks") == 2 and "not found:" in watched
+
+
+@pytest.mark.slow  # many commands
+def test_the_advisor_and_the_watch_answer_without_a_model(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)
+    *_, advise, drift = blocks(PAGE.read_text(encoding="utf-8"), SERVED)
+    variables = {"APPLIANCE_DATA": str(lab.data), "HOME": str(Path.home())}
+    assert execute(advise, tmp_path, variables).startswith("Not enough data")
+    check_advice_and_watch(tmp_path, execute(drift, tmp_path, variables))

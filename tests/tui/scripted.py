@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
+from appliance.wire.admin.advice import Advice, AdviceList
 from appliance.wire.admin.collections import (
     CollectionList,
     Passages,
@@ -159,6 +160,33 @@ def candidate(
     }  # fmt: skip
 
 
+def advice(task: str, **changes: object) -> Advice:
+    """What the advisor said of a task."""
+    options = [
+        {"name": "baseline", "title": "logistic regression", "state": "shown", "why": "",
+         "interval": [0.71, 0.77], "cost_month": {"p10": 220.64, "p50": 340.64, "p90": 580.64},
+         "seconds_p95": 0.0109},
+        {"name": "larger", "title": "qwen2.5-coder-1.5b", "state": "below", "why": "",
+         "interval": [0.42, 0.59], "cost_month": {"p10": 183.42, "p50": 303.42, "p90": 543.42},
+         "seconds_p95": 7.79},
+        {"name": "retrieval", "title": "small model with retrieval", "state": "unmeasured",
+         "why": "", "interval": None, "cost_month": None, "seconds_p95": None},
+    ]  # fmt: skip
+    document: dict[str, object] = {
+        "verdict": "baseline",
+        "answer": "Don't use a language model: logistic regression is good enough. It costs 340.64 "
+        "EUR a month; it is the only one that is shown to reach what is wanted.",
+        "options": options,
+        "flips_if": [
+            {"name": "domain.quality", "now": 0.7, "then": 0.715, "verdict": "not_enough_data"}
+        ],
+        "notes": ["By the learning curve, twice as many examples bring +2.7 points."],
+    }
+    return Advice(
+        task=task, created="2026-11-18T09:26:40Z", document={**document, **changes}, html="<p>a</p>"
+    )
+
+
 def queue(name: str, **changes: object) -> LabelQueue:
     """A queue of items that people label; by default both are at work."""
     plain: dict[str, object] = {
@@ -231,6 +259,7 @@ class Script(AdminClient):
         default_factory=lambda: Passages(generation=1, ranking="bm25", passages=[])
     )
     queues: list[LabelQueue] = field(default_factory=list)
+    advised: list[Advice] = field(default_factory=list)
     to_label: list[LabelNext] = field(default_factory=list)
     differences: LabelDifferences | None = None
     keys_found: list[Key] = field(default_factory=list)
@@ -346,6 +375,10 @@ class Script(AdminClient):
     def search_collection(self, name: str, wanted: SearchWanted) -> Passages:
         self._change("search", name, wanted.query)
         return self.passages_found
+
+    def all_advice(self) -> AdviceList:
+        self._answer()
+        return AdviceList(advice=self.advised)
 
     def label_queues(self) -> LabelQueueList:
         self._answer()

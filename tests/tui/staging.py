@@ -25,6 +25,7 @@ from tests.tui.scripted import (
     Script,
     Terminal,
     Told,
+    advice,
     entry,
     evaluation,
     job,
@@ -237,6 +238,10 @@ def script() -> Script:
         shelves=[shelf("manuals"), shelf("rules", embedder="", ranking="bm25", documents=31)],
         reported=REPORTED,
         passages_found=PASSAGES,
+        advised=[
+            advice("excavator-system"),
+            advice("notes", verdict="not_enough_data", options=[]),
+        ],
         to_label=[TO_LABEL],
         differences=LabelDifferences(
             raters=["anna", "ben"], labels=TO_LABEL.labels,
@@ -483,6 +488,8 @@ def scenes() -> list[Scene]:
         Scene("labels-item", "labelling, blind", _labelling),
         Scene("collections", "collections of documents", _collections),
         Scene("collections-search", "a search", _searching),
+        Scene("advice", "what the advisor said", _keys("a")),
+        Scene("advice-report", "writing its page", _keys("a", "w")),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import Refused
+from appliance.wire.admin.advice import Advice
 from appliance.wire.admin.collections import Passages, ReportList, Shown
 from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.jobs import Job
@@ -71,6 +72,10 @@ def hostile(text: str) -> Script:
     made.passages_found = Passages.model_validate(
         everywhere(plain.passages_found.model_dump(), text)
     )
+    made.advised = [
+        Advice.model_validate({**everywhere(each.model_dump(), text), "task": f"{n}{text}"})
+        for n, each in enumerate(plain.advised)
+    ]
     made.to_label = [
         LabelNext.model_validate(
             {**everywhere(each.model_dump(), text), "labels": [text, "b"], "input": {text: text}}
@@ -183,6 +188,9 @@ async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> Non
         await opened.press("escape", "down", "D", "enter")
         await opened.wait("together")
         check(opened)
+        await opened.press("escape", "escape", "a")
+        await opened.refresh()
+        check(opened)
         await opened.press("escape", "9")
         await opened.refresh()
         check(opened)
@@ -200,7 +208,7 @@ async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> Non
 
 
 LISTS = {"2": "store", "3": "running", "4": "entries", "5": "apps", "7": "tasks",
-         "8": "evaluations", "t": "queues", "9": "lines"}  # fmt: skip
+         "8": "evaluations", "t": "queues", "a": "advice", "9": "lines"}  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)])

@@ -35,6 +35,7 @@ SAME = {
     "evaluation report": "eval report",
     "labels": "label list", "labels look": "label show", "labels label": "label next",
     "labels differences": "label show", "labelling": "label next", "labelling look": "label set",
+    "advice": "advise", "advice report": "advise",
     "import": "model places", "import look": "model plan", "import import": "model import",
     "import directory": "model places", "import approve": "model approve",
     "import load": "model load",

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path
 
 from appliance.advisor import shelf
 from appliance.advisor.gathering import gather
+from appliance.advisor.measured import joined, told
 from appliance.advisor.questions import build
 from appliance.advisor.report import page
 from appliance.advisor.verdict import advise, document
@@ -45,7 +46,8 @@ async def new_advice(
     questions = build(wanted.answers)
     now = services.clock.wall_us()
     directory = services.data / EVALUATIONS
-    facts = await asyncio.to_thread(gather, directory, services.reader, wanted.task or "")
+    here = await asyncio.to_thread(gather, directory, services.reader, wanted.task or "")
+    facts = joined(here, told(questions))
     today = datetime.fromtimestamp(now / 1e6, UTC).date()
     found = await asyncio.to_thread(advise, questions, facts, today)
     html = render(page(found, questions, facts, iso(now)))

@@ -12,6 +12,7 @@ from appliance.api.admin import (
     audit,
     collections,
     datasets,
+    drift,
     evaluations,
     gates,
     jobs,
@@ -60,7 +61,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     app.add_middleware(RequestContext, profile=services.profile)
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
-        retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice,
+        retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
         routes,
     ):  # fmt: skip
         app.include_router(part.router)

@@ -13,10 +13,12 @@ from fastapi import APIRouter
 
 from appliance.api.admin.deps import Admin, ServicesDep, Viewer
 from appliance.api.admin.times import microseconds
+from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.audit.search import Query
 from appliance.datasets import capture, directory
 from appliance.datasets.items import Item
+from appliance.datasets.personal_data import mask
 from appliance.errors import AuditRefused, DatasetRefused, Refused
 from appliance.evals.gate import Gate
 from appliance.evals.job import DIRECTORY, Evaluation
@@ -46,6 +48,7 @@ def capture_items(person: Admin, services: ServicesDep, wanted: wire.Capture) ->
     )
     items: list[Item] = []
     read: list[Json] = []
+    answers: dict[str, str] = {}
     for entry in page.entries:
         try:
             prompt = services.reader.content(entry.seq, "prompt")
@@ -62,8 +65,13 @@ def capture_items(person: Admin, services: ServicesDep, wanted: wire.Capture) ->
             grouping=wanted.group,
             masks=wanted.mask,
         )
-        if found is not None:
-            items.append(found)
+        if found is None:
+            continue
+        items.append(found)
+        if wanted.answers and (told := _answer(services, found.id, key.id)) is not None:
+            seq, text = told
+            read.append(seq)
+            answers[found.id] = mask(text) if wanted.mask else text
     if read:
         fields: dict[str, Json] = {
             "action": "content_read",
@@ -77,7 +85,22 @@ def capture_items(person: Admin, services: ServicesDep, wanted: wire.Capture) ->
         items=[json.loads(item.line()) for item in items],
         left_out=len(page.entries) - len(items),
         next_after=page.resume,
+        answers=answers,
     )
+
+
+def _answer(services: Services, request_id: str, key_id: str) -> tuple[int, str] | None:
+    """What a request was answered, and the number of its outcome; None where it was not kept."""
+    _, outcome = services.reader.find_request(request_id, key_id)
+    if outcome is None:
+        return None
+    try:
+        text = services.reader.content(outcome.seq, "completion")
+    except AuditRefused as error:
+        if error.code != "content_unavailable":
+            raise
+        return None
+    return outcome.seq, text.decode("utf-8", "replace")
 
 
 @router.post("/seen")

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias, cast
 
 from fastapi import APIRouter
 
+from appliance.advisor import watch
 from appliance.api.admin.deps import AdminState, State, Viewer
 from appliance.api.admin.models import model_of
 from appliance.app import Services
@@ -93,6 +94,7 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
         for record in services.lifecycle.records()
         if record.state == "suspended" and (record.code or "").startswith("evaluation_")
     ]
+    alarms += watch.alarms(services.data / watch.DIRECTORY)
     alarms += [
         f"Model {worker.model} computes on the processor: {worker.device.warning}"
         for worker in services.supervisor.status()

@@ -14,6 +14,7 @@ class Capture(Request):
         after: only entries with higher numbers.
         group: what a group is.
         mask: replace personal data by its kind.
+        answers: tell what was answered, too.
     """
 
     key_id: str = Field(min_length=1, max_length=100)
@@ -22,6 +23,7 @@ class Capture(Request):
     until: str | None = Field(default=None, max_length=40)
     group: Literal["day", "request"] = "day"
     mask: bool = True
+    answers: bool = False
     limit: int = Field(default=500, ge=1, le=1_000)
 
 
@@ -61,8 +63,10 @@ class Captured(Reply):
         items: as lines of a dataset, unlabelled.
         left_out: requests that were erased, not kept, or no text of a user.
         next_after: where the next page begins; null at the end.
+        answers: what was answered, by item; an item without a kept answer is not in it.
     """
 
     items: list[dict[str, Any]]
     left_out: int
     next_after: int | None = None
+    answers: dict[str, str] = Field(default={})

@@ -14,7 +14,7 @@ from appliance.datasets.directory import write
 from appliance.errors import ApplianceError
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
-from appliance.types import ContentMode
+from appliance.types import ContentMode, Json
 from appliance.wire.admin.datasets import Capture
 from appliance.wire.admin.keys import KeyCreate
 from tests.api.admin.lab import LabData
@@ -66,6 +66,32 @@ def test_prompts_become_unlabelled_items(
     assert "anna" not in found.model_dump_json()  # a canary of personal data
     whole = client.capture(Capture.of(key_id=agreed, mask=False))
     assert "anna@werk.example" in whole.items[0]["input"]["text"]
+
+
+def answered(services: Services, key_id: str, request_id: str, text: str) -> int:
+    """The outcome of a request that was asked; its number."""
+    intent, _ = services.reader.find_request(request_id, key_id)
+    done: dict[str, Json] = {"intent": intent.seq, "request_id": request_id, "status": "ok"}
+    draft = Draft("outcome", done, {"completion": text.encode()})
+    (receipt,) = services.audit.append(draft).result()
+    return receipt.seq
+
+
+def test_answers_come_beside_the_items_masked_and_their_reading_is_recorded(
+    services: Services, client: AdminClient, agreed: str
+) -> None:
+    for name in ("told", "open", "gone"):
+        ask(services, agreed, name, "hose leaks")
+    number = answered(services, agreed, "told", "hydraulics, says anna@werk.example")
+    answered(services, agreed, "gone", "erase me")
+    client.erase("gone", "asked for")
+    assert client.capture(Capture.of(key_id=agreed)).answers == {}
+    found = client.capture(Capture.of(key_id=agreed, answers=True))
+    assert found.answers == {"told": "hydraulics, says [E-MAIL]"}
+    assert [item["id"] for item in found.items] == ["told", "open"]
+    assert "hydraulics" not in json.dumps(found.items)  # raters see the items
+    newest = services.reader.search(Query(kind="admin", newest_first=True, limit=1)).entries[0]
+    assert number in list(newest.body["entries"])  # type: ignore[arg-type]
 
 
 def test_without_consent_nothing_is_read(services: Services, client: AdminClient) -> None:
@@ -129,6 +155,12 @@ def test_from_a_key_to_a_dataset_by_commands(lab: LabData, tmp_path: Path) -> No
     assert done.status == 0, done.err
     assert done.document["items"] == {"unlabelled": 3}
     assert (out / "unlabelled.jsonl").read_text().count("hose") == 3
+    told = tmp_path / "answers.json"
+    again = run_command(
+        "dataset", "capture", tmp_path / "again", "--key", key["id"], "--answers", told,
+        data=lab.data,
+    )  # fmt: skip
+    assert again.status == 0 and json.loads(told.read_text()) == {}
     other = run_command("key", "create", "shy", "--json", data=lab.data).document
     none = run_command(
         "dataset", "capture", tmp_path / "no", "--key", other["id"], "--json", data=lab.data

@@ -1,0 +1,206 @@
+"""Whether a task's requests have drifted from those that its evidence rests on. Pure.
+
+Rules: blocks are looked at in their order, once each; the first twelve are the reference; what is
+said at a look never changes afterwards; an alarm stays until a person starts the watch again; what
+is promised is in `PROMISE`, and what cannot be found is in `BLIND`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
+
+from appliance.advisor.blocks import Block, Profile, named, read_block, read_profile, table
+from appliance.advisor.costs import Percentiles
+from appliance.advisor.measured import per_doubling
+from appliance.statistics import change
+from appliance.statistics.change import LEAST, LONG, SHORT
+
+PROMISE: Final = (
+    "In a year without a change there is a false alarm with probability at most 5 %, however often "
+    "it is looked at. A change eight times as large as weeks differ by themselves is found with "
+    f"probability at least 95 %: within {SHORT} weeks where it is abrupt, within {LONG} where it "
+    "creeps."
+)
+BLIND: Final = (
+    "Wrong answers by themselves: without labels a change of what is right is not seen while the "
+    "inputs and the answers look the same.",
+    "Changes that are not much larger than weeks differ by themselves.",
+    "Corrections that people make afterwards: no log of this version has them.",
+    f"A season that comes back: it looks like a change. The reference is {LEAST} weeks.",
+    "Words, texts and answers of keys whose owners did not agree to examples.",
+    "Weeks with fewer than 20 requests.",
+)
+State = Literal["learning", "quiet", "alarm"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look at one window.
+
+    Attributes:
+        week: of the last block.
+        statistic: the one that differs most.
+        size: how much, in spreads of the other weeks.
+        difference: mean of the window minus that of the other weeks.
+        rank, level: an exact p-value, and what it may be for an alarm.
+    """
+
+    week: int
+    window: int
+    statistic: str
+    size: float
+    difference: float
+    rank: float
+    level: float
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the window has changed."""
+        return self.rank <= self.level
+
+    @property
+    def e_value(self) -> float:
+        """1 / level at an alarm, else 0."""
+        return 1 / self.level if self.alarm else 0.0
+
+    def sentence(self) -> str:
+        """What it says."""
+        way = "rose" if self.difference > 0 else "fell"
+        return (
+            f"In the last {self.window} weeks, {named(self.statistic)} {way} by "
+            f"{abs(self.difference):.3g}: {self.size:.1f} times as much as weeks differ."
+        )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """All that is known of a task's weeks.
+
+    Attributes:
+        task: id of the task.
+        profile: of the first week; None before it is over.
+        blocks: the weeks after it.
+        findings: two for each look, the oldest first.
+        last_week: the last week that was read.
+        begun: the first block of the year that is looked at now.
+        reference: blocks from there on that were there before its first look.
+    """
+
+    task: str
+    profile: Profile | None = None
+    blocks: tuple[Block, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    last_week: int | None = None
+    begun: int = 0
+    reference: int = LEAST
+
+    @property
+    def alarm(self) -> Finding | None:
+        """The first finding that was an alarm."""
+        return next((each for each in self.findings if each.alarm), None)
+
+    @property
+    def state(self) -> State:
+        """Learning the reference, quiet, or an alarm."""
+        if self.alarm is not None:
+            return "alarm"
+        return "learning" if len(self.blocks) < LEAST + SHORT else "quiet"
+
+    @property
+    def evidence(self) -> float:
+        """Weighted sum of the e-values: an alarm where it reaches 1."""
+        return round(sum(each.e_value * each.level for each in self.findings), 9)
+
+    def sentence(self) -> str:
+        """What it says now."""
+        if self.alarm is not None:
+            return f"Drift. {self.alarm.sentence()}"
+        if self.state == "learning":
+            left = LEAST + SHORT - len(self.blocks) + (self.profile is None)
+            return f"Not watched yet: {left} more weeks until the first look."
+        return f"No drift in {len(self.blocks)} weeks."
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "task": self.task,
+            "profile": None if self.profile is None else self.profile.document(),
+            "blocks": [block.document() for block in self.blocks],
+            "findings": [asdict(each) for each in self.findings],
+            "last_week": self.last_week,
+            "begun": self.begun,
+            "reference": self.reference,
+        }
+
+
+def read(value: Mapping[str, Any]) -> Watch:
+    """A watch from its document. Raises KeyError, TypeError, ValueError."""
+    profile = value["profile"]
+    return Watch(
+        str(value["task"]),
+        None if profile is None else read_profile(profile),
+        tuple(map(read_block, value["blocks"])),
+        tuple(Finding(**each) for each in value["findings"]),
+        value["last_week"],
+        int(value["begun"]),
+        int(value["reference"]),
+    )
+
+
+def looked(watch: Watch, block: Block) -> Watch:
+    """The watch with one more week, looked at.
+
+    A year's looks share one budget of false alarms; then the next year begins, with the last weeks
+    as its reference.
+    """
+    blocks = (*watch.blocks, block)
+    begun, reference = watch.begun, watch.reference
+    if len(blocks) - begun >= reference + SHORT + change.LOOKS:
+        begun, reference = len(blocks) - 2 * LONG - SHORT, 2 * LONG
+    names, values = table(blocks[begun:])
+    findings = list(watch.findings)
+    for window in (SHORT, LONG) if names and watch.alarm is None else ():
+        found = change.look(values, window, reference)
+        if found is not None:
+            findings.append(
+                Finding(
+                    block.week, window, names[found.statistic], found.size, found.difference,
+                    found.rank, found.level,
+                )
+            )  # fmt: skip
+    return replace(
+        watch,
+        blocks=blocks,
+        findings=tuple(findings),
+        last_week=block.week,
+        begun=begun,
+        reference=reference,
+    )
+
+
+def advice(
+    watch: Watch, curve: Sequence[tuple[int, float]], labels: Percentiles | None, currency: str
+) -> tuple[str, ...]:
+    """What to do after an alarm: what a retraining costs, and what it is expected to bring.
+
+    Args:
+        curve: learning curve of the newest evaluation.
+        labels: price of the labels of a retraining; None where it is not known.
+    """
+    if watch.alarm is None:
+        return ()
+    found = ["Label a sample of the last weeks, and measure the task on it before it is changed."]
+    gain = per_doubling(curve)
+    if labels is not None:
+        found.append(
+            f"Labels for a retraining cost {labels.p50:,.2f} {currency} (P10 {labels.p10:,.2f}, "
+            f"P90 {labels.p90:,.2f})."
+        )
+    else:
+        found.append("What labels cost is not known: `appliance advise TASK --answers FILE`.")
+    if gain is not None:
+        found.append(
+            f"On the old items twice as many examples brought {100 * gain:+.1f} points; on new "
+            "ones the first examples bring more than that, and how much is not known before."
+        )
+    return tuple(found)

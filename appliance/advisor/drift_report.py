@@ -1,0 +1,98 @@
+"""The page of a task's weeks: whether they changed, what did, and what cannot be seen."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from appliance.advisor.blocks import Block, named, table
+from appliance.advisor.drift import BLIND, PROMISE, Finding, Watch
+from appliance.reports import charts
+from appliance.reports.axes import percent, plain
+from appliance.reports.charts import Series
+from appliance.reports.page import Fact, Figure, Page, Section, Table
+
+_LOOKS: Final = 8
+"""Weeks whose looks are listed."""
+_TONES: Final = {"alarm": "bad", "quiet": "good", "learning": "muted"}
+
+
+def page(watch: Watch, advice: Sequence[str], when: str) -> Page:
+    """The page of a watch."""
+    sections = [Section("What to do", tuple(advice))] if advice else []
+    if watch.findings:
+        sections.append(_looks(watch.findings[-2 * _LOOKS :]))
+    if watch.blocks:
+        sections.append(_weeks(watch.blocks))
+    sections += [Section("What is promised", (PROMISE,)), Section("What is not found", BLIND)]
+    return Page(
+        title=f"Drift of {watch.task}",
+        answer=watch.sentence(),
+        tone=_TONES[watch.state],
+        facts=_facts(watch),
+        figure=_figure(watch),
+        sections=tuple(sections),
+        made_of=tuple((f"week {b.week}", f"{b.requests} requests") for b in watch.blocks[-_LOOKS:]),
+        when=when,
+    )
+
+
+def _facts(watch: Watch) -> tuple[Fact, ...]:
+    found = [Fact("weeks", str(len(watch.blocks)), "with at least 20 requests each")]
+    if watch.blocks:
+        found.append(Fact("requests", f"{watch.blocks[-1].requests:,}", "in the last week"))
+        found.append(Fact("statistics", str(len(table(watch.blocks)[0])), "in every week"))
+    if watch.alarm is not None:
+        note = f"of at most {percent(watch.alarm.level)}"
+        found.append(Fact("rank", f"{100 * watch.alarm.rank:.3g} %", note))
+    return tuple(found)
+
+
+def _figure(watch: Watch) -> Figure | None:
+    """The statistic that moved, week by week; without a look there is none to name."""
+    found = watch.alarm or max(watch.findings, key=lambda each: each.size, default=None)
+    if found is None or len(watch.blocks) < 2:
+        return None
+    points = tuple(
+        (float(number), block.values[found.statistic])
+        for number, block in enumerate(watch.blocks, 1)
+        if found.statistic in block.values
+    )
+    name = named(found.statistic)
+    drawn = charts.lines(
+        name, [Series(name, points)], x_name="week", y_name="", x_form=plain, y_form=plain
+    )
+    return Figure(drawn, "The statistic that differs most, week by week.")
+
+
+def _looks(findings: Sequence[Finding]) -> Section:
+    rows = tuple(
+        (
+            str(each.week),
+            f"last {each.window}",
+            named(each.statistic),
+            f"{each.size:.2f}",
+            f"{100 * each.rank:.3g} %",
+            f"{100 * each.level:.3g} %",
+            "alarm" if each.alarm else "quiet",
+        )
+        for each in reversed(findings)
+    )
+    columns = ("week", "weeks", "differs most", ">by", ">rank", ">alarm at", "")
+    return Section(
+        "Looks",
+        (
+            "Rank: the share of all sets of so many weeks that differ at least as much. Nothing "
+            "but whole weeks is compared, because the days of a week go together.",
+        ),
+        (Table(columns, rows),),
+    )
+
+
+def _weeks(blocks: Sequence[Block]) -> Section:
+    last, before = blocks[-1], blocks[:-1]
+    rows = []
+    for name, value in last.values.items():
+        others = [block.values[name] for block in before if name in block.values]
+        span = f"{plain(min(others))} to {plain(max(others))}" if others else "-"
+        rows.append((named(name), plain(value), span))
+    table_ = Table(("statistic", ">last week", ">weeks before"), tuple(rows))
+    return Section("The last week", (), (table_,))

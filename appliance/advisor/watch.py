@@ -1,0 +1,316 @@
+"""The job that looks at a task's requests in the log, week by week, and its file.
+
+Rules: only whole weeks that are over are read, each once, so a week says the same for ever, even
+when its texts are erased later; texts are read only of keys whose owners agreed to examples, and
+their reading is recorded; an alarm is recorded once, and suspends the task where the configuration
+says so; starting again is recorded with its reason, and the file of before is kept.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from appliance.advisor import drift
+from appliance.advisor.blocks import WEEK_US, Observed, block, profile, week_of
+from appliance.advisor.drift import Watch, looked
+from appliance.audit.appending import append
+from appliance.audit.entry import Entry
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.reader import LogReader
+from appliance.audit.search import MAX_LIMIT, Query
+from appliance.clock import Clock
+from appliance.datasets import capture
+from appliance.errors import AuditRefused, EvaluationRefused, NotFound, Refused
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.types import Json, Role
+
+DIRECTORY: Final = "drift"
+_DAY_US: Final = WEEK_US // 7
+_READ_A_DAY: Final = 100
+"""Requests of a day whose texts and passages are read; of all, the first 1,000 are counted."""
+_MOST_WEEKS: Final = 520
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters: the id of the task."""
+
+    task: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the job uses.
+
+    Attributes:
+        agreed: whether the owners of a key, by its id, agreed to examples.
+        suspend: takes a task out of service; None where the configuration only warns.
+    """
+
+    directory: Path
+    reader: LogReader
+    audit: AuditLog
+    agreed: Callable[[str], bool]
+    suspend: Callable[[str, Refused], Awaitable[object]] | None
+    clock: Clock
+
+
+class Watching(Kind):
+    """Looks at the weeks of a task that are over and were not looked at."""
+
+    name: ClassVar[str] = "drift"
+    unit: ClassVar[str] = "weeks"
+    role: ClassVar[Role] = Role.OPERATOR
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def check(self, params: JsonObject) -> None:
+        """A task. Raises EvaluationRefused."""
+        _wanted(params)
+
+    def title(self, params: JsonObject) -> str:
+        """The task."""
+        return _wanted(params).task
+
+    def key(self, params: JsonObject) -> str | None:
+        """One at a time for each task."""
+        return f"drift {_wanted(params).task}"
+
+    async def run(self, job: Context) -> JsonObject:
+        """The state, as `result` writes it."""
+        parts, task = self._parts, _wanted(job.params).task
+        before = await job.in_thread(_before, parts.directory, task)
+        read: list[Json] = []
+        watch = await job.in_thread(_read_weeks, parts, before, job, read)
+        if read:
+            await append(parts.audit, _reading(job.actor, task, read))
+        if watch.alarm is not None and before.alarm is None:
+            await append(parts.audit, _alarm(job.actor, watch, parts.suspend is not None))
+        await job.in_thread(keep, parts.directory, watch)
+        if watch.alarm is not None and before.alarm is None and parts.suspend is not None:
+            await parts.suspend(task, Refused("drift_found", watch.sentence()))
+        return result(watch)
+
+
+def result(watch: Watch) -> JsonObject:
+    """What a person reads of a watch."""
+    return {
+        "task": watch.task,
+        "state": watch.state,
+        "answer": watch.sentence(),
+        "weeks": len(watch.blocks),
+        "last_week": watch.last_week,
+        "findings": [
+            {**msgspec.to_builtins(each), "alarm": each.alarm} for each in watch.findings[-2:]
+        ],
+        "alarm": None if watch.alarm is None else msgspec.to_builtins(watch.alarm),
+        "statistics": sorted(watch.blocks[-1].values) if watch.blocks else [],
+    }
+
+
+def load(directory: Path, task: str) -> Watch:
+    """The watch of a task.
+
+    Raises:
+        Refused: `drift_missing`.
+    """
+    try:
+        return drift.read(json.loads((directory / f"{task}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refused("drift_missing", f"{task} was not looked at.") from error
+
+
+def keep(directory: Path, watch: Watch) -> None:
+    """Keep a watch in place of the one before."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    part = directory / f"{watch.task}.part"
+    part.write_text(json.dumps(watch.document()), encoding="utf-8")
+    part.replace(directory / f"{watch.task}.json")
+    alarm = directory / f"{watch.task}.alarm"
+    if watch.alarm is None:
+        alarm.unlink(missing_ok=True)
+    else:
+        alarm.write_text(watch.sentence(), encoding="utf-8")
+
+
+def alarms(directory: Path) -> list[str]:
+    """A sentence for each task that has an alarm, until its watch begins again."""
+    return [
+        f"Task {path.stem}: {path.read_text(encoding='utf-8')}"
+        for path in sorted(directory.glob("*.alarm"))
+    ]
+
+
+def begin_again(directory: Path, task: str, now_us: int) -> Watch:
+    """Learn a new reference from the next week on; the file of before is kept beside it.
+
+    Raises:
+        Refused: `drift_missing`.
+    """
+    load(directory, task)
+    path = directory / f"{task}.json"
+    path.replace(directory / f"{task}.{week_of(now_us)}.before")
+    watch = Watch(task, last_week=week_of(now_us))
+    keep(directory, watch)
+    return watch
+
+
+def _before(directory: Path, task: str) -> Watch:
+    try:
+        return load(directory, task)
+    except Refused:
+        return Watch(task)
+
+
+def _read_weeks(parts: Parts, watch: Watch, job: Context, read: list[Json]) -> Watch:
+    now = week_of(parts.clock.wall_us())
+    start = watch.last_week
+    if start is None:
+        start = _first(parts.reader, watch.task)
+    if start is None:
+        return watch
+    weeks = range(max(start + 1, now - _MOST_WEEKS), now)
+    for number, week in enumerate(weeks):
+        job.report("reading", number, len(weeks))
+        seen = [each for day in range(7) for each in _day(parts, watch.task, week, day, read)]
+        if watch.profile is None:
+            known = profile(week, seen) if len(seen) > 0 else None
+            watch = replace(watch, profile=known, last_week=week)
+            continue
+        found = block(week, seen, watch.profile)
+        watch = replace(watch, last_week=week) if found is None else looked(watch, found)
+    return watch
+
+
+def _first(reader: LogReader, task: str) -> int | None:
+    """The week of the first answer, which may have begun before it."""
+    entries = reader.search(Query(kind="outcome", model=task, limit=1)).entries
+    return week_of(entries[0].time_us) if entries else None
+
+
+def _day(parts: Parts, task: str, week: int, day: int, read: list[Json]) -> Iterator[Observed]:
+    begin = week * WEEK_US + day * _DAY_US
+    entries = list(_entries(parts.reader, task, begin))
+    step = max(1, -(-len(entries) // _READ_A_DAY))
+    for number, entry in enumerate(entries):
+        if entry.body.get("status") in ("cancelled", "unknown"):
+            continue
+        yield _observed(parts, entry, read, whole=number % step == 0)
+
+
+def _entries(reader: LogReader, task: str, begin: int) -> Iterator[Entry]:
+    after, left = None, MAX_LIMIT
+    while left > 0:
+        page = reader.search(
+            Query(
+                kind="outcome",
+                model=task,
+                since_us=begin,
+                until_us=begin + _DAY_US,
+                after=after,
+                limit=left,
+            )
+        )
+        yield from page.entries
+        left -= len(page.entries)
+        after = page.resume
+        if after is None:
+            return
+
+
+def _observed(parts: Parts, entry: Entry, read: list[Json], *, whole: bool) -> Observed:
+    body: dict[str, Any] = dict(entry.body)
+    sure = body.get("confidence_ppm")
+    code = str(body.get("finish", ""))
+    seen = Observed(
+        entry.time_us,
+        failed=body.get("status") != "ok" and code != "task_deferred",
+        cut=code == "length",
+        deferred=code == "task_deferred",
+        prompt_tokens=int(body.get("prompt_tokens") or 0),
+        answer_tokens=int(body.get("completion_tokens") or 0),
+        confidence=sure / 1e6 if isinstance(sure, int) else None,
+    )
+    return _looked_into(parts, entry, seen, read) if whole else seen
+
+
+def _looked_into(parts: Parts, entry: Entry, seen: Observed, read: list[Json]) -> Observed:
+    """What the intent tells, and the texts where that is agreed."""
+    try:
+        intent = parts.reader.entry(int(str(entry.body["intent"])))
+    except NotFound:
+        return seen  # pruned
+    asked: dict[str, Any] = dict(intent.body)
+    found = asked.get("retrieved")
+    if isinstance(found, dict):
+        seen = replace(seen, missed=not found.get("passages"))
+    key = str(asked.get("key_id", ""))
+    if not parts.agreed(key):
+        return seen
+    prompt = _text(parts.reader, intent.seq, "prompt")
+    item = None if prompt is None else capture.item("r", "a", seen.time_us, prompt, masks=False)
+    answer = _text(parts.reader, entry.seq, "completion")
+    if prompt is not None:
+        read.append(intent.seq)
+    if answer is not None:
+        read.append(entry.seq)
+    return replace(
+        seen,
+        text=None if item is None else item.text,
+        answer=None if answer is None else answer.decode("utf-8", "replace"),
+    )
+
+
+def _text(reader: LogReader, seq: int, name: str) -> bytes | None:
+    try:
+        return reader.content(seq, name)
+    except AuditRefused as error:
+        if error.code != "content_unavailable":
+            raise
+        return None  # erased, or never kept
+
+
+def _reading(actor: str, task: str, read: list[Json]) -> Draft:
+    numbers = [number for number in read if isinstance(number, int)]
+    fields: dict[str, Json] = {
+        "action": "content_read",
+        "actor": actor,
+        "purpose": "drift",
+        "task": task,
+        "texts": len(numbers),
+        "first": min(numbers),
+        "last": max(numbers),
+    }
+    return Draft("admin", fields)
+
+
+def _alarm(actor: str, watch: Watch, suspends: bool) -> Draft:
+    found = watch.alarm
+    if found is None:
+        raise RuntimeError("there is no alarm")
+    fields: dict[str, Json] = {
+        "action": "drift_alarm",
+        "actor": actor,
+        "task": watch.task,
+        "statistic": found.statistic,
+        "weeks": found.window,
+        "last_week": found.week,
+        "rank_ppm": round(1e6 * found.rank),
+        "level_ppm": round(1e6 * found.level),
+        "suspends": suspends,
+    }
+    return Draft("admin", fields)
+
+
+def _wanted(params: JsonObject) -> Wanted:
+    try:
+        found = msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise EvaluationRefused("drift_missing", f"No task is named: {error}.") from error
+    if not found.task or "/" in found.task or found.task.startswith("."):
+        raise EvaluationRefused("drift_missing", f"{found.task!r} is no task.")
+    return found

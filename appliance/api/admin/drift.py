@@ -1,0 +1,90 @@
+"""Routes of drift: what is known of a task's weeks, its page, and starting the watch again.
+
+Rule: looking is a job, started like every job; starting again is recorded with its reason before.
+"""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from appliance.advisor import shelf, watch
+from appliance.advisor.costs import Percentiles
+from appliance.advisor.drift import BLIND, PROMISE, Watch, advice
+from appliance.advisor.drift_report import page
+from appliance.advisor.gathering import newest_result
+from appliance.advisor.measured import from_evaluation
+from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.app import Services
+from appliance.audit.entry import Draft
+from appliance.clock import iso
+from appliance.errors import Refused
+from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.reports.page import render
+from appliance.wire.admin import drift as wire
+from appliance.wire.admin.advice import NAME
+
+router = APIRouter(prefix="/admin/drift")
+Task = Annotated[str, Path(pattern=NAME)]
+
+
+@router.get("/{task}")
+async def show(_: Viewer, services: ServicesDep, task: Task) -> wire.Drift:
+    """What is known of a task's weeks."""
+    return await asyncio.to_thread(_shown, services, task)
+
+
+@router.get("/{task}/report")
+async def report(_: Viewer, services: ServicesDep, task: Task) -> wire.DriftReport:
+    """The page of a task's weeks."""
+
+    def made() -> str:
+        found = watch.load(services.data / watch.DIRECTORY, task)
+        told = _advice(services, found)
+        return render(page(found, told, iso(services.clock.wall_us())))
+
+    return wire.DriftReport(html=await asyncio.to_thread(made))
+
+
+@router.post("/{task}/restart")
+async def restart(
+    person: Operator, services: ServicesDep, task: Task, wanted: wire.Restart
+) -> wire.Drift:
+    """Learn a new reference from the next week on; recorded before."""
+    directory = services.data / watch.DIRECTORY
+    await asyncio.to_thread(watch.load, directory, task)
+    draft = Draft(
+        "admin",
+        {
+            "action": "drift_restart",
+            "actor": person.actor,
+            "task": task,
+            "reason": wanted.reason,
+        },
+    )
+    await asyncio.to_thread(services.audit.append(draft).result)
+    await asyncio.to_thread(watch.begin_again, directory, task, services.clock.wall_us())
+    return await asyncio.to_thread(_shown, services, task)
+
+
+def _shown(services: Services, task: str) -> wire.Drift:
+    found = watch.load(services.data / watch.DIRECTORY, task)
+    return wire.Drift(
+        document=watch.result(found),
+        advice=list(_advice(services, found)),
+        promise=PROMISE,
+        blind=list(BLIND),
+    )
+
+
+def _advice(services: Services, found: Watch) -> tuple[str, ...]:
+    """With the curve of the newest evaluation, and the price of labels as it was told last."""
+    newest = newest_result(services.data / EVALUATIONS, found.task)
+    curve = () if newest is None else from_evaluation(newest[1]).curve
+    try:
+        given = shelf.last(services.data / shelf.DIRECTORY, found.task).document
+    except Refused:
+        given = {}
+    labels = given.get("retraining")
+    price = None if labels is None else Percentiles(**labels)
+    return advice(found, curve, price, str(given.get("currency", "")))

@@ -1,0 +1,101 @@
+"""`drift`: whether the requests of a task still are those that its evidence rests on.
+
+Rules: weeks are looked at by a job of the server, which also looks by itself; the answer stands
+first; what cannot be found is told with it.
+"""
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.job import watched
+from appliance.cli.output import Output, data_option, json_option, safe, table
+from appliance.wire.admin.drift import Drift, Restart
+
+
+@click.group()
+def drift() -> None:
+    """Drift: alarms when the requests of a task change."""
+
+
+@drift.command()
+@click.argument("task", metavar="TASK")
+@data_option
+@json_option
+@click.pass_context
+def check(ctx: click.Context, data: Path, task: str) -> None:
+    """Look at the weeks that are over; exit status 1 at an alarm."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data) as client:
+        done = watched(client, client.start_job("drift", {"task": task}).id)
+        if done.state != "done":
+            output.data(done, [f"{done.state} {safe(done.code)} {safe(done.message)}"])
+            ctx.exit(1)
+        found = client.drift(task)
+    _tell(output, found)
+    if found.document["state"] == "alarm":
+        ctx.exit(1)
+
+
+@drift.command()
+@click.argument("task", metavar="TASK")
+@data_option
+@json_option
+@click.pass_obj
+def show(output: Output, data: Path, task: str) -> None:
+    """Show what the last look found, and what cannot be found."""
+    with admin_client(data) as client:
+        found = client.drift(task)
+    _tell(output, found)
+
+
+@drift.command()
+@click.argument("task", metavar="TASK")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="The HTML file to write.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def report(output: Output, data: Path, task: str, out: Path) -> None:
+    """Write the page of a task's weeks as one HTML file."""
+    with admin_client(data) as client:
+        html = client.drift_report(task).html
+    with contextlib.suppress(FileNotFoundError):
+        out.unlink()
+    out.write_text(html, encoding="utf-8")
+    output.data({"report": str(out)}, [f"wrote {out}"])
+
+
+@drift.command()
+@click.argument("task", metavar="TASK")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
+@data_option
+@json_option
+@click.pass_obj
+def restart(output: Output, data: Path, task: str, reason: str) -> None:
+    """End an alarm: learn a new reference from the next week on."""
+    with admin_client(data) as client:
+        found = client.restart_drift(task, Restart.of(reason=reason))
+    _tell(output, found)
+
+
+def _tell(output: Output, found: Drift) -> None:
+    told = found.document
+    rows = [
+        (
+            f"last {each['window']} weeks", safe(each["statistic"]), f"{each['size']:.2f}",
+            f"{100 * each['rank']:.3g} %", f"{100 * each['level']:.3g} %",
+            "alarm" if each["alarm"] else "quiet",
+        )
+        for each in told["findings"]
+    ]  # fmt: skip
+    head = ("WINDOW", "DIFFERS MOST", "BY", "RANK", "ALARM AT", "STATE")
+    lines = [safe(told["answer"]), *(table(head, rows) if rows else [])]
+    lines += [f"do: {safe(each)}" for each in found.advice]
+    lines += [f"promised: {found.promise}", *(f"not found: {each}" for each in found.blind)]
+    document = {
+        **told, "advice": found.advice, "promise": found.promise, "not_found": found.blind,
+    }  # fmt: skip
+    output.data(document, lines)

@@ -1,0 +1,155 @@
+"""Have the last weeks changed? Conformal evidence on blocks that may be looked at every week.
+
+Rules: a block is a week, never a day or an item, because days of a week go together; while nothing
+changes, blocks are exchangeable, so the last ones are as likely as any others to differ most, and
+`rank` is exact; what a look may spend of `delta` is fixed before, so all looks of a year together
+cry wrong with probability at most `delta`; a constant statistic says nothing.
+Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2nd ed., 2022; Westfall &
+Young, Resampling-Based Multiple Testing, 1993 (the maximum over statistics); Vovk & Wang, Ann.
+Stat. 49, 2021 (e-values: here 1 / level where the rank is within the level, else 0).
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHORT: Final = 3
+"""Weeks within which an abrupt change is to be found."""
+LONG: Final = 12
+"""Weeks within which creep is to be found."""
+LEAST: Final = 12
+"""Weeks of reference before the first look."""
+LOOKS: Final = 52
+"""Looks that share `DELTA`: a year of weeks."""
+DELTA: Final = {SHORT: 0.02, LONG: 0.012}
+"""What all looks of a year may spend on each window; 0.05 is promised, and the rest is room for
+weeks that are not quite exchangeable."""
+_MOST: Final = 20_000
+"""Subsets that are all looked at; of more, `_DRAWN` are drawn."""
+_DRAWN: Final = 4_999
+_SHRINK: Final = 0.5
+"""Share of the whole spread that is added to the spread of the other weeks, so that one odd week of
+a rare event does not count without bound."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one window says at one look.
+
+    Attributes:
+        window: weeks in it: the last ones.
+        rank: share of all windows of so many weeks that differ at least as much: an exact p-value.
+        level: what the look may spend.
+        statistic: index of the one that differs most.
+        size: how much: spreads of the other weeks.
+        difference: the window's mean minus that of the other weeks.
+    """
+
+    window: int
+    rank: float
+    level: float
+    statistic: int
+    size: float
+    difference: float
+
+    @property
+    def e_value(self) -> float:
+        """1 / level where the rank is within the level, else 0: its mean is at most 1."""
+        return 1 / self.level if self.rank <= self.level else 0.0
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the last weeks have changed."""
+        return self.rank <= self.level
+
+
+def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> Look | None:
+    """Look at the last `window` blocks.
+
+    Args:
+        blocks: one row a week, one column a statistic, the oldest week first.
+        reference: how many of them were there before the first look.
+
+    Returns:
+        None where there are too few blocks, or nothing that varies.
+    """
+    count = len(blocks)
+    if count < reference + SHORT or count < 2 * window or reference < LEAST:
+        return None
+    varying = np.flatnonzero(np.ptp(blocks, axis=0) > 0)
+    if not len(varying):
+        return None
+    values = blocks[:, varying]
+    values = (values - values.mean(axis=0)) / values.std(axis=0)
+    last = np.zeros((1, count))
+    last[0, -window:] = 1.0
+    here = _differences(values, last)[0]
+    others = _sets(count, window, seed)
+    exact = math.comb(count, window) <= _MOST
+    if not exact:  # the last weeks themselves are counted once, not as often as they are drawn
+        others = others[others[:, -window:].sum(axis=1) < window]
+    top = _differences(values, others).max(axis=1)
+    reached = int((top >= here.max() * (1 - 1e-9)).sum())
+    rank = reached / len(top) if exact else (1 + reached) / (1 + len(top))
+    best = int(here.argmax())
+    column = blocks[:, varying[best]]
+    return Look(
+        window,
+        rank,
+        level(count, window, reference),
+        int(varying[best]),
+        float(here[best]),
+        float(column[-window:].mean() - column[:-window].mean()),
+    )
+
+
+@lru_cache(maxsize=4096)
+def level(count: int, window: int, reference: int) -> float:
+    """What the look at `count` blocks may spend; a year's looks together spend `DELTA`.
+
+    Every look may at least cry where no other window differs as much, if that fits.
+    """
+    first = max(reference + SHORT, 2 * window)
+    least = [_smallest(n, window) for n in range(first, first + LOOKS)]
+    left = DELTA[window] - sum(least)
+    if left < 0:
+        return DELTA[window] / LOOKS
+    return _smallest(count, window) + left / LOOKS
+
+
+def _smallest(count: int, window: int) -> float:
+    """The smallest rank that there can be."""
+    sets = math.comb(count, window)
+    return 1 / (sets if sets <= _MOST else 1 + _DRAWN)
+
+
+def _differences(values: Floats, chosen: Floats) -> Floats:
+    """How much the mean of each chosen set of rows differs from that of the others, per column."""
+    count, window = len(values), int(chosen[0].sum())
+    total, squares = chosen @ values, chosen @ np.square(values)
+    rest = count - window
+    mean = (values.sum(axis=0) - total) / rest
+    spread = (np.square(values).sum(axis=0) - squares) / rest - np.square(mean)
+    found: Floats = np.abs(total / window - mean) / np.sqrt(np.maximum(spread, 0.0) + _SHRINK**2)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _sets(count: int, window: int, seed: int) -> Floats:
+    """All sets of so many rows, or a fixed draw of them: a row of zeros and ones each."""
+    if math.comb(count, window) <= _MOST:
+        rows = np.array(list(itertools.combinations(range(count), window)), dtype=np.intp)
+    else:
+        random = np.random.default_rng([seed, count, window])
+        drawn = random.random((_DRAWN, count), dtype=np.float32)
+        rows = np.argpartition(drawn, window, axis=1)[:, :window]
+    found = np.zeros((len(rows), count))
+    np.put_along_axis(found, rows, 1.0, axis=1)
+    return found

@@ -1,0 +1,34 @@
+"""Schemas of drift on the admin socket."""
+
+from typing import Any
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+
+class Restart(Request):
+    """Learn a new reference, with the reason."""
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class Drift(Reply):
+    """What is known of a task's weeks.
+
+    Attributes:
+        document: state, answer, findings of the last look, and the alarm.
+        advice: what to do after an alarm.
+        promise, blind: what is found, and what is not.
+    """
+
+    document: dict[str, Any]
+    advice: list[str]
+    promise: str
+    blind: list[str]
+
+
+class DriftReport(Reply):
+    """The page of a task's weeks, one self-contained HTML file."""
+
+    html: str

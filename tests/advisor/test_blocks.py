@@ -1,0 +1,82 @@
+"""Weeks as rows of numbers: what is counted, and that no text is kept."""
+
+import json
+
+import numpy as np
+import pytest
+
+from appliance.advisor.blocks import (
+    FEWEST,
+    NAMES,
+    Block,
+    Observed,
+    block,
+    named,
+    profile,
+    read_block,
+    read_profile,
+    table,
+    week_of,
+)
+from tests.advisor.weeks import week
+
+FIRST = [Observed(0, text=f"hose leaks {n % 3}", answer="hydraulics") for n in range(FEWEST)]
+
+
+def test_shares_and_means_of_a_week() -> None:
+    seen = [
+        Observed(
+            0, failed=n < 5, cut=n < 10, deferred=n < 2, prompt_tokens=10, answer_tokens=0,
+            confidence=0.95 if n < 15 else 0.4, missed=n < 4, overridden=n < 1,
+        )
+        for n in range(20)
+    ]  # fmt: skip
+    found = block(3, seen, profile(0, FIRST))
+    assert found is not None and (found.week, found.requests) == (3, 20)
+    assert found.values == {
+        "failures": 0.25, "cut": 0.5, "deferred": 0.1, "prompt": pytest.approx(np.log(11)),
+        "answer": 0.0, "misses": 0.2, "overrides": 0.05,
+        "confidence": pytest.approx(0.8125), "sure": 0.75, "unsure": 0.25,
+    }  # fmt: skip
+
+
+def test_words_texts_and_answers_are_compared_with_the_first_week() -> None:
+    known = profile(0, FIRST)
+    same = block(1, FIRST, known)
+    other = [Observed(0, text="pump broken", answer="engine") for _ in range(FEWEST)]
+    changed = block(2, other, known)
+    assert same is not None and changed is not None
+    assert same.values["words"] == 0 and same.values["middle"] == pytest.approx(0)
+    assert changed.values["words"] == 1 and changed.values["middle"] > 0.5
+    assert (same.values["label 0"], changed.values["label 0"]) == (1, 0)
+
+
+def test_a_week_with_few_requests_is_no_block_and_few_texts_say_nothing() -> None:
+    known = profile(0, FIRST)
+    assert block(1, FIRST[:-1], known) is None
+    half = [*FIRST[: FEWEST - 1], Observed(0)]
+    found = block(1, half, known)
+    assert found is not None and "words" not in found.values and "label 0" not in found.values
+
+
+def test_documents_say_the_same_and_hold_no_text() -> None:
+    seen, _ = week(np.random.default_rng(1), 0, 0.0)
+    known = profile(0, seen)
+    text = json.dumps(known.document())
+    assert read_profile(json.loads(text)) == known and len(text) < 20_000
+    assert "word" not in text.replace('"words"', "") and "engine" not in text
+    found = block(1, seen, known)
+    assert found is not None and read_block(json.loads(json.dumps(found.document()))) == found
+    with pytest.raises(ValueError, match="words"):
+        read_profile({**known.document(), "words": "eJwDAAAAAAE="})
+
+
+def test_only_what_every_week_has_is_compared() -> None:
+    names, values = table([Block(1, 20, {"a": 1, "b": 2}), Block(2, 20, {"b": 3})])
+    assert names == ("b",) and values.tolist() == [[2], [3]]
+    assert table([Block(1, 20, {"a": 1}), Block(2, 20, {})])[1].shape == (2, 0)
+
+
+def test_names_and_weeks() -> None:
+    assert named("words") == NAMES["words"] and "number 2" in named("label 1")
+    assert week_of(7 * 86_400_000_000) == 1 and week_of(7 * 86_400_000_000 - 1) == 0

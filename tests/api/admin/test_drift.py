@@ -1,0 +1,55 @@
+"""Drift on the admin socket."""
+
+import json
+
+import numpy as np
+import pytest
+
+from appliance.advisor import watch
+from appliance.app import Services
+from appliance.audit.search import Query
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.evals.job import DIRECTORY
+from appliance.wire.admin.advice import AdviceWanted
+from appliance.wire.admin.drift import Restart
+from tests.advisor.test_gathering import write
+from tests.advisor.test_measured import RESULT
+from tests.advisor.weeks import watched
+
+
+def test_an_alarm_with_its_price_its_page_and_a_new_beginning(
+    services: Services, client: AdminClient
+) -> None:
+    *_, found = watched(np.random.default_rng(41), 18, "words", 16)
+    watch.keep(services.data / watch.DIRECTORY, found)
+    write(services.data / DIRECTORY, 7, json.dumps(RESULT))
+    answers = {"data": {"hour": 45, "relabel": 300}}
+    client.advise(AdviceWanted.of(task="orders", answers=answers))
+    shown = client.drift("orders")
+    assert shown.document["state"] == "alarm" and "5 %" in shown.promise and shown.blind
+    assert any("cost 450.00 EUR" in each for each in shown.advice)  # 300 x 2 / 60 x 45
+    assert "<svg" in client.drift_report("orders").html
+    assert any(each.startswith("Task orders: Drift.") for each in client.status().alarms)
+    again = client.restart_drift("orders", Restart.of(reason="measured on new items"))
+    assert again.document["state"] == "learning"
+    assert not any("Drift" in each for each in client.status().alarms)
+    entries = services.reader.search(Query(kind="admin", limit=100)).entries
+    (body,) = [dict(e.body) for e in entries if e.body["action"] == "drift_restart"]
+    assert (body["task"], body["reason"]) == ("orders", "measured on new items")
+
+
+def test_what_was_not_looked_at_is_refused_and_nothing_is_recorded(
+    services: Services, client: AdminClient
+) -> None:
+    before = services.reader.size
+    for call in (
+        lambda: client.drift("orders"),
+        lambda: client.drift_report("orders"),
+        lambda: client.restart_drift("orders", Restart.of(reason="x")),
+        lambda: client.drift("../x"),
+    ):
+        with pytest.raises(ApplianceError) as caught:
+            call()
+        assert caught.value.code == "drift_missing"
+    assert services.reader.size == before

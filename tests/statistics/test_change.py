@@ -1,0 +1,165 @@
+"""Whether the last weeks changed: simulated years, days that go together, and controls."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from appliance.statistics.change import (
+    DELTA,
+    LEAST,
+    LONG,
+    LOOKS,
+    SHORT,
+    Floats,
+    Look,
+    level,
+    look,
+)
+from tests.statistics.simulation import rate, within
+
+STATISTICS = 8
+
+
+def days(random: np.random.Generator, weeks: int, together: float) -> Floats:
+    """One row a day; each day resembles the one before."""
+    noise = random.normal(size=(weeks * 7, STATISTICS))
+    found = np.empty_like(noise)
+    found[0] = noise[0]
+    for day in range(1, len(noise)):
+        found[day] = together * found[day - 1] + math.sqrt(1 - together**2) * noise[day]
+    return found
+
+
+def blocks(
+    random: np.random.Generator, weeks: int = LEAST + LOOKS, together: float = 0.6
+) -> Floats:
+    averaged: Floats = days(random, weeks, together).reshape(weeks, 7, -1).mean(axis=1)
+    return averaged
+
+
+def looks(values: Floats, first: int, last: int) -> list[Look]:
+    """All looks from one week to another."""
+    found = (
+        look(values[:count], window, LEAST)
+        for count in range(LEAST + first, LEAST + last + 1)
+        for window in (SHORT, LONG)
+    )
+    return [each for each in found if each is not None]
+
+
+def alarm(values: Floats, first: int = 1, last: int = LOOKS) -> bool:
+    return any(each.alarm for each in looks(values, first, last))
+
+
+def abrupt(random: np.random.Generator, start: int, spreads: float) -> bool:
+    """Whether a step after `start` quiet weeks is found within three."""
+    values = blocks(random, LEAST + start + SHORT)
+    values[LEAST + start :, 0] += spreads * values[: LEAST + start, 0].std()
+    return alarm(values, start + 1, start + SHORT)
+
+
+def creeping(random: np.random.Generator, start: int, spreads: float) -> bool:
+    """Whether a climb after `start` quiet weeks is found within twelve."""
+    values = blocks(random, LEAST + start + LONG)
+    values[LEAST + start :, 0] += (
+        spreads * values[: LEAST + start, 0].std() * np.arange(1, LONG + 1) / LONG
+    )
+    return alarm(values, start + 1, start + LONG)
+
+
+def weekly_p_values(random: np.random.Generator) -> bool:
+    """The control: each week against the reference at 5 %, as is usual."""
+    values = blocks(random)
+    middle, spread = values[:LEAST].mean(axis=0), values[:LEAST].std(axis=0, ddof=1)
+    return bool((np.abs(values[LEAST:] - middle) / spread > 1.96).any())
+
+
+def days_as_if_independent(random: np.random.Generator) -> bool:
+    """The control: the same budget of a year, but a week counts as seven days."""
+    seen = days(random, LEAST + LOOKS, 0.6)
+    old = seen[: LEAST * 7]
+    middle, spread = old.mean(axis=0), old.std(axis=0, ddof=1)
+    new = seen[LEAST * 7 :].reshape(LOOKS, 7, -1).mean(axis=1)
+    limit = 3.7  # 0.05 over 52 looks and 8 statistics, two-sided
+    return bool((np.abs(new - middle) / (spread / math.sqrt(7)) > limit).any())
+
+
+def test_the_budget_of_a_year_is_not_exceeded() -> None:
+    for reference in (LEAST, 24, 40):
+        for window in (SHORT, LONG):
+            first = max(reference + SHORT, 2 * window)
+            spent = [level(n, window, reference) for n in range(first, first + LOOKS)]
+            assert math.fsum(spent) == pytest.approx(DELTA[window])
+            for n, each in enumerate(spent, first):  # an alarm is possible at every look
+                assert each >= 1 / (
+                    math.comb(n, window) if math.comb(n, window) <= 20_000 else 5_000
+                )
+    assert math.fsum(DELTA.values()) < 0.05
+
+
+def test_the_rank_is_exact_and_the_e_value_has_mean_at_most_one() -> None:
+    random = np.random.default_rng(5)
+    found = [look(random.normal(size=(15, 4)), SHORT, LEAST) for _ in range(400)]
+    ranks = np.array([each.rank for each in found if each is not None])
+    assert len(ranks) == 400
+    for share in (0.05, 0.2, 0.5):
+        assert within(float((ranks <= share).mean()), share, 400)
+    assert ranks.min() >= 1 / math.comb(15, 3)
+    assert Look(3, 0.001, 0.002, 0, 1, 1).e_value == 500
+    assert Look(3, 0.003, 0.002, 0, 1, 1).e_value == 0
+
+
+def test_the_three_strangest_weeks_are_found_and_named() -> None:
+    random = np.random.default_rng(6)
+    values = blocks(random, LEAST + SHORT)
+    values[-SHORT:, 3] -= 8 * values[:LEAST, 3].std()
+    found = look(values, SHORT, LEAST)
+    assert found is not None and found.alarm and found.statistic == 3 and found.difference < 0
+    assert found.rank == pytest.approx(1 / math.comb(15, 3))
+
+
+def test_what_says_nothing_is_not_looked_at() -> None:
+    random = np.random.default_rng(7)
+    assert look(random.normal(size=(14, 2)), SHORT, LEAST) is None
+    assert look(random.normal(size=(23, 2)), LONG, LEAST) is None
+    assert look(random.normal(size=(30, 2)), SHORT, 5) is None
+    assert look(np.zeros((15, 2)), SHORT, LEAST) is None
+    values = random.normal(size=(15, 2))
+    values[:, 0] = 1.0
+    found = look(values, SHORT, LEAST)
+    assert found is not None and found.statistic == 1
+
+
+def test_one_week_with_a_rare_event_hides_no_change() -> None:
+    values = blocks(np.random.default_rng(8), LEAST + SHORT)
+    values[:, 0] = 0.0
+    values[4, 0] = 0.001  # one answer of a thousand failed, once
+    values[-SHORT:, 1] += 8 * values[:LEAST, 1].std()
+    found = look(values, SHORT, LEAST)
+    assert found is not None and found.alarm and found.statistic == 1
+
+
+def check(years: int, changes: int, seed: int) -> None:
+    """All that is promised, by so many simulated years and changes."""
+    assert within(rate(years, seed, lambda r: alarm(blocks(r))), 0.05, years)
+    starts = (0, 8, 25, 45)
+
+    def found(change: Callable[[np.random.Generator, int, float], bool]) -> float:
+        return rate(changes, seed + 1, lambda r: change(r, starts[int(r.integers(4))], 8.0))
+
+    least = 0.95 - 2 * math.sqrt(0.05 * 0.95 / changes)
+    assert found(abrupt) >= least and found(creeping) >= least
+    assert rate(changes, seed + 2, weekly_p_values) > 0.5
+    assert rate(changes, seed + 3, days_as_if_independent) > 0.5
+
+
+def test_changes_are_found_and_a_year_without_one_is_quiet() -> None:
+    check(1, 4, 31)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_the_same_with_many_years() -> None:
+    check(400, 400, 32)
