@@ -123,14 +123,23 @@ async def test_weeks_are_read_once_and_a_change_is_an_alarm(tmp_path: Path) -> N
         assert "hose" not in text and "hydraulics" not in text and "ENTIRELY" not in text
 
 
-async def test_without_consent_no_text_is_read_and_an_alarm_only_warns(tmp_path: Path) -> None:
+async def test_without_consent_no_text_is_read(tmp_path: Path) -> None:
+    with logged(tmp_path) as log:
+        for number in range(3):
+            log.week(number)
+        log.clock.now_us = START + 3 * WEEK_US
+        found = await log.look(agreed=False)
+        assert found["weeks"] == 1 and log.recorded("content_read") == []
+        assert {"words", "label 0"}.isdisjoint(found["statistics"])
+
+
+@pytest.mark.slow  # seventeen weeks again
+async def test_where_the_configuration_only_warns_no_task_is_suspended(tmp_path: Path) -> None:
     with logged(tmp_path) as log:
         for number in range(17):
             log.week(number, sure=200_000 if number >= 14 else 910_000)
         log.clock.now_us = START + 17 * WEEK_US
         found = await log.look(agreed=False)
-        assert log.recorded("content_read") == []
-        assert {"words", "label 0"}.isdisjoint(found["statistics"])
         assert found["state"] == "alarm" and log.suspended == []
         assert log.recorded("drift_alarm")[0]["suspends"] is False
 
