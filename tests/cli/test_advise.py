@@ -24,7 +24,11 @@ def test_the_example_is_a_file_of_answers(run: Run) -> None:
         for line in EXAMPLE.splitlines()
     )
     found = build(tomllib.loads(everything))
-    assert found.measured[0].coverage == 0.75 and found.prices[0].source and found.regulation.bound == 0.05
+    assert (
+        found.measured[0].coverage == 0.75
+        and found.prices[0].source
+        and found.regulation.bound == 0.05
+    )
 
 
 def test_advice_by_a_file_with_options_over_it_and_its_page(
