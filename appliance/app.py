@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import secrets
 import sys
@@ -71,9 +72,11 @@ from appliance.retrieval.tuning import Tuning as SearchTuning
 from appliance.routing import answering
 from appliance.routing import catalogue as routes
 from appliance.routing import definition as route_definition
+from appliance.routing import monitor as route_monitor
 from appliance.routing.answering import RoutedInference
 from appliance.routing.calibration import Calibration
 from appliance.routing.catalogue import ApprovedRoutes
+from appliance.routing.monitor import Monitors
 from appliance.routing.subject import CalibrationParts
 from appliance.routing.targets import Targets
 from appliance.serving.backend import Backends
@@ -143,6 +146,7 @@ _MIGRATIONS: Final = (
     shadow_answers.TABLES,
     evaluations.REPLAYS,
     route_certificates.TABLES,
+    route_monitor.TABLES,
 )
 
 _OTHERS: Final = {
@@ -173,6 +177,7 @@ class Services:
     pointers: Pointers
     shadows: Shadows
     routes: ApprovedRoutes
+    monitors: Monitors
     lifecycle: Lifecycle
     sweep: Sweep
     trust: TrustState
@@ -504,8 +509,34 @@ def open_services(
         )
         approved_routes = ApprovedRoutes(models, read_policy, certified, ready)
         jobs.add(Calibration(CalibrationParts(gate_parts, certified, approved_routes.forget)))
+
+        def take_away(certificate: str, route: str, reason: str) -> None:
+            if certified.suspended(certificate) is not None:
+                return
+            fields: dict[str, Json] = {
+                "action": "route_suspended",
+                "actor": SYSTEM,
+                "route": route,
+                "certificate": certificate,
+                "reason": reason,
+            }
+            audit.append(Draft("admin", fields)).result()
+            approved_routes.suspend(certificate, reason)
+
+        def secret() -> bytes:
+            kek = LogFiles(data / "audit").key_encryption_key()
+            return sha256(b"route samples" + kek).digest()
+
+        monitors = Monitors(
+            database,
+            clock,
+            functools.cache(secret),
+            config.routes.sample_percent / 100 if config.audit.content == "encrypted" else 0.0,
+            config.routes.label_days,
+            take_away,
+        )
         inference = RoutedInference(
-            answering.Parts(approved_routes, ready, Targets(ready)),
+            answering.Parts(approved_routes, ready, Targets(ready), monitors.note),
             TaskBackends(workers, ready, names, documents),
             Recording(audit, metrics),
             clock,
@@ -535,6 +566,7 @@ def open_services(
             pointers=named,
             shadows=shadows,
             routes=approved_routes,
+            monitors=monitors,
             lifecycle=lifecycle,
             sweep=sweep,
             trust=trust,

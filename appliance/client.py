@@ -258,6 +258,16 @@ class AdminClient:
         body = routewire.Suspend.of(reason=reason)
         return self._post(routewire.Route, f"/admin/routes/{name}/suspend", body)
 
+    def route_sample(self, route: str) -> routewire.SampleToLabel:
+        """An accepted answer of a route that waits for a label."""
+        name = _identifier(route, "unknown_model_id")
+        return self._get(routewire.SampleToLabel, f"/admin/routes/{name}/sample")
+
+    def label_sample(self, route: str, given: routewire.LabelGiven) -> routewire.Route:
+        """Label an accepted answer."""
+        name = _identifier(route, "unknown_model_id")
+        return self._post(routewire.Route, f"/admin/routes/{name}/sample", given)
+
     # the gate
 
     def sealing_key(self) -> gatewire.SealingKey:

@@ -121,6 +121,18 @@ class JobsConfig:
 
 
 @dataclass(frozen=True)
+class RoutesConfig:
+    """`[routes]`: the monitor of answers that first stages were let give."""
+
+    sample_percent: int = _key(
+        2, "Share of the accepted answers that waits for labels of people.", low=0, high=100
+    )
+    label_days: int = _key(
+        7, "Days after which a label that is missing counts as an error.", low=1, high=365
+    )
+
+
+@dataclass(frozen=True)
 class TuningConfig:
     """`[tuning]`: training adapters."""
 
@@ -303,6 +315,7 @@ class Config:
     tls: TlsConfig = field(default_factory=TlsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
+    routes: RoutesConfig = field(default_factory=RoutesConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)

@@ -43,8 +43,8 @@ def test_every_code_and_every_key_is_in_its_document() -> None:
         assert f"| `{key}` |" in made["config.md"]
     tables = re.findall(r"^## `(\[.*?\])`", made["config.md"], re.MULTILINE)
     assert tables == [
-        "[server]", "[tls]", "[engine]", "[jobs]", "[tuning]", "[drift]", "[trust]", "[audit]",
-        '[models."ID"]', "[admin.roles]",
+        "[server]", "[tls]", "[engine]", "[jobs]", "[routes]", "[tuning]", "[drift]", "[trust]",
+        "[audit]", '[models."ID"]', "[admin.roles]",
     ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from appliance.trust import route as statements
 from appliance.trust.directory import open_artifact
 from appliance.trust.route import MILLION, Specification
 from appliance.wire.admin.jobs import Job
-from appliance.wire.admin.routes import Certificate, Plan, PlanWanted, Route
+from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWanted, Route
 
 KIND: Final = "route"
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -123,6 +123,7 @@ def show(output: Output, data: Path, name: str) -> None:
         *table(("STAGE", "KIND", "TASK", "DIGEST", "ANSWERS"), rows),
         f"deferred: {found.deferred} ({found.on_defer})",
         *(_certificate(each) for each in found.certificates),
+        _watched(found),
     ]
     output.data(found, lines)
 
@@ -214,6 +215,35 @@ def suspend(output: Output, data: Path, name: str, reason: str) -> None:
 
 @route.command()
 @click.argument("name", metavar="ROUTE")
+@click.option("--item", type=click.IntRange(1), help="The number of the answer to label.")
+@click.option("--label", metavar="LABEL", help="What is right.")
+@data_option
+@json_option
+@click.pass_obj
+def sample(output: Output, data: Path, name: str, item: int | None, label: str | None) -> None:
+    """Show an accepted answer that waits for a label, or give it one.
+
+    What was answered is not shown, so that the label does not follow it.
+    """
+    if (item is None) != (label is None):
+        raise click.UsageError("--item and --label go together.")
+    with admin_client(data) as client:
+        if item is not None:
+            found = client.label_sample(name, LabelGiven.of(id=item, label=label))
+            output.data(found, [_watched(found)])
+            return
+        waiting = client.route_sample(name)
+    lines = [f"{safe(field)}: {safe(str(value))}" for field, value in waiting.input.items()]
+    told = [
+        f"answer {waiting.id}, label it until {waiting.due}",
+        *lines,
+        f"labels: {', '.join(map(safe, waiting.labels))}",
+    ]
+    output.data(waiting, told if waiting.id else [f"Nothing of {safe(name)} waits for a label."])
+
+
+@route.command()
+@click.argument("name", metavar="ROUTE")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
 @data_option
@@ -291,6 +321,16 @@ def _told(result: dict[str, Any]) -> Iterator[str]:
     yield f"looks taken {result['looks']}, left {result['looks_left']}"
     if result["certificate"]:
         yield f"certificate {result['certificate']}"
+
+
+def _watched(found: Route) -> str:
+    seen = found.watched
+    if seen is None:
+        return "monitor: no certificate"
+    return (
+        f"monitor: {seen.labelled} answers labelled, {seen.wrong} wrong, {seen.waiting} waiting; "
+        f"{seen.days} days, evidence against the bound {seen.evidence:.2f}"
+    )
 
 
 def _shares(found: Route) -> str:

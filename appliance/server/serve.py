@@ -199,6 +199,7 @@ async def _serve(
         asyncio.create_task(services.inference.watch_keys()),
         asyncio.create_task(services.renewal.watch()),
         asyncio.create_task(services.shadows.run(services.inference)),
+        asyncio.create_task(services.monitors.watch()),
         asyncio.create_task(keep_writing_counts(services.rejected, services.audit)),
     ]
     stopped = asyncio.create_task(stopping.wait())

@@ -22,6 +22,8 @@ from appliance.errors import (
 from appliance.routing import answering
 from appliance.routing.answering import DEFERRED, _passed_on
 from appliance.types import Limits, TaskAnswer
+from appliance.wire.admin.routes import LabelGiven
+from tests.api.admin.lab import client_of
 from tests.routing.world import (
     LARGE_ID,
     ROUTE_ID,
@@ -205,6 +207,26 @@ async def test_a_slow_stage_is_passed_over(lab: Services, monkeypatch: pytest.Mo
 
 async def test_a_wrong_input_is_refused_by_name(lab: Services) -> None:
     assert await refused(lab, app(), '{"text": 5}') == "task_input_invalid"
+
+
+async def test_accepted_answers_are_drawn_for_labels(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab.monitors, "_share", 1.0)
+    with client_of(lab) as client:
+        for text in (SURE, DOUBTFUL):
+            await answer(lab, app(), text)
+        await lab.monitors.settled()
+        waiting = await asyncio.to_thread(client.route_sample, ROUTE_ID)
+        assert waiting.id and waiting.input == {"text": SURE}
+        assert sorted(waiting.labels) == ["engine", "hydraulics"]
+        given = LabelGiven.of(id=waiting.id, label="engine")
+        shown = await asyncio.to_thread(client.label_sample, ROUTE_ID, given)
+        assert shown.watched is not None  # of the deferred one there is no sample
+        assert (shown.watched.labelled, shown.watched.wrong, shown.watched.waiting) == (1, 1, 0)
+        assert (await asyncio.to_thread(client.route_sample, ROUTE_ID)).id == 0
+    (entry,) = entries(lab, action="route_label")
+    assert entry["sample"] == waiting.id and "engine" not in str(entry)
 
 
 async def test_shares_by_stage_are_counted(lab: Services) -> None:

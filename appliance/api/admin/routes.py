@@ -4,6 +4,9 @@ Rules: a calibration is a job and started like every job; no route reads a seale
 certificate out of use is recorded first, and nothing brings it back.
 """
 
+import asyncio
+from typing import Any
+
 from fastapi import APIRouter
 
 from appliance.api.admin.deps import Operator, ServicesDep, Viewer
@@ -12,10 +15,13 @@ from appliance.app import Services
 from appliance.audit.appending import append
 from appliance.audit.entry import Draft
 from appliance.clock import iso
+from appliance.datasets import capture
 from appliance.datasets import ledger as ledgers
-from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.errors import AuditRefused, NotFound, PolicyRefused, Refused, StateRefused
 from appliance.routing import catalogue
 from appliance.routing.answering import DEFERRED
+from appliance.routing.monitor import Sample
+from appliance.tasks.definition import Labels
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import ModelRecord, ModelState
 from appliance.trust.route import MILLION
@@ -93,6 +99,57 @@ async def suspend(
     return _shown(services, policy, record)
 
 
+@router.get("/{route}/sample")
+async def sample(_: Operator, services: ServicesDep, route: str) -> wire.SampleToLabel:
+    """The oldest accepted answer that waits for a label: its input, not what was answered."""
+    record = _record(services, route)
+    found = await asyncio.to_thread(services.monitors.next, record.id)
+    if found is None:
+        return wire.SampleToLabel(id=0, input={}, labels=[], due="")
+    labels = await _labels(services, record)
+    shown = await asyncio.to_thread(_input, services, found)
+    return wire.SampleToLabel(id=found.id, input=shown, labels=labels, due=found.due)
+
+
+@router.post("/{route}/sample")
+async def label(
+    person: Operator, services: ServicesDep, route: str, given: wire.LabelGiven
+) -> wire.Route:
+    """Keep a person's label of an accepted answer; that it was given is recorded first."""
+    record = _record(services, route)
+    if given.label not in await _labels(services, record):
+        raise StateRefused("item_unknown", f"{given.label!r} is no label of {route}.")
+    fields: dict[str, Json] = {
+        "action": "route_label",
+        "actor": person.actor,
+        "route": record.id,
+        "sample": given.id,
+    }
+    await append(services.audit, Draft("admin", fields))
+    monitors = services.monitors
+    await asyncio.to_thread(monitors.label, record.id, given.id, given.label, person.actor)
+    await asyncio.to_thread(monitors.settle)
+    return _shown(services, load_policy(services.data / "trust"), record)
+
+
+async def _labels(services: Services, record: ModelRecord) -> list[str]:
+    """The labels of a route's first stage."""
+    loaded = await services.inference.parts.tasks.open(str(record.facts["stages"][0]["task"]))
+    output = loaded.task.output
+    return list(output.labels) if isinstance(output, Labels) else []
+
+
+def _input(services: Services, found: Sample) -> dict[str, Any]:
+    """What was asked, out of the log; empty where it was erased."""
+    try:
+        intent, _ = services.reader.find_request(found.request_id, found.key_id)
+        prompt = services.reader.content(intent.seq, "prompt")
+    except (AuditRefused, NotFound):
+        return {}
+    item = capture.item(found.request_id, "app", intent.time_us, prompt, masks=False)
+    return {} if item is None else dict(item.input)
+
+
 def _record(services: Services, route: str) -> ModelRecord:
     """The record of a route that was verified. Raises StateRefused."""
     record = services.store.inventory.record(route)
@@ -111,6 +168,10 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
             why = ""
         except Refused as error:
             why = error.code
+    known = certificates.of(digest, policy)
+    watched = None
+    if known:
+        watched = wire.Watched(**vars(services.monitors.standing(known[0].id)))
     return wire.Route(
         id=record.id,
         version=int(facts["version"]),
@@ -125,7 +186,8 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
             for stage in facts["stages"]
         ],
         deferred=shares[record.id, DEFERRED],
-        certificates=[_certificate(services, each) for each in certificates.of(digest, policy)],
+        certificates=[_certificate(services, each) for each in known],
+        watched=watched,
     )
 
 

@@ -79,6 +79,22 @@ class Certificate(Reply):
     function: dict[str, Any]
 
 
+class Watched(Reply):
+    """What the monitor of a certificate has seen.
+
+    Attributes:
+        waiting: accepted answers that were drawn and have no label.
+        days: bets that were settled, one a day.
+        evidence: against the bound; the certificate is suspended at 1 / delta.
+    """
+
+    waiting: int
+    labelled: int
+    wrong: int
+    days: int
+    evidence: float
+
+
 class Route(Reply):
     """One route.
 
@@ -99,6 +115,7 @@ class Route(Reply):
     stages: list[Stage]
     deferred: int
     certificates: list[Certificate]
+    watched: Watched | None = None
 
 
 class RouteList(Reply):
@@ -111,3 +128,24 @@ class Suspend(Request):
     """Why a certificate is taken out of use."""
 
     reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class SampleToLabel(Reply):
+    """An accepted answer that waits for a label; what was answered is not told.
+
+    Attributes:
+        id: 0 where nothing waits.
+        due: after which it counts as an error.
+    """
+
+    id: int
+    input: dict[str, Any]
+    labels: list[str]
+    due: str
+
+
+class LabelGiven(Request):
+    """What a person says is right."""
+
+    id: Annotated[int, Field(ge=1, lt=1 << 53)]
+    label: Annotated[str, Field(min_length=1, max_length=200)]

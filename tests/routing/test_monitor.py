@@ -1,0 +1,225 @@
+"""The monitor of accepted answers: who is drawn, what counts, and what takes a certificate away."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance.clock import FixedClock
+from appliance.db import open_database
+from appliance.errors import StateRefused
+from appliance.routing import monitor as monitors
+from appliance.routing.answering import Accepted
+from appliance.routing.catalogue import Standing
+from appliance.routing.definition import parse
+from appliance.routing.monitor import Monitors
+from appliance.statistics.betting import Monitor
+from appliance.trust import route as statements
+from appliance.types import Caller, GenerationRequest, Principal
+from tests.evals.gates import policy
+from tests.evals.test_gate_simulation import told
+from tests.routing.example import ROUTE
+from tests.trust.test_route import certificate
+
+
+class World:
+    """A monitor with a clock, and what it raised."""
+
+    def __init__(self, path: Path, share: float = 1.0) -> None:
+        self.clock = FixedClock(1_790_000_000_000_000)
+        self.alarms: list[tuple[str, str, str]] = []
+        self.database = open_database(path / "a.db", [monitors.TABLES])
+        read = statements.verify(certificate(), policy())
+        self.standing = Standing(parse(ROUTE.encode()), "1" * 64, 1, read)
+        self.monitors = Monitors(
+            self.database, self.clock, lambda: b"secret", share, 7,
+            self.alarm,
+        )  # fmt: skip
+        self.number = 0
+
+    def alarm(self, *alarm: str) -> None:
+        """As the appliance does it: once for each certificate."""
+        if alarm[0] not in {taken for taken, _, _ in self.alarms}:
+            self.alarms.append((alarm[0], alarm[1], alarm[2]))
+
+    async def accept(self, count: int = 1, text: str = "mit", **more: Any) -> None:
+        for _ in range(count):
+            self.number += 1
+            caller = Caller(Principal("k", "app", **more), f"req-{self.number}", "", "/")
+            asked = GenerationRequest("licences", prompt="x")
+            self.monitors.note(Accepted(self.standing, caller, asked, text))
+        await self.monitors.settled()
+
+    def label_all(self, label: str) -> int:
+        done = 0
+        while (sample := self.monitors.next("licences")) is not None:
+            self.monitors.label("licences", sample.id, label, "uid:0")
+            done += 1
+        return done
+
+    def pass_days(self, days: int = 1) -> None:
+        self.clock.advance(days * 86_400)
+
+    @property
+    def seen(self) -> monitors.Standing:
+        assert self.standing.certificate is not None
+        return self.monitors.standing(self.standing.certificate.id)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.database.dispose()
+
+
+async def test_right_answers_are_evidence_for_nothing(world: World) -> None:
+    for _ in range(3):
+        await world.accept(4)
+        assert world.label_all("mit") == 4
+        world.pass_days()
+        world.monitors.settle()
+    assert (world.seen.labelled, world.seen.wrong, world.seen.days) == (12, 0, 3)
+    assert world.seen.evidence < 1 and not world.alarms
+
+
+async def test_wrong_answers_take_the_certificate_away_once(world: World) -> None:
+    for _ in range(4):
+        await world.accept(4)
+        world.label_all("gpl")
+        world.pass_days()
+        world.monitors.settle()
+    ((taken, route, reason),) = world.alarms
+    assert world.standing.certificate is not None
+    assert (taken, route) == (world.standing.certificate.id, "licences")
+    assert "evidence" in reason and "5.0%" in reason
+    world.alarms.clear()
+    world.monitors.settle()
+    assert len(world.alarms) == 1  # told until it is done: the first time it may have failed
+
+
+async def test_a_day_is_settled_when_it_is_over_and_labelled(world: World) -> None:
+    await world.accept(2)
+    world.label_all("mit")
+    world.monitors.settle()
+    assert world.seen.days == 0  # the day is not over
+    world.pass_days()
+    await world.accept(1)
+    world.monitors.settle()
+    world.monitors.settle()
+    assert world.seen.days == 1  # once, and without the next day
+    world.pass_days()
+    world.monitors.settle()
+    assert world.seen.days == 1  # the next day's label is missing
+
+
+async def test_overdue_labels_count_as_wrong(world: World) -> None:
+    for _ in range(3):
+        await world.accept(3)
+        world.pass_days()
+    world.pass_days(7)
+    assert world.monitors.next("licences") is None
+    world.monitors.settle()
+    assert world.seen.days == 3 and world.alarms
+
+
+async def test_days_are_settled_in_their_order(world: World) -> None:
+    await world.accept(1)
+    world.pass_days()
+    await world.accept(1)
+    world.pass_days()
+    first = world.monitors.next("licences")
+    assert first is not None
+    world.monitors.label("licences", first.id + 1, "mit", "uid:0")
+    world.monitors.settle()
+    assert world.seen.days == 0
+    world.monitors.label("licences", first.id, "mit", "uid:0")
+    world.monitors.settle()
+    assert world.seen.days == 2
+
+
+async def test_a_label_is_given_once_and_to_a_sample_of_the_route(world: World) -> None:
+    await world.accept(1)
+    sample = world.monitors.next("licences")
+    assert sample is not None and sample.request_id == "req-1"
+    for route, number in (("another", sample.id), ("licences", 99)):
+        with pytest.raises(StateRefused) as caught:
+            world.monitors.label(route, number, "mit", "uid:0")
+        assert caught.value.code == "item_unknown"
+    world.monitors.label("licences", sample.id, "mit", "uid:0")
+    with pytest.raises(StateRefused):
+        world.monitors.label("licences", sample.id, "gpl", "uid:0")
+    assert (world.seen.labelled, world.seen.wrong) == (1, 0)
+
+
+async def test_texts_that_the_log_does_not_keep_are_not_drawn(world: World) -> None:
+    await world.accept(1, content="off")
+    await world.accept(1, content="commit-only")
+    assert world.monitors.next("licences") is None
+    await world.accept(1, content="encrypted")
+    assert world.monitors.next("licences") is not None
+
+
+async def test_the_sample_is_a_share_that_only_the_secret_tells(tmp_path: Path) -> None:
+    world = World(tmp_path, share=0.25)
+    await world.accept(200)
+    drawn = world.label_all("mit")
+    assert 25 <= drawn <= 75
+    none = World(_fresh(tmp_path / "none"), share=0.0)
+    await none.accept(50)
+    assert none.label_all("mit") == 0
+    for each in (world, none):
+        each.database.dispose()
+
+
+def _fresh(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def run(rate: float, groups: int, each: int, generator: np.random.Generator, *, days: bool) -> int:
+    """Labels until the alarm; 0 without one. Groups of several labels differ much."""
+    monitor, spread = Monitor(0.05), 0.1
+    for group in range(groups):
+        chance = rate
+        if each > 1:
+            chance = generator.beta(rate * (1 / spread - 1), (1 - rate) * (1 / spread - 1))
+        wrong = (generator.random(each) < chance).tolist()
+        for share in [sum(wrong) / each] if days else map(float, wrong):
+            monitor.observe(share)
+        if monitor.alarm(0.05):
+            return (group + 1) * each
+    return 0
+
+
+def alarms(
+    count: int, rate: float, groups: int, each: int = 1, *, days: bool = True
+) -> tuple[float, float]:
+    """The share of runs with an alarm, and the median of labels until it."""
+    generator = np.random.default_rng(11)
+    found = [run(rate, groups, each, generator, days=days) for _ in range(count)]
+    raised = [labels for labels in found if labels]
+    return len(raised) / count, float(np.median(raised)) if raised else 0.0
+
+
+def test_days_are_bets_and_labels_are_not() -> None:
+    assert alarms(40, 0.05, 40, 50)[0] <= 0.1
+    assert alarms(40, 0.05, 40, 50, days=False)[0] > 0.1  # the control: a bet a label
+    power, median = alarms(30, 0.1, 1_000)
+    assert power > 0.9 and median <= 260
+
+
+@pytest.mark.slow
+def test_false_alarms_and_detection_in_many_runs() -> None:
+    for groups, each in ((2_000, 1), (100, 20), (40, 50)):
+        share = alarms(1_000, 0.05, groups, each)[0]
+        told(f"{groups} days of {each} labels at the bound: {share:.1%} false alarms")
+        assert share <= 0.05
+    control = alarms(1_000, 0.05, 40, 50, days=False)[0]
+    told(f"control, a bet a label: {control:.1%} false alarms")
+    assert control > 0.1
+    power, median = alarms(1_000, 0.1, 2_000)
+    told(f"10 % true error: found in {power:.1%}, after {median:.0f} labels in the median")
+    assert median <= 200
