@@ -19,6 +19,8 @@ from appliance.retrieval.terms import TOKENIZER
 
 _SLICE: Final = 5_000
 """Terms whose occurrences are read at once."""
+_MUCH: Final = 8
+"""Share of all occurrences that the newer ones may be, as its reciprocal."""
 _OCCURRENCES: Final = "SELECT term, group_concat(doc) FROM {} GROUP BY term"
 
 
@@ -84,6 +86,47 @@ class Postings:
 
 
 NONE: Final = Postings({}, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
+@dataclass(frozen=True)
+class Layered:
+    """Postings of many rows, and beside them those of the few that came since.
+
+    Attributes:
+        newer: of the rows from `first` on, numbered from 0.
+    """
+
+    older: Postings
+    newer: Postings
+    first: int
+
+    def of(self, term: str) -> tuple[Ints, Ints]:
+        """As `Postings.of`."""
+        rows, often = self.older.of(term)
+        late, late_often = self.newer.of(term)
+        if not len(late):
+            return rows, often
+        return np.concatenate([rows, late + self.first]), np.concatenate([often, late_often])
+
+    def without(self, kept: Bools) -> "Layered":
+        """As `Postings.without`."""
+        old, new = kept[: self.first], kept[self.first :]
+        return Layered(
+            self.older if old.all() else self.older.without(old),
+            self.newer if new.all() else self.newer.without(new),
+            int(old.sum()),
+        )
+
+    def plus(self, more: Postings, count: int, added: int) -> "Layered":
+        """With more rows at the end; what is new is joined to the rest once it is much.
+
+        Args:
+            count, added: rows that there are without `more`, and in it.
+        """
+        newer = self.newer.plus(more, count - self.first)
+        if len(newer.rows) * _MUCH < len(self.older.rows):
+            return Layered(self.older, newer, self.first)
+        return Layered(self.older.plus(newer, self.first), NONE, count + added)
 
 
 def stored(connection: Connection, ids: Ints) -> Postings:

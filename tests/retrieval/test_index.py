@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from appliance.retrieval.index import EMPTY, Index, renewed
-from appliance.retrieval.postings import Postings
+from appliance.retrieval.postings import Layered
 from tests.retrieval.shelf import collection, incoming
 
 
-def alike(a: Postings, b: Postings) -> bool:
+def alike(a: Layered, b: Layered) -> bool:
     """The same rows and counts for each term; a term that is nowhere any more may be known."""
     return all(
         np.array_equal(x, y)
-        for term in {*a.terms, *b.terms}
+        for term in {
+            t for both in (a, b) for layer in (both.older, both.newer) for t in layer.terms
+        }
         for x, y in zip(a.of(term), b.of(term), strict=True)
     )
 
@@ -27,7 +29,7 @@ def equal(a: Index, b: Index) -> bool:
         and a.generation == b.generation
         and all(
             np.array_equal(getattr(a, name), getattr(b, name))
-            for name in ("ids", "documents", "lengths", "order")
+            for name in ("ids", "documents", "lengths", "starts", "order")
         )
     )
 

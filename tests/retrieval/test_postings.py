@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance.retrieval.index import EMPTY, renewed
-from appliance.retrieval.postings import NONE, Postings, written
+from appliance.retrieval.postings import NONE, Layered, Postings, written
 from tests.retrieval.shelf import collection, incoming
 
 WORDS = ["pumps", "valve", "valves", "hose", "höse", "engine", "engines", "running", "runs", "a"]
@@ -22,8 +22,9 @@ def made(found: list[str]) -> Postings:
     return written(enumerate(found), np.arange(len(found), dtype=np.int64))
 
 
-def listed(postings: Postings) -> dict[str, list[tuple[int, int]]]:
-    every = {term: postings.of(term) for term in postings.terms}
+def listed(postings: Postings | Layered) -> dict[str, list[tuple[int, int]]]:
+    layers = (postings,) if isinstance(postings, Postings) else (postings.older, postings.newer)
+    every = {term: postings.of(term) for layer in layers for term in layer.terms}
     return {
         term: list(zip(rows.tolist(), often.tolist(), strict=True))
         for term, (rows, often) in every.items()
@@ -60,3 +61,19 @@ def test_a_word_that_is_nowhere_has_no_rows() -> None:
     rows, often = made(["pump"]).of("valve")
     assert len(rows) == len(often) == 0
     assert listed(made([])) == {}
+
+
+def test_new_rows_stand_beside_the_others_until_they_are_many() -> None:
+    rows = texts(4, 64)
+    layers, held, joined = Layered(made(rows), NONE, 64), list(rows), 0
+    rng = random.Random(5)
+    for step in range(30):
+        more = texts(100 + step, rng.randrange(1, 4))
+        layers, held = layers.plus(made(more), len(held), len(more)), [*held, *more]
+        joined += not len(layers.newer.rows)
+        assert listed(layers) == listed(made(held))
+        kept = np.array([rng.random() > 0.05 for _ in held])
+        layers = layers.without(kept)
+        held = [text for text, stays in zip(held, kept, strict=True) if stays]
+        assert listed(layers) == listed(made(held))
+    assert 0 < joined < 30
