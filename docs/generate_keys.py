@@ -27,6 +27,7 @@ _WITHOUT_DIGIT = {
     "Advice": "a",
     "Collections": "o",
     "Labels": "t",
+    "Routes": "u",
     "Start": "a host without one",
 }
 _HEAD = """\

@@ -39,6 +39,7 @@ from tui.screens.overview import OverviewPage
 from tui.screens.page import Page
 from tui.screens.palette import Choice, Palette
 from tui.screens.requests import RequestsPage
+from tui.screens.routes import RoutesPage
 from tui.screens.tasks import TasksPage
 from tui.text import lines
 from tui.view import frame
@@ -52,7 +53,8 @@ PERIOD, BASIC_PERIOD = 1.0, 5.0
 _LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
-    EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, FirstPage,
+    EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, RoutesPage,
+    FirstPage,
 )  # fmt: skip
 
 
@@ -99,6 +101,7 @@ class OperatorApp(Typing):
         Binding("a", "go('advice')", "Advice", show=False),
         Binding("t", "go('labels')", "To label: queues", show=False),
         Binding("o", "go('collections')", "Collections of documents", show=False),
+        Binding("u", "go('routes')", "Routes", show=False),
         Binding("escape", "escape", "Back", show=False),
         Binding("q", "leave", "Quit"),
         *(

@@ -48,6 +48,7 @@ from appliance.wire.admin.models import (
     VerifyRange,
 )
 from appliance.wire.admin.pointers import Name, NameList
+from appliance.wire.admin.routes import Route, RouteList
 from appliance.wire.admin.usage import Load
 from tests.test_client import STATUS
 from tests.test_text import HOSTILE
@@ -254,6 +255,7 @@ class Script(AdminClient):
     running: list[RunningRequest] = field(default_factory=list)
     jobs_found: list[Job] = field(default_factory=list)
     shelves: list[Shown] = field(default_factory=list)
+    routes_found: list[Route] = field(default_factory=list)
     reported: ReportList = field(default_factory=lambda: ReportList(documents=[]))
     passages_found: Passages = field(
         default_factory=lambda: Passages(generation=1, ranking="bm25", passages=[])
@@ -379,6 +381,10 @@ class Script(AdminClient):
     def all_advice(self) -> AdviceList:
         self._answer()
         return AdviceList(advice=self.advised)
+
+    def routes(self) -> RouteList:
+        self._answer()
+        return RouteList(routes=self.routes_found)
 
     def label_queues(self) -> LabelQueueList:
         self._answer()

@@ -19,6 +19,7 @@ from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.labels import LabelDifference, LabelDifferences, LabelNext
 from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Status, Verification
 from appliance.wire.admin.pointers import Name, Pointer
+from appliance.wire.admin.routes import Route
 from appliance.wire.admin.usage import Histogram, Load
 from tests.tui.scripted import (
     DOWN,
@@ -129,6 +130,49 @@ _QUEUES = [
     queue("notes", created="2026-11-16T09:00:00Z", done={"anna": 40, "ben": 40}, finished=True,
           agreement=0.85, kappa=0.79, unsettled=6),
 ]  # fmt: skip
+ROUTES = [
+    Route.model_validate(
+        {"id": "licences", "version": 2, "description": "Licence notices", "state": "approved",
+         "digest": "ab" * 32, "on_defer": "queue", "certified": True, "why": "", "deferred": 17,
+         "stages": [
+             {"name": "small", "kind": "task", "task": "licences-small", "digest": "cd" * 32,
+              "answers": 4211},
+             {"name": "large", "kind": "upstream", "task": "licences-large", "digest": "ef" * 32,
+              "answers": 640},
+             {"name": "people", "kind": "queue", "task": "", "digest": "", "answers": 0},
+         ],
+         "certificates": [
+             {"id": "9a" * 32, "verdict": "certified", "reason": "", "threshold": 0.84,
+              "coverage": 0.87, "limit": 0.046, "alpha": 0.05, "delta": 0.05, "groups": 660,
+              "groups_needed": None, "doubtful": "larger", "identity": "claimed",
+              "dataset": "licence-notices", "person": "paula", "issued": "2026-11-16T09:00:00Z",
+              "valid_until": "2027-11-16T09:00:00Z", "suspended": "", "function": {}},
+         ]},
+    ),
+    Route.model_validate(
+        {"id": "excavators", "version": 1, "description": "Work orders", "state": "approved",
+         "digest": "ac" * 32, "on_defer": "error", "certified": False,
+         "why": "route_not_certified", "deferred": 50,
+         "stages": [
+             {"name": "small", "kind": "task", "task": "excavator-2", "digest": "ca" * 32,
+              "answers": 0},
+             {"name": "large", "kind": "task", "task": "excavator-1", "digest": "fe" * 32,
+              "answers": 50},
+         ],
+         "certificates": [
+             {"id": "9b" * 32, "verdict": "not_certifiable", "reason": "unstable over time",
+              "threshold": None, "coverage": 0.0, "limit": 1.0, "alpha": 0.1, "delta": 0.05,
+              "groups": 481, "groups_needed": 900, "doubtful": "", "identity": "local",
+              "dataset": "orders", "person": "paula", "issued": "2026-11-16T09:00:00Z",
+              "valid_until": "2027-11-16T09:00:00Z", "suspended": "", "function": {}},
+         ]},
+    ),
+]  # fmt: skip
+CURVE = {
+    "route": "licences", "verdict": "certified",
+    "curve": [[900_000 - 40_000 * n, 0.3 + 0.065 * n, 0.01 + 0.008 * n, 0.005 * n, 0.03 + 0.01 * n]
+              for n in range(10)],
+}  # fmt: skip
 REPORTED = ReportList.model_validate(
     {"documents": [
         {"name": "old/fax.pdf", "state": "refused", "code": "document_unreadable",
@@ -236,6 +280,7 @@ def script() -> Script:
         jobs_found=_JOBS,
         queues=_QUEUES,
         shelves=[shelf("manuals"), shelf("rules", embedder="", ranking="bm25", documents=31)],
+        routes_found=ROUTES,
         reported=REPORTED,
         passages_found=PASSAGES,
         advised=[
@@ -443,6 +488,14 @@ async def _searching(opened: Terminal) -> None:
     await opened.wait("12 bar")
 
 
+async def _routes(opened: Terminal) -> None:
+    server = opened.desk.client
+    assert isinstance(server, Script)
+    server.jobs_found = [job(31, kind="route", state="done", result=CURVE)]
+    await opened.press("u")
+    await opened.wait("What if")
+
+
 async def _secret(opened: Terminal) -> None:
     await opened.press("5")
     await opened.refresh()
@@ -490,6 +543,7 @@ def scenes() -> list[Scene]:
         Scene("collections-search", "a search", _searching),
         Scene("advice", "what the advisor said", _keys("a")),
         Scene("advice-report", "writing its page", _keys("a", "w")),
+        Scene("routes", "routes", _routes),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),

@@ -23,6 +23,7 @@ from appliance.wire.admin.labels import LabelDifferences, LabelNext, LabelQueue
 from appliance.wire.admin.logs import LogLine
 from appliance.wire.admin.models import Entry, ModelDetail, RunningRequest, Status, Verification
 from appliance.wire.admin.pointers import Name
+from appliance.wire.admin.routes import Route
 from tests.conftest import CHECKOUT
 from tests.tui.scripted import NASTY, Script, Terminal, Told, evaluation, terminal, text_of
 from tests.tui.staging import PLACES, PLAN, give_tasks, script
@@ -68,6 +69,14 @@ def hostile(text: str) -> Script:
         for q in plain.queues
     ]
     made.shelves = [Shown.model_validate(everywhere(s.model_dump(), text)) for s in plain.shelves]
+    made.routes_found = [
+        Route.model_validate(
+            {**everywhere(r.model_dump(), text), "certificates": [
+                {**everywhere(c.model_dump(), text), "verdict": c.verdict} for c in r.certificates
+            ]}
+        )
+        for r in plain.routes_found
+    ]  # fmt: skip
     made.reported = ReportList.model_validate(everywhere(plain.reported.model_dump(), text))
     made.passages_found = Passages.model_validate(
         everywhere(plain.passages_found.model_dump(), text)

@@ -1,0 +1,142 @@
+"""What the routes screen says: which stage answers what share, the certificate, what thresholds do.
+
+Rules: pure; a bound stands with its confidence and its groups; what is drawn from open items is
+called so, since it promises nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from textual.content import Content
+
+from appliance.wire.admin.routes import Certificate, Route
+from tui.chart import bar
+from tui.columns import Column, table
+from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from tui.view.units import count
+
+COLUMNS: Final = (
+    Column("ROUTE", 0, least=14, most=40),
+    Column("STATE", 11),
+    Column("FIRST STAGE", 16),
+    Column("MAY BE WRONG", 12, right=True, drop=2),
+    Column("ANSWERS", 9, right=True, drop=3),
+    Column("BY IT", 6, right=True),
+    Column("DEFERRED", 9, right=True, drop=1),
+)
+_DRAWN: Final = 20
+_STAGES: Final = (
+    Column("STAGE", 14),
+    Column("KIND", 9, drop=1),
+    Column("ANSWERED BY", 0, least=14, most=40),
+    Column("ANSWERS", 9, right=True),
+    Column("SHARE", 6, right=True),
+    Column("", _DRAWN, drop=2),
+)
+_CURVE: Final = (
+    Column("THRESHOLD", 9, right=True),
+    Column("ANSWERED", 8, right=True),
+    Column("0" + " " * (_DRAWN - 2) + "1", _DRAWN, drop=1),
+    Column("ERROR", 7, right=True),
+    Column("95 %", 16, drop=2),
+)
+_POINTS: Final = 10
+"""Thresholds that are shown of a curve."""
+
+
+def row(route: Route) -> Sequence[Cell]:
+    """One route."""
+    newest = route.certificates[0] if route.certificates else None
+    answers = sum(stage.answers for stage in route.stages)
+    return (
+        route.id,
+        state(route.state),
+        cell("may answer") if route.certified else alarm(route.why or "defers"),
+        f"{newest.limit:.1%}" if newest is not None and route.certified else "-",
+        count(answers),
+        _share(route.stages[0].answers, answers) if route.stages else "-",
+        count(route.deferred),
+    )
+
+
+def summary(found: Sequence[Route], shown: int) -> Content:
+    """How many there are, and how many of them have a certificate that holds."""
+    certified = sum(route.certified for route in found)
+    told = f"{count(len(found))} routes, {count(certified)} certified"
+    return line(told, quiet(f"{count(shown)} shown" if shown != len(found) else ""))
+
+
+def detail(
+    route: Route, result: dict[str, Any] | None, width: int, *, ascii_only: bool
+) -> list[Content]:
+    """The route under the cursor.
+
+    Args:
+        result: what its newest calibration found; None where there was none.
+    """
+    said: list[Content] = []
+    if not route.certified:
+        why = f"{route.why}: everything goes past the first stage"
+        said += labelled("certificate", alarm(why), width, 12)
+    for certificate in route.certificates[:1]:
+        said += _certificate(certificate, width)
+    answers = sum(stage.answers for stage in route.stages)
+    rows = [
+        (
+            stage.name,
+            stage.kind,
+            stage.task or "a person",
+            count(stage.answers),
+            _share(stage.answers, answers),
+            bar(stage.answers, answers, _DRAWN, ascii_only=ascii_only),
+        )
+        for stage in route.stages
+    ]
+    said += [Content(""), *table(_STAGES, rows, width)]
+    return said + _curve(result or {}, width, ascii_only=ascii_only)
+
+
+def _certificate(found: Certificate, width: int) -> list[Content]:
+    """What a calibration promises, or why it promises nothing."""
+    if found.verdict != "certified":
+        needed = f", about {count(found.groups_needed)} more groups" if found.groups_needed else ""
+        told = line(state("not certifiable"), f"{found.reason}{needed}")
+        return labelled("calibration", told, width, 12)
+    promise = (
+        f"at most {found.limit:.1%} of its answers are wrong, with {1 - found.delta:.0%} confidence"
+    )
+    said = labelled("certificate", promise, width, 12)
+    if found.suspended:
+        said += labelled("suspended", alarm(found.suspended), width, 12)
+    facts = line(
+        f"answers {found.coverage:.0%}",
+        quiet(f"n = {count(found.groups)} groups"),
+        quiet(f"until {found.valid_until[:10]}"),
+        quiet(f"by {found.person}"),
+        quiet(found.identity),
+    )
+    return said + labelled("", facts, width, 12)
+
+
+def _curve(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
+    """Error and coverage of the first stage at some thresholds, on open items."""
+    points = [p for p in result.get("curve") or () if isinstance(p, list) and len(p) == 5]
+    if not points:
+        return []
+    step = max(1, -(-len(points) // _POINTS))
+    rows = [
+        (
+            f"{threshold / 1_000_000:.3f}",
+            f"{coverage:.0%}",
+            bar(coverage, 1.0, _DRAWN, ascii_only=ascii_only),
+            f"{error:.1%}",
+            f"{low:.1%} to {high:.1%}",
+        )
+        for threshold, coverage, error, low, high in points[::step]
+    ]
+    head = quiet("What if: on open items, which promise nothing")
+    return [Content(""), cell(head), *table(_CURVE, rows, width)]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "-"
