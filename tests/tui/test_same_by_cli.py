@@ -33,6 +33,7 @@ SAME = {
     "evaluations report": "eval report", "evaluation": "eval show",
     "evaluations ledger": "eval ledger",
     "evaluation report": "eval report",
+    "collections": "collection list", "collections search": "collection search",
     "routes": "route list", "routes look": "route show",
     "labels": "label list", "labels look": "label show", "labels label": "label next",
     "labels differences": "label show", "labelling": "label next", "labelling look": "label set",
