@@ -15,7 +15,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
 
 # Compiled modules are kept: the tests start some hundred processes that import them.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -57,6 +57,9 @@ test-fast: check  ## checks, then the tests that load no model and are quick: wh
 
 test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, agents, LangChain, LlamaIndex, LiteLLM, evals) and schemathesis
 	$(RUN) -m pytest tests/contract
+
+test-upstream: setup  ## a running engine as an upstream: KIND=vllm URL=http://127.0.0.1:8000 MODEL=m
+	UPSTREAM_KIND=$(KIND) UPSTREAM_URL=$(URL) UPSTREAM_MODEL=$(MODEL) $(RUN) -m pytest tests/contract/test_upstream_engine.py
 
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
 	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py tests/audit/test_conditions.py \
@@ -113,6 +116,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group oracle-statistics -o offline-wheels/lock-oracle-statistics.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
 	$(UV) --group inspect -o offline-wheels/lock-inspect.txt
+	$(UV) --group engines -o offline-wheels/lock-engines.txt
 	$(UV) --group bench -o offline-wheels/lock-bench.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
 	$(UV) --group cuda12 -o offline-wheels/lock-cuda12.txt

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from appliance.admission.places import Shares
 from appliance.advisor import watch
@@ -73,12 +73,17 @@ from appliance.routing import answering
 from appliance.routing import catalogue as routes
 from appliance.routing import definition as route_definition
 from appliance.routing import monitor as route_monitor
+from appliance.routing import people as deferred
 from appliance.routing.answering import RoutedInference
 from appliance.routing.calibration import Calibration
 from appliance.routing.catalogue import ApprovedRoutes
 from appliance.routing.monitor import Monitors
+from appliance.routing.people import People
 from appliance.routing.subject import CalibrationParts
 from appliance.routing.targets import Targets
+from appliance.routing.upstreams.backend import estimate
+from appliance.routing.upstreams.backends import UpstreamBackends
+from appliance.routing.upstreams.service import Upstreams
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
@@ -104,6 +109,7 @@ from appliance.trust import (
     store,
     trusted_file,
 )
+from appliance.trust import upstreams as upstream_records
 from appliance.trust.adapter import base_of
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.pointers import Pointers
@@ -112,7 +118,7 @@ from appliance.trust.route_certificates import RouteCertificates
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
 from appliance.tuning import job as tuning
-from appliance.types import GenerationRequest, Json, Principal
+from appliance.types import ContentMode, GenerationRequest, Json, Principal
 from appliance.workers.engine_build import build_of
 from appliance.workers.supervisor import ENGINE, Supervisor
 
@@ -147,6 +153,8 @@ _MIGRATIONS: Final = (
     evaluations.REPLAYS,
     route_certificates.TABLES,
     route_monitor.TABLES,
+    upstream_records.TABLES,
+    deferred.TABLES,
 )
 
 _OTHERS: Final = {
@@ -189,6 +197,9 @@ class Services:
     pool: Pool
     inference: RoutedInference
     retrieval: Retrieval
+    people: People
+    upstreams: Upstreams
+    upstream_backends: UpstreamBackends
     tokenizers: Tokenizers
     supervisor: Supervisor
     shares: Shares
@@ -365,7 +376,21 @@ def open_services(
         sweep = Sweep(models, read_policy, supervisor, lifecycle, pool)
         renewal = Renewal(data / "trust", clock, trust, audit, reader, supervisor, pool, sweep)
         metrics = Metrics()
-        workers = LocalWorkers(pool, supervisor)
+        upstreams = Upstreams(
+            config.upstreams,
+            data,
+            upstream_records.UpstreamRecords(database),
+            audit,
+            read_policy,
+            trust.freshness,
+            lambda name: any(record.id == name for record in models.inventory.records()),
+        )
+        workers = UpstreamBackends(
+            LocalWorkers(pool, supervisor),
+            upstreams,
+            cast(ContentMode, config.audit.content),
+            clock.wall_us() // 1_000_000,
+        )
 
         def answers(
             backends: Backends, ended: Callable[[Generation], None] = lambda generation: None
@@ -380,6 +405,8 @@ def open_services(
             return await retrieval.evidence(app, query)
 
         def digest_of(model_id: str) -> str:
+            if (found := workers.upstream(model_id)) is not None:
+                return found.identity
             return models.inventory.record(model_id).digest or ""
 
         approved = ApprovedArtifacts(models, read_policy)
@@ -387,6 +414,8 @@ def open_services(
 
         async def tokens(model_id: str, messages: Messages) -> int:
             asked = GenerationRequest(model=model_id, messages=messages)
+            if workers.upstream(model_id) is not None:
+                return estimate(asked)
             return len((await tokenizers.tokens(ASKER, asked)).tokens)
 
         def memory(model_id: str) -> int:
@@ -576,6 +605,9 @@ def open_services(
             labels=LabelQueues(database, clock),
             pool=pool,
             inference=inference,
+            people=People(database, audit, clock, cast(ContentMode, config.audit.content)),
+            upstreams=upstreams,
+            upstream_backends=workers,
             retrieval=retrieval,
             selftest=SelfTest(models, read_policy, supervisor, lifecycle, pool, inference, audit),
             tokenizers=tokenizers,

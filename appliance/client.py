@@ -29,8 +29,10 @@ from appliance.wire.admin import labels as labelwire
 from appliance.wire.admin import model_texts, retention
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import pointers as pointerwire
+from appliance.wire.admin import queue as queuewire
 from appliance.wire.admin import routes as routewire
 from appliance.wire.admin import trust as trustwire
+from appliance.wire.admin import upstreams as upstreamwire
 from appliance.wire.admin.logs import LogPage, LogQuery
 from appliance.wire.admin.plan import ImportPlan, PlanRequest
 from appliance.wire.admin.selftest import SelfTest, SelfTestWanted
@@ -539,6 +541,55 @@ class AdminClient:
         body = wire.ApprovalUpload.of(envelope=envelope.decode())
         return self._post(wire.Approval, f"/admin/audit/prune/{before:d}/approvals", body)
 
+    def upstreams(self) -> upstreamwire.UpstreamList:
+        """The engines on other hosts."""
+        return self._get(upstreamwire.UpstreamList, "/admin/upstreams")
+
+    def upstream(self, name: str) -> upstreamwire.Upstream:
+        """One of them."""
+        return self._get(upstreamwire.Upstream, _upstream(name))
+
+    def learn_upstream(self, name: str) -> upstreamwire.Upstream:
+        """Learn how it answers."""
+        return self._post(upstreamwire.Upstream, f"{_upstream(name)}/learn", slow=True)
+
+    def approve_upstream(self, name: str, url: str, envelope: bytes) -> upstreamwire.Upstream:
+        """Hand in one approval of one of its hosts."""
+        body = upstreamwire.UpstreamApproval.of(url=url, envelope=envelope.decode())
+        return self._post(upstreamwire.Upstream, f"{_upstream(name)}/approvals", body)
+
+    def probe_upstream(self, name: str) -> upstreamwire.Upstream:
+        """Probe its hosts now."""
+        return self._post(upstreamwire.Upstream, f"{_upstream(name)}/probe", slow=True)
+
+    def drain_upstream(self, name: str, url: str, *, drained: bool) -> upstreamwire.Upstream:
+        """Keep new requests from a host, or let them come again."""
+        body = upstreamwire.UpstreamDrain.of(url=url, drained=drained)
+        return self._post(upstreamwire.Upstream, f"{_upstream(name)}/drain", body)
+
+    def waiting(self, *, everything: bool = False, task: str | None = None) -> queuewire.Queue:
+        """What waits for a person, or all of it with how it ended."""
+        asked: dict[str, Any] = {"everything": everything}
+        if task is not None:
+            asked["task"] = task
+        return self._get(queuewire.Queue, "/admin/queue", asked)
+
+    def waiting_item(self, item: str) -> queuewire.Waiting:
+        """One item."""
+        return self._get(
+            queuewire.Waiting, f"/admin/queue/{_identifier(item, 'queue_item_unknown')}"
+        )
+
+    def answer_waiting(self, item: str, answer: Any) -> queuewire.Waiting:
+        """Answer one."""
+        path = f"/admin/queue/{_identifier(item, 'queue_item_unknown')}"
+        return self._post(queuewire.Waiting, path, queuewire.QueueAnswer.of(answer=answer))
+
+    def waiting_labels(self, task: str) -> queuewire.QueueLabels:
+        """The answers for a task as labelled items."""
+        body = queuewire.QueueTask.of(task=task)
+        return self._post(queuewire.QueueLabels, "/admin/queue/labels", body)
+
     def prune(self, before: int, reason: str, first: int, root: str) -> wire.Entry:
         """Take off all entries before one; a copy from `first` on has this root."""
         asked = {"before": before, "reason": reason, "exported_first": first, "exported_root": root}
@@ -627,6 +678,10 @@ def _key(key_id: str) -> str:
 
 def _queue(name: str) -> str:
     return f"/admin/labels/{_identifier(name, 'label_queue_unknown')}"
+
+
+def _upstream(name: str) -> str:
+    return f"/admin/upstreams/{_identifier(name, 'upstream_unknown')}"
 
 
 def _identifier(value: str, code: str) -> str:

@@ -7,11 +7,12 @@ from this file.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 import msgspec
 
@@ -307,6 +308,50 @@ class RolesConfig:
     admin: tuple[str, ...] = _key((), "May do everything.")
 
 
+_LAN: Final = (
+    r"https://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
+)
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class UpstreamConfig:
+    """`[upstreams."NAME"]`: an engine on other hosts, used under NAME like a model.
+
+    Nothing is sent to a host before two people approved it: docs/scaling-guide.md. Paths are taken
+    from the data directory.
+    """
+
+    kind: str = _key(
+        "openai",
+        "Whose API it speaks.",
+        choices=("appliance", "vllm", "sglang", "llama-server", "ollama", "openai"),
+    )
+    urls: tuple[str, ...] = _key(
+        (),
+        "Its hosts, such as https://gpu-1.example:8443; without TLS on loopback only.",
+        each=_LAN,
+    )
+    model: str = _key("", "The name of the model there.")
+    ca: str = _key("", "Certificates that those of the hosts descend from, PEM; no other is taken.")
+    certificate: str = _key("", "The client certificate that is shown to the hosts, PEM.")
+    key: str = _key("", "Its private key, PEM, mode 0600.")
+    api_key: str = _key("", "A file with the API key that the hosts ask for, mode 0600.")
+    keeps_content: bool = _key(
+        True, "The hosts may keep prompts or answers: keys whose texts are not kept are refused."
+    )
+    n_ctx: int = _key(8192, "Tokens of prompt and answer together.", low=128, high=1 << 22)
+    slots: int = _key(8, "Requests that one host runs at once.", low=1, high=1024)
+    connect_ms: int = _key(500, "Time for a connection.", low=10, high=60_000)
+    idle_seconds: int = _key(30, "Longest time between two pieces of an answer.", low=1, high=3600)
+    answer_seconds: int = _key(
+        300, "Longest time of an answer, retries included.", low=1, high=86_400
+    )
+    answer_kib: int = _key(4096, "Largest answer, as its bytes come in.", low=16, high=1 << 20)
+    probe_seconds: int = _key(30, "Time between two probes of a host.", low=1, high=3600)
+
+
 @dataclass(frozen=True)
 class Config:
     """The whole file."""
@@ -322,6 +367,7 @@ class Config:
     audit: AuditConfig = field(default_factory=AuditConfig)
     roles: RolesConfig = field(default_factory=RolesConfig)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
+    upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)
 
     def model(self, model_id: str) -> ModelConfig:
         """The settings of one model: its own table, else the default's."""
@@ -374,7 +420,8 @@ def parse_config(text: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
-    tables = {"server", "tls", "engine", "jobs", "tuning", "trust", "audit", "admin", "models"}
+    tables = {"server", "tls", "engine", "jobs", "tuning", "trust", "audit", "admin", "models",
+              "upstreams"}  # fmt: skip
     _refuse_unknown(table, tables, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
@@ -395,7 +442,36 @@ def parse_config(text: str) -> Config:
             name: _section(ModelConfig, _table(models, name, "models."), f"models.{name}.")
             for name in models
         },
+        upstreams=_upstreams(_table(table, "upstreams", "")),
     )
+
+
+def _upstreams(tables: Mapping[str, Any]) -> dict[str, UpstreamConfig]:
+    """The upstreams, each with what it cannot be without.
+
+    Raises:
+        UsageError: `config_invalid`.
+    """
+    found = {}
+    for name in tables:
+        where = f"upstreams.{name}."
+        made = _section(UpstreamConfig, _table(tables, name, "upstreams."), where)
+        found[name] = made
+        if not _NAME.fullmatch(name):
+            message = f"{where[:-1]} is no name: lower-case letters, digits, dots and dashes."
+            raise UsageError("config_invalid", message, param=where[:-1])
+        missing = [key for key in ("urls", "model") if not getattr(made, key)]
+        if not made.ca and any(url.startswith("https:") for url in made.urls):
+            missing.append("ca")
+        if bool(made.certificate) != bool(made.key):
+            missing.append("key" if made.certificate else "certificate")
+        if missing:
+            message = f"{where}{missing[0]} is missing."
+            raise UsageError("config_invalid", message, param=where + missing[0])
+        if len(set(made.urls)) != len(made.urls):
+            message = f"{where}urls names a host twice."
+            raise UsageError("config_invalid", message, param=where + "urls")
+    return found
 
 
 def _table(parent: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@
     ├── Unavailable            the appliance cannot serve now                   (HTTP 503)
     │   ├── AuditUnavailable   the log cannot be written: no record, no answer
     │   └── WorkerLost         the engine process of a model ended
+    │       └── UpstreamLost   an engine on another host gave no whole answer
     └── ServerUnreachable      a command needs the server and none answers      (exit 3)
 
 Rules: every error carries a code from `CODES`; the message says what happened with the
@@ -1184,6 +1185,91 @@ CODES: Final[dict[str, Code]] = {
         "a witness has seen less than what would go, and could not follow the log any more",
         "Let the witness cosign the newest head first: `audit checkpoint --request`.",
     ),
+    # upstreams: engines on other hosts
+    "upstream_unknown": Code(
+        "no upstream, or none of its hosts, has this name",
+        "`appliance upstream list` shows those of appliance.toml.",
+    ),
+    "upstream_unlearnt": Code(
+        "nothing is known yet of how the upstream answers",
+        "Run `appliance upstream learn NAME` while its engine is idle, then have it approved.",
+    ),
+    "upstream_unstable": Code(
+        "the upstream answers the same question differently",
+        "Learn it while its engine is idle and runs with one setting of its numerics.",
+    ),
+    "upstream_unavailable": Code(
+        "no host of the upstream can be asked now",
+        "`appliance upstream list` says why: not approved, not reached, drained or tripped.",
+    ),
+    "upstream_certificate": Code(
+        "the certificate of an upstream host, or ours for it, was not accepted",
+        "Compare `ca`, `certificate` and the host's name with what the host shows.",
+    ),
+    "upstream_tripped": Code(
+        "an upstream host answers as if another model were behind its name",
+        "Find out what runs there; `appliance upstream probe NAME` takes it back when it fits.",
+    ),
+    "upstream_lost": Code(
+        "the connection to an upstream ended after the request was sent",
+        "Nothing was sent again, because the engine may have answered. Ask again if you want to.",
+    ),
+    "upstream_incomplete": Code(
+        "an upstream ended its answer without a finish reason, or with an error",
+        "Look into the log of the engine; the part of an answer is no answer.",
+    ),
+    "upstream_invalid": Code(
+        "an upstream answered something that is no answer of its API",
+        "Compare `kind` and the URL in appliance.toml with what runs there.",
+    ),
+    "upstream_redirect": Code(
+        "an upstream answered with a redirect, and none is followed",
+        "Name the host itself in `urls`.",
+    ),
+    "upstream_timeout": Code(
+        "an upstream sent nothing for too long, or took too long in all",
+        "Look at the load of its host; `idle_seconds` and `answer_seconds` are the limits.",
+    ),
+    "upstream_busy": Code(
+        "an upstream host has no room for the request", "Try again later, or add a host."
+    ),
+    "upstream_denied": Code(
+        "an upstream refused our key", "Compare the file that `api_key` names with its keys."
+    ),
+    "upstream_rejected": Code(
+        "an upstream refused the request", "The message quotes it; correct the request."
+    ),
+    "upstream_unsupported": Code(
+        "an engine of this kind cannot honour what is asked",
+        "Leave the named field out, or ask a model of this appliance.",
+    ),
+    "upstream_forbidden": Code(
+        "the key may not use the upstream that would answer",
+        "Ask an admin to allow the upstream for the key: `appliance key create --models`.",
+    ),
+    "queue_item_unknown": Code(
+        "the queue of people has no such item, or not for this key",
+        "`appliance queue list` shows those that wait.",
+    ),
+    "queue_item_closed": Code(
+        "an item of the queue was answered already, or its time is over",
+        "`appliance queue list --all` shows how each ended; ask again for a new item.",
+    ),
+    "queue_answer_unfit": Code(
+        "an answer has not the form of the task",
+        "Give one of the labels, an object of the schema, or a text: the item says which.",
+    ),
+    "queue_retention": Code(
+        "the input of a request would have to be kept, and texts of its key are not",
+        "Use a route that does not queue for this key.",
+    ),
+    "people_queue_full": Code(
+        "too many items wait for a person", "Answer some, or let fewer be deferred."
+    ),
+    "upstream_retention": Code(
+        "texts of this key are not kept, and the upstream may keep them",
+        "Use an upstream with `keeps_content = false`, or a model of this appliance.",
+    ),
     "internal_error": Code(
         "an error that the product did not expect", "Report it with the request id."
     ),
@@ -1321,6 +1407,10 @@ class AuditUnavailable(Unavailable):
 
 class WorkerLost(Unavailable):
     """The engine process of the model ended."""
+
+
+class UpstreamLost(WorkerLost):
+    """An engine on another host was asked, and gave no whole answer."""
 
 
 class ServerUnreachable(ApplianceError):

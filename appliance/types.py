@@ -64,6 +64,7 @@ class Principal:
         limits: what it may use of them.
         content: what the log keeps of its texts; None is the log's own rule.
         tasks_only: whether it may use tasks alone, no model by itself.
+        answers: whether people behind it answer what waits in the queue.
     """
 
     key_id: str
@@ -72,6 +73,7 @@ class Principal:
     limits: Limits = Limits()
     content: ContentMode | None = None
     tasks_only: bool = False
+    answers: bool = False
 
     def may_use(self, model: str) -> bool:
         """Whether the key allows this model id."""
@@ -206,6 +208,7 @@ class GenerationRequest:
         common: leading messages that are a signed task's own, the same for every app.
         readable: digest of the documents that the caller may read, where passages of them are in
             the messages: what is computed of such a prompt is reused for the same digest alone.
+        request_id: the request in the log, as the use-case sets it.
     """
 
     model: str
@@ -232,6 +235,7 @@ class GenerationRequest:
     distribution: bool = False
     common: int = 0
     readable: str = ""
+    request_id: str = ""
 
     @property
     def choices(self) -> int:
@@ -414,6 +418,7 @@ class Delta:
             label's probability.
         cached: tokens of the prompt whose KV entries were reused.
         about: on the last piece of a task's answer.
+        prompt: tokens of the prompt, told with the last piece by what could not count them before.
     """
 
     text: str
@@ -424,6 +429,7 @@ class Delta:
     vector: bytes = b""
     cached: int = 0
     about: TaskAnswer | None = None
+    prompt: int = 0
 
 
 @dataclass(frozen=True)

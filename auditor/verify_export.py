@@ -165,6 +165,7 @@ KINDS = {
     "genesis": "origin profile public_key instance",
     "intent": "request_id key_id model",
     "outcome": "intent+ request_id status",
+    "hop": "request_id upstream event",
     "search": "request_id key_id collection",
     "admin": "actor action",
     "model": "actor model state",

@@ -157,3 +157,38 @@ def test_without_either_there_is_no_directory(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UsageError) as caught:
         data_directory(None)
     assert caught.value.code == "data_missing"
+
+
+UPSTREAM = """[upstreams.big]
+kind = "vllm"
+urls = ["https://gpu-1.example:8443", "http://127.0.0.1:9000"]
+model = "there"
+ca = "ca.pem"
+"""
+
+
+def test_an_upstream() -> None:
+    found = parse_config(UPSTREAM).upstreams["big"]
+    assert (found.kind, found.model, found.keeps_content) == ("vllm", "there", True)
+    assert found.urls == ("https://gpu-1.example:8443", "http://127.0.0.1:9000")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("https://gpu-1.example:8443", "http://gpu-1.example", "upstreams.big.urls"),
+        ("https://gpu-1.example:8443", "https://user@gpu-1.example", "upstreams.big.urls"),
+        ("https://gpu-1.example:8443", "https://gpu-1.example/v1", "upstreams.big.urls"),
+        ("https://gpu-1.example:8443", "http://127.0.0.1:9000", "upstreams.big.urls"),
+        ("https://gpu-1.example:8443", "http://127.0.0.1.example", "upstreams.big.urls"),
+        ('model = "there"', "", "upstreams.big.model"),
+        ('ca = "ca.pem"', "", "upstreams.big.ca"),
+        ('ca = "ca.pem"', 'ca = "ca.pem"\ncertificate = "c.pem"', "upstreams.big.key"),
+        ('ca = "ca.pem"', 'ca = "ca.pem"\nkey = "c.key"', "upstreams.big.certificate"),
+        ("[upstreams.big]", '[upstreams."Big One"]', "upstreams.Big One"),
+        ('kind = "vllm"', 'kind = "litellm"', "upstreams.big.kind"),
+        ('kind = "vllm"', "retries = 3", "upstreams.big.retries"),
+    ],
+)
+def test_an_upstream_that_cannot_be(before: str, after: str, key: str) -> None:
+    assert refusal(UPSTREAM.replace(before, after)).param == key

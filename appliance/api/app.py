@@ -24,6 +24,7 @@ from appliance.api.openai import (
     embeddings,
     health,
     models,
+    queue,
     receipts,
     rerank,
     responses,
@@ -80,7 +81,7 @@ def create_lan_app(services: "Services") -> FastAPI:
         app.router.routes.extend(docs_routes())
     app.include_router(health.router)
     for module in (
-        chat, completions, responses, classify, embeddings, rerank, search, models, receipts,
+        chat, completions, responses, classify, embeddings, rerank, search, models, receipts, queue,
         tokenize,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)

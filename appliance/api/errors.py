@@ -79,7 +79,12 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "too_many_connections": 429,
     "unsupported_media_type": 415,
     "key_quarantined": 429,
+    "people_queue_full": 429,
+    "queue_answer_unfit": 400,
     "queue_full": 429,
+    "queue_item_closed": 409,
+    "queue_item_unknown": 404,
+    "queue_retention": 403,
     "rate_limit_exceeded": 429,
     "request_exceeds_quota": 400,
     "internal_error": 500,
@@ -95,6 +100,20 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "route_stage_away": 503,
     "task_deferred": 422,
     "request_cancelled": 503,
+    "upstream_busy": 503,
+    "upstream_certificate": 503,
+    "upstream_denied": 503,
+    "upstream_forbidden": 403,
+    "upstream_incomplete": 503,
+    "upstream_invalid": 503,
+    "upstream_lost": 503,
+    "upstream_redirect": 503,
+    "upstream_rejected": 400,
+    "upstream_retention": 403,
+    "upstream_timeout": 503,
+    "upstream_tripped": 503,
+    "upstream_unavailable": 503,
+    "upstream_unsupported": 400,
     "shutting_down": 503,
     "worker_lost": 503,
 }
@@ -111,10 +130,14 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
 }
 """Seconds to wait before trying again."""
 
-# Trying again at once cannot help, and costs the work a second time.
+# Trying again at once cannot help, or may cost the work a second time.
 _HOPELESS: Final = frozenset(
-    {"audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined", "output_invalid"}
-)
+    {
+        "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined", "output_invalid",
+        "upstream_denied", "upstream_incomplete", "upstream_invalid", "upstream_lost",
+        "upstream_redirect", "upstream_timeout",
+    }
+)  # fmt: skip
 _TYPES: Final[Mapping[int, str]] = {
     401: "authentication_error",
     403: "permission_error",

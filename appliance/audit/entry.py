@@ -50,6 +50,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "genesis": {"origin": str, "profile": str, "public_key": str, "instance": str},
     "intent": {"request_id": str, "key_id": str, "model": str},
     "outcome": {"intent": int, "request_id": str, "status": str},
+    "hop": {"request_id": str, "upstream": str, "event": str},
     "search": {"request_id": str, "key_id": str, "collection": str},
     "admin": {"actor": str, "action": str},
     "model": {"actor": str, "model": str, "state": str},

@@ -29,7 +29,8 @@ from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
 from appliance.types import ContentMode, Limits, Principal
 
-ROLES: Final = ("app",)
+QUEUE: Final = "queue"
+ROLES: Final = ("app", QUEUE)
 _FLUSH_EVERY_US = 60_000_000
 _INSERT: Final = text(
     "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
@@ -253,8 +254,9 @@ class KeyStore:
         self._flush_when_due(now)
         models = frozenset(key.models)
         return Principal(
-            key.id, key.name, models, key.limits, key.content, tasks_only=key.tasks_only
-        )
+            key.id, key.name, models, key.limits, key.content,
+            tasks_only=key.tasks_only, answers=key.role == QUEUE,
+        )  # fmt: skip
 
     def _current(self, key: ApiKey) -> ApiKey:
         return replace(

@@ -45,7 +45,12 @@ def key() -> None:
 
 @key.command()
 @click.argument("name")
-@click.option("--role", default="app", show_default=True, help="What the key may do.")
+@click.option(
+    "--role",
+    default="app",
+    show_default=True,
+    help="What it may do: app, or queue to answer what waits as well.",
+)
 @click.option(
     "--models", metavar="ID,…", default="", help="Models that it may use; by default all."
 )

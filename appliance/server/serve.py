@@ -200,6 +200,7 @@ async def _serve(
         asyncio.create_task(services.renewal.watch()),
         asyncio.create_task(services.shadows.run(services.inference)),
         asyncio.create_task(services.monitors.watch()),
+        asyncio.create_task(services.upstreams.run()),
         asyncio.create_task(keep_writing_counts(services.rejected, services.audit)),
     ]
     stopped = asyncio.create_task(stopping.wait())
@@ -219,6 +220,7 @@ async def _serve(
     await services.supervisor.close()
     for task in keeping:
         task.cancel()
+    await services.upstreams.close()
     await write_counts(services.rejected, services.audit, everything=True)
     with contextlib.suppress(Exception):  # a latched log must not keep the server from ending
         await append(services.audit, Draft("stop", {}))

@@ -167,6 +167,7 @@ class Generation:
         """Hand out what may leave; the last piece of each choice waits for the outcome."""
         self.completion_tokens += piece.tokens
         self.cached_tokens = piece.cached
+        self.prompt_tokens = piece.prompt or self.prompt_tokens
         self.about = piece.about or self.about
         if piece.text or piece.vector:
             self._note_text()

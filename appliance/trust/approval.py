@@ -1,10 +1,10 @@
 """An approval: one person's signed statement that something may be done, and what it means.
 
 Rules: the statement names an artifact by its OMS root digest and by the digest of the very
-`model.sig`, or the part of an audit log that may go by the root of its tree; it carries the
-printed name, the time and the meaning of the signature (21 CFR 11.50), and the round of approvals
-that it belongs to, so that an approval given before a suspension never counts after it; the name
-must be the person whom the policy binds to the key.
+`model.sig`, the part of an audit log that may go by the root of its tree, or an upstream host by
+the digest of its record; it carries the printed name, the time and the meaning of the signature
+(21 CFR 11.50), and the round of approvals that it belongs to, so that an approval given before a
+suspension never counts after it; the name must be the person whom the policy binds to the key.
 
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/trust.md).
 """
@@ -18,6 +18,7 @@ from appliance.trust import dsse, ecdsa, statement, strict_json
 from appliance.trust.names import SIGNATURE_FILE
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.statement import PAYLOAD_TYPE, TIME
+from appliance.trust.upstream import UpstreamRecord
 
 PREDICATE_TYPE: Final = "https://appliance.invalid/approval/v1"
 MAX_ENVELOPE: Final = 64 << 10
@@ -72,7 +73,37 @@ class PruneSubject:
         return [statement.subject(name, self.root)]
 
 
-Subject: TypeAlias = ApprovalSubject | PruneSubject
+@dataclass(frozen=True)
+class UpstreamSubject:
+    """A host that requests may be sent to.
+
+    Attributes:
+        name: of the upstream.
+        url: of the host.
+        digest: hex digest of the record of the host.
+        identity: hex digest of what all hosts of the upstream share.
+    """
+
+    name: str
+    url: str
+    digest: str
+    identity: str
+    round: int = 0
+
+    @classmethod
+    def of(cls, record: UpstreamRecord) -> "UpstreamSubject":
+        """The subject of an approval of this record."""
+        return cls(record.name, record.url, record.digest, record.identity)
+
+    def named(self) -> list[Any]:
+        """The subjects of the statement."""
+        return [
+            {"name": f"upstream {self.name} at {self.url}", "digest": {"sha256": self.digest}},
+            {"name": "identity", "digest": {"sha256": self.identity}},
+        ]
+
+
+Subject: TypeAlias = ApprovalSubject | PruneSubject | UpstreamSubject
 
 
 @dataclass(frozen=True)

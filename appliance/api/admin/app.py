@@ -24,6 +24,7 @@ from appliance.api.admin import (
     models,
     plan,
     pointers,
+    queue,
     requests,
     retention,
     routes,
@@ -31,6 +32,7 @@ from appliance.api.admin import (
     status,
     texts,
     trust,
+    upstreams,
 )
 from appliance.api.admin.deps import AdminState
 from appliance.api.admin.errors import install_admin_errors
@@ -62,7 +64,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
-        routes,
+        routes, upstreams, queue,
     ):  # fmt: skip
         app.include_router(part.router)
     app.include_router(collections.groups)

@@ -21,13 +21,15 @@ async def readyz(request: Request) -> Health:
     """A request can be answered and the answer be recorded; 503 while not.
 
     Until the models of the start are loaded, one of them must be ready; after that, a model that
-    a request would load is enough. A task that a classifier answers is always ready.
+    a request would load is enough. A task that a classifier answers is always ready; so is an
+    upstream with a host that can be asked.
     """
     services = services_of(request)
     if services.inference.draining:
         raise Unavailable("shutting_down", "The server is stopping.")
     if services.audit.latched:
         raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")
-    if not services.pool.ready() and not services.inference.answers_without_models():
+    ready = services.pool.ready() or services.upstreams.ready
+    if not ready and not services.inference.answers_without_models():
         raise Unavailable("model_loading", "No model is ready.")
     return Health(status="ready")

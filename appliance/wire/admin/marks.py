@@ -16,7 +16,7 @@ _MARKS: Final = {
     UNDER_WAY: "loading starting restarting quarantined connecting stale queued waiting warning"
     " pausing cancelling paused underpowered",
     NEEDS_A_PERSON: "refused refusing suspended revoked expired missing failed down denied"
-    " incompatible error critical interrupted fail",
+    " incompatible error critical interrupted fail tripped unreachable unlearnt unapproved broken",
 }
 
 

@@ -1,0 +1,77 @@
+"""Routes of the queue of people.
+
+Rules: operators see items and answer them; taking the answers as labels is recorded with their
+digest, before they leave.
+"""
+
+import hashlib
+import json
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import Operator, ServicesDep
+from appliance.audit.entry import Draft
+from appliance.clock import iso
+from appliance.errors import DatasetRefused
+from appliance.routing.people import MOST_LABELS, Deferred
+from appliance.types import Json
+from appliance.wire.admin import queue as wire
+
+router = APIRouter(prefix="/admin/queue")
+
+
+@router.get("")
+def queue(
+    _: Operator, services: ServicesDep, everything: bool = False, task: str | None = None
+) -> wire.Queue:
+    """What waits, or all of it."""
+    found = services.people.list(state=None if everything else "waiting", task=task)
+    return wire.Queue(items=[_shown(item) for item in found])
+
+
+@router.post("/labels")
+def labels(person: Operator, services: ServicesDep, wanted: wire.QueueTask) -> wire.QueueLabels:
+    """The answers for a task as labelled items; recorded before they leave."""
+    found, left_out = [], 0
+    for item in services.people.list(state="answered", task=wanted.task, limit=MOST_LABELS):
+        try:
+            found.append(json.loads(item.item().line()))
+        except DatasetRefused:
+            left_out += 1
+    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    fields: dict[str, Json] = {"task": wanted.task, "items": len(found), "items_sha256": digest}
+    draft = Draft("admin", {"action": "queue_labels", "actor": person.actor, **fields})
+    services.audit.append(draft).result()
+    return wire.QueueLabels(items=found, left_out=left_out)
+
+
+@router.get("/{item_id}")
+def item(_: Operator, services: ServicesDep, item_id: str) -> wire.Waiting:
+    """One item."""
+    return _shown(services.people.get(item_id))
+
+
+@router.post("/{item_id}")
+def answer(
+    person: Operator, services: ServicesDep, item_id: str, wanted: wire.QueueAnswer
+) -> wire.Waiting:
+    """Answer an item."""
+    return _shown(services.people.answer(item_id, wanted.answer, person.actor))
+
+
+def _shown(item: Deferred) -> wire.Waiting:
+    return wire.Waiting(
+        id=item.id,
+        request_id=item.request_id,
+        app=item.app,
+        task=item.task,
+        reason=item.reason,
+        input=dict(item.input),
+        labels=list(item.form.labels),
+        form=None if item.form.schema is None else dict(item.form.schema),
+        created=iso(item.created_us),
+        deadline=iso(item.deadline_us),
+        state=item.state,
+        answer=item.answer,
+        actor=item.actor,
+    )

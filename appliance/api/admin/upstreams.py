@@ -1,0 +1,90 @@
+"""Routes of upstreams: what is there, learn, approve, probe, drain.
+
+Rules: an admin has one learnt, approvers approve its hosts, operators probe and drain; what must
+hold is `routing/upstreams/service.py`'s to say.
+"""
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
+from appliance.app import Services
+from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.wire.admin import upstreams as wire
+from appliance.wire.admin.models import Approval
+
+router = APIRouter(prefix="/admin/upstreams")
+
+
+@router.get("")
+def upstreams(_: Viewer, services: ServicesDep) -> wire.UpstreamList:
+    """All upstreams of appliance.toml."""
+    known = services.upstreams
+    found = [_shown(services, one) for one in known.all.values()]
+    for name, why in known.broken.items():
+        config = services.config.upstreams[name]
+        found.append(wire.Upstream(name=name, kind=config.kind, model=config.model, broken=why))
+    return wire.UpstreamList(upstreams=found)
+
+
+@router.get("/{name}")
+def upstream(_: Viewer, services: ServicesDep, name: str) -> wire.Upstream:
+    """One upstream."""
+    return _shown(services, services.upstreams.get(name))
+
+
+@router.post("/{name}/learn")
+async def learn(person: Admin, services: ServicesDep, name: str) -> wire.Upstream:
+    """Learn how it answers; its hosts need approvals after that."""
+    return _shown(services, await services.upstreams.learn(person.actor, name))
+
+
+@router.post("/{name}/approvals")
+def approve(
+    person: Approver, services: ServicesDep, name: str, upload: wire.UpstreamApproval
+) -> wire.Upstream:
+    """Check and keep one approval of a host."""
+    services.upstreams.approve(person.actor, name, upload.url, upload.envelope.encode())
+    return _shown(services, services.upstreams.get(name))
+
+
+@router.post("/{name}/probe")
+async def probe(person: Operator, services: ServicesDep, name: str) -> wire.Upstream:
+    """Probe its hosts now."""
+    return _shown(services, await services.upstreams.probe(person.actor, name))
+
+
+@router.post("/{name}/drain")
+async def drain(
+    person: Operator, services: ServicesDep, name: str, wanted: wire.UpstreamDrain
+) -> wire.Upstream:
+    """Keep new requests from a host, or let them come again."""
+    found = await services.upstreams.drain(person.actor, name, wanted.url, drained=wanted.drained)
+    return _shown(services, found)
+
+
+def _shown(services: Services, upstream: Upstream) -> wire.Upstream:
+    if not any(host.record for host in upstream.hosts):
+        services.upstreams.refresh(upstream)
+    return wire.Upstream(
+        name=upstream.name,
+        kind=upstream.config.kind,
+        model=upstream.config.model,
+        identity=upstream.identity,
+        hosts=[_host(services, host) for host in upstream.hosts],
+    )
+
+
+def _host(services: Services, host: Host) -> wire.UpstreamHost:
+    return wire.UpstreamHost(
+        url=host.url,
+        state=host.state,
+        approvals=[
+            Approval(name=one.name, meaning=one.meaning, time=one.time)
+            for one in services.upstreams.approvals(host)
+        ],
+        record=None if host.record is None else host.record.document(),
+        outstanding=host.outstanding,
+        breaker=host.breaker.state,
+        problem=host.problem,
+        tripped=host.tripped,
+    )

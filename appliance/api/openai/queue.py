@@ -1,0 +1,70 @@
+"""`/v1/queue`, `/v1/queue/{id}` and its `/answer`: items that wait for a person."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+
+from appliance.api.deps import CallerDep, services_of
+from appliance.api.json_body import JsonRoute
+from appliance.errors import Forbidden, NotFound
+from appliance.routing.people import Deferred
+from appliance.types import Principal
+from appliance.wire.openai.queue import AnswerRequest, QueueItem, QueueList
+
+router = APIRouter(tags=["queue"], route_class=JsonRoute)
+
+
+@router.get("/v1/queue")
+async def queue(request: Request, caller: CallerDep) -> QueueList:
+    """The app's own items; for a key that answers, what waits under the tasks that it may use."""
+    who, people = caller.principal, services_of(request).people
+    if who.answers:
+        found = await asyncio.to_thread(people.list)
+    else:
+        found = await asyncio.to_thread(people.list, state=None, key_id=who.key_id)
+    return QueueList(data=[_shown(item) for item in found if _may_see(who, item)])
+
+
+@router.get("/v1/queue/{item_id}")
+async def item(request: Request, caller: CallerDep, item_id: str) -> QueueItem:
+    """One item, with its answer once a person gave one."""
+    return _shown(await _found(request, caller.principal, item_id))
+
+
+@router.post("/v1/queue/{item_id}/answer")
+async def answer(
+    request: Request, caller: CallerDep, item_id: str, body: AnswerRequest
+) -> QueueItem:
+    """Answer an item, for a key with the role `queue`."""
+    found = await _found(request, caller.principal, item_id)
+    if not caller.principal.answers:
+        raise Forbidden("forbidden", "The key has not the role queue.")
+    people, actor = services_of(request).people, f"key:{caller.principal.key_id}"
+    return _shown(await asyncio.to_thread(people.answer, found.id, body.answer, actor))
+
+
+async def _found(request: Request, who: Principal, item_id: str) -> Deferred:
+    """The item; one that the key may not see is not there."""
+    found = await asyncio.to_thread(services_of(request).people.get, item_id)
+    if not _may_see(who, found):
+        raise NotFound("queue_item_unknown", "The queue has no such item.")
+    return found
+
+
+def _may_see(who: Principal, item: Deferred) -> bool:
+    return item.key_id == who.key_id or (who.answers and who.may_use(item.task))
+
+
+def _shown(item: Deferred) -> QueueItem:
+    return QueueItem(
+        id=item.id,
+        task=item.task,
+        state=item.state,
+        created=item.created_us // 1_000_000,
+        deadline=item.deadline_us // 1_000_000,
+        reason=item.reason,
+        input=dict(item.input),
+        labels=list(item.form.labels) or None,
+        form=None if item.form.schema is None else dict(item.form.schema),
+        answer=item.answer,
+    )

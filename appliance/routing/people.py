@@ -1,0 +1,299 @@
+"""The queue of people: what no stage may answer waits for a person, up to a deadline.
+
+Rules:
+- An item keeps the input as the app sent it, so only texts that the log keeps may wait here.
+- An answer has the form of the task; one item has one answer, and none after its deadline.
+- What has expired stays so, whatever the clock says later.
+- The queue is bounded: what does not fit is refused, never answered.
+- The log says who answered which item, and the digest of the answer; its words are in the item.
+- Answers are labels of items that were in doubt: they say nothing about accepted answers.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import jsonschema_rs
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.audit.log import AuditLog, Draft
+from appliance.clock import Clock, iso
+from appliance.datasets.items import Item, build
+from appliance.errors import BadRequest, Forbidden, NotFound, Overloaded, StateRefused
+from appliance.types import Caller, ContentMode, Json
+
+TABLES: Final = """
+CREATE TABLE deferred_items (
+  id TEXT PRIMARY KEY,
+  request_id TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  app TEXT NOT NULL,
+  task TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  input TEXT NOT NULL,
+  form TEXT NOT NULL,
+  created_us INTEGER NOT NULL,
+  deadline_us INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('waiting', 'answered', 'expired')),
+  answer TEXT,
+  actor TEXT,
+  ended_us INTEGER
+) STRICT;
+CREATE INDEX deferred_items_by_state ON deferred_items (state, deadline_us);
+CREATE INDEX deferred_items_by_key ON deferred_items (key_id, created_us);
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+MOST_WAITING: Final = 10_000
+MOST_SHOWN: Final = 200
+MOST_LABELS: Final = 100_000
+_MOST_ANSWER: Final = 64 << 10
+_ITEMS: Final = sa.table(
+    "deferred_items",
+    *map(
+        sa.column,
+        (
+            "id", "request_id", "key_id", "app", "task", "reason", "input", "form", "created_us",
+            "deadline_us", "state", "answer", "actor", "ended_us",
+        ),
+    ),
+)  # fmt: skip
+
+State: TypeAlias = Literal["waiting", "answered", "expired"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer must be: one of labels, an object of a schema, or else text."""
+
+    labels: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+
+    def check(self, answer: Any) -> None:
+        """Refuse what has another form.
+
+        Raises:
+            BadRequest: `queue_answer_unfit`.
+        """
+        if len(json.dumps(answer)) > _MOST_ANSWER:
+            raise _unfit(f"an answer has at most {_MOST_ANSWER} bytes")
+        if self.labels:
+            if answer not in self.labels:
+                raise _unfit("the answer is none of the labels")
+        elif self.schema is not None:
+            if not jsonschema_rs.is_valid(dict(self.schema), answer):
+                raise _unfit("the answer does not satisfy the schema of the task")
+        elif not isinstance(answer, str) or not answer.strip():
+            raise _unfit("the answer is a text")
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """An item of the queue; times in microseconds since the epoch.
+
+    Attributes:
+        request_id: of the app's request, as the log has it.
+        task: the name that the app asked under.
+        reason: why no stage answered, in words for a person.
+        answer, actor: what a person said, and who it was; None before.
+    """
+
+    id: str
+    request_id: str
+    key_id: str
+    app: str
+    task: str
+    reason: str
+    input: Mapping[str, Any]
+    form: Form
+    created_us: int
+    deadline_us: int
+    state: State
+    answer: Any = None
+    actor: str | None = None
+    ended_us: int | None = None
+
+    def item(self) -> Item:
+        """The labelled item of a dataset; the group is the app and the day.
+
+        Raises:
+            DatasetRefused: it is larger than an item may be.
+        """
+        moment = iso(self.created_us)
+        value = {
+            "id": self.request_id,
+            "group": f"{self.app} {moment[:10]}",
+            "input": dict(self.input),
+            "expected": self.answer,
+            "time": f"{moment[:19]}Z",
+        }
+        return build(value, f"request {self.request_id}")
+
+
+class People:
+    """The queue.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+        content: what the log keeps of texts of keys without a rule of their own.
+        most: items that wait at once.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        audit: AuditLog,
+        clock: Clock,
+        content: ContentMode,
+        most: int = MOST_WAITING,
+    ) -> None:
+        self._database, self._audit, self._clock = database, audit, clock
+        self._content, self._most = content, most
+
+    def put(
+        self,
+        caller: Caller,
+        task: str,
+        given: Mapping[str, Any],
+        form: Form,
+        *,
+        hours: float,
+        reason: str,
+    ) -> Deferred:
+        """Let a request wait for a person; recorded before it does.
+
+        Args:
+            given: the input fields of the app.
+            hours: how long it waits.
+
+        Raises:
+            Forbidden: `queue_retention` for a key whose texts are not kept.
+            Overloaded: `people_queue_full`.
+            AuditUnavailable: it cannot be recorded.
+        """
+        if (caller.principal.content or self._content) != "encrypted":
+            raise Forbidden("queue_retention", "Texts of this key are not kept, so none can wait.")
+        now = self._clock.wall_us()
+        self._expire(now)
+        with self._database.begin() as connection:
+            waiting = connection.execute(
+                sa.select(sa.func.count()).where(_ITEMS.c.state == "waiting")
+            ).scalar_one()
+        if waiting >= self._most:
+            raise Overloaded("people_queue_full", f"{waiting} items wait for a person.")
+        made = Deferred(
+            id=f"wait-{secrets.token_hex(16)}",
+            request_id=caller.request_id,
+            key_id=caller.principal.key_id,
+            app=caller.principal.name,
+            task=task,
+            reason=reason,
+            input=given,
+            form=form,
+            created_us=now,
+            deadline_us=now + round(hours * 3_600_000_000),
+            state="waiting",
+        )
+        self._note("queue_put", f"key:{made.key_id}", made, {"deadline": iso(made.deadline_us)})
+        with self._database.begin() as connection:
+            connection.execute(sa.insert(_ITEMS).values(_row(made)))
+        return made
+
+    def get(self, item_id: str) -> Deferred:
+        """One item.
+
+        Raises:
+            NotFound: `queue_item_unknown`.
+        """
+        self._expire(self._clock.wall_us())
+        with self._database.begin() as connection:
+            row = connection.execute(
+                sa.select(_ITEMS).where(_ITEMS.c.id == item_id)
+            ).mappings().first()  # fmt: skip
+        if row is None:
+            raise NotFound("queue_item_unknown", "The queue has no such item.")
+        return _item(dict(row))
+
+    def list(
+        self,
+        *,
+        state: State | None = "waiting",
+        key_id: str | None = None,
+        task: str | None = None,
+        limit: int = MOST_SHOWN,
+    ) -> "list[Deferred]":
+        """Items of a state, of a key, of a task; those with the nearest deadline first."""
+        self._expire(self._clock.wall_us())
+        wanted = {"state": state, "key_id": key_id, "task": task}
+        asked = sa.select(_ITEMS).order_by(_ITEMS.c.deadline_us, _ITEMS.c.id).limit(limit)
+        for name, value in wanted.items():
+            if value is not None:
+                asked = asked.where(_ITEMS.c[name] == value)
+        with self._database.begin() as connection:
+            return [_item(dict(row)) for row in connection.execute(asked).mappings()]
+
+    def answer(self, item_id: str, answer: Any, actor: str) -> Deferred:
+        """Keep a person's answer; recorded before.
+
+        Raises:
+            NotFound: `queue_item_unknown`.
+            StateRefused: `queue_item_closed` when it was answered or has expired.
+            BadRequest: `queue_answer_unfit`.
+        """
+        found = self.get(item_id)
+        if found.state != "waiting":
+            raise StateRefused("queue_item_closed", f"The item is {found.state} already.")
+        found.form.check(answer)
+        text = json.dumps(answer, ensure_ascii=False, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._note("queue_answer", actor, found, {"answer_sha256": digest})
+        now = self._clock.wall_us()
+        with self._database.begin() as connection:
+            changed = connection.execute(
+                sa.update(_ITEMS)
+                .where((_ITEMS.c.id == item_id) & (_ITEMS.c.state == "waiting"))
+                .values(state="answered", answer=text, actor=actor, ended_us=now)
+            )
+        if not changed.rowcount:
+            raise StateRefused("queue_item_closed", "Somebody was faster.")
+        return self.get(item_id)
+
+    def _expire(self, now: int) -> None:
+        late = (_ITEMS.c.state == "waiting") & (_ITEMS.c.deadline_us <= now)
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(_ITEMS).where(late).values(state="expired", ended_us=now)
+            )  # fmt: skip
+
+    def _note(self, action: str, actor: str, item: Deferred, fields: Mapping[str, Json]) -> None:
+        body: dict[str, Json] = {
+            "action": action, "actor": actor, "item": item.id, "task": item.task,
+            "request_id": item.request_id, **fields,
+        }  # fmt: skip
+        self._audit.append(Draft("admin", body)).result()
+
+
+def _row(item: Deferred) -> dict[str, Any]:
+    schema = None if item.form.schema is None else dict(item.form.schema)
+    form = json.dumps({"labels": item.form.labels, "schema": schema})
+    return {**vars(item), "input": json.dumps(dict(item.input)), "form": form, "answer": None}
+
+
+def _item(row: Mapping[str, Any]) -> Deferred:
+    form = json.loads(row["form"])
+    return Deferred(
+        **{
+            **row,
+            "input": json.loads(row["input"]),
+            "form": Form(tuple(form["labels"]), form["schema"]),
+            "answer": None if row["answer"] is None else json.loads(row["answer"]),
+        }
+    )
+
+
+def _unfit(what: str) -> BadRequest:
+    return BadRequest("queue_answer_unfit", f"Not taken: {what}.", param="answer")

@@ -1,0 +1,297 @@
+"""An upstream as a backend: a request out, pieces of an answer in, each hop in the log.
+
+Rules:
+- The rights of the key are asked again here: whether it may use the upstream, and whether its texts
+  may be kept there. Quota and queue are those of the place that was taken for it.
+- A hop is durable in the log before its request is sent, and how it ended before the answer is
+  handed out whole.
+- A request is sent again only if it was not sent, to a host that was not tried, within one budget
+  of hops and one deadline for all of them. After it was sent, a failure is the end.
+- Whatever is not a whole answer is an error with a code, never an answer.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, TypeVar
+
+from appliance.errors import (
+    ApplianceError,
+    AuditUnavailable,
+    BadRequest,
+    Forbidden,
+    Unavailable,
+    UpstreamLost,
+)
+from appliance.routing.upstreams import kinds, labels
+from appliance.routing.upstreams.connection import NotSent
+from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.routing.upstreams.kinds import Asked
+from appliance.routing.upstreams.stream import Answer
+from appliance.serving.backend import PreparedRequest, Provenance
+from appliance.text import visible
+from appliance.trust.upstream import CLAIMED
+from appliance.types import ContentMode, Delta, GenerationRequest, Json, ModelCard, Principal
+
+HOPS: Final = 3
+"""Hosts that one request is offered to at most."""
+_PREFIX: Final = 1024
+_BYTES_PER_TOKEN: Final = 3
+_TOKENS_PER_MESSAGE: Final = 8
+_END_S: Final = 1.0
+_NOTHING: Final = Asked("", b"")
+_numbers = itertools.count()
+T = TypeVar("T")
+
+Record = Callable[[Mapping[str, Json]], Awaitable[object]]
+"""Makes an entry of the kind `hop` durable."""
+
+
+@dataclass(frozen=True)
+class _Prepared(PreparedRequest):
+    """A request that is ready to be sent; `asked` is the same for every host."""
+
+    asked: Asked = _NOTHING
+
+
+class _Call:
+    """A request under way."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._waiting: asyncio.Timeout | None = None
+
+    def cancel(self) -> None:
+        """End it: now if it waits for the host, else before it does."""
+        self.cancelled = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def wait(self, ask: Callable[[], Awaitable[T]], until: float) -> T:
+        """Wait for the host.
+
+        Args:
+            until: time of the loop.
+
+        Raises:
+            TimeoutError: it is late, or the call was cancelled.
+        """
+        if self.cancelled:
+            raise TimeoutError
+        async with asyncio.timeout_at(until) as self._waiting:
+            try:
+                return await ask()
+            finally:
+                self._waiting = None
+
+
+@dataclass(frozen=True)
+class UpstreamBackend:
+    """A `Backend` over the hosts of an upstream.
+
+    Attributes:
+        card: what the API says about it.
+        policy: version of the trust policy that its hosts are approved under.
+        content: what the log keeps of texts of keys that have no rule of their own.
+        record: writes hops.
+    """
+
+    card: ModelCard
+    upstream: Upstream
+    policy: int
+    content: ContentMode
+    record: Record
+    _calls: dict[int, _Call] = field(default_factory=dict)
+
+    async def prepare(
+        self, request: GenerationRequest, principal: Principal, seed: int
+    ) -> PreparedRequest:
+        """Check and measure a request; raises as `Backend.prepare`.
+
+        The length of the prompt is an estimate until the upstream has counted it.
+
+        Raises:
+            Forbidden: `upstream_forbidden`, `upstream_retention`.
+            BadRequest: `upstream_unsupported`, `context_length_exceeded`.
+        """
+        name, config = self.upstream.name, self.upstream.config
+        if not principal.may_use(name):
+            raise Forbidden("upstream_forbidden", f"The key may not use {name}.")
+        if config.keeps_content and (principal.content or self.content) != "encrypted":
+            raise Forbidden(
+                "upstream_retention", f"{name} may keep texts; those of the key are not."
+            )
+        length = estimate(request)
+        room = config.n_ctx - length
+        if room < 1 or (request.max_tokens or 1) > room:
+            message = f"About {length} tokens of prompt leave {max(0, room)} of {config.n_ctx}."
+            raise BadRequest("context_length_exceeded", message, param="max_tokens")
+        most = request.max_tokens or room
+        asked = kinds.asked(self.upstream.kind, config.model, request, seed, most)
+        answers = Provenance(
+            model=name,
+            digest=self.card.digest,
+            policy=self.policy,
+            engine=f"{config.kind}, another host, identity {CLAIMED}",
+        )
+        return _Prepared(request, next(_numbers), seed, length, most, answers, asked=asked)
+
+    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+        """The answer of the first host that takes the request; raises as `Backend.run`.
+
+        Raises:
+            Unavailable: `upstream_unavailable` where no host can be asked, `upstream_busy`.
+            UpstreamLost: the request was sent, and no whole answer came.
+        """
+        if not isinstance(prepared, _Prepared):
+            raise TypeError("another backend prepared this request")
+        call = self._calls[prepared.number] = _Call()
+        end = asyncio.get_running_loop().time() + self.upstream.config.answer_seconds
+        tried: list[Host] = []
+        try:
+            while True:
+                host = self._next(prepared, tried)
+                tried.append(host)
+                host.outstanding += 1
+                try:
+                    async for delta in self._hop(host, prepared, call, end, len(tried)):
+                        yield delta
+                    return
+                except NotSent:
+                    if len(tried) == HOPS:
+                        raise
+                finally:
+                    host.outstanding -= 1
+        finally:
+            del self._calls[prepared.number]
+
+    async def cancel(self, prepared: PreparedRequest) -> None:
+        """As `Backend.cancel`; the host sees its connection close."""
+        if (call := self._calls.get(prepared.number)) is not None:
+            call.cancel()
+
+    def _next(self, prepared: _Prepared, tried: list[Host]) -> Host:
+        host = self.upstream.choose(prepared.asked.body[:_PREFIX], tried)
+        if host is None:
+            raise Unavailable(
+                "upstream_unavailable", f"No host of {self.upstream.name} can be asked now."
+            )
+        return host
+
+    async def _hop(
+        self, host: Host, prepared: _Prepared, call: _Call, end: float, number: int
+    ) -> AsyncIterator[Delta]:
+        """One try at one host, recorded before and after."""
+        about: dict[str, Json] = {
+            "request_id": prepared.request.request_id,
+            "upstream": self.upstream.name,
+            "host": host.url,
+            "digest": host.record.digest if host.record else "",
+            "identity": CLAIMED,
+            "hop": number,
+        }
+        await self.record({**about, "event": "sent"})
+        answer = Answer(
+            self.upstream.config.answer_kib << 10,
+            prepared.max_tokens,
+            host.seen if self.upstream.kind.new_ids else None,
+        )
+        try:
+            last: Delta | None = None
+            async for delta in self._received(host, prepared, call, end, answer):
+                if delta.finish_reason is None:
+                    yield delta
+                else:
+                    last = delta
+        except ApplianceError as error:
+            if _is_fault(error):
+                self.upstream.failed(host, error)
+            event = "refused" if isinstance(error, NotSent) else "failed"
+            await self.record({**about, **_said(answer), "event": event, "code": error.code})
+            raise
+        event = "cancelled" if call.cancelled else "answered"
+        if not call.cancelled:
+            host.breaker.succeeded()
+            host.problem = ""
+        await self.record({**about, **_said(answer), "event": event})
+        if last is not None:
+            yield last
+
+    async def _received(
+        self, host: Host, prepared: _Prepared, call: _Call, end: float, answer: Answer
+    ) -> AsyncIterator[Delta]:
+        """The pieces of one answer; the last has the finish reason, or says `cancelled`."""
+        asked, request = prepared.asked, prepared.request
+        held: list[Delta] = []
+        told = 0
+        clock, idle = asyncio.get_running_loop().time, self.upstream.config.idle_seconds
+        name = request.request_id or f"call-{prepared.number}"
+        live = clock() + idle
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                stream = host.connection.stream(asked.path, asked.body, name)
+                chunks = await call.wait(partial(stack.enter_async_context, stream), min(live, end))
+                more = partial(anext, chunks, None)
+                while (data := await call.wait(more, min(live, end))) is not None:
+                    pieces, event = answer.feed(data)
+                    live = clock() + idle if event else live
+                    for piece in pieces:
+                        told += piece.tokens
+                        if request.labels:
+                            held.append(piece)
+                        elif request.logprobs is None:
+                            yield replace(piece, logprobs=())
+                        else:
+                            yield piece
+                    if answer.ended:  # what is left is the end of the body
+                        live = min(live, clock() + _END_S)
+            except TimeoutError as error:
+                if call.cancelled:
+                    yield Delta("", 0, "cancelled")
+                    return
+                if not answer.ended:
+                    what = "took too long" if clock() >= end else "sent nothing for too long"
+                    raise UpstreamLost("upstream_timeout", f"The upstream {what}.") from error
+        last = answer.last()
+        tokens = max(0, answer.tokens - told) + sum(piece.tokens for piece in held)
+        if not request.labels:
+            yield replace(last, tokens=tokens)
+            return
+        text = "".join(piece.text for piece in held)
+        logprobs = [token for piece in held for token in piece.logprobs]
+        yield replace(last, tokens=tokens, vector=labels.vector(request.labels, text, logprobs))
+
+
+def estimate(request: GenerationRequest) -> int:
+    """About how many tokens a prompt has, rather more: its bytes by three, and some a message."""
+    if request.tokens is not None:
+        return len(request.tokens)
+    if request.messages is None:
+        return _tokens(request.prompt or "") + 1
+    turns = [json.dumps(turn.get("content", ""), ensure_ascii=False) for turn in request.messages]
+    return sum(_tokens(turn) + _TOKENS_PER_MESSAGE for turn in turns)
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
+
+
+def _said(answer: Answer) -> dict[str, Json]:
+    """What the host said of itself and of its answer: claims, kept as it made them."""
+    return {
+        "answer": visible(answer.id),
+        "model": visible(answer.model),
+        "fingerprint": visible(answer.fingerprint),
+        "finish": answer.finish,
+    }
+
+
+def _is_fault(error: ApplianceError) -> bool:
+    """Whether an error says something about the host, and not about the request."""
+    if isinstance(error, AuditUnavailable):
+        return False
+    return isinstance(error, Unavailable) and error.code != "upstream_busy"

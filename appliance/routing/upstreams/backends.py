@@ -1,0 +1,83 @@
+"""The backends of upstreams, beside those of the models that run here.
+
+Rules: an upstream answers under its name, which never hides a model of this appliance; one that
+is not approved is not there.
+"""
+
+from appliance.admission.places import Place
+from appliance.errors import Unavailable
+from appliance.routing.upstreams.backend import UpstreamBackend
+from appliance.routing.upstreams.hosts import Upstream
+from appliance.routing.upstreams.service import Upstreams
+from appliance.serving.backend import Backend, Backends
+from appliance.types import ContentMode, ModelCard
+
+
+class UpstreamBackends:
+    """`Backends` of upstreams by their names; every other id is a model's.
+
+    Args:
+        models: what answers here.
+        content: what the log keeps of texts of keys without a rule of their own.
+        created: Unix time that cards say.
+    """
+
+    def __init__(
+        self,
+        models: Backends,
+        upstreams: Upstreams,
+        content: ContentMode,
+        created: int,
+    ) -> None:
+        self._models, self._upstreams = models, upstreams
+        self._content, self._created = content, created
+
+    def cards(self) -> list[ModelCard]:
+        """The models, then the upstreams that are approved."""
+        found = (self.upstream(name) for name in self._upstreams.all)
+        return [*self._models.cards(), *(self._card(one) for one in found if one is not None)]
+
+    def card(self, model_id: str) -> ModelCard:
+        """The card of an upstream or a model; raises as `Backends.card`."""
+        found = self.upstream(model_id)
+        return self._models.card(model_id) if found is None else self._card(found)
+
+    def resolve(self, model_id: str, app: str) -> str:
+        """The same id, or what a model's name means."""
+        return model_id if self.upstream(model_id) else self._models.resolve(model_id, app)
+
+    def slots(self, model_id: str) -> int:
+        """Requests that run at once; raises as `Backends.slots`."""
+        found = self.upstream(model_id)
+        return self._models.slots(model_id) if found is None else found.slots
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+        """The backend of an upstream or a model; raises as `Backends.open`.
+
+        Raises:
+            Unavailable: `upstream_unavailable` when no host can be asked now.
+        """
+        found = self.upstream(model_id)
+        if found is None:
+            return await self._models.open(model_id, key_id, place)
+        if not any(host.usable for host in found.hosts):
+            raise Unavailable("upstream_unavailable", f"No host of {model_id} can be asked now.")
+        place.enter()
+        return UpstreamBackend(
+            self._card(found), found, self._upstreams.policy, self._content, self._upstreams.hop
+        )
+
+    def upstream(self, model_id: str) -> Upstream | None:
+        """The approved upstream that answers under an id; None where something else does."""
+        found = self._upstreams.all.get(model_id)
+        return found if found is not None and found.approved and not found.hidden else None
+
+    def _card(self, upstream: Upstream) -> ModelCard:
+        return ModelCard(
+            upstream.name,
+            upstream.identity,
+            upstream.config.n_ctx,
+            self._created,
+            loaded=any(host.usable for host in upstream.hosts),
+            extra={"upstream": upstream.config.kind, "identity": "claimed"},
+        )

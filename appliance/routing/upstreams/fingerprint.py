@@ -1,0 +1,169 @@
+"""How an upstream is known again: what it makes of fixed texts.
+
+Rules: a fingerprint is the ids of fixed texts under its tokeniser, and the likeliest first tokens
+after fixed prompts, greedy, with their log-probabilities; the texts are ours and hold no data. The
+tolerance is learnt from repeats and is never below what one build of the kind is known to need.
+It notices other weights behind the same name; it proves nothing about what computes.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.errors import ApplianceError, StateRefused
+from appliance.routing.upstreams.kinds import Kind
+from appliance.routing.upstreams.stream import invalid, tokens_of
+from appliance.trust import strict_json
+
+PROMPTS: Final = (
+    "The capital of France is",
+    "def fibonacci(n):\n    if n",
+    "1, 1, 2, 3, 5, 8,",
+    "Once upon a time, in a land far away, there lived a",
+)
+"""One token is asked for after each."""
+REPEATS: Final = 3
+"""How often the prompts are asked to learn from."""
+_TOP: Final = 5
+_UNSTABLE: Final = 1.0
+_MARGIN: Final = 4.0
+_MICRO: Final = 1e6
+
+Rows = tuple[tuple[tuple[str, int], ...], ...]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What an upstream made of the texts.
+
+    Attributes:
+        ids: of each text; empty where the engine tells none.
+        rows: for each prompt its likeliest first tokens, with log-probabilities in millionths.
+        system: what it says of its weights, where its kind says something.
+        tolerance: in millionths.
+    """
+
+    ids: tuple[tuple[int, ...], ...]
+    rows: Rows
+    system: str = ""
+    tolerance: int = 0
+
+    def encode(self) -> bytes:
+        """Canonical bytes."""
+        document = {
+            "ids": [list(one) for one in self.ids],
+            "rows": [[list(pair) for pair in row] for row in self.rows],
+            "system": self.system,
+            "tolerance": self.tolerance,
+        }
+        return strict_json.dump(document)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Fingerprint":
+        """What `encode` made."""
+        found = json.loads(data)
+        rows = tuple(tuple((str(t), int(v)) for t, v in row) for row in found["rows"])
+        ids = tuple(tuple(map(int, one)) for one in found["ids"])
+        return cls(ids, rows, found["system"], found["tolerance"])
+
+
+def probe_body(kind: Kind, model: str, prompt: str) -> dict[str, Any]:
+    """The body that asks for one token after a prompt."""
+    body: dict[str, Any] = {
+        "model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "seed": 0,
+        **kind.probe,
+    }  # fmt: skip
+    return body | {"logprobs": _TOP} if kind.logprobs else body
+
+
+def read_row(kind: Kind, answer: Any) -> tuple[tuple[str, int], ...]:
+    """The likeliest tokens of an answer to a probe.
+
+    Raises:
+        UpstreamLost: `upstream_invalid`.
+    """
+    try:
+        (choice,) = answer["choices"]
+        if not kind.logprobs:
+            return ((str(choice["text"]), 0),)
+        (first,) = tokens_of(choice["logprobs"])
+        row = [(t.decode("utf-8", "replace"), round(v * _MICRO)) for t, v in first.top[:_TOP]]
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        raise invalid("its answer to a probe has no first token with alternatives") from error
+    if not row or any(value > 0 for _, value in row):
+        raise invalid("the log-probabilities of its answer to a probe are none")
+    return tuple(row)
+
+
+def read_ids(answer: Any) -> tuple[int, ...]:
+    """The ids that a text has.
+
+    Raises:
+        UpstreamLost: `upstream_invalid`.
+    """
+    found = answer.get("tokens") if isinstance(answer, dict) else None
+    if not isinstance(found, list) or not all(type(one) is int for one in found):
+        raise invalid("it told no ids of a text")
+    return tuple(found)
+
+
+def learnt(kind: Kind, seen: Sequence[Fingerprint]) -> Fingerprint:
+    """One fingerprint with its tolerance, from repeats.
+
+    Raises:
+        StateRefused: `upstream_unstable` when they have too little in common.
+    """
+    first = seen[0]
+    if any((one.ids, one.system) != (first.ids, first.system) for one in seen):
+        raise StateRefused("upstream_unstable", "The upstream tells other ids of the same text.")
+    spread = max(_distance(first.rows, one.rows) for one in seen)
+    if spread > _UNSTABLE * _MICRO:
+        raise StateRefused(
+            "upstream_unstable", "The log-probabilities of the same prompt differ by more than 1."
+        )
+    tolerance = max(round(kind.tolerance * _MICRO), round(_MARGIN * spread))
+    return Fingerprint(first.ids, first.rows, first.system, tolerance)
+
+
+def compare(known: Fingerprint, seen: Fingerprint) -> None:
+    """Refuse what is not known.
+
+    Raises:
+        StateRefused: `upstream_tripped`, with what differs.
+    """
+    if known.ids != seen.ids:
+        raise _tripped("its tokeniser makes other ids of the same text")
+    if known.system != seen.system:
+        raise _tripped("it says that its weights are others")
+    distance = _distance(known.rows, seen.rows)
+    if distance > known.tolerance:
+        raise _tripped(
+            f"a log-probability is {distance / _MICRO:.3f} away from what was learnt; "
+            f"{known.tolerance / _MICRO:.3f} is tolerated"
+        )
+
+
+def _distance(known: Rows, seen: Rows) -> int:
+    """The largest difference, in millionths; a missing token counts as the last one told."""
+    if len(known) != len(seen):
+        return 1 << 40
+    return max(
+        (
+            max(_beyond(dict(one), dict(other)), _beyond(dict(other), dict(one)))
+            for one, other in zip(known, seen, strict=True)
+        ),
+        default=0,
+    )
+
+
+def _beyond(one: dict[str, int], other: dict[str, int]) -> int:
+    last = min(other.values())
+    return max(
+        abs(value - other[name]) if name in other else max(0, value - last)
+        for name, value in one.items()
+    )
+
+
+def _tripped(what: str) -> ApplianceError:
+    return StateRefused("upstream_tripped", f"The upstream is not what was learnt: {what}.")

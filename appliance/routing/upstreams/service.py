@@ -1,0 +1,297 @@
+"""What people do with upstreams, and the probes that run by themselves.
+
+Rules:
+- Before two people approved a host nothing is sent to it but the fixed texts of the fingerprint,
+  and those when an admin has it learnt.
+- What is learnt, approved, drained or probed by hand, and every trip, is durable in the log before
+  it takes effect. A trip that cannot be recorded takes effect all the same.
+- Approvals are asked of the trust policy again at each probe, so that a revoked approver ends a
+  host within the time between two probes.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from appliance.audit.appending import append
+from appliance.audit.log import AuditLog, Draft
+from appliance.config import UpstreamConfig
+from appliance.errors import ApplianceError, Refused, StateRefused
+from appliance.registry.audit_entries import SYSTEM
+from appliance.routing.upstreams import fingerprint
+from appliance.routing.upstreams.connection import Connection, api_key, tls_context
+from appliance.routing.upstreams.fingerprint import Fingerprint
+from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.trust.approval import Approval, UpstreamSubject
+from appliance.trust.freshness import Freshness
+from appliance.trust.policy import TrustPolicy
+from appliance.trust.upstream import UpstreamRecord, certificates_of
+from appliance.trust.upstreams import UpstreamRecords
+from appliance.types import Json
+
+_LOOK_S: Final = 0.1
+_log = logging.getLogger("appliance")
+
+
+class Upstreams:
+    """The upstreams of one appliance.
+
+    Args:
+        config: by name.
+        data: where paths of the configuration begin.
+        policy, fresh: read the trust policy, and what the time says about it.
+        taken: whether an artifact has a name; asked with the approvals.
+
+    Attributes:
+        policy: version of the trust policy that hosts were last asked about.
+        all: those that can be used as they are configured, by name.
+        broken: why the others cannot, by name.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, UpstreamConfig],
+        data: Path,
+        records: UpstreamRecords,
+        audit: AuditLog,
+        policy: Callable[[], TrustPolicy],
+        fresh: Callable[[], Freshness],
+        taken: Callable[[str], bool],
+    ) -> None:
+        self._data, self._records, self._audit = data, records, audit
+        self._policy, self._fresh, self._taken = policy, fresh, taken
+        self.policy = 0
+        self._probing: set[asyncio.Task[None]] = set()
+        self.all: dict[str, Upstream] = {}
+        self.broken: dict[str, str] = {}
+        for name, wanted in config.items():
+            try:
+                self.all[name] = self._made(name, wanted)
+            except ApplianceError as error:
+                self.broken[name] = error.message
+                _log.error("the upstream %s cannot be used: %s", name, error.message)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a host of any of them can be asked now."""
+        return any(host.usable for one in self.all.values() for host in one.hosts)
+
+    def get(self, name: str) -> Upstream:
+        """One upstream.
+
+        Raises:
+            StateRefused: `upstream_unknown`.
+        """
+        if name not in self.all:
+            why = self.broken.get(name, "appliance.toml has no such table")
+            raise StateRefused("upstream_unknown", f"There is no upstream {name!r}: {why}.")
+        return self.all[name]
+
+    def refresh(self, upstream: Upstream) -> None:
+        """Ask again what was learnt and which hosts are approved today."""
+        learnt = self._records.fingerprint(upstream.name)
+        upstream.hidden = self._taken(upstream.name)
+        upstream.known = None if learnt is None else Fingerprint.decode(learnt)
+        try:
+            policy: TrustPolicy | None = self._policy()
+            self._fresh().check_serve()
+        except Refused:
+            policy = None
+        self.policy = policy.version if policy is not None else 0
+        for host in upstream.hosts:
+            record = None if learnt is None else self._record(upstream, host, learnt)
+            # Requests are running: what is approved must not look otherwise for a moment.
+            approved = self._approved(record, policy)
+            host.record, host.approved = record, approved
+
+    def _approved(self, record: UpstreamRecord | None, policy: TrustPolicy | None) -> bool:
+        if record is None or policy is None:
+            return False
+        try:
+            self._records.check(record, policy)
+        except Refused:
+            return False
+        return True
+
+    def approvals(self, host: Host) -> list[Approval]:
+        """The approvals of a host that count today."""
+        if host.record is None:
+            return []
+        return self._records.approvals(host.record, self._policy())
+
+    async def learn(self, actor: str, name: str) -> Upstream:
+        """Learn how the first host that answers does; approvals of before are of other records.
+
+        Raises:
+            StateRefused: `upstream_unknown`, `upstream_unstable`.
+            ApplianceError: as `Connection.ask`, of the last host that was tried.
+        """
+        upstream = self.get(name)
+        host, seen = await self._repeats(upstream)
+        learnt = fingerprint.learnt(upstream.kind, seen).encode()
+        fields: dict[str, Json] = {"host": host.url, "fingerprint": _sha256(learnt)}
+        await self._note("upstream_learn", actor, upstream, fields)
+        self._records.learn(name, learnt)
+        self.refresh(upstream)
+        return upstream
+
+    def approve(self, actor: str, name: str, url: str, envelope: bytes) -> Approval:
+        """Take one approval of one host; blocks.
+
+        Raises:
+            StateRefused: `upstream_unknown`, `upstream_unlearnt`.
+            PolicyRefused: the approval does not hold; recorded, nothing changed.
+        """
+        upstream = self.get(name)
+        host = upstream.host(url)
+        record = learnt_record(upstream, host)
+        fields: dict[str, Json] = {"host": url, "digest": record.digest}
+        try:
+            self._fresh().check_change()
+            given = self._records.acceptable(record, envelope, self._policy())
+        except Refused as error:
+            fields |= {"code": error.code, "reason": error.message}
+            self._written("upstream_approval_refused", actor, upstream, fields)
+            raise
+        fields |= {"approver": given.name, "meaning": given.meaning, "signed_at": given.time}
+        fields |= {"record": dict(record.document()), "envelope": envelope.decode()}
+        self._written("upstream_approval", actor, upstream, fields)
+        self._records.keep(record, given, envelope)
+        self.refresh(upstream)
+        return given
+
+    async def probe(self, actor: str, name: str) -> Upstream:
+        """Probe all approved hosts now; one that tripped is taken back when it passes."""
+        upstream = self.get(name)
+        self.refresh(upstream)
+        await self._note("upstream_probe", actor, upstream, {})
+        for host in upstream.hosts:
+            if host.approved:
+                await self._probe(upstream, host)
+        return upstream
+
+    async def drain(self, actor: str, name: str, url: str, *, drained: bool) -> Upstream:
+        """Keep new requests from a host, or let them come again; those under way end as they do."""
+        upstream = self.get(name)
+        host = upstream.host(url)
+        fields: dict[str, Json] = {"host": url, "drained": drained}
+        await self._note("upstream_drain", actor, upstream, fields)
+        host.drained = drained
+        return upstream
+
+    async def run(self) -> None:
+        """Probe hosts when it is time, for ever."""
+        for upstream in self.all.values():
+            await asyncio.to_thread(self.refresh, upstream)
+        while self.all:
+            for upstream in self.all.values():
+                for host in upstream.hosts:
+                    if upstream.due(host):
+                        host.breaker.probe()
+                        task = asyncio.create_task(self._look(upstream, host))
+                        self._probing.add(task)
+                        task.add_done_callback(self._probing.discard)
+            await asyncio.sleep(_LOOK_S)
+
+    async def close(self) -> None:
+        """End all probes and connections."""
+        for task in self._probing:
+            task.cancel()
+        await asyncio.gather(*self._probing, return_exceptions=True)
+        for upstream in self.all.values():
+            for host in upstream.hosts:
+                await host.connection.close()
+
+    async def hop(self, fields: Mapping[str, Json]) -> object:
+        """Make an entry of a hop durable."""
+        return await append(self._audit, Draft("hop", dict(fields)))
+
+    async def _look(self, upstream: Upstream, host: Host) -> None:
+        await asyncio.to_thread(self.refresh, upstream)
+        await self._probe(upstream, host)
+
+    async def _probe(self, upstream: Upstream, host: Host) -> None:
+        """One probe; what it finds is the state of the host."""
+        before, known = host.tripped, host.problem
+        try:
+            await upstream.probe(host)
+        except ApplianceError as error:
+            _log.debug("a probe of %s failed: %s", host.url, error.code)
+        if host.tripped and not before:
+            _log.error("%s at %s: %s", upstream.name, host.url, host.tripped)
+            fields: dict[str, Json] = {"host": host.url, "reason": host.tripped}
+            with contextlib.suppress(ApplianceError):
+                await self._note("upstream_tripped", SYSTEM, upstream, fields)
+        elif host.problem and not known:
+            _log.warning("%s at %s: %s", upstream.name, host.url, host.problem)
+
+    async def _repeats(self, upstream: Upstream) -> tuple[Host, list[Fingerprint]]:
+        """What the first host that answers makes of the texts, several times."""
+        for host in upstream.hosts:
+            try:
+                return host, [await upstream.seen(host) for _ in range(fingerprint.REPEATS)]
+            except ApplianceError:
+                if host is upstream.hosts[-1]:
+                    raise
+        raise StateRefused("upstream_unknown", f"{upstream.name} has no host.")
+
+    def _made(self, name: str, config: UpstreamConfig) -> Upstream:
+        tls, key = tls_context(config, self._data), api_key(config, self._data)
+        hosts = [
+            Host(url, Connection(url, config, tls if url.startswith("https:") else None, key))
+            for url in config.urls
+        ]
+        return Upstream(name, config, hosts)
+
+    def _record(self, upstream: Upstream, host: Host, learnt: bytes) -> UpstreamRecord:
+        config = upstream.config
+        secure = host.url.startswith("https:")
+        shown = secure and bool(config.certificate)
+        return UpstreamRecord(
+            name=upstream.name,
+            kind=config.kind,
+            url=host.url,
+            model=config.model,
+            ca=certificates_of(self._data / config.ca) if secure else (),
+            client=certificates_of(self._data / config.certificate) if shown else (),
+            keeps_content=config.keeps_content,
+            fingerprint=_sha256(learnt),
+        )
+
+    async def _note(
+        self, action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]
+    ) -> None:
+        await append(self._audit, _draft(action, actor, upstream, fields))
+
+    def _written(
+        self, action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]
+    ) -> None:
+        self._audit.append(_draft(action, actor, upstream, fields)).result()
+
+
+def learnt_record(upstream: Upstream, host: Host) -> UpstreamRecord:
+    """What people approve of a host.
+
+    Raises:
+        StateRefused: `upstream_unlearnt`.
+    """
+    if host.record is None:
+        raise StateRefused("upstream_unlearnt", f"Nothing was learnt of {upstream.name}.")
+    return host.record
+
+
+def subject_of(upstream: Upstream, host: Host) -> UpstreamSubject:
+    """What an approver of a host signs; raises as `learnt_record`."""
+    return UpstreamSubject.of(learnt_record(upstream, host))
+
+
+def _draft(action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]) -> Draft:
+    return Draft("admin", {"action": action, "actor": actor, "name": upstream.name, **fields})
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

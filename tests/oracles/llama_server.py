@@ -1,0 +1,33 @@
+"""A stock llama.cpp server, in the environment of lock-engines.txt.
+
+    python llama_server.py MODEL PORT SLOTS
+
+It prints one line once it listens, and serves until it is ended.
+"""
+
+import signal
+import sys
+from typing import Any
+
+import xllamacpp
+
+
+def main(path: str, port: int, slots: int) -> None:
+    """Serve."""
+    wanted: Any = xllamacpp.CommonParams()
+    wanted.model.path = path
+    wanted.port = port
+    wanted.hostnames = ["127.0.0.1"] if isinstance(wanted.hostnames, list) else "127.0.0.1"
+    wanted.n_ctx = 512 * slots
+    wanted.n_parallel = slots
+    wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
+    wanted.use_jinja = True
+    wanted.ui = False
+    server = xllamacpp.Server(wanted)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

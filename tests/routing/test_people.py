@@ -1,0 +1,130 @@
+"""The queue of people: deadline, one answer in the task's form, labels, and what is refused."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.app import Services, initialise, open_services
+from appliance.config import AuditConfig, Config
+from appliance.errors import ApplianceError
+from appliance.routing.people import Deferred, Form, People
+from tests.routing.upstreams.site import caller, entries
+
+LABELS = Form(("leak", "noise"))
+SCHEMA = Form(schema={"type": "object", "required": ["part"]})
+GIVEN = {"order": "The pump drips."}
+
+
+class Clock:
+    """A wall clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_764_000_000_000_000
+
+    def wall_us(self) -> int:
+        return self.now
+
+    def hours(self, count: float) -> None:
+        self.now += round(count * 3_600_000_000)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    data: Path = tmp_path_factory.mktemp("people") / "d"
+    initialise(data, "lab")
+    with open_services(data, config=Config(audit=AuditConfig(ballast_mib=0))) as services:
+        yield services
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def people(opened: Services, clock: Clock) -> People:
+    made = opened.people
+    return People(made._database, opened.audit, clock, "encrypted")
+
+
+def put(people: People, form: Form = LABELS, request: str = "req-1", **more: Any) -> Deferred:
+    who = replace(caller("k-people", **more), request_id=request)
+    return people.put(who, "orders", GIVEN, form, hours=2, reason="in doubt")
+
+
+def code_of(call: Any, *arguments: Any, **named: Any) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        call(*arguments, **named)
+    return caught.value.code
+
+
+def test_an_item_waits_is_answered_once_and_becomes_a_label(
+    people: People, opened: Services, clock: Clock
+) -> None:
+    made = put(people)
+    assert people.get(made.id).state == "waiting"
+    assert made.id in [item.id for item in people.list()]
+    assert code_of(people.answer, made.id, "rust", "uid:7") == "queue_answer_unfit"
+    done = people.answer(made.id, "leak", "uid:7")
+    assert (done.state, done.answer, done.actor) == ("answered", "leak", "uid:7")
+    assert code_of(people.answer, made.id, "noise", "uid:8") == "queue_item_closed"
+    assert people.get(made.id).answer == "leak"
+    item = done.item()
+    assert (item.id, item.expected, item.input) == ("req-1", "leak", GIVEN)
+    assert item.group == "k-people 2025-11-24"
+    noted = [e for e in entries(opened, "admin") if e.get("item") == made.id]
+    assert [entry["action"] for entry in noted] == ["queue_put", "queue_answer"]
+    assert "leak" not in str(noted) and "drips" not in str(noted)
+
+
+def test_a_deadline_stays_over_when_the_clock_is_set_back(people: People, clock: Clock) -> None:
+    made = put(people, request="req-2")
+    clock.hours(2)
+    assert people.get(made.id).state == "expired"
+    clock.hours(-24)
+    assert people.get(made.id).state == "expired"
+    assert code_of(people.answer, made.id, "leak", "uid:7") == "queue_item_closed"
+    assert made.id not in [item.id for item in people.list()]
+
+
+@pytest.mark.parametrize(
+    ("form", "good", "bad"),
+    [
+        (LABELS, "leak", ["Leak", 3, None, ["leak"]]),
+        (SCHEMA, {"part": "pump"}, [{}, "pump", None, []]),
+        (Form(), "It leaks.", ["", "  ", 3, None, {}]),
+        (Form(), "x", ["x" * (65 << 10)]),
+    ],
+)
+def test_an_answer_has_the_form_of_the_task(form: Form, good: Any, bad: list[Any]) -> None:
+    form.check(good)
+    for answer in bad:
+        assert code_of(form.check, answer) == "queue_answer_unfit"
+
+
+def test_texts_that_are_not_kept_do_not_wait(people: People) -> None:
+    before = len(people.list(state=None))
+    for mode in ("off", "commit-only"):
+        assert code_of(put, people, content=mode) == "queue_retention"
+    assert len(people.list(state=None)) == before
+
+
+def test_a_full_queue_refuses(opened: Services, clock: Clock) -> None:
+    full = People(
+        opened.people._database, opened.audit, clock, "encrypted", most=0
+    )  # fmt: skip
+    assert code_of(put, full) == "people_queue_full"
+
+
+def test_an_item_that_is_not_there(people: People) -> None:
+    assert code_of(people.get, "wait-0") == "queue_item_unknown"
+    assert code_of(people.answer, "wait-0", "leak", "uid:7") == "queue_item_unknown"
+
+
+def test_items_are_found_by_key_and_task(people: People) -> None:
+    made = put(people, request="req-3")
+    assert [i.id for i in people.list(key_id="k-people", task="orders")].count(made.id) == 1
+    assert people.list(key_id="another") == people.list(task="other") == []

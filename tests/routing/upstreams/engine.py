@@ -1,0 +1,273 @@
+"""An engine that answers as told: whole answers, and every way in which an answer can be bad.
+
+It runs in the loop of a test, or as a process that can be killed:
+    python -m tests.routing.upstreams.engine PORT LOG
+Each request is a line of LOG: the `x-request-id` that came with it.
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+WORDS = ("seven", " bolts", " were", " loose")
+
+
+@dataclass
+class Request:
+    """What came in."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+@dataclass
+class Engine:
+    """The engine; `mode` says what it does with requests for a stream.
+
+    Attributes:
+        weights: what its probes tell.
+        delay: seconds before each piece.
+    """
+
+    mode: str = "whole"
+    weights: float = 0.0
+    delay: float = 0.0
+    words: tuple[str, ...] = WORDS
+    log: Path | None = None
+    requests: list[Request] = field(default_factory=list)
+    port: int = 0
+    scheme: str = "http"
+    gate: asyncio.Event | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://localhost:{self.port}"
+
+    @property
+    def streams(self) -> list[Request]:
+        return [one for one in self.requests if one.body.get("stream")]
+
+    @asynccontextmanager
+    async def serve(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["Engine"]:
+        self.scheme = "https" if tls else "http"
+        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, ssl=tls)
+        self.port = server.sockets[0].getsockname()[1]
+        self._writers: set[asyncio.StreamWriter] = set()
+        try:
+            yield self
+        finally:
+            server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await asyncio.sleep(0)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, TimeoutError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                pairs = (line.split(": ", 1) for line in head[1:] if line)
+                headers = {name.lower(): value for name, value in pairs}
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                request = Request(head[0].split()[1], headers, json.loads(body or b"{}"))
+                self.requests.append(request)
+                if self.log is not None:
+                    with self.log.open("a") as log:
+                        log.write(headers.get("x-request-id", "probe") + "\n")
+                await self._answer(request, writer)
+                if writer.is_closing() or headers.get("connection") == "close":
+                    break
+        self._writers.discard(writer)
+        writer.close()
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.path == "/tokenize":
+            text = str(request.body.get("prompt", request.body.get("content")))
+            await _whole(writer, {"tokens": list(text.encode())})
+        elif not request.body.get("stream"):
+            await _whole(writer, self._probed(request.body))
+        else:
+            await getattr(self, "_" + self.mode)(writer, request.body)
+
+    def _probed(self, body: dict[str, Any]) -> dict[str, Any]:
+        tops = {word: -1.0 - place - self.weights for place, word in enumerate("abcde")}
+        logprobs = {"tokens": ["a"], "token_logprobs": [tops["a"]], "top_logprobs": [tops]}
+        choice = {"index": 0, "text": "a", "finish_reason": "length", "logprobs": logprobs}
+        return {"id": "p", "system_fingerprint": "fp", "choices": [choice]}
+
+    # what it does with a request for a stream
+
+    async def _whole(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        await self._stream(writer, [*self._pieces(body), self._last(), self._usage(), "[DONE]"])
+
+    async def _no_done(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        await self._stream(writer, [*self._pieces(body), self._last()])
+
+    async def _truncated(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        await self._stream(writer, self._pieces(body))
+
+    async def _dropped(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        writer.transport.abort()
+
+    async def _cut(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        _head(writer)
+        _chunk(writer, _event(self._pieces(body)[0]))
+        await writer.drain()
+        writer.close()
+
+    async def _silent(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await self._forever()
+
+    async def _stalled(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        _head(writer)
+        _chunk(writer, _event(self._pieces(body)[0]))
+        await writer.drain()
+        while True:  # heartbeats are no data
+            await asyncio.sleep(0.05)
+            _chunk(writer, b": still here\n\n")
+            await writer.drain()
+
+    async def _error_event(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        error = {"error": {"message": "EngineCore \x1b[31mdied", "code": 500}}
+        await self._stream(writer, [self._pieces(body)[0], error, "[DONE]"])
+
+    async def _aborted(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        await self._stream(writer, [*self._pieces(body), self._last("abort"), "[DONE]"])
+
+    async def _garbage(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await self._stream(writer, ["{not json"])
+
+    async def _page(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await _whole(writer, "<html>", kind="text/html")
+
+    async def _plain(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await _whole(writer, {"choices": [{"text": "hello", "finish_reason": "stop"}]})
+
+    async def _huge(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        _head(writer)
+        for _number in range(1 << 14):  # 1 GiB
+            _chunk(writer, b"data: " + b"x" * (1 << 16))
+            await writer.drain()
+
+    async def _zipped(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        _head(writer, "content-encoding: gzip\r\n")
+        await writer.drain()
+
+    async def _redirect(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await _whole(writer, {}, status="307 Temporary Redirect", more="location: /elsewhere\r\n")
+
+    async def _full(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await _whole(writer, {"error": "queue"}, status="503 Service Unavailable")
+
+    async def _denied(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await _whole(writer, {"error": "key"}, status="401 Unauthorized")
+
+    async def _rejected(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await _whole(writer, {"error": "too \x1b[31mlong"}, status="400 Bad Request")
+
+    async def _crashed(self, writer: asyncio.StreamWriter, _: dict[str, Any]) -> None:
+        await _whole(writer, {"error": "boom"}, status="500 Internal Server Error")
+
+    async def _same_id(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        for one in (pieces := [*self._pieces(body), self._last(), "[DONE]"]):
+            if isinstance(one, dict):
+                one["id"] = "always"
+        await self._stream(writer, pieces)
+
+    async def _two_ids(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        last = {**self._last(), "id": "another"}
+        await self._stream(writer, [*self._pieces(body), last, "[DONE]"])
+
+    async def _after_finish(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        first = self._pieces(body)
+        await self._stream(writer, [*first, self._last(), first[0], "[DONE]"])
+
+    async def _second_choice(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        piece = self._pieces(body)[0]
+        piece["choices"][0]["index"] = 1
+        await self._stream(writer, [piece, self._last(), "[DONE]"])
+
+    async def _forever(self) -> None:
+        await asyncio.Event().wait()
+
+    def _pieces(self, body: dict[str, Any]) -> list[Any]:
+        self._id = f"answer-{self.port}-{len(self.requests)}"
+        return [self._piece(body, word) for word in self.words]
+
+    def _piece(self, body: dict[str, Any], word: str) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": 0, "finish_reason": None}
+        tops = [{"token": word, "logprob": -0.5}, {"token": "other", "logprob": -1.5}]
+        if "messages" in body:
+            choice["delta"] = {"content": word}
+            if body.get("logprobs"):
+                entry = {"token": word, "logprob": -0.5, "top_logprobs": tops}
+                choice["logprobs"] = {"content": [entry]}
+        else:
+            choice["text"] = word
+        return {"id": self._id, "model": "m", "choices": [choice]}
+
+    def _last(self, reason: str = "stop") -> dict[str, Any]:
+        choice = {"index": 0, "delta": {}, "finish_reason": reason}
+        return {"id": self._id, "choices": [choice]}
+
+    def _usage(self) -> dict[str, Any]:
+        usage = {"prompt_tokens": 11, "completion_tokens": len(self.words)}
+        return {"id": self._id, "choices": [], "usage": usage}
+
+    async def _stream(self, writer: asyncio.StreamWriter, events: list[Any]) -> None:
+        _head(writer)
+        for event in events:
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            if self.gate is not None:
+                await self.gate.wait()
+            _chunk(writer, _event(event))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+
+def _event(event: Any) -> bytes:
+    text = event if isinstance(event, str) else json.dumps(event)
+    return f"data: {text}\n\n".encode()
+
+
+def _head(writer: asyncio.StreamWriter, more: str = "") -> None:
+    head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+    writer.write(f"{head}{more}transfer-encoding: chunked\r\n\r\n".encode())
+
+
+def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+
+async def _whole(
+    writer: asyncio.StreamWriter,
+    body: Any,
+    *,
+    status: str = "200 OK",
+    kind: str = "application/json",
+    more: str = "",
+) -> None:
+    data = (body if isinstance(body, str) else json.dumps(body)).encode()
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n{more}\r\n"
+    writer.write(head.encode() + data)
+    await writer.drain()
+
+
+async def _main(port: int, log: Path) -> None:
+    async with Engine(port=port, log=log, delay=0.01).serve() as engine:
+        sys.stdout.write(f"{engine.port}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(int(sys.argv[1]), Path(sys.argv[2])))

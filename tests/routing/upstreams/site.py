@@ -1,0 +1,88 @@
+"""An appliance with upstreams: learnt, approved by two people, probed."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from appliance.app import Services, initialise, open_services
+from appliance.config import AuditConfig, Config, UpstreamConfig
+from appliance.routing.upstreams.service import subject_of
+from appliance.trust import approval
+from appliance.types import Caller, ContentMode, Delta, GenerationRequest, Limits, Principal
+from tests.smol import APPROVERS, key, until
+
+BIG = "big"
+
+
+def config(*urls: str, **more: Any) -> Config:
+    """A configuration with one upstream."""
+    given = {"kind": "vllm", "model": "there", "idle_seconds": 5, "answer_seconds": 20, **more}
+    upstream = UpstreamConfig(urls=urls, **given)
+    return Config(audit=AuditConfig(ballast_mib=0), upstreams={BIG: upstream})
+
+
+def approve(services: Services, name: str = BIG, *people: str) -> None:
+    """Approve all hosts of an upstream."""
+    upstream = services.upstreams.get(name)
+    for host in upstream.hosts:
+        for person in people or APPROVERS:
+            envelope = approval.sign(
+                subject_of(upstream, host),
+                name=person,
+                meaning="may be asked",
+                time_us=services.clock.wall_us(),
+                private_key=key(services.data, person),
+            )
+            services.upstreams.approve("uid:0", name, host.url, envelope)
+
+
+@contextlib.asynccontextmanager
+async def ready(data: Path, settings: Config) -> AsyncIterator[Services]:
+    """An appliance whose upstream is learnt, approved and probed."""
+    if not data.exists():
+        initialise(data, "lab")
+    with open_services(data, config=settings) as services:
+        try:
+            for name in settings.upstreams:
+                await services.upstreams.learn("uid:0", name)
+                approve(services, name)
+                await services.upstreams.probe("uid:0", name)
+            yield services
+        finally:
+            await services.inference.drain(5)
+            await services.upstreams.close()
+
+
+def caller(
+    key_id: str = "k1", *models: str, content: ContentMode | None = None, rpm: int | None = None
+) -> Caller:
+    """An app."""
+    principal = Principal(key_id, key_id, frozenset(models), Limits(rpm=rpm), content)
+    return Caller(principal, f"req-{key_id}", "127.0.0.1", "/v1/chat/completions")
+
+
+def chat(text: str = "What is wrong?", **more: Any) -> GenerationRequest:
+    """A question to the upstream."""
+    given = {"model": BIG, "messages": ({"role": "user", "content": text},), **more}
+    return GenerationRequest(**given)
+
+
+async def answer(services: Services, who: Caller, asked: GenerationRequest) -> list[Delta]:
+    """The pieces of a whole answer; what it ends with otherwise is raised."""
+    generation = await services.inference.start(who, asked)
+    try:
+        return [delta async for delta in generation]
+    finally:
+        await generation.finished()
+
+
+def entries(services: Services, kind: str) -> list[dict[str, Any]]:
+    """The bodies of all entries of a kind."""
+    from appliance.audit.search import Query
+
+    found = services.reader.search(Query(kind=kind, limit=1_000)).entries
+    return [dict(entry.body) for entry in found]
+
+
+__all__ = ["BIG", "answer", "approve", "caller", "chat", "config", "entries", "ready", "until"]

@@ -1,0 +1,219 @@
+"""What an upstream's hosts do to requests, and what becomes of them: the table of bad input."""
+
+import asyncio
+import struct
+from pathlib import Path
+
+import pytest
+
+from appliance.config import UpstreamConfig
+from appliance.errors import ApplianceError, AuditUnavailable, Forbidden
+from appliance.routing.upstreams.connection import Connection
+from tests.routing.upstreams.engine import WORDS, Engine
+from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready
+
+
+async def test_an_answer_and_what_the_log_says(tmp_path: Path) -> None:
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        pieces = await answer(services, caller(), chat(max_tokens=9))
+        assert "".join(piece.text for piece in pieces) == "".join(WORDS)
+        assert pieces[-1].finish_reason == "stop"
+        (sent, answered) = entries(services, "hop")
+        assert (sent["event"], answered["event"]) == ("sent", "answered")
+        assert sent["request_id"] == answered["request_id"] == "req-k1"
+        assert answered["identity"] == "claimed" and answered["model"] == "m"
+        (intent,), (outcome,) = entries(services, "intent"), entries(services, "outcome")
+        assert intent["digest"] == services.upstreams.get(BIG).identity
+        assert intent["seq"] < sent["seq"] < answered["seq"] < outcome["seq"]
+        assert (outcome["prompt_tokens"], outcome["completion_tokens"]) == (11, 4)
+        (request,) = engine.streams
+        assert request.body["model"] == "there" and request.body["max_tokens"] == 9
+
+
+async def test_nothing_of_the_client_is_forwarded(tmp_path: Path) -> None:
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        await answer(services, caller("k-secret"), chat())
+        for request in engine.requests:
+            assert set(request.headers) <= {
+                "host", "accept", "accept-encoding", "connection", "user-agent", "content-type",
+                "content-length", "x-request-id",
+            }  # fmt: skip
+        (sent,) = engine.streams
+        assert "k-secret" not in str({**sent.body, **sent.headers, "x-request-id": ""})
+
+
+BAD = {
+    "truncated": "upstream_incomplete",
+    "dropped": "upstream_lost",
+    "cut": "upstream_lost",
+    "silent": "upstream_timeout",
+    "stalled": "upstream_timeout",
+    "error_event": "upstream_incomplete",
+    "aborted": "upstream_incomplete",
+    "garbage": "upstream_invalid",
+    "page": "upstream_invalid",
+    "plain": "upstream_invalid",
+    "huge": "upstream_invalid",
+    "zipped": "upstream_invalid",
+    "redirect": "upstream_redirect",
+    "full": "upstream_busy",
+    "denied": "upstream_denied",
+    "rejected": "upstream_rejected",
+    "crashed": "upstream_incomplete",
+    "two_ids": "upstream_invalid",
+    "after_finish": "upstream_invalid",
+    "second_choice": "upstream_invalid",
+}
+
+
+async def test_what_is_no_whole_answer_is_none(tmp_path: Path) -> None:
+    """Each once sent, never again, although a second host is there; each with its code."""
+    found, sent = {}, {}
+    async with Engine().serve() as one, Engine().serve() as two:
+        settings = config(one.url, two.url, answer_kib=64, idle_seconds=1)
+        async with ready(tmp_path / "d", settings) as services:
+
+            async def tried(mode: str) -> None:
+                one.mode = two.mode = mode
+                before = len(one.streams) + len(two.streams)
+                with pytest.raises(ApplianceError) as caught:
+                    await answer(services, caller(), chat())
+                found[mode] = caught.value.code
+                assert "\x1b" not in caught.value.message
+                sent[mode] = len(one.streams) + len(two.streams) - before
+                one.mode = two.mode = "whole"
+                await services.upstreams.probe("uid:0", BIG)
+
+            for mode in BAD:
+                await tried(mode)
+            outcomes = entries(services, "outcome")
+            hops = [hop for hop in entries(services, "hop") if hop["event"] != "sent"]
+    assert found == BAD
+    assert sent == dict.fromkeys(BAD, 1)
+    assert [one["finish"] for one in outcomes] == list(BAD.values())
+    assert {one["status"] for one in outcomes} == {"error"}
+    assert [hop["code"] for hop in hops] == list(BAD.values())
+
+
+async def test_an_id_that_an_earlier_answer_had(tmp_path: Path) -> None:
+    async with (
+        Engine(mode="same_id").serve() as engine,
+        ready(tmp_path / "d", config(engine.url)) as services,
+    ):
+        await answer(services, caller(), chat())
+        with pytest.raises(ApplianceError) as caught:
+            await answer(services, caller(), chat())
+        assert caught.value.code == "upstream_invalid"
+    async with (
+        Engine(mode="same_id").serve() as engine,
+        ready(tmp_path / "e", config(engine.url, kind="ollama")) as services,
+    ):
+        await answer(services, caller(), chat())  # whose ids are three digits
+        await answer(services, caller(), chat())
+
+
+async def test_an_end_without_done_is_whole(tmp_path: Path) -> None:
+    async with (
+        Engine(mode="no_done").serve() as engine,
+        ready(tmp_path / "d", config(engine.url)) as services,
+    ):
+        pieces = await answer(services, caller(), chat())
+        assert pieces[-1].finish_reason == "stop"
+
+
+async def test_a_refused_connection_is_tried_elsewhere_once_each(tmp_path: Path) -> None:
+    async with (
+        Engine().serve() as one,
+        Engine().serve() as two,
+        ready(tmp_path / "d", config(one.url, two.url)) as services,
+    ):
+        for host in services.upstreams.get(BIG).hosts:
+            await host.connection.close()
+            host.connection = _refusing(host.url)
+        with pytest.raises(ApplianceError) as caught:
+            await answer(services, caller(), chat())
+        assert caught.value.code == "upstream_unavailable"
+        events = [hop["event"] for hop in entries(services, "hop")]
+        assert events == ["sent", "refused"] * 2
+        assert not one.streams and not two.streams
+
+
+def _refusing(url: str) -> Connection:
+    return Connection("http://127.0.0.1:9", UpstreamConfig(urls=(url,)), None, "")
+
+
+async def test_a_cancelled_answer_closes_its_connection(tmp_path: Path) -> None:
+    async with (
+        Engine(mode="silent").serve() as engine,
+        ready(tmp_path / "d", config(engine.url)) as services,
+    ):
+        generation = await services.inference.start(caller(), chat())
+        while not engine.streams:
+            await asyncio.sleep(0.01)
+        await generation.cancel()
+        await generation.finished()
+        assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "cancelled"]
+        assert services.upstreams.get(BIG).hosts[0].outstanding == 0
+        (outcome,) = entries(services, "outcome")
+        assert outcome["status"] == "cancelled"
+
+
+async def test_labels_come_with_their_distribution(tmp_path: Path) -> None:
+    async with (
+        Engine(words=("seven",)).serve() as engine,
+        ready(tmp_path / "d", config(engine.url)) as services,
+    ):
+        pieces = await answer(services, caller(), chat(labels=("seven", "other", "third")))
+        shares = struct.unpack("<3f", pieces[-1].vector)
+        assert shares[0] > shares[1] > shares[2]
+        assert pieces[-1].text == "" and pieces[-1].tokens == 1
+        with pytest.raises(ApplianceError) as caught:  # the engine ignored the choice
+            await answer(services, caller(), chat(labels=("one", "two")))
+        assert caught.value.code == "upstream_invalid"
+
+
+ATTACKS = {
+    "model_not_found": caller("k", "other"),
+    "upstream_retention": caller("k", content="off"),
+}
+
+
+async def test_no_way_around_the_rights_of_a_key(tmp_path: Path) -> None:
+    committed = caller("k", content="commit-only")
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        for code, who in [*ATTACKS.items(), ("upstream_retention", committed)]:
+            with pytest.raises(ApplianceError) as caught:
+                await answer(services, who, chat())
+            assert caught.value.code == code
+        assert not engine.streams and not entries(services, "hop")
+        assert not entries(services, "intent")
+        last = caller("k", BIG, rpm=1)
+        await answer(services, last, chat())
+        with pytest.raises(ApplianceError) as caught:
+            await answer(services, last, chat())
+        assert caught.value.code == "rate_limit_exceeded"
+        assert len(engine.streams) == 1
+
+
+async def test_the_right_is_asked_again_at_the_target(tmp_path: Path) -> None:
+    """As when a stage of a task opens it for a key that may use the task alone."""
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        who = caller("k", "orders")
+        place = services.shares.admit(who.principal, BIG, 1)
+        backend = await services.upstream_backends.open(BIG, "k", place)
+        with pytest.raises(Forbidden) as caught:
+            await backend.prepare(chat(), who.principal, 1)
+        assert caught.value.code == "upstream_forbidden"
+        place.leave(0, 0)
+
+
+async def test_no_hop_without_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+
+        async def fails(_fields: object) -> object:
+            raise AuditUnavailable("audit_unavailable", "The disk is full.")
+
+        monkeypatch.setattr(services.upstreams, "hop", fails)
+        with pytest.raises(AuditUnavailable):
+            await answer(services, caller(), chat())
+        assert not engine.streams

@@ -1,0 +1,98 @@
+"""A fingerprint: the same build passes, other weights trip, and one that wanders is not learnt."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from appliance.errors import StateRefused, UpstreamLost
+from appliance.routing.upstreams.fingerprint import (
+    Fingerprint,
+    compare,
+    learnt,
+    probe_body,
+    read_ids,
+    read_row,
+)
+from appliance.routing.upstreams.kinds import KINDS
+
+ROW = (("Paris", -500_000), ("the", -1_500_000), ("a", -2_500_000))
+SEEN = Fingerprint(((1, 2),), (ROW,))
+VLLM = KINDS["vllm"]
+
+
+def moved(by: int) -> Fingerprint:
+    return replace(SEEN, rows=(tuple((token, value + by) for token, value in ROW),))
+
+
+def test_the_same_answers_pass() -> None:
+    known = learnt(VLLM, [SEEN, moved(900), SEEN])
+    assert known.tolerance == 20_000
+    compare(known, moved(-15_000))
+    assert Fingerprint.decode(known.encode()) == known
+
+
+def test_the_tolerance_follows_what_was_seen() -> None:
+    assert learnt(VLLM, [SEEN, moved(50_000)]).tolerance == 200_000
+    assert learnt(KINDS["appliance"], [SEEN]).tolerance == 500_000
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        moved(-70_000),  # what one perturbed layer did, measured
+        replace(SEEN, ids=((1, 3),)),
+        replace(SEEN, rows=((("Lyon", -400_000), *ROW[1:]),)),
+        replace(SEEN, rows=()),
+        replace(SEEN, system="fp_other"),
+    ],
+)
+def test_other_weights_trip(other: Fingerprint) -> None:
+    known = learnt(VLLM, [SEEN, SEEN])
+    with pytest.raises(StateRefused) as caught:
+        compare(known, other)
+    assert caught.value.code == "upstream_tripped"
+
+
+def test_a_rare_token_may_change_its_place_with_the_next() -> None:
+    known = learnt(VLLM, [SEEN])
+    compare(known, replace(SEEN, rows=((*ROW[:2], ("an", -2_500_001)),)))
+
+
+def test_one_that_answers_differently_is_not_learnt() -> None:
+    for other in (moved(-2_000_000), replace(SEEN, ids=((9,),))):
+        with pytest.raises(StateRefused) as caught:
+            learnt(VLLM, [SEEN, other])
+        assert caught.value.code == "upstream_unstable"
+
+
+def test_a_probe_asks_for_one_token_and_keeps_nothing() -> None:
+    body = probe_body(KINDS["llama-server"], "m", "Once")
+    assert (body["max_tokens"], body["temperature"], body["cache_prompt"]) == (1, 0, False)
+    assert "logprobs" not in probe_body(KINDS["ollama"], "m", "Once")
+    assert read_row(KINDS["ollama"], {"choices": [{"text": " a"}]}) == ((" a", 0),)
+
+
+def first(value: float, top: dict[str, float]) -> Any:
+    told = {"tokens": ["a"], "token_logprobs": [value], "top_logprobs": [top]}
+    return {"choices": [{"logprobs": told}]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None, [], {}, {"choices": []}, {"choices": [{}]}, {"choices": [{"logprobs": {}}]},
+        first(-1, {}), first(1, {"a": 1}),
+    ],
+)  # fmt: skip
+def test_an_answer_to_a_probe_that_is_none(answer: Any) -> None:
+    with pytest.raises(UpstreamLost) as caught:
+        read_row(VLLM, answer)
+    assert caught.value.code == "upstream_invalid"
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"tokens": "x"}, {"tokens": [True]}])
+def test_ids_that_are_none(answer: Any) -> None:
+    with pytest.raises(UpstreamLost):
+        read_ids(answer)
+    assert read_ids({"tokens": [3, 4]}) == (3, 4)

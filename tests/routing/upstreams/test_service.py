@@ -1,0 +1,203 @@
+"""What people do with upstreams: nothing leaves before approvals, trips stay, no other way out."""
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Services, initialise, open_services
+from appliance.config import Config
+from appliance.errors import ApplianceError, NotFound, PolicyRefused, StateRefused
+from tests.routing.upstreams.engine import Engine
+from tests.routing.upstreams.site import (
+    BIG,
+    answer,
+    approve,
+    caller,
+    chat,
+    config,
+    entries,
+    ready,
+    until,
+)
+
+
+def state(services: Services) -> list[str]:
+    return [host.state for host in services.upstreams.get(BIG).hosts]
+
+
+def is_ready(services: Services) -> bool:
+    return services.upstreams.ready
+
+
+async def refusal(services: Services) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        await answer(services, caller(), chat())
+    return caught.value.code
+
+
+async def test_nothing_is_sent_before_two_people_approved(tmp_path: Path) -> None:
+    initialise(tmp_path / "d", "lab")
+    async with Engine().serve() as engine:
+        with open_services(tmp_path / "d", config=config(engine.url)) as services:
+            running = asyncio.create_task(services.upstreams.run())
+            await asyncio.sleep(0.3)
+            assert state(services) == ["unlearnt"] and engine.requests == []
+            with pytest.raises(StateRefused) as caught:
+                approve(services)
+            assert caught.value.code == "upstream_unlearnt"
+            await services.upstreams.learn("uid:0", BIG)
+            learnt = len(engine.requests)
+            assert (
+                state(services) == ["unapproved"] and await refusal(services) == "model_not_found"
+            )
+            approve(services, BIG, "approver-1")
+            with pytest.raises(PolicyRefused):
+                approve(services, BIG, "approver-1")
+            await asyncio.sleep(0.3)
+            assert await refusal(services) == "model_not_found"
+            assert len(engine.requests) == learnt
+            approve(services, BIG, "approver-2")
+            await until(lambda: state(services) == ["ready"])
+            await answer(services, caller(), chat())
+            actions = [entry["action"] for entry in entries(services, "admin")]
+            assert actions == ["upstream_learn", "upstream_approval", "upstream_approval_refused",
+                               "upstream_approval"]  # fmt: skip
+            running.cancel()
+            await services.inference.drain(5)
+            await services.upstreams.close()
+
+
+async def test_another_definition_needs_approvals_of_its_own(tmp_path: Path) -> None:
+    async with Engine().serve() as one, Engine().serve() as two:
+        async with ready(tmp_path / "d", config(one.url)) as services:
+            assert state(services) == ["ready"]
+            identity = services.upstreams.get(BIG).identity
+        changes = {
+            "model": config(one.url, model="another"),
+            "keeps_content": config(one.url, keeps_content=False),
+            "kind": config(one.url, kind="openai"),
+        }
+        for wanted in changes.values():
+            with open_services(tmp_path / "d", config=wanted) as services:
+                services.upstreams.refresh(services.upstreams.get(BIG))
+                assert state(services) == ["unapproved"]
+                await services.upstreams.close()
+        with open_services(tmp_path / "d", config=config(one.url, two.url)) as services:
+            await services.upstreams.probe("uid:0", BIG)
+            assert state(services) == ["ready", "unapproved"]  # a host is added
+            assert services.upstreams.get(BIG).identity == identity
+            await services.upstreams.close()
+
+
+async def test_other_weights_trip_and_stay_out_until_a_person_asks(tmp_path: Path) -> None:
+    async with (
+        Engine().serve() as engine,
+        ready(tmp_path / "d", config(engine.url, probe_seconds=1)) as services,
+    ):
+        running = asyncio.create_task(services.upstreams.run())
+        await answer(services, caller(), chat())
+        engine.weights = 0.1
+        await until(lambda: state(services) == ["tripped"])
+        asked = len(engine.streams)
+        assert await refusal(services) == "upstream_unavailable"
+        assert len(engine.streams) == asked
+        await until(lambda: entries(services, "admin")[-1]["action"] == "upstream_tripped")
+        engine.weights = 0.0
+        await asyncio.sleep(0.3)
+        assert state(services) == ["tripped"]
+        running.cancel()
+        await services.upstreams.probe("uid:0", BIG)
+        assert state(services) == ["ready"]
+        await answer(services, caller(), chat())
+
+
+async def test_a_host_is_drained_for_an_upgrade(tmp_path: Path) -> None:
+    async with (
+        Engine().serve() as one,
+        Engine().serve() as two,
+        ready(tmp_path / "d", config(one.url, two.url)) as services,
+    ):
+        await services.upstreams.drain("uid:0", BIG, one.url, drained=True)
+        for number in range(6):
+            await answer(services, caller(), chat(f"question {number}"))
+        assert len(two.streams) == 6 and not one.streams
+        await services.upstreams.drain("uid:0", BIG, two.url, drained=True)
+        assert await refusal(services) == "upstream_unavailable"
+        assert not is_ready(services)
+        await services.upstreams.drain("uid:0", BIG, one.url, drained=False)
+        assert is_ready(services)
+        await answer(services, caller(), chat())
+        assert len(one.streams) == 1
+
+
+async def test_no_connection_goes_anywhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxies of the environment and redirects included: sockets are counted by the interpreter."""
+    connected: list[object] = []
+    watching = True
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event == "socket.connect":
+            connected.append(arguments[1])
+
+    sys.addaudithook(hook)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    async with Engine().serve() as engine:
+        async with ready(tmp_path / "d", config(engine.url)) as services:
+            await answer(services, caller(), chat())
+            engine.mode = "redirect"
+            assert await refusal(services) == "upstream_redirect"
+        ports = {address[1] for address in connected if isinstance(address, tuple)}
+        watching = False
+        assert ports == {engine.port}
+
+
+async def test_a_broken_upstream_is_shown_and_stops_nothing_else(tmp_path: Path) -> None:
+    initialise(tmp_path / "d", "lab")
+    wanted = config("https://localhost:1", ca="missing.pem")
+    with open_services(tmp_path / "d", config=wanted) as services:
+        assert BIG in services.upstreams.broken and not services.upstreams.all
+        with pytest.raises(StateRefused) as caught:
+            services.upstreams.get(BIG)
+        assert caught.value.code == "upstream_unknown"
+
+
+async def test_a_revoked_approval_ends_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        policy = services.upstreams._policy()
+        revoked = replace(policy, revoked=replace(policy.revoked, keys=frozenset(policy.keys)))
+        monkeypatch.setattr(services.upstreams, "_policy", lambda: revoked)
+        await services.upstreams.probe("uid:0", BIG)
+        assert state(services) == ["unapproved"]
+        with pytest.raises(NotFound):
+            await answer(services, caller(), chat())
+
+
+async def test_an_approval_holds_while_it_is_asked_again(tmp_path: Path) -> None:
+    """Requests run meanwhile, so that a moment without it would refuse them."""
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        upstream = services.upstreams.get(BIG)
+
+        def again() -> None:
+            for _ in range(50):
+                services.upstreams.refresh(upstream)
+
+        asking = asyncio.get_running_loop().run_in_executor(None, again)
+        while not asking.done():
+            assert state(services) == ["ready"]
+            await asyncio.sleep(0)
+        await asking
+
+
+def test_a_configuration_without_upstreams_asks_nothing(tmp_path: Path) -> None:
+    initialise(tmp_path / "d", "lab")
+    with open_services(tmp_path / "d", config=Config()) as services:
+        asyncio.run(services.upstreams.run())

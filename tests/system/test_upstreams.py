@@ -1,0 +1,90 @@
+"""Real engines behind one appliance: llama.cpp's own server, and another appliance behind TLS."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.config import AuditConfig, Config, UpstreamConfig
+from appliance.errors import ApplianceError
+from tests.engines import Running, appliance, contract, llama_server, perturbed
+from tests.routing.upstreams.site import answer, caller, chat, entries, ready
+from tests.smol import ID
+
+
+@pytest.fixture(scope="module")
+def stock(default_model_path: Path) -> Iterator[Running]:
+    with llama_server(default_model_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Running]:
+    root = tmp_path_factory.mktemp("other")
+    with appliance(root, default_model_path) as running:
+        shutil.copyfile(root / "data" / "tls" / "ca.pem", root / "ca.pem")
+        yield running
+
+
+def settings(stock: Running, other: Running, root: Path) -> Config:
+    """Both as upstreams; the files that they need are put into the data directory."""
+    return Config(
+        audit=AuditConfig(ballast_mib=0),
+        upstreams={
+            "stock": UpstreamConfig("llama-server", (stock.url,), "any", n_ctx=512, slots=2),
+            "other": UpstreamConfig(
+                "appliance", (other.url,), ID, n_ctx=512, slots=2,
+                ca=str(root / "ca.pem"), api_key=str(root / "key"),
+            ),
+        },
+    )  # fmt: skip
+
+
+async def test_both_answer_as_models(
+    tmp_path: Path, stock: Running, other: Running, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ca = next(tmp_path_factory.getbasetemp().glob("other*/ca.pem"))
+    shutil.copyfile(ca, tmp_path / "ca.pem")
+    (tmp_path / "key").write_text(other.key)
+    async with ready(tmp_path / "d", settings(stock, other, tmp_path)) as services:
+        for name in ("stock", "other"):
+            assert services.upstreams.get(name).hosts[0].state == "ready"
+            await contract(services, name)
+        outcomes = entries(services, "outcome")
+        assert {outcome["status"] for outcome in outcomes} == {"ok"} and len(outcomes) == 8
+        hops = entries(services, "hop")
+        assert [hop["event"] for hop in hops] == ["sent", "answered"] * 8
+        # Another appliance says which weights answer; its digest is in the fingerprint.
+        known = services.upstreams.get("other").known
+        assert known is not None and known.system.startswith("fp_")
+
+
+async def test_other_weights_behind_one_name_trip(
+    tmp_path: Path, stock: Running, default_model_path: Path
+) -> None:
+    """The last test of the stock server: it is ended, and another one takes its port."""
+    only = Config(
+        audit=AuditConfig(ballast_mib=0),
+        upstreams={"stock": UpstreamConfig("llama-server", (stock.url,), "any", n_ctx=512)},
+    )
+    async with ready(tmp_path / "d", only) as services:
+        host = services.upstreams.get("stock").hosts[0]
+        await services.upstreams.probe("uid:0", "stock")
+        assert host.state == "ready"
+        stock.kill()
+        with pytest.raises(ApplianceError) as caught:
+            await answer(services, caller(), chat(model="stock", max_tokens=2))
+        assert caught.value.code in ("upstream_unavailable", "upstream_lost")
+        await services.upstreams.probe("uid:0", "stock")
+        assert host.state == "unreachable"
+        port = int(stock.url.rpartition(":")[2])
+        with llama_server(perturbed(default_model_path, tmp_path / "p.gguf"), port=port):
+            await services.upstreams.probe("uid:0", "stock")
+            assert host.state == "tripped"
+            with pytest.raises(ApplianceError) as caught:
+                await answer(services, caller(), chat(model="stock", max_tokens=2))
+            assert caught.value.code == "upstream_unavailable"
+        with llama_server(default_model_path, port=port):
+            await services.upstreams.probe("uid:0", "stock")
+            assert host.state == "ready"
