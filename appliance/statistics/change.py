@@ -3,7 +3,8 @@
 Rules: a block is a week, never a day or an item, because days of a week go together; while nothing
 changes, blocks are exchangeable, so the last ones are as likely as any others to differ most, and
 `rank` is exact; what a look may spend of `delta` is fixed before, so all looks of a year together
-cry wrong with probability at most `delta`; a constant statistic says nothing.
+cry wrong with probability at most `delta`; a small difference is no alarm, whatever its rank; a
+constant statistic says nothing.
 Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2nd ed., 2022; Westfall &
 Young, Resampling-Based Multiple Testing, 1993 (the maximum over statistics); Vovk & Wang, Ann.
 Stat. 49, 2021 (e-values: here 1 / level where the rank is within the level, else 0).
@@ -29,6 +30,9 @@ LOOKS: Final = 52
 DELTA: Final = {SHORT: 0.02, LONG: 0.012}
 """What all looks of a year may spend on each window; 0.05 is promised, and the rest is room for
 weeks that are not quite exchangeable."""
+SMALLEST: Final = {SHORT: 3.0, LONG: 1.7}
+"""How large a difference has to be besides. Where days resemble the day before across weeks, the
+rank alone cries wrong in about one year of seven; a large difference hardly ever comes of that."""
 _MOST: Final = 20_000
 """Subsets that are all looked at; of more, `_DRAWN` are drawn."""
 _DRAWN: Final = 4_999
@@ -61,13 +65,13 @@ class Look:
 
     @property
     def e_value(self) -> float:
-        """1 / level where the rank is within the level, else 0: its mean is at most 1."""
-        return 1 / self.level if self.rank <= self.level else 0.0
+        """1 / level at an alarm, else 0: its mean is at most 1."""
+        return 1 / self.level if self.alarm else 0.0
 
     @property
     def alarm(self) -> bool:
         """Whether the last weeks have changed."""
-        return self.rank <= self.level
+        return self.rank <= self.level and self.size >= SMALLEST[self.window]
 
 
 def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> Look | None:

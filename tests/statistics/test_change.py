@@ -12,8 +12,10 @@ from appliance.statistics.change import (
     LONG,
     LOOKS,
     SHORT,
+    SMALLEST,
     Floats,
     Look,
+    _differences,
     level,
     look,
 )
@@ -107,8 +109,9 @@ def test_the_rank_is_exact_and_the_e_value_has_mean_at_most_one() -> None:
     for share in (0.05, 0.2, 0.5):
         assert within(float((ranks <= share).mean()), share, 400)
     assert ranks.min() >= 1 / math.comb(15, 3)
-    assert Look(3, 0.001, 0.002, 0, 1, 1).e_value == 500
-    assert Look(3, 0.003, 0.002, 0, 1, 1).e_value == 0
+    assert Look(3, 0.001, 0.002, 0, 4, 1).e_value == 500
+    assert Look(3, 0.003, 0.002, 0, 4, 1).e_value == 0
+    assert Look(3, 0.001, 0.002, 0, 2.9, 1).e_value == 0  # small
 
 
 def test_the_three_strangest_weeks_are_found_and_named() -> None:
@@ -153,6 +156,25 @@ def check(years: int, changes: int, seed: int) -> None:
     assert found(abrupt) >= least and found(creeping) >= least
     assert rate(changes, seed + 2, weekly_p_values) > 0.5
     assert rate(changes, seed + 3, days_as_if_independent) > 0.5
+
+
+def sizes(values: Floats) -> bool:
+    """Whether a difference of a year is as large as an alarm takes, whatever its rank."""
+    for window in (SHORT, LONG):
+        for count in range(max(LEAST + SHORT, 2 * window), len(values) + 1):
+            seen = values[:count]
+            seen = (seen - seen.mean(axis=0)) / seen.std(axis=0)
+            last = np.zeros((1, count))
+            last[0, -window:] = 1.0
+            if _differences(seen, last).max() >= SMALLEST[window]:
+                return True
+    return False
+
+
+def test_days_that_resemble_each_other_make_no_large_difference_in_a_hundred_years() -> None:
+    """What keeps the promise where weeks are not quite exchangeable, without a look at all sets."""
+    assert within(rate(100, 33, lambda random: sizes(blocks(random))), 0.05, 100)
+    assert rate(100, 34, lambda random: sizes(blocks(random, together=0.97))) > 0.1  # the control
 
 
 def test_changes_are_found_and_a_year_without_one_is_quiet() -> None:
