@@ -26,8 +26,8 @@ BLIND: Final = (
     "inputs and the answers look the same.",
     "Changes that are not much larger than weeks differ by themselves.",
     "Corrections that people make afterwards: no log of this version has them.",
-    "Whether a slow wander that was always there is a change: where a week follows closely from the "
-    "week before, there are more false alarms than promised.",
+    "Whether a slow wander that was always there is a change: where a week follows closely from "
+    "the week before, there are more false alarms than promised.",
     f"A season that comes back: it looks like a change. The reference is {LEAST} weeks.",
     "Words, texts and answers of keys whose owners did not agree to examples.",
     "Weeks with fewer than 20 requests.",
