@@ -8,7 +8,7 @@ import pytest
 from appliance.datasets.items import Item
 from appliance.datasets.reading import read_items
 from appliance.routing import certifying, confidence
-from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable
+from appliance.routing.certifying import Observed, Plan, Terms
 from appliance.tasks.classifiers.linear import fit_linear
 from appliance.types import TaskAnswer
 from tests.conftest import example_set
@@ -47,7 +47,8 @@ def verdicts(name: str, error: float) -> tuple[Counter[str], float, float]:
     plan = certifying.plan(seen["dev"], terms, len({o.group for o in seen["certify"]}))
     assert isinstance(plan, Plan), plan
     reasons: Counter[str] = Counter()
-    coverage, errors = [], []
+    coverage: list[float] = []
+    errors: list[float] = []
     for seed in range(DRAWS):
         sealed, dev = (certifying.drawn(seen[split], str(seed)) for split in ("certify", "dev"))
         verdict = certifying.judge(plan, sealed, dev, terms, 0.05)
@@ -55,7 +56,7 @@ def verdicts(name: str, error: float) -> tuple[Counter[str], float, float]:
         if verdict.threshold is not None:
             coverage.append(verdict.coverage)
             accepted = [o for o in seen["test"] if o.score(plan.function) >= verdict.threshold]
-            errors.append(np.mean([not o.small for o in accepted]))
+            errors.append(float(np.mean([not o.small for o in accepted])))
         last = verdict
     told(f"{name} at {error:.0%}: {dict(reasons)}, first stage {plan.error:.1%} wrong on dev")
     for origin in last.origins:
@@ -71,12 +72,5 @@ def test_licences_are_certified_at_five_percent() -> None:
 
 
 def test_excavators_are_unstable_over_time() -> None:
-    for error in (0.1, 0.15):
+    for error in (0.05, 0.1, 0.15):
         assert verdicts("excavators", error)[0] == {"unstable over time": DRAWS}
-
-
-def test_excavators_at_five_percent_take_no_look() -> None:
-    seen = observed("excavators")
-    found = certifying.plan(seen["dev"], Terms(0.05, 0.0125, 0.05), 284)
-    told(f"excavators at 5%: {found}"[:200])
-    assert isinstance(found, Uncertifiable)
