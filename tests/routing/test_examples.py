@@ -49,6 +49,7 @@ def verdicts(name: str, error: float) -> tuple[Counter[str], float, float]:
     reasons: Counter[str] = Counter()
     coverage: list[float] = []
     errors: list[float] = []
+    origins: tuple[certifying.Origin, ...] = ()
     for seed in range(DRAWS):
         sealed, dev = (certifying.drawn(seen[split], str(seed)) for split in ("certify", "dev"))
         verdict = certifying.judge(plan, sealed, dev, terms, 0.05)
@@ -57,9 +58,9 @@ def verdicts(name: str, error: float) -> tuple[Counter[str], float, float]:
             coverage.append(verdict.coverage)
             accepted = [o for o in seen["test"] if o.score(plan.function) >= verdict.threshold]
             errors.append(float(np.mean([not o.small for o in accepted])))
-        last = verdict
+        origins = verdict.origins
     told(f"{name} at {error:.0%}: {dict(reasons)}, first stage {plan.error:.1%} wrong on dev")
-    for origin in last.origins:
+    for origin in origins:
         told(f"  {origin}")
     return reasons, float(np.mean(coverage or [0])), float(np.mean(errors or [0]))
 
