@@ -30,12 +30,15 @@ TASK_ID: Final = "excavator-system"
 BY_MODEL: Final = f"{TASK_ID}-1"
 BY_CLASSIFIER: Final = f"{TASK_ID}-2"
 """Its versions: over the language model, and by logistic regression."""
+ROUTE: Final = "excavator-route"
+"""The classifier where it may answer alone, and nobody where it may not."""
 HANDBOOK: Final = "handbook"
 """A collection of documents."""
 BY_HANDBOOK: Final = "fault-code-1"
 """A task that answers from it."""
-SHARES: Final = {"train": 180, "dev": 60, "test": 60}
-"""Items of each split, each of another group: 300 in all; `test` is sealed for the gate."""
+SHARES: Final = {"train": 180, "dev": 60, "test": 60, "certify": 60}
+"""Items of each split, each of another group: 360 in all. `test` is sealed for the gate and
+`certify` for the route; both are of the newest orders."""
 _MARK: Final = ".made-by-the-tour"
 ASKED: Final = 30
 """Items of `dev` that every candidate answers, so that two cores need less than four minutes."""
@@ -65,6 +68,23 @@ labels = {labels}
 [gate]
 metric = "exact_match"
 margin = 0.05
+"""
+
+ROUTE_FILE: Final = """\
+id = "{id}"
+version = 1
+description = "Work order of an excavator: the classifier where it is certain enough."
+on_defer = "error"
+
+[terms]
+error = 0.1
+delta = 0.05
+margin = 0.05
+
+[[stages]]
+name = "small"
+task = "{task}"
+digest = "{digest}"
 """
 
 APP: Final = '''\
@@ -134,6 +154,13 @@ class Tour:
         """One command, shown; its JSON document. Raises DemoError."""
         return demo.command(self.data, *arguments)
 
+    def judged(self, *arguments: str) -> Any:
+        """One command that may say no, shown; its JSON document. Raises DemoError."""
+        found = demo.command(self.data, *arguments, found=1)
+        if "verdict" not in found:
+            raise DemoError(f"{found.get('code')}: {found.get('message')}")
+        return found
+
     def refused(self, *arguments: str) -> str:
         """One command that must be refused, shown; the code. Raises DemoError."""
         return demo.refusal(self.data, *arguments)
@@ -176,7 +203,7 @@ def model(tour: Tour) -> None:
 
 
 def check(tour: Tour) -> None:
-    """300 labelled orders, checked and signed."""
+    """360 labelled orders, checked and signed."""
     why("Bad data make every later number wrong: look for leaks, repeats and conflicts first.")
     chosen, _ = subset(tour.examples)
     source = tour.directory / "orders.jsonl"
@@ -192,7 +219,7 @@ def check(tour: Tour) -> None:
     groups = found["splits"]["dev"]["groups"]
     effect = found["splits"]["dev"]["smallest_effect"]
     told(f"dev has {groups} independent groups: it can show differences from {effect:.0%} on")
-    why("The split `test` is encrypted now: it will be opened once or a few times, by the gate.")
+    why("Two splits are encrypted now: they will be opened once or a few times, by jobs alone.")
     sealed = tour.run("dataset", "seal", str(tour.dataset))
     told(f"sealed: {', '.join(sealed['sealed'])}")
     tour.run("dataset", "sign", str(tour.dataset), "--key", tour.key("publisher"))
@@ -302,6 +329,30 @@ def _app(tour: Tour, name: str, task: str, texts: list[str]) -> list[dict[str, A
     return answers
 
 
+def route(tour: Tour) -> None:
+    """A route answers alone where a bound on its errors is certified; here it is not."""
+    why(
+        "A route lets the small stage answer alone where at most one answer in ten is wrong, with"
+        " 95 % confidence, on this customer's own items; what is in doubt goes on. Is that certain?"
+    )
+    record = tour.run("model", "show", BY_CLASSIFIER)
+    tour.task(ROUTE).mkdir()
+    (tour.task(ROUTE) / "route.toml").write_text(
+        ROUTE_FILE.format(id=ROUTE, task=BY_CLASSIFIER, digest=record["digest"]), encoding="utf-8"
+    )
+    tour.run("route", "sign", str(tour.task(ROUTE)), "--key", tour.key("publisher"))
+    tour.run("route", "import", str(tour.task(ROUTE)), "--id", ROUTE)
+    tour.approve(ROUTE, "stages read")
+    found = tour.judged(
+        *("route", "calibrate", ROUTE, "--data", tour.dataset.name),
+        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
+    )
+    told(found["answer"])
+    page = tour.directory / "route.html"
+    tour.run("route", "report", ROUTE, "--out", str(page))
+    tour.reports.append((page.name, "Route", found["answer"]))
+
+
 def documents(tour: Tour) -> None:
     """A handbook as evidence: gated like any task, then one answer with its verified citation."""
     why("Training does not teach facts. A collection holds the documents, and who may read them.")
@@ -398,6 +449,7 @@ SERVED: Final[tuple[Callable[[Tour], None], ...]] = (
     gate,
     serve_task,
     ask,
+    route,
     documents,
     report,
 )
@@ -413,15 +465,18 @@ def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     items = _items(examples)
     items.sort(key=lambda item: hashlib.sha256(item["group"].encode()).digest())
     first = {item["group"]: item for item in reversed(items)}  # one item a group: all independent
+    pools = {
+        name: [item for item in items if item["split"] == name and first[item["group"]] is item]
+        for name in ("train", "dev", "test")
+    }
     chosen: list[dict[str, Any]] = []
-    left: list[dict[str, Any]] = []
     for split, count in SHARES.items():
-        part = [item for item in items if item["split"] == split and first[item["group"]] is item]
-        chosen += part[:count]
-        left = part[count:]
-    if len(chosen) < sum(SHARES.values()) or len(left) < _REQUESTS:
+        pool = "test" if split == "certify" else split
+        chosen += [{**item, "split": split} for item in pools[pool][:count]]
+        pools[pool] = pools[pool][count:]
+    if len(chosen) < sum(SHARES.values()) or len(pools["test"]) < _REQUESTS:
         raise DemoError(f"{examples} has too few items")
-    return chosen, left
+    return chosen, pools["test"]
 
 
 def _items(path: Path) -> list[dict[str, Any]]:
