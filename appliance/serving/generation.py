@@ -20,14 +20,27 @@ from appliance.errors import ApplianceError, AuditUnavailable
 from appliance.serving.backend import Backend, PreparedRequest
 from appliance.serving.choices import Choices
 from appliance.serving.recording import Recording
-from appliance.types import Caller, Delta, Json, Priority, Receipt, TaskAnswer
+from appliance.types import (
+    Caller,
+    Delta,
+    GenerationRequest,
+    Json,
+    Priority,
+    Receipt,
+    TaskAnswer,
+)
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """A request that has a place and was prepared by the backend that will answer it."""
+    """A request that has a place and was prepared by the backend that will answer it.
+
+    Attributes:
+        asked: what the app sent; a task prepares another request for its model.
+    """
 
     caller: Caller
+    asked: GenerationRequest
     backend: Backend
     prepared: PreparedRequest
     place: Place
@@ -69,7 +82,8 @@ class Generation:
     ) -> None:
         self._backend, self._prepared = admitted.backend, admitted.prepared
         self._place = admitted.place
-        self.request = self._request = self._prepared.request
+        self.asked = admitted.asked
+        self._request = self._prepared.request
         self._recording, self._metrics = recording, recording.metrics
         self.caller = admitted.caller
         self.card = self._backend.card

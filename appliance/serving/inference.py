@@ -131,7 +131,7 @@ class Inference:
             prepared = await backend.prepare(asked, caller.principal, seed)
             stack.push_async_callback(backend.cancel, prepared)
             place.reserve(prepared.prompt_tokens, _answer_tokens(prepared))
-            admitted = Admitted(caller, backend, prepared, place)
+            admitted = Admitted(caller, request, backend, prepared, place)
             beginning = asyncio.create_task(self._begin(admitted, stack.pop_all()))
         try:
             return await asyncio.shield(beginning)

@@ -88,11 +88,11 @@ class Shadows:
         """Take an answer that an app got; called in the event loop, waits for nothing."""
         if generation.text is None or generation.caller.principal.key_id in OWN:
             return
-        found = self._names.shadow(generation.request.model)
+        found = self._names.shadow(generation.asked.model)
         if found is None:
             return
         pointer, entry = found
-        request = replace(generation.request, model=entry.id, priority=Priority.BATCH)
+        request = replace(generation.asked, model=entry.id, priority=Priority.BATCH)
         try:
             self._queue.put_nowait(
                 _Asked(pointer, _as_shadow(generation.caller), request, generation.text)

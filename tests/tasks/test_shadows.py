@@ -4,18 +4,23 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.admission.places import Place
 from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
+from appliance.serving import inference
+from appliance.serving.backend import Backend, PreparedRequest
+from appliance.serving.generation import Admitted
 from appliance.tasks import shadows
 from appliance.tasks.names import in_share
 from appliance.trust import pointer
 from appliance.trust.pointer import Pointer, Version
 from appliance.trust.store import load_policy
-from appliance.types import GenerationRequest
+from appliance.types import Caller, GenerationRequest
 from tests.answers import collect
 from tests.smol import APPROVERS, SMALL, approve, caller, key
 from tests.tasks.versions import LABELS, import_version
@@ -92,6 +97,31 @@ async def test_a_shadow_is_compared_and_recorded_and_never_sent(
     async with watched(services):
         assert await ask(services, "oil leak") == "hydraulics"
     assert services.shadows.tally(without) == shadows.Tally()
+
+
+async def test_a_task_that_asks_its_model_something_else_has_a_shadow_too(
+    opened: tuple[Services, list[Version]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a task over a model prepares names the model, and has the rendered prompt."""
+    services, (first, second) = opened
+    newest = services.pointers.newest("orders")
+    made = Pointer(
+        "orders", first, newest[0] if newest else "", APPROVERS[0], "a model",
+        "2026-09-21T00:00:00Z", shadow=second,
+    )  # fmt: skip
+    told = point(services, made)
+
+    def admitted(
+        who: Caller, asked: GenerationRequest, backend: Backend, made: PreparedRequest, place: Place
+    ) -> Admitted:
+        made = replace(made, request=replace(made.request, model="base"))
+        return Admitted(who, asked, backend, made, place)
+
+    monkeypatch.setattr(inference, "Admitted", admitted)
+    monkeypatch.setattr(services.shadows, "_queue", asyncio.Queue(9))  # of this event loop
+    async with watched(services):
+        await ask(services, "hose leak")
+    assert services.shadows.tally(told).differs == 1
 
 
 async def test_a_canary_answers_its_apps(opened: tuple[Services, list[Version]]) -> None:
