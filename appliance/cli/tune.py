@@ -21,12 +21,10 @@ from appliance.cli.output import (
     safe,
     table,
 )
-from appliance.client import AdminClient
-from appliance.errors import Refused
+from appliance.cli.tune_offer import KIND, offer, tuning_of
 from appliance.trust import oms, signing
 from appliance.wire.admin.jobs import Job
 
-KIND: Final = "tune"
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN: Final = 12
@@ -110,7 +108,7 @@ def resume(ctx: click.Context, data: Path, job_id: int) -> None:
     """Continue a tuning at its last checkpoint."""
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
-        _tuning(client, job_id)
+        tuning_of(client, job_id)
         client.steer_job(job_id, "resume")
         found = watched(client, job_id)
     _tell(ctx, output, found)
@@ -125,7 +123,7 @@ def show(ctx: click.Context, data: Path, job_id: int) -> None:
     """Show what a tuning came to: quality, checks, the losses on dev."""
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
-        found = _tuning(client, job_id)
+        found = tuning_of(client, job_id)
     _tell(ctx, output, found, exits=False)
 
 
@@ -152,13 +150,6 @@ def _plain(value: str) -> Any:
     return value
 
 
-def _tuning(client: AdminClient, job_id: int) -> Job:
-    found = client.job(job_id)
-    if found.kind != KIND:
-        raise Refused("report_missing", f"Job {job_id} is no tuning.")
-    return found
-
-
 def _tell(ctx: click.Context, output: Output, found: Job, *, exits: bool = True) -> None:
     result: dict[str, Any] = found.result or {}
     if not result:
@@ -170,8 +161,22 @@ def _tell(ctx: click.Context, output: Output, found: Job, *, exits: bool = True)
         return
     lines = _planned(result) if "adapter" not in result else _trained(result)
     output.data({"id": found.id, "state": found.state, **result}, lines)
-    if "adapter" in result and "digest" not in result:
-        output.note(f"  appliance model sign {safe(result['adapter'])} --key KEY")
+    if "adapter" in result:
+        for command in _next(found.id, result):
+            output.note(f"  {command}")
+
+
+def _next(number: int, result: dict[str, Any]) -> list[str]:
+    """The commands that lead to a task that the gate can judge."""
+    path, base = safe(result["adapter"]), safe(result["base"]["id"])
+    name = f"{base}:{safe(result['task']['id'])}"
+    sign = [] if "digest" in result else [f"appliance model sign {path} --key KEY"]
+    return [
+        *sign,
+        f"appliance model import {path} --id {name}",
+        f"appliance model approve {name} --as NAME --key KEY --meaning WHY",
+        f"appliance tune offer {number} TASK_DIR --as {name}",
+    ]
 
 
 def _planned(result: dict[str, Any]) -> list[str]:
@@ -202,4 +207,21 @@ def _trained(result: dict[str, Any]) -> list[str]:
         if point["dev"] is not None
     ]
     lines += table(head, measured[-_SHOWN:])
+    rows = [_candidate(one, result["best"]) for one in result["candidates"]]
+    lines += table(("ON DEV", "METRIC", "INTERVAL", "AGAINST THE SIMPLEST", ""), rows)
     return [*lines, f"adapter: {safe(result['adapter'])}"]
+
+
+def _candidate(one: dict[str, Any], best: str) -> tuple[str, ...]:
+    """A row of what may answer the task."""
+    low, high = one["interval"]
+    name = one["kind"] + (f", weight {one['weight']:.2f}" if "weight" in one else "")
+    against = ""
+    if "difference" in one:
+        least, most = one["difference_interval"]
+        against = f"{one['difference']:+.3f} ({least:+.3f} to {most:+.3f})"
+    chosen = "best" if one["kind"] == best else ""
+    return name, f"{one['value']:.3f}", f"{low:.3f} to {high:.3f}", against, chosen
+
+
+tune.add_command(offer)

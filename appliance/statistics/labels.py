@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+WEIGHTS: Final = tuple(step / 20 for step in range(21))
+"""Weights of a blend that are tried; finer ones would follow the noise of a few hundred items."""
 _LEAST: Final = 1e-12
 """What counts as impossible is only very unlikely, so that one alone excludes no label."""
 
@@ -43,3 +45,29 @@ def blended(one: Sequence[float], other: Sequence[float], weight: float) -> list
             for a, b in zip(one, other, strict=True)
         ]
     )
+
+
+def fitted_weight(
+    ones: Sequence[Sequence[float]], others: Sequence[Sequence[float]], right: Sequence[int]
+) -> float:
+    """The weight at which a blend gives the right labels the most probability, by log loss.
+
+    Args:
+        ones, others: a distribution for each item.
+        right: the place of its label.
+
+    Returns:
+        One of `WEIGHTS`; of equals the least, which trusts the other.
+
+    Raises:
+        ValueError: there are no items, or not as many on each side.
+    """
+    items = list(zip(ones, others, right, strict=True))
+    if not items:
+        raise ValueError("a weight is fitted to items, and there are none")
+
+    def loss(weight: float) -> float:
+        shares = (blended(one, other, weight)[place] for one, other, place in items)
+        return -sum(math.log(max(share, _LEAST)) for share in shares)
+
+    return min(WEIGHTS, key=lambda weight: (loss(weight), weight))

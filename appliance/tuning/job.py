@@ -4,8 +4,8 @@ Rules:
 - The base is verified like a model that is loaded, and read from the same sealed bytes by the
   trainer and by the engine.
 - Training and proof end in `DATA/tuning/JOB/adapter/`: the GGUF file, the statement of its base
-  and the training record, to be signed and imported like any adapter. A check that fails leaves
-  nothing there.
+  and the training record, to be signed and imported like any adapter; beside it, in `task/`, the
+  task as it was trained for. A check that fails leaves nothing there.
 - A stopped job resumes at its last checkpoint, and comes to the same file.
 """
 
@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,12 +30,16 @@ from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.tasks import definition
+from appliance.tasks.classifiers import document
+from appliance.tasks.loaded import MAX_FILE
 from appliance.trust import durable
 from appliance.trust.adapter import STATEMENT_FILE, Base, vet_adapter
+from appliance.trust.directory import open_artifact
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.sealed import SealedFile, seal_and_close, write_all
 from appliance.trust.verified import VerifiedModel
 from appliance.tuning import adapter_file, examples, plan, record, rows, settings
+from appliance.tuning.candidates import candidates
 from appliance.tuning.messages import Order
 from appliance.tuning.process import check_set
 from appliance.tuning.proof import Proof, prove
@@ -48,6 +52,7 @@ from appliance.workers.cpu_variants import Variant
 
 DIRECTORY: Final = "tuning"
 ADAPTER: Final = "adapter"
+TASK: Final = "task"
 _FROZEN: Final = 4_000
 _TRIAL: Final = 3
 _FEWEST: Final = 8
@@ -110,6 +115,7 @@ class _Given:
     """What is trained: the task, and items with their rows."""
 
     subject: Subject
+    items: tuple[Item, ...]
     dev_items: tuple[Item, ...]
     rows: tuple[Row, ...]
     dev: tuple[Row, ...]
@@ -171,6 +177,7 @@ class Tuning(Kind):
         store = self._parts.store
         subject = await job.in_thread(read_subject, store, _split(wanted, "train"))
         dev = await job.in_thread(read_subject, store, _split(wanted, "dev"))
+        files = await job.in_thread(_task_files, Path(wanted.task), subject.loaded.task)
         base = _base(wanted, subject.loaded.task)
         job.report("verifying", 0, 1)
         variant = await job.in_thread(self._parts.variant)
@@ -208,8 +215,18 @@ class Tuning(Kind):
                     proof = await prove(
                         served, digest, subject.loaded, given.dev_items, given.dev, best.done.scores
                     )
+        chosen_from = await job.in_thread(
+            candidates,
+            subject.loaded,
+            given.items,
+            given.dev_items,
+            proof.outcomes,
+            proof.shares,
+        )
         told = {
             **_told(subject, given, chosen, trained, best, proof, model),
+            "candidates": chosen_from.told(),
+            "best": chosen_from.best,
             "threads": self._parts.threads,
             "versions": {
                 "appliance": version("appliance"),
@@ -224,7 +241,9 @@ class Tuning(Kind):
         path = self._parts.directory / str(job.id) / ADAPTER
         bound = Base(model.digest, model.gguf_sha256)
         vet_adapter(data, None, bound.statement())  # what an import would refuse is not offered
-        await job.in_thread(_export, path, data, bound, told)
+        if chosen_from.classifier:
+            files = {**files, document.FILE: chosen_from.classifier}
+        await job.in_thread(_export, path, data, bound, told, files)
         for seed in told["seeds"]:  # the record has them all
             seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
         return {**told, "adapter": str(path), "curve": [], "more_data_helps": "unknown"}
@@ -306,6 +325,15 @@ def _definition(wanted: Wanted) -> definition.Task:
     return definition.parse(text)
 
 
+def _task_files(directory: Path, task: definition.Task) -> dict[str, bytes]:
+    """The files of a task that a candidate of it needs, whatever answers: all but coefficients."""
+    named = [definition.FILE, task.prompt.examples]
+    if isinstance(task.output, definition.Fields):
+        named.append(task.output.schema)
+    with open_artifact(directory) as artifact:
+        return {name: artifact.prefix(name, MAX_FILE) for name in named if name is not None}
+
+
 def _split(wanted: Wanted, split: str) -> Evaluated:
     limit = wanted.limit if split == "train" else wanted.dev
     return Evaluated(wanted.task, wanted.data, split, limit=limit)
@@ -326,7 +354,9 @@ async def _given(served: Served, subject: Subject, dev: tuple[Item, ...]) -> _Gi
             f"{len(learned)} rows of train and {len(chosen)} of dev are too few: each split "
             f"needs {_FEWEST}.",
         )
-    return _Given(subject, dev, learned, chosen, stop, begin)
+    named = {row.item for row in learned}
+    items = tuple(item for item in subject.items if item.id in named)
+    return _Given(subject, items, dev, learned, chosen, stop, begin)
 
 
 def _file(best: Trained, model: VerifiedModel, chosen: Settings, subject: Subject) -> bytes:
@@ -345,9 +375,19 @@ def _sealed(data: bytes) -> SealedFile:
     return seal_and_close(memory_file, "adapter.gguf")
 
 
-def _export(path: Path, data: bytes, bound: Base, told: JsonObject) -> None:
-    """Raises TuningRefused (`tuning_checkpoint`) when the disk refuses."""
+def _export(
+    path: Path, data: bytes, bound: Base, told: JsonObject, files: Mapping[str, bytes]
+) -> None:
+    """Write the adapter, and beside it the files of the task that it was trained for.
+
+    Raises:
+        TuningRefused: `tuning_checkpoint` when the disk refuses.
+    """
     try:
+        task = path.with_name(TASK)
+        task.mkdir(mode=0o750, exist_ok=True)
+        for name, content in files.items():
+            durable.replace(task / name, content, 0o640)
         path.mkdir(mode=0o750, exist_ok=True)
         durable.replace(path / "adapter.gguf", data, 0o640)
         durable.replace(path / STATEMENT_FILE, bound.statement(), 0o640)

@@ -18,6 +18,7 @@ from appliance.tasks import values
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask
 from appliance.tuning import checks
+from appliance.tuning.candidates import best_label, outcome
 from appliance.tuning.checks import Scored
 from appliance.tuning.messages import Score
 from appliance.tuning.rows import Row
@@ -36,12 +37,16 @@ class Proof:
             all of them.
         stopped: share of answers that end by themselves.
         dev: the served quality on dev.
+        outcomes: the served answers on dev.
+        shares: the distributions over the labels; empty for another form.
     """
 
     gap: checks.Gap
     sure: int
     stopped: float
     dev: Summary
+    outcomes: tuple[Outcome, ...] = ()
+    shares: tuple[list[float], ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """For the record and the result."""
@@ -86,31 +91,55 @@ async def prove(
     written = await served.answers(rows, adapter)
     ends = [(row.item, ended) for row, (_, ended) in zip(rows, written, strict=True)]
     stopped = checks.check_stops(ends)
-    answers = await _answers(served, adapter, loaded, rows, [text for text, _ in written])
-    outcomes = [_outcome(loaded, item, answer) for item, answer in zip(items, answers, strict=True)]
-    return Proof(found, sure, stopped, summarise("adapter", outcomes, 0.0))
+    texts = [text for text, _ in written]
+    outcomes, shares = await measured(served, adapter, loaded, items, rows, texts)
+    summary = summarise("adapter", outcomes, 0.0)
+    return Proof(found, sure, stopped, summary, outcomes, tuple(shares))
 
 
-async def _answers(
+async def measured(
     served: Served,
     adapter: str,
     loaded: LoadedTask,
+    items: Sequence[Item],
     rows: Sequence[Row],
-    written: Sequence[str],
+    written: Sequence[str] | None = None,
+) -> tuple[tuple[Outcome, ...], list[list[float]]]:
+    """The answers to items, and the distributions over labels where the form has them.
+
+    Args:
+        written: what the model wrote, if that is known.
+    """
+    shares = await _shares(served, adapter, loaded, rows)
+    if not shares and written is None:
+        written = [text for text, _ in await served.answers(rows, adapter)]
+    answers = _answers(loaded, written or (), shares)
+    pairs = zip(items, answers, strict=True)
+    return tuple(outcome(loaded.task, item, answer) for item, answer in pairs), shares
+
+
+async def _shares(
+    served: Served, adapter: str, loaded: LoadedTask, rows: Sequence[Row]
+) -> list[list[float]]:
+    """The distribution over the labels after each prompt; none for another form."""
+    output = loaded.task.output
+    if not isinstance(output, Labels):
+        return []
+    texts = [output.written(label) for label in output.labels]
+    found = await served.distributions([row.prompt for row in rows], texts, adapter)
+    return [distribution(one) for one in found]
+
+
+def _answers(
+    loaded: LoadedTask, written: Sequence[str], shares: Sequence[Sequence[float]]
 ) -> list[str | None]:
     """What an app would get."""
     output = loaded.task.output
     if isinstance(output, Labels):
-        texts = [output.written(label) for label in output.labels]
-        found = await served.distributions([row.prompt for row in rows], texts, adapter)
-        return [output.labels[_best(distribution(one))] for one in found]
+        return [best_label(output, one) for one in shares]
     if isinstance(output, Fields) and output.encoding == "values":
         return [_read(loaded, text) for text in written]
     return list(written)
-
-
-def _best(shares: Sequence[float]) -> int:
-    return max(range(len(shares)), key=lambda n: (shares[n], -n))
 
 
 def _read(loaded: LoadedTask, text: str) -> str | None:
@@ -118,17 +147,3 @@ def _read(loaded: LoadedTask, text: str) -> str | None:
         return scoring.canonical(values.read(loaded.schema, text))
     except TaskRefused:
         return None
-
-
-def _outcome(loaded: LoadedTask, item: Item, answer: str | None) -> Outcome:
-    expected = scoring.expected_of(loaded.task, item)
-    score = scoring.score(loaded.task, expected, answer)
-    return Outcome(
-        item=item.id,
-        group=item.group,
-        expected=expected,
-        answer=answer,
-        micros=round(score * 1e6),
-        microseconds=1,
-        stratum=item.stratum or "",
-    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.statistics.labels import blended, distribution
+from appliance.statistics.labels import WEIGHTS, blended, distribution, fitted_weight
 
 
 @given(st.lists(st.floats(-9999, 50), min_size=1, max_size=30))
@@ -37,3 +37,21 @@ def test_a_blend_is_a_distribution_between_the_two(
 def test_what_one_side_holds_impossible_the_other_can_still_decide() -> None:
     assert blended([1.0, 0.0], [0.0, 1.0], 0.5) == pytest.approx([0.5, 0.5])
     assert blended([1.0, 0.0], [0.4, 0.6], 0.5)[0] > 0.99
+
+
+def test_the_weight_of_a_blend_follows_the_one_that_knows() -> None:
+    knows, guesses = [[0.8, 0.2], [0.2, 0.8]], [[0.5, 0.5], [0.5, 0.5]]
+    assert fitted_weight(knows, guesses, [0, 1]) == 1
+    assert fitted_weight(guesses, knows, [0, 1]) == 0
+    assert fitted_weight(knows, knows, [0, 1]) == 0  # of equals the least
+    # Each knows another half: together they know more than either.
+    one, other = [[0.9, 0.1], [0.5, 0.5]] * 5, [[0.5, 0.5], [0.1, 0.9]] * 5
+    weight = fitted_weight(one, other, [0, 1] * 5)
+    assert weight in WEIGHTS and 0.4 <= weight <= 0.6
+
+
+def test_a_weight_is_not_fitted_to_nothing() -> None:
+    with pytest.raises(ValueError, match="none"):
+        fitted_weight([], [], [])
+    with pytest.raises(ValueError):
+        fitted_weight([[1.0]], [], [0])

@@ -1,0 +1,111 @@
+"""`tune offer`: from a tuning that is done to a task that the gate can judge.
+
+Rules: the task is the one that was trained for, file by file, with another candidate and the next
+version; an adapter of another tuning is refused; nothing is signed here.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.client import AdminClient
+from appliance.errors import Refused, SignatureRefused, TuningRefused
+from appliance.tasks import catalogue, definition
+from appliance.tasks.classifiers import document
+from appliance.tasks.definition import Answerer
+from appliance.tasks.drafting import write
+from appliance.tasks.rewriting import with_candidate
+from appliance.trust import oms
+from appliance.trust.directory import open_artifact
+from appliance.trust.names import SIGNATURE_FILE
+from appliance.tuning.candidates import ORDER, Kind
+from appliance.tuning.job import TASK
+from appliance.wire.admin.jobs import Job
+
+KIND: Final = "tune"
+
+
+@click.command()
+@click.argument("job_id", metavar="ID", type=click.IntRange(1))
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--as", "adapter", metavar="ADAPTER", help="Id of the imported adapter: BASE:NAME.")
+@click.option("--kind", type=click.Choice(ORDER), help="By default the one that is best on dev.")
+@data_option
+@json_option
+@click.pass_obj
+def offer(
+    output: Output, data: Path, job_id: int, path: Path, adapter: str | None, kind: Kind | None
+) -> None:
+    """Write the task that a tuning's best candidate answers: model, classifier or blend."""
+    with admin_client(data) as client:
+        found = tuning_of(client, job_id)
+        result = _result(found)
+        rows = {row["kind"]: row for row in result["candidates"]}
+        chosen: Kind = kind or result["best"]
+        if chosen not in rows:
+            raise TuningRefused("tuning_invalid", f"Tuning {job_id} has no {chosen} to offer.")
+        named = {} if chosen == "classifier" else _adapter(client, result, adapter)
+    wanted = Answerer(
+        kind=chosen,
+        classifier=None if chosen == "model" else document.FILE,
+        weight=rows[chosen].get("weight"),
+        **named,
+    )
+    source = Path(result["adapter"]).with_name(TASK)
+    made = {file.name: file.read_bytes() for file in sorted(source.iterdir())}
+    if chosen == "model":
+        made.pop(document.FILE, None)
+    made[definition.FILE] = with_candidate(made[definition.FILE], wanted)
+    write(path, made)
+    with open_artifact(path) as artifact:
+        task = catalogue.read_artifact(artifact).task
+    told: dict[str, Any] = {"path": str(path), "version": task.version}
+    output.data(
+        {**told, "candidate": msgspec.to_builtins(wanted), "dev": rows[chosen]},
+        [f"{safe(task.id)} version {task.version}: {chosen}, {rows[chosen]['value']:.3f} on dev"],
+    )
+    name = f"{safe(task.id)}-{task.version}"
+    output.note(f"  appliance task sign {path} --key KEY")
+    output.note(f"  appliance task import {path} --id {name}")
+    output.note(f"  appliance eval gate {name} --data DATASET --as NAME --key KEY")
+
+
+def tuning_of(client: AdminClient, job_id: int) -> Job:
+    """The job of a tuning. Raises Refused (`report_missing`) for another one."""
+    found = client.job(job_id)
+    if found.kind != KIND:
+        raise Refused("report_missing", f"Job {job_id} is no tuning.")
+    return found
+
+
+def _result(found: Job) -> dict[str, Any]:
+    """What a tuning came to; a plan and one that failed came to nothing."""
+    if "adapter" not in (found.result or {}):
+        raise Refused("report_missing", f"Job {found.id} trained no adapter: {found.state}.")
+    result: dict[str, Any] = found.result or {}
+    return result
+
+
+def _adapter(client: AdminClient, result: dict[str, Any], adapter: str | None) -> dict[str, str]:
+    """The adapter in the store, by id and digest; it must be the one that was trained.
+
+    Raises:
+        SignatureRefused: `signature_missing`.
+        TuningRefused: `tuning_invalid` for another one.
+    """
+    if adapter is None:
+        raise click.UsageError("--as names the imported adapter: BASE:NAME.")
+    try:
+        signature = (Path(result["adapter"]) / SIGNATURE_FILE).read_bytes()
+    except OSError as error:
+        raise SignatureRefused(
+            "signature_missing", f"{error.strerror}: sign the adapter."
+        ) from error
+    digest = oms.parse_manifest(oms.parse_bundle(signature)).root
+    if client.model(adapter).digest != digest:
+        raise TuningRefused("tuning_invalid", f"{adapter} is not the adapter of this tuning.")
+    return {"model": adapter, "digest": digest}

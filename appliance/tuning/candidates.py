@@ -1,0 +1,153 @@
+"""What may answer a task of labels after a tuning: a classifier, the tuned model, or their blend.
+
+Rules: all three learned the same items and are measured on the same items of dev; the weight of the
+blend has the least log loss there; the best is the one with the highest metric, of equals the
+simplest; these numbers chose, so they promise nothing: the gate does, on items that chose nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from appliance.datasets.items import Item
+from appliance.evals import scoring
+from appliance.evals.outcomes import Outcome
+from appliance.evals.summary import compare, summarise
+from appliance.statistics.labels import blended, fitted_weight
+from appliance.tasks import labelled
+from appliance.tasks.classifiers.document import write
+from appliance.tasks.classifiers.linear import fit_linear
+from appliance.tasks.definition import Labels, Task
+from appliance.tasks.inputs import checked
+from appliance.tasks.loaded import LoadedTask
+
+Kind = Literal["classifier", "model", "blend"]
+ORDER: Final[tuple[Kind, ...]] = ("classifier", "model", "blend")
+"""From the simplest one on."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One that can answer, on dev.
+
+    Attributes:
+        weight: of the model, in a blend.
+    """
+
+    kind: Kind
+    outcomes: tuple[Outcome, ...]
+    weight: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What there is to choose from.
+
+    Attributes:
+        found: from the simplest one on.
+        classifier: the coefficients' file; b"" where no classifier can be learned.
+    """
+
+    found: tuple[Candidate, ...]
+    classifier: bytes = b""
+
+    @property
+    def best(self) -> Kind:
+        """The kind with the highest metric on dev."""
+        each = {one.kind: _value(one) for one in self.found}
+        return max(each, key=lambda kind: (each[kind], -ORDER.index(kind)))
+
+    def told(self) -> list[dict[str, Any]]:
+        """For the record and the result: each with its interval, and held against the simplest."""
+        first = self.found[0]
+        rows = []
+        for one in self.found:
+            quality = summarise(one.kind, one.outcomes, 0.0).quality
+            row: dict[str, Any] = {
+                "kind": one.kind,
+                "value": quality.value,
+                "interval": list(quality.interval),
+            }
+            if one.weight is not None:
+                row["weight"] = one.weight
+            if one is not first:
+                held = compare(one.kind, one.outcomes, first.kind, first.outcomes)
+                row["against"] = first.kind
+                row["difference"] = held.difference.value
+                row["difference_interval"] = list(held.difference.interval)
+                row["p_value"] = held.p_value
+            rows.append(row)
+        return rows
+
+
+def candidates(
+    loaded: LoadedTask,
+    learned: Sequence[Item],
+    dev: Sequence[Item],
+    model: Sequence[Outcome],
+    shares: Sequence[Sequence[float]],
+) -> Candidates:
+    """The candidates of a task.
+
+    Args:
+        learned: the items that the model was tuned to.
+        model: its outcomes on `dev`, as it serves.
+        shares: its distributions there; empty for a task of another form.
+    """
+    tuned = Candidate("model", tuple(model))
+    task, output = loaded.task, loaded.task.output
+    if not isinstance(output, Labels) or not shares:
+        return Candidates((tuned,))
+    labels = [scoring.expected_of(task, item) for item in learned]
+    if set(labels) != set(output.labels):  # a classifier could never give the others
+        return Candidates((tuned,))
+    fitted = fit_linear([_text(task, item) for item in learned], labels)
+    judged = [labelled.judged(fitted, output, _text(task, item)) for item in dev]
+    right = [output.labels.index(scoring.expected_of(task, item)) for item in dev]
+    weight = fitted_weight(shares, judged, right)
+    both = [blended(one, other, weight) for one, other in zip(shares, judged, strict=True)]
+    return Candidates(
+        (
+            Candidate("classifier", _outcomes(task, output, dev, judged)),
+            tuned,
+            Candidate("blend", _outcomes(task, output, dev, both), weight),
+        ),
+        write(fitted),
+    )
+
+
+def best_label(output: Labels, shares: Sequence[float]) -> str:
+    """The likeliest label, the first of equals."""
+    return output.labels[max(range(len(shares)), key=lambda n: (shares[n], -n))]
+
+
+def outcome(task: Task, item: Item, answer: str | None) -> Outcome:
+    """What an answer is worth."""
+    expected = scoring.expected_of(task, item)
+    score = scoring.score(task, expected, answer)
+    return Outcome(
+        item=item.id,
+        group=item.group,
+        expected=expected,
+        answer=answer,
+        micros=round(score * 1e6),
+        microseconds=1,
+        stratum=item.stratum or "",
+    )
+
+
+def _outcomes(
+    task: Task, output: Labels, items: Sequence[Item], shares: Sequence[Sequence[float]]
+) -> tuple[Outcome, ...]:
+    return tuple(
+        outcome(task, item, best_label(output, one))
+        for item, one in zip(items, shares, strict=True)
+    )
+
+
+def _text(task: Task, item: Item) -> str:
+    return labelled.text_of(task, checked(task, scoring.input_of(task, item)))
+
+
+def _value(one: Candidate) -> float:
+    return summarise(one.kind, one.outcomes, 0.0).quality.value

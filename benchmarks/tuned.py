@@ -1,0 +1,200 @@
+"""A tuned small model on the standing examples, by the product's own commands, step by step.
+
+Rules: everything lies in one directory, and a step that is done is not done again, so that a run
+that was cut continues; the classifier learns the same rows as the model; what is reported was
+answered by the tasks as they serve, over HTTP, on the items of `test` that the gate keeps sealed;
+wall and processor seconds are both told, because the machine may be busy.
+
+usage: python -m benchmarks.tuned licences|excavators --out DIR [--rows N] [--set NAME=VALUE]…
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.cli import demo
+from appliance.cli.demo import MODEL_ID, DemoError
+from benchmarks import machine
+from installer.bundle import examples
+from installer.bundle.cache import cache_root
+from installer.bundle.default_model import default_model, obtain
+from installer.bundle.steps import say
+
+
+@dataclass(frozen=True)
+class Example:
+    """A standing task.
+
+    Attributes:
+        stop: what ends a label that may be the beginning of another; "" for letters as codes.
+        rows: of train; 0 for all.
+        longest: characters of a row of train.
+    """
+
+    system: str
+    user: str
+    stop: str | None
+    rows: int = 0
+    longest: int = 10_000
+
+
+EXAMPLES: Final[Mapping[str, Example]] = {
+    "licences": Example("Name the licence that the notice grants.", "{{ text }}", ".", 1_000, 300),
+    "excavators": Example(
+        "Name the system that the work order is about.", "{{ text }}", None
+    ),
+}  # fmt: skip
+TASK: Final = """\
+id = "{name}"
+version = 1
+description = "{system}"
+input = [{{ name = "text", max_chars = 3000 }}]
+
+[candidate]
+model = "{model}"
+digest = "{digest}"
+
+[prompt]
+system = "{system}"
+user = "{user}"
+
+[output]
+form = "labels"
+labels = {labels}
+codes = {codes}
+
+[gate]
+metric = "exact_match"
+margin = 0.05
+"""
+
+
+class Steps:
+    """What is done, kept in `state.json` of the run's directory."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._file = out / "state.json"
+        self.done: dict[str, Any] = (
+            json.loads(self._file.read_text()) if self._file.exists() else {}
+        )
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.out / "data"
+
+    def key(self, name: str) -> str:
+        """The file of a private key of the lab."""
+        return str(self.data / "keys" / "lab" / f"{name}.pem")
+
+    def call(self, *arguments: str) -> Any:
+        """One command; its JSON. Raises DemoError."""
+        return demo.command(self.data, *arguments)
+
+    def keep(self, name: str, found: Any) -> Any:
+        """A step is done."""
+        self.done[name] = found
+        self._file.write_text(json.dumps(self.done, indent=1) + "\n")
+        return found
+
+
+def chosen(items: Sequence[dict[str, Any]], rows: int, longest: int) -> list[dict[str, Any]]:
+    """The items: of train those that are short enough, the first so many by digest."""
+    train = [i for i in items if i["split"] == "train" and len(i["input"]["text"]) <= longest]
+    train.sort(key=lambda item: hashlib.sha256(item["id"].encode()).digest())
+    others = [item for item in items if item["split"] not in ("train", "unlabelled")]
+    return [*(train[:rows] if rows else train), *others]
+
+
+def prepare(steps: Steps, name: str, example: Example, rows: int) -> None:
+    """A lab, a sealed dataset that two people approved, and the task."""
+    steps.out.mkdir(parents=True, exist_ok=True)
+    demo.prepare(steps.data, obtain(cache_root() / "models", default_model()), "--evaluated")
+    config = steps.data / "appliance.toml"
+    config.write_text(config.read_text() + "\n[tuning]\nthreads = 1\n")
+    source = examples.obtain(cache_root() / "examples", examples.examples()[name])
+    items = [json.loads(line) for line in source.read_text().splitlines()]
+    taken = chosen(items, rows, example.longest)
+    plain = steps.out / "items.jsonl"
+    plain.write_text("".join(json.dumps(item) + "\n" for item in taken))
+    dataset, publisher = str(steps.out / name), steps.key("publisher")
+    steps.call("dataset", "new", dataset, "--from", str(plain), "--by", "given", "--drop-seen")
+    steps.call("dataset", "seal", dataset)
+    steps.call("dataset", "sign", dataset, "--key", publisher)
+    steps.call("dataset", "import", dataset, "--id", name)
+    approve(steps, name)
+    labels = sorted({item["expected"] for item in taken})
+    codes = [
+        chr(ord("A") + number) if example.stop is None else label + example.stop
+        for number, label in enumerate(labels)
+    ]
+    task = steps.out / "task"
+    task.mkdir()
+    digest = steps.call("model", "show", MODEL_ID)["digest"]
+    text = TASK.format(
+        name=f"{name}-task", model=MODEL_ID, digest=digest, system=example.system,
+        user=example.user, labels=json.dumps(labels), codes=json.dumps(codes),
+    )  # fmt: skip
+    (task / "task.toml").write_text(text)
+
+
+def approve(steps: Steps, name: str) -> None:
+    """Two people approve."""
+    for person in ("approver-1", "approver-2"):
+        steps.call(
+            *("model", "approve", name, "--as", person, "--key", steps.key(person)),
+            *("--meaning", "measured"),
+        )
+
+
+@contextlib.contextmanager
+def served(steps: Steps) -> Iterator[int]:
+    """A server, and its port."""
+    port = demo.free_port()
+    with demo.serving(steps.data, port):
+        yield port
+
+
+def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
+    """What it would take, then the adapter itself."""
+    given = [str(steps.out / "task"), "--data", str(steps.out / name), "--dev", "400"]
+    given += [part for setting in settings for part in ("--set", setting)]
+    if "plan" not in steps.done:
+        steps.keep("plan", steps.call("tune", "plan", *given, "--directory", str(steps.data)))
+    if "run" not in steps.done:
+        key = steps.key("publisher")
+        more = ("--key", key, "--directory", str(steps.data))
+        steps.keep("run", steps.call("tune", "run", *given, *more))
+
+
+def main() -> int:
+    """Run what is left; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tuned")
+    parser.add_argument("name", choices=EXAMPLES)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    asked = parser.parse_args()
+    steps, example = Steps(asked.out.absolute()), EXAMPLES[asked.name]
+    try:
+        if "prepared" not in steps.done:
+            rows = example.rows if asked.rows is None else asked.rows
+            prepare(steps, asked.name, example, rows)
+            steps.keep("prepared", {"when": machine.today(), "commit": machine.commit()})
+        with served(steps):
+            tune(steps, asked.name, asked.settings)
+    except DemoError as error:
+        say(f"failed: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
