@@ -118,6 +118,8 @@ from appliance.trust.route_certificates import RouteCertificates
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
 from appliance.tuning import job as tuning
+from appliance.tuning import quantizing
+from appliance.tuning.quantizing import Quantizing
 from appliance.types import ContentMode, GenerationRequest, Json, Principal
 from appliance.workers.engine_build import build_of
 from appliance.workers.supervisor import ENGINE, Supervisor
@@ -513,22 +515,24 @@ def open_services(
         def seal(model_id: str) -> VerifiedModel:
             return models.seal(model_id, read_policy(), lambda phase, done, total: None)
 
-        jobs.add(
-            tuning.Tuning(
-                tuning.Parts(
-                    data / tuning.DIRECTORY,
-                    approved,
-                    Path(config.tuning.directory or f"{sys.prefix}/tuning"),
-                    tensors_of,
-                    seal,
-                    supervisor.variant.get,
-                    f"{ENGINE} {supervisor.engine_version}",
-                    config.tuning.threads or available_cores(),
-                    lambda: bool(inference.running()),
-                    clock,
-                )
-            )
+        tuning_parts = tuning.Parts(
+            data / tuning.DIRECTORY,
+            approved,
+            Path(config.tuning.directory or f"{sys.prefix}/tuning"),
+            tensors_of,
+            seal,
+            supervisor.variant.get,
+            f"{ENGINE} {supervisor.engine_version}",
+            config.tuning.threads or available_cores(),
+            lambda: bool(inference.running()),
+            clock,
         )
+        jobs.add(tuning.Tuning(tuning_parts))
+
+        def adapters_of(model_id: str) -> list[str]:
+            return [r.id for r in models.inventory.records() if base_of(r.id) == model_id]
+
+        jobs.add(Quantizing(tuning_parts, data / quantizing.DIRECTORY, adapters_of))
         named = Pointers(database)
         ready = tasks.ApprovedTasks(models, read_policy)
         names = TaskNames(ready, named, read_policy)

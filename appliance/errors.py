@@ -530,6 +530,21 @@ CODES: Final[dict[str, Code]] = {
         "answers of the tuned model do not end by themselves",
         "Train longer, or with more rows; the end of an answer is learned like the rest.",
     ),
+    "quantize_type": Code(
+        "a type of weights that cannot be made here",
+        "Choose among Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0 and the others of docs/tuning-guide.md.",
+    ),
+    "quantize_source": Code(
+        "the model is quantised already, and to quantise again loses more than it saves",
+        "Import the model as F16, BF16 or F32, and start from that.",
+    ),
+    "quantize_changed": Code(
+        "a quantised file differs from its source in more than its weights",
+        "Report it: the file is not kept.",
+    ),
+    "quantize_failed": Code(
+        "llama.cpp made no file of this type", "The message has its words; choose another type."
+    ),
     "report_missing": Code(
         "there is no such report", "`appliance job show ID` says what the job is and how far it is."
     ),

@@ -18,8 +18,8 @@ from appliance.host import core_dumps
 
 COMMANDS: Final = (
     "init", "serve", "status", "metrics", "tui", "model", "dataset", "label", "task", "eval",
-    "tune", "route", "advise", "drift", "upstream", "queue", "collection", "key", "request", "job",
-    "tls", "audit",
+    "tune", "quantize", "route", "advise", "drift", "upstream", "queue", "collection", "key",
+    "request", "job", "tls", "audit",
     "auditor", "trust", "logs", "doctor", "selftest", "bundle",
 )  # fmt: skip
 _REFUSED, _USAGE, _UNREACHABLE = 1, 2, 3

@@ -54,6 +54,8 @@ _ALLOWED_WITH_GPU = {
     "munlock": 150, "mbind": 237, "set_mempolicy": 238, "get_mempolicy": 239, "openat": 257,
     "newfstatat": 262, "eventfd2": 290, "pipe2": 293,
 }  # fmt: skip
+# A library that takes paths opens a descriptor by its name in /proc; Landlock refuses real files.
+_ALLOWED_TO_REOPEN = {"writev": 20, "openat": 257, "newfstatat": 262}
 _KILLED = {"execve": 59, "ptrace": 101, "bpf": 321, "execveat": 322}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -75,7 +77,11 @@ class GpuAccess:
 
 
 def drop(
-    memory_bytes: int, keep: Collection[int], gpu: GpuAccess | None = None
+    memory_bytes: int,
+    keep: Collection[int],
+    gpu: GpuAccess | None = None,
+    *,
+    writes: int = 0,
 ) -> dict[str, bool | int | str]:
     """Drop all rights, in the only order that works.
 
@@ -83,6 +89,8 @@ def drop(
         memory_bytes: address space that may be mapped beyond what is mapped now.
         keep: the descriptors that may be open beside /dev/null and the error pipe.
         gpu: for a worker that computes on GPUs; without it no device can be reached.
+        writes: bytes that a file may grow to. Above 0 it may also open, by their names in /proc,
+            the files in memory that it has; all others are closed to it.
 
     Returns:
         What is in force: `profile` (`PROFILE`), `landlock` (ABI), `mdwe`, `seccomp`,
@@ -97,12 +105,12 @@ def drop(
         if gpu:
             return _drop_with_gpu(gpu)
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        _set_limits(mapped + memory_bytes)
+        _set_limits(mapped + memory_bytes, writes)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _prctl(_PR_SET_DUMPABLE, 0)
         mdwe = _forbid_writable_code()
         landlock = _landlock()
-        _seccomp()
+        _seccomp({**_ALLOWED, **_ALLOWED_TO_REOPEN} if writes else _ALLOWED)
     except OSError as error:
         raise StateRefused(
             "confinement_failed", f"The worker cannot be confined: {error}"
@@ -169,11 +177,11 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
 
-def _set_limits(address_space: int) -> None:
+def _set_limits(address_space: int, file_bytes: int = 0) -> None:
     limits = {
         resource.RLIMIT_AS: address_space,
         resource.RLIMIT_NOFILE: 16,
-        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_FSIZE: file_bytes,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
     }

@@ -10,12 +10,12 @@ import contextlib
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from appliance.config import ModelConfig
 from appliance.engine import protocol
 from appliance.errors import TuningRefused, WorkerLost
-from appliance.trust.verified import VerifiedModel
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
 from appliance.types import Sampling
@@ -30,6 +30,20 @@ SLACK: Final = 16
 """Tokens that an answer may have more than the expected one."""
 _PREPARE_BYTES: Final = 4 << 20
 _GREEDY: Final = Sampling(temperature=0)
+
+
+class Weights(Protocol):
+    """A model that a worker can load: a verified one, or a file that a job has made of it."""
+
+    @property
+    def sealed(self) -> Sealed:
+        """The bytes."""
+        ...
+
+    @property
+    def facts(self) -> GgufFacts:
+        """What they say."""
+        ...
 
 
 def settings(longest: int) -> ModelConfig:
@@ -144,7 +158,7 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    model: VerifiedModel, longest: int, variant: Variant, threads: int
+    model: Weights, longest: int, variant: Variant, threads: int
 ) -> AsyncIterator[Served]:
     """The base in a worker, until the block is left.
 

@@ -90,7 +90,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"eval {verb}" for verb in ("run", "list", "show", "report", "compare", "gate")),
         *(f"eval {verb}" for verb in ("certificates", "export", "import", "key", "ledger")),
         *(f"eval {verb}" for verb in ("outcomes", "verify", "carry")),
-        *(f"tune {verb}" for verb in ("plan", "run", "resume", "show")),
+        *(f"tune {verb}" for verb in ("plan", "run", "resume", "show", "offer")), "quantize",
         *(f"queue {verb}" for verb in ("list", "show", "answer", "labels")),
         *(f"upstream {verb}" for verb in ("list", "show", "learn", "approve", "probe", "drain")),
         *(f"collection {verb}" for verb in ("new", "add", "access", "remove", "search")),

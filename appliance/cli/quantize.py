@@ -1,0 +1,89 @@
+"""`quantize`: the smallest file of a model that is not worse on the data of a task.
+
+Rules: it is a job of the server, so it continues when the command is left; nothing is signed here;
+the next command is said.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.job import watched
+from appliance.cli.output import Output, directory_option, json_option, safe, table
+
+KIND: Final = "quantize"
+_DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", "types", metavar="TYPE,…", required=True, help="Such as Q8_0,Q4_K_M,Q4_0.")
+@click.option("--task", metavar="TASK_DIR", type=_DIRECTORY, required=True, help="What it is for.")
+@click.option(
+    "--data",
+    "dataset",
+    metavar="DATASET_DIR",
+    type=_DIRECTORY,
+    required=True,
+    help="Directory of the dataset; dev is answered.",
+)
+@click.option(
+    "--dev", type=click.IntRange(1), default=200, show_default=True, help="Most items of dev."
+)
+@click.option(
+    "--most-kld",
+    type=click.FloatRange(0, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Nats a token that a file may be from its source.",
+)
+@directory_option
+@json_option
+@click.pass_context
+def quantize(
+    ctx: click.Context, /, data: Path, model: str, types: str, dataset: str, **given: Any
+) -> None:
+    """Make smaller files of a model and take the smallest that is not worse."""
+    output = ctx.ensure_object(Output)
+    to = [name.strip() for name in types.split(",") if name.strip()]
+    params = {"model": model, "to": to, "data": dataset, **given}
+    with admin_client(data, needs_server=True) as client:
+        found = watched(client, client.start_job(KIND, params).id)
+    result: dict[str, Any] = found.result or {}
+    if not result:
+        lines = [f"job {found.id}: {found.state} {safe(found.code)}".rstrip()]
+        lines += [safe(text) for text in (found.message, found.hint) if text]
+        output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
+        ctx.exit(1)
+    output.data({"id": found.id, "state": found.state, **result}, told(result))
+    if result["recommended"]:
+        output.note(f"  appliance model sign {safe(result['directory'])} --key KEY")
+    else:
+        ctx.exit(1)
+
+
+def told(result: dict[str, Any]) -> list[str]:
+    """The table, and what it comes to."""
+    head = (
+        "TYPE", "MIB", "TOKENS/S", "KLD", "SAME TOP", "FLIPS", "METRIC", "DIFFERENCE", "VERDICT",
+    )  # fmt: skip
+    rows = []
+    for row in result["rows"]:
+        low, high = row["interval"]
+        rows.append((
+            safe(row["type"]), f"{row['mib']:.1f}", f"{row['tokens_s']:.0f}",
+            f"{row['kld']:.4f}" if row["rank"] else "noise", f"{row['same_top']:.1%}",
+            f"{row['flips']:.1%}", f"{row['metric']:.3f}",
+            f"{row['difference']:+.3f} ({low:+.3f} to {high:+.3f})", row["verdict"],
+        ))  # fmt: skip
+    lines = table(head, rows)
+    why = [row for row in result["rows"] if row["reason"]]
+    lines += [f"{safe(row['type'])}: {safe(row['reason'])}" for row in why]
+    best = result["recommended"]
+    lines.append(f"recommended: {safe(best)}" if best else "none of them passes: keep the source")
+    if result["adapters"]:
+        named = ", ".join(map(safe, result["adapters"]))
+        lines.append(f"adapters of the source fit no other file; tune and gate again: {named}")
+    return lines

@@ -1,0 +1,69 @@
+"""What crosses between a job and the child that quantises; how far two models are apart. Pure."""
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST: Final = 512
+"""Most tokens of a text that is compared."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is to be done.
+
+    Attributes:
+        ftype: llama.cpp's number of the file's type.
+        texts: token ids of texts, of at most `LONGEST` each, that both files compute.
+        start: tokens that all texts begin with; what follows them is compared.
+        memory_bytes: address space that may be mapped beyond what is mapped at the drop.
+        most_bytes: of the new file.
+        again: the source may be quantised already; for tests.
+    """
+
+    ftype: int
+    threads: int
+    texts: list[list[int]]
+    start: int
+    memory_bytes: int
+    most_bytes: int
+    again: bool = False
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """What the new file computes beside the old one; nats are a token, over the same tokens.
+
+    Attributes:
+        kld: the mean divergence of the new distributions from the old ones, in nats.
+        noise: the same of the old file from itself, in smaller batches.
+        same_top: share of the tokens where both have the same best one.
+    """
+
+    source_nats: float
+    nats: float
+    kld: float
+    noise: float
+    same_top: float
+    tokens: int
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of it.
+
+    Attributes:
+        code: stable code of a refusal; "" where there is none.
+        seconds: that quantising took, without comparing.
+    """
+
+    code: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    compared: Compared | None = None
+    confinement: dict[str, bool | int | str] = {}
+
+
+def divergence(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row how far `other` is from `one` (Kullback & Leibler, Ann. Math. Stat. 22, 1951)."""
+    found: NDArray[np.float64] = (np.exp(one) * (one - other)).sum(axis=1)
+    return found

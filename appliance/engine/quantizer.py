@@ -1,0 +1,170 @@
+"""Another type of weights, by llama.cpp itself: a child process that reads one file and writes one.
+
+Order: import everything, load the CPU variant, drop all rights, and only then read the first byte.
+Afterwards it can open nothing but the descriptors that it was given, by their names in /proc, since
+llama.cpp takes paths. What the new weights compute is held against the old ones over whole
+distributions, text by text; the old ones against themselves in smaller batches are the noise.
+
+usage: python -I -m appliance.engine.quantizer SOURCE_FD OUT_FD ORDER_FD RESULT_FD VARIANT
+"""
+
+import os
+
+os.environ.update(OPENBLAS_NUM_THREADS="1", GGML_NO_BACKTRACE="1")  # as in `worker`
+
+import ctypes
+import mmap
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import llama_cpp.llama_cpp as llama
+import msgspec
+import numpy as np
+import numpy.ctypeslib
+from numpy.typing import NDArray
+
+from appliance.engine import confine
+from appliance.engine.cfile import reading
+from appliance.engine.quantized import LONGEST, Compared, Order, Result, divergence
+from appliance.engine.runner import Library
+from appliance.errors import ApplianceError, StateRefused
+from appliance.jobs import priority
+
+_SMALL: Final = 16
+_BROKEN: Final = 70  # EX_SOFTWARE
+
+
+def quantize(source: int, out: int, order: Order) -> None:
+    """Write the file.
+
+    Raises:
+        StateRefused: `quantize_failed`.
+    """
+    params = llama.llama_model_quantize_default_params()
+    params.ftype, params.nthread = order.ftype, order.threads
+    params.allow_requantize = order.again
+    names = [f"/proc/self/fd/{fd}".encode() for fd in (source, out)]
+    if llama.llama_model_quantize(*names, ctypes.byref(params)):
+        raise StateRefused("quantize_failed", "llama.cpp did not quantise the file.")
+
+
+class Model:
+    """A model that computes distributions."""
+
+    def __init__(self, library: Library, fd: int) -> None:
+        self._library = library
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = 0
+        with reading(os.dup(fd)) as file:
+            self._model = llama.llama_model_load_from_file_ptr(file, params)
+        if not self._model:
+            raise StateRefused("quantize_failed", f"The file does not load: {_last(library)}.")
+        self._vocabulary = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self._model)))
+
+    def context(self, threads: int, batch: int) -> Any:
+        """A context that computes so many tokens at once."""
+        params = llama.llama_context_default_params()
+        params.n_ctx = params.n_batch = params.n_outputs_max = LONGEST
+        params.n_ubatch = batch
+        params.n_threads = params.n_threads_batch = threads
+        params.no_perf = True
+        context = llama.llama_init_from_model(self._model, params)
+        if not context:
+            raise StateRefused("quantize_failed", f"No context: {_last(self._library)}.")
+        return context
+
+    def logs(self, context: Any, tokens: Sequence[int]) -> NDArray[np.float64]:
+        """The logarithms of all probabilities after each token but the last; shape (n, words)."""
+        memory = llama.llama_get_memory(context)
+        llama.llama_memory_clear(memory, True)
+        batch = llama.llama_batch_init(len(tokens), 0, 1)
+        try:
+            batch.n_tokens = len(tokens)
+            for place, token in enumerate(tokens):
+                batch.token[place], batch.pos[place] = token, place
+                batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
+                batch.logits[place] = 1
+            if llama.llama_decode(context, batch):
+                raise StateRefused("quantize_failed", "llama.cpp did not compute a text.")
+        finally:
+            llama.llama_batch_free(batch)
+        rows = np.empty((len(tokens) - 1, self._vocabulary))
+        for place in range(len(tokens) - 1):
+            pointer = llama.llama_get_logits_ith(context, place)
+            rows[place] = numpy.ctypeslib.as_array(pointer, (self._vocabulary,))
+        rows -= rows.max(axis=1, keepdims=True)
+        rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+        return rows
+
+
+def compared(library: Library, source: int, out: int, order: Order) -> Compared:
+    """Both files over all texts."""
+    old, new = Model(library, source), Model(library, out)
+    contexts = [old.context(order.threads, LONGEST), old.context(order.threads, _SMALL)]
+    after = new.context(order.threads, LONGEST)
+    found = _rows(old, new, contexts, after, order.texts)
+    rows = np.concatenate([part[max(0, order.start - 1) :] for part in found])
+    source_nats, nats, kld, noise, same = rows.mean(axis=0)
+    return Compared(
+        float(source_nats), float(nats), float(kld), float(noise), float(same), len(rows)
+    )
+
+
+def _rows(
+    old: Model, new: Model, contexts: list[Any], after: Any, texts: Sequence[Sequence[int]]
+) -> Iterator[NDArray[np.float64]]:
+    for text in texts:
+        whole, parts = (old.logs(context, text) for context in contexts)
+        other = new.logs(after, text)
+        here, right = np.arange(len(text) - 1), np.array(text[1:])
+        yield np.stack(
+            [
+                -whole[here, right],
+                -other[here, right],
+                divergence(whole, other),
+                divergence(whole, parts),
+                whole.argmax(axis=1) == other.argmax(axis=1),
+            ],
+            axis=1,
+        )
+
+
+def _last(library: Library) -> str:
+    return "; ".join(list(library.log)[-3:]) or "no reason given"
+
+
+def main(source: int, out: int, given: int, result: int, variant: Path) -> Result:
+    """Do what the order says."""
+    with mmap.mmap(given, 0, access=mmap.ACCESS_READ) as text:
+        order = msgspec.msgpack.decode(text[:], type=Order)
+    library = Library(variant)
+    priority.lower()
+    keep = {0, 1, 2, source, out, given, result}
+    in_force = confine.drop(order.memory_bytes, keep, writes=order.most_bytes)
+    begun = time.monotonic()
+    try:
+        quantize(source, out, order)
+    except StateRefused as error:
+        raise StateRefused(error.code, f"{error.message} {_last(library)}") from error
+    seconds = time.monotonic() - begun
+    found = compared(library, source, out, order) if order.texts else None
+    return Result(seconds=seconds, compared=found, confinement=in_force)
+
+
+if __name__ == "__main__":
+    fds = [int(fd) for fd in sys.argv[1:5]]
+    try:
+        told = main(*fds, Path(sys.argv[5]))  # type: ignore[call-arg] # four descriptors
+    except ApplianceError as error:
+        told = Result(error.code, error.message)
+    except MemoryError:
+        told = Result("quantize_failed", "There is no memory left.")
+    except Exception:
+        traceback.print_exc()
+        os._exit(_BROKEN)
+    os.write(fds[3], msgspec.msgpack.encode(told))
+    os._exit(0)

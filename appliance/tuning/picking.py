@@ -1,0 +1,125 @@
+"""Which of several files of one model is small enough and not worse. Pure.
+
+Rules:
+- A file passes when its distributions are near those of the source and the task's metric is not
+  worse by more than the margin, over groups; the smallest one that passes is recommended.
+- Divergence rejects what is broken; it cannot rank what is nearly lossless (arXiv 2606.19558), so
+  files within the noise have no rank by it.
+
+Sources: `statistics.verdict`; flips beside the metric: Dutta et al., arXiv 2407.09141, 2024.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.engine.quantized import Compared
+from appliance.evals.outcomes import Outcome
+from appliance.statistics import groups, verdict
+from appliance.statistics.groups import Estimate
+
+NOISE_KLD: Final = 0.01
+"""Nats: what kernels of other types make of the same weights here, 0.005 to 0.008."""
+MOST_KLD: Final = 0.1
+"""Nats a token beyond which a file is another model, whatever this task shows of it."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """One file, measured beside its source.
+
+    Attributes:
+        tokens_s: prompts and answers of dev through the engine that serves, on this host.
+        outcomes: on dev.
+    """
+
+    type: str
+    size: int
+    tokens_s: float
+    compared: Compared
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is held against it.
+
+    Attributes:
+        flips: share of the items whose answer changed.
+        reason: why it does not pass; "" where it does.
+    """
+
+    made: Made
+    flips: float
+    difference: Estimate
+    verdict: verdict.Outcome
+    missing: int | None
+    reason: str = ""
+
+
+def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float) -> Judged:
+    """Hold a file against its source, item by item.
+
+    Args:
+        source: what the source answered to the same items.
+    """
+    pairs = list(zip(made.outcomes, source, strict=True))
+    flips = sum(one.answer != other.answer for one, other in pairs) / len(pairs)
+    found = groups.cautious_difference(
+        [one.score for one, _ in pairs],
+        [other.score for _, other in pairs],
+        [one.group for one, _ in pairs],
+    )
+    said = verdict.not_worse(found, margin)
+    if not made.compared.kld <= most_kld:  # one that is no number fails, too
+        reason = f"its distributions are {made.compared.kld:.3f} nats from those of the source"
+        return Judged(made, flips, found, "fail", 0, reason)
+    reason = {
+        "pass": "",
+        "fail": f"it is worse by more than {margin:.3f}",
+        "underpowered": f"{found.groups} groups cannot show that it is not worse",
+    }[said.outcome]
+    return Judged(made, flips, found, said.outcome, said.missing, reason)
+
+
+def recommended(rows: Sequence[Judged]) -> str | None:
+    """The smallest file that passes; None where none does."""
+    passing = [row.made for row in rows if row.verdict == "pass"]
+    return min(passing, key=lambda made: (made.size, made.type)).type if passing else None
+
+
+def ranks(rows: Sequence[Judged]) -> dict[str, int | None]:
+    """The place of each type by its divergence; None for those within the noise."""
+    noise = max([NOISE_KLD, *(row.made.compared.noise for row in rows)])
+    ordered = sorted(rows, key=lambda row: row.made.compared.kld)
+    return {
+        row.made.type: None if row.made.compared.kld <= noise else place
+        for place, row in enumerate(ordered, 1)
+    }
+
+
+def told(rows: Sequence[Judged]) -> list[dict[str, Any]]:
+    """The table, for the record and the result."""
+    places = ranks(rows)
+    return [
+        {
+            "type": row.made.type,
+            "mib": round(row.made.size / (1 << 20), 1),
+            "tokens_s": round(row.made.tokens_s, 1),
+            "kld": row.made.compared.kld,
+            "noise_kld": row.made.compared.noise,
+            "rank": places[row.made.type],
+            "nats": row.made.compared.nats,
+            "source_nats": row.made.compared.source_nats,
+            "same_top": row.made.compared.same_top,
+            "flips": row.flips,
+            "metric": sum(o.score for o in row.made.outcomes) / len(row.made.outcomes),
+            "difference": row.difference.value,
+            "interval": list(row.difference.interval),
+            "groups": row.difference.groups,
+            "groups_missing": row.missing,
+            "verdict": row.verdict,
+            "reason": row.reason,
+        }
+        for row in rows
+    ]

@@ -1,0 +1,313 @@
+"""Quantising as a job: files of a model in smaller types, and the smallest that is not worse.
+
+Rules:
+- The source is verified like a model that is loaded, and holds plain numbers: what was quantised
+  once is refused.
+- A confined process makes each file; it is vetted like an import, and proved to differ from the
+  source in its weights alone.
+- Each file answers dev in the engine that serves, beside its source; sealed splits have no name.
+- What is kept in `DATA/quantized/JOB/` is the recommended file and its record, to be signed and
+  imported like any model. Adapters of the source are named: they fit no other file.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from appliance.clock import iso
+from appliance.engine.quantized import LONGEST, Order, Result
+from appliance.errors import TuningRefused
+from appliance.evals.outcomes import Outcome
+from appliance.evals.subject import Subject, read_subject
+from appliance.evals.wanted import Wanted as Evaluated
+from appliance.evals.wanted import is_path
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.trust import durable
+from appliance.trust.gguf.gguf import GgufFacts, vet
+from appliance.trust.sealed import SealedFile, seal_and_close
+from appliance.trust.verified import VerifiedModel
+from appliance.tuning import examples, picking, unchanged
+from appliance.tuning.job import Parts
+from appliance.tuning.plan import MIB
+from appliance.tuning.proof import measured
+from appliance.tuning.quantizer_process import made_by_child
+from appliance.tuning.rows import Row, common_prefix
+from appliance.tuning.served import Weights, memory, serving
+from appliance.tuning.weight_types import FLOATS, chosen
+from appliance.types import Role
+from appliance.workers.process import Sealed
+
+DIRECTORY: Final = "quantized"
+FILE: Final = "model.gguf"
+RECORD: Final = "quantization.json"
+TYPE: Final = "https://appliance.invalid/quantization/v1"
+_TOKENS: Final = 2_000
+"""Tokens over which whole distributions are compared."""
+_SPACE: Final = 2 << 30  # address space that is mapped and hardly touched
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters.
+
+    Attributes:
+        model: of the store.
+        to: types by name.
+        task, data: directories on the host.
+        dev: most items of dev that are answered.
+        most_kld: nats a token that a file may be from its source.
+    """
+
+    model: str
+    to: tuple[str, ...]
+    task: str
+    data: str
+    dev: int = 200
+    most_kld: float = picking.MOST_KLD
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that was made, as a worker takes it."""
+
+    sealed: SealedFile
+    facts: GgufFacts
+
+
+class Quantizing(Kind):
+    """Makes smaller files of a model.
+
+    Args:
+        parts: as of a tuning; its directory is not used.
+        directory: `DATA/quantized`.
+        adapters: ids of the adapters of a model.
+        again: take a source that is quantised already; for tests.
+    """
+
+    name: ClassVar[str] = "quantize"
+    unit: ClassVar[str] = "files"
+    role: ClassVar[Role] = Role.OPERATOR
+    heavy: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        parts: Parts,
+        directory: Path,
+        adapters: Callable[[str], list[str]],
+        *,
+        again: bool = False,
+    ) -> None:
+        self._parts, self._directory, self._adapters = parts, directory, adapters
+        self._again = again
+
+    def check(self, params: JsonObject) -> None:
+        """Known types, two directories, a source of plain numbers.
+
+        Raises:
+            TuningRefused: `tuning_invalid`, `quantize_type`, `quantize_source`.
+        """
+        wanted = _wanted(params)
+        chosen(wanted.to)
+        for path in (wanted.task, wanted.data):
+            if not (is_path(path) and Path(path).is_dir()):
+                raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
+        self._check_source(self._parts.facts(wanted.model))
+
+    def title(self, params: JsonObject) -> str:
+        """The model and the types."""
+        wanted = _wanted(params)
+        return f"{wanted.model} to {', '.join(wanted.to)}"
+
+    def needs(self, params: JsonObject) -> int:
+        """The source and the new file three times each, and a worker."""
+        facts = self._parts.facts(_wanted(params).model)
+        server = memory(facts, LONGEST, self._parts.variant(), 0).total
+        return 6 * facts.file_bytes + server
+
+    async def run(self, job: Context) -> JsonObject:
+        """The table and the recommended file."""
+        wanted = _wanted(job.params)
+        begun = time.monotonic()
+        asked = Evaluated(wanted.task, wanted.data, "dev", limit=wanted.dev)
+        subject = await job.in_thread(read_subject, self._parts.store, asked)
+        job.report("verifying", 0, len(wanted.to))
+        model = await job.in_thread(self._parts.seal, wanted.model)
+        directory = self._directory / str(job.id)
+        with contextlib.closing(model):
+            self._check_source(model.facts)
+            with _mapped(model.sealed) as data:
+                before = unchanged.identity(data)
+            source, rows, _ = await self._answers(model, subject)
+            found, files = [], {}
+            for number, (name, ftype) in enumerate(chosen(wanted.to).items()):
+                job.report(f"making {name}", number, len(wanted.to))
+                with await self._made(model, name, ftype, rows) as made:
+                    files[name] = unchanged.check(before, made.identity), made.file.sealed.sha256
+                    job.report(f"asking {name}", number, len(wanted.to))
+                    outcomes, _, speed = await self._answers(made.file, subject)
+                    one = picking.Made(name, made.file.sealed.size, speed, made.compared, outcomes)
+                    found.append(
+                        picking.judged(
+                            one, source, subject.loaded.task.gate.margin, wanted.most_kld
+                        )
+                    )
+                    best = picking.recommended(found)
+                    if best == name:  # the smallest one so far that passes is kept
+                        await job.in_thread(_keep, directory, made.file.sealed)
+        best = picking.recommended(found)
+        told: JsonObject = {
+            "rows": picking.told(found),
+            "recommended": best,
+            "source": {
+                "id": model.id,
+                "oms_root": model.digest,
+                "gguf_sha256": model.gguf_sha256,
+                "mib": round(model.sealed.size / MIB, 1),
+                "metric": sum(o.score for o in source) / len(source),
+            },
+            "task": {
+                "id": subject.loaded.task.id,
+                "version": subject.loaded.task.version,
+                "digest": subject.loaded.digest,
+                "margin": subject.loaded.task.gate.margin,
+            },
+            "data": {"digest": subject.data_digest, "dev": len(source)},
+            "importance_matrix": None,
+            "engine": f"{self._parts.engine} {self._parts.variant().name}",
+            "made": iso(self._parts.clock.wall_us()),
+            "seconds": round(time.monotonic() - begun, 1),
+            "adapters": self._adapters(wanted.model),
+        }
+        if best is None:
+            await job.in_thread(shutil.rmtree, directory, ignore_errors=True)
+            return told
+        same, sha256 = files[best]
+        told |= {"file_sha256": sha256, "same_sha256": same}
+        await job.in_thread(_record, directory, told)
+        return {**told, "directory": str(directory)}
+
+    def _check_source(self, facts: GgufFacts) -> None:
+        """Raises TuningRefused (`quantize_source`)."""
+        held = sorted(t.name for t in facts.tensors.values() if t.type not in FLOATS)
+        if held and not self._again:
+            raise TuningRefused(
+                "quantize_source",
+                f"{len(held)} tensors of the model are quantised already, {held[0]} among them.",
+            )
+
+    async def _answers(
+        self, weights: Weights, subject: Subject
+    ) -> tuple[tuple[Outcome, ...], tuple[Row, ...], float]:
+        """What it answers to dev, the rows, and tokens of prompts and answers a second."""
+        parts = self._parts
+        async with serving(weights, LONGEST, parts.variant(), parts.threads) as served:
+            stop = await examples.stop_token(served)
+            rows = await examples.rows(served, subject.loaded, subject.items, stop)
+            named = {row.item for row in rows}
+            items = [item for item in subject.items if item.id in named]
+            begun = time.perf_counter()
+            outcomes, _ = await measured(served, "", subject.loaded, items, rows)
+            seconds = time.perf_counter() - begun
+        return outcomes, rows, sum(len(row.tokens) for row in rows) / seconds
+
+    async def _made(
+        self, model: VerifiedModel, name: str, ftype: int, rows: tuple[Row, ...]
+    ) -> "_Making":
+        texts: list[list[int]] = []
+        for row in rows:
+            if sum(map(len, texts)) >= _TOKENS:
+                break
+            texts.append(list(row.tokens[:LONGEST]))
+        largest = sum(tensor.bytes for tensor in model.facts.tensors.values()) * 4
+        order = Order(
+            ftype=ftype,
+            threads=self._parts.threads,
+            texts=texts,
+            start=common_prefix(rows),
+            memory_bytes=4 * (model.sealed.size + largest) + _SPACE,
+            most_bytes=model.sealed.size + largest,
+            again=self._again,
+        )
+        made = await made_by_child(model.sealed, order, self._parts.variant().path)
+        return await asyncio.to_thread(_vetted, name, made)
+
+
+@dataclass
+class _Making:
+    """A file that is vetted; closed when the block is left."""
+
+    file: _File
+    identity: dict[str, str]
+    result: Result
+
+    @property
+    def compared(self) -> Any:
+        """What it computes beside its source."""
+        return self.result.compared
+
+    def __enter__(self) -> "_Making":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.sealed.close()
+
+
+def _vetted(name: str, made: tuple[int, Result]) -> _Making:
+    """The file in sealed memory, read like one that is imported."""
+    sealed = seal_and_close(made[0], f"{name}.gguf")
+    try:
+        with _mapped(sealed) as data:
+            return _Making(_File(sealed, vet(data)), unchanged.identity(data), made[1])
+    except BaseException:
+        sealed.close()
+        raise
+
+
+@contextlib.contextmanager
+def _mapped(sealed: Sealed) -> Any:
+    fd = sealed.reopen()
+    try:
+        with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+            yield data
+    finally:
+        os.close(fd)
+
+
+def _keep(directory: Path, sealed: SealedFile) -> None:
+    """Raises TuningRefused (`tuning_checkpoint`) when the disk refuses."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        fd = sealed.reopen()
+        with os.fdopen(fd, "rb") as source, (directory / FILE).open("wb") as target:
+            shutil.copyfileobj(source, target, 4 * MIB)
+            target.flush()
+            os.fsync(target.fileno())
+    except OSError as error:
+        raise TuningRefused("tuning_checkpoint", f"The file: {error.strerror}.") from error
+
+
+def _record(directory: Path, told: Mapping[str, Any]) -> None:
+    if hashlib.sha256((directory / FILE).read_bytes()).hexdigest() != told["file_sha256"]:
+        raise TuningRefused("tuning_checkpoint", "The file on the disk is not what was made.")
+    text = json.dumps({"_type": TYPE, **told}, sort_keys=True, indent=1).encode() + b"\n"
+    durable.replace(directory / RECORD, text, 0o640)
+
+
+def _wanted(params: JsonObject) -> Wanted:
+    try:
+        wanted = msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
+    if wanted.dev < 1 or not wanted.most_kld > 0:
+        raise TuningRefused("tuning_invalid", "Parameters: dev and most_kld are above 0.")
+    return wanted

@@ -1,0 +1,58 @@
+"""Proof that a file of other weights is the same model: all that is not weights, byte for byte.
+
+Rules: every pair of the header but those that say the type of the weights is the same, tokenizer
+and chat template among them; the same tensors of the same shapes.
+"""
+
+import hashlib
+import mmap
+from typing import Final
+
+from appliance.errors import TuningRefused
+from appliance.trust.gguf.reader import Array, Reader, Scalar, read_header
+from appliance.trust.gguf.tensors import read_tensors
+
+OF_THE_TYPE: Final = frozenset({"general.file_type", "general.quantization_version"})
+"""Pairs that a quantiser writes."""
+
+
+def identity(data: bytes | mmap.mmap) -> dict[str, str]:
+    """A digest of each pair of the header, and of the tensors' names and shapes.
+
+    Raises:
+        GgufRejected: the file is no GGUF.
+    """
+    reader = Reader(data, len(data))
+    header = read_header(reader)
+    tensors = read_tensors(reader, header)
+    found = {
+        key: _digest(value) for key, value in header.metadata.items() if key not in OF_THE_TYPE
+    }
+    shapes = sorted((tensor.name, tensor.shape) for tensor in tensors.values())
+    return {**found, "tensors": hashlib.sha256(repr(shapes).encode()).hexdigest()}
+
+
+def check(source: dict[str, str], made: dict[str, str]) -> str:
+    """Refuse a file that differs in more than its weights.
+
+    Returns:
+        One digest of all that is the same.
+
+    Raises:
+        TuningRefused: `quantize_changed`, naming the first pair.
+    """
+    changed = sorted(k for k in source.keys() | made.keys() if source.get(k) != made.get(k))
+    if changed:
+        raise TuningRefused("quantize_changed", f"The new file differs in {changed[0][:100]}.")
+    return hashlib.sha256(repr(sorted(source.items())).encode()).hexdigest()
+
+
+def _digest(value: Scalar | Array) -> str:
+    hashed = hashlib.sha256(f"{value.kind.name} ".encode())
+    if isinstance(value, Scalar):
+        hashed.update(repr(value.value).encode())
+    else:
+        hashed.update(f"{value.count} ".encode() + value.data)
+        for text in value.strings:
+            hashed.update(len(text).to_bytes(8, "little") + text)
+    return hashed.hexdigest()

@@ -1,0 +1,118 @@
+"""Quantising as a job: what is refused at once, and a real file from 16 bits to 8 and to 2."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.app import Services, initialise, open_services
+from appliance.engine.quantized import Order
+from appliance.errors import TuningRefused
+from appliance.trust import signing
+from appliance.tuning.quantizer_process import made_by_child
+from appliance.tuning.quantizing import Quantizing
+from appliance.workers.cpu_variants import best_variant, library_directory
+from tests.evals.orders import write_data, write_task
+from tests.smol import APPROVERS, ID, SMALL, approve, key, quiet, signed_artifact
+from tests.tuning.runs import sealed
+
+F16, Q8_0 = 1, 7
+WIDE = "smol-f16"
+
+
+def params(task: Path, data: Path, **more: Any) -> dict[str, Any]:
+    return {"model": ID, "to": ["Q8_0"], "task": str(task), "data": str(data), **more}
+
+
+def kind(services: Services) -> Quantizing:
+    found = services.jobs.kind("quantize")
+    assert isinstance(found, Quantizing)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({}, "quantize_source"),  # the default model is Q4_1
+        ({"to": ["Q9_9"]}, "quantize_type"),
+        ({"to": []}, "quantize_type"),
+        ({"data": "/nowhere"}, "tuning_invalid"),
+        ({"dev": 0}, "tuning_invalid"),
+        ({"most_kld": 0}, "tuning_invalid"),
+        ({"split": "test"}, "tuning_invalid"),
+        ({"again": True}, "tuning_invalid"),
+    ],
+)
+def test_what_cannot_be_quantised_is_refused_before_anything_is_stored(
+    services: Services, task: Path, data: Path, change: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(TuningRefused) as refused:
+        kind(services).check({**params(task, data), **change})
+    assert refused.value.code == code
+
+
+async def test_llama_cpp_refuses_a_quantised_source_by_itself(default_model_path: Path) -> None:
+    base = sealed(default_model_path)
+    with pytest.raises(TuningRefused) as refused:
+        await made_by_child(base, _order(Q8_0), best_variant(library_directory()))
+    base.close()
+    assert refused.value.code == "quantize_failed" and "disabled" in str(refused.value)
+
+
+def _order(ftype: int, **more: Any) -> Order:
+    return Order(ftype, 1, [], 0, 4 << 30, 1 << 30, **more)
+
+
+@pytest.fixture
+async def wide(tmp_path: Path, default_model_path: Path) -> Path:
+    """The default model in 16 bits: made from 4, so no better, but a source as a publisher has."""
+    base = sealed(default_model_path)
+    fd, result = await made_by_child(
+        base, _order(F16, again=True), best_variant(library_directory())
+    )
+    base.close()
+    assert result.confinement["seccomp"] and int(result.confinement["landlock"]) >= 1
+    path = tmp_path / "wide.gguf"
+    with os.fdopen(fd, "rb") as made, path.open("wb") as target:
+        made.seek(0)
+        shutil.copyfileobj(made, target)
+    return path
+
+
+@pytest.fixture
+def lab(tmp_path: Path, wide: Path) -> Iterator[Services]:
+    initialise(tmp_path / "data", "lab")
+    path = signed_artifact(tmp_path / "data", wide, tmp_path / WIDE)
+    with open_services(tmp_path / "data", config=replace(SMALL)) as services:
+        services.lifecycle.import_model("uid:0", path, None, quiet)
+        approve(services, WIDE, *APPROVERS)
+        yield services
+
+
+@pytest.mark.slow  # three files of 135M weights, each made and asked
+@pytest.mark.timeout(900)
+async def test_eight_bits_pass_and_two_are_rejected(lab: Services, tmp_path: Path) -> None:
+    task, data = write_task(tmp_path / "task"), write_data(tmp_path / "orders", dev=120)
+    asked = params(task, data, model=WIDE, to=["Q8_0", "Q2_K"], dev=120)
+    live = await lab.jobs.start("quantize", asked, "uid:0")
+    result = await live.outcome()
+    eight, two = result["rows"]
+    assert eight["verdict"] == "pass" and eight["flips"] < 0.1 and eight["kld"] < 0.05
+    assert two["verdict"] == "fail" and two["kld"] > 0.1 and two["mib"] < eight["mib"]
+    assert result["recommended"] == "Q8_0" and result["source"]["mib"] > 1.8 * eight["mib"]
+    assert eight["tokens_s"] > 0 and eight["groups"] == 60
+    path = Path(result["directory"])
+    assert sorted(p.name for p in path.iterdir()) == ["model.gguf", "quantization.json"]
+    record = json.loads((path / "quantization.json").read_text())
+    assert record["source"]["gguf_sha256"] == lab.lifecycle.record(WIDE).facts["gguf_sha256"]
+    assert record["file_sha256"] == hashlib.sha256((path / "model.gguf").read_bytes()).hexdigest()
+    signing.sign_directory(path, key(lab.data, "publisher"), quiet)
+    found = lab.lifecycle.import_model("uid:0", path, "smol-q8", quiet)
+    assert found.state == "verified", found.message
+    await lab.jobs.close()
