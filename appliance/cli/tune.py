@@ -74,18 +74,23 @@ def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
 
 @tune.command()
 @_given
+@click.option(
+    "--curve", is_flag=True, help="Train on 25 and 50 % of the rows, too: would more of them help?"
+)
 @click.option("--key", type=_FILE, help="Sign the adapter with this private key, PEM.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
 @directory_option
 @json_option
 @click.pass_context
-def run(ctx: click.Context, /, data: Path, key: Path | None, wait: bool, **given: Any) -> None:
+def run(
+    ctx: click.Context, /, data: Path, key: Path | None, wait: bool, curve: bool, **given: Any
+) -> None:
     """Train an adapter and prove that it serves as it was trained."""
     output = ctx.ensure_object(Output)
     if key is not None and not wait:
         raise click.UsageError("--key needs --wait: what is signed must be there.")
     with admin_client(data, needs_server=True) as client:
-        begun = client.start_job(KIND, _params(given))
+        begun = client.start_job(KIND, {**_params(given), "curve": curve})
         if not wait:
             started(output, begun)
             return
@@ -207,6 +212,14 @@ def _trained(result: dict[str, Any]) -> list[str]:
         if point["dev"] is not None
     ]
     lines += table(head, measured[-_SHOWN:])
+    if result["curve"]:
+        points = [
+            (f"{p['share']:.0%}", str(p["rows"]), f"{p['metric']:.3f}",
+             f"{p['interval'][0]:.3f} to {p['interval'][1]:.3f}")
+            for p in result["curve"]
+        ]  # fmt: skip
+        lines += table(("SHARE", "ROWS", "METRIC", "INTERVAL"), points)
+        lines.append(f"more data would help: {safe(result['more_data_helps'])}")
     rows = [_candidate(one, result["best"]) for one in result["candidates"]]
     lines += table(("ON DEV", "METRIC", "INTERVAL", "AGAINST THE SIMPLEST", ""), rows)
     return [*lines, f"adapter: {safe(result['adapter'])}"]

@@ -156,9 +156,9 @@ def main(source: int, out: int, given: int, result: int, variant: Path) -> Resul
 
 
 if __name__ == "__main__":
-    fds = [int(fd) for fd in sys.argv[1:5]]
+    source_fd, out_fd, order_fd, result_fd = (int(fd) for fd in sys.argv[1:5])
     try:
-        told = main(*fds, Path(sys.argv[5]))  # type: ignore[call-arg] # four descriptors
+        told = main(source_fd, out_fd, order_fd, result_fd, Path(sys.argv[5]))
     except ApplianceError as error:
         told = Result(error.code, error.message)
     except MemoryError:
@@ -166,5 +166,5 @@ if __name__ == "__main__":
     except Exception:
         traceback.print_exc()
         os._exit(_BROKEN)
-    os.write(fds[3], msgspec.msgpack.encode(told))
+    os.write(result_fd, msgspec.msgpack.encode(told))
     os._exit(0)

@@ -38,11 +38,11 @@ from appliance.trust.directory import open_artifact
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.sealed import SealedFile, seal_and_close, write_all
 from appliance.trust.verified import VerifiedModel
-from appliance.tuning import adapter_file, examples, plan, record, rows, settings
+from appliance.tuning import adapter_file, curve, examples, plan, record, rows, settings
 from appliance.tuning.candidates import candidates
 from appliance.tuning.messages import Order
 from appliance.tuning.process import check_set
-from appliance.tuning.proof import Proof, prove
+from appliance.tuning.proof import Proof, measured, prove
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served, memory, serving
 from appliance.tuning.settings import Settings
@@ -69,6 +69,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dev: most items of dev that choose and prove.
         seeds: runs, from the seed of the settings on; the best on dev is exported.
         settings: `settings.Settings`.
+        curve: train on shares of the rows, too, and say whether more rows would help.
         plan: say what it would take, and train nothing.
     """
 
@@ -79,6 +80,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dev: int = 200
     seeds: int = 1
     settings: dict[str, Any] = {}
+    curve: bool = False
     plan: bool = False
 
 
@@ -215,6 +217,9 @@ class Tuning(Kind):
                     proof = await prove(
                         served, digest, subject.loaded, given.dev_items, given.dev, best.done.scores
                     )
+                points = await self._curve(job, wanted, model, served, order, given)
+        points.append(curve.Point(1.0, len(given.rows), proof.outcomes))
+        helps, doubling = curve.more_helps(points)
         chosen_from = await job.in_thread(
             candidates,
             subject.loaded,
@@ -225,6 +230,9 @@ class Tuning(Kind):
         )
         told = {
             **_told(subject, given, chosen, trained, best, proof, model),
+            "curve": [point.told() for point in points] if wanted.curve else [],
+            "more_data_helps": helps,
+            "doubling": doubling,
             "candidates": chosen_from.told(),
             "best": chosen_from.best,
             "threads": self._parts.threads,
@@ -246,7 +254,44 @@ class Tuning(Kind):
         await job.in_thread(_export, path, data, bound, told, files)
         for seed in told["seeds"]:  # the record has them all
             seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
-        return {**told, "adapter": str(path), "curve": [], "more_data_helps": "unknown"}
+        return {**told, "adapter": str(path)}
+
+    async def _curve(
+        self,
+        job: Context,
+        wanted: Wanted,
+        model: VerifiedModel,
+        served: Served,
+        order: Order,
+        given: _Given,
+    ) -> list[curve.Point]:
+        """What shares of the rows reach on dev, as they serve, with the first seed."""
+        if not wanted.curve:
+            return []
+        points = []
+        directory = self._parts.directory / str(job.id)
+        untrained = await served.scores(order.frozen)
+        for share in curve.SHARES:
+            part = msgspec.structs.replace(order, rows=curve.part(order.rows, share))
+            trained = await train(
+                model.sealed,
+                model.gguf_sha256,
+                part,
+                self._parts.tuning_set,
+                Files(directory, order.settings.seed, f"-{share:.0%}"),
+                untrained,
+                job.report,
+                self._parts.busy,
+            )
+            data = await job.in_thread(_file, trained, model, order.settings, given.subject)
+            digest = hashlib.sha256(data).hexdigest()
+            with contextlib.closing(_sealed(data)) as sealed:
+                await served.attach(digest, sealed)
+                outcomes, _ = await measured(
+                    served, digest, given.subject.loaded, given.dev_items, given.dev
+                )
+            points.append(curve.Point(share, len(part.rows), outcomes))
+        return points
 
     def _memory(self, facts: GgufFacts, chosen: Settings) -> plan.Memory:
         adapter = plan.adapter_numbers(facts, chosen) * 2

@@ -16,6 +16,7 @@ from appliance.config import ModelConfig
 from appliance.engine import protocol
 from appliance.errors import TuningRefused, WorkerLost
 from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.sealed import SealedFile
 from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
 from appliance.types import Sampling
@@ -36,7 +37,7 @@ class Weights(Protocol):
     """A model that a worker can load: a verified one, or a file that a job has made of it."""
 
     @property
-    def sealed(self) -> Sealed:
+    def sealed(self) -> SealedFile:
         """The bytes."""
         ...
 

@@ -68,10 +68,15 @@ class _Kept(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one seed, in the directory of the job."""
+    """The files of one seed, in the directory of the job.
+
+    Attributes:
+        of: what sets it apart from another run of the seed.
+    """
 
     directory: Path
     seed: int
+    of: str = ""
 
     def done(self) -> Trained | None:
         """The seed, if it was trained to its end."""
@@ -105,7 +110,7 @@ class Files:
             ) from error
 
     def _path(self, what: str) -> Path:
-        return self.directory / f"seed-{self.seed}.{what}"
+        return self.directory / f"seed-{self.seed}{self.of}.{what}"
 
 
 def held(scores: Sequence[messages.Score]) -> list[Scored]:

@@ -73,6 +73,8 @@ def test_a_result_is_told_in_words() -> None:
         "adapter": "/data/tuning/7/adapter",
         "candidates": CANDIDATES,
         "best": "blend",
+        "curve": [],
+        "more_data_helps": "unknown",
     }  # fmt: skip
     quality, served, took, head, row, titles, classifier, model, blend, where = tune._trained(
         result
@@ -86,6 +88,9 @@ def test_a_result_is_told_in_words() -> None:
     assert classifier.split() == ["classifier", "0.700", "0.650", "to", "0.750"]
     assert model.endswith("-0.050 (-0.090 to -0.010)")
     assert blend.startswith("blend, weight 0.45") and blend.endswith("best")
+    points = [{"share": 0.5, "rows": 500, "metric": 0.6, "interval": [0.5, 0.7]}]
+    lines = tune._trained({**result, "curve": points, "more_data_helps": "yes"})
+    assert "more data would help: yes" in lines and any(line.startswith("50%") for line in lines)
 
 
 CANDIDATES: list[dict[str, Any]] = [

@@ -1,0 +1,64 @@
+"""The learning curve: what fewer rows reach, and whether more would help. Pure.
+
+Rules: smaller shares are the rows whose digests are smallest, so each lies within the next; points
+are measured on the same items of dev, as they serve; what is said follows from the paired
+difference between all rows and half of them; where that shows neither it is "unknown".
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from appliance.evals.outcomes import Outcome
+from appliance.evals.summary import compare, summarise
+from appliance.tuning.rows import Row
+
+SHARES: Final = (0.25, 0.5)
+"""Beside all rows."""
+WORTH: Final = 0.01
+"""The least gain from twice the rows that counts as help, as a share of the metric."""
+
+Help = Literal["yes", "no", "unknown"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """What so many rows reach."""
+
+    share: float
+    rows: int
+    outcomes: tuple[Outcome, ...]
+
+    def told(self) -> dict[str, Any]:
+        """For the record and the result."""
+        quality = summarise("point", self.outcomes, 0.0).quality
+        return {
+            "share": self.share,
+            "rows": self.rows,
+            "metric": quality.value,
+            "interval": list(quality.interval),
+        }
+
+
+def part(rows: Sequence[Row], share: float) -> tuple[Row, ...]:
+    """The rows of a share, in the order that they have."""
+    wanted = max(1, round(len(rows) * share))
+    digests = sorted(rows, key=lambda row: hashlib.sha256(row.item.encode()).digest())
+    chosen = {row.item for row in digests[:wanted]}
+    return tuple(row for row in rows if row.item in chosen)
+
+
+def more_helps(points: Sequence[Point]) -> tuple[Help, dict[str, Any]]:
+    """Whether more rows would help, and what says so.
+
+    Half of the rows to all of them is one doubling; a curve gains less with each, so what this
+    one gained is the most that the next one can be expected to gain.
+    """
+    by_share = {point.share: point for point in points}
+    if not {0.5, 1.0} <= by_share.keys():
+        return "unknown", {}
+    found = compare("all", by_share[1.0].outcomes, "half", by_share[0.5].outcomes).difference
+    low, high = found.interval
+    said: Help = "yes" if low > 0 else "no" if high < WORTH else "unknown"
+    return said, {"doubling": found.value, "interval": [low, high], "groups": found.groups}
