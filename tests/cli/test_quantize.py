@@ -24,6 +24,6 @@ def test_the_table_suppresses_ranks_within_the_noise_and_names_what_fails() -> N
     head, eight, two, why, best, adapters = told(result)
     assert head.split()[:3] == ["TYPE", "MIB", "TOKENS/S"]
     assert "noise" in eight and "0.4600" in two and eight.endswith("pass")
-    assert why == "Q2_K: worse" and best == "recommended: Q8_0"
+    assert why == "Q2_K: it is worse" and best == "recommended: Q8_0"
     assert adapters.endswith("smol:orders")
     assert told({**result, "recommended": None, "adapters": []})[-1].startswith("none")
