@@ -174,6 +174,25 @@ def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
         steps.keep("run", steps.call("tune", "run", *given, *more))
 
 
+def judge(steps: Steps, name: str) -> None:
+    """The best candidate becomes a task, and the gate holds it against logistic regression."""
+    found, directory = steps.done["run"], ("--directory", str(steps.data))
+    adapter, task = f"{MODEL_ID}:{name}", steps.out / "offered"
+    if "offered" not in steps.done:
+        steps.call("model", "import", found["adapter"], "--id", adapter)
+        approve(steps, adapter)
+        more = ("--as", adapter, "--data", str(steps.data))
+        offered = steps.call("tune", "offer", str(found["id"]), str(task), *more)
+        steps.call("task", "sign", str(task), "--key", steps.key("publisher"))
+        steps.call("task", "import", str(task), "--id", "offered")
+        steps.keep("offered", offered)
+    if "gate" not in steps.done:
+        person = ("--as", "publisher", "--key", steps.key("publisher"))
+        terms = ("--data", name, "--incumbent", "logistic regression")
+        gate = ("eval", "gate", "offered", *terms, *person, *directory)
+        steps.keep("gate", demo.command(steps.data, *gate, fine=(0, 1)))
+
+
 def main() -> int:
     """Run what is left; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuned")
@@ -190,6 +209,7 @@ def main() -> int:
             steps.keep("prepared", {"when": machine.today(), "commit": machine.commit()})
         with served(steps):
             tune(steps, asked.name, asked.settings)
+            judge(steps, asked.name)
     except DemoError as error:
         say(f"failed: {error}")
         return 1

@@ -11,17 +11,11 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.cli import tune
-from appliance.client import AdminClient, socket_path
+from appliance.client import socket_path
 from appliance.config import AuditConfig, Config, TuningConfig
-from appliance.jobs.kind import Context, Kind
-from appliance.tasks.definition import Answerer, parse
-from appliance.trust import signing
-from appliance.types import Role
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.evals.orders import write_data, write_task
-from tests.tasks.example import coefficients
-from tests.trust import forge
 
 
 @contextlib.contextmanager
@@ -100,66 +94,3 @@ CANDIDATES: list[dict[str, Any]] = [
     {"kind": "blend", "value": 0.75, "interval": [0.7, 0.8], "weight": 0.45, "difference": 0.05,
      "difference_interval": [0.01, 0.09]},
 ]  # fmt: skip
-
-
-class Trained(Kind):
-    """A tuning that was done before."""
-
-    name = "tune"
-    role = Role.OPERATOR
-
-    def __init__(self, result: dict[str, Any]) -> None:
-        self._result = result
-
-    async def run(self, job: Context) -> dict[str, Any]:
-        return self._result
-
-
-@pytest.fixture
-def trained(lab: LabData) -> Iterator[Path]:
-    """A server on which tuning 1 is done; its adapter is in the store as `tiny`."""
-    with open_services(lab.data, config=Config(audit=AuditConfig(ballast_mib=0))) as services:
-        adapter = lab.data.parent / "tiny"
-        task = write_task(lab.data.parent / "task")
-        (task / "classifier.json").write_text(coefficients("electrical"))
-        told = {"adapter": str(adapter), "candidates": CANDIDATES, "best": "blend"}
-        services.jobs._kinds["tune"] = Trained(told)
-        with serve_in_thread(create_admin_app(services), socket_path(lab.data)):
-            with AdminClient(socket_path(lab.data)) as client:
-                assert client.start_job("tune", {}).id == 1
-                lab.approved(client)
-            yield adapter
-        socket_path(lab.data).unlink()
-
-
-def test_the_best_candidate_becomes_a_task(trained: Path, run: Run, tmp_path: Path) -> None:
-    digest = run("model", "show", "tiny", "--json").document["digest"]
-    before = parse((trained.with_name("task") / "task.toml").read_bytes())
-    done = run("tune", "offer", "1", tmp_path / "blend", "--as", "tiny", "--json")
-    assert done.status == 0 and "eval gate" in done.err
-    made = parse((tmp_path / "blend" / "task.toml").read_bytes())
-    assert made.candidate == Answerer("blend", "tiny", digest, "classifier.json", 0.45)
-    assert (made.prompt, made.version) == (before.prompt, before.version + 1)
-    assert run("tune", "offer", "1", tmp_path / "alone", "--kind", "classifier").status == 0
-    assert run("task", "check", tmp_path / "alone").status == 0
-    assert run("tune", "offer", "1", tmp_path / "m", "--kind", "model", "--as", "tiny").status == 0
-    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["task.toml"]
-
-
-def test_another_adapter_is_not_offered(
-    trained: Path, run: Run, lab: LabData, tmp_path: Path
-) -> None:
-    new = tmp_path / "new"
-    assert run("tune", "offer", "1", new).status == 2  # which adapter?
-    forge.make_artifact(other := tmp_path / "other")
-    (other / "more.txt").write_text("another digest")
-    signing.sign_directory(other, lab.key("publisher").read_bytes(), forge.quiet)
-    run("model", "import", other, "--id", "other")
-    assert run("tune", "offer", "1", new, "--as", "other", "--json").code == (1, "tuning_invalid")
-    (trained / "model.sig").unlink()
-    done = run("tune", "offer", "1", new, "--as", "tiny", "--json")
-    assert done.code == (1, "signature_missing") and not new.exists()
-    new.mkdir()
-    (new / "mine").touch()
-    done = run("tune", "offer", "1", new, "--kind", "classifier", "--json")
-    assert done.document["code"] == "data_exists" and [p.name for p in new.iterdir()] == ["mine"]

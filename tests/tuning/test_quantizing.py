@@ -57,14 +57,6 @@ def test_what_cannot_be_quantised_is_refused_before_anything_is_stored(
     assert refused.value.code == code
 
 
-async def test_llama_cpp_refuses_a_quantised_source_by_itself(default_model_path: Path) -> None:
-    base = sealed(default_model_path)
-    with pytest.raises(TuningRefused) as refused:
-        await made_by_child(base, _order(Q8_0), best_variant(library_directory()))
-    base.close()
-    assert refused.value.code == "quantize_failed" and "disabled" in str(refused.value)
-
-
 def _order(ftype: int, **more: Any) -> Order:
     return Order(ftype, 1, [], 0, 4 << 30, 1 << 30, **more)
 
