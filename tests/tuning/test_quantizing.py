@@ -102,7 +102,8 @@ async def test_eight_bits_pass_and_two_are_rejected(lab: Services, tmp_path: Pat
     path = Path(result["directory"])
     assert sorted(p.name for p in path.iterdir()) == ["model.gguf", "quantization.json"]
     record = json.loads((path / "quantization.json").read_text())
-    assert record["source"]["gguf_sha256"] == lab.lifecycle.record(WIDE).facts["gguf_sha256"]
+    source = (tmp_path / "wide.gguf").read_bytes()
+    assert record["source"]["gguf_sha256"] == hashlib.sha256(source).hexdigest()
     assert record["file_sha256"] == hashlib.sha256((path / "model.gguf").read_bytes()).hexdigest()
     signing.sign_directory(path, key(lab.data, "publisher"), quiet)
     found = lab.lifecycle.import_model("uid:0", path, "smol-q8", quiet)
