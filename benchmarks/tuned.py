@@ -190,7 +190,7 @@ def judge(steps: Steps, name: str) -> None:
         person = ("--as", "publisher", "--key", steps.key("publisher"))
         terms = ("--data", name, "--incumbent", "logistic regression")
         gate = ("eval", "gate", "offered", *terms, *person, *directory)
-        steps.keep("gate", demo.command(steps.data, *gate, fine=(0, 1)))
+        steps.keep("gate", demo.command(steps.data, *gate, found=1))
 
 
 def main() -> int:
