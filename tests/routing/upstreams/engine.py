@@ -7,6 +7,7 @@ Each request is a line of LOG: the `x-request-id` that came with it.
 
 import asyncio
 import json
+import secrets
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -45,6 +46,7 @@ class Engine:
     port: int = 0
     scheme: str = "http"
     gate: asyncio.Event | None = None
+    life: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def url(self) -> str:
@@ -198,7 +200,7 @@ class Engine:
         await asyncio.Event().wait()
 
     def _pieces(self, body: dict[str, Any]) -> list[Any]:
-        self._id = f"answer-{self.port}-{len(self.requests)}"
+        self._id = f"answer-{self.life}-{len(self.requests)}"
         return [self._piece(body, word) for word in self.words]
 
     def _piece(self, body: dict[str, Any], word: str) -> dict[str, Any]:
