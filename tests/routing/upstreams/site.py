@@ -81,8 +81,13 @@ def entries(services: Services, kind: str) -> list[dict[str, Any]]:
     """The bodies of all entries of a kind."""
     from appliance.audit.search import Query
 
-    found = services.reader.search(Query(kind=kind, limit=1_000)).entries
-    return [dict(entry.body) for entry in found]
+    found: list[dict[str, Any]] = []
+    after: int | None = -1
+    while after is not None:
+        page = services.reader.search(Query(kind=kind, after=after, limit=1_000))
+        found += [dict(entry.body) for entry in page.entries]
+        after = page.resume
+    return found
 
 
 __all__ = ["BIG", "answer", "approve", "caller", "chat", "config", "entries", "ready", "until"]
