@@ -39,7 +39,7 @@ def test_every_station_and_a_verified_receipt(
         "train 1", "independent groups", "10 labels", "majority", "logistic regression",
         "smollm2-135m", "sealed: test", "refused: evaluation_missing", "pass: ",
         "excavator-system-2 is approved", "excavator-system is answered by excavator-system-2",
-        "$ python", "certifiable", "fault-code-1 is approved", "verified: bytes", "index.html",
+        "$ python", "certifiable", "Not enough data", "fault-code-1 is approved", "verified: bytes", "index.html",
     ):  # fmt: skip
         assert words in story, (words, story)
     assert story.count("\n# ") >= len(tour.BEFORE) + len(tour.SERVED)
@@ -48,7 +48,7 @@ def test_every_station_and_a_verified_receipt(
     index = (out / "index.html").read_text(encoding="utf-8")
     for linked in re.findall(r'href="([^"]+)"', index):
         assert "<svg" in (out / linked).read_text(encoding="utf-8")
-    assert index.count("href=") == 4
+    assert index.count("href=") == 5
 
 
 def test_a_directory_that_is_no_tour_is_left_alone(tmp_path: Path) -> None:
