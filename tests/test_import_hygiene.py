@@ -19,6 +19,7 @@ from tests.conftest import CHECKOUT
 SHIPPED = [path for name in ("appliance", "tui") for path in (CHECKOUT / name).rglob("*.py")]
 INSTALLER = list((CHECKOUT / "installer").rglob("*.py"))
 LIBRARIES = {
+    "e5.py": {"numpy"},
     "sbom.py": {"cyclonedx", "packageurl"},
     "wheel_facts.py": {"packaging"},
     "wheelhouse.py": {"packaging"},

@@ -15,7 +15,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, NotFound, WorkerLost
 from appliance.pool.pool import Pool
-from appliance.serving.inference import Inference
+from appliance.routing.answering import RoutedInference
 from appliance.types import (
     Caller,
     Delta,
@@ -175,7 +175,7 @@ def with_fakes(
     supervisor = supervisor or FakeSupervisor(["ready"])
     return replace(
         services,
-        inference=cast(Inference, inference),
+        inference=cast(RoutedInference, inference),
         supervisor=cast(Supervisor, supervisor),
         pool=cast(Pool, supervisor),
     )

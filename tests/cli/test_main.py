@@ -39,7 +39,7 @@ STAND_ALONE = {
     *(f"dataset {verb}" for verb in DATASET),
     *("model sign", "model verify", "model places", "bundle build", "bundle verify"),
     *("audit check-proof", "audit check-consistency", "auditor export-tools"),
-    *("task check", "task sign", "eval verify"),
+    *("task check", "task sign", "eval verify", "route check", "route sign"),
     *(f"trust ceremony {step}" for step in CEREMONY),
 }
 WITHOUT_JSON = {"tui", "trust ceremony guide"}
@@ -94,7 +94,9 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"queue {verb}" for verb in ("list", "show", "answer", "labels")),
         *(f"upstream {verb}" for verb in ("list", "show", "learn", "approve", "probe", "drain")),
         *(f"collection {verb}" for verb in ("new", "add", "access", "remove", "search")),
-        *(f"collection {verb}" for verb in ("show", "list", "verify", "group")),
+        *(f"collection {verb}" for verb in ("show", "list", "verify", "group", "tune")),
+        *(f"route {verb}" for verb in ("check", "sign", "import", "calibrate", "list", "show")),
+        *(f"route {verb}" for verb in ("what-if", "sample", "suspend", "report")),
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "pause", "resume", "cancel")),

@@ -39,7 +39,8 @@ def test_every_station_and_a_verified_receipt(
         "train 1", "independent groups", "10 labels", "majority", "logistic regression",
         "smollm2-135m", "sealed: test", "refused: evaluation_missing", "pass: ",
         "excavator-system-2 is approved", "excavator-system is answered by excavator-system-2",
-        "$ python", "certifiable", "Not enough data", "fault-code-1 is approved", "verified: bytes", "index.html",
+        "$ python", "certifiable", "Not enough data", "fault-code-1 is approved", "verified: bytes",
+        "index.html",
     ):  # fmt: skip
         assert words in story, (words, story)
     assert story.count("\n# ") >= len(tour.BEFORE) + len(tour.SERVED)

@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Any
 
-import xllamacpp
+import xllamacpp  # type: ignore[import-not-found] # of an environment of its own
 
 
 def main(path: str, port: int, slots: int) -> None:

@@ -9,7 +9,7 @@ from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused
-from appliance.serving.inference import Inference
+from appliance.routing.answering import RoutedInference
 from appliance.types import Caller, ModelCard, Principal, Priority, Receipt
 from appliance.wire.admin.models import RunningRequest
 from tests.api.admin.lab import client_of
@@ -62,7 +62,7 @@ def test_nothing_runs(client: AdminClient) -> None:
 
 
 def test_requests_are_told_oldest_first(services: Services) -> None:
-    running = cast(Inference, Running(answers()))
+    running = cast(RoutedInference, Running(answers()))
     with client_of(replace(services, inference=running)) as client:
         shown = client.requests().requests
     assert [request.request_id for request in shown] == ["r1", "r2"]
@@ -74,7 +74,7 @@ def test_requests_are_told_oldest_first(services: Services) -> None:
 
 def test_a_request_is_ended_and_the_log_names_the_person(services: Services) -> None:
     running = Running(answers())
-    with client_of(replace(services, inference=cast(Inference, running))) as client:
+    with client_of(replace(services, inference=cast(RoutedInference, running))) as client:
         assert client.cancel_request("r1").cancelled
         with pytest.raises(Refused) as caught:
             client.cancel_request("r9")
