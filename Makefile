@@ -35,7 +35,7 @@ setup: preflight  ## virtual environment, llama.cpp wheel (3 minutes, once), def
 demo: setup  ## sign, approve, load, serve, one answer, its receipt checked offline
 	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR)
 
-tour: setup  ## data, task, evaluation, app: the method on 300 work orders; reports in .tour/
+tour: setup  ## data, task, evaluation, app: the method on 360 work orders; reports in .tour/
 	@$(RUN) -m appliance.cli.tour --model $(MODEL_DIR) --examples "$$($(RUN) -m installer.bundle.examples excavators)"
 
 serve: setup  ## like demo, and the server keeps running

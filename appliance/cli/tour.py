@@ -455,7 +455,7 @@ def advice(tour: Tour) -> None:
         if option["interval"] is not None:
             low, high = option["interval"]
             cost = option["cost_month"]
-            month = "" if cost is None else f", {cost[1]:.0f} EUR a month"
+            month = "" if cost is None else f", {cost['p50']:.0f} EUR a month"
             told(f"{option['title']:<40} {low:.0%} to {high:.0%} right{month}")
     tour.reports.append((page.name, "Advice", found["answer"]))
 
