@@ -41,6 +41,7 @@ def test_what_was_signed_is_read_and_its_signature_is_checked_apart() -> None:
     [
         b"{}", b" " * 10_001, _sign(_document(), KEY, OTHER), _sign(_document(), kind="text/plain"),
     ],
+    ids=["empty", "too long", "two signatures", "another type"],
 )  # fmt: skip
 def test_what_is_no_envelope_with_one_signature_is_refused(data: bytes) -> None:
     with pytest.raises(PolicyRefused):
