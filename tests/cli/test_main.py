@@ -184,6 +184,15 @@ def test_a_command_loads_only_what_it_needs() -> None:
     assert done.returncode == 0
 
 
+def test_the_help_loads_no_command() -> None:
+    program = (
+        "import sys; from appliance.cli.main import cli; cli(['--help'], standalone_mode=False)\n"
+        "sys.exit('appliance.cli.model' in sys.modules or 'appliance.client' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and "  model       Models: sign" in done.stdout
+
+
 def test_python_dash_m() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "appliance", "--version"], capture_output=True, check=True
