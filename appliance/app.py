@@ -77,6 +77,7 @@ from appliance.routing import people as deferred
 from appliance.routing.answering import RoutedInference
 from appliance.routing.calibration import Calibration
 from appliance.routing.catalogue import ApprovedRoutes
+from appliance.routing.deferring import Deferring
 from appliance.routing.monitor import Monitors
 from appliance.routing.people import People
 from appliance.routing.subject import CalibrationParts
@@ -84,6 +85,7 @@ from appliance.routing.targets import Targets
 from appliance.routing.upstreams.backend import estimate
 from appliance.routing.upstreams.backends import UpstreamBackends
 from appliance.routing.upstreams.service import Upstreams
+from appliance.routing.upstreams.stage import stages_of
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
@@ -541,7 +543,12 @@ def open_services(
             database, models.evaluations.now_us, lambda: models.evaluations.engine
         )
         approved_routes = ApprovedRoutes(models, read_policy, certified, ready)
-        jobs.add(Calibration(CalibrationParts(gate_parts, certified, approved_routes.forget)))
+        elsewhere = stages_of(workers, ready)
+        jobs.add(
+            Calibration(CalibrationParts(gate_parts, certified, approved_routes.forget, elsewhere))
+        )
+        people = People(database, audit, clock, cast(ContentMode, config.audit.content))
+        targets = Targets(ready, elsewhere, Deferring(people, ready))
 
         def take_away(certificate: str, route: str, reason: str) -> None:
             if certified.suspended(certificate) is not None:
@@ -569,7 +576,7 @@ def open_services(
             take_away,
         )
         inference = RoutedInference(
-            answering.Parts(approved_routes, ready, Targets(ready), monitors.note),
+            answering.Parts(approved_routes, ready, targets, monitors.note),
             TaskBackends(workers, ready, names, documents),
             Recording(audit, metrics),
             clock,
@@ -609,7 +616,7 @@ def open_services(
             labels=LabelQueues(database, clock),
             pool=pool,
             inference=inference,
-            people=People(database, audit, clock, cast(ContentMode, config.audit.content)),
+            people=people,
             upstreams=upstreams,
             upstream_backends=workers,
             retrieval=retrieval,

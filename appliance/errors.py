@@ -20,6 +20,7 @@
     │   ├── NotFound
     │   ├── TooLarge
     │   ├── Deferred           no stage of a route may answer
+    │   │   └── Queued         a person will: no answer yet                      (HTTP 202)
     │   └── Overloaded
     ├── Unavailable            the appliance cannot serve now                   (HTTP 503)
     │   ├── AuditUnavailable   the log cannot be written: no record, no answer
@@ -33,7 +34,8 @@ are mapped in `api/errors.py` only, exit statuses in `cli/main.py` only. `docs/e
 is generated from this file, which is long because it is one table: a code has one home.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 
 class Code(NamedTuple):
@@ -195,6 +197,10 @@ CODES: Final[dict[str, Code]] = {
     "task_deferred": Code(
         "no stage of the route may answer this input",
         "A person answers it; `appliance route show ROUTE` says why the route defers.",
+    ),
+    "task_queued": Code(
+        "no stage of the route may answer this input, and it waits for a person",
+        "Read GET /v1/queue/{id} until its state is answered or expired.",
     ),
     "route_not_certified": Code(
         "the route has no certificate that lets its first stage answer",
@@ -1386,6 +1392,18 @@ class TooLarge(RequestRefused):
 
 class Deferred(RequestRefused):
     """No stage may answer; a person must."""
+
+
+class Queued(Deferred):
+    """No stage may answer, and a person will be asked: no answer yet, and no failure.
+
+    Args:
+        item: the item of the queue, as the app may read it.
+    """
+
+    def __init__(self, code: str, message: str, *, item: Mapping[str, Any] | None = None) -> None:
+        super().__init__(code, message)
+        self.item = item or {}
 
 
 class Overloaded(RequestRefused):

@@ -11,6 +11,7 @@ from fastapi import Depends
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from appliance.wire.openai.errors import ErrorResponse
+from appliance.wire.openai.queue import QueueItem
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -63,19 +64,36 @@ KEYED: Final[Responses] = {
 }
 """Of every operation that needs a key."""
 
+QUEUED: Final[Responses] = {
+    202: {
+        "model": QueueItem,
+        "description": "No stage of the route may answer; it waits for a person.",
+        "headers": {
+            **_REQUEST_ID,
+            "location": {
+                "description": "Where the answer is read.",
+                "required": True,
+                "schema": {"type": "string", "pattern": "^/v1/queue/wait-[0-9a-f]{32}$"},
+            },
+        },
+    }
+}
+"""Of what a route may defer."""
+
 RECORDED: Final[Responses] = {
     200: {"description": "The answer.", "headers": {**_REQUEST_ID, **_RECEIPT}}
 }
 """Of an answer that a model gave, whole."""
 
 STREAMED: Final[Responses] = {
+    **QUEUED,
     200: {
         "description": "The answer; with `stream` as server-sent events.",
         "headers": {**_REQUEST_ID, **_RECEIPT},
         "content": {"text/event-stream": {}},
-    }
+    },
 }
-"""The same, or in pieces."""
+"""The same, or in pieces; of a route, or the item that waits."""
 
 KEYS: Final = [
     Depends(HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key.")),

@@ -2,7 +2,8 @@
 
 Rules:
 - Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the
-  shape of the OpenAI API; `code` is one of `appliance.errors.CODES`.
+  shape of the OpenAI API; `code` is one of `appliance.errors.CODES`. What waits for a person is
+  no failure: 202 with the item of the queue.
 - A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
   `x-should-retry` says whether trying again can help.
 - An unexpected exception answers 500 `internal_error` with no detail; it is logged with the
@@ -28,6 +29,7 @@ from appliance.errors import (
     Forbidden,
     NotFound,
     Overloaded,
+    Queued,
     Refused,
     RequestRefused,
     ServerUnreachable,
@@ -99,6 +101,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "task_answer_invalid": 500,
     "route_stage_away": 503,
     "task_deferred": 422,
+    "task_queued": 202,
     "request_cancelled": 503,
     "upstream_busy": 503,
     "upstream_certificate": 503,
@@ -184,6 +187,10 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
     """The whole answer: status, body and the headers that belong to the status."""
     status = status_of(error)
     extra = dict(headers or {})
+    body: dict[str, Any] = {"error": error_body(error)}
+    if isinstance(error, Queued) and error.item:
+        body = {"object": "queue.item", **error.item}
+        extra["location"] = f"/v1/queue/{error.item['id']}"
     if status == 401:
         extra["www-authenticate"] = 'Bearer realm="appliance"'
     if status in (429, 503):
@@ -191,7 +198,7 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
         extra["retry-after"] = str(stated or RETRY_AFTER.get(error.code, 5))
     if status == 429 or status >= 500:
         extra["x-should-retry"] = "false" if error.code in _HOPELESS else "true"
-    answer = ErrorAnswer({"error": error_body(error)}, status_code=status, headers=extra)
+    answer = ErrorAnswer(body, status_code=status, headers=extra)
     answer.code = error.code
     return answer
 

@@ -29,9 +29,11 @@ from appliance.errors import (
 from appliance.routing import confidence
 from appliance.routing.catalogue import ApprovedRoutes, Standing
 from appliance.routing.confidence import MILLION
+from appliance.routing.deferring import first_task
 from appliance.routing.definition import Stage
 from appliance.routing.rules import stages_for
 from appliance.routing.targets import Targets
+from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
 from appliance.tasks.asked import content_of
@@ -64,7 +66,13 @@ _END: Final = frozenset(
     }
 )  # fmt: skip
 """Codes that end a request whatever their class: no other stage is asked."""
-_TOO_LONG: Final = "context_length_exceeded"  # which a larger context may hold
+_UNFIT: Final = frozenset(
+    {
+        "context_length_exceeded", "upstream_forbidden", "upstream_rejected", "upstream_retention",
+        "upstream_unsupported",
+    }
+)  # fmt: skip
+"""Codes of requests that one stage cannot or must not take, and another may."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,9 @@ class RoutedInference(Inference):
         routes = [card for card in self.parts.routes.cards() if principal.may_answer(card)]
         return [*routes, *super().cards(principal)]
 
-    async def start(self, caller: Caller, request: GenerationRequest) -> Generation:
+    async def start(
+        self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
+    ) -> Generation:
         """Start an answer; of a route, its first hop. Raises as `Inference.start`.
 
         Raises:
@@ -129,7 +139,7 @@ class RoutedInference(Inference):
         """
         card = self.parts.routes.card(request.model)
         if card is None:
-            return await super().start(caller, request)
+            return await super().start(caller, request, backends)
         if not caller.principal.may_answer(card):
             raise NotFound(
                 "model_not_found", f"The model {request.model!r} does not exist.", param="model"
@@ -139,9 +149,11 @@ class RoutedInference(Inference):
         await walk.begin()
         return cast("Generation", walk)  # it has the interface that an answer uses
 
-    async def hop(self, caller: Caller, request: GenerationRequest) -> Generation:
-        """Start the answer of a stage that is here. Raises as `Inference.start`."""
-        return await super().start(caller, request)
+    async def hop(
+        self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
+    ) -> Generation:
+        """Start the answer of a stage. Raises as `Inference.start`."""
+        return await super().start(caller, request, backends)
 
     async def record(self, draft: Draft) -> None:
         """Append an entry and wait until it is durable. Raises AuditUnavailable."""
@@ -274,20 +286,14 @@ class Walk:
             BadRequest: what `content_of` and `values_of` raise.
         """
         content = content_of(self.request)
-        for stage in self._standing.route.stages:
-            if stage.task is not None and self._use.parts.tasks.entry(stage.task) is not None:
-                try:
-                    loaded = await self._use.parts.tasks.open(stage.task)
-                except Refused:
-                    continue
-                return values_of(loaded.task, content)
-        return {}
+        loaded = await first_task(self._standing.route, self._use.parts.tasks)
+        return {} if loaded is None else values_of(loaded.task, content)
 
     async def _next(self) -> None:
         """Start the next hop that can be started.
 
         Raises:
-            Deferred: there is none.
+            Deferred: there is none; `Queued` where a person is asked.
             ApplianceError: what ends the request.
         """
         self._release()
@@ -435,6 +441,6 @@ def _passed_on(error: ApplianceError) -> str:
     """The code of an error after which another stage is asked; any other is raised."""
     if isinstance(error, AuditUnavailable) or error.code in _END:
         raise error
-    if isinstance(error, Refused | Unavailable | NotFound | Overloaded) or error.code == _TOO_LONG:
+    if isinstance(error, Refused | Unavailable | NotFound | Overloaded) or error.code in _UNFIT:
         return error.code
     raise error

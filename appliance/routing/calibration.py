@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -173,10 +173,9 @@ class Calibration(Kind):
             filter(None, (subject.small, subject.larger)),
             strict=False,
         ):
-            if stage.kind == "upstream" and self._parts.upstream is not None:
-                target = self._parts.upstream(stage)
-                named = subjects.under(loaded, target.model)
-                found.append((named, cast(Inference, target)))  # it starts answers
+            if stage.kind == "upstream":
+                named = subjects.under(loaded, stage.upstream or "")
+                found.append((named, gate.inference(self._parts.upstream(stage))))
                 continue
             drafts = Drafts({loaded.task.id: loaded})
             found.append((loaded, gate.inference(TaskBackends(gate.backends, drafts))))

@@ -117,6 +117,21 @@ class Deferred:
     actor: str | None = None
     ended_us: int | None = None
 
+    def document(self) -> dict[str, Any]:
+        """The item as its app may read it; times in seconds."""
+        return {
+            "id": self.id,
+            "task": self.task,
+            "state": self.state,
+            "created": self.created_us // 1_000_000,
+            "deadline": self.deadline_us // 1_000_000,
+            "reason": self.reason,
+            "input": dict(self.input),
+            "labels": list(self.form.labels) or None,
+            "form": None if self.form.schema is None else dict(self.form.schema),
+            "answer": self.answer,
+        }
+
     def item(self) -> Item:
         """The labelled item of a dataset; the group is the app and the day.
 

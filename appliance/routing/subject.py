@@ -22,7 +22,7 @@ from appliance.evals.gate_subject import GateParts, sealed_dataset, task_of
 from appliance.jobs.kind import JsonObject
 from appliance.routing import catalogue
 from appliance.routing.definition import Route, Stage
-from appliance.routing.targets import Target
+from appliance.serving.backend import Backends
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.groups import draw_one_each
 from appliance.tasks.definition import Labels
@@ -52,13 +52,13 @@ class CalibrationParts:
         gate: what every look at a sealed split needs.
         certificates: where what was found is kept.
         changed: called when a certificate was kept.
-        upstream: what answers for a stage on another host; None where there is none.
+        upstream: what answers for a stage on another host; raises Unavailable while it is away.
     """
 
     gate: GateParts
     certificates: RouteCertificates
     changed: Callable[[], None]
-    upstream: Callable[[Stage], Target] | None = None
+    upstream: Callable[[Stage], Backends]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ quota, permission, retention and log are those of any request.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.routing.definition import Route, Stage
+from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.tasks.catalogue import Tasks
 from appliance.types import Caller, GenerationRequest
@@ -20,6 +22,16 @@ class Start(Protocol):
 
     async def __call__(self, caller: Caller, request: GenerationRequest) -> Generation:
         """A generation whose intent is durable; raises as `Inference.start`."""
+        ...
+
+
+class Local(Protocol):
+    """Starts a request of this appliance: `RoutedInference.hop`."""
+
+    async def __call__(
+        self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
+    ) -> Generation:
+        """As `Start`; over other backends where they are named."""
         ...
 
 
@@ -36,7 +48,7 @@ class Target:
     model: str
 
 
-Upstream = Callable[[Stage], Target]
+Upstream = Callable[[Stage], Backends]
 """What answers for a stage of the kind `upstream`; raises Unavailable while it is away."""
 Enqueue = Callable[[Caller, GenerationRequest, Route, str], Awaitable[ApplianceError]]
 """Keeps a deferred request (caller, request, route, why) for a person; what the app is told."""
@@ -56,7 +68,7 @@ class Targets:
     ) -> None:
         self._tasks, self._upstream, self.enqueue = tasks, upstream, enqueue
 
-    def resolve(self, stage: Stage, local: Start) -> Target:
+    def resolve(self, stage: Stage, local: Local) -> Target:
         """What answers for a stage.
 
         Args:
@@ -74,5 +86,5 @@ class Targets:
         if stage.kind == "task":
             return Target(local, entry.id)
         if stage.kind == "upstream" and self._upstream is not None:
-            return self._upstream(stage)
+            return Target(partial(local, backends=self._upstream(stage)), stage.upstream or "")
         raise Unavailable("route_stage_away", f"Nothing here answers for the stage {stage.name}.")

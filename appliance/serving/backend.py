@@ -9,8 +9,8 @@ Rules:
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 from appliance.admission.places import Place
 from appliance.engine.text.reply import ReplyForm
@@ -69,6 +69,28 @@ class PreparedRequest:
     def choices(self) -> int:
         """How many choices are generated."""
         return self.request.choices
+
+
+@dataclass(frozen=True)
+class Wrapped(PreparedRequest):
+    """A request that a backend prepared for another one, which hands it on.
+
+    Attributes:
+        inner: what the backend between takes.
+    """
+
+    inner: PreparedRequest | None = None
+
+
+def common(prepared: PreparedRequest) -> dict[str, Any]:
+    """What a wrapped request shares with the one inside: the fields of any, and itself."""
+    shared = {field.name: getattr(prepared, field.name) for field in fields(PreparedRequest)}
+    return {**shared, "inner": prepared}
+
+
+def inner(prepared: PreparedRequest) -> PreparedRequest:
+    """What the backend between takes."""
+    return prepared.inner if isinstance(prepared, Wrapped) and prepared.inner else prepared
 
 
 class Backend(Protocol):

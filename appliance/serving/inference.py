@@ -107,8 +107,13 @@ class Inference:
                     )
             await asyncio.sleep(_LOOK_AT_KEYS_S)
 
-    async def start(self, caller: Caller, request: GenerationRequest) -> Generation:
+    async def start(
+        self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
+    ) -> Generation:
         """Check, prepare and record a request, and start it.
+
+        Args:
+            backends: what answers, in place of the usual.
 
         Returns:
             A generation whose intent is durable.
@@ -121,12 +126,13 @@ class Inference:
             AuditUnavailable: the log cannot be written.
             Unavailable: the model is not ready, or cannot be loaded.
         """
-        card = self._check(caller, request)
+        backends = backends or self._backends
+        card = self._check(caller, request, backends)
         seed = secrets.randbits(63) if request.seed is None else request.seed
         async with contextlib.AsyncExitStack() as stack:
-            place = self._admit(caller, request, card)
+            place = self._admit(caller, request, card, backends)
             stack.callback(place.leave, 0, 0)
-            backend = await self._open(caller, card, place)
+            backend = await self._open(caller, card, place, backends)
             asked = replace(request, request_id=caller.request_id)
             prepared = await backend.prepare(asked, caller.principal, seed)
             stack.push_async_callback(backend.cancel, prepared)
@@ -154,29 +160,33 @@ class Inference:
         generation.when_ended(self._ended)
         return generation
 
-    def _check(self, caller: Caller, request: GenerationRequest) -> ModelCard:
+    def _check(self, caller: Caller, request: GenerationRequest, backends: Backends) -> ModelCard:
         """Refuse what needs no place to be refused; the model that is meant."""
         if self.draining:
             raise Unavailable("shutting_down", "The server is stopping.")
         self._recording.check()
         if not caller.principal.may_use(request.model):
             raise _unknown(request)
-        target = self._backends.resolve(request.model, caller.principal.key_id)
-        card = self._backends.card(target)
+        target = backends.resolve(request.model, caller.principal.key_id)
+        card = backends.card(target)
         if not caller.principal.may_answer(replace(card, id=request.model)):
             raise _unknown(request)
         _check_kind(card, request)
         return card
 
-    def _admit(self, caller: Caller, request: GenerationRequest, card: ModelCard) -> Place:
-        slots = self._backends.slots(card.id)
+    def _admit(
+        self, caller: Caller, request: GenerationRequest, card: ModelCard, backends: Backends
+    ) -> Place:
+        slots = backends.slots(card.id)
         return self._shares.admit(
             caller.principal, card.engine, slots, request.priority, choices=request.choices
         )
 
-    async def _open(self, caller: Caller, card: ModelCard, place: Place) -> Backend:
+    async def _open(
+        self, caller: Caller, card: ModelCard, place: Place, backends: Backends
+    ) -> Backend:
         begun = time.monotonic()
-        backend = await self._backends.open(card.id, caller.principal.key_id, place)
+        backend = await backends.open(card.id, caller.principal.key_id, place)
         self._check_still(caller, begun)
         return backend
 

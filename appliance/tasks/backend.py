@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from appliance.serving.backend import Backend, PreparedRequest
+from appliance.serving.backend import Backend, PreparedRequest, Wrapped, common, inner
 from appliance.statistics.labels import blended, distribution, total
 from appliance.tasks import labelled, values
 from appliance.tasks.asked import content_of
@@ -36,7 +36,7 @@ _LINES: Final = 64  # tokens that a task's answer may take for each field, where
 
 
 @dataclass(frozen=True)
-class _PreparedTask(PreparedRequest):
+class _PreparedTask(Wrapped):
     """A request that the model has prepared.
 
     Attributes:
@@ -76,8 +76,8 @@ class TaskBackend:
         sent = values_of(task, content_of(request))
         prepared = await self.model.prepare(self._asked(request, sent), principal, seed)
         provenance = replace(prepared.provenance, task=self.loaded.digest)
-        fields = {**vars(prepared), "provenance": provenance}
-        return _PreparedTask(**fields, text=labelled.text_of(task, sent))
+        asked = common(replace(prepared, provenance=provenance))
+        return _PreparedTask(**asked, text=labelled.text_of(task, sent))
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
         """What the model is asked for an app's request."""
@@ -118,11 +118,11 @@ class TaskBackend:
             isinstance(output, Fields) and output.encoding == "values"
         )
         if not whole:
-            async for delta in self.model.run(prepared):
+            async for delta in self.model.run(inner(prepared)):
                 yield replace(delta, about=about) if delta.finish_reason else delta
             return
         text, vector, tokens, last = "", b"", 0, Delta("", 0)
-        async for delta in self.model.run(prepared):
+        async for delta in self.model.run(inner(prepared)):
             text, vector, last = text + delta.text, vector + delta.vector, delta
             tokens += delta.tokens
         if last.finish_reason not in ("stop", "length"):
@@ -140,7 +140,7 @@ class TaskBackend:
 
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`."""
-        await self.model.cancel(prepared)
+        await self.model.cancel(inner(prepared))
 
     def _most(self, output: Fields) -> int | None:
         stated = self.loaded.task.max_tokens

@@ -25,7 +25,7 @@ from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import LONGEST, SHORTEST, neutral, verified
 from appliance.retrieval.search import Found, Passage
 from appliance.retrieval.service import Query
-from appliance.serving.backend import PreparedRequest
+from appliance.serving.backend import PreparedRequest, Wrapped, common, inner
 from appliance.tasks import labelled
 from appliance.tasks.asked import content_of
 from appliance.tasks.backend import TaskBackend
@@ -56,7 +56,7 @@ _UNSTATED: Final = 512
 
 
 @dataclass(frozen=True)
-class _PreparedCited(PreparedRequest):
+class _PreparedCited(Wrapped):
     """A request that the model has prepared, with the passages in its prompt, in their order."""
 
     passages: tuple[Passage, ...] = ()
@@ -117,19 +117,19 @@ class CitedBackend:
             task=self.task.loaded.digest,
             retrieved=_retrieved(query, found, passages),
         )
-        fields = {**vars(prepared), "provenance": provenance, "request": bare}
-        return _PreparedCited(**fields, passages=passages, generation=found.generation)
+        shared = common(replace(prepared, provenance=provenance, request=bare))
+        return _PreparedCited(**shared, passages=passages, generation=found.generation)
 
     async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
         """The verified answer, or the refusal, in one piece; raises as `Backend.run`."""
         if not isinstance(prepared, _PreparedCited):
             raise TypeError("it was prepared by another backend")
         if not prepared.passages:
-            await self.task.model.cancel(prepared)
+            await self.task.model.cancel(inner(prepared))
             yield self._told(Delta("", 0, "stop"), "", prepared)
             return
         text, tokens, last = "", 0, Delta("", 0)
-        async for delta in self.task.model.run(prepared):
+        async for delta in self.task.model.run(inner(prepared)):
             text, tokens, last = text + delta.text, tokens + delta.tokens, delta
         last = replace(last, tokens=tokens)
         if last.finish_reason not in ("stop", "length"):
@@ -139,7 +139,7 @@ class CitedBackend:
 
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`."""
-        await self.task.model.cancel(prepared)
+        await self.task.model.cancel(inner(prepared))
 
     def _told(self, last: Delta, text: str, prepared: _PreparedCited) -> Delta:
         """The last piece: what is proven of a text, or the refusal."""

@@ -9,7 +9,9 @@ from appliance.api.app import DOCUMENTATION
 from tests.api.conftest import Lan
 from tests.api.test_app import ROUTES
 
+ROUTED = {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/classify"}
 KEYED = {"400", "401", "404", "413", "415", "429", "500", "503", "default"}
+ITEM = {"$ref": "#/components/schemas/QueueItem"}
 ERROR = {"$ref": "#/components/schemas/ErrorResponse"}
 ANSWERS = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 
@@ -27,9 +29,13 @@ async def test_each_operation_names_its_statuses_and_its_keys(document: Any) -> 
                 assert "security" not in operation
             else:
                 assert operation["security"] == [{"bearer": []}, {"key": []}]
-                assert set(operation["responses"]) == KEYED | {"200"}
+                waits = {"202"} if path in ROUTED else set()
+                assert set(operation["responses"]) == KEYED | {"200"} | waits
             for status, response in operation["responses"].items():
-                if status != "200":
+                if status == "202":
+                    assert response["content"]["application/json"]["schema"] == ITEM
+                    assert {"x-request-id", "location"} == set(response["headers"])
+                elif status != "200":
                     assert response["content"]["application/json"]["schema"] == ERROR
                     assert "x-request-id" in response["headers"]
                     assert ("retry-after" in response["headers"]) == (status in ("429", "503"))

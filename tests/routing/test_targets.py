@@ -1,5 +1,6 @@
 """What answers for a stage."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ class Known(Drafts):
         return Entry(task_id, "", "labels", LARGE) if known else None
 
 
-async def start(caller: Any, request: Any) -> Any:
+async def start(caller: Any, request: Any, backends: Any = None) -> Any:
     raise AssertionError
 
 
@@ -49,8 +50,10 @@ def test_a_task_that_is_missing_or_another_one_is_away() -> None:
 
 def test_an_upstream_answers_where_there_are_upstreams() -> None:
     assert away(HOST, Targets(Known()))
-    found = Target(start, "gpu-1/qwen")
-    assert Targets(Known(), lambda stage: found).resolve(HOST, start) is found
+    hosts: Any = object()
+    found = Targets(Known(), lambda stage: hosts).resolve(HOST, start)
+    assert found.model == "gpu-1"
+    assert isinstance(found.start, partial) and found.start.keywords == {"backends": hosts}
 
 
 @pytest.mark.parametrize("kind", ["queue"])

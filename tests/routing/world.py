@@ -85,7 +85,9 @@ def approved(services: Services, path: Path, *, only_import: bool = False) -> st
     return path.name
 
 
-def write_route(services: Services, path: Path, more: str = "", tail: str = "") -> str:
+def write_route(
+    services: Services, path: Path, more: str = "", tail: str = "", head: str = ""
+) -> str:
     """Sign, import and approve a route over the two tasks; returns its id."""
     digests = {
         name: services.store.inventory.record(task).digest or ""
@@ -93,7 +95,7 @@ def write_route(services: Services, path: Path, more: str = "", tail: str = "") 
     }
     path.mkdir()
     text = ROUTE.format(more=more, **digests).replace('id = "orders"', f'id = "{path.name}"')
-    (path / "route.toml").write_text(text + tail)
+    (path / "route.toml").write_text(head + text + tail)
     return approved(services, path)
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from appliance.api.deps import CallerDep, services_of
-from appliance.api.described import RECORDED
+from appliance.api.described import QUEUED, RECORDED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.formats import token_usage
 from appliance.api.openai.pooled import PooledAnswer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["classify"], route_class=JsonRoute)
 
 
-@router.post("/v1/classify", response_model=ClassifyResponse, responses=RECORDED)
+@router.post("/v1/classify", response_model=ClassifyResponse, responses={**RECORDED, **QUEUED})
 async def classify(request: Request, body: ClassifyRequest, caller: CallerDep) -> Response:
     """The likeliest label of each text, and the probability of every label."""
     wanted = [GenerationRequest(body.model, prompt=text, distribution=True) for text in body.input]

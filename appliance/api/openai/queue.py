@@ -56,15 +56,4 @@ def _may_see(who: Principal, item: Deferred) -> bool:
 
 
 def _shown(item: Deferred) -> QueueItem:
-    return QueueItem(
-        id=item.id,
-        task=item.task,
-        state=item.state,
-        created=item.created_us // 1_000_000,
-        deadline=item.deadline_us // 1_000_000,
-        reason=item.reason,
-        input=dict(item.input),
-        labels=list(item.form.labels) or None,
-        form=None if item.form.schema is None else dict(item.form.schema),
-        answer=item.answer,
-    )
+    return QueueItem(**item.document())

@@ -1,0 +1,77 @@
+"""What no stage of a route may answer, put into the queue of people.
+
+Rule: a person sees the input fields as the app sent them, and answers in the form of the task.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from appliance.errors import Deferred, Queued, Refused
+from appliance.routing.definition import Route
+from appliance.routing.people import Form, People
+from appliance.tasks.asked import content_of
+from appliance.tasks.catalogue import Tasks
+from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.inputs import values_of
+from appliance.tasks.loaded import LoadedTask
+from appliance.types import Caller, GenerationRequest
+
+
+class Deferring:
+    """Keeps deferred requests for people.
+
+    Args:
+        people: the queue.
+        tasks: that stages name.
+    """
+
+    def __init__(self, people: People, tasks: Tasks) -> None:
+        self._people, self._tasks = people, tasks
+
+    async def __call__(
+        self, caller: Caller, request: GenerationRequest, route: Route, why: str
+    ) -> Deferred:
+        """Keep a request; what the app is told.
+
+        Returns:
+            `task_queued` with the item; `task_deferred` while no task of the route is here, so that
+            the input has no fields and an answer no form.
+
+        Raises:
+            BadRequest: what `content_of` and `values_of` raise.
+            ApplianceError: as `People.put`.
+        """
+        loaded = await first_task(route, self._tasks)
+        if loaded is None or route.queue is None:
+            return Deferred("task_deferred", f"No task of {route.id} is here ({why}).")
+        item = await asyncio.to_thread(
+            self._people.put,
+            caller,
+            route.id,
+            values_of(loaded.task, content_of(request)),
+            form_of(loaded),
+            hours=route.queue.hours,
+            reason=why,
+        )
+        message = f"No stage of {route.id} may answer this input ({why}); {item.id} waits."
+        return Queued("task_queued", message, item=item.document())
+
+
+async def first_task(route: Route, tasks: Tasks) -> LoadedTask | None:
+    """The task of the first stage whose task is here and passes its checks."""
+    names: Iterable[str] = (stage.task for stage in route.stages if stage.task is not None)
+    for name in names:
+        if tasks.entry(name) is not None:
+            try:
+                return await tasks.open(name)
+            except Refused:
+                continue
+    return None
+
+
+def form_of(loaded: LoadedTask) -> Form:
+    """What an answer of a person must be."""
+    output = loaded.task.output
+    if isinstance(output, Labels):
+        return Form(output.labels)
+    return Form(schema=loaded.schema) if isinstance(output, Fields) else Form()

@@ -1,0 +1,110 @@
+"""A stage on another host: the prompt and the form of a task, and an upstream that answers.
+
+Rules:
+- It is asked under the name of the upstream: permission, queue, quota and retention are those of
+  any request to it.
+- The task is checked as if it answered here. Its own model need not be there.
+- An upstream that is not approved, or whose model is another one than the stage names, is away.
+- A task answers over another model by its prompt alone; one of coefficients or documents does not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from appliance.admission.places import Place
+from appliance.errors import Unavailable
+from appliance.routing.definition import Stage
+from appliance.routing.upstreams.backends import UpstreamBackends
+from appliance.serving.backend import Backend, Backends
+from appliance.tasks.backend import TaskBackend
+from appliance.tasks.catalogue import Tasks
+from appliance.tasks.definition import Text, form_of
+from appliance.tasks.loaded import LoadedTask
+from appliance.types import ModelCard
+
+
+@dataclass(frozen=True)
+class _StageBackend(TaskBackend):
+    """A task over an upstream, under the upstream's name."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The upstream's card, with the form of the task."""
+        return replace(self.model.card, form=form_of(self.loaded.task))
+
+
+@dataclass(frozen=True)
+class StageBackends:
+    """`Backends` of one stage; the id is the name of its upstream.
+
+    Attributes:
+        hosts: where upstreams answer.
+        tasks: the stage's among them.
+    """
+
+    hosts: UpstreamBackends
+    tasks: Tasks
+    stage: Stage
+
+    def cards(self) -> list[ModelCard]:
+        """The one card."""
+        return [self.card(self.stage.upstream or "")]
+
+    def card(self, model_id: str) -> ModelCard:
+        """The upstream's card, with the form of the task; raises as `Backends.card`."""
+        entry = self.tasks.entry(self.stage.task or "")
+        return replace(self.hosts.card(model_id), form=entry.form if entry is not None else "")
+
+    def resolve(self, model_id: str, app: str) -> str:
+        """The same id."""
+        return model_id
+
+    def slots(self, model_id: str) -> int:
+        """Requests that the upstream runs at once."""
+        return self.hosts.slots(model_id)
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+        """The task over the upstream; raises as `Backends.open`.
+
+        Raises:
+            Refused: a check of the task fails.
+            Unavailable: `route_stage_away` for a task that is another one now, or answers by more
+                than its prompt; `upstream_unavailable`.
+        """
+        loaded = await self.tasks.open(self.stage.task or "")
+        _check_task(loaded, self.stage)
+        model = await self.hosts.open(model_id, key_id, place)
+        named = msgspec.structs.replace(
+            loaded.task.candidate, model=model_id, digest=model.card.digest
+        )
+        task = msgspec.structs.replace(loaded.task, candidate=named)
+        return _StageBackend(replace(loaded, task=task), model)
+
+
+def stages_of(hosts: UpstreamBackends, tasks: Tasks) -> Callable[[Stage], Backends]:
+    """What answers for stages on other hosts."""
+
+    def backends(stage: Stage) -> Backends:
+        found = hosts.upstream(stage.upstream or "")
+        if found is None:
+            raise _away(f"The upstream {stage.upstream} is not approved here.")
+        if found.config.model != stage.model:
+            raise _away(f"{stage.upstream} has the model {found.config.model}, not {stage.model}.")
+        return StageBackends(hosts, tasks, stage)
+
+    return backends
+
+
+def _check_task(loaded: LoadedTask, stage: Stage) -> None:
+    output = loaded.task.output
+    cites = isinstance(output, Text) and output.collection is not None
+    if loaded.digest != stage.digest:
+        raise _away(f"{stage.task} is another one.")
+    if cites or loaded.task.candidate.kind != "model":
+        raise _away(f"{stage.task} answers by more than its prompt, so not on another host.")
+
+
+def _away(message: str) -> Unavailable:
+    return Unavailable("route_stage_away", message)
