@@ -1,12 +1,14 @@
 """What the appliance remembers about models and their approvals, in appliance.db.
 
 Rules: a record is a note of a decision, never the ground for the next one; approvals are kept as
-the envelopes that were signed, byte for byte.
+the envelopes that were signed, byte for byte. Each request reads records, so they are held in
+memory and read again after every change; one process has the database.
 """
 
+import contextlib
 import enum
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -121,6 +123,8 @@ class Records:
 
     def __init__(self, database: Engine) -> None:
         self._database = database
+        self._change = object()  # another one after each change, whichever thread makes it
+        self._held: tuple[object, dict[str, ModelRecord]] | None = None
 
     def save(self, record: ModelRecord, *, fresh: bool = False) -> None:
         """Insert or replace a record.
@@ -138,7 +142,7 @@ class Records:
             "facts": json.dumps(dict(record.facts)),
             "round": record.round,
         }
-        with self._database.begin() as connection:
+        with self._changing() as connection:
             if fresh:
                 connection.execute(sa.delete(_APPROVALS).where(_APPROVALS.c.model == record.id))
             changed = connection.execute(
@@ -149,18 +153,15 @@ class Records:
 
     def find(self, model_id: str) -> ModelRecord | None:
         """The record with this id."""
-        with self._database.begin() as connection:
-            rows = _select(connection, _MODELS.c.id == model_id)
-        return rows[0] if rows else None
+        return self._known().get(model_id)
 
     def all(self) -> list[ModelRecord]:
         """Every record, by id."""
-        with self._database.begin() as connection:
-            return _select(connection, sa.true())
+        return list(self._known().values())
 
     def delete(self, model_id: str) -> None:
         """Forget a model; its approvals go with it."""
-        with self._database.begin() as connection:
+        with self._changing() as connection:
             connection.execute(sa.delete(_MODELS).where(_MODELS.c.id == model_id))
 
     def add_approval(self, model_id: str, key: str, envelope: bytes) -> None:
@@ -183,7 +184,26 @@ class Records:
             )
             return [bytes(envelope) for (envelope,) in rows]
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        """A transaction after which records are read again, however it ended."""
+        try:
+            with self._database.begin() as connection:
+                yield connection
+        finally:
+            self._change = object()
 
-def _select(connection: Connection, where: sa.ColumnElement[bool]) -> list[ModelRecord]:
-    rows = connection.execute(sa.select(_MODELS).where(where).order_by(_MODELS.c.id)).mappings()
+    def _known(self) -> dict[str, ModelRecord]:
+        """All records by id, as of the newest change that has ended."""
+        change = self._change  # before they are read: what changes meanwhile is read again
+        held = self._held
+        if held is None or held[0] is not change:
+            with self._database.begin() as connection:
+                held = change, {record.id: record for record in _select(connection)}
+            self._held = held
+        return held[1]
+
+
+def _select(connection: Connection) -> list[ModelRecord]:
+    rows = connection.execute(sa.select(_MODELS).order_by(_MODELS.c.id)).mappings()
     return [ModelRecord(**{**row, "facts": json.loads(row["facts"])}) for row in rows]

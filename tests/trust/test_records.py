@@ -1,11 +1,14 @@
 """What is remembered about models."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from appliance.db import open_database
 from appliance.errors import CODES
+from appliance.trust import records as module
 from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
 
 
@@ -50,6 +53,43 @@ def test_records_are_listed_by_id_and_deleted_with_their_approvals(records: Reco
     records.delete("a")
     assert (records.find("a"), records.approvals("a")) == (None, [])
     assert records.approvals("b") == [b"x"]
+
+
+def test_records_are_read_once_after_each_change(records: Records) -> None:
+    reads: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            reads.append(statement)
+
+    event.listen(records._database, "before_cursor_execute", note)
+    records.save(ModelRecord("m", "verified"))
+    for _ in range(3):
+        assert records.find("m") == records.all()[0] == ModelRecord("m", "verified")
+        assert records.find("another") is None
+    assert len(reads) == 1
+    records.save(ModelRecord("m", "suspended"))
+    assert records.find("m") == ModelRecord("m", "suspended")
+    records.delete("m")
+    assert records.find("m") is None
+    assert len(reads) == 3
+
+
+def test_what_changes_while_records_are_read_is_read_again(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.save(ModelRecord("m", "approved"))
+    select = module._select
+
+    def slow(connection: Any) -> list[ModelRecord]:
+        found = select(connection)
+        records._change = object()  # a change that ends before the reader has kept what it read
+        return found
+
+    monkeypatch.setattr(module, "_select", slow)
+    assert records.find("m") == ModelRecord("m", "approved")
+    monkeypatch.setattr(module, "_select", lambda connection: [ModelRecord("m", "suspended")])
+    assert records.find("m") == ModelRecord("m", "suspended")
 
 
 def test_an_unknown_state_is_not_saved(records: Records) -> None:
