@@ -4,7 +4,8 @@ Rules:
 - An item keeps the input as the app sent it, so only texts that the log keeps may wait here.
 - An answer has the form of the task; one item has one answer, and none after its deadline.
 - What has expired stays so, whatever the clock says later.
-- The queue is bounded: what does not fit is refused, never answered.
+- The queue is bounded, and so is the part of it that one key can have: what does not fit is
+  refused, never answered.
 - The log says who answered which item, and the digest of the answer; its words are in the item.
 - Answers are labels of items that were in doubt: they say nothing about accepted answers.
 """
@@ -49,6 +50,9 @@ CREATE INDEX deferred_items_by_key ON deferred_items (key_id, created_us);
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
 
 MOST_WAITING: Final = 10_000
+KEYS_PART: Final = 10
+"""One key has at most the queue divided by this: an input that a rule defers takes no quota, so
+that one app could fill the queue of all."""
 MOST_SHOWN: Final = 200
 MOST_LABELS: Final = 100_000
 _MOST_ANSWER: Final = 64 << 10
@@ -194,12 +198,7 @@ class People:
             raise Forbidden("queue_retention", "Texts of this key are not kept, so none can wait.")
         now = self._clock.wall_us()
         self._expire(now)
-        with self._database.begin() as connection:
-            waiting = connection.execute(
-                sa.select(sa.func.count()).where(_ITEMS.c.state == "waiting")
-            ).scalar_one()
-        if waiting >= self._most:
-            raise Overloaded("people_queue_full", f"{waiting} items wait for a person.")
+        self._check_room(caller.principal.key_id)
         made = Deferred(
             id=f"wait-{secrets.token_hex(16)}",
             request_id=caller.request_id,
@@ -276,6 +275,18 @@ class People:
         if not changed.rowcount:
             raise StateRefused("queue_item_closed", "Somebody was faster.")
         return self.get(item_id)
+
+    def _check_room(self, key_id: str) -> None:
+        """Refuse what does not fit. Raises Overloaded (`people_queue_full`)."""
+        waiting = _ITEMS.c.state == "waiting"
+        asked = sa.select(sa.func.count()).where(waiting)
+        with self._database.begin() as connection:
+            everything = connection.execute(asked).scalar_one()
+            own = connection.execute(asked.where(_ITEMS.c.key_id == key_id)).scalar_one()
+        if everything >= self._most:
+            raise Overloaded("people_queue_full", f"{everything} items wait for a person.")
+        if own >= max(1, self._most // KEYS_PART):
+            raise Overloaded("people_queue_full", f"{own} items of this key wait for a person.")
 
     def _expire(self, now: int) -> None:
         late = (_ITEMS.c.state == "waiting") & (_ITEMS.c.deadline_us <= now)

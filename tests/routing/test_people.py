@@ -119,6 +119,17 @@ def test_a_full_queue_refuses(opened: Services, clock: Clock) -> None:
     assert code_of(put, full) == "people_queue_full"
 
 
+def test_one_key_has_a_part_of_the_queue(opened: Services, clock: Clock) -> None:
+    clock.hours(100)  # what other tests let wait has expired
+    few = People(opened.people._database, opened.audit, clock, "encrypted", most=20)
+    made = [put(few, request=f"req-p{n}") for n in range(2)]
+    assert code_of(put, few) == "people_queue_full"
+    other = replace(caller("k-other"), request_id="req-o")
+    few.put(other, "orders", GIVEN, LABELS, hours=2, reason="in doubt")
+    few.answer(made[0].id, "leak", "uid:7")
+    put(few, request="req-p9")
+
+
 def test_an_item_that_is_not_there(people: People) -> None:
     assert code_of(people.get, "wait-0") == "queue_item_unknown"
     assert code_of(people.answer, "wait-0", "leak", "uid:7") == "queue_item_unknown"
