@@ -484,7 +484,7 @@ async def _collections(opened: Terminal) -> None:
 
 async def _searching(opened: Terminal) -> None:
     await _collections(opened)
-    await opened.press("s", *"relief valve", "enter")
+    await opened.press("S", *"relief valve", "enter")
     await opened.wait("12 bar")
 
 

@@ -45,7 +45,7 @@ class CollectionsPage(ListPage[Collection]):
     """Collections, by name."""
 
     TITLE: ClassVar[str] = "Collections"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("s", "search", "Search")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("S", "search", "Search")]
     NEEDS: ClassVar[dict[str, Role]] = {"search": Role.ADMIN, "details": Role.OPERATOR}
 
     def __init__(self, desk: Desk) -> None:

@@ -68,7 +68,7 @@ async def test_what_is_refused_is_said() -> None:
         await opened.press("o")
         await opened.wait("scan.pdf")
         made.refused["search"] = Unavailable("model_unavailable", "The embedder is not there.")
-        await opened.press("s", "x", "enter")
+        await opened.press("S", "x", "enter")
         await opened.wait("The embedder is not there.")
 
 
@@ -78,7 +78,7 @@ async def test_only_an_admin_searches_and_a_viewer_sees_no_documents() -> None:
         await opened.press("o")
         shown = await opened.refresh()
         assert "manuals" in shown and "scan.pdf" not in shown
-        await opened.press("s", "enter", "x", "enter")
+        await opened.press("S", "enter", "x", "enter")
         assert made.calls == []
 
 

@@ -6,9 +6,8 @@ from tests.tui.scripted import Script, model, status, terminal
 
 
 async def test_help_lists_the_live_bindings_of_the_screen() -> None:
-    async with terminal(Script(status(models=[model("pump")]))) as opened:
+    async with terminal(Script(status(models=[model("pump")])), size=(80, 60)) as opened:
         shown = await opened.press("2", "question_mark")
-        shown += await opened.press("end")
         for words in ("KEY", "Load", "Filter", "Quit", "Models", "needs a person"):
             assert words in shown, words
     async with terminal(Script(status(role="viewer", models=[model("pump")]))) as opened:
