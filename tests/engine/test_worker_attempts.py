@@ -34,23 +34,24 @@ def run(
     giving, taking = socket.socketpair()
     fd = model.reopen()
     facts = {
-        "unix": -1, "tcp": -1, "writable": -1, "model": fd, "victim": target.victim.pid,
+        "unix": -1, "tcp": -1, "writable": -1, "victim": target.victim.pid,
         "address": target.address, "port": target.listening.getsockname()[1],
         "abstract": f"appliance-test-{os.getpid()}", "path": str(target.scratch / "s"),
         "scratch": str(target.scratch),
     }  # fmt: skip
     with ours, theirs, giving, taking:
         ours.sendall(protocol.frame(load(variant)))
+        socket.send_fds(giving, [b"\0"], [fd])
         done = subprocess.run(
             [
                 *(sys.executable, "-I", SCRIPT, mode),
-                *map(str, (fd, theirs.fileno(), taking.fileno())),
+                *map(str, (theirs.fileno(), taking.fileno())),
                 *(json.dumps(facts), *cases),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            pass_fds=(fd, theirs.fileno(), taking.fileno()),
+            pass_fds=(theirs.fileno(), taking.fileno()),
             env={},
             cwd="/",
             timeout=120,

@@ -1,6 +1,6 @@
 """The attempts, made from inside the real worker once its model is loaded.
 
-usage: python -I worker_attempts.py free|confined MODEL_FD SOCKET_FD DESCRIPTORS_FD FACTS [CASE...]
+usage: python -I worker_attempts.py free|confined SOCKET_FD DESCRIPTORS_FD FACTS [CASE...]
 
 It is the worker's own `main`, up to `Worker.serve`, in whose place the attempts are made; "free"
 leaves out the drop, which is the control. Results go to stderr, the one descriptor that is left.
@@ -8,6 +8,7 @@ leaves out the drop, which is the control. Results go to stderr, the one descrip
 
 import json
 import os
+import socket
 import sys
 from typing import Any
 
@@ -20,18 +21,26 @@ GIVEN = ("given", "writable descriptor", "truncate it", "grow it", "punch", "sea
 
 def main(mode: str, descriptors: list[int], facts: str, names: list[str]) -> None:
     """Be a worker, then try."""
-    table = attempts.cases(attempts.Facts(**json.loads(facts)))
-    chosen = names or [
-        name
-        for name in table
-        if name not in attempts.DEADLY and not any(word in name for word in GIVEN)
-    ]
+    model = -1
+    receive = worker.receive_descriptor
+
+    def received(descriptors: socket.socket) -> int:
+        nonlocal model
+        model = receive(descriptors)
+        return model
 
     def serve(_worker: Any) -> None:
+        table = attempts.cases(attempts.Facts(**json.loads(facts), model=model))
+        chosen = names or [
+            name
+            for name in table
+            if name not in attempts.DEADLY and not any(word in name for word in GIVEN)
+        ]
         results = {name: attempts.attempt(table[name]) for name in chosen}
         os.write(2, json.dumps(results).encode())
         os._exit(0)
 
+    worker.receive_descriptor = received
     worker.Worker.serve = serve  # type: ignore[assignment, method-assign]
     if mode == "free":
         confine.drop = lambda *_, **__: {"profile": "none"}
@@ -39,4 +48,4 @@ def main(mode: str, descriptors: list[int], facts: str, names: list[str]) -> Non
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [int(fd) for fd in sys.argv[2:5]], sys.argv[5], sys.argv[6:])
+    main(sys.argv[1], [int(fd) for fd in sys.argv[2:4]], sys.argv[4], sys.argv[5:])

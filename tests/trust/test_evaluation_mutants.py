@@ -79,7 +79,7 @@ CASES: dict[str, Case] = {
     ),
     "a byte under the signature": Case(
         _verify(edited(certificate(), block(sampleSize=401))), "evaluation_signature",
-        "evaluation.read", "dsse.signers(opened, {hint: key.public}, _unsigned)", "None",
+        "evaluation.read", "opened.check(evaluator(opened.hint).public, _unsigned)", "None",
     ),
     "a revoked digest": Case(
         _verify(certificate(), policies.put("revoked", "digests", [TASK])), "digest_revoked",
@@ -93,7 +93,8 @@ CASES: dict[str, Case] = {
         _verify(
             forged(certificate(), lambda s: s["subject"][0]["digest"].update(sha256="11" * 32))
         ),
-        INCONSISTENT, "evaluation._check", "== subject", "is not None",
+        INCONSISTENT, "evaluation._check",
+        "== [statement.subject(wanted.task, wanted.task_digest)]", "is not None",
     ),
     "another result": Case(
         _verify(forged(certificate(), lambda s: s["predicate"].update(result="FAILED"))),
@@ -155,7 +156,8 @@ CASES: dict[str, Case] = {
     "an edited specification": Case(
         _specified(edited(signed(wanted()), lambda s: s["predicate"].update(looks=9))),
         "specification_signature",
-        "specification.verify", "dsse.signers(opened, {hint: key.public}, _unsigned)", "None",
+        "specification.verify",
+        "opened.check(policy.specifier(opened.hint, wanted.name).public, _unsigned)", "None",
     ),
     "another's name under a specification": Case(
         _specified(signed(wanted(name="Alice"))), "specifier_not_allowed",

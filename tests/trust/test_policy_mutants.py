@@ -156,10 +156,10 @@ CASES = {
     ),
     "63 an approval for another digest": Case(
         lambda _: accept(signed("Bob", BOB, replace(SUBJECT, digest="00" * 32))),
-        "approval_other_artifact", "approval.verify", "statement.subjects != subject.named()",
+        "approval_other_artifact", "approval.verify", "said.subjects != subject.named()",
     ),
     "63 an approval that a suspension made void": Case(
-        other_round, "approval_void", "approval.verify", "statement.round != subject.round",
+        other_round, "approval_void", "approval.verify", "said.round != subject.round",
     ),
     "64 an evaluation that nobody could check": Case(
         lambda _: parsed(models({"id": "a", "require": ["oms", "test-result"]})),

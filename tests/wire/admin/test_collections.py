@@ -14,7 +14,7 @@ from appliance.wire.admin.collections import (
 
 def test_defaults() -> None:
     wanted = CollectionNew.of(name="c")
-    assert (wanted.embedder, wanted.ranking, wanted.budget, wanted.overlap) == ("", None, 220, 40)
+    assert (wanted.embedder, wanted.ranking, wanted.budget, wanted.overlap) == ("", None, None, 40)
     assert RemoveWanted.of(documents=["a"]).everything is False
 
 
