@@ -64,7 +64,7 @@ def test_a_killed_worker_ends_its_stream_with_an_error_and_serves_again(live_ser
             for _ in chunks:
                 pass
         wait_until_ready(live)
-        again = client.chat.completions.create(
+        again = client.with_options(max_retries=5).chat.completions.create(
             model=live.model, messages=asked("Hello"), max_tokens=4
         )
         assert again.choices[0].message.content

@@ -111,6 +111,6 @@ async def test_verification_in_bulk_knows_every_field_of_a_request(ready: Servic
         await append(ready.audit, unknown_outcome(asked_for))
     await collect(await ready.inference.start(caller(), request()))
     for kind in ("intent", "outcome"):
-        entries = ready.reader.search(Query(kind=kind)).entries
+        entries = ready.reader.search(Query(kind=kind, limit=1000)).entries
         assert len(entries) > 4
         assert undecoded([entry.raw for entry in entries]) is not None

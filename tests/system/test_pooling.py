@@ -172,9 +172,11 @@ def test_the_examples_of_the_page_work(data: Path, tmp_path: Path) -> None:
 
 
 MODEL_OF = {"/v1/embeddings": "minilm", "/v1/rerank": "ranker"}
-NOT_HERE = {  # this server has no task with labels and no collection
+NOT_HERE = {  # this server has no task with labels, no collection, and nothing that waits
     "/v1/classify": "wrong_model_kind",
     "/v1/search": "collection_not_found",
+    "/v1/queue/{item_id}": "queue_item_unknown",
+    "/v1/queue/{item_id}/answer": "queue_item_unknown",
 }
 
 
@@ -187,7 +189,7 @@ async def test_each_example_of_the_openapi_document_gets_the_answer_that_it_desc
         "http://lan/v1/completions", headers=key,
         json={"model": smol.ID, "prompt": "Hello", "max_tokens": 1},
     )  # fmt: skip
-    names = {"model_id": smol.ID, "request_id": asked.headers["x-request-id"]}
+    names = {"model_id": smol.ID, "request_id": asked.headers["x-request-id"], "item_id": "none"}
     operations = 0
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -207,7 +209,7 @@ async def test_each_example_of_the_openapi_document_gets_the_answer_that_it_desc
             jsonschema_rs.validate({**schema, "components": document["components"]}, reply.json())
             assert set(described.get("headers", {})) <= set(reply.headers)
             operations += 1
-    assert operations == 13
+    assert operations == 14
 
 
 def example(document: Any, operation: Any) -> dict[str, Any] | None:

@@ -168,7 +168,7 @@ async def test_a_classifier_answers_on_every_route_without_a_worker(
             assert (await client.get("/readyz")).status_code == 503
             approve(services, "orders", *APPROVERS)
             assert (await client.get("/readyz")).status_code == 200
-        known = len(services.reader.search(Query(kind="intent")).entries)
+        known = len(services.reader.search(Query(kind="intent", limit=1000)).entries)
         async with app_of(services, limits=Limits(rpm=6)) as client:
             listed = (await client.get("/v1/models")).json()["data"]
             assert (listed[0]["id"], listed[0]["meta"]["form"]) == ("orders", "labels")
@@ -203,8 +203,8 @@ async def test_a_classifier_answers_on_every_route_without_a_worker(
             assert proof.status_code == 200
             refused = await client.post("/v1/classify", json={"model": "orders", "input": "a"})
             assert refused.status_code == 429  # the quota counts each text: this is the seventh
-        intents = services.reader.search(Query(kind="intent")).entries[known:]
-        outcomes = services.reader.search(Query(kind="outcome")).entries[known:]
+        intents = services.reader.search(Query(kind="intent", limit=1000)).entries[known:]
+        outcomes = services.reader.search(Query(kind="outcome", limit=1000)).entries[known:]
         record = services.store.inventory.record("orders")
         assert len(intents) == len(outcomes) == 6
         assert {entry.body["task"] for entry in intents} == {record.digest}
@@ -218,13 +218,13 @@ async def test_classify_takes_tasks_of_labels_alone(own: Services, tmp_path: Pat
     text = task_for(own).split("[output]")[0] + FREE_TEXT
     imported(own, tmp_path / "notes", text, "notes")
     approve(own, "notes", *APPROVERS)
-    before = len(own.reader.search(Query(kind="intent")).entries)
+    before = len(own.reader.search(Query(kind="intent", limit=1000)).entries)
     async with app_of(own) as client:
         for model in ("notes", ID):
             reply = await client.post("/v1/classify", json={"model": model, "input": "a"})
             assert reply.status_code == 400
             assert reply.json()["error"]["code"] == "wrong_model_kind"
-    assert len(own.reader.search(Query(kind="intent")).entries) == before
+    assert len(own.reader.search(Query(kind="intent", limit=1000)).entries) == before
 
 
 async def test_a_blend_lies_between_the_model_and_the_classifier(
@@ -324,7 +324,7 @@ async def test_ten_megabytes_are_refused_on_every_route(
 ) -> None:
     imported(own, tmp_path / "orders", task_for(own))
     approve(own, "orders", *APPROVERS)
-    before = len(own.reader.search(Query(kind="intent")).entries)
+    before = len(own.reader.search(Query(kind="intent", limit=1000)).entries)
     text = "a b " * (size // 4)
     async with app_of(own) as client:
         for route, body in (
@@ -340,7 +340,7 @@ async def test_ten_megabytes_are_refused_on_every_route(
                 (400, "task_input_invalid"),
             ), route
         assert (await ask(client)).status_code == 200  # the next one is served
-    after = len(own.reader.search(Query(kind="intent")).entries)
+    after = len(own.reader.search(Query(kind="intent", limit=1000)).entries)
     assert after == before + 1
 
 
@@ -354,7 +354,7 @@ async def test_bad_input_has_its_code_and_leaves_no_entry(own: Services, tmp_pat
     imported(own, tmp_path / "lost", lost, "lost")
     for name in ("two", "lost"):
         approve(own, name, *APPROVERS)
-    before = len(own.reader.search(Query(kind="intent")).entries)
+    before = len(own.reader.search(Query(kind="intent", limit=1000)).entries)
     async with app_of(own) as client:
         for model, content, status, code in (
             ("two", '{"text": "a"}', 400, "task_input_invalid"),
@@ -368,4 +368,4 @@ async def test_bad_input_has_its_code_and_leaves_no_entry(own: Services, tmp_pat
                 assert "site" in reply.json()["error"]["message"]
         listed = (await client.get("/v1/models")).json()["data"]
         assert [model["id"] for model in listed] == ["two", ID]
-    assert len(own.reader.search(Query(kind="intent")).entries) == before
+    assert len(own.reader.search(Query(kind="intent", limit=1000)).entries) == before

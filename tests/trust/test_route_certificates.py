@@ -42,10 +42,11 @@ def test_what_is_kept_twice_is_kept_once(kept: RouteCertificates) -> None:
 
 
 def test_a_suspended_certificate_never_counts_again(kept: RouteCertificates) -> None:
-    first = kept.add(certificate(), policy())
+    envelope = certificate()
+    first = kept.add(envelope, policy())
     kept.suspend(first.id, "too many errors")
     assert code(kept) == "route_suspended"
-    kept.add(certificate(), policy())  # signed again, the same statement
+    kept.add(envelope, policy())
     assert code(kept) == "route_suspended"
     later = kept.add(certificate(how=at(issued_us=NOW_US + 1)), policy())
     assert kept.valid(ROUTE, TERMS, policy()) == later

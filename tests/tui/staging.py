@@ -493,7 +493,13 @@ async def _routes(opened: Terminal) -> None:
     assert isinstance(server, Script)
     server.jobs_found = [job(31, kind="route", state="done", result=CURVE)]
     await opened.press("u")
-    await opened.wait("What if")
+    await opened.wait("licences-small")
+
+
+async def _deferring(opened: Terminal) -> None:
+    await _routes(opened)
+    await opened.press("down")
+    await opened.wait("unstable over time")
 
 
 async def _secret(opened: Terminal) -> None:
@@ -544,6 +550,7 @@ def scenes() -> list[Scene]:
         Scene("advice", "what the advisor said", _keys("a")),
         Scene("advice-report", "writing its page", _keys("a", "w")),
         Scene("routes", "routes", _routes),
+        Scene("routes-deferring", "a route that defers", _deferring),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),

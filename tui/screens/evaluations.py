@@ -83,7 +83,7 @@ class EvaluationsPage(ListPage[Job]):
         """Called in the poller's thread."""
         jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind in _KINDS]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
-        ledger = None if _gates(jobs) == self._gates else client.ledgers().ledgers
+        ledger = None if _gates(jobs) == self._gates else _ledgers(client)
         if named is None or named.state != "done" or named.id in self._whole:
             return Found(jobs, None, ledger)
         return Found(jobs, client.job(named.id), ledger)
@@ -232,6 +232,14 @@ class LedgerScreen(ModalScreen[None]):
     def _draw(self) -> None:
         width = max(20, self.app.size.width - 4)
         self._shown.say(lines(view.ledger(self._found, width)))
+
+
+def _ledgers(client: AdminClient) -> list[Ledger] | None:
+    """The ledger; None where it cannot be had, such as from an older server."""
+    try:
+        return client.ledgers().ledgers
+    except ApplianceError:
+        return None
 
 
 def _gates(jobs: list[Job]) -> list[tuple[int, str]]:

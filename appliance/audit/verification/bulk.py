@@ -99,6 +99,15 @@ class _Retrieved(msgspec.Struct, kw_only=True, gc=False):
     ranking: str
 
 
+class _Hop(msgspec.Struct, kw_only=True, gc=False):
+    before: str
+    certificate: str
+    digest: str
+    number: _Int
+    route: str
+    stage: str
+
+
 class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """The fields of a body: those that all have, and those of requests, in the order of a body."""
 
@@ -108,12 +117,14 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     bytes: _Int | None = None
     code: str | None = None
     completion_tokens: _Int | None = None
+    confidence_ppm: _Int | None = None
     content: Content | None = None
     digest: str | None = None
     duration_us: _Int | None = None
     engine: str | None = None
     epoch: _Int
     finish: str | None = None
+    hop: _Hop | None = None
     intent: _Int | None = None
     ip: str | None = None
     key_id: str | None = None
