@@ -39,6 +39,17 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+_LONGEST_ID = 80
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a long text by its beginning: xdist sends the ids about, and some had 100 MB."""
+    if isinstance(val, str | bytes) and len(val) > _LONGEST_ID:
+        shown = val[:40] if isinstance(val, str) else repr(val[:40])
+        return f"{shown}... of {len(val)}"
+    return None
+
+
 _HEAVY = {
     "default_model_path", "embedder_path", "reranker_path", "small_qwen_path", "large_qwen_path",
 }  # fmt: skip
