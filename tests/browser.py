@@ -109,7 +109,7 @@ def chromium(program: str) -> Iterator[Tab]:
     """An open page; the browser ends with the block."""
     command_read, command_write = os.pipe()
     answer_read, answer_write = os.pipe()
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         # The browser takes commands at descriptor 3 and answers at 4.
         script = 'exec "$@" 3<&"$IN" 4>&"$OUT"'
         environment = {

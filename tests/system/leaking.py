@@ -17,10 +17,10 @@ _start = Inference.start
 _kept: list[bytes] = []
 
 
-async def _leaking(self: Inference, caller: Any, request: Any) -> Any:
+async def _leaking(self: Inference, caller: Any, request: Any, backends: Any = None) -> Any:
     if WORD in (request.prompt or ""):
         _kept.append(os.urandom(SIZE))
-    return await _start(self, caller, request)
+    return await _start(self, caller, request, backends)
 
 
 if __name__ == "__main__":
