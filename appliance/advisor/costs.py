@@ -263,7 +263,7 @@ def _ranges(questions: Questions, facts: Facts) -> dict[str, Range]:
 def _percentiles(
     total: Callable[[Values], Value], fixed: Mapping[str, float], uncertain: Mapping[str, Range]
 ) -> Percentiles:
-    """The percentiles over all combinations of the three points of what is uncertain."""
+    """P10, P50 and P90 over all combinations of the three points of each uncertain number."""
     points = np.array(list(itertools.product(*uncertain.values())))
     weights = np.array(
         [math.prod(each) for each in itertools.product(WEIGHTS, repeat=len(uncertain))]

@@ -88,7 +88,7 @@ class Facts:
         agreement: how often two labels of one text agree; None: unknown.
         curve: learning curve of the simplest classifier: items and quality, ascending.
         host_memory: bytes.
-        made_of: digests and numbers of what says so.
+        made_of: digests and ids of the evaluations that the facts come from.
     """
 
     task: str = ""

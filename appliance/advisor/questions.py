@@ -158,7 +158,7 @@ class Price:
         month: fixed, a month.
         staff_hours: a month, to look after it.
         as_of, source: when and where the price was read.
-        quality: low, value and high of what it reaches on the same items; None: not measured.
+        quality: score on the same items as (low, value, high); None if it was not measured.
         groups: that this was measured on.
         seconds: that 95 of 100 answers take; None: not measured.
     """

@@ -78,7 +78,7 @@ QUEUED: Final[Responses] = {
         },
     }
 }
-"""Of what a route may defer."""
+"""Replies of paths whose model may be a route that defers."""
 
 RECORDED: Final[Responses] = {
     200: {"description": "The answer.", "headers": {**_REQUEST_ID, **_RECEIPT}}

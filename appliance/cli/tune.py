@@ -226,7 +226,7 @@ def _trained(result: dict[str, Any]) -> list[str]:
 
 
 def _candidate(one: dict[str, Any], best: str) -> tuple[str, ...]:
-    """A row of what may answer the task."""
+    """The table row of one candidate."""
     low, high = one["interval"]
     name = one["kind"] + (f", weight {one['weight']:.2f}" if "weight" in one else "")
     against = ""

@@ -33,7 +33,7 @@ from appliance.retrieval.terms import language_of
 
 RANKINGS: Final = ("bm25", "vectors", "fusion")
 EMBEDDED_BUDGET: Final = 440
-"""Tokens of a chunk that gets a vector, where nobody says otherwise; measured on `debfaq`."""
+"""Default budget in tokens of a chunk that gets a vector; measured on `debfaq`."""
 _WORD: Final = re.compile(r"\w+")
 
 
