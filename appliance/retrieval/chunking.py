@@ -118,16 +118,21 @@ def _split(text: bytes, start: int, end: int, cut: bytes | None) -> Iterator[tup
     at = start
     if cut is not None:
         while (found := text.find(cut, at, end)) >= 0:
-            if text[at:found].strip():
-                yield at, found
+            yield from _trimmed(text, at, found)
             at = found + len(cut)
     else:
         for gap in _SENTENCE.finditer(text, start, end):
-            if text[at : gap.start()].strip():
-                yield at, gap.start()
+            yield from _trimmed(text, at, gap.start())
             at = gap.end()
-    if text[at:end].strip():
-        yield at, end
+    yield from _trimmed(text, at, end)
+
+
+def _trimmed(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The span without the white space at its ends, if anything is left of it."""
+    content = text[start:end]
+    if kept := content.strip():
+        start += len(content) - len(content.lstrip())
+        yield start, start + len(kept)
 
 
 def _words(text: bytes, start: int, end: int, budget: int, page: int) -> Iterator[_Piece]:

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.retrieval.chunking import chunks, estimate
@@ -16,6 +16,7 @@ _BLOCKS = st.lists(
 
 
 @given(_BLOCKS, st.integers(16, 80), st.floats(0, 0.49))
+@example([("heading", "?" * 13), ("heading", "??a \n?")], 16, 0.0)  # white space before a cut
 def test_spans_are_exact_cover_the_text_and_keep_the_budget(
     texts: list[tuple[str, str]], budget: int, share: float
 ) -> None:
