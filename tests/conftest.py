@@ -54,11 +54,18 @@ _HEAVY = {
     "default_model_path", "embedder_path", "reranker_path", "small_qwen_path", "large_qwen_path",
 }  # fmt: skip
 _WHOLE = {"cli", "contract", "installer", "system"}  # directories whose tests run the whole product
+_SERVED = {"api/admin", "governance", "pool", "registry", "retrieval", "routing", "tui/screens"}
+"""Directories whose tests open a server in their process."""
 _LONG = {
-    "audit/test_faults.py", "audit/test_log_crash.py", "audit/test_power_loss.py",
-    "audit/test_tampering.py", "audit/test_ways_agree.py", "fuzz/test_model_mutants.py",
-    "governance/test_trust_updates.py", "kernels/test_exactness.py", "test_import_hygiene.py",
-    "trust/ceremony/test_ceremony.py", "tui/test_app.py", "tui/test_command.py",
+    "advisor/test_drift.py", "advisor/test_watch.py", "audit/test_ballast.py",
+    "audit/test_conditions.py", "audit/test_faults.py", "audit/test_log_crash.py",
+    "audit/test_power_loss.py", "audit/test_pruning.py", "audit/test_tampering.py",
+    "audit/test_ways_agree.py", "auditor/test_verify_certificate.py",
+    "auditor/test_verify_export.py", "datasets/test_capture.py", "engine/test_flood.py",
+    "engine/test_loop.py", "engine/test_pooler.py", "fuzz/test_model_mutants.py",
+    "kernels/test_exactness.py", "test_app.py", "test_import_hygiene.py",
+    "trust/ceremony/test_ceremony.py", "trust/test_bad_input.py", "trust/test_bad_policy.py",
+    "trust/test_mutants.py", "trust/test_store.py", "tui/test_app.py", "tui/test_command.py",
     "tui/test_hostile.py", "tui/test_offline.py", "tui/test_screenshots.py", "tui/test_tmux.py",
 }  # fmt: skip
 """Of the others, the files that take most of the time."""
@@ -73,14 +80,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     is one library for a process, which the next test finds as the last one left it.
     """
     for item in items:
-        path = item.path.relative_to(CHECKOUT / "tests")
-        top = path.parts[0]
+        path = item.path.relative_to(CHECKOUT / "tests").as_posix()
+        top = path.partition("/")[0]
         names = set(getattr(item, "fixturenames", ()))
         alone = top in _LLAMA or bool({"library", "runner"} & names)
         item.add_marker(pytest.mark.xdist_group("llama.cpp" if alone else str(item.path)))
         if top in _WHOLE or _HEAVY & names:
             item.add_marker("model")
-        if str(path) in _LONG:
+        if path in _LONG or path.startswith(tuple(f"{place}/" for place in _SERVED)):
             item.add_marker("long")
 
 

@@ -45,11 +45,14 @@ class AppShares:
     def __init__(self, running: ReadOnly[Sequence], pace: Pace | None) -> None:
         self._pace = pace
         self._weights = {s.scope: s.weight for s in running}
-        found = held(running)
+        # One app alone is nobody's rival: most steps need no more.
+        found = held(running) if len(self._weights) > 1 else dict.fromkeys(self._weights, 0.0)
         self._least = min(found.values(), default=0.0)
         self._protected = {app for app in found if found[app] <= self._least}
         self._alike = len(self._protected) == len(found)
-        self._own = sum(s.generating and s.scope in self._protected for s in running)
+        self._own = 0
+        if not self._alike:
+            self._own = sum(s.generating and s.scope in self._protected for s in running)
 
     def _limit(self, dearer: float, prompt_tokens: int = 0) -> int | None:
         """Tokens of a step `dearer` times as long as the protected apps' own; None for any."""

@@ -333,8 +333,10 @@ class Scheduler:
         Where prompts have fixed chunks, the paths take nothing of their budget.
         """
         ready = [
-            s for s in self.running if s.adapter == plan.adapter and s.labels and not s.pending
+            s for s in self.running if s.labels and s.adapter == plan.adapter and not s.pending
         ]
+        if not ready:
+            return
         left, most = self._left(plan, ready), BRANCHES
         for sequence in sorted(ready, key=lambda s: s.served):
             if sequence.labels is None:
@@ -413,6 +415,8 @@ def _most_scored(sequence: Sequence, plan: StepPlan) -> int:
 
     The last token of a sequence takes a row that every sequence has; the others take scored ones.
     """
+    if sequence.echo is None:
+        return sequence.pending
     end = len(sequence.tokens)
     rows = len(sequence.scored(sequence.computed, end))
     if not rows:
