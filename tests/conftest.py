@@ -16,6 +16,7 @@ from installer.bundle.cache import cache_root
 from installer.bundle.default_model import catalogued, default_model, obtain
 from installer.bundle.steps import BundleError
 from tests import minilm
+from tests.routing import world
 from tests.smol import SMALL, make_data, sealed
 
 CHECKOUT = Path(__file__).parents[1]
@@ -69,6 +70,11 @@ _LONG = {
     "tui/test_hostile.py", "tui/test_offline.py", "tui/test_screenshots.py", "tui/test_tmux.py",
 }  # fmt: skip
 """Of the others, the files that take most of the time."""
+_ROUTES = {
+    "api/admin/test_routes.py", "cli/test_route.py", "routing/test_answering.py",
+    "routing/test_calibration.py", "routing/test_carry.py", "routing/test_catalogue.py",
+}  # fmt: skip
+"""Files that share a lab with a route, so that it is certified once."""
 _LLAMA = {"engine", "kernels"}  # directories whose tests load llama.cpp into their own process
 
 
@@ -84,7 +90,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         top = path.partition("/")[0]
         names = set(getattr(item, "fixturenames", ()))
         alone = top in _LLAMA or bool({"library", "runner"} & names)
-        item.add_marker(pytest.mark.xdist_group("llama.cpp" if alone else str(item.path)))
+        group = "llama.cpp" if alone else "routes" if path in _ROUTES else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
         if top in _WHOLE or _HEAVY & names:
             item.add_marker("model")
         if path in _LONG or path.startswith(tuple(f"{place}/" for place in _SERVED)):
@@ -186,3 +193,15 @@ async def ready(services: Services) -> AsyncIterator[Services]:
     yield services
     await services.inference.drain(30)
     await services.supervisor.close()
+
+
+@pytest.fixture(scope="session")
+def route_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a route and what it needs, not certified. To be copied."""
+    return world.make_lab(tmp_path_factory.mktemp("route"))
+
+
+@pytest.fixture(scope="session")
+def certified(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> world.Certified:
+    """The same with a certificate, and what the calibration said. To be copied."""
+    return world.certify(world.copied(route_data, tmp_path_factory.mktemp("certified")))

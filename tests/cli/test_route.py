@@ -12,14 +12,14 @@ from appliance.client import socket_path
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Done, run_command
 from tests.routing.example import ROUTE
-from tests.routing.world import DATA_ID, ROUTE_ID, make_lab
+from tests.routing.world import DATA_ID, ROUTE_ID, copied
 from tests.smol import SMALL
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabData]:
+def lab(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabData]:
     """A lab whose server runs, with a route and a sealed dataset."""
-    data = make_lab(tmp_path_factory.mktemp("route"))
+    data = copied(route_data, tmp_path_factory.mktemp("command"))
     with open_services(data, config=SMALL) as services:
         with serve_in_thread(create_admin_app(services), socket_path(data)):
             yield LabData(data)

@@ -1,15 +1,16 @@
 """Answers of routes: who is asked, what passes an input on, and no way around quota and access."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from appliance.app import Services, open_services
+from appliance.config import RoutesConfig
 from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
@@ -25,42 +26,31 @@ from appliance.types import Limits, TaskAnswer
 from appliance.wire.admin.routes import LabelGiven
 from tests.api.admin.lab import client_of
 from tests.routing.world import (
+    DOUBTFUL,
     LARGE_ID,
     ROUTE_ID,
     SMALL_ID,
+    SURE,
+    Certified,
     answer,
     app,
     asked,
-    calibrate,
     entries,
-    make_lab,
-    terms,
     write_route,
 )
 from tests.smol import SMALL
 
-SURE, DOUBTFUL = "replace hose", "replace jumbo"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def lab_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A lab whose route is certified."""
-    root = tmp_path_factory.mktemp("answering")
-    data = make_lab(root)
-
-    async def certify(services: Services) -> None:
-        assert (await calibrate(services, terms(services)))["verdict"] == "certified"
-        await services.inference.drain(30)
-
-    with open_services(data, config=SMALL) as services:
-        asyncio.run(certify(services))
-    yield data
-    shutil.rmtree(root)
-
-
-@pytest.fixture
-async def lab(lab_data: Path) -> AsyncIterator[Services]:
-    with open_services(lab_data, config=SMALL) as services:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(
+    certified: Certified, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Services]:
+    """A lab whose route is certified, and of whose answers none is drawn by chance."""
+    data = certified.copy(tmp_path_factory.mktemp("answering"))
+    config = replace(SMALL, routes=RoutesConfig(sample_percent=0))
+    with open_services(data, config=config) as services:
         yield services
         await services.inference.drain(30)
 
@@ -100,12 +90,12 @@ async def test_the_key_must_be_allowed_every_stage_that_answers(lab: Services) -
 
 async def test_a_quota_that_is_used_up_lets_no_larger_stage_answer(lab: Services) -> None:
     """The small answer is doubtful, and the key may ask once a minute."""
-    caller = app(limits=Limits(rpm=1))
+    caller = app(limits=Limits(rpm=1), key_id="k1")
     assert await refused(lab, caller, DOUBTFUL) == "rate_limit_exceeded"
     hops = entries(lab, kind="intent", request_id=caller.request_id)
     assert [hop["model"] for hop in hops] == [SMALL_ID]
     assert not entries(lab, action="route_deferred", request_id=caller.request_id)
-    twice = replace(app(), principal=replace(app().principal, key_id="k2", limits=Limits(rpm=2)))
+    twice = app(limits=Limits(rpm=2), key_id="k2")
     assert stage(await answer(lab, twice, DOUBTFUL)) == "large"
 
 
@@ -230,6 +220,7 @@ async def test_accepted_answers_are_drawn_for_labels(
 
 
 async def test_shares_by_stage_are_counted(lab: Services) -> None:
+    lab.inference.shares.clear()
     for text in (SURE, SURE, DOUBTFUL):
         await answer(lab, app(), text)
     await refused(lab, app(ROUTE_ID), SURE)
@@ -263,7 +254,7 @@ async def test_tokens_of_all_hops_are_told(lab: Services) -> None:
         (Unavailable("request_cancelled", "x"), False),
     ],
 )
-def test_which_errors_pass_an_input_on(error: ApplianceError, passes: bool) -> None:
+async def test_which_errors_pass_an_input_on(error: ApplianceError, passes: bool) -> None:
     if passes:
         assert _passed_on(error) == error.code
     else:

@@ -1,55 +1,61 @@
 """Calibration and serving of a route over two classifiers, end to end; no language model."""
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import pytest_asyncio
 
+from appliance.api.admin.gates import seal_of
 from appliance.app import Services, open_services
 from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
 from appliance.trust import route as statements
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import load_policy
+from tests.conftest import CHECKOUT
 from tests.routing.world import (
     DATA_ID,
     GROUPS,
     LARGE_ID,
     ROUTE_ID,
     SMALL_ID,
+    Certified,
     answer,
     app,
     calibrate,
+    copied,
     entries,
-    make_lab,
+    envelope,
     terms,
     write_dataset,
 )
 from tests.smol import SMALL
 
-
-@pytest.fixture(scope="module")
-def lab_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("routes")
-    data = make_lab(root)
-    yield data
-    shutil.rmtree(root)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
-async def lab(lab_data: Path) -> AsyncIterator[Services]:
-    with open_services(lab_data, config=SMALL) as services:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(
+    certified: Certified, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Services]:
+    """A lab whose route was certified; later tests take that away."""
+    data = certified.copy(tmp_path_factory.mktemp("calibration"))
+    with open_services(data, config=SMALL) as services:
         yield services
         await services.inference.drain(30)
 
 
-async def test_a_route_is_certified_and_then_its_first_stage_answers(lab: Services) -> None:
-    before = await answer(lab, app(), "replace hose")
+async def test_a_route_is_certified_and_then_its_first_stage_answers(
+    lab: Services, certified: Certified
+) -> None:
+    before, result = certified.before, certified.result
     assert before.about is not None and before.about.routed is not None
     assert (before.about.routed.stage, before.about.routed.certificate) == ("large", "")
-    result = await calibrate(lab, terms(lab))
     assert result["verdict"] == "certified", result
     assert result["groups"] == GROUPS and result["doubtful"] == "larger"
     assert 0.5 < result["coverage"] < 0.85
@@ -100,7 +106,7 @@ async def test_a_suspended_certificate_lets_nothing_through(lab: Services) -> No
 
 
 async def test_a_small_dataset_takes_no_look(lab: Services, tmp_path: Path) -> None:
-    write_dataset(lab, tmp_path / "few", certify=49)
+    write_dataset(lab, tmp_path / "few", certify=49, dev=50)
     result = await calibrate(lab, terms(lab, dataset="few"))
     assert (result["verdict"], result["reason"]) == ("not_certifiable", "underpowered")
     assert result["certificate"] is None and result["groups_needed"] >= 50
@@ -115,13 +121,44 @@ async def test_items_with_times_pass_a_backtest(lab: Services, tmp_path: Path) -
     assert all(origin["wrong"] == 0 for origin in result["origins"])
 
 
+@pytest.mark.parametrize("point", ["batch", pytest.param("look", marks=pytest.mark.slow)])
+async def test_a_killed_calibration_resumes_with_its_look(
+    route_data: Path, certified: Certified, tmp_path: Path, point: str
+) -> None:
+    """The verdict is that of one that nothing interrupted, and no item is asked twice."""
+    data, file = copied(route_data, tmp_path), tmp_path / "specification.json"
+    with open_services(data, config=SMALL) as services:
+        file.write_bytes(envelope(services, terms(services)))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.routing.killed", data, file, point, cwd=CHECKOUT
+    )
+    assert await process.wait() == -signal.SIGKILL
+    with open_services(data, config=SMALL) as services:
+        marks = seal_of(services, DATA_ID).parts["certify"].marks
+        (before,) = services.ledger.looks(marks)
+        assert before.verdict == ""
+        await services.jobs.serve()
+        live = services.jobs.live(before.job)
+        assert live is not None
+        result = await live.outcome()
+        await services.inference.drain(30)
+        (after,) = services.ledger.looks(marks)
+        assert (after.id, after.entry, after.verdict) == (before.id, before.entry, "pass")
+        assert (result["looks"], len(entries(services, action="route_look"))) == (1, 1)
+        asked = [str(entry["request_id"]) for entry in entries(services, kind="intent")]
+        sealed = [one for one in asked if one.startswith(f"route-{before.job}-certify-")]
+        assert len(sealed) == len(set(sealed)) == 2 * GROUPS
+    same = ("verdict", "threshold", "coverage", "limit", "groups")
+    assert {name: result[name] for name in same} == {n: certified.result[n] for n in same}
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
         ({"error_micros": 100_001}, "specification_other"),
         ({"margin_micros": 100_001}, "specification_other"),
         ({"small": LARGE_ID}, "specification_other"),
-        ({"larger": "", "larger_digest": ""}, "specification_other"),
+        ({"larger": ""}, "specification_other"),
         ({"looks": 1}, "specification_other"),
         ({"route_digest": "1" * 64}, "specification_other"),
         ({"dataset_digest": "1" * 64}, "specification_other"),

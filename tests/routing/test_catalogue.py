@@ -10,13 +10,14 @@ from appliance.errors import TaskRefused
 from appliance.routing import catalogue
 from appliance.routing.catalogue import KIND
 from appliance.trust.directory import open_artifact
-from tests.routing.world import LARGE_ID, ROUTE_ID, SMALL_ID, make_lab
+from tests.routing.world import LARGE_ID, ROUTE_ID, SMALL_ID, copied
 from tests.smol import SMALL
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with open_services(make_lab(tmp_path_factory.mktemp("catalogue")), config=SMALL) as services:
+def lab(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    data = copied(route_data, tmp_path_factory.mktemp("catalogue"))
+    with open_services(data, config=SMALL) as services:
         yield services
 
 

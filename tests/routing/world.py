@@ -3,6 +3,8 @@
 import asyncio
 import json
 import secrets
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from tests.smol import APPROVERS, SMALL, approve, key, quiet
 
 COMMON: dict[str, tuple[str, ...]] = {"hydraulics": ("hose", "pump"), "engine": ("piston", "turbo")}
 RARE: dict[str, tuple[str, ...]] = {"hydraulics": ("xylo", "zwick"), "engine": ("quiff", "jumbo")}
+SURE, DOUBTFUL = "replace hose", "replace jumbo"
 ROUTE_ID, SMALL_ID, LARGE_ID, DATA_ID = "orders", "orders-small", "orders-large", "orders-data"
-GROUPS = 140
+GROUPS = 100
 ROUTE = """\
 id = "orders"
 version = 1
@@ -65,7 +68,7 @@ def write_dataset(services: Services, path: Path, times: bool = False, **counts:
     path.mkdir()
     manifest = {"format": 1, "version": 1, "name": path.name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
-    for split, count in ({"train": 40, "dev": 80, "certify": GROUPS} | counts).items():
+    for split, count in ({"train": 20, "dev": 60, "certify": GROUPS} | counts).items():
         rows = [item(n, f"{split}-{path.name}") for n in range(count)]
         if times:
             year = {"train": 2023, "dev": 2024}.get(split, 2025)
@@ -112,17 +115,54 @@ def make_lab(root: Path) -> Path:
     return data
 
 
+@dataclass(frozen=True)
+class Certified:
+    """A lab whose route is certified.
+
+    Attributes:
+        before: what the route answered without a certificate.
+        result: of the calibration.
+    """
+
+    data: Path
+    before: Delta
+    result: dict[str, Any]
+
+    def copy(self, root: Path) -> Path:
+        """A data directory of its own, below `root`."""
+        return copied(self.data, root)
+
+
+def copied(data: Path, root: Path) -> Path:
+    """A copy of a data directory that nobody has open, below `root`."""
+    return Path(shutil.copytree(data, root / "data"))
+
+
+def certify(data: Path) -> Certified:
+    """Certify the route of a lab."""
+
+    async def run(services: Services) -> Certified:
+        before = await answer(services, app(), "replace hose")
+        result = await calibrate(services, terms(services))
+        await services.inference.drain(30)
+        return Certified(data, before, result)
+
+    with open_services(data, config=SMALL) as services:
+        return asyncio.run(run(services))
+
+
 def terms(services: Services, **changes: Any) -> Specification:
     """What the records say, as `route calibrate` fills it in."""
     record = services.store.inventory.record
+    small, larger = changes.get("small", SMALL_ID), changes.get("larger", LARGE_ID)
     given: dict[str, Any] = {
         "route": ROUTE_ID,
         "dataset": DATA_ID,
         "split": "certify",
-        "small": SMALL_ID,
-        "small_digest": record(SMALL_ID).digest,
-        "larger": LARGE_ID,
-        "larger_digest": record(LARGE_ID).digest,
+        "small": small,
+        "small_digest": record(small).digest,
+        "larger": larger,
+        "larger_digest": record(larger).digest if larger else "",
         "looks": 4,
         "seed": secrets.token_hex(16),
         "name": "publisher",
@@ -150,9 +190,11 @@ async def calibrate(services: Services, wanted: Specification) -> dict[str, Any]
     return {**await live.outcome(), "job": live.job.id}
 
 
-def app(*models: str, name: str = "app", limits: Limits | None = None) -> Caller:
+def app(
+    *models: str, name: str = "app", limits: Limits | None = None, key_id: str = "evaluation"
+) -> Caller:
     """An app's request."""
-    principal = Principal("evaluation", name, frozenset(models), limits or Limits())
+    principal = Principal(key_id, name, frozenset(models), limits or Limits())
     return Caller(principal, f"req-{secrets.token_hex(16)}", "127.0.0.1", "/v1/chat/completions")
 
 

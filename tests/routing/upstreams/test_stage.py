@@ -22,10 +22,12 @@ from tests.routing.upstreams.site import BIG, approve
 from tests.routing.world import (
     COMMON,
     DATA_ID,
+    DOUBTFUL,
     LARGE_ID,
     RARE,
     ROUTE_ID,
     SMALL_ID,
+    SURE,
     answer,
     app,
     approved,
@@ -39,7 +41,6 @@ from tests.routing.world import (
 )
 from tests.smol import SMALL
 
-SURE, DOUBTFUL = "replace hose", "replace jumbo"
 QUEUED = 'on_defer = "queue"\n'
 PEOPLE = '\n[[stages]]\nname = "people"\nkind = "queue"\nhours = 2\n'
 HOST = 'kind = "upstream"\nupstream = "big"\nmodel = "there"\n'
