@@ -8,6 +8,7 @@ so that a host is added without a new identity.
 The identity is claimed: it is what an API says, checked by probes, and proves no weights.
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +48,12 @@ class UpstreamRecord:
     keeps_content: bool
     fingerprint: str
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Hex SHA-256 of the record: what people approve."""
         return _digest({"schema": 1, **self._shared(), **self._own()})
 
-    @property
+    @functools.cached_property
     def identity(self) -> str:
         """Hex SHA-256 of what all hosts of the upstream share: what answers carry."""
         return _digest({"schema": 1, **self._shared()})

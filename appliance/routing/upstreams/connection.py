@@ -11,6 +11,7 @@ Rules:
 
 import json
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ _MOST_PROBE: Final = 1 << 20
 # Shorter than what engines keep an idle connection for, so that none ends while we send.
 _KEEP_S: Final = 2.0
 _OK, _REDIRECTS, _REJECTS = 200, 3, 4
-_NOT_SENT: Final = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
+_NOT_SENT: Final = (httpcore.ConnectError, httpcore.ConnectTimeout)
 _FAILED: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 _BUSY: Final = frozenset({429, 503})
 _DENIED: Final = frozenset({401, 403})
@@ -88,6 +89,49 @@ def api_key(config: UpstreamConfig, data: Path) -> str:
     return text
 
 
+class _Kept:
+    """Idle connections to a host, the one that was used last first.
+
+    The library's own pool looks at each of its connections twice for every request.
+
+    Args:
+        most: that are kept.
+    """
+
+    def __init__(self, origin: httpcore.Origin, tls: ssl.SSLContext | None, most: int) -> None:
+        self._origin, self._tls, self._most = origin, tls, most
+        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
+
+    def fresh(self) -> httpcore.AsyncHTTPConnection:
+        """A connection that was not used yet."""
+        return httpcore.AsyncHTTPConnection(self._origin, self._tls, keepalive_expiry=_KEEP_S)
+
+    async def take(self) -> httpcore.AsyncHTTPConnection:
+        """An idle connection that the host did not close, else a fresh one."""
+        while self._idle:
+            found = self._idle.pop()
+            if not found.has_expired():
+                return found
+            await found.aclose()
+        return self.fresh()
+
+    async def give(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        """Keep a connection for the next request, or close it if it is of no more use."""
+        if not connection.is_idle() or connection.has_expired():
+            await connection.aclose()
+            return
+        self._idle.append(connection)
+        while len(self._idle) > self._most or self._idle[0].has_expired():
+            await self._idle.popleft().aclose()
+            if not self._idle:
+                break
+
+    async def close(self) -> None:
+        """Close all of them."""
+        while self._idle:
+            await self._idle.pop().aclose()
+
+
 class Connection:
     """Requests to one host.
 
@@ -98,27 +142,23 @@ class Connection:
     """
 
     def __init__(self, url: str, config: UpstreamConfig, tls: ssl.SSLContext | None, key: str):
-        self._url = url
+        self._url = httpcore.URL(url)
         self._headers = [
-            ("host", url.partition("://")[2]),
-            ("user-agent", "appliance"),
-            ("accept-encoding", "identity"),
-            ("content-type", "application/json"),
+            (b"host", url.partition("://")[2].encode()),
+            (b"user-agent", b"appliance"),
+            (b"accept-encoding", b"identity"),
+            (b"content-type", b"application/json"),
         ]
         if key:
-            self._headers.append(("authorization", f"Bearer {key}"))
+            self._headers.append((b"authorization", f"Bearer {key}".encode()))
         connect, idle = config.connect_ms / 1000, float(config.idle_seconds)
-        self._times = {"connect": connect, "pool": connect, "read": idle, "write": idle}
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=None,  # places bound them; waiting here would look like a dead host
-            max_keepalive_connections=config.slots,
-            keepalive_expiry=_KEEP_S,
-        )
+        self._times = {"connect": connect, "read": idle, "write": idle}
+        # How many there are at once is bounded by the places of requests.
+        self._kept = _Kept(self._url.origin, tls, config.slots)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._pool.aclose()
+        """Close the connections that are idle; the others end with their requests."""
+        await self._kept.close()
 
     @asynccontextmanager
     async def stream(
@@ -136,44 +176,56 @@ class Connection:
             Unavailable: `upstream_busy`.
             BadRequest: `upstream_rejected`.
         """
-        more = [("x-request-id", call), ("accept", "text/event-stream")]
-        response = await self._sent(path, body, more)
+        more = [(b"x-request-id", call.encode()), (b"accept", b"text/event-stream")]
+        connection = await self._kept.take()
         try:
-            if response.status != _OK:
-                raise _refusal(response.status, await _bounded(response, _MOST_ERROR))
-            _check_form(response, "text/event-stream")
-            yield _received(response)
+            response = await self._sent(connection, path, body, more)
+            try:
+                if response.status != _OK:
+                    raise _refusal(response.status, await _bounded(response, _MOST_ERROR))
+                _check_form(response, "text/event-stream")
+                yield _received(response)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            await self._kept.give(connection)
 
     async def ask(self, path: str, body: dict[str, Any]) -> Any:
         """Send a probe and read its answer, a JSON document; raises as `stream`.
 
         Each has a connection of its own, so that certificates are looked at each time.
         """
-        response = await self._sent(path, json.dumps(body).encode(), [("connection", "close")])
+        connection, data = self._kept.fresh(), json.dumps(body).encode()
         try:
+            response = await self._sent(connection, path, data, [(b"connection", b"close")])
             data = await _bounded(response, _MOST_PROBE)
             if response.status != _OK:
                 raise _refusal(response.status, data)
             _check_form(response, "application/json")
         finally:
-            await response.aclose()
+            await connection.aclose()
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as error:
             raise invalid("its answer is not JSON") from error
 
-    async def _sent(self, path: str, body: bytes, more: list[tuple[str, str]]) -> httpcore.Response:
+    async def _sent(
+        self,
+        connection: httpcore.AsyncHTTPConnection,
+        path: str,
+        body: bytes,
+        more: list[tuple[bytes, bytes]],
+    ) -> httpcore.Response:
+        url, target = self._url, self._url.target.rstrip(b"/") + path.encode()
         request = httpcore.Request(
-            "POST",
-            self._url + path,
-            headers=[*self._headers, *more, ("content-length", str(len(body)))],
+            b"POST",
+            httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=target),
+            headers=[*self._headers, *more, (b"content-length", b"%d" % len(body))],
             content=body,
             extensions={"timeout": self._times},
         )
         try:
-            return await self._pool.handle_async_request(request)
+            return await connection.handle_async_request(request)
         except _NOT_SENT as error:
             certificate = "CERTIFICATE" in str(error).upper()
             code = "upstream_certificate" if certificate else "upstream_unavailable"

@@ -1,6 +1,7 @@
 """An engine is killed under load: what was not sent goes elsewhere, nothing is executed twice."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ import pytest
 from appliance.app import Services
 from appliance.errors import ApplianceError
 from tests.conftest import CHECKOUT
+from tests.evals.test_gate_simulation import told
 from tests.routing.upstreams.engine import WORDS
 from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready, until
 
@@ -85,8 +87,14 @@ async def under_load(services: Services, victim: Process, label: str) -> dict[st
     return ended
 
 
-def check(services: Services, ended: dict[str, str], one: Process, two: Process) -> None:
-    """No request without an end, none executed twice, only those at the victim lost."""
+def check(services: Services, ended: dict[str, str], one: Process, two: Process) -> list[int]:
+    """No request without an end, none executed twice, only those at the victim lost.
+
+    Returns:
+        Of each request that a second host took, the microseconds that the first one cost it: from
+        the entry before the first try to the entry before the second.
+    """
+    lasted = []
     assert len(ended) == REQUESTS
     executed = Counter(request for process in (one, two) for request in process.received())
     assert max(executed.values()) == 1
@@ -103,11 +111,16 @@ def check(services: Services, ended: dict[str, str], one: Process, two: Process)
         assert ends[-1] == ("failed" if request in lost else "answered")
         if request in lost:
             assert sent[-1] == one.url
+        tries = [int(hop["mono_us"]) for hop in hops if hop["event"] == "sent"]
+        lasted += [tries[1] - tries[0]] if len(tries) > 1 else []
     outcomes = Counter(outcome["request_id"] for outcome in entries(services, "outcome"))
     assert all(outcomes[request] == 1 for request in ended)
+    return lasted
 
 
-async def rounds(tmp_path: Path, count: int) -> None:
+async def rounds(tmp_path: Path, count: int) -> list[int]:
+    """Kill an engine so many times; what `check` returns, of all rounds."""
+    lasted: list[int] = []
     async with processes(tmp_path) as (one, two):
         wanted = config(one.url, two.url, slots=SLOTS)
         async with ready(tmp_path / "d", wanted) as services:
@@ -115,11 +128,12 @@ async def rounds(tmp_path: Path, count: int) -> None:
             probing = asyncio.create_task(services.upstreams.run())
             for number in range(count):
                 ended = await under_load(services, one, str(number))
-                check(services, ended, one, two)
+                lasted += check(services, ended, one, two)
                 assert not host.usable
                 await one.start()
                 await until(lambda: host.usable)  # a probe takes it back
             probing.cancel()
+    return lasted
 
 
 async def test_an_engine_is_killed_under_load(tmp_path: Path) -> None:
@@ -128,4 +142,7 @@ async def test_an_engine_is_killed_under_load(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_an_engine_is_killed_twenty_times(tmp_path: Path) -> None:
-    await rounds(tmp_path, 20)
+    lasted = sorted(await rounds(tmp_path, 20))
+    assert lasted, "no request met a host that was away"
+    p50, p99 = (lasted[math.ceil(share * len(lasted)) - 1] / 1e3 for share in (0.5, 0.99))
+    told(f"failover of {len(lasted)} requests: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
