@@ -76,6 +76,7 @@ from appliance.routing import monitor as route_monitor
 from appliance.routing import people as deferred
 from appliance.routing.answering import RoutedInference
 from appliance.routing.calibration import Calibration
+from appliance.routing.carry import RouteCarry
 from appliance.routing.catalogue import ApprovedRoutes
 from appliance.routing.deferring import Deferring
 from appliance.routing.monitor import Monitors
@@ -159,6 +160,7 @@ _MIGRATIONS: Final = (
     route_monitor.TABLES,
     upstream_records.TABLES,
     deferred.TABLES,
+    route_certificates.REPLAYS,
 )
 
 _OTHERS: Final = {
@@ -544,9 +546,10 @@ def open_services(
         )
         approved_routes = ApprovedRoutes(models, read_policy, certified, ready)
         elsewhere = stages_of(workers, ready)
-        jobs.add(
-            Calibration(CalibrationParts(gate_parts, certified, approved_routes.forget, elsewhere))
+        calibration_parts = CalibrationParts(
+            gate_parts, certified, approved_routes.forget, elsewhere
         )
+        jobs.add(Calibration(calibration_parts))
         people = People(database, audit, clock, cast(ContentMode, config.audit.content))
         targets = Targets(ready, elsewhere, Deferring(people, ready))
 
@@ -562,6 +565,8 @@ def open_services(
             }
             audit.append(Draft("admin", fields)).result()
             approved_routes.suspend(certificate, reason)
+
+        jobs.add(RouteCarry(calibration_parts, take_away))
 
         def secret() -> bytes:
             kek = LogFiles(data / "audit").key_encryption_key()

@@ -212,7 +212,12 @@ CODES: Final[dict[str, Code]] = {
     ),
     "route_certificate_other": Code(
         "the certificate is for another route, other terms, another engine or another time",
-        "Calibrate the route as it is: `appliance route calibrate`.",
+        "After an upgrade of the engine: `appliance route carry`. Else calibrate the route as it "
+        "is: `appliance route calibrate`.",
+    ),
+    "route_no_replay": Code(
+        "what another engine must do again with open items is not here",
+        "Calibrate with the engine that serves: `appliance route calibrate`.",
     ),
     "route_certificate_expired": Code(
         "the certificate of the route has expired", "Calibrate again on new groups."

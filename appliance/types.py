@@ -149,6 +149,51 @@ class TokenLogprob(NamedTuple):
     offset: int
 
 
+class Decision(NamedTuple):
+    """How sure the model was of a token where the form of the answer left it a choice.
+
+    Raw values, before any setting of the request; logarithms are natural.
+
+    Attributes:
+        offset: where the token begins in the answer, in bytes.
+        logprob: logarithm of its probability.
+        margin: logarithm of how many times the second token's probability the likeliest one has,
+            of those that may come.
+        entropy: of the distribution over the tokens that may come, in nats.
+        mass: logarithm of the probability that these have together; the rest is masked.
+    """
+
+    offset: int
+    logprob: float
+    margin: float
+    entropy: float
+    mass: float
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The decisions of one field of an answer.
+
+    Attributes:
+        name: of the field.
+        tokens: how many decisions there were, at least one.
+        least, mean: of the logarithms of their probabilities.
+        quantiles: of the same, at 10, 25 and 50 %.
+        margin: the smallest.
+        entropy: the largest.
+        mass: the smallest.
+    """
+
+    name: str
+    tokens: int
+    least: float
+    mean: float
+    quantiles: tuple[float, float, float]
+    margin: float
+    entropy: float
+    mass: float
+
+
 @dataclass(frozen=True)
 class Constraint:
     """A form that an answer must have.
@@ -205,6 +250,8 @@ class GenerationRequest:
         labels: texts whose probabilities after the prompt are wanted in place of an answer.
         distribution: whether the probabilities of a task's labels are wanted; no other answer will
             do.
+        decisions: whether it is wanted how sure the model is of what the form of the answer leaves
+            it to choose.
         common: leading messages that are a signed task's own, the same for every app.
         readable: digest of the documents that the caller may read, where passages of them are in
             the messages: what is computed of such a prompt is reused for the same digest alone.
@@ -233,6 +280,7 @@ class GenerationRequest:
     thinking: bool | None = None
     labels: tuple[str, ...] = ()
     distribution: bool = False
+    decisions: bool = False
     common: int = 0
     readable: str = ""
     request_id: str = ""
@@ -370,6 +418,7 @@ class TaskAnswer:
         cited: what proves it; None where the task has no collection.
         mass: logarithm of the raw probability that all labels had together in the model; None
             where no model answered.
+        decided: of an answer in fields, how sure the model was of each, where that was asked for.
         routed: of an answer by a route.
     """
 
@@ -383,6 +432,7 @@ class TaskAnswer:
     distribution: tuple[tuple[str, float], ...] = ()
     cited: CitedFrom | None = None
     mass: float | None = None
+    decided: tuple[Decided, ...] = ()
     routed: Routed | None = None
 
     def document(self) -> dict[str, Any]:
@@ -396,7 +446,18 @@ class TaskAnswer:
         }
         if self.confidence is not None:
             shown["confidence"] = round(self.confidence, 6)
+        if self.distribution:
             shown["distribution"] = {name: round(share, 6) for name, share in self.distribution}
+        if self.decided:
+            shown["fields"] = {
+                field.name: {
+                    "tokens": field.tokens,
+                    "least": round(field.least, 6),
+                    "mean": round(field.mean, 6),
+                    "quantiles": [round(value, 6) for value in field.quantiles],
+                }
+                for field in self.decided
+            }
         if self.cited is not None:
             shown |= vars(self.cited)
             shown["citations"] = [dict(vars(citation)) for citation in self.cited.citations]
@@ -419,6 +480,7 @@ class Delta:
         cached: tokens of the prompt whose KV entries were reused.
         about: on the last piece of a task's answer.
         prompt: tokens of the prompt, told with the last piece by what could not count them before.
+        decided: how sure the model was of its tokens, where that was asked for.
     """
 
     text: str
@@ -430,6 +492,7 @@ class Delta:
     cached: int = 0
     about: TaskAnswer | None = None
     prompt: int = 0
+    decided: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)

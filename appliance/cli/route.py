@@ -5,6 +5,7 @@ signed here, and the private key stays in this process; a person sees the terms 
 """
 
 import contextlib
+import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,7 +217,7 @@ def suspend(output: Output, data: Path, name: str, reason: str) -> None:
 @route.command()
 @click.argument("name", metavar="ROUTE")
 @click.option("--item", type=click.IntRange(1), help="The number of the answer to label.")
-@click.option("--label", metavar="LABEL", help="What is right.")
+@click.option("--label", metavar="LABEL", help="What is right; JSON where the answer has fields.")
 @data_option
 @json_option
 @click.pass_obj
@@ -237,7 +238,9 @@ def sample(output: Output, data: Path, name: str, item: int | None, label: str |
     told = [
         f"answer {waiting.id}, label it until {waiting.due}",
         *lines,
-        f"labels: {', '.join(map(safe, waiting.labels))}",
+        f"labels: {', '.join(map(safe, waiting.labels))}"
+        if waiting.form is None
+        else f"fields: {safe(json.dumps(waiting.form, ensure_ascii=False))}",
     ]
     output.data(waiting, told if waiting.id else [f"Nothing of {safe(name)} waits for a label."])
 
@@ -257,6 +260,36 @@ def report(output: Output, data: Path, name: str, out: Path) -> None:
         out.unlink()
     out.write_text(html, encoding="utf-8")
     output.data({"report": str(out)}, [f"wrote {out}"])
+
+
+@route.command()
+@click.argument("name", metavar="ROUTE")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
+@data_option
+@json_option
+@click.pass_context
+def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
+    """Carry a certificate over to the engine that serves, if it does the same with open items.
+
+    After an upgrade the server does it by itself for every approved route.
+    """
+    output = ctx.ensure_object(Output)
+    with admin_client(data, needs_server=True) as client:
+        begun = client.start_job("route-carry", {"route": name})
+        if not wait:
+            started(output, begun)
+            return
+        found = watched(client, begun.id)
+    result: dict[str, Any] = found.result or {}
+    flips = [safe(item) for item in result.get("flips", ())]
+    lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
+    if result.get("certificate"):
+        lines = [f"{result['items']} open items as before; carried over to {result['engine']}"]
+    elif flips:
+        lines = [f"out of use: {len(flips)} items differ: {', '.join(flips[:20])}"]
+    output.data({"id": found.id, "state": found.state, "code": found.code, **result}, lines)
+    if not result.get("certificate"):
+        ctx.exit(1)
 
 
 def _newest(client: AdminClient, name: str) -> Job:

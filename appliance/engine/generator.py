@@ -6,6 +6,7 @@ import msgspec
 
 from appliance.engine import protocol
 from appliance.engine.cells import Cells
+from appliance.engine.decisions import Decisions
 from appliance.engine.labels import Labels
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
@@ -130,6 +131,7 @@ class Generator:
             min_tokens=request.min_tokens,
             guide=guide,
             logprobs=logprobs,
+            decisions=Decisions() if request.decisions else None,
             echo=echo,
             scope=request.scope,
             readable=request.readable,

@@ -6,9 +6,9 @@ there, or not any more, ends with "detached" before it is computed.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as ReadOnly
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.threads import Threads
 from appliance.types import TokenLogprob
+
+Restrict: TypeAlias = Callable[[NDArray[np.float32]], None]
+"""Sets the logits of tokens that may not come next to minus infinity, in place."""
 
 
 class Model(Protocol):
@@ -185,10 +188,13 @@ class Engine:
 
     def _pick(self, sequence: Sequence, logits: NDArray[np.float32]) -> int | None:
         guide = sequence.guide
+        restrict: Restrict | None = None if guide is None else guide.restrict
+        if sequence.decisions is not None:
+            restrict = sequence.decisions.watching(logits, restrict)
         return sequence.sampler.pick(
             logits,
             sequence.tokens,
-            restrict=None if guide is None else guide.restrict,
+            restrict=restrict,
             banned=self.model.ends if sequence.generated < sequence.min_tokens else (),
         )
 
@@ -201,6 +207,7 @@ class Engine:
         if sequence.guide is not None:
             token = sequence.guide.within(token, sequence.max_tokens - sequence.generated)
         scored = () if sequence.logprobs is None else (self._score(sequence, logits, token),)
+        decided = None if sequence.decisions is None else sequence.decisions.score(token)
         forced = [] if sequence.guide is None else sequence.guide.accept(token)
         text, count = "", 0
         finish: Finish | None = None if forced is not None else "invalid"
@@ -221,7 +228,9 @@ class Engine:
         complete = finish == "stop" and not sequence.stream.stopped
         if sequence.guide is not None and not sequence.guide.wrote(text, complete):
             finish = "invalid"
-        return Row(sequence.id, text, count, finish, scored, reused=sequence.reused or 0)
+        told = () if decided is None else (decided,)
+        reused = sequence.reused or 0
+        return Row(sequence.id, text, count, finish, scored, reused=reused, decided=told)
 
     def _score(self, sequence: Sequence, logits: NDArray[np.float32], token: int) -> TokenLogprob:
         """The log-probability of the next token, which is not appended yet."""
@@ -234,9 +243,10 @@ class Engine:
         sequence.tokens.append(token)
         if token in self.model.ends and not sequence.ignore_eos:
             return "", "stop"
-        text = sequence.stream.push(
-            self.model.piece(token), may_stop=sequence.generated >= sequence.min_tokens
-        )
+        piece = self.model.piece(token)
+        if sequence.decisions is not None:
+            sequence.decisions.wrote(piece)
+        text = sequence.stream.push(piece, may_stop=sequence.generated >= sequence.min_tokens)
         if sequence.stream.stopped:
             return text, "stop"
         return text, "length" if sequence.generated >= sequence.max_tokens else None

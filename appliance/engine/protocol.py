@@ -17,7 +17,7 @@ import msgspec
 
 from appliance.engine.text.reasoning import Thinking
 from appliance.engine.text.reply import Dialect
-from appliance.types import Constraint, ModelKind, Sampling, TokenLogprob, Tools
+from appliance.types import Constraint, Decision, ModelKind, Sampling, TokenLogprob, Tools
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
@@ -103,6 +103,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         labels: texts whose probabilities after the prompt are the answer; none: it writes text.
             The one row of the answer has the logarithm of each in `vector`.
         common: leading messages that are a task's, the same for every app.
+        decisions: whether the rows tell how sure the model is of what it chooses.
     """
 
     id: int
@@ -128,6 +129,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     adapter: str = ""
     labels: tuple[str, ...] = ()
     common: int = 0
+    decisions: bool = False
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
@@ -284,6 +286,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         logprobs: one for each of the tokens, if asked for; for each echoed one, too.
         vector: little-endian 32-bit floats: an embedding, the score of one text, or the logarithm
             of each label's probability.
+        decided: how sure the model was of the token that it chose, if asked for.
     """
 
     id: int
@@ -293,6 +296,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     logprobs: tuple[TokenLogprob, ...] = ()
     vector: bytes = b""
     reused: Count = 0
+    decided: tuple[Decision, ...] = ()
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 
+from appliance.engine.decisions import Decisions
 from appliance.engine.labels import Labels
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.sampling import Sampler
@@ -37,6 +38,7 @@ class Sequence:
         min_tokens: tokens before an end token or a stop string ends the text.
         guide: the constraint on the answer.
         logprobs: scores the tokens of the answer, if asked for.
+        decisions: tells how sure the model is of what it chooses, if asked for.
         echo: the prompt, where it is part of the answer. One that `scores` needs the logits of
             every position, so that nothing of its prompt may come from a cache.
         labels: what it scores in place of an answer, when its prompt is in the cache.
@@ -52,6 +54,7 @@ class Sequence:
     min_tokens: int = 0
     guide: Guide | None = None
     logprobs: Logprobs | None = None
+    decisions: Decisions | None = None
     echo: Echo | None = None
     labels: Labels | None = None
     scope: str = ""
@@ -72,7 +75,7 @@ class Sequence:
     def __post_init__(self) -> None:
         self.prompt_tokens = len(self.tokens)
         self.known = self.prompt_tokens
-        keep = self.logprobs is not None
+        keep = self.logprobs is not None or self.decisions is not None
         self.sampler = Sampler(self.sampling, self.prompt_tokens, keep=keep)
 
     @property

@@ -329,7 +329,7 @@ class Walk:
             standing.route.id, standing.digest, stage.name, self._hops, certificate, self._why
         )
         target = self._use.parts.targets.resolve(stage, self._use.hop)
-        asked = replace(self.request, model=target.model)
+        asked = replace(self.request, model=target.model, decisions=first)
         return await target.start(replace(self.caller, hop=hop), asked)
 
     async def _decided(self) -> list[Delta]:

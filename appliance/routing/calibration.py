@@ -11,6 +11,7 @@ Rules:
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -26,7 +27,7 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused
-from appliance.evals import scoring
+from appliance.evals import replay, scoring
 from appliance.evals.asking import asked, outcome, side_by_side
 from appliance.evals.sealed_lines import SealedLines, key_of
 from appliance.evals.store import OutcomeFiles
@@ -35,7 +36,7 @@ from appliance.reports.page import render
 from appliance.routing import certifying, confidence, report
 from appliance.routing import subject as subjects
 from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable, Verdict
-from appliance.routing.confidence import MILLION
+from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.subject import CalibrationParts, Subject, envelope_of, subject_of
 from appliance.serving.inference import Inference
 from appliance.tasks.backends import TaskBackends
@@ -156,10 +157,10 @@ class Calibration(Kind):
         done = [parse(line) for line in await job.in_thread(file.read)]
         left = [item for item in items if item.id not in {o.item for o in done}]
         label = f"route-{job.id}-{name.partition('.')[0]}"
-        observe = partial(_observe, subject, self._stages(subject), label)
+        ask = partial(observe, self._stages(subject), label)
         for start in range(0, len(left), _BATCH):
             job.report(name.partition(".")[0], len(done), len(items))
-            fresh = await side_by_side(observe, left[start : start + _BATCH], 2)
+            fresh = await side_by_side(ask, left[start : start + _BATCH], 2)
             await job.in_thread(file.append, [line_of(o) for o in fresh])
             done += fresh
         return sorted(done, key=lambda o: o.item)
@@ -198,7 +199,9 @@ class Calibration(Kind):
         }
         gate.audit.append(Draft("admin", fields)).result()
         if made["statement"]:
-            self._parts.certificates.add(made["statement"].encode(), gate.policy())
+            kept = self._parts.certificates.add(made["statement"].encode(), gate.policy())
+            if made.get("replay"):
+                self._parts.certificates.keep_replay(kept.id, made["replay"].encode())
             verdict = "pass" if result["certificate"] else "underpowered"
             gate.ledger.conclude(subject.signed.digest, verdict, result["certificate"] or "")
             self._parts.changed()
@@ -207,19 +210,25 @@ class Calibration(Kind):
         return {**result, "looks": len(looks), "looks_left": left}
 
 
-async def _observe(
-    subject: Subject, stages: Sequence[tuple[LoadedTask, Inference]], label: str, item: Item
+async def observe(
+    stages: Sequence[tuple[LoadedTask, Inference]], label: str, item: Item
 ) -> Observed:
-    """What the stages do with one item."""
-    found: list[tuple[bool, int, Any]] = []
+    """What the first stage, and a second one, do with one item.
+
+    Args:
+        label: names the requests in the log.
+    """
+    found: list[tuple[bool, int, str, Any]] = []
     for number, (loaded, inference) in enumerate(stages):
         task = loaded.task
         sent = msgspec.json.encode(scoring.input_of(task, item)).decode()
-        request = GenerationRequest(model=task.id, messages=({"role": "user", "content": sent},))
+        turn = {"role": "user", "content": sent}
+        request = GenerationRequest(model=task.id, messages=(turn,), decisions=not number)
         told = await asked(inference, f"{label}-{number}-{item.id}", request)
         scored = outcome(task, item, told.text, told)
-        found.append((scored.micros == MILLION, scored.microseconds, told.about))
-    small, about = found[0], found[0][2]
+        right, answer = scored.micros == MILLION, replay.digest(scored)
+        found.append((right, scored.microseconds, answer, told.about))
+    small, about = found[0], found[0][3]
     larger = found[1] if len(found) > 1 else None
     return Observed(
         item=item.id,
@@ -230,7 +239,33 @@ async def _observe(
         larger=None if larger is None else larger[0],
         small_us=small[1],
         larger_us=0 if larger is None else larger[1],
+        told=small[2],
+        larger_told="" if larger is None else larger[2],
     )
+
+
+def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[str]:
+    """What another engine must do again with an item: digests of answers, and what is accepted.
+
+    Args:
+        larger: whether the second stage is computed here, too.
+    """
+    accepted = "accepted" if seen.score(function) >= threshold else "in doubt"
+    return [seen.told, accepted, seen.larger_told if larger else ""]
+
+
+def _replay(subject: Subject, plan: Plan, threshold: int | None, dev: Sequence[Observed]) -> str:
+    """The same of open items as JSON, by their ids; "" where nothing is certified."""
+    if threshold is None:
+        return ""
+    stage = next(iter(subject.route.larger), None)
+    larger = stage is not None and stage.kind == "task"
+    ordered = sorted(dev, key=lambda o: hashlib.sha256(o.item.encode()).digest())
+    found = {
+        each.item: replayed(each, plan.function, threshold, larger=larger)
+        for each in ordered[: replay.ITEMS]
+    }
+    return json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
 def terms_of(subject: Subject) -> Terms:
@@ -358,6 +393,7 @@ def _concluded(
     needs_model = bool(subject.small.task.candidate.model)
     larger = next(iter(subject.route.larger), None)
     claimed = larger is not None and larger.kind == "upstream"
+    again = _replay(subject, plan, verdict.threshold, dev)
     at = Circumstances(
         engine=gate.store.evaluations.engine if needs_model else "",
         identity="claimed" if claimed else "attested",
@@ -366,6 +402,7 @@ def _concluded(
         entry=look.entry,
         issued_us=now,
         valid_until_us=now + VALID_DAYS * _DAY_US,
+        replay=hashlib.sha256(again.encode()).hexdigest() if again else "",
     )
     statement = statements.certify(subject.signed, found, at, gate.evidence())
     certificate = statements.verify(statement, gate.policy()).id
@@ -408,5 +445,6 @@ def _concluded(
     return {
         "result": result,
         "statement": statement.decode(),
+        "replay": again,
         "html": render(report.page(told)),
     }

@@ -29,6 +29,8 @@ from appliance.trust.store import ModelStore
 from appliance.types import Json, ModelCard
 
 KIND: Final = "route"
+TERMS: Final = ("error_micros", "delta_micros", "margin_micros")
+"""What the record of a route says of its terms."""
 FRESH_S: Final = 5.0
 """Seconds after which a standing is looked up again."""
 
@@ -136,6 +138,16 @@ class ApprovedRoutes:
         found = await asyncio.to_thread(self._look, route_id)
         if record is not None:
             self._known[route_id] = record, time.monotonic(), found
+        return found
+
+    def of_other_engine(self, policy: TrustPolicy) -> list[str]:
+        """Approved routes whose certificate can be carried over to the engine that serves."""
+        found = []
+        for card in self.cards():
+            record = self._store.inventory.record(card.id)
+            terms = {name: int(record.facts[name]) for name in TERMS}
+            if self.certificates.of_other_engine(record.digest or "", terms, policy):
+                found.append(record.id)
         return found
 
     def suspend(self, certificate_id: str, reason: str) -> None:

@@ -71,6 +71,7 @@ class Observed:
         features: of the first stage's answer; None where it gave none.
         small, larger: whether each was right; `larger` is None without a second stage.
         small_us, larger_us: microseconds that each took.
+        told, larger_told: digests of what they answered; "" where it was not kept.
     """
 
     item: str
@@ -81,6 +82,8 @@ class Observed:
     larger: bool | None = None
     small_us: int = 0
     larger_us: int = 0
+    told: str = ""
+    larger_told: str = ""
 
     def score(self, function: Confidence) -> int:
         """In millionths; an item without an answer is below every threshold."""
@@ -197,7 +200,7 @@ def plan(
         return _refused("labels disagree", message)
     answered = [o for o in dev if o.features is not None]
     if not answered:
-        return _refused("too many errors", "the first stage gave no answer with a distribution")
+        return _refused("too many errors", "the first stage gave no answer with a confidence")
     choice = confidence.fit(
         [o.features for o in answered if o.features is not None],
         [o.small for o in answered],

@@ -1,8 +1,9 @@
 """How sure an answer is: a probability that it is right, from what the stage decided. Pure.
 
 Rules:
-- Features come from raw probabilities where the stage had a choice: the distribution over labels
-  and the share that the form masked. They depend on no sampling setting of the request.
+- Features come from raw probabilities where the stage had a choice: the distribution over labels,
+  or the tokens of fields that the schema left open, and the share that the form masked. They depend
+  on no sampling setting of the request.
 - A function of the features is fitted on open items, and kept as JSON coefficients.
 - Coefficients from outside are checked before they are applied.
 - A score is told in whole millionths, so that calibration and serving compare the same number.
@@ -22,26 +23,42 @@ from appliance.errors import Refused
 from appliance.statistics import calibration, logistic
 from appliance.statistics.calibration import Isotonic
 from appliance.statistics.logistic import Fitted
-from appliance.types import TaskAnswer
+from appliance.types import Decided, TaskAnswer
 
 MILLION: Final = 1_000_000
-FEATURES: Final[tuple[str, ...]] = ("top", "margin", "entropy", "mass")
+LABELS: Final[tuple[str, ...]] = ("top", "margin", "entropy", "mass")
+FIELDS: Final[tuple[str, ...]] = (
+    "least", "mean", "quantile", "closest", "widest", "masked", "length",
+)  # fmt: skip
 _FOLDS: Final = 5
 _LEAST: Final = 1e-12
 _BOUND: Final = 1e6
 
 Features: TypeAlias = tuple[float, ...]
-"""Of one answer, in the order of `FEATURES`."""
+"""Of one answer, in the order of `LABELS` or of `FIELDS`, which differ in length."""
 
 
 def features(about: TaskAnswer) -> Features | None:
-    """What is known of an answer; None where its form has no distribution.
+    """What is known of an answer; None where its form has no confidence.
+
+    Of a distribution over labels:
 
     - `top`: log-odds of the likeliest label.
     - `margin`: logarithm of how many times the second label's probability it has.
     - `entropy`: of the distribution, as a share of the largest there is.
     - `mass`: logarithm of the raw probability that all labels have together; the rest is masked.
+
+    Of fields, each that of the field which is worst:
+
+    - `least`, `mean`, `quantile`: of the logarithms of its tokens' probabilities; the quantile at
+      25 %.
+    - `closest`: the smallest margin between the two likeliest tokens, as a logarithm.
+    - `widest`: the largest entropy of what a token was chosen from, in nats.
+    - `masked`: the smallest logarithm of what the schema let a token be chosen from.
+    - `length`: logarithm of the number of tokens that were chosen in all fields together.
     """
+    if about.decided:
+        return _of_fields(about.decided)
     shares = sorted((share for _, share in about.distribution), reverse=True)
     if len(shares) < 2:
         return None
@@ -53,6 +70,23 @@ def features(about: TaskAnswer) -> Features | None:
         entropy / math.log(len(shares)),
         max(about.mass or 0.0, -_BOUND),
     )
+
+
+def _of_fields(fields: Sequence[Decided]) -> Features:
+    return (
+        min(field.least for field in fields),
+        min(field.mean for field in fields),
+        min(field.quantiles[1] for field in fields),
+        min(field.margin for field in fields),
+        max(field.entropy for field in fields),
+        min(field.mass for field in fields),
+        math.log(sum(field.tokens for field in fields)),
+    )
+
+
+def names_of(found: Features) -> tuple[str, ...]:
+    """The names of an answer's features."""
+    return LABELS if len(found) == len(LABELS) else FIELDS
 
 
 @dataclass(frozen=True)
@@ -109,16 +143,21 @@ def fit(rows: Sequence[Features], right: Sequence[bool], groups: Sequence[str]) 
     """Fit the candidates and choose the one with the smallest area in cross-validation by group.
 
     Candidates are logistic regression on all features, on all but one, and on one alone, and
-    isotonic regression on the margin: the ablation. Of equals the earlier is chosen.
+    isotonic regression on the margin of labels or the least token of fields: the ablation. Of
+    equals the earlier is chosen.
+
+    Args:
+        rows: all of labels, or all of fields.
 
     Raises:
         ValueError: lengths differ, or there is nothing.
     """
     if not len(rows) == len(right) == len(groups) or not rows:
         raise ValueError("every row needs its outcome and its group, and at least one row")
-    candidates: dict[str, tuple[str, ...]] = {"all": FEATURES}
-    candidates |= {f"without {n}": tuple(f for f in FEATURES if f != n) for n in FEATURES}
-    candidates |= {f"{n} alone": (n,) for n in FEATURES}
+    known = names_of(rows[0])
+    candidates: dict[str, tuple[str, ...]] = {"all": known}
+    candidates |= {f"without {n}": tuple(f for f in known if f != n) for n in known}
+    candidates |= {f"{n} alone": (n,) for n in known}
     areas = {name: _crossed(rows, right, groups, names) for name, names in candidates.items()}
     areas["isotonic"] = _crossed(rows, right, groups, None)
     best = min(areas, key=lambda name: areas[name])
@@ -134,13 +173,17 @@ def read(value: object) -> Confidence:
     table = dict(value) if isinstance(value, dict) else {}
     if table.get("kind") == "logistic" and set(table) == {"kind", "weights", "intercept"}:
         weights, intercept = table["weights"], table["intercept"]
-        if isinstance(weights, dict) and set(weights) <= set(FEATURES) and weights:
+        if isinstance(weights, dict) and weights and _one_form(set(weights)):
             numbers = [intercept, *weights.values()]
             if all(type(n) in (int, float) and abs(n) < _BOUND for n in numbers):
                 fitted = Fitted(tuple(map(float, weights.values())), float(intercept))
                 return Logistic(tuple(weights), fitted)
     name = table.pop("feature", None)
-    if name in FEATURES and isinstance(found := calibration.read(table), Isotonic):
+    if (
+        isinstance(name, str)
+        and _one_form({name})
+        and isinstance(found := calibration.read(table), Isotonic)
+    ):
         return Steps(name, found)
     raise Refused("coefficients_invalid", "The function of a route's confidence cannot be used.")
 
@@ -179,12 +222,18 @@ def _crossed(
 def _fitted(
     rows: Sequence[Features], right: Sequence[bool], names: tuple[str, ...] | None
 ) -> Confidence:
-    """Logistic regression on these features; isotonic regression on the margin for None."""
+    """Logistic regression on these features; isotonic regression on one for None."""
     if names is None:
-        scores = [_chosen(row, ("margin",))[0] for row in rows]
-        return Steps("margin", calibration.fit_isotonic(scores, right))
+        name = "margin" if names_of(rows[0]) == LABELS else "least"
+        scores = [_chosen(row, (name,))[0] for row in rows]
+        return Steps(name, calibration.fit_isotonic(scores, right))
     return Logistic(names, logistic.fit([_chosen(row, names) for row in rows], right))
 
 
 def _chosen(found: Features, names: tuple[str, ...]) -> tuple[float, ...]:
-    return tuple(found[FEATURES.index(name)] for name in names)
+    return tuple(found[names_of(found).index(name)] for name in names)
+
+
+def _one_form(names: set[object]) -> bool:
+    """Whether they are features of answers of one form."""
+    return names <= set(LABELS) or names <= set(FIELDS)

@@ -129,11 +129,11 @@ class Monitors:
         """Draw from the answers that a first stage was let give; called in the event loop."""
         certificate = answer.standing.certificate
         kept = answer.caller.principal.content in (None, "encrypted")
-        if certificate is None or not kept or not self._drawn(answer, certificate.id):
+        if certificate is None or not kept or not self._drawn(answer, certificate.origin):
             return
         now = self._clock.wall_us()
         row = {
-            "certificate": certificate.id,
+            "certificate": certificate.origin,
             "route": answer.standing.route.id,
             "request_id": answer.caller.request_id,
             "key_id": answer.caller.principal.key_id,
@@ -177,8 +177,19 @@ class Monitors:
             row = connection.execute(wanted).first()
         return None if row is None else Sample(int(row[0]), str(row[1]), str(row[2]), iso(row[3]))
 
-    def label(self, route: str, sample: int, label: str, actor: str) -> None:
+    def label(
+        self,
+        route: str,
+        sample: int,
+        label: str,
+        actor: str,
+        same: Callable[[str], bool] | None = None,
+    ) -> None:
         """Keep what a person says is right.
+
+        Args:
+            same: whether an answer counts as what was said, though it is written otherwise; then
+                the answer itself is kept as its label.
 
         Raises:
             StateRefused: `item_unknown` for one that is no sample of the route, has its label, or
@@ -191,10 +202,13 @@ class Monitors:
             _SAMPLES.c.settled == 0,
         )
         with self._database.begin() as connection:
-            done = connection.execute(
-                sa.update(_SAMPLES).where(*where).values(label=label, actor=actor)
-            )
-        if not done.rowcount:
+            answer = connection.execute(sa.select(_SAMPLES.c.answer).where(*where)).scalar()
+            if answer is not None:
+                kept = answer if same is not None and same(answer) else label
+                connection.execute(
+                    sa.update(_SAMPLES).where(*where).values(label=kept, actor=actor)
+                )
+        if answer is None:
             raise StateRefused("item_unknown", f"No sample {sample} of {route} waits for a label.")
 
     def settle(self) -> None:

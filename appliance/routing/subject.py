@@ -25,7 +25,7 @@ from appliance.routing.definition import Route, Stage
 from appliance.serving.backend import Backends
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.groups import draw_one_each
-from appliance.tasks.definition import Labels
+from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import ecdsa
 from appliance.trust import route as statements
@@ -161,17 +161,20 @@ def _route(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> Rout
 
 
 def _check_stages(small: LoadedTask, larger: LoadedTask | None) -> None:
-    """The first stage gives labels, and the second takes and gives the same."""
+    """The first stage gives labels or fields, and the second takes and gives the same."""
     output = small.task.output
-    if not isinstance(output, Labels):
+    if not isinstance(output, Labels | Fields):
         raise TaskRefused(
-            "route_stage_unfit", f"{small.task.id} gives no labels, so that it has no confidence."
+            "route_stage_unfit", f"{small.task.id} gives text, which has no confidence."
         )
     if larger is None:
         return
     other = larger.task.output
-    if not isinstance(other, Labels) or set(other.labels) != set(output.labels):
-        raise TaskRefused("route_stage_unfit", f"{larger.task.id} gives other labels.")
+    if isinstance(output, Labels):
+        if not isinstance(other, Labels) or set(other.labels) != set(output.labels):
+            raise TaskRefused("route_stage_unfit", f"{larger.task.id} gives other labels.")
+    elif not isinstance(other, Fields) or larger.schema != small.schema:
+        raise TaskRefused("route_stage_unfit", f"{larger.task.id} has another schema.")
     if set(larger.task.fields) != set(small.task.fields):
         raise TaskRefused("route_stage_unfit", f"{larger.task.id} takes other fields.")
 

@@ -227,16 +227,20 @@ async def _serve(
 
 
 async def _carry(services: Services) -> None:
-    """Begin to carry over the evaluations of tasks that were made with another engine."""
+    """Begin to carry over what was certified of tasks and routes with another engine."""
     try:
         policy = await asyncio.to_thread(load_policy, services.data / "trust")
         waiting = await asyncio.to_thread(services.store.of_other_engine, policy)
+        routes = await asyncio.to_thread(services.routes.of_other_engine, policy)
     except Refused as error:  # without a policy nothing is served
         _log.warning("%s", error)
         return
     for task in waiting:
         _log.info("%s was evaluated with another engine: it answers after a replay", task)
         await services.jobs.start("carry", {"task": task}, SYSTEM)
+    for route in routes:
+        _log.info("%s was certified with another engine: it defers until a replay", route)
+        await services.jobs.start("route-carry", {"route": route}, SYSTEM)
 
 
 async def _autoload(services: Services) -> None:

@@ -74,6 +74,7 @@ class LocalWorker:
                 row.logprobs,
                 row.vector,
                 row.reused,
+                decided=row.decided,
             )
 
     async def cancel(self, prepared: PreparedRequest) -> None:
@@ -161,6 +162,7 @@ def _prepare(
         adapter=adapter.digest if adapter else "",
         labels=request.labels,
         common=request.common,
+        decisions=request.decisions,
     )
 
 

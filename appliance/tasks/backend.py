@@ -18,12 +18,14 @@ from appliance.serving.backend import Backend, PreparedRequest, Wrapped, common,
 from appliance.statistics.labels import blended, distribution, total
 from appliance.tasks import labelled, values
 from appliance.tasks.asked import content_of
-from appliance.tasks.definition import Fields, Labels, form_of
+from appliance.tasks.decided import decided
+from appliance.tasks.definition import Fields, Labels, Output, form_of
 from appliance.tasks.enforced import constraint
 from appliance.tasks.inputs import Values, values_of
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import (
     Constraint,
+    Decision,
     Delta,
     GenerationRequest,
     ModelCard,
@@ -114,17 +116,20 @@ class TaskBackend:
             TaskRefused: `task_answer_invalid`.
         """
         output, about = self.loaded.task.output, labelled.about(self.loaded)
+        sure = prepared.request.decisions
         whole = isinstance(output, Labels) or (
-            isinstance(output, Fields) and output.encoding == "values"
+            isinstance(output, Fields) and (output.encoding == "values" or sure)
         )
         if not whole:
             async for delta in self.model.run(inner(prepared)):
                 yield replace(delta, about=about) if delta.finish_reason else delta
             return
         text, vector, tokens, last = "", b"", 0, Delta("", 0)
+        decisions: list[Decision] = []
         async for delta in self.model.run(inner(prepared)):
             text, vector, last = text + delta.text, vector + delta.vector, delta
             tokens += delta.tokens
+            decisions += delta.decided
         if last.finish_reason not in ("stop", "length"):
             yield replace(last, tokens=tokens, vector=b"")
             return
@@ -135,12 +140,21 @@ class TaskBackend:
             told = replace(told, mass=total(logs))
             yield replace(last, text=label, tokens=tokens, vector=b"", about=told)
             return
-        answer = json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
-        yield replace(last, text=answer, tokens=tokens, about=about)
+        answer = self._read(output, text)
+        if isinstance(output, Fields) and decisions:
+            sure_of = decided(output, self.loaded.schema, text, decisions)
+            about = replace(about, decided=sure_of)
+        yield replace(last, text=answer, tokens=tokens, about=about, decided=())
 
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`."""
         await self.model.cancel(inner(prepared))
+
+    def _read(self, output: Output, text: str) -> str:
+        """The answer in what the model wrote. Raises TaskRefused (`task_answer_invalid`)."""
+        if isinstance(output, Fields) and output.encoding == "values":
+            return json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
+        return text
 
     def _most(self, output: Fields) -> int | None:
         stated = self.loaded.task.max_tokens

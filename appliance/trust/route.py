@@ -117,6 +117,9 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
         identity: what is known of who answered: `attested` where the weights were verified here,
             `claimed` where an engine on another host says it.
         look, log, entry: number of the look, and where the log recorded it.
+        replay: hex SHA-256 of what the stages did with open items, which another engine must do
+            again; "" for none.
+        carried_from: id of the certificate that was carried over to this engine; "" for none.
     """
 
     engine: _Text
@@ -126,6 +129,8 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
     entry: _Count
     issued_us: _Count
     valid_until_us: _Count
+    replay: _NoDigest = ""
+    carried_from: _NoDigest = ""
 
 
 class _Predicate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,6 +166,11 @@ class Certificate:
     found: Found
     circumstances: Circumstances
     key: str
+
+    @property
+    def origin(self) -> str:
+        """The id under which it is watched and suspended: of what it was carried over from."""
+        return self.circumstances.carried_from or self.id
 
 
 def specify(wanted: Specification, private_key: bytes) -> bytes:
@@ -213,6 +223,25 @@ def certify(
     }
     subjects = [statement.subject(wanted.route, wanted.route_digest)]
     return dsse.sign(_payload(CERTIFICATE, subjects, predicate), PAYLOAD_TYPE, [key])
+
+
+def carry(
+    envelope: bytes, certificate: Certificate, engine: str, now_us: int, key: ecdsa.PrivateKey
+) -> bytes:
+    """The same certificate for another engine, which did the same with open items.
+
+    Args:
+        envelope: the certificate as it was signed.
+        engine: name, version and build of the other one.
+    """
+    payload = statement.opened(envelope, MAX_ENVELOPE, _malformed).payload
+    _, predicate = statement.parts(payload, CERTIFICATE, MAX_ENVELOPE, _malformed)
+    inner = strict_json.dump(_converted(predicate, _Predicate, _malformed).specification)
+    other = msgspec.structs.replace(
+        certificate.circumstances, engine=engine, issued_us=now_us, carried_from=certificate.origin
+    )
+    signed = Signed(certificate.wanted, "", inner)
+    return certify(signed, certificate.found, other, key)
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:

@@ -1,9 +1,10 @@
 """The certificates of routes that an appliance holds, and those that were suspended.
 
 Rules: a certificate is kept as it was signed and verified again under the policy of the day; one
-that is suspended never counts again; rows are only added.
+that is suspended never counts again, nor what was carried over from it; rows are only added.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -31,6 +32,15 @@ CREATE TABLE route_suspensions (
 """
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
 
+REPLAYS: Final = """
+CREATE TABLE route_replays (
+  certificate TEXT PRIMARY KEY,
+  answers BLOB NOT NULL
+) STRICT;
+"""
+"""A later migration: what the stages of each certified route did with open items, by digest."""
+
+_REPLAYS: Final = sa.table("route_replays", *map(sa.column, ("certificate", "answers")))
 _CERTIFICATES: Final = sa.table(
     "route_certificates", *map(sa.column, ("id", "route_digest", "envelope", "added_us"))
 )
@@ -80,6 +90,49 @@ class RouteCertificates:
             if connection.execute(sa.select(_SUSPENSIONS).where(known)).first() is None:
                 connection.execute(sa.insert(_SUSPENSIONS).values(values))
 
+    def keep_replay(self, certificate_id: str, answers: bytes) -> None:
+        """Keep what the stages of a certified route did with open items; twice is once."""
+        values = {"certificate": certificate_id, "answers": answers}
+        with self._database.begin() as connection:
+            known = _REPLAYS.c.certificate == certificate_id
+            if connection.execute(sa.select(_REPLAYS.c.certificate).where(known)).first() is None:
+                connection.execute(sa.insert(_REPLAYS).values(values))
+
+    def carriable(
+        self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
+    ) -> tuple[bytes, Certificate, bytes]:
+        """The newest certificate, if it would count but for its engine, and what must be repeated.
+
+        Returns:
+            Its envelope, itself, and what was given to `keep_replay`.
+
+        Raises:
+            PolicyRefused: what `valid` raises; `route_no_replay` where nothing can be repeated, or
+                no engine is named.
+        """
+        found = self._newest(route_digest, policy)
+        self._check_suspended(found)
+        at = found.circumstances
+        route.check_use(found, route_digest, terms, at.engine, self.now_us(), 0)
+        replays = sa.select(_REPLAYS.c.answers).where(_REPLAYS.c.certificate == found.origin)
+        envelopes = sa.select(_CERTIFICATES.c.envelope).where(_CERTIFICATES.c.id == found.id)
+        with self._database.begin() as connection:
+            answers = connection.execute(replays).scalar()
+            envelope = connection.execute(envelopes).scalar_one()
+        if not at.engine or hashlib.sha256(answers or b"").hexdigest() != at.replay:
+            raise PolicyRefused("route_no_replay", "Nothing of the certificate can be repeated.")
+        return bytes(envelope), found, bytes(answers or b"")
+
+    def of_other_engine(
+        self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
+    ) -> bool:
+        """Whether the certificate of a route lacks nothing but being for the engine that serves."""
+        try:
+            _, found, _ = self.carriable(route_digest, terms, policy)
+        except Refused:
+            return False
+        return found.circumstances.engine != self._engine()
+
     def of(self, route_digest: str, policy: TrustPolicy) -> list[Certificate]:
         """The certificates of a route that verify, the newest first; suspended ones, too."""
         with self._database.begin() as connection:
@@ -115,10 +168,7 @@ class RouteCertificates:
         Raises:
             PolicyRefused: `route_not_certified`, `route_suspended`, what `route.check_use` raises.
         """
-        found = self.of(route_digest, policy)
-        if not found:
-            raise PolicyRefused("route_not_certified", "The route has no certificate here.")
-        newest = found[0]
+        newest = self._newest(route_digest, policy)
         self.check(newest, route_digest, terms, policy)
         return newest
 
@@ -130,9 +180,22 @@ class RouteCertificates:
         policy: TrustPolicy,
     ) -> None:
         """Whether a certificate lets the first stage answer now. Raises as `valid`."""
-        reason = self.suspended(certificate.id)
-        if reason is not None:
-            raise PolicyRefused("route_suspended", f"The certificate is suspended: {reason}.")
+        self._check_suspended(certificate)
         route.check_use(
             certificate, route_digest, terms, self._engine(), self.now_us(), policy.tasks.grace_days
         )
+
+    def why_suspended(self, certificate: Certificate) -> str | None:
+        """Why a certificate, or the one that it was carried over from, is out of use."""
+        own = self.suspended(certificate.id)
+        return self.suspended(certificate.origin) if own is None else own
+
+    def _check_suspended(self, certificate: Certificate) -> None:
+        if (reason := self.why_suspended(certificate)) is not None:
+            raise PolicyRefused("route_suspended", f"The certificate is suspended: {reason}.")
+
+    def _newest(self, route_digest: str, policy: TrustPolicy) -> Certificate:
+        found = self.of(route_digest, policy)
+        if not found:
+            raise PolicyRefused("route_not_certified", "The route has no certificate here.")
+        return found[0]

@@ -96,7 +96,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"collection {verb}" for verb in ("new", "add", "access", "remove", "search")),
         *(f"collection {verb}" for verb in ("show", "list", "verify", "group", "tune")),
         *(f"route {verb}" for verb in ("check", "sign", "import", "calibrate", "list", "show")),
-        *(f"route {verb}" for verb in ("what-if", "sample", "suspend", "report")),
+        *(f"route {verb}" for verb in ("what-if", "sample", "suspend", "report", "carry")),
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "pause", "resume", "cancel")),

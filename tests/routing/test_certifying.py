@@ -1,6 +1,7 @@
 """The certificate of a route, from planted outcomes; the long simulations are slow."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -299,6 +300,31 @@ def test_what_does_not_hold_in_the_time_after_is_unstable() -> None:
     assert all(origin.threshold is not None for origin in origins)
     assert not certifying.held(origins, ERROR)
     assert certifying.held(certifying.backtest(plan, [*dev, *seen], ERROR, DELTA), ERROR)
+
+
+def lost(count: int, groups: int) -> tuple[int, Counter[str]]:
+    """Certificates of a stable source without times, and what becomes of them with times."""
+    reasons: Counter[str] = Counter()
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        dev = drawn(generator, 300, year="2024")
+        plan = certifying.plan(dev, TERMS, groups)
+        seen = drawn(generator, groups, year="2025")
+        if isinstance(plan, Uncertifiable):
+            continue
+        plain = [replace(o, time="") for o in seen]
+        if certifying.judge(plan, plain, [], TERMS, DELTA).certified:
+            reasons[certifying.judge(plan, seen, dev, TERMS, DELTA).reason] += 1
+    return reasons.total(), reasons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [300, 660, 1_000])
+def test_how_often_the_backtest_rejects_a_stable_source(groups: int) -> None:
+    certified, reasons = lost(400, groups)
+    shares = {reason or "certified": f"{n / certified:.1%}" for reason, n in reasons.items()}
+    told(f"stable source, {groups} groups: {certified} certificates without times, with: {shares}")
+    assert reasons["unstable over time"] <= allowed(certified, 0.1) * certified
 
 
 def test_the_curve_falls_from_the_most_cautious_on() -> None:

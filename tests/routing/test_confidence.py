@@ -10,13 +10,37 @@ from hypothesis import strategies as st
 
 from appliance.errors import Refused
 from appliance.routing import confidence
-from appliance.routing.confidence import FEATURES, MILLION, Features
-from appliance.types import TaskAnswer
+from appliance.routing.confidence import FIELDS, LABELS, MILLION, Features
+from appliance.types import Decided, TaskAnswer
 
 
 def answer(*shares: float, mass: float | None = None) -> TaskAnswer:
     named = tuple((f"label {n}", share) for n, share in enumerate(shares))
     return TaskAnswer("t", 1, "d", "s", distribution=named, mass=mass)
+
+
+def field(name: str, *logs: float, margin: float = 1.0) -> Decided:
+    low = min(logs)
+    mean = sum(logs) / len(logs)
+    return Decided(name, len(logs), low, mean, (low, low, mean), margin, 0.5 - low, 2 * low)
+
+
+def in_fields(*fields: Decided) -> Features:
+    found = confidence.features(TaskAnswer("t", 1, "d", "s", decided=fields))
+    assert found is not None
+    return found
+
+
+def planted_fields(n: int = 400) -> tuple[list[Features], list[bool], list[str]]:
+    """Answers in 1 to 50 tokens, as often right in each length; their worst field tells it."""
+    generator = np.random.default_rng(1)
+    rows, right = [], []
+    for _ in range(n):
+        worst = float(generator.uniform(-2, 0))
+        logs = np.maximum(worst, generator.uniform(-0.1, 0, int(generator.integers(1, 50))))
+        rows.append(in_fields(field("a", *logs.tolist()), field("b", worst, margin=-worst)))
+        right.append(bool(generator.random() < math.exp(worst)))
+    return rows, right, [f"g{k}" for k in range(n)]
 
 
 def planted(n: int = 600) -> tuple[list[Features], list[bool], list[str]]:
@@ -45,6 +69,34 @@ def test_an_answer_without_a_distribution_has_none() -> None:
     assert confidence.features(answer()) is None
 
 
+def test_features_of_fields_are_those_of_the_worst() -> None:
+    found = in_fields(field("a", -0.1, -0.3), field("b", -1.0, -0.2, margin=0.25))
+    assert dict(zip(FIELDS, found, strict=True)) == pytest.approx(
+        {
+            "least": -1.0, "mean": -0.6, "quantile": -1.0, "closest": 0.25, "widest": 1.5,
+            "masked": -2.0, "length": math.log(4),
+        }
+    )  # fmt: skip
+    assert found == in_fields(field("b", -1.0, -0.2, margin=0.25), field("a", -0.1, -0.3))
+
+
+def test_a_function_of_fields_survives_json_and_does_not_follow_the_length() -> None:
+    rows, right, groups = planted_fields()
+    choice = confidence.fit(rows, right, groups)
+    assert set(choice.areas) == {
+        "all", "isotonic", *(f"without {f}" for f in FIELDS), *(f"{f} alone" for f in FIELDS)
+    }  # fmt: skip
+    scores = [choice.function.score(row) for row in rows]
+    again = confidence.read(choice.function.document())
+    assert [again.score(row) for row in rows] == scores
+    steps = confidence._fitted(rows, right, None)
+    assert confidence.read(steps.document()) == steps and isinstance(steps, confidence.Steps)
+    assert steps.name == "least"
+    assert choice.areas["length alone"] > 1.2 * min(choice.areas.values())
+    one, other = (np.argsort(np.argsort(v)) for v in (scores, [row[-1] for row in rows]))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+
+
 @given(st.permutations([0.5, 0.3, 0.15, 0.05]))
 def test_the_order_of_labels_does_not_matter(shares: list[float]) -> None:
     assert confidence.features(answer(*shares)) == confidence.features(answer(0.5, 0.3, 0.15, 0.05))
@@ -59,7 +111,7 @@ def test_a_fitted_function_is_a_probability_and_survives_json() -> None:
     rows, right, groups = planted()
     choice = confidence.fit(rows, right, groups)
     assert set(choice.areas) == {
-        "all", "isotonic", *(f"without {f}" for f in FEATURES), *(f"{f} alone" for f in FEATURES)
+        "all", "isotonic", *(f"without {f}" for f in LABELS), *(f"{f} alone" for f in LABELS)
     }  # fmt: skip
     scores = [choice.function.score(row) for row in rows]
     assert all(0 <= score <= MILLION for score in scores)
@@ -86,12 +138,14 @@ def test_the_area_is_that_of_a_curve_by_hand() -> None:
         None,
         {},
         {"kind": "logistic", "weights": {}, "intercept": 0.0},
-        {"kind": "logistic", "weights": {"length": 1.0}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"size": 1.0}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"top": 1.0, "least": 1.0}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {1: 1.0}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": math.nan}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": 1e9}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": True}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": 1.0}, "intercept": 0.0, "more": 1},
-        {"kind": "isotonic", "feature": "length", "scores": [0.0], "probabilities": [0.5]},
+        {"kind": "isotonic", "feature": "size", "scores": [0.0], "probabilities": [0.5]},
         {"kind": "isotonic", "feature": "margin", "scores": [1.0, 0.0], "probabilities": [0.5, 1]},
         {"kind": "logistic", "feature": "margin", "slope": 1.0, "intercept": 0.0},
     ],

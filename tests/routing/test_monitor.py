@@ -154,6 +154,15 @@ async def test_a_label_is_given_once_and_to_a_sample_of_the_route(world: World) 
     assert (world.seen.labelled, world.seen.wrong) == (1, 0)
 
 
+async def test_a_label_that_means_the_answer_counts_as_right(world: World) -> None:
+    await world.accept(2, text='{"part":"hose"}')
+    for said, right in (('{"part": "hose"}', True), ('{"part": "pump"}', False)):
+        sample = world.monitors.next("licences")
+        assert sample is not None
+        world.monitors.label("licences", sample.id, said, "uid:0", lambda _, right=right: right)  # type: ignore[misc]
+    assert (world.seen.labelled, world.seen.wrong) == (2, 1)
+
+
 async def test_texts_that_the_log_does_not_keep_are_not_drawn(world: World) -> None:
     await world.accept(1, content="off")
     await world.accept(1, content="commit-only")

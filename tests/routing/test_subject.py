@@ -1,5 +1,7 @@
 """What a calibration works on; what is wrong with specifications is in test_calibration."""
 
+import json
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +14,7 @@ from appliance.routing.subject import Subject
 from appliance.tasks.loaded import LoadedTask, load
 from tests.evals.orders import FITTED
 from tests.routing.world import COMMON, coefficients
-from tests.tasks.example import FIELDS
+from tests.tasks.example import FIELDS, SCHEMA
 
 
 def task(text: str = FITTED) -> LoadedTask:
@@ -42,8 +44,22 @@ def test_stages_take_the_same_fields_and_give_the_same_labels() -> None:
     assert "fields" in unfit(task(), task(renamed))
     other = SimpleNamespace(task=SimpleNamespace(id="x", output=None))
     assert "labels" in unfit(task(), cast(LoadedTask, other))
-    assert "no labels" in unfit(cast(LoadedTask, other), None)
-    assert FIELDS  # tasks of fields have no distribution yet
+    assert "text" in unfit(cast(LoadedTask, other), None)
+
+
+def in_fields(schema: Mapping[str, Any] = SCHEMA, encoding: str = "values") -> LoadedTask:
+    toml = FIELDS.replace('"values"', f'"{encoding}"')
+    files = {"task.toml": toml.encode(), "schema.json": json.dumps(schema).encode()}
+    return load(lambda name, most: files[name][:most], "1" * 64)
+
+
+def test_stages_of_fields_have_one_schema_in_any_encoding() -> None:
+    subject._check_stages(in_fields(), None)
+    subject._check_stages(in_fields(), in_fields(encoding="json"))
+    less = {**SCHEMA, "required": ["part"]}
+    assert "schema" in unfit(in_fields(), in_fields(less, "json"))
+    assert "schema" in unfit(in_fields(), task())
+    assert "labels" in unfit(task(), in_fields())
 
 
 def noise(*pairs: tuple[str, str]) -> float:

@@ -1,5 +1,6 @@
 """A task answers in its form, over the real model; what the app must not bring is refused."""
 
+import asyncio
 import json
 import math
 from dataclasses import replace
@@ -68,6 +69,45 @@ async def test_values_leave_as_json_that_the_schema_accepts(ready: Services) -> 
     answer = json.loads(delta.text)
     assert jsonschema_rs.is_valid(small, answer)
     assert delta.finish_reason == "stop" and delta.about is not None
+
+
+SIDES: dict[str, object] = {
+    "type": "object",
+    "properties": {
+        "system": {"enum": ["hydraulics", "engine", None]},
+        "kind": {"const": "work order"},
+        "side": {"enum": ["left", "right", None]},
+    },
+    "required": ["system", "kind", "side"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("encoding", ["values", "json"])
+async def test_fields_tell_how_sure_the_model_was_of_each(ready: Services, encoding: str) -> None:
+    """Where it had a choice: of the constant nothing is told; and only if it was asked."""
+    toml = FIELDS.replace('"values"', f'"{encoding}"')
+    over = await backend(ready, loaded(toml, schema_json=json.dumps(SIDES)))
+    sure = replace(ASKED, decisions=True)
+    (delta,) = await answered(over, sure)
+    assert jsonschema_rs.is_valid(SIDES, json.loads(delta.text)) and delta.decided == ()
+    assert delta.about is not None
+    told = {field.name: field for field in delta.about.decided}
+    assert list(told) == ["system", "side"]
+    for field in told.values():
+        assert field.least <= field.quantiles[0] <= field.quantiles[1] <= field.quantiles[2] <= 0
+        assert field.least <= field.mean <= 0 <= field.margin and field.mass <= 0 <= field.entropy
+    assert list(delta.about.document()["fields"]) == list(told)
+    *_, last = await answered(over)
+    assert last.about is not None and last.about.decided == ()
+    # What the app asks for elsewhere, and who asks beside it, change nothing.
+    hot = replace(sure, sampling=Sampling(temperature=2.0, top_k=5), seed=99)
+    (again,), *_ = await asyncio.gather(answered(over, hot), answered(over), answered(over))
+    assert again.about is not None
+    for one, other in zip(delta.about.decided, again.about.decided, strict=True):
+        assert (one.name, one.tokens) == (other.name, other.tokens)
+        for name in ("least", "mean", "margin", "entropy", "mass"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=0.25)
 
 
 async def test_json_streams_and_text_is_free(ready: Services) -> None:

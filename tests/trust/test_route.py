@@ -66,6 +66,22 @@ def test_what_was_signed_is_read_again() -> None:
     route.check_use(read, "1" * 64, TERMS, ENGINE, NOW_US, 30)
 
 
+def test_what_is_carried_over_says_the_same_of_another_engine() -> None:
+    first = route.verify(certificate(), policy())
+    made = route.carry(certificate(), first, "llama.cpp 2", NOW_US + 1, EVALUATOR)
+    other = route.verify(made, policy())
+    assert (other.wanted, other.found, other.origin) == (first.wanted, first.found, first.origin)
+    assert other.circumstances == at(
+        engine="llama.cpp 2", issued_us=NOW_US + 1, carried_from=first.id
+    )
+    route.check_use(other, "1" * 64, TERMS, "llama.cpp 2", NOW_US, 30)
+    with pytest.raises(PolicyRefused):
+        route.check_use(other, "1" * 64, TERMS, ENGINE, NOW_US, 30)
+    again = route.verify(route.carry(made, other, "3", NOW_US + 2, EVALUATOR), policy())
+    assert again.origin == first.id
+    assert refusal(route.carry(made, other, "3", NOW_US, STRANGER)) == "evaluator_not_allowed"
+
+
 def refusal(envelope: bytes) -> str:
     with pytest.raises(PolicyRefused) as caught:
         route.verify(envelope, policy())

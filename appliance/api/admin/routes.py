@@ -5,6 +5,8 @@ certificate out of use is recorded first, and nothing brings it back.
 """
 
 import asyncio
+import json
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,11 +19,20 @@ from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.datasets import capture
 from appliance.datasets import ledger as ledgers
-from appliance.errors import AuditRefused, NotFound, PolicyRefused, Refused, StateRefused
+from appliance.errors import (
+    AuditRefused,
+    BadRequest,
+    NotFound,
+    PolicyRefused,
+    Refused,
+    StateRefused,
+)
+from appliance.evals import scoring
 from appliance.routing import catalogue
 from appliance.routing.answering import DEFERRED
+from appliance.routing.deferring import form_of
 from appliance.routing.monitor import Sample
-from appliance.tasks.definition import Labels
+from appliance.tasks.loaded import LoadedTask
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.records import ModelRecord, ModelState
 from appliance.trust.route import MILLION
@@ -31,7 +42,6 @@ from appliance.types import Json
 from appliance.wire.admin import routes as wire
 
 router = APIRouter(prefix="/admin/routes")
-_TERMS = ("error_micros", "delta_micros", "margin_micros")
 
 
 @router.get("")
@@ -62,7 +72,7 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         small_digest=stages[0]["digest"],
         larger=larger["task"],
         larger_digest=larger["digest"],
-        **{name: int(record.facts[name]) for name in _TERMS},
+        **{name: int(record.facts[name]) for name in catalogue.TERMS},
         looks=ledgers.LOOKS,
         looks_left=ledgers.left(looks, record.digest or ""),
         groups=part.groups,
@@ -106,9 +116,11 @@ async def sample(_: Operator, services: ServicesDep, route: str) -> wire.SampleT
     found = await asyncio.to_thread(services.monitors.next, record.id)
     if found is None:
         return wire.SampleToLabel(id=0, input={}, labels=[], due="")
-    labels = await _labels(services, record)
+    form = form_of(await _small(services, record))
     shown = await asyncio.to_thread(_input, services, found)
-    return wire.SampleToLabel(id=found.id, input=shown, labels=labels, due=found.due)
+    schema = None if form.schema is None else dict(form.schema)
+    labels = list(form.labels)
+    return wire.SampleToLabel(id=found.id, input=shown, labels=labels, form=schema, due=found.due)
 
 
 @router.post("/{route}/sample")
@@ -117,8 +129,8 @@ async def label(
 ) -> wire.Route:
     """Keep a person's label of an accepted answer; that it was given is recorded first."""
     record = _record(services, route)
-    if given.label not in await _labels(services, record):
-        raise StateRefused("item_unknown", f"{given.label!r} is no label of {route}.")
+    loaded = await _small(services, record)
+    said = _said(loaded, given.label)
     fields: dict[str, Json] = {
         "action": "route_label",
         "actor": person.actor,
@@ -126,17 +138,40 @@ async def label(
         "sample": given.id,
     }
     await append(services.audit, Draft("admin", fields))
-    monitors = services.monitors
-    await asyncio.to_thread(monitors.label, record.id, given.id, given.label, person.actor)
+    monitors, same = services.monitors, partial(_same, loaded, said)
+    await asyncio.to_thread(monitors.label, record.id, given.id, said, person.actor, same)
     await asyncio.to_thread(monitors.settle)
     return _shown(services, load_policy(services.data / "trust"), record)
 
 
-async def _labels(services: Services, record: ModelRecord) -> list[str]:
-    """The labels of a route's first stage."""
-    loaded = await services.inference.parts.tasks.open(str(record.facts["stages"][0]["task"]))
-    output = loaded.task.output
-    return list(output.labels) if isinstance(output, Labels) else []
+async def _small(services: Services, record: ModelRecord) -> LoadedTask:
+    """The task of a route's first stage."""
+    return await services.inference.parts.tasks.open(str(record.facts["stages"][0]["task"]))
+
+
+def _said(loaded: LoadedTask, label: str) -> str:
+    """What a person says is right, as one text.
+
+    Raises:
+        StateRefused: `item_unknown` for what is no answer of the task.
+    """
+    form = form_of(loaded)
+    try:
+        answer = label if form.schema is None else json.loads(label)
+        form.check(answer)
+    except (BadRequest, ValueError, RecursionError) as error:
+        raise StateRefused(
+            "item_unknown", f"{label[:80]!r} is no answer of {loaded.task.id}."
+        ) from error
+    return label if form.schema is None else scoring.canonical(answer)
+
+
+def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
+    """Whether an answer counts as right where `said` is, by the rules of the task."""
+    try:
+        return scoring.score(loaded.task, said, answer) == 1
+    except ValueError:  # a text that stands for a pattern and is none
+        return said == answer
 
 
 def _input(services: Services, found: Sample) -> dict[str, Any]:
@@ -164,14 +199,14 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
     why = "not_approved"
     if record.state == ModelState.APPROVED:
         try:
-            certificates.valid(digest, {name: int(facts[name]) for name in _TERMS}, policy)
+            certificates.valid(digest, {name: int(facts[name]) for name in catalogue.TERMS}, policy)
             why = ""
         except Refused as error:
             why = error.code
     known = certificates.of(digest, policy)
     watched = None
     if known:
-        watched = wire.Watched(**vars(services.monitors.standing(known[0].id)))
+        watched = wire.Watched(**vars(services.monitors.standing(known[0].origin)))
     return wire.Route(
         id=record.id,
         version=int(facts["version"]),
@@ -211,6 +246,6 @@ def _certificate(services: Services, statement: Statement) -> wire.Certificate:
         person=wanted.name,
         issued=iso(at.issued_us),
         valid_until=iso(at.valid_until_us),
-        suspended=services.routes.certificates.suspended(statement.id) or "",
+        suspended=services.routes.certificates.why_suspended(statement) or "",
         function=found.function,
     )

@@ -135,6 +135,8 @@ class SampleToLabel(Reply):
 
     Attributes:
         id: 0 where nothing waits.
+        labels: of a task with labels.
+        form: JSON schema of a task with fields; a label is JSON that it accepts.
         due: after which it counts as an error.
     """
 
@@ -142,10 +144,11 @@ class SampleToLabel(Reply):
     input: dict[str, Any]
     labels: list[str]
     due: str
+    form: dict[str, Any] | None = None
 
 
 class LabelGiven(Request):
     """What a person says is right."""
 
     id: Annotated[int, Field(ge=1, lt=1 << 53)]
-    label: Annotated[str, Field(min_length=1, max_length=200)]
+    label: Annotated[str, Field(min_length=1, max_length=65_536)]

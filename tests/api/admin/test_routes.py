@@ -1,19 +1,43 @@
 """Routes of routes; what commands do with them is in tests/cli/test_route.py."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from appliance.api.admin import routes
 from appliance.app import open_services
 from appliance.errors import ApplianceError
+from appliance.tasks.loaded import load
 from appliance.wire.admin.routes import PlanWanted
 from tests.api.admin.lab import client_of
-from tests.routing.world import DATA_ID, LARGE_ID, ROUTE_ID, SMALL_ID, make_lab
+from tests.routing.world import DATA_ID, LARGE_ID, ROUTE_ID, SMALL_ID, copied
 from tests.smol import SMALL
+from tests.tasks.example import FIELDS, SCHEMA
 
 
-def test_terms_and_standing_are_those_of_the_store(tmp_path: Path) -> None:
-    with open_services(make_lab(tmp_path), config=SMALL) as services, client_of(services) as client:
+def test_what_a_person_says_of_fields_is_json_that_the_schema_accepts() -> None:
+    """Numbers count as right within what the task allows."""
+    toml = FIELDS + "\n[compare.hours]\nabsolute = 0.1\n"
+    files = {"task.toml": toml.encode(), "schema.json": json.dumps(SCHEMA).encode()}
+    loaded = load(lambda name, most: files[name][:most], "1" * 64)
+    right = {
+        "part": None, "side": "left", "hours": 1.5, "count": 2, "urgent": True, "note": "",
+    }  # fmt: skip
+    said = routes._said(loaded, json.dumps(right))
+    assert json.loads(said) == right
+    for hours, same in ((1.5, True), (1.55, True), (1.7, False)):
+        assert routes._same(loaded, said, json.dumps({**right, "hours": hours})) is same
+    assert not routes._same(loaded, said, "no JSON")
+    for wrong in ("", "left", "[]", json.dumps({**right, "side": "up"}), "[" * 5000):
+        with pytest.raises(ApplianceError) as caught:
+            routes._said(loaded, wrong)
+        assert caught.value.code == "item_unknown"
+
+
+def test_terms_and_standing_are_those_of_the_store(route_data: Path, tmp_path: Path) -> None:
+    data = copied(route_data, tmp_path)
+    with open_services(data, config=SMALL) as services, client_of(services) as client:
         plan = client.route_plan(PlanWanted.of(route=ROUTE_ID, dataset=DATA_ID))
         assert (plan.small, plan.larger, plan.split) == (SMALL_ID, LARGE_ID, "certify")
         assert (plan.error_micros, plan.delta_micros, plan.looks_left) == (100_000, 50_000, 4)

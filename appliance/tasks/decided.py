@@ -1,0 +1,100 @@
+"""How sure a model was of each field of an answer, from what it decided token by token. Pure.
+
+Rules:
+- A decision belongs to the field whose value it writes or ends: the first that ends after it
+  begins. What a schema leaves no choice about is no decision, so that names of fields and
+  punctuation do not count.
+- Numbers come from a confined process that is not trusted: what is none counts as the worst.
+"""
+
+import itertools
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from appliance.engine.logprobs import FLOOR
+from appliance.tasks.definition import Fields
+from appliance.types import Decided, Decision
+
+QUANTILES: Final = (0.1, 0.25, 0.5)
+_DECODER: Final = json.JSONDecoder()
+
+Ends: TypeAlias = Sequence[tuple[str, int]]
+"""Each field that was written and the byte after its end, in the order of the text."""
+
+
+def decided(
+    output: Fields, schema: Mapping[str, Any], text: str, decisions: Sequence[Decision]
+) -> tuple[Decided, ...]:
+    """The decisions of each field that had any, in the order of the text.
+
+    Args:
+        text: what the model wrote, as `decisions` count its bytes; of a text that is not whole
+            nothing is told.
+    """
+    try:
+        ends = _lines(schema, text) if output.encoding == "values" else _members(text)
+    except (ValueError, IndexError, RecursionError):
+        return ()
+    places = [end for _, end in ends]
+    found: dict[int, list[Decision]] = {}
+    if not ends:
+        return ()
+    for decision in decisions:
+        place = min(bisect_right(places, decision.offset), len(ends) - 1)
+        found.setdefault(place, []).append(decision)
+    return tuple(_field(ends[place][0], some) for place, some in sorted(found.items()))
+
+
+def _field(name: str, decisions: Sequence[Decision]) -> Decided:
+    logs = [_finite(decision.logprob) for decision in decisions]
+    low, quarter, half = (float(value) for value in np.quantile(logs, QUANTILES))
+    return Decided(
+        name,
+        len(logs),
+        min(logs),
+        math.fsum(logs) / len(logs),
+        (low, quarter, half),
+        min(_finite(decision.margin, 0.0) for decision in decisions),
+        max(_finite(decision.entropy, -FLOOR) for decision in decisions),
+        min(_finite(decision.mass) for decision in decisions),
+    )
+
+
+def _finite(value: float, worst: float = FLOOR) -> float:
+    """The value, within what an engine tells; the worst for what is no number."""
+    return min(max(value, FLOOR), -FLOOR) if math.isfinite(value) else worst
+
+
+def _lines(schema: Mapping[str, Any], text: str) -> Ends:
+    """Fields of the encoding `values`: a line each, which its line feed ends."""
+    sizes = [len(line.encode()) + 1 for line in text.split("\n")]
+    return list(zip(schema["properties"], itertools.accumulate(sizes), strict=False))
+
+
+def _members(text: str) -> Ends:
+    """Fields of a JSON object; the comma or brace after a value ends it.
+
+    Raises:
+        ValueError, IndexError: it is none.
+    """
+    found: list[tuple[str, int]] = []
+    at = _skip(text, text.index("{") + 1)
+    while text[at] != "}":
+        name, at = _DECODER.raw_decode(text, at)
+        at = _skip(text, _skip(text, at) + 1)
+        _, at = _DECODER.raw_decode(text, at)
+        at = _skip(text, at)
+        found.append((name, len(text[: at + 1].encode())))
+        at = _skip(text, at + (text[at] == ","))
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at].isspace():
+        at += 1
+    return at
