@@ -26,7 +26,7 @@ class Order(msgspec.Struct, frozen=True):
         frozen: text that the untrained model scores, to be held against the server.
         threads: that compute; another number may give other weights in the last digits.
         most_bytes: address space that may be mapped beyond what is mapped at the drop.
-        trial: only so many steps, to measure how long they take; 0 trains.
+        trial: at most so many steps, to measure how long they take; 0 trains.
         checkpoint: where to begin, as a trainer wrote it; empty for the beginning.
         every_s: seconds between two checkpoints.
     """

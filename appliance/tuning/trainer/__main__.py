@@ -109,6 +109,7 @@ if __name__ == "__main__":
         priority.lower()
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # all of it is written to
         torch.backends.mkldnn.enabled = False  # it writes code while it runs, which is forbidden
         rehearse()
         main(base_fd, order_fd, out, unpacker(Path(sys.argv[5])))

@@ -42,6 +42,8 @@ from appliance.tuning.trainer.network import Batch, Network
 _BETAS: Final = (0.9, 0.99)
 _EPSILON: Final = 1e-8
 _LEAST_RATE: Final = 0.02  # of the full one, at the end
+_TRIED: Final = 3  # steps of a trial at least
+_TRIED_S: Final = 10.0  # after which it takes no more
 
 Send = Callable[[FromTrainer], None]
 
@@ -144,7 +146,7 @@ class Training:
         """
         if not self._order.checkpoint:  # later, the matrices change what it says
             self._send(Base(self._scores(self._order.frozen, 0)))
-        saved = time.monotonic()
+        begun = saved = time.monotonic()
         state = self._state
         last = self._order.trial or self._total
         while state.step < last and not self._over():
@@ -152,6 +154,8 @@ class Training:
             state.step += 1
             if self._order.trial:
                 self._send(told)
+                if state.step >= _TRIED and time.monotonic() - begun >= _TRIED_S:
+                    break
                 continue
             if state.step % self._every == 0 or state.step == self._total:
                 told = msgspec.structs.replace(told, dev=self._evaluate())

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from appliance.tuning.trainer.gradients import Gated, Normed, Paired
 from appliance.tuning.trainer.weights import Matrix, Shape
 
 _GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
@@ -38,6 +39,27 @@ class Batch:
     rows: Tensor
     at: Tensor
     targets: Tensor
+
+
+@dataclass
+class Places:
+    """Where tokens stand: the shared beginning, then the rows, each after it.
+
+    Attributes:
+        begun: tokens of the beginning.
+        count, length: of the rows.
+        turn: of each token and each pair of a head's numbers, as complex numbers,
+            (N, 1, head / 2).
+        first, then: what is added to scores, of the beginning and of a row, once for each query
+            head that shares its keys.
+    """
+
+    begun: int
+    count: int
+    length: int
+    turn: Tensor
+    first: Tensor
+    then: Tensor
 
 
 class Linear:
@@ -63,6 +85,8 @@ class Linear:
         biases = [weights.pop(f"{name}.bias", None) for name in names]
         self._names, self._rank, self._scale = tuple(names), rank, scale
         self._weight = torch.cat(own) if len(own) > 1 else own[0]
+        self._whole = torch.empty_like(self._weight)
+        self._made: tuple[int, ...] = ()
         self._bias = None
         if any(bias is not None for bias in biases):
             parts = [
@@ -79,10 +103,22 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The base's outputs, and what the pairs add."""
-        narrow = functional.linear(x, self.down).split(self._rank, -1)
-        added = [functional.linear(n, up) for n, up in zip(narrow, self.ups, strict=True)]
-        change = torch.cat(added, -1) if len(added) > 1 else added[0]
-        return functional.linear(x, self._weight, self._bias) + self._scale * change
+        added = (self._scale, self.down, *self.ups)
+        found: Tensor = Paired.apply(x, self._with_pairs(), self._bias, *added)
+        return found
+
+    def _with_pairs(self) -> Tensor:
+        """The weights with what the pairs add, made again after each step."""
+        now = tuple(matrix._version for matrix in (self.down, *self.ups))
+        if now != self._made:
+            sizes = [len(up) for up in self.ups]
+            parts = zip(self._weight.split(sizes), self._whole.split(sizes), strict=True)
+            pairs = zip(self.ups, self.down.split(self._rank), strict=True)
+            with torch.no_grad():
+                for (weight, into), (up, down) in zip(parts, pairs, strict=True):
+                    torch.addmm(weight, up, down, alpha=self._scale, out=into)
+            self._made = now
+        return self._whole
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """The matrices by their names in an adapter's file; those of the first kind are views."""
@@ -151,20 +187,18 @@ class Network:
 
     def hidden(self, batch: Batch) -> Tensor:
         """The last layer at the places that predict a learned token, shape (N, width)."""
-        prefix, rows = self._embedding[batch.prefix], self._embedding[batch.rows]
-        begun, length = len(batch.prefix), batch.rows.shape[1]
-        turn = self._turn(torch.arange(begun + length))
-        mask = torch.ones(length, begun + length, dtype=torch.bool).tril(begun)
+        count, length = batch.rows.shape
+        x = self._embedding[torch.cat([batch.prefix, batch.rows.flatten()])]
+        places = self._places(len(batch.prefix), count, length)
         for layer in self._layers:
             if self._recompute and torch.is_grad_enabled():
-                prefix, rows = checkpoint(
-                    self._layer, layer, prefix, rows, turn, mask,
-                    use_reentrant=False, preserve_rng_state=False,
-                )  # fmt: skip
+                x = checkpoint(
+                    self._layer, layer, x, places, use_reentrant=False, preserve_rng_state=False
+                )
             else:
-                prefix, rows = self._layer(layer, prefix, rows, turn, mask)
+                x = self._layer(layer, x, places)
         row, place = batch.at.unbind(1)
-        return self._normed(rows[row, place], self._norm)
+        return self._normed(x[places.begun + row * length + place], self._norm)
 
     def losses(self, batch: Batch) -> Tensor:
         """The negative logarithm of each learned token's probability, shape (N,)."""
@@ -198,66 +232,62 @@ class Network:
     def _loss(self, found: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(found @ self._head.T, targets, reduction="none")
 
-    def _layer(
-        self,
-        layer: tuple[list[Tensor], list[Linear]],
-        prefix: Tensor,
-        rows: Tensor,
-        turn: tuple[Tensor, Tensor],
-        mask: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """One layer over the shared beginning, shape (P, width), and the rows, (R, T, width)."""
-        (before, between), (qkv, out, gate_up, down) = layer
-        begun, count, length = len(prefix), rows.shape[0], rows.shape[1]
-        x = torch.cat([prefix, rows.reshape(count * length, -1)])
-        mixed = self._attention(qkv(self._normed(x, before)), begun, count, length, turn, mask)
-        x = x + out(mixed)
-        gate, up = gate_up(self._normed(x, between)).chunk(2, -1)
-        x = x + down(functional.silu(gate) * up)
-        return x[:begun], x[begun:].view(count, length, -1)
-
-    def _attention(
-        self,
-        qkv: Tensor,
-        begun: int,
-        count: int,
-        length: int,
-        turn: tuple[Tensor, Tensor],
-        mask: Tensor,
-    ) -> Tensor:
-        heads, shared, head = self._shape.heads, self._shape.heads_kv, self._shape.head
-        sizes = [heads * head, shared * head, shared * head]
-        q, k, v = qkv.split(sizes, -1)
-        q, k, v = q.view(-1, heads, head), k.view(-1, shared, head), v.reshape(-1, shared, head)
-        places = torch.cat([torch.arange(begun), torch.arange(begun, begun + length).repeat(count)])
-        q, k = self._turned(q, turn, places), self._turned(k, turn, places)
-        k, v = (t.repeat_interleave(heads // shared, 1) for t in (k, v))
-        first = [t[:begun].transpose(0, 1)[None] for t in (q, k, v)]
-        then = [t[begun:].view(count, length, heads, head).transpose(1, 2) for t in (q, k, v)]
-        whole = [
-            torch.cat([a.expand(count, -1, -1, -1), b], 2) for a, b in zip(first, then, strict=True)
-        ]
-        mixed = functional.scaled_dot_product_attention(
-            then[0], whole[1], whole[2], attn_mask=mask[None, None]
+    def _places(self, begun: int, count: int, length: int) -> Places:
+        """Where the tokens of a batch stand, and what each may look at."""
+        at = torch.cat([torch.arange(begun), torch.arange(begun, begun + length).repeat(count)])
+        angles = at[:, None].float() * self._frequencies
+        turn = torch.complex(angles.cos(), angles.sin())[:, None]
+        group = self._shape.heads // self._shape.heads_kv
+        first, then = (
+            torch.full((size, before + size), -math.inf).triu(before + 1).repeat(group, 1)
+            for size, before in ((begun, 0), (length, begun))
         )
-        mixed = mixed.transpose(1, 2).reshape(count * length, -1)
+        return Places(begun, count, length, turn, first, then)
+
+    def _layer(self, layer: tuple[list[Tensor], list[Linear]], x: Tensor, places: Places) -> Tensor:
+        """One layer over the shared beginning and the rows, one after the other, (N, width)."""
+        (before, between), (qkv, out, gate_up, down) = layer
+        x = x + out(self._attention(qkv(self._normed(x, before)), places))
+        return x + down(Gated.apply(gate_up(self._normed(x, between))))
+
+    def _attention(self, qkv: Tensor, places: Places) -> Tensor:
+        """What the heads bring together; the rows look at the beginning and at themselves."""
+        heads, shared, head = self._shape.heads, self._shape.heads_kv, self._shape.head
+        begun, count, length = places.begun, places.count, places.length
+        q, k, v = qkv.split([heads * head, shared * head, shared * head], -1)
+        q = self._turned(q.view(-1, heads, head), places.turn)
+        k = self._turned(k.view(-1, shared, head), places.turn)
+        v = v.view(-1, shared, head)
+        first = [t[:begun].transpose(0, 1)[None] for t in (k, v)]
+        whole = [
+            torch.cat([before.expand(count, -1, -1, -1), own.transpose(1, 2)], 2)
+            for before, own in zip(
+                first, (t[begun:].view(count, length, shared, head) for t in (k, v)), strict=True
+            )
+        ]
+        mixed = self._mixed(q[begun:], count, *whole, places.then)
         if not begun:
             return mixed
-        start = functional.scaled_dot_product_attention(*first, is_causal=True)
-        return torch.cat([start[0].transpose(0, 1).reshape(begun, -1), mixed])
+        return torch.cat([self._mixed(q[:begun], 1, *first, places.first), mixed])
 
-    def _turn(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        angles = places[:, None].float() * self._frequencies
-        return angles.cos(), angles.sin()
+    def _mixed(self, q: Tensor, count: int, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """Attention of rows; the query heads that share keys stand one after the other."""
+        shared, head = self._shape.heads_kv, self._shape.head
+        q = q.view(count, -1, shared, self._shape.heads // shared, head).permute(0, 2, 3, 1, 4)
+        length = q.shape[3]
+        found = functional.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=mask)
+        found = found.unflatten(2, (-1, length)).permute(0, 3, 1, 2, 4)
+        return found.reshape(count * length, -1)
 
-    def _turned(self, x: Tensor, turn: tuple[Tensor, Tensor], places: Tensor) -> Tensor:
+    def _turned(self, x: Tensor, turn: Tensor) -> Tensor:
         """Queries or keys with their positions, shape (tokens, heads, head)."""
-        cos, sin = (t[places][:, None] for t in turn)
         if self._shape.pairs:
-            a, b = x[..., 0::2], x[..., 1::2]
-            return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+            pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+            return torch.view_as_real(pairs * turn).flatten(-2)
+        cos, sin = turn.real, turn.imag
         a, b = x.chunk(2, -1)
         return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        return functional.rms_norm(x, (x.shape[-1],), weight, self._shape.epsilon)
+        found: Tensor = Normed.apply(x, weight, self._shape.epsilon)
+        return found
