@@ -496,7 +496,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "tuning_row_too_long": Code(
         "a row has more tokens than the settings allow",
-        "Raise `longest`, which takes memory, or leave the named items out. Nothing is cut.",
+        "Raise `longest`, which takes memory, let the task's template show the beginning of its"
+        " input alone (docs/tuning-guide.md), or leave the named items out. Nothing is cut.",
     ),
     "tuning_memory": Code(
         "the trainer needs more memory than it was given",

@@ -14,7 +14,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -28,6 +28,7 @@ from appliance.errors import TuningRefused
 from appliance.evals.subject import Store, Subject, read_subject
 from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
+from appliance.host.energy import Meter
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.tasks import definition
 from appliance.tasks.classifiers import document
@@ -41,12 +42,13 @@ from appliance.trust.verified import VerifiedModel
 from appliance.tuning import adapter_file, curve, examples, plan, record, rows, settings
 from appliance.tuning.candidates import candidates
 from appliance.tuning.messages import Order
+from appliance.tuning.plan import Pace
 from appliance.tuning.process import check_set
-from appliance.tuning.proof import Proof, measured, prove
+from appliance.tuning.proof import Proof, measured, prove, rehearsed
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served, memory, serving
 from appliance.tuning.settings import Settings
-from appliance.tuning.training import Files, Trained, same_rows, train, trial
+from appliance.tuning.training import Files, Report, Trained, same_rows, train, trial
 from appliance.types import Role
 from appliance.workers.cpu_variants import Variant
 
@@ -54,7 +56,8 @@ DIRECTORY: Final = "tuning"
 ADAPTER: Final = "adapter"
 TASK: Final = "task"
 _FROZEN: Final = 4_000
-_TRIAL: Final = 3
+_TRIAL: Final = 8
+_SAMPLE: Final = 12
 _FEWEST: Final = 8
 _SLACK: Final = 3 << 30  # address space that is mapped and never touched
 
@@ -175,7 +178,12 @@ class Tuning(Kind):
         """The adapter, or what it would take."""
         wanted = _wanted(job.params)
         chosen = settings.read(wanted.settings)
-        begun = time.monotonic()
+        begun, meter = time.monotonic(), Meter()
+
+        def report(phase: str, done: int, total: int) -> None:
+            meter.joules()  # often enough that no round of its counters is missed
+            job.report(phase, done, total)
+
         store = self._parts.store
         subject = await job.in_thread(read_subject, store, _split(wanted, "train"))
         dev = await job.in_thread(read_subject, store, _split(wanted, "dev"))
@@ -204,8 +212,8 @@ class Tuning(Kind):
                     most_bytes=needs.trainer + _SLACK,
                 )
                 if wanted.plan:
-                    return await self._planned(job, model, order, needs)
-                trained = await self._seeds(job, wanted, model, served, order)
+                    return await self._planned(job, wanted, model, served, order, given, begun)
+                trained = await self._seeds(job, wanted, model, served, order, report)
                 best = min(trained, key=lambda one: (one.dev_nats, one.seed))
                 job.report("proving", 0, 1)
                 again = await _given(served, subject, dev.items)
@@ -217,7 +225,7 @@ class Tuning(Kind):
                     proof = await prove(
                         served, digest, subject.loaded, given.dev_items, given.dev, best.done.scores
                     )
-                points = await self._curve(job, wanted, model, served, order, given)
+                points = await self._curve(job, wanted, model, served, order, given, report)
         points.append(curve.Point(1.0, len(given.rows), proof.outcomes))
         helps, doubling = curve.more_helps(points)
         chosen_from = await job.in_thread(
@@ -243,6 +251,7 @@ class Tuning(Kind):
             },
             "trained": iso(self._parts.clock.wall_us()),
             "seconds": round(time.monotonic() - begun, 1),
+            "joules": meter.joules(),  # of the whole host; null where it does not tell
             "peak_mib": best.done.peak_bytes // plan.MIB,
             "adapter_sha256": digest,
         }
@@ -264,6 +273,7 @@ class Tuning(Kind):
         served: Served,
         order: Order,
         given: _Given,
+        report: Report,
     ) -> list[curve.Point]:
         """What shares of the rows reach on dev, as they serve, with the first seed."""
         if not wanted.curve:
@@ -280,7 +290,7 @@ class Tuning(Kind):
                 self._parts.tuning_set,
                 Files(directory, order.settings.seed, f"-{share:.0%}"),
                 untrained,
-                job.report,
+                report,
                 self._parts.busy,
             )
             data = await job.in_thread(_file, trained, model, order.settings, given.subject)
@@ -300,26 +310,49 @@ class Tuning(Kind):
         return plan.memory(facts, chosen, server.total)
 
     async def _planned(
-        self, job: Context, model: VerifiedModel, order: Order, needs: plan.Memory
+        self,
+        job: Context,
+        wanted: Wanted,
+        model: VerifiedModel,
+        served: Served,
+        order: Order,
+        given: _Given,
+        begun: float,
     ) -> JsonObject:
-        computed = plan.work(order.rows, order.dev, order.settings)
-        measured = msgspec.structs.replace(order, trial=min(_TRIAL, computed.steps))
-        per_token, peak = await trial(model.sealed, measured, self._parts.tuning_set, job.report)
+        """What it would take, from a few rows of all that it would do."""
+        computed = plan.work(order.rows, order.dev, order.settings, wanted.seeds)
+        needs = self._memory(model.facts, order.settings)
+        await served.scores(order.frozen)
+        read, sampling = time.monotonic() - begun, time.monotonic()
+        items, sample = given.dev_items[:_SAMPLE], given.dev[:_SAMPLE]
+        await rehearsed(served, given.subject.loaded, items, sample)
+        row = (time.monotonic() - sampling) / len(sample)
+        few = msgspec.structs.replace(order, trial=min(_TRIAL, computed.steps))
+        found = await trial(model.sealed, few, self._parts.tuning_set, job.report)
+        pace = Pace(read, found.begin, found.token, row)
         return {
             "rows": len(order.rows),
             "dev": len(order.dev),
             "steps": computed.steps,
             "tokens": computed.tokens,
             "longest": max(len(row.tokens) for row in (*order.rows, *order.dev)),
-            "seconds": round(computed.seconds(per_token), 1),
+            "seconds": round(computed.seconds(pace), 1),
+            "pace": {name: round(value, 4) for name, value in asdict(pace).items()},
             "memory_mib": needs.total // plan.MIB,
+            "server_mib": needs.server // plan.MIB,
             "memory": needs.describe(),
-            "trainer_peak_mib": peak // plan.MIB,
+            "trainer_peak_mib": found.peak // plan.MIB,
             "settings": msgspec.to_builtins(order.settings),
         }
 
     async def _seeds(
-        self, job: Context, wanted: Wanted, model: VerifiedModel, served: Served, order: Order
+        self,
+        job: Context,
+        wanted: Wanted,
+        model: VerifiedModel,
+        served: Served,
+        order: Order,
+        report: Report,
     ) -> list[Trained]:
         directory = self._parts.directory / str(job.id)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -336,7 +369,7 @@ class Tuning(Kind):
                     self._parts.tuning_set,
                     Files(directory, seed),
                     untrained,
-                    job.report,
+                    report,
                     self._parts.busy,
                 )
             )

@@ -1,7 +1,8 @@
 """How much memory a tuning takes, and how long it lasts. Pure.
 
 Rules: memory follows from the base's header and the settings alone, so that it is taken from the
-budget before a row is read; time follows from what a few real steps took.
+budget before a row is read; time follows from what a few real steps of the trainer took, and a few
+rows of dev in the engine.
 """
 
 import math
@@ -19,9 +20,11 @@ _FLOAT: Final = 4
 _PROCESS: Final = 300 * MIB  # Python, numpy and torch
 _COPIES: Final = 6  # of the pairs: themselves, gradient, two moments, the best, a checkpoint
 _LOGITS: Final = 128 * 4  # rows of logits that exist at once, and what their gradient needs
-_WIDE: Final = 13  # numbers as wide as the layer's input that the gradient needs of a token
-_HEADS: Final = 12  # likewise as wide as all heads
-_INNER: Final = 5  # likewise as wide as the feed-forward part
+_WIDE: Final = 4  # numbers as wide as the layer's input that the gradient needs of a token
+_HEADS: Final = 3  # likewise as wide as all heads
+_KEYS: Final = 6  # likewise as wide as the keys: each row has those of the shared beginning, too
+_INNER: Final = 3  # likewise as wide as the feed-forward part
+_FORWARD: Final = 0.45  # of the time with gradients: those of the base's weights are not computed
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Memory:
     """Bytes by purpose.
 
     Attributes:
-        weights: the base as 32-bit floats.
+        weights: the base as 32-bit floats, and its layers with what the pairs add.
         pairs: what is trained, and what the optimiser keeps of it.
         activations: what the gradient needs of the tokens that are computed at once.
         process: the trainer itself.
@@ -76,20 +79,21 @@ def memory(facts: GgufFacts, settings: Settings, server: int) -> Memory:
     Args:
         server: bytes of the worker beside the trainer.
     """
-    numbers = sum(math.prod(tensor.shape) for tensor in facts.tensors.values())
-    largest = max((math.prod(tensor.shape) for tensor in facts.tensors.values()), default=0)
+    sizes = {name: math.prod(tensor.shape) for name, tensor in facts.tensors.items()}
+    linear = sum(size for name, size in sizes.items() if name.startswith("blk."))
     pairs = adapter_numbers(facts, settings)
-    heads, inner = facts.n_head * facts.head_dim_k, _inner(facts)
-    of_layer = _WIDE * facts.n_embd + _HEADS * heads + _INNER * inner
+    heads, shared = facts.n_head * facts.head_dim_k, facts.n_head_kv * facts.head_dim_k
+    inner = _inner(facts)
+    of_layer = _WIDE * facts.n_embd + _HEADS * heads + _KEYS * shared + _INNER * inner
     layers = (
-        of_layer + facts.n_layer * 2 * facts.n_embd
+        of_layer + facts.n_layer * facts.n_embd
         if settings.recompute
         else (facts.n_layer * of_layer)
     )
     tokens = max(settings.tokens, settings.longest)
     scores = heads // facts.head_dim_k * settings.longest * tokens if settings.recompute else 0
     return Memory(
-        weights=(numbers + largest) * _FLOAT + facts.file_bytes,
+        weights=(sum(sizes.values()) + linear) * _FLOAT,
         pairs=pairs * _COPIES * _FLOAT,
         activations=(tokens * layers + scores + _LOGITS * facts.n_vocab) * _FLOAT,
         process=_PROCESS,
@@ -111,22 +115,40 @@ class Work:
         steps: of the optimiser, at most.
         tokens: through the network with their gradients.
         scored: without, on dev.
+        proved: rows of dev that the engine answers at the end.
+        seeds: how often it is trained.
     """
 
     steps: int
     tokens: int
     scored: int
+    proved: int
+    seeds: int = 1
 
-    def seconds(self, per_token: float) -> float:
-        """How long it lasts at most.
-
-        Args:
-            per_token: seconds a token takes with its gradient; without, it takes a third.
-        """
-        return (self.tokens + self.scored / 3) * per_token
+    def seconds(self, pace: "Pace") -> float:
+        """How long it lasts at most, were the machine as busy as now."""
+        trained = pace.begin + (self.tokens + self.scored * _FORWARD) * pace.token
+        return pace.read + self.seeds * trained + self.proved * pace.row
 
 
-def work(rows: Sequence[Row], dev: Sequence[Row], settings: Settings) -> Work:
+@dataclass(frozen=True)
+class Pace:
+    """Seconds, as measured.
+
+    Attributes:
+        read: until the rows are there, and the untrained model's scores of the engine.
+        begin: until the trainer takes its first step.
+        token: a token with its gradient.
+        row: a row of dev in the engine: scores, an answer, and the distribution over the labels.
+    """
+
+    read: float
+    begin: float
+    token: float
+    row: float
+
+
+def work(rows: Sequence[Row], dev: Sequence[Row], settings: Settings, seeds: int = 1) -> Work:
     """What these rows come to, were training not to stop early."""
     prefix = common_prefix([*rows, *dev])
     steps = batches.steps(len(rows), settings.batch, settings.epochs)
@@ -135,5 +157,5 @@ def work(rows: Sequence[Row], dev: Sequence[Row], settings: Settings) -> Work:
     scored = sum(
         prefix + len(part) * (max(len(dev[n].inputs) for n in part) - prefix) for part in parts
     )
-    evaluations = math.ceil(settings.epochs * settings.evaluations) + 2
-    return Work(steps, round(each * settings.epochs), scored * evaluations)
+    evaluations = math.ceil(settings.epochs * settings.evaluations) + 1  # and once as exported
+    return Work(steps, round(each * settings.epochs), scored * evaluations, len(dev), seeds)

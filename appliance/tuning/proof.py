@@ -97,6 +97,15 @@ async def prove(
     return Proof(found, sure, stopped, summary, outcomes, tuple(shares))
 
 
+async def rehearsed(
+    served: Served, loaded: LoadedTask, items: Sequence[Item], rows: Sequence[Row]
+) -> None:
+    """What `prove` asks of the engine, without an adapter: how long it takes is wanted."""
+    await served.scores(rows)
+    written = await served.answers(rows, slack=0)  # a tuned model ends by itself
+    await measured(served, "", loaded, items, rows, [text for text, _ in written])
+
+
 async def measured(
     served: Served,
     adapter: str,

@@ -121,11 +121,17 @@ class Served:
 
         return await asyncio.gather(*(one(prompt) for prompt in prompts))
 
-    async def answers(self, rows: Sequence[Row], adapter: str = "") -> list[tuple[str, bool]]:
-        """What the model writes, greedily, and whether it ended by itself."""
+    async def answers(
+        self, rows: Sequence[Row], adapter: str = "", slack: int = SLACK
+    ) -> list[tuple[str, bool]]:
+        """What the model writes, greedily, and whether it ended by itself.
+
+        Args:
+            slack: tokens that an answer may have more than the expected one.
+        """
 
         async def one(row: Row) -> tuple[str, bool]:
-            found = await self._run(row.prompt, adapter, max_tokens=len(row.answer) + SLACK)
+            found = await self._run(row.prompt, adapter, max_tokens=len(row.answer) + slack)
             return "".join(part.text for part in found), found[-1].finish == "stop"
 
         return await asyncio.gather(*(one(row) for row in rows))

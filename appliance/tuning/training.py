@@ -4,6 +4,7 @@ Rules: the untrained model is held against the server before the first step; a c
 the place of the last one whole or not at all; a seed that is done is not trained again.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,19 +178,37 @@ async def train(
     raise TuningRefused("tuning_failed", "The trainer broke the protocol.")
 
 
-async def trial(base: Sealed, order: Order, directory: Path, report: Report) -> tuple[float, int]:
-    """Seconds a token of a few real steps, and the most bytes that the trainer had."""
+@dataclass(frozen=True)
+class Trial:
+    """What a few real steps took.
+
+    Attributes:
+        begin: seconds until the first one, in which the untrained model is scored.
+        token: seconds a token.
+        peak: the most bytes that the trainer had.
+    """
+
+    begin: float
+    token: float
+    peak: int
+
+
+async def trial(base: Sealed, order: Order, directory: Path, report: Report) -> Trial:
+    """Take a few real steps, and keep nothing."""
     steps: list[Step] = []
-    peak = 0
+    begun, begin, peak = time.monotonic(), 0.0, 0
     async with trainer(base, order, directory) as said:
         async for message in said:
-            if isinstance(message, Step):
+            if isinstance(message, Base):
+                begin = time.monotonic() - begun
+            elif isinstance(message, Step):
                 steps.append(message)
                 report("measuring", message.step, order.trial)
             elif isinstance(message, Done):
                 peak = message.peak_bytes
     timed = steps[1:] or steps  # the first one warms up
-    return sum(s.seconds for s in timed) / sum(s.tokens for s in timed), peak
+    token = sum(s.seconds for s in timed) / sum(s.tokens for s in timed)
+    return Trial(begin, token, peak)
 
 
 def same_rows(rows: Sequence[Row], rendered: Sequence[Row], trained: Trained) -> None:

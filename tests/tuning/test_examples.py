@@ -8,7 +8,7 @@ import pytest
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.evals.wanted import Wanted
-from appliance.tuning import examples, rows
+from appliance.tuning import checks, examples, rows
 from appliance.tuning.served import Served, serving
 from tests.evals.orders import TASK, write_task
 from tests.smol import sealed
@@ -43,6 +43,32 @@ async def test_items_that_the_prompt_shows_are_not_trained(
     assert subject.loaded.example_ids == ("train000",)
     found = await examples.rows(served, subject.loaded, subject.items[:3], 2)
     assert [row.item for row in found] == [i.id for i in subject.items[:3] if i.id != "train000"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place"),
+    [
+        ("{% if add_generation_prompt %}", "{% if add_generation_prompt %} ", "token "),
+        ("{% for message", "<|im_start|>{% for message", "token 1 "),  # it begins twice
+    ],
+)
+async def test_rows_that_a_foreign_template_renders_are_refused(
+    services: Services, served: Served, task: Path, data: Path, before: str, after: str, place: str
+) -> None:
+    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
+    trained = await examples.rows(served, subject.loaded, subject.items, 2)
+    checks.check_tokens(trained, trained, rows.digest(trained))
+    model = sealed(services)
+    foreign = (model.facts.chat_template or "").replace(before, after, 1)
+    assert foreign != model.facts.chat_template
+    facts = replace(model.facts, chat_template=foreign)
+    variant = services.supervisor.variant.get()
+    async with serving(replace(model, facts=facts), LONGEST, variant, 1) as other:
+        rendered = await examples.rows(other, subject.loaded, subject.items, 2)
+    model.close()
+    with pytest.raises(TuningRefused, match=place) as refused:
+        checks.check_tokens(trained, rendered, rows.digest(trained))
+    assert refused.value.code == "tuning_tokens_differ"
 
 
 async def test_a_template_that_writes_answers_another_way_is_refused(services: Services) -> None:

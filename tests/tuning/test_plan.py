@@ -7,6 +7,7 @@ import pytest
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.gguf.tensors import Tensor
 from appliance.tuning import plan
+from appliance.tuning.plan import Pace
 from appliance.tuning.rows import Row
 from appliance.tuning.settings import Settings
 
@@ -55,5 +56,9 @@ def test_work_counts_steps_tokens_and_evaluations() -> None:
     found = plan.work(rows, rows[:4], settings)
     assert found.steps == 4
     assert found.tokens == 2 * 2 * (2 + 16 * 2)  # two tokens are common, two are each row's own
-    assert found.scored == (2 + 4 * 2) * 6
-    assert math.isclose(found.seconds(0.5), (found.tokens + found.scored / 3) / 2)
+    assert found.scored == (2 + 4 * 2) * 5 and found.proved == 4  # four evaluations, and at the end
+    pace = Pace(read=7.0, begin=3.0, token=0.5, row=0.25)
+    trained = 3.0 + (found.tokens + found.scored * plan._FORWARD) / 2
+    assert math.isclose(found.seconds(pace), 7.0 + trained + 1.0)
+    three = plan.work(rows, rows[:4], settings, seeds=3)
+    assert math.isclose(three.seconds(pace), 7.0 + 3 * trained + 1.0)

@@ -50,6 +50,7 @@ async def test_from_directories_to_an_adapter_that_is_served(
     data_bytes = (path / "adapter.gguf").read_bytes()
     assert record["adapter_sha256"] == hashlib.sha256(data_bytes).hexdigest()
     assert record["settings"]["rank"] == 8 and record["data"]["train"] == 64
+    assert record["joules"] is None or record["joules"] > 0
     signing.sign_directory(path, key(opened.data, "publisher"), quiet)
     adapter = f"{ID}:orders"
     found = opened.lifecycle.import_model("uid:0", path, adapter, quiet)

@@ -1,0 +1,48 @@
+"""Energy that the processors took, where the kernel tells it.
+
+Rules: the counters of all packages are added; one that began again at its end is counted on; where
+there is none, or one cannot be read (most kernels let root alone), the answer is "unknown".
+
+Source: Linux, Documentation/power/powercap/powercap.rst; the control type `intel-rapl` is that of
+AMD's processors, too.
+"""
+
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path("/sys/class/powercap")
+_MICRO: Final = 1e-6
+
+
+class Meter:
+    """What was taken since it was made; asked once an hour at least, it misses no round."""
+
+    def __init__(self, root: Path = _ROOT) -> None:
+        zones = root.glob("intel-rapl:*")
+        self._packages = sorted(zone for zone in zones if zone.name.count(":") == 1)
+        self._last = self._read()
+        self._taken = 0.0
+
+    def joules(self) -> float | None:
+        """All packages together; None when the host does not tell."""
+        now = self._read()
+        if not now or not self._last:
+            self._last = None
+            return None
+        for (count, most), (before, _) in zip(now, self._last, strict=True):
+            self._taken += ((count - before) if count >= before else count + most - before) * _MICRO
+        self._last = now
+        return self._taken
+
+    def _read(self) -> list[tuple[int, int]] | None:
+        """Of each package its counter and where that begins again, in microjoules."""
+        try:
+            return [
+                (
+                    int((package / "energy_uj").read_text()),
+                    int((package / "max_energy_range_uj").read_text()),
+                )
+                for package in self._packages
+            ]
+        except (OSError, ValueError):
+            return None
