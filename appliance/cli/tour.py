@@ -32,6 +32,11 @@ BY_CLASSIFIER: Final = f"{TASK_ID}-2"
 """Its versions: over the language model, and by logistic regression."""
 ROUTE: Final = "excavator-route"
 """A route with the classifier as its only stage; every other request is deferred."""
+UNTUNED: Final = f"{TASK_ID}-short"
+"""The task with no solved examples in its prompt: a tuned model has learned them."""
+BY_TUNED: Final = f"{TASK_ID}-3"
+"""Its version over the tuned model."""
+ADAPTER: Final = f"{MODEL_ID}:orders"
 HANDBOOK: Final = "handbook"
 """A collection of documents."""
 BY_HANDBOOK: Final = "fault-code-1"
@@ -39,12 +44,16 @@ BY_HANDBOOK: Final = "fault-code-1"
 SHARES: Final = {"train": 180, "dev": 60, "test": 60, "certify": 60}
 """Items of each split, each of another group: 360 in all. `test` is sealed for the gate and
 `certify` for the route; both are of the newest orders."""
+TUNING: Final = {"train": 180, "dev": 60, "test": 60}
+"""Items of the tuning: train and dev are the same, and the sealed ones are of groups that no other
+station looks at."""
 _MARK: Final = ".made-by-the-tour"
 ASKED: Final = 60
 """Items of `dev` that every candidate answers: fewer than 50 groups decide nothing."""
 _SHOTS: Final = 10
 _REQUESTS: Final = 50
 _SHOWN: Final = 10
+_AGAIN: Final = 3
 _WIDTH: Final = 100
 
 TASK: Final = """\
@@ -59,8 +68,7 @@ input = [{{ name = "text", max_chars = 500 }}]
 [prompt]
 system = "Name the system of the excavator that the work order is about."
 user = "Work order: {{{{ text }}}}"
-examples = "examples.jsonl"            # solved items of the split train
-
+{examples}
 [output]
 form = "labels"
 labels = {labels}
@@ -69,6 +77,8 @@ labels = {labels}
 metric = "exact_match"
 margin = 0.05
 """
+
+_EXAMPLES: Final = 'examples = "examples.jsonl"            # solved items of the split train\n'
 
 ANSWERS: Final = """\
 # What the advisor cannot measure, as a plant might answer it.
@@ -236,9 +246,8 @@ def model(tour: Tour) -> None:
 def check(tour: Tour) -> None:
     """360 labelled orders, checked and signed."""
     why("Bad data make every later number wrong: look for leaks, repeats and conflicts first.")
-    chosen, _ = subset(tour.examples)
     source = tour.directory / "orders.jsonl"
-    _write_items(source, chosen)
+    _write_items(source, subset(tour.examples).orders)
     made = tour.run(
         *("dataset", "new", str(tour.dataset), "--from", str(source)),
         *("--by", "given", "--drop-seen"),
@@ -271,20 +280,22 @@ def define(tour: Tour) -> None:
     told(f"fitted to {fitted['items']} items: {tour.task(BY_CLASSIFIER)}")
 
 
-def _write(tour: Tour, name: str, version: int, candidate: str) -> None:
+def _write(tour: Tour, name: str, version: int, candidate: str, shots: int = _SHOTS) -> None:
     """The directory of one version."""
     items = _items(tour.dataset / "train.jsonl")
     labels = sorted({item["expected"] for item in items})
-    shown = [next(item for item in items if item["expected"] == label) for label in labels]
+    shown = [next(item for item in items if item["expected"] == label) for label in labels][:shots]
     tour.task(name).mkdir()
-    (tour.task(name) / "examples.jsonl").write_text(
-        "".join(json.dumps(item) + "\n" for item in shown[:_SHOTS]), encoding="utf-8"
-    )
+    if shown:
+        _write_items(tour.task(name) / "examples.jsonl", shown)
     (tour.task(name) / "task.toml").write_text(
-        TASK.format(id=name, version=version, candidate=candidate, labels=json.dumps(labels)),
+        TASK.format(
+            id=name, version=version, candidate=candidate, labels=json.dumps(labels),
+            examples=_EXAMPLES if shown else "",
+        ),
         encoding="utf-8",
-    )
-    told(f"{name}: {len(labels)} labels, {len(shown[:_SHOTS])} solved examples in the prompt")
+    )  # fmt: skip
+    told(f"{name}: {len(labels)} labels, {len(shown)} solved examples in the prompt")
 
 
 def measure(tour: Tour) -> None:
@@ -317,15 +328,20 @@ def gate(tour: Tour) -> None:
     code = tour.refused("model", "approve", BY_MODEL, *signer, "--meaning", "looks fine")
     told(f"refused: {code}")
     why("The gate opens the sealed split once: is the task not worse than the commonest label?")
-    _judge(tour, BY_CLASSIFIER, tour.dataset.name, "gate.html")
+    _certify(tour, BY_CLASSIFIER, tour.dataset.name, "gate.html")
 
 
 def serve_task(tour: Tour) -> None:
     """The certified version is approved by two people, and the name points at it."""
     why("Two people approve what the certificate shows, and point the name of the apps at it.")
     tour.approve(BY_CLASSIFIER, "certificate read")
+    _promote(tour, BY_CLASSIFIER)
+
+
+def _promote(tour: Tour, version: str) -> None:
+    """Point the name of the apps at a version."""
     live = tour.run(
-        *("task", "promote", TASK_ID, BY_CLASSIFIER, "--reason", "certificate read"),
+        *("task", "promote", TASK_ID, version, "--reason", "certificate read"),
         *("--as", "approver-1", "--key", tour.key("approver-1")),
     )
     told(f"{live['name']} is answered by {live['pointers'][0]['live']['task']}")
@@ -334,10 +350,13 @@ def serve_task(tour: Tour) -> None:
 def ask(tour: Tour) -> None:
     """Fifty requests of an app, through the unmodified OpenAI client."""
     why("An app names the task, not a model, and brings a key that opens nothing else.")
-    _, unseen = subset(tour.examples)
-    orders = [item["input"]["text"] for item in unseen[:_REQUESTS]]
-    for answer in _app(tour, "planner", TASK_ID, orders)[:_SHOWN]:
+    for answer in _app(tour, "planner", TASK_ID, _unseen(tour)[:_REQUESTS])[:_SHOWN]:
         told(f"{answer['answer']:<20} {answer['about']['confidence']:.2f}  {answer['asked'][:60]}")
+
+
+def _unseen(tour: Tour) -> list[str]:
+    """Orders of groups that no dataset of the tour has."""
+    return [item["input"]["text"] for item in subset(tour.examples).left]
 
 
 def _app(tour: Tour, name: str, task: str, texts: list[str]) -> list[dict[str, Any]]:
@@ -397,19 +416,11 @@ def documents(tour: Tour) -> None:
     (tour.task(BY_HANDBOOK) / "task.toml").write_text(
         "version = 1\n" + handbook.TASK % candidate, encoding="utf-8"
     )
-    source = tour.directory / "questions.jsonl"
-    source.write_text(
-        "".join(json.dumps(item) + "\n" for item in handbook.items()), encoding="utf-8"
-    )
     questions = tour.directory / "questions"
-    tour.run("dataset", "new", str(questions), "--from", str(source), "--by", "given")
-    tour.run("dataset", "seal", str(questions))
-    tour.run("dataset", "sign", str(questions), "--key", tour.key("publisher"))
-    tour.run("dataset", "import", str(questions), "--id", questions.name)
-    tour.approve(questions.name, "questions read")
+    _dataset(tour, questions, handbook.items(), "questions read")
     tour.run("task", "sign", str(tour.task(BY_HANDBOOK)), "--key", tour.key("publisher"))
     tour.run("task", "import", str(tour.task(BY_HANDBOOK)), "--id", BY_HANDBOOK)
-    _judge(tour, BY_HANDBOOK, questions.name, "handbook-gate.html")
+    _certify(tour, BY_HANDBOOK, questions.name, "handbook-gate.html")
     tour.approve(BY_HANDBOOK, "certificate read")
     question = handbook.items()[-1]["input"]["question"]
     (answer,) = _app(tour, "workshop", BY_HANDBOOK, [question])
@@ -424,10 +435,28 @@ def documents(tour: Tour) -> None:
         raise DemoError(f"no verified citation: {answer['answer']}")
 
 
-def _judge(tour: Tour, task: str, dataset: str, file: str) -> None:
-    """One look of the gate, and its report."""
-    found = tour.run(
-        *("eval", "gate", task, "--data", dataset),
+def _dataset(tour: Tour, path: Path, items: list[dict[str, Any]], meaning: str) -> None:
+    """A dataset that is sealed, signed, imported and approved."""
+    source = path.with_suffix(".jsonl")
+    _write_items(source, items)
+    tour.run("dataset", "new", str(path), "--from", str(source), "--by", "given", "--drop-seen")
+    tour.run("dataset", "seal", str(path))
+    tour.run("dataset", "sign", str(path), "--key", tour.key("publisher"))
+    tour.run("dataset", "import", str(path), "--id", path.name)
+    tour.approve(path.name, meaning)
+
+
+def _certify(tour: Tour, task: str, dataset: str, file: str) -> None:
+    """A look of the gate that the tour needs to be passed. Raises DemoError."""
+    verdict = _judge(tour, task, dataset, file)
+    if verdict != "pass":
+        raise DemoError(f"the gate says {verdict} of {task}")
+
+
+def _judge(tour: Tour, task: str, dataset: str, file: str, *options: str) -> str:
+    """One look of the gate, and its report; the verdict, which may be fail or underpowered."""
+    found = tour.judged(
+        *("eval", "gate", task, "--data", dataset, *options),
         *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
     )
     low, high = (f"{limit * 100:+.0f}" for limit in found["interval"])
@@ -435,9 +464,78 @@ def _judge(tour: Tour, task: str, dataset: str, file: str) -> None:
         f"{found['verdict']}: {low} to {high} points on {found['groups']} groups; "
         f"{found['looks_left']} looks are left"
     )
+    if found["advice"] is not None:
+        told(f"logistic regression, fitted to as many items, reaches {found['advice']:.0%} there")
     page = tour.directory / file
     tour.run("eval", "report", str(found["id"]), "--out", str(page))
     tour.reports.append((page.name, f"Gate {found['id']}", found["answer"]))
+    return str(found["verdict"])
+
+
+def tune(tour: Tour) -> None:
+    """From the signed model to a tuned candidate that a gate has judged, where there is torch."""
+    why(
+        "Would a model that has learned these orders be better than the classifier? It is trained"
+        " here, from the signed file alone, and must serve as it was trained."
+    )
+    if not Path(sys.prefix, "tuning", "torch").is_dir():
+        told(
+            "not tried: training needs a set of its own. Here `make tune-setup` installs it; on a"
+            " host carry in what offline-wheels/lock-tune.txt lists (docs/tuning-guide.md)"
+        )
+        return
+    data = tour.directory / "orders-tuning"
+    _dataset(tour, data, subset(tour.examples).tuning, "orders that no gate has seen yet")
+    record = tour.run("model", "show", MODEL_ID)
+    candidate = f'model = "{MODEL_ID}"\ndigest = "{record["digest"]}"'
+    _write(tour, UNTUNED, 2, candidate, shots=0)
+    directory = ("--directory", str(tour.data))
+    given = (str(tour.task(UNTUNED)), "--data", str(data), *_SETTINGS, *directory)
+    planned = tour.run("tune", "plan", *given)
+    told(f"at most {planned['seconds'] / 60:.1f} minutes as busy as the machine is now")
+    told(f"memory: {planned['memory']}")
+    found = tour.run("tune", "run", *given, "--key", tour.key("publisher"))
+    checks = found["checks"]
+    told(
+        f"served as trained: {checks['nll_served']:.4f} nats a token against"
+        f" {checks['nll_trained']:.4f}; {checks['stop_token']:.0%} of answers end by themselves"
+    )
+    told(f"{found['seconds'] / 60:.1f} minutes, {found['peak_mib']} MiB at the peak")
+    for row in found["candidates"]:
+        low, high = row["interval"]
+        told(f"{row['kind']:<12} {row['value']:.3f}  ({low:.3f} to {high:.3f}) on dev")
+    _offer(tour, found, data)
+
+
+def _offer(tour: Tour, found: dict[str, Any], data: Path) -> None:
+    """The tuned model, or its blend with the classifier, goes to the gate; a pass serves."""
+    why(
+        "The adapter is approved like a model. It, or its blend with the classifier, is offered as"
+        " the next version of the task."
+    )
+    tour.run("model", "import", found["adapter"], "--id", ADAPTER)
+    tour.approve(ADAPTER, "served as trained")
+    tuned = [row for row in found["candidates"] if row["kind"] != "classifier"]
+    kind = max(tuned, key=lambda row: row["value"])["kind"]
+    tour.run(
+        *("tune", "offer", str(found["id"]), str(tour.task(BY_TUNED))),
+        *("--as", ADAPTER, "--kind", kind, "--data", str(tour.data)),
+    )
+    tour.run("task", "sign", str(tour.task(BY_TUNED)), "--key", tour.key("publisher"))
+    tour.run("task", "import", str(tour.task(BY_TUNED)), "--id", BY_TUNED)
+    why("The gate opens a split of its own: is it not worse than what serves now?")
+    verdict = _judge(tour, BY_TUNED, data.name, "gate-tuned.html", "--incumbent", BY_CLASSIFIER)
+    if verdict != "pass":
+        told(f"{TASK_ID} is still answered by {BY_CLASSIFIER}, which needs no language model")
+        return
+    tour.approve(BY_TUNED, "certificate read")
+    _promote(tour, BY_TUNED)
+    for answer in _app(tour, "planner-again", TASK_ID, _unseen(tour)[:_AGAIN]):
+        told(f"{answer['answer']:<20} {answer['about']['confidence']:.2f}  {answer['asked'][:60]}")
+
+
+_SETTINGS: Final = ("--dev", "60", "--set", "longest=128", "--set", "epochs=4")
+"""Of a tuning that a tour can wait for."""
 
 
 def advice(tour: Tour) -> None:
@@ -502,14 +600,30 @@ SERVED: Final[tuple[Callable[[Tour], None], ...]] = (
     ask,
     route,
     documents,
+    tune,
     advice,
     report,
 )
 """Stations beside the running server."""
 
 
-def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The items of the tour, one of each group, and later ones of groups that it has not.
+@dataclass(frozen=True)
+class Subset:
+    """Items of the example set.
+
+    Attributes:
+        orders: of the tour.
+        tuning: of its tuning: the same train and dev, and a sealed split of other groups.
+        left: later ones of groups that neither has.
+    """
+
+    orders: list[dict[str, Any]]
+    tuning: list[dict[str, Any]]
+    left: list[dict[str, Any]]
+
+
+def subset(examples: Path) -> Subset:
+    """The items of the tour, one of each group.
 
     Raises:
         DemoError: the example set is too small.
@@ -521,14 +635,18 @@ def subset(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         name: [item for item in items if item["split"] == name and first[item["group"]] is item]
         for name in ("train", "dev", "test")
     }
-    chosen: list[dict[str, Any]] = []
-    for split, count in SHARES.items():
-        pool = "test" if split == "certify" else split
-        chosen += [{**item, "split": split} for item in pools[pool][:count]]
-        pools[pool] = pools[pool][count:]
-    if len(chosen) < sum(SHARES.values()) or len(pools["test"]) < _REQUESTS:
+    pools["certify"] = pools["test"][SHARES["test"] :]
+    left = pools["certify"][SHARES["certify"] :]
+    orders, tuning = (
+        [{**x, "split": split} for split, count in shares.items() for x in pools[split][:count]]
+        for shares in (SHARES, {**TUNING, "test": 0})
+    )
+    tuning += left[: TUNING["test"]]
+    left = left[TUNING["test"] :]
+    wanted = sum(SHARES.values()), sum(TUNING.values())
+    if (len(orders), len(tuning)) != wanted or len(left) < _REQUESTS:
         raise DemoError(f"{examples} has too few items")
-    return chosen, pools["test"]
+    return Subset(orders, tuning, left)
 
 
 def _items(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,10 @@ def test_every_station_and_a_verified_receipt(
     index = (out / "index.html").read_text(encoding="utf-8")
     for linked in re.findall(r'href="([^"]+)"', index):
         assert "<svg" in (out / linked).read_text(encoding="utf-8")
-    assert index.count("href=") == 5
+    tuned = Path(sys.prefix, "tuning", "torch").is_dir()
+    assert index.count("href=") == (6 if tuned else 5)
+    words = ("served as trained", "orders-tuning") if tuned else ("not tried", "lock-tune.txt")
+    assert all(word in story for word in words), story
 
 
 def test_a_directory_that_is_no_tour_is_left_alone(tmp_path: Path) -> None:
@@ -65,6 +69,32 @@ def test_too_few_examples_are_refused(tmp_path: Path) -> None:
     few.write_text(json.dumps(item) + "\n")
     with pytest.raises(DemoError, match="too few items"):
         tour.subset(few)
+
+
+def test_without_the_tuning_set_the_tour_says_what_to_carry_in_and_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "bare"))
+    tour.tune(tour.Tour(tmp_path, tmp_path / "none", tmp_path / "none"))
+    said = capsys.readouterr().out
+    assert "make tune-setup" in said and "lock-tune.txt" in said and "$ " not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tuning_is_judged_on_groups_that_no_other_station_opens(excavators_path: Path) -> None:
+    found = tour.subset(excavators_path)
+
+    def groups(items: list[dict[str, Any]], *splits: str) -> set[str]:
+        return {item["group"] for item in items if item["split"] in splits}
+
+    assert len(found.tuning) == 300
+    sealed = groups(found.tuning, "test")
+    assert len(sealed) == 60
+    assert not sealed & groups(found.orders, "train", "dev", "test", "certify")
+    assert not sealed & {item["group"] for item in found.left}
+    assert not groups(found.orders, "test") & groups(found.orders, "certify")
+    for split in ("train", "dev"):
+        assert groups(found.tuning, split) == groups(found.orders, split)
 
 
 def test_make_tour_asks_for_its_examples_and_leaves_them_outside() -> None:
