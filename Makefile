@@ -9,13 +9,15 @@ TESTS = $(RUN) -m pytest --basetemp "$$(mktemp -d)" --numprocesses $$(($$(nproc)
 # What is carried away or tested whole has the engine for every processor, the rest for this one.
 EVERY_PROCESSOR :=
 test test-all test-install bundle wheels: EVERY_PROCESSOR := --all
+# Where `make bench-task` keeps what is done, so that a run that was cut continues.
+TUNED := .tuned/licences
 SYSTEM := apt-get install -y git make g++ python3-venv
 UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 \
   --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 # Compiled modules are kept: the tests start some hundred processes that import them.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -89,6 +91,10 @@ bench: bench-peer  ## the short set on the default model (10 minutes on an idle 
 
 bench-full: bench-peer  ## every check on both models (35 minutes); one check: benchmarks/README.md
 	@$(RUN) -m benchmarks run full
+
+bench-task: bench-peer tune-setup  ## a tuned small model beside a prompted larger one (an hour); TUNED=DIR keeps what is done
+	@$(RUN) -m benchmarks.tuned licences --out $(TUNED)
+	@$(RUN) -m benchmarks.prompted licences --out $(TUNED)
 
 tune-setup: setup  ## what tuning computes with (docs/tuning-guide.md); TORCH_WHEELS=DIR has the build of torch
 	@$(RUN) -m installer.bundle.tuning_set .venv/tuning $(if $(TORCH_WHEELS),--wheels $(TORCH_WHEELS))

@@ -1,9 +1,9 @@
 """A tuned small model on the standing examples, by the product's own commands, step by step.
 
 Rules: everything lies in one directory, and a step that is done is not done again, so that a run
-that was cut continues; the classifier learns the same rows as the model; what is reported was
-answered by the tasks as they serve, over HTTP, on the items of `test` that the gate keeps sealed;
-wall and processor seconds are both told, because the machine may be busy.
+that was cut continues; the classifier learns the same rows as the model, and reads the whole text
+where the model's prompt has its beginning alone; candidates are measured on all of dev as they
+serve, and the gate judges the best one on `test`, which chose nothing.
 
 usage: python -m benchmarks.tuned licences|excavators --out DIR [--rows N] [--set NAME=VALUE]…
 """
@@ -21,6 +21,9 @@ from typing import Any, Final
 from appliance.cli import demo
 from appliance.cli.demo import MODEL_ID, DemoError
 from benchmarks import machine
+from benchmarks.results import Figure
+from benchmarks.sheets import keep
+from benchmarks.statistics import Summary
 from installer.bundle import examples
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import default_model, obtain
@@ -32,24 +35,48 @@ class Example:
     """A standing task.
 
     Attributes:
-        stop: what ends a label that may be the beginning of another; "" for letters as codes.
+        longest: characters of a text that the prompt shows; 0 for all.
+        stop: what ends a label that may be the beginning of another; None for letters as codes.
         rows: of train; 0 for all.
-        longest: characters of a row of train.
+        settings: as they were in the experiment whose figure is the target.
+        target: of the tuned model.
+        blend: of the blend; 0 for none.
     """
 
     system: str
-    user: str
+    longest: int
     stop: str | None
-    rows: int = 0
-    longest: int = 10_000
+    rows: int
+    settings: tuple[str, ...]
+    target: float
+    blend: float = 0.0
+
+    @property
+    def user(self) -> str:
+        """The template of the prompt."""
+        return f"{{{{ text[:{self.longest}] }}}}" if self.longest else "{{ text }}"
 
 
 EXAMPLES: Final[Mapping[str, Example]] = {
-    "licences": Example("Name the licence that the notice grants.", "{{ text }}", ".", 1_000, 300),
-    "excavators": Example(
-        "Name the system that the work order is about.", "{{ text }}", None
+    "licences": Example(
+        "Name the licence that the notice grants.",
+        450,  # about 128 tokens; which version it is stands before that
+        ".",
+        1_000,
+        ("batch=16", "epochs=1", "evaluations=1", "longest=384"),
+        0.88,
     ),
-}  # fmt: skip
+    "excavators": Example(
+        "Name the system that the work order is about.",
+        0,
+        None,
+        0,
+        ("batch=32", "epochs=2", "longest=128"),
+        0.674,
+        0.746,
+    ),
+}
+_POWER: Final = Path("/sys/class/powercap")
 TASK: Final = """\
 id = "{name}"
 version = 1
@@ -105,23 +132,24 @@ class Steps:
         return found
 
 
-def chosen(items: Sequence[dict[str, Any]], rows: int, longest: int) -> list[dict[str, Any]]:
-    """The items: of train those that are short enough, the first so many by digest."""
-    train = [i for i in items if i["split"] == "train" and len(i["input"]["text"]) <= longest]
+def chosen(items: Sequence[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
+    """The items: of train the first so many by digest."""
+    train = [item for item in items if item["split"] == "train"]
     train.sort(key=lambda item: hashlib.sha256(item["id"].encode()).digest())
     others = [item for item in items if item["split"] not in ("train", "unlabelled")]
     return [*(train[:rows] if rows else train), *others]
 
 
-def prepare(steps: Steps, name: str, example: Example, rows: int) -> None:
+def prepare(steps: Steps, name: str, example: Example, rows: int, threads: int) -> None:
     """A lab, a sealed dataset that two people approved, and the task."""
     steps.out.mkdir(parents=True, exist_ok=True)
     demo.prepare(steps.data, obtain(cache_root() / "models", default_model()), "--evaluated")
-    config = steps.data / "appliance.toml"
-    config.write_text(config.read_text() + "\n[tuning]\nthreads = 1\n")
+    if threads:
+        config = steps.data / "appliance.toml"
+        config.write_text(config.read_text() + f"\n[tuning]\nthreads = {threads}\n")
     source = examples.obtain(cache_root() / "examples", examples.examples()[name])
     items = [json.loads(line) for line in source.read_text().splitlines()]
-    taken = chosen(items, rows, example.longest)
+    taken = chosen(items, rows)
     plain = steps.out / "items.jsonl"
     plain.write_text("".join(json.dumps(item) + "\n" for item in taken))
     dataset, publisher = str(steps.out / name), steps.key("publisher")
@@ -131,18 +159,27 @@ def prepare(steps: Steps, name: str, example: Example, rows: int) -> None:
     steps.call("dataset", "import", dataset, "--id", name)
     approve(steps, name)
     labels = sorted({item["expected"] for item in taken})
+    task = steps.out / "task"
+    task.mkdir()
+    digest = steps.call("model", "show", MODEL_ID)["digest"]
+    (task / "task.toml").write_text(definition(name, example, labels, digest))
+
+
+def definition(name: str, example: Example, labels: Sequence[str], digest: str) -> str:
+    """The task over the untuned model."""
     codes = [
         chr(ord("A") + number) if example.stop is None else label + example.stop
         for number, label in enumerate(labels)
     ]
-    task = steps.out / "task"
-    task.mkdir()
-    digest = steps.call("model", "show", MODEL_ID)["digest"]
-    text = TASK.format(
+    return TASK.format(
         name=f"{name}-task", model=MODEL_ID, digest=digest, system=example.system,
         user=example.user, labels=json.dumps(labels), codes=json.dumps(codes),
     )  # fmt: skip
-    (task / "task.toml").write_text(text)
+
+
+def shown(example: Example, text: str) -> str:
+    """What the prompt shows of a text."""
+    return text[: example.longest] if example.longest else text
 
 
 def approve(steps: Steps, name: str) -> None:
@@ -193,23 +230,75 @@ def judge(steps: Steps, name: str) -> None:
         steps.keep("gate", demo.command(steps.data, *gate, found=1))
 
 
+def figures(found: dict[str, Any], planned: dict[str, Any], example: Example) -> list[Figure]:
+    """What a tuning came to, beside what was planned and what is wanted."""
+    targets = {"model": example.target, "blend": example.blend}
+    made = []
+    for row in found["candidates"]:
+        target = targets.get(row["kind"], 0.0)
+        name, value = f"{row['kind']}, on dev", _of(row, "value", "interval")
+        made.append(Figure(name, "", value, relation="≥" if target else "", target=target))
+        if "difference" in row:
+            name = f"{row['kind']} less {row['against']}, p = {row['p_value']:.2g}"
+            made.append(Figure(name, "", _of(row, "difference", "difference_interval")))
+    minutes, peak = found["seconds"] / 60, found["peak_mib"]
+    trainer = planned["memory_mib"] - planned["server_mib"]
+    return [
+        *made,
+        Figure("minutes, training to proof", "", Summary.of([minutes])),
+        Figure("planned minutes / measured", "", Summary.of([planned["seconds"] / 60 / minutes])),
+        Figure("the trainer's peak, MiB", "", Summary.of([float(peak)])),
+        Figure("planned peak / measured", "", Summary.of([trainer / peak])),
+    ]
+
+
+def _of(row: Mapping[str, Any], value: str, interval: str) -> Summary:
+    low, high = row[interval]
+    return Summary(row[value], low, high)
+
+
+def told(steps: Steps, name: str, example: Example) -> None:
+    """Keep what is known so far on the sheet."""
+    found, planned = steps.done["run"], steps.done["plan"]
+    gate = steps.done.get("gate")
+    notes = [
+        f"{found['data']['train']} rows, {found['data']['dev']} items of dev in "
+        f"{found['dev']['groups']} groups; {found['threads']} threads; settings "
+        + ", ".join(f"{key}={value}" for key, value in sorted(found["settings"].items())),
+        *([] if any(_POWER.glob("*")) else ["joules: this host does not tell them"]),
+        *([] if gate is None else [f"the gate, against {gate['incumbent']}: {gate['answer']}"]),
+    ]
+    keep(
+        "tuned",
+        f"smollm2, {name}",
+        f"{name}: an adapter beside logistic regression on the same rows",
+        figures(found, planned, example),
+        found["seconds"],
+        1,
+        notes=notes,
+    )
+
+
 def main() -> int:
     """Run what is left; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuned")
     parser.add_argument("name", choices=EXAMPLES)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", type=int)
+    parser.add_argument("--rows", type=int, help="of train; 0 for all")
+    parser.add_argument("--threads", type=int, default=0, help="that train; 0 for one per core")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     asked = parser.parse_args()
     steps, example = Steps(asked.out.absolute()), EXAMPLES[asked.name]
     try:
         if "prepared" not in steps.done:
             rows = example.rows if asked.rows is None else asked.rows
-            prepare(steps, asked.name, example, rows)
+            prepare(steps, asked.name, example, rows, asked.threads)
             steps.keep("prepared", {"when": machine.today(), "commit": machine.commit()})
         with served(steps):
-            tune(steps, asked.name, asked.settings)
+            tune(steps, asked.name, [*example.settings, *asked.settings])
+            told(steps, asked.name, example)
             judge(steps, asked.name)
+        told(steps, asked.name, example)
     except DemoError as error:
         say(f"failed: {error}")
         return 1
