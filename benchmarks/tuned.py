@@ -218,6 +218,7 @@ def judge(steps: Steps, name: str) -> None:
     if "offered" not in steps.done:
         steps.call("model", "import", found["adapter"], "--id", adapter)
         approve(steps, adapter)
+        steps.call("model", "load", adapter)
         more = ("--as", adapter, "--data", str(steps.data))
         offered = steps.call("tune", "offer", str(found["id"]), str(task), *more)
         steps.call("task", "sign", str(task), "--key", steps.key("publisher"))
@@ -227,7 +228,10 @@ def judge(steps: Steps, name: str) -> None:
         person = ("--as", "publisher", "--key", steps.key("publisher"))
         terms = ("--data", name, "--incumbent", "logistic regression")
         gate = ("eval", "gate", "offered", *terms, *person, *directory)
-        steps.keep("gate", demo.command(steps.data, *gate, found=1))
+        found = demo.command(steps.data, *gate, found=1)
+        if "verdict" not in found:
+            raise DemoError(f"no verdict: {found}")
+        steps.keep("gate", found)
 
 
 def figures(found: dict[str, Any], planned: dict[str, Any], example: Example) -> list[Figure]:

@@ -464,6 +464,8 @@ def _judge(tour: Tour, task: str, dataset: str, file: str, *options: str) -> str
         f"{found['verdict']}: {low} to {high} points on {found['groups']} groups; "
         f"{found['looks_left']} looks are left"
     )
+    if found["groups_needed"]:
+        told(f"{found['groups_needed']} groups could tell")
     if found["advice"] is not None:
         told(f"logistic regression, fitted to as many items, reaches {found['advice']:.0%} there")
     page = tour.directory / file
@@ -515,6 +517,7 @@ def _offer(tour: Tour, found: dict[str, Any], data: Path) -> None:
     )
     tour.run("model", "import", found["adapter"], "--id", ADAPTER)
     tour.approve(ADAPTER, "served as trained")
+    tour.run("model", "load", ADAPTER)
     tuned = [row for row in found["candidates"] if row["kind"] != "classifier"]
     kind = max(tuned, key=lambda row: row["value"])["kind"]
     tour.run(

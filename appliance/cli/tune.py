@@ -180,6 +180,7 @@ def _next(number: int, result: dict[str, Any]) -> list[str]:
         *sign,
         f"appliance model import {path} --id {name}",
         f"appliance model approve {name} --as NAME --key KEY --meaning WHY",
+        f"appliance model load {name}",
         f"appliance tune offer {number} TASK_DIR --as {name}",
     ]
 

@@ -322,14 +322,16 @@ class Tuning(Kind):
         """What it would take, from a few rows of all that it would do."""
         computed = plan.work(order.rows, order.dev, order.settings, wanted.seeds)
         needs = self._memory(model.facts, order.settings)
+        read = time.monotonic() - begun
+        few = msgspec.structs.replace(order, trial=min(_TRIAL, computed.steps))
+        found = await trial(model.sealed, few, self._parts.tuning_set, job.report)
+        scoring = time.monotonic()
         await served.scores(order.frozen)
-        read, sampling = time.monotonic() - begun, time.monotonic()
+        sampling = time.monotonic()
         items, sample = given.dev_items[:_SAMPLE], given.dev[:_SAMPLE]
         await rehearsed(served, given.subject.loaded, items, sample)
         row = (time.monotonic() - sampling) / len(sample)
-        few = msgspec.structs.replace(order, trial=min(_TRIAL, computed.steps))
-        found = await trial(model.sealed, few, self._parts.tuning_set, job.report)
-        pace = Pace(read, found.begin, found.token, row)
+        pace = Pace(read + sampling - scoring, found.begin, found.token, row)
         return {
             "rows": len(order.rows),
             "dev": len(order.dev),

@@ -52,8 +52,8 @@ def test_every_station_and_a_verified_receipt(
         assert "<svg" in (out / linked).read_text(encoding="utf-8")
     tuned = Path(sys.prefix, "tuning", "torch").is_dir()
     assert index.count("href=") == (6 if tuned else 5)
-    words = ("served as trained", "orders-tuning") if tuned else ("not tried", "lock-tune.txt")
-    assert all(word in story for word in words), story
+    known = ("served as trained", "orders-tuning") if tuned else ("not tried", "lock-tune.txt")
+    assert all(word in story for word in known), story
 
 
 def test_a_directory_that_is_no_tour_is_left_alone(tmp_path: Path) -> None:

@@ -265,17 +265,17 @@ class Network:
                 first, (t[begun:].view(count, length, shared, head) for t in (k, v)), strict=True
             )
         ]
-        mixed = self._mixed(q[begun:], count, *whole, places.then)
+        mixed = self._mixed(q[begun:], count, whole, places.then)
         if not begun:
             return mixed
-        return torch.cat([self._mixed(q[:begun], 1, *first, places.first), mixed])
+        return torch.cat([self._mixed(q[:begun], 1, first, places.first), mixed])
 
-    def _mixed(self, q: Tensor, count: int, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    def _mixed(self, q: Tensor, count: int, cells: list[Tensor], mask: Tensor) -> Tensor:
         """Attention of rows; the query heads that share keys stand one after the other."""
         shared, head = self._shape.heads_kv, self._shape.head
         q = q.view(count, -1, shared, self._shape.heads // shared, head).permute(0, 2, 3, 1, 4)
         length = q.shape[3]
-        found = functional.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=mask)
+        found = functional.scaled_dot_product_attention(q.flatten(2, 3), *cells, attn_mask=mask)
         found = found.unflatten(2, (-1, length)).permute(0, 3, 1, 2, 4)
         return found.reshape(count * length, -1)
 
