@@ -313,8 +313,6 @@ def open_services(
         api_keys = KeyStore(database, clock)
         stack.callback(api_keys.close)
         key_groups = KeyGroups(database)
-        library = Library(data / COLLECTIONS)
-        stack.callback(library.close)
         models = ModelStore(database, data / "models", clock, _OTHERS)
 
         async def record(kind: str, fields: Mapping[str, Json]) -> None:
@@ -330,6 +328,8 @@ def open_services(
             pool.look_soon()
 
         supervisor = Supervisor(config, clock, record, recheck, seal_again, changed)
+        library = Library(data / COLLECTIONS, supervisor.budget)
+        stack.callback(library.close)
 
         reader = LogReader(data / "audit")
         stack.callback(reader.close)

@@ -597,6 +597,11 @@ CODES: Final[dict[str, Code]] = {
         "what was removed is still in the collection's log of writes",
         "Remove again when no search runs; `appliance collection verify NAME` says what is left.",
     ),
+    "collection_memory": Code(
+        "the index of a collection does not fit into the memory budget",
+        "Unload a model, raise memory_mib in appliance.toml, or divide the collection; it is tried"
+        " again at the next search.",
+    ),
     "access_missing": Code(
         "it is not said who may read a document",
         "Pass --everyone, or --key and --group as often as needed.",

@@ -4,7 +4,7 @@ Rules: quality is measured by the product's own tuner on questions with known an
 collection as ingest would make it; speed is that of `Searcher.search` with rights, whole: rights,
 both generators, the passages read. The speed's collection is the Python documentation and text
 made of runs of its words, up to the wanted number of chunks, with vectors at random: their
-comparison takes the same time whatever they are.
+comparison takes the same time whatever they are. What is found goes into `results/retrieval.md`.
 
 usage: python -m benchmarks.retrieval quality debfaq|pydocs [--words-alone] [--budget N]
        python -m benchmarks.retrieval speed [--chunks N]
@@ -16,9 +16,10 @@ import asyncio
 import hashlib
 import json
 import random
+import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,14 +33,18 @@ from appliance.retrieval.chunking import Chunk, chunks
 from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Incoming, Settings
 from appliance.retrieval.embedder import Embedder
 from appliance.retrieval.extracted import Builder, Extracted
+from appliance.retrieval.library import Shelf
 from appliance.retrieval.ranking import Floats
 from appliance.retrieval.search import Searcher
 from benchmarks import retrieval_sets
+from benchmarks.results import Figure
 from benchmarks.retrieval_sets import QuestionSet, Section
+from benchmarks.sheets import keep
+from benchmarks.statistics import Summary
 from installer.bundle import e5
 from installer.bundle.cache import cache_root
 from installer.bundle.steps import say
-from tests.smol import ID, make_data, sealed
+from tests.smol import ID, caller, make_data, sealed
 
 SETS: Final = {"debfaq": retrieval_sets.debfaq, "pydocs": retrieval_sets.pydocs}
 _WIDTH: Final = 384
@@ -112,6 +117,9 @@ async def _quality(
         path.write_text("\n".join(lines), "utf-8")
         params = {"collection": "set", "questions": str(path), "apply": False}
         found[language] = await (await services.jobs.start("tune-search", params, "p")).outcome()
+        if digest:
+            vectors = [await embedder.query(caller(), question) for question, _ in questions]
+            found[language]["recall@10 of exact"] = _recall(library.get("set"), vectors)
     return found
 
 
@@ -133,37 +141,98 @@ async def _cut(
             budget, overlap = budget // 2, overlap // 2
 
 
-def speed(wanted: int) -> dict[str, Any]:
-    """Milliseconds of a search, by who asks and what ranks."""
+async def speed(wanted: int) -> dict[str, Any]:
+    """Milliseconds of a search, by who asks and what ranks; and with the query's embedding."""
     asked = retrieval_sets.pydocs()
     questions = [text for text, _ in asked.questions["en"]]
     with tempfile.TemporaryDirectory() as root:
-        path = Path(root) / "c.db"
-        Collection.create(path, Settings(embedder="e", ranking="vectors"))
-        collection = Collection(path)
-        begun, count = time.monotonic(), 0
-        for name, text in _texts(asked.sections):
-            if count >= wanted:
-                break
-            cut = chunks(text.text, text.blocks, budget=220, overlap=40)
-            collection.put(incoming(name, text, cut, _vectors(len(cut), count)), "p", 1)
-            count += len(cut)
-        found: dict[str, Any] = {"chunks": count, "build_s": round(time.monotonic() - begun)}
-        searcher, begun = Searcher(collection), time.monotonic()
-        searcher.search(ADMIN, "x", 10, by="bm25")
-        found["first_s"] = round(time.monotonic() - begun, 1)
-        callers = {"everything": ADMIN, "about half": of_key("k", []), "more": of_key("k", ["g1"])}
-        for who, access in callers.items():
-            for by in _RANKINGS:
-                spent = []
-                for number, question in enumerate(questions):
-                    vector, begun = _vectors(1, number)[0], time.perf_counter()
-                    searcher.search(access, question, 10, vector=vector, by=by)
-                    spent.append(1e3 * (time.perf_counter() - begun))
-                middle, late = np.percentile(spent, [50, 95])
-                found[f"{who}, {by}"] = {"p50_ms": round(middle, 1), "p95_ms": round(late, 1)}
-        collection.close()
-        return found
+        data = make_data(Path(root), e5.obtained(cache_root() / "models"))
+        with open_services(data, config=_CONFIG) as services:
+            await services.supervisor.start(sealed(services))
+            (card,) = services.supervisor.served()
+            settings = Settings(ID, card.digest, "query: ", "passage: ", "vectors")
+            services.retrieval.library.create("set", settings)
+            shelf = services.retrieval.library.get("set")
+            embedder = Embedder(services.inference, settings)
+            try:
+                found = _filled(shelf.collection, asked, wanted)
+                found |= _searched(shelf.searcher, questions)
+                vectors = [_vectors(1, number)[0] for number in range(len(questions))]
+                found["recall@10 of exact"] = _recall(shelf, vectors)
+                found |= await _embedded(shelf, embedder, questions)
+                return found
+            finally:
+                await services.inference.drain(30)
+                await services.supervisor.close()
+
+
+def _filled(collection: Collection, asked: QuestionSet, wanted: int) -> dict[str, Any]:
+    begun, count = time.monotonic(), 0
+    for name, text in _texts(asked.sections):
+        if count >= wanted:
+            break
+        cut = chunks(text.text, text.blocks, budget=220, overlap=40)
+        collection.put(incoming(name, text, cut, _vectors(len(cut), count)), "p", 1)
+        count += len(cut)
+    return {"chunks": count, "build_s": round(time.monotonic() - begun)}
+
+
+def _searched(searcher: Searcher, questions: list[str]) -> dict[str, Any]:
+    begun, before = time.monotonic(), _resident()
+    searcher.search(ADMIN, "x", 10, by="bm25")
+    found: dict[str, Any] = {
+        "first_s": round(time.monotonic() - begun, 1),
+        "index_mib": searcher.size >> 20,
+        "resident_mib": (_resident() - before) >> 20,
+    }
+    callers = {"everything": ADMIN, "about half": of_key("k", []), "more": of_key("k", ["g1"])}
+    for who, access in callers.items():
+        for by in _RANKINGS:
+            spent = []
+            for number, question in enumerate(questions):
+                vector, begun = _vectors(1, number)[0], time.perf_counter()
+                searcher.search(access, question, 10, vector=vector, by=by)
+                spent.append(time.perf_counter() - begun)
+            found[f"{who}, {by}"] = _times(spent)
+    return found
+
+
+async def _embedded(shelf: Shelf, embedder: Embedder, questions: list[str]) -> dict[str, Any]:
+    """With the query's vector made by the model, as an app's search."""
+    whole, alone = [], []
+    for number, question in enumerate(questions):
+        begun = time.perf_counter()
+        vector = await embedder.query(caller(request_id=f"q{number}"), question)
+        alone.append(time.perf_counter() - begun)
+        await asyncio.to_thread(shelf.searcher.search, ADMIN, question, 10, vector=vector)
+        whole.append(time.perf_counter() - begun)
+    return {"embedding alone": _times(alone), "everything, vectors, embedding": _times(whole)}
+
+
+def _recall(shelf: Shelf, asked: Sequence[Floats]) -> float:
+    """The share of the ten nearest chunks, by all vectors as they are stored, that is found."""
+    with shelf.collection.reading() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT v.vector, c.sha256 FROM vectors v JOIN chunks c ON c.id = v.chunk"
+        ).fetchall()
+    stored = np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1)
+    names = np.array([row[1] for row in rows])
+    shares = []
+    for vector in asked:
+        near = names[np.argsort(-(stored @ vector), kind="stable")[:10]]
+        found = shelf.searcher.search(ADMIN, "", 10, vector=vector, by="vectors")
+        shares.append(len({p.sha256 for p in found.passages} & set(near)) / len(set(near)))
+    return round(float(np.mean(shares)), 4)
+
+
+def _times(spent: list[float]) -> dict[str, float]:
+    middle, late = 1e3 * np.percentile(spent, [50, 95])
+    return {"p50_ms": round(middle, 1), "p95_ms": round(late, 1)}
+
+
+def _resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def timing(wanted: int) -> dict[str, Any]:
@@ -231,6 +300,55 @@ def _vectors(count: int, seed: int) -> Floats:
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 
 
+_WANTED: Final = {"debfaq en": 0.69, "debfaq de": 0.63, "debfaq fr": 0.60, "pydocs en": 0.36}
+
+
+def keep_quality(name: str, found: dict[str, Any], words_alone: bool, seconds: float) -> None:
+    """Put the best ranking of each language into the sheet; the spread is the 95 % interval."""
+    figures = []
+    for language in (key for key in found if isinstance(found[key], dict)):
+        best = found[language]["rankings"][0]
+        value = Summary(best["ndcg"], *best["ndcg_interval"])
+        said = f"{name} {language}: nDCG@10 by {best['ranking']}"
+        figures.append(Figure(said, "", value, None, None, "≥", _WANTED[f"{name} {language}"]))
+    words = " --words-alone" if words_alone else ""
+    keep(
+        "retrieval",
+        f"{name}, {'words' if words else 'e5'}",
+        f"{found['sections']} sections, {found['chunks']} chunks",
+        figures,
+        seconds,
+        1,
+        commands={"ours": f"python -m benchmarks.retrieval quality {name}{words}"},
+        notes=[f"{found['chunks_s']} chunks a second were read, embedded and stored"],
+    )
+
+
+def keep_speed(found: dict[str, Any], seconds: float) -> None:
+    """Put the 95th percentiles into the sheet; the spread is from the median to these."""
+    figures = [
+        Figure(f"a search: {name}, p95", "ms", Summary(value["p95_ms"], value["p50_ms"],
+               value["p95_ms"]), None, None, "≤", 60.0 if "embedding" in name else 25.0)
+        for name, value in found.items()
+        if isinstance(value, dict)
+    ]  # fmt: skip
+    exact = Summary.of([found["recall@10 of exact"]])
+    figures.append(Figure("recall@10 of the exact nearest", "", exact, None, None, "≥", 0.99))
+    keep(
+        "retrieval",
+        "speed",
+        f"{found['chunks']} chunks, vectors at random",
+        figures,
+        seconds,
+        1,
+        commands={"ours": f"python -m benchmarks.retrieval speed --chunks {found['chunks']}"},
+        notes=[
+            f"the index takes {found['index_mib']} MiB ({found['resident_mib']} MiB more were"
+            f" resident once it was made), the first search {found['first_s']} s"
+        ],
+    )
+
+
 def main() -> None:
     """Measure, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval")
@@ -246,12 +364,16 @@ def main() -> None:
     leak = parts.add_parser("timing")
     leak.add_argument("--documents", type=int, default=5_000)
     given = parser.parse_args()
+    begun = time.monotonic()
     if given.what == "timing":
-        say(json.dumps(timing(given.documents), indent=1))
+        found = timing(given.documents)
     elif given.what == "speed":
-        say(json.dumps(speed(given.chunks), indent=1))
+        found = asyncio.run(speed(given.chunks))
+        keep_speed(found, time.monotonic() - begun)
     else:
-        say(json.dumps(asyncio.run(quality(given.set, given.words_alone, given.budget)), indent=1))
+        found = asyncio.run(quality(given.set, given.words_alone, given.budget))
+        keep_quality(given.set, found, given.words_alone, time.monotonic() - begun)
+    say(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -314,10 +314,13 @@ def list_(output: Output, data: Path) -> None:
     with admin_client(data) as client:
         found = client.collections()
     rows = [
-        (c.name, str(c.documents), str(c.chunks), size(c.size), c.ranking, safe(c.embedder))
+        (
+            *(c.name, str(c.documents), str(c.chunks), size(c.size)),
+            *(size(c.memory) if c.memory else "-", c.ranking, safe(c.embedder)),
+        )
         for c in found.collections
     ]
-    head = ("NAME", "DOCUMENTS", "CHUNKS", "SIZE", "RANKING", "EMBEDDER")
+    head = ("NAME", "DOCUMENTS", "CHUNKS", "SIZE", "IN MEMORY", "RANKING", "EMBEDDER")
     empty = ["No collections. Make one: `appliance collection new NAME`."]
     output.data(found, table(head, rows) if rows else empty)
 

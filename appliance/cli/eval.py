@@ -30,6 +30,10 @@ from appliance.wire.admin.jobs import Job
 
 KIND: Final = "evaluation"
 _SHOWN: Final = 20
+_QUOTED: Final = {
+    "verified": "quotations that verify",
+    "citation_precision": "of these from a relevant document",
+}
 
 
 @click.group("eval")
@@ -240,9 +244,34 @@ def _tell(output: Output, found: Job) -> None:
     groups = result["candidates"][0]["groups"]
     facts = f"{result['metric']} on {result['split']}: {result['items']} items, {groups} groups"
     notes = [f"note: {safe(note)}" for note in result.get("notes", ())]
-    lines = [safe(result["answer"]), facts, *table(head, rows), *_packs(result), *notes]
+    more = [*_evidence(result), *_packs(result)]
+    lines = [safe(result["answer"]), facts, *table(head, rows), *more, *notes]
     output.data({"id": found.id, "state": found.state, **result}, lines)
     output.note(f"  appliance eval report {found.id} --out report.html")
+
+
+def _evidence(result: dict[str, Any]) -> Iterator[str]:
+    """What the search found, and what each candidate quoted."""
+    if (found := result.get("retrieval")) is not None:
+        yield (
+            f"search of {safe(found['collection'])} by {safe(found['ranking'] or 'nothing')}, "
+            f"{found['questions']} questions: nDCG@10 {_share(found['ndcg_10'])}, recall@10 "
+            f"{_share(found['recall_10'])}, of the {found['passages']} passages that a model is "
+            f"given {_share(found['recall_given'])}"
+        )
+    for row in result["candidates"]:
+        if row.get("evidence") is None:
+            continue
+        told = f"{safe(row['name'])}: evidence in {_share(row['evidence'])} of its answers"
+        for key, words in _QUOTED.items():
+            if row[key] is not None:
+                told += f"; {words} {_share(row[key])}"
+        yield told
+
+
+def _share(estimate: list[float]) -> str:
+    value, low, high = estimate
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _packs(result: dict[str, Any]) -> Iterator[str]:

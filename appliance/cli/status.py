@@ -94,7 +94,8 @@ def lines(found: Status) -> Iterator[str]:
         f"host    {safe(host.cpu)}, {host.cores} cores, {size(host.memory_available)} of "
         f"{size(host.memory)} memory free, {size(host.disk_free)} disk free"
     )
-    yield f"memory  {found.taken_mib} of {found.budget_mib} MiB for models are taken"
+    indexes = f", {found.indexes_mib} by indexes of collections" if found.indexes_mib else ""
+    yield f"memory  {found.taken_mib} of {found.budget_mib} MiB for models are taken{indexes}"
     libraries = {safe(w.variant) for w in found.workers if w.device.kind == "cpu" and w.variant}
     if libraries:
         yield f"engine  processor, backend {', '.join(sorted(libraries))}"

@@ -2,7 +2,8 @@
 
 Rules: `id` and `group` are short texts without control characters, both mandatory; `input` has at
 least one named field; `expected` is a label, a number, or named fields, and is absent from an
-unlabelled item; sizes are bounded; what is not understood is refused.
+unlabelled item; `relevant` names the documents that answer a question, each with its gain; sizes
+are bounded; what is not understood is refused.
 """
 
 import hashlib
@@ -28,7 +29,10 @@ _TIME: Final = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
     r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?"
 )
-_KNOWN: Final = {"id", "group", "input", "expected", "time", "stratum", "split"}
+_KNOWN: Final = {"id", "group", "input", "expected", "time", "stratum", "split", "relevant"}
+MOST_RELEVANT: Final = 1_000
+MOST_GAIN: Final = 100
+MOST_DOCUMENT_NAME: Final = 400
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Item:
         time: ISO 8601, a date or a moment; texts of one form sort by time.
         stratum: what is fixed and not sampled, as one of three machines that are all there are.
         split: where the source says that it belongs.
+        relevant: documents of a collection that answer it, each with its gain; None if unknown.
     """
 
     id: str
@@ -51,6 +56,7 @@ class Item:
     time: str | None = None
     stratum: str | None = None
     split: str | None = None
+    relevant: Mapping[str, int] | None = None
 
     @property
     def labelled(self) -> bool:
@@ -76,6 +82,8 @@ class Item:
         for name in ("time", "stratum"):
             if (value := getattr(self, name)) is not None:
                 table[name] = value
+        if self.relevant is not None:
+            table["relevant"] = dict(self.relevant)
         return strict_json.dump(table) + b"\n"
 
     @property
@@ -160,7 +168,22 @@ def build(value: object, where: str) -> Item:
         None if value.get(key) is None else _name(value[key], key, where)
         for key in ("stratum", "split")
     )
-    return Item(name, group, given, expected, time, stratum, split)
+    relevant = None if value.get("relevant") is None else _relevant(value["relevant"], where)
+    return Item(name, group, given, expected, time, stratum, split, relevant)
+
+
+def _relevant(value: object, where: str) -> dict[str, int]:
+    problem = (
+        f"relevant must name 1 to {MOST_RELEVANT} documents, each with a gain up to {MOST_GAIN}"
+    )
+    if not isinstance(value, dict) or not 1 <= len(value) <= MOST_RELEVANT:
+        raise _invalid(where, problem)
+    for name, gain in value.items():
+        if not name or len(name) > MOST_DOCUMENT_NAME or type(gain) is not int:
+            raise _invalid(where, problem)
+        if not 1 <= gain <= MOST_GAIN:
+            raise _invalid(where, problem)
+    return value
 
 
 def _name(value: object, what: str, where: str) -> str:

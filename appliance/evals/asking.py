@@ -155,6 +155,8 @@ def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
     """The outcome of an item that was answered, or failed."""
     expected = scoring.expected_of(task, item)
     confidence = told.confidence
+    cited = None if told.about is None else told.about.cited
+    known = item.relevant if cited is not None else None
     return Outcome(
         item=item.id,
         group=item.group,
@@ -166,6 +168,11 @@ def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
         stratum=item.stratum or "",
         failure=told.failure,
         confidence_micros=None if confidence is None else round(confidence * 1e6),
+        cited=None if cited is None else len(cited.citations),
+        cited_right=None
+        if cited is None or known is None
+        else sum(one.document in known for one in cited.citations),
+        cited_removed=None if cited is None else cited.removed,
     )
 
 

@@ -5,8 +5,8 @@ metric has; failures count as wrong everywhere.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,10 @@ class Details:
         fields: share of right values, by field.
         normalised, token_f1: of free text.
         refusals: answers that begin like a refusal.
+        evidence: of a task with a collection, the share of answers with a verified quotation.
+        verified: of the answers that quote, the share of their quotations and marks that verify.
+        citation_precision: of the answers with verified quotations to items that name their
+            documents, the share of the quotations that are from one of these.
     """
 
     adherence: Estimate | None = None
@@ -36,6 +40,9 @@ class Details:
     normalised: Estimate | None = None
     token_f1: Estimate | None = None
     refusals: int = 0
+    evidence: Estimate | None = None
+    verified: Estimate | None = None
+    citation_precision: Estimate | None = None
 
     def row(self) -> dict[str, Any]:
         """As JSON: an estimate is its value and its interval."""
@@ -46,6 +53,9 @@ class Details:
             "normalised_match": _shown(self.normalised),
             "token_f1": _shown(self.token_f1),
             "refusals": self.refusals,
+            "evidence": _shown(self.evidence),
+            "verified": _shown(self.verified),
+            "citation_precision": _shown(self.citation_precision),
         }
 
 
@@ -72,11 +82,33 @@ def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
             fields={name: mean(partial(_right, loaded, name)) for name in names},
             refusals=refusals,
         )
-    return Details(
+    plain = Details(
         normalised=mean(lambda o: metrics.normalised_match(o.expected, o.answer)),
         token_f1=mean(lambda o: metrics.token_f1(o.expected, o.answer)),
         refusals=refusals,
     )
+    if all(o.cited is None for o in outcomes):
+        return plain
+    return replace(
+        plain,
+        evidence=mean(lambda o: float(bool(o.cited))),
+        verified=_share(
+            (o, o.cited, o.cited + o.cited_removed)
+            for o in outcomes
+            if o.cited is not None and o.cited_removed is not None
+        ),
+        citation_precision=_share(
+            (o, o.cited_right, o.cited)
+            for o in outcomes
+            if o.cited is not None and o.cited_right is not None
+        ),
+    )
+
+
+def _share(parts: Iterable[tuple[Outcome, int, int]]) -> Estimate | None:
+    """The mean of parts of wholes, by answer; None where every whole is 0."""
+    known = [(o.group, part / whole) for o, part, whole in parts if whole]
+    return groups.mean([v for _, v in known], [g for g, _ in known]) if known else None
 
 
 def _right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:

@@ -20,7 +20,7 @@ import msgspec
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, Unavailable
-from appliance.evals import neighbours, plan, scoring, shots, subject, wanted
+from appliance.evals import evidence, neighbours, plan, scoring, shots, subject, wanted
 from appliance.evals.asking import Asking, Told, as_it_is, outcome, side_by_side, started
 from appliance.evals.baselines import battery, timed
 from appliance.evals.outcomes import Outcome
@@ -41,12 +41,13 @@ from appliance.serving.inference import Inference
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.cited import Evidence
-from appliance.tasks.definition import Answerer
+from appliance.tasks.definition import Answerer, Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import GenerationRequest, Role
 
 DIRECTORY: Final = "evaluations"
 _BATCH: Final = 32
+_SEARCHES: Final = 2
 S = TypeVar("S")
 
 
@@ -115,9 +116,10 @@ class Evaluation(Kind):
             for number, candidate in enumerate(planned.candidates)
         ]
         packs = await round_.packs(planned.candidates) if asked.packs else {}
+        retrieval = await round_.retrieval()
         when = iso(self._parts.clock.wall_us())
         result, evaluated = await job.in_thread(
-            concluded, when, asked, found, planned, measured, packs
+            concluded, when, asked, found, planned, measured, packs, retrieval
         )
         html = await job.in_thread(render, page(evaluated))
         await job.in_thread(files.write_report, html, result)
@@ -175,6 +177,19 @@ class _Round:
                 )
                 found[model][pack] = summary(pack, outcomes)
         return found
+
+    async def retrieval(self) -> evidence.Retrieval | None:
+        """What the task's search finds for the items that name their documents."""
+        task, search = self._subject.loaded.task, self._parts.documents
+        known = [item for item in self._subject.items if item.relevant]
+        if search is None or not isinstance(task.output, Text) or not task.output.collection:
+            return None
+        seek = partial(evidence.seek, search, task)
+        found: list[evidence.Sought] = []
+        for start in range(0, len(known), _BATCH):
+            self._told(self._rounds - 1, "search", len(self._subject.items))
+            found += await side_by_side(seek, known[start : start + _BATCH], _SEARCHES)
+        return evidence.summed(task, found)
 
     def _learned(self, number: int, candidate: Candidate) -> Measured:
         """The outcomes of a baseline, measured in one go; those that are kept stay."""

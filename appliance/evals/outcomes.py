@@ -13,6 +13,7 @@ from appliance.errors import EvaluationRefused
 from appliance.trust import strict_json
 
 _TEXTS: Final = ("item", "group", "stratum", "expected", "failure")
+_CITED: Final = ("cited", "cited_right", "cited_removed")
 _MOST: Final = 1 << 20
 
 
@@ -28,6 +29,10 @@ class Outcome:
         tokens: generated for it.
         failure: the stable code of why there is no answer, else "".
         confidence_micros: the candidate's confidence in millionths; None where it has none.
+        cited: quotations in the answer that stand in a passage; None where answers do not cite.
+        cited_right: those of them that are from a document which the item names as relevant; None
+            where it names none.
+        cited_removed: quotations and marks that were taken out of the answer.
     """
 
     item: str
@@ -40,6 +45,9 @@ class Outcome:
     stratum: str = ""
     failure: str = ""
     confidence_micros: int | None = None
+    cited: int | None = None
+    cited_right: int | None = None
+    cited_removed: int | None = None
 
     @property
     def score(self) -> float:
@@ -47,8 +55,9 @@ class Outcome:
         return self.micros / 1e6
 
     def line(self) -> bytes:
-        """Its line of JSON."""
-        return strict_json.dump(asdict(self)) + b"\n"
+        """Its line of JSON; what it says of citations is left out where answers do not cite."""
+        table = {k: v for k, v in asdict(self).items() if v is not None or k not in _CITED}
+        return strict_json.dump(table) + b"\n"
 
 
 def parse(line: bytes) -> Outcome:
@@ -100,6 +109,9 @@ def _check(outcome: Outcome) -> None:
     confidence: Any = outcome.confidence_micros
     if confidence is not None and not (type(confidence) is int and 0 <= confidence <= 1_000_000):
         raise _invalid("a confidence is no share")
+    counts = [value for name in _CITED if (value := getattr(outcome, name)) is not None]
+    if any(type(value) is not int or value < 0 for value in counts):
+        raise _invalid("a number of citations is negative or no integer")
     if outcome.answer is not None and not isinstance(outcome.answer, str):
         raise _invalid("an answer is no text")
     if (outcome.answer is None) != bool(outcome.failure) or (outcome.failure and outcome.micros):

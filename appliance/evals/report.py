@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from appliance.evals.details import Details
+from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import Comparison, Summary
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Estimate, Placed
 from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.statistics import groups
 
 _MOST_FLIPS: Final = 25
 """Flips that the page lists on each side; the counts are whole."""
@@ -49,6 +51,7 @@ class Evaluated:
         notes: what could not be measured, and why.
         flips: of the best compared candidate and the baseline.
         packs: by model, as `packs.measure.summary` writes them.
+        retrieval: what the search of the task found; None where that is unknown.
     """
 
     task: str
@@ -67,6 +70,7 @@ class Evaluated:
     notes: Sequence[str] = ()
     flips: Sequence[Flip] = ()
     packs: Mapping[str, Any] = field(default_factory=dict)
+    retrieval: Retrieval | None = None
 
 
 def page(evaluated: Evaluated) -> Page:
@@ -192,6 +196,8 @@ def _sections(evaluated: Evaluated, best: Summary) -> list[Section]:
         sections.append(_flipped(evaluated))
     if best.slices:
         sections.append(_sliced(evaluated, ordered))
+    if cited := _cited(evaluated, ordered):
+        sections.append(cited)
     if fields := _by_field(evaluated, ordered):
         sections.append(fields)
     if evaluated.confusions and best.name in evaluated.confusions:
@@ -303,6 +309,50 @@ def _sliced(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
     table = tuple((s.name, *(percent(s.slices[name].value) for name in names)) for s in ordered)
     columns = ("candidate", *(f">{name}" for name in names))
     return Section("Slices", (), (*parts, Table(columns, table, "All candidates by stratum")))
+
+
+def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
+    """What the search found, and what answers quoted."""
+    parts: list[Table] = []
+    found = evaluated.retrieval
+    if found is not None:
+        measures = (
+            ("nDCG@10", found.ndcg),
+            ("recall@10", found.recall),
+            (f"recall of the {found.passages} passages that a model is given", found.given),
+        )
+        head = (f"search by {found.ranking or 'nothing'}", ">value", ">95 % interval")
+        parts.append(Table(head, tuple((name, *_told(value)) for name, value in measures)))
+    told = [(s.name, evaluated.details.get(s.name, Details())) for s in ordered]
+    rows = tuple(
+        (name, *_told(more.evidence), *_told(more.verified), *_told(more.citation_precision))
+        for name, more in told
+        if more.evidence is not None
+    )
+    if rows:
+        columns = (
+            "candidate", ">answers with evidence", ">95 %", ">quotations that verify", ">95 %",
+            ">from a relevant document", ">95 %",
+        )  # fmt: skip
+        parts.append(Table(columns, rows))
+    if not parts:
+        return None
+    questions = "" if found is None else f"{found.questions} questions name their documents. "
+    return Section(
+        "Evidence",
+        (
+            f"{questions}Documents count in the search, not passages. A quotation verifies when it "
+            "stands in a passage, letter by letter; what does not is taken out of the answer.",
+        ),
+        tuple(parts),
+    )
+
+
+def _told(estimate: groups.Estimate | None) -> tuple[str, str]:
+    if estimate is None:
+        return "-", "-"
+    low, high = estimate.interval
+    return percent(estimate.value), f"{percent(low)} to {percent(high)}"
 
 
 def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from appliance.evals import metrics
 from appliance.evals.baselines import LINEAR
 from appliance.evals.details import Details, details
+from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome, check_complete, digest
 from appliance.evals.plan import Candidate, Plan
 from appliance.evals.report import Evaluated, conclusion, flips
@@ -48,6 +49,7 @@ def concluded(
     plan: Plan,
     measured: Sequence[Measured],
     packs: Mapping[str, Any],
+    retrieval: Retrieval | None = None,
 ) -> tuple[JsonObject, Evaluated]:
     """The result of the job and what its page is made of.
 
@@ -68,6 +70,9 @@ def concluded(
     }  # fmt: skip
     comparisons = compare_all(baseline, compared) if len(compared) > 1 else []
     labels = task.output.labels if isinstance(task.output, Labels) else ()
+    notes = list(plan.notes)
+    if retrieval is not None and len(retrieval.generations) > 1:
+        notes.append(f"The collection {retrieval.collection} changed while it was searched.")
     evaluated = Evaluated(
         task=task.id,
         metric=task.gate.metric.replace("_", " "),
@@ -84,9 +89,10 @@ def concluded(
         else None,
         details=more,
         memory={name: found.memory for name, found in by_name.items()},
-        notes=plan.notes,
+        notes=notes,
         flips=flips(comparisons, outcomes),
         packs=packs,
+        retrieval=retrieval,
     )
     answer, _ = conclusion(evaluated)
     result: JsonObject = {
@@ -103,7 +109,8 @@ def concluded(
         "candidates": [_row(s, by_name[s.name], more[s.name]) for s in summaries],
         "comparisons": [_compared(c) for c in comparisons],
         "packs": dict(packs),
-        "notes": list(plan.notes),
+        "notes": notes,
+        "retrieval": None if retrieval is None else retrieval.row(),
         "digests": dict(evaluated.made_of),
     }
     return result, evaluated

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
@@ -35,6 +36,7 @@ RANKINGS: Final = ("bm25", "vectors", "fusion")
 EMBEDDED_BUDGET: Final = 440
 """Default budget in tokens of a chunk that gets a vector; measured on `debfaq`."""
 _WORD: Final = re.compile(r"\w+")
+_NONE: Final = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class Collection:
     def documents(self, access: AccessSet) -> list[Document]:
         """The documents that may be read, by name."""
         with self.reading() as connection:
-            allowed = set(readable(connection, access))
+            allowed = set(readable(connection, access).tolist())
             lists: dict[int, list[str]] = {}
             for document, grantee in connection.execute(
                 text("SELECT document, grantee FROM access ORDER BY document, grantee")
@@ -453,8 +455,8 @@ def generation(connection: Connection) -> int:
 
 def readable(
     connection: Connection, access: AccessSet, filters: Mapping[str, str] | None = None
-) -> list[int]:
-    """The documents that may be read and have these metadata."""
+) -> NDArray[np.int64]:
+    """The documents that may be read and have these metadata, rising."""
     if access.all:
         sql, names = "SELECT id FROM documents", []
     else:
@@ -464,15 +466,18 @@ def readable(
     found = _numbers(connection, sql, names)
     for name, value in (filters or {}).items():
         wanted = "SELECT document AS id FROM metadata WHERE name = ? AND value = ?"
-        found &= _numbers(connection, wanted, (name, value))
-    return sorted(found)
+        found = np.intersect1d(found, _numbers(connection, wanted, (name, value)))
+    return found
 
 
-def _numbers(connection: Connection, sql: str, parameters: Sequence[str]) -> set[int]:
-    """The column `id` of a query; as one text, since rows one by one take ten times as long."""
+def _numbers(connection: Connection, sql: str, parameters: Sequence[str]) -> NDArray[np.int64]:
+    """The column `id` of a query, rising, each once.
+
+    As one text, since rows one by one take ten times as long.
+    """
     joined = f"SELECT group_concat(id) FROM ({sql})"  # noqa: S608
-    text_of_all = connection.exec_driver_sql(joined, tuple(parameters)).scalar()
-    return set(map(int, str(text_of_all).split(","))) if text_of_all else set()
+    found = connection.exec_driver_sql(joined, tuple(parameters)).scalar()
+    return np.unique(np.fromstring(str(found), np.int64, sep=",")) if found else _NONE
 
 
 def _id_of(connection: Connection, name: str) -> int:

@@ -4,18 +4,24 @@ Rules: made from the database alone and thrown away at will; chunks that are alr
 read again; a document that was removed leaves nothing behind once the next state is made.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import Connection
 
 from appliance.retrieval.collection import generation
 from appliance.retrieval.postings import NONE, Layered, stored, written
-from appliance.retrieval.ranking import Bools, Floats, Ints
+from appliance.retrieval.ranking import Bools, Codes, Floats, Ints, quantised
 
 _FEW: Final = 2_000
 """New chunks whose terms are read from their texts; for more, the stored index is read."""
+_SLICE: Final = 4_096
+"""Vectors that are read at once."""
+_CHUNK_BYTES: Final = 48
+_WORD_BYTES: Final = 16
+"""Of a word of a chunk while the index is made; half of that remains."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class Index:
         ids, documents, lengths: of each row; the length counts words.
         starts: where each row begins in its text.
         order: place of each row by document name and position.
-        vectors: one a row, or no row at all without an embedder.
+        codes, scales: of the vector of each row, as `ranking.quantised` makes them; no row at all
+            without an embedder.
         postings: the rows of each term.
     """
 
@@ -36,14 +43,20 @@ class Index:
     lengths: Ints
     starts: Ints
     order: Ints
-    vectors: Floats
+    codes: Codes
+    scales: Floats
     postings: Layered
 
-    def readable(self, documents: list[int]) -> Bools:
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        arrays = (self.ids, self.documents, self.lengths, self.starts, self.order, self.codes)
+        return sum(array.nbytes for array in (*arrays, self.scales)) + self.postings.size
+
+    def readable(self, documents: Ints) -> Bools:
         """Which rows belong to these documents."""
         among = np.zeros(int(self.documents.max(initial=0)) + 1, np.bool_)
-        known = np.array(documents, np.int64)
-        among[known[known < len(among)]] = True
+        among[documents[documents < len(among)]] = True
         return np.asarray(among[self.documents])
 
 
@@ -54,7 +67,8 @@ EMPTY = Index(
     np.zeros(0, np.int64),
     np.zeros(0, np.int64),
     np.zeros(0, np.int64),
-    np.zeros((0, 0), np.float32),
+    np.zeros((0, 0), np.int8),
+    np.zeros(0, np.float32),
     Layered(NONE, NONE, 0),
 )
 
@@ -90,7 +104,7 @@ def renewed(connection: Connection, before: Index) -> Index:
         np.concatenate([before.lengths[kept], facts[1]]),
         starts,
         order,
-        _vectors(connection, before, kept),
+        *_vectors(connection, before, kept),
         _postings(connection, before, kept, ids, fresh),
     )
 
@@ -124,16 +138,46 @@ def _postings(
     return found.plus(written(texts, fresh), int(kept.sum()), len(fresh))
 
 
-def _vectors(connection: Connection, before: Index, kept: Bools) -> Floats:
-    """The vectors of these chunks; those that are known are copied."""
-    last = int(before.ids[-1]) if len(before.ids) and len(before.vectors) else 0
-    rows = connection.exec_driver_sql(
-        "SELECT chunk, vector FROM vectors WHERE chunk > ? ORDER BY chunk", (last,)
-    ).fetchall()
-    known = before.vectors
-    if len(known) and not kept.all():
-        known = known[kept]
-    if not rows:
-        return known
-    fresh = np.frombuffer(b"".join(bytes(row[1]) for row in rows), "<f4").reshape(len(rows), -1)
-    return np.concatenate([known, fresh]) if len(known) else np.array(fresh)
+def _vectors(connection: Connection, before: Index, kept: Bools) -> tuple[Codes, Floats]:
+    """The vectors of these chunks in 8 bits; those that are known are copied."""
+    last = int(before.ids[-1]) if len(before.ids) and len(before.codes) else 0
+    codes, scales = [before.codes], [before.scales]
+    if len(before.codes) and not kept.all():
+        codes, scales = [before.codes[kept]], [before.scales[kept]]
+    read = connection.exec_driver_sql(
+        "SELECT vector FROM vectors WHERE chunk > ? ORDER BY chunk", (last,)
+    )
+    while rows := read.fetchmany(_SLICE):
+        some = quantised(_floats(rows))
+        codes.append(some[0])
+        scales.append(some[1])
+    codes = [some for some in codes if len(some)] or codes  # an empty one has no width
+    return np.concatenate(codes), np.concatenate(scales)
+
+
+def exact(connection: Connection, ids: Ints) -> Floats:
+    """The stored vectors of some chunks.
+
+    Args:
+        ids: rising.
+    """
+    if not len(ids):
+        return np.zeros((0, 0), np.float32)
+    wanted = ",".join(map(str, ids.tolist()))
+    sql = f"SELECT vector FROM vectors WHERE chunk IN ({wanted}) ORDER BY chunk"  # noqa: S608
+    return _floats(connection.exec_driver_sql(sql).fetchall())
+
+
+def _floats(rows: Sequence[Any]) -> Floats:
+    return np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1)
+
+
+def estimate(connection: Connection) -> int:
+    """Bytes that the index of the state that a connection reads takes while it is made."""
+    chunks = connection.exec_driver_sql("SELECT count(*) FROM chunks").scalar_one()
+    words = connection.exec_driver_sql(
+        "SELECT avg(words) FROM (SELECT words FROM chunks LIMIT 1000)"
+    ).scalar()
+    width = connection.exec_driver_sql("SELECT length(vector) FROM vectors LIMIT 1").scalar()
+    each = _CHUNK_BYTES + int(words or 0) * _WORD_BYTES + int(width or 0) // 4
+    return int(chunks) * each

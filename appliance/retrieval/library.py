@@ -15,6 +15,7 @@ from appliance.errors import CollectionRefused, NotFound
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.collection import RANKINGS, Collection, Settings, readable
 from appliance.retrieval.search import Searcher
+from appliance.workers.memory_budget import Budget
 
 DIRECTORY: Final = "collections"
 MOST_COLLECTIONS: Final = 1_000
@@ -38,10 +39,14 @@ class Shelf:
 
 
 class Library:
-    """The collections in a directory. Methods block and may run in any thread."""
+    """The collections in a directory. Methods block and may run in any thread.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    Args:
+        memory: what the indexes of searches are taken out of; None takes them out of nothing.
+    """
+
+    def __init__(self, directory: Path, memory: Budget | None = None) -> None:
+        self._directory, self._memory = directory, memory
         self._lock = threading.Lock()
         self._open: dict[str, Shelf] = {}
 
@@ -92,7 +97,7 @@ class Library:
                 message = f"There is no collection {name[:80]!r}."
                 raise CollectionRefused("collection_not_found", message)
             collection = Collection(self._directory / f"{name}.db")
-            shelf = Shelf(name, collection, Searcher(collection))
+            shelf = Shelf(name, collection, Searcher(collection, self._memory))
             self._open[name] = shelf
             return shelf
 
@@ -105,7 +110,7 @@ class Library:
         try:
             shelf = self.get(name)
             with shelf.collection.reading() as connection:
-                if readable(connection, access):
+                if len(readable(connection, access)):
                     return shelf
         except CollectionRefused as error:
             if error.code != "collection_not_found":

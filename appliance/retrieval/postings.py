@@ -19,6 +19,8 @@ from appliance.retrieval.terms import TOKENIZER
 
 _SLICE: Final = 5_000
 """Terms whose occurrences are read at once."""
+_TERM_BYTES: Final = 150
+"""Of a term: its text, its number, and their place in a table."""
 _MUCH: Final = 8
 """Share of all occurrences that the newer ones may be, as its reciprocal."""
 _OCCURRENCES: Final = "SELECT term, group_concat(doc) FROM {} GROUP BY term"
@@ -38,6 +40,12 @@ class Postings:
     starts: Ints
     rows: NDArray[np.int32]
     often: NDArray[np.int32]
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        arrays = self.starts.nbytes + self.rows.nbytes + self.often.nbytes
+        return arrays + len(self.terms) * _TERM_BYTES
 
     def of(self, term: str) -> tuple[Ints, Ints]:
         """The rows that have a term, rising, and how often."""
@@ -99,6 +107,11 @@ class Layered:
     older: Postings
     newer: Postings
     first: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        return self.older.size + self.newer.size
 
     def of(self, term: str) -> tuple[Ints, Ints]:
         """As `Postings.of`."""

@@ -4,7 +4,8 @@ Rules:
 - Every statistic (how many chunks, how long they are, how many have a term) counts readable
   chunks alone, so that a score tells nothing about the others.
 - A score of a chunk is computed from that chunk alone, in 64-bit floats, and does not depend on
-  which other chunks stand beside it in memory.
+  which other chunks stand beside it in memory. So is the rough one, from numbers of 8 bits, by
+  which the candidates are chosen.
 - Equal scores are ordered by document and place, never by when a document came.
 
 Sources: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009);
@@ -22,12 +23,14 @@ K1: Final = 1.2
 B: Final = 0.75
 RRF_K: Final = 60
 _DIGITS: Final = 9
-_SPARE: Final = 32
+_SPARE: Final = 128
 """Candidates beyond the wanted ones that are scored again in 64 bits."""
-_BLOCK: Final = 1_024
-"""Rows that are multiplied together: they fit the processor's cache beside the query."""
+_BLOCK: Final = 256
+"""Rows that are multiplied together: as 32-bit floats they fit the processor's cache."""
+_MOST_CODE: Final = 127
 
 Ints: TypeAlias = NDArray[np.int64]
+Codes: TypeAlias = NDArray[np.int8]
 Floats: TypeAlias = NDArray[np.float32]
 Bools: TypeAlias = NDArray[np.bool_]
 Ranked: TypeAlias = list[tuple[int, float]]
@@ -60,30 +63,46 @@ def bm25(
     return scores
 
 
-def cosine(
-    vectors: Floats, query: Floats, readable: Bools, wanted: int
-) -> tuple[Ints, NDArray[np.float64]]:
-    """The readable rows that are nearest to the query, in no order, and their cosines.
+def quantised(vectors: Floats) -> tuple[Codes, Floats]:
+    """Vectors in numbers of 8 bits, and the scale of each: scale times code is nearly the number.
 
+    Args:
+        vectors: one a row.
+    """
+    scales = np.abs(vectors).max(axis=1, initial=0) / _MOST_CODE
+    codes = np.rint(vectors / np.where(scales > 0, scales, 1)[:, None])
+    return codes.astype(np.int8), scales.astype(np.float32)
+
+
+def nearest(codes: Codes, scales: Floats, query: Floats, readable: Bools, wanted: int) -> Ints:
+    """Readable rows, rising, among which those nearest to the query are.
+
+    A row is taken for its rough cosine; `_SPARE` more than wanted are, which covers the roughness.
     Blocks of rows without a readable one are not multiplied.
 
     Args:
-        vectors: one a row, of length 1.
-        wanted: how many rows are needed.
+        codes, scales: as `quantised` gives them.
+        wanted: how many of the nearest are needed.
     """
     row = np.flatnonzero(readable)
-    if not len(row):
-        return row, np.zeros(0)
-    products = np.empty(len(vectors), np.float32)
-    needed = np.logical_or.reduceat(readable, np.arange(0, len(readable), _BLOCK))
-    for start in (np.flatnonzero(needed) * _BLOCK).tolist():
-        np.matmul(vectors[start : start + _BLOCK], query, out=products[start : start + _BLOCK])
-    product = products[row]
     most = wanted + _SPARE
-    if len(row) > most:
-        row = row[np.argpartition(-product, most)[:most]]
-    exact = (vectors[row].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-    return row, exact
+    if len(row) <= most:
+        return row
+    products = np.empty(len(codes), np.float32)
+    needed = np.logical_or.reduceat(readable, np.arange(0, len(readable), _BLOCK))
+    block = np.empty((_BLOCK, codes.shape[1]), np.float32)
+    for start in (np.flatnonzero(needed) * _BLOCK).tolist():
+        some = codes[start : start + _BLOCK]
+        floats = block[: len(some)]
+        np.copyto(floats, some)
+        np.matmul(floats, query, out=products[start : start + _BLOCK])
+    rough = products[row] * scales[row]
+    return np.sort(row[np.argpartition(-rough, most)[:most]])
+
+
+def cosines(vectors: Floats, query: Floats) -> NDArray[np.float64]:
+    """The cosine of each row with the query, in 64-bit floats; all have length 1."""
+    return np.asarray((vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1))
 
 
 def best(rows: Ints, scores: NDArray[np.float64], order: Ints, wanted: int) -> Ranked:
@@ -124,3 +143,13 @@ def ndcg(ranked: Sequence[str], grades: Mapping[str, int], wanted: int = 10) -> 
     ideal = sorted(grades.values(), reverse=True)[:wanted]
     most = sum(grade / math.log2(n + 2) for n, grade in enumerate(ideal))
     return gained / most if most else 0.0
+
+
+def recall(ranked: Sequence[str], grades: Mapping[str, int], wanted: int = 10) -> float:
+    """The share of the relevant names that are among the first different ones.
+
+    Args:
+        ranked, grades: as of `ndcg`.
+    """
+    first = list(dict.fromkeys(ranked))[:wanted]
+    return len(grades.keys() & set(first)) / len(grades) if grades else 0.0

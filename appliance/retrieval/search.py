@@ -6,6 +6,8 @@ Rules:
 - One search reads one state of the database, lists of access included, so that a right that was
   taken away is gone at the next query.
 - What a passage is called says nothing of other documents: version digest, begin and end.
+- The index in memory is taken out of the budget of all memory before it is made. It gives way to
+  models and jobs, since it can be made again; where it does not fit, the search is refused.
 """
 
 import hashlib
@@ -17,13 +19,14 @@ from typing import Final
 import numpy as np
 from sqlalchemy import Connection
 
-from appliance.errors import CollectionRefused
+from appliance.errors import CollectionRefused, StateRefused, Unavailable
 from appliance.retrieval import ranking
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.collection import Collection, readable
-from appliance.retrieval.index import EMPTY, Index, renewed
+from appliance.retrieval.index import EMPTY, Index, estimate, exact, renewed
 from appliance.retrieval.ranking import Bools, Floats, Ranked
 from appliance.retrieval.terms import query_terms
+from appliance.workers.memory_budget import Budget
 
 MOST_PASSAGES: Final = 100
 _DEPTH: Final = 100
@@ -74,12 +77,22 @@ class Found:
 
 
 class Searcher:
-    """Searches one collection; callable from several threads at once."""
+    """Searches one collection; callable from several threads at once.
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    Args:
+        memory: what the index is taken out of; None takes it out of nothing.
+    """
+
+    def __init__(self, collection: Collection, memory: Budget | None = None) -> None:
+        self._collection, self._memory = collection, memory
+        self._name = f"index of {collection.path.stem}"
         self._lock = threading.Lock()
         self._index = EMPTY
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the index takes now."""
+        return self._index.size
 
     def search(
         self,
@@ -100,31 +113,61 @@ class Searcher:
 
         Raises:
             CollectionRefused: `collection_invalid` when the ranking needs a vector and none came.
+            Unavailable: `collection_memory`.
         """
         how = by or self._collection.settings.ranking
         with self._collection.reading() as connection:
             index = self._renewed(connection)
             documents = readable(connection, access, filters)
             rows = index.readable(documents)
-            ranked = _ranked(index, rows, query, vector, how, wanted)
+            ranked = _ranked(connection, index, rows, query, vector, how, wanted)
             passages = tuple(_passage(connection, int(index.ids[n]), s) for n, s in ranked)
-        seen = f"{self._collection.path.name} {index.generation} {documents}"
-        digest = hashlib.sha256(seen.encode()).hexdigest()
+        seen = f"{self._collection.path.name} {index.generation} ".encode() + documents.tobytes()
+        digest = hashlib.sha256(seen).hexdigest()
         return Found(passages, index.generation, how, len(documents), digest)
 
     def forget(self) -> None:
         """Throw away what is in memory."""
         with self._lock:
+            self._forget()
+
+    def _forget_if_idle(self) -> bool:
+        """The same, unless it is being made."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
             self._index = EMPTY
+        finally:
+            self._lock.release()
+        return True
+
+    def _forget(self) -> None:
+        self._index = EMPTY
+        if self._memory is not None:
+            self._memory.drop(self._name)
 
     def _renewed(self, connection: Connection) -> Index:
         with self._lock:
+            if not len(self._index.ids):
+                self._take(estimate(connection))
             if (index := renewed(connection, self._index)).generation >= self._index.generation:
                 self._index = index
+            self._take(index.size)
             return index
+
+    def _take(self, size: int) -> None:
+        """Take memory for the index, or say that it was used."""
+        if self._memory is None:
+            return
+        try:
+            self._memory.cache(self._name, size, self._forget_if_idle)
+        except StateRefused as error:
+            self._forget()
+            raise Unavailable("collection_memory", error.message) from error
 
 
 def _ranked(
+    connection: Connection,
     index: Index,
     rows: Bools,
     query: str,
@@ -142,9 +185,10 @@ def _ranked(
     if how in ("vectors", "fusion"):
         if vector is None:
             raise CollectionRefused("collection_invalid", "The query has no vector.")
-        if len(index.vectors):
-            near, cosines = ranking.cosine(index.vectors, vector, rows, depth)
-            rankings.append(ranking.best(near, cosines, index.order, depth))
+        if len(index.codes):
+            near = ranking.nearest(index.codes, index.scales, vector, rows, depth)
+            found = ranking.cosines(exact(connection, index.ids[near]), vector)
+            rankings.append(ranking.best(near, found, index.order, depth))
     if how == "fusion":
         return ranking.fused(rankings, index.order, wanted)
     return rankings[0][:wanted] if rankings else []

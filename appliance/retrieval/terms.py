@@ -1,7 +1,8 @@
 """The words of a query as the index of a collection writes them.
 
 Rules: the index's own tokeniser makes them, so that a query and a document never differ in it;
-words that carry no content are left out, unless nothing else is there; each word counts once.
+words that carry no content are left out, unless nothing else is there, and so is what stands before
+or after an apostrophe (d'huile, doesn't); each word counts once.
 """
 
 import re
@@ -15,10 +16,10 @@ MOST_TERMS: Final = 64
 """Words of a query that are searched; the rest is left out."""
 # The most frequent words of English, German and French that mean nothing by themselves.
 _STOP: Final = {
-    "en": "a about an and any are as at be been but by can could did do does for from had has have"
-    " how i if in into is it its me my no not of on or our should so than that the their them"
-    " there these they this those to was we were what when where which who why will with would"
-    " you your",
+    "en": "a about an and any are aren as at be been but by can could couldn did didn do does doesn"
+    " don for from had has hasn have haven how i if in into is isn it its me my no not of on or our"
+    " should shouldn so than that the their them there these they this those to was wasn we were"
+    " weren what when where which who why will with would wouldn you your",
     "de": "aber als am an auch auf aus bei bin bis da das dass dem den der des die dies diese"
     " dieser durch ein eine einem einen einer eines er es für gibt hat ich ihr im in ist kann kein"
     " keine man mein mich mir mit nach nicht noch nur ob oder sein sich sie sind so soll und uns"
@@ -30,11 +31,16 @@ _STOP: Final = {
 STOP_WORDS: Final = {language: frozenset(words.split()) for language, words in _STOP.items()}
 _ALL_STOP: Final = frozenset().union(*STOP_WORDS.values())
 _WORD: Final = re.compile(r"\w+")
+# What an apostrophe sets off and means nothing: l'huile, qu'il, a-t-il; don't, what's, we're.
+_APOSTROPHE: Final = re.compile(
+    r"\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu)['\u2019](?=\w\w)|-t-(?=\w)"
+    r"|(?<=\w)['\u2019](?:s|t|re|ll|ve|d|m)\b"
+)
 
 
 def query_terms(query: str) -> list[str]:
     """The terms of a query, in alphabetical order."""
-    words = _WORD.findall(query.lower())
+    words = _WORD.findall(_APOSTROPHE.sub(" ", query.lower()))
     content = [word for word in words if word not in _ALL_STOP] or words
     connection = pysqlite3.dbapi2.connect(":memory:")
     try:

@@ -2,14 +2,15 @@
 
 Rules:
 - A question counts documents, not chunks: nDCG@10 and recall@10 over the first ten documents.
-- Questions are the unit of every interval. With fewer than 50 nothing is decided.
+- Questions are the unit of every interval, or their groups where a dataset names these. With fewer
+  than 50 nothing is decided.
 - The best of words and vectors is taken by its mean. Fusion costs both, so it is taken only where
   its difference to that one lies above 0.
 - The questions are the customer's text: the log and the job keep their number and digest only.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, TypeAlias
@@ -19,12 +20,13 @@ from msgspec import Meta
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
-from appliance.errors import CollectionRefused
+from appliance.datasets.items import build
+from appliance.errors import CollectionRefused, DatasetRefused
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.retrieval.access import ADMIN
 from appliance.retrieval.embedder import INDEXER, Embedder
 from appliance.retrieval.library import Library, Shelf
-from appliance.retrieval.ranking import Floats, ndcg
+from appliance.retrieval.ranking import Floats, ndcg, recall
 from appliance.retrieval.search import MOST_PASSAGES
 from appliance.serving.inference import RETRIEVAL, Inference
 from appliance.statistics import groups
@@ -38,10 +40,15 @@ _Grade: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question and the documents that answer it, each with its gain."""
+    """A question and the documents that answer it, each with its gain.
+
+    Attributes:
+        group: questions of one group count as one in intervals; "" stands alone.
+    """
 
     query: Annotated[str, Meta(min_length=1, max_length=8_192)]
     relevant: Annotated[dict[str, _Grade], Meta(min_length=1, max_length=1_000)]
+    group: Annotated[str, Meta(max_length=256)] = ""
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,17 +66,27 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Scores:
-    """What one ranking reached, question by question."""
+    """What one ranking reached, question by question.
+
+    Attributes:
+        groups: of each question; () where each stands alone.
+    """
 
     ndcg: tuple[float, ...]
     recall: tuple[float, ...]
+    groups: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> Sequence[Hashable]:
+        """What intervals count."""
+        return self.groups or range(len(self.ndcg))
 
 
 def best(scores: Mapping[str, Scores]) -> str:
     """The ranking to search by; "" where there are too few questions to tell."""
     single = max((name for name in scores if name != "fusion"), key=lambda n: sum(scores[n].ndcg))
-    each = range(len(scores[single].ndcg))
-    if len(each) < FEWEST:
+    each = scores[single].units
+    if len(set(each)) < FEWEST:
         return ""
     if "fusion" not in scores:
         return single
@@ -81,7 +98,7 @@ def report(scores: Mapping[str, Scores]) -> list[JsonObject]:
     """Means and 95 % intervals over questions, the best first."""
     rows: list[JsonObject] = []
     for name, held in scores.items():
-        each = range(len(held.ndcg))
+        each = held.units
         gain, recall = groups.mean(held.ndcg, each), groups.mean(held.recall, each)
         rows.append(
             {
@@ -108,12 +125,25 @@ def read(data: bytes) -> list[Question]:
         if not line.strip():
             continue
         try:
-            found.append(msgspec.json.decode(line, type=Question))
-        except (msgspec.MsgspecError, RecursionError) as error:
+            found.append(_question(line))
+        except (msgspec.MsgspecError, DatasetRefused, RecursionError, ValueError) as error:
             raise _invalid(f"line {number}: {error}") from error
     if not 1 <= len(found) <= MOST_QUESTIONS:
         raise _invalid(f"it has {len(found)} questions, and 1 to {MOST_QUESTIONS} are taken")
     return found
+
+
+def _question(line: bytes) -> Question:
+    """A line: a question, or an item of a dataset that names its documents."""
+    value = msgspec.json.decode(line)
+    if not isinstance(value, dict) or "input" not in value:
+        return msgspec.convert(value, Question)
+    item = build(value, "it")
+    if item.relevant is None:
+        raise ValueError("it names no relevant documents")
+    asked = next((text for text in item.input.values() if isinstance(text, str) and text), "")
+    fields = {"query": asked, "relevant": item.relevant, "group": item.group}
+    return msgspec.convert(fields, Question)
 
 
 class Tuning(Kind):
@@ -164,8 +194,10 @@ class Tuning(Kind):
             vector = await embedder.query(caller, question.query) if settings.embedder else None
             for name in rankings:
                 found[name].append(await job.in_thread(_score, shelf, question, vector, name))
+        # One without a group stands alone.
+        units = tuple(one.group or f"\0{n}" for n, one in enumerate(questions))
         scores = {
-            name: Scores(tuple(gain for gain, _ in rows), tuple(recall for _, recall in rows))
+            name: Scores(tuple(gain for gain, _ in rows), tuple(share for _, share in rows), units)
             for name, rows in found.items()
         }
         chosen = best(scores)
@@ -196,9 +228,9 @@ def _score(
 ) -> tuple[float, float]:
     """nDCG and recall of one question among the first ten documents."""
     found = shelf.searcher.search(ADMIN, question.query, MOST_PASSAGES, vector=vector, by=name)
-    names = list(dict.fromkeys(passage.document for passage in found.passages))[:WANTED]
-    hits = len(question.relevant.keys() & set(names))
-    return ndcg(names, question.relevant, WANTED), hits / len(question.relevant)
+    names = [passage.document for passage in found.passages]
+    relevant = question.relevant
+    return ndcg(names, relevant, WANTED), recall(names, relevant, WANTED)
 
 
 def _questions(wanted: Wanted) -> tuple[str, Sequence[Question]]:

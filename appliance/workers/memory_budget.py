@@ -1,17 +1,19 @@
-"""The memory budget of all workers and heavy jobs: who has taken how much of it.
+"""The memory budget: how much of it workers, heavy jobs and indexes of documents have taken.
 
 Rules: memory is taken before a byte of a model is sealed and given back when its worker has ended,
-not when it is told to; what would exceed the budget is refused with the numbers.
+not when it is told to; what would exceed the budget is refused with the numbers; what can be made
+again at any time (a cache) takes what is free, and gives way to models, jobs and newer caches.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 from appliance.errors import StateRefused
 from appliance.workers.memory_estimate import MIB, Estimate
 
 
 class Budget:
-    """Bytes that models take, by model id.
+    """Bytes that are taken, by name; callable from any thread.
 
     Args:
         total: bytes that all may take together.
@@ -19,8 +21,10 @@ class Budget:
 
     def __init__(self, total: int) -> None:
         self.total = total
+        self._lock = threading.RLock()
         self._taken: dict[str, Estimate] = {}
         self._held: dict[str, int] = {}
+        self._cached: dict[str, tuple[int, Callable[[], bool]]] = {}  # the last used one is last
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         return iter([(model, needs.total) for model, needs in list(self._taken.items())])
@@ -36,12 +40,17 @@ class Budget:
     @property
     def taken(self) -> int:
         """Bytes that are taken."""
-        return sum(needs.total for needs in list(self._taken.values())) + self.held
+        return sum(needs.total for needs in list(self._taken.values())) + self.held + self.cached
 
     @property
     def held(self) -> int:
         """Those of them that jobs hold."""
         return sum(list(self._held.values()))
+
+    @property
+    def cached(self) -> int:
+        """Those of them that caches take."""
+        return sum(size for size, _ in list(self._cached.values()))
 
     @property
     def for_models(self) -> int:
@@ -54,15 +63,15 @@ class Budget:
         Raises:
             StateRefused: `insufficient_memory`, with the numbers.
         """
-        before = self._taken.get(model)
-        others = self.taken - (before.total if before else 0)
-        if others + needs.total > self.total:
-            raise StateRefused(
-                "insufficient_memory",
-                f"{model} needs {needs.describe()}; of {self.total // MIB} MiB, "
-                f"{others // MIB} MiB are taken.",
-            )
-        self._taken[model] = needs
+        with self._lock:
+            others = self._without(self.of(model), needs.total)
+            if others + needs.total > self.total:
+                raise StateRefused(
+                    "insufficient_memory",
+                    f"{model} needs {needs.describe()}; of {self.total // MIB} MiB, "
+                    f"{others // MIB} MiB are taken.",
+                )
+            self._taken[model] = needs
 
     def give(self, model: str) -> None:
         """Give back what a model has taken."""
@@ -74,14 +83,57 @@ class Budget:
         Raises:
             StateRefused: `insufficient_memory`, with the numbers.
         """
-        if self.taken + size > self.total:
-            raise StateRefused(
-                "insufficient_memory",
-                f"{job} needs {size // MIB} MiB; of {self.total // MIB} MiB, "
-                f"{self.taken // MIB} MiB are taken.",
-            )
-        self._held[job] = size
+        with self._lock:
+            self._check(job, size)
+            self._held[job] = size
 
     def free(self, job: str) -> None:
         """Give back what a job holds."""
         self._held.pop(job, None)
+
+    def cache(self, name: str, size: int, forget: Callable[[], bool]) -> None:
+        """Take memory for a cache, change what it has taken, or say that it was used.
+
+        Args:
+            forget: throws the cache away if it is not being used at this moment, without waiting;
+                says whether it did. Called from any thread.
+
+        Raises:
+            StateRefused: `insufficient_memory`, with the numbers; what it had taken is given back.
+        """
+        with self._lock:
+            self._cached.pop(name, None)
+            self._check(name, size)
+            self._cached[name] = (size, forget)
+
+    def drop(self, name: str) -> None:
+        """Give back what a cache has taken."""
+        with self._lock:
+            self._cached.pop(name, None)
+
+    def of_cache(self, name: str) -> int:
+        """Bytes that a cache takes."""
+        return self._cached.get(name, (0, bool))[0]
+
+    def _check(self, name: str, size: int) -> None:
+        others = self._without(0, size)
+        if others + size > self.total:
+            raise StateRefused(
+                "insufficient_memory",
+                f"{name} needs {size // MIB} MiB; of {self.total // MIB} MiB, "
+                f"{others // MIB} MiB are taken.",
+            )
+
+    def _without(self, own: int, size: int) -> int:
+        """Bytes that all others take, once caches have given way to so many, least used first.
+
+        Where all caches together are not enough, none gives way.
+        """
+        if self.taken - self.cached - own + size > self.total:
+            return self.taken - own
+        for name, (_, forget) in list(self._cached.items()):
+            if self.taken - own + size <= self.total:
+                break
+            if forget():
+                self._cached.pop(name, None)
+        return self.taken - own

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -16,9 +17,11 @@ from typing import TypeAlias
 import httpx
 import pytest
 
+from appliance.cli import tour_documents
 from appliance.config import load_config
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import Done, run_command
+from tests.evals.orders import write_data, write_task
 from tests.trust import forge
 
 Serving: TypeAlias = Callable[..., Done]
@@ -140,6 +143,43 @@ def test_a_bad_artifact_is_refused_by_the_server_too(serving: Serving, tmp_path:
     forge.make_artifact(tmp_path / "unsigned")
     done = serving("model", "import", tmp_path / "unsigned", "--json")
     assert (done.code, done.document["state"]) == ((1, "signature_missing"), "refused")
+
+
+def test_an_evaluation_says_what_was_found_cited_and_right(
+    serving: Serving, tmp_path: Path
+) -> None:
+    """Of a task with documents: the search, the quotations, and the answers, each by question."""
+    tour_documents.write(documents := tmp_path / "documents")
+    chapters = (documents / "handbook.md").read_text().split("## ")[1:]
+    (documents / "handbook.md").unlink()
+    for number, chapter in enumerate(chapters):
+        (documents / f"{number}.md").write_text(f"## {chapter}")
+    assert serving("collection", "new", "handbook").status == 0
+    assert serving("collection", "add", "handbook", documents, "--everyone").status == 0
+    digest = serving("model", "show", "smol", "--json").document["digest"]
+    by = f'kind = "model"\nmodel = "smol"\ndigest = "{digest}"'
+    task = write_task(tmp_path / "fault-code", "version = 1\n" + tour_documents.TASK % by)
+    asked = [item for item in tour_documents.items() if item["split"] == "train"][:4]
+    for number, item in enumerate(asked):
+        item["split"] = "dev"
+        part = int(item["id"].removeprefix("fault-")) // 10 - 10
+        item["relevant"] = {f"{part}.md": 1} if number else {"nosuch.md": 1}
+    data = write_data(tmp_path / "faults")
+    (data / "dev.jsonl").write_text("".join(json.dumps(item) + "\n" for item in asked))
+    done = serving("eval", "run", task, "--data", data, "--no-baselines", "--json")
+    assert done.status == 0, done.err
+    found, (row,) = done.document["retrieval"], done.document["candidates"]
+    assert (found["questions"], found["ranking"], found["passages"]) == (4, "bm25", 3)
+    assert found["ndcg_10"][0] == found["recall_10"][0] == found["recall_given"][0] == 0.75
+    assert 0 < found["ndcg_10"][1] < 0.75 < found["ndcg_10"][2] < 1
+    assert row["quality"] <= row["evidence"][0] and row["verified"][0] == 1
+    assert row["citation_precision"] is None or row["citation_precision"][0] <= 1
+    told = serving("eval", "show").out
+    assert "search of handbook by bm25, 4 questions: nDCG@10 0.750 (" in told
+    assert "smol: evidence in " in told
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("".join(json.dumps(item) + "\n" for item in asked[1:]))
+    assert "bm25     1.000" in serving("collection", "tune", "handbook", questions).out
 
 
 def test_another_server_is_refused(serving: Serving) -> None:

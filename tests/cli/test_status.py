@@ -155,4 +155,6 @@ def test_the_use_of_a_model_says_what_it_does_and_why_it_is_gone() -> None:
     ]
     for model, words in rows:
         assert words in text_of(models=[model], budget_mib=100, taken_mib=7)
-    assert "7 of 100 MiB for models are taken" in text_of(budget_mib=100, taken_mib=7)
+    assert "7 of 100 MiB for models are taken\n" in text_of(budget_mib=100, taken_mib=7)
+    told = text_of(budget_mib=100, taken_mib=7, indexes_mib=2)
+    assert "for models are taken, 2 by indexes of collections\n" in told

@@ -35,6 +35,13 @@ def test_a_line_is_an_item_and_an_item_a_line() -> None:
     assert len(item.digest) == 64
 
 
+def test_the_documents_that_answer_an_item_are_part_of_it() -> None:
+    item, bare = build(GOOD | {"relevant": {"manual.pdf": 2}}, "x"), build(GOOD, "x")
+    assert parse_line(item.line().strip(), "x").relevant == {"manual.pdf": 2}
+    assert bare.relevant is None and b"relevant" not in bare.line()
+    assert item.digest != bare.digest and item.text == bare.text
+
+
 def test_a_plain_text_is_one_field() -> None:
     assert build(GOOD | {"input": "hose leaks"}, "x").text == "hose leaks"
     assert build(GOOD | {"input": {"a": "x", "n": 3.0, "none": None}}, "x").text == "x\n3"
@@ -73,6 +80,14 @@ def test_an_item_without_a_group(group: Any) -> None:
         {"time": 2026},
         {"stratum": ""},
         {"more": 1},
+        {"relevant": {}},
+        {"relevant": ["manual.pdf"]},
+        {"relevant": {"manual.pdf": 0}},
+        {"relevant": {"manual.pdf": 101}},
+        {"relevant": {"manual.pdf": True}},
+        {"relevant": {"": 1}},
+        {"relevant": {"m" * 401: 1}},
+        {"relevant": {f"{n}.pdf": 1 for n in range(1_001)}},
     ],
 )
 def test_what_is_no_item(change: dict[str, Any]) -> None:

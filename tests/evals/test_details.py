@@ -74,6 +74,29 @@ def test_texts_have_two_more_measures() -> None:
     assert found.adherence is None
 
 
+def test_what_answers_cite_is_counted_by_answer() -> None:
+    made = [
+        replace(outcome(1, "x", "x"), cited=2, cited_right=1, cited_removed=2),
+        replace(outcome(2, "x", "x"), cited=1, cited_right=1, cited_removed=0),
+        replace(outcome(3, "x", "x"), cited=1, cited_removed=0),  # its documents are not known
+        replace(outcome(4, "x", "refusal"), cited=0, cited_right=0, cited_removed=1),
+        outcome(5, "x", None),
+    ]
+    found = told(TEXT, made)
+    assert found.evidence is not None and found.evidence.value == pytest.approx(3 / 5)
+    assert found.verified is not None and found.verified.value == pytest.approx(2.5 / 4)
+    assert found.citation_precision is not None
+    assert found.citation_precision.value == pytest.approx(1.5 / 2)
+    assert len(found.row()["citation_precision"]) == 3
+
+
+def test_answers_that_quote_nothing_have_no_precision() -> None:
+    found = told(TEXT, [replace(outcome(1, "x", "y"), cited=0, cited_right=0, cited_removed=0)])
+    assert found.evidence is not None and found.evidence.value == 0
+    assert found.verified is found.citation_precision is None
+    assert told(TEXT, [outcome(1, "x", "y")]).evidence is None
+
+
 def test_compare_is_a_table_of_fields_and_text_alone() -> None:
     for text, key in ((LABELS, "text"), (TEXT, "hours")):
         with pytest.raises(TaskRefused, match="compare"):

@@ -53,6 +53,9 @@ def test_a_failure_has_no_answer_and_scores_nothing() -> None:
         {"confidence_micros": 2_000_000},
         {"group": None},
         {"extra": 1},
+        {"cited": -1},
+        {"cited_right": 1.0},
+        {"cited_removed": True},
     ],
 )
 def test_other_lines_are_refused(change: dict[str, Any]) -> None:
@@ -66,6 +69,13 @@ def test_other_lines_are_refused(change: dict[str, Any]) -> None:
 def test_what_is_no_object_is_refused(line: bytes) -> None:
     with pytest.raises(EvaluationRefused):
         parse(line)
+
+
+def test_a_line_has_citations_only_where_answers_cite() -> None:
+    """So that outcomes of before have the digests of before."""
+    assert b"cited" not in ONE.line() and b'"confidence_micros":null' in FAILED.line()
+    cited = replace(ONE, cited=2, cited_removed=0)
+    assert b'"cited":2,"cited_removed":0,' in cited.line() and parse(cited.line()) == cited
 
 
 def test_a_failure_that_scores_is_refused() -> None:

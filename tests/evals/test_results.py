@@ -7,16 +7,25 @@ from typing import Any
 import pytest
 
 from appliance.errors import EvaluationRefused
+from appliance.evals.evidence import Retrieval
 from appliance.evals.plan import Candidate, Plan
 from appliance.evals.report import page
 from appliance.evals.results import Measured, concluded
 from appliance.evals.wanted import Wanted
 from appliance.reports.page import render
+from appliance.statistics.groups import Estimate
+from appliance.statistics.proportions import Interval
 from tests.browser import chromium
 from tests.conftest import need_tool
 from tests.evals.example import outcomes
+from tests.evals.orders import TASK
 from tests.evals.test_plan import subject
 
+ASKS = (
+    TASK.split("[output]")[0]
+    + '[output]\nform = "text"\ncollection = "manuals"\n[gate]'
+    + (TASK.split("[gate]")[1])
+)
 LINEAR = Candidate("logistic regression", "baseline")
 SMOL = Candidate("smol", "model", "smol", "d" * 64)
 PACKS = {
@@ -28,13 +37,16 @@ PACKS = {
 }
 
 
-def result(*measured: Measured, packs: Any = PACKS) -> tuple[dict[str, Any], str]:
-    found = subject()
+def result(
+    *measured: Measured, packs: Any = PACKS, retrieval: Retrieval | None = None, toml: str = TASK
+) -> tuple[dict[str, Any], str]:
+    found = subject(toml)
     items = tuple(replace(found.items[0], id=o.item, group=o.group) for o in outcomes(0))
     plan = Plan("t", "d", tuple(m.candidate for m in measured), ("Something was not measured.",))
     told, evaluated = concluded(
-        "2026-11-27T10:00:00Z", Wanted("t", "d"), replace(found, items=items), plan, measured, packs
-    )
+        "2026-11-27T10:00:00Z", Wanted("t", "d"), replace(found, items=items), plan, measured,
+        packs, retrieval,
+    )  # fmt: skip
     return told, render(page(evaluated))
 
 
@@ -69,6 +81,22 @@ def test_the_page_has_speed_memory_flips_slices_packs_and_notes() -> None:
         "Not measured", "Something was not measured.", "in form", "macro-F1",
     ):  # fmt: skip
         assert text in html
+
+
+def test_what_was_found_and_cited_is_in_the_result_and_on_the_page() -> None:
+    half = Estimate(0.5, Interval(0.4, 0.6), 60, 0.1)
+    found = Retrieval("manuals", "vectors", 3, (4, 5), 120, half, half, half)
+    linear, smol = both()
+    cited = tuple(replace(o, cited=1, cited_right=1, cited_removed=3) for o in smol.outcomes)
+    told, html = result(linear, replace(smol, outcomes=cited), retrieval=found, toml=ASKS)
+    assert told["retrieval"]["generation"] == 5 and told["retrieval"]["recall_given"][0] == 0.5
+    assert told["notes"][1] == "The collection manuals changed while it was searched."
+    rows = {row["name"]: row for row in told["candidates"]}
+    assert (rows["smol"]["evidence"][0], rows["smol"]["verified"][0]) == (1, 0.25)
+    assert rows["logistic regression"]["evidence"] is None
+    for text in ("Evidence", "search by vectors", "of the 3 passages", "relevant document"):
+        assert text in html
+    assert "Evidence" not in result(linear, smol)[1]
 
 
 def test_a_missing_outcome_is_no_result() -> None:

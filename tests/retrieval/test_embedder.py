@@ -13,6 +13,7 @@ from appliance.retrieval.access import ADMIN
 from appliance.retrieval.checking import verify
 from appliance.retrieval.collection import Settings
 from appliance.retrieval.embedder import Embedder, prefixes
+from appliance.retrieval.index import exact
 from appliance.retrieval.service import Query
 from tests.smol import ID, SMALL, caller, make_data, sealed
 
@@ -67,7 +68,8 @@ async def test_from_the_file_to_the_passage(embedding: Services, tmp_path: Path)
 
     vectors = await Embedder(embedding.inference, settings).passages(list(texts.values())[:3], "t")
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    stored = shelf.searcher._index.vectors
+    with shelf.collection.reading() as connection:
+        stored = exact(connection, shelf.searcher._index.ids)
     assert max(stored @ vectors[0]) == pytest.approx(1, abs=1e-4)
 
     other = Settings(embedder=ID, embedder_digest="0" * 64)

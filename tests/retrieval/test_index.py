@@ -1,11 +1,14 @@
 """The chunks in memory are those of the database, whatever was there before."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from appliance.retrieval.index import EMPTY, Index, renewed
+from appliance.retrieval import index
+from appliance.retrieval.index import EMPTY, Index, estimate, exact, renewed
 from appliance.retrieval.postings import Layered
 from tests.retrieval.shelf import collection, incoming
 
@@ -22,9 +25,10 @@ def alike(a: Layered, b: Layered) -> bool:
 
 
 def equal(a: Index, b: Index) -> bool:
-    same = a.vectors.size == b.vectors.size == 0 or np.array_equal(a.vectors, b.vectors)
+    same = a.codes.size == b.codes.size == 0 or np.array_equal(a.codes, b.codes)
     return (
         same
+        and np.array_equal(a.scales, b.scales)
         and alike(a.postings, b.postings)
         and a.generation == b.generation
         and all(
@@ -51,5 +55,38 @@ def test_a_renewed_index_is_that_of_a_first_look(tmp_path: Path) -> None:
             kept = renewed(connection, kept)
             assert equal(kept, renewed(connection, EMPTY))
             assert renewed(connection, kept) is kept
-            assert len(kept.vectors) == len(kept.ids)
+            assert len(kept.codes) == len(kept.scales) == len(kept.ids)
+    shelf.close()
+
+
+def test_more_vectors_than_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = collection(tmp_path / "c.db")
+    shelf.put(incoming("a", *(f"word{n} " * 30 for n in range(25))), "p", 1)
+    with shelf.reading() as connection:
+        whole = renewed(connection, EMPTY)
+        monkeypatch.setattr(index, "_SLICE", 7)
+        assert len(whole.codes) == 25 and equal(renewed(connection, EMPTY), whole)
+        some = whole.ids[[3, 9]]
+        stored = exact(connection, some)
+        near = whole.codes[[3, 9]] * whole.scales[[3, 9], None]
+        assert stored.shape == near.shape and np.abs(stored - near).max() < 1 / 127
+        assert exact(connection, whole.ids[:0]).size == 0
+    shelf.close()
+
+
+def test_the_estimate_covers_what_remains(tmp_path: Path) -> None:
+    shelf = collection(tmp_path / "c.db")
+    with shelf.reading() as connection:
+        assert estimate(connection) == 0
+    rng = random.Random(1)
+    for n in range(30):
+        text = (" ".join(f"w{rng.randrange(300)}" for _ in range(40)) for _ in range(5))
+        shelf.put(incoming(f"d{n}", *text), "p", 1)
+    with shelf.reading() as connection:
+        made = renewed(connection, EMPTY)
+        assert made.postings.older.terms.keys() > {"w1", "w2"}
+        words = len(made.postings.older.terms) * 150
+        assert made.size - words <= estimate(connection) <= 4 * made.size
     shelf.close()

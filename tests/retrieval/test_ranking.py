@@ -39,12 +39,34 @@ def test_statistics_count_readable_rows_alone() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
-def test_every_readable_row_is_compared_and_no_other(share: float) -> None:
+def test_every_readable_row_may_be_taken_and_no_other(share: float) -> None:
     rng = np.random.default_rng(2)
     vectors, readable = rng.normal(size=(2_500, 5)).astype(np.float32), rng.random(2_500) < share
-    rows, scores = ranking.cosine(vectors, vectors[0], readable, 2_500)
-    assert sorted(rows.tolist()) == np.flatnonzero(readable).tolist()
-    assert scores == pytest.approx(vectors[rows] @ vectors[0], abs=1e-5)
+    rows = ranking.nearest(*ranking.quantised(vectors), vectors[0], readable, 2_500)
+    assert rows.tolist() == np.flatnonzero(readable).tolist()
+
+
+def test_eight_bits_are_near_and_nothing_is_divided_by_zero() -> None:
+    vectors = np.random.default_rng(4).normal(size=(50, 9)).astype(np.float32)
+    vectors[7] = 0
+    codes, scales = ranking.quantised(vectors)
+    assert np.abs(codes * scales[:, None] - vectors).max() <= scales.max() / 2 + 1e-6
+    assert not codes[7].any() and ranking.quantised(vectors[:0])[0].shape == (0, 9)
+
+
+def test_the_nearest_are_among_those_of_eight_bits() -> None:
+    """Also where many are nearly as near: recall of the exact ten is whole."""
+    rng = np.random.default_rng(5)
+    vectors = rng.normal(size=(6_000, 64)) * 0.15 + rng.normal(size=64)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    codes, every = ranking.quantised(vectors), np.ones(6_000, bool)
+    found = 0
+    for number in range(0, 6_000, 300):
+        true = np.argsort(-(vectors.astype(float) @ vectors[number].astype(float)))[:10]
+        rows = ranking.nearest(*codes, vectors[number], every, 10)
+        found += len(np.intersect1d(true, rows))
+        assert len(rows) < 200
+    assert found == 200
 
 
 def test_the_best_of_many_equal_ones_are_those_of_a_whole_sort() -> None:
@@ -61,13 +83,16 @@ def test_cosines_do_not_depend_on_what_stands_between() -> None:
     vectors = rng.normal(size=(3_000, 33)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     query, readable = vectors[7], rng.random(3_000) < 0.3
-    rows, scores = ranking.cosine(vectors, query, readable, 10)
-    apart = ranking.cosine(vectors[readable], query, np.ones(int(readable.sum()), bool), 10)
+    rows = ranking.nearest(*ranking.quantised(vectors), query, readable, 10)
+    scores = ranking.cosines(vectors[rows], query)
+    alone = vectors[readable]
+    there = ranking.nearest(*ranking.quantised(alone), query, np.ones(len(alone), bool), 10)
+    apart = there, ranking.cosines(alone[there], query)
     order = np.arange(3_000)
     kept = np.flatnonzero(readable)
     here = ranking.best(rows, scores, order, 10)
-    there = [(int(kept[n]), s) for n, s in ranking.best(*apart, np.arange(len(kept)), 10)]
-    assert here == there
+    other = [(int(kept[n]), s) for n, s in ranking.best(*apart, np.arange(len(kept)), 10)]
+    assert here == other
     slow = sorted((-float(vectors[n] @ query), n) for n in kept)[:10]
     assert [n for n, _ in here] == [n for _, n in slow]
 
@@ -81,6 +106,13 @@ def test_fusion_adds_reciprocal_ranks() -> None:
     found = ranking.fused([[(5, 9.0), (6, 8.0)], [(6, 0.9), (7, 0.8)]], np.arange(10), 2)
     assert [row for row, _ in found] == [6, 5]
     assert found[0][1] == pytest.approx(1 / 62 + 1 / 61)
+
+
+def test_recall_counts_each_name_once_among_the_first() -> None:
+    grades = {"a": 2, "b": 1}
+    assert ranking.recall(["a", "a", "c", "b"], grades, 3) == 1
+    assert ranking.recall(["a", "a", "c", "b"], grades, 2) == 0.5
+    assert ranking.recall([], grades) == ranking.recall(["a"], {}) == 0
 
 
 def test_ndcg() -> None:

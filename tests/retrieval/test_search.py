@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import CollectionRefused
+from appliance.errors import CollectionRefused, Unavailable
 from appliance.retrieval.access import ADMIN, AccessSet, may_read, of_key
 from appliance.retrieval.collection import Collection
 from appliance.retrieval.search import Found, Passage, Searcher
+from appliance.workers.memory_budget import Budget
 from tests.retrieval.shelf import collection, incoming, vector
 
 K = 5
@@ -88,6 +89,23 @@ def test_one_readable_document_of_many_is_found_in_full(shelf: Collection) -> No
     shelf.put(incoming("mine", *(f"pump {n} " + "word " * 30 for n in range(K))), "p", 1)
     found = Searcher(shelf).search(of_key("k1", []), "pump", K)
     assert len(found.passages) == K and set(names(found)) == {"mine"}
+
+
+def test_the_index_is_taken_out_of_the_budget_and_gives_way(shelf: Collection) -> None:
+    budget = Budget(1 << 30)
+    searcher = Searcher(shelf, budget)
+    shelf.put(incoming("a", "relief valve"), "p", 1)
+    assert names(searcher.search(ADMIN, "valve", K)) == ["a"]
+    assert budget.cached == searcher.size > 0
+    budget.hold("a job", (1 << 30) - 1)  # needs all of it
+    assert budget.cached == searcher._index.ids.size == 0
+    with pytest.raises(Unavailable) as refused:
+        searcher.search(ADMIN, "valve", K)
+    assert (refused.value.code, budget.cached) == ("collection_memory", 0)
+    budget.free("a job")
+    assert names(searcher.search(ADMIN, "valve", K)) == ["a"]
+    searcher.forget()
+    assert budget.cached == 0
 
 
 # The leak test: whatever a caller gets is what a collection of her documents alone would give.

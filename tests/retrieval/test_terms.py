@@ -1,5 +1,7 @@
 """Words of queries."""
 
+import pytest
+
 from appliance.retrieval.terms import MOST_TERMS, language_of, query_terms
 
 
@@ -11,6 +13,21 @@ def test_words_are_those_of_the_index() -> None:
 def test_a_query_of_small_words_is_searched_all_the_same() -> None:
     assert query_terms("who is it") == ["is", "it", "who"]
     assert query_terms("") == query_terms("?!") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "terms"),
+    [
+        ("Comment l'installation d'un paquet s'arr\u00eate-t-elle\u00a0?", "arret instal paquet"),
+        ("Lorsqu\u2019une pompe n\u2019aspire pas d\u2019huile", "aspir huil pomp"),
+        ("Why doesn't list.sort() return the sorted list?", "list return sort"),
+        ("What's wrong? They're O'Reilly's.", "o reilli wrong"),
+        ("What are C's types?", "c type"),
+        ("'s t", "s t"),
+    ],
+)
+def test_what_an_apostrophe_sets_off_is_left_out(query: str, terms: str) -> None:
+    assert query_terms(query) == terms.split()
 
 
 def test_operators_are_plain_words() -> None:

@@ -11,7 +11,7 @@ from appliance.audit.search import Query
 from appliance.errors import CollectionRefused
 from appliance.retrieval import tuning
 from appliance.retrieval.collection import Collection, Settings
-from appliance.retrieval.tuning import Scores, best, read, report
+from appliance.retrieval.tuning import Question, Scores, best, read, report
 from tests.retrieval.shelf import incoming
 
 
@@ -50,12 +50,28 @@ def test_the_report_has_intervals_and_begins_with_the_best() -> None:
         b'{"query": "", "relevant": {"d": 1}}', b'{"query": "a", "relevant": {"d": 0}}',
         b'{"query": "a", "relevant": {"d": 1}, "more": 1}', b"[" * 100_000,
         b'{"query": "a", "relevant": {"d": 1}}\n' * (tuning.MOST_QUESTIONS + 1),
+        b'{"id": "1", "group": "g", "input": "a", "expected": "b"}',
+        b'{"id": "1", "input": "a", "relevant": {"d": 1}}',
+        b'{"id": "1", "group": "g", "input": {"n": 1}, "relevant": {"d": 1}}',
     ],
 )  # fmt: skip
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(CollectionRefused) as refused:
         read(data)
     assert refused.value.code == "questions_invalid"
+
+
+def test_items_of_a_dataset_are_questions_too_and_count_by_group() -> None:
+    line = b'{"id": "1", "group": "g", "input": {"q": "when?"}, "relevant": {"a.txt": 2}}'
+    assert read(line) == [Question("when?", {"a.txt": 2}, "g")]
+    values = tuple(float(n % 2) for n in range(60))
+    alone, paired = (
+        Scores(values, values, g) for g in ((), tuple(f"g{n // 2}" for n in range(60)))
+    )
+    assert (best({"bm25": alone}), best({"bm25": paired})) == ("bm25", "")
+    apart = Scores(values, values, tuple(f"g{n % 30}" for n in range(60)))
+    wide, narrow = (report({"bm25": one})[0]["ndcg_interval"] for one in (apart, alone))
+    assert wide[1] - wide[0] > narrow[1] - narrow[0]
 
 
 @pytest.fixture(scope="module")

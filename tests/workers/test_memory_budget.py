@@ -1,5 +1,7 @@
 """The ledger of memory."""
 
+from collections.abc import Callable
+
 import pytest
 
 from appliance.errors import StateRefused
@@ -53,3 +55,50 @@ def test_what_a_job_holds_is_missing_to_the_models_until_it_is_free() -> None:
     budget.free("job 1")
     budget.take("n", needs(200))
     assert budget.held == 0
+
+
+def test_a_cache_takes_what_is_free_and_gives_way() -> None:
+    budget = Budget(1000 * MIB)
+    gone: list[str] = []
+
+    def forgets(name: str) -> Callable[[], bool]:
+        return lambda: gone.append(name) or True  # type: ignore[func-returns-value]
+
+    budget.take("m", needs(300))
+    budget.cache("a", 200 * MIB, forgets("a"))
+    budget.cache("b", 200 * MIB, forgets("b"))
+    budget.cache("a", 250 * MIB, forgets("a"))  # used again: now b is the older one
+    assert (budget.cached, budget.of_cache("a")) == (450 * MIB, 250 * MIB)
+    assert budget.for_models == 1000 * MIB and budget.taken >> 20 == 750
+    budget.take("n", needs(300))
+    assert gone == ["b"] and budget.of_cache("b") == 0
+    budget.hold("job 1", 100 * MIB)
+    assert gone == ["b"]
+    budget.hold("job 2", 200 * MIB)
+    assert gone == ["b", "a"] and budget.cached == 0
+
+
+def test_a_cache_that_does_not_fit_is_refused_and_takes_nothing() -> None:
+    budget = Budget(1000 * MIB)
+    budget.take("m", needs(900))
+    budget.cache("a", 50 * MIB, lambda: True)
+    for name in ("a", "b"):
+        with pytest.raises(StateRefused) as caught:
+            budget.cache(name, 101 * MIB, lambda: True)
+        assert caught.value.code == "insufficient_memory"
+        assert f"{name} needs 101 MiB" in caught.value.message
+        assert budget.of_cache(name) == 0
+    budget.cache("c", 90 * MIB, lambda: False)  # in use: nothing gives way
+    with pytest.raises(StateRefused):
+        budget.take("n", needs(50))
+    assert budget.of_cache("c") == 90 * MIB
+    budget.drop("c")
+    budget.take("n", needs(50))
+
+
+def test_no_cache_is_lost_for_a_model_that_does_not_fit_anyway() -> None:
+    budget = Budget(100 * MIB)
+    budget.cache("a", 50 * MIB, lambda: pytest.fail("it was thrown away for nothing"))
+    with pytest.raises(StateRefused):
+        budget.take("m", needs(101))
+    assert budget.of_cache("a") == 50 * MIB

@@ -236,6 +236,8 @@ def host(status: Status) -> list[Content]:
     """The machine and where the data are."""
     facts = status.host
     models_take = f"models take {size(status.taken_mib << 20)} of {size(status.budget_mib << 20)}"
+    if status.indexes_mib:
+        models_take += f", indexes {size(status.indexes_mib << 20)} of that"
     listens = "will listen on" if status.state == "stopped" else "listens on"
     named = [line(f"host {facts.name}", f"{listens} {status.url}")] if status.url else []
     return [

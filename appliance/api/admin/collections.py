@@ -241,5 +241,6 @@ def _summary(shelf: Shelf) -> wire.Collection:
         documents=counts.documents,
         chunks=counts.chunks,
         size=collection.path.stat().st_size,
+        memory=shelf.searcher.size,
         generation=counts.generation,
     )

@@ -38,6 +38,7 @@ def show_status(person: Viewer, state: State) -> wire.Status:
         uptime_seconds=max(0, services.clock.wall_us() - services.started_us) // 1_000_000,
         budget_mib=services.pool.budget.total // MIB,
         taken_mib=services.pool.budget.taken // MIB,
+        indexes_mib=services.pool.budget.cached // MIB,
         models=[model_of(services, record) for record in services.lifecycle.records()],
         workers=workers,
         audit=_audit_head(services),

@@ -29,7 +29,7 @@ class CollectionNew(Request):
 
 
 class Collection(Reply):
-    """A collection in a list; `size` counts the bytes of its file."""
+    """A collection in a list; `size` counts the bytes of its file, `memory` those of its index."""
 
     name: str
     embedder: str
@@ -38,6 +38,7 @@ class Collection(Reply):
     chunks: int
     size: int
     generation: int
+    memory: int = 0
 
 
 class CollectionList(Reply):

@@ -160,7 +160,8 @@ class Status(_Reply):
 
     `state` is "serving" (a worker is ready), "loading" (one is starting), "idle" (none),
     "refusing" (the log cannot be written) or "stopped" (no server runs). `role` is the caller's.
-    `url` is where apps reach the server; while it is stopped, where they will.
+    `url` is where apps reach the server; while it is stopped, where they will. Of `taken_mib`,
+    `indexes_mib` are taken by indexes of collections, which give way to models.
     """
 
     version: str
@@ -172,6 +173,7 @@ class Status(_Reply):
     uptime_seconds: int
     budget_mib: int = 0
     taken_mib: int = 0
+    indexes_mib: int = 0
     models: list[Model]
     workers: list[Worker]
     audit: AuditHead
