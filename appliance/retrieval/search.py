@@ -6,8 +6,8 @@ Rules:
 - One search reads one state of the database, lists of access included, so that a right that was
   taken away is gone at the next query.
 - What a passage is called says nothing of other documents: version digest, begin and end.
-- The index in memory is taken out of the budget of all memory before it is made. It gives way to
-  models and jobs, since it can be made again; where it does not fit, the search is refused.
+- The index in memory is taken out of the budget of all memory before it is made. Models and jobs
+  displace it, since it can be made again; where it does not fit, the search is refused.
 """
 
 import hashlib
@@ -175,23 +175,29 @@ def _ranked(
     how: str,
     wanted: int,
 ) -> Ranked:
+    words, found = np.zeros(len(rows)), np.zeros(0, np.int64)
     depth = wanted if how != "fusion" else max(wanted, _DEPTH)
-    rankings = []
     if how in ("bm25", "fusion"):
         postings = [index.postings.of(term) for term in query_terms(query)]
-        scores = ranking.bm25(postings, index.lengths, rows)
-        hits = np.flatnonzero(scores)
-        rankings.append(ranking.best(hits, scores[hits], index.order, depth))
-    if how in ("vectors", "fusion"):
-        if vector is None:
-            raise CollectionRefused("collection_invalid", "The query has no vector.")
-        if len(index.codes):
-            near = ranking.nearest(index.codes, index.scales, vector, rows, depth)
-            found = ranking.cosines(exact(connection, index.ids[near]), vector)
-            rankings.append(ranking.best(near, found, index.order, depth))
-    if how == "fusion":
-        return ranking.fused(rankings, index.order, wanted)
-    return rankings[0][:wanted] if rankings else []
+        words = ranking.bm25(postings, index.lengths, rows)
+        hits = np.flatnonzero(words)
+        by_words = ranking.best(hits, words[hits], index.order, depth)
+        if how == "bm25" or not len(index.codes):
+            return by_words[:wanted]
+        found = np.array(sorted(row for row, _ in by_words), np.int64)
+    if vector is None:
+        raise CollectionRefused("collection_invalid", "The query has no vector.")
+    if not len(index.codes):
+        return []
+    near = ranking.nearest(index.codes, index.scales, vector, rows, depth)
+    every = np.union1d(near, found)
+    cosines = ranking.cosines(exact(connection, index.ids[every]), vector)
+    by_vectors = ranking.best(near, cosines[np.searchsorted(every, near)], index.order, depth)
+    if how == "vectors":
+        return by_vectors
+    both = np.union1d(np.array([row for row, _ in by_vectors], np.int64), found)
+    scores = cosines[np.searchsorted(every, both)]
+    return ranking.fused(both, words[both], scores, index.order, wanted)
 
 
 def _passage(connection: Connection, chunk: int, score: float) -> Passage:

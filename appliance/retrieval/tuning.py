@@ -4,8 +4,7 @@ Rules:
 - A question counts documents, not chunks: nDCG@10 and recall@10 over the first ten documents.
 - Questions are the unit of every interval, or their groups where a dataset names these. With fewer
   than 50 nothing is decided.
-- The best of words and vectors is taken by its mean. Fusion costs both, so it is taken only where
-  its difference to that one lies above 0.
+- The best is taken by its mean; fusion, which costs both, only where it is better than either.
 - The questions are the customer's text: the log and the job keep their number and digest only.
 """
 
@@ -84,14 +83,10 @@ class Scores:
 
 def best(scores: Mapping[str, Scores]) -> str:
     """The ranking to search by; "" where there are too few questions to tell."""
-    single = max((name for name in scores if name != "fusion"), key=lambda n: sum(scores[n].ndcg))
-    each = scores[single].units
-    if len(set(each)) < FEWEST:
+    if len(set(next(iter(scores.values())).units)) < FEWEST:
         return ""
-    if "fusion" not in scores:
-        return single
-    gained = groups.difference(scores["fusion"].ndcg, scores[single].ndcg, each)
-    return "fusion" if gained.interval.low > 0 else single
+    reached = {name: groups.mean(held.ndcg, held.units).value for name, held in scores.items()}
+    return max(reached, key=lambda name: (reached[name], name != "fusion"))
 
 
 def report(scores: Mapping[str, Scores]) -> list[JsonObject]:

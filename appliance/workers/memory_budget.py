@@ -2,7 +2,7 @@
 
 Rules: memory is taken before a byte of a model is sealed and given back when its worker has ended,
 not when it is told to; what would exceed the budget is refused with the numbers; what can be made
-again at any time (a cache) takes what is free, and gives way to models, jobs and newer caches.
+again at any time (a cache) takes what is free; models, jobs and newer caches displace it.
 """
 
 import threading

@@ -102,10 +102,16 @@ def test_equal_scores_stand_in_the_given_order() -> None:
     assert ranking.best(rows, np.array([1.0, 1.0, 2.0, 1.0]), order, 3) == [(2, 2), (3, 1), (1, 1)]
 
 
-def test_fusion_adds_reciprocal_ranks() -> None:
-    found = ranking.fused([[(5, 9.0), (6, 8.0)], [(6, 0.9), (7, 0.8)]], np.arange(10), 2)
-    assert [row for row, _ in found] == [6, 5]
-    assert found[0][1] == pytest.approx(1 / 62 + 1 / 61)
+def test_fusion_adds_scores_that_were_brought_to_one_scale() -> None:
+    rows, order = ints(5, 6, 7), np.arange(10)
+    found = ranking.fused(rows, np.array([8.0, 4, 0]), np.array([0.7, 0.8, 0.9]), order, 3)
+    assert [row for row, _ in found] == [7, 6, 5]
+    assert [score for _, score in found] == pytest.approx([0.9, 0.45 + 0.05, 0.1])
+    flat = ranking.fused(rows, np.array([1.0, 2, 0]), np.full(3, 0.8), order, 2)
+    assert [row for row, _ in flat] == [6, 5]  # vectors say nothing here, so words decide
+    silent = ranking.fused(rows, np.zeros(3), np.array([0.1, 0.3, 0.2]), order, 1)
+    assert silent == [(6, 0.9)]
+    assert ranking.fused(ints(), np.zeros(0), np.zeros(0), order, 3) == []
 
 
 def test_recall_counts_each_name_once_among_the_first() -> None:

@@ -20,11 +20,12 @@ def scores(*values: float, count: int = 60) -> Scores:
     return Scores(held, held)
 
 
-def test_fusion_is_taken_only_where_it_is_shown_to_be_better() -> None:
+def test_the_best_mean_is_taken_and_fusion_only_where_it_is_better() -> None:
     single = {"bm25": scores(0.4, 0.5), "vectors": scores(0.6, 0.7)}
     assert best(single) == "vectors"
     assert best({**single, "fusion": scores(0.9, 1.0)}) == "fusion"
-    assert best({**single, "fusion": scores(0.6, 0.72)}) == "vectors"
+    assert best({**single, "fusion": scores(0.6, 0.72)}) == "fusion"
+    assert best({**single, "fusion": scores(0.6, 0.7)}) == "vectors"
     assert best({**single, "fusion": scores(0.3)}) == "vectors"
     assert best({"bm25": scores(0.8), "vectors": scores(0.2)}) == "bm25"
     assert best({"bm25": scores(0.8)}) == "bm25"
