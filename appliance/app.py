@@ -499,19 +499,6 @@ def open_services(
             except StateRefused:
                 return False
 
-        jobs.add(
-            watch.Watching(
-                watch.Parts(
-                    data / watch.DIRECTORY,
-                    reader,
-                    audit,
-                    agreed,
-                    suspend if config.drift.suspend else None,
-                    clock,
-                )
-            )
-        )
-
         def tensors_of(model_id: str) -> GgufFacts:
             with models.inventory.open(model_id) as artifact:
                 return artifacts.vet_stored(artifact, artifacts.vet_model)
@@ -567,6 +554,24 @@ def open_services(
             approved_routes.suspend(certificate, reason)
 
         jobs.add(RouteCarry(calibration_parts, take_away))
+
+        def withdraw(task: str, reason: str) -> None:
+            for certificate, route in approved_routes.ending_with_drift(task):
+                take_away(certificate, route, reason)
+
+        jobs.add(
+            watch.Watching(
+                watch.Parts(
+                    data / watch.DIRECTORY,
+                    reader,
+                    audit,
+                    agreed,
+                    withdraw,
+                    suspend if config.drift.suspend else None,
+                    clock,
+                )
+            )
+        )
 
         def secret() -> bytes:
             kek = LogFiles(data / "audit").key_encryption_key()

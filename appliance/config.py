@@ -160,7 +160,9 @@ class DriftConfig:
         high=24 * 7,
     )
     suspend: bool = _key(
-        False, "Suspend a task whose requests have drifted; without it there is an alarm only."
+        False,
+        "Suspend a task whose requests have drifted; without it there is an alarm only. "
+        "Certificates of routes follow `on_drift` of the route.",
     )
 
 

@@ -1,9 +1,11 @@
 """The job that looks at a task's requests in the log, week by week, and its file.
 
 Rules: only whole weeks that are over are read, each once, so a week says the same for ever, even
-when its texts are erased later; texts are read only of keys whose owners agreed to examples, and
-their reading is recorded; an alarm is recorded once, and suspends the task where the configuration
-says so; starting again is recorded with its reason, and the file of before is kept.
+when its texts are erased later; what the appliance asked itself is no request; texts are read only
+of keys whose owners agreed to examples, and their reading is recorded; an alarm is recorded, then
+ends the certificates of routes that rest on the task and do not ask for a warning alone, and
+suspends the task where the configuration says so; starting again is recorded with its reason, and
+the file of before is kept.
 """
 
 import json
@@ -15,7 +17,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from appliance.advisor import drift
-from appliance.advisor.blocks import WEEK_US, Observed, block, profile, week_of
+from appliance.advisor.blocks import FEWEST, WEEK_US, Observed, block, profile, week_of
 from appliance.advisor.drift import Watch, looked
 from appliance.audit.appending import append
 from appliance.audit.entry import Entry
@@ -26,12 +28,15 @@ from appliance.clock import Clock
 from appliance.datasets import capture
 from appliance.errors import AuditRefused, EvaluationRefused, NotFound, Refused
 from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.serving.inference import OWN
 from appliance.types import Json, Role
 
 DIRECTORY: Final = "drift"
 _DAY_US: Final = WEEK_US // 7
 _READ_A_DAY: Final = 100
 """Requests of a day whose texts and passages are read; of all, the first 1,000 are counted."""
+_PAGES_A_DAY: Final = 20
+"""Pages of the log that are read to find them among what the appliance asked itself."""
 _MOST_WEEKS: Final = 520
 
 
@@ -47,6 +52,8 @@ class Parts:
 
     Attributes:
         agreed: whether the owners of a key, by its id, agreed to examples.
+        withdraw: ends the certificates of routes that rest on a task, with the reason; what is
+            ended already stays so.
         suspend: takes a task out of service; None where the configuration only warns.
     """
 
@@ -54,6 +61,7 @@ class Parts:
     reader: LogReader
     audit: AuditLog
     agreed: Callable[[str], bool]
+    withdraw: Callable[[str, str], None]
     suspend: Callable[[str, Refused], Awaitable[object]] | None
     clock: Clock
 
@@ -88,10 +96,13 @@ class Watching(Kind):
         watch = await job.in_thread(_read_weeks, parts, before, job, read)
         if read:
             await append(parts.audit, _reading(job.actor, task, read))
-        if watch.alarm is not None and before.alarm is None:
+        found = watch.alarm is not None and before.alarm is None
+        if found:
             await append(parts.audit, _alarm(job.actor, watch, parts.suspend is not None))
+            # Before the alarm is kept: a job that is killed here does it again.
+            await job.in_thread(parts.withdraw, task, watch.sentence().rstrip("."))
         await job.in_thread(keep, parts.directory, watch)
-        if watch.alarm is not None and before.alarm is None and parts.suspend is not None:
+        if found and parts.suspend is not None:
             await parts.suspend(task, Refused("drift_found", watch.sentence()))
         return result(watch)
 
@@ -178,7 +189,7 @@ def _read_weeks(parts: Parts, watch: Watch, job: Context, read: list[Json]) -> W
         job.report("reading", number, len(weeks))
         seen = [each for day in range(7) for each in _day(parts, watch.task, week, day, read)]
         if watch.profile is None:
-            known = profile(week, seen) if len(seen) > 0 else None
+            known = profile(week, seen) if len(seen) >= FEWEST else None
             watch = replace(watch, profile=known, last_week=week)
             continue
         found = block(week, seen, watch.profile)
@@ -203,8 +214,9 @@ def _day(parts: Parts, task: str, week: int, day: int, read: list[Json]) -> Iter
 
 
 def _entries(reader: LogReader, task: str, begin: int) -> Iterator[Entry]:
+    """What apps were answered on a day; evaluations and self-tests ask under keys of no app."""
     after, left = None, MAX_LIMIT
-    while left > 0:
+    for _ in range(_PAGES_A_DAY):
         page = reader.search(
             Query(
                 kind="outcome",
@@ -212,13 +224,14 @@ def _entries(reader: LogReader, task: str, begin: int) -> Iterator[Entry]:
                 since_us=begin,
                 until_us=begin + _DAY_US,
                 after=after,
-                limit=left,
+                limit=MAX_LIMIT,
             )
         )
-        yield from page.entries
-        left -= len(page.entries)
+        asked = [entry for entry in page.entries if entry.body.get("key_id") not in OWN][:left]
+        yield from asked
+        left -= len(asked)
         after = page.resume
-        if after is None:
+        if after is None or not left:
             return
 
 

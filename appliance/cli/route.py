@@ -32,6 +32,10 @@ from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWante
 KIND: Final = "route"
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_ON_DRIFT: Final = {
+    "suspend": "an alarm of drift suspends the certificate",
+    "warn": "an alarm of drift only warns",
+}
 _BELOW_ONE: Final = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
@@ -117,12 +121,12 @@ def show(output: Output, data: Path, name: str) -> None:
         (safe(s.name), s.kind, safe(s.task) or "-", s.digest[:16] or "-", str(s.answers))
         for s in found.stages
     ]
-    stands = "certified" if found.certified else f"defers everything: {found.why}"
+    stands = "certified" if found.certified else f"the first stage answers nothing: {found.why}"
     lines = [
         f"{safe(found.id)} version {found.version}, {found.state}: {safe(found.description)}",
         stands,
         *table(("STAGE", "KIND", "TASK", "DIGEST", "ANSWERS"), rows),
-        f"deferred: {found.deferred} ({found.on_defer})",
+        f"deferred: {found.deferred} ({found.on_defer}); {_ON_DRIFT[found.on_drift]}",
         *(_certificate(each) for each in found.certificates),
         _watched(found),
     ]
@@ -211,7 +215,7 @@ def suspend(output: Output, data: Path, name: str, reason: str) -> None:
     """Take the certificate of a route out of use, for ever: its first stage answers nothing."""
     with admin_client(data) as client:
         found = client.suspend_route(name, reason)
-    output.data(found, [f"{safe(found.id)} defers everything: {found.why}"])
+    output.data(found, [f"{safe(found.id)}: the first stage answers nothing: {found.why}"])
 
 
 @route.command()

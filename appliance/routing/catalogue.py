@@ -6,6 +6,7 @@ a request costs nothing. Whatever is wrong with a certificate, the route defers.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def vet(artifact: Artifact) -> OtherFacts:
         "description": route.description,
         "stages": stages,
         "on_defer": route.on_defer,
+        "on_drift": route.on_drift,
     }
     return OtherFacts({**table, **terms_of(route.terms)})
 
@@ -155,9 +157,57 @@ class ApprovedRoutes:
         self.certificates.suspend(certificate_id, reason)
         self._known.clear()
 
+    def ending_with_drift(self, task_id: str) -> list[tuple[str, str]]:
+        """The certificates in use that an alarm of drift on a task ends, with their routes. Blocks.
+
+        They are those of routes whose first stage is the task and whose author did not ask for a
+        warning alone.
+
+        Raises:
+            PolicyRefused: the trust policy cannot be read.
+        """
+        policy, found = self._policy(), []
+        for record in self._beginning_with(task_id):
+            if record.facts.get("on_drift") == "warn":
+                continue
+            for newest in self.certificates.of(record.digest or "", policy)[:1]:
+                if newest.found.certified and self.certificates.why_suspended(newest) is None:
+                    found.append((newest.id, record.id))
+        return found
+
+    def holding(self, task_id: str) -> list[Certificate]:
+        """What lets a task answer first in approved routes now. Blocks.
+
+        Raises:
+            PolicyRefused: the trust policy cannot be read.
+        """
+        policy, found = self._policy(), []
+        for record in self._beginning_with(task_id):
+            terms = {name: int(record.facts[name]) for name in TERMS}
+            if record.state == ModelState.APPROVED:
+                with contextlib.suppress(Refused):
+                    found.append(self.certificates.valid(record.digest or "", terms, policy))
+        return found
+
+    def alarms(self, policy: TrustPolicy) -> list[str]:
+        """A sentence for each approved route whose certificate is suspended."""
+        found = []
+        for record in self._store.inventory.records():
+            if record.kind == KIND and record.state == ModelState.APPROVED:
+                for newest in self.certificates.of(record.digest or "", policy)[:1]:
+                    reason = self.certificates.why_suspended(newest)
+                    if reason is not None:
+                        found.append(f"The certificate of route {record.id} is suspended: {reason}")
+        return found
+
     def forget(self) -> None:
         """Look everything up again at the next request."""
         self._known.clear()
+
+    def _beginning_with(self, task_id: str) -> list[ModelRecord]:
+        """The routes whose first stage is a task."""
+        routes = (record for record in self._store.inventory.records() if record.kind == KIND)
+        return [record for record in routes if record.facts["stages"][0]["task"] == task_id]
 
     def _record(self, route_id: str) -> ModelRecord | None:
         try:

@@ -104,6 +104,8 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         rules: the first that holds decides.
         on_defer: what an app gets for an input that no stage may answer: `error` (422
             `task_deferred`) or `queue` (202 with an id, from the stage of kind `queue`).
+        on_drift: what an alarm of drift on the first stage's task does to the certificate:
+            `suspend` takes it out of use, `warn` leaves it.
     """
 
     id: _Id
@@ -113,6 +115,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=8)]
     rules: Annotated[tuple[Rule, ...], Meta(max_length=64)] = ()
     on_defer: Literal["error", "queue"] = "error"
+    on_drift: Literal["suspend", "warn"] = "suspend"
 
     @property
     def small(self) -> Stage:

@@ -32,6 +32,11 @@ class Logged:
     def __init__(self, services: Services, clock: FixedClock) -> None:
         self.services, self.clock = services, clock
         self.suspended: list[tuple[str, str]] = []
+        self.withdrawn: list[str] = []
+
+    def withdraw(self, task: str, reason: str) -> None:
+        assert reason.startswith("Drift.") and not reason.endswith(".")
+        self.withdrawn.append(task)
 
     def week(self, number: int, text: str = "hose leaks", sure: int = 910_000) -> None:
         for day in range(7):
@@ -55,10 +60,10 @@ class Logged:
         return self.services.audit.append(Draft("intent", fields, prompt))
 
     def answered(
-        self, number: int, request: int, intent: int, sure: int
+        self, number: int, request: int, intent: int, sure: int, key: str = "k"
     ) -> "Future[tuple[Receipt, ...]]":
         fields: dict[str, Json] = {
-            "request_id": f"r{number}.{request}", "model": TASK, "intent": intent,
+            "request_id": f"r{number}.{request}", "key_id": key, "model": TASK, "intent": intent,
             "status": "ok", "finish": "stop", "prompt_tokens": 40, "duration_us": 1_000,
             "completion_tokens": 2 + number % 4, "confidence_ppm": sure + 10_000 * (number % 5),
         }  # fmt: skip
@@ -72,7 +77,7 @@ class Logged:
         services = self.services
         return Parts(
             services.data / watch.DIRECTORY, services.reader, services.audit,
-            lambda key: agreed and key == "k", chosen, self.clock,
+            lambda key: agreed and key == "k", self.withdraw, chosen, self.clock,
         )  # fmt: skip
 
     async def look(self, **how: bool) -> dict[str, Any]:
@@ -116,9 +121,9 @@ async def test_weeks_are_read_once_and_a_change_is_an_alarm(tmp_path: Path) -> N
         assert found["state"] == "alarm" and found["alarm"]["window"] == 3
         (alarm,) = log.recorded("drift_alarm")
         assert (alarm["task"], alarm["suspends"]) == (TASK, True)
-        assert log.suspended == [(TASK, "drift_found")]
+        assert log.suspended == [(TASK, "drift_found")] and log.withdrawn == [TASK]
         await log.look(suspends=True)
-        assert len(log.recorded("drift_alarm")) == 1 and len(log.suspended) == 1
+        assert len(log.recorded("drift_alarm")) == len(log.suspended) == len(log.withdrawn) == 1
         text = (log.services.data / watch.DIRECTORY / f"{TASK}.json").read_text()
         assert "hose" not in text and "hydraulics" not in text and "ENTIRELY" not in text
 
@@ -127,9 +132,13 @@ async def test_without_consent_no_text_is_read(tmp_path: Path) -> None:
     with logged(tmp_path) as log:
         for number in range(3):
             log.week(number)
+        evaluated = [log.answered(9, n, 0, 100_000, key="evaluation") for n in range(30)]
+        assert all(draft.result() for draft in evaluated)
         log.clock.now_us = START + 3 * WEEK_US
         found = await log.look(agreed=False)
         assert found["weeks"] == 1 and log.recorded("content_read") == []
+        (block,) = load(log.services.data / watch.DIRECTORY, TASK).blocks
+        assert block.requests == 21 and block.values["confidence"] > 0.9  # an evaluation is no app
         assert {"words", "label 0"}.isdisjoint(found["statistics"])
 
 

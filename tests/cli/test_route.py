@@ -51,7 +51,7 @@ def test_a_directory_is_checked_signed_and_imported(lab: LabData, tmp_path: Path
 
 def test_a_route_is_calibrated_shown_and_suspended(lab: LabData, tmp_path: Path) -> None:
     before = command(lab, "route", "show", ROUTE_ID)
-    assert "defers everything: route_not_certified" in before.out
+    assert "the first stage answers nothing: route_not_certified" in before.out
     assert command(lab, "route", "what-if", ROUTE_ID, "--json").code == (1, "report_missing")
     none = command(lab, "route", "suspend", ROUTE_ID, "--reason", "x", "--json")
     assert none.code == (1, "route_not_certified")

@@ -24,6 +24,8 @@ def test_a_route_reads_as_it_was_written() -> None:
 def test_without_people_and_larger_stages_there_is_a_refusal_alone() -> None:
     route = parse(ROUTE[: ROUTE.rindex("[[stages]]")].encode())
     assert (route.on_defer, route.larger, route.queue) == ("error", (), None)
+    assert route.on_drift == "suspend"
+    assert parse(('on_drift = "warn"\n' + ROUTE).encode()).on_drift == "warn"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,7 @@ def test_without_people_and_larger_stages_there_is_a_refusal_alone() -> None:
         (ROUTE + RULES.replace('scripts = ["latin"]', ""), "no condition"),
         (ROUTE + RULES.replace('"latin"', '"klingon"'), "$.rules[1].scripts"),
         (ROUTE[: ROUTE.index("[[stages]]")], "stages"),
+        ('on_drift = "never"\n' + ROUTE, "$.on_drift"),
         ("id = ", "Invalid value"),
         ("x" * (MAX_BYTES + 1), "bytes"),
     ],

@@ -223,6 +223,7 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
         deferred=shares[record.id, DEFERRED],
         certificates=[_certificate(services, each) for each in known],
         watched=watched,
+        on_drift=str(facts.get("on_drift", "suspend")),
     )
 
 

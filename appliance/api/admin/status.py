@@ -77,7 +77,8 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
     except Refused as error:
         alarms.append(f"{error.message} ({error.code})")
     with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
-        alarms += services.store.alarms(load_policy(services.data / "trust"))
+        policy = load_policy(services.data / "trust")
+        alarms += [*services.store.alarms(policy), *services.routes.alarms(policy)]
     alarms += [f"[admin.roles] names {name!r}, who is unknown." for name in state.roles.unresolved]
     alarms += [
         f"The files of model {record.id} are not on this host: import the artifact with the digest"

@@ -102,6 +102,7 @@ class Route(Reply):
         certified: whether its first stage may answer now.
         why: code of the reason that it may not.
         deferred: requests that no stage answered since the server started.
+        on_drift: `suspend` or `warn`: what an alarm of drift does to the certificate.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Route(Reply):
     deferred: int
     certificates: list[Certificate]
     watched: Watched | None = None
+    on_drift: str = "suspend"
 
 
 class RouteList(Reply):
