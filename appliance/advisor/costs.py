@@ -101,7 +101,8 @@ class Case:
             found |= self._paid(values, requests, self.price)
         found["labels"] = self._labels(values)
         if self.candidate.option == "cascade":
-            left = 1 - (self.candidate.coverage or 0.0)
+            people = self.candidate.rest == "people"
+            left = 1 - (self.candidate.coverage or 0.0) if people else 0.0
             minutes = values["costs.defer_minutes"]
             found["people"] = requests * left * minutes / 60 * values["data.hour"]
         quality = self.candidate.quality
@@ -125,13 +126,18 @@ class Case:
         used = utilisation_of(busy, machines) if self.shared else 1.0
         bought = machines * values["costs.machine"] / (values["costs.years"] * 12)
         idle = machines * values["costs.watts_idle"] * HOURS_MONTH
-        extra = (values["costs.watts_busy"] - values["costs.watts_idle"]) * busy
-        kwh = (idle * used + extra) / 1000 * costs.pue
+        kwh = (idle * used + self._extra(values, requests, busy)) / 1000 * costs.pue
         return {
             "machine": bought * used,
             "power": kwh * values["costs.kwh"],
             "staff": values["costs.staff_hours"] * values["costs.staff_hour"] * used,
         }
+
+    def _extra(self, values: Values, requests: Value, busy: Value) -> Value:
+        """Watt-hours beyond idling: as answered, else what the processors were measured to use."""
+        if self.questions.costs.watts_busy.high > 0:
+            return (values["costs.watts_busy"] - values["costs.watts_idle"]) * busy
+        return requests * (self.candidate.joules or 0.0) / 3600
 
     def _paid(self, values: Values, requests: Value, price: Price) -> dict[str, Value]:
         here = f"prices.{price.name}"

@@ -30,7 +30,7 @@ BLIND: Final = (
     "the week before, there are more false alarms than promised.",
     f"A season that comes back: it looks like a change. The reference is {LEAST} weeks.",
     "Words, texts and answers of keys whose owners did not agree to examples.",
-    "Weeks with fewer than 20 requests.",
+    "Weeks with fewer than 20 requests, and a statistic that a week of the year lacks.",
 )
 State = Literal["learning", "quiet", "alarm"]
 

@@ -1,6 +1,7 @@
 """What this appliance measured itself: candidates of an evaluation, arrivals of the log, the host.
 
-Rules: what is not measured is missing and never guessed; utilisation is the share of time in which
+Rules: what is not measured is missing and never guessed; a cascade is as good as its certificate
+promises at the least; utilisation is the share of time in which
 something was answered, from the log, not what a machine could do; the learning curve is that of the
 battery's own logistic regressions.
 """
@@ -9,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from appliance.advisor.questions import Questions
 
@@ -39,8 +40,11 @@ class Candidate:
         documents_s: documents a second; None: not measured.
         seconds: that 95 of 100 answers take.
         memory: bytes.
-        coverage: share that a cascade answers itself; the rest goes to people.
-        tokens: that it writes for an answer.
+        joules: that the host's processors use for a document; None: not told by this host.
+        coverage: share that a cascade answers itself.
+        rest: who answers the rest: `people`, or `larger`, a larger stage.
+        bound: most of what it answers itself that may be wrong, by its certificate; None without.
+        certificate_groups: that this certificate took.
         source: what says so.
     """
 
@@ -51,8 +55,11 @@ class Candidate:
     seconds: float | None = None
     memory: int = 0
     coverage: float | None = None
-    tokens: float = 0.0
     source: str = ""
+    joules: float | None = None
+    rest: Literal["people", "larger"] = "people"
+    bound: float | None = None
+    certificate_groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,7 +210,89 @@ def _best(option: str, rows: Sequence[Mapping[str, Any]]) -> Candidate | None:
         float(row["p95_s"]),
         _memory(row),
         source="evaluation",
+        joules=row.get("joules"),
     )
+
+
+def own(result: Mapping[str, Any]) -> Candidate | None:
+    """The task's own candidate in an evaluation's result; None where it was not measured."""
+    named = [row for row in result.get("candidates", ()) if row["name"] == result.get("candidate")]
+    return _best("own", named)
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What the certificate of a route says.
+
+    Attributes:
+        coverage: share of the groups that the first stage answers.
+        limit: upper limit of its errors there.
+        low: lower limit of route minus second stage; None without one.
+    """
+
+    route: str
+    id: str
+    larger: str
+    coverage: float
+    limit: float
+    groups: int
+    rest: Literal["people", "larger"]
+    low: float | None = None
+
+
+def cascade(found: Certified, small: Candidate, larger: Candidate | None) -> Candidate:
+    """The cascade that a route is, with what its certificate promises at the least.
+
+    What people answer counts as right as what the first stage answers. Where a larger stage answers
+    the rest, the route is as right as the certificate shows against that stage's own measurement,
+    or, where there is none, as if all the rest were wrong.
+
+    Args:
+        small: the first stage, as it was measured.
+        larger: the second one; None where it was not measured here.
+    """
+    least = 1 - found.limit
+    told = Candidate(
+        "cascade",
+        f"route {found.route}",
+        Quality(least, least, 1.0, found.groups),
+        small.documents_s,
+        small.seconds,
+        small.memory,
+        coverage=found.coverage,
+        source=f"certificate {found.id[:16]}",
+        joules=small.joules,
+        rest=found.rest,
+        bound=found.limit,
+        certificate_groups=found.groups,
+    )
+    if found.rest == "people":
+        return told
+    least *= found.coverage
+    value = least
+    left = 1 - found.coverage
+    if larger is None or larger.quality is None:
+        unknown = Quality(value, least, 1.0, found.groups)
+        return replace(told, quality=unknown, documents_s=None, seconds=None, joules=None)
+    least = max(least, larger.quality.low + (found.low or 0.0))
+    value = max(least, larger.quality.value)
+    return replace(
+        told,
+        quality=Quality(value, least, 1.0, found.groups),
+        documents_s=_together(small.documents_s, larger.documents_s, left),
+        seconds=_sum(small.seconds, larger.seconds),
+        memory=small.memory + larger.memory,
+        joules=_sum(small.joules, None if larger.joules is None else left * larger.joules),
+    )
+
+
+def _together(small: float | None, larger: float | None, left: float) -> float | None:
+    """Documents a second, where the second stage takes this share after the first took all."""
+    return None if not small or not larger else 1 / (1 / small + left / larger)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 def told(questions: Questions) -> list[Candidate]:

@@ -129,7 +129,8 @@ class Costs:
     Attributes:
         machine: price of one machine.
         years: of its life.
-        watts_idle, watts_busy: that it takes.
+        watts_idle, watts_busy: that it takes; without `watts_busy` the joules that an evaluation
+            measured count, where this host tells them.
         kwh: price of a kilowatt-hour.
         pue: what cooling and supply multiply power with.
         staff_hours: a month, for what runs here.

@@ -24,7 +24,7 @@ NAMES: Final = {
     "prompt": "small model, prompt only",
     "retrieval": "small model with retrieval",
     "tuned": "tuned small model",
-    "cascade": "small model, the doubtful rest to people",
+    "cascade": "small model first, the doubtful rest further",
     "larger": "larger local model",
     "upstream": "model on another host of the network",
     "cloud": "cloud model",
@@ -199,7 +199,19 @@ def _row(option: Option) -> dict[str, Any]:
         "missing": list(option.missing),
         "groups_needed": option.groups_needed,
         "groups_to_certify": option.certify,
+        **_measured(option.case),
     }
+
+
+def _measured(case: Case | None) -> dict[str, Any]:
+    """The joules of a document, and the shares of a cascade."""
+    if case is None:
+        return {"joules": None}
+    candidate = case.candidate
+    told: dict[str, Any] = {"joules": candidate.joules}
+    if candidate.coverage is not None:
+        told |= {"coverage": candidate.coverage, "rest": candidate.rest, "bound": candidate.bound}
+    return told
 
 
 def _blocked(questions: Questions, today: date) -> str:
@@ -250,7 +262,7 @@ def _options(questions: Questions, facts: Facts, *, shared: bool) -> list[Option
 def _option(
     questions: Questions, facts: Facts, candidate: Candidate, price: Price | None, shared: bool
 ) -> Option:
-    certify = _certify(questions, candidate)
+    certify = candidate.certificate_groups or _certify(questions, candidate)
     case = Case(questions, facts, candidate, price, certify or 0, shared)
     missing = list(case.missing)
     state, why, needed = _judge(questions, facts, candidate, price)
@@ -290,7 +302,11 @@ def _judge(
     quality = candidate.quality
     if quality is None:
         return "unmeasured", "not measured on these data", None
-    if questions.regulation.bound is not None and candidate.option != "cascade":
+    bound = questions.regulation.bound
+    if bound is not None and candidate.bound is not None and candidate.bound > bound:
+        why = f"its certificate shows at most {candidate.bound:.1%} errors, not {bound:.1%}"
+        return "below", why, None
+    if bound is not None and candidate.option != "cascade":
         certify = _certify(questions, candidate)
         if certify is None:
             return "below", "its error rate is above the bound that has to be certified", None
@@ -511,6 +527,27 @@ def _rounded(value: float) -> float:
     return value if value == 0 else round(value, 3 - math.floor(math.log10(abs(value))))
 
 
+def _of_chosen(chosen: Option | None) -> list[str]:
+    """What the certificate of a cascade promises, and the joules of an answer."""
+    if chosen is None or chosen.case is None or chosen.case.price is not None:
+        return []
+    candidate, found = chosen.case.candidate, []
+    if candidate.bound is not None and candidate.coverage is not None:
+        rest = "people" if candidate.rest == "people" else "the larger stage"
+        found.append(
+            f"Its first stage answers {candidate.coverage:.0%} with at most {candidate.bound:.1%} "
+            f"errors ({candidate.source}); the rest goes to {rest}."
+        )
+    if candidate.joules is None:
+        found.append("Joules: not told by this host, or not measured. Power is as you answered it.")
+    else:
+        found.append(
+            f"An answer takes {candidate.joules:.3g} J of the processors and their memory; the "
+            "rest of the machine is not in it."
+        )
+    return found
+
+
 def _notes(questions: Questions, facts: Facts, advice: Advice) -> tuple[str, ...]:
     found = []
     limits = questions.thresholds
@@ -529,6 +566,7 @@ def _notes(questions: Questions, facts: Facts, advice: Advice) -> tuple[str, ...
             f"A certificate of at most {questions.regulation.bound:.1%} errors takes "
             f"{chosen.certify} independent groups with labels."
         )
+    found += _of_chosen(chosen)
     gain = per_doubling(facts.curve)
     if gain is not None:
         worth = "is worth its labels" if gain >= _FEWEST_GAIN else "is not worth its labels"

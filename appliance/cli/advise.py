@@ -77,6 +77,13 @@ staff_hour = 60
 """
 
 
+def _example(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    """Print the example and end; called before a data directory is looked for."""
+    if wanted:
+        ctx.ensure_object(Output).data({"example": EXAMPLE}, [EXAMPLE.rstrip()])
+        ctx.exit()
+
+
 @click.command()
 @click.argument("task", metavar="[TASK]", required=False)
 @click.option("--answers", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -84,7 +91,8 @@ staff_hour = 60
 @click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path),
               help="The HTML file to write.")  # fmt: skip
 @click.option("--ask", is_flag=True, help="Ask the four questions in the terminal.")
-@click.option("--example", is_flag=True, help="Print a file of answers to begin with.")
+@click.option("--example", is_flag=True, expose_value=False, callback=_example,
+              help="Print a file of answers to begin with; needs no data directory.")  # fmt: skip
 @click.option("--requests-day", type=float, help="Requests a day.")
 @click.option("--seconds", type=float, help="Seconds that 95 of 100 answers may take.")
 @click.option("--quality", type=float, help="Share of right answers that is wanted.")
@@ -102,16 +110,12 @@ def advise(
     answers: Path | None,
     out: Path | None,
     ask: bool,
-    example: bool,
     **given: Any,
 ) -> None:
     """Advise on TASK: classifier, prompt, tuning, a larger model, or none of them.
 
     Without TASK nothing is measured, and the answers alone decide.
     """
-    if example:
-        output.data({"example": EXAMPLE}, [EXAMPLE.rstrip()])
-        return
     told = {} if answers is None else _read(answers)
     if ask:
         _merge(told, _asked())

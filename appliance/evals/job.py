@@ -34,6 +34,7 @@ from appliance.evals.store import OutcomeFiles
 from appliance.evals.subject import Store, Subject
 from appliance.evals.unforced import UnforcedTask, read_freely
 from appliance.evals.wanted import Wanted
+from appliance.host.energy import Meter
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.reports.page import render
 from appliance.serving.backend import Backends
@@ -156,11 +157,11 @@ class _Round:
         if candidate.kind == "neighbours":
             return await self._near(number, candidate)
         asking, slots = self._asking(candidate)
-        outcomes, seconds = await self._answered(
+        outcomes, seconds, joules = await self._answered(
             number, candidate.name, self._subject.items, asking.outcome, slots
         )
         memory = self._parts.memory(candidate.model) if candidate.model else 0
-        return Measured(candidate, outcomes, seconds, memory)
+        return Measured(candidate, outcomes, seconds, memory, joules)
 
     async def packs(self, candidates: Iterable[Candidate]) -> dict[str, Any]:
         """Each model on each pack, by model."""
@@ -172,7 +173,7 @@ class _Round:
             slots = self._parts.backends.slots(model)
             found[model] = {}
             for pack in PACKS:
-                outcomes, _ = await self._answered(
+                outcomes, *_ = await self._answered(
                     number, f"{model}: {pack}", pack_items(pack), asking.outcome, slots, pack
                 )
                 found[model][pack] = summary(pack, outcomes)
@@ -200,6 +201,7 @@ class _Round:
         outcomes = self._files.read(number)
         left = items[len(outcomes) :]
         fresh: list[Outcome] = []
+        meter = Meter()
         for item, (answer, confidence, seconds) in zip(
             left, timed(learned, [item.text for item in left]), strict=True
         ):
@@ -207,11 +209,12 @@ class _Round:
             fresh.append(outcome(self._subject.loaded.task, item, answer, told))
             if len(fresh) % 100 == 0:
                 self._told(number, candidate.name, len(fresh))
+        joules = meter.joules() if len(left) == len(items) else None
         self._files.append(number, fresh)
         outcomes += fresh
         self._told(number, candidate.name, len(items))
         spent = sum(one.microseconds for one in outcomes) / 1e6
-        return Measured(candidate, tuple(outcomes), spent, learned.size)
+        return Measured(candidate, tuple(outcomes), spent, learned.size, joules)
 
     async def _near(self, number: int, candidate: Candidate) -> Measured:
         inference = self._parts.inference(self._parts.backends)
@@ -238,11 +241,11 @@ class _Round:
             return outcome(task, item, told.text, told)
 
         slots = self._parts.backends.slots(candidate.model)
-        outcomes, seconds = await self._answered(
+        outcomes, seconds, joules = await self._answered(
             number, candidate.name, self._subject.items, ask, slots
         )
         memory = self._parts.memory(candidate.model) + learned.size
-        return Measured(candidate, outcomes, seconds, memory)
+        return Measured(candidate, outcomes, seconds, memory, joules)
 
     def _asking(self, candidate: Candidate) -> tuple[Asking, int]:
         """What asks a candidate, and how many items at once."""
@@ -269,32 +272,34 @@ class _Round:
         ask: Callable[[S], Awaitable[Outcome]],
         slots: int,
         pack: str = "",
-    ) -> tuple[tuple[Outcome, ...], float]:
-        """The outcomes of all items, so many at once, and the seconds that they took."""
+    ) -> tuple[tuple[Outcome, ...], float, float | None]:
+        """The outcomes of all items, so many at once, the seconds that they took, and joules."""
         done = await self._job.in_thread(self._files.read, number, pack)
         kept = {one.item for one in done}
         left = [item for item in items if _id(item) not in kept]
         mark = f"{number}{pack}"
         for start in range(0, len(left), _BATCH):
             self._told(number, name, len(done))
-            begun = time.monotonic()
+            begun, meter = time.monotonic(), Meter()
             fresh = await side_by_side(ask, left[start : start + _BATCH], slots)
+            joules = meter.joules()
             await self._job.in_thread(self._files.append, number, fresh, pack)
-            await self._spent(mark, time.monotonic() - begun)
+            await self._spent(mark, time.monotonic() - begun, joules)
             done += fresh
         self._told(number, name, len(done))
-        return tuple(done), self._seconds().get(mark, 0.0)
+        return tuple(done), self._kept("seconds").get(mark, 0.0), self._kept("joules").get(mark)
 
-    def _seconds(self) -> dict[str, float]:
-        found: dict[str, float] = (self._job.checkpoint or {}).get("seconds", {})
+    def _kept(self, name: str) -> dict[str, float]:
+        found: dict[str, float] = (self._job.checkpoint or {}).get(name, {})
         return found
 
-    async def _spent(self, mark: str, seconds: float) -> None:
-        before = self._seconds()
-        total = {**before, mark: before.get(mark, 0.0) + seconds}
-        await self._job.in_thread(
-            self._job.save, {**(self._job.checkpoint or {}), "seconds": total}
-        )
+    async def _spent(self, mark: str, seconds: float, joules: float | None) -> None:
+        told = {"seconds": seconds} if joules is None else {"seconds": seconds, "joules": joules}
+        more = {}
+        for name, value in told.items():
+            before = self._kept(name)
+            more[name] = {**before, mark: before.get(mark, 0.0) + value}
+        await self._job.in_thread(self._job.save, {**(self._job.checkpoint or {}), **more})
 
     def _told(self, number: int, name: str, done: int) -> None:
         count = len(self._subject.items)

@@ -34,12 +34,14 @@ class Measured:
         seconds: that all answers took together, as they ran.
         memory: bytes: of a model the most that its process held since it was loaded, of a
             classifier its coefficients; 0 where that is unknown.
+        joules: that the host's processors used meanwhile; None where the host does not tell.
     """
 
     candidate: Candidate
     outcomes: tuple[Outcome, ...]
     seconds: float
     memory: int = 0
+    joules: float | None = None
 
 
 def concluded(
@@ -146,6 +148,7 @@ def _row(summary: Summary, measured: Measured, more: Details) -> JsonObject:
         "p95_s": summary.p95,
         "tokens": summary.tokens,
         "memory_bytes": measured.memory,
+        "joules": None if measured.joules is None else measured.joules / len(measured.outcomes),
         "failures": summary.failures,
         "slices": {n: [e.value, *e.interval] for n, e in summary.slices.items()},
         "calibration_error": summary.calibration_error,

@@ -18,8 +18,8 @@ def write(evaluations: Path, number: int, text: str) -> None:
     (evaluations / str(number) / "result.json").write_text(text)
 
 
-def answer(services: Services, model: str, took_us: int) -> None:
-    asked: dict[str, Json] = {"request_id": "r", "key_id": "k", "model": model}
+def answer(services: Services, model: str, took_us: int, key: str = "k") -> None:
+    asked: dict[str, Json] = {"request_id": "r", "key_id": key, "model": model}
     (receipt,) = services.audit.append(Draft("intent", asked)).result()
     done: dict[str, Json] = {"intent": receipt.seq, "status": "ok", "duration_us": took_us}
     services.audit.append(Draft("outcome", {**asked, **done})).result()
@@ -42,6 +42,7 @@ def test_arrivals_are_those_of_the_task_alone(tmp_path: Path) -> None:
     with open_services(lab.data) as services:
         for model in ("orders", "orders", "other"):
             answer(services, model, 1_000)
+        answer(services, "orders", 1_000, key="evaluation")  # asked by the appliance itself
         known = gather(tmp_path / "e", services.reader, "orders")
         nothing = gather(tmp_path / "e", services.reader, "")
     assert known.arrivals is not None and known.arrivals.requests == 2

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from appliance.advisor.measured import Candidate, Facts, Quality
+from appliance.advisor.measured import Candidate, Certified, Facts, Quality, cascade
 from appliance.advisor.questions import Questions
 from appliance.advisor.verdict import Advice, advise, document
 from tests.advisor.scenarios import (
@@ -207,6 +207,53 @@ def test_14_wrong_answers_and_a_model_on_another_host_cost_what_is_said() -> Non
     # 12,000 x 0.10 x 0.50 = 600.00 and 12,000 x 0.05 x 0.50 = 300.00.
     assert cost(found, "prompt") == 903.16 == round(FIXED + 0.02 + 600, 2)
     assert cost(found, "upstream") == 603.16 == round(FIXED + 0.02 + 300, 2)
+
+
+HERE = Certified("orders", "c" * 64, "", 0.75, 0.04, 400, "people")
+
+
+def test_15_a_certified_cascade_rests_on_its_certificate() -> None:
+    small = measured("own", 0.80)
+    known = facts(measured("prompt", 0.70), cascade(HERE, small, None))
+    extra = MACHINE.replace("[costs]", "[costs]\ndefer_minutes = 0.5")
+    found = said(asked(extra, PEOPLE, "[regulation]\nbound = 0.05\n"), known)
+    assert found.verdict == "cascade"
+    # A quarter of 12,000 x half a minute is 25 h x 45 = 1,125.00. At each retraining 300 items and
+    # the 400 groups of the certificate are labelled: 700 x 1.50 / 12 = 87.50.
+    assert cost(found, "cascade") == 1515.66 == round(FIXED + 0.02 + 87.50 + 1125.00, 2)
+    assert any("answers 75% with at most 4.0% errors" in note for note in found.notes)
+    stricter = said(asked(extra, PEOPLE, "[regulation]\nbound = 0.03\n"), known)
+    assert stricter.verdict != "cascade"
+
+
+def test_16_a_cascade_whose_rest_a_larger_model_answers_takes_no_people() -> None:
+    found = replace(HERE, larger="large", rest="larger", low=-0.02)
+    made = cascade(found, measured("own", 0.80), measured("own", 0.95, speed=0.5))
+    # At least 0.95 - 0.03 - 0.02; a document takes 1/2 s and in a quarter of cases 2 s more.
+    assert made.quality is not None and made.quality.low == pytest.approx(0.90)
+    assert made.documents_s == 1.0 and made.seconds == 1.0
+    told = said(asked(MACHINE, PEOPLE), facts(made))
+    # 12,000 / 3,600 = 3.33333 h x 40 W = 0.13333 kWh x 0.30 = 0.04.
+    assert told.verdict == "cascade" and cost(told, "cascade") == 390.68
+    assert round(FIXED + 0.04 + 87.50, 2) == 390.68
+    unknown = cascade(found, measured("own", 0.80), None)
+    # Where the larger one was not measured, only what the first stage answers counts: 0.75 x 0.96.
+    assert unknown.quality is not None and unknown.quality.low == pytest.approx(0.72)
+    assert (unknown.documents_s, unknown.seconds) == (None, None)
+
+
+def test_17_joules_that_the_host_tells_stand_in_for_watts_that_were_not_answered() -> None:
+    known = facts(replace(measured("prompt", 0.90), joules=18.0))
+    quiet = MACHINE.replace("watts_busy = 100", "")
+    # 12,000 x 18 J = 216,000 J = 0.06 kWh x 0.30 = 0.018: 303.158.
+    assert cost(said(asked(quiet), known), "prompt") == 303.16 == round(FIXED + 0.018, 2)
+    dear = quiet.replace("kwh = 0.30", "kwh = 30")
+    # Idle 43.8 kWh x 30 = 1,314.00; 0.06 kWh x 30 = 1.80.
+    assert cost(said(asked(dear), known), "prompt") == 1605.80 == 50 + 240 + 1314 + 1.80
+    unknown = said(asked(dear), facts(measured("prompt", 0.90)))
+    assert cost(unknown, "prompt") == 1604.00
+    assert any("not told by this host" in note for note in unknown.notes)
+    assert any("18 J" in note for note in said(asked(quiet), known).notes)
 
 
 @pytest.mark.parametrize(

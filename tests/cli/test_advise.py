@@ -13,7 +13,7 @@ from appliance.evals.job import DIRECTORY
 from tests.advisor.test_gathering import write
 from tests.advisor.test_measured import RESULT
 from tests.api.admin.lab import LabData
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, run_command
 
 
 def test_the_example_is_a_file_of_answers(run: Run) -> None:
@@ -29,6 +29,15 @@ def test_the_example_is_a_file_of_answers(run: Run) -> None:
         and found.prices[0].source
         and found.regulation.bound == 0.05
     )
+
+
+def test_the_example_needs_no_data_directory() -> None:
+    shown = run_command("advise", "--example")
+    assert (shown.status, shown.err) == (0, "") and read(shown.out) == read(EXAMPLE)
+    told = run_command("advise", "--example", "--json")
+    assert told.document["example"] == EXAMPLE
+    without = run_command("advise", "--json")  # the control
+    assert without.status != 0 and without.document["code"] == "data_missing"
 
 
 def test_advice_by_a_file_with_options_over_it_and_its_page(

@@ -14,6 +14,7 @@ from appliance.evals.job import DIRECTORY, Evaluation
 from appliance.evals.outcomes import parse
 from appliance.evals.packs.items import items
 from appliance.evals.store import NEIGHBOURS
+from appliance.host.energy import Meter
 from appliance.jobs.kind import Stop
 from appliance.tasks.classifiers.document import read
 from appliance.tasks.classifiers.neighbours import Neighbours
@@ -62,7 +63,10 @@ async def evaluated(services: Services, **params: Any) -> dict[str, Any]:
     return await live.outcome()
 
 
-async def test_every_candidate_answers_every_item(ready: Services, task: Path, data: Path) -> None:
+async def test_every_candidate_answers_every_item(
+    ready: Services, task: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Meter, "joules", lambda self: 1.0)
     params = {"task": str(task), "data": str(data)}
     live = await ready.jobs.start("evaluation", params, "uid:0")
     result = await live.outcome()
@@ -78,6 +82,7 @@ async def test_every_candidate_answers_every_item(ready: Services, task: Path, d
     assert rows["logistic regression"]["interval"][0] < 0.9  # 12 of 12 is no certainty
     assert rows[ID]["adherence"][0] == 1 >= rows[f"{ID}, without labels"]["adherence"][0]
     assert rows[ID]["memory_bytes"] > 50 << 20 > rows["logistic regression"]["memory_bytes"] > 0
+    assert rows[ID]["joules"] == rows["logistic regression"]["joules"] == pytest.approx(1 / 12)
     assert set(rows[ID]["slices"]) == {"north", "south"}
     assert result["baseline"] == "logistic regression" and result["candidate"] == ID
     assert result["drafts"] == ["task", "dataset"]

@@ -53,7 +53,7 @@ def result(
 def both() -> tuple[Measured, Measured]:
     return (
         Measured(LINEAR, tuple(outcomes(80)), 0.5, 40_960),
-        Measured(SMOL, tuple(outcomes(100, seconds=0.2)), 24, 600 << 20),
+        Measured(SMOL, tuple(outcomes(100, seconds=0.2)), 24, 600 << 20, 60.0),
     )
 
 
@@ -62,6 +62,7 @@ def test_every_candidate_has_its_figures() -> None:
     linear, smol = told["candidates"]
     assert (linear["kind"], linear["model"], linear["memory_bytes"]) == ("baseline", None, 40_960)
     assert (smol["kind"], smol["model"], smol["documents_s"]) == ("model", "smol", 5)
+    assert (linear["joules"], smol["joules"]) == (None, 0.5)
     assert set(smol["slices"]) == {"north", "south"} and len(smol["slices"]["north"]) == 3
     assert smol["adherence"][0] == 0  # "a" and "b" are no labels of the task
     assert (told["candidate"], told["baseline"]) == ("smol", "logistic regression")

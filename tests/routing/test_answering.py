@@ -1,6 +1,7 @@
 """Answers of routes: who is asked, what passes an input on, and no way around quota and access."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from appliance.advisor import watch
+from appliance.advisor.blocks import WEEK_US, Block, profile, week_of
+from appliance.advisor.drift import Watch
 from appliance.app import Services, open_services
+from appliance.audit.log import Draft
+from appliance.clock import FixedClock, SystemClock
 from appliance.config import RoutesConfig
 from appliance.errors import (
     ApplianceError,
@@ -20,10 +26,15 @@ from appliance.errors import (
     Unavailable,
     WorkerLost,
 )
+from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.routing import answering
 from appliance.routing.answering import DEFERRED, _passed_on
-from appliance.types import Limits, TaskAnswer
+from appliance.trust.store import load_policy
+from appliance.types import Json, Limits, TaskAnswer
+from appliance.wire.admin.advice import AdviceWanted
 from appliance.wire.admin.routes import LabelGiven
+from tests.advisor.test_gathering import write
+from tests.advisor.test_measured import RESULT
 from tests.api.admin.lab import client_of
 from tests.routing.world import (
     DOUBTFUL,
@@ -35,7 +46,10 @@ from tests.routing.world import (
     answer,
     app,
     asked,
+    calibrate,
     entries,
+    terms,
+    write_dataset,
     write_route,
 )
 from tests.smol import SMALL
@@ -226,6 +240,64 @@ async def test_shares_by_stage_are_counted(lab: Services) -> None:
     await refused(lab, app(ROUTE_ID), SURE)
     counted = {name: lab.inference.shares[ROUTE_ID, name] for name in ("small", "large", DEFERRED)}
     assert counted == {"small": 2, "large": 1, DEFERRED: 1}
+
+
+async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only_warn(
+    certified: Certified, tmp_path: Path
+) -> None:
+    data = certified.copy(tmp_path)
+    clock = FixedClock(SystemClock().wall_us())
+    week = week_of(clock.now_us)
+    with open_services(data, config=SMALL, clock=clock) as services:
+        write_route(services, tmp_path / "warned", head='on_drift = "warn"\n')
+        other = write_dataset(services, tmp_path / "warned-data")
+        made = await calibrate(services, terms(services, route="warned", dataset=other))
+        assert made["verdict"] == "certified"
+        known = [Block(week - 13 + n, 30, {"prompt": 3.7 + n % 4 / 100}) for n in range(12)]
+        known += [Block(week - 1 + n, 30, {"prompt": 6.0}) for n in range(2)]
+        kept = Watch(SMALL_ID, profile(week - 14, []), tuple(known), last_week=week)
+        watch.keep(services.data / watch.DIRECTORY, kept)
+        clock.now_us = (week + 1) * WEEK_US
+        said: dict[str, Json] = {"request_id": "r", "key_id": "k", "model": SMALL_ID}
+        for _ in range(20):
+            (asked_,) = services.audit.append(Draft("intent", said)).result()
+            done: dict[str, Json] = {"status": "ok", "prompt_tokens": 400, "intent": asked_.seq}
+            services.audit.append(Draft("outcome", {**said, **done})).result()
+        clock.now_us = (week + 2) * WEEK_US
+        for _ in range(2):  # a second look changes nothing
+            live = await services.jobs.start("drift", {"task": SMALL_ID}, "uid:0")
+            assert (await live.outcome())["state"] == "alarm"
+        (taken,) = entries(services, action="route_suspended")
+        assert taken["route"] == ROUTE_ID and "length of the prompt rose" in taken["reason"]
+        assert stage(await answer(services, app(), SURE)) == "large"
+        assert stage(await answer(services, app(), SURE, "warned")) == "small"
+        (told,) = services.routes.alarms(load_policy(services.data / "trust"))
+        assert told.startswith("The certificate of route orders is suspended: Drift.")
+        assert services.routes.ending_with_drift(SMALL_ID) == []
+        assert [each.wanted.route for each in services.routes.holding(SMALL_ID)] == ["warned"]
+        await services.inference.drain(30)
+
+
+async def test_only_a_certified_first_stage_ends_with_its_drift(lab: Services) -> None:
+    ((_, route),) = lab.routes.ending_with_drift(SMALL_ID)
+    assert route == ROUTE_ID and lab.routes.ending_with_drift(LARGE_ID) == []
+    assert lab.routes.alarms(load_policy(lab.data / "trust")) == []
+
+
+async def test_advice_on_the_first_stage_rests_on_the_certificate(lab: Services) -> None:
+    (held,) = lab.routes.holding(SMALL_ID)
+    assert lab.routes.holding(LARGE_ID) == []
+    told = {**RESULT, "task": SMALL_ID, "candidate": "small:orders"}
+    write(lab.data / EVALUATIONS, 900, json.dumps(told))
+    with client_of(lab) as client:
+        wanted = AdviceWanted.of(task=SMALL_ID)
+        found = (await asyncio.to_thread(client.advise, wanted)).document
+    (row,) = [option for option in found["options"] if option["name"] == "cascade"]
+    assert (row["coverage"], row["rest"]) == (held.found.coverage_micros / 1e6, "larger")
+    assert row["bound"] == held.found.limit_micros / 1e6
+    # The larger stage has no evaluation here: what it answers counts as wrong.
+    assert row["interval"][0] == row["coverage"] * (1 - row["bound"])
+    assert row["groups_to_certify"] == held.found.groups
 
 
 async def test_tokens_of_all_hops_are_told(lab: Services) -> None:

@@ -46,7 +46,9 @@ async def new_advice(
     questions = build(wanted.answers)
     now = services.clock.wall_us()
     directory = services.data / EVALUATIONS
-    here = await asyncio.to_thread(gather, directory, services.reader, wanted.task or "")
+    task = wanted.task or ""
+    routes = await asyncio.to_thread(services.routes.holding, task)
+    here = await asyncio.to_thread(gather, directory, services.reader, task, routes)
     facts = joined(here, told(questions))
     today = datetime.fromtimestamp(now / 1e6, UTC).date()
     found = await asyncio.to_thread(advise, questions, facts, today)
