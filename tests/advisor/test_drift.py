@@ -1,6 +1,11 @@
-"""Drift from requests to an alarm: what is planted is found, and a quiet year stays quiet."""
+"""Drift from requests to an alarm: what is planted is found, and a quiet year stays quiet.
 
+`pytest -s -m slow` prints the figures of docs/method-guide.md with their intervals.
+"""
+
+import copy
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,9 +13,11 @@ import pytest
 from appliance.advisor.blocks import Block
 from appliance.advisor.costs import Percentiles
 from appliance.advisor.drift import BLIND, PROMISE, Watch, advice, looked, read
+from appliance.statistics import change
 from appliance.statistics.change import LEAST, LONG, LOOKS, SHORT
-from tests.advisor.weeks import watched
-from tests.statistics.simulation import rate, within
+from tests.advisor.weeks import Source, strength_after, watched
+from tests.statistics.simulation import rate, show, within
+from tests.statistics.test_change import blocks, look_at_large
 
 WINDOWS = {"words": SHORT, "layout": SHORT, "labels": SHORT, "creep": LONG}
 EXPECTED = {"words": {"words", "middle"}, "layout": {"words", "middle"}}
@@ -21,11 +28,30 @@ def last(random: np.random.Generator, weeks: int, planted: str = "", start: int 
     return found
 
 
-def found(random: np.random.Generator, planted: str, quiet: int) -> bool:
-    """Whether a change after so many quiet looks is found within its window, and not before."""
-    start = LEAST + quiet + 1
-    watch = last(random, start - 1 + WINDOWS[planted], planted, start)
-    return watch.alarm is not None and watch.alarm.week >= start
+def found(random: np.random.Generator, quiet: int) -> dict[str, bool]:
+    """Whether each change after so many quiet looks is found within its window, and not before."""
+    source = Source.begin(random)
+    before = Watch("orders", source.known)
+    for _ in range(LEAST + quiet):
+        before = looked(before, source.next())
+    told = {}
+    for planted, window in WINDOWS.items():
+        then, watch = copy.copy(source), before
+        for number in range(1, window + 1):
+            watch = looked(watch, then.next(planted, strength_after(planted, number)))
+        told[planted] = before.alarm is None and watch.alarm is not None
+    return told
+
+
+def two_years(random: np.random.Generator, together: float) -> tuple[bool, bool]:
+    """Whether there is an alarm in the first year, and in one of two, of which nothing changes."""
+    values = blocks(random, LEAST + SHORT + 2 * LOOKS, together)
+    watch = Watch("orders")
+    for number, row in enumerate(values):
+        named = {f"s{at}": float(value) for at, value in enumerate(row)}
+        watch = looked(watch, Block(number, 50, named))
+    alarm = watch.alarm
+    return alarm is not None and alarm.week < LEAST + LOOKS, alarm is not None
 
 
 @pytest.mark.parametrize("planted", WINDOWS)
@@ -40,21 +66,47 @@ def test_what_is_planted_is_found_and_named(planted: str) -> None:
     assert again.findings == watch.findings  # an alarm stays as it was said
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("planted", WINDOWS)
-def test_ninety_five_of_a_hundred_are_found(planted: str) -> None:
-    runs = 200
-    share = rate(runs, 42, lambda random: found(random, planted, int(random.integers(40))))
-    assert share >= 0.95 - 2 * math.sqrt(0.05 * 0.95 / runs), share
+@pytest.fixture
+def large_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole years quickly: where no rank could make an alarm, there is no look."""
+    monkeypatch.setattr(change, "look", look_at_large)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
+@pytest.mark.usefixtures("large_only")
+def test_ninety_five_of_a_hundred_are_found() -> None:
+    runs, random = 200, np.random.default_rng(42)
+    told = [found(random, int(random.integers(40))) for _ in range(runs)]
+    counted = Counter(planted for each in told for planted, hit in each.items() if hit)
+    for planted, window in WINDOWS.items():
+        share = counted[planted] / runs
+        show(f"{planted} found within {window} weeks", share, runs)
+        assert share >= 0.95 - 2 * math.sqrt(0.05 * 0.95 / runs), (planted, share)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.usefixtures("large_only")
 def test_a_quiet_year_is_quiet() -> None:
     runs = 200
     share = rate(runs, 43, lambda r: last(r, LEAST + LOOKS).alarm is not None)
+    show("years of requests with a false alarm", share, runs)
     assert within(share, 0.05, runs), share
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.usefixtures("large_only")
+@pytest.mark.parametrize("together", [0.0, 0.6])
+def test_two_quiet_years_are_quiet(together: float) -> None:
+    """The second year, too: its reference is the end of the first."""
+    runs, random = 400, np.random.default_rng(46)
+    told = [two_years(random, together) for _ in range(runs)]
+    for what, number in (("first", 0), ("first two", 1)):
+        share = sum(each[number] for each in told) / runs
+        show(f"{what} years with a false alarm, days together {together}", share, runs)
+        assert within(share, 0.05 * (number + 1), runs), share
 
 
 def test_the_first_weeks_are_learned_and_say_so() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from appliance.statistics.proportions import clopper_pearson
+
 
 def rate(runs: int, seed: int, failed: Callable[[np.random.Generator], bool]) -> float:
     """The share of runs in which `failed` says yes."""
@@ -15,3 +17,9 @@ def rate(runs: int, seed: int, failed: Callable[[np.random.Generator], bool]) ->
 def within(observed: float, promised: float, runs: int) -> bool:
     """Whether a failure rate is at most what was promised plus 2 standard errors."""
     return observed <= promised + 2 * math.sqrt(promised * (1 - promised) / runs)
+
+
+def show(what: str, share: float, runs: int) -> None:
+    """A share with its exact interval; `pytest -s` shows it."""
+    low, high = clopper_pearson(round(share * runs), runs)
+    print(f"{what}: {share:.1%} of {runs:,}, 95 % interval {low:.1%} to {high:.1%}")  # noqa: T201
