@@ -32,7 +32,7 @@ def test_from_an_example_set_to_an_app(
     assert (tmp_path / "new-orders" / "labelling.json").is_file()
     assert "form: labels" in task
     text = PAGE.read_text(encoding="utf-8")
-    measure, approve, app, gate, advise, drift = blocks(text, SERVED)
+    measure, approve, app, gate, route, manuals, advise, drift = blocks(text, SERVED)
     with served(data, MODEL) as address:
         measured = execute(measure, tmp_path, variables)
         approved = execute(approve, tmp_path, variables)
@@ -42,6 +42,8 @@ def test_from_an_example_set_to_an_app(
         given = {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": key["secret"]}
         answered = execute(app, tmp_path, given)
         judged = execute(gate, tmp_path, variables)
+        routed = execute(route, tmp_path, variables)
+        searched = execute(manuals, tmp_path, variables)
         advised = execute(advise, tmp_path, variables)
         watched = execute(drift, tmp_path, variables)
     for words in ("exact_match on dev: 25 items", "logistic regression, n=100", MODEL, "majority"):
@@ -50,9 +52,11 @@ def test_from_an_example_set_to_an_app(
     assert approved.count("approved") >= 1 and re.search(r"^sk-\w", approved, re.MULTILINE)
     label, confidence, name = answered.split()
     assert label in text and 0 < float(confidence) <= 1 and name == "excavator-system"
-    assert text.count(f"{ALONE}\n") == 4 and text.count(f"{SERVED}\n") == 6
+    assert text.count(f"{ALONE}\n") == 4 and text.count(f"{SERVED}\n") == 8
     assert "Pass: excavator-words is not worse than majority by 5 points" in judged
     assert re.search(r"test: \d+ groups, 0 looks left", judged), judged
+    assert "unstable over time" in routed and "an alarm of drift suspends" in routed, routed
+    assert "The relief valve opens at 250 bar" in searched
     assert advised.startswith("Not enough data") and "logistic regression" in advised
     check_advice_and_watch(tmp_path, watched)
 
