@@ -555,24 +555,6 @@ def open_services(
 
         jobs.add(RouteCarry(calibration_parts, take_away))
 
-        def withdraw(task: str, reason: str) -> None:
-            for certificate, route in approved_routes.ending_with_drift(task):
-                take_away(certificate, route, reason)
-
-        jobs.add(
-            watch.Watching(
-                watch.Parts(
-                    data / watch.DIRECTORY,
-                    reader,
-                    audit,
-                    agreed,
-                    withdraw,
-                    suspend if config.drift.suspend else None,
-                    clock,
-                )
-            )
-        )
-
         def secret() -> bytes:
             kek = LogFiles(data / "audit").key_encryption_key()
             return sha256(b"route samples" + kek).digest()
@@ -584,6 +566,25 @@ def open_services(
             config.routes.sample_percent / 100 if config.audit.content == "encrypted" else 0.0,
             config.routes.label_days,
             take_away,
+        )
+
+        def withdraw(task: str, reason: str) -> None:
+            for certificate, route in approved_routes.ending_with_drift(task):
+                take_away(certificate, route, reason)
+
+        jobs.add(
+            watch.Watching(
+                watch.Parts(
+                    data / watch.DIRECTORY,
+                    reader,
+                    audit,
+                    agreed,
+                    monitors.overridden,
+                    withdraw,
+                    suspend if config.drift.suspend else None,
+                    clock,
+                )
+            )
         )
         inference = RoutedInference(
             answering.Parts(approved_routes, ready, targets, monitors.note),

@@ -25,7 +25,8 @@ BLIND: Final = (
     "Wrong answers by themselves: without labels a change of what is right is not seen while the "
     "inputs and the answers look the same.",
     "Changes that are not much larger than weeks differ by themselves.",
-    "Corrections that people make afterwards: no log of this version has them.",
+    "Corrections that people make elsewhere: labels of the sample that a route's monitor draws "
+    "count, where they are given before the week is looked at.",
     "Whether a slow wander that was always there is a change: where a week follows closely from "
     "the week before, there are more false alarms than promised.",
     f"A season that comes back: it looks like a change. The reference is {LEAST} weeks.",

@@ -52,6 +52,7 @@ class Parts:
 
     Attributes:
         agreed: whether the owners of a key, by its id, agreed to examples.
+        overridden: whether a person's label of a request's answer differs; None without a label.
         withdraw: ends the certificates of routes that rest on a task, with the reason; what is
             ended already stays so.
         suspend: takes a task out of service; None where the configuration only warns.
@@ -61,6 +62,7 @@ class Parts:
     reader: LogReader
     audit: AuditLog
     agreed: Callable[[str], bool]
+    overridden: Callable[[str], bool | None]
     withdraw: Callable[[str, str], None]
     suspend: Callable[[str, Refused], Awaitable[object]] | None
     clock: Clock
@@ -252,7 +254,8 @@ def _observed(parts: Parts, entry: Entry, read: list[Json], *, whole: bool) -> O
 
 
 def _looked_into(parts: Parts, entry: Entry, seen: Observed, read: list[Json]) -> Observed:
-    """What the intent tells, and the texts where that is agreed."""
+    """What the intent and people tell, and the texts where that is agreed."""
+    seen = replace(seen, overridden=parts.overridden(str(entry.body.get("request_id", ""))))
     try:
         intent = parts.reader.entry(int(str(entry.body["intent"])))
     except NotFound:

@@ -211,6 +211,15 @@ class Monitors:
         if answer is None:
             raise StateRefused("item_unknown", f"No sample {sample} of {route} waits for a label.")
 
+    def overridden(self, request_id: str) -> bool | None:
+        """Whether a person's label differs from what was answered; None where there is none."""
+        wanted = sa.select(_SAMPLES.c.answer, _SAMPLES.c.label).where(
+            _SAMPLES.c.request_id == request_id, _SAMPLES.c.label != ""
+        )
+        with self._database.begin() as connection:
+            row = connection.execute(wanted).first()
+        return None if row is None else str(row[0]) != str(row[1])
+
     def settle(self) -> None:
         """Settle the days that are over and wholly labelled or overdue, and raise alarms."""
         with self._database.begin() as connection:

@@ -50,10 +50,12 @@ class Logged:
             for draft in done:
                 draft.result()
 
-    def asked(self, number: int, request: int, text: str) -> "Future[tuple[Receipt, ...]]":
+    def asked(
+        self, number: int, request: int, text: str, key: str = "k"
+    ) -> "Future[tuple[Receipt, ...]]":
         passages: list[Json] = [] if request < number % 3 else [{"id": 1}]
         fields: dict[str, Json] = {
-            "request_id": f"r{number}.{request}", "key_id": "k", "model": TASK,
+            "request_id": f"r{number}.{request}", "key_id": key, "model": TASK,
             "retrieved": {"passages": passages},
         }  # fmt: skip
         prompt = {"prompt": json.dumps(f"{text} {request % 4 + number % 3}").encode()}
@@ -77,7 +79,8 @@ class Logged:
         services = self.services
         return Parts(
             services.data / watch.DIRECTORY, services.reader, services.audit,
-            lambda key: agreed and key == "k", self.withdraw, chosen, self.clock,
+            lambda key: agreed and key == "k", lambda request: request.endswith(".0") or None,
+            self.withdraw, chosen, self.clock,
         )  # fmt: skip
 
     async def look(self, **how: bool) -> dict[str, Any]:
@@ -109,7 +112,8 @@ async def test_weeks_are_read_once_and_a_change_is_an_alarm(tmp_path: Path) -> N
         quiet = await log.look()
         # The first week may have begun before its first request, the next one is the profile.
         assert (quiet["state"], quiet["weeks"]) == ("learning", 12)
-        assert {"words", "middle", "label 0", "misses", "confidence"} <= set(quiet["statistics"])
+        wanted = {"words", "middle", "label 0", "misses", "overrides", "confidence"}
+        assert wanted <= set(quiet["statistics"])
         (reading,) = log.recorded("content_read")
         assert (reading["purpose"], reading["task"], reading["texts"]) == ("drift", TASK, 546)
         for number in range(14, 17):
@@ -132,8 +136,9 @@ async def test_without_consent_no_text_is_read(tmp_path: Path) -> None:
     with logged(tmp_path) as log:
         for number in range(3):
             log.week(number)
-        evaluated = [log.answered(9, n, 0, 100_000, key="evaluation") for n in range(30)]
-        assert all(draft.result() for draft in evaluated)
+        for n in range(30):
+            (intent,) = log.asked(9, n, "x", key="evaluation").result()
+            log.answered(9, n, intent.seq, 100_000, key="evaluation").result()
         log.clock.now_us = START + 3 * WEEK_US
         found = await log.look(agreed=False)
         assert found["weeks"] == 1 and log.recorded("content_read") == []

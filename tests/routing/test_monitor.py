@@ -85,6 +85,18 @@ async def test_right_answers_are_evidence_for_nothing(world: World) -> None:
     assert world.seen.evidence < 1 and not world.alarms
 
 
+async def test_a_label_that_differs_overrides_and_one_that_is_missing_says_nothing(
+    world: World,
+) -> None:
+    await world.accept(2)
+    for label in ("mit", "gpl"):
+        sample = world.monitors.next("licences")
+        assert sample is not None and world.monitors.overridden(sample.request_id) is None
+        world.monitors.label("licences", sample.id, label, "uid:0")
+        assert world.monitors.overridden(sample.request_id) is (label == "gpl")
+    assert world.monitors.overridden("req-unknown") is None
+
+
 async def test_wrong_answers_take_the_certificate_away_once(world: World) -> None:
     for _ in range(4):
         await world.accept(4)
