@@ -54,6 +54,12 @@ def two_years(random: np.random.Generator, together: float) -> tuple[bool, bool]
     return alarm is not None and alarm.week < LEAST + LOOKS, alarm is not None
 
 
+@pytest.fixture
+def large_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole years quickly: where no rank could make an alarm, there is no look."""
+    monkeypatch.setattr(change, "look", look_at_large)
+
+
 @pytest.mark.parametrize("planted", WINDOWS)
 def test_what_is_planted_is_found_and_named(planted: str) -> None:
     start = LEAST + 4
@@ -64,12 +70,6 @@ def test_what_is_planted_is_found_and_named(planted: str) -> None:
     assert read(watch.document()) == watch
     again = looked(watch, watch.blocks[-1])
     assert again.findings == watch.findings  # an alarm stays as it was said
-
-
-@pytest.fixture
-def large_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole years quickly: where no rank could make an alarm, there is no look."""
-    monkeypatch.setattr(change, "look", look_at_large)
 
 
 @pytest.mark.slow
@@ -115,6 +115,7 @@ def test_the_first_weeks_are_learned_and_say_so() -> None:
     assert Watch("orders").sentence() == "Not watched yet: 16 more weeks until the first look."
 
 
+@pytest.mark.usefixtures("large_only")
 def test_after_a_year_the_next_one_has_its_own_budget() -> None:
     random = np.random.default_rng(45)
     watch = Watch("orders")
