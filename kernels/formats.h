@@ -29,12 +29,34 @@ static inline uint32_t four(const uint8_t * p) {
 
 static inline void put_four(uint8_t * to, uint32_t x) { std::memcpy(to, &x, 4); }
 
-// Write 32 values of a row into nibbles: byte 64p + 4r + j holds values 8p + j and 8p + 4 + j.
-static inline void put_nibbles(uint8_t * to, int row, const uint8_t * values) {
-    for (int p = 0; p < 4; p++) {
-        const uint32_t low = four(values + 8 * p) & 0x0F0F0F0F, high = four(values + 8 * p + 4) & 0x0F0F0F0F;
-        put_four(to + 64 * p + 4 * row, low | high << 4);
+static inline uint64_t eight(const uint8_t * p) {
+    uint64_t x;
+    std::memcpy(&x, p, 8);
+    return x;
+}
+
+constexpr uint64_t NIBBLES = 0x0F0F0F0F0F0F0F0F, PAIRS = 0x0303030303030303;
+
+// Four bytes whose upper bits are those of the next four.
+static inline uint32_t folded(uint64_t x, int bits) { return (uint32_t) (x | x >> (32 - bits)); }
+
+// Write 32 values of a row into nibbles: byte 64p + 4r + j holds values 8p + j and 8p + 4 + j. They
+// come from the 16 bytes of a file's block, of which byte j holds values j and j + 16. In words of
+// 64 bits, since compilers make something ten times slower of single bytes.
+static inline void put_halves(uint8_t * to, int row, const uint8_t * bytes) {
+    for (int p = 0; p < 2; p++) {
+        const uint64_t x = eight(bytes + 8 * p);
+        put_four(to + 64 * p + 4 * row, folded(x & NIBBLES, 4));
+        put_four(to + 64 * (p + 2) + 4 * row, folded(x >> 4 & NIBBLES, 4));
     }
+}
+
+// Every fourth bit, from the lowest on.
+static inline uint32_t every_fourth(uint32_t x) {
+    x &= 0x11111111;
+    x = (x | x >> 3) & 0x03030303;
+    x = (x | x >> 6) & 0x000F000F;
+    return (x | x >> 12) & 0xFF;
 }
 
 // Read them back.
@@ -53,10 +75,8 @@ struct Q4_0 {
     struct Group { uint16_t d[ROWS]; uint8_t qs[256]; };
 
     static void pack(Group & to, int row, const Row & from) {
-        uint8_t v[BLOCK];
-        for (int j = 0; j < 16; j++) { v[j] = from.qs[j] & 15; v[j + 16] = from.qs[j] >> 4; }
         to.d[row] = from.d;
-        put_nibbles(to.qs, row, v);
+        put_halves(to.qs, row, from.qs);
     }
 
     static void unpack(const Group & from, int row, float * to) {
@@ -74,11 +94,9 @@ struct Q4_1 {
     struct Group { uint16_t d[ROWS]; uint16_t m[ROWS]; uint8_t qs[256]; };
 
     static void pack(Group & to, int row, const Row & from) {
-        uint8_t v[BLOCK];
-        for (int j = 0; j < 16; j++) { v[j] = from.qs[j] & 15; v[j + 16] = from.qs[j] >> 4; }
         to.d[row] = from.d;
         to.m[row] = from.m;
-        put_nibbles(to.qs, row, v);
+        put_halves(to.qs, row, from.qs);
     }
 
     static void unpack(const Group & from, int row, float * to) {
@@ -96,17 +114,11 @@ struct Q5_0 {
     struct Group { uint16_t d[ROWS]; uint8_t qs[256]; uint8_t qh[64]; };  // bit g: values 4g to 4g + 3
 
     static void pack(Group & to, int row, const Row & from) {
-        uint8_t  v[BLOCK];
-        uint32_t high;
-        std::memcpy(&high, from.qh, 4);
-        for (int j = 0; j < 16; j++) {
-            v[j]      = (uint8_t) ((from.qs[j] & 15) | (high >> j & 1) << 4);
-            v[j + 16] = (uint8_t) ((from.qs[j] >> 4) | (high >> (j + 16) & 1) << 4);
-        }
+        const uint32_t high = four(from.qh);
         to.d[row] = from.d;
-        put_nibbles(to.qs, row, v);
+        put_halves(to.qs, row, from.qs);
         uint32_t bits = 0;
-        for (int g = 0; g < 8; g++) { bits |= (four(v + 4 * g) >> 4 & 0x01010101) << g; }
+        for (int j = 0; j < 4; j++) { bits |= every_fourth(high >> j) << (8 * j); }
         put_four(to.qh + 4 * row, bits);
     }
 
@@ -146,14 +158,17 @@ struct Q4_K {
     static void pack(Group & to, int row, const Row & from) {
         to.d[row]    = from.d;
         to.dmin[row] = from.dmin;
+        const uint8_t * s = from.scales;
         for (int i = 0; i < 8; i++) {
-            const uint8_t * s = from.scales;
             to.scale[i][row] = (uint8_t) (i < 4 ? s[i] & 63 : (s[i + 4] & 15) | ((s[i - 4] >> 6) << 4));
             to.min[i][row]   = (uint8_t) (i < 4 ? s[i + 4] & 63 : (s[i + 4] >> 4) | ((s[i] >> 6) << 4));
-            uint8_t         v[BLOCK];
-            const uint8_t * q = from.qs + 32 * (i / 2);
-            for (int j = 0; j < BLOCK; j++) { v[j] = i % 2 ? q[j] >> 4 : q[j] & 15; }
-            put_nibbles(to.qs[i], row, v);
+        }
+        for (int i = 0; i < 8; i += 2) {
+            for (int p = 0; p < 4; p++) {
+                const uint64_t x = eight(from.qs + 16 * i + 8 * p);
+                put_four(to.qs[i] + 64 * p + 4 * row, folded(x & NIBBLES, 4));
+                put_four(to.qs[i + 1] + 64 * p + 4 * row, folded(x >> 4 & NIBBLES, 4));
+            }
         }
     }
 
@@ -176,20 +191,22 @@ struct Q6_K {
 
     static void pack(Group & to, int row, const Row & from) {
         to.d[row] = from.d;
-        for (int i = 0; i < 8; i++) {
-            const int       half = i / 4, part = i % 4;
-            const uint8_t * ql = from.ql + 64 * half + 32 * (part % 2), * qh = from.qh + 32 * half;
-            uint8_t         v[BLOCK];
-            for (int j = 0; j < BLOCK; j++) {
-                v[j] = (uint8_t) ((part < 2 ? ql[j] & 15 : ql[j] >> 4) | (((qh[j] >> (2 * part)) & 3) << 4));
+        for (int i = 0; i < 16; i++) { to.scale[i][row] = from.scales[i]; }
+        for (int half = 0; half < 2; half++) {
+            uint32_t bits[4][4];  // of each part: two bits of eight values in a word
+            for (int p = 0; p < 4; p++) {
+                const uint64_t a = eight(from.ql + 64 * half + 8 * p), b = eight(from.ql + 64 * half + 32 + 8 * p);
+                const uint64_t high = eight(from.qh + 32 * half + 8 * p);
+                const uint64_t low[4] = { a & NIBBLES, b & NIBBLES, a >> 4 & NIBBLES, b >> 4 & NIBBLES };
+                for (int part = 0; part < 4; part++) {
+                    put_four(to.qs[4 * half + part] + 64 * p + 4 * row, folded(low[part], 4));
+                    bits[part][p] = folded(high >> (2 * part) & PAIRS, 2);
+                }
             }
-            to.scale[2 * i][row]     = from.scales[2 * i];
-            to.scale[2 * i + 1][row] = from.scales[2 * i + 1];
-            put_nibbles(to.qs[i], row, v);
-            for (int h = 0; h < 2; h++) {
-                uint32_t bits = 0;
-                for (int g = 0; g < 4; g++) { bits |= (four(v + 16 * h + 4 * g) >> 4 & 0x03030303) << (2 * g); }
-                put_four(to.qh[i] + 64 * h + 4 * row, bits);
+            for (int part = 0; part < 4; part++) {
+                uint8_t * qh = to.qh[4 * half + part] + 4 * row;
+                put_four(qh, bits[part][0] | bits[part][1] << 4);
+                put_four(qh + 64, bits[part][2] | bits[part][3] << 4);
             }
         }
     }

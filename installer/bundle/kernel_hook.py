@@ -90,6 +90,21 @@ CHANGES: Final = (
         "                        "
         "cur += MAX(MAX(prefill, decode), kernels_attention_work(node, n_tasks));\n",
     ),
+    # A large buffer of its own is cleared by the system.
+    Change(
+        f"{_SOURCE}/ggml-backend.cpp",
+        '#include "ggml-backend.h"\n',
+        '#include "ggml-backend.h"\n#include "ggml-cpu/kernels/fresh.h"\n',
+    ),
+    Change(
+        f"{_SOURCE}/ggml-backend.cpp",
+        "    GGML_ASSERT(buffer);\n    memset(buffer->context, value, buffer->size);\n",
+        "    GGML_ASSERT(buffer);\n"
+        "    if (value == 0 && buffer->iface.free_buffer == ggml_backend_cpu_buffer_free_buffer) {\n"
+        "        kernels::fresh_zeroes(buffer->context, buffer->size);\n"
+        "        return;\n    }\n"
+        "    memset(buffer->context, value, buffer->size);\n",
+    ),
     # The barrier: spin, then sleep.
     Change(
         f"{_CPU}/ggml-cpu.c",

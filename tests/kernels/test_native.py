@@ -1,5 +1,6 @@
 """The kernels alone, compiled for each instruction set of this machine, with the sanitizers."""
 
+import platform
 import subprocess
 from pathlib import Path
 
@@ -38,3 +39,17 @@ def test_right_on_the_worst_blocks_and_a_wrong_sign_is_seen(tmp_path: Path, form
     assert " 0 failures" in done.stdout
     control = subprocess.run([program, "control"], capture_output=True, text=True, check=False)
     assert control.returncode == 1 and "not" in control.stdout, control.stderr
+
+
+def test_a_cleared_cache_is_zeroes_at_once_and_keeps_what_is_written_meanwhile(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "fresh"
+    command: list[str | Path] = [need_tool("g++"), "-std=c++17", "-O1", *SANITIZERS]
+    command += ["-I", ROOT / "kernels", ROOT / "tests/kernels/fresh.cpp", "-o", program]
+    subprocess.run(command, check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    there, of_all = done.stdout.split(" of ")
+    if tuple(map(int, platform.release().split(".")[:2])) >= (5, 14):
+        assert int(there) == int(of_all)
