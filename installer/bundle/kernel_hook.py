@@ -100,7 +100,8 @@ CHANGES: Final = (
         f"{_SOURCE}/ggml-backend.cpp",
         "    GGML_ASSERT(buffer);\n    memset(buffer->context, value, buffer->size);\n",
         "    GGML_ASSERT(buffer);\n"
-        "    if (value == 0 && buffer->iface.free_buffer == ggml_backend_cpu_buffer_free_buffer) {\n"
+        "    if (value == 0 && "
+        "buffer->iface.free_buffer == ggml_backend_cpu_buffer_free_buffer) {\n"
         "        kernels::fresh_zeroes(buffer->context, buffer->size);\n"
         "        return;\n    }\n"
         "    memset(buffer->context, value, buffer->size);\n",
