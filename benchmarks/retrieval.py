@@ -118,8 +118,8 @@ async def _quality(
         params = {"collection": "set", "questions": str(path), "apply": False}
         found[language] = await (await services.jobs.start("tune-search", params, "p")).outcome()
         if digest:
-            vectors = [await embedder.query(caller(), question) for question, _ in questions]
-            found[language]["recall@10 of exact"] = _recall(library.get("set"), vectors)
+            near = [await embedder.query(caller(), question) for question, _ in questions]
+            found[language]["recall@10 of exact"] = _recall(library.get("set"), near)
     return found
 
 
