@@ -57,8 +57,8 @@ def test_eight_bits_are_near_and_nothing_is_divided_by_zero() -> None:
 def test_the_nearest_are_among_those_of_eight_bits() -> None:
     """Also where many are nearly as near: recall of the exact ten is whole."""
     rng = np.random.default_rng(5)
-    vectors = rng.normal(size=(6_000, 64)) * 0.15 + rng.normal(size=64)
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    near = rng.normal(size=(6_000, 64)) * 0.15 + rng.normal(size=64)
+    vectors = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
     codes, every = ranking.quantised(vectors), np.ones(6_000, bool)
     found = 0
     for number in range(0, 6_000, 300):
