@@ -123,6 +123,7 @@ def lines(
     """Lines over a common axis, such as risk against coverage.
 
     Args:
+        rows: one without a name belongs to the one before it.
         limit: a value of y that must not be exceeded, drawn as a dashed line.
     """
     height = 340.0
@@ -133,10 +134,13 @@ def lines(
     parts += _y_axis(y, 64, _WIDTH - 24, y_name, y_form)
     if limit is not None:
         parts.append(svg.line(64, y.at(limit), _WIDTH - 24, y.at(limit), "reference"))
-    at = 64.0
-    for number, row in enumerate(rows):
-        style = f"curve {row.kind} dash{number % 3}"
+    at, dash = 64.0, -1
+    for row in rows:
+        dash += bool(row.name)
+        style = f"curve {row.kind} dash{dash % 3}"
         parts.append(svg.path([(x.at(px), y.at(py)) for px, py in row.points], style))
+        if not row.name:
+            continue
         parts += [svg.line(at, 14, at + 24, 14, style), svg.text(at + 30, 18, row.name)]
         at += 48 + _CHARACTER * len(row.name)
     return svg.drawing(_WIDTH, height, title, parts)

@@ -23,7 +23,7 @@ def page() -> Page:
     ]
     matrix = [[9, 0, 1, 0, 0], [1, 7, 0, 0, 2], [0, 0, 5, 0, 0], [0, 0, 0, 12, 0], [3, 0, 0, 1, 4]]
     risk = Series("risk", tuple((n / 20, 0.19 * (n / 20) ** 3.9) for n in range(1, 21)), "accent")
-    upper = Series("upper limit", tuple((x, y + 0.03) for x, y in risk.points), "bad")
+    upper = Series("upper limit", tuple((x, y + 0.03) for x, y in risk.points), "muted")
     return Page(
         title="Excavator work orders: which candidate should serve?",
         answer="A classifier is enough. The tuned model is better by 8.5 points and costs 64 times "

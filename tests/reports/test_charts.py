@@ -84,3 +84,10 @@ def test_lines_differ_by_more_than_colour() -> None:
     drawing = charts.lines("t", rows, x_name="x", y_name="y", limit=0.5)
     assert set(re.findall(r"dash\d", drawing)) == {"dash0", "dash1", "dash2"}
     assert "reference" in drawing
+
+
+def test_a_line_without_a_name_goes_with_the_one_before() -> None:
+    rows = [Series(name, ((0, 0), (1, 1))) for name in ("risk", "limits", "")]
+    drawing = charts.lines("t", rows, x_name="x", y_name="y")
+    assert re.findall(r"<polyline[^>]*(dash\d)", drawing) == ["dash0", "dash1", "dash1"]
+    assert len(re.findall(r"<line[^>]*(dash\d)", drawing)) == 2

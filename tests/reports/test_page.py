@@ -12,6 +12,9 @@ from tests.browser import Tab, chromium
 from tests.conftest import need_tool
 from tests.reports.example import HOSTILE, page
 
+_FILLS = "[...document.querySelectorAll('polyline')].map(line => getComputedStyle(line).fill)"
+"""What is within each line of a chart."""
+
 _CONTRAST = """
 (() => {
   const channel = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
@@ -97,6 +100,7 @@ def test_a_browser_shows_it_without_overflow(
     opened(tab, tmp_path, width, scheme)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate(_CONTRAST) == []
+    assert set(tab.evaluate(_FILLS)) == {"none"}
     assert [url for url in tab.requested if not url.startswith(("file:", "about:"))] == []
     assert tab.complaints == []
 
