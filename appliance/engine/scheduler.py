@@ -71,7 +71,9 @@ class Chunk:
     @property
     def extra(self) -> int:
         """Rows of logits beside the one that every sequence has."""
-        return self.count if self.paths else len(self.scored)
+        if self.paths:
+            return self.count
+        return 0 if self.sequence.echo is None else len(self.scored)
 
     @property
     def outputs(self) -> int:
