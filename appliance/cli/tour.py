@@ -163,6 +163,7 @@ class Tour:
         limit: how many items of `dev` are asked; 0 for all.
         reports: file, title and what it says, for the index.
         receipt: number of the log's entry of the last answer.
+        certificates: of the gates: the job of each, and the certificate that it signed.
     """
 
     directory: Path
@@ -172,6 +173,7 @@ class Tour:
     port: int = 0
     reports: list[tuple[str, str, str]] = field(default_factory=list)
     receipt: int = 0
+    certificates: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def data(self) -> Path:
@@ -471,6 +473,8 @@ def _judge(tour: Tour, task: str, dataset: str, file: str, *options: str) -> str
     page = tour.directory / file
     tour.run("eval", "report", str(found["id"]), "--out", str(page))
     tour.reports.append((page.name, f"Gate {found['id']}", found["answer"]))
+    if found["certificate"]:
+        tour.certificates.append((found["id"], found["certificate"]))
     return str(found["verdict"])
 
 
@@ -561,6 +565,31 @@ def advice(tour: Tour) -> None:
     tour.reports.append((page.name, "Advice", found["answer"]))
 
 
+def verify(tour: Tour) -> None:
+    """The gates' verdicts again, by a program that has nothing of the appliance in it."""
+    why(
+        "A certificate needs no trust in this server: one file of Python computes the verdict again"
+        " from the outcomes."
+    )
+    tools, key = tour.directory / "auditor", tour.directory / "evaluator.pub"
+    tour.run("auditor", "export-tools", str(tools))
+    key.write_text(tour.run("eval", "key")["pem"], encoding="utf-8")
+    for job, certificate in tour.certificates:
+        signed, outcomes = (tour.directory / f"gate-{job}.{kind}" for kind in ("json", "jsonl"))
+        tour.run("eval", "export", certificate, "--out", str(signed))
+        tour.run("eval", "outcomes", str(job), "--out", str(outcomes))
+        program = [str(tools / "verify_certificate.py"), str(signed), str(key)]
+        program += ["--outcomes", str(outcomes)]
+        say("$ python3 " + " ".join(program))
+        done = subprocess.run(
+            [sys.executable, "-I", *program], stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise DemoError(f"the certificate of gate {job} does not hold: {done.stdout}")
+        for line in done.stdout.strip().splitlines():
+            told(line.strip())
+
+
 def report(tour: Tour) -> None:
     """One page that leads to all reports."""
     why("Everything that was found is kept as pages that open without a network.")
@@ -605,6 +634,7 @@ SERVED: Final[tuple[Callable[[Tour], None], ...]] = (
     documents,
     tune,
     advice,
+    verify,
     report,
 )
 """Stations beside the running server."""

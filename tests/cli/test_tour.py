@@ -38,10 +38,10 @@ def test_every_station_and_a_verified_receipt(
     assert re.match(r"receipt verified: seq \d+ root [0-9a-f]{64}\n", last_block)
     for words in (
         "train 1", "independent groups", "10 labels", "majority", "logistic regression",
-        "smollm2-135m", "sealed: test", "refused: evaluation_missing", "pass: ",
+        "smollm2-135m", "sealed: certify, test", "refused: evaluation_missing", "pass: ",
         "excavator-system-2 is approved", "excavator-system is answered by excavator-system-2",
         "$ python", "certifiable", "Not enough data", "fault-code-1 is approved", "verified: bytes",
-        "index.html",
+        "judged", "index.html",
     ):  # fmt: skip
         assert words in story, (words, story)
     assert story.count("\n# ") >= len(tour.BEFORE) + len(tour.SERVED)
