@@ -103,6 +103,8 @@ def nearest(codes: Codes, scales: Floats, query: Floats, readable: Bools, wanted
 
 def cosines(vectors: Floats, query: Floats) -> NDArray[np.float64]:
     """The cosine of each row with the query, in 64-bit floats; all have length 1."""
+    if not len(vectors):
+        return np.zeros(0)
     return np.asarray((vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1))
 
 

@@ -127,3 +127,9 @@ def test_ndcg() -> None:
     assert ranking.ndcg(["c"], grades) == ranking.ndcg([], grades) == ranking.ndcg(["a"], {}) == 0
     worse = (1 + 2 / math.log2(3)) / (2 + 1 / math.log2(3))
     assert ranking.ndcg(["b", "b", "a"], grades) == pytest.approx(worse)
+
+
+def test_of_no_vectors_there_are_no_cosines() -> None:
+    """A caller who may read nothing gets no answer, and no error."""
+    none = np.zeros((0, 0), np.float32)
+    assert ranking.cosines(none, np.ones(48, np.float32)).shape == (0,)
