@@ -43,7 +43,7 @@ class Candidate:
         joules: that the host's processors use for a document; None: not told by this host.
         coverage: share that a cascade answers itself.
         rest: who answers the rest: `people`, or `larger`, a larger stage.
-        bound: most of what it answers itself that may be wrong, by its certificate; None without.
+        bound: the largest share of wrong answers that its certificate allows; None without one.
         certificate_groups: that this certificate took.
         source: what says so.
     """

@@ -45,7 +45,7 @@ class AppShares:
     def __init__(self, running: ReadOnly[Sequence], pace: Pace | None) -> None:
         self._pace = pace
         self._weights = {s.scope: s.weight for s in running}
-        # One app alone is nobody's rival: most steps need no more.
+        # One app alone shares with no other: most steps need no more.
         found = held(running) if len(self._weights) > 1 else dict.fromkeys(self._weights, 0.0)
         self._least = min(found.values(), default=0.0)
         self._protected = {app for app in found if found[app] <= self._least}

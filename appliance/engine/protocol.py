@@ -103,7 +103,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         labels: texts whose probabilities after the prompt are the answer; none: it writes text.
             The one row of the answer has the logarithm of each in `vector`.
         common: leading messages that are a task's, the same for every app.
-        decisions: whether the rows tell how sure the model is of what it chooses.
+        decisions: whether the rows carry the model's confidence in each choice.
     """
 
     id: int

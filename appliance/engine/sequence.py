@@ -38,7 +38,7 @@ class Sequence:
         min_tokens: tokens before an end token or a stop string ends the text.
         guide: the constraint on the answer.
         logprobs: scores the tokens of the answer, if asked for.
-        decisions: tells how sure the model is of what it chooses, if asked for.
+        decisions: measures the model's confidence in each choice, if asked for.
         echo: the prompt, where it is part of the answer. One that `scores` needs the logits of
             every position, so that nothing of its prompt may come from a cache.
         labels: what it scores in place of an answer, when its prompt is in the cache.

@@ -3,8 +3,8 @@
 Rules:
 - The search is the task's own, by its collection's ranking and as the app `evaluation`: a document
   that this app may not read is not found.
-- nDCG@10 and recall@10 count documents; recall of what is given counts those of the passages that
-  the model may be given. A question that the search refuses finds nothing.
+- nDCG@10 and recall@10 count the documents found. The recall of what is given counts those whose
+  passages the model may be given. A question that the search refuses finds nothing.
 - Means are weighted by group, as the metric of the task is.
 """
 

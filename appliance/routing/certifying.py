@@ -71,7 +71,7 @@ class Observed:
         features: of the first stage's answer; None where it gave none.
         small, larger: whether each was right; `larger` is None without a second stage.
         small_us, larger_us: microseconds that each took.
-        told, larger_told: digests of what they answered; "" where it was not kept.
+        told, larger_told: digests of their answers; "" where none was kept.
     """
 
     item: str

@@ -53,8 +53,8 @@ def features(about: TaskAnswer) -> Features | None:
     - `least`, `mean`, `quantile`: of the logarithms of its tokens' probabilities; the quantile at
       25 %.
     - `closest`: the smallest margin between the two likeliest tokens, as a logarithm.
-    - `widest`: the largest entropy of what a token was chosen from, in nats.
-    - `masked`: the smallest logarithm of what the schema let a token be chosen from.
+    - `widest`: the largest entropy at a choice of a token, in nats.
+    - `masked`: the smallest log-probability that the schema's allowed tokens had together.
     - `length`: logarithm of the number of tokens that were chosen in all fields together.
     """
     if about.decided:
