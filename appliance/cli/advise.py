@@ -18,6 +18,7 @@ import click
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, table
 from appliance.errors import Refused
+from appliance.jobs.kind import dumps
 from appliance.wire.admin.advice import AdviceWanted
 
 _SHOWN: Final = 8
@@ -90,6 +91,8 @@ def _example(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
               help="The answers, TOML or JSON.")  # fmt: skip
 @click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path),
               help="The HTML file to write.")  # fmt: skip
+@click.option("--result", "result", type=click.Path(dir_okay=False, path_type=Path),
+              help="The JSON file to write, whose digest the log names.")  # fmt: skip
 @click.option("--ask", is_flag=True, help="Ask the four questions in the terminal.")
 @click.option("--example", is_flag=True, expose_value=False, callback=_example,
               help="Print a file of answers to begin with; needs no data directory.")  # fmt: skip
@@ -109,6 +112,7 @@ def advise(
     task: str | None,
     answers: Path | None,
     out: Path | None,
+    result: Path | None,
     ask: bool,
     **given: Any,
 ) -> None:
@@ -123,11 +127,12 @@ def advise(
     wanted = AdviceWanted.of(task=task, answers=told)
     with admin_client(data) as client:
         found = client.advise(wanted)
-    if out is not None:
-        with contextlib.suppress(FileNotFoundError):
-            out.unlink()
-        out.write_text(found.html, encoding="utf-8")
-        output.note(f"wrote {out}")
+    for path, text in ((out, found.html), (result, dumps(found.document))):
+        if path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            path.write_text(text, encoding="utf-8")
+            output.note(f"wrote {path}")
     output.data({"task": found.task, **found.document}, _lines(found.document))
 
 

@@ -18,6 +18,7 @@ TOOLS: Final = {
     "verify_certificate.py": "verifies the certificate of a gate; Python alone",
     "verify_export.py": "verifies an export of the whole log; Python alone",
     "verify_receipt.py": "verifies the receipt of one answer; Python alone",
+    "verify_result.py": "finds the entry that names a result; Python alone",
     "witness.py": "cosigns heads of the log; Python and cryptography",
 }
 

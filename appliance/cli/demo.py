@@ -90,19 +90,24 @@ def prepare(data: Path, gguf: Path, *options: str) -> None:
         options: more for `appliance init`.
     """
     command(data, "init", "--profile", "lab", *options)
+    bring_in(data, gguf, MODEL_ID)
+
+
+def bring_in(data: Path, gguf: Path, model: str) -> None:
+    """Sign a model with the lab's keys, import it under an id, and approve it twice."""
     keys = data / "keys" / "lab"
     with tempfile.TemporaryDirectory() as stick:
-        artifact = Path(stick) / MODEL_ID
+        artifact = Path(stick) / model
         artifact.mkdir()
         shutil.copyfile(gguf, artifact / gguf.name)
         command(data, "model", "sign", str(artifact), "--key", str(keys / "publisher.pem"))
         command(data, "model", "verify", str(artifact), "--key", str(keys / "publisher.pub"))
-        record = command(data, "model", "import", str(artifact), "--id", MODEL_ID)
+        record = command(data, "model", "import", str(artifact), "--id", model)
     say(f"  {record['state']}: {record['digest']}")
     for name in ("approver-1", "approver-2"):
         record = command(
             data,
-            *("model", "approve", MODEL_ID, "--as", name, "--key", str(keys / f"{name}.pem")),
+            *("model", "approve", model, "--as", name, "--key", str(keys / f"{name}.pem")),
             *("--meaning", "tried in the lab"),
         )
         say(f"  {record['state']}")

@@ -14,6 +14,8 @@ import click
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
 from appliance.client import AdminClient
+from appliance.errors import StateRefused
+from appliance.jobs.kind import digest, dumps
 from appliance.wire.admin.jobs import Job, JobProgress
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
@@ -70,6 +72,28 @@ def watch(ctx: click.Context, data: Path, job_id: int) -> None:
     output.data(found, _details(found))
     if found.state != "done":
         ctx.exit(1)
+
+
+@job.command()
+@click.argument("job_id", metavar="ID", type=_ID)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="The JSON file to write.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def result(output: Output, data: Path, job_id: int, out: Path) -> None:
+    """Write the result of a job that is done, byte for byte what its entry in the log names.
+
+    On another machine `verify_result.py` finds that entry (`appliance auditor export-tools`).
+    """
+    with admin_client(data) as client:
+        found = client.job(job_id)
+    if found.state != "done" or found.result is None:
+        raise StateRefused("job_wrong_state", f"Job {job_id} is {found.state} and has no result.")
+    out.write_text(dumps(found.result), encoding="utf-8")
+    named = digest(found.result)
+    told = {"job": job_id, "file": str(out), "result_sha256": named}
+    output.data(told, [f"wrote {safe(str(out))}, SHA-256 {named}"])
 
 
 @job.command()

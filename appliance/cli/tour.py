@@ -1,28 +1,37 @@
 """The method end to end on example data, unattended: from labelled orders to a task that apps call.
 
-Rules: every step is a real command and is printed with its reason and with what came of it; a
-station is one function in `STATIONS`; everything lies in one directory, which is made new; the last
-block is that of the demo: `receipt verified: seq N root HEX`, or the exit status is not 0.
+Rules: a station is one function in `BEFORE` or `SERVED`; the last block is that of the demo:
+`receipt verified: seq N root HEX`, or the exit status is not 0.
 
 usage: python -m appliance.cli.tour --model DIR --examples excavators.jsonl [--out DIR] [--limit N]
 """
 
 import argparse
 import hashlib
-import html
 import json
-import shutil
-import subprocess
 import sys
-import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.cli import demo
+from appliance.cli import demo, tour_steps
 from appliance.cli import tour_documents as handbook
 from appliance.cli.demo import MODEL_ID, DemoError, say
+from appliance.cli.tour_steps import (
+    Report,
+    Station,
+    Tour,
+    app,
+    certify,
+    judge,
+    keep,
+    promote,
+    read_items,
+    sealed_dataset,
+    told,
+    why,
+    write_items,
+)
 
 DIRECTORY: Final = Path(".tour")
 TASK_ID: Final = "excavator-system"
@@ -47,14 +56,12 @@ SHARES: Final = {"train": 180, "dev": 60, "test": 60, "certify": 60}
 TUNING: Final = {"train": 180, "dev": 60, "test": 60}
 """Items of the tuning: train and dev are the same, and the sealed ones are of groups that no other
 station looks at."""
-_MARK: Final = ".made-by-the-tour"
 ASKED: Final = 60
 """Items of `dev` that every candidate answers: fewer than 50 groups decide nothing."""
 _SHOTS: Final = 10
 _REQUESTS: Final = 50
 _SHOWN: Final = 10
 _AGAIN: Final = 3
-_WIDTH: Final = 100
 
 TASK: Final = """\
 id = "{id}"
@@ -128,110 +135,6 @@ task = "{task}"
 digest = "{digest}"
 """
 
-APP: Final = '''\
-"""An app: it knows the address, a key and the name of the task, and nothing of models."""
-
-import json
-import sys
-
-from openai import OpenAI
-
-address, key, task, *orders = json.load(sys.stdin)
-client = OpenAI(base_url=address, api_key=key)
-for order in orders:
-    raw = client.chat.completions.with_raw_response.create(
-        model=task, messages=[{"role": "user", "content": order}]
-    )
-    answer = raw.parse()
-    told = {
-        "asked": order,
-        "answer": answer.choices[0].message.content,
-        "about": answer.model_extra["x_appliance"],
-        "receipt": raw.headers["x-appliance-receipt"],
-    }
-    print(json.dumps(told))
-'''
-
-
-@dataclass
-class Tour:
-    """What the stations hand on.
-
-    Attributes:
-        directory: everything of the tour; `data` in it is the appliance's.
-        examples: the whole example set, items by line.
-        limit: how many items of `dev` are asked; 0 for all.
-        reports: file, title and what it says, for the index.
-        receipt: number of the log's entry of the last answer.
-        certificates: of the gates: the job of each, and the certificate that it signed.
-    """
-
-    directory: Path
-    examples: Path
-    gguf: Path
-    limit: int = 0
-    port: int = 0
-    reports: list[tuple[str, str, str]] = field(default_factory=list)
-    receipt: int = 0
-    certificates: list[tuple[int, str]] = field(default_factory=list)
-
-    @property
-    def data(self) -> Path:
-        """The data directory."""
-        return self.directory / "data"
-
-    @property
-    def dataset(self) -> Path:
-        """The dataset's directory."""
-        return self.directory / "orders"
-
-    def task(self, name: str) -> Path:
-        """The directory of a version of the task."""
-        return self.directory / name
-
-    def key(self, name: str) -> str:
-        """The file of a private key of the lab."""
-        return str(self.data / "keys" / "lab" / f"{name}.pem")
-
-    def run(self, *arguments: str) -> Any:
-        """One command, shown; its JSON document. Raises DemoError."""
-        return demo.command(self.data, *arguments)
-
-    def judged(self, *arguments: str) -> Any:
-        """One command that may say no, shown; its JSON document. Raises DemoError."""
-        found = demo.command(self.data, *arguments, found=1)
-        if "verdict" not in found:
-            raise DemoError(f"{found.get('code')}: {found.get('message')}")
-        return found
-
-    def refused(self, *arguments: str) -> str:
-        """One command that must be refused, shown; the code. Raises DemoError."""
-        return demo.refusal(self.data, *arguments)
-
-    def approve(self, name: str, meaning: str) -> None:
-        """Two people sign what they approve, and why."""
-        state = ""
-        for person in ("approver-1", "approver-2"):
-            done = self.run(
-                *("model", "approve", name, "--as", person, "--key", self.key(person)),
-                *("--meaning", meaning),
-            )
-            state = done["state"]
-        told(f"{name} is {state}: two different people signed")
-
-
-def why(text: str) -> None:
-    """The reason of the next commands."""
-    say("")
-    for line in textwrap.wrap(text, _WIDTH - 2):
-        say(f"# {line}")
-
-
-def told(text: str) -> None:
-    """What came of a command."""
-    for line in textwrap.wrap(text, _WIDTH - 2):
-        say(f"  {line}")
-
 
 # stations
 
@@ -249,7 +152,7 @@ def check(tour: Tour) -> None:
     """360 labelled orders, checked and signed."""
     why("Bad data make every later number wrong: look for leaks, repeats and conflicts first.")
     source = tour.directory / "orders.jsonl"
-    _write_items(source, subset(tour.examples).orders)
+    write_items(source, subset(tour.examples).orders)
     made = tour.run(
         *("dataset", "new", str(tour.dataset), "--from", str(source)),
         *("--by", "given", "--drop-seen"),
@@ -284,12 +187,12 @@ def define(tour: Tour) -> None:
 
 def _write(tour: Tour, name: str, version: int, candidate: str, shots: int = _SHOTS) -> None:
     """The directory of one version."""
-    items = _items(tour.dataset / "train.jsonl")
+    items = read_items(tour.dataset / "train.jsonl")
     labels = sorted({item["expected"] for item in items})
     shown = [next(item for item in items if item["expected"] == label) for label in labels][:shots]
     tour.task(name).mkdir()
     if shown:
-        _write_items(tour.task(name) / "examples.jsonl", shown)
+        write_items(tour.task(name) / "examples.jsonl", shown)
     (tour.task(name) / "task.toml").write_text(
         TASK.format(
             id=name, version=version, candidate=candidate, labels=json.dumps(labels),
@@ -316,7 +219,7 @@ def measure(tour: Tour) -> None:
     told(found["answer"])
     page = tour.directory / "evaluation.html"
     tour.run("eval", "report", str(found["id"]), "--out", str(page))
-    tour.reports.append((page.name, f"Evaluation {found['id']}", found["answer"]))
+    keep(tour, page, f"Evaluation {found['id']}", found["id"])
 
 
 def gate(tour: Tour) -> None:
@@ -330,55 +233,26 @@ def gate(tour: Tour) -> None:
     code = tour.refused("model", "approve", BY_MODEL, *signer, "--meaning", "looks fine")
     told(f"refused: {code}")
     why("The gate opens the sealed split once: is the task not worse than the commonest label?")
-    _certify(tour, BY_CLASSIFIER, tour.dataset.name, "gate.html")
+    certify(tour, BY_CLASSIFIER, tour.dataset.name, "gate.html")
 
 
 def serve_task(tour: Tour) -> None:
     """The certified version is approved by two people, and the name points at it."""
     why("Two people approve what the certificate shows, and point the name of the apps at it.")
     tour.approve(BY_CLASSIFIER, "certificate read")
-    _promote(tour, BY_CLASSIFIER)
-
-
-def _promote(tour: Tour, version: str) -> None:
-    """Point the name of the apps at a version."""
-    live = tour.run(
-        *("task", "promote", TASK_ID, version, "--reason", "certificate read"),
-        *("--as", "approver-1", "--key", tour.key("approver-1")),
-    )
-    told(f"{live['name']} is answered by {live['pointers'][0]['live']['task']}")
+    promote(tour, TASK_ID, BY_CLASSIFIER)
 
 
 def ask(tour: Tour) -> None:
     """Fifty requests of an app, through the unmodified OpenAI client."""
     why("An app names the task, not a model, and brings a key that opens nothing else.")
-    for answer in _app(tour, "planner", TASK_ID, _unseen(tour)[:_REQUESTS])[:_SHOWN]:
+    for answer in app(tour, "planner", TASK_ID, _unseen(tour)[:_REQUESTS])[:_SHOWN]:
         told(f"{answer['answer']:<20} {answer['about']['confidence']:.2f}  {answer['asked'][:60]}")
 
 
 def _unseen(tour: Tour) -> list[str]:
     """Orders of groups that no dataset of the tour has."""
     return [item["input"]["text"] for item in subset(tour.examples).left]
-
-
-def _app(tour: Tour, name: str, task: str, texts: list[str]) -> list[dict[str, Any]]:
-    """What an app gets that has a key for one task. Raises DemoError."""
-    key = tour.run("key", "create", name, "--models", task)
-    app = tour.directory / "app.py"
-    app.write_text(APP, encoding="utf-8")
-    say(f"$ python {app}")
-    done = subprocess.run(
-        [sys.executable, str(app)],
-        input=json.dumps([f"http://127.0.0.1:{tour.port}/v1", key["secret"], task, *texts]),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    if done.returncode or len(answers) != len(texts):
-        raise DemoError(f"the app got {len(answers)} of {len(texts)} answers")
-    tour.receipt = int(answers[-1]["receipt"].split()[0])
-    return answers
 
 
 def route(tour: Tour) -> None:
@@ -402,7 +276,7 @@ def route(tour: Tour) -> None:
     told(found["answer"])
     page = tour.directory / "route.html"
     tour.run("route", "report", ROUTE, "--out", str(page))
-    tour.reports.append((page.name, "Route", found["answer"]))
+    keep(tour, page, "Route", found["id"])
 
 
 def documents(tour: Tour) -> None:
@@ -419,13 +293,13 @@ def documents(tour: Tour) -> None:
         "version = 1\n" + handbook.TASK % candidate, encoding="utf-8"
     )
     questions = tour.directory / "questions"
-    _dataset(tour, questions, handbook.items(), "questions read")
+    sealed_dataset(tour, questions, handbook.items(), "questions read")
     tour.run("task", "sign", str(tour.task(BY_HANDBOOK)), "--key", tour.key("publisher"))
     tour.run("task", "import", str(tour.task(BY_HANDBOOK)), "--id", BY_HANDBOOK)
-    _certify(tour, BY_HANDBOOK, questions.name, "handbook-gate.html")
+    certify(tour, BY_HANDBOOK, questions.name, "handbook-gate.html")
     tour.approve(BY_HANDBOOK, "certificate read")
     question = handbook.items()[-1]["input"]["question"]
-    (answer,) = _app(tour, "workshop", BY_HANDBOOK, [question])
+    (answer,) = app(tour, "workshop", BY_HANDBOOK, [question])
     told(question)
     told(answer["answer"])
     for citation in answer["about"]["citations"]:
@@ -435,47 +309,6 @@ def documents(tour: Tour) -> None:
         )
     if not answer["about"]["citations"]:
         raise DemoError(f"no verified citation: {answer['answer']}")
-
-
-def _dataset(tour: Tour, path: Path, items: list[dict[str, Any]], meaning: str) -> None:
-    """A dataset that is sealed, signed, imported and approved."""
-    source = path.with_suffix(".jsonl")
-    _write_items(source, items)
-    tour.run("dataset", "new", str(path), "--from", str(source), "--by", "given", "--drop-seen")
-    tour.run("dataset", "seal", str(path))
-    tour.run("dataset", "sign", str(path), "--key", tour.key("publisher"))
-    tour.run("dataset", "import", str(path), "--id", path.name)
-    tour.approve(path.name, meaning)
-
-
-def _certify(tour: Tour, task: str, dataset: str, file: str) -> None:
-    """A look of the gate that the tour needs to be passed. Raises DemoError."""
-    verdict = _judge(tour, task, dataset, file)
-    if verdict != "pass":
-        raise DemoError(f"the gate says {verdict} of {task}")
-
-
-def _judge(tour: Tour, task: str, dataset: str, file: str, *options: str) -> str:
-    """One look of the gate, and its report; the verdict, which may be fail or underpowered."""
-    found = tour.judged(
-        *("eval", "gate", task, "--data", dataset, *options),
-        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
-    )
-    low, high = (f"{limit * 100:+.0f}" for limit in found["interval"])
-    told(
-        f"{found['verdict']}: {low} to {high} points on {found['groups']} groups; "
-        f"{found['looks_left']} looks are left"
-    )
-    if found["groups_needed"]:
-        told(f"{found['groups_needed']} groups could tell")
-    if found["advice"] is not None:
-        told(f"logistic regression, fitted to as many items, reaches {found['advice']:.0%} there")
-    page = tour.directory / file
-    tour.run("eval", "report", str(found["id"]), "--out", str(page))
-    tour.reports.append((page.name, f"Gate {found['id']}", found["answer"]))
-    if found["certificate"]:
-        tour.certificates.append((found["id"], found["certificate"]))
-    return str(found["verdict"])
 
 
 def tune(tour: Tour) -> None:
@@ -491,7 +324,7 @@ def tune(tour: Tour) -> None:
         )
         return
     data = tour.directory / "orders-tuning"
-    _dataset(tour, data, subset(tour.examples).tuning, "orders that no gate has seen yet")
+    sealed_dataset(tour, data, subset(tour.examples).tuning, "orders that no gate has seen yet")
     record = tour.run("model", "show", MODEL_ID)
     candidate = f'model = "{MODEL_ID}"\ndigest = "{record["digest"]}"'
     _write(tour, UNTUNED, 2, candidate, shots=0)
@@ -531,13 +364,13 @@ def _offer(tour: Tour, found: dict[str, Any], data: Path) -> None:
     tour.run("task", "sign", str(tour.task(BY_TUNED)), "--key", tour.key("publisher"))
     tour.run("task", "import", str(tour.task(BY_TUNED)), "--id", BY_TUNED)
     why("The gate opens a split of its own: is it not worse than what serves now?")
-    verdict = _judge(tour, BY_TUNED, data.name, "gate-tuned.html", "--incumbent", BY_CLASSIFIER)
+    verdict = judge(tour, BY_TUNED, data.name, "gate-tuned.html", "--incumbent", BY_CLASSIFIER)
     if verdict != "pass":
         told(f"{TASK_ID} is still answered by {BY_CLASSIFIER}, which needs no language model")
         return
     tour.approve(BY_TUNED, "certificate read")
-    _promote(tour, BY_TUNED)
-    for answer in _app(tour, "planner-again", TASK_ID, _unseen(tour)[:_AGAIN]):
+    promote(tour, TASK_ID, BY_TUNED)
+    for answer in app(tour, "planner-again", TASK_ID, _unseen(tour)[:_AGAIN]):
         told(f"{answer['answer']:<20} {answer['about']['confidence']:.2f}  {answer['asked'][:60]}")
 
 
@@ -553,8 +386,11 @@ def advice(tour: Tour) -> None:
     )
     answers = tour.directory / "answers.toml"
     answers.write_text(ANSWERS, encoding="utf-8")
-    page = tour.directory / "advice.html"
-    found = tour.run("advise", BY_MODEL, "--answers", str(answers), "--report", str(page))
+    page, result = tour.directory / "advice.html", tour.directory / "advice.json"
+    found = tour.run(
+        *("advise", BY_MODEL, "--answers", str(answers)),
+        *("--report", str(page), "--result", str(result)),
+    )
     told(found["answer"])
     for option in found["options"]:
         if option["interval"] is not None:
@@ -562,70 +398,12 @@ def advice(tour: Tour) -> None:
             cost = option["cost_month"]
             month = "" if cost is None else f", {cost['p50']:.0f} EUR a month"
             told(f"{option['title']:<40} {low:.0%} to {high:.0%} right{month}")
-    tour.reports.append((page.name, "Advice", found["answer"]))
+    tour.reports.append(Report(page.name, "Advice", result))
 
 
-def verify(tour: Tour) -> None:
-    """The gates' verdicts again, by a program that has nothing of the appliance in it."""
-    why(
-        "A certificate needs no trust in this server: one file of Python computes the verdict again"
-        " from the outcomes."
-    )
-    tools, key = tour.directory / "auditor", tour.directory / "evaluator.pub"
-    tour.run("auditor", "export-tools", str(tools))
-    key.write_text(tour.run("eval", "key")["pem"], encoding="utf-8")
-    for job, certificate in tour.certificates:
-        signed, outcomes = (tour.directory / f"gate-{job}.{kind}" for kind in ("json", "jsonl"))
-        tour.run("eval", "export", certificate, "--out", str(signed))
-        tour.run("eval", "outcomes", str(job), "--out", str(outcomes))
-        program = [str(tools / "verify_certificate.py"), str(signed), str(key)]
-        program += ["--outcomes", str(outcomes)]
-        say("$ python3 " + " ".join(program))
-        done = subprocess.run(
-            [sys.executable, "-I", *program], stdout=subprocess.PIPE, text=True, check=False
-        )
-        if done.returncode:
-            raise DemoError(f"the certificate of gate {job} does not hold: {done.stdout}")
-        for line in done.stdout.strip().splitlines():
-            told(line.strip())
-
-
-def report(tour: Tour) -> None:
-    """One page that leads to all reports."""
-    why("Everything that was found is kept as pages that open without a network.")
-    rows = "".join(
-        f'<li><a href="{html.escape(file)}">{html.escape(title)}</a>: {html.escape(text)}</li>\n'
-        for file, title, text in tour.reports
-    )
-    page = tour.directory / "index.html"
-    page.write_text(INDEX.format(rows=rows), encoding="utf-8")
-    told(f"reports: {page}")
-
-
-INDEX: Final = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="color-scheme" content="light dark">
-<title>The tour: reports</title>
-<style>
-body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif; }}
-</style>
-</head>
-<body>
-<h1>The tour: reports</h1>
-<ul>
-{rows}</ul>
-</body>
-</html>
-"""
-
-BEFORE: Final[tuple[Callable[[Tour], None], ...]] = (model, check, define)
+BEFORE: Final[tuple[Station, ...]] = (model, check, define)
 """Stations that need no server; a later one is added at its place."""
-SERVED: Final[tuple[Callable[[Tour], None], ...]] = (
+SERVED: Final[tuple[Station, ...]] = (
     measure,
     gate,
     serve_task,
@@ -634,8 +412,8 @@ SERVED: Final[tuple[Callable[[Tour], None], ...]] = (
     documents,
     tune,
     advice,
-    verify,
-    report,
+    tour_steps.verify,
+    tour_steps.report,
 )
 """Stations beside the running server."""
 
@@ -661,7 +439,7 @@ def subset(examples: Path) -> Subset:
     Raises:
         DemoError: the example set is too small.
     """
-    items = _items(examples)
+    items = read_items(examples)
     items.sort(key=lambda item: hashlib.sha256(item["group"].encode()).digest())
     first = {item["group"]: item for item in reversed(items)}  # one item a group: all independent
     pools = {
@@ -682,36 +460,6 @@ def subset(examples: Path) -> Subset:
     return Subset(orders, tuning, left)
 
 
-def _items(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _write_items(path: Path, items: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
-
-
-def _begin(directory: Path) -> None:
-    """An empty directory in place of that of an earlier tour, and of no other."""
-    if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
-        raise DemoError(f"{directory} is no directory of a tour: choose another with --out")
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    (directory / _MARK).touch()
-
-
-def run(tour: Tour) -> None:
-    """All stations, and the proof at the end. Raises DemoError."""
-    _begin(tour.directory)
-    for station in BEFORE:
-        station(tour)
-    tour.port = demo.free_port()
-    with demo.serving(tour.data, tour.port):
-        for station in SERVED:
-            station(tour)
-    why("The last answer is in a log that can be checked without trust in this server.")
-    demo.check(tour.data, tour.receipt, tour.directory / "receipt.proof")
-
-
 def main() -> int:
     """Run; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m appliance.cli.tour")
@@ -723,7 +471,7 @@ def main() -> int:
     (gguf,) = arguments.model.glob("*.gguf")
     tour = Tour(arguments.out.absolute(), arguments.examples.absolute(), gguf, arguments.limit)
     try:
-        run(tour)
+        tour_steps.run(tour, BEFORE, SERVED)
     except DemoError as error:
         say(f"tour failed: {error}")
         return 1

@@ -1,7 +1,9 @@
 """Energy that the processors took, where the kernel tells it.
 
-Rules: the counters of all packages are added; one that began again at its end is counted on; where
-there is none, or one cannot be read (most kernels let root alone), the answer is "unknown".
+Rules: the counters of all packages are added; parts of a package and the zone of the whole
+platform (`psys`, which has the packages in it) are left out; a counter that began again at its end
+is counted on; where there is none, or one cannot be read (most kernels let root alone), the answer
+is "unknown".
 
 Source: Linux, Documentation/power/powercap/powercap.rst; the control type `intel-rapl` is that of
 AMD's processors, too.
@@ -19,7 +21,7 @@ class Meter:
 
     def __init__(self, root: Path = _ROOT) -> None:
         zones = root.glob("intel-rapl:*")
-        self._packages = sorted(zone for zone in zones if zone.name.count(":") == 1)
+        self._packages = sorted(zone for zone in zones if _package(zone))
         self._last = self._read()
         self._taken = 0.0
 
@@ -46,3 +48,10 @@ class Meter:
             ]
         except (OSError, ValueError):
             return None
+
+
+def _package(zone: Path) -> bool:
+    try:
+        return (zone / "name").read_text().startswith("package")
+    except OSError:
+        return False

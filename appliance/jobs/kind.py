@@ -5,6 +5,7 @@ only at the points where it reports or checks; a kind keeps no state of one job.
 """
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, ParamSpec, TypeAlias, TypeVar
@@ -138,3 +139,8 @@ def dumps(value: JsonObject) -> str:
         message = f"{len(text)} bytes of JSON; a job keeps at most {MAX_JSON}."
         raise StateRefused("job_too_large", message)
     return text
+
+
+def digest(result: JsonObject) -> str:
+    """SHA-256 of a result as the database keeps it; the log names a result by it."""
+    return hashlib.sha256(dumps(result).encode()).hexdigest()

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError, AuditUnavailable, Unavailable
-from appliance.jobs.kind import Context, JsonObject, Stop, dumps
+from appliance.jobs.kind import Context, JsonObject, Stop, digest, dumps
 from appliance.jobs.live import Live, explained
 from appliance.jobs.states import LIVE, State, following
 from appliance.jobs.store import Job, JobStore, columns_of
@@ -153,7 +153,8 @@ class Runner:
             return live.stopped()  # it was steered before its work began
         event, columns = self._event(live, ended)
         code, message = columns.get("code", ""), columns.get("message", "")
-        draft = end_entry(job, following(job.state, event), code, message)
+        result = "" if isinstance(ended, BaseException) else digest(ended)
+        draft = end_entry(job, following(job.state, event), code, message, result)
         try:
             await self._record(live, draft)
         except AuditUnavailable as error:
@@ -188,10 +189,12 @@ class Runner:
             _log.warning("job %d (%s) is not in the audit log", live.job.id, live.kind.name)
 
 
-def end_entry(job: Job, state: State, code: str, message: str) -> Draft:
-    """The entry of an end of work, or of its interruption."""
+def end_entry(job: Job, state: State, code: str, message: str, result: str = "") -> Draft:
+    """The entry of an end of work, or of its interruption; with the digest of a result."""
     fields: dict[str, Json] = {"actor": job.actor, "job": job.id, "work": job.kind}
     fields |= {"title": job.title, "state": state.value, "code": code, "reason": message}
+    if result:
+        fields["result_sha256"] = result
     return Draft("job_end", fields)
 
 

@@ -45,17 +45,18 @@ def test_advice_by_a_file_with_options_over_it_and_its_page(
 ) -> None:
     write(lab.data / DIRECTORY, 7, json.dumps(RESULT))
     (tmp_path / "a.toml").write_text(EXAMPLE)
-    file, page = tmp_path / "a.toml", tmp_path / "page.html"
+    file, page, result = tmp_path / "a.toml", tmp_path / "page.html", tmp_path / "advice.json"
     page.write_text("old")
     done = run(
         *("advise", "orders", "--answers", file, "--requests-day", 400, "--quality", 0.7),
-        *("--report", page),
+        *("--report", page, "--result", result),
     )
     assert done.status == 0, done.err
     assert done.out.startswith("Don't use a language model: nearest neighbours")
     for words in ("OPTION", "baseline", "flips if", "MISSING"):
         assert words in done.out, words
     assert "<svg" in page.read_text() and "wrote" in done.err
+    assert done.out.startswith(json.loads(result.read_text())["answer"])
     told = run("advise", "orders", "--answers", file, "--requests-day", 400, "--json").document
     assert told["task"] == "orders" and told["options"][0]["cost_month"]["p10"] > 0
 

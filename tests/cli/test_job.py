@@ -1,6 +1,7 @@
 """`appliance job …`, with a server and without one."""
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -75,6 +76,8 @@ def test_a_job_is_cancelled_once(lab: LabData, run: Run, steps: Steps) -> None:
         job = start(run, lab)
         assert run("job", "cancel", job).status == 0
         until(run, job, "cancelled")
+        result = run("job", "result", job, "--out", lab.data / "none.json", "--json")
+        assert result.code == (1, "job_wrong_state") and not (lab.data / "none.json").exists()
         again = run("job", "cancel", job, "--json")
         assert again.code == (1, "job_wrong_state")
         assert again.document["hint"]
@@ -123,3 +126,12 @@ def test_an_import_without_a_server_is_a_job_too(lab: LabData, run: Run) -> None
     assert run("model", "import", lab.artifact("tiny")).status == 0
     (job,) = run("job", "list", "--json").document["jobs"]
     assert (job["kind"], job["state"]) == ("import", "done")
+
+
+def test_the_log_names_the_result_that_is_written(lab: LabData, run: Run, tmp_path: Path) -> None:
+    assert run("model", "import", lab.artifact("tiny")).status == 0
+    file = tmp_path / "job-1.json"
+    written = run("job", "result", "1", "--out", file, "--json").document
+    assert written["result_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    (entry,) = run("audit", "search", "--kind", "job_end", "--json").document["entries"]
+    assert entry["body"]["result_sha256"] == written["result_sha256"]

@@ -1,5 +1,6 @@
 """`make tour` as it runs, in its cheapest form, and what it refuses."""
 
+import html
 import json
 import re
 import subprocess
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.cli import tour
+from appliance.cli import tour, tour_licences
 from appliance.cli.demo import DemoError
 from tests.conftest import CHECKOUT
 
@@ -50,17 +51,15 @@ def test_every_station_and_a_verified_receipt(
     index = (out / "index.html").read_text(encoding="utf-8")
     for linked in re.findall(r'href="([^"]+)"', index):
         assert "<svg" in (out / linked).read_text(encoding="utf-8")
+    assert "verify_export.py" in index and index.count("verify_certificate.py") >= 2
+    for name in ("evaluation", "gate", "route", "handbook-gate", "advice"):
+        assert f"{name}.json is the" in story, name
+        answer = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))["answer"]
+        assert html.escape(answer) in index
     tuned = Path(sys.prefix, "tuning", "torch").is_dir()
     assert index.count("href=") == (6 if tuned else 5)
     known = ("served as trained", "orders-tuning") if tuned else ("not tried", "lock-tune.txt")
     assert all(word in story for word in known), story
-
-
-def test_a_directory_that_is_no_tour_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(DemoError, match="no directory of a tour"):
-        tour.run(tour.Tour(tmp_path, tmp_path / "none", tmp_path / "none"))
-    assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
 def test_too_few_examples_are_refused(tmp_path: Path) -> None:
@@ -99,14 +98,9 @@ def test_a_tuning_is_judged_on_groups_that_no_other_station_opens(excavators_pat
 
 def test_make_tour_asks_for_its_examples_and_leaves_them_outside() -> None:
     makefile = (CHECKOUT / "Makefile").read_text()
-    (line,) = re.findall(r"appliance\.cli\.tour.*", makefile)
-    assert "installer.bundle.examples excavators" in line
-    assert "/.tour/" in (CHECKOUT / ".gitignore").read_text()
-
-
-def test_an_index_escapes_what_data_say(tmp_path: Path) -> None:
-    made = tour.Tour(tmp_path, tmp_path, tmp_path)
-    made.reports.append(("e.html", "<b>", "answer </li><script>"))
-    tour.report(made)
-    page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "<script" not in page and "&lt;script&gt;" in page
+    licences, orders = re.findall(r"appliance\.cli\.tour.*", makefile)
+    assert "installer.bundle.examples excavators" in orders
+    assert "installer.bundle.examples licences" in licences
+    ignored = (CHECKOUT / ".gitignore").read_text().splitlines()
+    for directory in (tour.DIRECTORY, tour_licences.DIRECTORY):
+        assert f"/{directory}/" in ignored

@@ -4,20 +4,24 @@ from pathlib import Path
 
 from appliance.host.energy import Meter
 
+NAMES = {"intel-rapl:0:0": "core", "intel-rapl:2": "psys", "dtpm": "dtpm"}
+
 
 def package(root: Path, name: str, count: int, most: int = 1_000_000_000) -> None:
     zone = root / name
     zone.mkdir(parents=True, exist_ok=True)
+    (zone / "name").write_text(f"{NAMES.get(name, 'package-' + name[-1])}\n")
     (zone / "energy_uj").write_text(f"{count}\n")
     (zone / "max_energy_range_uj").write_text(f"{most}\n")
 
 
-def test_packages_are_added_and_parts_of_them_are_not(tmp_path: Path) -> None:
-    for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0", "dtpm"):
+def test_packages_are_added_but_neither_their_parts_nor_the_platform(tmp_path: Path) -> None:
+    every = ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0", "intel-rapl:2", "dtpm")
+    for name in every:
         package(tmp_path, name, 5_000_000)
     meter = Meter(tmp_path)
     assert meter.joules() == 0.0
-    for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
+    for name in every[:-1]:
         package(tmp_path, name, 12_000_000)
     assert meter.joules() == 14.0 == meter.joules()
 

@@ -5,17 +5,19 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import AuditUnavailable, StateRefused
+from appliance.jobs.kind import digest
 from appliance.jobs.states import State
 from tests.jobs.shop import shop
 
 
 async def test_start_and_end_are_in_the_log(tmp_path: Path) -> None:
     with shop(tmp_path) as s:
-        await (await s.jobs.start("count", {"to": 1}, "uid:1")).outcome()
+        result = await (await s.jobs.start("count", {"to": 1}, "uid:1")).outcome()
         (start,), (end,) = s.entries("job_start"), s.entries("job_end")
         assert (start["actor"], start["job"], start["work"]) == ("uid:1", 1, "count")
         assert (start["params"], start["resumed"], start["title"]) == ('{"to": 1}', False, "to 1")
         assert (end["actor"], end["job"], end["state"], end["code"]) == ("uid:1", 1, "done", "")
+        assert end["result_sha256"] == digest(result)
 
 
 async def test_a_failure_keeps_its_code_and_message(tmp_path: Path) -> None:
@@ -29,6 +31,7 @@ async def test_a_failure_keeps_its_code_and_message(tmp_path: Path) -> None:
         assert job.message == "It was asked to fail."
         (end,) = s.entries("job_end")
         assert (end["state"], end["code"]) == ("failed", "wrong_state")
+        assert "result_sha256" not in end
 
 
 async def test_a_mistake_in_the_code_fails_the_job_and_tells_no_details(tmp_path: Path) -> None:

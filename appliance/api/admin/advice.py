@@ -18,6 +18,7 @@ from appliance.api.admin.deps import Operator, ServicesDep, Viewer
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.jobs.kind import digest
 from appliance.reports.page import render
 from appliance.wire.admin import advice as wire
 
@@ -65,6 +66,7 @@ async def new_advice(
                     "task": given.task,
                     "verdict": found.verdict,
                     "answers_sha256": hashlib.sha256(said).hexdigest(),
+                    "result_sha256": digest(given.document),
                 },
             )
         ).result

@@ -10,6 +10,7 @@ from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
+from appliance.jobs.kind import digest
 from appliance.wire.admin.advice import AdviceWanted
 from tests.advisor.test_gathering import answer, write
 from tests.advisor.test_measured import RESULT
@@ -30,6 +31,7 @@ def test_advice_rests_on_what_was_measured_and_is_recorded_and_kept(
     entries = services.reader.search(Query(kind="admin", limit=100)).entries
     (body,) = [dict(e.body) for e in entries if e.body["action"] == "advice"]
     assert (body["task"], body["verdict"]) == ("orders", "baseline")
+    assert body["result_sha256"] == digest(found.document)  # as the client got it
 
 
 def test_without_a_task_the_answers_alone_decide(client: AdminClient) -> None:

@@ -1,0 +1,289 @@
+"""The larger story, with two optional models: a route whose bound on errors is certified.
+
+Licence notices are sorted by a classifier; a language model of 1.5 billion parameters answers what
+the classifier is not certain of, if it is better there. 660 groups decide.
+
+Rules: a station is one function in `BEFORE` or `SERVED`; the last block is that of the demo:
+`receipt verified: seq N root HEX`, or the exit status is not 0.
+
+usage: python -m appliance.cli.tour_licences --small DIR --large DIR --examples licences.jsonl
+       [--out DIR] [--limit N]
+"""
+
+import argparse
+import hashlib
+import json
+import string
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.cli import demo, tour_steps
+from appliance.cli.demo import DemoError, say
+from appliance.cli.tour_steps import (
+    Station,
+    Tour,
+    app,
+    certify,
+    keep,
+    promote,
+    read_items,
+    sealed_dataset,
+    told,
+    why,
+    write_items,
+)
+
+DIRECTORY: Final = Path(".tour-licences")
+DATASET: Final = "licences"
+TASK_ID: Final = "licence-id"
+BY_MODEL: Final = f"{TASK_ID}-1"
+BY_CLASSIFIER: Final = f"{TASK_ID}-2"
+ROUTE: Final = "licence-route"
+SMALL: Final = "qwen-0.5b"
+LARGE: Final = "qwen-1.5b"
+ASKED: Final = 60
+"""Items of `dev` that every candidate answers."""
+_LEFT: Final = 50
+"""Groups of `test` that are in no dataset: the app asks about them."""
+_SHOTS: Final = 8
+_SHOWN: Final = 10
+
+TASK: Final = """\
+id = "{id}"
+version = {version}
+description = "The licence that a notice grants."
+input = [{{ name = "text", max_chars = 3000 }}]
+
+[candidate]
+{candidate}
+
+[prompt]
+system = "You read licence notices. Answer with the letter of the licence: {listed}."
+user = "Notice:\\n{{{{ text }}}}"
+examples = "examples.jsonl"            # solved items of the split train
+
+[output]
+form = "labels"
+labels = {labels}
+codes = {codes}
+
+[gate]
+metric = "exact_match"
+margin = 0.05
+"""
+
+ROUTE_FILE: Final = """\
+id = "{id}"
+version = 1
+description = "The licence of a notice: the classifier where it is certain enough."
+on_defer = "error"
+
+[terms]
+error = 0.05
+delta = 0.05
+margin = 0.05
+
+[[stages]]
+name = "small"
+task = "{small}"
+digest = "{small_digest}"
+
+[[stages]]
+name = "large"
+task = "{large}"
+digest = "{large_digest}"
+"""
+
+
+def models(tour: Tour, large: Path) -> None:
+    """An appliance with two language models of one family."""
+    why(
+        "An appliance whose policy asks for evidence, and two general models of one family, signed"
+        " and approved."
+    )
+    demo.command(tour.data, "init", "--profile", "lab", "--evaluated")
+    demo.bring_in(tour.data, tour.gguf, SMALL)
+    demo.bring_in(tour.data, large, LARGE)
+
+
+def data(tour: Tour) -> None:
+    """All notices but those that the app will ask about."""
+    why(
+        "6,800 licence notices that curators labelled. Copies of one notice are one group, and a"
+        " group counts once in every interval."
+    )
+    sealed_dataset(tour, tour.dataset, split(tour.examples)[0], "labels of the curators")
+    found = tour.run("dataset", "check", str(tour.dataset))
+    for name, part in found["splits"].items():
+        told(f"{name}: {part['groups']} groups")
+
+
+def split(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The items of the dataset, and one each of the groups that are kept out of it.
+
+    Raises:
+        DemoError: the example set is too small.
+    """
+    items = read_items(examples)
+    groups = sorted(
+        {item["group"] for item in items if item["split"] == "test"},
+        key=lambda group: hashlib.sha256(group.encode()).digest(),
+    )
+    left = dict.fromkeys(groups[:_LEFT])
+    if len(groups) <= _LEFT:
+        raise DemoError(f"{examples} has too few items")
+    one_each = {item["group"]: item for item in items if item["group"] in left}
+    return [item for item in items if item["group"] not in left], list(one_each.values())
+
+
+def define(tour: Tour) -> None:
+    """The task by the larger model, and by logistic regression."""
+    why("Two versions of one task: a prompted language model, and logistic regression.")
+    record = tour.run("model", "show", LARGE)
+    _write(tour, BY_MODEL, 1, f'model = "{LARGE}"\ndigest = "{record["digest"]}"')
+    _write(tour, BY_CLASSIFIER, 2, 'kind = "classifier"\nclassifier = "classifier.json"')
+    fitted = tour.run("task", "fit", str(tour.task(BY_CLASSIFIER)), "--data", str(tour.dataset))
+    told(f"fitted to {fitted['items']} items")
+    for name in (BY_MODEL, BY_CLASSIFIER):
+        tour.run("task", "sign", str(tour.task(name)), "--key", tour.key("publisher"))
+        tour.run("task", "import", str(tour.task(name)), "--id", name)
+
+
+def _write(tour: Tour, name: str, version: int, candidate: str) -> None:
+    items = read_items(tour.dataset / "train.jsonl")
+    counts = Counter(item["expected"] for item in items)
+    labels = sorted(counts)
+    common = [label for label, _ in counts.most_common(_SHOTS)]
+    shown = [next(item for item in items if item["expected"] == label) for label in common]
+    codes = string.ascii_uppercase[: len(labels)]
+    listed = ", ".join(f"{code} {label}" for code, label in zip(codes, labels, strict=True))
+    tour.task(name).mkdir()
+    write_items(tour.task(name) / "examples.jsonl", shown)
+    (tour.task(name) / "task.toml").write_text(
+        TASK.format(
+            id=name, version=version, candidate=candidate, listed=listed,
+            labels=json.dumps(labels), codes=json.dumps(list(codes)),
+        ),
+        encoding="utf-8",
+    )  # fmt: skip
+
+
+def measure(tour: Tour) -> None:
+    """Both models, and everything that is simpler, on the same items."""
+    why("What does the larger model reach, and what the smaller, and what needs no model at all?")
+    found = tour.run(
+        *("eval", "run", str(tour.task(BY_MODEL)), "--data", str(tour.dataset)),
+        *("--models", SMALL, "--limit", str(tour.limit), "--directory", str(tour.data)),
+    )
+    for row in sorted(found["candidates"], key=lambda row: -row["quality"]):
+        low, high = row["interval"]
+        told(
+            f"{row['name']:<30} {row['quality']:.3f}  ({low:.3f} to {high:.3f})  "
+            f"{row['documents_s']:.3g} documents/s"
+        )
+    told(found["answer"])
+    page = tour.directory / "evaluation.html"
+    tour.run("eval", "report", str(found["id"]), "--out", str(page))
+    keep(tour, page, f"Evaluation {found['id']}", found["id"])
+
+
+def gate(tour: Tour) -> None:
+    """The evidence for both stages."""
+    why("Each stage passes the gate for itself: is it not worse than the commonest label?")
+    for name in (BY_CLASSIFIER, BY_MODEL):
+        certify(tour, name, DATASET, f"gate-{name}.html")
+        tour.approve(name, "certificate read")
+    promote(tour, TASK_ID, BY_CLASSIFIER)
+
+
+def route(tour: Tour) -> None:
+    """The certificate: what the first stage may answer alone."""
+    why(
+        "A route lets the classifier answer alone where at most one answer in twenty is wrong, with"
+        " 95 % confidence. The larger model is asked where it is in doubt, if that is better."
+    )
+    stages = (BY_CLASSIFIER, BY_MODEL)
+    small, large = (tour.run("model", "show", name)["digest"] for name in stages)
+    tour.task(ROUTE).mkdir()
+    (tour.task(ROUTE) / "route.toml").write_text(
+        ROUTE_FILE.format(
+            id=ROUTE,
+            small=BY_CLASSIFIER,
+            small_digest=small,
+            large=BY_MODEL,
+            large_digest=large,
+        ),
+        encoding="utf-8",
+    )
+    tour.run("route", "sign", str(tour.task(ROUTE)), "--key", tour.key("publisher"))
+    tour.run("route", "import", str(tour.task(ROUTE)), "--id", ROUTE)
+    tour.approve(ROUTE, "stages read")
+    found = tour.judged(
+        *("route", "calibrate", ROUTE, "--data", DATASET),
+        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
+    )
+    told(found["answer"])
+    if found["certificate"]:
+        told(f"it answers {found['coverage']:.0%} of {found['groups']} groups, and of these "
+             f"at most {found['limit']:.0%} wrongly")  # fmt: skip
+    if found["avoided"]:
+        share, low, high = found["avoided"]
+        told(f"seconds of the larger model that it avoids: {share:.0%} ({low:.0%} to {high:.0%})")
+    told(f"in doubt: {found['doubtful']}")
+    page = tour.directory / "route.html"
+    tour.run("route", "report", ROUTE, "--out", str(page))
+    keep(tour, page, "Route", found["id"])
+
+
+def ask(tour: Tour) -> None:
+    """An app asks the route about notices that no dataset has."""
+    why("An app names the route. Each answer says which stage gave it, and under what certificate.")
+    answers = app(tour, "compliance", ROUTE, [i["input"]["text"] for i in split(tour.examples)[1]])
+    for answer in answers[:_SHOWN]:
+        asked = " ".join(answer["asked"].split())[:50]
+        if answer["answer"] is None:
+            told(f"{'deferred to a person':<20} {asked}")
+        else:
+            told(f"{answer['answer']:<20} {answer['about']['route']['stage']:<6} {asked}")
+    right = {item["input"]["text"]: item["expected"] for item in split(tour.examples)[1]}
+    given = [answer for answer in answers if answer["answer"] is not None]
+    wrong = sum(answer["answer"] != right[answer["asked"]] for answer in given)
+    told(f"{len(given)} of {len(answers)} are answered, {wrong} of them wrongly")
+
+
+BEFORE: Final[tuple[Station, ...]] = (data, define)
+"""Stations that need no server, after the models."""
+SERVED: Final[tuple[Station, ...]] = (
+    measure,
+    gate,
+    route,
+    ask,
+    tour_steps.verify,
+    tour_steps.report,
+)
+"""Stations beside the running server."""
+
+
+def main() -> int:
+    """Run; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m appliance.cli.tour_licences")
+    parser.add_argument("--small", type=Path, required=True, help="directory with one *.gguf")
+    parser.add_argument("--large", type=Path, required=True, help="directory with one *.gguf")
+    parser.add_argument("--examples", type=Path, required=True, help="the licence set")
+    parser.add_argument("--out", type=Path, default=DIRECTORY, help="made new")
+    parser.add_argument("--limit", type=int, default=ASKED, help="items of dev; 0 for all")
+    given = parser.parse_args()
+    (small,), (large,) = given.small.glob("*.gguf"), given.large.glob("*.gguf")
+    tour = Tour(given.out.absolute(), given.examples.absolute(), small, given.limit, DATASET)
+    try:
+        tour_steps.run(tour, (lambda made: models(made, large), *BEFORE), SERVED)
+    except DemoError as error:
+        say(f"tour failed: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
