@@ -41,7 +41,7 @@ def named(bodies: list[dict[str, Any]]) -> dict[str, str]:
     """By digest, what names each result."""
     found = {}
     for body in bodies:
-        digest, seq = body.get("result_sha256"), body["seq"]
+        digest, seq = str(body.get("result_sha256", "")), body["seq"]
         if body["kind"] == "job_end" and body["state"] == "done":
             found[digest] = f"the result of job {body['job']} ({body['work']}), entry {seq}"
         elif body["kind"] == "admin" and body["action"] == "advice":

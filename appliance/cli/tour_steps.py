@@ -322,9 +322,9 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 <ul>
 {rows}</ul>
 <h2>Verify it</h2>
-<p>Each sentence is the <code>answer</code> of the result beside its page, a JSON file. These commands
-need Python and this directory alone. They compute the gates' verdicts again, verify the whole log,
-and find the entry of the log that names each result.</p>
+<p>Each sentence is the <code>answer</code> of the result beside its page, a JSON file. These
+commands need Python and this directory alone. They compute the gates' verdicts again, verify the
+whole log, and find the entry of the log that names each result.</p>
 <pre>
 {commands}
 </pre>

@@ -214,7 +214,9 @@ class Runner:
 
     def _tokens(self, raw: bytes, *, add_special: bool = False) -> list[int]:
         """Token ids of bytes in which no special token is."""
-        size = len(raw) + 8
+        # A space may be three tokens where the vocabulary has neither it nor its sign, and one
+        # more stands in front.
+        size = 3 * len(raw) + 8
         buffer = (llama.llama_token * size)()
         count = llama.llama_tokenize(self._vocab, raw, len(raw), buffer, size, add_special, False)
         if count < 0:

@@ -12,6 +12,7 @@ import pytest
 
 from appliance.cli import tour, tour_licences
 from appliance.cli.demo import DemoError
+from appliance.cli.tour_steps import Tour
 from tests.conftest import CHECKOUT
 
 
@@ -74,7 +75,7 @@ def test_without_the_tuning_set_the_tour_says_what_to_carry_in_and_does_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "bare"))
-    tour.tune(tour.Tour(tmp_path, tmp_path / "none", tmp_path / "none"))
+    tour.tune(Tour(tmp_path, tmp_path / "none", tmp_path / "none"))
     said = capsys.readouterr().out
     assert "make tune-setup" in said and "lock-tune.txt" in said and "$ " not in said
     assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ from appliance.engine.text.textstream import TextStream
 from appliance.errors import StateRefused
 from appliance.trust.sealed import SealedFile
 from appliance.types import Sampling
+from tests.fuzz import model_mutants, tiny_models
 
 PROMPTS = [
     "The capital of France is",
@@ -387,3 +388,14 @@ def test_tokens_spell_the_text_that_they_came_from(runner: Runner) -> None:
     for text in (" naïve <|im_end|> 😀\n  x", "a" * 5000, ""):
         tokens = runner.tokenize(text, add_special=False, parse_special=True)
         assert runner.detokenize(tokens) == text
+
+
+def test_a_space_may_be_three_tokens(library: Library) -> None:
+    made = tiny_models.llama()  # its vocabulary loses the sign that stands for a space
+    every = made.pairs["tokenizer.ggml.tokens"]
+    made.pairs["tokenizer.ggml.tokens"] = every.replace("▁".encode(), b"zzz")
+    fd = os.memfd_create("model")
+    os.write(fd, model_mutants.build(made))
+    tiny = Runner(library, fd, RunnerConfig(n_ctx=64, slots=1, threads=1, n_batch=64))
+    tokens = tiny.tokenize("a a a a a a a a a a", add_special=False, parse_special=False)
+    assert len(tokens) > 10 + 9 * 3 - 1
