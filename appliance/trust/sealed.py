@@ -22,6 +22,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -172,10 +173,10 @@ def read_blocks(
     start: int = 0,
     digest: "hashlib._Hash | None" = None,
 ) -> str:
-    """Read a file once and hash it on the way.
+    """Read a file once and hash it on the way, each block by a second thread: SHA-256 takes half.
 
     Args:
-        consume: gets each block before the next is read.
+        consume: gets each block, meanwhile.
         advance: gets the number of bytes of each block.
         start: the byte to begin at.
         digest: of what comes before `start`; hashing continues from it.
@@ -188,15 +189,19 @@ def read_blocks(
             at first; `artifact_unreadable` when the medium fails.
     """
     size = os.fstat(fd).st_size
-    digest, buffer, done = digest or hashlib.sha256(), memoryview(bytearray(BLOCK)), start
+    digest, done = digest or hashlib.sha256(), start
+    free, full = (memoryview(bytearray(min(BLOCK, size + 1))) for _ in range(2))
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    while count := _read(fd, path, buffer, done):
-        digest.update(buffer[:count])
-        consume(buffer[:count])
-        done += count
-        advance(count)
-        if done > size:
-            break
+    with ThreadPoolExecutor(1) as beside:
+        count = _read(fd, path, free, done)
+        while count:
+            free, full = full, free
+            hashed = beside.submit(digest.update, full[:count])
+            consume(full[:count])
+            done += count
+            advance(count)
+            count = _read(fd, path, free, done) if done <= size else 0
+            hashed.result()
     if done != size:
         raise SignatureRefused(
             "file_changing", f"{visible(path)} had {size} bytes and then {done}.", param=path
@@ -251,8 +256,6 @@ def seal_and_close(
                 write_all(memory, block)
                 if consume is not None:
                     consume(block)
-                # The copy is what counts from here on; two in memory would be one too many.
-                os.posix_fadvise(fd, 0, os.lseek(memory, 0, os.SEEK_CUR), os.POSIX_FADV_DONTNEED)
 
             digest = read_blocks(fd, path, copy, advance)
             os.fchmod(memory, 0o400)
