@@ -31,7 +31,7 @@ from benchmarks.servers import BenchError
 from benchmarks.sheets import keep
 from benchmarks.statistics import Summary, ratios
 from benchmarks.task_forms import answers, asker, of_task
-from benchmarks.tuned import EXAMPLES, Example, Steps, approve, served, shown
+from benchmarks.tuned import EXAMPLES, LABELLED, Example, Steps, approve, served, shown
 from installer.bundle.steps import say
 
 SHOTS: Final = 20
@@ -194,7 +194,7 @@ def figures(
 def main() -> int:
     """Run; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prompted")
-    parser.add_argument("name", choices=EXAMPLES)
+    parser.add_argument("name", choices=LABELLED)
     parser.add_argument("--out", type=Path, required=True, help="of benchmarks.tuned")
     parser.add_argument("--items", type=int, default=120)
     parser.add_argument("--repeat", type=int, default=3)

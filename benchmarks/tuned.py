@@ -1,18 +1,26 @@
 """A tuned small model on the standing examples, by the product's own commands, step by step.
 
-Rules: everything lies in one directory, and a step that is done is not done again, so that a run
-that was cut continues; the classifier learns the same rows as the model, and reads the whole text
-where the model's prompt has its beginning alone; candidates are measured on all of dev as they
-serve, and the gate judges the best one on `test`, which chose nothing.
+Rules:
+- Everything lies in one directory, and a step that is done is not done again, so that a run that
+  was cut continues.
+- Rows of train are taken from as many groups as there are: one of each group before a second one of
+  any, since rows of one group are near-duplicates and dev has other groups.
+- The classifier learns the same rows as the model, and reads the whole text where the model's
+  prompt has its beginning alone. Fields have no classifier: the untuned model stands beside.
+- Candidates are measured on dev as they serve, and the gate judges the best one on `test`, which
+  chose nothing.
 
-usage: python -m benchmarks.tuned licences|excavators --out DIR [--rows N] [--set NAME=VALUE]…
+usage: python -m benchmarks.tuned licences|excavators|fields --out DIR [--rows N] [--set NAME=VALUE]
 """
 
 import argparse
 import contextlib
 import hashlib
 import json
+import re
+import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +43,18 @@ class Example:
     """A standing task.
 
     Attributes:
+        source: the example set.
         longest: characters of a text that the prompt shows; 0 for all.
         stop: what ends a label that may be the beginning of another; None for letters as codes.
         rows: of train; 0 for all.
-        settings: as they were in the experiment whose figure is the target.
+        settings: of the tuning.
         target: of the tuned model.
         blend: of the blend; 0 for none.
+        dev: most items of dev.
+        task: a standing task of fields, in `models/examples`; "" for labels.
     """
 
+    source: str
     system: str
     longest: int
     stop: str | None
@@ -50,6 +62,13 @@ class Example:
     settings: tuple[str, ...]
     target: float
     blend: float = 0.0
+    dev: int = 400
+    task: str = ""
+
+    @property
+    def beside(self) -> str:
+        """What the candidates stand beside, and the incumbent of the gate."""
+        return UNTUNED if self.task else "logistic regression"
 
     @property
     def user(self) -> str:
@@ -59,14 +78,16 @@ class Example:
 
 EXAMPLES: Final[Mapping[str, Example]] = {
     "licences": Example(
+        "licences",
         "Name the licence that the notice grants.",
         450,  # about 128 tokens; which version it is stands before that
         ".",
         1_000,
-        ("batch=16", "epochs=1", "evaluations=1", "longest=384"),
+        ("batch=16", "epochs=2", "evaluations=1", "longest=384"),
         0.88,
     ),
     "excavators": Example(
+        "excavators",
         "Name the system that the work order is about.",
         0,
         None,
@@ -75,7 +96,22 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         0.674,
         0.746,
     ),
+    "fields": Example(
+        "excavator-fields",
+        "",
+        0,
+        None,
+        800,
+        ("batch=16", "epochs=2", "evaluations=1", "longest=192"),
+        0.0,
+        dev=300,
+        task="excavator-fields",
+    ),
 }
+LABELLED: Final = tuple(name for name, example in EXAMPLES.items() if not example.task)
+STANDING: Final = Path(__file__).parents[1] / "models" / "examples"
+UNTUNED: Final = "untuned"
+"""The id of the task over the untuned model."""
 _POWER: Final = Path("/sys/class/powercap")
 TASK: Final = """\
 id = "{name}"
@@ -133,21 +169,29 @@ class Steps:
 
 
 def chosen(items: Sequence[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
-    """The items: of train the first so many by digest."""
+    """The items: of train so many by digest, one of each group before a second one of any."""
     train = [item for item in items if item["split"] == "train"]
     train.sort(key=lambda item: hashlib.sha256(item["id"].encode()).digest())
+    seen: Counter[str] = Counter()
+    turns = []
+    for item in train:
+        seen[item["group"]] += 1
+        turns.append(seen[item["group"]])
+    order = sorted(range(len(train)), key=lambda place: (turns[place], place))
+    train = [train[place] for place in order]
     others = [item for item in items if item["split"] not in ("train", "unlabelled")]
     return [*(train[:rows] if rows else train), *others]
 
 
-def prepare(steps: Steps, name: str, example: Example, rows: int, threads: int) -> None:
-    """A lab, a sealed dataset that two people approved, and the task."""
+def prepare(steps: Steps, name: str, example: Example, rows: int, threads: int) -> int:
+    """A lab, a sealed dataset that two people approved, and the task; the groups of train."""
     steps.out.mkdir(parents=True, exist_ok=True)
     demo.prepare(steps.data, obtain(cache_root() / "models", default_model()), "--evaluated")
     if threads:
         config = steps.data / "appliance.toml"
         config.write_text(config.read_text() + f"\n[tuning]\nthreads = {threads}\n")
-    source = examples.obtain(cache_root() / "examples", examples.examples()[name])
+    known = examples.examples()
+    source = examples.obtain(cache_root() / "examples", known[example.source])
     items = [json.loads(line) for line in source.read_text().splitlines()]
     taken = chosen(items, rows)
     plain = steps.out / "items.jsonl"
@@ -158,11 +202,24 @@ def prepare(steps: Steps, name: str, example: Example, rows: int, threads: int) 
     steps.call("dataset", "sign", dataset, "--key", publisher)
     steps.call("dataset", "import", dataset, "--id", name)
     approve(steps, name)
-    labels = sorted({item["expected"] for item in taken})
     task = steps.out / "task"
-    task.mkdir()
     digest = steps.call("model", "show", MODEL_ID)["digest"]
-    (task / "task.toml").write_text(definition(name, example, labels, digest))
+    if example.task:
+        shutil.copytree(STANDING / example.task, task)
+        text = standing((task / "task.toml").read_text(), digest)
+    else:
+        task.mkdir()
+        text = definition(name, example, sorted({item["expected"] for item in taken}), digest)
+    (task / "task.toml").write_text(text)
+    return len({item["group"] for item in taken if item["split"] == "train"})
+
+
+def standing(text: str, digest: str) -> str:
+    """A standing task over the model with this digest. Raises DemoError: it names none."""
+    text, found = re.subn(r'(?m)^digest = "[0-9a-f]{64}"$', f'digest = "{digest}"', text)
+    if found != 1:
+        raise DemoError("the standing task names no model by its digest")
+    return text
 
 
 def definition(name: str, example: Example, labels: Sequence[str], digest: str) -> str:
@@ -201,7 +258,8 @@ def served(steps: Steps) -> Iterator[int]:
 
 def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
     """What it would take, then the adapter itself."""
-    given = [str(steps.out / "task"), "--data", str(steps.out / name), "--dev", "400"]
+    dev = str(EXAMPLES[name].dev)
+    given = [str(steps.out / "task"), "--data", str(steps.out / name), "--dev", dev]
     given += [part for setting in settings for part in ("--set", setting)]
     if "plan" not in steps.done:
         steps.keep("plan", steps.call("tune", "plan", *given, "--directory", str(steps.data)))
@@ -212,7 +270,8 @@ def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
 
 
 def judge(steps: Steps, name: str) -> None:
-    """The best candidate becomes a task, and the gate holds it against logistic regression."""
+    """The best candidate becomes a task, and the gate holds it against what it stands beside."""
+    beside, key = EXAMPLES[name].beside, steps.key("publisher")
     found, directory = steps.done["run"], ("--directory", str(steps.data))
     adapter, task = f"{MODEL_ID}:{name}", steps.out / "offered"
     if "offered" not in steps.done:
@@ -221,12 +280,14 @@ def judge(steps: Steps, name: str) -> None:
         steps.call("model", "load", adapter)
         more = ("--as", adapter, "--data", str(steps.data))
         offered = steps.call("tune", "offer", str(found["id"]), str(task), *more)
-        steps.call("task", "sign", str(task), "--key", steps.key("publisher"))
-        steps.call("task", "import", str(task), "--id", "offered")
+        for path, named in ((task, "offered"), (steps.out / "task", UNTUNED)):
+            if named in ("offered", beside):
+                steps.call("task", "sign", str(path), "--key", key)
+                steps.call("task", "import", str(path), "--id", named)
         steps.keep("offered", offered)
     if "gate" not in steps.done:
-        person = ("--as", "publisher", "--key", steps.key("publisher"))
-        terms = ("--data", name, "--incumbent", "logistic regression")
+        person = ("--as", "publisher", "--key", key)
+        terms = ("--data", name, "--incumbent", beside)
         gate = ("eval", "gate", "offered", *terms, *person, *directory)
         found = demo.command(steps.data, *gate, found=1)
         if "verdict" not in found:
@@ -242,9 +303,17 @@ def figures(found: dict[str, Any], planned: dict[str, Any], example: Example) ->
         target = targets.get(row["kind"], 0.0)
         name, value = f"{row['kind']}, on dev", _of(row, "value", "interval")
         made.append(Figure(name, "", value, relation="≥" if target else "", target=target))
+        if "plain" in row:
+            made.append(Figure(f"{name}, items alike", "", Summary.of([row["plain"]])))
         if "difference" in row:
             name = f"{row['kind']} less {row['against']}, p = {row['p_value']:.2g}"
             made.append(Figure(name, "", _of(row, "difference", "difference_interval")))
+    for row in found.get("fields", []):
+        before = f" (untuned {row['untuned']:.3f})" if "untuned" in row else ""
+        made.append(Figure(f"{row['field']} right{before}", "", _of(row, "value", "interval")))
+        if "stated_value" in row:
+            stated = f"{row['field']} right, of {row['stated']} that state it"
+            made.append(Figure(stated, "", _of(row, "stated_value", "stated_interval")))
     minutes, peak = found["seconds"] / 60, found["peak_mib"]
     trainer = planned["memory_mib"] - planned["server_mib"]
     return [
@@ -265,8 +334,9 @@ def told(steps: Steps, name: str, example: Example) -> None:
     """Keep what is known so far on the sheet."""
     found, planned = steps.done["run"], steps.done["plan"]
     gate = steps.done.get("gate")
+    groups = steps.done["prepared"].get("groups", "?")
     notes = [
-        f"{found['data']['train']} rows, {found['data']['dev']} items of dev in "
+        f"{found['data']['train']} rows of {groups} groups, {found['data']['dev']} items of dev in "
         f"{found['dev']['groups']} groups; {found['threads']} threads; settings "
         + ", ".join(f"{key}={value}" for key, value in sorted(found["settings"].items())),
         *([] if any(_POWER.glob("*")) else ["joules: this host does not tell them"]),
@@ -275,7 +345,8 @@ def told(steps: Steps, name: str, example: Example) -> None:
     keep(
         "tuned",
         f"smollm2, {name}",
-        f"{name}: an adapter beside logistic regression on the same rows",
+        f"{name}: an adapter beside {example.beside}"
+        + ("" if example.task else " on the same rows"),
         figures(found, planned, example),
         found["seconds"],
         1,
@@ -296,8 +367,9 @@ def main() -> int:
     try:
         if "prepared" not in steps.done:
             rows = example.rows if asked.rows is None else asked.rows
-            prepare(steps, asked.name, example, rows, asked.threads)
-            steps.keep("prepared", {"when": machine.today(), "commit": machine.commit()})
+            groups = prepare(steps, asked.name, example, rows, asked.threads)
+            about = {"when": machine.today(), "commit": machine.commit(), "groups": groups}
+            steps.keep("prepared", about)
         with served(steps):
             tune(steps, asked.name, [*example.settings, *asked.settings])
             told(steps, asked.name, example)

@@ -222,7 +222,12 @@ def _trained(result: dict[str, Any]) -> list[str]:
         lines += table(("SHARE", "ROWS", "METRIC", "INTERVAL"), points)
         lines.append(f"more data would help: {safe(result['more_data_helps'])}")
     rows = [_candidate(one, result["best"]) for one in result["candidates"]]
-    lines += table(("ON DEV", "METRIC", "INTERVAL", "AGAINST THE SIMPLEST", ""), rows)
+    lines += table(("ON DEV", "METRIC", "INTERVAL", "AGAINST THE FIRST", ""), rows)
+    if result.get("fields"):
+        fields = [_field(one) for one in result["fields"]]
+        lines += table(
+            ("FIELD", "RIGHT", "INTERVAL", "WHERE STATED", "INTERVAL", "UNTUNED"), fields
+        )
     return [*lines, f"adapter: {safe(result['adapter'])}"]
 
 
@@ -236,6 +241,22 @@ def _candidate(one: dict[str, Any], best: str) -> tuple[str, ...]:
         against = f"{one['difference']:+.3f} ({least:+.3f} to {most:+.3f})"
     chosen = "best" if one["kind"] == best else ""
     return name, f"{one['value']:.3f}", f"{low:.3f} to {high:.3f}", against, chosen
+
+
+def _field(one: dict[str, Any]) -> tuple[str, ...]:
+    """The table row of one field: exact match on all items, and on those that state it."""
+    row = [safe(one["field"]), *_estimate(one, "value", "interval")]
+    if "stated_value" in one:
+        value, interval = _estimate(one, "stated_value", "stated_interval")
+        row += [f"{value} of {one['stated']}", interval]
+    else:
+        row += ["", ""]
+    return (*row, f"{one['untuned']:.3f}" if "untuned" in one else "")
+
+
+def _estimate(one: dict[str, Any], value: str, interval: str) -> tuple[str, str]:
+    low, high = one[interval]
+    return f"{one[value]:.3f}", f"{low:.3f} to {high:.3f}"
 
 
 tune.add_command(offer)

@@ -120,7 +120,8 @@ class Generator:
         if request.constraint:
             guide = self._grammars.guide(request.constraint, one_by_one=scores is not None)
         if request.echo:
-            echo = Echo(tokens, label, silent=self._runner.special("bos"), logprobs=logprobs)
+            silent, first = self._runner.special("bos"), min(request.echo_from, len(tokens) - 1)
+            echo = Echo(tokens, label, silent=silent, logprobs=logprobs, first=first)
         return Sequence(
             id=request.id + index,
             tokens=list(tokens),

@@ -63,6 +63,7 @@ class Echo:
         label: the bytes of a token, the name of a control token.
         silent: a token that has no text where it comes first: the begin token.
         logprobs: scores the tokens; None tells the text alone.
+        first: the token that it begins with; those before it are neither told nor scored.
     """
 
     def __init__(
@@ -72,18 +73,24 @@ class Echo:
         *,
         silent: int,
         logprobs: Logprobs | None,
+        first: int = 0,
     ) -> None:
+        self._first = first
         self._prompt = tuple(prompt)
         self._label = label
         self._silent = silent
         self._logprobs = logprobs
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._told = 0
+        self._told = first
 
     @property
     def scores(self) -> bool:
         """Whether every position of the prompt must be computed with logits."""
         return self._logprobs is not None and self._told < len(self._prompt)
+
+    def before(self, start: int) -> int:
+        """Positions from `start` on that come before all whose logits it needs."""
+        return max(0, self._first - 1 - start)
 
     def wanted(self, start: int, end: int) -> range:
         """Positions from `start` to before `end` whose logits it needs: those before a token

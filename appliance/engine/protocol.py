@@ -96,6 +96,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         choices: answers to generate; choice i samples with seed + i.
         logprobs: alternatives to report with each token's log-probability; None reports none.
         echo: whether the rows begin with the prompt.
+        echo_from: the token of the prompt that they begin with.
         scope: the app that asks; what is computed for it is reused for it alone.
         readable: digest of the documents that the app may read; a part of the same rule.
         weight: the app's share of a contended engine, relative to others.
@@ -121,6 +122,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     choices: int = 1
     logprobs: int | None = None
     echo: bool = False
+    echo_from: int = 0
     tools: Tools | None = None
     thinking: bool | None = None
     scope: str = ""

@@ -395,8 +395,10 @@ class Scheduler:
 
     def _largest(self, sequence: Sequence) -> int:
         """Most tokens of a prompt in its next chunk."""
-        most = min(self.budget, SCORED) if sequence.scores_prompt else self.budget
-        return min(sequence.pending, most)
+        scored = self.budget
+        if sequence.echo is not None and sequence.scores_prompt:
+            scored = SCORED + sequence.echo.before(sequence.computed)
+        return min(sequence.pending, self.budget, scored)
 
     def _release(self, sequence: Sequence) -> None:
         """Free the cells of a sequence; the cache keeps what may begin a later prompt."""

@@ -20,7 +20,7 @@ from appliance.tasks import labelled, values
 from appliance.tasks.asked import content_of
 from appliance.tasks.decided import decided
 from appliance.tasks.definition import Fields, Labels, Output, form_of
-from appliance.tasks.enforced import constraint
+from appliance.tasks.enforced import constraint, most_tokens
 from appliance.tasks.inputs import Values, values_of
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import (
@@ -34,7 +34,6 @@ from appliance.types import (
 )
 
 _GREEDY: Final = Sampling(temperature=0)
-_LINES: Final = 64  # tokens that a task's answer may take for each field, where it states no limit
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class TaskBackend:
             return replace(
                 asked,
                 constraint=constraint(task.output, self.loaded.schema),
-                max_tokens=self._most(task.output),
+                max_tokens=most_tokens(task, self.loaded.schema),
             )
         if task.output.grammar is not None:
             return replace(asked, constraint=Constraint("grammar", task.output.grammar))
@@ -155,12 +154,6 @@ class TaskBackend:
         if isinstance(output, Fields) and output.encoding == "values":
             return json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
         return text
-
-    def _most(self, output: Fields) -> int | None:
-        stated = self.loaded.task.max_tokens
-        if stated or output.encoding == "json":
-            return stated or None
-        return _LINES * len(self.loaded.schema["properties"])
 
     async def _shares(
         self, output: Labels, model: list[float], prepared: PreparedRequest

@@ -15,14 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import TuningRefused
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.gguf.reader import Kind
 from appliance.trust.gguf.tensors import DEFAULT_ALIGNMENT
 
+LINEAR: Final = (
+    "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
+)  # fmt: skip
+"""The layers beside which an adapter has its pairs."""
 _F16: Final = 1
 _VERSION: Final = 3
 
 Matrices = Mapping[str, NDArray[np.float32]]
 """By name, `WEIGHT.lora_a` of shape (rank, inputs) and `WEIGHT.lora_b` of (outputs, rank)."""
+
+
+def zeros(facts: GgufFacts, rank: int) -> Matrices:
+    """The matrices of an adapter that changes nothing, and takes as long as any of its rank."""
+    found = {}
+    for name, tensor in facts.tensors.items():
+        if name.startswith("blk.") and name.split(".")[2] in LINEAR and name.endswith(".weight"):
+            inputs, outputs = tensor.shape
+            found[f"{name}.lora_a"] = np.zeros((rank, inputs), np.float32)
+            found[f"{name}.lora_b"] = np.zeros((outputs, rank), np.float32)
+    return found
 
 
 def write(matrices: Matrices, *, architecture: str, name: str, alpha: float) -> bytes:

@@ -1,8 +1,9 @@
-"""What may answer a task of labels after a tuning: a classifier, the tuned model, or their blend.
+"""What may answer a task after a tuning: for labels a classifier, the tuned model, or their blend.
 
 Rules: all three learned the same items and are measured on the same items of dev; the weight of the
 blend has the least log loss there; the best is the one with the highest metric, of equals the
-simplest; these numbers chose, so they promise nothing: the gate does, on items that chose nothing.
+simplest; for another form there is the model alone, beside what it answered before it was tuned;
+these numbers chose, so they promise nothing: the gate does, on items that chose nothing.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from appliance.tasks.loaded import LoadedTask
 Kind = Literal["classifier", "model", "blend"]
 ORDER: Final[tuple[Kind, ...]] = ("classifier", "model", "blend")
 """From the simplest one on."""
+UNTUNED: Final = "untuned"
+"""The base with the same prompts; it is compared with, and not offered."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ class Candidates:
     Attributes:
         found: from the simplest one on.
         classifier: the coefficients' file; b"" where no classifier can be learned.
+        untuned: outcomes of the untuned model; none where they were not measured.
     """
 
     found: tuple[Candidate, ...]
     classifier: bytes = b""
+    untuned: tuple[Outcome, ...] = ()
 
     @property
     def best(self) -> Kind:
@@ -58,21 +63,28 @@ class Candidates:
         return max(each, key=lambda kind: (each[kind], -ORDER.index(kind)))
 
     def told(self) -> list[dict[str, Any]]:
-        """For the record and the result: each with its interval, and held against the simplest."""
-        first = self.found[0]
+        """For the record and the result: each with its interval, and held against the first.
+
+        The first is the untuned model where it was measured, else the simplest candidate. Beside
+        the metric, which is weighted by group, stands the plain mean over items.
+        """
+        named = [(one.kind, one.outcomes, one.weight) for one in self.found]
+        every = [(UNTUNED, self.untuned, None), *named] if self.untuned else named
+        first, theirs, _ = every[0]
         rows = []
-        for one in self.found:
-            quality = summarise(one.kind, one.outcomes, 0.0).quality
+        for kind, outcomes, weight in every:
+            quality = summarise(kind, outcomes, 0.0).quality
             row: dict[str, Any] = {
-                "kind": one.kind,
+                "kind": kind,
                 "value": quality.value,
                 "interval": list(quality.interval),
+                "plain": sum(o.score for o in outcomes) / len(outcomes),
             }
-            if one.weight is not None:
-                row["weight"] = one.weight
-            if one is not first:
-                held = compare(one.kind, one.outcomes, first.kind, first.outcomes)
-                row["against"] = first.kind
+            if weight is not None:
+                row["weight"] = weight
+            if kind != first:
+                held = compare(kind, outcomes, first, theirs)
+                row["against"] = first
                 row["difference"] = held.difference.value
                 row["difference_interval"] = list(held.difference.interval)
                 row["p_value"] = held.p_value
@@ -86,6 +98,7 @@ def candidates(
     dev: Sequence[Item],
     model: Sequence[Outcome],
     shares: Sequence[Sequence[float]],
+    untuned: Sequence[Outcome] = (),
 ) -> Candidates:
     """The candidates of a task.
 
@@ -93,11 +106,12 @@ def candidates(
         learned: the items that the model was tuned to.
         model: its outcomes on `dev`, as it serves.
         shares: its distributions there; empty for a task of another form.
+        untuned: what the untuned model answers there, for a task of another form.
     """
     tuned = Candidate("model", tuple(model))
     task, output = loaded.task, loaded.task.output
     if not isinstance(output, Labels) or not shares:
-        return Candidates((tuned,))
+        return Candidates((tuned,), untuned=tuple(untuned))
     labels = [scoring.expected_of(task, item) for item in learned]
     if set(labels) != set(output.labels):  # a classifier could never give the others
         return Candidates((tuned,))

@@ -32,11 +32,18 @@ class Scored:
         nats: the negative logarithm of each token's probability.
         best: the bytes of the most likely token at each place.
         leads: how far its logit is above the second; empty where it was not asked for.
+        given: the bytes of the answer's own tokens; empty where they were not asked for.
     """
 
     nats: tuple[float, ...]
     best: tuple[bytes, ...]
     leads: tuple[float, ...] = ()
+    given: tuple[bytes, ...] = ()
+
+    @property
+    def written(self) -> bool:
+        """Whether the answer is what would be written: each of its tokens is the most likely."""
+        return bool(self.given) and self.best == self.given
 
 
 @dataclass(frozen=True)

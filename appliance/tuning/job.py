@@ -13,8 +13,9 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -25,7 +26,9 @@ import numpy as np
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
 from appliance.errors import TuningRefused
+from appliance.evals.outcomes import Outcome
 from appliance.evals.subject import Store, Subject, read_subject
+from appliance.evals.summary import summarise
 from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
 from appliance.host.energy import Meter
@@ -41,14 +44,17 @@ from appliance.trust.sealed import SealedFile, seal_and_close, write_all
 from appliance.trust.verified import VerifiedModel
 from appliance.tuning import adapter_file, curve, examples, plan, record, rows, settings
 from appliance.tuning.candidates import candidates
+from appliance.tuning.checks import Scored
+from appliance.tuning.field_quality import by_field
+from appliance.tuning.measured import Measured, measured, rehearsal
 from appliance.tuning.messages import Order
 from appliance.tuning.plan import Pace
 from appliance.tuning.process import check_set
-from appliance.tuning.proof import Proof, measured, prove, rehearsed
+from appliance.tuning.proof import Proof, prove, rehearsed
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served, memory, serving
 from appliance.tuning.settings import Settings
-from appliance.tuning.training import Files, Report, Trained, same_rows, train, trial
+from appliance.tuning.training import Files, Report, Trained, Trial, same_rows, train, trial
 from appliance.types import Role
 from appliance.workers.cpu_variants import Variant
 
@@ -142,6 +148,47 @@ class _Given:
         return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What each part of one tuning needs."""
+
+    job: Context
+    wanted: Wanted
+    model: VerifiedModel
+    order: Order
+    given: _Given
+    report: Report
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What the first part of a plan measured.
+
+    Attributes:
+        read: seconds until the rows are there, and the untrained model's scores.
+        row: seconds that the proof takes for a row of dev.
+    """
+
+    trial: Trial
+    read: float
+    row: float
+
+
+@dataclass(frozen=True)
+class _Proved:
+    """What training came to: each seed, the best one and its file.
+
+    Attributes:
+        untrained: what the base says of the frozen text, in the engine.
+    """
+
+    trained: list[Trained]
+    best: Trained
+    data: bytes
+    proof: Proof
+    untrained: Sequence[Scored]
+
+
 class Tuning(Kind):
     """Trains adapters."""
 
@@ -193,51 +240,40 @@ class Tuning(Kind):
         variant = await job.in_thread(self._parts.variant)
         model = await job.in_thread(self._parts.seal, base)
         with contextlib.closing(model):
-            async with serving(model, chosen.longest, variant, self._parts.threads) as served:
+            serve = partial(serving, model, chosen.longest, variant, self._parts.threads)
+            async with serve() as served:
                 job.report("tokenising", 0, 1)
                 given = await _given(served, subject, dev.items)
-                rows.check(
-                    [*given.rows, *given.dev],
-                    stop=given.stop,
-                    begin=given.begin,
-                    longest=chosen.longest,
-                )
-                needs = self._memory(model.facts, chosen)
-                order = Order(
-                    settings=chosen,
-                    rows=given.rows,
-                    dev=given.dev,
-                    frozen=given.frozen(),
-                    threads=self._parts.threads,
-                    most_bytes=needs.trainer + _SLACK,
+                one = _Run(
+                    job, wanted, model, self._order(given, model.facts, chosen), given, report
                 )
                 if wanted.plan:
-                    return await self._planned(job, wanted, model, served, order, given, begun)
-                trained = await self._seeds(job, wanted, model, served, order, report)
-                best = min(trained, key=lambda one: (one.dev_nats, one.seed))
-                job.report("proving", 0, 1)
-                again = await _given(served, subject, dev.items)
-                same_rows(given.rows, again.rows, best)
-                data = await job.in_thread(_file, best, model, chosen, subject)
-                digest = hashlib.sha256(data).hexdigest()
-                with contextlib.closing(_sealed(data)) as sealed:
-                    await served.attach(digest, sealed)
-                    proof = await prove(
-                        served, digest, subject.loaded, given.dev_items, given.dev, best.done.scores
-                    )
-                points = await self._curve(job, wanted, model, served, order, given, report)
-        points.append(curve.Point(1.0, len(given.rows), proof.outcomes))
+                    made: _Tried | _Proved = await self._tried(one, served, begun)
+                else:
+                    made = await self._proved(one, served)
+            async with serve(reproducible=False) as served:
+                if isinstance(made, _Tried):
+                    return await self._planned(one, served, made)
+                job.report("measuring", 0, 1)
+                found = await _measured(one, served, made.data)
+                points = await self._curve(one, served, made.untrained)
+        points.append(curve.Point(1.0, len(given.rows), found.outcomes))
         helps, doubling = curve.more_helps(points)
         chosen_from = await job.in_thread(
             candidates,
             subject.loaded,
             given.items,
             given.dev_items,
-            proof.outcomes,
-            proof.shares,
+            found.outcomes,
+            found.shares,
+            found.untuned,
         )
+        best, data = made.best, made.data
         told = {
-            **_told(subject, given, chosen, trained, best, proof, model),
+            **_told(given, chosen, made.trained, best, model),
+            "dev": _quality(subject.loaded.task, found.outcomes),
+            "fields": by_field(subject.loaded, found.outcomes, found.untuned),
+            "checks": {**made.proof.facts(), "base_nll_gap": best.base_gap},
             "curve": [point.told() for point in points] if wanted.curve else [],
             "more_data_helps": helps,
             "doubling": doubling,
@@ -253,7 +289,7 @@ class Tuning(Kind):
             "seconds": round(time.monotonic() - begun, 1),
             "joules": meter.joules(),  # of the whole host; null where it does not tell
             "peak_mib": best.done.peak_bytes // plan.MIB,
-            "adapter_sha256": digest,
+            "adapter_sha256": hashlib.sha256(data).hexdigest(),
         }
         path = self._parts.directory / str(job.id) / ADAPTER
         bound = Base(model.digest, model.gguf_sha256)
@@ -265,42 +301,47 @@ class Tuning(Kind):
             seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
         return {**told, "adapter": str(path)}
 
+    def _order(self, given: _Given, facts: GgufFacts, chosen: Settings) -> Order:
+        """What the trainer is to do. Raises TuningRefused for rows that would teach otherwise."""
+        every = [*given.rows, *given.dev]
+        rows.check(every, stop=given.stop, begin=given.begin, longest=chosen.longest)
+        return Order(
+            settings=chosen,
+            rows=given.rows,
+            dev=given.dev,
+            frozen=given.frozen(),
+            threads=self._parts.threads,
+            most_bytes=self._memory(facts, chosen).trainer + _SLACK,
+        )
+
+    async def _proved(self, one: _Run, served: Served) -> _Proved:
+        """Train each seed, and prove that the best one serves as it was trained."""
+        given, subject = one.given, one.given.subject
+        untrained = await served.scores(one.order.frozen)
+        trained = await self._seeds(one, untrained)
+        best = min(trained, key=lambda seed: (seed.dev_nats, seed.seed))
+        one.job.report("proving", 0, 1)
+        again = await _given(served, subject, given.dev_items)
+        same_rows(given.rows, again.rows, best)
+        data = await one.job.in_thread(_file, best, one.model, one.order.settings, subject)
+        async with _attached(served, data) as digest:
+            proof = await prove(served, digest, given.dev, best.done.scores)
+        return _Proved(trained, best, data, proof, untrained)
+
     async def _curve(
-        self,
-        job: Context,
-        wanted: Wanted,
-        model: VerifiedModel,
-        served: Served,
-        order: Order,
-        given: _Given,
-        report: Report,
+        self, one: _Run, served: Served, untrained: Sequence[Scored]
     ) -> list[curve.Point]:
         """What shares of the rows reach on dev, as they serve, with the first seed."""
-        if not wanted.curve:
+        if not one.wanted.curve:
             return []
         points = []
-        directory = self._parts.directory / str(job.id)
-        untrained = await served.scores(order.frozen)
         for share in curve.SHARES:
-            part = msgspec.structs.replace(order, rows=curve.part(order.rows, share))
-            trained = await train(
-                model.sealed,
-                model.gguf_sha256,
-                part,
-                self._parts.tuning_set,
-                Files(directory, order.settings.seed, f"-{share:.0%}"),
-                untrained,
-                report,
-                self._parts.busy,
-            )
-            data = await job.in_thread(_file, trained, model, order.settings, given.subject)
-            digest = hashlib.sha256(data).hexdigest()
-            with contextlib.closing(_sealed(data)) as sealed:
-                await served.attach(digest, sealed)
-                outcomes, _ = await measured(
-                    served, digest, given.subject.loaded, given.dev_items, given.dev
-                )
-            points.append(curve.Point(share, len(part.rows), outcomes))
+            part = msgspec.structs.replace(one.order, rows=curve.part(one.order.rows, share))
+            trained = await self._train(one, part, f"-{share:.0%}", untrained)
+            chosen = one.order.settings
+            data = await one.job.in_thread(_file, trained, one.model, chosen, one.given.subject)
+            found = await _measured(one, served, data, beside=False)
+            points.append(curve.Point(share, len(part.rows), found.outcomes))
         return points
 
     def _memory(self, facts: GgufFacts, chosen: Settings) -> plan.Memory:
@@ -309,29 +350,32 @@ class Tuning(Kind):
         server = memory(facts, chosen.longest, variant, adapter)
         return plan.memory(facts, chosen, server.total)
 
-    async def _planned(
-        self,
-        job: Context,
-        wanted: Wanted,
-        model: VerifiedModel,
-        served: Served,
-        order: Order,
-        given: _Given,
-        begun: float,
-    ) -> JsonObject:
-        """What it would take, from a few rows of all that it would do."""
-        computed = plan.work(order.rows, order.dev, order.settings, wanted.seeds)
-        needs = self._memory(model.facts, order.settings)
+    async def _tried(self, one: _Run, served: Served, begun: float) -> _Tried:
+        """What a few rows of all that would be done take, but for the measurement on dev."""
         read = time.monotonic() - begun
-        few = msgspec.structs.replace(order, trial=min(_TRIAL, computed.steps))
-        found = await trial(model.sealed, few, self._parts.tuning_set, job.report)
+        order = one.order
+        steps = plan.work(order.rows, order.dev, order.settings).steps
+        few = msgspec.structs.replace(order, trial=min(_TRIAL, steps))
+        found = await trial(one.model.sealed, few, self._parts.tuning_set, one.report)
         scoring = time.monotonic()
         await served.scores(order.frozen)
-        sampling = time.monotonic()
-        items, sample = given.dev_items[:_SAMPLE], given.dev[:_SAMPLE]
-        await rehearsed(served, given.subject.loaded, items, sample)
-        row = (time.monotonic() - sampling) / len(sample)
-        pace = Pace(read + sampling - scoring, found.begin, found.token, row)
+        proving = time.monotonic()
+        sample = order.dev[:_SAMPLE]
+        async with _attached(served, _blank(one.model.facts, order.settings)) as digest:
+            await rehearsed(served, digest, sample)
+        row = (time.monotonic() - proving) / len(sample)
+        return _Tried(found, read + proving - scoring, row)
+
+    async def _planned(self, one: _Run, served: Served, tried: _Tried) -> JsonObject:
+        """What it would take."""
+        order, found = one.order, tried.trial
+        computed = plan.work(order.rows, order.dev, order.settings, one.wanted.seeds)
+        needs = self._memory(one.model.facts, order.settings)
+        sample, begun = order.dev[:_SAMPLE], time.monotonic()
+        async with _attached(served, _blank(one.model.facts, order.settings)) as digest:
+            await rehearsal(served, digest, one.given.subject.loaded, sample)
+        row = tried.row + (time.monotonic() - begun) / len(sample)
+        pace = Pace(tried.read, found.begin, found.token, row)
         return {
             "rows": len(order.rows),
             "dev": len(order.dev),
@@ -347,35 +391,30 @@ class Tuning(Kind):
             "settings": msgspec.to_builtins(order.settings),
         }
 
-    async def _seeds(
-        self,
-        job: Context,
-        wanted: Wanted,
-        model: VerifiedModel,
-        served: Served,
-        order: Order,
-        report: Report,
-    ) -> list[Trained]:
-        directory = self._parts.directory / str(job.id)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        untrained = await served.scores(order.frozen)
+    async def _seeds(self, one: _Run, untrained: Sequence[Scored]) -> list[Trained]:
         trained = []
-        for number in range(wanted.seeds):
-            seed = order.settings.seed + number
-            chosen = msgspec.structs.replace(order.settings, seed=seed)
-            trained.append(
-                await train(
-                    model.sealed,
-                    model.gguf_sha256,
-                    msgspec.structs.replace(order, settings=chosen),
-                    self._parts.tuning_set,
-                    Files(directory, seed),
-                    untrained,
-                    report,
-                    self._parts.busy,
-                )
-            )
+        for number in range(one.wanted.seeds):
+            chosen = one.order.settings
+            chosen = msgspec.structs.replace(chosen, seed=chosen.seed + number)
+            order = msgspec.structs.replace(one.order, settings=chosen)
+            trained.append(await self._train(one, order, "", untrained))
         return trained
+
+    async def _train(
+        self, one: _Run, order: Order, of: str, untrained: Sequence[Scored]
+    ) -> Trained:
+        directory = self._parts.directory / str(one.job.id)
+        await one.job.in_thread(partial(directory.mkdir, 0o700, parents=True, exist_ok=True))
+        return await train(
+            one.model.sealed,
+            one.model.gguf_sha256,
+            order,
+            self._parts.tuning_set,
+            Files(directory, order.settings.seed, of),
+            untrained,
+            one.report,
+            self._parts.busy,
+        )
 
 
 def _wanted(params: JsonObject) -> Wanted:
@@ -455,6 +494,35 @@ def _sealed(data: bytes) -> SealedFile:
     return seal_and_close(memory_file, "adapter.gguf")
 
 
+async def _measured(one: _Run, served: Served, data: bytes, *, beside: bool = True) -> Measured:
+    """What the adapter is worth on dev, for fields beside the untuned model."""
+    given = one.given
+    asked = given.subject.loaded, given.dev_items, given.dev
+    async with _attached(served, data) as digest:
+        found = await measured(served, digest, *asked)
+    if beside and isinstance(given.subject.loaded.task.output, definition.Fields):
+        before = await measured(served, "", *asked)
+        found = replace(found, untuned=before.outcomes)
+    return found
+
+
+def _blank(facts: GgufFacts, chosen: Settings) -> bytes:
+    """An adapter that changes nothing: with it the engine takes as long as with a trained one."""
+    matrices = adapter_file.zeros(facts, chosen.rank)
+    return adapter_file.write(
+        matrices, architecture=facts.architecture, name="blank", alpha=chosen.alpha
+    )
+
+
+@contextlib.asynccontextmanager
+async def _attached(served: Served, data: bytes) -> AsyncIterator[str]:
+    """An adapter beside the base; its digest."""
+    digest = hashlib.sha256(data).hexdigest()
+    with contextlib.closing(_sealed(data)) as sealed:
+        await served.attach(digest, sealed)
+        yield digest
+
+
 def _export(
     path: Path, data: bytes, bound: Base, told: JsonObject, files: Mapping[str, bytes]
 ) -> None:
@@ -476,17 +544,21 @@ def _export(
         raise TuningRefused("tuning_checkpoint", f"The adapter: {error.strerror}.") from error
 
 
+def _quality(task: definition.Task, outcomes: Sequence[Outcome]) -> JsonObject:
+    quality = summarise("adapter", outcomes, 0.0).quality
+    return {
+        "metric": task.gate.metric,
+        "value": quality.value,
+        "interval": list(quality.interval),
+        "groups": quality.groups,
+    }
+
+
 def _told(
-    subject: Subject,
-    given: _Given,
-    chosen: Settings,
-    trained: list[Trained],
-    best: Trained,
-    proof: Proof,
-    model: VerifiedModel,
+    given: _Given, chosen: Settings, trained: list[Trained], best: Trained, model: VerifiedModel
 ) -> JsonObject:
+    subject = given.subject
     task = subject.loaded.task
-    quality = proof.dev.quality
     spread = [one.dev_nats for one in trained]
     return {
         "base": {"id": model.id, "oms_root": model.digest, "gguf_sha256": model.gguf_sha256},
@@ -512,11 +584,4 @@ def _told(
         ],
         "seed": best.seed,
         "spread_nats": max(spread) - min(spread),
-        "dev": {
-            "metric": task.gate.metric,
-            "value": quality.value,
-            "interval": list(quality.interval),
-            "groups": quality.groups,
-        },
-        "checks": {**proof.facts(), "base_nll_gap": best.base_gap},
     }

@@ -39,8 +39,8 @@ from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.trust.verified import VerifiedModel
 from appliance.tuning import examples, picking, unchanged
 from appliance.tuning.job import Parts
+from appliance.tuning.measured import measured
 from appliance.tuning.plan import MIB
-from appliance.tuning.proof import measured
 from appliance.tuning.quantizer_process import made_by_child
 from appliance.tuning.rows import Row, common_prefix
 from appliance.tuning.served import Weights, memory, serving
@@ -216,9 +216,9 @@ class Quantizing(Kind):
             named = {row.item for row in rows}
             items = [item for item in subject.items if item.id in named]
             begun = time.perf_counter()
-            outcomes, _ = await measured(served, "", subject.loaded, items, rows)
+            found = await measured(served, "", subject.loaded, items, rows)
             seconds = time.perf_counter() - begun
-        return outcomes, rows, sum(len(row.tokens) for row in rows) / seconds
+        return found.outcomes, rows, sum(len(row.tokens) for row in rows) / seconds
 
     async def _made(
         self, model: VerifiedModel, name: str, ftype: int, rows: tuple[Row, ...]

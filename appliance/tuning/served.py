@@ -1,8 +1,12 @@
 """The engine that serves, in a worker of the job's own: tokens, and scores to be held against.
 
-Rules: it is the same program, the same library and the same file as a model that serves; no app
-reaches it. An adapter without approvals is loaded here alone. KV streams are separate, so that what
-it says does not depend on what it is asked beside.
+Rules:
+- It is the same program, the same library and the same file as a model that serves; no app reaches
+  it. An adapter without approvals is loaded here alone.
+- Where it is held against the trainer it is reproducible: KV streams are separate, so that what it
+  says does not depend on what it is asked beside.
+- Where quality is measured it runs as models do for apps: requests share steps and the beginning
+  of their prompts, which is several times as fast.
 """
 
 import asyncio
@@ -19,7 +23,7 @@ from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.sealed import SealedFile
 from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
-from appliance.types import Sampling
+from appliance.types import Constraint, Sampling
 from appliance.workers.cpu_variants import Variant
 from appliance.workers.memory_estimate import Estimate, estimate
 from appliance.workers.process import Sealed, WorkerProcess
@@ -47,15 +51,19 @@ class Weights(Protocol):
         ...
 
 
-def settings(longest: int) -> ModelConfig:
+def settings(longest: int, *, reproducible: bool) -> ModelConfig:
     """How the base is loaded, for rows of at most so many tokens."""
-    return ModelConfig(n_ctx=longest + 2 * SLACK, slots=_SLOTS, reproducible=True, kept_prefixes=0)
+    each = longest + 2 * SLACK
+    if reproducible:
+        return ModelConfig(n_ctx=each, slots=_SLOTS, reproducible=True, kept_prefixes=0)
+    return ModelConfig(n_ctx=each * (_SLOTS + 1), slots=_SLOTS)  # one more for what is kept
 
 
 def memory(model: Any, longest: int, variant: Variant, adapter_bytes: int) -> Estimate:
-    """What the worker takes with an adapter of so many bytes."""
-    found = estimate(model, settings(longest), variant.name, variant.wrong)
-    return replace(found, adapters=2 * adapter_bytes)
+    """What the worker takes with an adapter of so many bytes: of its two modes the larger one."""
+    modes = (settings(longest, reproducible=mode) for mode in (True, False))
+    found = (estimate(model, config, variant.name, variant.wrong) for config in modes)
+    return replace(max(found, key=lambda one: one.total), adapters=2 * adapter_bytes)
 
 
 class Served:
@@ -136,15 +144,36 @@ class Served:
 
         return await asyncio.gather(*(one(row) for row in rows))
 
+    async def formed(
+        self, rows: Sequence[Row], form: Constraint, most: int | None, adapter: str = ""
+    ) -> list[str | None]:
+        """What the model writes in a form, as an app gets it; None where it does not end.
+
+        Args:
+            most: tokens of an answer; None for what the context leaves.
+        """
+        whole = self._worker.ready.n_ctx
+
+        async def one(row: Row) -> str | None:
+            room = whole - len(row.prompt)
+            limit = room if most is None else min(most, room)
+            found = await self._run(row.prompt, adapter, constraint=form, max_tokens=limit)
+            text = "".join(part.text for part in found)
+            return text if found[-1].finish == "stop" else None
+
+        return await asyncio.gather(*(one(row) for row in rows))
+
     async def _score(self, row: Row, adapter: str) -> Scored:
-        found = await self._run(row.tokens, adapter, echo=True, logprobs=1, max_tokens=1)
+        first = len(row.prompt)
+        asked = {"echo": True, "echo_from": first, "logprobs": 1, "max_tokens": 1}
+        found = await self._run(row.tokens, adapter, **asked)
         entries = [entry for part in found for entry in part.logprobs]
-        answer = entries[len(row.prompt) : len(row.tokens)]
+        answer = entries[: len(row.answer)]
         nats = tuple(-(entry.logprob or 0.0) for entry in answer)
         best = tuple(entry.top[0][0] for entry in answer)
-        if len(answer) != len(row.answer):
-            raise TuningRefused("tuning_failed", f"The server scored {len(answer)} tokens.")
-        return Scored(nats, best)
+        if len(entries) != len(row.answer) + 1:  # the last one is generated
+            raise TuningRefused("tuning_failed", f"The server scored {len(entries)} tokens.")
+        return Scored(nats, best, given=tuple(entry.token for entry in answer))
 
     async def _run(self, prompt: Sequence[int], adapter: str, **asked: Any) -> list[protocol.Row]:
         async with self._gate:
@@ -165,14 +194,17 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    model: Weights, longest: int, variant: Variant, threads: int
+    model: Weights, longest: int, variant: Variant, threads: int, *, reproducible: bool = True
 ) -> AsyncIterator[Served]:
     """The base in a worker, until the block is left.
+
+    Args:
+        reproducible: to be held against the trainer; else as for apps.
 
     Raises:
         StateRefused: the worker's code when the model does not load.
     """
-    config = settings(longest)
+    config = settings(longest, reproducible=reproducible)
     needs = estimate(model.facts, config, variant.name, variant.wrong)
     load = protocol.Load(
         variant=str(variant.path),
@@ -181,10 +213,12 @@ async def serving(
         slots=config.slots,
         threads=threads,
         prefill_budget=config.prefill_budget,
-        reproducible=True,
+        reproducible=reproducible,
         memory_bytes=needs.total + _ADDRESS_SLACK,
         max_prepare_bytes=_PREPARE_BYTES,
         on_disk=model.sealed.on_disk,
+        gap_ms=config.target_gap_ms,
+        kept=config.kept_prefixes,
         template=model.facts.chat_template or "",
     )
     worker = await WorkerProcess.start(model.sealed, load)

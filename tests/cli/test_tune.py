@@ -85,6 +85,12 @@ def test_a_result_is_told_in_words() -> None:
     points = [{"share": 0.5, "rows": 500, "metric": 0.6, "interval": [0.5, 0.7]}]
     lines = tune._trained({**result, "curve": points, "more_data_helps": "yes"})
     assert "more data would help: yes" in lines and any(line.startswith("50%") for line in lines)
+    part = {"field": "part", "value": 0.8, "interval": [0.7, 0.9], "untuned": 0.1, "stated": 40,
+            "stated_value": 0.6, "stated_interval": [0.5, 0.7]}  # fmt: skip
+    whole = {"field": "the whole answer", "value": 0.5, "interval": [0.4, 0.6]}
+    lines = [" ".join(line.split()) for line in tune._trained({**result, "fields": [part, whole]})]
+    assert "part 0.800 0.700 to 0.900 0.600 of 40 0.500 to 0.700 0.100" in lines
+    assert "the whole answer 0.500 0.400 to 0.600" in lines
 
 
 CANDIDATES: list[dict[str, Any]] = [

@@ -158,9 +158,17 @@ def test_a_begin_token_has_an_entry_and_no_text() -> None:
 
 
 def engine_answers(
-    asked: dict[int, list[int]], capacity: int, budget: int, late: Callable[[int], int]
+    asked: dict[int, list[int]],
+    capacity: int,
+    budget: int,
+    late: Callable[[int], int],
+    skip: int = 0,
 ) -> tuple[dict[int, tuple[str, list[TokenLogprob]]], int]:
-    """Text and entries of requests that run together, and how often one began again."""
+    """Text and entries of requests that run together, and how often one began again.
+
+    Args:
+        skip: tokens of each prompt that are not told, as long as one is left.
+    """
     model = HashModel(capacity, 3)
     engine = Engine(model, Scheduler(Cells(capacity, 3), budget))
     answers: dict[int, tuple[str, list[TokenLogprob]]] = {n: ("", []) for n in asked}
@@ -168,12 +176,12 @@ def engine_answers(
     while engine.busy() or step <= max(map(late, asked)):
         for number, prompt in asked.items():
             if late(number) == step:
-                told = Logprobs(2, label)
+                told, first = Logprobs(2, label), min(skip, len(prompt) - 1)
                 engine.add(
                     Sequence(
                         id=number, tokens=list(prompt), sampling=Sampling(temperature=0),
                         max_tokens=8, stream=TextStream(), ignore_eos=True, logprobs=told,
-                        echo=Echo(prompt, label, silent=-1, logprobs=told),
+                        echo=Echo(prompt, label, silent=-1, logprobs=told, first=first),
                     )
                 )  # fmt: skip
         for made in engine.step().rows:
@@ -205,6 +213,23 @@ def test_echo_and_values_do_not_depend_on_what_else_runs(
         alone, _ = engine_answers({number: prompt}, 100, 100, lambda _: 0)
         assert together[number] == alone[number]
         assert len(alone[number][1]) == len(prompt) + 8
+
+
+@settings(deadline=None)
+@given(scenes, st.integers(1, 12))
+def test_an_echo_that_begins_later_is_the_end_of_the_whole(
+    scene: tuple[list[list[int]], int, int, int], skip: int
+) -> None:
+    asked, capacity, budget, gap = scene
+    numbered = dict(enumerate(asked))
+    told, _ = engine_answers(numbered, capacity, budget, lambda n: n * gap, skip)
+    for number, prompt in numbered.items():
+        whole, _ = engine_answers({number: prompt}, 100, 100, lambda _: 0)
+        first = min(skip, len(prompt) - 1)
+        assert [e[:3] for e in told[number][1]] == [e[:3] for e in whole[number][1][first:]]
+        echo = Echo(prompt, label, silent=-1, logprobs=Logprobs(0, label), first=first)
+        assert len(echo.wanted(0, len(prompt))) == len(prompt) - max(first, 1)
+        assert echo.before(0) == max(0, first - 1) and echo.before(first) == 0
 
 
 def test_the_scenes_set_sequences_aside() -> None:

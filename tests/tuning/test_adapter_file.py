@@ -7,7 +7,10 @@ from appliance.errors import TuningRefused
 from appliance.trust.gguf.lora import vet_lora
 from appliance.trust.gguf.reader import Reader, read_header
 from appliance.trust.gguf.tensors import places, read_tensors
-from appliance.tuning.adapter_file import Matrices, write
+from appliance.tuning import plan
+from appliance.tuning.adapter_file import Matrices, write, zeros
+from appliance.tuning.settings import Settings
+from tests.tuning.shapes import facts
 
 
 def matrices(seed: int = 0) -> Matrices:
@@ -36,6 +39,16 @@ def test_every_number_is_in_its_place() -> None:
     for tensor, at in places(reader, header, tensors):
         found = np.frombuffer(data[at : at + tensor.bytes], "<f2").reshape(tensor.shape[::-1])
         assert np.array_equal(found, given[tensor.name].astype("<f2"))
+
+
+def test_a_blank_adapter_has_the_pairs_that_a_trained_one_has() -> None:
+    blank = zeros(facts(layers=2), 16)
+    assert sum(matrix.size for matrix in blank.values()) == plan.adapter_numbers(
+        facts(layers=2), Settings()
+    )
+    lora = vet_lora(write(blank, architecture="llama", name="blank", alpha=32.0))
+    assert len(lora.pairs) == 2 * 7 and lora.rank == 16
+    assert not any(matrix.any() for matrix in blank.values())
 
 
 def test_the_same_matrices_give_the_same_bytes() -> None:

@@ -71,6 +71,11 @@ def test_other_forms_have_the_model_alone() -> None:
     outcomes = [outcome(task.task, one, None) for one in dev]
     made = candidates(task, dev, dev, outcomes, [])
     assert [row["kind"] for row in made.told()] == ["model"] and made.told()[0]["value"] == 0
+    tuned = [outcome(task.task, one, json.dumps(answer)) for one in dev]
+    untuned, model = candidates(task, dev, dev, tuned, [], outcomes).told()
+    assert (untuned["kind"], untuned["value"]) == ("untuned", 0) and "against" not in untuned
+    assert (model["against"], model["difference"]) == ("untuned", 1) and model["plain"] == 1
+    assert candidates(task, dev, dev, tuned, [], outcomes).best == "model"
 
 
 def test_the_sides_answer_the_same_items() -> None:

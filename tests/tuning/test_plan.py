@@ -4,27 +4,13 @@ import math
 
 import pytest
 
-from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.gguf.tensors import Tensor
 from appliance.tuning import plan
 from appliance.tuning.plan import Pace
 from appliance.tuning.rows import Row
 from appliance.tuning.settings import Settings
+from tests.tuning.shapes import facts
 
 MIB = plan.MIB
-
-
-def facts(width: int = 576, inner: int = 1536, layers: int = 30) -> GgufFacts:
-    """The shape of the default model, with tensors of the sizes that count."""
-    tensors = {"token_embd.weight": Tensor("token_embd.weight", (width, 49_152), 0, 3)}
-    for layer in range(layers):
-        name = f"blk.{layer}.ffn_gate.weight"
-        tensors[name] = Tensor(name, (width, inner), 0, 3)
-    return GgufFacts(
-        architecture="llama", n_tensors=len(tensors), file_bytes=98 * MIB, tensor_bytes=98 * MIB,
-        n_ctx_train=8192, n_layer=layers, n_embd=width, n_head=9, n_head_kv=3, head_dim_k=64,
-        head_dim_v=64, n_vocab=49_152, chat_template=None, name="", tensors=tensors,
-    )  # fmt: skip
 
 
 def test_an_adapter_of_rank_16_has_as_many_numbers_as_measured() -> None:

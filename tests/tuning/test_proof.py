@@ -15,7 +15,7 @@ from appliance.trust.verified import VerifiedModel
 from appliance.tuning import checks, training
 from appliance.tuning import job as jobs
 from appliance.tuning.messages import Order
-from appliance.tuning.proof import prove
+from appliance.tuning.proof import ends, prove
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served, serving
 from appliance.tuning.settings import Settings
@@ -37,10 +37,13 @@ class Planted:
         digest = hashlib.sha256(data).hexdigest()
         with contextlib.closing(jobs._sealed(data)) as adapter:
             await served.attach(digest, adapter)
-            given = self.given
-            loaded = given.subject.loaded
-            scores = self.best.done.scores
-            await prove(served, digest, loaded, given.dev_items, given.dev, scores)
+            dev = self.given.dev
+            await prove(served, digest, dev, self.best.done.scores)
+            scored = await served.scores(dev, digest)
+            written = await served.answers(dev, digest)
+            assert any(one.written for one in scored)  # these were not written again
+            every = [(row.item, ended) for row, (_, ended) in zip(dev, written, strict=True)]
+            assert await ends(served, digest, dev, scored) == every
 
     def file(self, best: training.Trained | None = None) -> bytes:
         chosen = Settings(**SETTINGS)  # type: ignore[arg-type] # numbers
@@ -126,11 +129,11 @@ async def test_an_adapter_that_never_learned_to_stop_is_refused(
     async with serving(planted.model, 128, variant, 1) as served:
         with contextlib.closing(jobs._sealed(file)) as adapter:
             await served.attach(digest, adapter)
-            written = await served.answers(planted.given.dev, digest)
-        ends = [(str(n), ended) for n, (_, ended) in enumerate(written)]
+            scored = await served.scores(planted.given.dev, digest)
+            found = await ends(served, digest, planted.given.dev, scored)
         again = await jobs._given(served, planted.given.subject, planted.given.dev_items)
     with pytest.raises(TuningRefused) as refused:
-        checks.check_stops(ends)
+        checks.check_stops(found)
     assert refused.value.code == "tuning_not_stopping"
     with pytest.raises(TuningRefused) as refused:
         training.same_rows(endless(planted.given), again.rows, planted.best)

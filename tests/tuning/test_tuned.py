@@ -15,6 +15,7 @@ from appliance.tuning.job import Tuning
 from appliance.tuning.messages import Order
 from tests.smol import APPROVERS, ID, approve, key, quiet
 from tests.smol import sealed as sealed_model
+from tests.tuning.fields import write_fields
 from tests.tuning.runs import SETTINGS
 
 pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
@@ -101,6 +102,21 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
 def _hurried(**given: Any) -> Any:
     """An order with a checkpoint after each step."""
     return Order(**given, every_s=0)
+
+
+async def test_fields_learn_their_values_and_stand_beside_the_untuned_model(
+    opened: Services, tmp_path: Path, orders: Path
+) -> None:
+    task = write_fields(tmp_path / "fields", orders)
+    result = await tuned(opened, params(task, orders))
+    untuned, model = result["candidates"]
+    assert (untuned["kind"], model["kind"], result["best"]) == ("untuned", "model", "model")
+    assert model["value"] == result["dev"]["value"] > 0.5 and model["against"] == "untuned"
+    side, system, whole = result["fields"]
+    assert (side["field"], system["field"], side["stated"]) == ("side", "system", 0)
+    assert side["value"] == 1 and system["stated"] == 12 and whole["value"] <= system["value"]
+    assert result["checks"]["stop_token"] == 1.0
+    assert not (Path(result["adapter"]).with_name("task") / "classifier.json").exists()
 
 
 async def test_the_plan_measures_and_trains_nothing(

@@ -1,0 +1,51 @@
+"""How often each field of an answer is right, with intervals over groups. Pure.
+
+Rules: a field is right where the task says so (`[compare]`); beside all items stand those of which
+the field is stated, since a field that is mostly null is mostly right without a word; the whole is
+right when every field is.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from appliance.evals.details import details
+from appliance.evals.outcomes import Outcome
+from appliance.statistics import groups
+from appliance.statistics.groups import Estimate
+from appliance.tasks.definition import Fields
+from appliance.tasks.loaded import LoadedTask
+
+WHOLE = "the whole answer"
+
+
+def by_field(
+    loaded: LoadedTask, outcomes: Sequence[Outcome], untuned: Sequence[Outcome] = ()
+) -> list[dict[str, Any]]:
+    """For the record and the result: each field, then the whole; none for another form."""
+    if not isinstance(loaded.task.output, Fields) or not outcomes:
+        return []
+    before = details(loaded, untuned).fields if untuned else {}
+    rows = []
+    for name, found in details(loaded, outcomes).fields.items():
+        stated = [o for o in outcomes if json.loads(o.expected).get(name) is not None]
+        row = _row(name, found, before.get(name))
+        if stated:
+            right = details(loaded, stated).fields[name]
+            row |= {"stated_value": right.value, "stated_interval": list(right.interval)}
+        rows.append(row | {"stated": len(stated)})
+    return [*rows, _row(WHOLE, _whole(outcomes), _whole(untuned) if untuned else None)]
+
+
+def _row(name: str, found: Estimate, before: Estimate | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "field": name,
+        "value": found.value,
+        "interval": list(found.interval),
+    }
+    return row if before is None else row | {"untuned": before.value}
+
+
+def _whole(outcomes: Sequence[Outcome]) -> Estimate:
+    right = [float(o.score == 1) for o in outcomes]
+    return groups.mean(right, [o.group for o in outcomes])

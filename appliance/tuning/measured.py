@@ -1,0 +1,94 @@
+"""What a tuned model is worth on dev, as apps would get it.
+
+Rules: labels are scored, fields are held to their schema, and both run as models do for apps; an
+answer that breaks the form is wrong; what the untuned model answers to the same prompts is
+measured beside fields, for which there is no classifier.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.datasets.items import Item
+from appliance.errors import TaskRefused
+from appliance.evals import scoring
+from appliance.evals.outcomes import Outcome
+from appliance.statistics.labels import distribution
+from appliance.tasks import values
+from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.enforced import constraint, most_tokens
+from appliance.tasks.loaded import LoadedTask
+from appliance.tuning.candidates import best_label, outcome
+from appliance.tuning.rows import Row
+from appliance.tuning.served import Served
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The answers to the items of dev.
+
+    Attributes:
+        shares: the distributions over the labels; empty for another form.
+        untuned: what the untuned model answers, where it was asked.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    shares: tuple[list[float], ...] = ()
+    untuned: tuple[Outcome, ...] = ()
+
+
+async def measured(
+    served: Served, adapter: str, loaded: LoadedTask, items: Sequence[Item], rows: Sequence[Row]
+) -> Measured:
+    """What the model answers to items, whose `rows` these are.
+
+    Args:
+        adapter: its digest, loaded in the worker; "" for the untuned model.
+    """
+    shares: list[list[float]] = []
+    output = loaded.task.output
+    if isinstance(output, Labels):
+        shares = await _shares(served, adapter, output, rows)
+        answers: list[str | None] = [best_label(output, one) for one in shares]
+    elif isinstance(output, Fields):
+        form, most = constraint(output, loaded.schema), most_tokens(loaded.task, loaded.schema)
+        written = await served.formed(rows, form, most, adapter)
+        answers = [_read(output, loaded, text) for text in written]
+    else:
+        answers = [text for text, _ in await served.answers(rows, adapter)]
+    pairs = zip(items, answers, strict=True)
+    return Measured(
+        tuple(outcome(loaded.task, item, answer) for item, answer in pairs), tuple(shares)
+    )
+
+
+async def rehearsal(served: Served, adapter: str, loaded: LoadedTask, rows: Sequence[Row]) -> None:
+    """What a measurement asks of the engine: how long it takes is wanted.
+
+    Of fields as many tokens are written as they should have, for both models.
+    """
+    output = loaded.task.output
+    if isinstance(output, Labels):
+        await _shares(served, adapter, output, rows)
+        return
+    await served.answers(rows, adapter, slack=0)
+    if isinstance(output, Fields):
+        await served.answers(rows, slack=0)
+
+
+async def _shares(
+    served: Served, adapter: str, output: Labels, rows: Sequence[Row]
+) -> list[list[float]]:
+    """The distribution over the labels after each prompt."""
+    texts = [output.written(label) for label in output.labels]
+    found = await served.distributions([row.prompt for row in rows], texts, adapter)
+    return [distribution(one) for one in found]
+
+
+def _read(output: Fields, loaded: LoadedTask, text: str | None) -> str | None:
+    """The answer as an app gets it; None where the form is broken."""
+    if text is None or output.encoding == "json":
+        return text
+    try:
+        return scoring.canonical(values.read(loaded.schema, text))
+    except TaskRefused:
+        return None

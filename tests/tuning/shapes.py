@@ -1,0 +1,25 @@
+"""The shapes of a model, as its file tells them, without a file."""
+
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.gguf.tensors import Tensor
+
+MIB = 1 << 20
+
+
+def facts(width: int = 576, inner: int = 1536, layers: int = 30) -> GgufFacts:
+    """The shape of the default model, with the tensors that count."""
+    shapes = {
+        "attn_q": (width, 576), "attn_k": (width, 192), "attn_v": (width, 192),
+        "attn_output": (576, width), "ffn_gate": (width, inner), "ffn_up": (width, inner),
+        "ffn_down": (inner, width),
+    }  # fmt: skip
+    tensors = {"token_embd.weight": Tensor("token_embd.weight", (width, 49_152), 0, 3)}
+    for layer in range(layers):
+        for kind, shape in shapes.items():
+            name = f"blk.{layer}.{kind}.weight"
+            tensors[name] = Tensor(name, shape, 0, 3)
+    return GgufFacts(
+        architecture="llama", n_tensors=len(tensors), file_bytes=98 * MIB, tensor_bytes=98 * MIB,
+        n_ctx_train=8192, n_layer=layers, n_embd=width, n_head=9, n_head_kv=3, head_dim_k=64,
+        head_dim_v=64, n_vocab=49_152, chat_template=None, name="", tensors=tensors,
+    )  # fmt: skip
