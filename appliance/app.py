@@ -8,7 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, cast
@@ -121,8 +121,9 @@ from appliance.trust.route_certificates import RouteCertificates
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
 from appliance.tuning import job as tuning
-from appliance.tuning import quantizing
+from appliance.tuning import quantizing, teaching
 from appliance.tuning.quantizing import Quantizing
+from appliance.tuning.teaching import Teaching
 from appliance.types import ContentMode, GenerationRequest, Json, Principal
 from appliance.workers.engine_build import build_of
 from appliance.workers.supervisor import ENGINE, Supervisor
@@ -441,21 +442,19 @@ def open_services(
                 )
             )
         )
-        jobs.add(
-            Evaluation(
-                Parts(
-                    data / EVALUATIONS,
-                    approved,
-                    workers,
-                    answers,
-                    digest_of,
-                    tokens,
-                    memory,
-                    clock,
-                    documents,
-                )
-            )
+        evaluation_parts = Parts(
+            data / EVALUATIONS,
+            approved,
+            workers,
+            answers,
+            digest_of,
+            tokens,
+            memory,
+            clock,
+            documents,
         )
+        jobs.add(Evaluation(evaluation_parts))
+        jobs.add(Teaching(replace(evaluation_parts, directory=data / teaching.DIRECTORY)))
         models.evaluations.now_us = lambda: trust.freshness().latest_us
         models.evaluations.engine_of = lambda: (
             f"{ENGINE} {supervisor.engine_version} build {build_of()}"

@@ -282,6 +282,10 @@ CODES: Final[dict[str, Code]] = {
         "an item's input or expected answer is too large", "Shorten it, or split the document."
     ),
     "item_duplicate": Code("two items have one id", "Give every item an id of its own."),
+    "item_taught": Code(
+        "an item that a model answered lies where items judge",
+        "Leave such items in train; dev, certify and test need answers of people.",
+    ),
     "item_unknown": Code(
         "the dataset has no such item", "`appliance dataset show DIR --items` lists the ids."
     ),
@@ -541,6 +545,14 @@ CODES: Final[dict[str, Code]] = {
     "tuning_not_stopping": Code(
         "answers of the tuned model do not end by themselves",
         "Train longer, or with more rows; the end of an answer is learned like the rest.",
+    ),
+    "teacher_licence": Code(
+        "the terms by which the teacher's outputs may train another model are not stated",
+        "Read the teacher's licence; then state it: `tune teach --licence TEXT`.",
+    ),
+    "teacher_disagrees": Code(
+        "the teacher agrees with people too rarely",
+        "Show it more solved examples, take a better teacher, or lower `--least` knowingly.",
     ),
     "quantize_type": Code(
         "a type of weights that cannot be made here",

@@ -22,6 +22,7 @@ from appliance.cli.output import (
     table,
 )
 from appliance.cli.tune_offer import KIND, offer, tuning_of
+from appliance.cli.tune_teach import teach
 from appliance.trust import oms, signing
 from appliance.wire.admin.jobs import Job
 
@@ -260,3 +261,4 @@ def _estimate(one: dict[str, Any], value: str, interval: str) -> tuple[str, str]
 
 
 tune.add_command(offer)
+tune.add_command(teach)

@@ -3,7 +3,8 @@
 Rules: the directory obeys the rules of every artifact, so that it is signed, imported and approved
 in the same way; a dataset that is read is whole and consistent or refused; a change makes a new
 directory in one rename and takes the signature away; a split has a file of its own. A sealed split
-(`sealing`) is read as its numbers alone: no function here opens one.
+(`sealing`) is read as its numbers alone: no function here opens one; an item that a model answered
+lies in `train` or the dataset is refused.
 """
 
 import shutil
@@ -274,6 +275,9 @@ def _check(dataset: Dataset) -> None:
                 shown = visible(item.id, limit=80)
                 raise DatasetRefused("item_duplicate", f"Two items have the id {shown!r}.")
             seen.add(item.id)
+            if item.teacher is not None and name != "train":
+                shown = visible(item.id, limit=80)
+                raise DatasetRefused("item_taught", f"{name}: a model answered {shown!r}.")
             if item.labelled != (name in LABELLED):
                 shown = visible(item.id, limit=80)
                 raise DatasetRefused(

@@ -2,8 +2,9 @@
 
 Rules: `id` and `group` are short texts without control characters, both mandatory; `input` has at
 least one named field; `expected` is a label, a number, or named fields, and is absent from an
-unlabelled item; `relevant` names the documents that answer a question, each with its gain; sizes
-are bounded; what is not understood is refused.
+unlabelled item; `relevant` names the documents that answer a question, each with its gain;
+`teacher` names the model that gave the answer where no person did; sizes are bounded; what is not
+understood is refused.
 """
 
 import hashlib
@@ -29,7 +30,9 @@ _TIME: Final = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
     r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?"
 )
-_KNOWN: Final = {"id", "group", "input", "expected", "time", "stratum", "split", "relevant"}
+_KNOWN: Final = {
+    "id", "group", "input", "expected", "time", "stratum", "split", "relevant", "teacher",
+}  # fmt: skip
 MOST_RELEVANT: Final = 1_000
 MOST_GAIN: Final = 100
 MOST_DOCUMENT_NAME: Final = 400
@@ -47,6 +50,8 @@ class Item:
         stratum: what is fixed and not sampled, as one of three machines that are all there are.
         split: where the source says that it belongs.
         relevant: documents of a collection that answer it, each with its gain; None if unknown.
+        teacher: digest of the model that answered, or the identity of an engine elsewhere; None
+            for a person's answer.
     """
 
     id: str
@@ -57,6 +62,7 @@ class Item:
     stratum: str | None = None
     split: str | None = None
     relevant: Mapping[str, int] | None = None
+    teacher: str | None = None
 
     @property
     def labelled(self) -> bool:
@@ -79,7 +85,7 @@ class Item:
         if self.expected is not None:
             whole = isinstance(self.expected, Mapping)
             table["expected"] = dict(self.expected) if whole else self.expected  # type: ignore[arg-type]
-        for name in ("time", "stratum"):
+        for name in ("time", "stratum", "teacher"):
             if (value := getattr(self, name)) is not None:
                 table[name] = value
         if self.relevant is not None:
@@ -164,12 +170,12 @@ def build(value: object, where: str) -> Item:
     time = value.get("time")
     if time is not None and (not isinstance(time, str) or not _TIME.fullmatch(time)):
         raise _invalid(where, "time is not ISO 8601, as 2026-11-27 or 2026-11-27T10:30:00Z")
-    stratum, split = (
+    stratum, split, teacher = (
         None if value.get(key) is None else _name(value[key], key, where)
-        for key in ("stratum", "split")
+        for key in ("stratum", "split", "teacher")
     )
     relevant = None if value.get("relevant") is None else _relevant(value["relevant"], where)
-    return Item(name, group, given, expected, time, stratum, split, relevant)
+    return Item(name, group, given, expected, time, stratum, split, relevant, teacher)
 
 
 def _relevant(value: object, where: str) -> dict[str, int]:

@@ -566,6 +566,8 @@ def _told(
         "data": {
             "digest": subject.data_digest,
             "train": len(given.rows),
+            "taught": sum(item.teacher is not None for item in given.items),
+            "teachers": sorted({item.teacher for item in given.items if item.teacher}),
             "dev": len(given.dev),
             "rows_sha256": rows.digest(given.rows),
             "dev_sha256": rows.digest(given.dev),

@@ -1,0 +1,96 @@
+"""`tune teach`: a larger model answers the unlabelled items of a dataset for a smaller one.
+
+Rules: the person who begins it states the terms of the teacher's outputs; what is dropped is shown
+with its reason; nothing is signed here, and the dataset that was given does not change.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.job import watched
+from appliance.cli.output import Output, directory_option, json_option, safe
+
+KIND: Final = "teach"
+_DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
+
+
+@click.command()
+@click.argument("task", metavar="TASK_DIR", type=_DIRECTORY)
+@click.option(
+    "--data",
+    "dataset",
+    metavar="DATASET_DIR",
+    type=_DIRECTORY,
+    required=True,
+    help="Directory of the dataset; its unlabelled items are answered.",
+)
+@click.option(
+    "--teacher",
+    metavar="ID",
+    required=True,
+    help="A model of the store, or an approved engine elsewhere.",
+)
+@click.option(
+    "--licence",
+    default="",
+    metavar="TEXT",
+    help="By what terms its outputs may train another model; refused without.",
+)
+@click.option(
+    "--shots",
+    type=click.IntRange(0),
+    default=8,
+    show_default=True,
+    help="Solved items of train that its prompt shows.",
+)
+@click.option(
+    "--limit", type=click.IntRange(0), default=0, help="Most unlabelled items; 0 for all."
+)
+@click.option(
+    "--held",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Most items of train that judge it.",
+)
+@click.option(
+    "--least",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="Least share of these on which it agrees with people.",
+)
+@directory_option
+@json_option
+@click.pass_context
+def teach(ctx: click.Context, /, data: Path, dataset: str, **given: Any) -> None:
+    """Let a larger model answer the unlabelled items; a dataset comes of it."""
+    output = ctx.ensure_object(Output)
+    with admin_client(data, needs_server=True) as client:
+        found = watched(client, client.start_job(KIND, {**given, "data": dataset}).id)
+    result: dict[str, Any] = found.result or {}
+    if not result:
+        lines = [f"job {found.id}: {found.state} {safe(found.code or '')}".rstrip()]
+        lines += [safe(text) for text in (found.message, found.hint) if text]
+        output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
+        ctx.exit(1)
+    output.data({"id": found.id, "state": found.state, **result}, told(result))
+    output.note(f"  appliance dataset sign {safe(result['dataset'])} --key KEY")
+
+
+def told(result: dict[str, Any]) -> list[str]:
+    """What a teaching came to."""
+    agreed = result["agreement"]
+    low, high = agreed["interval"]
+    lost = ", ".join(f"{count} {safe(why)}" for why, count in result["dropped"].items())
+    return [
+        f"{safe(result['teacher']['id'])} agrees with people on {agreed['value']:.3f} "
+        f"({low:.3f} to {high:.3f}) of {agreed['items']} items in {agreed['groups']} groups",
+        f"{result['taken']} of {result['asked']} answers are taken into train; "
+        f"{result['share_dropped']:.1%} dropped" + (f": {lost}" if lost else ""),
+        f"terms: {safe(result['licence'])}",
+        f"dataset: {safe(result['dataset'])}",
+    ]

@@ -1,0 +1,135 @@
+"""Answers of a teacher as items to learn from: which are taken, and the dataset they make. Pure.
+
+Rules:
+- An answer is taken if it has the task's form, can be learned as the task writes it, and does not
+  contradict what a person answered to the same text.
+- No item is taken whose group or text lies in a split that judges.
+- A taken item lies in `train` and names its teacher. What is dropped is counted by its reason and
+  stays unlabelled.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from appliance.datasets import sealing
+from appliance.datasets.directory import Dataset
+from appliance.datasets.duplicates import plain
+from appliance.datasets.items import Expected, Item
+from appliance.datasets.splits import LABELLED, UNLABELLED
+from appliance.errors import TaskRefused
+from appliance.evals import metrics, scoring
+from appliance.evals.outcomes import Outcome
+from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.loaded import LoadedTask, answer_text
+
+TRAIN: Final = "train"
+FORM, CONTRADICTS, JUDGES = "form", "contradicts", "judges"
+"""Reasons to drop an answer, beside the codes of failures."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher's answers come to.
+
+    Attributes:
+        items: to learn from.
+        dropped: answers by the reason why they are not taken.
+    """
+
+    items: tuple[Item, ...]
+    dropped: Mapping[str, int]
+
+    @property
+    def share_dropped(self) -> float:
+        """Of all answers."""
+        lost = sum(self.dropped.values())
+        return lost / (lost + len(self.items)) if lost or self.items else 0.0
+
+
+def taught(
+    loaded: LoadedTask, data: Dataset, answers: Mapping[str, Outcome], teacher: str
+) -> Taught:
+    """The unlabelled items that a teacher answered, and what is dropped.
+
+    Args:
+        answers: by the item's id.
+        teacher: its digest, or the identity of an engine elsewhere.
+    """
+    form = _Form(loaded)
+    judging = [item for name in LABELLED if name != TRAIN for item in data.splits.get(name, ())]
+    groups, texts = ({i.group for i in judging}, {plain(i.text) for i in judging})
+    sealed = {
+        mark for part in (data.seal.parts if data.seal else {}).values() for mark in part.names
+    }
+    known = {plain(item.text): item.label for item in data.splits.get(TRAIN, ())}
+    items, dropped = [], Counter[str]()
+    for item in data.splits.get(UNLABELLED, ()):
+        said = answers.get(item.id)
+        if said is None:
+            continue
+        value = form.value(said.answer)
+        text = plain(item.text)
+        made = replace(item, expected=value, teacher=teacher)
+        if said.failure or value is None:
+            dropped[said.failure or FORM] += 1
+        elif (
+            item.group in groups
+            or text in texts
+            or sealing.name_mark(data.manifest.name, item.group) in sealed
+        ):
+            dropped[JUDGES] += 1
+        elif known.get(text, made.label) != made.label:
+            dropped[CONTRADICTS] += 1
+        else:
+            items.append(made)
+    return Taught(tuple(items), dict(sorted(dropped.items())))
+
+
+def with_taught(data: Dataset, found: Taught, said: str) -> Dataset:
+    """The next version of a dataset, with these items in `train`.
+
+    Args:
+        said: what its manifest says of them, after what it says already.
+    """
+    taken = {item.id for item in found.items}
+    train = sorted([*data.splits.get(TRAIN, ()), *found.items], key=lambda item: item.id)
+    left = tuple(item for item in data.splits.get(UNLABELLED, ()) if item.id not in taken)
+    source = f"{data.manifest.source} {said}".strip()
+    manifest = replace(data.manifest, source=source, version=data.manifest.version + 1)
+    return replace(
+        data, manifest=manifest, splits={**data.splits, TRAIN: tuple(train), UNLABELLED: left}
+    )
+
+
+class _Form:
+    """What an answer must be to be learned.
+
+    Args:
+        loaded: the task.
+    """
+
+    def __init__(self, loaded: LoadedTask) -> None:
+        self._loaded = loaded
+        fields = isinstance(loaded.task.output, Fields)
+        self._schema = metrics.Schema(loaded.schema) if fields else None
+
+    def value(self, text: str | None) -> Expected:
+        """The answer as an item expects it; None where it has not the form."""
+        task = self._loaded.task
+        if text is None or not text.strip():
+            return None
+        value: Expected = text
+        if self._schema is not None:
+            value = scoring.object_of(text)
+            if value is None or not self._schema.adheres(value):
+                return None
+        elif not isinstance(task.output, Labels) and metrics.refuses(text):
+            return None
+        try:
+            answer_text(task, self._loaded.schema, json.loads(json.dumps(value)))
+        except TaskRefused:
+            return None
+        return value

@@ -1,0 +1,262 @@
+"""Teaching as a job: a larger model answers the unlabelled items of a dataset.
+
+Rules:
+- The admin states by what terms the teacher's outputs may train another model, or nothing is asked.
+- The teacher first answers items of `train` that people answered: one that agrees too rarely with
+  them teaches nothing.
+- It answers as apps are answered, in the task's form and at batch priority, in this appliance or
+  in an approved engine elsewhere.
+- What it comes to is a new dataset in `DATA/teaching/JOB/dataset/`, with the record
+  `teaching.json`, to be signed like any other. The dataset that was given does not change.
+- Answers are kept as they come, so that a stopped job resumes at the item where it was.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from appliance.clock import iso
+from appliance.datasets import directory
+from appliance.datasets.directory import Dataset
+from appliance.datasets.items import Item
+from appliance.datasets.splits import UNLABELLED
+from appliance.errors import TuningRefused
+from appliance.evals import scoring, shots
+from appliance.evals.asking import asked, side_by_side
+from appliance.evals.job import Parts, replace_answerer
+from appliance.evals.outcomes import Outcome
+from appliance.evals.store import OutcomeFiles
+from appliance.evals.subject import Subject, read_data, read_subject, some
+from appliance.evals.summary import summarise
+from appliance.evals.wanted import Wanted as Evaluated
+from appliance.evals.wanted import is_path
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.statistics.groups import Estimate
+from appliance.tasks.backends import TaskBackends
+from appliance.tasks.catalogue import Drafts
+from appliance.tasks.loaded import LoadedTask
+from appliance.trust import durable
+from appliance.tuning.candidates import outcome
+from appliance.tuning.taught import Taught, taught, with_taught
+from appliance.types import GenerationRequest, Role
+
+DIRECTORY: Final = "teaching"
+DATASET: Final = "dataset"
+RECORD: Final = "teaching.json"
+TYPE: Final = "https://appliance.invalid/teaching/v1"
+_BATCH: Final = 32
+_PEOPLE, _UNLABELLED = 0, 1
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a teaching.
+
+    Attributes:
+        task, data: directories on the host.
+        teacher: a model of the store, or an approved engine elsewhere.
+        licence: by what terms its outputs may train another model.
+        shots: solved items of train that its prompt shows; None for those of the task.
+        limit: most unlabelled items, the first by digest; 0 for all.
+        held: most items of train by which it is judged.
+        least: the least share of these on which it agrees with people.
+    """
+
+    task: str
+    data: str
+    teacher: str
+    licence: str = ""
+    shots: int | None = 8
+    limit: int = 0
+    held: int = 50
+    least: float = 0.6
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The teacher, and what it is asked."""
+
+    loaded: LoadedTask
+    held: tuple[Item, ...]
+    unlabelled: tuple[Item, ...]
+
+
+class Teaching(Kind):
+    """Lets a model answer unlabelled items.
+
+    Args:
+        parts: as evaluations have them; `directory` is `DATA/teaching`.
+    """
+
+    name: ClassVar[str] = "teach"
+    unit: ClassVar[str] = "items"
+    role: ClassVar[Role] = Role.ADMIN
+    heavy: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def check(self, params: JsonObject) -> None:
+        """Two directories, a teacher that can answer, and its terms.
+
+        Raises:
+            TuningRefused: `tuning_invalid`, `teacher_licence`.
+            NotFound: `model_not_found`.
+        """
+        wanted = _wanted(params)
+        for path in (wanted.task, wanted.data):
+            if not (is_path(path) and Path(path).is_dir()):
+                raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
+        if not wanted.licence.strip():
+            raise TuningRefused("teacher_licence", f"The terms of {wanted.teacher} are not stated.")
+        self._parts.backends.card(wanted.teacher)
+
+    def title(self, params: JsonObject) -> str:
+        """The teacher and the dataset."""
+        wanted = _wanted(params)
+        return f"{wanted.teacher} teaches {Path(wanted.data).name}"
+
+    async def run(self, job: Context) -> JsonObject:
+        """The dataset and what it holds."""
+        wanted, begun = _wanted(job.params), time.monotonic()
+        store = self._parts.store
+        split = Evaluated(wanted.task, wanted.data, "train")
+        subject = await job.in_thread(read_subject, store, split)
+        _, data = await job.in_thread(read_data, store, wanted.data)
+        digest = self._parts.digest_of(wanted.teacher)
+        one = _asked(wanted, subject, data, digest)
+        files = OutcomeFiles(self._parts.directory / str(job.id))
+        said = await self._answered(job, files, _PEOPLE, one, one.held)
+        agreement = _agreement(one, said)
+        if agreement.value < wanted.least:
+            low, high = agreement.interval
+            raise TuningRefused(
+                "teacher_disagrees",
+                f"{wanted.teacher} agrees with people on {agreement.value:.1%} ({low:.1%} to "
+                f"{high:.1%}) of {len(said)} items, and {wanted.least:.1%} were asked for.",
+            )
+        answers = await self._answered(job, files, _UNLABELLED, one, one.unlabelled)
+        found = taught(one.loaded, data, {a.item: a for a in answers}, digest)
+        told = {
+            "teacher": {
+                "id": wanted.teacher,
+                "digest": digest,
+                "shots": len(one.loaded.example_ids),
+            },
+            "licence": wanted.licence.strip(),
+            "task": {"id": subject.loaded.task.id, "digest": subject.loaded.digest},
+            "data": {"digest": subject.data_digest, "version": data.manifest.version},
+            "agreement": {
+                "value": agreement.value,
+                "interval": list(agreement.interval),
+                "items": len(said),
+                "groups": agreement.groups,
+            },
+            "asked": len(answers),
+            "taken": len(found.items),
+            "dropped": dict(found.dropped),
+            "share_dropped": found.share_dropped,
+            "taught": iso(self._parts.clock.wall_us()),
+            "seconds": round(time.monotonic() - begun, 1),
+        }
+        path = self._parts.directory / str(job.id) / DATASET
+        await job.in_thread(_write, path, Path(wanted.data), data, found, told)
+        return {**told, "dataset": str(path)}
+
+    async def _answered(
+        self, job: Context, files: OutcomeFiles, number: int, one: _Asked, items: Sequence[Item]
+    ) -> list[Outcome]:
+        """The teacher's answers, kept as they come."""
+        task = one.loaded.task
+        tasks = TaskBackends(self._parts.backends, Drafts({task.id: one.loaded}))
+        inference, slots = self._parts.inference(tasks), tasks.slots(task.id)
+
+        async def ask(item: Item) -> Outcome:
+            sent = json.dumps(scoring.input_of(task, item), ensure_ascii=False)
+            request = GenerationRequest(
+                model=task.id, messages=({"role": "user", "content": sent},)
+            )
+            told = await asked(inference, f"teaching-{job.id}-{item.id}", request)
+            took = max(1, round(told.seconds * 1e6))
+            return Outcome(
+                item.id, item.group, "", told.text, 0, took, told.tokens, failure=told.failure
+            )
+
+        done = await job.in_thread(files.read, number)
+        kept = {one.item for one in done}
+        left = [item for item in items if item.id not in kept]
+        phase = "asking for what people answered" if number == _PEOPLE else "asking"
+        for start in range(0, len(left), _BATCH):
+            job.report(phase, len(done), len(items))
+            fresh = await side_by_side(ask, left[start : start + _BATCH], slots)
+            await job.in_thread(files.append, number, fresh)
+            done += fresh
+        job.report(phase, len(done), len(items))
+        return done
+
+
+def _wanted(params: JsonObject) -> Wanted:
+    try:
+        wanted = msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
+    counts = (wanted.limit, wanted.held - 1, wanted.shots or 0)
+    if min(counts) < 0 or not 0 <= wanted.least <= 1 or len(wanted.licence) > 1_000:
+        raise TuningRefused(
+            "tuning_invalid", "Parameters: counts are not negative, held is at least 1, least is "
+            "a share, licence has at most 1,000 characters."
+        )  # fmt: skip
+    return wanted
+
+
+def _asked(wanted: Wanted, subject: Subject, data: Dataset, digest: str) -> _Asked:
+    """The task under the teacher, the items that judge it, and those that it answers.
+
+    Raises:
+        TuningRefused: `tuning_rows` where there is nothing to judge it by, or nothing to answer.
+    """
+    loaded = replace_answerer(subject.loaded, wanted.teacher, digest)
+    people = [item for item in subject.items if item.teacher is None]
+    if wanted.shots is not None:
+        loaded = shots.with_examples(loaded, shots.choose(people, wanted.shots))
+    shown = set(loaded.example_ids)
+    held = some([item for item in people if item.id not in shown], wanted.held)
+    waiting = data.splits.get(UNLABELLED, ())
+    if not held or not waiting:
+        raise TuningRefused(
+            "tuning_rows",
+            f"{len(held)} items of train judge the teacher and {len(waiting)} are unlabelled: "
+            "each must be at least one.",
+        )
+    return _Asked(loaded, held, some(waiting, wanted.limit))
+
+
+def _agreement(one: _Asked, said: Sequence[Outcome]) -> Estimate:
+    """How often the teacher says what people said, by the task's metric."""
+    answers = {one_said.item: one_said.answer for one_said in said}
+    task = one.loaded.task
+    found = [outcome(task, item, answers.get(item.id)) for item in one.held]
+    return summarise("teacher", found, 0.0).quality
+
+
+def _write(path: Path, given: Path, data: Dataset, found: Taught, told: dict[str, Any]) -> None:
+    """The dataset with what was taught, beside what was given.
+
+    Raises:
+        TuningRefused: `tuning_checkpoint` when the disk refuses.
+    """
+    said = f"{len(found.items)} items of train were answered by {told['teacher']['id']}."
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(given, path)
+        directory.rewrite(path, with_taught(data, found, said))
+        text = json.dumps({"_type": TYPE, **told}, sort_keys=True, indent=1) + "\n"
+        durable.replace(path / RECORD, text.encode(), 0o640)
+    except OSError as error:
+        raise TuningRefused("tuning_checkpoint", f"The dataset: {error.strerror}.") from error

@@ -1,0 +1,24 @@
+"""What `tune teach` shows."""
+
+from typing import Any
+
+from appliance.cli.tune_teach import told
+
+RESULT: dict[str, Any] = {
+    "teacher": {"id": "large", "digest": "ab" * 32, "shots": 8},
+    "licence": "Apache-2.0",
+    "agreement": {"value": 0.84, "interval": [0.7, 0.92], "items": 50, "groups": 41},
+    "asked": 200,
+    "taken": 190,
+    "dropped": {"form": 7, "timeout": 3},
+    "share_dropped": 0.05,
+    "dataset": "/data/teaching/4/dataset",
+}
+
+
+def test_agreement_and_what_is_dropped_stand_beside_what_is_taken() -> None:
+    agreed, taken, terms, where = told(RESULT)
+    assert agreed == "large agrees with people on 0.840 (0.700 to 0.920) of 50 items in 41 groups"
+    assert taken == ("190 of 200 answers are taken into train; 5.0% dropped: 7 form, 3 timeout")
+    assert terms == "terms: Apache-2.0" and where.endswith("/dataset")
+    assert told({**RESULT, "dropped": {}, "share_dropped": 0.0})[1].endswith("0.0% dropped")
