@@ -10,7 +10,8 @@ Rules:
 - Candidates are measured on dev as they serve, and the gate judges the best one on `test`, which
   chose nothing.
 
-usage: python -m benchmarks.tuned licences|excavators|fields --out DIR [--rows N] [--set NAME=VALUE]
+usage: python -m benchmarks.tuned licences|excavators|fields --out DIR [--model smollm2|qwen]
+       [--rows N] [--dev N] [--no-gate] [--set NAME=VALUE]
 """
 
 import argparse
@@ -34,7 +35,7 @@ from benchmarks.sheets import keep
 from benchmarks.statistics import Summary
 from installer.bundle import examples
 from installer.bundle.cache import cache_root
-from installer.bundle.default_model import default_model, obtain
+from installer.bundle.default_model import catalogued, obtain
 from installer.bundle.steps import say
 
 
@@ -92,7 +93,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         0,
         None,
         0,
-        ("batch=32", "epochs=2", "longest=128"),
+        ("batch=32", "epochs=2", "evaluations=1", "longest=128"),
         0.674,
         0.746,
     ),
@@ -108,6 +109,11 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         task="excavator-fields",
     ),
 }
+BASES: Final = {
+    "smollm2": (MODEL_ID, "smollm2-135m-instruct"),
+    "qwen": ("qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-instruct"),
+}
+"""Bases by what the sheet calls them: the id in the lab, and in the catalogue of models."""
 LABELLED: Final = tuple(name for name, example in EXAMPLES.items() if not example.task)
 STANDING: Final = Path(__file__).parents[1] / "models" / "examples"
 UNTUNED: Final = "untuned"
@@ -153,6 +159,16 @@ class Steps:
         """The data directory."""
         return self.out / "data"
 
+    @property
+    def base(self) -> str:
+        """What the sheet calls the base."""
+        return str(self.done.get("base", "smollm2"))
+
+    @property
+    def model(self) -> str:
+        """The id of the base in the lab."""
+        return BASES[self.base][0]
+
     def key(self, name: str) -> str:
         """The file of a private key of the lab."""
         return str(self.data / "keys" / "lab" / f"{name}.pem")
@@ -164,6 +180,7 @@ class Steps:
     def keep(self, name: str, found: Any) -> Any:
         """A step is done."""
         self.done[name] = found
+        self.out.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps(self.done, indent=1) + "\n")
         return found
 
@@ -186,7 +203,9 @@ def chosen(items: Sequence[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
 def prepare(steps: Steps, name: str, example: Example, rows: int, threads: int) -> int:
     """A lab, a sealed dataset that two people approved, and the task; the groups of train."""
     steps.out.mkdir(parents=True, exist_ok=True)
-    demo.prepare(steps.data, obtain(cache_root() / "models", default_model()), "--evaluated")
+    gguf = obtain(cache_root() / "models", catalogued(BASES[steps.base][1]))
+    steps.call("init", "--profile", "lab", "--evaluated")
+    demo.bring_in(steps.data, gguf, steps.model)
     if threads:
         config = steps.data / "appliance.toml"
         config.write_text(config.read_text() + f"\n[tuning]\nthreads = {threads}\n")
@@ -203,33 +222,34 @@ def prepare(steps: Steps, name: str, example: Example, rows: int, threads: int) 
     steps.call("dataset", "import", dataset, "--id", name)
     approve(steps, name)
     task = steps.out / "task"
-    digest = steps.call("model", "show", MODEL_ID)["digest"]
+    answers = steps.model, steps.call("model", "show", steps.model)["digest"]
     if example.task:
         shutil.copytree(STANDING / example.task, task)
-        text = standing((task / "task.toml").read_text(), digest)
+        text = standing((task / "task.toml").read_text(), answers)
     else:
         task.mkdir()
-        text = definition(name, example, sorted({item["expected"] for item in taken}), digest)
+        text = definition(name, example, sorted({item["expected"] for item in taken}), answers)
     (task / "task.toml").write_text(text)
     return len({item["group"] for item in taken if item["split"] == "train"})
 
 
-def standing(text: str, digest: str) -> str:
-    """A standing task over the model with this digest. Raises DemoError: it names none."""
-    text, found = re.subn(r'(?m)^digest = "[0-9a-f]{64}"$', f'digest = "{digest}"', text)
+def standing(text: str, answers: tuple[str, str]) -> str:
+    """A standing task over the model with this id and digest. Raises DemoError: it names none."""
+    named = 'model = "{}"\ndigest = "{}"'
+    text, found = re.subn(named.format('[^"]+', "[0-9a-f]{64}"), named.format(*answers), text)
     if found != 1:
         raise DemoError("the standing task names no model by its digest")
     return text
 
 
-def definition(name: str, example: Example, labels: Sequence[str], digest: str) -> str:
-    """The task over the untuned model."""
+def definition(name: str, example: Example, labels: Sequence[str], answers: tuple[str, str]) -> str:
+    """The task over the untuned model with this id and digest."""
     codes = [
         chr(ord("A") + number) if example.stop is None else label + example.stop
         for number, label in enumerate(labels)
     ]
     return TASK.format(
-        name=f"{name}-task", model=MODEL_ID, digest=digest, system=example.system,
+        name=f"{name}-task", model=answers[0], digest=answers[1], system=example.system,
         user=example.user, labels=json.dumps(labels), codes=json.dumps(codes),
     )  # fmt: skip
 
@@ -258,7 +278,7 @@ def served(steps: Steps) -> Iterator[int]:
 
 def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
     """What it would take, then the adapter itself."""
-    dev = str(EXAMPLES[name].dev)
+    dev = str(steps.done["prepared"].get("dev") or EXAMPLES[name].dev)
     given = [str(steps.out / "task"), "--data", str(steps.out / name), "--dev", dev]
     given += [part for setting in settings for part in ("--set", setting)]
     if "plan" not in steps.done:
@@ -273,7 +293,7 @@ def judge(steps: Steps, name: str) -> None:
     """The best candidate becomes a task, and the gate holds it against what it stands beside."""
     beside, key = EXAMPLES[name].beside, steps.key("publisher")
     found, directory = steps.done["run"], ("--directory", str(steps.data))
-    adapter, task = f"{MODEL_ID}:{name}", steps.out / "offered"
+    adapter, task = f"{steps.model}:{name}", steps.out / "offered"
     if "offered" not in steps.done:
         steps.call("model", "import", found["adapter"], "--id", adapter)
         approve(steps, adapter)
@@ -344,9 +364,9 @@ def told(steps: Steps, name: str, example: Example) -> None:
     ]
     keep(
         "tuned",
-        f"smollm2, {name}",
-        f"{name}: an adapter beside {example.beside}"
-        + ("" if example.task else " on the same rows"),
+        f"{steps.base}, {name}",
+        f"{name}: an adapter beside "
+        + ("the untuned model" if example.task else f"{example.beside} on the same rows"),
         figures(found, planned, example),
         found["seconds"],
         1,
@@ -359,21 +379,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuned")
     parser.add_argument("name", choices=EXAMPLES)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", choices=BASES, default="smollm2", help="the base")
     parser.add_argument("--rows", type=int, help="of train; 0 for all")
+    parser.add_argument("--dev", type=int, default=0, help="most items of dev; 0 for the example's")
+    parser.add_argument("--no-gate", dest="gate", action="store_false", help="end after the tuning")
     parser.add_argument("--threads", type=int, default=0, help="that train; 0 for one per core")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     asked = parser.parse_args()
     steps, example = Steps(asked.out.absolute()), EXAMPLES[asked.name]
     try:
         if "prepared" not in steps.done:
+            steps.keep("base", asked.model)
             rows = example.rows if asked.rows is None else asked.rows
             groups = prepare(steps, asked.name, example, rows, asked.threads)
             about = {"when": machine.today(), "commit": machine.commit(), "groups": groups}
-            steps.keep("prepared", about)
+            steps.keep("prepared", {**about, "dev": asked.dev})
         with served(steps):
             tune(steps, asked.name, [*example.settings, *asked.settings])
             told(steps, asked.name, example)
-            judge(steps, asked.name)
+            if asked.gate:
+                judge(steps, asked.name)
         told(steps, asked.name, example)
     except DemoError as error:
         say(f"failed: {error}")

@@ -30,14 +30,15 @@ def test_a_standing_task_answers_with_the_model_of_the_lab() -> None:
     for name, example in EXAMPLES.items():
         if example.task:
             text = (STANDING / example.task / "task.toml").read_text()
-            task = parse(standing(text, "ab" * 32).encode())
-            assert task.candidate.digest == "ab" * 32 and name not in LABELLED
+            task = parse(standing(text, ("other", "ab" * 32)).encode())
+            assert (task.candidate.model, task.candidate.digest) == ("other", "ab" * 32)
+            assert name not in LABELLED
             assert example.beside == "untuned"
 
 
 @pytest.mark.parametrize("name", LABELLED)
 def test_the_task_can_be_read_and_says_itself_what_the_model_sees_of_an_input(name: str) -> None:
-    task = parse(definition(name, EXAMPLES[name], LABELS, "ab" * 32).encode())
+    task = parse(definition(name, EXAMPLES[name], LABELS, ("smol", "ab" * 32)).encode())
     shown = Renderer(task).messages({"text": "x" * 1_000})[-1]["content"]
     assert len(shown) == (450 if name == "licences" else 1_000)
 
