@@ -240,7 +240,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "route_stage_unfit": Code(
         "a stage of the route cannot be what the route needs",
-        "All stages take the same fields and give the same form; the first gives labels.",
+        "All stages take the same fields and give the same form, labels or fields; the first has a "
+        "model where it says `p_true`.",
     ),
     # datasets
     "dataset_unreadable": Code(

@@ -182,6 +182,8 @@ class Decided:
         margin: the smallest.
         entropy: the largest.
         mass: the smallest.
+        alike: logarithm of the probability that a sample at temperature 1, held to the same form,
+            makes the same decisions.
     """
 
     name: str
@@ -192,6 +194,7 @@ class Decided:
     margin: float
     entropy: float
     mass: float
+    alike: float
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,7 @@ class GenerationRequest:
             do.
         decisions: whether it is wanted how sure the model is of what the form of the answer leaves
             it to choose.
+        p_true: with `decisions`, whether a task's model is asked, too, whether its answer is right.
         common: leading messages that are a signed task's own, the same for every app.
         readable: digest of the documents that the caller may read, where passages of them are in
             the messages: what is computed of such a prompt is reused for the same digest alone.
@@ -281,6 +285,7 @@ class GenerationRequest:
     labels: tuple[str, ...] = ()
     distribution: bool = False
     decisions: bool = False
+    p_true: bool = False
     common: int = 0
     readable: str = ""
     request_id: str = ""
@@ -419,6 +424,7 @@ class TaskAnswer:
         mass: logarithm of the raw probability that all labels had together in the model; None
             where no model answered.
         decided: of an answer in fields, how sure the model was of each, where that was asked for.
+        p_true: the probability that the model gives to its answer being right, where it was asked.
         routed: of an answer by a route.
     """
 
@@ -433,6 +439,7 @@ class TaskAnswer:
     cited: CitedFrom | None = None
     mass: float | None = None
     decided: tuple[Decided, ...] = ()
+    p_true: float | None = None
     routed: Routed | None = None
 
     def document(self) -> dict[str, Any]:
@@ -458,6 +465,8 @@ class TaskAnswer:
                 }
                 for field in self.decided
             }
+        if self.p_true is not None:
+            shown["p_true"] = round(self.p_true, 6)
         if self.cited is not None:
             shown |= vars(self.cited)
             shown["citations"] = [dict(vars(citation)) for citation in self.cited.citations]

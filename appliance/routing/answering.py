@@ -329,7 +329,9 @@ class Walk:
             standing.route.id, standing.digest, stage.name, self._hops, certificate, self._why
         )
         target = self._use.parts.targets.resolve(stage, self._use.hop)
-        asked = replace(self.request, model=target.model, decisions=first)
+        asked = replace(
+            self.request, model=target.model, decisions=first, p_true=first and stage.p_true
+        )
         return await target.start(replace(self.caller, hop=hop), asked)
 
     async def _decided(self) -> list[Delta]:

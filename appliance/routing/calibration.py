@@ -157,7 +157,7 @@ class Calibration(Kind):
         done = [parse(line) for line in await job.in_thread(file.read)]
         left = [item for item in items if item.id not in {o.item for o in done}]
         label = f"route-{job.id}-{name.partition('.')[0]}"
-        ask = partial(observe, self._stages(subject), label)
+        ask = partial(observe, self._stages(subject), label, p_true=subject.route.small.p_true)
         for start in range(0, len(left), _BATCH):
             job.report(name.partition(".")[0], len(done), len(items))
             fresh = await side_by_side(ask, left[start : start + _BATCH], 2)
@@ -211,19 +211,25 @@ class Calibration(Kind):
 
 
 async def observe(
-    stages: Sequence[tuple[LoadedTask, Inference]], label: str, item: Item
+    stages: Sequence[tuple[LoadedTask, Inference]], label: str, item: Item, *, p_true: bool
 ) -> Observed:
     """What the first stage, and a second one, do with one item.
 
     Args:
         label: names the requests in the log.
+        p_true: whether the first is asked, too, whether its answer is right.
     """
     found: list[tuple[bool, int, str, Any]] = []
     for number, (loaded, inference) in enumerate(stages):
         task = loaded.task
         sent = msgspec.json.encode(scoring.input_of(task, item)).decode()
         turn = {"role": "user", "content": sent}
-        request = GenerationRequest(model=task.id, messages=(turn,), decisions=not number)
+        request = GenerationRequest(
+            model=task.id,
+            messages=(turn,),
+            decisions=not number,
+            p_true=p_true and not number,
+        )
         told = await asked(inference, f"{label}-{number}-{item.id}", request)
         scored = outcome(task, item, told.text, told)
         right, answer = scored.micros == MILLION, replay.digest(scored)
@@ -296,9 +302,14 @@ def line_of(seen: Observed) -> bytes:
 def parse(line: bytes) -> Observed:
     """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
     try:
-        return msgspec.json.decode(line, type=Observed)
+        seen = msgspec.json.decode(line, type=Observed)
     except msgspec.MsgspecError as error:
         raise EvaluationRefused("outcomes_invalid", f"Outcomes cannot be used: {error}.") from error
+    if seen.features is not None and not confidence.names_of(seen.features):
+        raise EvaluationRefused(
+            "outcomes_invalid", "Outcomes cannot be used: another version wrote their features."
+        )
+    return seen
 
 
 def root_of(seen: Sequence[Observed]) -> str:

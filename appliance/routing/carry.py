@@ -54,6 +54,7 @@ class _Subject:
     Attributes:
         before: of each item, what `calibration.replayed` gave.
         tasks: of the stages that are computed here, the first of them the first.
+        p_true: whether the first is asked whether its answer is right.
     """
 
     envelope: bytes
@@ -62,6 +63,7 @@ class _Subject:
     before: dict[str, list[str]]
     tasks: tuple[LoadedTask, ...]
     items: dict[str, Item]
+    p_true: bool
 
 
 class RouteCarry(Kind):
@@ -154,7 +156,7 @@ async def _same(
     """
     threshold = subject.certificate.found.threshold_micros or 0
     for _ in range(1 + AGAIN):
-        seen = await observe(stages, label, item)
+        seen = await observe(stages, label, item, p_true=subject.p_true)
         if before == replayed(seen, subject.function, threshold, larger=len(stages) > 1):
             return True
     return False
@@ -191,6 +193,7 @@ def _subject_of(parts: CalibrationParts, name: str) -> _Subject:
         json.loads(answers),
         tuple(tasks),
         {item.id: item for item in dataset.splits.get("dev", ())},
+        route.small.p_true,
     )
 
 

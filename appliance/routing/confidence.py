@@ -2,8 +2,9 @@
 
 Rules:
 - Features come from raw probabilities where the stage had a choice: the distribution over labels,
-  or the tokens of fields that the schema left open, and the share that the form masked. They depend
-  on no sampling setting of the request.
+  or the tokens of fields that the schema left open, and the share that the form masked; where the
+  route says so, those of "yes" and "no" after the question whether the answer is right. They
+  depend on no sampling setting of the request.
 - A function of the features is fitted on open items, and kept as JSON coefficients.
 - Coefficients from outside are checked before they are applied.
 - A score is told in whole millionths, so that calibration and serving compare the same number.
@@ -28,14 +29,20 @@ from appliance.types import Decided, TaskAnswer
 MILLION: Final = 1_000_000
 LABELS: Final[tuple[str, ...]] = ("top", "margin", "entropy", "mass")
 FIELDS: Final[tuple[str, ...]] = (
-    "least", "mean", "quantile", "closest", "widest", "masked", "length",
+    "least", "mean", "quantile", "closest", "widest", "masked", "agreement", "length",
 )  # fmt: skip
+P_TRUE: Final = "p_true"
 _FOLDS: Final = 5
 _LEAST: Final = 1e-12
 _BOUND: Final = 1e6
 
 Features: TypeAlias = tuple[float, ...]
-"""Of one answer, in the order of `LABELS` or of `FIELDS`, which differ in length."""
+"""Of one answer, in the order of one of the forms, which differ in length."""
+
+_FORMS: Final[Mapping[int, tuple[str, ...]]] = {
+    len(names): names for form in (LABELS, FIELDS) for names in (form, (*form, P_TRUE))
+}
+"""The names of the features of each form of answers, by how many they are."""
 
 
 def features(about: TaskAnswer) -> Features | None:
@@ -55,17 +62,28 @@ def features(about: TaskAnswer) -> Features | None:
     - `closest`: the smallest margin between the two likeliest tokens, as a logarithm.
     - `widest`: the largest entropy at a choice of a token, in nats.
     - `masked`: the smallest log-probability that the schema's allowed tokens had together.
+    - `agreement`: logarithm of the probability that a sample at temperature 1 is the same in all
+      fields together: what the share of equal samples approaches the more there are.
     - `length`: logarithm of the number of tokens that were chosen in all fields together.
+
+    Of both, where the model was asked whether its answer is right:
+
+    - `p_true`: log-odds of its "yes".
     """
-    if about.decided:
-        return _of_fields(about.decided)
+    found = _of_fields(about.decided) if about.decided else _of_labels(about)
+    if found is None or about.p_true is None:
+        return found
+    return (*found, _log_odds(about.p_true))
+
+
+def _of_labels(about: TaskAnswer) -> Features | None:
     shares = sorted((share for _, share in about.distribution), reverse=True)
     if len(shares) < 2:
         return None
     first, second = (max(share, _LEAST) for share in shares[:2])
     entropy = -math.fsum(share * math.log(share) for share in shares if share > 0)
     return (
-        math.log(first) - math.log(max(1 - shares[0], _LEAST)),
+        _log_odds(shares[0]),
         math.log(first) - math.log(second),
         entropy / math.log(len(shares)),
         max(about.mass or 0.0, -_BOUND),
@@ -80,13 +98,18 @@ def _of_fields(fields: Sequence[Decided]) -> Features:
         min(field.margin for field in fields),
         max(field.entropy for field in fields),
         min(field.mass for field in fields),
+        math.fsum(field.alike for field in fields),
         math.log(sum(field.tokens for field in fields)),
     )
 
 
+def _log_odds(share: float) -> float:
+    return math.log(max(share, _LEAST)) - math.log(max(1 - share, _LEAST))
+
+
 def names_of(found: Features) -> tuple[str, ...]:
-    """The names of an answer's features."""
-    return LABELS if len(found) == len(LABELS) else FIELDS
+    """The names of an answer's features; none of features that no form has."""
+    return _FORMS.get(len(found), ())
 
 
 @dataclass(frozen=True)
@@ -147,7 +170,7 @@ def fit(rows: Sequence[Features], right: Sequence[bool], groups: Sequence[str]) 
     equals the earlier is chosen.
 
     Args:
-        rows: all of labels, or all of fields.
+        rows: all of one form.
 
     Raises:
         ValueError: lengths differ, or there is nothing.
@@ -224,7 +247,7 @@ def _fitted(
 ) -> Confidence:
     """Logistic regression on these features; isotonic regression on one for None."""
     if names is None:
-        name = "margin" if names_of(rows[0]) == LABELS else "least"
+        name = "margin" if "margin" in names_of(rows[0]) else "least"
         scores = [_chosen(row, (name,))[0] for row in rows]
         return Steps(name, calibration.fit_isotonic(scores, right))
     return Logistic(names, logistic.fit([_chosen(row, names) for row in rows], right))
@@ -236,4 +259,4 @@ def _chosen(found: Features, names: tuple[str, ...]) -> tuple[float, ...]:
 
 def _one_form(names: set[object]) -> bool:
     """Whether they are features of answers of one form."""
-    return names <= set(LABELS) or names <= set(FIELDS)
+    return any(names <= set(form) for form in _FORMS.values())

@@ -64,6 +64,8 @@ class Stage(Struct, frozen=True, forbid_unknown_fields=True):
             to an engine on another host; `queue`: a person answers.
         task, digest: the task, and the digest that it must have; of a queue, none.
         upstream, model: of an upstream, its name in the configuration and the model's name there.
+        p_true: of the first stage: its model is asked in a second call whether its answer is right,
+            which is one more thing that is known of the answer.
         seconds: how long an answer may take before the next stage is asked.
         at_once: requests of this route that the stage answers at once; more go to the next stage.
         hours: of a queue, how long an item waits for a person.
@@ -75,6 +77,7 @@ class Stage(Struct, frozen=True, forbid_unknown_fields=True):
     digest: _Digest | None = None
     upstream: _Id | None = None
     model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    p_true: bool = False
     seconds: Annotated[float, Meta(gt=0, le=600)] = 60.0
     at_once: Annotated[int, Meta(ge=1, le=1024)] = 64
     hours: Annotated[float, Meta(gt=0, le=8760)] = 24.0
@@ -179,6 +182,8 @@ def _check_order(route: Route) -> None:
         raise invalid(f"two stages have one name, or one is called {DEFER}")
     if kinds[0] != "task":
         raise invalid("the first stage is a task of the store: it is the one that is certified")
+    if any(stage.p_true for stage in route.stages[1:]):
+        raise invalid("p_true is for the first stage: no confidence is asked of the others")
     if kinds.count("queue") > 1 or "queue" in kinds[:-1]:
         raise invalid("people are one stage, the last")
     if (route.on_defer == "queue") != (kinds[-1] == "queue"):

@@ -123,7 +123,7 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     other = None
     if larger is not None:
         other = task_of(parts.store, wanted.larger, wanted.larger_digest, policy)
-    _check_stages(small, other)
+    _check_stages(small, other, p_true=route.small.p_true)
     digest, (dataset, seal, sealed) = parts.store.use(
         wanted.dataset, "dataset", policy, _silent, partial(sealed_dataset, wanted.split)
     )
@@ -160,12 +160,17 @@ def _route(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> Rout
     return msgspec.structs.replace(route, id=wanted.route)
 
 
-def _check_stages(small: LoadedTask, larger: LoadedTask | None) -> None:
+def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool = False) -> None:
     """The first stage gives labels or fields, and the second takes and gives the same."""
     output = small.task.output
     if not isinstance(output, Labels | Fields):
         raise TaskRefused(
             "route_stage_unfit", f"{small.task.id} gives text, which has no confidence."
+        )
+    if p_true and small.task.candidate.kind == "classifier":
+        raise TaskRefused(
+            "route_stage_unfit",
+            f"{small.task.id} has no model that p_true could ask whether its answer is right.",
         )
     if larger is None:
         return

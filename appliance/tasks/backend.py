@@ -5,6 +5,7 @@ Rules:
 - A blend runs the model first; the classifier reads the same input.
 - Labels and values are decided before the first byte leaves. JSON and text may stream.
 - An answer that breaks the form is an error, never an answer.
+- Where it is wanted, the model is asked within the same request whether its answer is right.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from appliance.tasks.decided import decided
 from appliance.tasks.definition import Fields, Labels, Output, form_of
 from appliance.tasks.enforced import constraint, most_tokens
 from appliance.tasks.inputs import Values, values_of
+from appliance.tasks.judging import Judging
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import (
     Constraint,
@@ -42,9 +44,11 @@ class _PreparedTask(Wrapped):
 
     Attributes:
         text: the input as a classifier reads it.
+        judging: asks whether the answer is right; None where that is not wanted.
     """
 
     text: str = ""
+    judging: Judging | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class TaskBackend:
         prepared = await self.model.prepare(self._asked(request, sent), principal, seed)
         provenance = replace(prepared.provenance, task=self.loaded.digest)
         asked = common(replace(prepared, provenance=provenance))
-        return _PreparedTask(**asked, text=labelled.text_of(task, sent))
+        judging = Judging(self.model, principal, seed) if request.p_true else None
+        return _PreparedTask(**asked, text=labelled.text_of(task, sent), judging=judging)
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
         """What the model is asked for an app's request."""
@@ -137,17 +142,21 @@ class TaskBackend:
             shares = await self._shares(output, distribution(logs), prepared)
             label, told = labelled.answer(self.loaded, output, shares)
             told = replace(told, mass=total(logs))
-            yield replace(last, text=label, tokens=tokens, vector=b"", about=told)
+            last = replace(last, text=label, tokens=tokens, vector=b"", about=told)
+            yield await _judged(prepared, last, output.written(label))
             return
         answer = self._read(output, text)
         if isinstance(output, Fields) and decisions:
             sure_of = decided(output, self.loaded.schema, text, decisions)
             about = replace(about, decided=sure_of)
-        yield replace(last, text=answer, tokens=tokens, about=about, decided=())
+        last = replace(last, text=answer, tokens=tokens, about=about, decided=())
+        yield await _judged(prepared, last, text)
 
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`."""
         await self.model.cancel(inner(prepared))
+        if isinstance(prepared, _PreparedTask) and prepared.judging is not None:
+            await prepared.judging.cancel()
 
     def _read(self, output: Output, text: str) -> str:
         """The answer in what the model wrote. Raises TaskRefused (`task_answer_invalid`)."""
@@ -164,3 +173,24 @@ class TaskBackend:
             return model
         other = await asyncio.to_thread(labelled.judged, classifier, output, prepared.text)
         return blended(model, other, weight)
+
+
+async def _judged(prepared: PreparedRequest, last: Delta, written: str) -> Delta:
+    """The last piece of an answer, with what the model says of it where that is wanted.
+
+    Args:
+        written: the answer as the model wrote it.
+    """
+    judging = prepared.judging if isinstance(prepared, _PreparedTask) else None
+    if judging is None or last.about is None:
+        return last
+    found = await judging.ask(inner(prepared).request, written)
+    if found is None:
+        return Delta("", last.tokens, "cancelled")
+    return replace(
+        last,
+        tokens=last.tokens + found.tokens,
+        cached=last.cached + found.cached,
+        prompt=prepared.prompt_tokens + found.prompt_tokens,
+        about=replace(last.about, p_true=found.p_true),
+    )

@@ -62,6 +62,7 @@ def _field(name: str, decisions: Sequence[Decision]) -> Decided:
         min(_finite(decision.margin, 0.0) for decision in decisions),
         max(_finite(decision.entropy, -FLOOR) for decision in decisions),
         min(_finite(decision.mass) for decision in decisions),
+        math.fsum(min(0.0, _finite(decision.logprob - decision.mass)) for decision in decisions),
     )
 
 

@@ -1,6 +1,7 @@
 """How sure an answer is: features, functions, and coefficients from outside."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import Refused
 from appliance.routing import confidence
-from appliance.routing.confidence import FIELDS, LABELS, MILLION, Features
+from appliance.routing.confidence import FIELDS, LABELS, MILLION, P_TRUE, Features
 from appliance.types import Decided, TaskAnswer
 
 
@@ -22,7 +23,9 @@ def answer(*shares: float, mass: float | None = None) -> TaskAnswer:
 def field(name: str, *logs: float, margin: float = 1.0) -> Decided:
     low = min(logs)
     mean = sum(logs) / len(logs)
-    return Decided(name, len(logs), low, mean, (low, low, mean), margin, 0.5 - low, 2 * low)
+    quantiles = low, low, mean
+    alike = sum(logs)
+    return Decided(name, len(logs), low, mean, quantiles, margin, 0.5 - low, 2 * low, alike)
 
 
 def in_fields(*fields: Decided) -> Features:
@@ -74,7 +77,7 @@ def test_features_of_fields_are_those_of_the_worst() -> None:
     assert dict(zip(FIELDS, found, strict=True)) == pytest.approx(
         {
             "least": -1.0, "mean": -0.6, "quantile": -1.0, "closest": 0.25, "widest": 1.5,
-            "masked": -2.0, "length": math.log(4),
+            "masked": -2.0, "agreement": -1.6, "length": math.log(4),
         }
     )  # fmt: skip
     assert found == in_fields(field("b", -1.0, -0.2, margin=0.25), field("a", -0.1, -0.3))
@@ -95,6 +98,29 @@ def test_a_function_of_fields_survives_json_and_does_not_follow_the_length() -> 
     assert choice.areas["length alone"] > 1.2 * min(choice.areas.values())
     one, other = (np.argsort(np.argsort(v)) for v in (scores, [row[-1] for row in rows]))
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+
+
+def test_what_the_model_says_of_its_answer_is_one_more_feature_of_either_form() -> None:
+    labels = answer(0.6, 0.4)
+    fields = TaskAnswer("t", 1, "d", "s", decided=(field("a", -0.1),))
+    for about, names in ((labels, LABELS), (fields, FIELDS)):
+        plain = confidence.features(about)
+        asked = confidence.features(replace(about, p_true=0.9))
+        assert plain is not None and asked == (*plain, pytest.approx(math.log(9)))
+        assert confidence.names_of(plain) == names
+        assert confidence.names_of(asked) == (*names, P_TRUE)
+        certain = confidence.features(replace(about, p_true=0.0))
+        assert certain is not None and all(map(math.isfinite, certain))
+    assert confidence.names_of((1.0,) * 7) == ()  # as an earlier version wrote those of fields
+
+
+def test_the_ablation_shows_what_asking_is_worth() -> None:
+    rows, right, groups = planted_fields()
+    told = [(*row, 2.0 if known else -2.0) for row, known in zip(rows, right, strict=True)]
+    choice = confidence.fit(told, right, groups)
+    assert choice.areas[f"{P_TRUE} alone"] < 0.5 * choice.areas[f"without {P_TRUE}"]
+    again = confidence.read(choice.function.document())
+    assert [again.score(row) for row in told] == [choice.function.score(row) for row in told]
 
 
 @given(st.permutations([0.5, 0.3, 0.15, 0.05]))
@@ -140,6 +166,7 @@ def test_the_area_is_that_of_a_curve_by_hand() -> None:
         {"kind": "logistic", "weights": {}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"size": 1.0}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": 1.0, "least": 1.0}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"top": 1.0, "least": 1.0, "p_true": 1.0}, "intercept": 0.0},
         {"kind": "logistic", "weights": {1: 1.0}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": math.nan}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": 1e9}, "intercept": 0.0},

@@ -19,6 +19,8 @@ def test_a_route_reads_as_it_was_written() -> None:
     assert (route.terms.error, route.terms.delta, route.terms.margin) == (0.05, 0.05, 0.05)
     assert (route.stages[1].seconds, route.stages[1].at_once) == (30, 2)
     assert route.rules[0].longer_than == 20
+    assert not route.small.p_true
+    assert parse(ROUTE.replace('name = "small"', 'name = "small"\np_true = true').encode()).small.p_true
 
 
 def test_without_people_and_larger_stages_there_is_a_refusal_alone() -> None:
@@ -36,6 +38,8 @@ def test_without_people_and_larger_stages_there_is_a_refusal_alone() -> None:
         (ROUTE.replace("error = 0.05", "error = 0.05\ndelta = 0.5"), "$.terms.delta"),
         (ROUTE.replace('digest = "1', 'digest = "x'), "$.stages[0].digest"),
         (ROUTE.replace("seconds = 30", "seconds = 0"), "$.stages[1].seconds"),
+        (ROUTE.replace("seconds = 30", "p_true = true"), "p_true is for the first stage"),
+        (ROUTE.replace('name = "small"', 'name = "small"\np_true = 3'), "$.stages[0].p_true"),
         (ROUTE.replace('task = "licences-large"\n', ""), "go together"),
         (ROUTE.replace('name = "large"', 'name = "small"'), "one name"),
         (ROUTE.replace('name = "large"', 'name = "defer"'), "called defer"),

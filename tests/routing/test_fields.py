@@ -14,7 +14,7 @@ from appliance.app import Services, open_services
 from appliance.config import RoutesConfig
 from appliance.datasets import directory
 from appliance.errors import ApplianceError
-from appliance.routing.confidence import FIELDS
+from appliance.routing.confidence import FIELDS, P_TRUE
 from appliance.wire.admin.routes import LabelGiven
 from tests.api.admin.lab import client_of
 from tests.evals.orders import write_task
@@ -47,6 +47,7 @@ margin = 0.9
 [[stages]]
 name = "small"
 task = "orders-fields"
+p_true = true
 digest = "{digest}"
 """
 
@@ -89,7 +90,7 @@ async def test_fields_are_certified_served_and_labelled(lab: Services) -> None:
     wanted = terms(lab, route="fields", dataset="fields-data", small="orders-fields", larger="")
     result = await calibrate(lab, wanted)
     assert result["verdict"] == "certified", result
-    assert {f"{name} alone" for name in FIELDS} < set(result["ablation"])
+    assert {f"{name} alone" for name in (*FIELDS, P_TRUE)} < set(result["ablation"])
     piece = await answer(lab, app(), "replace hose", "fields")
     about = piece.about
     assert about is not None and about.routed is not None
@@ -97,6 +98,7 @@ async def test_fields_are_certified_served_and_labelled(lab: Services) -> None:
     assert (about.confidence or 0) >= result["threshold"]
     told = about.document()
     assert set(told["fields"]) == {"system", "side"} and "distribution" not in told
+    assert 0 < told["p_true"] < 1
     given = json.loads(piece.text)
     assert jsonschema_rs.is_valid(SCHEMA, given)
     await lab.monitors.settled()

@@ -37,6 +37,13 @@ def unfit(small: LoadedTask, larger: LoadedTask | None) -> str:
     return caught.value.message
 
 
+def test_only_a_model_is_asked_whether_it_is_right() -> None:
+    subject._check_stages(in_fields(), None, p_true=True)
+    with pytest.raises(TaskRefused) as caught:
+        subject._check_stages(task(), None, p_true=True)
+    assert caught.value.code == "route_stage_unfit" and "p_true" in caught.value.message
+
+
 def test_stages_take_the_same_fields_and_give_the_same_labels() -> None:
     subject._check_stages(task(), None)
     subject._check_stages(task(), task(FITTED.replace("max_chars = 500", "max_chars = 900")))

@@ -11,6 +11,7 @@ import pytest
 from appliance.app import Services
 from appliance.errors import BadRequest, TaskRefused
 from appliance.serving.local_worker import LocalWorkers
+from appliance.tasks import values
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import Constraint, Delta, GenerationRequest, Principal, Sampling
@@ -20,6 +21,7 @@ from tests.tasks.test_loaded import EXAMPLES, SHOWN, loaded
 
 APP = Principal("k1", "app")
 ASKED = GenerationRequest(model="t", messages=({"role": "user", "content": "no start"},))
+_SAMPLES = 100
 TEXT = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + LABELS.split("[gate]")[1]
 
 
@@ -108,6 +110,25 @@ async def test_fields_tell_how_sure_the_model_was_of_each(ready: Services, encod
         assert (one.name, one.tokens) == (other.name, other.tokens)
         for name in ("least", "mean", "margin", "entropy", "mass"):
             assert getattr(one, name) == pytest.approx(getattr(other, name), abs=0.25)
+
+
+async def test_the_agreement_of_samples_is_known_without_any(ready: Services) -> None:
+    """The share of samples that are the same answer is what its log-probabilities say."""
+    over = await backend(ready, loaded(FIELDS, schema_json=json.dumps(SIDES)))
+    (delta,) = await answered(over, replace(ASKED, decisions=True))
+    assert delta.about is not None
+    expected = math.exp(math.fsum(field.alike for field in delta.about.decided))
+    bare = replace(over.asked(ASKED), sampling=Sampling())
+
+    async def same(seed: int) -> bool:
+        prepared = await over.model.prepare(bare, APP, seed)
+        text = "".join([piece.text async for piece in over.model.run(prepared)])
+        return values.read(SIDES, text) == json.loads(delta.text)
+
+    found = [await same(seed) for seed in range(_SAMPLES)]
+    deviation = math.sqrt(expected * (1 - expected) / _SAMPLES)
+    assert 0.05 < expected < 0.95
+    assert sum(found) / _SAMPLES == pytest.approx(expected, abs=4 * deviation)
 
 
 async def test_json_streams_and_text_is_free(ready: Services) -> None:

@@ -56,10 +56,12 @@ def test_what_is_told_of_a_field() -> None:
     assert part.mean == pytest.approx(-0.62)
     assert part.quantiles == pytest.approx((-1.28, -0.8, -0.4))
     assert (part.margin, part.entropy, part.mass) == (0, 2.0, -4.0)
+    (part,) = decided(VALUES, SCHEMA, LINES, [at(0, -1.0, mass=-0.25), at(1, -0.5, mass=-0.1)])
+    assert part.alike == pytest.approx(-1.15)  # what the form masks is never sampled
 
 
 def test_what_is_no_number_counts_as_the_worst() -> None:
     odd = at(0, math.nan, margin=math.nan, entropy=math.inf, mass=-math.inf)
     (part,) = decided(VALUES, SCHEMA, LINES, [odd, at(-5, -1e300), at(1)])
     assert (part.least, part.margin, part.entropy, part.mass) == (FLOOR, 0.0, -FLOOR, FLOOR)
-    assert math.isfinite(part.mean)
+    assert math.isfinite(part.mean) and part.alike <= FLOOR
