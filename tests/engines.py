@@ -72,7 +72,7 @@ def llama_server(model: Path, *, port: int = 0, slots: int = 2) -> Iterator[Runn
     )  # fmt: skip
     running = Running(f"http://127.0.0.1:{port}", process)
     try:
-        _wait(running, "/health", None)
+        wait_for(running, "/health", None)
         yield running
     finally:
         running.kill()
@@ -81,21 +81,15 @@ def llama_server(model: Path, *, port: int = 0, slots: int = 2) -> Iterator[Runn
 @contextmanager
 def appliance(root: Path, model: Path) -> Iterator[Running]:
     """Another appliance behind TLS, whose CA is `root/data/tls/ca.pem`."""
-    data = make_data(root, model)
-    certificates.issue(data / "tls", ["localhost"], SystemClock())
-    with open_services(data, config=SMALL) as services:
-        secret = services.keys.create("front", models=(ID,))[1]
     port = free_port()
-    with (data / "appliance.toml").open("w") as file:
-        file.write(f"[server]\nport = {port}\n[tls]\nenabled = true\n[engine]\nthreads = 1\n")
-        file.write('[models."default"]\nn_ctx = 1024\nslots = 2\n')
+    data, secret = serving(root, model, f"port = {port}", "localhost")
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance", "serve", "--data", data],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     running = Running(f"https://localhost:{port}", process, secret)
     try:
-        _wait(running, "/readyz", data / "tls" / "ca.pem")
+        wait_for(running, "/readyz", data / "tls" / "ca.pem")
         yield running
     finally:
         process.terminate()
@@ -104,7 +98,25 @@ def appliance(root: Path, model: Path) -> Iterator[Running]:
         running.kill()
 
 
-def _wait(running: Running, path: str, ca: Path | None) -> None:
+def serving(root: Path, model: Path, server: str, *names: str) -> tuple[Path, str]:
+    """The data directory of an appliance that serves over TLS, and a key for it.
+
+    Args:
+        server: lines of its `[server]`.
+        names: in its certificate.
+    """
+    data = make_data(root, model)
+    certificates.issue(data / "tls", names, SystemClock())
+    with open_services(data, config=SMALL) as services:
+        secret = services.keys.create("front", models=(ID,))[1]
+    with (data / "appliance.toml").open("w") as file:
+        file.write(f"[server]\n{server}\n[tls]\nenabled = true\n[engine]\nthreads = 1\n")
+        file.write('[models."default"]\nn_ctx = 1024\nslots = 2\n')
+    return data, secret
+
+
+def wait_for(running: Running, path: str, ca: Path | None) -> None:
+    """Wait until an engine says at a path that it is there. Raises RuntimeError."""
     verify = ssl.create_default_context(cafile=str(ca)) if ca else False
     end = time.monotonic() + _START_S
     with httpx.Client(verify=verify, trust_env=False) as client:
