@@ -1,14 +1,16 @@
 """Seconds of a large model that a certified route avoids on licences, and what it costs in quality.
 
-Rules: the first stage is logistic regression, fitted to all of `train`; its threshold is certified
-at 5 % on one item of each group of `certify`, as a calibration does it. Both stages answer a random
-sample of these items over HTTP, one request at a time, with audit and keys on. Seconds avoided are
-the larger stage's over accepted items, less the first stage's over all, as a share of the larger
-stage's over all; the interval is a percentile bootstrap over groups. The larger stage is the model
-with the standing prompt, alone and in a blend with the first stage, whose weight is fitted to a
-sample of `dev`; who answers what is not accepted is told as a calibration decides it.
+Rules: the first stage is logistic regression, fitted to all of `train`, or with `--tuned` its blend
+with the model of a run of `benchmarks.tuned licences`, whose weight is fitted on `dev`; its
+threshold is certified at 5 % on one item of each group of `certify`, as a calibration does it.
+Stages answer over HTTP, one request at a time, with audit and keys on: the first all of these
+items, the larger one a random sample. Seconds avoided are the larger stage's over accepted items,
+less the first stage's over all, as a share of the larger stage's over all; the interval is a
+percentile bootstrap over groups. The larger stage is the model with the standing prompt, alone and
+in a blend with the first stage, whose weight is fitted to a sample of `dev`; who answers what is
+not accepted is told as a calibration decides it.
 
-usage: python -m benchmarks.route_seconds [--items N] [--dev N] [--model qwen|smollm2]
+usage: python -m benchmarks.route_seconds [--tuned RUN] [--items N] [--dev N] [--model qwen|smollm2]
 """
 
 import argparse
@@ -17,10 +19,11 @@ import random
 import shutil
 import sys
 import time
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import httpx
 
@@ -28,6 +31,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.reading import read_items
 from appliance.routing import certifying, confidence
 from appliance.routing.certifying import Observed, Plan, Terms, Verdict
+from appliance.statistics.groups import draw_one_each
 from appliance.statistics.labels import blended, fitted_weight
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import Linear, fit_linear
@@ -36,7 +40,7 @@ from benchmarks import models, servers
 from benchmarks.gates import CHECKOUT, Candidate, task_text
 from benchmarks.loads import MODEL
 from benchmarks.results import Figure
-from benchmarks.servers import BenchError, Lab
+from benchmarks.servers import BenchError, Lab, Server
 from benchmarks.sheets import keep
 from benchmarks.statistics import Summary, quantile
 from benchmarks.task_forms import client_of
@@ -46,22 +50,22 @@ from installer.bundle.steps import say
 
 SMALL: Final = "small"
 LARGE: Final = "large"
+TUNED: Final = "tuned"
 TARGET: Final = 0.6
 TERMS: Final = Terms(0.05, 0.05 / 4, 0.05)
 _DRAWS: Final = 2000
+_CELLS: Final = 4096
 _STANDING: Final = CHECKOUT / "models" / "examples" / "licence-id"
 
-Shares = Mapping[str, float]
+Shares: TypeAlias = Mapping[str, float]
 """The probability of each label."""
+Answers: TypeAlias = Mapping[str, tuple[Shares, int]]
+"""What a stage gave for items, by their ids: the distribution, and microseconds."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What both stages did with an item; times in microseconds.
-
-    Attributes:
-        small: as the first stage computes it; an answer has it rounded.
-    """
+    """What both stages did with an item; times in microseconds."""
 
     item: Item
     small: Shares
@@ -126,87 +130,167 @@ def weight_of(dev: Sequence[Asked]) -> float:
 
 
 @dataclass(frozen=True)
-class Certified:
-    """The first stage and what it may answer."""
+class Data:
+    """The items that are used.
 
-    model: Linear
-    plan: Plan
-    verdict: Verdict
-    certify: tuple[Item, ...]
+    Attributes:
+        drawn: one of each group of `certify`.
+    """
+
+    train: tuple[Item, ...]
     dev: tuple[Item, ...]
+    drawn: tuple[Item, ...]
 
 
-def certified() -> Certified:
-    """Fit the first stage, and certify its threshold. Raises BenchError."""
+def data() -> Data:
+    """The standing example."""
     path = examples.obtain(cache_root() / "examples", examples.examples()["licences"])
     items = [item for item in read_items(path) if item.labelled]
     split = {name: [i for i in items if i.split == name] for name in ("train", "dev", "certify")}
-    model = fit_linear([i.text for i in split["train"]], [i.label for i in split["train"]])
-    seen = {name: _classified(model, split[name]) for name in ("dev", "certify")}
-    plan = certifying.plan(seen["dev"], TERMS, len({o.group for o in seen["certify"]}))
+    sealed = split["certify"]
+    places = draw_one_each([i.id for i in sealed], [i.group for i in sealed], "seconds")
+    drawn = tuple(sealed[place] for place in places)
+    return Data(tuple(split["train"]), tuple(split["dev"]), drawn)
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What the first stage may answer."""
+
+    plan: Plan
+    verdict: Verdict
+
+
+def certified(used: Data, first: Answers) -> Certified:
+    """Certify the threshold of the first stage. Raises BenchError."""
+    dev, seen = (
+        [_alone(item, *first[item.id]) for item in items] for items in (used.dev, used.drawn)
+    )
+    plan = certifying.plan(dev, TERMS, len(seen))
     if not isinstance(plan, Plan):
         raise BenchError(plan.message)
-    drawn = certifying.drawn(seen["certify"], "seconds")
-    verdict = certifying.judge(plan, drawn, [], TERMS, 0.05)
+    verdict = certifying.judge(plan, seen, [], TERMS, 0.05)
     if verdict.threshold is None:
         raise BenchError(verdict.reason)
-    ids = {o.item for o in drawn}
-    one_each = tuple(item for item in split["certify"] if item.id in ids)
-    return Certified(model, plan, verdict, one_each, tuple(split["dev"]))
+    return Certified(plan, verdict)
 
 
-def _classified(model: Linear, items: Sequence[Item]) -> list[Observed]:
+def _alone(item: Item, shares: Shares, microseconds: int) -> Observed:
+    """What the first stage did, without a second one."""
+    found = observed(Asked(item, shares, microseconds, shares, 0), shares)
+    return replace(found, larger=None)
+
+
+def classified(model: Linear, items: Sequence[Item]) -> dict[str, Shares]:
+    """What logistic regression gives for items, by their ids."""
     rows = model.probabilities([item.text for item in items]).tolist()
-    pairs = zip(items, rows, strict=True)
-    named = [(item, dict(zip(model.labels, row, strict=True))) for item, row in pairs]
-    found = [observed(Asked(item, shares, 0, shares, 0), shares) for item, shares in named]
-    return [replace(each, larger=None) for each in found]
+    named = [dict(zip(model.labels, row, strict=True)) for row in rows]
+    return {item.id: shares for item, shares in zip(items, named, strict=True)}
 
 
-def bring_in(lab: Lab, root: Path, model: Linear) -> None:
-    """Both stages as approved tasks, by command."""
-    digest = servers.appliance(lab.data, "model", "show", MODEL)["digest"]
-    keys = lab.data / "keys" / "lab"
-    source = (_STANDING / "task.toml").read_text()
-    for name, candidate in ((SMALL, Candidate("classifier")), (LARGE, Candidate("model", MODEL))):
-        path = root / name
-        path.mkdir(parents=True)
-        (path / "task.toml").write_text(task_text(source, candidate, MODEL, digest))
-        if name == SMALL:
-            (path / "classifier.json").write_bytes(document.write(model))
-        servers.appliance(lab.data, "task", "sign", str(path), "--key", str(keys / "publisher.pem"))
-        servers.appliance(lab.data, "task", "import", str(path), "--id", name)
-        for person in ("approver-1", "approver-2"):
-            servers.appliance(
-                lab.data,
-                *("model", "approve", name, "--as", person, "--key", str(keys / f"{person}.pem")),
-                *("--meaning", "measured in the lab"),
-            )
+@dataclass(frozen=True)
+class Tuned:
+    """A run of `benchmarks.tuned`: a lab with an adapter that two people approved.
+
+    Attributes:
+        task: `task.toml` of what it offered.
+    """
+
+    run: Path
+    task: str
+
+    @property
+    def candidate(self) -> Any:
+        """What answers there."""
+        return tomllib.loads(self.task)["candidate"]
+
+    def text(self, kind: str, weight: float = 0.0) -> str:
+        """The same task over the adapter alone, or over its blend with a classifier."""
+        adapter = self.candidate["model"]
+        return task_text(
+            self.task, Candidate(kind, adapter, weight=weight), adapter, self.candidate["digest"]
+        )
 
 
-async def asked(client: httpx.AsyncClient, model: Linear, items: Sequence[Item]) -> list[Asked]:
-    """What both stages answer, one request at a time."""
+def tuned(run: Path) -> Tuned:
+    """Read a run. Raises BenchError."""
+    try:
+        return Tuned(run, (run / "offered" / "task.toml").read_text())
+    except OSError as error:
+        raise BenchError(f"{run} is no run of benchmarks.tuned that made an offer") from error
 
-    async def ask(task: str, item: Item) -> tuple[Shares, int]:
+
+def prepare(root: Path, gguf: Path, first: Tuned | None) -> Lab:
+    """A lab with the larger model; of a tuned first stage, a copy of that of its run."""
+    if first is None:
+        lab = servers.prepare_lab(root, gguf, keys=1, slots=2)
+        config = lab.data / "appliance.toml"
+        config.write_text(config.read_text().replace(str(servers.CELLS), str(_CELLS)))
+        return lab
+    shutil.rmtree(root, ignore_errors=True)
+    made = Path(shutil.copytree(first.run / "data", root / "data"))
+    servers.add_model(made, root / MODEL, gguf)
+    with (made / "appliance.toml").open("a") as file:
+        file.write(f"\n[models.default]\nn_ctx = {_CELLS}\nslots = 2\n")
+    return Lab(made, (servers.appliance(made, "key", "create", "app-0")["secret"],))
+
+
+def bring_in(lab: Lab, name: str, text: str, classifier: Linear | None = None) -> None:
+    """A stage as an approved task, by command.
+
+    Args:
+        text: its `task.toml`.
+    """
+    keys, path = lab.data / "keys" / "lab", lab.data.parent / "tasks" / name
+    path.mkdir(parents=True)
+    (path / "task.toml").write_text(text)
+    if classifier is not None:
+        (path / "classifier.json").write_bytes(document.write(classifier))
+    servers.appliance(lab.data, "task", "sign", str(path), "--key", str(keys / "publisher.pem"))
+    servers.appliance(lab.data, "task", "import", str(path), "--id", name)
+    for person in ("approver-1", "approver-2"):
+        servers.appliance(
+            lab.data,
+            *("model", "approve", name, "--as", person, "--key", str(keys / f"{person}.pem")),
+            *("--meaning", "measured in the lab"),
+        )
+
+
+async def answers(client: httpx.AsyncClient, task: str, items: Sequence[Item]) -> Answers:
+    """What a stage gives, one request at a time. Raises BenchError."""
+    found: dict[str, tuple[Shares, int]] = {}
+    for number, item in enumerate(items):
         body = {"model": task, "messages": [{"role": "user", "content": item.text}]}
         begun = time.perf_counter()
         reply = await client.post("/v1/chat/completions", json=body)
         lasted = round((time.perf_counter() - begun) * 1e6)
         if reply.status_code != httpx.codes.OK:
             raise BenchError(f"{task}: {reply.status_code}: {reply.text[:300]}")
-        shares: Shares = reply.json()["x_appliance"]["distribution"]
-        return shares, lasted
-
-    found = []
-    for number, item in enumerate(items):
-        _, small_us = await ask(SMALL, item)
-        large, large_us = await ask(LARGE, item)
-        (row,) = model.probabilities([item.text]).tolist()
-        small = dict(zip(model.labels, row, strict=True))
-        found.append(Asked(item, small, small_us, large, large_us))
-        if not number % 25:
-            say(f"  {number} of {len(items)} items")
+        found[item.id] = reply.json()["x_appliance"]["distribution"], lasted
+        if not number % 50:
+            say(f"  {task}: {number} of {len(items)} items")
     return found
+
+
+async def first_stage(
+    server: Server, lab: Lab, used: Data, fitted: Linear, run: Tuned | None
+) -> Answers:
+    """Bring the first stage in; what it gives for open items, timed with sealed ones alone."""
+    shares = classified(fitted, used.dev)
+    if run is None:
+        source = (_STANDING / "task.toml").read_text()
+        bring_in(lab, SMALL, task_text(source, Candidate("classifier"), "", ""), fitted)
+    else:
+        bring_in(lab, TUNED, run.text("model"))
+        async with client_of(server) as client:
+            alone = await answers(client, TUNED, used.dev)
+        pairs = [Asked(i, shares[i.id], 0, *alone[i.id]) for i in used.dev]
+        weight = weight_of(pairs)
+        right = sum(_best(each.large) == each.item.label for each in pairs) / len(pairs)
+        say(f"the tuned model is right in {right:.1%} of dev and has the weight {weight:g}")
+        shares = {each.item.id: blend(each, weight) for each in pairs}
+        bring_in(lab, SMALL, run.text("blend", weight), fitted)
+    return {name: (each, 0) for name, each in shares.items()}
 
 
 def figures(
@@ -230,33 +314,42 @@ def figures(
     return made, f"{name}: what is in doubt is answered by {who}"
 
 
-def run(model: str, items: int, dev: int) -> None:
+def run(model: str, items: int, dev: int, first: Tuned | None) -> None:
     """Measure and keep."""
     begun = time.monotonic()
-    stages = certified()
-    coverage = stages.verdict.coverage
-    say(f"certified at {TERMS.error:.0%}: {coverage:.0%} of {stages.verdict.groups} groups")
+    used = data()
+    fitted = fit_linear([i.text for i in used.train], [i.label for i in used.train])
     rng = random.Random(1)
-    some = rng.sample(stages.certify, min(items, len(stages.certify)))
-    some_dev = rng.sample(stages.dev, min(dev, len(stages.dev)))
+    some = rng.sample(used.drawn, min(items, len(used.drawn)))
+    some_dev = rng.sample(used.dev, min(dev, len(used.dev)))
     root = cache_root() / "benchmarks"
     with exclusive(root / "measuring.lock"):
         try:
-            lab = servers.prepare_lab(root / "route-seconds", models.gguf(model), keys=1, slots=2)
-            config = lab.data / "appliance.toml"
-            config.write_text(config.read_text().replace(str(servers.CELLS), "4096"))
-            bring_in(lab, root / "route-seconds" / "tasks", stages.model)
+            lab = prepare(root / "route-seconds", models.gguf(model), first)
+            digest = servers.appliance(lab.data, "model", "show", MODEL)["digest"]
+            source = (_STANDING / "task.toml").read_text()
+            bring_in(lab, LARGE, task_text(source, Candidate("model", MODEL), MODEL, digest))
             with servers.ours(lab) as server:
-                known, measured = asyncio.run(_measured(server, stages.model, some_dev, some))
+                small, large = asyncio.run(
+                    _measured(server, lab, used, fitted, first, [*some_dev, *some])
+                )
         finally:
             shutil.rmtree(root / "route-seconds", ignore_errors=True)
+    stages = certified(used, small)
+    coverage, groups = stages.verdict.coverage, stages.verdict.groups
+    say(f"certified at {TERMS.error:.0%}: {coverage:.0%} of {groups} groups")
+    known, measured = (
+        [Asked(item, *small[item.id], *large[item.id]) for item in part]
+        for part in (some_dev, some)
+    )
     weight = weight_of(known)
+    kind = "a classifier" if first is None else "a tuned model and a classifier, blended"
     told: list[Figure] = []
-    notes = [f"first stage certified on {stages.verdict.groups} groups, {coverage:.0%} accepted; "
+    notes = [f"the first stage is {kind}, certified on {groups} groups, {coverage:.0%} accepted; "
              f"{len(measured)} of them and {len(known)} of dev asked of both stages; mean seconds "
              f"{_mean(o.small_us for o in measured):.4f} and "
              f"{_mean(o.large_us for o in measured):.3f}"]  # fmt: skip
-    for name, share in ((model, 1.0), (f"blend, weight {weight:g}", weight)):
+    for name, share in ((model, 1.0), (f"{model} and first stage, weight {weight:g}", weight)):
         found, note = figures(
             name,
             stages,
@@ -267,7 +360,7 @@ def run(model: str, items: int, dev: int) -> None:
         notes.append(note)
     keep(
         "route_seconds",
-        model,
+        model if first is None else f"{model}, tuned first",
         f"seconds of a larger stage avoided on {len(measured)} licence notices, one a group",
         told,
         time.monotonic() - begun,
@@ -281,11 +374,20 @@ def run(model: str, items: int, dev: int) -> None:
 
 
 async def _measured(
-    server: servers.Server, model: Linear, dev: Sequence[Item], items: Sequence[Item]
-) -> tuple[list[Asked], list[Asked]]:
+    server: Server,
+    lab: Lab,
+    used: Data,
+    fitted: Linear,
+    first: Tuned | None,
+    larger: Sequence[Item],
+) -> tuple[Answers, Answers]:
+    """What the first stage gives for all items, and the larger one for some."""
+    open_items = await first_stage(server, lab, used, fitted, first)
     async with client_of(server) as client:
-        await asked(client, model, dev[:2])  # the prompt is in the cache afterwards
-        return await asked(client, model, dev), await asked(client, model, items)
+        for task in (SMALL, LARGE):  # the prompt is in the cache afterwards
+            await answers(client, task, used.dev[:2])
+        small = await answers(client, SMALL, used.drawn)
+        return {**open_items, **small}, await answers(client, LARGE, larger)
 
 
 def _mean(microseconds: Iterable[int]) -> float:
@@ -299,8 +401,10 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=660)
     parser.add_argument("--dev", type=int, default=200)
     parser.add_argument("--model", choices=("qwen", "smollm2"), default="qwen")
+    parser.add_argument("--tuned", type=Path, help="directory of a run of benchmarks.tuned")
     given = parser.parse_args()
-    run(given.model, given.items, given.dev)
+    first = None if given.tuned is None else tuned(given.tuned.absolute())
+    run(given.model, given.items, given.dev, first)
     return 0
 
 

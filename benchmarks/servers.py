@@ -67,11 +67,28 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) ->
     Raises:
         BenchError: a command failed.
     """
-    data, artifact = root / "data", root / MODEL
+    data = root / "data"
     shutil.rmtree(root, ignore_errors=True)
-    artifact.mkdir(parents=True)
-    shutil.copyfile(gguf, artifact / gguf.name)
+    root.mkdir(parents=True)
     appliance(data, "init", "--profile", "lab")
+    add_model(data, root / MODEL, gguf)
+    secrets = [appliance(data, "key", "create", f"app-{n}")["secret"] for n in range(keys)]
+    with (data / "appliance.toml").open("a") as config:
+        config.write(f"\n[models.default]\nn_ctx = {CELLS}\nslots = {slots}\n")
+    return Lab(data, tuple(secrets))
+
+
+def add_model(data: Path, artifact: Path, gguf: Path) -> None:
+    """Sign, import and approve a model under the id `MODEL`, all by command.
+
+    Args:
+        artifact: a directory for it, which is not there before and after.
+
+    Raises:
+        BenchError: a command failed.
+    """
+    artifact.mkdir()
+    shutil.copyfile(gguf, artifact / gguf.name)
     lab = data / "keys" / "lab"
     appliance(data, "model", "sign", str(artifact), "--key", str(lab / "publisher.pem"))
     appliance(data, "model", "import", str(artifact), "--id", MODEL)
@@ -81,11 +98,7 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) ->
             *("model", "approve", MODEL, "--as", name, "--key", str(lab / f"{name}.pem")),
             *("--meaning", "measured in the lab"),
         )
-    secrets = [appliance(data, "key", "create", f"app-{n}")["secret"] for n in range(keys)]
-    with (data / "appliance.toml").open("a") as config:
-        config.write(f"\n[models.default]\nn_ctx = {CELLS}\nslots = {slots}\n")
     shutil.rmtree(artifact)
-    return Lab(data, tuple(secrets))
 
 
 def appliance(data: Path, *arguments: str) -> Any:

@@ -1,11 +1,15 @@
 """Seconds of a larger stage that are avoided: the share, its interval, and what stages did."""
 
+from pathlib import Path
+
 import pytest
 
 from appliance.datasets.items import Item
 from appliance.routing.certifying import Observed
-from benchmarks import route_seconds
-from benchmarks.route_seconds import Asked
+from appliance.tasks.definition import parse
+from benchmarks import route_seconds, tuned
+from benchmarks.route_seconds import Answers, Asked, Data
+from benchmarks.servers import BenchError
 
 
 def seen(number: int, small_us: int, larger_us: int) -> Observed:
@@ -36,3 +40,37 @@ def test_a_blend_is_between_its_stages() -> None:
     assert (found.small, found.larger, found.small_us, found.larger_us) == (False, True, 1, 9)
     assert found.features is not None and found.group == "g"
     assert route_seconds.weight_of([asked] * 4) == 1  # the larger stage alone is right
+
+
+def test_a_run_that_made_an_offer_gives_the_first_stage(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="made an offer"):
+        route_seconds.tuned(tmp_path)
+    (tmp_path / "offered").mkdir()
+    example = tuned.EXAMPLES["licences"]
+    text = tuned.definition("licences", example, ["mit", "gpl-2.0"], "1" * 64)
+    text = text.replace(f'"{tuned.MODEL_ID}"', f'"{tuned.MODEL_ID}:licences"')
+    (tmp_path / "offered" / "task.toml").write_text(text)
+    run = route_seconds.tuned(tmp_path)
+    alone = parse(run.text("model").encode())
+    both = parse(run.text("blend", 0.3).encode())
+    assert (alone.candidate.kind, alone.candidate.digest) == ("model", "1" * 64)
+    assert (both.candidate.kind, both.candidate.weight) == ("blend", 0.3)
+    assert alone.candidate.model == both.candidate.model == f"{tuned.MODEL_ID}:licences"
+    assert alone.prompt == both.prompt and "[:450]" in both.prompt.user
+
+
+def answered(count: int, wrong: int) -> tuple[tuple[Item, ...], Answers]:
+    """Items of groups of their own; the first of them are answered wrong, with less confidence."""
+    items = tuple(Item(f"i{count}-{n}", f"g{n}", {"text": "x"}, "a") for n in range(count))
+    shares = [0.4 if n < wrong else 0.6 + 0.3 * n / count for n in range(count)]
+    return items, {i.id: ({"a": s, "b": 1 - s}, 5) for i, s in zip(items, shares, strict=True)}
+
+
+def test_a_threshold_is_certified_on_what_the_first_stage_gave() -> None:
+    dev, known = answered(300, 60)
+    drawn, seen = answered(600, 120)
+    found = route_seconds.certified(Data((), dev, drawn), {**known, **seen})
+    assert found.verdict.certified and 0.6 < found.verdict.coverage <= 0.85
+    bad, others = answered(301, 301)
+    with pytest.raises(BenchError):
+        route_seconds.certified(Data((), bad, drawn), {**others, **seen})
