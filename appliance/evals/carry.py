@@ -16,6 +16,7 @@ import msgspec
 from appliance.audit.entry import Draft
 from appliance.datasets import directory as datasets
 from appliance.datasets.directory import Dataset
+from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, PolicyRefused, Refused
 from appliance.evals import replay
 from appliance.evals.asking import Asking
@@ -91,12 +92,16 @@ class Carry(Kind):
         drafts = Drafts({task: loaded})
         inference = parts.inference(TaskBackends(parts.backends, drafts, evidence=parts.documents))
         asking = Asking(loaded.task, inference, f"carry-{job.id}")
-        total = len(replay.chosen(dev))
+        before = replay.read(subject.answers)
+
+        async def again(item: Item) -> Json:
+            return replay.digest(await asking.outcome(item))
+
         flips = await replay.flips(
-            asking.outcome,
+            again,
             {item.id: item for item in dev},
-            subject.answers,
-            lambda done: job.report(task, done, total),
+            before,
+            lambda done: job.report(task, done, len(before)),
         )
         engine = parts.store.evaluations.engine
         fields: dict[str, Json] = {
@@ -108,7 +113,7 @@ class Carry(Kind):
             "engine": engine,
             "flips": len(flips),
         }
-        result: JsonObject = {"task": task, "engine": engine, "items": total, "flips": flips}
+        result: JsonObject = {"task": task, "engine": engine, "items": len(before), "flips": flips}
         if flips:
             await job.in_thread(_recorded, parts, {**fields, "certificate": ""})
             named = ", ".join(flips[:_SHOWN])

@@ -250,7 +250,7 @@ async def observe(
     )
 
 
-def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[str]:
+def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[Json]:
     """What another engine must do again with an item: digests of answers, and what is accepted.
 
     Args:

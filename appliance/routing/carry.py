@@ -8,8 +8,7 @@ the same as before, but for the engine and the date, and is watched as the same.
 Source: method.md, rule 6.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -19,14 +18,13 @@ from appliance.audit.entry import Draft
 from appliance.datasets import directory as datasets
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, PolicyRefused, StateRefused
+from appliance.evals import replay
 from appliance.evals.gate_subject import task_of
-from appliance.evals.replay import AGAIN
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.routing import catalogue, confidence
 from appliance.routing.calibration import observe, replayed
 from appliance.routing.confidence import Confidence
 from appliance.routing.subject import CalibrationParts
-from appliance.serving.inference import Inference
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
@@ -60,7 +58,7 @@ class _Subject:
     envelope: bytes
     certificate: Certificate
     function: Confidence
-    before: dict[str, list[str]]
+    before: dict[str, Json]
     tasks: tuple[LoadedTask, ...]
     items: dict[str, Item]
     p_true: bool
@@ -108,13 +106,17 @@ class RouteCarry(Kind):
             (task, gate.inference(TaskBackends(gate.backends, Drafts({task.task.id: task}))))
             for task in subject.tasks
         ]
-        flips = []
-        for number, (name, before) in enumerate(subject.before.items()):
-            job.report(route, number, len(subject.before))
-            item = subject.items.get(name)
-            label = f"route-carry-{job.id}"
-            if item is None or not await _same(subject, stages, label, item, before):
-                flips.append(name)
+        threshold = certificate.found.threshold_micros or 0
+
+        async def again(item: Item) -> Json:
+            label = f"{NAME}-{job.id}"
+            seen = await observe(stages, label, item, p_true=subject.p_true)
+            return replayed(seen, subject.function, threshold, larger=len(stages) > 1)
+
+        total = len(subject.before)
+        flips = await replay.flips(
+            again, subject.items, subject.before, lambda done: job.report(route, done, total)
+        )
         engine = gate.store.evaluations.engine
         made = "" if flips else await job.in_thread(_carried, parts, subject, engine)
         fields: dict[str, Json] = {
@@ -137,29 +139,10 @@ class RouteCarry(Kind):
         return {
             "route": route,
             "engine": engine,
-            "items": len(subject.before),
+            "items": total,
             "flips": flips,
             "certificate": made or None,
         }
-
-
-async def _same(
-    subject: _Subject,
-    stages: Sequence[tuple[LoadedTask, Inference]],
-    label: str,
-    item: Item,
-    before: list[str],
-) -> bool:
-    """Whether the stages do with an item what they did, in one of a few tries.
-
-    Answers vary a little beside other requests under one engine, too.
-    """
-    threshold = subject.certificate.found.threshold_micros or 0
-    for _ in range(1 + AGAIN):
-        seen = await observe(stages, label, item, p_true=subject.p_true)
-        if before == replayed(seen, subject.function, threshold, larger=len(stages) > 1):
-            return True
-    return False
 
 
 def _wanted(params: JsonObject) -> Wanted:
@@ -190,7 +173,7 @@ def _subject_of(parts: CalibrationParts, name: str) -> _Subject:
         envelope,
         certificate,
         confidence.read(certificate.found.function),
-        json.loads(answers),
+        replay.read(answers),
         tuple(tasks),
         {item.id: item for item in dataset.splits.get("dev", ())},
         route.small.p_true,
