@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,12 @@ def perturbed(source: Path, target: Path) -> Path:
     return target
 
 
-async def contract(services: Services, name: str) -> None:
-    """What every engine must do as an upstream: four requests, each with a whole answer."""
+async def contract(services: Services, name: str) -> int:
+    """What every engine must do as an upstream, and what the table says of its kind.
+
+    Returns:
+        How many requests there were, each with a whole answer.
+    """
     asked = chat("Name a colour.", model=name, max_tokens=6, sampling=GREEDY)
     pieces = await answer(services, caller(), asked)
     assert "".join(piece.text for piece in pieces).strip()
@@ -173,3 +178,21 @@ async def contract(services: Services, name: str) -> None:
     labels = chat("Is water wet?", model=name, labels=("yes", "no"), max_tokens=4)
     (last,) = (await answer(services, caller(), labels))[-1:]
     assert len(last.vector) == 8
+    upstream = services.upstreams.get(name)
+    settings = {"top_k": 5, "min_p": 0.05, "repetition_penalty": 1.1, "typical_p": 0.9}
+    taken: dict[str, Any] = {k: v for k, v in settings.items() if k in upstream.kind.sampling}
+    more: list[dict[str, Any]] = [{"sampling": replace(GREEDY, **taken), "max_tokens": 4}]
+    if "regex" in upstream.kind.constraints:
+        more.append({"constraint": Constraint("regex", "[0-9]{3}"), "max_tokens": 12})
+    if upstream.kind.exact_lengths:
+        more.append({"max_tokens": 5, "min_tokens": 5, "ignore_eos": True})
+    if upstream.kind.token_prompts and upstream.known is not None and upstream.known.ids:
+        more.append({"messages": None, "tokens": upstream.known.ids[0], "max_tokens": 3})
+    for given in more:
+        given = {"sampling": GREEDY, **given}
+        pieces = await answer(services, caller(), chat("Name a number.", model=name, **given))
+        text, count = "".join(piece.text for piece in pieces), sum(piece.tokens for piece in pieces)
+        assert text and pieces[-1].finish_reason in ("stop", "length")
+        assert "constraint" not in given or re.fullmatch("[0-9]{3}", text)
+        assert "min_tokens" not in given or count == 5
+    return 4 + len(more)

@@ -48,13 +48,14 @@ async def test_both_answer_as_models(
     shutil.copyfile(ca, tmp_path / "ca.pem")
     (tmp_path / "key").write_text(other.key)
     async with ready(tmp_path / "d", settings(stock, other, tmp_path)) as services:
+        asked = 0
         for name in ("stock", "other"):
             assert services.upstreams.get(name).hosts[0].state == "ready"
-            await contract(services, name)
+            asked += await contract(services, name)
         outcomes = entries(services, "outcome")
-        assert {outcome["status"] for outcome in outcomes} == {"ok"} and len(outcomes) == 8
+        assert {outcome["status"] for outcome in outcomes} == {"ok"} and len(outcomes) == asked
         hops = entries(services, "hop")
-        assert [hop["event"] for hop in hops] == ["sent", "answered"] * 8
+        assert [hop["event"] for hop in hops] == ["sent", "answered"] * asked
         # Another appliance says which weights answer; its digest is in the fingerprint.
         known = services.upstreams.get("other").known
         assert known is not None and known.system.startswith("fp_")
