@@ -1273,7 +1273,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "upstream_timeout": Code(
         "an upstream sent nothing for too long, or took too long in all",
-        "Look at the load of its host; `idle_seconds` and `answer_seconds` are the limits.",
+        "Look at the load of its host; `idle_seconds` and `answer_seconds` are the limits. An "
+        "engine that was just started may compile at its first request: ask again.",
     ),
     "upstream_busy": Code(
         "an upstream host has no room for the request", "Try again later, or add a host."

@@ -71,7 +71,8 @@ class Judging:
         if self._cancelled:  # meanwhile, when there was nothing to cancel
             await self.model.cancel(self._asked)
             return None
-        vector, tokens, cached, finish = b"", 0, 0, None
+        vector, tokens, cached = b"", 0, 0
+        finish: str | None = None
         async for delta in self.model.run(self._asked):
             vector, tokens = vector + delta.vector, tokens + delta.tokens
             cached, finish = delta.cached, delta.finish_reason

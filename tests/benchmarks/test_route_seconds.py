@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli.demo import MODEL_ID
 from appliance.datasets.items import Item
 from appliance.routing.certifying import Observed
 from appliance.tasks.definition import parse
@@ -48,14 +49,14 @@ def test_a_run_that_made_an_offer_gives_the_first_stage(tmp_path: Path) -> None:
     (tmp_path / "offered").mkdir()
     example = tuned.EXAMPLES["licences"]
     text = tuned.definition("licences", example, ["mit", "gpl-2.0"], "1" * 64)
-    text = text.replace(f'"{tuned.MODEL_ID}"', f'"{tuned.MODEL_ID}:licences"')
+    text = text.replace(f'"{MODEL_ID}"', f'"{MODEL_ID}:licences"')
     (tmp_path / "offered" / "task.toml").write_text(text)
     run = route_seconds.tuned(tmp_path)
     alone = parse(run.text("model").encode())
     both = parse(run.text("blend", 0.3).encode())
     assert (alone.candidate.kind, alone.candidate.digest) == ("model", "1" * 64)
     assert (both.candidate.kind, both.candidate.weight) == ("blend", 0.3)
-    assert alone.candidate.model == both.candidate.model == f"{tuned.MODEL_ID}:licences"
+    assert alone.candidate.model == both.candidate.model == f"{MODEL_ID}:licences"
     assert alone.prompt == both.prompt and "[:450]" in both.prompt.user
 
 

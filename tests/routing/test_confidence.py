@@ -1,6 +1,7 @@
 """How sure an answer is: features, functions, and coefficients from outside."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +45,10 @@ def planted_fields(n: int = 400) -> tuple[list[Features], list[bool], list[str]]
         rows.append(in_fields(field("a", *logs.tolist()), field("b", worst, margin=-worst)))
         right.append(bool(generator.random() < math.exp(worst)))
     return rows, right, [f"g{k}" for k in range(n)]
+
+
+def ranked(values: Sequence[float]) -> Any:
+    return np.argsort(np.argsort(values))
 
 
 def planted(n: int = 600) -> tuple[list[Features], list[bool], list[str]]:
@@ -96,8 +101,9 @@ def test_a_function_of_fields_survives_json_and_does_not_follow_the_length() -> 
     assert confidence.read(steps.document()) == steps and isinstance(steps, confidence.Steps)
     assert steps.name == "least"
     assert choice.areas["length alone"] > 1.2 * min(choice.areas.values())
-    one, other = (np.argsort(np.argsort(v)) for v in (scores, [row[-1] for row in rows]))
-    assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+    worst, length = (ranked([row[FIELDS.index(n)] for row in rows]) for n in ("least", "length"))
+    assert np.corrcoef(ranked(scores), worst)[0, 1] > 0.9
+    assert abs(np.corrcoef(ranked(scores), length)[0, 1]) < 0.35
 
 
 def test_what_the_model_says_of_its_answer_is_one_more_feature_of_either_form() -> None:
@@ -118,7 +124,7 @@ def test_the_ablation_shows_what_asking_is_worth() -> None:
     rows, right, groups = planted_fields()
     told = [(*row, 2.0 if known else -2.0) for row, known in zip(rows, right, strict=True)]
     choice = confidence.fit(told, right, groups)
-    assert choice.areas[f"{P_TRUE} alone"] < 0.5 * choice.areas[f"without {P_TRUE}"]
+    assert choice.areas[f"{P_TRUE} alone"] < 0.75 * choice.areas[f"without {P_TRUE}"]
     again = confidence.read(choice.function.document())
     assert [again.score(row) for row in told] == [choice.function.score(row) for row in told]
 
@@ -166,7 +172,7 @@ def test_the_area_is_that_of_a_curve_by_hand() -> None:
         {"kind": "logistic", "weights": {}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"size": 1.0}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": 1.0, "least": 1.0}, "intercept": 0.0},
-        {"kind": "logistic", "weights": {"top": 1.0, "least": 1.0, "p_true": 1.0}, "intercept": 0.0},
+        {"kind": "logistic", "weights": {"top": 1, "mean": 1, "p_true": 1}, "intercept": 0.0},
         {"kind": "logistic", "weights": {1: 1.0}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": math.nan}, "intercept": 0.0},
         {"kind": "logistic", "weights": {"top": 1e9}, "intercept": 0.0},

@@ -20,7 +20,8 @@ def test_a_route_reads_as_it_was_written() -> None:
     assert (route.stages[1].seconds, route.stages[1].at_once) == (30, 2)
     assert route.rules[0].longer_than == 20
     assert not route.small.p_true
-    assert parse(ROUTE.replace('name = "small"', 'name = "small"\np_true = true').encode()).small.p_true
+    asked = ROUTE.replace('name = "small"', 'name = "small"\np_true = true')
+    assert parse(asked.encode()).small.p_true
 
 
 def test_without_people_and_larger_stages_there_is_a_refusal_alone() -> None:

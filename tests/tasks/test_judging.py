@@ -36,7 +36,9 @@ async def test_the_model_is_asked_about_the_answer_that_is_given(
     over = await backend(ready, loaded(toml, classifier_json=coefficients()))
     (plain,) = await answered(over)
     assert plain.about is not None and plain.about.p_true is None
-    length = (await over.prepare(ASKED, APP, 1)).prompt_tokens
+    prepared = await over.prepare(ASKED, APP, 1)
+    await over.cancel(prepared)
+    length = prepared.prompt_tokens
     (delta,) = await answered(over, JUDGED)
     share, more = await by_hand(over, delta.text)
     about = delta.about

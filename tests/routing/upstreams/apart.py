@@ -11,7 +11,6 @@ PORT is one of loopback that something outside listens on.
 import asyncio
 import errno
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -30,14 +29,13 @@ from tests.routing.upstreams.site import BIG, caller, chat, entries, ready, unti
 from tests.smol import ID
 
 PORT = 8443
-_NAMESPACE = "/proc/{}/ns/net"
 _OTHERS = ("192.0.2.1", "198.51.100.7", "10.87.3.2")
 """Addresses that no host here has; the first two are kept for documentation (RFC 5737)."""
 
 
 @dataclass
 class Far:
-    """An engine host at the end of a cable."""
+    """An engine host at the end of a cable: an appliance of the lab, and a relay before it."""
 
     number: int
     process: subprocess.Popen[bytes]
@@ -63,9 +61,15 @@ class Far:
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.close()
+        relay = sys.executable, "-m", "tests.routing.upstreams.relay"
+        subprocess.Popen([*self._inside, *relay, address(self.number), str(PORT)])
+
+    @property
+    def _inside(self) -> tuple[str, ...]:
+        return "nsenter", "-t", str(self.process.pid), "-n"
 
     def _run(self, *command: str) -> None:
-        _run("nsenter", "-t", str(self.process.pid), "-n", *command)
+        _run(*self._inside, *command)
 
 
 def address(number: int, end: int = 2) -> str:
@@ -77,10 +81,10 @@ def far(number: int, data: Path) -> Far:
     """An appliance in a namespace of its own, which is joined before it begins."""
     begin = "unshare", "-n", "sh", "-c", 'read _ && exec "$@"', "sh"
     serve = sys.executable, "-m", "appliance", "serve", "--data", data
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(
-        [*begin, *serve], stdin=subprocess.PIPE, stdout=quiet, stderr=quiet
-    )
+    with (data.parent / f"engine{number}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*begin, *serve], stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+        )
     while namespace(process.pid) == namespace():
         time.sleep(0.01)
     made = Far(number, process)
@@ -90,7 +94,7 @@ def far(number: int, data: Path) -> Far:
 
 def namespace(process: int | str = "self") -> str:
     """The network namespace of a process."""
-    return os.readlink(_NAMESPACE.format(process))
+    return str(Path(f"/proc/{process}/ns/net").readlink())
 
 
 def _run(*command: str) -> None:
@@ -159,7 +163,7 @@ def reached(where: str, port: int = PORT) -> str:
 def main(root: Path, model: Path, port: int) -> dict[str, Any]:
     """Build the hosts, and look."""
     names = address(1), address(2)
-    data, secret = serving(root, model, f'host = "0.0.0.0"\nport = {PORT}', *names)
+    data, secret = serving(root, model, f"port = {PORT}", *names)
     ca, key = data / "tls" / "ca.pem", root / "key"
     key.write_text(secret)
     shutil.copytree(data, root / "two")
