@@ -5,6 +5,7 @@ and whether cells that one computed are used by another. `strength` is the size 
 the two matrices make to an average input, in units of the weight's own output.
 """
 
+import functools
 import math
 import shutil
 from pathlib import Path
@@ -27,11 +28,7 @@ def write_lora(
     base: Path, target: Path, seed: int, *, rank: int = 4, strength: float = 0.5
 ) -> None:
     """Write an adapter for every layer's `WEIGHTS` of the model in `base`."""
-    with base.open("rb") as file:
-        reader = Reader(file.read(MAX_METADATA), base.stat().st_size)
-    header = read_header(reader)
-    tensors = read_tensors(reader, header)
-    architecture = header.metadata["general.architecture"].value  # type: ignore[union-attr] # text
+    architecture, tensors = _header(base, base.stat().st_size)
     noise = np.random.default_rng(seed)
     rows: list[Row] = []
     data: list[bytes] = []
@@ -45,7 +42,7 @@ def write_lora(
     gguf = Gguf(
         pairs={
             "general.type": string("adapter"),
-            "general.architecture": string(str(architecture)),
+            "general.architecture": string(architecture),
             "general.name": string(f"random {seed}"),
             "adapter.type": string("lora"),
             "adapter.lora.alpha": scalar(Kind.FLOAT32, float(rank)),
@@ -55,6 +52,16 @@ def write_lora(
     head = gguf.table()
     head += bytes(-len(head) % 32)
     target.write_bytes(head + b"".join(body + bytes(-len(body) % 32) for body in data))
+
+
+@functools.cache
+def _header(base: Path, size: int) -> tuple[str, dict[str, Tensor]]:
+    """Architecture and tensors of a model; read once for all of its adapters."""
+    with base.open("rb") as file:
+        reader = Reader(file.read(MAX_METADATA), size)
+    header = read_header(reader)
+    architecture = header.metadata["general.architecture"].value  # type: ignore[union-attr] # text
+    return str(architecture), read_tensors(reader, header)
 
 
 def _matrices(
