@@ -32,6 +32,7 @@ from appliance.wire.admin import pointers as pointerwire
 from appliance.wire.admin import queue as queuewire
 from appliance.wire.admin import routes as routewire
 from appliance.wire.admin import trust as trustwire
+from appliance.wire.admin import tunings as tuningwire
 from appliance.wire.admin import upstreams as upstreamwire
 from appliance.wire.admin.logs import LogPage, LogQuery
 from appliance.wire.admin.plan import ImportPlan, PlanRequest
@@ -238,6 +239,21 @@ class AdminClient:
     def compare_evaluations(self, wanted: evalwire.CompareWanted) -> evalwire.Compared:
         """Two candidates on the same items."""
         return self._post(evalwire.Compared, "/admin/evaluations/compare", wanted)
+
+    # tunings
+
+    def tuning_report(self, job_id: int) -> tuningwire.TuningReport:
+        """The page of a tuning."""
+        return self._get(tuningwire.TuningReport, f"/admin/tunings/{job_id:d}/report")
+
+    def tuning_losses(self, job_id: int) -> tuningwire.Losses:
+        """The losses of each run of a tuning so far."""
+        return self._get(tuningwire.Losses, f"/admin/tunings/{job_id:d}/losses")
+
+    def compare_tunings(self, job_ids: Sequence[int]) -> tuningwire.TuningsCompared:
+        """Tunings side by side."""
+        body = tuningwire.CompareTunings.of(tunings=list(job_ids))
+        return self._post(tuningwire.TuningsCompared, "/admin/tunings/compare", body)
 
     # routes
 

@@ -15,6 +15,7 @@ from tui.app import PAGES, OperatorApp
 from tui.screens.entry import EntryScreen
 from tui.screens.evaluations import EvaluationScreen
 from tui.screens.labelling import LabellingScreen
+from tui.screens.tuning import TuningScreen
 from tui.widgets.ask import Ask
 from tui.widgets.rows import Rows
 
@@ -28,6 +29,7 @@ _WITHOUT_DIGIT = {
     "Collections": "o",
     "Labels": "t",
     "Routes": "u",
+    "Tuning": "m",
     "Start": "a host without one",
 }
 _HEAD = """\
@@ -57,6 +59,7 @@ def keys_document() -> str:
         ("One audit entry", EntryScreen.BINDINGS, {}),
         ("One evaluation", EvaluationScreen.BINDINGS, {}),
         ("Labelling", LabellingScreen.BINDINGS, {}),
+        ("One tuning", TuningScreen.BINDINGS, {}),
         ("A question", Ask.BINDINGS, {}),
     ]
     return _HEAD + "".join(_section(*part) for part in parts)

@@ -41,6 +41,7 @@ from tui.screens.palette import Choice, Palette
 from tui.screens.requests import RequestsPage
 from tui.screens.routes import RoutesPage
 from tui.screens.tasks import TasksPage
+from tui.screens.tuning import TuningPage
 from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash
@@ -54,7 +55,7 @@ _LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
     EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, RoutesPage,
-    FirstPage,
+    TuningPage, FirstPage,
 )  # fmt: skip
 
 
@@ -102,6 +103,7 @@ class OperatorApp(Typing):
         Binding("t", "go('labels')", "To label: queues", show=False),
         Binding("o", "go('collections')", "Collections of documents", show=False),
         Binding("u", "go('routes')", "Routes", show=False),
+        Binding("m", "go('tuning')", "Tuning of models", show=False),
         Binding("escape", "escape", "Back", show=False),
         Binding("q", "leave", "Quit"),
         *(

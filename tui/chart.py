@@ -5,12 +5,15 @@ an appliance that rests sends nothing; what was before the first value looks lik
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII: Final = " .:|"
 _BRAILLE: Final = ((0x02, 0x47), (0x10, 0xB8))
 """Dots of a line and of a whole column, in the left and in the right half of a cell."""
+_DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Each dot of a cell: those of the left and of the right half, from above."""
 
 
 def chart(
@@ -91,3 +94,60 @@ def interval(
 def _step(value: float, least: float, most: float, steps: int) -> int:
     share = (value - least) / (most - least) if most > least else 0.0
     return max(0, min(steps - 1, int(share * steps)))
+
+
+def plot(
+    line: Sequence[tuple[float, float]],
+    marks: Sequence[tuple[float, float]],
+    width: int,
+    height: int,
+    *,
+    ascii_only: bool,
+) -> list[str]:
+    """A line through points, and marks over it, on the scale of both; the highest line first.
+
+    The line is drawn in dots of braille, two by four in a cell, or in ASCII; a mark is an `o`.
+
+    Args:
+        line, marks: x and y of each; the line by rising x.
+        width, height: in cells.
+    """
+    every = [*line, *marks]
+    if not every:
+        return [" " * width] * height
+    across, down = (1, 1) if ascii_only else (2, 4)
+    left, right = min(x for x, _ in every), max(x for x, _ in every)
+    low, high = min(y for _, y in every), max(y for _, y in every)
+
+    def column(x: float, steps: int) -> int:
+        return _step(x, left, right, steps)
+
+    def row(y: float, steps: int) -> int:
+        return steps - 1 - _step(y, low, high, steps)
+
+    dots = _line([(column(x, width * across), row(y, height * down)) for x, y in line])
+    cells = [[0] * width for _ in range(height)]
+    for dot, above in dots:
+        cells[above // down][dot // across] |= _DOTS[dot % across][above % down]
+    drawn = [[_cell(cell, ascii_only=ascii_only) for cell in one] for one in cells]
+    for x, y in marks:
+        drawn[row(y, height)][column(x, width)] = "o"
+    return ["".join(one) for one in drawn]
+
+
+def _cell(dots: int, *, ascii_only: bool) -> str:
+    if not dots:
+        return " "
+    return "." if ascii_only else chr(0x2800 + dots)
+
+
+def _line(points: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The dots from each point to the next, steep parts without a gap."""
+    found = set(points[:1])
+    for (x, y), (to_x, to_y) in pairwise(points):
+        steps = max(abs(to_x - x), abs(to_y - y), 1)
+        found |= {
+            (round(x + (to_x - x) * n / steps), round(y + (to_y - y) * n / steps))
+            for n in range(steps + 1)
+        }
+    return found

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.job import started, watched
+from appliance.cli.job import progress, started, watched
 from appliance.cli.output import (
     Decorated,
     Output,
@@ -22,9 +22,12 @@ from appliance.cli.output import (
     table,
 )
 from appliance.cli.tune_offer import KIND, offer, tuning_of
+from appliance.cli.tune_runs import compare, list_, losses, report
 from appliance.cli.tune_teach import teach
 from appliance.trust import oms, signing
+from appliance.tuning.report import next_commands
 from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.tunings import Losses
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -126,11 +129,12 @@ def resume(ctx: click.Context, data: Path, job_id: int) -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, data: Path, job_id: int) -> None:
-    """Show what a tuning came to: quality, checks, the losses on dev."""
+    """Show what a tuning came to: quality, checks, losses on dev; or how far it is."""
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
         found = tuning_of(client, job_id)
-    _tell(ctx, output, found, exits=False)
+        runs = client.tuning_losses(job_id) if not found.result else None
+    _tell(ctx, output, found, runs, exits=False)
 
 
 def _params(given: dict[str, Any]) -> dict[str, Any]:
@@ -156,12 +160,25 @@ def _plain(value: str) -> Any:
     return value
 
 
-def _tell(ctx: click.Context, output: Output, found: Job, *, exits: bool = True) -> None:
+def _tell(
+    ctx: click.Context,
+    output: Output,
+    found: Job,
+    runs: Losses | None = None,
+    *,
+    exits: bool = True,
+) -> None:
     result: dict[str, Any] = found.result or {}
     if not result:
         lines = [f"tuning {found.id}: {found.state} {safe(found.code or '')}".rstrip()]
         lines += [safe(text) for text in (found.message, found.hint) if text]
-        output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
+        if found.progress.phase:
+            lines.append(progress(found.progress))
+        told = {"id": found.id, "state": found.state, "code": found.code}
+        if runs is not None:
+            lines += losses(runs)
+            told |= runs.model_dump()
+        output.data(told, lines)
         if exits:
             ctx.exit(1)
         return
@@ -173,17 +190,10 @@ def _tell(ctx: click.Context, output: Output, found: Job, *, exits: bool = True)
 
 
 def _next(number: int, result: dict[str, Any]) -> list[str]:
-    """The commands that lead to a task that the gate can judge."""
-    path, base = safe(result["adapter"]), safe(result["base"]["id"])
-    name = f"{base}:{safe(result['task']['id'])}"
-    sign = [] if "digest" in result else [f"appliance model sign {path} --key KEY"]
-    return [
-        *sign,
-        f"appliance model import {path} --id {name}",
-        f"appliance model approve {name} --as NAME --key KEY --meaning WHY",
-        f"appliance model load {name}",
-        f"appliance tune offer {number} TASK_DIR --as {name}",
-    ]
+    """The commands that lead to a task that the gate can judge, and the page."""
+    names = (safe(result["adapter"]), safe(result["base"]["id"]), safe(result["task"]["id"]))
+    commands = next_commands(number, *names, signed="digest" in result)
+    return [*commands, f"appliance tune report {number} --out report.html"]
 
 
 def _planned(result: dict[str, Any]) -> list[str]:
@@ -199,7 +209,8 @@ def _planned(result: dict[str, Any]) -> list[str]:
 def _trained(result: dict[str, Any]) -> list[str]:
     dev, checks = result["dev"], result["checks"]
     low, high = dev["interval"]
-    lines = [
+    lines = [safe(result["answer"])] if "answer" in result else []
+    lines += [
         f"{safe(dev['metric'])} on dev as it serves: {dev['value']:.3f} ({low:.3f} to {high:.3f}), "
         f"{dev['groups']} groups",
         f"served as trained: {checks['nll_served']:.4f} nats a token against "
@@ -260,5 +271,5 @@ def _estimate(one: dict[str, Any], value: str, interval: str) -> tuple[str, str]
     return f"{one[value]:.3f}", f"{low:.3f} to {high:.3f}"
 
 
-tune.add_command(offer)
-tune.add_command(teach)
+for _command in (offer, list_, compare, report, teach):
+    tune.add_command(_command)

@@ -50,11 +50,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Series:
-    """A named line through points in the order of x."""
+    """A named line through points in the order of x.
+
+    Attributes:
+        dots: each point is drawn, too, with its value as a hint.
+    """
 
     name: str
     points: tuple[tuple[float, float], ...]
     kind: str = "accent"
+    dots: bool = False
 
 
 def intervals(
@@ -139,6 +144,9 @@ def lines(
         dash += bool(row.name)
         style = f"curve {row.kind} dash{dash % 3}"
         parts.append(svg.path([(x.at(px), y.at(py)) for px, py in row.points], style))
+        for px, py in row.points if row.dots else ():
+            hint = f"{row.name} {x_form(px)}: {y_form(py)}"
+            parts.append(svg.dot(x.at(px), y.at(py), row.kind, hint, radius=4))
         if not row.name:
             continue
         parts += [svg.line(at, 14, at + 24, 14, style), svg.text(at + 30, 18, row.name)]

@@ -51,6 +51,7 @@ from appliance.tuning.messages import Order
 from appliance.tuning.plan import Pace
 from appliance.tuning.process import check_set
 from appliance.tuning.proof import Proof, prove, rehearsed
+from appliance.tuning.report import conclusion
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served, memory, serving
 from appliance.tuning.settings import Settings
@@ -299,7 +300,7 @@ class Tuning(Kind):
         await job.in_thread(_export, path, data, bound, told, files)
         for seed in told["seeds"]:  # the record has them all
             seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
-        return {**told, "adapter": str(path)}
+        return {"answer": conclusion(told)[0], **told, "adapter": str(path)}
 
     def _order(self, given: _Given, facts: GgufFacts, chosen: Settings) -> Order:
         """What the trainer is to do. Raises TuningRefused for rows that would teach otherwise."""

@@ -6,7 +6,10 @@ can be made again; it holds measurements and no wish. docs/tuning-guide.md says 
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
+
+from appliance.errors import TuningRefused
 
 FILE: Final = "training.json"
 TYPE: Final = "https://appliance.invalid/training/v1"
@@ -15,3 +18,17 @@ TYPE: Final = "https://appliance.invalid/training/v1"
 def document(facts: Mapping[str, Any]) -> bytes:
     """The bytes of the file: one form for the same facts."""
     return json.dumps({"_type": TYPE, **facts}, sort_keys=True, indent=1).encode() + b"\n"
+
+
+def read(adapter: Path) -> dict[str, Any]:
+    """The record in the directory of an adapter.
+
+    Raises:
+        TuningRefused: `report_missing`.
+    """
+    try:
+        found: dict[str, Any] = json.loads((adapter / FILE).read_bytes())
+    except FileNotFoundError as error:
+        message = f"There is no {FILE}: the tuning has not come to an adapter."
+        raise TuningRefused("report_missing", message) from error
+    return found

@@ -4,8 +4,9 @@ Rules: the untrained model is held against the server before the first step; a c
 the place of the last one whole or not at all; a seed that is done is not trained again.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ import msgspec
 
 from appliance.errors import TuningRefused
 from appliance.trust import durable
-from appliance.tuning import checks, messages
+from appliance.tuning import checks, losses, messages
 from appliance.tuning.checks import Scored
 from appliance.tuning.messages import Base, Checkpoint, Done, Order, Ready, Step
 from appliance.tuning.process import Busy, trainer
@@ -23,6 +24,7 @@ from appliance.workers.process import Sealed
 
 _DONE: Final = "done"
 _CHECKPOINT: Final = "checkpoint"
+_LOSSES: Final = losses.SUFFIX.removeprefix(".")
 
 Report = Callable[[str, int, int], None]
 """Phase, done and total; raises when the job is to stop."""
@@ -102,9 +104,27 @@ class Files:
         """
         self._write(_CHECKPOINT, msgspec.msgpack.encode(kept))
 
+    def tell(self, steps: Sequence[Curve], *, again: bool = False) -> None:
+        """Add the losses of steps to those that people watch.
+
+        Args:
+            again: those that were told before go first.
+
+        Raises:
+            TuningRefused: `tuning_checkpoint` when the disk refuses.
+        """
+        points = [losses.Point(one.step, one.loss, one.dev) for one in steps]
+        with self._on_disk("losses"):
+            losses.write(self._path(_LOSSES), points, again=again)
+
     def _write(self, what: str, data: bytes) -> None:
-        try:
+        with self._on_disk(what):
             durable.replace(self._path(what), data)
+
+    @contextlib.contextmanager
+    def _on_disk(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise TuningRefused(
                 "tuning_checkpoint", f"The {what} of seed {self.seed}: {error.strerror}."
@@ -147,6 +167,7 @@ async def train(
         return found
     kept = files.kept() or _Kept(b"", [], 0.0, 0.0)
     order = msgspec.structs.replace(order, checkpoint=kept.data)
+    files.tell(kept.curve, again=True)
     phase, ready = f"training, seed {files.seed}", None
     seconds = kept.seconds
     async with trainer(base, order, directory, busy) as said:
@@ -162,6 +183,7 @@ async def train(
                     kept.base_gap = found_gap.nats
                 case Step():
                     kept.curve.append(Curve(message.step, message.loss, message.dev))
+                    files.tell(kept.curve[-1:])
                     seconds += message.seconds
                     report(phase, message.step, message.total)
                 case Checkpoint():

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from appliance.reports import charts
+from appliance.reports.axes import plain
 from appliance.reports.charts import Estimate, Placed, Series
 from tests.reports.example import LABELS, estimates
 
@@ -91,3 +92,10 @@ def test_a_line_without_a_name_goes_with_the_one_before() -> None:
     drawing = charts.lines("t", rows, x_name="x", y_name="y")
     assert re.findall(r"<polyline[^>]*(dash\d)", drawing) == ["dash0", "dash1", "dash1"]
     assert len(re.findall(r"<line[^>]*(dash\d)", drawing)) == 2
+
+
+def test_points_of_a_line_are_drawn_where_they_are_wanted_even_one_alone() -> None:
+    rows = [Series("a", ((0, 1), (1, 2)), "muted"), Series("dev", ((1, 1.5),), dots=True)]
+    drawing = charts.lines("t", rows, x_name="x", y_name="y", y_form=plain)
+    (dot,) = ElementTree.fromstring(drawing).iter("circle")
+    assert [element.text for element in dot.iter("title")] == ["dev 1: 1.5"]

@@ -1,7 +1,7 @@
 """The operator's program under Pilot: what it is told, what it shows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,9 +49,11 @@ from appliance.wire.admin.models import (
 )
 from appliance.wire.admin.pointers import Name, NameList
 from appliance.wire.admin.routes import Route, RouteList
+from appliance.wire.admin.tunings import Losses, LossRun, TuningReport, TuningsCompared
 from appliance.wire.admin.usage import Load
 from tests.test_client import STATUS
 from tests.test_text import HOSTILE
+from tests.tuning import example
 from tui.app import OperatorApp, Polled
 from tui.command import Commands, Report, silent
 from tui.desk import Desk
@@ -148,6 +150,44 @@ def evaluation(number: int, **changes: object) -> Job:
         },
     }  # fmt: skip
     return job(number, **{**plain, **changes})
+
+
+def tuning(number: int, **changes: object) -> Job:
+    """A tuning; by default one that is done, with its result."""
+    plain: dict[str, object] = {
+        "kind": "tune", "title": "licences from notices", "state": "done", "actions": [],
+        "ended": "2026-11-18T12:25:10Z", "heavy": True, "progress": {}, "params": {"plan": False},
+        "result": example.result(),
+    }  # fmt: skip
+    return job(number, **{**plain, **changes})
+
+
+def losses(name: str = "seed-0") -> LossRun:
+    """What a run has learned so far."""
+    points = [(p["step"], p["loss"], p["dev"]) for p in example.record()["seeds"][0]["losses"]]
+    return LossRun(name=name, points=points[:40])
+
+
+def side_by_side(*numbers: int) -> TuningsCompared:
+    """Tunings that differ in their rank."""
+    ranks = [str(8 * (n + 1)) for n in range(len(numbers))]
+    return TuningsCompared.model_validate(
+        {
+            "tunings": [
+                {"id": number, "title": "licences from notices", "metric": "exact_match",
+                 "value": 0.844 - n / 50, "interval": [0.793 - n / 50, 0.885 - n / 50],
+                 "groups": 237, "best": "blend", "best_value": 0.86,
+                 "best_interval": [0.81, 0.898], "dev_nats": 0.1243, "spread_nats": 0.0,
+                 "seconds": 2280.3 - 300 * n, "peak_mib": 2458, "joules": None}
+                for n, number in enumerate(numbers)
+            ],
+            "differing": [
+                {"name": "rank", "values": ranks},
+                {"name": "rate", "values": ["0.001", "0.0005", *ranks][: len(numbers)]},
+            ],
+            "same_dev": True,
+        }
+    )  # fmt: skip
 
 
 def candidate(
@@ -256,6 +296,7 @@ class Script(AdminClient):
     jobs_found: list[Job] = field(default_factory=list)
     shelves: list[Shown] = field(default_factory=list)
     routes_found: list[Route] = field(default_factory=list)
+    losses_found: dict[int, list[LossRun]] = field(default_factory=dict)
     reported: ReportList = field(default_factory=lambda: ReportList(documents=[]))
     passages_found: Passages = field(
         default_factory=lambda: Passages(generation=1, ranking="bm25", passages=[])
@@ -361,6 +402,18 @@ class Script(AdminClient):
     def evaluation_report(self, job_id: int) -> EvaluationReport:
         self._change("report", job_id)
         return EvaluationReport(html=f"<p>{job_id}</p>")
+
+    def tuning_report(self, job_id: int) -> TuningReport:
+        self._change("report", job_id)
+        return TuningReport(html=f"<p>{job_id}</p>")
+
+    def tuning_losses(self, job_id: int) -> Losses:
+        self._change("losses", job_id)
+        return Losses(runs=self.losses_found.get(job_id, []))
+
+    def compare_tunings(self, job_ids: Sequence[int]) -> TuningsCompared:
+        self._change("compare", *job_ids)
+        return side_by_side(*job_ids)
 
     def collections(self) -> CollectionList:
         self._answer()

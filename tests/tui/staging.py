@@ -32,10 +32,12 @@ from tests.tui.scripted import (
     job,
     key,
     log_line,
+    losses,
     queue,
     request,
     shelf,
     terminal,
+    tuning,
 )
 from tui.rates import History
 
@@ -496,6 +498,37 @@ async def _routes(opened: Terminal) -> None:
     await opened.wait("licences-small")
 
 
+async def _tunings(opened: Terminal) -> None:
+    """One trains, two are done."""
+    server = opened.desk.client
+    assert isinstance(server, Script)
+    server.jobs_found = [
+        tuning(24, state="running", ended=None, result=None, actions=["pause", "cancel"],
+               created="2026-11-18T12:10:02Z", progress={
+                   "phase": "training, seed 0", "done": 40, "total": 62, "unit": "steps",
+                   "rate": 0.05, "seconds_left": 440}),
+        tuning(23, created="2026-11-18T09:11:00Z"),
+        tuning(20, created="2026-11-17T16:00:00Z"),
+    ]  # fmt: skip
+    server.losses_found = {24: [losses()]}
+    await opened.press("m")
+    await opened.wait("o is dev")
+
+
+async def _tuned(opened: Terminal) -> None:
+    """Two side by side."""
+    await _tunings(opened)
+    await opened.press("down", "space", "down", "space")
+    await opened.wait("2 marked")
+    server = opened.desk.client
+    assert isinstance(server, Script)
+    while ("compare", 23, 20) not in server.calls:
+        await opened.refresh()
+    await opened.refresh()
+    await opened.press("c")
+    await opened.wait("SIDE BY SIDE")
+
+
 async def _deferring(opened: Terminal) -> None:
     await _routes(opened)
     await opened.press("down")
@@ -551,6 +584,8 @@ def scenes() -> list[Scene]:
         Scene("advice-report", "writing its page", _keys("a", "w")),
         Scene("routes", "routes", _routes),
         Scene("routes-deferring", "a route that defers", _deferring),
+        Scene("tuning", "a model learns", _tunings),
+        Scene("tuning-compared", "tunings side by side", _tuned),
         Scene("logs", "logs", _keys("9")),
         Scene("logs-warnings", "warnings", _keys("9", "l")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.chart import bar, chart, interval, scale
+from tui.chart import bar, chart, interval, plot, scale
 
 
 def test_the_newest_value_stands_right_and_zero_draws_nothing() -> None:
@@ -70,3 +70,27 @@ def test_an_interval_has_its_width_whatever_the_values(
     drawn = interval(low, value, high, width, least=0, most=1, ascii_only=plain)
     assert len(drawn) == width and drawn.strip()
     assert not plain or drawn.isascii()
+
+
+def test_a_line_falls_from_its_first_point_to_its_last_and_marks_lie_over_it() -> None:
+    assert plot([(0, 2), (1, 1), (2, 0)], [], 3, 3, ascii_only=True) == [".  ", " . ", "  ."]
+    assert plot([(0, 2), (2, 0)], [(1, 2)], 3, 3, ascii_only=True) == [".o ", " . ", "  ."]
+    assert plot([(0, 1), (1, 1)], [], 2, 1, ascii_only=False) == ["\u28c0\u28c0"]
+    assert plot([], [], 2, 2, ascii_only=True) == ["  ", "  "]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e6, 1e6)), max_size=40).map(sorted),
+    st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e6, 1e6)), max_size=5),
+    st.integers(1, 60), st.integers(1, 12), st.booleans(),
+)  # fmt: skip
+def test_a_plot_has_its_size_whatever_the_values(
+    line: list[tuple[float, float]],
+    marks: list[tuple[float, float]],
+    width: int,
+    height: int,
+    plain: bool,
+) -> None:
+    drawn = plot(line, marks, width, height, ascii_only=plain)
+    assert [len(row) for row in drawn] == [width] * height
+    assert not plain or all(row.isascii() for row in drawn)

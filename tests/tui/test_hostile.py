@@ -24,8 +24,18 @@ from appliance.wire.admin.logs import LogLine
 from appliance.wire.admin.models import Entry, ModelDetail, RunningRequest, Status, Verification
 from appliance.wire.admin.pointers import Name
 from appliance.wire.admin.routes import Route
+from appliance.wire.admin.tunings import LossRun
 from tests.conftest import CHECKOUT
-from tests.tui.scripted import NASTY, Script, Terminal, Told, evaluation, terminal, text_of
+from tests.tui.scripted import (
+    NASTY,
+    Script,
+    Terminal,
+    Told,
+    evaluation,
+    terminal,
+    text_of,
+    tuning,
+)
 from tests.tui.staging import PLACES, PLAN, give_tasks, script
 
 _FACTS = ("name", "model", "model_digest", "form", "metric", "description", "version")
@@ -64,6 +74,9 @@ def hostile(text: str) -> Script:
         Job.model_validate({**everywhere(evaluation(n).model_dump(), text), "kind": "evaluation"})
         for n in (2, 1)
     ]
+    tuned = everywhere(tuning(4).model_dump(), text)
+    made.jobs_found.append(Job.model_validate({**tuned, "kind": "tune"}))
+    made.losses_found = {4: [LossRun(name=text, points=[(1, 2.0, None), (2, 1.0, 1.5)])]}
     made.queues = [
         LabelQueue.model_validate({**everywhere(q.model_dump(), text), "done": {text: 3}})
         for q in plain.queues
@@ -200,6 +213,12 @@ async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> Non
         await opened.press("escape", "escape", "a")
         await opened.refresh()
         check(opened)
+        await opened.press("escape", "m")
+        await opened.refresh()
+        await opened.refresh()
+        check(opened)
+        await opened.press("enter")
+        check(opened)
         await opened.press("escape", "9")
         await opened.refresh()
         check(opened)
@@ -217,7 +236,8 @@ async def test_no_text_steers_the_terminal_or_ends_the_program(text: str) -> Non
 
 
 LISTS = {"2": "store", "3": "running", "4": "entries", "5": "apps", "7": "tasks",
-         "8": "evaluations", "t": "queues", "a": "advice", "9": "lines"}  # fmt: skip
+         "8": "evaluations", "t": "queues", "a": "advice", "m": "tunings",
+         "9": "lines"}  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)])

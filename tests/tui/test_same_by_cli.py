@@ -11,6 +11,7 @@ from tui.app import PAGES
 from tui.screens.entry import EntryScreen
 from tui.screens.evaluations import EvaluationScreen
 from tui.screens.labelling import LabellingScreen
+from tui.screens.tuning import TuningScreen
 
 SAME = {
     "overview": "metrics", "overview look": "status", "overview serve": "serve",
@@ -35,6 +36,8 @@ SAME = {
     "evaluation report": "eval report",
     "collections": "collection list", "collections search": "collection search",
     "routes": "route list", "routes look": "route show",
+    "tuning": "tune list", "tuning look": "tune show", "tuning compare": "tune compare",
+    "tuning report": "tune report", "one tuning": "tune show", "one tuning report": "tune report",
     "labels": "label list", "labels look": "label show", "labels label": "label next",
     "labels differences": "label show", "labelling": "label next", "labelling look": "label set",
     "advice": "advise", "advice report": "advise",
@@ -46,6 +49,7 @@ SAME = {
 # Keys that move about in what a screen shows already.
 MOVES = {
     "filter",
+    "mark",
     "hold",
     "older",
     "newer",
@@ -62,6 +66,7 @@ def shown() -> Iterator[str]:
     parts: list[tuple[str, type]] = [(page.TITLE.lower(), page) for page in PAGES]
     parts += [
         ("entry", EntryScreen), ("evaluation", EvaluationScreen), ("labelling", LabellingScreen),
+        ("one tuning", TuningScreen),
     ]  # fmt: skip
     for name, screen in parts:
         yield name

@@ -32,6 +32,7 @@ from appliance.api.admin import (
     status,
     texts,
     trust,
+    tunings,
     upstreams,
 )
 from appliance.api.admin.deps import AdminState
@@ -64,7 +65,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
-        routes, upstreams, queue,
+        routes, upstreams, queue, tunings,
     ):  # fmt: skip
         app.include_router(part.router)
     app.include_router(collections.groups)

@@ -1,0 +1,103 @@
+"""Routes of tunings: the page of one, its losses while it trains, several side by side.
+
+Rules: a tuning is started and steered like every job; none of these shows an item or an answer.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from fastapi import Path as InPath
+
+from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.app import Services
+from appliance.errors import TuningRefused
+from appliance.jobs.store import Job
+from appliance.reports.page import render
+from appliance.trust.names import SIGNATURE_FILE
+from appliance.tuning import comparing, losses, record
+from appliance.tuning.job import ADAPTER, DIRECTORY, Tuning
+from appliance.tuning.report import Told, page
+from appliance.wire.admin import tunings as wire
+
+router = APIRouter(prefix="/admin/tunings")
+JobId = Annotated[int, InPath(ge=1, lt=1 << 53)]
+
+
+@router.get("/{job_id}/report")
+async def report(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.TuningReport:
+    """The page of a tuning, as one HTML file."""
+    html = await asyncio.to_thread(_page, job_id, _directory(services, job_id) / ADAPTER)
+    return wire.TuningReport(html=html)
+
+
+@router.get("/{job_id}/losses")
+async def losses_of(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.Losses:
+    """The losses of each run of a tuning so far."""
+    runs = await asyncio.to_thread(losses.read, _directory(services, job_id))
+    return wire.Losses(
+        runs=[
+            wire.LossRun(
+                name=run.name,
+                points=[(p.step, p.loss, p.dev) for p in losses.thinned(run.points)],
+            )
+            for run in runs
+        ]
+    )
+
+
+@router.post("/compare")
+async def compare(
+    _: Viewer, services: ServicesDep, wanted: wire.CompareTunings
+) -> wire.TuningsCompared:
+    """Tunings side by side: what they had otherwise, and what each came to."""
+    jobs = [(await services.jobs.get(job_id)).job for job_id in wanted.tunings]
+    results = [_result(job) for job in jobs]
+    return wire.TuningsCompared(
+        tunings=[_tuned(job, result) for job, result in zip(jobs, results, strict=True)],
+        differing=[
+            wire.Differing(name=each.name, values=list(each.values))
+            for each in comparing.differing(results)
+        ],
+        same_dev=comparing.same_dev(results),
+    )
+
+
+def _directory(services: Services, job_id: int) -> Path:
+    return services.data / DIRECTORY / str(job_id)
+
+
+def _page(job_id: int, adapter: Path) -> str:
+    facts, signed = record.read(adapter), (adapter / SIGNATURE_FILE).exists()
+    return render(page(Told(job_id, facts, str(adapter), signed)))
+
+
+def _result(job: Job) -> dict[str, Any]:
+    """What a tuning came to. Raises TuningRefused (`report_missing`)."""
+    result: dict[str, Any] = job.result or {}
+    if job.kind != Tuning.name or "adapter" not in result:
+        raise TuningRefused("report_missing", f"Job {job.id} trained no adapter.")
+    return result
+
+
+def _tuned(job: Job, result: dict[str, Any]) -> wire.Tuned:
+    dev = result["dev"]
+    best = next(one for one in result["candidates"] if one["kind"] == result["best"])
+    exported = next(one for one in result["seeds"] if one["seed"] == result["seed"])
+    return wire.Tuned(
+        id=job.id,
+        title=job.title,
+        metric=dev["metric"],
+        value=dev["value"],
+        interval=dev["interval"],
+        groups=dev["groups"],
+        best=best["kind"],
+        best_value=best["value"],
+        best_interval=best["interval"],
+        dev_nats=exported["dev_nats"],
+        spread_nats=result["spread_nats"],
+        seconds=result["seconds"],
+        peak_mib=result["peak_mib"],
+        joules=result["joules"],
+    )

@@ -1,0 +1,127 @@
+"""`tune list`, `tune compare`, `tune report`: tunings that were begun, and what they came to."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.job import progress
+from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.cli.tune_offer import KIND, tuning_of
+from appliance.client import AdminClient
+from appliance.errors import Refused
+from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.tunings import MOST, Losses, Tuned, TuningsCompared
+
+_ID: Final = click.IntRange(1, (1 << 53) - 1)
+_SHOWN: Final = 8
+"""Steps of a run that are printed, beside those that measured dev."""
+
+
+@click.command("list")
+@data_option
+@json_option
+@click.pass_obj
+def list_(output: Output, data: Path) -> None:
+    """List the newest tunings and plans, the newest first."""
+    with admin_client(data) as client:
+        found = [job for job in client.jobs(1_000).jobs if job.kind == KIND]
+    rows = [
+        (str(j.id), "plan" if _plan(j) else "train", state(j.state),
+         progress(j.progress) if j.state != "done" else "-", j.created, safe(j.title))
+        for j in found
+    ]  # fmt: skip
+    head = ("ID", "WHAT FOR", "STATE", "PROGRESS", "SINCE", "TASK AND DATA")
+    empty = ["No tunings. Start one with `appliance tune run TASK_DIR --data DATASET_DIR`."]
+    output.data({"tunings": [j.model_dump() for j in found]}, table(head, rows) if rows else empty)
+
+
+@click.command()
+@click.argument("numbers", metavar="ID ID...", type=_ID, nargs=-1, required=True)
+@data_option
+@json_option
+@click.pass_obj
+def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
+    """Show tunings side by side: settings that differ, quality on dev, seconds, memory."""
+    if not 2 <= len(numbers) <= MOST:
+        raise click.UsageError(f"Name 2 to {MOST} tunings.")
+    with admin_client(data) as client:
+        found = client.compare_tunings(numbers)
+    output.data(found, _compared(found))
+
+
+@click.command()
+@click.argument("job_id", metavar="[ID]", type=_ID, required=False)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="The HTML file to write.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def report(output: Output, data: Path, job_id: int | None, out: Path) -> None:
+    """Write the page of a tuning as one HTML file; without ID of the newest with an adapter."""
+    with admin_client(data) as client:
+        number = _newest(client) if job_id is None else tuning_of(client, job_id).id
+        html = client.tuning_report(number).html
+    with contextlib.suppress(FileNotFoundError):
+        out.unlink()
+    out.write_text(html, encoding="utf-8")
+    output.data({"report": str(out)}, [f"wrote {out}"])
+
+
+def losses(found: Losses) -> list[str]:
+    """The losses of the run that trains or trained last: some steps, and all that measured dev."""
+    if not found.runs or not found.runs[-1].points:
+        return []
+    run = found.runs[-1]
+    every = max(1, len(run.points) // _SHOWN)
+    rows = [
+        (safe(run.name), str(step), f"{loss:.3f}", "" if dev is None else f"{dev:.4f}")
+        for n, (step, loss, dev) in enumerate(run.points)
+        if dev is not None or n % every == 0 or n == len(run.points) - 1
+    ]
+    return table(("RUN", "STEP", "LOSS", "DEV"), rows)
+
+
+def _newest(client: AdminClient) -> int:
+    """The newest tuning that trained an adapter. Raises Refused (`report_missing`)."""
+    for listed in client.jobs(1_000).jobs:
+        if (listed.kind, listed.state) == (KIND, "done") and not _plan(listed):
+            return listed.id
+    raise Refused("report_missing", "No tuning has come to an adapter.")
+
+
+def _plan(job: Job) -> bool:
+    return bool(job.params.get("plan"))
+
+
+def _compared(found: TuningsCompared) -> Iterator[str]:
+    rows = [
+        (str(t.id), *_value(t), safe(t.best), f"{t.best_value:.3f}", f"{t.dev_nats:.4f}",
+         f"{t.seconds:.0f} s", f"{t.peak_mib} MiB", _joules(t), safe(t.title))
+        for t in found.tunings
+    ]  # fmt: skip
+    head = ("ID", "TUNED", "INTERVAL", "BEST", "ON DEV", "NATS", "TOOK", "PEAK", "ENERGY", "WHAT")
+    yield from table(head, rows)
+    if not found.same_dev:
+        yield "measured on other items of dev: do not hold these figures against each other"
+    if not found.differing:
+        yield "nothing that was chosen differs"
+        return
+    yield ""
+    ids = [str(t.id) for t in found.tunings]
+    yield from table(
+        ("DIFFERS", *ids),
+        [(safe(each.name), *map(safe, each.values)) for each in found.differing],
+    )
+
+
+def _value(tuned: Tuned) -> tuple[str, str]:
+    low, high = tuned.interval
+    return f"{tuned.value:.3f}", f"{low:.3f} to {high:.3f}"
+
+
+def _joules(tuned: Tuned) -> str:
+    return "-" if tuned.joules is None else f"{tuned.joules:.0f} J"

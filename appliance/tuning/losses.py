@@ -1,0 +1,70 @@
+"""The losses of each run of a tuning while it trains: `DATA/tuning/JOB/RUN.losses`, a line a step.
+
+Rules: a run that resumes begins its file again with what its checkpoint holds; a line that a crash
+cut short is left out; the files are for looking at, the training record has the losses of what was
+exported.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+SUFFIX: Final = ".losses"
+SHOWN: Final = 400
+"""Most steps of a run that are handed out; those that measured dev are all kept."""
+
+
+class Point(msgspec.Struct, frozen=True, array_like=True):
+    """One step: its loss, and the loss on dev where it was measured, in nats a token."""
+
+    step: int
+    loss: float
+    dev: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run by its name, `seed-0` or `seed-0-25%`, and its steps in order."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+def write(path: Path, points: Sequence[Point], *, again: bool = False) -> None:
+    """Add steps to the file of a run.
+
+    Args:
+        again: whatever the file holds goes first.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    lines = [msgspec.json.encode(point) + b"\n" for point in points if math.isfinite(point.loss)]
+    with path.open("wb" if again else "ab") as file:
+        file.writelines(lines)
+
+
+def read(directory: Path) -> list[Run]:
+    """The runs of a tuning, the one that was written last at the end; none where there is none."""
+    found = sorted(directory.glob(f"*{SUFFIX}"), key=lambda p: (p.stat().st_mtime_ns, p.name))
+    return [Run(path.name.removesuffix(SUFFIX), _points(path.read_bytes())) for path in found]
+
+
+def thinned(points: Sequence[Point], most: int = SHOWN) -> tuple[Point, ...]:
+    """At most about so many steps, evenly apart: the last one, and all that measured dev, stay."""
+    apart = max(1, -(-len(points) // most))
+    last = len(points) - 1
+    return tuple(
+        point
+        for n, point in enumerate(points)
+        if n % apart == 0 or n == last or point.dev is not None
+    )
+
+
+def _points(data: bytes) -> tuple[Point, ...]:
+    whole, _, _ = data.rpartition(b"\n")
+    return tuple(msgspec.json.decode(line, type=Point) for line in whole.split(b"\n") if line)

@@ -1,0 +1,388 @@
+"""The page of a tuning: what is best on dev, the losses, what each check measured. Pure.
+
+Rules: it is made of the training record alone; a figure stands with its interval; dev chose what it
+measures, so the page says that this promises nothing and names the next commands.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.reports import charts
+from appliance.reports.axes import percent, plain
+from appliance.reports.charts import Estimate, Series
+from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.tuning.candidates import UNTUNED
+from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
+from appliance.tuning.proof import GREEDY_ROWS
+
+NAMES: Final = {
+    UNTUNED: "the untuned model",
+    "classifier": "the classifier",
+    "model": "the tuned model",
+    "blend": "the blend",
+}
+_HELPS: Final = {
+    "yes": "More rows would help: all of them are shown to be better than half of them.",
+    "no": "More rows would not help: twice as many are shown to gain less than a point.",
+    "unknown": "Whether more rows would help is unknown: these items of dev show neither.",
+}
+_ALONE: Final = ("candidate", ">quality", ">95 %")
+_PAIRED: Final = (">points against the first", ">95 %", ">p")
+_CHOSEN: Final = "Dev chose it, so this promises nothing: the gate measures on items that did not."
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a page is made of.
+
+    Attributes:
+        number: of the job.
+        facts: the training record.
+        adapter: the directory of the adapter on its host.
+        signed: whether its signature is there.
+    """
+
+    number: int
+    facts: Mapping[str, Any]
+    adapter: str
+    signed: bool
+
+
+def page(told: Told) -> Page:
+    """The report of a tuning."""
+    facts = told.facts
+    answer, tone = conclusion(facts)
+    task = facts["task"]
+    return Page(
+        title=f"Tuning {told.number}: {task['id']} version {task['version']} "
+        f"on {facts['base']['id']}",
+        answer=answer,
+        tone=tone,
+        facts=_facts(facts),
+        figure=_losses(facts),
+        sections=tuple(
+            section
+            for section in (
+                _candidates(facts),
+                _fields(facts),
+                _curve(facts),
+                _checks(facts["checks"]),
+                _training(facts),
+                _took(facts),
+                _next(told),
+            )
+            if section is not None
+        ),
+        made_of=_made_of(facts),
+        when=facts["trained"],
+    )
+
+
+def conclusion(facts: Mapping[str, Any]) -> tuple[str, str]:
+    """What a tuning came to in a sentence or two, and its tone."""
+    rows = facts["candidates"]
+    best = _best(facts)
+    name = NAMES[best["kind"]]
+    reached = f"{name.capitalize()} reaches {_estimate(best)} on dev"
+    if len(rows) == 1:
+        return f"{reached}; nothing simpler was measured beside it. {_CHOSEN}", "muted"
+    simplest = rows[0]
+    if best is simplest:
+        closest = max(rows[1:], key=lambda row: row["difference"])
+        tone = "bad" if closest["difference_interval"][1] < 0 else "muted"
+        return (
+            f"{name.capitalize()} is enough so far: no tuned candidate is ahead of it on dev. "
+            f"Closest is {NAMES[closest['kind']]}: {_difference(closest)}.",
+            tone,
+        )
+    held = f"against {NAMES[simplest['kind']]} {_difference(best)}"
+    if best["difference_interval"][0] > 0:
+        return f"{reached}, {held}. {_CHOSEN}", "good"
+    return f"{reached}, {held}, which shows no difference. {_CHOSEN}", "muted"
+
+
+def next_commands(
+    number: int, adapter: str, base: str, task: str, *, signed: bool = False
+) -> tuple[str, ...]:
+    """What leads from an adapter to a task that the gate can judge.
+
+    Args:
+        adapter: its directory.
+        base, task: their ids.
+        signed: the adapter has its signature already.
+    """
+    name = f"{base}:{task}"
+    return (
+        *(() if signed else (f"appliance model sign {adapter} --key KEY",)),
+        f"appliance model import {adapter} --id {name}",
+        f"appliance model approve {name} --as NAME --key KEY --meaning WHY",
+        f"appliance model load {name}",
+        f"appliance tune offer {number} TASK_DIR --as {name}",
+    )
+
+
+def _best(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(r for r in facts["candidates"] if r["kind"] == facts["best"])
+    return found
+
+
+def _facts(facts: Mapping[str, Any]) -> tuple[Fact, ...]:
+    best, joules, data = _best(facts), facts["joules"], facts["data"]
+    low, high = best["interval"]
+    taught = f"{data['taught']:,} of them by a teacher" if data.get("taught") else "items of train"
+    return (
+        Fact("best on dev", NAMES[best["kind"]].removeprefix("the ")),
+        Fact(facts["dev"]["metric"], percent(best["value"]), f"{percent(low)} to {percent(high)}"),
+        Fact("groups", str(facts["dev"]["groups"]), "of dev, independent; intervals count these"),
+        Fact("learned from", f"{data['train']:,} rows", taught),
+        Fact("took", _time(facts["seconds"]), f"at most {facts['peak_mib']:,} MiB in the trainer"),
+        Fact(
+            "energy",
+            "not known" if joules is None else f"{joules / 1000:,.1f} kJ",
+            "this host does not tell it" if joules is None else "of the whole host",
+        ),
+    )
+
+
+def _losses(facts: Mapping[str, Any]) -> Figure | None:
+    """The loss of each step of the seed that is exported, and the losses on dev of all seeds."""
+    ordered = sorted(facts["seeds"], key=lambda one: one["seed"] != facts["seed"])
+    drawn = []
+    steps = _points(ordered[0]["losses"], "loss")
+    if len(steps) > 1:
+        drawn.append(Series(f"each step, seed {ordered[0]['seed']}", steps, "muted"))
+    on_dev = [_points(one["losses"], "dev") for one in ordered]
+    shown = [points for points in on_dev if points]
+    several = ", each seed" if len(shown) > 1 else ""
+    drawn += [
+        Series("" if n else f"dev{several}", points, "accent", dots=True)
+        for n, points in enumerate(shown)
+    ]
+    if not drawn:
+        return None
+    drawing = charts.lines(
+        "loss by step", drawn, x_name="step", y_name="nats a token", y_form=plain
+    )
+    return Figure(
+        drawing,
+        "The loss of each step, before it, and the loss on items of dev, which are not learned. "
+        f"The matrices after step {ordered[0]['best_step']} are exported.",
+    )
+
+
+def _points(losses: Sequence[Mapping[str, Any]], name: str) -> tuple[tuple[float, float], ...]:
+    return tuple((point["step"], point[name]) for point in losses if point[name] is not None)
+
+
+def _candidates(facts: Mapping[str, Any]) -> Section:
+    rows = facts["candidates"]
+    metric = facts["dev"]["metric"]
+    drawn = charts.intervals(
+        f"{metric} of each candidate on dev",
+        [Estimate(_name(row), row["value"], *row["interval"]) for row in rows],
+        axis_name=metric,
+    )
+    columns = (*_ALONE, *_PAIRED) if len(rows) > 1 else _ALONE
+    table = Table(columns, tuple(_row(row)[: len(columns)] for row in rows))
+    data = facts["data"]
+    learned = (
+        "The untuned model has the same prompts"
+        if rows[0]["kind"] == UNTUNED
+        else f"Each learned the same {data['train']:,} rows"
+    )
+    sentences = [
+        f"{learned}, and each answered the same {data['dev']:,} items of dev, the model as it "
+        "serves. Differences are paired by item and weighted by group; an interval that holds 0 "
+        "shows none; p is McNemar's."
+    ]
+    if any("weight" in row for row in rows):
+        sentences.append(
+            "The blend multiplies the distributions of both over the labels; its weight was fitted "
+            "on dev, which flatters it."
+        )
+    caption = "Mean over items weighted by group, with a 95 % interval."
+    return Section("Candidates on dev", tuple(sentences), (Figure(drawn, caption), table))
+
+
+def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A candidate; the simplest is held against nothing."""
+    low, high = row["interval"]
+    alone = (_name(row), percent(row["value"]), f"{percent(low)} to {percent(high)}")
+    if "difference" not in row:
+        return (*alone, "-", "-", "-")
+    paired = (f"{100 * row['difference']:+.1f}", _points_range(row["difference_interval"]))
+    return (*alone, *paired, f"{row['p_value']:.2g}")
+
+
+def _fields(facts: Mapping[str, Any]) -> Section | None:
+    """Of a task of fields."""
+    if not facts.get("fields"):  # a record of before has none
+        return None
+    rows = tuple(
+        (
+            one["field"],
+            percent(one["value"]),
+            _ends(one["interval"]),
+            f"{percent(one['stated_value'])} of {one['stated']}" if "stated_value" in one else "-",
+            _ends(one["stated_interval"]) if "stated_value" in one else "-",
+            percent(one["untuned"]) if "untuned" in one else "-",
+        )
+        for one in facts["fields"]
+    )
+    said = (
+        "How often each field of the tuned model's answers is right, on all items and on those "
+        "that state it: a field that is mostly null is mostly right without a word."
+    )
+    columns = ("field", ">right", ">95 %", ">where stated", ">95 %", ">untuned")
+    return Section("Fields", (said,), (Table(columns, rows),))
+
+
+def _curve(facts: Mapping[str, Any]) -> Section | None:
+    points = facts["curve"]
+    if not points:
+        return None
+    rows = [
+        Estimate(f"{p['share']:.0%}, {p['rows']:,} rows", p["metric"], *p["interval"])
+        for p in points
+    ]
+    drawn = charts.intervals("Quality by rows", rows, axis_name=facts["dev"]["metric"])
+    table = tuple(
+        (f"{p['share']:.0%}", f"{p['rows']:,}", percent(p["metric"]),
+         f"{percent(p['interval'][0])} to {percent(p['interval'][1])}")
+        for p in points
+    )  # fmt: skip
+    said = [_HELPS[facts["more_data_helps"]]]
+    if found := facts["doubling"]:
+        said.append(
+            f"From half of them to all of them it gained {100 * found['doubling']:+.1f} points "
+            f"({_points_range(found['interval'])}, {found['groups']} groups); a curve gains less "
+            "with each doubling."
+        )
+    caption = "The tuned model alone, as it serves, on the same items of dev."
+    columns = (">share", ">rows", ">quality", ">95 %")
+    parts = (Figure(drawn, caption), Table(columns, table))
+    return Section("Learning curve", tuple(said), parts)
+
+
+def _checks(found: Mapping[str, Any]) -> Section:
+    limit = f"{100 * GAP_SHARE:g} % or {GAP_NATS:g} nat a token"
+    rows = (
+        ("tokens of every row", "equal", "those that the server renders"),
+        (
+            "untrained model, trainer against server",
+            f"{found['base_nll_gap']:.4f} nats a token",
+            f"at most {limit} and twice the standard error",
+        ),
+        (
+            "adapter, trainer against server",
+            f"{found['nll_trained']:.4f} and {found['nll_served']:.4f} nats a token, "
+            f"{found['nll_gap']:.4f} apart",
+            f"at most {found['nll_gap_most']:.4f}: {limit} and twice the standard error",
+        ),
+        (
+            f"best token where the trainer's leads by {LEAD_NATS:g} nat",
+            f"the same in {found['greedy_places']:,} places",
+            f"the same in each of {GREEDY_ROWS} rows",
+        ),
+        (
+            "answers that end by themselves",
+            percent(found["stop_token"]),
+            f"at least {percent(STOPPED)} of those on dev",
+        ),
+    )
+    said = (
+        "Each was measured by the engine, file and tokens that serve. Had one failed, the run "
+        "would have ended without an adapter."
+    )
+    return Section("Served as trained", (said,), (Table(("check", "measured", "must be"), rows),))
+
+
+def _training(facts: Mapping[str, Any]) -> Section:
+    rows = tuple(
+        (
+            str(one["seed"]) + (", exported" if one["seed"] == facts["seed"] else ""),
+            f"{one['dev_nats']:.4f}",
+            str(one["best_step"]),
+            str(one["steps"]),
+            f"{one['train_seconds']:,.0f} s",
+        )
+        for one in facts["seeds"]
+    )
+    if len(rows) > 1:
+        said = (
+            f"The seeds lie {facts['spread_nats']:.4f} nats a token apart on dev: that much of a "
+            "difference is luck."
+        )
+    else:
+        said = "One seed was trained, so how much is luck is not known: --seeds 3 measures it."
+    columns = ("seed", ">dev, nats a token", ">best step", ">steps", ">trained for")
+    settings = tuple((name, str(value)) for name, value in facts["settings"].items())
+    parts = (Table(columns, rows), Table(("setting", ">value"), settings))
+    return Section("Training", (said,), parts)
+
+
+def _took(facts: Mapping[str, Any]) -> Section:
+    joules = facts["joules"]
+    trained = sum(one["train_seconds"] for one in facts["seeds"])
+    rows = (
+        ("whole run, since its start or its last resumption", f"{facts['seconds']:,.0f} s"),
+        ("steps and evaluations of all seeds", f"{trained:,.0f} s"),
+        ("most memory of the trainer", f"{facts['peak_mib']:,} MiB"),
+        ("energy of the whole host", "-" if joules is None else f"{joules:,.0f} J"),
+        ("threads", str(facts["threads"])),
+    )
+    return Section("What it took", (), (Table(("", ">measured"), rows),))
+
+
+def _next(told: Told) -> Section:
+    facts = told.facts
+    commands = next_commands(
+        told.number, told.adapter, facts["base"]["id"], facts["task"]["id"], signed=told.signed
+    )
+    said = (
+        "From here to a task that the gate can judge. As many people approve as the policy wants; "
+        "the last command writes the task of the best candidate and prints what comes next."
+    )
+    return Section("Next", (said,), (Table(("command",), tuple((one,) for one in commands)),))
+
+
+def _made_of(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    base, task, data = facts["base"], facts["task"], facts["data"]
+    return (
+        ("base", f"{base['id']}, {base['oms_root']}"),
+        ("file of the base", base["gguf_sha256"]),
+        ("task", f"{task['id']} version {task['version']}, {task['digest']}"),
+        ("dataset", data["digest"]),
+        ("rows that were learned", data["rows_sha256"]),
+        *(("teacher", teacher) for teacher in data.get("teachers", ())),
+        ("rows of dev", data["dev_sha256"]),
+        ("adapter", facts["adapter_sha256"]),
+        *facts["versions"].items(),
+    )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    weight = f", weight {row['weight']:.2f}" if "weight" in row else ""
+    return NAMES[row["kind"]].removeprefix("the ") + weight
+
+
+def _estimate(row: Mapping[str, Any]) -> str:
+    low, high = row["interval"]
+    return f"{percent(row['value'])} ({percent(low)} to {percent(high)})"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    return f"{100 * row['difference']:+.1f} points ({_points_range(row['difference_interval'])})"
+
+
+def _ends(ends: Sequence[float]) -> str:
+    return f"{percent(ends[0])} to {percent(ends[1])}"
+
+
+def _points_range(ends: Sequence[float]) -> str:
+    return f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min" if seconds >= 90 else f"{seconds:,.0f} s"

@@ -1,0 +1,88 @@
+"""Schemas of tunings on the admin socket."""
+
+from typing import Final
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+MOST: Final = 8
+"""Tunings that are compared at once."""
+
+
+class TuningReport(Reply):
+    """The page of a tuning: one self-contained HTML file."""
+
+    html: str
+
+
+class LossRun(Reply):
+    """A run of a tuning: a seed, or a seed on a share of the rows.
+
+    Attributes:
+        points: step, loss before it, and the loss on dev after it where it was measured; in nats a
+            token, evenly apart where there are many.
+    """
+
+    name: str
+    points: list[tuple[int, float, float | None]]
+
+
+class Losses(Reply):
+    """The runs of a tuning; the last one is the one that trains or trained last."""
+
+    runs: list[LossRun]
+
+
+class CompareTunings(Request):
+    """Which tunings are compared; each of them trained an adapter."""
+
+    tunings: list[int] = Field(min_length=2, max_length=MOST)
+
+
+class Tuned(Reply):
+    """What one tuning came to.
+
+    Attributes:
+        value, interval: of the metric, the tuned model as it serves, on dev, at 95 %.
+        best: the kind of the candidate that is best on dev, with its value and interval.
+        dev_nats: loss of the exported seed on dev, in nats a token.
+        spread_nats: how far its seeds lie apart.
+        seconds: of the whole run; `peak_mib` of the trainer; `joules` of the whole host, null where
+            it does not tell them.
+    """
+
+    id: int
+    title: str
+    metric: str
+    value: float
+    interval: tuple[float, float]
+    groups: int
+    best: str
+    best_value: float
+    best_interval: tuple[float, float]
+    dev_nats: float
+    spread_nats: float
+    seconds: float
+    peak_mib: int
+    joules: float | None
+
+
+class Differing(Reply):
+    """Something that the tunings had otherwise, with its value in each of them."""
+
+    name: str
+    values: list[str]
+
+
+class TuningsCompared(Reply):
+    """Tunings side by side, in the order in which they were named.
+
+    Attributes:
+        same_dev: whether all were measured on the same items of dev; else their figures cannot be
+            held against each other.
+    """
+
+    tunings: list[Tuned]
+    differing: list[Differing]
+    same_dev: bool

@@ -1,0 +1,85 @@
+"""The page of a tuning, its losses, and tunings side by side, over the admin socket."""
+
+from typing import Any
+
+import pytest
+
+from appliance.app import Services
+from appliance.cli.job import watched
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.jobs.kind import Context, Kind
+from appliance.tuning import losses, record
+from appliance.tuning.job import ADAPTER, DIRECTORY
+from appliance.tuning.losses import Point
+from appliance.types import Role
+from tests.tuning import example
+
+
+class Trained(Kind):
+    """Tunings that were done before; what it says comes with the parameters."""
+
+    name = "tune"
+    role = Role.OPERATOR
+
+    def title(self, params: dict[str, Any]) -> str:
+        return "licences from notices"
+
+    async def run(self, job: Context) -> dict[str, Any]:
+        planned = not job.params or "plan" in job.params
+        return {"steps": 62} if planned else example.result(**job.params)
+
+
+def done(services: Services, client: AdminClient, params: dict[str, Any]) -> int:
+    services.jobs._kinds["tune"] = Trained()
+    return watched(client, client.start_job("tune", params).id).id
+
+
+def code(call: Any, *arguments: object) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        call(*arguments)
+    return caught.value.code
+
+
+def test_a_page_is_made_of_the_record(services: Services, client: AdminClient) -> None:
+    assert code(client.tuning_report, 5) == "report_missing"
+    adapter = services.data / DIRECTORY / "5" / ADAPTER
+    adapter.mkdir(parents=True)
+    (adapter / record.FILE).write_bytes(record.document(example.record()))
+    html = client.tuning_report(5).html
+    assert "Tuning 5: licences" in html and f"model sign {adapter}" in html
+    (adapter / "model.sig").touch()
+    assert "model sign" not in client.tuning_report(5).html
+
+
+def test_losses_are_handed_out_while_it_trains(services: Services, client: AdminClient) -> None:
+    assert client.tuning_losses(5).runs == []
+    directory = services.data / DIRECTORY / "5"
+    directory.mkdir(parents=True)
+    many = [Point(n, 1.0, 0.5 if n == 900 else None) for n in range(1, 1001)]
+    losses.write(directory / "seed-0.losses", many)
+    (run,) = client.tuning_losses(5).runs
+    assert run.name == "seed-0" and len(run.points) < 500
+    assert (900, 1.0, 0.5) in run.points and run.points[-1] == (1000, 1.0, None)
+
+
+def test_tunings_stand_side_by_side(services: Services, client: AdminClient) -> None:
+    settings = example.result()["settings"]
+    first = done(services, client, {"seconds": 10.5})
+    second = done(services, client, {"settings": {**settings, "rank": 32}, "joules": 5.0})
+    found = client.compare_tunings([second, first])
+    assert [each.id for each in found.tunings] == [second, first] and found.same_dev
+    assert [(each.name, each.values) for each in found.differing] == [("rank", ["32", "16"])]
+    one, other = found.tunings
+    assert (one.joules, other.joules, other.seconds) == (5.0, None, 10.5)
+    assert (one.value, one.interval, one.groups) == (0.844, (0.793, 0.885), 237)
+    assert (one.best, one.best_value, one.dev_nats) == ("blend", 0.86, 0.1243)
+
+
+def test_what_trained_no_adapter_cannot_be_compared(
+    services: Services, client: AdminClient
+) -> None:
+    first, plan = done(services, client, {"seconds": 10.5}), done(services, client, {})
+    assert code(client.compare_tunings, [first, plan]) == "report_missing"
+    assert code(client.compare_tunings, [first, 99]) == "unknown_job_id"
+    assert code(client.compare_tunings, [first]) == "invalid_value"

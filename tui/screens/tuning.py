@@ -1,0 +1,329 @@
+"""Tunings: what they would take, how they learn, what they came to, several side by side.
+
+Rules: a tuning is a job and is steered on the screen of the jobs; a result and the losses of one
+that is at rest are asked for once, since they do not change; those of one that trains come with
+each poll.
+"""
+
+from typing import Any, ClassVar, Final, NamedTuple
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
+from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.tunings import MOST, LossRun, TuningsCompared
+from tui.change import Answers, Blank, Change
+from tui.command import Report
+from tui.desk import Desk
+from tui.link import Question
+from tui.screens.listing import ListPage
+from tui.screens.page import Page
+from tui.text import alarm, lines
+from tui.view import tuning as view
+from tui.widgets.keys import KeyLine
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
+
+_KIND: Final = "tune"
+_NEWEST: Final = 300  # jobs that are looked through
+_LIVE: Final = ("running", "pausing", "cancelling")
+
+
+class Found(NamedTuple):
+    """The tunings among the newest jobs, and what was not known of the one under the cursor.
+
+    Attributes:
+        runs: its losses; None where they were not asked for, or cannot be had.
+        compared: the marked ones side by side, or why they cannot be.
+    """
+
+    jobs: list[Job]
+    whole: Job | None
+    runs: tuple[Job, list[LossRun]] | None
+    compared: TuningsCompared | ApplianceError | None
+
+
+class TuningPage(ListPage[Job]):
+    """Tunings and plans, the newest first."""
+
+    TITLE: ClassVar[str] = "Tuning"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Mark"),
+        Binding("c", "compare", "Compare"),
+        Binding("w", "report", "Write report"),
+    ]
+
+    def __init__(self, desk: Desk) -> None:
+        empty = "No tunings. `appliance tune run TASK_DIR --data DATASET_DIR` starts one."
+        super().__init__(
+            desk, Rows("tunings", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
+        )
+        self._summary, self._one = Part("tuning-summary"), Part("tuning", "TUNING")
+        self._jobs: list[Job] = []
+        self._whole: dict[int, Job] = {}
+        self._runs: dict[int, tuple[str, list[LossRun]]] = {}
+        self._marked: tuple[int, ...] = ()
+        self._compared: tuple[tuple[int, ...], TuningsCompared] | None = None
+        self._error: ApplianceError | None = None
+
+    def compose_above(self) -> ComposeResult:
+        """How many."""
+        yield self._summary
+
+    def compose_below(self) -> ComposeResult:
+        """The tuning under the cursor."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._one
+
+    def question(self) -> Question | None:
+        """The newest ones, what is not known of the one under the cursor, and the marked ones."""
+        current, marked = self.rows.current, self._marked
+        number = None if current is None else current.id
+        topic = f"tuning {number} {marked}"
+        return Question(topic, lambda client: self._ask(client, number, marked))
+
+    def _ask(self, client: AdminClient, number: int | None, marked: tuple[int, ...]) -> Found:
+        """Called in the poller's thread."""
+        jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind == _KIND]
+        named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
+        whole, runs = None, None
+        if named is not None:
+            if named.state == "done" and named.id not in self._whole:
+                whole = client.job(named.id)
+            kept = self._runs.get(named.id)
+            known = kept is not None and kept[0] == named.state not in _LIVE
+            if not known and not view.planned(named):
+                found = _losses(client, named.id)
+                runs = None if found is None else (named, found)
+        told = self._compared is not None and self._compared[0] == marked
+        wanted = len(marked) > 1 and not told
+        return Found(jobs, whole, runs, _compared(client, marked) if wanted else None)
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The tunings."""
+        self._error = answer if isinstance(answer, ApplianceError) else None
+        if not isinstance(answer, Found):
+            return
+        self._jobs = answer.jobs
+        if answer.whole is not None:
+            self._whole[answer.whole.id] = answer.whole
+        if answer.runs is not None:
+            job, runs = answer.runs
+            self._runs[job.id] = (job.state, runs)
+        if isinstance(answer.compared, TuningsCompared):
+            ids = tuple(each.id for each in answer.compared.tunings)
+            self._compared = (ids, answer.compared)
+        elif answer.compared is not None:
+            self._error = answer.compared
+
+    def items(self) -> list[Job]:
+        """The tunings of the last poll."""
+        return self._jobs
+
+    def words(self, item: Job) -> str:
+        """What the filter looks at."""
+        return f"{item.id} {item.state} {item.title} {item.actor} {item.code}"
+
+    def moved(self) -> None:
+        """Ask about another one."""
+        self.post_message(self.Asked())
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        super().draw()
+        if self._error is not None:
+            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
+        elif self.known:
+            told = view.summary(self._jobs, self.rows.count, len(self._marked))
+            self._summary.say(told)
+        current = self._current()
+        width = max(20, self.app.size.width - 4)
+        said = (
+            view.detail(
+                current, self._losses(), self.desk.wall(), width, ascii_only=self.desk.basic
+            )
+            if current is not None
+            else []
+        )
+        self._one.say(lines(said))
+        self.screen.refresh_bindings()
+
+    def _current(self) -> Job | None:
+        """The one under the cursor, with its result if that is known."""
+        current = self.rows.current
+        return None if current is None else self._whole.get(current.id, current)
+
+    def _losses(self) -> list[LossRun]:
+        """Those of the one under the cursor."""
+        current = self.rows.current
+        return [] if current is None else self._runs.get(current.id, ("", []))[1]
+
+    def _cells(self, job: Job) -> Any:
+        marked = job.id in self._marked
+        return view.row(job, self.desk.wall(), marked=marked, ascii_only=self.desk.basic)
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Open the tuning under the cursor."""
+        message.stop()
+        current = self._current()
+        if current is not None:
+            self.app.push_screen(TuningScreen(self.desk, current, self._losses()))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A report and a comparison are there for what trained an adapter, from a server."""
+        if action in ("report", "mark"):
+            current = self.rows.current
+            trained = current is not None and _trained(current)
+            return True if trained and not self.desk.stale else None
+        if action == "compare":
+            return True if self._side_by_side() is not None else None
+        return super().check_action(action, parameters)
+
+    def _side_by_side(self) -> TuningsCompared | None:
+        """The marked ones, as far as they were told."""
+        if self._compared is None or self._compared[0] != self._marked:
+            return None
+        return self._compared[1]
+
+    def action_mark(self) -> None:
+        """Take the one under the cursor to those that are compared, or away from them."""
+        current = self.rows.current
+        if current is None:
+            return
+        if current.id in self._marked:
+            self._marked = tuple(number for number in self._marked if number != current.id)
+        elif len(self._marked) == MOST:
+            self.post_message(self.Said(f"{MOST} tunings are the most to compare.", failed=True))
+        else:
+            self._marked = (*self._marked, current.id)
+        self.draw()
+        self.post_message(self.Asked())
+
+    def action_compare(self) -> None:
+        """Show the marked ones side by side."""
+        found = self._side_by_side()
+        if found is not None:
+            self.app.push_screen(ComparedScreen(self.desk, found))
+
+    def action_report(self) -> None:
+        """Write the page of the tuning under the cursor."""
+        current = self.rows.current
+        if current is not None:
+            self.begin(report(self.desk, current.id))
+
+
+class TuningScreen(ModalScreen[None]):
+    """One tuning whole."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter", "dismiss", "Back"),
+        Binding("w", "report", "Write report"),
+    ]
+
+    def __init__(self, desk: Desk, job: Job, runs: list[LossRun]) -> None:
+        super().__init__()
+        self._desk, self._job, self._runs = desk, job, runs
+        self._shown = Part("tuning-whole")
+
+    def compose(self) -> ComposeResult:
+        """The tuning."""
+        with VerticalScroll(id="whole") as box:
+            box.border_title = "TUNING"
+            yield self._shown
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show it."""
+        self._draw()
+        self.query_one("#whole").focus()
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = max(20, self.app.size.width - 4)
+        basic, now = self._desk.basic, self._desk.wall()
+        self._shown.say(lines(view.whole(self._job, self._runs, now, width, ascii_only=basic)))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what trained an adapter has a report."""
+        return None if action == "report" and not _trained(self._job) else True
+
+    def action_report(self) -> None:
+        """Write its page."""
+        self.post_message(Page.Begin(report(self._desk, self._job.id)))
+
+
+class ComparedScreen(ModalScreen[None]):
+    """Tunings side by side."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "Back")]
+
+    def __init__(self, desk: Desk, found: TuningsCompared) -> None:
+        super().__init__()
+        self._desk, self._found = desk, found
+        self._shown = Part("tunings-compared")
+
+    def compose(self) -> ComposeResult:
+        """The tunings."""
+        with VerticalScroll(id="whole") as box:
+            box.border_title = "SIDE BY SIDE"
+            yield self._shown
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show them."""
+        self._draw()
+        self.query_one("#whole").focus()
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = max(20, self.app.size.width - 4)
+        self._shown.say(lines(view.compared(self._found, width, ascii_only=self._desk.basic)))
+
+
+def _trained(job: Job) -> bool:
+    return job.state == "done" and not view.planned(job)
+
+
+def _losses(client: AdminClient, number: int) -> list[LossRun] | None:
+    """The losses of a tuning; None where they cannot be had, such as from the files."""
+    try:
+        return client.tuning_losses(number).runs
+    except ApplianceError:
+        return None
+
+
+def _compared(client: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared | ApplianceError:
+    """Tunings side by side, or why they are not."""
+    try:
+        return client.compare_tunings(numbers)
+    except ApplianceError as error:
+        return error
+
+
+def report(desk: Desk, number: int) -> Change:
+    """The change that writes the page of a tuning to a new file."""
+    client = desk.client
+
+    def work(answers: Answers, _report: Report) -> str:
+        html = client.tuning_report(number).html
+        with open(answers["out"], "x", encoding="utf-8") as file:  # noqa: PTH123 - never over another
+            file.write(html)
+        return f"report of tuning {number}: {answers['out']}"
+
+    return Change(
+        f"Write the report of tuning {number}",
+        f"GET /admin/tunings/{number}/report",
+        "nothing: reading a report is not recorded",
+        work,
+        blanks=(Blank("out", "New file", f"tuning-{number}.html", needed=True),),
+    )
