@@ -481,8 +481,8 @@ CODES: Final[dict[str, Code]] = {
     # tuning
     "tuning_set_missing": Code(
         "what the trainer computes with is not installed",
-        "Run `make tune-setup`, or carry in what offline-wheels/lock-tune.txt lists: "
-        "docs/tuning-guide.md.",
+        "Run `make tune-setup` in a checkout, on an installed host `appliance-installer tuning` "
+        "with the stick of what offline-wheels/lock-tune.txt lists: docs/tuning-guide.md.",
     ),
     "tuning_invalid": Code(
         "the parameters of a tuning cannot be used",

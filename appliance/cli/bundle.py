@@ -39,6 +39,14 @@ def verify(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     ctx.exit(_run("verify", arguments))
 
 
+@bundle.command(context_settings=_PASSED)
+@click.argument("arguments", metavar="OUT --key KEY [OPTIONS]", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def tuning(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Build the stick with what tuning computes with; --help lists the options."""
+    ctx.exit(_run("tuning_bundle", arguments))
+
+
 def _run(module: str, arguments: tuple[str, ...]) -> int:
     if not (_ROOT / "installer" / "bundle" / f"{module}.py").is_file():
         raise UsageError("checkout_required", "Bundles are built and checked in a checkout.")

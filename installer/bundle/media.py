@@ -74,6 +74,24 @@ def write(
     _file(part / "manifest.json", document)
     for name, data in texts.items():
         _file(part / name, data)
+    try:
+        parsed = manifest.parse(document)
+    except InstallError as error:
+        raise BundleError(error.message) from error
+    finish(part, out, key, openssl)
+    return parsed
+
+
+def finish(part: Path, out: Path, key: Path, openssl: Sequence[str] = ("openssl",)) -> None:
+    """Write the vendor's key, the list of all files and its signature, and rename to `out`.
+
+    Args:
+        part: the directory with everything else, beside `out`.
+        key: the vendor's private key, PEM.
+
+    Raises:
+        BundleError: openssl failed, or two files have one name on FAT.
+    """
     _openssl(openssl, "pkey", "-in", str(key), "-pubout", "-out", str(part / signature.KEY))
     print_of = signature.fingerprint(part / signature.KEY)
     _file(part / "VENDOR-KEY.fingerprint", f"{print_of}  {signature.KEY}\n".encode())
@@ -83,14 +101,12 @@ def write(
     _sign(part, key, openssl)
     try:
         manifest.check_names(files)
-        parsed = manifest.parse(document)
     except InstallError as error:
         raise BundleError(error.message) from error
     for path in part.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
-    return parsed
 
 
 def _write_part(out: Path, source: Source, chunk: int) -> Part:

@@ -76,6 +76,16 @@ class Layout:
         return self.prefix / "current"
 
     @property
+    def tuning(self) -> Path:
+        """The link to the tuning set, which `[tuning] directory` names."""
+        return self.prefix / "tuning"
+
+    @property
+    def tuning_sets(self) -> Path:
+        """What it points into: one directory, named by its signed list."""
+        return self.prefix / "tuning-sets"
+
+    @property
     def trust(self) -> Path:
         """The pinned key of the vendor and the counter of the newest release."""
         return self.etc / "trust"

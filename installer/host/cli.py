@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     install.add_argument("--fingerprint", help="of the vendor's key, from paper")
     install.add_argument("--dry-run", action="store_true", help="check and tell, change nothing")
     command("verify", "Check a whole bundle on its stick, every byte.", stick)
+    tuning = command("tuning", "Install the tuning set from its stick, beside the release.")
+    tuning.add_argument("--media", required=True, type=Path, help="the tuning set on the stick")
     command("status", "What is installed, and what an interrupted run left.")
     command("check", "Compare the installed files with the signed listing.")
     recover = command("recover", "Undo an interrupted installation or upgrade.")
@@ -100,6 +102,7 @@ def run(options: argparse.Namespace) -> Result:
     table: dict[str, Callable[[argparse.Namespace], Result]] = {
         "install": commands.install_from,
         "verify": commands.verify_media,
+        "tuning": commands.install_tuning,
         "status": commands.status,
         "check": commands.check,
         "recover": _recover,

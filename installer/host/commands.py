@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from installer.host import answers as answering
-from installer.host import facts, manifest, preflight, releases, signature
+from installer.host import facts, manifest, preflight, releases, signature, tuning
 from installer.host.answers import Answers, Layout
 from installer.host.context import Context
 from installer.host.files import hash_file, remove
@@ -167,6 +167,29 @@ def verify_media(options: argparse.Namespace) -> Result:
         say(f"  {size / 1e6:9.1f} MB  {digest[:12]}  {name}")
     say(f"{document.release}: {len(sums)} files are what {key} signed.")
     return {"release": document.release, "files": len(sums), "key": key}
+
+
+def install_tuning(options: argparse.Namespace) -> Result:
+    """`tuning`: the tuning set of a stick, beside the release in service.
+
+    Raises:
+        InstallError: `not_installed`, or what `tuning.install` refuses.
+    """
+    place = installed(options)
+    if releases.current(place.layout) is None:
+        raise InstallError("not_installed", f"There is no {place.layout.current}.")
+    with open_ledger(place.layout.state):
+        made = tuning.install(
+            Media(options.media.absolute()),
+            place.layout,
+            [_openssl(options.media)],
+            Terminal(os.isatty(2)),
+        )
+    say(f"The tuning set is installed: {made['wheels']} wheels for Python {made['python']}.")
+    say(f"Put this into {place.layout.data}/appliance.toml and start the server again:")
+    say("  [tuning]")
+    say(f'  directory = "{place.layout.tuning}"')
+    return made
 
 
 def status(options: argparse.Namespace) -> Result:

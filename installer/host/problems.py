@@ -32,6 +32,8 @@ CODES: Final = {
     "bundle_older": "A newer release was installed here before. Use the newest bundle; to return "
     "to the release before, use `appliance-installer rollback`.",
     "machine_unsupported": "This bundle is for another kind of machine.",
+    "set_unfit": "Build the tuning set for the Python of the release: `--python` of "
+    "`appliance bundle tuning`.",
     # the host
     "preflight_failed": "Correct what is listed, then run the same command again.",
     "cpu_unsuitable": "Use a host with a 64-bit x86 processor that has SSE4.2.",

@@ -78,8 +78,9 @@ def check(layout: Layout, release: str) -> None:
 
 def _mounted_onto(layout: Layout) -> set[str]:
     """What systemd makes in the tree of a release for the unit's paths of the host."""
-    data = layout.data.relative_to("/")
-    return {*_MOUNTED, *units.MOUNTED, str(data), *(str(path) for path in data.parents)}
+    places = [path.relative_to("/") for path in (layout.data, layout.tuning)]
+    above = {str(path) for place in places for path in place.parents}
+    return {*_MOUNTED, *units.MOUNTED, *map(str, places), *above}
 
 
 def newest_counter(layout: Layout, ledger: Ledger) -> int:

@@ -28,7 +28,7 @@ def uninstall(ledger: Ledger, layout: Layout, service: Service, *, purge: bool) 
     remove(Path("/etc/fapolicyd/trust.d/appliance") if not layout.user else layout.current)
     remove(layout.current)
     remove(layout.prefix)
-    for name in ("store", "models", "snapshots", "trust", "reserve"):
+    for name in ("store", "models", "snapshots", "trust", "reserve", "tuning"):
         remove(layout.state / name)
     for path in layout.state.glob("boot.*"):
         remove(path)

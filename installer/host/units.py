@@ -1,9 +1,9 @@
 """The units of systemd, and what else the host's own programs read.
 
-Rules: the service sees the release as its whole file system, the data directory as the only place
-to write, and no device; with a GPU plugin it opens NVIDIA's device files and no other, and sees the
-host's library of their driver. `systemd-analyze security` scores both at 1.5 or better, which a
-test checks.
+Rules: the service sees the release as its whole file system, the tuning set if there is one, the
+data directory as the only place to write, and no device; with a GPU plugin it opens NVIDIA's device
+files and no other, and sees the host's library of their driver. `systemd-analyze security` scores
+both at 1.5 or better, which a test checks.
 No RestrictSUIDSGID=: it makes openat2 fail, by which models are opened. No
 MemoryDenyWriteExecute=: with it libffi holds an open file, and a worker with an open file is not
 confined; the worker forbids such memory itself. What an older systemd does not know it ignores with
@@ -48,6 +48,7 @@ Environment=LC_ALL=C.UTF-8 APPLIANCE_DATA={data}
 RootDirectory={root}
 MountAPIVFS=yes
 BindReadOnlyPaths=-/etc/passwd -/etc/group -/etc/hosts -/etc/localtime
+BindReadOnlyPaths=-{tuning}
 BindPaths={data}
 ReadWritePaths={data}
 ProtectSystem=strict
@@ -249,6 +250,7 @@ def _values(layout: Layout, answers: Answers, release: str) -> Mapping[str, obje
         "release": layout.release(release),
         "root": layout.release(release) / "root",
         "data": layout.data,
+        "tuning": layout.tuning,
         "state": layout.state,
         "etc": layout.etc,
         "commands": layout.commands,

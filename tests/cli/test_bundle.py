@@ -12,6 +12,8 @@ from tests.installer.bench import Bench
 def test_the_builds_own_options_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_command("bundle", "build", "--help").status == 0
     assert "--lab-model" in capfd.readouterr().out
+    assert run_command("bundle", "tuning", "--help").status == 0
+    assert "--wheels" in capfd.readouterr().out
 
 
 def test_a_bundle_is_verified(

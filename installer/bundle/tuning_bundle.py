@@ -1,0 +1,146 @@
+"""Builds the stick with the tuning set: wheels of its lock for one Python, signed like a bundle.
+
+Rules
+- Every wheel has a hash in the lock and breaks no rule of `wheel_facts`; setuptools is left out: it
+  builds extensions, which no trainer does, and brings what runs at every start of Python.
+- The same files, list and signature as a bundle of the product, made with the same key, so that the
+  host checks them in the same way (`installer/host/tuning.py`).
+- The builds of torch for the processor alone are not on the package index: `--wheels` names a
+  directory that has the one for this Python, and may have all others.
+"""
+
+import argparse
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from installer.bundle import licences, media, sbom
+from installer.bundle.cache import cache_root, sha256_file
+from installer.bundle.locks import Locked, read_lock
+from installer.bundle.steps import BundleError, command_line, say
+from installer.bundle.tuning_set import LOCK
+from installer.bundle.wheel_facts import WheelFacts, name_and_version, read_wheel
+from installer.bundle.wheel_lists import product_version
+from installer.bundle.wheelhouse import BUNDLED, TARGETS, Target, collect, parse_tags, select
+from installer.host.manifest import CHUNK
+from installer.host.tuning import FACTS, WHEELS, Facts, encode
+
+_LEFT_OUT: Final = frozenset({"setuptools"})
+_MACHINE: Final = "x86_64"
+_LOCAL: Final = "torch"
+"""Not on the package index."""
+_README: Final = """\
+The tuning set of the appliance, for Python {python}: what `appliance tune` computes with.
+
+As root, on a host where the appliance is installed:
+
+  appliance-installer tuning --media DIRECTORY-OF-THIS-FILE
+
+It checks the signature with the key that the installation pinned, and every file; nothing here has
+to be started. docs/install-guide.md of the product has more.
+"""
+
+
+def build(
+    out: Path, key: Path, wheels: Path, target: Target, lock: Path = LOCK
+) -> list[WheelFacts]:
+    """Build the stick's directory `out`, replacing an earlier one.
+
+    Args:
+        key: the vendor's private key, PEM.
+        wheels: a directory with the wheel of torch, and perhaps with others.
+        target: the Python of the release on the host.
+        lock: of the set.
+
+    Raises:
+        BundleError: a wheel is missing or refused, or openssl failed.
+    """
+    entries = [e for e in select(read_lock(lock), target) if e.name not in _LEFT_OUT]
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / WHEELS).mkdir(parents=True)
+    with tempfile.TemporaryDirectory(dir=_work(), prefix="tuning-") as work:
+        directory = Path(work) / "wheels"
+        directory.mkdir()
+        torch = _at_hand(entries, target, wheels, directory)
+        others = [entry for entry in entries if entry.name != _LOCAL]
+        log = Path(work) / "download.log"
+        found = [read_wheel(torch), *collect(others, target, directory, log)]
+        for facts in found:
+            path = torch if facts.file == torch.name else directory / facts.file
+            _take(path, facts, part)
+    used = hashlib.sha256(lock.read_bytes()).hexdigest()
+    python = "{}.{}".format(*target.python)
+    (part / FACTS).write_bytes(encode(Facts(python, _MACHINE, used)))
+    (part / "README").write_text(_README.format(python=python))
+    document = sbom.write("appliance-tune", product_version(), [facts.part for facts in found])
+    (part / "sbom.cdx.json").write_bytes(document)
+    media.finish(part, out, key)
+    return found
+
+
+def _at_hand(entries: Sequence[Locked], target: Target, wheels: Path, directory: Path) -> Path:
+    """torch's wheel in `wheels`; others there whose hash is in the lock are copied.
+
+    Raises:
+        BundleError: it is not there, or the lock has not its hash.
+    """
+    hashes = {entry.name: entry.hashes for entry in entries}
+    runs = {(tag.interpreter, tag.abi) for tag in target.tags}
+    found = None
+    for path in sorted(wheels.glob("*.whl")):
+        name, _ = name_and_version(path.name)
+        fits = any((tag.interpreter, tag.abi) in runs for tag in parse_tags(path.name))
+        if not fits or sha256_file(path) not in hashes.get(name, ()):
+            continue
+        if name == _LOCAL:
+            found = path
+        else:
+            shutil.copyfile(path, directory / path.name)
+    if found is None:
+        raise BundleError(
+            f"{wheels} has no wheel of torch for {target.name} whose hash is in {LOCK.name}. Put "
+            f"the build for the processor, for {target.name}, into it; where the lock has other "
+            "hashes, `make lock TORCH_WHEELS=DIRECTORY` writes those of all that are there."
+        )
+    return found
+
+
+def _take(path: Path, facts: WheelFacts, part: Path) -> None:
+    if path.stat().st_size > CHUNK:
+        raise BundleError(f"{path.name} is too large for a stick: {path.stat().st_size} bytes")
+    shutil.copyfile(path, part / WHEELS / path.name)
+    text = part / "LICENSES" / f"{facts.name}.txt"
+    text.parent.mkdir(exist_ok=True)
+    text.write_bytes(licences.of_wheel(path, facts))
+    say(f"{path.stat().st_size / 1e6:8.1f} MB  {path.name}")
+
+
+def _work() -> Path:
+    path = cache_root() / "bundles"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def main() -> None:
+    """Command line: build the stick with the tuning set."""
+    parser = argparse.ArgumentParser(prog="appliance bundle tuning")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the directory for the stick")
+    parser.add_argument("--key", type=Path, required=True, help="the vendor's private key, PEM")
+    parser.add_argument("--wheels", type=Path, required=True, metavar="DIR",
+                        help="a directory with torch's wheel for the processor")  # fmt: skip
+    parser.add_argument("--python", choices=sorted(TARGETS), default=BUNDLED.name,
+                        help="of the release; by default the one that it brings")  # fmt: skip
+    given = parser.parse_args()
+    try:
+        found = build(given.out.absolute(), given.key, given.wheels, TARGETS[given.python])
+    except OSError as error:
+        raise BundleError(f"cannot build the tuning set: {error}") from error
+    print(f"{given.out}: {len(found)} wheels for {given.python}, signed")
+
+
+if __name__ == "__main__":
+    command_line(main)

@@ -1,0 +1,79 @@
+"""The stick with the tuning set: what the lock names for one Python, signed, and nothing else."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from installer.bundle import media, tuning_bundle
+from installer.bundle.cache import sha256_file
+from installer.bundle.locks import read_lock
+from installer.bundle.steps import BundleError
+from installer.bundle.tuning_set import LOCK
+from installer.bundle.wheelhouse import TARGETS, select
+from installer.host.tuning import FACTS, parse
+from tests.installer.bundle.wheel_files import write_wheel
+
+TARGET = TARGETS["cp313"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with small wheels, their lock and a key."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    torch = [
+        write_wheel(wheels / f"torch-1.0+cpu-{tag}-{tag}-linux_x86_64.whl", name="torch",
+                    version="1.0+cpu", metadata=f"Metadata-Version: 2.4\nName: torch\n"
+                    f"Version: 1.0+cpu\nSummary: {tag}\n")
+        for tag in ("cp311", "cp313")
+    ]  # fmt: skip
+    sympy = write_wheel(wheels / "sympy-2.0-py3-none-any.whl", name="sympy", version="2.0")
+    with zipfile.ZipFile(sympy, "a") as archive:  # pip reads it
+        archive.writestr("sympy-2.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+    write_wheel(wheels / "stranger-1.0-py3-none-any.whl", name="stranger")
+    hashes = " ".join(f"--hash=sha256:{sha256_file(path)}" for path in torch)
+    (tmp_path / "lock.txt").write_text(
+        f"setuptools==84.0 --hash=sha256:{'0' * 64}\n"
+        f"sympy==2.0 --hash=sha256:{sha256_file(sympy)}\n"
+        f"torch==1.0+cpu {hashes}\n"
+    )
+    media.new_key(tmp_path / "key.pem")
+    return tmp_path
+
+
+def build(place: Path) -> Path:
+    out = place / "stick"
+    tuning_bundle.build(out, place / "key.pem", place / "wheels", TARGET, place / "lock.txt")
+    return out
+
+
+def test_it_has_the_wheels_of_the_lock_for_one_python_and_is_signed(place: Path) -> None:
+    out = build(place)
+    assert sorted(path.name for path in (out / "wheels").iterdir()) == [
+        "sympy-2.0-py3-none-any.whl", "torch-1.0+cpu-cp313-cp313-linux_x86_64.whl",
+    ]  # fmt: skip
+    facts = parse((out / FACTS).read_bytes())
+    assert (facts.python, facts.lock) == ("3.13", sha256_file(place / "lock.txt"))
+    assert (out / "LICENSES" / "torch.txt").is_file()
+    command = (
+        "openssl dgst -sha384 -verify vendor.pub -signature MANIFEST.sig MANIFEST.sha256"
+        " && sha256sum -c --strict --quiet MANIFEST.sha256"
+    )
+    assert subprocess.run(["sh", "-c", command], cwd=out, capture_output=True).returncode == 0
+
+
+def test_a_torch_that_the_lock_does_not_name_is_not_taken(place: Path) -> None:
+    path = place / "wheels" / "torch-1.0+cpu-cp313-cp313-linux_x86_64.whl"
+    write_wheel(path, "torch/more.py", name="torch", version="1.0+cpu")
+    with pytest.raises(BundleError, match=r"no wheel of torch for cp313.*make lock TORCH_WHEELS"):
+        build(place)
+    assert not (place / "stick").exists()
+
+
+def test_the_lock_of_the_repository_can_be_selected() -> None:
+    entries = select(read_lock(LOCK), TARGET)
+    assert {"torch", "sympy", "networkx"} <= {entry.name for entry in entries}
