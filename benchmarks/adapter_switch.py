@@ -1,11 +1,11 @@
 """What it costs to change the adapter between two steps.
 
-Decode steps in turns of the pattern "stay" (the same adapter again) and "switch" (the other one): a
-switch costs the difference of their medians. llama.cpp plans its buffers anew at the first step
-after a change. The adapters are random ones of rank 16 for every attention and feed-forward matrix
-of three kinds. Each repetition has a model, a context and adapters of its own.
+Decode steps in turns of the pattern "stay" (the same adapter again) and "switch" (the next one of a
+ring): a switch costs the difference of their medians. llama.cpp plans its buffers anew at the first
+step after a change. The adapters are random ones of rank 16 for every attention and feed-forward
+matrix of three kinds. Each repetition has a model, a context and adapters of its own.
 
-usage: python -m benchmarks.adapter_switch [--model MODEL] [--repeat N]
+usage: python -m benchmarks.adapter_switch [--model MODEL] [--repeat N] [--adapters N]
 """
 
 import argparse
@@ -36,18 +36,22 @@ _BUDGET = 512
 _STEPS = 60
 
 
-def measure(base: Path, answers: int) -> tuple[list[float], list[float]]:
+def measure(base: Path, answers: int, adapters: int) -> tuple[list[float], list[float]]:
     """Milliseconds of steps that stay, and of steps that switch, for so many answers at once.
+
+    Each of the adapters is switched to: there are at least as many steps of each kind.
 
     Runs in a process of its own: llama.cpp's library and its models stay until that ends.
     """
     config = RunnerConfig(16_384, _SLOTS, available_cores(), n_batch=_BUDGET + FORCED * _SLOTS)
     runner = Runner(Library(best_variant(library_directory())), os.open(base, os.O_RDONLY), config)
     with tempfile.TemporaryDirectory() as place:
-        for seed, name in enumerate("ab"):
+        names = [f"adapter-{seed}" for seed in range(adapters)]
+        for seed, name in enumerate(names):
             path = Path(place) / name
             write_lora(base, path, seed, rank=16)
             runner.attach(name, os.open(path, os.O_RDONLY))
+            path.unlink()
 
     def step(adapter: str, at: int) -> float:
         chunks = []
@@ -61,16 +65,13 @@ def measure(base: Path, answers: int) -> tuple[list[float], list[float]]:
         return (time.perf_counter() - begun) * 1000
 
     times: dict[bool, list[float]] = {False: [], True: []}
-    current = "a"
-    for at in range(2 * _STEPS):
-        switches = at % 2 == 1
-        current = {"a": "b", "b": "a"}[current] if switches else current
-        times[switches].append(step(current, at))
+    for at in range(2 * max(_STEPS, adapters)):
+        times[at % 2 == 1].append(step(names[(at + 1) // 2 % adapters], at))
     runner.follow([Drop(slot) for slot in range(answers)])
     return times[False][2:], times[True][2:]
 
 
-def compare(model: str, repeat: int) -> None:
+def compare(model: str, repeat: int, adapters: int) -> None:
     """Measure one answer and eight at once, and write the results."""
     begun = time.monotonic()
     base = gguf(model)
@@ -79,22 +80,23 @@ def compare(model: str, repeat: int) -> None:
         stays, switches = [], []
         for _ in range(repeat):
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
-                stay, switch = child.submit(measure, base, answers).result()
+                stay, switch = child.submit(measure, base, answers, adapters).result()
             stays.append(statistics.median(stay))
             switches.append(statistics.median(switch))
             quartiles = statistics.quantiles(switch, n=4)
             runs.append(
                 {
-                    "answers": answers, "stay_ms": stays[-1], "switch_ms": switches[-1],
+                    "answers": answers, "adapters": adapters,
+                    "stay_ms": stays[-1], "switch_ms": switches[-1],
                     "switch_q1_ms": quartiles[0], "switch_q3_ms": quartiles[2],
                 }
             )  # fmt: skip
         costs = [after - before for before, after in zip(stays, switches, strict=True)]
         figures.append(
             Figure(
-                f"a switch with {answers} answer{'s' * (answers > 1)}: a step after it "
-                "less one that stays", "ms", Summary.of(costs), Summary.of(switches),
-                Summary.of(stays), "≤", 5.0,
+                f"a switch among {adapters} adapters with {answers} answer{'s' * (answers > 1)}: "
+                "a step after it less one that stays", "ms",
+                Summary.of(costs), Summary.of(switches), Summary.of(stays), "≤", 5.0,
             )
         )  # fmt: skip
     keep(
@@ -104,7 +106,10 @@ def compare(model: str, repeat: int) -> None:
         figures,
         time.monotonic() - begun,
         repeat,
-        commands={"ours": f"python -m benchmarks.adapter_switch --model {model} --repeat {repeat}"},
+        commands={
+            "ours": f"python -m benchmarks.adapter_switch --model {model} --repeat {repeat} "
+            f"--adapters {adapters}"
+        },
         runs=runs,
         notes=["ours: the median step after a switch; other: the median step that stays"],
     )
@@ -115,9 +120,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adapter_switch")
     parser.add_argument("--model", action="append", choices=MODELS, default=[])
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--adapters", type=int, default=64)
     options = parser.parse_args()
     for model in options.model or MODELS:
-        compare(model, options.repeat)
+        compare(model, options.repeat, options.adapters)
 
 
 if __name__ == "__main__":
