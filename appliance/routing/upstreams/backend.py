@@ -229,7 +229,8 @@ class UpstreamBackend:
         held: list[Delta] = []
         told = 0
         clock, idle = asyncio.get_running_loop().time, self.upstream.config.idle_seconds
-        name = request.request_id or f"call-{prepared.number}"
+        # Engines make the id of an answer of it, and a request may have several answers.
+        name = f"{request.request_id or 'call'}-{prepared.number}"
         live = clock() + idle
         async with contextlib.AsyncExitStack() as stack:
             try:

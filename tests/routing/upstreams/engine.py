@@ -35,11 +35,13 @@ class Engine:
     Attributes:
         weights: what its probes tell.
         delay: seconds before each piece.
+        named: whether its answers have the names that requests came with, as those of vLLM have.
     """
 
     mode: str = "whole"
     weights: float = 0.0
     delay: float = 0.0
+    named: bool = False
     words: tuple[str, ...] = WORDS
     log: Path | None = None
     requests: list[Request] = field(default_factory=list)
@@ -200,7 +202,8 @@ class Engine:
         await asyncio.Event().wait()
 
     def _pieces(self, body: dict[str, Any]) -> list[Any]:
-        self._id = f"answer-{self.life}-{len(self.requests)}"
+        name = self.requests[-1].headers["x-request-id"] if self.named else len(self.requests)
+        self._id = f"answer-{'' if self.named else self.life}-{name}"
         return [self._piece(body, word) for word in self.words]
 
     def _piece(self, body: dict[str, Any], word: str) -> dict[str, Any]:

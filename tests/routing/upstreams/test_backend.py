@@ -30,6 +30,19 @@ async def test_an_answer_and_what_the_log_says(tmp_path: Path) -> None:
         assert request.body["model"] == "there" and request.body["max_tokens"] == 9
 
 
+async def test_each_answer_to_a_request_has_an_id_of_its_own(tmp_path: Path) -> None:
+    """Of an engine that makes it of the name of ours, too: several prompts are one request."""
+    async with (
+        Engine(named=True).serve() as engine,
+        ready(tmp_path / "d", config(engine.url)) as services,
+    ):
+        for _ in range(2):
+            pieces = await answer(services, caller(), chat())
+            assert pieces[-1].finish_reason == "stop"
+        ids = {hop["answer"] for hop in entries(services, "hop") if hop["event"] == "answered"}
+        assert len(ids) == 2 and all("req-k1-" in each for each in ids)
+
+
 async def test_nothing_of_the_client_is_forwarded(tmp_path: Path) -> None:
     async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
         await answer(services, caller("k-secret"), chat())

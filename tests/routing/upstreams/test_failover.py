@@ -50,7 +50,7 @@ class Process:
     def received(self) -> list[str]:
         """The ids of the requests that it got."""
         lines = self.log.read_text().split() if self.log.exists() else []
-        return [line for line in lines if line.startswith("req-")]
+        return [line.rpartition("-")[0] for line in lines if line.startswith("req-")]
 
 
 @asynccontextmanager
