@@ -570,6 +570,25 @@ CODES: Final[dict[str, Code]] = {
     "quantize_failed": Code(
         "llama.cpp made no file of this type", "The message has its words; choose another type."
     ),
+    "convert_source": Code(
+        "a directory that no GGUF file can be made of",
+        "Take config.json, tokenizer.json and *.safetensors of the publisher into a directory.",
+    ),
+    "convert_architecture": Code(
+        "a model of a kind that is not converted here",
+        "Llama and Qwen2 models with plain weights are converted; take others as GGUF.",
+    ),
+    "convert_tokenizer": Code(
+        "a tokenizer that llama.cpp would read another way",
+        "Take the model as GGUF from its publisher.",
+    ),
+    "convert_tensors": Code(
+        "weights that are not what their table or config.json says",
+        "Fetch the files again and compare their digests with the publisher's.",
+    ),
+    "convert_failed": Code(
+        "the conversion ended without a file", "The message says why: memory, the disk, a path."
+    ),
     "report_missing": Code(
         "there is no such report", "`appliance job show ID` says what the job is and how far it is."
     ),

@@ -29,6 +29,7 @@ from appliance.errors import Refused
 from appliance.trust import approval, oms, signing
 from appliance.trust.approval import ApprovalSubject
 from appliance.trust.manifest import Manifest
+from appliance.tuning.conversion import process as conversion
 from appliance.wire.admin.models import Model, ModelDetail, ModelImported
 
 _DIRECTORY = click.Path(path_type=Path)
@@ -43,6 +44,26 @@ def model() -> None:
 model.add_command(media.places)
 model.add_command(media.plan)
 model.add_command(media.demo)
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.option("--to", "target", metavar="FILE", type=_DIRECTORY, required=True,
+              help="The GGUF file; nothing is overwritten.")  # fmt: skip
+@json_option
+@click.pass_obj
+def convert(output: Output, directory: Path, target: Path) -> None:
+    """Make a GGUF file of a directory of safetensors, in a confined process."""
+    made = conversion.convert(directory, target)
+    found = made.result
+    document = {
+        "file": str(made.path), "bytes": made.size, "sha256": made.sha256,
+        "architecture": found.architecture, "type": found.type, "tokenizer": found.tokenizer,
+        "tensors": found.tensors, "sources": made.sources,
+    }  # fmt: skip
+    line = f"{safe(str(made.path))}: {found.architecture}, {found.type}, {size(made.size)}"
+    output.data(document, [line, f"sha256 {made.sha256}"])
+    output.note(f"  appliance model sign {safe(str(made.path.parent))} --key KEY")
 
 
 @model.command()

@@ -39,6 +39,12 @@ _DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
     show_default=True,
     help="Nats a token that a file may be from its source.",
 )
+@click.option(
+    "--importance/--no-importance",
+    default=True,
+    show_default=True,
+    help="Weigh what is rounded by what rows of train use, where there are any.",
+)
 @directory_option
 @json_option
 @click.pass_context
@@ -67,18 +73,19 @@ def quantize(
 def told(result: dict[str, Any]) -> list[str]:
     """The table, and what it comes to."""
     head = (
-        "TYPE", "MIB", "TOKENS/S", "KLD", "SAME TOP", "FLIPS", "METRIC", "DIFFERENCE", "VERDICT",
+        "TYPE", "MIB", "TOKENS/S", "KLD", "WITHOUT", "SAME TOP", "FLIPS", "METRIC", "DIFFERENCE",
+        "VERDICT",
     )  # fmt: skip
     rows = []
     for row in result["rows"]:
         low, high = row["interval"]
         rows.append((
             safe(row["type"]), f"{row['mib']:.1f}", f"{row['tokens_s']:.0f}",
-            f"{row['kld']:.4f}" if row["rank"] else "noise", f"{row['same_top']:.1%}",
-            f"{row['flips']:.1%}", f"{row['metric']:.3f}",
+            f"{row['kld']:.4f}" if row["rank"] else "noise", _without(row),
+            f"{row['same_top']:.1%}", f"{row['flips']:.1%}", f"{row['metric']:.3f}",
             f"{row['difference']:+.3f} ({low:+.3f} to {high:+.3f})", row["verdict"],
         ))  # fmt: skip
-    lines = table(head, rows)
+    lines = [*table(head, rows), _matrix(result["importance_matrix"])]
     why = [row for row in result["rows"] if row["reason"]]
     lines += [f"{safe(row['type'])}: {safe(row['reason'])}" for row in why]
     best = result["recommended"]
@@ -87,3 +94,15 @@ def told(result: dict[str, Any]) -> list[str]:
         named = ", ".join(map(safe, result["adapters"]))
         lines.append(f"adapters of the source fit no other file; tune and gate again: {named}")
     return lines
+
+
+def _without(row: dict[str, Any]) -> str:
+    """The divergence of the same type without the importance matrix."""
+    return "-" if row["kld_plain"] is None else f"{row['kld_plain']:.4f}"
+
+
+def _matrix(matrix: dict[str, Any] | None) -> str:
+    if matrix is None:
+        return "no importance matrix"
+    rows, tokens = matrix["rows"], matrix["tokens"]
+    return f"importance matrix: {tokens} tokens of {rows} rows of train"

@@ -10,8 +10,8 @@ LONGEST: Final = 512
 """Most tokens of a text that is compared."""
 
 
-class Order(msgspec.Struct, frozen=True):
-    """What is to be done.
+class Order(msgspec.Struct, frozen=True, tag=True):
+    """A file to make.
 
     Attributes:
         ftype: llama.cpp's number of the file's type.
@@ -20,6 +20,8 @@ class Order(msgspec.Struct, frozen=True):
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
         most_bytes: of the new file.
         again: the source may be quantised already; for tests.
+        matrix: the importance matrix, by weight; empty for none.
+        beside: make the file without the matrix first, and compare that, too.
     """
 
     ftype: int
@@ -29,6 +31,22 @@ class Order(msgspec.Struct, frozen=True):
     memory_bytes: int
     most_bytes: int
     again: bool = False
+    matrix: dict[str, bytes] = {}
+    beside: bool = False
+
+
+class Collect(msgspec.Struct, frozen=True, tag=True):
+    """An importance matrix to collect from texts, and to write where the file would go.
+
+    Attributes:
+        texts, start, memory_bytes, most_bytes: as of an order.
+    """
+
+    threads: int
+    texts: list[list[int]]
+    start: int
+    memory_bytes: int
+    most_bytes: int
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -53,13 +71,15 @@ class Result(msgspec.Struct, frozen=True):
 
     Attributes:
         code: stable code of a refusal; "" where there is none.
-        seconds: that quantising took, without comparing.
+        seconds: that the file or the matrix took, without comparing.
+        plain: the file without the matrix beside its source, where that was ordered.
     """
 
     code: str = ""
     message: str = ""
     seconds: float = 0.0
     compared: Compared | None = None
+    plain: Compared | None = None
     confinement: dict[str, bool | int | str] = {}
 
 

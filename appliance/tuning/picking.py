@@ -31,6 +31,8 @@ class Made:
     Attributes:
         tokens_s: prompts and answers of dev through the engine that serves, on this host.
         outcomes: on dev.
+        importance: whether it was made with an importance matrix.
+        plain: the file of the same type without one, where that was made, too.
     """
 
     type: str
@@ -38,6 +40,8 @@ class Made:
     tokens_s: float
     compared: Compared
     outcomes: tuple[Outcome, ...]
+    importance: bool = False
+    plain: Compared | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,9 @@ def told(rows: Sequence[Judged]) -> list[dict[str, Any]]:
             "type": row.made.type,
             "mib": round(row.made.size / (1 << 20), 1),
             "tokens_s": round(row.made.tokens_s, 1),
+            "importance": row.made.importance,
             "kld": row.made.compared.kld,
+            "kld_plain": row.made.plain.kld if row.made.plain else None,
             "noise_kld": row.made.compared.noise,
             "rank": places[row.made.type],
             "nats": row.made.compared.nats,

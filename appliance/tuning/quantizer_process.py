@@ -1,8 +1,8 @@
 """The job's end of the child that quantises: start it, read its words, end it.
 
 Rules: it is executed with an empty environment and in the root directory, with four descriptors:
-the sealed source, memory for the new file, the order and a pipe. When the job leaves, no process
-is left.
+the sealed source, memory for the new file or matrix, the order and a pipe. What it wrote is read
+within bounds. When the job leaves, no process is left.
 """
 
 import asyncio
@@ -15,14 +15,35 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.engine.quantized import Order, Result
+from appliance.engine.importance import LARGEST
+from appliance.engine.quantized import Collect, Order, Result
 from appliance.errors import CODES, TuningRefused
 from appliance.trust.sealed import write_all
 from appliance.tuning.plan import MIB
 from appliance.workers.process import Sealed
 
 
-async def made_by_child(source: Sealed, order: Order, variant: Path) -> tuple[int, Result]:
+async def collected_by_child(source: Sealed, order: Collect, variant: Path) -> dict[str, bytes]:
+    """The importance matrix of a model over texts, by weight.
+
+    Raises:
+        TuningRefused: as `made_by_child`.
+    """
+    out, _ = await made_by_child(source, order, variant)
+    with os.fdopen(out, "rb") as file:
+        file.seek(0)
+        data = file.read(LARGEST + 1)
+    try:
+        if len(data) > LARGEST:
+            raise msgspec.DecodeError(f"more than {LARGEST} bytes")
+        return msgspec.msgpack.decode(data, type=dict[str, bytes])
+    except msgspec.DecodeError as error:
+        raise TuningRefused("quantize_failed", f"The importance matrix: {error}.") from error
+
+
+async def made_by_child(
+    source: Sealed, order: Order | Collect, variant: Path
+) -> tuple[int, Result]:
     """Run the confined process; a descriptor of the new file, which is the caller's, and its words.
 
     Raises:
@@ -68,7 +89,7 @@ class _Process:
         self.child.wait()
 
 
-def _spawn(source: Sealed, out: int, order: Order, variant: Path) -> _Process:
+def _spawn(source: Sealed, out: int, order: Order | Collect, variant: Path) -> _Process:
     with contextlib.ExitStack() as handed:
         model = source.reopen()
         handed.callback(os.close, model)

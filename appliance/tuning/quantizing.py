@@ -5,7 +5,8 @@ Rules:
   once is refused.
 - A confined process makes each file; it is vetted like an import, and proved to differ from the
   source in its weights alone.
-- Each file answers dev in the engine that serves, beside its source; sealed splits have no name.
+- Each file answers dev in the engine that serves, beside its source; the importance matrix is of
+  train alone; sealed splits have no name.
 - What is kept in `DATA/quantized/JOB/` is the recommended file and its record, to be signed and
   imported like any model. Adapters of the source are named: they fit no other file.
 """
@@ -26,7 +27,8 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from appliance.clock import iso
-from appliance.engine.quantized import LONGEST, Order, Result
+from appliance.engine.importance import LARGEST
+from appliance.engine.quantized import LONGEST, Collect, Order, Result
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
 from appliance.evals.subject import Subject, read_subject
@@ -37,14 +39,14 @@ from appliance.trust import durable
 from appliance.trust.gguf.gguf import GgufFacts, vet
 from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.trust.verified import VerifiedModel
-from appliance.tuning import examples, picking, unchanged
+from appliance.tuning import examples, importance, picking, unchanged
 from appliance.tuning.job import Parts
 from appliance.tuning.measured import measured
 from appliance.tuning.plan import MIB
-from appliance.tuning.quantizer_process import made_by_child
+from appliance.tuning.quantizer_process import collected_by_child, made_by_child
 from appliance.tuning.rows import Row, common_prefix
 from appliance.tuning.served import Weights, memory, serving
-from appliance.tuning.weight_types import FLOATS, chosen
+from appliance.tuning.weight_types import BESIDE, FLOATS, UNWEIGHTED, chosen
 from appliance.types import Role
 from appliance.workers.process import Sealed
 
@@ -66,6 +68,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         task, data: directories on the host.
         dev: most items of dev that are answered.
         most_kld: nats a token that a file may be from its source.
+        importance: weigh what is rounded by an importance matrix, where train has rows.
     """
 
     model: str
@@ -74,6 +77,22 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str
     dev: int = 200
     most_kld: float = picking.MOST_KLD
+    importance: bool = True
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """What a model did with dev.
+
+    Attributes:
+        tokens_s: of prompts and answers.
+        learning: rows of train for an importance matrix, where they were wanted.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    rows: tuple[Row, ...]
+    tokens_s: float
+    learning: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +136,7 @@ class Quantizing(Kind):
             TuningRefused: `tuning_invalid`, `quantize_type`, `quantize_source`.
         """
         wanted = _wanted(params)
-        chosen(wanted.to)
+        chosen(wanted.to, wanted.importance)
         for path in (wanted.task, wanted.data):
             if not (is_path(path) and Path(path).is_dir()):
                 raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
@@ -147,20 +166,30 @@ class Quantizing(Kind):
             self._check_source(model.facts)
             with _mapped(model.sealed) as data:
                 before = unchanged.identity(data)
-            source, rows, _ = await self._answers(model, subject)
+            source = await self._answers(model, subject, learning=wanted.importance)
+            types = chosen(wanted.to, bool(source.learning))
+            job.report("importance", 0, len(types))
+            matrix = await self._matrix(model, source.learning)
             found, files = [], {}
-            for number, (name, ftype) in enumerate(chosen(wanted.to).items()):
-                job.report(f"making {name}", number, len(wanted.to))
-                with await self._made(model, name, ftype, rows) as made:
+            for number, (name, ftype) in enumerate(types.items()):
+                job.report(f"making {name}", number, len(types))
+                weighed = None if name in UNWEIGHTED else matrix
+                order = self._order(model, ftype, source.rows, weighed, name in BESIDE)
+                with await self._made(model, name, order) as made:
                     files[name] = unchanged.check(before, made.identity), made.file.sealed.sha256
-                    job.report(f"asking {name}", number, len(wanted.to))
-                    outcomes, _, speed = await self._answers(made.file, subject)
-                    one = picking.Made(name, made.file.sealed.size, speed, made.compared, outcomes)
-                    found.append(
-                        picking.judged(
-                            one, source, subject.loaded.task.gate.margin, wanted.most_kld
-                        )
+                    job.report(f"asking {name}", number, len(types))
+                    answered = await self._answers(made.file, subject)
+                    one = picking.Made(
+                        name,
+                        made.file.sealed.size,
+                        answered.tokens_s,
+                        made.compared,
+                        answered.outcomes,
+                        weighed is not None,
+                        made.result.plain,
                     )
+                    margin = subject.loaded.task.gate.margin
+                    found.append(picking.judged(one, source.outcomes, margin, wanted.most_kld))
                     best = picking.recommended(found)
                     if best == name:  # the smallest one so far that passes is kept
                         await job.in_thread(_keep, directory, made.file.sealed)
@@ -173,7 +202,7 @@ class Quantizing(Kind):
                 "oms_root": model.digest,
                 "gguf_sha256": model.gguf_sha256,
                 "mib": round(model.sealed.size / MIB, 1),
-                "metric": sum(o.score for o in source) / len(source),
+                "metric": sum(o.score for o in source.outcomes) / len(source.outcomes),
             },
             "task": {
                 "id": subject.loaded.task.id,
@@ -181,8 +210,8 @@ class Quantizing(Kind):
                 "digest": subject.loaded.digest,
                 "margin": subject.loaded.task.gate.margin,
             },
-            "data": {"digest": subject.data_digest, "dev": len(source)},
-            "importance_matrix": None,
+            "data": {"digest": subject.data_digest, "dev": len(source.outcomes)},
+            "importance_matrix": matrix.told() if matrix else None,
             "engine": f"{self._parts.engine} {self._parts.variant().name}",
             "made": iso(self._parts.clock.wall_us()),
             "seconds": round(time.monotonic() - begun, 1),
@@ -193,7 +222,8 @@ class Quantizing(Kind):
             return told
         same, sha256 = files[best]
         told |= {"file_sha256": sha256, "same_sha256": same}
-        await job.in_thread(_record, directory, told)
+        rows = {"importance_rows": matrix.row_digests() if matrix else []}
+        await job.in_thread(_record, directory, {**told, **rows})
         return {**told, "directory": str(directory)}
 
     def _check_source(self, facts: GgufFacts) -> None:
@@ -206,9 +236,9 @@ class Quantizing(Kind):
             )
 
     async def _answers(
-        self, weights: Weights, subject: Subject
-    ) -> tuple[tuple[Outcome, ...], tuple[Row, ...], float]:
-        """What it answers to dev, the rows, and tokens of prompts and answers a second."""
+        self, weights: Weights, subject: Subject, learning: bool = False
+    ) -> _Answered:
+        """What it answers to dev; with the rows of train that a matrix is made of."""
         parts = self._parts
         async with serving(weights, LONGEST, parts.variant(), parts.threads) as served:
             stop = await examples.stop_token(served)
@@ -218,26 +248,52 @@ class Quantizing(Kind):
             begun = time.perf_counter()
             found = await measured(served, "", subject.loaded, items, rows)
             seconds = time.perf_counter() - begun
-        return found.outcomes, rows, sum(len(row.tokens) for row in rows) / seconds
+            train = await importance.learning(served, subject, stop, rows) if learning else ()
+        pace = sum(len(row.tokens) for row in rows) / seconds
+        return _Answered(found.outcomes, rows, pace, train)
 
-    async def _made(
-        self, model: VerifiedModel, name: str, ftype: int, rows: tuple[Row, ...]
-    ) -> "_Making":
-        texts: list[list[int]] = []
-        for row in rows:
-            if sum(map(len, texts)) >= _TOKENS:
+    async def _matrix(
+        self, model: VerifiedModel, rows: tuple[Row, ...]
+    ) -> importance.Matrix | None:
+        if not rows:
+            return None
+        order = Collect(
+            threads=self._parts.threads,
+            texts=importance.texts(rows),
+            start=common_prefix(rows),
+            memory_bytes=4 * model.sealed.size + _SPACE,
+            most_bytes=LARGEST,
+        )
+        found = await collected_by_child(model.sealed, order, self._parts.variant().path)
+        return importance.Matrix(found, rows)
+
+    def _order(
+        self,
+        model: VerifiedModel,
+        ftype: int,
+        rows: tuple[Row, ...],
+        matrix: importance.Matrix | None,
+        beside: bool,
+    ) -> Order:
+        compared: list[list[int]] = []
+        for text in importance.texts(rows):
+            if sum(map(len, compared)) >= _TOKENS:
                 break
-            texts.append(list(row.tokens[:LONGEST]))
+            compared.append(text)
         largest = sum(tensor.bytes for tensor in model.facts.tensors.values()) * 4
-        order = Order(
+        return Order(
             ftype=ftype,
             threads=self._parts.threads,
-            texts=texts,
+            texts=compared,
             start=common_prefix(rows),
             memory_bytes=4 * (model.sealed.size + largest) + _SPACE,
             most_bytes=model.sealed.size + largest,
             again=self._again,
+            matrix=matrix.weights if matrix else {},
+            beside=beside and matrix is not None,
         )
+
+    async def _made(self, model: VerifiedModel, name: str, order: Order) -> "_Making":
         made = await made_by_child(model.sealed, order, self._parts.variant().path)
         return await asyncio.to_thread(_vetted, name, made)
 

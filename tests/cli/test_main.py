@@ -38,6 +38,7 @@ DATASET = ("new", "check", "split", "mask", "remove-item", "sign", "show")
 STAND_ALONE = {
     *(f"dataset {verb}" for verb in DATASET),
     *("model sign", "model verify", "model places", "bundle build", "bundle verify"),
+    "model convert",
     *("audit check-proof", "audit check-consistency", "auditor export-tools"),
     *("task check", "task sign", "eval verify", "route check", "route sign"),
     *(f"trust ceremony {step}" for step in CEREMONY),
@@ -81,7 +82,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"drift {verb}" for verb in ("check", "show", "report", "restart")),
         *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
-        *(f"model {verb}" for verb in ("revoke", "recheck")),
+        *(f"model {verb}" for verb in ("revoke", "recheck", "convert")),
         *(f"dataset {verb}" for verb in (*DATASET, "capture", "import", "list", "seal")),
         *(f"label {verb}" for verb in ("new", "list", "show", "next", "set", "finish", "remove")),
         *(f"task {verb}" for verb in (

@@ -12,6 +12,7 @@ from appliance.trust.directory import remove_tree
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run, run_command
 from tests.trust import certs, forge
+from tests.tuning.conversion import directories
 
 
 def resign(artifact: Path, lab: LabData, key: str = "publisher") -> None:
@@ -345,3 +346,16 @@ def test_a_model_without_files_is_named_everywhere(lab: LabData, run: Run, appro
     again = run("model", "import", lab.data.parent / approved, "--json").document
     assert (again["state"], again["code"]) == ("approved", None)
     assert run("doctor", "--json").document["ok"]
+
+
+def test_a_directory_of_safetensors_becomes_a_file(run: Run, tmp_path: Path) -> None:
+    source, target = directories.write(tmp_path / "tiny"), tmp_path / "new" / "model.gguf"
+    target.parent.mkdir()
+    done = run("model", "convert", source, "--to", target, "--json")
+    assert done.status == 0 and "model sign" in done.err
+    assert done.document["bytes"] == target.stat().st_size
+    assert (done.document["architecture"], done.document["type"]) == ("llama", "BF16")
+    assert run("model", "convert", source, "--to", target, "--json").code == (2, "data_exists")
+    (source / "model.pt").write_bytes(b"\x80")
+    again = run("model", "convert", source, "--to", tmp_path / "x.gguf", "--json")
+    assert again.code == (1, "convert_source") and not (tmp_path / "x.gguf").exists()

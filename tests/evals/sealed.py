@@ -27,16 +27,23 @@ def sealing_key(services: Services) -> SealingKey:
     return SealingKey(name, secret, wrapped, content.kek_name(kek))
 
 
-def write_dataset(path: Path, *, groups: int = GROUPS, seal: SealingKey | None = None) -> Path:
-    """A dataset of work orders: a test item for each group, sealed with a key."""
+def write_dataset(
+    path: Path, *, groups: int = GROUPS, dev: int = 12, first: int = 0,
+    seal: SealingKey | None = None,
+) -> Path:  # fmt: skip
+    """A dataset of work orders: a test item for each group, sealed with a key.
+
+    Args:
+        first: the number that train begins with; the texts of other splits begin with 0.
+    """
     path.mkdir()
     name = path.name
     manifest = {"format": 1, "version": 1, "name": name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
-    counts = {"train": 120, "dev": 12, "test": groups}
+    counts = {"train": 120, "dev": dev, "test": groups}
     for split, count in counts.items():
-        lines = []
-        for n in range(count):
+        lines, start = [], first if split == "train" else 0
+        for n in range(start, start + count):
             found = item(n, split)
             text = f"{found['input']['text']} of machine {n} in {name}"  # type: ignore[index]
             found |= {"input": {"text": text}, "group": f"{split}-g{n}"}

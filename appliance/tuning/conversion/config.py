@@ -1,0 +1,142 @@
+"""The numbers of a decoder from config.json, and the pairs that they are in a GGUF file. Pure.
+
+Rules: the architecture is one that the trainer computes, by name; code that comes with a model is
+never run, so a model that needs some is refused; so is what this converter would leave out: scaled
+positions, windows, quantised weights.
+
+Source: conversion/base.py, llama.py and qwen.py of llama.cpp, as of llama-cpp-python 0.3.36.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.errors import TuningRefused
+from appliance.tuning.conversion import documents
+from appliance.tuning.conversion.gguf_file import f32, text, u32
+from appliance.tuning.conversion.messages import CONFIG
+
+ARCHITECTURES: Final = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2"}
+_MOST: Final = 1 << 20
+_LAYERS: Final = 512
+_CONTEXT: Final = 1 << 30
+_BASE: Final = 10_000.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A decoder.
+
+    Attributes:
+        inner: width of the layers between.
+        head: elements of a head.
+        tied: the output is the table of tokens again.
+    """
+
+    architecture: str
+    layers: int
+    width: int
+    inner: int
+    heads: int
+    heads_kv: int
+    head: int
+    context: int
+    vocabulary: int
+    epsilon: float
+    base: float
+    tied: bool
+
+    def pairs(self, name: str, file_type: int) -> dict[str, bytes]:
+        """For the header.
+
+        Args:
+            file_type: llama.cpp's number.
+        """
+        own = f"{self.architecture}."
+        return {
+            "general.architecture": text(self.architecture),
+            "general.type": text("model"),
+            "general.name": text(name),
+            "general.file_type": u32(file_type),
+            "general.quantization_version": u32(2),
+            own + "block_count": u32(self.layers),
+            own + "context_length": u32(self.context),
+            own + "embedding_length": u32(self.width),
+            own + "feed_forward_length": u32(self.inner),
+            own + "attention.head_count": u32(self.heads),
+            own + "attention.head_count_kv": u32(self.heads_kv),
+            own + "attention.key_length": u32(self.head),
+            own + "attention.value_length": u32(self.head),
+            own + "attention.layer_norm_rms_epsilon": f32(self.epsilon),
+            own + "rope.dimension_count": u32(self.head),
+            own + "rope.freq_base": f32(self.base),
+            own + "vocab_size": u32(self.vocabulary),
+        }
+
+
+def read(table: dict[str, Any]) -> Config:
+    """The decoder that a config.json describes.
+
+    Raises:
+        TuningRefused: `convert_architecture`, `convert_source`.
+    """
+    refuse_code(table, CONFIG)
+    named: Any = table.get("architectures")
+    known = isinstance(named, list) and len(named) == 1 and isinstance(named[0], str)
+    if not known or named[0] not in ARCHITECTURES:
+        raise _refused(f"{str(named)[:80]} is not one of {', '.join(ARCHITECTURES)}")
+    architecture = ARCHITECTURES[named[0]]
+    if table.get("model_type", architecture) != architecture:
+        raise _refused(f"model_type is {str(table['model_type'])[:40]}, not {architecture}")
+    if table.get("quantization_config") is not None:
+        raise _refused("its weights are quantised; take the model in F16, BF16 or F32")
+    if table.get("hidden_act", "silu") != "silu":
+        raise _refused(f"hidden_act is {str(table['hidden_act'])[:40]}, not silu")
+    if table.get("use_sliding_window"):
+        raise _refused("its attention has a window")
+
+    def whole(key: str, most: int, default: int | None = None) -> int:
+        return documents.whole(table, key, CONFIG, most, default)
+
+    width = whole("hidden_size", _MOST)
+    heads = whole("num_attention_heads", width)
+    heads_kv = whole("num_key_value_heads", heads, heads)
+    head = whole("head_dim", width, max(width // heads, 1))
+    if heads % heads_kv or head % 2:
+        raise _refused(f"{heads} heads of {head} numbers over {heads_kv} are none")
+    return Config(
+        architecture=architecture,
+        layers=whole("num_hidden_layers", _LAYERS),
+        width=width,
+        inner=whole("intermediate_size", _MOST),
+        heads=heads,
+        heads_kv=heads_kv,
+        head=head,
+        context=whole("max_position_embeddings", _CONTEXT),
+        vocabulary=whole("vocab_size", _MOST),
+        epsilon=documents.real(table, "rms_norm_eps", CONFIG, 1e-6),
+        base=_base(table),
+        tied=documents.member(table, "tie_word_embeddings", bool, CONFIG, default=False),
+    )
+
+
+def refuse_code(table: dict[str, Any], file: str) -> None:
+    """Refuse a model that comes with code of its own. Raises TuningRefused (`convert_source`)."""
+    if table.get("auto_map"):
+        raise documents.source(file, "names code of its own (auto_map), which is never run")
+
+
+def _base(table: dict[str, Any]) -> float:
+    """The base of the rotation; newer files have it in `rope_parameters`."""
+    given: dict[str, Any] = {}
+    for key in ("rope_scaling", "rope_parameters"):
+        part = documents.member(table, key, dict, CONFIG, default={})
+        way = part.get("rope_type", part.get("type", "default"))
+        if part and way != "default":
+            raise _refused(f"its positions are scaled ({str(way)[:40]})")
+        given |= part
+    given = {"rope_theta": table.get("rope_theta", given.get("rope_theta", _BASE))}
+    return documents.real(given, "rope_theta", CONFIG)
+
+
+def _refused(reason: str) -> TuningRefused:
+    return TuningRefused("convert_architecture", f"The model cannot be converted: {reason}.")

@@ -1,0 +1,43 @@
+"""What crosses between the command and the child that converts. Pure."""
+
+import msgspec
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
+INDEX = "model.safetensors.index.json"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is to be done.
+
+    Attributes:
+        name: of the model, for people.
+        files: descriptors by file name.
+        memory_bytes: address space that may be mapped beyond what is mapped at the drop.
+        most_bytes: of the new file.
+    """
+
+    name: str
+    files: dict[str, int]
+    memory_bytes: int
+    most_bytes: int
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of it.
+
+    Attributes:
+        code: stable code of a refusal; "" where there is none.
+        type: of the matrices.
+        tokenizer: the name of its way of cutting texts, as llama.cpp has it.
+    """
+
+    code: str = ""
+    message: str = ""
+    architecture: str = ""
+    type: str = ""
+    tokenizer: str = ""
+    tensors: int = 0
+    confinement: dict[str, bool | int | str] = {}

@@ -1,0 +1,81 @@
+"""The importance matrix of a quantisation: which rows it is made of, and what is told of it.
+
+Rules:
+- Its rows are of the split train alone, the first by the digest of their ids, so that two runs
+  have the same; a prompt that dev asks is left out.
+- So many tokens and no more; a row that would be cut by that bound ends them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.engine.quantized import LONGEST
+from appliance.evals.subject import Subject, some
+from appliance.tuning import examples
+from appliance.tuning.rows import Row, digest
+from appliance.tuning.served import Served
+
+TOKENS: Final = 8_000
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An importance matrix.
+
+    Attributes:
+        weights: by name, 32-bit floats.
+        rows: what it was made of.
+    """
+
+    weights: dict[str, bytes]
+    rows: tuple[Row, ...]
+
+    def told(self) -> dict[str, Any]:
+        """For the record and the result."""
+        hashed = hashlib.sha256()
+        for name in sorted(self.weights):
+            hashed.update(name.encode() + b"\0" + self.weights[name])
+        return {
+            "split": "train",
+            "rows": len(self.rows),
+            "tokens": sum(map(len, texts(self.rows))),
+            "rows_sha256": digest(self.rows),
+            "weights": len(self.weights),
+            "sha256": hashed.hexdigest(),
+        }
+
+    def row_digests(self) -> list[str]:
+        """The digest of each row, for the record."""
+        return [digest([row]) for row in self.rows]
+
+
+def texts(rows: Sequence[Row]) -> list[list[int]]:
+    """Rows as the child takes them."""
+    return [list(row.tokens[:LONGEST]) for row in rows]
+
+
+async def learning(
+    served: Served, subject: Subject, stop: int, dev: Sequence[Row]
+) -> tuple[Row, ...]:
+    """The rows of train that a matrix is made of; none where train has none.
+
+    Args:
+        dev: rows that choose among files, so that none of them may be here.
+
+    Raises:
+        EvaluationRefused, TaskRefused: as `examples.rows`.
+    """
+    asked = {row.prompt for row in dev}
+    found: list[Row] = []
+    left = TOKENS
+    for item in some(subject.train, len(subject.train)):
+        for row in await examples.rows(served, subject.loaded, [item], stop):
+            if row.prompt in asked:
+                continue
+            left -= min(len(row.tokens), LONGEST)
+            if left < 0:
+                return tuple(found)
+            found.append(row)
+    return tuple(found)

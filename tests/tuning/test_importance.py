@@ -1,0 +1,43 @@
+"""Which rows an importance matrix is made of: of train alone, the same at every run."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Services
+from appliance.datasets import directory
+from appliance.evals.wanted import Wanted
+from appliance.tuning import examples, importance
+from appliance.tuning.importance import Matrix
+from appliance.tuning.rows import Row, digest
+from appliance.tuning.served import Served
+from tests.evals.sealed import sealing_key, write_dataset
+from tests.tuning.runs import subject_of
+
+
+async def test_rows_are_of_train_within_the_bound_and_in_the_order_of_their_digests(
+    services: Services, served: Served, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_dataset(tmp_path / "orders")
+    directory.seal(path, directory.read(path), sealing_key(services))  # test is out of reach
+    subject = subject_of(services, Wanted(str(task), str(path), "dev"))
+    stop = await examples.stop_token(served)
+    dev = await examples.rows(served, subject.loaded, subject.items, stop)
+    monkeypatch.setattr(importance, "TOKENS", 100_000)
+    every = await importance.learning(served, subject, stop, dev)
+    assert {row.item for row in every} == {f"train{n:03}" for n in range(12, 120)}  # dev has 12
+    assert [row.item for row in every] != sorted(row.item for row in every)
+    monkeypatch.setattr(importance, "TOKENS", 500)
+    some = await importance.learning(served, subject, stop, dev)
+    assert 0 < len(some) < 120 and some == every[: len(some)]
+    told = Matrix({}, some).told()
+    assert 500 - max(len(row.tokens) for row in every) < told["tokens"] <= 500
+    assert told["split"] == "train" and told["rows"] == len(some)
+
+
+def test_the_record_names_each_row_and_tells_matrices_apart() -> None:
+    rows = (Row("a", (1, 2), (3,)), Row("b", (1, 4), (3,)))
+    one, other = Matrix({"w": b"\0\0\x80?"}, rows), Matrix({"w": b"\0\0\0@"}, rows)
+    assert one.row_digests() == [digest(rows[:1]), digest(rows[1:])]
+    assert one.told() == Matrix(dict(one.weights), rows).told()
+    assert one.told()["sha256"] != other.told()["sha256"]
