@@ -39,12 +39,13 @@ STAND_ALONE = {
     *(f"dataset {verb}" for verb in DATASET),
     *("model sign", "model verify", "model places", "bundle build", "bundle verify"),
     "model convert",
+    "bundle tuning",
     *("audit check-proof", "audit check-consistency", "auditor export-tools"),
     *("task check", "task sign", "eval verify", "route check", "route sign"),
     *(f"trust ceremony {step}" for step in CEREMONY),
 }
 WITHOUT_JSON = {"tui", "trust ceremony guide"}
-PASSED_ON = {"bundle build", "bundle verify"}  # their options are the builder's
+PASSED_ON = {"bundle build", "bundle verify", "bundle tuning"}  # their options are the builder's
 
 
 def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -92,6 +93,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"eval {verb}" for verb in ("certificates", "export", "import", "key", "ledger")),
         *(f"eval {verb}" for verb in ("outcomes", "verify", "carry")),
         *(f"tune {verb}" for verb in ("plan", "run", "resume", "show", "offer", "teach")),
+        *(f"tune {verb}" for verb in ("list", "compare", "report")), "bundle tuning",
         "quantize",
         *(f"queue {verb}" for verb in ("list", "show", "answer", "labels")),
         *(f"upstream {verb}" for verb in ("list", "show", "learn", "approve", "probe", "drain")),
