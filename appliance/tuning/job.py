@@ -46,7 +46,7 @@ from appliance.tuning import adapter_file, curve, examples, plan, record, rows, 
 from appliance.tuning.candidates import candidates
 from appliance.tuning.checks import Scored
 from appliance.tuning.field_quality import by_field
-from appliance.tuning.measured import Measured, measured, rehearsal
+from appliance.tuning.measured import Measured, form_of, measured, rehearsal
 from appliance.tuning.messages import Order
 from appliance.tuning.plan import Pace
 from appliance.tuning.process import check_set
@@ -326,7 +326,8 @@ class Tuning(Kind):
         same_rows(given.rows, again.rows, best)
         data = await one.job.in_thread(_file, best, one.model, one.order.settings, subject)
         async with _attached(served, data) as digest:
-            proof = await prove(served, digest, given.dev, best.done.scores)
+            scores = best.done.scores
+            proof = await prove(served, digest, given.dev, scores, form_of(subject.loaded))
         return _Proved(trained, best, data, proof, untrained)
 
     async def _curve(

@@ -18,6 +18,7 @@ from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.enforced import constraint, most_tokens
 from appliance.tasks.loaded import LoadedTask
 from appliance.tuning.candidates import best_label, outcome
+from appliance.tuning.proof import Form
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served
 
@@ -45,13 +46,12 @@ async def measured(
         adapter: its digest, loaded in the worker; "" for the untuned model.
     """
     shares: list[list[float]] = []
-    output = loaded.task.output
+    output, form = loaded.task.output, form_of(loaded)
     if isinstance(output, Labels):
         shares = await _shares(served, adapter, output, rows)
         answers: list[str | None] = [best_label(output, one) for one in shares]
-    elif isinstance(output, Fields):
-        form, most = constraint(output, loaded.schema), most_tokens(loaded.task, loaded.schema)
-        written = await served.formed(rows, form, most, adapter)
+    elif isinstance(output, Fields) and form is not None:
+        written = await served.formed(rows, form.constraint, form.most, adapter)
         answers = [_read(output, loaded, text) for text in written]
     else:
         answers = [text for text, _ in await served.answers(rows, adapter)]
@@ -59,6 +59,14 @@ async def measured(
     return Measured(
         tuple(outcome(loaded.task, item, answer) for item, answer in pairs), tuple(shares)
     )
+
+
+def form_of(loaded: LoadedTask) -> Form | None:
+    """What holds the answers of a task of fields; None for another form."""
+    output = loaded.task.output
+    if not isinstance(output, Fields):
+        return None
+    return Form(constraint(output, loaded.schema), most_tokens(loaded.task, loaded.schema))
 
 
 async def rehearsal(served: Served, adapter: str, loaded: LoadedTask, rows: Sequence[Row]) -> None:

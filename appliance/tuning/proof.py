@@ -2,7 +2,8 @@
 
 Rules: every check of `checks` is made of every adapter; one that fails ends the run with its code,
 and nothing is exported. What was measured goes into the training record. An answer of which each
-token is the most likely one is what the model writes, so it is not written again.
+token is the most likely one is what the model writes, so it is not written again. Others are
+written as they are served: fields held to their schema, which ends them, anything else freely.
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,23 @@ from appliance.tuning.checks import Scored
 from appliance.tuning.messages import Score
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served
+from appliance.types import Constraint
 
 GREEDY_ROWS: Final = 50
 _WRITTEN: Final = 3
 """One row of so many is written in a rehearsal: a tuned model is right more often than that."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What holds answers when they are served.
+
+    Attributes:
+        most: tokens of an answer; None for what the context leaves.
+    """
+
+    constraint: Constraint
+    most: int | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,11 @@ class Proof:
 
 
 async def prove(
-    served: Served, adapter: str, rows: Sequence[Row], trained: Sequence[Score]
+    served: Served,
+    adapter: str,
+    rows: Sequence[Row],
+    trained: Sequence[Score],
+    form: Form | None = None,
 ) -> Proof:
     """Hold the served adapter against the trainer.
 
@@ -58,6 +76,7 @@ async def prove(
         served: reproducible.
         adapter: its digest, loaded in the worker.
         rows: of dev, which the trainer scored.
+        form: of the answers; None where they are written freely.
 
     Raises:
         TuningRefused: `tuning_nll_gap`, `tuning_greedy_differs`, `tuning_not_stopping`.
@@ -71,16 +90,25 @@ async def prove(
         for score in trained[:GREEDY_ROWS]
     ]
     sure = checks.check_greedy(first, ours, theirs[:GREEDY_ROWS])
-    return Proof(found, sure, checks.check_stops(await ends(served, adapter, rows, theirs)))
+    stopped = checks.check_stops(await ends(served, adapter, rows, theirs, form))
+    return Proof(found, sure, stopped)
 
 
 async def ends(
-    served: Served, adapter: str, rows: Sequence[Row], scored: Sequence[Scored]
+    served: Served,
+    adapter: str,
+    rows: Sequence[Row],
+    scored: Sequence[Scored],
+    form: Form | None = None,
 ) -> list[tuple[str, bool]]:
-    """For each row its item, and whether what the model writes ends by itself."""
+    """For each row its item, and whether what the model writes ends."""
     others = [row for row, score in zip(rows, scored, strict=True) if not score.written]
-    written = await served.answers(others, adapter)
-    late = {row.item for row, (_, ended) in zip(others, written, strict=True) if not ended}
+    if form is None:
+        ended = [end for _, end in await served.answers(others, adapter)]
+    else:
+        texts = await served.formed(others, form.constraint, form.most, adapter)
+        ended = [text is not None for text in texts]
+    late = {row.item for row, end in zip(others, ended, strict=True) if not end}
     return [(row.item, row.item not in late) for row in rows]
 
 

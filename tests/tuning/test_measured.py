@@ -10,7 +10,8 @@ from appliance.errors import TaskRefused
 from appliance.evals.wanted import Wanted
 from appliance.tasks import values
 from appliance.tuning import examples
-from appliance.tuning.measured import measured, rehearsal
+from appliance.tuning.measured import form_of, measured, rehearsal
+from appliance.tuning.proof import ends
 from appliance.tuning.served import Served, serving
 from tests.smol import sealed
 from tests.tuning.fields import write_fields
@@ -34,6 +35,10 @@ async def test_fields_are_answered_in_their_form_as_they_serve(
     free = await served.answers(rows[:1])  # the control: untuned, it writes a sentence
     with pytest.raises(TaskRefused):
         values.read(loaded.schema, free[0][0])
+    scored = await served.scores(rows)
+    assert not any(one.written for one in scored)
+    found_ends = await ends(served, "", rows, scored, form_of(loaded))
+    assert found_ends == [(row.item, True) for row in rows]
     await rehearsal(served, "", loaded, rows[:1])
 
 
@@ -43,6 +48,7 @@ async def test_labels_are_those_of_the_reproducible_engine(
     subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=6))
     stop = await examples.stop_token(served)
     rows = await examples.rows(served, subject.loaded, subject.items, stop)
+    assert form_of(subject.loaded) is None
     alone = await measured(served, "", subject.loaded, subject.items, rows)
     model, variant = sealed(services), services.supervisor.variant.get()
     async with serving(model, 256, variant, 1, reproducible=False) as shared:
