@@ -35,6 +35,7 @@ from appliance.statistics.groups import draw_one_each
 from appliance.statistics.labels import blended, fitted_weight
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import Linear, fit_linear
+from appliance.trust.names import SIGNATURE_FILE
 from appliance.types import TaskAnswer
 from benchmarks import models, servers
 from benchmarks.gates import CHECKOUT, Candidate, task_text
@@ -221,18 +222,21 @@ def tuned(run: Path) -> Tuned:
 
 
 def prepare(root: Path, gguf: Path, first: Tuned | None) -> Lab:
-    """A lab with the larger model; of a tuned first stage, a copy of that of its run."""
-    if first is None:
-        lab = servers.prepare_lab(root, gguf, keys=1, slots=2)
-        config = lab.data / "appliance.toml"
-        config.write_text(config.read_text().replace(str(servers.CELLS), str(_CELLS)))
-        return lab
-    shutil.rmtree(root, ignore_errors=True)
-    made = Path(shutil.copytree(first.run / "data", root / "data"))
-    servers.add_model(made, root / MODEL, gguf)
-    with (made / "appliance.toml").open("a") as file:
-        file.write(f"\n[models.default]\nn_ctx = {_CELLS}\nslots = 2\n")
-    return Lab(made, (servers.appliance(made, "key", "create", "app-0")["secret"],))
+    """A lab with the larger model, and with the model of a tuned first stage and its adapter.
+
+    The lab of the run has a policy that asks for evaluations, so that both come out of its store.
+    """
+    lab = servers.prepare_lab(root, gguf, keys=1, slots=2)
+    config = lab.data / "appliance.toml"
+    config.write_text(config.read_text().replace(str(servers.CELLS), str(_CELLS)))
+    if first is not None:
+        adapter = first.candidate["model"]
+        for name in (adapter.partition(":")[0], adapter):
+            kept = (first.run / "data" / "models" / name).iterdir()
+            servers.add_artifact(
+                lab.data, name, [file for file in kept if file.name != SIGNATURE_FILE]
+            )
+    return lab
 
 
 def bring_in(lab: Lab, name: str, text: str, classifier: Linear | None = None) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -71,34 +71,35 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) ->
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     appliance(data, "init", "--profile", "lab")
-    add_model(data, root / MODEL, gguf)
+    add_artifact(data, MODEL, [gguf])
     secrets = [appliance(data, "key", "create", f"app-{n}")["secret"] for n in range(keys)]
     with (data / "appliance.toml").open("a") as config:
         config.write(f"\n[models.default]\nn_ctx = {CELLS}\nslots = {slots}\n")
     return Lab(data, tuple(secrets))
 
 
-def add_model(data: Path, artifact: Path, gguf: Path) -> None:
-    """Sign, import and approve a model under the id `MODEL`, all by command.
+def add_artifact(data: Path, name: str, files: Iterable[Path]) -> None:
+    """Sign, import and approve these files as a model or an adapter, all by command.
 
     Args:
-        artifact: a directory for it, which is not there before and after.
+        name: its id.
 
     Raises:
         BenchError: a command failed.
     """
-    artifact.mkdir()
-    shutil.copyfile(gguf, artifact / gguf.name)
-    lab = data / "keys" / "lab"
-    appliance(data, "model", "sign", str(artifact), "--key", str(lab / "publisher.pem"))
-    appliance(data, "model", "import", str(artifact), "--id", MODEL)
-    for name in ("approver-1", "approver-2"):
+    place, lab = data.parent / "artifact", data / "keys" / "lab"
+    place.mkdir()
+    for file in files:
+        shutil.copyfile(file, place / file.name)
+    appliance(data, "model", "sign", str(place), "--key", str(lab / "publisher.pem"))
+    appliance(data, "model", "import", str(place), "--id", name)
+    for person in ("approver-1", "approver-2"):
         appliance(
             data,
-            *("model", "approve", MODEL, "--as", name, "--key", str(lab / f"{name}.pem")),
+            *("model", "approve", name, "--as", person, "--key", str(lab / f"{person}.pem")),
             *("--meaning", "measured in the lab"),
         )
-    shutil.rmtree(artifact)
+    shutil.rmtree(place)
 
 
 def appliance(data: Path, *arguments: str) -> Any:
