@@ -48,8 +48,9 @@ def test_a_run_that_made_an_offer_gives_the_first_stage(tmp_path: Path) -> None:
         route_seconds.tuned(tmp_path)
     (tmp_path / "offered").mkdir()
     example = tuned.EXAMPLES["licences"]
-    text = tuned.definition("licences", example, ["mit", "gpl-2.0"], "1" * 64)
-    text = text.replace(f'"{MODEL_ID}"', f'"{MODEL_ID}:licences"')
+    text = tuned.definition(
+        "licences", example, ["mit", "gpl-2.0"], (f"{MODEL_ID}:licences", "1" * 64)
+    )
     (tmp_path / "offered" / "task.toml").write_text(text)
     run = route_seconds.tuned(tmp_path)
     alone = parse(run.text("model").encode())
