@@ -37,6 +37,7 @@ def test_each_screen_has_two() -> None:
     assert {path.stem for path in (DOCS / "img").glob("*.svg")} == set(names)
 
 
+@pytest.mark.slow  # every scene again; that a basic terminal has other signs is in its own tests
 async def test_in_a_basic_terminal_every_scene_is_ascii() -> None:
     for scene in scenes():
         if scene.name == "audit-checkpoint":

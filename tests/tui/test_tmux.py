@@ -208,7 +208,7 @@ def polled(made: Telling, times: int) -> None:
         assert made.polls.acquire(timeout=60)
 
 
-@pytest.mark.parametrize("options", [(), ("--basic",)])
+@pytest.mark.parametrize("options", [(), pytest.param(("--basic",), marks=pytest.mark.slow)])
 def test_an_idle_appliance_sends_nothing(options: tuple[str, ...]) -> None:
     busy = model("pump", "serving", loaded=True)
     with (
