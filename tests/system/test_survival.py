@@ -56,7 +56,8 @@ async def test_all_streams_of_a_killed_engine_get_an_error_event_and_the_server_
         base = live_server.base_url.removesuffix("/v1")
         while (await client.get(f"{base}/readyz")).status_code != 200:
             pass
-        answer = await client.post("/completions", json=body(max_tokens=2))
+        while (answer := await client.post("/completions", json=body(max_tokens=2))).is_error:
+            assert answer.status_code == 503  # on a busy machine the loss is noticed after that
         assert answer.status_code == 200
     after = await asyncio.to_thread(live_server.worker)
     assert after["restarts"] == before["restarts"] + 1
