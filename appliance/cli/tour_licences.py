@@ -26,6 +26,7 @@ from appliance.cli.tour_steps import (
     Tour,
     app,
     certify,
+    evaluated,
     keep,
     promote,
     read_items,
@@ -177,16 +178,7 @@ def measure(tour: Tour) -> None:
         *("eval", "run", str(tour.task(BY_MODEL)), "--data", str(tour.dataset)),
         *("--models", SMALL, "--limit", str(tour.limit), "--directory", str(tour.data)),
     )
-    for row in sorted(found["candidates"], key=lambda row: -row["quality"]):
-        low, high = row["interval"]
-        told(
-            f"{row['name']:<30} {row['quality']:.3f}  ({low:.3f} to {high:.3f})  "
-            f"{row['documents_s']:.3g} documents/s"
-        )
-    told(found["answer"])
-    page = tour.directory / "evaluation.html"
-    tour.run("eval", "report", str(found["id"]), "--out", str(page))
-    keep(tour, page, f"Evaluation {found['id']}", found["id"])
+    evaluated(tour, found)
 
 
 def gate(tour: Tour) -> None:

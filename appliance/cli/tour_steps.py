@@ -236,6 +236,20 @@ def judge(tour: Tour, task: str, dataset: str, file: str, *options: str) -> str:
     return str(found["verdict"])
 
 
+def evaluated(tour: Tour, found: dict[str, Any]) -> None:
+    """What each candidate of an evaluation reaches, and its page."""
+    for row in sorted(found["candidates"], key=lambda row: -row["quality"]):
+        low, high = row["interval"]
+        told(
+            f"{row['name']:<30} {row['quality']:.3f}  ({low:.3f} to {high:.3f})  "
+            f"{row['documents_s']:.3g} documents/s"
+        )
+    told(found["answer"])
+    page = tour.directory / "evaluation.html"
+    tour.run("eval", "report", str(found["id"]), "--out", str(page))
+    keep(tour, page, f"Evaluation {found['id']}", found["id"])
+
+
 def keep(tour: Tour, page: Path, title: str, job: int) -> None:
     """A page for the index, and the result that it shows."""
     result = page.with_suffix(".json")
