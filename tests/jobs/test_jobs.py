@@ -387,7 +387,7 @@ async def test_after_a_kill_the_next_server_resumes_what_it_can_and_marks_the_re
         kinds = {shown.job.id: shown.job.kind for shown in await s.jobs.newest()}
         for number, kind in kinds.items():
             await s.until(number, State.INTERRUPTED if kind == "once" else State.DONE)
-        assert s.count.begun[-1] > 0  # from its checkpoint
+        assert any(s.count.begun)  # the one with a checkpoint begins there; the other may be at 0
         assert s.once.begun == []
         assert s.heavy.most == 1
         (lost,) = (shown.job for shown in await s.jobs.newest() if shown.job.kind == "once")
