@@ -229,6 +229,21 @@ class Tools:
 
 
 @dataclass(frozen=True)
+class Unscored:
+    """What may stay unscored of a request's labels.
+
+    Attributes:
+        tolerance: largest share of all that may; no label's share is then wrong by more.
+        power, prior: of what shares are meant: a label's probability to this power, times the
+            exponential of its prior. Without a prior the model's probabilities as they are.
+    """
+
+    tolerance: float
+    power: float = 1.0
+    prior: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One request for text, vectors or scores, as the API hands it to the use-case.
 
@@ -251,6 +266,7 @@ class GenerationRequest:
         tools: functions on offer, with `messages` only.
         thinking: for models that can be told; None leaves it to the template.
         labels: texts whose probabilities after the prompt are wanted in place of an answer.
+        unscored: what of the labels may stay unscored, to save tokens; None scores all of each.
         distribution: whether the probabilities of a task's labels are wanted; no other answer will
             do.
         decisions: whether it is wanted how sure the model is of what the form of the answer leaves
@@ -283,6 +299,7 @@ class GenerationRequest:
     tools: Tools | None = None
     thinking: bool | None = None
     labels: tuple[str, ...] = ()
+    unscored: Unscored | None = None
     distribution: bool = False
     decisions: bool = False
     p_true: bool = False

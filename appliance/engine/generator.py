@@ -91,7 +91,8 @@ class Generator:
             [
                 self._runner.tokenize(label, add_special=False, parse_special=False)
                 for label in request.labels
-            ]
+            ],
+            request.unscored,
         )
         self._preparer.limit(len(tokens), max(map(len, labels.paths), default=0))
         sequence = Sequence(

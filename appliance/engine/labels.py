@@ -9,8 +9,12 @@ Rules:
 - Values come from the raw distribution, as those of `logprobs` do: before any setting of the
   request.
 - No label is the beginning of another, because their values could not be compared.
+- What may stay unscored does: the likeliest beginnings are followed first, one path of each at a
+  time, and the rest are left where together they hold no more than the tolerance. The labels of a
+  beginning that was left have equal parts of its probability.
 """
 
+import math
 from collections.abc import Sequence as ReadOnly
 from typing import TypeAlias
 
@@ -19,6 +23,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.logprobs import FLOOR, normaliser
 from appliance.errors import BadRequest
+from appliance.types import Unscored
 
 MOST_TOKENS = 32
 """Most tokens of one label: the scored positions that a step has room for, and the last one."""
@@ -32,18 +37,24 @@ class Labels:
 
     Args:
         labels: the tokens of each label.
+        unscored: what of them may stay unscored; None scores all.
 
     Raises:
         BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another.
     """
 
-    def __init__(self, labels: ReadOnly[ReadOnly[int]]) -> None:
+    def __init__(self, labels: ReadOnly[ReadOnly[int]], unscored: Unscored | None = None) -> None:
         self._labels = [tuple(label) for label in labels]
         self._check()
+        self._unscored = unscored
         self._values: dict[Tokens, dict[int, float]] = {}
-        self._nodes = {label[:end] for label in self._labels for end in range(len(label))}
-        inner = {node[:end] for node in self._nodes for end in range(len(node))}
-        self._paths = sorted(self._nodes - inner - {()})
+        self._following: dict[Tokens, set[int]] = {}
+        for label in self._labels:
+            for end, token in enumerate(label):
+                self._following.setdefault(label[:end], set()).add(token)
+        inner = {node[:end] for node in self._following for end in range(len(node))}
+        self._left = sorted(self._following.keys() - inner - {()})
+        self._paths = tuple(self._left)
 
     def _check(self) -> None:
         ordered = sorted(self._labels)
@@ -55,8 +66,8 @@ class Labels:
 
     @property
     def paths(self) -> tuple[Tokens, ...]:
-        """The longest beginnings that were not scored yet; with the prompt they pass every node."""
-        return tuple(self._paths)
+        """The paths to compute next; before the prompt is scored, all that there are."""
+        return self._paths
 
     def first(self, tokens: int, most: int) -> tuple[Tokens, ...]:
         """The first paths, up to `most` of them and so many tokens together."""
@@ -68,35 +79,82 @@ class Labels:
             taken.append(path)
         return tuple(taken)
 
+    def tell_prompt(self, logits: NDArray[np.float32]) -> None:
+        """Take the logits after the prompt, shape (n_vocab,); not changed."""
+        self._tell((), logits)
+        self._paths = self._wanted()
+
     def tell_paths(self, paths: ReadOnly[Tokens], logits: NDArray[np.float32]) -> None:
         """Take the logits after each token of some paths, shape (tokens, n_vocab)."""
         rows = iter(logits)
         for path in paths:
             for end in range(1, len(path) + 1):
-                self.tell(path[:end], next(rows))
-        self._paths = [path for path in self._paths if path not in paths]
+                self._tell(path[:end], next(rows))
+        self._left = [path for path in self._left if path not in paths]
+        self._paths = self._wanted()
 
-    def tell(self, node: Tokens, logits: NDArray[np.float32]) -> None:
-        """Take the logits after a node, shape (n_vocab,); not changed."""
+    def _tell(self, node: Tokens, logits: NDArray[np.float32]) -> None:
         if node in self._values:
             return
         row, total = normaliser(logits)
-        size = len(node)
-        following = {la[size] for la in self._labels if len(la) > size and la[:size] == node}
-        self._values[node] = {token: max(float(row[token]) - total, FLOOR) for token in following}
+        self._values[node] = {
+            token: max(float(row[token]) - total, FLOOR) for token in self._following[node]
+        }
+
+    def _wanted(self) -> tuple[Tokens, ...]:
+        """What is left of the paths, without those that may stay unscored."""
+        if self._unscored is None:
+            return tuple(self._left)
+        power, priors = self._unscored.power, self._unscored.prior or (0.0,) * len(self._labels)
+        together: dict[Tokens, list[float]] = {}
+        for reach, prior in zip(self._reaches(), priors, strict=True):
+            together.setdefault(reach, []).append(prior)
+        most = {
+            reach: power * self._value(reach) + _most(some, 1 - power)
+            for reach, some in together.items()
+        }
+        likeliest = max(most.values())
+        shares = {reach: math.exp(value - likeliest) for reach, value in most.items()}
+        spare = self._unscored.tolerance * math.fsum(shares.values())
+        kept: list[Tokens] = []
+        for reach in sorted(shares, key=lambda reach: (shares[reach], reach)):
+            if reach in self._following:  # not a whole label
+                spare -= shares[reach]
+                if spare < 0:
+                    kept.append(next(path for path in self._left if path[: len(reach)] == reach))
+        return tuple(reversed(kept))
+
+    def _reaches(self) -> list[Tokens]:
+        """So much of each label as its value is known of: the whole, or a beginning."""
+        return [
+            next((la[:n] for n in range(1, len(la)) if la[:n] not in self._values), la)
+            for la in self._labels
+        ]
+
+    def _value(self, tokens: Tokens) -> float:
+        """The logarithm of the probability of so much of a label."""
+        return sum(self._values[tokens[:at]][token] for at, token in enumerate(tokens))
 
     @property
     def complete(self) -> bool:
-        """Whether every node was scored."""
-        return len(self._values) == len(self._nodes)
+        """Whether the prompt and each path that is wanted was scored."""
+        return () in self._values and not self._paths
 
     def values(self) -> NDArray[np.float32]:
         """The logarithm of each label's probability, shape (labels,); once `complete`."""
-        sums = [
-            sum(self._values[label[:at]][token] for at, token in enumerate(label))
-            for label in self._labels
-        ]
-        return np.array(sums, np.float32)
+        reaches = self._reaches()
+        return np.array(
+            [self._value(reach) - math.log(reaches.count(reach)) for reach in reaches], np.float32
+        )
+
+
+def _most(priors: ReadOnly[float], rest: float) -> float:
+    """The logarithm of the largest sum of exp(prior) * share^(1 - rest); all shares make 1.
+
+    Source: Hölder's inequality, which is sharp.
+    """
+    values = np.array(priors)
+    return float(rest * np.logaddexp.reduce(values / rest) if rest > 0 else values.max())
 
 
 def _invalid(reason: str) -> BadRequest:

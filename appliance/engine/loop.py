@@ -180,7 +180,7 @@ class Engine:
         if chunk.paths:
             labels.tell_paths(chunk.paths, logits)
         elif chunk.samples:
-            labels.tell((), logits[-1])
+            labels.tell_prompt(logits[-1])
         if labels.complete:
             self._remove(chunk.sequence)
             values, reused = labels.values(), chunk.sequence.reused or 0

@@ -17,7 +17,7 @@ import msgspec
 
 from appliance.engine.text.reasoning import Thinking
 from appliance.engine.text.reply import Dialect
-from appliance.types import Constraint, Decision, ModelKind, Sampling, TokenLogprob, Tools
+from appliance.types import Constraint, Decision, ModelKind, Sampling, TokenLogprob, Tools, Unscored
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
@@ -103,6 +103,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         adapter: digest of the adapter to answer with, "" for the model alone.
         labels: texts whose probabilities after the prompt are the answer; none: it writes text.
             The one row of the answer has the logarithm of each in `vector`.
+        unscored: what of the labels may stay unscored; None scores all of each.
         common: leading messages that are a task's, the same for every app.
         decisions: whether the rows carry the model's confidence in each choice.
     """
@@ -130,6 +131,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     weight: int = 1
     adapter: str = ""
     labels: tuple[str, ...] = ()
+    unscored: Unscored | None = None
     common: int = 0
     decisions: bool = False
 

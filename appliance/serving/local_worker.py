@@ -161,6 +161,7 @@ def _prepare(
         weight=principal.limits.weight,
         adapter=adapter.digest if adapter else "",
         labels=request.labels,
+        unscored=request.unscored,
         common=request.common,
         decisions=request.decisions,
     )

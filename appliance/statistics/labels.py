@@ -39,12 +39,15 @@ def blended(one: Sequence[float], other: Sequence[float], weight: float) -> list
     """
     if weight in (0, 1):  # exactly as the one that decides alone
         return list(one if weight else other)
+    added = prior(other, weight)
     return distribution(
-        [
-            weight * math.log(max(a, _LEAST)) + (1 - weight) * math.log(max(b, _LEAST))
-            for a, b in zip(one, other, strict=True)
-        ]
+        [weight * math.log(max(a, _LEAST)) + b for a, b in zip(one, added, strict=True)]
     )
+
+
+def prior(other: Sequence[float], weight: float) -> tuple[float, ...]:
+    """What the other distribution of a blend adds to weight * log(one), label by label."""
+    return tuple((1 - weight) * math.log(max(b, _LEAST)) for b in other)
 
 
 def fitted_weight(

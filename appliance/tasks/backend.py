@@ -2,7 +2,7 @@
 
 Rules:
 - The prompt, the form and the sampling are the task's; what an app may bring is in `asked`.
-- A blend runs the model first; the classifier reads the same input.
+- In a blend the classifier reads the same input first, so that the model scores what may win.
 - Labels and values are decided before the first byte leaves. JSON and text may stream.
 - An answer that breaks the form is an error, never an answer.
 - Where it is wanted, the model is asked within the same request whether its answer is right.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.serving.backend import Backend, PreparedRequest, Wrapped, common, inner
-from appliance.statistics.labels import blended, distribution, total
+from appliance.statistics.labels import blended, distribution, prior, total
 from appliance.tasks import labelled, values
 from appliance.tasks.asked import content_of
 from appliance.tasks.decided import decided
@@ -33,7 +33,11 @@ from appliance.types import (
     ModelCard,
     Principal,
     Sampling,
+    Unscored,
 )
+
+TOLERANCE: Final = 1e-4
+"""By how much the share of a label may be wrong, so that those which cannot win cost nothing."""
 
 _GREEDY: Final = Sampling(temperature=0)
 
@@ -43,11 +47,11 @@ class _PreparedTask(Wrapped):
     """A request that the model has prepared.
 
     Attributes:
-        text: the input as a classifier reads it.
+        other: in a blend the classifier's distribution.
         judging: asks whether the answer is right; None where that is not wanted.
     """
 
-    text: str = ""
+    other: list[float] | None = None
     judging: Judging | None = None
 
 
@@ -77,13 +81,15 @@ class TaskBackend:
         Raises:
             BadRequest: `task_input_invalid`, `task_parameter`.
         """
-        task = self.loaded.task
-        sent = values_of(task, content_of(request))
-        prepared = await self.model.prepare(self._asked(request, sent), principal, seed)
+        sent = values_of(self.loaded.task, content_of(request))
+        asked_for, other = self._asked(request, sent), await self._other(sent)
+        if other is not None:
+            asked_for = replace(asked_for, unscored=self._beside(other))
+        prepared = await self.model.prepare(asked_for, principal, seed)
         provenance = replace(prepared.provenance, task=self.loaded.digest)
         asked = common(replace(prepared, provenance=provenance))
         judging = Judging(self.model, principal, seed) if request.p_true else None
-        return _PreparedTask(**asked, text=labelled.text_of(task, sent), judging=judging)
+        return _PreparedTask(**asked, other=other, judging=judging)
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
         """What the model is asked for an app's request."""
@@ -102,7 +108,8 @@ class TaskBackend:
         )
         if isinstance(task.output, Labels):
             written = tuple(map(task.output.written, task.output.labels))
-            return replace(asked, labels=written, max_tokens=None)
+            unscored = Unscored(TOLERANCE)
+            return replace(asked, labels=written, unscored=unscored, max_tokens=None)
         if isinstance(task.output, Fields):
             return replace(
                 asked,
@@ -139,7 +146,7 @@ class TaskBackend:
             return
         if isinstance(output, Labels):
             logs = array("f", vector)
-            shares = await self._shares(output, distribution(logs), prepared)
+            shares = self._shares(distribution(logs), prepared)
             label, told = labelled.answer(self.loaded, output, shares)
             told = replace(told, mass=total(logs))
             last = replace(last, text=label, tokens=tokens, vector=b"", about=told)
@@ -164,15 +171,25 @@ class TaskBackend:
             return json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
         return text
 
-    async def _shares(
-        self, output: Labels, model: list[float], prepared: PreparedRequest
-    ) -> list[float]:
+    async def _other(self, sent: Values) -> list[float] | None:
+        """In a blend the classifier's distribution."""
+        output, classifier = self.loaded.task.output, self.loaded.classifier
+        if classifier is None or not isinstance(output, Labels):
+            return None
+        text = labelled.text_of(self.loaded.task, sent)
+        return await asyncio.to_thread(labelled.judged, classifier, output, text)
+
+    def _beside(self, other: list[float]) -> Unscored:
+        """What may stay unscored in a blend."""
+        weight = self.loaded.task.candidate.weight or 0.0
+        return Unscored(TOLERANCE, weight, prior(other, weight))
+
+    def _shares(self, model: list[float], prepared: PreparedRequest) -> list[float]:
         """The distribution: the model's, or in a blend both."""
-        classifier, weight = self.loaded.classifier, self.loaded.task.candidate.weight
-        if classifier is None or weight is None or not isinstance(prepared, _PreparedTask):
+        weight = self.loaded.task.candidate.weight
+        if weight is None or not isinstance(prepared, _PreparedTask) or prepared.other is None:
             return model
-        other = await asyncio.to_thread(labelled.judged, classifier, output, prepared.text)
-        return blended(model, other, weight)
+        return blended(model, prepared.other, weight)
 
 
 async def _judged(prepared: PreparedRequest, last: Delta, written: str) -> Delta:

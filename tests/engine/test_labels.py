@@ -1,7 +1,7 @@
 """Scores of labels: equal to scoring each label alone, whatever else the engine does meanwhile."""
 
 from collections.abc import Sequence as Sequences
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.errors import BadRequest
 from appliance.trust.sealed import SealedFile
-from appliance.types import Sampling
+from appliance.types import Sampling, Unscored
 from tests.engine.hash_model import N_VOCAB, HashModel
 
 GREEDY = Sampling(temperature=0)
@@ -97,13 +97,15 @@ SCENES = st.builds(
 )
 
 
-def play(scene: Scene, cancelled: int | None = None) -> dict[int, list[Row]]:
+def play(
+    scene: Scene, cancelled: int | None = None, unscored: Unscored | None = None
+) -> dict[int, list[Row]]:
     kept = 0 if scene.separate else scene.kept
     model = HashModel(scene.capacity, scene.slots, kept, separate=scene.separate)
     cells = Cells(scene.capacity, scene.slots, kept, separate=scene.separate)
     engine = Engine(model, Scheduler(cells, scene.budget, fixed_chunks=scene.separate))
     for number, (prompt, labels) in enumerate(scene.asks):
-        engine.add(asking(number, prompt, Labels(labels)))
+        engine.add(asking(number, prompt, Labels(labels, unscored and of(labels, unscored))))
     for number, (prompt, length) in enumerate(scene.beside):
         engine.add(answer(100 + number, prompt, length))
     rows: dict[int, list[Row]] = {}
@@ -131,6 +133,65 @@ def test_labels_score_as_each_would_alone(scene: Scene) -> None:
         assert values == pytest.approx([alone(prompt, label) for label in labels], abs=1e-4)
     for number, (_, length) in enumerate(scene.beside):
         assert sum(row.tokens for row in rows[100 + number]) == length
+
+
+UNSCORED = st.builds(
+    Unscored,
+    tolerance=st.sampled_from([0.0, 1e-6, 0.01, 0.2]),
+    power=st.sampled_from([1.0, 0.5, 0.05, 0.0]),
+    prior=st.lists(st.floats(-9, 0), min_size=40, max_size=40).map(tuple),
+)
+
+
+def of(labels: Sequences[tuple[int, ...]], unscored: Unscored) -> Unscored:
+    """The same with one prior a label."""
+    return replace(unscored, prior=(unscored.prior * 9)[: len(labels)])
+
+
+def shares(values: Sequences[float], unscored: Unscored) -> NDArray[np.float64]:
+    """What is meant by the labels' shares."""
+    weighed = unscored.power * np.array(values) + np.array(unscored.prior or (0.0,) * len(values))
+    weights: NDArray[np.float64] = np.exp(weighed - weighed.max())
+    found: NDArray[np.float64] = weights / weights.sum()
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(SCENES, UNSCORED)
+def test_what_stays_unscored_is_no_more_than_may(scene: Scene, unscored: Unscored) -> None:
+    for meant in (unscored, Unscored(unscored.tolerance)):
+        rows = play(scene, unscored=meant)
+        for number, (prompt, labels) in enumerate(scene.asks):
+            own = of(labels, meant)
+            told = shares(np.frombuffer(rows[number][0].vector, "<f4").tolist(), own)
+            exact = shares([alone(prompt, label) for label in labels], own)
+            assert np.abs(told - exact).max() <= meant.tolerance + 1e-5
+
+
+def test_labels_that_cannot_win_cost_nothing() -> None:
+    """One path of the likeliest beginning at first; of a second one only where it may matter."""
+    labels = [(5, 1, 2, 9), (5, 1, 3, 9), (6, 1, 2, 9), (7, 1, 9)]
+    likely = {(): 5, (5,): 1, (5, 1): 3, (5, 1, 3): 9}
+
+    def logits(node: tuple[int, ...]) -> NDArray[np.float32]:
+        row = np.zeros(N_VOCAB, np.float32)
+        row[likely.get(node, 0)] = 20
+        return row
+
+    one, all_of_it = Labels(labels, Unscored(1e-4)), Labels(labels)
+    assert one.paths == all_of_it.paths == ((5, 1, 2), (5, 1, 3), (6, 1, 2), (7, 1))
+    followed = []
+    for scored in (one, all_of_it):
+        scored.tell_prompt(logits(()))
+        while scored.paths:
+            path = scored.paths[0]
+            followed.append(path)
+            scored.tell_paths([path], np.stack([logits(path[: n + 1]) for n in range(len(path))]))
+        assert scored.complete
+    assert followed[:2] == [(5, 1, 2), (5, 1, 3)]  # the wrong one tells that the other is right
+    assert len(followed) == 2 + 4
+    assert np.argmax(one.values()) == np.argmax(all_of_it.values()) == 1
+    assert one.values()[2] > all_of_it.values()[2]  # an upper bound: the whole beginning's
 
 
 @settings(max_examples=25, deadline=None)

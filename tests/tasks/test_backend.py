@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from array import array
 from dataclasses import replace
 
 import jsonschema_rs
@@ -10,13 +11,16 @@ import pytest
 
 from appliance.app import Services
 from appliance.errors import BadRequest, TaskRefused
+from appliance.serving.backend import inner
 from appliance.serving.local_worker import LocalWorkers
-from appliance.tasks import values
-from appliance.tasks.backend import TaskBackend
+from appliance.statistics.labels import blended, distribution, prior
+from appliance.tasks import labelled, values
+from appliance.tasks.backend import TOLERANCE, TaskBackend
+from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import LoadedTask
-from appliance.types import Constraint, Delta, GenerationRequest, Principal, Sampling
+from appliance.types import Constraint, Delta, GenerationRequest, Principal, Sampling, Unscored
 from tests.smol import ID
-from tests.tasks.example import FIELDS, LABELS, SCHEMA
+from tests.tasks.example import BLEND, FIELDS, LABELS, SCHEMA, coefficients
 from tests.tasks.test_loaded import EXAMPLES, SHOWN, loaded
 
 APP = Principal("k1", "app")
@@ -51,6 +55,26 @@ async def test_labels_come_as_the_likeliest_one_with_the_distribution(ready: Ser
     assert about.confidence == shares[delta.text]
     assert (about.task, about.version, about.stage) == ("excavator-system", 1, "smollm2-135m")
     assert over.card.id == "excavator-system"
+
+
+async def test_what_cannot_win_may_stay_unscored_in_a_blend_by_both_distributions(
+    ready: Services,
+) -> None:
+    alone = await backend(ready, loaded(LABELS))
+    assert alone.asked(ASKED).unscored == Unscored(TOLERANCE)
+    both = await backend(ready, loaded(BLEND, classifier_json=coefficients()))
+    prepared = await both.prepare(ASKED, APP, seed=1)
+    classifier, output = both.loaded.classifier, both.loaded.task.output
+    assert classifier is not None and isinstance(output, Labels)
+    other = labelled.judged(classifier, output, "no start")
+    assert inner(prepared).request.unscored == Unscored(TOLERANCE, 0.5, prior(other, 0.5))
+    (delta,) = [delta async for delta in both.run(prepared)]
+    exact = replace(inner(prepared).request, unscored=None)
+    scored = [d async for d in both.model.run(await both.model.prepare(exact, APP, 1))]
+    whole = blended(distribution(array("f", scored[-1].vector)), other, 0.5)
+    assert delta.about is not None
+    told = [share for _, share in delta.about.distribution]
+    assert told == pytest.approx(whole, abs=0.02)  # and what company changes
 
 
 async def test_scores_do_not_depend_on_temperature_or_seed(ready: Services) -> None:
