@@ -257,6 +257,7 @@ class Jobs:
 
     def _schedule(self, job: Job, kind: Kind) -> Live:
         live = Live(job, kind, resumed=job.started_us is not None)
+        live.kept.set_result(None)
         self._queue(live)
         return live
 

@@ -338,6 +338,24 @@ async def test_a_server_that_stops_leaves_resumable_work_to_the_next_start(tmp_p
         assert s.count.begun == [1]
 
 
+async def test_a_start_joins_the_same_work_that_the_last_server_left(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        await s.jobs.serve()
+        left = await s.held(s.count, key="k")
+        closing = asyncio.create_task(s.jobs.close())
+        await asyncio.sleep(0)
+        s.count.gate.set()
+        await closing
+    with shop(tmp_path) as s:
+        s.count.gate.clear()
+        await s.jobs.serve()
+        async with asyncio.timeout(30):
+            again = await s.jobs.start("count", {"to": 3, "key": "k"}, "uid:1")
+        assert again.job.id == left.job.id
+        s.count.gate.set()
+        await s.until(left.job.id, State.DONE)
+
+
 _KILLED = """\
 import asyncio, sys
 from pathlib import Path
