@@ -140,10 +140,13 @@ REFUSED = {
 """What ends with a refusal in any directory: for want of a server, a terminal, a key, a segment."""
 
 
-def test_every_command_does_there_what_it_does_anywhere(tmp_path: Path) -> None:
-    data, beside = tmp_path / WORST / "data", tmp_path / "beside"
-    data.parent.mkdir()
-    beside.mkdir()
+def test_every_command_does_there_what_it_does_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, beside, here = tmp_path / WORST / "data", tmp_path / "beside", tmp_path / "here"
+    for directory in (data.parent, beside, here):
+        directory.mkdir()
+    monkeypatch.chdir(here)  # "1" is the name of a file, too: `queue labels 1 --out 1`
     initialise(data, "lab")
     lab = LabData(data)
     made = asked(lab, beside)
@@ -151,11 +154,12 @@ def test_every_command_does_there_what_it_does_anywhere(tmp_path: Path) -> None:
     every = dict(commands(cli))
     assert set(made) <= set(every)
     done = {path: run_command(*path, *more, data=data) for path, more in made.items()}
-    for path in set(every) - set(made):
+    for path in sorted(set(every) - set(made)):
         assert run_command(*path, *every[path], data=data).status in (0, 1, 2, 3)
     refused = {path for path, how in done.items() if how.status}
     assert refused == REFUSED, {path: done[path].err for path in refused ^ REFUSED}
-    assert {path.name for path in tmp_path.iterdir()} == {WORST, "beside"}
+    assert {path.name for path in tmp_path.iterdir()} == {WORST, "beside", "here"}
+    assert {path.name for path in here.iterdir()} == {"1"}
     assert {path.name for path in beside.iterdir()} == {"tiny", "tiles", "proof", "consistency"}
 
 
