@@ -16,6 +16,7 @@ from tui.screens.entry import EntryScreen
 from tui.screens.evaluations import EvaluationScreen
 from tui.screens.labelling import LabellingScreen
 from tui.screens.tuning import TuningScreen
+from tui.screens.whole import WholeScreen
 from tui.widgets.ask import Ask
 from tui.widgets.rows import Rows
 
@@ -56,13 +57,17 @@ def keys_document() -> str:
         if own:
             parts.append((title, own, page.NEEDS))
     parts += [
-        ("One audit entry", EntryScreen.BINDINGS, {}),
-        ("One evaluation", EvaluationScreen.BINDINGS, {}),
+        ("One audit entry", _whole(EntryScreen), {}),
+        ("One evaluation", _whole(EvaluationScreen), {}),
         ("Labelling", LabellingScreen.BINDINGS, {}),
-        ("One tuning", TuningScreen.BINDINGS, {}),
+        ("One tuning", _whole(TuningScreen), {}),
         ("A question", Ask.BINDINGS, {}),
     ]
     return _HEAD + "".join(_section(*part) for part in parts)
+
+
+def _whole(screen: type[WholeScreen]) -> list[Any]:
+    return [*WholeScreen.BINDINGS, *screen.BINDINGS]
 
 
 def _inherited() -> list[Any]:

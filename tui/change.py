@@ -76,6 +76,37 @@ class Running:
     done: bool = field(default=False)
 
 
+def to_new_file(
+    title: str, request: str, what: str, name: str, fetch: Callable[[], bytes], read: str
+) -> Change:
+    """The change that writes what the server tells to a new file, never over another.
+
+    Args:
+        what: is in the file, as it is said afterwards.
+        name: of the file, until the person types another.
+        fetch: gets what is written.
+        read: what is read for it, without a record in the log.
+    """
+
+    def work(answers: Answers, _report: Report) -> str:
+        content = fetch()
+        with open(answers["out"], "xb") as file:  # noqa: PTH123 - the path as it was typed
+            file.write(content)
+        return f"{what}: {answers['out']}"
+
+    record = f"nothing: reading {read} is not recorded"
+    blank = Blank("out", "New file", name, needed=True)
+    return Change(title, request, record, work, blanks=(blank,))
+
+
+def report_to_file(what: str, request: str, name: str, fetch: Callable[[], str]) -> Change:
+    """The change that writes the page of something to a new file."""
+    return to_new_file(
+        f"Write the report of {what}", request, f"report of {what}", name,
+        lambda: fetch().encode(), "a report",
+    )  # fmt: skip
+
+
 def name_blank(name: str) -> Blank:
     """The blank of a change that cannot be undone."""
     return Blank("name", "Type the name", must_be=name, help=name)

@@ -1,9 +1,12 @@
 """A change that a person may make."""
 
+from pathlib import Path
+
 import pytest
 
-from tui.change import Answers, Blank, Change, name_blank, reason_blank
-from tui.command import Report
+from appliance.errors import Refused
+from tui.change import Answers, Blank, Change, name_blank, reason_blank, report_to_file
+from tui.command import Report, silent
 
 
 def work(_answers: Answers, _report: Report) -> object:
@@ -28,3 +31,26 @@ def test_what_is_missing_is_named(answers: dict[str, str], wrong: str) -> None:
 
 def test_a_reason_may_stay_empty() -> None:
     assert Change("t", "r", "e", work, blanks=(reason_blank(),)).wrong({}) == ""
+
+
+def test_a_report_goes_to_a_new_file_and_never_over_another(tmp_path: Path) -> None:
+    made = report_to_file("tuning 7", "GET /x", "tuning-7.html", lambda: "<p>é</p>")
+    assert made.title == "Write the report of tuning 7"
+    assert made.record == "nothing: reading a report is not recorded"
+    (blank,) = made.blanks
+    assert (blank.value, blank.needed) == ("tuning-7.html", True)
+    out = tmp_path / "out"
+    assert made.work({"out": str(out)}, silent) == f"report of tuning 7: {out}"
+    assert out.read_text(encoding="utf-8") == "<p>é</p>"
+    with pytest.raises(FileExistsError):
+        report_to_file("x", "", "", lambda: "other").work({"out": str(out)}, silent)
+    assert out.read_text(encoding="utf-8") == "<p>é</p>"
+
+
+def test_what_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:
+    def refuse() -> str:
+        raise Refused("report_missing", "None.")
+
+    with pytest.raises(Refused):
+        report_to_file("x", "", "", refuse).work({"out": str(tmp_path / "out")}, silent)
+    assert list(tmp_path.iterdir()) == []

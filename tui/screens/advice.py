@@ -11,8 +11,7 @@ from textual.containers import VerticalScroll
 
 from appliance.errors import ApplianceError
 from appliance.wire.admin.advice import Advice, AdviceList
-from tui.change import Answers, Blank, Change
-from tui.command import Report
+from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.link import Question
 from tui.screens.listing import ListPage
@@ -93,16 +92,5 @@ class AdvicePage(ListPage[Advice]):
 
 def report(advice: Advice) -> Change:
     """The change that writes the page of an advice to a new file."""
-
-    def work(answers: Answers, _report: Report) -> str:
-        with open(answers["out"], "x", encoding="utf-8") as file:  # noqa: PTH123 - never over another
-            file.write(advice.html)
-        return f"report of the advice on {advice.task}: {answers['out']}"
-
-    return Change(
-        f"Write the report of the advice on {advice.task}",
-        f"GET /admin/advice/{advice.task}",
-        "nothing: reading a report is not recorded",
-        work,
-        blanks=(Blank("out", "New file", f"advice-{advice.task}.html", needed=True),),
-    )
+    what, request = f"the advice on {advice.task}", f"GET /admin/advice/{advice.task}"
+    return report_to_file(what, request, f"advice-{advice.task}.html", lambda: advice.html)

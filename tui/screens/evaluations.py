@@ -9,21 +9,21 @@ from typing import Any, ClassVar, Final, NamedTuple
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
+from textual.content import Content
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
-from tui.change import Answers, Blank, Change
-from tui.command import Report
+from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.link import Question
 from tui.screens.listing import ListPage
 from tui.screens.page import Page
+from tui.screens.whole import WholeScreen
 from tui.text import alarm, lines
 from tui.view import evaluations as view
-from tui.widgets.keys import KeyLine
+from tui.view.jobs import row
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
@@ -132,7 +132,7 @@ class EvaluationsPage(ListPage[Job]):
         return None if current is None else self._whole.get(current.id, current)
 
     def _cells(self, job: Job) -> Any:
-        return view.row(job, self.desk.wall(), ascii_only=self.desk.basic)
+        return row(job, self.desk.wall(), ascii_only=self.desk.basic)
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
         """Open the evaluation under the cursor."""
@@ -143,7 +143,7 @@ class EvaluationsPage(ListPage[Job]):
 
     def action_ledger(self) -> None:
         """Show the looks that sealed splits have left."""
-        self.app.push_screen(LedgerScreen(self._ledger))
+        self.app.push_screen(LedgerScreen(self.desk, self._ledger))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what is done has a report, and only the server writes it."""
@@ -160,39 +160,20 @@ class EvaluationsPage(ListPage[Job]):
             self.begin(report(self.desk, current.id))
 
 
-class EvaluationScreen(ModalScreen[None]):
+class EvaluationScreen(WholeScreen):
     """One evaluation whole."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Back"),
-        Binding("w", "report", "Write report"),
-    ]
+    HEAD: ClassVar[str] = "EVALUATION"
+    PART: ClassVar[str] = "evaluation-whole"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "report", "Write report")]
 
     def __init__(self, desk: Desk, job: Job) -> None:
-        super().__init__()
-        self._desk, self._job = desk, job
-        self._shown = Part("evaluation-whole")
+        super().__init__(desk)
+        self._job = job
 
-    def compose(self) -> ComposeResult:
+    def said(self, width: int) -> list[Content]:
         """The evaluation."""
-        with VerticalScroll(id="whole") as box:
-            box.border_title = "EVALUATION"
-            yield self._shown
-        yield KeyLine()
-
-    def on_mount(self) -> None:
-        """Show it."""
-        self._draw()
-        self.query_one("#whole").focus()
-
-    def on_resize(self) -> None:
-        """Use the room that there is."""
-        self._draw()
-
-    def _draw(self) -> None:
-        width = max(20, self.app.size.width - 4)
-        said = view.whole(self._job, self._desk.wall(), width, ascii_only=self._desk.basic)
-        self._shown.say(lines(said))
+        return view.whole(self._job, self.desk.wall(), width, ascii_only=self.desk.basic)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what is done has a report."""
@@ -200,38 +181,22 @@ class EvaluationScreen(ModalScreen[None]):
 
     def action_report(self) -> None:
         """Write its page."""
-        self.post_message(Page.Begin(report(self._desk, self._job.id)))
+        self.post_message(Page.Begin(report(self.desk, self._job.id)))
 
 
-class LedgerScreen(ModalScreen[None]):
+class LedgerScreen(WholeScreen):
     """The looks at the sealed splits of each dataset."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "Back")]
+    HEAD: ClassVar[str] = "LEDGER"
+    PART: ClassVar[str] = "ledger-whole"
 
-    def __init__(self, found: list[Ledger]) -> None:
-        super().__init__()
+    def __init__(self, desk: Desk, found: list[Ledger]) -> None:
+        super().__init__(desk)
         self._found = found
-        self._shown = Part("ledger-whole")
 
-    def compose(self) -> ComposeResult:
+    def said(self, width: int) -> list[Content]:
         """The ledger."""
-        with VerticalScroll(id="whole") as box:
-            box.border_title = "LEDGER"
-            yield self._shown
-        yield KeyLine()
-
-    def on_mount(self) -> None:
-        """Show it."""
-        self._draw()
-        self.query_one("#whole").focus()
-
-    def on_resize(self) -> None:
-        """Use the room that there is."""
-        self._draw()
-
-    def _draw(self) -> None:
-        width = max(20, self.app.size.width - 4)
-        self._shown.say(lines(view.ledger(self._found, width)))
+        return view.ledger(self._found, width)
 
 
 def _ledgers(client: AdminClient) -> list[Ledger] | None:
@@ -249,18 +214,8 @@ def _gates(jobs: list[Job]) -> list[tuple[int, str]]:
 
 def report(desk: Desk, number: int) -> Change:
     """The change that writes the page of an evaluation to a new file."""
-    client = desk.client
-
-    def work(answers: Answers, _report: Report) -> str:
-        html = client.evaluation_report(number).html
-        with open(answers["out"], "x", encoding="utf-8") as file:  # noqa: PTH123 - never over another
-            file.write(html)
-        return f"report of evaluation {number}: {answers['out']}"
-
-    return Change(
-        f"Write the report of evaluation {number}",
-        f"GET /admin/evaluations/{number}/report",
-        "nothing: reading a report is not recorded",
-        work,
-        blanks=(Blank("out", "New file", f"evaluation-{number}.html", needed=True),),
-    )
+    request = f"GET /admin/evaluations/{number}/report"
+    return report_to_file(
+        f"evaluation {number}", request, f"evaluation-{number}.html",
+        lambda: desk.client.evaluation_report(number).html,
+    )  # fmt: skip

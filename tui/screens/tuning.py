@@ -10,27 +10,26 @@ from typing import Any, ClassVar, Final, NamedTuple
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
+from textual.content import Content
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.tunings import MOST, LossRun, TuningsCompared
-from tui.change import Answers, Blank, Change
-from tui.command import Report
+from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.link import Question
 from tui.screens.listing import ListPage
 from tui.screens.page import Page
+from tui.screens.whole import WholeScreen
 from tui.text import alarm, lines
 from tui.view import tuning as view
-from tui.widgets.keys import KeyLine
+from tui.view.jobs import LIVE
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 _KIND: Final = "tune"
 _NEWEST: Final = 300  # jobs that are looked through
-_LIVE: Final = ("running", "pausing", "cancelling")
 
 
 class Found(NamedTuple):
@@ -95,7 +94,7 @@ class TuningPage(ListPage[Job]):
             if named.state == "done" and named.id not in self._whole:
                 whole = client.job(named.id)
             kept = self._runs.get(named.id)
-            known = kept is not None and kept[0] == named.state not in _LIVE
+            known = kept is not None and kept[0] == named.state not in LIVE
             if not known and not view.planned(named):
                 found = _losses(client, named.id)
                 runs = None if found is None else (named, found)
@@ -216,39 +215,21 @@ class TuningPage(ListPage[Job]):
             self.begin(report(self.desk, current.id))
 
 
-class TuningScreen(ModalScreen[None]):
+class TuningScreen(WholeScreen):
     """One tuning whole."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Back"),
-        Binding("w", "report", "Write report"),
-    ]
+    HEAD: ClassVar[str] = "TUNING"
+    PART: ClassVar[str] = "tuning-whole"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "report", "Write report")]
 
     def __init__(self, desk: Desk, job: Job, runs: list[LossRun]) -> None:
-        super().__init__()
-        self._desk, self._job, self._runs = desk, job, runs
-        self._shown = Part("tuning-whole")
+        super().__init__(desk)
+        self._job, self._runs = job, runs
 
-    def compose(self) -> ComposeResult:
+    def said(self, width: int) -> list[Content]:
         """The tuning."""
-        with VerticalScroll(id="whole") as box:
-            box.border_title = "TUNING"
-            yield self._shown
-        yield KeyLine()
-
-    def on_mount(self) -> None:
-        """Show it."""
-        self._draw()
-        self.query_one("#whole").focus()
-
-    def on_resize(self) -> None:
-        """Use the room that there is."""
-        self._draw()
-
-    def _draw(self) -> None:
-        width = max(20, self.app.size.width - 4)
-        basic, now = self._desk.basic, self._desk.wall()
-        self._shown.say(lines(view.whole(self._job, self._runs, now, width, ascii_only=basic)))
+        basic, now = self.desk.basic, self.desk.wall()
+        return view.whole(self._job, self._runs, now, width, ascii_only=basic)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what trained an adapter has a report."""
@@ -256,38 +237,22 @@ class TuningScreen(ModalScreen[None]):
 
     def action_report(self) -> None:
         """Write its page."""
-        self.post_message(Page.Begin(report(self._desk, self._job.id)))
+        self.post_message(Page.Begin(report(self.desk, self._job.id)))
 
 
-class ComparedScreen(ModalScreen[None]):
+class ComparedScreen(WholeScreen):
     """Tunings side by side."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "Back")]
+    HEAD: ClassVar[str] = "SIDE BY SIDE"
+    PART: ClassVar[str] = "tunings-compared"
 
     def __init__(self, desk: Desk, found: TuningsCompared) -> None:
-        super().__init__()
-        self._desk, self._found = desk, found
-        self._shown = Part("tunings-compared")
+        super().__init__(desk)
+        self._found = found
 
-    def compose(self) -> ComposeResult:
+    def said(self, width: int) -> list[Content]:
         """The tunings."""
-        with VerticalScroll(id="whole") as box:
-            box.border_title = "SIDE BY SIDE"
-            yield self._shown
-        yield KeyLine()
-
-    def on_mount(self) -> None:
-        """Show them."""
-        self._draw()
-        self.query_one("#whole").focus()
-
-    def on_resize(self) -> None:
-        """Use the room that there is."""
-        self._draw()
-
-    def _draw(self) -> None:
-        width = max(20, self.app.size.width - 4)
-        self._shown.say(lines(view.compared(self._found, width, ascii_only=self._desk.basic)))
+        return view.compared(self._found, width, ascii_only=self.desk.basic)
 
 
 def _trained(job: Job) -> bool:
@@ -312,18 +277,8 @@ def _compared(client: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared 
 
 def report(desk: Desk, number: int) -> Change:
     """The change that writes the page of a tuning to a new file."""
-    client = desk.client
-
-    def work(answers: Answers, _report: Report) -> str:
-        html = client.tuning_report(number).html
-        with open(answers["out"], "x", encoding="utf-8") as file:  # noqa: PTH123 - never over another
-            file.write(html)
-        return f"report of tuning {number}: {answers['out']}"
-
-    return Change(
-        f"Write the report of tuning {number}",
-        f"GET /admin/tunings/{number}/report",
-        "nothing: reading a report is not recorded",
-        work,
-        blanks=(Blank("out", "New file", f"tuning-{number}.html", needed=True),),
-    )
+    request = f"GET /admin/tunings/{number}/report"
+    return report_to_file(
+        f"tuning {number}", request, f"tuning-{number}.html",
+        lambda: desk.client.tuning_report(number).html,
+    )  # fmt: skip

@@ -6,12 +6,8 @@ Rules: leaving the screen stops the work; what was found stays until the person 
 from typing import ClassVar
 
 from pydantic import ValidationError
-from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.wire.admin.models import Verification, VerifyRange
@@ -19,17 +15,17 @@ from tui import chart
 from tui.background import background
 from tui.desk import Desk
 from tui.link import LinkState
-from tui.text import alarm, cell, line, lines, quiet
+from tui.screens.whole import WholeScreen
+from tui.text import alarm, cell, line, quiet
 from tui.view import audit as view
 from tui.view.units import count
-from tui.widgets.keys import KeyLine
-from tui.widgets.part import Part
 
 
-class VerifyScreen(ModalScreen[None]):
+class VerifyScreen(WholeScreen):
     """Checks every entry, link, proof and signature."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,enter", "dismiss", "Back")]
+    HEAD: ClassVar[str] = "VERIFY THE AUDIT LOG"
+    PART: ClassVar[str] = "verification"
 
     class Told(Message):
         """How far it is, or what was found."""
@@ -39,22 +35,13 @@ class VerifyScreen(ModalScreen[None]):
             self.told = told
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self._desk = desk
+        super().__init__(desk)
+        by = "the server" if desk.state is LinkState.LIVE else "this host, no server runs"
+        self._told: object = by
         self._left = False
-        self._shown = Part("verification")
-
-    def compose(self) -> ComposeResult:
-        """Progress, then the result."""
-        with VerticalScroll(id="whole") as box:
-            box.border_title = "VERIFY THE AUDIT LOG"
-            yield self._shown
-        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin."""
-        by = "the server" if self._desk.state is LinkState.LIVE else "this host, no server runs"
-        self._shown.say(line(cell("~ verifying", "$text-warning"), quiet(f"by {by}")))
         background(self._work, lambda found: self.post_message(self.Told(found)))
 
     def on_unmount(self) -> None:
@@ -67,9 +54,9 @@ class VerifyScreen(ModalScreen[None]):
         self.post_message(self.Told((phase, done, total)))
 
     def _work(self) -> object:
-        if self._desk.state is LinkState.LIVE:
-            return self._desk.client.verify_log(VerifyRange(), self._report)
-        document = self._desk.commands.run(
+        if self.desk.state is LinkState.LIVE:
+            return self.desk.client.verify_log(VerifyRange(), self._report)
+        document = self.desk.commands.run(
             "audit", "verify", report=self._report, refused_is_data=True
         )
         try:
@@ -79,23 +66,23 @@ class VerifyScreen(ModalScreen[None]):
 
     def on_verify_screen_told(self, message: Told) -> None:
         """Say it."""
-        told = message.told
-        width = max(20, self.app.size.width - 4)
-        if isinstance(told, tuple):
-            phase, done, total = told
-            bar = chart.bar(done, total, max(10, width - 40), ascii_only=self._desk.basic)
-            self._shown.say(
-                lines(
-                    [
-                        cell(f"~ {phase}", "$text-warning"),
-                        line(cell(bar, "$primary"), f"{count(done)} of {count(total)}"),
-                    ]
-                )
-            )
-        elif isinstance(told, Verification):
-            self._desk.verified = told.last if told.ok else None
-            self._shown.say(lines(view.verification(told, width)))
-        elif isinstance(told, ApplianceError):
-            self._shown.say(
-                lines([alarm(f"{told.code}: {told.message}"), quiet(told.hint), Content("")])
-            )
+        self._told = message.told
+        if isinstance(message.told, Verification):
+            self.desk.verified = message.told.last if message.told.ok else None
+        self.draw()
+
+    def said(self, width: int) -> list[Content]:
+        """Who verifies, how far it is, or what was found."""
+        match self._told:
+            case (str(phase), int(done), int(total)):
+                bar = chart.bar(done, total, max(10, width - 40), ascii_only=self.desk.basic)
+                return [
+                    cell(f"~ {phase}", "$text-warning"),
+                    line(cell(bar, "$primary"), f"{count(done)} of {count(total)}"),
+                ]
+            case Verification() as found:
+                return view.verification(found, width)
+            case ApplianceError() as error:
+                return [alarm(f"{error.code}: {error.message}"), quiet(error.hint), Content("")]
+            case by:
+                return [line(cell("~ verifying", "$text-warning"), quiet(f"by {by}"))]

@@ -12,6 +12,7 @@ from textual.content import Content
 from appliance.wire.admin.advice import Advice
 from tui.columns import Column, table
 from tui.text import QUIET, Cell, cell, line, quiet
+from tui.view.document import number, tables
 from tui.view.units import age, count, since
 
 COLUMNS: Final = (
@@ -44,7 +45,7 @@ def row(advice: Advice, now: float) -> Sequence[Cell]:
     Args:
         now: seconds since the epoch.
     """
-    chosen = [o for o in _list(advice.document, "options") if o.get("name") == _verdict(advice)]
+    chosen = [o for o in tables(advice.document, "options") if o.get("name") == _verdict(advice)]
     return (
         advice.task,
         _verdict(advice).replace("_", " "),
@@ -66,13 +67,13 @@ def detail(advice: Advice, width: int) -> list[Content]:
     document = advice.document
     said = cell(str(document.get("answer", "-")), "bold", limit=2_000).wrap(width)
     told: list[Content] = [*said]
-    options = [_option(each) for each in _list(document, "options")]
+    options = [_option(each) for each in tables(document, "options")]
     if options:
         told += table(_OPTIONS, options, width)
     flips = [
         (str(each.get("name", "-")), _said(each.get("now")), _said(each.get("then")),
          str(each.get("verdict", "-")).replace("_", " "))
-        for each in _list(document, "flips_if")[:_MOST]
+        for each in tables(document, "flips_if")[:_MOST]
     ]  # fmt: skip
     if flips:
         told += [Content(""), *table(_FLIPS, flips, width)]
@@ -89,7 +90,7 @@ def _option(found: dict[str, Any]) -> Sequence[Cell]:
         str(found.get("name", "-")),
         str(found.get("title", "-")),
         str(found.get("state", "-")),
-        " to ".join(f"{_number(end):.3f}" for end in ends) if whole and ends else "-",
+        " to ".join(f"{number(end):.3f}" for end in ends) if whole and ends else "-",
         _money(found, "p50"),
         f"{_money(found, 'p10')} to {_money(found, 'p90')}" if found.get("cost_month") else "-",
         f"{seconds:.3g} s" if isinstance(seconds, int | float) else "-",
@@ -102,19 +103,10 @@ def _verdict(advice: Advice) -> str:
 
 def _money(found: dict[str, Any], name: str) -> str:
     cost = found.get("cost_month")
-    return f"{_number(cost.get(name)):,.2f}" if isinstance(cost, dict) else "-"
+    return f"{number(cost.get(name)):,.2f}" if isinstance(cost, dict) else "-"
 
 
 def _said(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{_number(value):,.5g}"
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _list(found: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    value = found.get(name)
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return f"{number(value):,.5g}"

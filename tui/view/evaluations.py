@@ -2,7 +2,7 @@
 the verdicts of gates, and the looks that sealed splits have left.
 
 Rules: pure; quality stands with its interval and speed beside it, never mixed; a result of a newer
-server is shown as far as it is understood; the scale of drawn intervals is 0 to 1 for all.
+server is shown as far as it is understood.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from textual.content import Content
 
 from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
-from tui.chart import interval
 from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
 from tui.view import jobs
-from tui.view.units import age, clock, count, seconds, since
+from tui.view.document import count_of, drawn_column, ends, inner, measured, number, tables, text
+from tui.view.units import clock, count, seconds
 
 COLUMNS: Final = (
     Column("ID", 5, right=True),
@@ -28,13 +28,11 @@ COLUMNS: Final = (
     Column("WHAT", 0, least=16),
     Column("BY", 10, drop=3),
 )
-_DRAWN: Final = 22
-"""Cells of a drawn interval."""
 _CANDIDATES: Final = (
     Column("CANDIDATE", 0, least=26, most=36),
     Column("SCORE", 6, right=True),
     Column("95 %", 14, drop=3),
-    Column("0" + " " * (_DRAWN - 2) + "1", _DRAWN, drop=1),
+    drawn_column(1),
     Column("DOCS/S", 8, right=True),
     Column("P95", 8, right=True, drop=4),
     Column("FAILED", 6, right=True, drop=2),
@@ -55,31 +53,9 @@ _COMPARED: Final = (
 )
 
 
-def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
-    """One evaluation.
-
-    Args:
-        now: seconds since the epoch.
-    """
-    return (
-        str(job.id),
-        job.kind,
-        state(job.state),
-        jobs.bar_of(job, ascii_only=ascii_only),
-        jobs.left(job),
-        age(since(job.created, now)),
-        job.title,
-        job.actor,
-    )
-
-
 def summary(found: Sequence[Job], kept: int) -> Content:
     """How many there are, are under way, and are kept by the filter."""
-    running = sum(job.state in ("running", "pausing", "cancelling") for job in found)
-    told = [f"{count(len(found))} evaluations", f"{count(running)} running"]
-    if kept != len(found):
-        told.append(f"{count(kept)} shown")
-    return line(*map(quiet, told))
+    return jobs.counted("evaluations", found, kept)
 
 
 def detail(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content]:
@@ -90,7 +66,7 @@ def detail(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Conten
     if "verdict" in result:
         return _verdict(result, width)
     return [
-        cell(_text(result, "answer"), "bold"),
+        cell(text(result, "answer"), "bold"),
         line(*_facts(result)),
         *_candidates(result, width, ascii_only=ascii_only),
     ]
@@ -105,18 +81,18 @@ def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content
         return [*said, Content(""), *jobs.detail(job, now, width)]
     if "verdict" in result:
         return said + _verdict(result, width)
-    said += cell(_text(result, "answer"), "bold", limit=2_000).wrap(width)
+    said += cell(text(result, "answer"), "bold", limit=2_000).wrap(width)
     said += [line(*_facts(result)), Content("")]
     said += _candidates(result, width, ascii_only=ascii_only)
     compared = [
         (
-            _text(each, "candidate"),
+            text(each, "candidate"),
             _points(each.get("difference")),
-            _range(each, _points),
-            _whole(each.get("gained")),
-            _whole(each.get("lost")),
+            _range(each),
+            count_of(each.get("gained")),
+            count_of(each.get("lost")),
         )
-        for each in _list(result, "comparisons")
+        for each in tables(result, "comparisons")
     ]
     if compared:
         said += [Content(""), *table(_COMPARED, compared, width)]
@@ -130,23 +106,23 @@ def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content
 
 def _verdict(result: dict[str, Any], width: int) -> list[Content]:
     """What a gate found: the sentence, the coarse interval, floors and packs, looks left."""
-    said = cell(_text(result, "answer"), "bold", limit=2_000).wrap(width)
-    interval = f"{_points(result.get('difference'))} points, {_range(result, _points)}"
-    margin = f"margin {100 * _number(result.get('margin')):g}"
-    groups = f"{_whole(result.get('groups'))} groups"
-    found = line(state(_text(result, "verdict")), interval, quiet(margin), quiet(groups))
+    said = cell(text(result, "answer"), "bold", limit=2_000).wrap(width)
+    interval = f"{_points(result.get('difference'))} points, {_range(result)}"
+    margin = f"margin {100 * number(result.get('margin')):g}"
+    groups = f"{count_of(result.get('groups'))} groups"
+    found = line(state(text(result, "verdict")), interval, quiet(margin), quiet(groups))
     said += labelled("verdict", found, width)
-    for name, verdict in _table(result, "floors").items():
+    for name, verdict in inner(result, "floors").items():
         said += labelled("floor", line(name or "the whole", state(str(verdict))), width)
-    for name, told in _table(result, "packs").items():
+    for name, told in inner(result, "packs").items():
         pack = told if isinstance(told, dict) else {}
-        right = f"{_whole(pack.get('right'))} of {_whole(pack.get('items'))} right"
-        said += labelled("pack", line(name, state(_text(pack, "verdict")), right), width)
+        right = f"{count_of(pack.get('right'))} of {count_of(pack.get('items'))} right"
+        said += labelled("pack", line(name, state(text(pack, "verdict")), right), width)
     advice = result.get("advice")
     if isinstance(advice, float):
         said += labelled("regression", f"reaches {advice:.0%} on these items (advice)", width)
-    left = result.get("looks_left")
-    said += labelled("looks", f"{_whole(result.get('looks'))} taken, {_whole(left)} left", width)
+    taken, left = (count_of(result.get(name)) for name in ("looks", "looks_left"))
+    said += labelled("looks", f"{taken} taken, {left} left", width)
     certificate = result.get("certificate")
     return said + labelled("certificate", str(certificate) if certificate else "none", width)
 
@@ -163,11 +139,11 @@ def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
             said.append(line(cell(f"{each.dataset}, {split.split}", "bold"), spent, told, groups))
             rows = [
                 (
-                    clock(_text(look, "taken")),
-                    _text(look, "task"),
+                    clock(text(look, "taken")),
+                    text(look, "task"),
                     state(str(look.get("verdict") or "under way")),
-                    _text(look, "person"),
-                    _text(look, "dataset"),
+                    text(look, "person"),
+                    text(look, "dataset"),
                 )
                 for look in split.looks
             ]
@@ -176,11 +152,11 @@ def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
 
 
 def _facts(result: dict[str, Any]) -> list[Cell]:
-    groups = [each.get("groups") for each in _list(result, "candidates")][:1]
+    groups = [each.get("groups") for each in tables(result, "candidates")][:1]
     told: list[Cell] = [
-        quiet(f"{_text(result, 'metric').replace('_', ' ')} on {_text(result, 'split')}"),
-        quiet(f"{_whole(result.get('items'))} items"),
-        quiet(f"n = {_whole(groups[0] if groups else None)} groups"),
+        quiet(f"{text(result, 'metric').replace('_', ' ')} on {text(result, 'split')}"),
+        quiet(f"{count_of(result.get('items'))} items"),
+        quiet(f"n = {count_of(groups[0] if groups else None)} groups"),
     ]
     agreement = result.get("label_agreement")
     if isinstance(agreement, float):
@@ -189,60 +165,28 @@ def _facts(result: dict[str, Any]) -> list[Cell]:
 
 
 def _candidates(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
-    found = _list(result, "candidates")
-    ordered = sorted(found, key=lambda each: -_number(each.get("quality")))
+    found = tables(result, "candidates")
+    ordered = sorted(found, key=lambda each: -number(each.get("quality")))
     return table(_CANDIDATES, [_candidate(each, ascii_only=ascii_only) for each in ordered], width)
 
 
 def _candidate(found: dict[str, Any], *, ascii_only: bool) -> Sequence[Cell]:
-    value = _number(found.get("quality"))
-    low, high = _ends(found, value)
-    drawn = interval(low, value, high, _DRAWN, least=0.0, most=1.0, ascii_only=ascii_only)
+    told, drawn = measured(found, "quality", ascii_only=ascii_only)
     failures = found.get("failures")
-    failed = sum(map(_number, failures.values())) if isinstance(failures, dict) else 0
+    failed = sum(map(number, failures.values())) if isinstance(failures, dict) else 0
     return (
-        _text(found, "name"),
-        f"{value:.3f}",
-        _range(found, lambda end: f"{_number(end):.3f}"),
-        cell(drawn, "$primary"),
-        f"{_number(found.get('documents_s')):.3g}",
-        seconds(_number(found.get("p95_s"))),
+        text(found, "name"),
+        *told,
+        drawn,
+        f"{number(found.get('documents_s')):.3g}",
+        seconds(number(found.get("p95_s"))),
         count(round(failed)),
     )
 
 
-def _list(result: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    found = result.get(name)
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-
-
-def _table(result: dict[str, Any], name: str) -> dict[str, Any]:
-    found = result.get(name)
-    return {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
-
-
-def _text(found: dict[str, Any], name: str) -> str:
-    return str(found.get(name, "-"))
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _whole(value: object) -> str:
-    return count(value) if isinstance(value, int) else "-"
-
-
 def _points(value: object) -> str:
-    return f"{100 * _number(value):+.1f}"
+    return f"{100 * number(value):+.1f}"
 
 
-def _ends(found: dict[str, Any], value: float) -> tuple[float, float]:
-    ends = found.get("interval")
-    if isinstance(ends, list) and len(ends) == 2:
-        return _number(ends[0]), _number(ends[1])
-    return value, value
-
-
-def _range(found: dict[str, Any], told: Any) -> str:
-    return " to ".join(told(end) for end in _ends(found, _number(found.get("quality"))))
+def _range(found: dict[str, Any]) -> str:
+    return " to ".join(map(_points, ends(found, "interval", 0.0)))

@@ -24,6 +24,7 @@ COLUMNS: Final = (
     Column("WHAT", 0, least=10),
     Column("BY", 10, drop=4),
 )
+LIVE: Final = ("running", "pausing", "cancelling")
 _BAR: Final = 12
 """Cells of a bar."""
 
@@ -46,9 +47,18 @@ def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
     )
 
 
+def counted(noun: str, found: Sequence[Job], kept: int, *more: str) -> Content:
+    """How many jobs of a kind there are, are under way, and are kept by the filter."""
+    running = sum(job.state in LIVE for job in found)
+    told = [f"{count(len(found))} {noun}", f"{count(running)} running", *more]
+    if kept != len(found):
+        told.append(f"{count(kept)} shown")
+    return line(*map(quiet, told))
+
+
 def summary(jobs: Sequence[Job], kept: int) -> Content:
     """How many are under way, and how many of all the filter keeps."""
-    running = sum(job.state in ("running", "pausing", "cancelling") for job in jobs)
+    running = sum(job.state in LIVE for job in jobs)
     waiting = sum(job.state == "queued" for job in jobs)
     told = [f"{count(running)} running", f"{count(waiting)} queued", f"{count(len(jobs))} in all"]
     if kept != len(jobs):

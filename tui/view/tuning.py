@@ -11,11 +11,22 @@ from textual.content import Content
 
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.tunings import LossRun, Tuned, TuningsCompared
-from tui.chart import interval, plot
+from tui.chart import plot
 from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
 from tui.view import jobs
-from tui.view.units import age, clock, count, duration, since
+from tui.view.document import (
+    count_of,
+    drawn_column,
+    ends,
+    inner,
+    interval_cell,
+    measured,
+    number,
+    tables,
+    text,
+)
+from tui.view.units import clock, count, duration
 
 COLUMNS: Final = (
     Column("", 1),
@@ -31,8 +42,6 @@ COLUMNS: Final = (
 MARK: Final = "*"
 _ROOM: Final = 12
 """Cells of a label."""
-_DRAWN: Final = 22
-"""Cells of a drawn interval."""
 _CURVE: Final = 6
 """Lines of a curve beside other things; where it has the screen it has twice as many."""
 _WIDEST: Final = 100
@@ -41,7 +50,7 @@ _CANDIDATES: Final = (
     Column("ON DEV", 0, least=20, most=28),
     Column("VALUE", 6, right=True),
     Column("95 %", 14, drop=3),
-    Column("0" + " " * (_DRAWN - 2) + "1", _DRAWN, drop=1),
+    drawn_column(1),
     Column("POINTS", 7, right=True),
     Column("AGAINST THE FIRST", 18, drop=2),
 )
@@ -49,13 +58,13 @@ _SHARES: Final = (
     Column("LEARNED FROM", 0, least=14, most=20),
     Column("VALUE", 6, right=True),
     Column("95 %", 14),
-    Column("0" + " " * (_DRAWN - 2) + "1", _DRAWN, drop=1),
+    drawn_column(1),
 )
 _FIELDS: Final = (
     Column("FIELD", 0, least=14, most=28),
     Column("RIGHT", 6, right=True),
     Column("95 %", 14, drop=2),
-    Column("0" + " " * (_DRAWN - 2) + "1", _DRAWN, drop=1),
+    drawn_column(1),
     Column("WHERE STATED", 14, right=True, drop=3),
 )
 _SEEDS: Final = (
@@ -68,7 +77,7 @@ _TUNED: Final = (
     Column("ID", 5, right=True),
     Column("TUNED", 6, right=True),
     Column("95 %", 14),
-    Column("0" + " " * (_DRAWN - 2) + "1", _DRAWN, drop=4),
+    drawn_column(4),
     Column("BEST", 10, drop=5),
     Column("VALUE", 6, right=True, drop=5),
     Column("TOOK", 8, right=True, drop=1),
@@ -89,12 +98,7 @@ def row(job: Job, now: float, *, marked: bool, ascii_only: bool) -> Sequence[Cel
         MARK if marked else " ",
         str(job.id),
         "plan" if planned(job) else "train",
-        state(job.state),
-        jobs.bar_of(job, ascii_only=ascii_only),
-        jobs.left(job),
-        age(since(job.created, now)),
-        job.title,
-        job.actor,
+        *jobs.row(job, now, ascii_only=ascii_only)[2:],
     )
 
 
@@ -105,13 +109,8 @@ def planned(job: Job) -> bool:
 
 def summary(found: Sequence[Job], kept: int, marked: int) -> Content:
     """How many there are, are under way, are marked, and are kept by the filter."""
-    running = sum(job.state in ("running", "pausing", "cancelling") for job in found)
-    told = [f"{count(len(found))} tunings", f"{count(running)} running"]
-    if marked:
-        told.append(f"{count(marked)} marked")
-    if kept != len(found):
-        told.append(f"{count(kept)} shown")
-    return line(*map(quiet, told))
+    more = [f"{count(marked)} marked"] if marked else []
+    return jobs.counted("tunings", found, kept, *more)
 
 
 def detail(
@@ -124,7 +123,7 @@ def detail(
         return said + _curve(runs, width, _CURVE, ascii_only=ascii_only)
     if "adapter" not in result:
         return plan(result, width)
-    said = [cell(_text(result, "answer"), "bold")] if "answer" in result else []
+    said = [cell(text(result, "answer"), "bold")] if "answer" in result else []
     said += _candidates(result, width, ascii_only=ascii_only)
     return [*said, *_facts(result, width), *_curve(runs, width, _CURVE, ascii_only=ascii_only)]
 
@@ -141,30 +140,30 @@ def whole(
         return [*said, Content(""), *jobs.detail(job, now, width), *drawn]
     if "adapter" not in result:
         return [*said, Content(""), *plan(result, width)]
-    said += cell(_text(result, "answer"), "bold", limit=2_000).wrap(width)
+    said += cell(text(result, "answer"), "bold", limit=2_000).wrap(width)
     said += [Content(""), *_candidates(result, width, ascii_only=ascii_only)]
     said += [Content(""), *_facts(result, width), *drawn]
     said += _fields(result, width, ascii_only=ascii_only)
     said += _shares(result, width, ascii_only=ascii_only) + _seeds(result, width)
-    said += [Content(""), *_pairs("setting", _table(result, "settings"), width)]
+    said += [Content(""), *_pairs("setting", inner(result, "settings"), width)]
     said += [Content(""), *_digests(result, width)]
-    return [*said, Content(""), *labelled("adapter", _text(result, "adapter"), width, _ROOM)]
+    return [*said, Content(""), *labelled("adapter", text(result, "adapter"), width, _ROOM)]
 
 
 def plan(result: Mapping[str, Any], width: int) -> list[Content]:
     """What a tuning would take."""
     rows = (
-        f"{_whole(result.get('rows'))} of at most {_whole(result.get('longest'))} tokens, "
-        f"{_whole(result.get('dev'))} of dev"
+        f"{count_of(result.get('rows'))} of at most {count_of(result.get('longest'))} tokens, "
+        f"{count_of(result.get('dev'))} of dev"
     )
-    work = f"{_whole(result.get('steps'))} steps, {_whole(result.get('tokens'))} tokens"
-    took = f"at most {duration(_number(result.get('seconds')))}, as busy as the machine was"
+    work = f"{count_of(result.get('steps'))} steps, {count_of(result.get('tokens'))} tokens"
+    took = f"at most {duration(number(result.get('seconds')))}, as busy as the machine was"
     return [
         *labelled("rows", rows, width, _ROOM),
         *labelled("work", work, width, _ROOM),
         *labelled("time", took, width, _ROOM),
-        *labelled("memory", _text(result, "memory"), width, _ROOM),
-        *_pairs("setting", _table(result, "settings"), width),
+        *labelled("memory", text(result, "memory"), width, _ROOM),
+        *_pairs("setting", inner(result, "settings"), width),
     ]
 
 
@@ -186,12 +185,11 @@ def compared(found: TuningsCompared, width: int, *, ascii_only: bool) -> list[Co
 
 def _tuned(found: Tuned, *, ascii_only: bool) -> Sequence[Cell]:
     low, high = found.interval
-    drawn = interval(low, found.value, high, _DRAWN, least=0.0, most=1.0, ascii_only=ascii_only)
     return (
         str(found.id),
         f"{found.value:.3f}",
         f"{low:.3f} to {high:.3f}",
-        cell(drawn, "$primary"),
+        interval_cell(low, found.value, high, ascii_only=ascii_only),
         found.best,
         f"{found.best_value:.3f}",
         f"{found.seconds:,.0f} s".replace(",", " "),
@@ -208,13 +206,13 @@ def _curve(runs: Sequence[LossRun], width: int, height: int, *, ascii_only: bool
         return []
     steps = [(float(step), loss) for step, loss, _ in run.points]
     on_dev = [(float(step), dev) for step, _, dev in run.points if dev is not None]
-    ends = [value for _, value in (*steps, *on_dev)]
+    heights = [value for _, value in (*steps, *on_dev)]
     step, loss, _ = run.points[-1]
     told = [cell(run.name, "bold"), cell(f"step {step}"), cell(f"loss {loss:.4f}")]
     if on_dev:
         told.append(cell(f"dev {on_dev[-1][1]:.4f}"))
     told.append(quiet("nats a token; o is dev"))
-    scales = (f"{max(ends):.2f}", *[""] * (height - 2), f"{min(ends):.2f}")
+    scales = (f"{max(heights):.2f}", *[""] * (height - 2), f"{min(heights):.2f}")
     room = max(map(len, scales))
     cells = max(10, min(_WIDEST, width - room - 2))
     drawn = plot(steps, on_dev, cells, height, ascii_only=ascii_only)
@@ -229,82 +227,72 @@ def _curve(runs: Sequence[LossRun], width: int, height: int, *, ascii_only: bool
 
 def _candidates(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
     rows = [
-        _candidate(each, best=_text(result, "best"), ascii_only=ascii_only)
-        for each in _list(result, "candidates")
+        _candidate(each, best=text(result, "best"), ascii_only=ascii_only)
+        for each in tables(result, "candidates")
     ]
     return table(_CANDIDATES, rows, width) if rows else []
 
 
 def _candidate(found: dict[str, Any], *, best: str, ascii_only: bool) -> Sequence[Cell]:
-    kind, weight = _text(found, "kind"), found.get("weight")
+    kind, weight = text(found, "kind"), found.get("weight")
     name = kind + (f", weight {weight:.2f}" if isinstance(weight, float) else "")
-    told, drawn = _measured(found, "value", ascii_only=ascii_only)
+    told, drawn = measured(found, "value", ascii_only=ascii_only)
     paired = "difference" in found
-    low, high = _ends(found, "difference_interval", 0.0)
+    low, high = ends(found, "difference_interval", 0.0)
     return (
         cell(name, "bold" if kind == best else ""),
         *told,
         drawn,
-        f"{100 * _number(found.get('difference')):+.1f}" if paired else "-",
+        f"{100 * number(found.get('difference')):+.1f}" if paired else "-",
         f"{100 * low:+.1f} to {100 * high:+.1f}" if paired else "-",
     )
 
 
-def _measured(
-    found: dict[str, Any], name: str, *, ascii_only: bool
-) -> tuple[tuple[str, str], Content]:
-    """A value with its interval, and both as they are drawn."""
-    value = _number(found.get(name))
-    low, high = _ends(found, "interval", value)
-    drawn = interval(low, value, high, _DRAWN, least=0.0, most=1.0, ascii_only=ascii_only)
-    return (f"{value:.3f}", f"{low:.3f} to {high:.3f}"), cell(drawn, "$primary")
-
-
 def _facts(result: dict[str, Any], width: int) -> list[Content]:
     """What the proof measured, and what the run took."""
-    dev, checks, data = (_table(result, name) for name in ("dev", "checks", "data"))
+    dev, checks, data = (inner(result, name) for name in ("dev", "checks", "data"))
     joules = result.get("joules")
-    measured = line(
-        f"{_text(dev, 'metric').replace('_', ' ')} on dev, which chose",
-        quiet(f"n = {_whole(dev.get('groups'))} groups"),
-        quiet(f"learned from {_whole(data.get('train'))} rows"),
+    on_dev = line(
+        f"{text(dev, 'metric').replace('_', ' ')} on dev, which chose",
+        quiet(f"n = {count_of(dev.get('groups'))} groups"),
+        quiet(f"learned from {count_of(data.get('train'))} rows"),
     )
     proof = (
-        f"{_number(checks.get('nll_served')):.4f} nats a token against "
-        f"{_number(checks.get('nll_trained')):.4f} in the trainer; "
-        f"{_whole(checks.get('greedy_places'))} best tokens the same; "
-        f"{_number(checks.get('stop_token')):.1%} of answers end by themselves"
+        f"{number(checks.get('nll_served')):.4f} nats a token against "
+        f"{number(checks.get('nll_trained')):.4f} in the trainer; "
+        f"{count_of(checks.get('greedy_places'))} best tokens the same; "
+        f"{number(checks.get('stop_token')):.1%} of answers end by themselves"
     )
-    energy = f"{_number(joules) / 1000:.1f} kJ" if joules is not None else "energy not known"
+    energy = f"{number(joules) / 1000:.1f} kJ" if joules is not None else "energy not known"
     took = (
-        f"{duration(_number(result.get('seconds')))}, {_whole(result.get('peak_mib'))} MiB at the "
+        f"{duration(number(result.get('seconds')))}, {count_of(result.get('peak_mib'))} MiB at the "
         f"peak, {energy}"
     )
     said = [
-        *labelled("measured", measured, width, _ROOM),
+        *labelled("measured", on_dev, width, _ROOM),
         *labelled("served", proof, width, _ROOM),
         *labelled("took", took, width, _ROOM),
     ]
-    if _list(result, "curve"):
-        helps = f"would help: {_text(result, 'more_data_helps')}"
+    if tables(result, "curve"):
+        helps = f"would help: {text(result, 'more_data_helps')}"
         said += labelled("more rows", helps, width, _ROOM)
     return said
 
 
 def _fields(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
     rows = []
-    for one in _list(result, "fields"):
-        told, drawn = _measured(one, "value", ascii_only=ascii_only)
-        stated = f"{_number(one.get('stated_value')):.3f} of {_whole(one.get('stated'))}"
-        rows.append((_text(one, "field"), *told, drawn, stated if "stated_value" in one else "-"))
+    for one in tables(result, "fields"):
+        told, drawn = measured(one, "value", ascii_only=ascii_only)
+        stated = f"{number(one.get('stated_value')):.3f} of {count_of(one.get('stated'))}"
+        rows.append((text(one, "field"), *told, drawn, stated if "stated_value" in one else "-"))
     return [Content(""), *table(_FIELDS, rows, width)] if rows else []
 
 
 def _shares(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
     rows = []
-    for point in _list(result, "curve"):
-        told, drawn = _measured(point, "metric", ascii_only=ascii_only)
-        name = f"{_number(point.get('share')):.0%}, {_whole(point.get('rows'))} rows"
+    for point in tables(result, "curve"):
+        told, drawn = measured(point, "metric", ascii_only=ascii_only)
+        name = f"{number(point.get('share')):.0%}, {count_of(point.get('rows'))} rows"
         rows.append((name, *told, drawn))
     return [Content(""), *table(_SHARES, rows, width)] if rows else []
 
@@ -312,27 +300,27 @@ def _shares(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Con
 def _seeds(result: dict[str, Any], width: int) -> list[Content]:
     rows = [
         (
-            _text(each, "seed") + (", kept" if each.get("seed") == result.get("seed") else ""),
-            f"{_number(each.get('dev_nats')):.4f}",
-            _whole(each.get("best_step")),
-            _whole(each.get("steps")),
+            text(each, "seed") + (", kept" if each.get("seed") == result.get("seed") else ""),
+            f"{number(each.get('dev_nats')):.4f}",
+            count_of(each.get("best_step")),
+            count_of(each.get("steps")),
         )
-        for each in _list(result, "seeds")
+        for each in tables(result, "seeds")
     ]
     return [Content(""), *table(_SEEDS, rows, width)] if rows else []
 
 
 def _digests(result: dict[str, Any], width: int) -> list[Content]:
-    base, task, data = (_table(result, name) for name in ("base", "task", "data"))
+    base, task, data = (inner(result, name) for name in ("base", "task", "data"))
     found = {
-        f"base {_text(base, 'id')}": base.get("oms_root"),
+        f"base {text(base, 'id')}": base.get("oms_root"),
         "its file": base.get("gguf_sha256"),
-        f"task {_text(task, 'id')}": task.get("digest"),
+        f"task {text(task, 'id')}": task.get("digest"),
         "dataset": data.get("digest"),
         "rows": data.get("rows_sha256"),
         "rows of dev": data.get("dev_sha256"),
         "adapter": result.get("adapter_sha256"),
-        **_table(result, "versions"),
+        **inner(result, "versions"),
     }
     return [
         part
@@ -345,32 +333,3 @@ def _pairs(label: str, found: Mapping[str, Any], width: int) -> list[Content]:
     """Names with their values, in as many lines as it takes."""
     words = ", ".join(f"{name} {value}" for name, value in found.items())
     return labelled(label, words, width, _ROOM, limit=1_000) if words else []
-
-
-def _list(found: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    value = found.get(name)
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-def _table(found: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = found.get(name)
-    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
-
-
-def _text(found: Mapping[str, Any], name: str) -> str:
-    return str(found.get(name, "-"))
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _whole(value: object) -> str:
-    return count(value) if isinstance(value, int) else "-"
-
-
-def _ends(found: Mapping[str, Any], name: str, value: float) -> tuple[float, float]:
-    ends = found.get(name)
-    if isinstance(ends, list | tuple) and len(ends) == 2:
-        return _number(ends[0]), _number(ends[1])
-    return value, value

@@ -6,6 +6,7 @@ from appliance.wire.admin.gates import Ledger
 from tests.tui.scripted import WALL, candidate, evaluation
 from tui.text import line
 from tui.view import evaluations as view
+from tui.view.jobs import row
 
 
 def shown(width: int = 120, *, ascii_only: bool = True, **changes: Any) -> str:
@@ -15,7 +16,7 @@ def shown(width: int = 120, *, ascii_only: bool = True, **changes: Any) -> str:
 
 
 def test_a_row_has_a_cell_for_each_column() -> None:
-    made = view.row(evaluation(7), WALL, ascii_only=True)
+    made = row(evaluation(7), WALL, ascii_only=True)
     assert len(made) == len(view.COLUMNS) and "+ done" in line(*made).plain
 
 

@@ -1,0 +1,54 @@
+"""What fills the screen: one thing whole, in a frame that scrolls, until the person leaves it.
+
+Rules: it is drawn when it is opened and when the room changes; escape, q and enter lead back.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+
+from tui.desk import Desk
+from tui.text import Cell, lines
+from tui.widgets.keys import KeyLine
+from tui.widgets.part import Part
+
+
+class WholeScreen(ModalScreen[None]):
+    """One thing whole; `HEAD` stands in the frame, `PART` is the id of what is said."""
+
+    HEAD: ClassVar[str] = ""
+    PART: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "Back")]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.shown = Part(self.PART)
+
+    def compose(self) -> ComposeResult:
+        """The frame, then the keys."""
+        with VerticalScroll(id="whole") as box:
+            box.border_title = self.HEAD
+            yield self.shown
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show it."""
+        self.draw()
+        self.query_one("#whole").focus()
+
+    def on_resize(self) -> None:
+        """Use the room that there is."""
+        self.draw()
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        self.shown.say(lines(self.said(max(20, self.app.size.width - 4))))
+
+    def said(self, width: int) -> Iterable[Cell]:
+        """What is said, in lines of so many cells."""
+        raise NotImplementedError
