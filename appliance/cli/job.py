@@ -7,7 +7,7 @@ paused, and its exit status says whether the job is done.
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -143,6 +143,16 @@ def watched(client: AdminClient, job_id: int) -> Job:
             if found.state not in _UNDER_WAY:
                 return found
             time.sleep(_POLL_S)
+
+
+def result_of(ctx: click.Context, output: Output, found: Job) -> dict[str, Any]:
+    """What a job came to; without a result the command says why and ends with 1."""
+    if not found.result:
+        lines = [f"job {found.id}: {found.state} {safe(found.code)}".rstrip()]
+        lines += [safe(text) for text in (found.message, found.hint) if text]
+        output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
+        ctx.exit(1)
+    return found.result
 
 
 def started(output: Output, found: Job) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _NARROWEST: Final = 20
 """Columns that the last column of a table has at least, if it is to be wrapped."""
+READ_THERE: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
+"""A directory that the server reads, wherever it runs: the path is absolute."""
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -185,6 +187,17 @@ def _directory(command: Decorated, *names: str) -> Decorated:
         callback=lambda _ctx, _param, value: data_directory(value),
         help="The data directory; by default the one that APPLIANCE_DATA names.",
     )(command)
+
+
+def dataset_option(what: str) -> Callable[[Decorated], Decorated]:
+    """`--data DATASET_DIR`, as `dataset`: a directory that the server reads.
+
+    Args:
+        what: it is, for the help.
+    """
+    return click.option(
+        "--data", "dataset", metavar="DATASET_DIR", type=READ_THERE, required=True, help=what
+    )
 
 
 def signer_options(who: str) -> Callable[[Decorated], Decorated]:

@@ -10,25 +10,25 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.job import watched
-from appliance.cli.output import Output, directory_option, json_option, safe, table
+from appliance.cli.job import result_of, watched
+from appliance.cli.output import (
+    READ_THERE,
+    Output,
+    dataset_option,
+    directory_option,
+    json_option,
+    safe,
+    table,
+)
 
 KIND: Final = "quantize"
-_DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
 
 
 @click.command()
 @click.argument("model")
 @click.option("--to", "types", metavar="TYPE,…", required=True, help="Such as Q8_0,Q4_K_M,Q4_0.")
-@click.option("--task", metavar="TASK_DIR", type=_DIRECTORY, required=True, help="What it is for.")
-@click.option(
-    "--data",
-    "dataset",
-    metavar="DATASET_DIR",
-    type=_DIRECTORY,
-    required=True,
-    help="Directory of the dataset; dev is answered.",
-)
+@click.option("--task", metavar="TASK_DIR", type=READ_THERE, required=True, help="What it is for.")
+@dataset_option("Directory of the dataset; dev is answered.")
 @click.option(
     "--dev", type=click.IntRange(1), default=200, show_default=True, help="Most items of dev."
 )
@@ -57,12 +57,7 @@ def quantize(
     params = {"model": model, "to": to, "data": dataset, **given}
     with admin_client(data, needs_server=True) as client:
         found = watched(client, client.start_job(KIND, params).id)
-    result: dict[str, Any] = found.result or {}
-    if not result:
-        lines = [f"job {found.id}: {found.state} {safe(found.code)}".rstrip()]
-        lines += [safe(text) for text in (found.message, found.hint) if text]
-        output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
-        ctx.exit(1)
+    result = result_of(ctx, output, found)
     output.data({"id": found.id, "state": found.state, **result}, told(result))
     if result["recommended"]:
         output.note(f"  appliance model sign {safe(result['directory'])} --key KEY")

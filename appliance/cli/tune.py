@@ -12,10 +12,12 @@ import click
 from appliance.cli.connect import admin_client
 from appliance.cli.job import progress, started, watched
 from appliance.cli.output import (
+    READ_THERE,
     Decorated,
     Output,
     Progress,
     data_option,
+    dataset_option,
     directory_option,
     json_option,
     safe,
@@ -29,7 +31,6 @@ from appliance.tuning.report import next_commands
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.tunings import Losses
 
-_DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN: Final = 12
 
@@ -37,9 +38,8 @@ _SHOWN: Final = 12
 def _given(command: Decorated) -> Decorated:
     """What is tuned, and how."""
     options = (
-        click.argument("task", metavar="TASK_DIR", type=_DIRECTORY),
-        click.option("--data", "dataset", metavar="DATASET_DIR", type=_DIRECTORY, required=True,
-                     help="Directory of the dataset."),
+        click.argument("task", metavar="TASK_DIR", type=READ_THERE),
+        dataset_option("Directory of the dataset."),
         click.option("--base", default="", metavar="ID",
                      help="A model of the store; by default the task's."),
         click.option("--method", default="lora", show_default=True,

@@ -10,23 +10,22 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.job import watched
-from appliance.cli.output import Output, directory_option, json_option, safe
+from appliance.cli.job import result_of, watched
+from appliance.cli.output import (
+    READ_THERE,
+    Output,
+    dataset_option,
+    directory_option,
+    json_option,
+    safe,
+)
 
 KIND: Final = "teach"
-_DIRECTORY: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
 
 
 @click.command()
-@click.argument("task", metavar="TASK_DIR", type=_DIRECTORY)
-@click.option(
-    "--data",
-    "dataset",
-    metavar="DATASET_DIR",
-    type=_DIRECTORY,
-    required=True,
-    help="Directory of the dataset; its unlabelled items are answered.",
-)
+@click.argument("task", metavar="TASK_DIR", type=READ_THERE)
+@dataset_option("Directory of the dataset; its unlabelled items are answered.")
 @click.option(
     "--teacher",
     metavar="ID",
@@ -71,12 +70,7 @@ def teach(ctx: click.Context, /, data: Path, dataset: str, **given: Any) -> None
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
         found = watched(client, client.start_job(KIND, {**given, "data": dataset}).id)
-    result: dict[str, Any] = found.result or {}
-    if not result:
-        lines = [f"job {found.id}: {found.state} {safe(found.code or '')}".rstrip()]
-        lines += [safe(text) for text in (found.message, found.hint) if text]
-        output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
-        ctx.exit(1)
+    result = result_of(ctx, output, found)
     output.data({"id": found.id, "state": found.state, **result}, told(result))
     output.note(f"  appliance dataset sign {safe(result['dataset'])} --key KEY")
 

@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, open_services
+from appliance.cli.job import result_of
+from appliance.cli.output import Output
 from appliance.client import socket_path
+from appliance.wire.admin.jobs import Job
 from tests.api.admin.lab import LabData
 from tests.api.admin.test_jobs import Steps
 from tests.cli.conftest import Run
@@ -135,3 +139,19 @@ def test_the_log_names_the_result_that_is_written(lab: LabData, run: Run, tmp_pa
     assert written["result_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     (entry,) = run("audit", "search", "--kind", "job_end", "--json").document["entries"]
     assert entry["body"]["result_sha256"] == written["result_sha256"]
+
+
+def test_a_job_without_a_result_is_told_with_its_reason_and_the_command_fails(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ctx = click.Context(click.Command("teach"))
+    done = Job.model_validate({"id": 4, "kind": "teach", "title": "t", "state": "done",
+                               "actor": "a", "created": "", "result": {"taken": 1}})  # fmt: skip
+    assert result_of(ctx, Output(), done) == {"taken": 1}
+    why = {"code": "tuning_invalid", "message": "It agrees too seldom.", "hint": "Take another."}
+    failed = done.model_copy(update={"state": "failed", "result": None, **why})
+    with pytest.raises(click.exceptions.Exit) as caught:
+        result_of(ctx, Output(), failed)
+    assert caught.value.exit_code == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["job 4: failed tuning_invalid", "It agrees too seldom.", "Take another."]
