@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from appliance.app import Services, open_services
@@ -17,7 +18,7 @@ from installer.bundle.default_model import catalogued, default_model, obtain
 from installer.bundle.steps import BundleError
 from tests import minilm
 from tests.routing import world
-from tests.smol import SMALL, make_data, sealed
+from tests.smol import SMALL, idle, loaded, make_data
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -189,10 +190,27 @@ def services(smol_data: Path) -> Iterator[Services]:
 @pytest.fixture
 async def ready(services: Services) -> AsyncIterator[Services]:
     """The same with the model loaded."""
-    await services.supervisor.start(sealed(services))
-    yield services
-    await services.inference.drain(30)
-    await services.supervisor.close()
+    async with loaded(services):
+        yield services
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def loaded_once(smol_data: Path) -> AsyncIterator[Services]:
+    """The same, once for the tests of a module; see `shared`."""
+    with open_services(smol_data, config=SMALL) as opened:
+        async with loaded(opened):
+            yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared(loaded_once: Services) -> AsyncIterator[Services]:
+    """The same, loaded once for a module, which is marked `asyncio(loop_scope="module")`.
+
+    Each test begins and ends with an idle engine; none of the module may open the data itself.
+    """
+    await idle(loaded_once)
+    yield loaded_once
+    await idle(loaded_once)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """The default model in a lab data directory: signed, imported and approved by two people."""
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -69,6 +70,25 @@ def make_data(root: Path, gguf: Path, *, evaluated: bool = False) -> Path:
 def sealed(services: Services, model_id: str = ID) -> VerifiedModel:
     """The model as the supervisor takes it."""
     return services.store.seal(model_id, load_policy(services.data / "trust"), quiet)
+
+
+@contextlib.asynccontextmanager
+async def loaded(services: Services) -> AsyncIterator[Services]:
+    """The same services with the model in memory."""
+    await services.supervisor.start(sealed(services))
+    yield services
+    await services.inference.drain(30)
+    await services.supervisor.close()
+
+
+async def idle(services: Services) -> None:
+    """Wait until no answer is under way and the engine has nothing to do."""
+
+    def still() -> bool:
+        counts = [(s.running, s.queued, s.kv_used) for s in services.supervisor.status()]
+        return not services.inference.running() and all(c == (0, 0, 0) for c in counts)
+
+    await until(still)
 
 
 def caller(key_id: str = "k1", *models: str, request_id: str = "req-1") -> Caller:

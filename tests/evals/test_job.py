@@ -23,6 +23,19 @@ from tests.several import config, make_models
 from tests.smol import ID
 from tests.tasks.example import BLEND, FIELDS, coefficients
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def services(shared: Services) -> Services:
+    """The model is loaded once for all of them."""
+    return shared
+
+
+@pytest.fixture
+def ready(shared: Services) -> Services:
+    return shared
+
 
 @pytest.fixture
 def task(tmp_path: Path) -> Path:

@@ -2,19 +2,21 @@
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from appliance.app import Services, open_services
 from appliance.config import Config, EngineConfig, ModelConfig
 from appliance.errors import BadRequest
 from appliance.serving.generation import Generation
 from appliance.types import Constraint, Delta, Limits, Principal, TokenLogprob
-from tests.smol import caller, request, until
+from tests.smol import caller, idle, loaded, request
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 # A choice is compared with the same choice in other company, which only this mode promises.
 ALIKE = Config(
     engine=EngineConfig(threads=1),
@@ -22,10 +24,18 @@ ALIKE = Config(
 )
 
 
-@pytest.fixture
-def services(smol_data: Path) -> Iterator[Services]:
-    with open_services(smol_data, config=ALIKE) as opened:
-        yield opened
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened(smol_data: Path) -> AsyncIterator[Services]:
+    """The model is loaded once for all of them."""
+    with open_services(smol_data, config=ALIKE) as services:
+        async with loaded(services):
+            yield services
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ready(opened: Services) -> AsyncIterator[Services]:
+    yield opened
+    await idle(opened)
 
 
 async def answer(services: Services, **asked: object) -> tuple[Generation, list[list[Delta]]]:
@@ -116,12 +126,7 @@ async def test_cancelling_ends_every_choice_and_frees_the_engine(ready: Services
     body = ready.reader.entry(generation.outcome.seq).body
     assert body["status"] == "cancelled"
     assert set(str(body["finish"]).split(",")) <= {"cancelled", "stop"}
-
-    def idle() -> bool:
-        (status,) = ready.supervisor.status()
-        return (status.running, status.queued, status.kv_used) == (0, 0, 0)
-
-    await until(idle)
+    await idle(ready)
 
 
 SCHEMA = Constraint("json_schema", '{"type":"object","properties":{"valve":{"enum":["open"]}},'

@@ -11,7 +11,14 @@ from appliance.serving.local_worker import LocalWorker, LocalWorkers
 from appliance.types import Constraint, Delta, GenerationRequest, Principal
 from tests.smol import ID, request
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 APP = Principal("k1", "app")
+
+
+@pytest.fixture
+def ready(shared: Services) -> Services:
+    """The model is loaded once for all of them."""
+    return shared
 
 
 async def opened(services: Services) -> LocalWorker:

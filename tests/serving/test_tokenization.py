@@ -1,15 +1,17 @@
 """What the real model's tokeniser makes of texts, and who may ask it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from appliance.app import Services, open_services
 from appliance.errors import BadRequest, NotFound, Overloaded
 from appliance.types import GenerationRequest, Limits, Principal
-from tests.smol import ID, SMALL, caller, make_data, request, sealed
+from tests.smol import ID, SMALL, caller, loaded, make_data, request
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 APP = Principal("k1", "app", frozenset())
 TALK = ({"role": "user", "content": "Hi"},)
 
@@ -19,17 +21,12 @@ def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
     return make_data(tmp_path_factory.mktemp("tokenizers"), default_model_path)
 
 
-@pytest.fixture
-def services(data: Path) -> Iterator[Services]:
-    with open_services(data, config=SMALL) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def ready(services: Services) -> AsyncIterator[Services]:
-    await services.supervisor.start(sealed(services))
-    yield services
-    await services.supervisor.close()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ready(data: Path) -> AsyncIterator[Services]:
+    """The model is loaded once for all of them."""
+    with open_services(data, config=SMALL) as services:
+        async with loaded(services):
+            yield services
 
 
 async def test_tokens_are_those_that_an_answer_counts_and_nothing_is_recorded(

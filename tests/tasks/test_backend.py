@@ -23,10 +23,17 @@ from tests.smol import ID
 from tests.tasks.example import BLEND, FIELDS, LABELS, SCHEMA, coefficients
 from tests.tasks.test_loaded import EXAMPLES, SHOWN, loaded
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 APP = Principal("k1", "app")
 ASKED = GenerationRequest(model="t", messages=({"role": "user", "content": "no start"},))
 _SAMPLES = 50
 TEXT = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + LABELS.split("[gate]")[1]
+
+
+@pytest.fixture
+def ready(shared: Services) -> Services:
+    """The model is loaded once for all of them."""
+    return shared
 
 
 async def backend(services: Services, task: LoadedTask) -> TaskBackend:

@@ -8,11 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from appliance.api.app import create_lan_app
 from appliance.app import Services, open_services
-from tests.smol import ID, SMALL, make_data, sealed
+from tests.smol import ID, SMALL, loaded, make_data
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 TALK = [{"role": "user", "content": "Hi"}]
 
 
@@ -40,19 +42,18 @@ def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
     return make_data(tmp_path_factory.mktemp("tokenize"), default_model_path)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(data: Path) -> AsyncIterator[App]:
+    """The model is loaded once for all of them."""
     with open_services(data, config=SMALL) as services:
-        await services.supervisor.start(sealed(services))
-        key, secret = services.keys.create("app")
-        transport = httpx.ASGITransport(create_lan_app(services))
-        headers = {"authorization": f"Bearer {secret}"}
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://lan", headers=headers
-        ) as http:
-            yield App(http, services)
-        services.keys.revoke(key.id)
-        await services.supervisor.close()
+        async with loaded(services):
+            _, secret = services.keys.create("app")
+            transport = httpx.ASGITransport(create_lan_app(services))
+            headers = {"authorization": f"Bearer {secret}"}
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://lan", headers=headers
+            ) as http:
+                yield App(http, services)
 
 
 async def test_what_lm_eval_asks_is_answered_without_a_model_name(app: App) -> None:
@@ -80,6 +81,7 @@ async def test_a_conversation_is_counted_as_an_answer_counts_it(app: App) -> Non
 
 async def test_a_tokenisation_is_counted_and_not_recorded(app: App) -> None:
     size = app.services.audit.size
+    app.services.rejected.take(everything=True)  # what tests before this one asked
     await app.post("/tokenize", prompt="x")
     await app.post("/detokenize", tokens=[1])
     await app.http.get("/tokenizer_info")
