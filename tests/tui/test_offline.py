@@ -13,7 +13,7 @@ from appliance.wire.admin.models import EntryQuery
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import run_command
 from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, model, status, terminal
-from tui.command import Commands
+from tui.command import Commands, Report, silent
 from tui.offline import Offline
 
 
@@ -29,13 +29,35 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> LabData:
     return made
 
 
-async def test_without_a_server_the_screens_say_what_the_files_say(lab: LabData) -> None:
-    entries = run_command("status", "--json", data=lab.data).document["audit"]["entries"]
+class Here(Commands):
+    """The same commands in this process: as a process of its own each takes seconds to start."""
+
+    def run(
+        self,
+        *arguments: str,
+        report: Report = silent,
+        data: bool = True,
+        refused_is_data: bool = False,
+    ) -> Any:
+        """The document that the command prints."""
+        done = run_command(*arguments, "--json", data=self._data)
+        assert done.status == 0, done.err
+        return done.document
+
+
+async def test_without_a_server_a_process_reads_the_files(lab: LabData) -> None:
     with AdminClient(socket_path(lab.data)) as client:
         async with terminal(client, data=lab.data, commands=Commands(lab.data)) as opened:
             shown = await opened.wait("read from the files", 120)
             assert shown.startswith(" ! DOWN  read from the files")
             await opened.wait("tiny", 120)
+
+
+async def test_without_a_server_the_screens_say_what_the_files_say(lab: LabData) -> None:
+    entries = run_command("status", "--json", data=lab.data).document["audit"]["entries"]
+    with AdminClient(socket_path(lab.data)) as client:
+        async with terminal(client, data=lab.data, commands=Here(lab.data)) as opened:
+            await opened.wait("read from the files", 120)
             await opened.press("2")
             await opened.wait("> tiny")
             await opened.wait("approver-1", 120)
