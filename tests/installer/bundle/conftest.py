@@ -1,6 +1,8 @@
 """Small shared libraries, compiled for the occasion, and llama.cpp wheels made of them."""
 
+import shutil
 import subprocess
+import venv
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +14,15 @@ from tests.conftest import need_tool
 
 WHEEL = "llama_cpp_python-0.3.36-py3-none-linux_x86_64.whl"
 Compile = Callable[..., bytes]
+MakeEnvironment = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="session")
+def make_environment(tmp_path_factory: pytest.TempPathFactory) -> MakeEnvironment:
+    """Makes a virtual environment with pip: copies of one, since pip takes seconds to install."""
+    first = tmp_path_factory.mktemp("environment") / "venv"
+    venv.create(first, with_pip=True)
+    return lambda path: shutil.copytree(first, path, symlinks=True)
 
 
 @pytest.fixture(scope="session")

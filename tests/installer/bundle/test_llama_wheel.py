@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from installer.bundle.llama_recipe import Recipe, recipe
 from installer.bundle.llama_wheel import RECORD, cached, install, obtain
 from installer.bundle.steps import BundleError
 from installer.bundle.wheel_cache import Wheel
+from tests.installer.bundle.conftest import MakeEnvironment
 
 RECIPE = Recipe("0.3.36", "0" * 64, ("gcc 12", "g++ 12"), "x86_64")
 FEW = ("x64", "haswell")
@@ -88,10 +88,12 @@ def test_the_gate_asks_for_the_variants_of_the_recipe(
         cached(tmp_path, recipe(FEW))
 
 
-def test_install_records_the_digest(tmp_path: Path, make_wheel: MakeWheel) -> None:
+def test_install_records_the_digest(
+    tmp_path: Path, make_wheel: MakeWheel, make_environment: MakeEnvironment
+) -> None:
     wheel = make_wheel()
     store(tmp_path / "cache", wheel)
-    venv.create(tmp_path / "venv", with_pip=True)
+    make_environment(tmp_path / "venv")
     program = (
         "from pathlib import Path\n"
         "from installer.bundle.llama_recipe import Recipe\n"
