@@ -27,6 +27,7 @@ from appliance.registry.audit_entries import SYSTEM
 from appliance.types import Caller, Limits
 from tests.answers import collect
 from tests.several import NAMES, SETTINGS, ask, config, make_models
+from tests.shallow import shallow
 from tests.smol import quiet, until
 
 ACTOR = "uid:4711"
@@ -34,9 +35,10 @@ ACTOR = "uid:4711"
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    """The default model under three ids."""
-    files = dict.fromkeys(NAMES, default_model_path)
-    return make_models(tmp_path_factory.mktemp("several"), files)
+    """The first layers of the default model under three ids."""
+    root = tmp_path_factory.mktemp("several")
+    files = dict.fromkeys(NAMES, shallow(default_model_path, root / "shallow.gguf"))
+    return make_models(root, files)
 
 
 @pytest.fixture(scope="module")
