@@ -1,6 +1,7 @@
 """Commands as a person types them, in this process, on a real lab data directory."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,14 +58,24 @@ def run(lab: LabData) -> Run:
     return lambda *arguments: run_command(*arguments, data=lab.data)
 
 
-@pytest.fixture
-def approved(lab: LabData, run: Run) -> str:
-    """The id of a model that was signed, imported and approved by commands."""
-    assert run("model", "import", lab.artifact("tiny")).status == 0
+@pytest.fixture(scope="session")
+def approved_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab beside an artifact that was signed, imported and approved by commands. To be copied."""
+    lab = make_lab(tmp_path_factory.mktemp("approved"))
+    assert run_command("model", "import", lab.artifact("tiny"), data=lab.data).status == 0
     for name in APPROVERS:
-        done = run(
+        done = run_command(
             *("model", "approve", "tiny", "--as", name, "--key", lab.key(name)),
             *("--meaning", "fit for use"),
+            data=lab.data,
         )
         assert done.status == 0
+    return lab.data.parent
+
+
+@pytest.fixture
+def approved(lab: LabData, approved_lab: Path) -> str:
+    """The id of the approved model, which the lab has now."""
+    shutil.rmtree(lab.data)
+    shutil.copytree(approved_lab, lab.data.parent, dirs_exist_ok=True)
     return "tiny"

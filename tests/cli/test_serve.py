@@ -255,10 +255,9 @@ def test_a_watcher_survives_the_end_of_the_server(tmp_path: Path) -> None:
         watching.terminate()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.invalid"])
-def test_an_address_that_others_can_reach_is_refused(tmp_path: Path, host: str) -> None:
-    lab = make_lab(tmp_path)
-    status, words = refused(lab.data, "--host", host)
+def test_an_address_that_others_can_reach_is_refused(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path)  # tests/server/test_serve.py has the other addresses
+    status, words = refused(lab.data, "--host", "0.0.0.0")
     assert status == 2
     assert words.startswith("bind_refused: ")
 
@@ -286,7 +285,7 @@ def test_a_supervisor_that_does_not_read_the_log_holds_nobody_up(tmp_path: Path)
         fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # full after some fifty lines
         headers = {"authorization": f"Bearer {key}"}
         with httpx.Client(base_url=line.split()[3], headers=headers, timeout=60) as client:
-            for _ in range(300):
+            for _ in range(120):
                 assert client.get("/v1/models").status_code == 200
         process.terminate()
         assert process.wait(60) == 0

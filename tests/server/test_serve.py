@@ -44,7 +44,7 @@ def test_what_is_loopback(address: str, loopback: bool) -> None:
     assert _is_loopback(address) is loopback
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "example.org"])
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::", "example.invalid"])
 def test_no_other_address_is_ever_listened_on(tmp_path: Path, address: str) -> None:
     initialise(tmp_path / "data", "lab")
     with pytest.raises(UsageError) as caught:
