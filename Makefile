@@ -17,7 +17,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
 
 # Compiled modules are kept: the tests start some hundred processes that import them.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-torch lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -102,8 +102,8 @@ bench-task: bench-peer tune-setup  ## a tuned small model beside a prompted larg
 	@$(RUN) -m benchmarks.tuned licences --out $(TUNED)
 	@$(RUN) -m benchmarks.prompted licences --out $(TUNED)
 
-tune-setup: setup  ## what tuning computes with (docs/tuning-guide.md); TORCH_WHEELS=DIR has the build of torch
-	@$(RUN) -m installer.bundle.tuning_set .venv/tuning $(if $(TORCH_WHEELS),--wheels $(TORCH_WHEELS))
+tune-setup: setup  ## what tuning computes with (docs/tuning-guide.md); TORCH_WHEELS=DIR has the build of torch; GPU=cuda12
+	@$(RUN) -m installer.bundle.tuning_set .venv/tuning $(if $(TORCH_WHEELS),--wheels $(TORCH_WHEELS)) $(if $(GPU),--gpu $(GPU))
 
 test-tune: tune-setup  ## the tests that train: the trainer beside the engine that serves
 	$(RUN) -m pytest -m tune tests/tuning
@@ -134,10 +134,15 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group cuda12 -o offline-wheels/lock-cuda12.txt
 	$(UV) --group cuda13 -o offline-wheels/lock-cuda13.txt
 	$(UV) --group cuda13-build -o offline-wheels/lock-cuda13-build.txt
+	$(UV) --group tune-cuda12 -o offline-wheels/lock-tune-cuda12.txt
 	@$(if $(TORCH_WHEELS),$(UV) --no-emit-find-links --custom-compile-command "make lock TORCH_WHEELS=DIR" \
 	  --find-links $(TORCH_WHEELS) --group tune -o offline-wheels/lock-tune.txt,\
 	  echo 'lock-tune.txt stays as it is: TORCH_WHEELS=DIR names the directory of its torch')
+	@$(if $(TORCH_WHEELS),$(RUN) -m installer.bundle.tuning_lock $(TORCH_WHEELS))
 	@$(RUN) -m installer.bundle.wheel_lists write
+
+lock-torch: setup  ## add the hashes of torch's wheels for the processor in TORCH_WHEELS=DIR to lock-tune.txt
+	@$(RUN) -m installer.bundle.tuning_lock $(TORCH_WHEELS)
 
 lock-debian:  ## write the lock of the bundled runtime anew from what Debian 13 has today
 	@$(PYTHON) -m installer.bundle.debs --lock

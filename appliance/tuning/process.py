@@ -1,9 +1,9 @@
 """The job's end of the trainer: start it, read what it writes, end it.
 
-Rules: it is executed with an empty environment and in the root directory, with four descriptors:
-the sealed base, the order, a pipe and the error output. It is not trusted: frames are bounded and
-decoded strictly. While requests run it is frozen. When the job leaves, for whatever reason, no
-process is left.
+Rules: it is executed in the root directory, with an environment that hides GPUs and nothing else,
+and with four descriptors: the sealed base, the order, a pipe and the error output. It is not
+trusted: frames are bounded and decoded strictly. While requests run it is frozen. When the job
+leaves, for whatever reason, no process is left.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ from appliance.workers.process import Sealed
 PACKAGE: Final = "torch"
 _ERRORS: Final = 4_096
 _LOOK_S: Final = 0.02
+_ENVIRONMENT: Final = {"CUDA_VISIBLE_DEVICES": ""}
+"""A torch for CUDA that sees a GPU starts a thread for it, which the confinement refuses."""
 
 Busy = Callable[[], bool]
 
@@ -103,7 +105,7 @@ def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={},
+            env=_ENVIRONMENT,
             cwd="/",
             pass_fds=fds,
         )  # fmt: skip

@@ -1,9 +1,10 @@
 """Installs what tuning computes with beside the product, from its own lock; never into the core.
 
-Rules: every wheel has a hash in `lock-tune.txt`; the set is a directory of packages in the cache,
-complete or not there, with a link to it in the environment; no file in it runs at the start of
-Python. The builds of torch for the processor alone are not on the package index: pip finds the
-wheel where its configuration or `--wheels` says.
+Rules: every wheel has a hash in the lock of its set; the set is a directory of packages in the
+cache, complete or not there, with a link to it in the environment; no file in it runs at the start
+of Python. The builds of torch for the processor alone are not on the package index: pip finds the
+wheel where its configuration or `--wheels` says. A set for GPUs is refused where no driver can run
+it.
 """
 
 import argparse
@@ -16,14 +17,20 @@ from typing import Final
 from installer.bundle.cache import cache_root, exclusive
 from installer.bundle.locks import LOCKS, read_lock
 from installer.bundle.steps import BundleError, command_line, run_pip, say
+from installer.bundle.wheelhouse import running
+from installer.host import facts
+from installer.host.problems import InstallError
+from installer.host.tuning import check_driver
 
-LOCK: Final = LOCKS / "lock-tune.txt"
-PYTHON: Final = (3, 11)
+SETS: Final = {"": LOCKS / "lock-tune.txt", "cuda12": LOCKS / "lock-tune-cuda12.txt"}
+"""Locks by the kind of GPU, as `installer.host.facts.DRIVERS` names them; "" for the processor."""
+TORCH: Final = "torch"
 _COMPLETE: Final = "complete"
 _MISSING: Final = """\
 The tuning set was not installed. torch's build for the processor is not on the package index:
-put the wheel torch-{version} for Python 3.11, which lock-tune.txt has the hash of, into a
-directory and run `make tune-setup TORCH_WHEELS=DIRECTORY` (docs/tuning-guide.md)."""
+put the wheel torch-{version} for this Python into a directory and run
+`make tune-setup TORCH_WHEELS=DIRECTORY`. If lock-tune.txt has not its hash,
+`make lock-torch TORCH_WHEELS=DIRECTORY` adds it first (docs/tuning-guide.md)."""
 
 
 def key(lock: bytes) -> str:
@@ -31,39 +38,52 @@ def key(lock: bytes) -> str:
     return hashlib.sha256(lock + sys.version.encode()).hexdigest()[:16]
 
 
-def obtain(root: Path, wheels: Path | None = None) -> Path:
+def obtain(root: Path, wheels: Path | None = None, gpu: str = "") -> Path:
     """The directory of the set, installed if it is not there.
 
     Args:
         root: the directory of the cache for it.
         wheels: a directory with the wheel of torch.
+        gpu: one of `SETS`.
 
     Raises:
-        BundleError: another Python, or pip refused.
+        BundleError: another Python, no driver for the set, or pip refused.
     """
-    if sys.version_info[:2] != PYTHON:
-        raise BundleError(f"{LOCK.name} is for Python {PYTHON[0]}.{PYTHON[1]}.")
-    made = root / key(LOCK.read_bytes())
+    lock = SETS[gpu]
+    running()
+    if gpu:
+        _check_host(gpu, facts.driver())
+    made = root / key(lock.read_bytes())
     with exclusive(made.with_suffix(".lock")):
         if not (made / _COMPLETE).is_file():
             shutil.rmtree(made, ignore_errors=True)
-            say(f"Installing {len(read_lock(LOCK))} locked packages for tuning")
-            _install(made, wheels)
+            say(f"Installing {len(read_lock(lock))} locked packages for tuning")
+            _install(made, lock, wheels, missing="" if gpu else _MISSING)
             without_starters(made)
             (made / _COMPLETE).touch()
     return made
 
 
-def _install(made: Path, wheels: Path | None) -> None:
-    options = ["--require-hashes", "--only-binary", ":all:", "--no-compile", "-r", str(LOCK)]
+def _check_host(gpu: str, driver: int | None) -> None:
+    """Refuse before gigabytes are fetched that this host cannot use. Raises BundleError."""
+    try:
+        check_driver(gpu, driver)
+    except InstallError as error:
+        raise BundleError(
+            f"{error.message} The set for the processor needs none: `make tune-setup` without GPU=."
+        ) from error
+
+
+def _install(made: Path, lock: Path, wheels: Path | None, *, missing: str) -> None:
+    options = ["--require-hashes", "--only-binary", ":all:", "--no-compile", "-r", str(lock)]
     if wheels is not None:
         options += ["--find-links", str(wheels)]
     log = made.with_suffix(".log")
     try:
         run_pip("install", "--target", str(made), *options, what="pip install", log=log)
     except BundleError as error:
-        torch = next(entry.version for entry in read_lock(LOCK) if entry.name == "torch")
-        raise BundleError(f"{error}\n\n{_MISSING.format(version=torch)}") from error
+        torch = next(entry.version for entry in read_lock(lock) if entry.name == TORCH)
+        raise BundleError(f"{error}\n\n{missing.format(version=torch)}".rstrip()) from error
 
 
 def without_starters(made: Path) -> list[str]:
@@ -91,9 +111,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.tuning_set")
     parser.add_argument("path", type=Path)
     parser.add_argument("--wheels", type=Path)
+    parser.add_argument("--gpu", choices=sorted(SETS), default="")
     given = parser.parse_args()
     try:
-        link(given.path.absolute(), obtain(cache_root() / "tuning", given.wheels))
+        made = obtain(cache_root() / "tuning", given.wheels, given.gpu)
+        link(given.path.absolute(), made)
     except OSError as error:
         raise BundleError(f"cannot install the tuning set: {error}") from error
 

@@ -12,6 +12,8 @@ from typing import Final
 DRIVERS: Final = (("cuda13", 580), ("cuda12", 525))
 """Accelerators and the oldest NVIDIA driver (docs.nvidia.com/deploy/cuda-compatibility)."""
 
+_DRIVER: Final = "/proc/driver/nvidia/version"
+
 
 @dataclass(frozen=True)
 class Space:
@@ -50,7 +52,6 @@ class Host:
 def host() -> Host:
     """Look at this host."""
     version = re.match(r"(\d+)\.(\d+)", platform.release())
-    driver = re.search(r"Kernel Module\D+(\d+)\.", _text("/proc/driver/nvidia/version"))
     flags = re.search(r"(?m)^flags\s*: (.*)$", _text("/proc/cpuinfo"))
     memory = re.search(r"(?m)^MemTotal:\s+(\d+) kB", _text("/proc/meminfo"))
     return Host(
@@ -62,10 +63,16 @@ def host() -> Host:
         selinux=_text("/sys/fs/selinux/enforce").strip() == "1",
         fapolicyd=Path("/etc/fapolicyd").is_dir(),
         fips=_text("/proc/sys/crypto/fips_enabled").strip() == "1",
-        driver=int(driver[1]) if driver else None,
+        driver=driver(),
         gpu=any(_nvidia()),
         listening=frozenset(_listening()),
     )
+
+
+def driver() -> int | None:
+    """The major version of the NVIDIA driver that is loaded."""
+    found = re.search(r"Kernel Module\D+(\d+)\.", _text(_DRIVER))
+    return int(found[1]) if found else None
 
 
 def space(path: Path) -> Space:

@@ -34,6 +34,10 @@ CODES: Final = {
     "machine_unsupported": "This bundle is for another kind of machine.",
     "set_unfit": "Build the tuning set for the Python of the release: `--python` of "
     "`appliance bundle tuning`.",
+    "gpu_driver_missing": "Install the NVIDIA driver and load its module (`nvidia-smi` then names "
+    "the GPU), or use the tuning set for the processor: built without `--gpu`.",
+    "gpu_driver_too_old": "Install a newer NVIDIA driver, or use the tuning set for the processor: "
+    "built without `--gpu`.",
     # the host
     "preflight_failed": "Correct what is listed, then run the same command again.",
     "cpu_unsuitable": "Use a host with a 64-bit x86 processor that has SSE4.2.",

@@ -1,8 +1,9 @@
 """The tuning set: what training computes with, installed beside the releases from its own stick.
 
 Rules: its list is signed with the key that the installation pinned; what is unpacked is the copy,
-read back from the disk; it is for one Python, that of the release; the link to it moves by one
-rename when everything is on the disk, so a refusal leaves what was there.
+read back from the disk; it is for one Python, that of the release, and a set for GPUs for hosts
+with a driver that can run it; the link to it moves by one rename when everything is on the disk, so
+a refusal leaves what was there.
 """
 
 import compileall
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from installer.host import facts as host_facts
 from installer.host import manifest, signature, wheel
 from installer.host.answers import Layout
 from installer.host.files import (
@@ -48,16 +50,20 @@ class Facts:
     Attributes:
         python: such as `3.13`.
         lock: SHA-256 of the lock that its wheels are from.
+        gpu: the kind of driver that it needs, a name in `facts.DRIVERS`; "" for the processor,
+            which the document leaves out.
     """
 
     python: str
     machine: str
     lock: str
+    gpu: str = ""
 
 
 def encode(facts: Facts) -> bytes:
     """The document as bytes."""
-    return (json.dumps({"format": FORMAT, **vars(facts)}, indent=1, sort_keys=True) + "\n").encode()
+    told = {name: value for name, value in vars(facts).items() if value}
+    return (json.dumps({"format": FORMAT, **told}, indent=1, sort_keys=True) + "\n").encode()
 
 
 def parse(data: bytes) -> Facts:
@@ -73,6 +79,8 @@ def parse(data: bytes) -> Facts:
         facts = Facts(**found)
         if not re.fullmatch(r"3\.\d{1,2}", facts.python):
             raise ValueError(f"no Python: {facts.python[:20]!r}")
+        if facts.gpu and facts.gpu not in dict(host_facts.DRIVERS):
+            raise ValueError(f"no kind of GPU: {facts.gpu[:20]!r}")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InstallError("manifest_invalid", f"{FACTS}: {error}") from error
     return facts
@@ -89,7 +97,8 @@ def install(
     Raises:
         InstallError: `key_unknown`, `key_changed`, `signature_missing`, `signature_invalid`,
             `file_unlisted`, `file_missing`, `file_truncated`, `file_changed`, `media_missing`,
-            `media_unreadable`, `manifest_invalid`, `set_unfit`, `disk_full`.
+            `media_unreadable`, `manifest_invalid`, `set_unfit`, `gpu_driver_missing`,
+            `gpu_driver_too_old`, `disk_full`.
     """
     copies = layout.state / "tuning"
     remove(copies)
@@ -160,6 +169,30 @@ def _check_fits(facts: Facts) -> None:
         )
     if facts.machine != os.uname().machine:
         raise InstallError("machine_unsupported", f"It is for {facts.machine}.")
+    if facts.gpu:
+        check_driver(facts.gpu, host_facts.driver())
+
+
+def check_driver(gpu: str, driver: int | None) -> None:
+    """Refuse a set for GPUs on a host that cannot use it.
+
+    Args:
+        gpu: a name in `facts.DRIVERS`.
+        driver: the major version of the host's; None for no driver.
+
+    Raises:
+        InstallError: `gpu_driver_missing`, `gpu_driver_too_old`.
+    """
+    oldest = dict(host_facts.DRIVERS)[gpu]
+    if driver is None:
+        raise InstallError(
+            "gpu_driver_missing", f"It is for {gpu}, and no NVIDIA driver is loaded on this host."
+        )
+    if driver < oldest:
+        raise InstallError(
+            "gpu_driver_too_old",
+            f"It is for {gpu}, which needs the NVIDIA driver {oldest} or newer; here is {driver}.",
+        )
 
 
 def _is_wheel(name: str) -> bool:

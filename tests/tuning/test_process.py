@@ -47,6 +47,8 @@ async def test_it_is_frozen_while_requests_run(base: SealedFile, tuning_set: Pat
     async with trainer(base, order(), tuning_set, lambda: bool(requests)) as said:
         (pid,) = _children() - before
         await until(lambda: _state(pid) == "T")
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        assert environment == b"CUDA_VISIBLE_DEVICES=\0"  # it computes with the processor alone
         requests.clear()
         kinds = [type(message) async for message in said]
     assert kinds[-1] is Done  # it continues where it was

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from installer.bundle import media
-from installer.host import answers, tuning, units
+from installer.host import answers, facts, tuning, units
 from installer.host.problems import InstallError
 from installer.host.store import Media
-from installer.host.tuning import FACTS, WHEELS, Facts, encode, parse
+from installer.host.tuning import FACTS, WHEELS, Facts, check_driver, encode, parse
 from tests.installer.bench import Bench
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -46,14 +46,20 @@ def wheel(directory: Path, name: str, body: str) -> None:
 
 
 def stick(
-    bench: Bench, out: Path, *, body: str = "x = 1\n", python: str = HERE, key: Path | None = None
+    bench: Bench,
+    out: Path,
+    *,
+    body: str = "x = 1\n",
+    python: str = HERE,
+    key: Path | None = None,
+    gpu: str = "",
 ) -> Path:
     """A signed stick with two small wheels."""
     part = out.with_name(out.name + ".part")
     (part / WHEELS).mkdir(parents=True)
     for name in ("torch", "sympy"):
         wheel(part / WHEELS, name, body)
-    (part / FACTS).write_bytes(encode(Facts(python, "x86_64", "ab" * 32)))
+    (part / FACTS).write_bytes(encode(Facts(python, "x86_64", "ab" * 32, gpu)))
     media.finish(part, out, key or bench.key)
     return out
 
@@ -135,6 +141,23 @@ def test_another_key_and_another_python_are_refused(host: Bench, tmp_path: Path)
     assert host.footprint() == before
 
 
+@pytest.mark.skipif(facts.driver() is not None, reason="an NVIDIA driver is loaded on this host")
+def test_a_set_for_gpus_is_refused_on_a_host_without_a_driver(host: Bench, tmp_path: Path) -> None:
+    before = host.footprint()
+    done = bring(host, stick(host, tmp_path / "stick", gpu="cuda12"))
+    assert (done.returncode, json.loads(done.stdout)["code"]) == (1, "gpu_driver_missing")
+    assert "no NVIDIA driver is loaded" in done.stderr and "built without `--gpu`" in done.stderr
+    assert host.footprint() == before
+
+
+def test_a_set_for_gpus_needs_a_driver_that_is_new_enough() -> None:
+    for driver, code in ((None, "gpu_driver_missing"), (524, "gpu_driver_too_old")):
+        with pytest.raises(InstallError) as refused:
+            check_driver("cuda12", driver)
+        assert refused.value.code == code
+    check_driver("cuda12", 525)
+
+
 def test_the_service_sees_it_and_a_host_without_a_release_gets_none(tmp_path: Path) -> None:
     layout = answers.layout(answers.combine({}), user=False, home=Path("/root"))
     text = units.units(layout, answers.combine({}), "1.0")[units.SERVICE]
@@ -147,11 +170,14 @@ def test_the_service_sees_it_and_a_host_without_a_release_gets_none(tmp_path: Pa
 
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b'{"format": 2}', b'{"format": 1, "python": "3.13"}', b'{"format": 1}',
-             b'{"format": 1, "python": "../x", "machine": "x86_64", "lock": "ab"}']
+             b'{"format": 1, "python": "../x", "machine": "x86_64", "lock": "ab"}',
+             b'{"format": 1, "python": "3.13", "machine": "x86_64", "lock": "ab", "gpu": "rocm"}']
 )  # fmt: skip
 def test_a_document_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(InstallError) as refused:
         parse(data)
     assert refused.value.code == "manifest_invalid"
-    facts = Facts("3.13", "x86_64", "ab" * 32)
-    assert parse(encode(facts)) == facts
+    for gpu in ("", "cuda12"):
+        told = Facts("3.13", "x86_64", "ab" * 32, gpu)
+        assert parse(encode(told)) == told
+        assert (b'"gpu"' in encode(told)) is bool(gpu)  # older installers know no such name
