@@ -63,6 +63,7 @@ class Judging:
             request,
             messages=(*(request.messages or ()), *turns),
             labels=_ANSWERS,
+            unscored=None,
             constraint=None,
             max_tokens=None,
             decisions=False,
