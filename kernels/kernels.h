@@ -1,10 +1,11 @@
-// What the rest of ggml's CPU backend calls: three functions and a buffer type.
+// What the rest of ggml's CPU backend calls: four functions and a buffer type.
 #pragma once
 
 #include "ggml-backend.h"
 
 #include <stddef.h>
 
+struct ggml_cgraph;
 struct ggml_compute_params;
 struct ggml_tensor;
 
@@ -22,6 +23,10 @@ extern "C" {
 // Bytes of work memory that `kernels_attention` needs; 0 where the shapes are not ours.
 size_t kernels_attention_work(const struct ggml_tensor * dst, int n_tasks);
 
+// Computes what an adapter adds to a product, if the nodes from `node` are that; how many further
+// nodes it computed with the first, or 0, and nothing is done.
+int kernels_adapter(const struct ggml_compute_params * params, const struct ggml_cgraph * graph, int node);
+
 // What is not to be used, as a bit for each: see KERNELS_NAMES in weights.cpp. Before a model is
 // loaded; what was loaded before stays as it is.
 __attribute__((visibility("default"))) void kernels_refuse(unsigned bits);
@@ -38,4 +43,5 @@ bool kernels_refused(unsigned bit);
 }
 #endif
 
-#define KERNELS_ATTENTION 6u  // the bit of attention, after those of the formats
+#define KERNELS_ATTENTION 6u  // the bits after those of the formats
+#define KERNELS_ADAPTER   7u

@@ -24,6 +24,7 @@
 namespace kernels {
 
 static inline float single(uint16_t half) { return _cvtsh_ss(half); }
+static inline float single(float x) { return x; }
 
 #if defined(KERNELS_AVX512) && !defined(KERNELS_NARROW)
 
@@ -55,6 +56,7 @@ static inline Floats power_of_two(Floats z) {
 // `y` where x > limit, else 0.
 static inline Floats above(Floats x, Floats limit, Floats y) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ), y); }
 static inline float  largest(Floats a) { return _mm512_reduce_max_ps(a); }
+static inline float  total(Floats a) { return _mm512_reduce_add_ps(a); }
 
 static inline Ints zero_i() { return _mm512_setzero_si512(); }
 static inline Ints load_i(const void * p) { return _mm512_loadu_si512(p); }
@@ -105,6 +107,11 @@ static inline float  largest(Floats a) {
     __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float  total(Floats a) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
 }
 
 static inline Ints zero_i() { return _mm256_setzero_si256(); }

@@ -39,7 +39,7 @@ bool kernels_refused(unsigned bit) { return (refused >> bit) & 1; }
 
 const char * kernels_names(void) {
 #ifdef KERNELS_AVAILABLE
-    return "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention";  // KERNELS_NAMES: the order of the bits
+    return "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter";  // KERNELS_NAMES: the order of the bits
 #else
     return "";
 #endif

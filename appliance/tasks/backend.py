@@ -36,7 +36,7 @@ from appliance.types import (
     Unscored,
 )
 
-TOLERANCE: Final = 1e-4
+TOLERANCE: Final = 1e-3
 """By how much the share of a label may be wrong, so that those which cannot win cost nothing."""
 
 _GREEDY: Final = Sampling(temperature=0)

@@ -163,6 +163,31 @@ class Backend:
         out = call(self.base, "ggml_flash_attn_ext", _POINTER, graph.context, *pointers, *numbers)
         return graph.compute(out, width * queries * heads)
 
+    def adapted(
+        self, shape: tuple[int, int, int, int], parts: Sequence[bytes], scale: float
+    ) -> "array[float]":
+        """What llama.cpp computes of a product and an adapter: to + scale * B (A x), by input.
+
+        Args:
+            shape: width, rank, rows, inputs.
+            parts: A and B as half floats, inputs and what is added to as floats.
+        """
+        width, rank, rows, count = shape
+        graph = Graph(self)
+        shapes = (width, rank), (rank, rows), (width, count), (rows, count)
+        kinds = F16, F16, F32, F32
+        a, b, x, to = (
+            (_POINTER, graph.tensor(kind, shape, part))
+            for kind, shape, part in zip(kinds, shapes, parts, strict=True)
+        )
+        context = graph.context
+        low = graph.placed(call(self.base, "ggml_mul_mat", _POINTER, context, a, x))
+        product = graph.placed(call(self.base, "ggml_mul_mat", _POINTER, context, b, low))
+        factor = (ctypes.c_float, scale)
+        scaled = graph.placed(call(self.base, "ggml_scale", _POINTER, context, product, factor))
+        out = call(self.base, "ggml_add", _POINTER, context, to, scaled)
+        return graph.compute(out, rows * count)
+
     @property
     def plain(self) -> int:
         """The buffer type of plain memory."""
@@ -222,6 +247,11 @@ class Graph:
             (_SIZE_T, 4 * count),
         )
         return result
+
+    def placed(self, tensor: int) -> tuple[Any, int]:
+        """The tensor with memory for its values, to compute with."""
+        self._place(tensor, self._backend.plain)
+        return (_POINTER, tensor)
 
     def _place(self, tensor: int, where: int) -> None:
         base, kind, ours = self._backend.base, (_POINTER, where), (_POINTER, tensor)

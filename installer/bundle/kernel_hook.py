@@ -49,7 +49,8 @@ CHANGES: Final = (
         f"{_CPU}/CMakeLists.txt",
         "        ggml-cpu/ggml-cpu.c\n        ggml-cpu/ggml-cpu.cpp\n",
         "        ggml-cpu/ggml-cpu.c\n        ggml-cpu/ggml-cpu.cpp\n"
-        "        ggml-cpu/kernels/attention.cpp\n        ggml-cpu/kernels/weights.cpp\n",
+        "        ggml-cpu/kernels/adapter.cpp\n        ggml-cpu/kernels/attention.cpp\n"
+        "        ggml-cpu/kernels/weights.cpp\n",
     ),
     # The buffer type, before ggml's own repacking and after AMX.
     Change(
@@ -89,6 +90,14 @@ CHANGES: Final = (
         "                        cur += MAX(prefill, decode);\n",
         "                        "
         "cur += MAX(MAX(prefill, decode), kernels_attention_work(node, n_tasks));\n",
+    ),
+    # What an adapter adds to a product, before ggml's own fused nodes.
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        "    if (node->op == GGML_OP_RMS_NORM) {\n        // RMS_NORM + MUL fusion\n",
+        "    if (node->op == GGML_OP_MUL_MAT) {\n"
+        "        return kernels_adapter(params, cgraph, node_n);\n    }\n\n"
+        "    if (node->op == GGML_OP_RMS_NORM) {\n        // RMS_NORM + MUL fusion\n",
     ),
     # A large buffer of its own is cleared by the system.
     Change(

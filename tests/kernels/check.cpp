@@ -2,6 +2,7 @@
 // instruction set of this machine, with the sanitizers (test_kernels_native.py).
 //
 // usage: check [control]   with `control`, one scale has the wrong sign, and the check must fail
+#include "adapter.h"
 #include "attention.h"
 #include "product.h"
 
@@ -286,6 +287,73 @@ template <int WIDTH> static void attentions() {
     }
 }
 
+static float as_part(float x, float *) { return x; }
+static uint16_t as_part(float x, uint16_t *) { return half(x); }
+
+// `n` columns at once and each alone; the sum lies where its first part lay.
+template <class T> static void adapter(int width, int rank, int rows, int n) {
+    std::vector<T>     a((size_t) (rank * width)), b((size_t) (rows * rank));
+    std::vector<float> x((size_t) (n * width)), t((size_t) (n * rank)), to((size_t) (n * rows)), turned((size_t) (rank * LANES));
+    for (T & v : a) { v = as_part((float) uniform(-1, 1), (T *) nullptr); }
+    for (T & v : b) { v = as_part((float) uniform(-1, 1), (T *) nullptr); }
+    for (float & v : x) { v = (float) (uniform(-1, 1) * std::exp2(uniform(-4, 4))); }
+    for (float & v : to) { v = (float) uniform(-9, 9); }
+    const std::vector<float> before = to;
+    for (int i = 0; i < n; i += A_COLUMNS) {
+        const int     count = std::min(A_COLUMNS, n - i);
+        const float * from[A_COLUMNS];
+        float *       into[A_COLUMNS];
+        for (int c = 0; c < count; c++) { from[c] = &x[(size_t) ((i + c) * width)]; into[c] = &t[(size_t) ((i + c) * rank)]; }
+        to_rank(a.data(), width, width, rank, from, into, count);
+    }
+    for (int i = 0; i < n; i++) {
+        std::vector<float> alone((size_t) rank);
+        const float *      from[] = { &x[(size_t) (i * width)] };
+        float *            into[] = { alone.data() };
+        to_rank(a.data(), width, width, rank, from, into, 1);
+        failures += std::memcmp(alone.data(), &t[(size_t) (i * rank)], (size_t) rank * sizeof(float)) != 0;
+    }
+    for (int row = 0; row + LANES <= rows; row += LANES) {
+        turn(&b[(size_t) (row * rank)], rank, rank, LANES, turned.data());
+        for (int i = 0; i < n;) {
+            const int     count = n - i >= B_COLUMNS ? B_COLUMNS : 1;
+            const float * columns[B_COLUMNS], * parts[B_COLUMNS];
+            float *       sums[B_COLUMNS];
+            for (int c = 0; c < count; c++) { columns[c] = &t[(size_t) ((i + c) * rank)]; parts[c] = sums[c] = &to[(size_t) ((i + c) * rows + row)]; }
+            if (count > 1) { from_rank<B_COLUMNS>(turned.data(), rank, 2.0f, columns, parts, sums); } else { from_rank<1>(turned.data(), rank, 2.0f, columns, parts, sums); }
+            i += count;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        for (int row = 0; row < rows / LANES * LANES; row++) {
+            double sum = before[(size_t) (i * rows + row)], size = std::fabs(sum);
+            for (int k = 0; k < rank; k++) {
+                for (int j = 0; j < width; j++) {
+                    const double part = (control ? -2.0 : 2.0) * single(b[(size_t) (row * rank + k)]) * single(a[(size_t) (k * width + j)]) * x[(size_t) (i * width + j)];
+                    sum += part;
+                    size += std::fabs(part);
+                }
+            }
+            const float found = to[(size_t) (i * rows + row)];
+            if (!(std::fabs(found - sum) <= 2e-6 * size)) {
+                if (failures++ < 10) { std::printf("adapter %d x %d x %d, column %d of %d: %g, not %g\n", width, rank, rows, i, n, found, sum); }
+            }
+        }
+    }
+}
+
+template <class T> static void adapters() {
+    for (int n = 1; n <= 19; n++) { adapter<T>(64, whole(1, 40), 48, n); }
+    adapter<T>(576, 16, 192, 33);
+    adapter<T>(96, 256, 32, 9);
+    std::vector<float> turned((size_t) (16 * LANES));  // fewer rows than lanes
+    std::vector<T>     b((size_t) (16 * 3), as_part(1.0f, (T *) nullptr));
+    turn(b.data(), 16, 16, 3, turned.data());
+    for (int k = 0; k < 16; k++) {
+        for (int l = 0; l < LANES; l++) { failures += turned[(size_t) (k * LANES + l)] != (l < 3 ? 1.0f : 0.0f); }
+    }
+}
+
 // On the heap: with the address sanitizer, gcc 12 puts such an array of a loop at a wrong place.
 static void exponentials() {
     std::vector<float> found(LANES), other(LANES);
@@ -316,6 +384,8 @@ int main(int argc, char ** argv) {
     attentions<64>();
     attentions<128>();
     attentions<256>();
+    adapters<float>();
+    adapters<uint16_t>();
     exponentials();
     std::printf("%d lanes, %d failures\n", LANES, failures);
     return failures ? 1 : 0;

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.workers.ggml_graphs import Backend
-from appliance.workers.kernel_check import FORMATS, INTERLEAVED
+from appliance.workers.kernel_check import FORMATS, INTERLEAVED, names
 
 SHAPES = ((512, 96, 1), (2048, 80, 33), (768, 17, 9), (256, 31, 2), (512, 48, 512))
 """Width, rows, inputs."""
+ADAPTERS = ((576, 16, 1536, 40), (64, 7, 35, 19), (256, 64, 100, 1))
+"""Width, rank, rows, inputs."""
 THREADS = (1, 2, 5, 8)
 Matrix = NDArray[np.float64]
 
@@ -86,10 +88,48 @@ def errors(backend: Backend, name: str) -> dict[str, list[float]]:
     return found
 
 
+def adapter_errors(backend: Backend) -> dict[str, list[float]]:
+    """Of what an adapter adds: by what is measured, one number for each shape."""
+    dice = np.random.default_rng(8)
+    found: dict[str, list[float]] = {}
+
+    def note(what: str, number: float) -> None:
+        found.setdefault(what, []).append(float(number))
+
+    for shape in ADAPTERS:
+        width, rank, rows, count = shape
+        a, b = (
+            dice.standard_normal(size).astype(np.float16) for size in ((rank, width), (rows, rank))
+        )
+        x, to = (dice.standard_normal((count, n)).astype(np.float32) for n in (width, rows))
+        wide = [part.astype(np.float64) for part in (a, b, x, to)]
+        exact = wide[3] + 2 * wide[2] @ wide[0].T @ wide[1].T
+        size = np.abs(wide[3]) + 2 * np.abs(wide[2]) @ np.abs(wide[0].T) @ np.abs(wide[1].T)
+
+        def added(columns: slice, shape=shape, parts=(a, b, x, to)) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+            some = [parts[0], parts[1], parts[2][columns], parts[3][columns]]
+            told = (*shape[:3], len(some[2]))
+            return floats(backend.adapted(told, [p.tobytes() for p in some], 2.0), -1, shape[2])
+
+        results = {}
+        for threads in THREADS:
+            backend.set_threads(threads)
+            results[threads] = added(slice(None))
+        backend.set_threads(1)
+        note("ours max", (np.abs(results[1] - exact) / size).max())
+        note("threads differ", sum((results[n] != results[1]).any() for n in THREADS))
+        note("alone differs", (added(slice(-1, None))[0] != results[1][-1]).any())
+        backend.library.kernels_refuse(1 << names(backend).index("adapter"))
+        note("ggml max", (np.abs(added(slice(None)) - exact) / size).max())
+        backend.library.kernels_refuse(0)
+    return found
+
+
 def main(library: Path) -> None:
     """Write the errors of every format."""
     backend = Backend(library)
-    sys.stdout.write(json.dumps({name: errors(backend, name) for name in FORMATS}))
+    found = {name: errors(backend, name) for name in FORMATS}
+    sys.stdout.write(json.dumps({**found, "adapter": adapter_errors(backend)}))
 
 
 if __name__ == "__main__":

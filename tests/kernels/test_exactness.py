@@ -65,3 +65,11 @@ def test_a_result_depends_on_its_own_row_alone(name: str) -> None:
         found = errors(library)[name]
         assert not any(found["threads differ"]), library
         assert not any(found["alone differs"]), library
+
+
+def test_what_an_adapter_adds_is_more_exact_than_with_ggml() -> None:
+    """ggml rounds the inputs to half floats; here a wrong sum would be some 1e-2 off."""
+    for library in libraries():
+        found = errors(library)["adapter"]
+        assert max(found["ours max"]) < 1e-6 < max(found["ggml max"]), library
+        assert not any(found["threads differ"]) and not any(found["alone differs"]), library

@@ -12,6 +12,7 @@ from appliance.workers.ggml_graphs import Backend
 from tests.child import in_child
 
 SHAPE = (64, 9, 4, 2, 70)
+ADAPTER = (64, 10, 35, 11)
 
 
 class Wrong(Backend):
@@ -29,6 +30,11 @@ class Wrong(Backend):
         found[len(found) // 2] += self.error
         return found
 
+    def adapted(self, *arguments: Any) -> "array[float]":
+        found = super().adapted(*arguments)
+        found[len(found) // 2] += self.error
+        return found
+
 
 def best_backend() -> Wrong:
     return Wrong(cpu_variants.best_variant(cpu_variants.library_directory()))
@@ -39,7 +45,7 @@ def test_every_kernel_of_this_machine_is_right() -> None:
     backend = best_backend()
     backend.error = 0.0
     assert list(kernel_check.wrong(backend)) == []
-    known = [*kernel_check.FORMATS, "attention"]
+    known = [*kernel_check.FORMATS, "attention", "adapter"]
     assert kernel_check.names(backend) in ([], known)
 
 
@@ -51,6 +57,7 @@ def test_one_wrong_number_is_seen(error: float) -> None:
     for name in kernel_check.FORMATS:
         assert not kernel_check.product_is_right(backend, name)
     assert not kernel_check.attention_is_right(backend, SHAPE)
+    assert not kernel_check.adapter_is_right(backend, ADAPTER)
 
 
 def test_what_is_wrong_is_said_and_not_used() -> None:
@@ -64,18 +71,19 @@ def test_what_is_wrong_is_said_and_not_used() -> None:
     )
 
 
+@pytest.mark.parametrize("refused", ["attention", "adapter"])
 @in_child
-def test_the_order_of_the_bits_is_that_of_the_library() -> None:
+def test_the_order_of_the_bits_is_that_of_the_library(refused: str) -> None:
     """`kernels_refuse` and `kernels_names` mean the same; the products of others stay right."""
     backend = best_backend()
     names = kernel_check.names(backend)
     if not names:
         pytest.skip("no kernels of ours on this machine")
-    variant = Variant(Path("x"), "avx2", tuple(names), ("attention",))
+    variant = Variant(Path("x"), "avx2", tuple(names), (refused,))
     backend.error = 0.0
     backend.library.kernels_refuse(variant.refused)
-    try:  # ggml keeps results in half floats, which the check sees
-        assert list(kernel_check.wrong(backend)) == ["attention"]
+    try:  # ggml keeps results or inputs in half floats, which the check sees
+        assert list(kernel_check.wrong(backend)) == [refused]
     finally:
         backend.library.kernels_refuse(0)
 
