@@ -120,8 +120,9 @@ from appliance.trust.policy import PROFILES, TrustPolicy
 from appliance.trust.route_certificates import RouteCertificates
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
-from appliance.tuning import job as tuning
-from appliance.tuning import quantizing, teaching
+from appliance.tuning import exporting, quantizing, teaching
+from appliance.tuning.job import Tuning
+from appliance.tuning.parts import Parts as TuningParts
 from appliance.tuning.quantizing import Quantizing
 from appliance.tuning.teaching import Teaching
 from appliance.types import ContentMode, GenerationRequest, Json, Principal
@@ -505,8 +506,8 @@ def open_services(
         def seal(model_id: str) -> VerifiedModel:
             return models.seal(model_id, read_policy(), lambda phase, done, total: None)
 
-        tuning_parts = tuning.Parts(
-            data / tuning.DIRECTORY,
+        tuning_parts = TuningParts(
+            data / exporting.DIRECTORY,
             approved,
             Path(config.tuning.directory or f"{sys.prefix}/tuning"),
             tensors_of,
@@ -517,7 +518,7 @@ def open_services(
             lambda: bool(inference.running()),
             clock,
         )
-        jobs.add(tuning.Tuning(tuning_parts))
+        jobs.add(Tuning(tuning_parts))
 
         def adapters_of(model_id: str) -> list[str]:
             return [r.id for r in models.inventory.records() if base_of(r.id) == model_id]

@@ -23,7 +23,7 @@ from appliance.trust import oms
 from appliance.trust.directory import open_artifact
 from appliance.trust.names import SIGNATURE_FILE
 from appliance.tuning.candidates import ORDER, Kind
-from appliance.tuning.job import TASK
+from appliance.tuning.exporting import TASK
 from appliance.wire.admin.jobs import Job
 
 KIND: Final = "tune"

@@ -40,8 +40,8 @@ from appliance.trust.gguf.gguf import GgufFacts, vet
 from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.trust.verified import VerifiedModel
 from appliance.tuning import examples, importance, picking, unchanged
-from appliance.tuning.job import Parts
 from appliance.tuning.measured import measured
+from appliance.tuning.parts import Parts
 from appliance.tuning.plan import MIB
 from appliance.tuning.quantizer_process import collected_by_child, made_by_child
 from appliance.tuning.rows import Row, common_prefix

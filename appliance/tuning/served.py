@@ -11,6 +11,8 @@ Rules:
 
 import asyncio
 import contextlib
+import hashlib
+import os
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +22,7 @@ from appliance.config import ModelConfig
 from appliance.engine import protocol
 from appliance.errors import TuningRefused, WorkerLost
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.sealed import SealedFile
+from appliance.trust.sealed import SealedFile, seal_and_close, write_all
 from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
 from appliance.types import Constraint, Sampling
@@ -228,3 +230,18 @@ async def serving(
     finally:
         worker.kill()
         await pumping
+
+
+@contextlib.asynccontextmanager
+async def attached(served: Served, data: bytes) -> AsyncIterator[str]:
+    """An adapter beside the base; its digest.
+
+    Args:
+        data: the adapter's file.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    memory_file = os.memfd_create("adapter", os.MFD_CLOEXEC)
+    write_all(memory_file, memoryview(data))
+    with contextlib.closing(seal_and_close(memory_file, "adapter.gguf")) as sealed:
+        await served.attach(digest, sealed)
+        yield digest

@@ -19,7 +19,6 @@ from appliance.tuning import checks, losses, messages
 from appliance.tuning.checks import Scored
 from appliance.tuning.messages import Base, Checkpoint, Done, Order, Ready, Step
 from appliance.tuning.process import Busy, trainer
-from appliance.tuning.rows import Row
 from appliance.workers.process import Sealed
 
 _DONE: Final = "done"
@@ -231,12 +230,3 @@ async def trial(base: Sealed, order: Order, directory: Path, report: Report) -> 
     timed = steps[1:] or steps  # the first one warms up
     token = sum(s.seconds for s in timed) / sum(s.tokens for s in timed)
     return Trial(begin, token, peak)
-
-
-def same_rows(rows: Sequence[Row], rendered: Sequence[Row], trained: Trained) -> None:
-    """Refuse rows that the server renders another way now than when they were trained.
-
-    Raises:
-        TuningRefused: `tuning_tokens_differ`.
-    """
-    checks.check_tokens(rows, rendered, trained.ready.rows_sha256)

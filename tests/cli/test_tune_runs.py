@@ -14,7 +14,7 @@ from appliance.client import AdminClient, socket_path
 from appliance.config import AuditConfig, Config
 from appliance.tuning import losses as kept
 from appliance.tuning import record
-from appliance.tuning.job import ADAPTER, DIRECTORY
+from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.losses import Point
 from appliance.wire.admin.tunings import Losses, LossRun
 from tests.api.admin.lab import LabData

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +25,12 @@ SETTINGS = {"rank": 8, "batch": 8, "epochs": 2, "warmup": 2, "longest": 128, "to
 
 def sealed(path: Path) -> SealedFile:
     return seal_and_close(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path.name)
+
+
+async def tuned(services: Services, params: dict[str, Any]) -> dict[str, Any]:
+    """The result of a tuning as a job."""
+    live = await services.jobs.start("tune", params, "uid:0")
+    return await live.outcome()
 
 
 def subject_of(services: Services, wanted: Wanted) -> Subject:

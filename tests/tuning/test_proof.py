@@ -1,7 +1,5 @@
 """The proof on a real adapter: it passes as trained, and each planted fault has its code."""
 
-import contextlib
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,14 @@ import pytest
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.trust.verified import VerifiedModel
-from appliance.tuning import checks, training
-from appliance.tuning import job as jobs
+from appliance.tuning import checks, given, phases, training
+from appliance.tuning.given import Given
 from appliance.tuning.messages import Order
 from appliance.tuning.proof import ends, prove
 from appliance.tuning.rows import Row
-from appliance.tuning.served import Served, serving
+from appliance.tuning.served import Served, attached, serving
 from appliance.tuning.settings import Settings
+from appliance.tuning.wanted import Wanted
 from tests.requantised import as_q4_0
 from tests.smol import quiet
 from tests.smol import sealed as sealed_model
@@ -30,13 +29,11 @@ pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
 class Planted:
     """One trained adapter, and the engine to hold it against."""
 
-    def __init__(self, model: VerifiedModel, given: Any, best: training.Trained) -> None:
-        self.model, self.given, self.best = model, given, best
+    def __init__(self, model: VerifiedModel, read: Given, best: training.Trained) -> None:
+        self.model, self.given, self.best = model, read, best
 
     async def prove(self, served: Served, data: bytes) -> None:
-        digest = hashlib.sha256(data).hexdigest()
-        with contextlib.closing(jobs._sealed(data)) as adapter:
-            await served.attach(digest, adapter)
+        async with attached(served, data) as digest:
             dev = self.given.dev
             await prove(served, digest, dev, self.best.done.scores)
             scored = await served.scores(dev, digest)
@@ -47,26 +44,26 @@ class Planted:
 
     def file(self, best: training.Trained | None = None) -> bytes:
         chosen = Settings(**SETTINGS)  # type: ignore[arg-type] # numbers
-        return jobs._file(best or self.best, self.model, chosen, self.given.subject)
+        return phases.file_of(best or self.best, self.model, chosen, self.given.subject)
 
 
 async def trained(
     services: Services, task: Path, data: Path, tuning_set: Path, rows: Any = None
 ) -> tuple[Planted, Any]:
     """Train once, with the rows that the server renders or those that are planted."""
-    wanted = jobs.Wanted(str(task), str(data), dev=12)
-    subject = subject_of(services, jobs._split(wanted, "train"))
-    dev = subject_of(services, jobs._split(wanted, "dev")).items
+    wanted = Wanted(str(task), str(data), dev=12)
+    subject = subject_of(services, wanted.split("train"))
+    dev = subject_of(services, wanted.split("dev")).items
     model = sealed_model(services)
     variant = services.supervisor.variant.get()
     async with serving(model, 128, variant, 1) as served:
-        given = await jobs._given(served, subject, dev)
-        untrained = await served.scores(given.frozen())
+        read = await given.read(served, subject, dev)
+        untrained = await served.scores(read.frozen())
     order = Order(
         settings=Settings(**SETTINGS),  # type: ignore[arg-type] # numbers
-        rows=rows(given) if rows else given.rows,
-        dev=given.dev,
-        frozen=given.frozen(),
+        rows=rows(read) if rows else read.rows,
+        dev=read.dev,
+        frozen=read.frozen(),
         threads=1,
         most_bytes=8 << 30,
     )
@@ -81,7 +78,7 @@ async def trained(
         untrained,
         quiet,
     )
-    return Planted(model, given, best), order
+    return Planted(model, read, best), order
 
 
 async def test_planted_faults_are_refused_by_the_proof(
@@ -120,23 +117,22 @@ async def test_planted_faults_are_refused_by_the_proof(
 async def test_an_adapter_that_never_learned_to_stop_is_refused(
     opened: Services, task: Path, orders: Path, tuning_set: Path
 ) -> None:
-    def endless(given: Any) -> tuple[Row, ...]:
-        return tuple(Row(r.item, r.prompt, (*r.answer[:-1], *r.answer[:-1])) for r in given.rows)
+    def endless(read: Given) -> tuple[Row, ...]:
+        return tuple(Row(r.item, r.prompt, (*r.answer[:-1], *r.answer[:-1])) for r in read.rows)
 
     planted, _ = await trained(opened, task, orders, tuning_set, endless)
     variant = opened.supervisor.variant.get()
-    digest = hashlib.sha256(file := planted.file()).hexdigest()
     async with serving(planted.model, 128, variant, 1) as served:
-        with contextlib.closing(jobs._sealed(file)) as adapter:
-            await served.attach(digest, adapter)
+        async with attached(served, planted.file()) as digest:
             scored = await served.scores(planted.given.dev, digest)
             found = await ends(served, digest, planted.given.dev, scored)
-        again = await jobs._given(served, planted.given.subject, planted.given.dev_items)
+        again = await given.read(served, planted.given.subject, planted.given.dev_items)
     with pytest.raises(TuningRefused) as refused:
         checks.check_stops(found)
     assert refused.value.code == "tuning_not_stopping"
     with pytest.raises(TuningRefused) as refused:
-        training.same_rows(endless(planted.given), again.rows, planted.best)
+        rows = endless(planted.given)
+        checks.check_tokens(rows, again.rows, planted.best.ready.rows_sha256)
     assert refused.value.code == "tuning_tokens_differ"
     planted.model.close()
 

@@ -16,18 +16,13 @@ from appliance.tuning.messages import Order
 from tests.smol import APPROVERS, ID, approve, key, quiet
 from tests.smol import sealed as sealed_model
 from tests.tuning.fields import write_fields
-from tests.tuning.runs import SETTINGS
+from tests.tuning.runs import SETTINGS, tuned
 
 pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
 
 
 def params(task: Path, data: Path, **more: Any) -> dict[str, Any]:
     return {"task": str(task), "data": str(data), "dev": 12, "settings": SETTINGS, **more}
-
-
-async def tuned(services: Services, params: dict[str, Any]) -> dict[str, Any]:
-    live = await services.jobs.start("tune", params, "uid:0")
-    return await live.outcome()
 
 
 async def test_from_directories_to_an_adapter_that_is_served(
@@ -117,17 +112,6 @@ async def test_fields_learn_their_values_and_stand_beside_the_untuned_model(
     assert side["value"] == 1 and system["stated"] == 12 and whole["value"] <= system["value"]
     assert result["checks"]["stop_token"] == 1.0
     assert not (Path(result["adapter"]).with_name("task") / "classifier.json").exists()
-
-
-async def test_the_plan_measures_and_trains_nothing(
-    opened: Services, task: Path, orders: Path
-) -> None:
-    result = await tuned(opened, params(task, orders, plan=True))
-    assert result["steps"] == 16 and result["rows"] == 64 and result["seconds"] > 0
-    assert 0 < result["trainer_peak_mib"] < result["memory_mib"]
-    assert list((opened.data / "tuning").glob("*/adapter")) == [
-        p for p in (opened.data / "tuning").glob("*/adapter") if (p / "training.json").exists()
-    ]
 
 
 async def test_seeds_have_a_spread_and_the_best_is_kept(

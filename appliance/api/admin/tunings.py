@@ -17,7 +17,8 @@ from appliance.jobs.store import Job
 from appliance.reports.page import render
 from appliance.trust.names import SIGNATURE_FILE
 from appliance.tuning import comparing, losses, record
-from appliance.tuning.job import ADAPTER, DIRECTORY, Tuning
+from appliance.tuning.exporting import ADAPTER, DIRECTORY
+from appliance.tuning.job import Tuning
 from appliance.tuning.report import Told, page
 from appliance.wire.admin import tunings as wire
 

@@ -10,7 +10,7 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.jobs.kind import Context, Kind
 from appliance.tuning import losses, record
-from appliance.tuning.job import ADAPTER, DIRECTORY
+from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.losses import Point
 from appliance.types import Role
 from tests.tuning import example

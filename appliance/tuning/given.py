@@ -1,0 +1,80 @@
+"""What is trained and what chooses: the task, its items, and their rows by the engine that serves.
+
+Rules: an item that the prompt shows has no row; rows that are too few, or that would teach
+something else than is served, are refused before anything is computed.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.datasets.items import Item
+from appliance.errors import TuningRefused
+from appliance.evals.subject import Subject
+from appliance.tuning import examples, rows
+from appliance.tuning.rows import Row
+from appliance.tuning.served import Served
+
+_FROZEN: Final = 4_000
+_FEWEST: Final = 8
+
+
+@dataclass(frozen=True)
+class Given:
+    """The task, and items with their rows.
+
+    Attributes:
+        items, rows: of train.
+        dev_items, dev: of dev.
+        stop: the token that ends an answer.
+        begin: the token that begins a text, None where the model has none.
+    """
+
+    subject: Subject
+    items: tuple[Item, ...]
+    dev_items: tuple[Item, ...]
+    rows: tuple[Row, ...]
+    dev: tuple[Row, ...]
+    stop: int
+    begin: int | None
+
+    def check(self, longest: int) -> None:
+        """Refuse rows that would teach something else than is served; raises as `rows.check`."""
+        every = [*self.rows, *self.dev]
+        rows.check(every, stop=self.stop, begin=self.begin, longest=longest)
+
+    def frozen(self) -> tuple[Row, ...]:
+        """Text of which each token is scored that rows do not share: `_FROZEN` tokens or all.
+
+        What rows share would be counted once for each, as if it were as many texts.
+        """
+        every = (*self.dev, *self.rows)
+        start, found, tokens = max(1, rows.common_prefix(every)), [], 0
+        for row in every:
+            if tokens >= _FROZEN:
+                break
+            found.append(Row(row.item, row.tokens[:start], row.tokens[start:]))
+            tokens += len(row.tokens) - start
+        return tuple(found)
+
+
+async def read(served: Served, subject: Subject, dev: tuple[Item, ...]) -> Given:
+    """The rows of both splits.
+
+    Args:
+        subject: the task with the items of train.
+
+    Raises:
+        TuningRefused: `tuning_rows` when there are too few.
+    """
+    stop, begin = await examples.stop_token(served), await served.begin()
+    learned = await examples.rows(served, subject.loaded, subject.items, stop)
+    chosen = await examples.rows(served, subject.loaded, dev, stop)
+    if len(learned) < _FEWEST or len(chosen) < _FEWEST:
+        raise TuningRefused(
+            "tuning_rows",
+            f"{len(learned)} rows of train and {len(chosen)} of dev are too few: each split "
+            f"needs {_FEWEST}.",
+        )
+    named = {row.item for row in learned}
+    items = tuple(item for item in subject.items if item.id in named)
+    return Given(subject, items, dev, learned, chosen, stop, begin)

@@ -1,0 +1,51 @@
+"""What jobs that train or quantise need of the appliance.
+
+Rules: a model of the store is known by what its file says, and used only after it was verified and
+sealed; threads, variant and budget are those of the engine that serves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.clock import Clock
+from appliance.evals.subject import Store
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.verified import VerifiedModel
+from appliance.tuning import plan, served
+from appliance.tuning.settings import Settings
+from appliance.workers.cpu_variants import Variant
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a tuning needs of the appliance.
+
+    Attributes:
+        directory: `DATA/tuning`.
+        store: as evaluations read it.
+        tuning_set: where the tuning set is installed.
+        facts: what the file of a model in the store says.
+        seal: verifies a model and holds it in sealed memory.
+        variant: of the engine's processor backend.
+        engine: its name and version.
+        threads: that compute.
+        busy: whether requests run; the trainer waits for them.
+    """
+
+    directory: Path
+    store: Store
+    tuning_set: Path
+    facts: Callable[[str], GgufFacts]
+    seal: Callable[[str], VerifiedModel]
+    variant: Callable[[], Variant]
+    engine: str
+    threads: int
+    busy: Callable[[], bool]
+    clock: Clock
+
+    def memory(self, facts: GgufFacts, chosen: Settings) -> plan.Memory:
+        """What a tuning of this base takes: the trainer, and the worker beside it."""
+        adapter = plan.adapter_numbers(facts, chosen) * 2
+        worker = served.memory(facts, chosen.longest, self.variant(), adapter)
+        return plan.memory(facts, chosen, worker.total)

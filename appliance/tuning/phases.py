@@ -1,0 +1,146 @@
+"""The phases of a tuning that trains: each seed, the proof of the best one, dev, the curve.
+
+Rules: whatever is trained reads the base from the sealed bytes that the engine serves; a phase that
+stopped continues where its files are; a check that fails ends the run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+import numpy as np
+
+from appliance.evals.subject import Subject
+from appliance.jobs.kind import Context
+from appliance.tasks import definition
+from appliance.trust.verified import VerifiedModel
+from appliance.tuning import adapter_file, curve
+from appliance.tuning.checks import Scored, check_tokens
+from appliance.tuning.given import Given, read
+from appliance.tuning.measured import Measured, form_of, measured
+from appliance.tuning.messages import Order
+from appliance.tuning.parts import Parts
+from appliance.tuning.proof import Proof, prove
+from appliance.tuning.served import Served, attached
+from appliance.tuning.settings import Settings
+from appliance.tuning.training import Files, Report, Trained, train
+from appliance.tuning.wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Run:
+    """What each phase of one tuning needs."""
+
+    parts: Parts
+    job: Context
+    wanted: Wanted
+    model: VerifiedModel
+    order: Order
+    given: Given
+    report: Report
+
+
+@dataclass(frozen=True)
+class Proved:
+    """What training came to: each seed, the best one and its file.
+
+    Attributes:
+        untrained: what the base says of the frozen text, in the engine.
+    """
+
+    trained: list[Trained]
+    best: Trained
+    data: bytes
+    proof: Proof
+    untrained: Sequence[Scored]
+
+
+async def proved(run: Run, served: Served) -> Proved:
+    """Train each seed, and prove that the best one serves as it was trained.
+
+    Args:
+        served: reproducible.
+
+    Raises:
+        TuningRefused: what `training.train` and `proof.prove` raise; `tuning_tokens_differ` where the
+            server renders a row another way now than when it was trained.
+    """
+    given, subject = run.given, run.given.subject
+    untrained = await served.scores(run.order.frozen)
+    trained = [await _seed(run, number, untrained) for number in range(run.wanted.seeds)]
+    best = min(trained, key=lambda seed: (seed.dev_nats, seed.seed))
+    run.job.report("proving", 0, 1)
+    again = await read(served, subject, given.dev_items)
+    check_tokens(given.rows, again.rows, best.ready.rows_sha256)
+    data = await run.job.in_thread(file_of, best, run.model, run.order.settings, subject)
+    async with attached(served, data) as digest:
+        scores = best.done.scores
+        found = await prove(served, digest, given.dev, scores, form_of(subject.loaded))
+    return Proved(trained, best, data, found, untrained)
+
+
+async def on_dev(run: Run, served: Served, data: bytes, *, beside: bool = True) -> Measured:
+    """What an adapter is worth on dev.
+
+    Args:
+        served: as for apps.
+        data: the adapter's file.
+        beside: of fields the untuned model, too.
+    """
+    given = run.given
+    asked = given.subject.loaded, given.dev_items, given.dev
+    async with attached(served, data) as digest:
+        found = await measured(served, digest, *asked)
+    if beside and isinstance(given.subject.loaded.task.output, definition.Fields):
+        before = await measured(served, "", *asked)
+        found = replace(found, untuned=before.outcomes)
+    return found
+
+
+async def fewer_rows(run: Run, served: Served, untrained: Sequence[Scored]) -> list[curve.Point]:
+    """What shares of the rows reach on dev, as they serve, with the first seed."""
+    if not run.wanted.curve:
+        return []
+    points = []
+    for share in curve.SHARES:
+        part = msgspec.structs.replace(run.order, rows=curve.part(run.order.rows, share))
+        trained = await _train(run, part, f"-{share:.0%}", untrained)
+        chosen, subject = run.order.settings, run.given.subject
+        data = await run.job.in_thread(file_of, trained, run.model, chosen, subject)
+        found = await on_dev(run, served, data, beside=False)
+        points.append(curve.Point(share, len(part.rows), found.outcomes))
+    return points
+
+
+def file_of(trained: Trained, model: VerifiedModel, chosen: Settings, subject: Subject) -> bytes:
+    """The adapter's file."""
+    matrices = {
+        name: np.frombuffer(matrix.data, "<f4").reshape(matrix.shape)
+        for name, matrix in trained.done.matrices.items()
+    }
+    name = f"{subject.loaded.task.id} v{subject.loaded.task.version}"
+    architecture = model.facts.architecture
+    return adapter_file.write(matrices, architecture=architecture, name=name, alpha=chosen.alpha)
+
+
+async def _seed(run: Run, number: int, untrained: Sequence[Scored]) -> Trained:
+    """The run of a seed, counted from the one of the settings on."""
+    chosen = run.order.settings
+    chosen = msgspec.structs.replace(chosen, seed=chosen.seed + number)
+    return await _train(run, msgspec.structs.replace(run.order, settings=chosen), "", untrained)
+
+
+async def _train(run: Run, order: Order, of: str, untrained: Sequence[Scored]) -> Trained:
+    directory = run.parts.directory / str(run.job.id)
+    await run.job.in_thread(partial(directory.mkdir, 0o700, parents=True, exist_ok=True))
+    return await train(
+        run.model.sealed,
+        run.model.gguf_sha256,
+        order,
+        run.parts.tuning_set,
+        Files(directory, order.settings.seed, of),
+        untrained,
+        run.report,
+        run.parts.busy,
+    )

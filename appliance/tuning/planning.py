@@ -1,0 +1,98 @@
+"""The phases of a tuning that only plans: a few steps and a few rows of dev are measured.
+
+Rules: nothing is kept; the engine is asked what a run asks of it, with an adapter that changes
+nothing and takes as long as a trained one.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import msgspec
+
+from appliance.jobs.kind import JsonObject
+from appliance.tuning import adapter_file, plan
+from appliance.tuning.measured import rehearsal
+from appliance.tuning.phases import Run
+from appliance.tuning.plan import Pace
+from appliance.tuning.proof import rehearsed
+from appliance.tuning.served import Served, attached
+from appliance.tuning.training import Trial, trial
+
+_TRIAL: Final = 8
+_SAMPLE: Final = 12
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What the first phase measured.
+
+    Attributes:
+        read: seconds until the rows are there, and the untrained model's scores.
+        row: seconds that the proof takes for a row of dev.
+    """
+
+    trial: Trial
+    read: float
+    row: float
+
+
+async def tried(run: Run, served: Served, begun: float) -> Tried:
+    """What a few rows of all that would be done take, but for the measurement on dev.
+
+    Args:
+        served: reproducible.
+        begun: when the job began, on the monotonic clock.
+    """
+    read = time.monotonic() - begun
+    order = run.order
+    steps = plan.work(order.rows, order.dev, order.settings).steps
+    few = msgspec.structs.replace(order, trial=min(_TRIAL, steps))
+    found = await trial(run.model.sealed, few, run.parts.tuning_set, run.report)
+    scoring = time.monotonic()
+    await served.scores(order.frozen)
+    proving = time.monotonic()
+    sample = order.dev[:_SAMPLE]
+    async with attached(served, _blank(run)) as digest:
+        await rehearsed(served, digest, sample)
+    row = (time.monotonic() - proving) / len(sample)
+    return Tried(found, read + proving - scoring, row)
+
+
+async def planned(run: Run, served: Served, before: Tried) -> JsonObject:
+    """What it would take.
+
+    Args:
+        served: as for apps.
+        before: what the first phase measured.
+    """
+    order, found = run.order, before.trial
+    computed = plan.work(order.rows, order.dev, order.settings, run.wanted.seeds)
+    needs = run.parts.memory(run.model.facts, order.settings)
+    sample, begun = order.dev[:_SAMPLE], time.monotonic()
+    async with attached(served, _blank(run)) as digest:
+        await rehearsal(served, digest, run.given.subject.loaded, sample)
+    row = before.row + (time.monotonic() - begun) / len(sample)
+    pace = Pace(before.read, found.begin, found.token, row)
+    return {
+        "rows": len(order.rows),
+        "dev": len(order.dev),
+        "steps": computed.steps,
+        "tokens": computed.tokens,
+        "longest": max(len(row.tokens) for row in (*order.rows, *order.dev)),
+        "seconds": round(computed.seconds(pace), 1),
+        "pace": {name: round(value, 4) for name, value in asdict(pace).items()},
+        "memory_mib": needs.total // plan.MIB,
+        "server_mib": needs.server // plan.MIB,
+        "memory": needs.describe(),
+        "trainer_peak_mib": found.peak // plan.MIB,
+        "settings": msgspec.to_builtins(order.settings),
+    }
+
+
+def _blank(run: Run) -> bytes:
+    """An adapter that changes nothing."""
+    chosen, facts = run.order.settings, run.model.facts
+    matrices = adapter_file.zeros(facts, chosen.rank)
+    architecture = facts.architecture
+    return adapter_file.write(matrices, architecture=architecture, name="blank", alpha=chosen.alpha)

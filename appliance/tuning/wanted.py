@@ -1,0 +1,95 @@
+"""What a tuning is asked to do: its parameters, the task as it is written, the base that is meant.
+
+Rules: a parameter that is not known is refused; sealed splits have no name here; of the task
+nothing but its definition is read before the job runs.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from appliance.errors import TuningRefused
+from appliance.evals.wanted import Wanted as Evaluated
+from appliance.jobs.kind import JsonObject
+from appliance.tasks import definition
+from appliance.tasks.loaded import MAX_FILE
+from appliance.trust.directory import open_artifact
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a tuning.
+
+    Attributes:
+        task, data: directories on the host.
+        base: a model of the store; "" for the candidate of the task.
+        limit: the first so many items of train by digest; 0 for all.
+        dev: most items of dev that choose and prove.
+        seeds: runs, from the seed of the settings on; the best on dev is exported.
+        settings: `settings.Settings`.
+        curve: train on shares of the rows, too, and say whether more rows would help.
+        plan: say what it would take, and train nothing.
+    """
+
+    task: str
+    data: str
+    base: str = ""
+    limit: int = 0
+    dev: int = 200
+    seeds: int = 1
+    settings: dict[str, Any] = {}
+    curve: bool = False
+    plan: bool = False
+
+    def split(self, name: str) -> Evaluated:
+        """A split of the dataset, as evaluations read it."""
+        limit = self.limit if name == "train" else self.dev
+        return Evaluated(self.task, self.data, name, limit=limit)
+
+    def base_of(self, task: definition.Task) -> str:
+        """The base that is named, or else the model that answers for the task.
+
+        Raises:
+            TuningRefused: `tuning_invalid` where there is neither.
+        """
+        if not self.base and task.candidate.kind == "classifier":
+            raise TuningRefused("tuning_invalid", "A classifier answers for the task: name a base.")
+        return self.base or task.candidate.model
+
+    def definition(self) -> definition.Task:
+        """The definition of the task alone.
+
+        Raises:
+            TaskRefused: it cannot be read as one.
+            TuningRefused: `tuning_invalid` where there is none.
+        """
+        try:
+            text = (Path(self.task) / definition.FILE).read_bytes()
+        except OSError as error:
+            message = f"{definition.FILE}: {error.strerror}."
+            raise TuningRefused("tuning_invalid", message) from error
+        return definition.parse(text)
+
+
+def parse(params: JsonObject) -> Wanted:
+    """Read parameters.
+
+    Raises:
+        TuningRefused: `tuning_invalid`.
+    """
+    try:
+        wanted = msgspec.convert(params, Wanted)
+    except msgspec.ValidationError as error:
+        raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
+    if not (1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1):
+        raise TuningRefused("tuning_invalid", "Parameters: seeds are 1 to 16, dev is at least 1.")
+    return wanted
+
+
+def task_files(directory: Path, task: definition.Task) -> dict[str, bytes]:
+    """The files of a task that a candidate of it needs, whatever answers: all but coefficients."""
+    named = [definition.FILE, task.prompt.examples]
+    if isinstance(task.output, definition.Fields):
+        named.append(task.output.schema)
+    with open_artifact(directory) as artifact:
+        return {name: artifact.prefix(name, MAX_FILE) for name in named if name is not None}

@@ -1,0 +1,70 @@
+"""What a tuning leaves on the disk, and what its record says that it follows from."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from appliance.datasets.items import Item
+from appliance.evals.outcomes import Outcome
+from appliance.tasks import definition
+from appliance.trust.adapter import Base, parse_statement
+from appliance.tuning import exporting, record, rows
+from appliance.tuning.exporting import ADAPTER, TASK
+from appliance.tuning.given import Given
+from appliance.tuning.rows import Row
+from appliance.tuning.settings import Settings
+from tests.evals.orders import TASK as DEFINITION
+from tests.tuning.trained import SCORES, trained
+
+BOUND = Base("ab" * 32, "cd" * 32)
+MODEL: Any = SimpleNamespace(id="smol", digest="ab" * 32, gguf_sha256="cd" * 32)
+
+
+def given() -> Given:
+    """Two rows of train, of which a model answered one, and one of dev."""
+    loaded = SimpleNamespace(task=definition.parse(DEFINITION.encode()), digest="ef" * 32)
+    subject: Any = SimpleNamespace(loaded=loaded, data_digest="12" * 32)
+    items = tuple(Item(f"t{n}", f"g{n}", {"text": "a"}, "engine") for n in range(2))
+    items = (items[0], replace(items[1], teacher="34" * 32))
+    learned = tuple(Row(item.id, (1, 5), (7, 2)) for item in items)
+    return Given(subject, items, (), learned, (Row("d0", (1, 6), (7, 2)),), stop=2, begin=1)
+
+
+def test_the_adapter_its_statement_and_its_record_lie_together(tmp_path: Path) -> None:
+    path = tmp_path / ADAPTER
+    exporting.export(path, b"GGUF", BOUND, {"a": 1}, {"task.toml": b"x"})
+    names = {"adapter.gguf", "adapter.json", "training.json"}
+    assert {file.name for file in path.iterdir()} == names
+    assert parse_statement((path / "adapter.json").read_bytes()) == BOUND
+    assert record.read(path)["a"] == 1
+    assert (tmp_path / TASK / "task.toml").read_bytes() == b"x"
+
+
+def test_all_that_the_adapter_follows_from_is_named() -> None:
+    read = given()
+    first = trained()
+    other = trained(1, scores=SCORES[:1])
+    told = exporting.sources(read, Settings(rank=4), [first, other], first, MODEL)
+    assert told["base"] == {"id": "smol", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
+    assert told["task"]["digest"] == "ef" * 32 and told["data"]["digest"] == "12" * 32
+    assert told["data"]["rows_sha256"] == rows.digest(read.rows)
+    assert (told["data"]["taught"], told["data"]["teachers"]) == (1, ["34" * 32])
+    assert told["settings"]["rank"] == 4 and told["seed"] == 0
+    assert told["spread_nats"] == pytest.approx(0.3 - 0.25)
+    assert [one["losses"][1]["dev"] for one in told["seeds"]] == [0.25, 0.25]
+    assert json.loads(record.document(told))["seeds"][0]["best_step"] == 2
+
+
+def test_quality_counts_groups() -> None:
+    outcomes = [
+        Outcome(f"d{n}", group, "engine", "engine", micros, 1)
+        for n, (group, micros) in enumerate((("a", 1_000_000), ("a", 0), ("b", 1_000_000)))
+    ]
+    found = exporting.quality(definition.parse(DEFINITION.encode()), outcomes)
+    assert found["value"] == 0.75 and found["groups"] == 2
+    low, high = found["interval"]
+    assert low < 0.75 < high

@@ -1,0 +1,55 @@
+"""What is trained and what chooses: enough rows of both splits, and text that is scored once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.app import Services
+from appliance.errors import TuningRefused
+from appliance.tuning import given
+from appliance.tuning.given import Given
+from appliance.tuning.rows import Row
+from appliance.tuning.served import Served
+from appliance.tuning.wanted import Wanted
+from tests.tuning.runs import subject_of
+
+ROWS = tuple(Row(f"r{n}", (1, 5, 6, n), (7, 2)) for n in range(3))
+ANY = Given(None, (), (), ROWS[1:], ROWS[:1], stop=2, begin=1)  # type: ignore[arg-type] # no task
+
+
+def test_what_all_rows_share_is_scored_for_none() -> None:
+    frozen = ANY.frozen()
+    assert [row.item for row in frozen] == ["r0", "r1", "r2"]  # dev first
+    assert {row.prompt for row in frozen} == {(1, 5, 6)}
+    assert frozen[1].answer == (1, 7, 2)
+    many = replace(ANY, rows=tuple(Row(str(n), (1, 5, 6, n), (7,) * 1_000) for n in range(9)))
+    assert len(many.frozen()) == 5  # about four thousand tokens are enough
+
+
+def test_rows_are_held_to_their_stop_and_begin() -> None:
+    ANY.check(longest=6)
+    for read, longest, code in (
+        (ANY, 5, "tuning_row_too_long"),
+        (replace(ANY, stop=7), 6, "tuning_stop_untrained"),
+        (replace(ANY, dev=(Row("b", (1, 1, 5), (7, 2)),)), 6, "tuning_double_begin"),
+    ):
+        with pytest.raises(TuningRefused) as refused:
+            read.check(longest)
+        assert refused.value.code == code
+
+
+async def test_too_few_rows_are_refused(
+    services: Services, served: Served, task: Path, data: Path
+) -> None:
+    wanted = Wanted(str(task), str(data), limit=8, dev=8)
+    train, dev = (subject_of(services, wanted.split(name)) for name in ("train", "dev"))
+    found = await given.read(served, train, dev.items)
+    assert [row.item for row in found.dev] == [item.id for item in dev.items]
+    for subject, items in (
+        (replace(train, items=train.items[:7]), dev.items),
+        (train, dev.items[:7]),
+    ):
+        with pytest.raises(TuningRefused, match="7") as refused:
+            await given.read(served, subject, items)
+        assert refused.value.code == "tuning_rows"

@@ -1,0 +1,34 @@
+"""The phases of a tuning: the file of what was trained, and the curve where it is wanted."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from appliance.trust.gguf.lora import vet_lora
+from appliance.tuning.messages import Matrix
+from appliance.tuning.phases import fewer_rows, file_of
+from appliance.tuning.settings import Settings
+from appliance.tuning.wanted import Wanted
+from tests.tuning.shapes import facts
+from tests.tuning.trained import trained
+
+MATRICES = {
+    "blk.0.attn_q.weight.lora_a": Matrix((3, 8), np.ones((3, 8), "<f4").tobytes()),
+    "blk.0.attn_q.weight.lora_b": Matrix((5, 3), np.ones((5, 3), "<f4").tobytes()),
+}
+
+
+def test_the_file_says_what_it_is_for_and_is_one_that_an_import_accepts() -> None:
+    model: Any = SimpleNamespace(facts=facts())
+    task = SimpleNamespace(id="orders", version=3)
+    subject: Any = SimpleNamespace(loaded=SimpleNamespace(task=task))
+    data = file_of(trained(matrices=MATRICES), model, Settings(alpha=6.0), subject)
+    lora = vet_lora(data)
+    assert (lora.name, lora.architecture, lora.alpha) == ("orders v3", "llama", 6.0)
+    assert lora.pairs["blk.0.attn_q.weight"].down == (8, 3)
+
+
+async def test_without_a_curve_no_share_is_trained() -> None:
+    run: Any = SimpleNamespace(wanted=Wanted("/t", "/d"))
+    assert await fewer_rows(run, None, []) == []  # type: ignore[arg-type] # nothing is asked
