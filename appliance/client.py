@@ -242,9 +242,10 @@ class AdminClient:
 
     # tunings
 
-    def tuning_report(self, job_id: int) -> tuningwire.TuningReport:
-        """The page of a tuning."""
-        return self._get(tuningwire.TuningReport, f"/admin/tunings/{job_id:d}/report")
+    def tuning_report(self, job_id: int, against: int | None = None) -> tuningwire.TuningReport:
+        """The page of a tuning; with another tuning, also held against that."""
+        query = None if against is None else {"against": str(against)}
+        return self._get(tuningwire.TuningReport, f"/admin/tunings/{job_id:d}/report", query)
 
     def tuning_losses(self, job_id: int) -> tuningwire.Losses:
         """The losses of each run of a tuning so far."""

@@ -14,7 +14,7 @@ from appliance.cli.tune_offer import KIND, tuning_of
 from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.wire.admin.jobs import Job
-from appliance.wire.admin.tunings import MOST, Losses, Tuned, TuningsCompared
+from appliance.wire.admin.tunings import MOST, Losses, Paired, Tuned, TuningsCompared
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
 _SHOWN: Final = 8
@@ -45,7 +45,7 @@ def list_(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
-    """Show tunings side by side: settings that differ, quality on dev, seconds, memory."""
+    """Show tunings side by side: what differs, and each minus the first, item by item on dev."""
     if not 2 <= len(numbers) <= MOST:
         raise click.UsageError(f"Name 2 to {MOST} tunings.")
     with admin_client(data) as client:
@@ -57,14 +57,16 @@ def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
 @click.argument("job_id", metavar="[ID]", type=_ID, required=False)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
+@click.option("--against", metavar="ID", type=_ID,
+              help="Another tuning: the page holds this one against it, item by item.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
-def report(output: Output, data: Path, job_id: int | None, out: Path) -> None:
+def report(output: Output, data: Path, job_id: int | None, out: Path, against: int | None) -> None:
     """Write the page of a tuning as one HTML file; without ID of the newest with an adapter."""
     with admin_client(data) as client:
         number = _newest(client) if job_id is None else tuning_of(client, job_id).id
-        html = client.tuning_report(number).html
+        html = client.tuning_report(number, against).html
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
     out.write_text(html, encoding="utf-8")
@@ -107,6 +109,8 @@ def _compared(found: TuningsCompared) -> Iterator[str]:
     yield from table(head, rows)
     if not found.same_dev:
         yield "measured on other items of dev: do not hold these figures against each other"
+    for each in found.paired:
+        yield from _paired(each)
     if not found.differing:
         yield "nothing that was chosen differs"
         return
@@ -116,6 +120,25 @@ def _compared(found: TuningsCompared) -> Iterator[str]:
         ("DIFFERS", *ids),
         [(safe(each.name), *map(safe, each.values)) for each in found.differing],
     )
+
+
+def _paired(found: Paired) -> Iterator[str]:
+    """One minus another: a line that says on what, then each difference."""
+    yield ""
+    if found.reason:
+        yield f"{found.tuning} minus {found.against}: not comparable: {safe(found.reason)}"
+        return
+    yield (
+        f"{found.tuning} minus {found.against}, paired on {found.items} items of dev in "
+        f"{found.groups} groups" + (f"; {found.left_out} left out" if found.left_out else "")
+    )
+    rows = [
+        (safe(one.what), f"{100 * one.value:+.1f}",
+         f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}", f"{one.p_value:.2g}",
+         f"{one.gained} against {one.lost}")
+        for one in found.differences
+    ]  # fmt: skip
+    yield from table(("WHAT", "POINTS", "95 %", "P", "ONLY ONE RIGHT"), rows)
 
 
 def _value(tuned: Tuned) -> tuple[str, str]:

@@ -76,10 +76,9 @@ def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
         )
     if isinstance(output, Fields):
         valid = metrics.Schema(loaded.schema)
-        names = sorted({name for o in outcomes for name in json.loads(o.expected)})
         return Details(
             adherence=mean(lambda o: valid.adheres(scoring.object_of(o.answer))),
-            fields={name: mean(partial(_right, loaded, name)) for name in names},
+            fields={n: mean(partial(field_right, loaded, n)) for n in field_names(outcomes)},
             refusals=refusals,
         )
     plain = Details(
@@ -111,7 +110,12 @@ def _share(parts: Iterable[tuple[Outcome, int, int]]) -> Estimate | None:
     return groups.mean([v for _, v in known], [g for g, _ in known]) if known else None
 
 
-def _right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
+def field_names(outcomes: Sequence[Outcome]) -> list[str]:
+    """The fields that any item expects, sorted."""
+    return sorted({name for o in outcomes for name in json.loads(o.expected)})
+
+
+def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
     """Whether a field is right; one that is not expected is right when it is left out."""
     wanted, given = json.loads(outcome.expected), scoring.object_of(outcome.answer)
     if name not in wanted:

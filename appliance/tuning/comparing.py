@@ -1,13 +1,21 @@
-"""Tunings side by side: what was chosen otherwise, and what came of it. Pure.
+"""Tunings side by side: what was chosen otherwise, and what came of it, item by item. Pure.
 
-Rules: only what differs is named; each figure stands with its own interval: the answers of two
-tunings are not kept item by item, so nothing is said of their difference.
+Rules:
+- Only what differs is named; each figure stands with its own interval.
+- Two tunings are compared on the items of dev that both answered, of one dataset, by the same
+  rules, or not at all, and then it is said why.
+- Each is held against the first; the intervals of several hold together (Bonferroni).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from appliance.evals.summary import Comparison, compare
+from appliance.tuning.dev_outcomes import Kept
+
+TUNED: Final = "tuned model"
+_MODEL: Final = "model"
 _DIGITS: Final = 12
 """Of a digest that is shown."""
 
@@ -18,6 +26,42 @@ class Difference:
 
     name: str
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the tunings that are compared.
+
+    Attributes:
+        best: the kind of candidate that is best on dev.
+        kept: its outcomes, or why there are none, as the rest of a sentence about it.
+    """
+
+    number: int
+    best: str
+    kept: Kept | str
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One tuning minus another, on the same items of dev.
+
+    Attributes:
+        reason: why they are not comparable; "" where they are.
+        items: that both answered.
+        left_out: that one of them did not.
+        groups: of the items.
+        found: what is compared, and its comparison: the tuned models; the best candidates, where
+            one of them is another kind; each field of the tuned models.
+    """
+
+    tuning: int
+    against: int
+    reason: str = ""
+    items: int = 0
+    left_out: int = 0
+    groups: int = 0
+    found: tuple[tuple[str, Comparison], ...] = ()
 
 
 def differing(results: Sequence[Mapping[str, Any]]) -> list[Difference]:
@@ -31,6 +75,55 @@ def differing(results: Sequence[Mapping[str, Any]]) -> list[Difference]:
 def same_dev(results: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all of them were measured on as many items of dev of one dataset: on the same."""
     return len({(each["data"]["digest"], each["data"]["dev"]) for each in results}) == 1
+
+
+def paired(sides: Sequence[Side]) -> list[Paired]:
+    """Each tuning minus the first one."""
+    first, *others = sides
+    confidence = 1 - 0.05 / len(others)
+    return [_pair(one, first, confidence) for one in others]
+
+
+def _pair(one: Side, first: Side, confidence: float) -> Paired:
+    """Two tunings on what both answered, or why they are not comparable."""
+    pair = Paired(one.number, first.number)
+    ours, theirs = one.kept, first.kept
+    if isinstance(ours, str):
+        return replace(pair, reason=f"tuning {one.number} {ours}")
+    if isinstance(theirs, str):
+        return replace(pair, reason=f"tuning {first.number} {theirs}")
+    if reason := _apart(ours, theirs):
+        return replace(pair, reason=reason)
+    shared = set(ours.items) & set(theirs.items)
+
+    def held(kind: str, other: str, field: str = "") -> Comparison:
+        mine, others = ours.outcomes(kind, shared, field), theirs.outcomes(other, shared, field)
+        return compare(kind, mine, other, others, confidence)
+
+    found = [(TUNED, held(_MODEL, _MODEL))]
+    if (one.best, first.best) != (_MODEL, _MODEL):
+        names = one.best if one.best == first.best else f"{one.best}, {first.best}"
+        found.append((f"best: {names}", held(one.best, first.best)))
+    fields = theirs.fields.get(_MODEL, {}).keys() & ours.fields.get(_MODEL, {}).keys()
+    found += [(f"field {name}", held(_MODEL, _MODEL, name)) for name in sorted(fields)]
+    return replace(
+        pair,
+        items=len(shared),
+        left_out=len({*ours.items, *theirs.items}) - len(shared),
+        groups=found[0][1].difference.groups,
+        found=tuple(found),
+    )
+
+
+def _apart(ours: Kept, theirs: Kept) -> str:
+    """Why two were not measured on the same; "" where they were."""
+    if (ours.data, ours.split) != (theirs.data, theirs.split):
+        return f"their datasets differ: {ours.data[:_DIGITS]} and {theirs.data[:_DIGITS]}"
+    if (ours.task, ours.rules) != (theirs.task, theirs.rules):
+        return "their tasks judge answers by other rules"
+    if not set(ours.items) & set(theirs.items):
+        return "they answered no item of dev in common"
+    return ""
 
 
 def _chosen(result: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a tuning leaves in `DATA/tuning/JOB/`: the adapter with its record, and its task.
+"""What a tuning leaves in `DATA/tuning/JOB/`: the adapter with its record, its task, its outcomes.
 
 Rules: the record names by digest or value all that the adapter follows from; the adapter, the
 statement of its base and the record lie together, to be signed and imported like any adapter.
@@ -18,7 +18,7 @@ from appliance.tasks import definition
 from appliance.trust import durable
 from appliance.trust.adapter import STATEMENT_FILE, Base
 from appliance.trust.verified import VerifiedModel
-from appliance.tuning import record, rows
+from appliance.tuning import dev_outcomes, record, rows
 from appliance.tuning.given import Given
 from appliance.tuning.settings import Settings
 from appliance.tuning.training import Trained
@@ -29,9 +29,20 @@ TASK: Final = "task"
 
 
 def export(
-    path: Path, data: bytes, bound: Base, told: JsonObject, files: Mapping[str, bytes]
+    path: Path,
+    data: bytes,
+    bound: Base,
+    told: JsonObject,
+    files: Mapping[str, bytes],
+    outcomes: bytes,
 ) -> None:
-    """Write the adapter, and beside it the files of the task that it was trained for.
+    """Write the adapter, and beside it its task and what it made of dev.
+
+    Args:
+        path: of the adapter's directory.
+        data: the adapter's file.
+        files: of the task that it was trained for.
+        outcomes: `dev_outcomes.FILE`.
 
     Raises:
         TuningRefused: `tuning_checkpoint` when the disk refuses.
@@ -41,6 +52,7 @@ def export(
         task.mkdir(mode=0o750, exist_ok=True)
         for name, content in files.items():
             durable.replace(task / name, content, 0o640)
+        durable.replace(path.with_name(dev_outcomes.FILE), outcomes, 0o640)
         path.mkdir(mode=0o750, exist_ok=True)
         durable.replace(path / "adapter.gguf", data, 0o640)
         durable.replace(path / STATEMENT_FILE, bound.statement(), 0o640)

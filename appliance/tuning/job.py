@@ -5,7 +5,8 @@ Rules:
   trainer and by the engine.
 - Training and proof end in `DATA/tuning/JOB/adapter/`: the GGUF file, the statement of its base
   and the training record, to be signed and imported like any adapter; beside it, in `task/`, the
-  task as it was trained for. A check that fails leaves nothing there.
+  task as it was trained for, and `outcomes.json`, which tunings are compared by. A check that
+  fails leaves nothing there.
 - A stopped job resumes at its last checkpoint, and comes to the same file.
 """
 
@@ -26,7 +27,17 @@ from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.tasks.classifiers import document
 from appliance.trust.adapter import Base, vet_adapter
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.tuning import curve, exporting, given, phases, plan, planning, settings, wanted
+from appliance.tuning import (
+    curve,
+    dev_outcomes,
+    exporting,
+    given,
+    phases,
+    plan,
+    planning,
+    settings,
+    wanted,
+)
 from appliance.tuning.candidates import candidates
 from appliance.tuning.exporting import ADAPTER
 from appliance.tuning.field_quality import by_field
@@ -122,6 +133,7 @@ class Tuning(Kind):
             found.untuned,
         )
         best, data = made.best, made.data
+        kept = dev_outcomes.kept(subject.loaded, subject.data_digest, chosen_from).document()
         told = {
             **exporting.sources(read, chosen, made.trained, best, model),
             "dev": exporting.quality(task, found.outcomes),
@@ -143,13 +155,14 @@ class Tuning(Kind):
             "joules": meter.joules(),  # of the whole host; null where it does not tell
             "peak_mib": best.done.peak_bytes // plan.MIB,
             "adapter_sha256": hashlib.sha256(data).hexdigest(),
+            "outcomes_sha256": hashlib.sha256(kept).hexdigest(),
         }
         path = parts.directory / str(job.id) / ADAPTER
         bound = Base(model.digest, model.gguf_sha256)
         vet_adapter(data, None, bound.statement())  # what an import would refuse is not offered
         if chosen_from.classifier:
             files = {**files, document.FILE: chosen_from.classifier}
-        await job.in_thread(exporting.export, path, data, bound, told, files)
+        await job.in_thread(exporting.export, path, data, bound, told, files, kept)
         for seed in told["seeds"]:  # the record has them all
             seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
         return {"answer": conclusion(told)[0], **told, "adapter": str(path)}

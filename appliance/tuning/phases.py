@@ -63,8 +63,8 @@ async def proved(run: Run, served: Served) -> Proved:
         served: reproducible.
 
     Raises:
-        TuningRefused: what `training.train` and `proof.prove` raise; `tuning_tokens_differ` where the
-            server renders a row another way now than when it was trained.
+        TuningRefused: what `training.train` and `proof.prove` raise; `tuning_tokens_differ`
+            where the server renders a row another way now than when it was trained.
     """
     given, subject = run.given, run.given.subject
     untrained = await served.scores(run.order.frozen)

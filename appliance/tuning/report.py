@@ -14,6 +14,7 @@ from appliance.reports.charts import Estimate, Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table
 from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
+from appliance.tuning.comparing import Paired
 from appliance.tuning.proof import GREEDY_ROWS
 
 NAMES: Final = {
@@ -41,12 +42,14 @@ class Told:
         facts: the training record.
         adapter: the directory of the adapter on its host.
         signed: whether its signature is there.
+        held: it, against another tuning; None where none was named.
     """
 
     number: int
     facts: Mapping[str, Any]
     adapter: str
     signed: bool
+    held: Paired | None = None
 
 
 def page(told: Told) -> Page:
@@ -65,6 +68,7 @@ def page(told: Told) -> Page:
             section
             for section in (
                 _candidates(facts),
+                _held(told.held),
                 _fields(facts),
                 _curve(facts),
                 _checks(facts["checks"]),
@@ -213,6 +217,34 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
         return (*alone, "-", "-", "-")
     paired = (f"{100 * row['difference']:+.1f}", _points_range(row["difference_interval"]))
     return (*alone, *paired, f"{row['p_value']:.2g}")
+
+
+def _held(held: Paired | None) -> Section | None:
+    """Against another tuning."""
+    if held is None:
+        return None
+    title = f"Against tuning {held.against}"
+    if held.reason:
+        return Section(title, (f"Not comparable: {held.reason}.",))
+    rows = tuple(
+        (
+            what,
+            f"{100 * one.difference.value:+.1f}",
+            _points_range(one.difference.interval),
+            f"{one.p_value:.2g}",
+            f"{len(one.gained)}, {len(one.lost)}",
+        )
+        for what, one in held.found
+    )
+    left = f"; {held.left_out} that only one of them answered are left out" if held.left_out else ""
+    said = (
+        f"This tuning minus tuning {held.against}, on the {held.items:,} items of dev in "
+        f"{held.groups:,} groups that both answered{left}. Differences are paired by item and "
+        "weighted by group; an interval that holds 0 shows none; p is McNemar's, which counts "
+        "items as if they were independent."
+    )
+    columns = ("", ">points", ">95 %", ">p", ">only this right, only that")
+    return Section(title, (said,), (Table(columns, rows),))
 
 
 def _fields(facts: Mapping[str, Any]) -> Section | None:

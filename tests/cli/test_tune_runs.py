@@ -16,10 +16,11 @@ from appliance.tuning import losses as kept
 from appliance.tuning import record
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.losses import Point
-from appliance.wire.admin.tunings import Losses, LossRun
+from appliance.wire.admin.tunings import Losses, LossRun, TuningsCompared
 from tests.api.admin.lab import LabData
 from tests.api.admin.test_tunings import Trained
 from tests.cli.conftest import Run
+from tests.tui.scripted import side_by_side
 from tests.tuning import example
 
 
@@ -47,10 +48,30 @@ def test_tunings_are_listed_shown_and_compared(tuned: Path, run: Run) -> None:
     found = run("tune", "compare", "2", "3")
     assert "rank" in found.out and "0.793 to 0.885" in found.out and "10 s" in found.out
     assert "licences from notices" in found.out
+    assert "3 minus 2: not comparable: tuning 3 kept no outcomes" in found.out
     document = run("tune", "compare", "3", "2", "--json").document
     assert document["differing"] == [{"name": "rank", "values": ["32", "16"]}]
     assert run("tune", "compare", "2").status == 2
     assert run("tune", "compare", "2", "1", "--json").code == (1, "report_missing")
+
+
+def test_differences_are_printed_in_pairs(tuned: Path, run: Run, tmp_path: Path) -> None:
+    def kept_by(self: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared:
+        return side_by_side(*numbers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AdminClient, "compare_tunings", kept_by)
+        found = run("tune", "compare", "2", "3").out
+        assert "3 minus 2, paired on 335 items of dev in 237 groups; 12 left out" in found
+        (row,) = [line for line in found.splitlines() if line.startswith("tuned model")]
+        assert row.split()[2:] == ["-2.0", "-5.1", "to", "+1.2", "0.21", "14", "against", "21"]
+    for number in (2, 3):
+        adapter = tuned / str(number) / ADAPTER
+        adapter.mkdir(parents=True)
+        (adapter / record.FILE).write_bytes(record.document(example.record()))
+    page = tmp_path / "page.html"
+    assert run("tune", "report", "3", "--against", "2", "--out", page).status == 0
+    assert "Not comparable: tuning 3 kept no outcomes" in page.read_text()
 
 
 def test_the_page_of_the_newest_or_of_a_named_one_is_written(

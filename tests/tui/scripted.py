@@ -186,6 +186,16 @@ def side_by_side(*numbers: int) -> TuningsCompared:
                 {"name": "rate", "values": ["0.001", "0.0005", *ranks][: len(numbers)]},
             ],
             "same_dev": True,
+            "paired": [
+                {"tuning": number, "against": numbers[0], "reason": "", "items": 335,
+                 "left_out": 12, "groups": 237, "differences": [
+                     {"what": "tuned model", "value": -0.02 * n, "interval": [-0.051, 0.012],
+                      "p_value": 0.21, "gained": 14, "lost": 21},
+                     {"what": "best: blend", "value": 0.0, "interval": [-0.021, 0.021],
+                      "p_value": 1.0, "gained": 4, "lost": 4}]}
+                for n, number in enumerate(numbers)
+                if n
+            ],
         }
     )  # fmt: skip
 

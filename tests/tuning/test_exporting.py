@@ -36,12 +36,13 @@ def given() -> Given:
 
 def test_the_adapter_its_statement_and_its_record_lie_together(tmp_path: Path) -> None:
     path = tmp_path / ADAPTER
-    exporting.export(path, b"GGUF", BOUND, {"a": 1}, {"task.toml": b"x"})
+    exporting.export(path, b"GGUF", BOUND, {"a": 1}, {"task.toml": b"x"}, b"{}")
     names = {"adapter.gguf", "adapter.json", "training.json"}
     assert {file.name for file in path.iterdir()} == names
     assert parse_statement((path / "adapter.json").read_bytes()) == BOUND
     assert record.read(path)["a"] == 1
     assert (tmp_path / TASK / "task.toml").read_bytes() == b"x"
+    assert (tmp_path / "outcomes.json").read_bytes() == b"{}"
 
 
 def test_all_that_the_adapter_follows_from_is_named() -> None:

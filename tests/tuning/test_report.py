@@ -6,7 +6,10 @@ import pytest
 
 from appliance.reports.page import render
 from appliance.tuning import report
+from appliance.tuning.comparing import Side, paired
+from appliance.tuning.dev_outcomes import Kept
 from tests.tuning.example import record
+from tests.tuning.kept import kept
 
 CLASSIFIER, MODEL, BLEND = record()["candidates"]
 
@@ -111,6 +114,19 @@ def test_the_learning_curve_has_its_verdict(helps: str, words: str) -> None:
     assert words in html and "+5.3 points (+2.1 to +8.7, 237 groups)" in html
     assert "70.2 %" in html and "246" in html
     assert "Learning curve" not in shown(curve=[], doubling={})
+
+
+def test_it_is_held_against_another_item_by_item() -> None:
+    def told(other: Kept | str) -> str:
+        (held,) = paired([Side(5, "model", other), Side(7, "model", kept("1110"))])
+        return render(report.page(report.Told(7, record(), "/d/7/adapter", False, held)))
+
+    html = told(kept("0100"))
+    for words in ("Against tuning 5", "minus tuning 5, on the 4 items of dev in 3 groups", "+50.0",
+                   "-35.6 to +95.6", "2, 0", "0.5"):  # fmt: skip
+        assert words in html, words
+    assert "left out" not in html and "Against tuning" not in shown()
+    assert "Not comparable: tuning 5 has no outcomes." in told("has no outcomes")
 
 
 def test_what_each_check_measured() -> None:

@@ -10,6 +10,7 @@ import pytest
 from appliance.app import Services
 from appliance.jobs.kind import Stop
 from appliance.trust import signing
+from appliance.tuning import dev_outcomes
 from appliance.tuning import job as jobs
 from appliance.tuning.job import Tuning
 from appliance.tuning.messages import Order
@@ -47,6 +48,12 @@ async def test_from_directories_to_an_adapter_that_is_served(
     assert record["adapter_sha256"] == hashlib.sha256(data_bytes).hexdigest()
     assert record["settings"]["rank"] == 8 and record["data"]["train"] == 64
     assert record["joules"] is None or record["joules"] > 0
+    kept = dev_outcomes.read(path.parent, record["outcomes_sha256"])
+    assert isinstance(kept, dev_outcomes.Kept) and kept.data == record["data"]["digest"]
+    scores = [one.micros / 1e6 for one in kept.outcomes("model", kept.items)]
+    assert len(scores) == 12 and set(kept.scores) == {"classifier", "model", "blend"}
+    plain = next(one["plain"] for one in record["candidates"] if one["kind"] == "model")
+    assert sum(scores) / 12 == pytest.approx(plain)
     signing.sign_directory(path, key(opened.data, "publisher"), quiet)
     adapter = f"{ID}:orders"
     found = opened.lifecycle.import_model("uid:0", path, adapter, quiet)

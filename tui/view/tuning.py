@@ -10,10 +10,10 @@ from typing import Any, Final
 from textual.content import Content
 
 from appliance.wire.admin.jobs import Job
-from appliance.wire.admin.tunings import LossRun, Tuned, TuningsCompared
+from appliance.wire.admin.tunings import LossRun, Paired, Tuned, TuningsCompared
 from tui.chart import plot
 from tui.columns import Column, table
-from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from tui.text import Cell, alarm, cell, indented, labelled, line, quiet, state
 from tui.view import jobs
 from tui.view.document import (
     count_of,
@@ -72,6 +72,13 @@ _SEEDS: Final = (
     Column("ON DEV, NATS", 12, right=True),
     Column("BEST STEP", 9, right=True, drop=1),
     Column("STEPS", 6, right=True, drop=2),
+)
+_PAIRED: Final = (
+    Column("WHAT", 0, least=14, most=40),
+    Column("POINTS", 7, right=True),
+    Column("95 %", 16),
+    Column("P", 8, right=True, drop=1),
+    Column("ONLY ONE RIGHT", 16, drop=2),
 )
 _TUNED: Final = (
     Column("ID", 5, right=True),
@@ -172,6 +179,8 @@ def compared(found: TuningsCompared, width: int, *, ascii_only: bool) -> list[Co
     said = table(_TUNED, [_tuned(each, ascii_only=ascii_only) for each in found.tunings], width)
     if not found.same_dev:
         said.append(alarm("Measured on other items of dev: do not hold these figures together."))
+    for pair in found.paired:
+        said += [Content(""), *_paired(pair, width)]
     said.append(Content(""))
     if not found.differing:
         return [*said, quiet("Nothing that was chosen differs.")]
@@ -181,6 +190,22 @@ def compared(found: TuningsCompared, width: int, *, ascii_only: bool) -> list[Co
         *(Column(str(one.id), each) for one in found.tunings),
     )
     return [*said, *table(columns, [(one.name, *one.values) for one in found.differing], width)]
+
+
+def _paired(found: Paired, width: int) -> list[Content]:
+    """One tuning minus another, on the same items of dev."""
+    named = cell(f"{found.tuning} minus {found.against}", "bold")
+    if found.reason:
+        return [named, *indented(f"not comparable: {found.reason}", width)]
+    on = f"paired on {count(found.items)} items of dev in {count(found.groups)} groups"
+    left = f", {count(found.left_out)} left out" if found.left_out else ""
+    rows = [
+        (one.what, f"{100 * one.value:+.1f}",
+         f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}", f"{one.p_value:.2g}",
+         f"{one.gained} against {one.lost}")
+        for one in found.differences
+    ]  # fmt: skip
+    return [line(named, quiet(on + left)), *table(_PAIRED, rows, width)]
 
 
 def _tuned(found: Tuned, *, ascii_only: bool) -> Sequence[Cell]:

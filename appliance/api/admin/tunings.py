@@ -1,13 +1,15 @@
 """Routes of tunings: the page of one, its losses while it trains, several side by side.
 
-Rules: a tuning is started and steered like every job; none of these shows an item or an answer.
+Rules: a tuning is started and steered like every job; none of these shows an item or an answer;
+two tunings that cannot be compared item by item are shown with the reason.
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 
 from appliance.api.admin.deps import ServicesDep, Viewer
@@ -16,7 +18,7 @@ from appliance.errors import TuningRefused
 from appliance.jobs.store import Job
 from appliance.reports.page import render
 from appliance.trust.names import SIGNATURE_FILE
-from appliance.tuning import comparing, losses, record
+from appliance.tuning import comparing, dev_outcomes, losses, record
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.job import Tuning
 from appliance.tuning.report import Told, page
@@ -24,13 +26,15 @@ from appliance.wire.admin import tunings as wire
 
 router = APIRouter(prefix="/admin/tunings")
 JobId = Annotated[int, InPath(ge=1, lt=1 << 53)]
+Against = Annotated[int | None, Query(ge=1, lt=1 << 53)]
 
 
 @router.get("/{job_id}/report")
-async def report(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.TuningReport:
-    """The page of a tuning, as one HTML file."""
-    html = await asyncio.to_thread(_page, job_id, _directory(services, job_id) / ADAPTER)
-    return wire.TuningReport(html=html)
+async def report(
+    _: Viewer, services: ServicesDep, job_id: JobId, against: Against = None
+) -> wire.TuningReport:
+    """The page of a tuning, as one HTML file; with another tuning, also held against that."""
+    return wire.TuningReport(html=await asyncio.to_thread(_page, services, job_id, against))
 
 
 @router.get("/{job_id}/losses")
@@ -55,6 +59,8 @@ async def compare(
     """Tunings side by side: what they had otherwise, and what each came to."""
     jobs = [(await services.jobs.get(job_id)).job for job_id in wanted.tunings]
     results = [_result(job) for job in jobs]
+    pairs = zip(wanted.tunings, results, strict=True)
+    sides = [await asyncio.to_thread(_side, services, n, result) for n, result in pairs]
     return wire.TuningsCompared(
         tunings=[_tuned(job, result) for job, result in zip(jobs, results, strict=True)],
         differing=[
@@ -62,6 +68,7 @@ async def compare(
             for each in comparing.differing(results)
         ],
         same_dev=comparing.same_dev(results),
+        paired=[_paired(each) for each in comparing.paired(sides)],
     )
 
 
@@ -69,9 +76,47 @@ def _directory(services: Services, job_id: int) -> Path:
     return services.data / DIRECTORY / str(job_id)
 
 
-def _page(job_id: int, adapter: Path) -> str:
+def _page(services: Services, job_id: int, against: int | None) -> str:
+    adapter = _directory(services, job_id) / ADAPTER
     facts, signed = record.read(adapter), (adapter / SIGNATURE_FILE).exists()
-    return render(page(Told(job_id, facts, str(adapter), signed)))
+    held = None
+    if against is not None:
+        other = record.read(_directory(services, against) / ADAPTER)
+        sides = [_side(services, against, other), _side(services, job_id, facts)]
+        (held,) = comparing.paired(sides)
+    return render(page(Told(job_id, facts, str(adapter), signed, held)))
+
+
+def _side(services: Services, number: int, told: Mapping[str, Any]) -> comparing.Side:
+    """A tuning with its outcomes on dev, or with the reason why there are none.
+
+    Args:
+        told: its result or its record.
+    """
+    kept = dev_outcomes.read(_directory(services, number), told.get("outcomes_sha256"))
+    return comparing.Side(number, told["best"], kept)
+
+
+def _paired(found: comparing.Paired) -> wire.Paired:
+    return wire.Paired(
+        tuning=found.tuning,
+        against=found.against,
+        reason=found.reason,
+        items=found.items,
+        left_out=found.left_out,
+        groups=found.groups,
+        differences=[
+            wire.DevDifference(
+                what=what,
+                value=one.difference.value,
+                interval=one.difference.interval,
+                p_value=one.p_value,
+                gained=len(one.gained),
+                lost=len(one.lost),
+            )
+            for what, one in found.found
+        ],
+    )
 
 
 def _result(job: Job) -> dict[str, Any]:

@@ -75,14 +75,52 @@ class Differing(Reply):
     values: list[str]
 
 
+class DevDifference(Reply):
+    """One tuning minus another on the same items of dev.
+
+    Attributes:
+        what: is compared: the tuned models, the best candidates, a field of the tuned models.
+        value, interval: weighted by group; the intervals of several tunings hold together at 95 %.
+        p_value: McNemar's exact test, which counts items.
+        gained, lost: items that only the one, or only the other, has wholly right.
+    """
+
+    what: str
+    value: float
+    interval: tuple[float, float]
+    p_value: float
+    gained: int
+    lost: int
+
+
+class Paired(Reply):
+    """A tuning against another, item by item.
+
+    Attributes:
+        reason: why they are not comparable; "" where they are.
+        items: of dev that both answered; `left_out` is what one of them did not answer.
+        groups: of these items.
+    """
+
+    tuning: int
+    against: int
+    reason: str
+    items: int
+    left_out: int
+    groups: int
+    differences: list[DevDifference]
+
+
 class TuningsCompared(Reply):
     """Tunings side by side, in the order in which they were named.
 
     Attributes:
-        same_dev: whether all were measured on the same items of dev; else their figures cannot be
-            held against each other.
+        same_dev: whether all were measured on the same items of dev; else their single figures
+            cannot be held against each other.
+        paired: each but the first against the first; a server of before says nothing.
     """
 
     tunings: list[Tuned]
     differing: list[Differing]
     same_dev: bool
+    paired: list[Paired] = Field(default_factory=list)

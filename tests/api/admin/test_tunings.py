@@ -1,5 +1,6 @@
 """The page of a tuning, its losses, and tunings side by side, over the admin socket."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from appliance.cli.job import watched
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.jobs.kind import Context, Kind
-from appliance.tuning import losses, record
+from appliance.tuning import dev_outcomes, losses, record
+from appliance.tuning.dev_outcomes import Kept
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.losses import Point
 from appliance.types import Role
 from tests.tuning import example
+from tests.tuning.kept import kept
 
 
 class Trained(Kind):
@@ -74,6 +77,39 @@ def test_tunings_stand_side_by_side(services: Services, client: AdminClient) -> 
     assert (one.joules, other.joules, other.seconds) == (5.0, None, 10.5)
     assert (one.value, one.interval, one.groups) == (0.844, (0.793, 0.885), 237)
     assert (one.best, one.best_value, one.dev_nats) == ("blend", 0.86, 0.1243)
+
+
+def with_outcomes(services: Services, client: AdminClient, found: Kept, **more: Any) -> int:
+    """A tuning that kept its outcomes, with its record."""
+    data = found.document()
+    told = {**more, "best": "model", "outcomes_sha256": hashlib.sha256(data).hexdigest()}
+    number = done(services, client, told)
+    directory = services.data / DIRECTORY / str(number)
+    (directory / ADAPTER).mkdir(parents=True)
+    (directory / dev_outcomes.FILE).write_bytes(data)
+    (directory / ADAPTER / record.FILE).write_bytes(record.document(example.record(**told)))
+    return number
+
+
+def test_each_is_held_against_the_first_item_by_item(
+    services: Services, client: AdminClient
+) -> None:
+    first = with_outcomes(services, client, kept("0100"))
+    second = with_outcomes(services, client, kept("1110"), seconds=5.0)
+    old = done(services, client, {"seconds": 10.5})
+    pair, other = client.compare_tunings([first, second, old]).paired
+    assert (pair.tuning, pair.against, pair.reason, pair.items) == (second, first, "", 4)
+    ((what, value, gained),) = [(d.what, d.value, d.gained) for d in pair.differences]
+    assert (what, value, gained) == ("tuned model", 0.5, 2)
+    assert f"tuning {old} kept no outcomes" in other.reason and other.differences == []
+    html = client.tuning_report(second, first).html
+    assert f"Against tuning {first}" in html and "+50.0" in html
+    assert "Against" not in client.tuning_report(second).html
+    assert code(client.tuning_report, second, old) == "report_missing"  # it has no record
+    path = services.data / DIRECTORY / str(first) / dev_outcomes.FILE
+    path.write_bytes(path.read_bytes().replace(b'"i1"', b'"i9"'))
+    (pair,) = client.compare_tunings([first, second]).paired
+    assert f"tuning {first} has another outcomes.json" in pair.reason
 
 
 def test_what_trained_no_adapter_cannot_be_compared(

@@ -92,6 +92,14 @@ def test_side_by_side_only_what_differs_stands_below() -> None:
     said = told(120, side_by_side(7, 9))
     for words in ("0.844", "0.793 to 0.885", "2 280 s", "2 458", "DIFFERS", "rank", "0.0005"):
         assert words in said, words
+    for words in ("9 minus 7", "paired on 335 items of dev in 237 groups, 12 left out", "-2.0",
+                  "-5.1 to +1.2", "0.21", "14 against 21", "best: blend"):  # fmt: skip
+        assert words in said, words
+    (pair,) = side_by_side(7, 9).paired
+    apart = pair.model_copy(update={"reason": "their datasets differ", "differences": []})
+    refused = told(60, side_by_side(7, 9).model_copy(update={"paired": [apart]}))
+    assert "9 minus 7" in refused and "not comparable: their datasets differ" in refused
+    assert "minus" not in told(80, side_by_side(7, 9).model_copy(update={"paired": []}))
     other = side_by_side(7, 9).model_copy(update={"same_dev": False, "differing": []})
     assert "! Measured on other items of dev" in told(80, other)
     assert "Nothing that was chosen differs." in told(80, other)

@@ -1,0 +1,132 @@
+"""What the candidates of a tuning made of each item of dev: `DATA/tuning/JOB/outcomes.json`.
+
+Rules:
+- Nothing of an item's text is in it: an item and its group are named by digests, under the digest
+  of their dataset, so that an item of another dataset never has the same name; they stand in the
+  order of these names.
+- Of an answer its score is kept and, of fields, which of them are right; no answer, no label.
+- The training record names the file by its digest; a file that is another one is not used.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from appliance.evals.details import field_names, field_right
+from appliance.evals.outcomes import Outcome
+from appliance.tasks.definition import Fields, Task
+from appliance.tasks.loaded import LoadedTask
+from appliance.tuning.candidates import UNTUNED, Candidates
+
+FILE: Final = "outcomes.json"
+SPLIT: Final = "dev"
+_DIGITS: Final = 32
+"""Of a name: 128 bits."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The outcomes of one tuning.
+
+    Attributes:
+        data: digest of the dataset.
+        split: of the dataset.
+        task: its id.
+        rules: digest of what says when an answer is right.
+        items, groups: names of the items and, in their order, of their groups.
+        scores: by candidate, in millionths, in the order of the items.
+        fields: by candidate and field, a digit for each item: 1 where the field is right.
+    """
+
+    data: str
+    split: str
+    task: str
+    rules: str
+    items: tuple[str, ...]
+    groups: tuple[str, ...]
+    scores: dict[str, tuple[int, ...]]
+    fields: dict[str, dict[str, str]] = {}
+
+    def outcomes(self, kind: str, items: Collection[str], field: str = "") -> list[Outcome]:
+        """What a candidate made of these items, to be compared; their names stand for them.
+
+        Args:
+            field: of the answer; "" for the metric of the whole.
+        """
+        if field:
+            values = [1_000_000 * (digit == "1") for digit in self.fields[kind][field]]
+        else:
+            values = list(self.scores[kind])
+        rows = zip(self.items, self.groups, values, strict=True)
+        return [Outcome(name, group, "", "", micros, 0) for name, group, micros in rows
+                if name in items]  # fmt: skip
+
+    def document(self) -> bytes:
+        """The bytes of the file: one form for the same outcomes."""
+        return msgspec.json.encode(self) + b"\n"
+
+
+def kept(loaded: LoadedTask, data: str, made: Candidates) -> Kept:
+    """The outcomes of what a tuning measured on dev.
+
+    Args:
+        data: digest of the dataset.
+    """
+    every = {one.kind: one.outcomes for one in made.found}
+    if made.untuned:
+        every = {UNTUNED: made.untuned, **every}
+    named = {_name("item", data, one.item): one for one in made.found[0].outcomes}
+    order = sorted(named)
+    ids = [named[name].item for name in order]
+    ordered = {kind: _in_order(outcomes, ids) for kind, outcomes in every.items()}
+    fields: dict[str, dict[str, str]] = {}
+    if isinstance(loaded.task.output, Fields):
+        for kind, outcomes in ordered.items():
+            fields[kind] = {
+                field: "".join(str(int(field_right(loaded, field, one))) for one in outcomes)
+                for field in field_names(outcomes)
+            }
+    return Kept(
+        data=data,
+        split=SPLIT,
+        task=loaded.task.id,
+        rules=_rules(loaded.task),
+        items=tuple(order),
+        groups=tuple(_name("group", data, named[name].group) for name in order),
+        scores={kind: tuple(one.micros for one in ones) for kind, ones in ordered.items()},
+        fields=fields,
+    )
+
+
+def read(directory: Path, sha256: str | None) -> Kept | str:
+    """The outcomes of a tuning, or why there are none, as the rest of a sentence about it.
+
+    Args:
+        directory: `DATA/tuning/JOB`.
+        sha256: of the file, as the record of the tuning has it; None where it has none.
+    """
+    if sha256 is None:
+        return "kept no outcomes item by item: an older version made it"
+    try:
+        data = (directory / FILE).read_bytes()
+    except OSError as error:
+        return f"has no {FILE}: {error.strerror}"
+    if hashlib.sha256(data).hexdigest() != sha256:
+        return f"has another {FILE} than its record names"
+    return msgspec.json.decode(data, type=Kept)
+
+
+def _in_order(outcomes: Sequence[Outcome], ids: Sequence[str]) -> list[Outcome]:
+    by_id = {one.item: one for one in outcomes}
+    return [by_id[name] for name in ids]
+
+
+def _name(what: str, data: str, text: str) -> str:
+    return hashlib.sha256(f"{what}\0{data}\0{text}".encode()).hexdigest()[:_DIGITS]
+
+
+def _rules(task: Task) -> str:
+    judged = (task.gate.metric, sorted(task.compare.items()))
+    return hashlib.sha256(msgspec.json.encode(judged)).hexdigest()
