@@ -547,6 +547,10 @@ CODES: Final[dict[str, Code]] = {
         "answers of the tuned model do not end by themselves",
         "Train longer, or with more rows; the end of an answer is learned like the rest.",
     ),
+    "tuning_forgets": Code(
+        "the tuned model lost too much of what it knew beside its task",
+        "Lower `rate` or `epochs`, or bring more rows; `--most-forgotten` allows more.",
+    ),
     "teacher_licence": Code(
         "the terms by which the teacher's outputs may train another model are not stated",
         "Read the teacher's licence; then state it: `tune teach --licence TEXT`.",

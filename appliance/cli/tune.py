@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
+from appliance.cli.eval import place
 from appliance.cli.job import progress, started, watched
 from appliance.cli.output import (
     READ_THERE,
@@ -17,7 +18,6 @@ from appliance.cli.output import (
     Output,
     Progress,
     data_option,
-    dataset_option,
     directory_option,
     json_option,
     safe,
@@ -27,6 +27,7 @@ from appliance.cli.tune_offer import KIND, offer, tuning_of
 from appliance.cli.tune_runs import compare, list_, losses, report
 from appliance.cli.tune_teach import teach
 from appliance.trust import oms, signing
+from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.tunings import Losses
@@ -39,7 +40,8 @@ def _given(command: Decorated) -> Decorated:
     """What is tuned, and how."""
     options = (
         click.argument("task", metavar="TASK_DIR", type=READ_THERE),
-        dataset_option("Directory of the dataset."),
+        click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,
+                     help="The dataset: its id, or its directory."),
         click.option("--base", default="", metavar="ID",
                      help="A model of the store; by default the task's."),
         click.option("--method", default="lora", show_default=True,
@@ -50,6 +52,9 @@ def _given(command: Decorated) -> Decorated:
                      help="Most items of dev, which choose and prove."),
         click.option("--seeds", type=click.IntRange(1, 16), default=1, show_default=True,
                      help="Runs with a seed each; the best on dev is kept."),
+        click.option("--most-forgotten", type=click.FloatRange(0, min_open=True), default=MOST,
+                     show_default=True, metavar="NATS",
+                     help="Most that texts beside the task may lose, in nats a token."),
         click.option("--set", "chosen", metavar="NAME=VALUE", multiple=True,
                      help="A setting, such as rank=16, rate=0.001, epochs=2, tokens=768."),
     )  # fmt: skip
@@ -144,7 +149,7 @@ def _params(given: dict[str, Any]) -> dict[str, Any]:
         if not equals:
             raise click.UsageError(f"--set takes NAME=VALUE, not {pair!r}.")
         settings[name] = _plain(value)
-    names = ("task", "base", "limit", "dev", "seeds")
+    names = ("task", "base", "limit", "dev", "seeds", "most_forgotten")
     return {**{name: given[name] for name in names}, "data": given["dataset"], "settings": settings}
 
 

@@ -111,11 +111,12 @@ def gap(trained: Sequence[Scored], served: Sequence[Scored]) -> Gap:
     """The two means over all tokens.
 
     Raises:
-        ValueError: the two sides have not as many tokens.
+        TuningRefused: `tuning_tokens_differ` when the two sides have not as many tokens.
     """
     ours, theirs = (np.array([n for one in side for n in one.nats]) for side in (trained, served))
     if ours.shape != theirs.shape:
-        raise ValueError("two sides of different lengths")
+        message = f"The trainer scored {len(ours)} tokens, and the server {len(theirs)}."
+        raise TuningRefused("tuning_tokens_differ", message)
     if not len(ours):
         return Gap(float("nan"), float("nan"))
     error = float((ours - theirs).std(ddof=1) / np.sqrt(len(ours))) if len(ours) > 1 else 0.0

@@ -4,12 +4,14 @@ Rules: the record names by digest or value all that the adapter follows from; th
 statement of its base and the record lie together, to be signed and imported like any adapter.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from appliance.datasets.duplicates import plain
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import summarise
@@ -17,6 +19,7 @@ from appliance.jobs.kind import JsonObject
 from appliance.tasks import definition
 from appliance.trust import durable
 from appliance.trust.adapter import STATEMENT_FILE, Base
+from appliance.trust.directory import sync_directory
 from appliance.trust.verified import VerifiedModel
 from appliance.tuning import dev_outcomes, record, rows
 from appliance.tuning.given import Given
@@ -26,39 +29,57 @@ from appliance.tuning.training import Trained
 DIRECTORY: Final = "tuning"
 ADAPTER: Final = "adapter"
 TASK: Final = "task"
+_PART: Final = "export.part"
 
 
 def export(
-    path: Path,
+    directory: Path,
     data: bytes,
     bound: Base,
     told: JsonObject,
     files: Mapping[str, bytes],
     outcomes: bytes,
-) -> None:
-    """Write the adapter, and beside it its task and what it made of dev.
+) -> Path:
+    """Write the adapter, and beside it its task and what it made of dev: all of it or nothing.
 
     Args:
-        path: of the adapter's directory.
+        directory: `DATA/tuning/JOB`.
         data: the adapter's file.
         files: of the task that it was trained for.
         outcomes: `dev_outcomes.FILE`.
 
+    Returns:
+        The adapter's directory.
+
     Raises:
         TuningRefused: `tuning_checkpoint` when the disk refuses.
     """
+    parts: dict[str, Mapping[str, bytes]] = {
+        TASK: files,
+        ADAPTER: {
+            "adapter.gguf": data,
+            STATEMENT_FILE: bound.statement(),
+            record.FILE: record.document(told),
+        },
+    }
+    whole = directory / _PART
     try:
-        task = path.with_name(TASK)
-        task.mkdir(mode=0o750, exist_ok=True)
-        for name, content in files.items():
-            durable.replace(task / name, content, 0o640)
-        durable.replace(path.with_name(dev_outcomes.FILE), outcomes, 0o640)
-        path.mkdir(mode=0o750, exist_ok=True)
-        durable.replace(path / "adapter.gguf", data, 0o640)
-        durable.replace(path / STATEMENT_FILE, bound.statement(), 0o640)
-        durable.replace(path / record.FILE, record.document(told), 0o640)
+        shutil.rmtree(whole, ignore_errors=True)  # of an export that a crash interrupted
+        for part, contents in parts.items():
+            (whole / part).mkdir(mode=0o750, parents=True)
+            for name, content in contents.items():
+                durable.replace(whole / part / name, content, 0o640)
+        durable.replace(whole / dev_outcomes.FILE, outcomes, 0o640)
+        (whole / dev_outcomes.FILE).rename(directory / dev_outcomes.FILE)
+        for part in parts:  # the adapter at last
+            shutil.rmtree(directory / part, ignore_errors=True)
+            (whole / part).rename(directory / part)
+        sync_directory(directory)
     except OSError as error:
         raise TuningRefused("tuning_checkpoint", f"The adapter: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(whole, ignore_errors=True)
+    return directory / ADAPTER
 
 
 def quality(task: definition.Task, outcomes: Sequence[Outcome]) -> JsonObject:
@@ -79,15 +100,18 @@ def sources(
     subject = given.subject
     task = subject.loaded.task
     spread = [one.dev_nats for one in trained]
+    learned = {plain(item.text) for item in given.items}
     return {
         "base": {"id": model.id, "oms_root": model.digest, "gguf_sha256": model.gguf_sha256},
         "task": {"id": task.id, "version": task.version, "digest": subject.loaded.digest},
         "data": {
             "digest": subject.data_digest,
+            "draft": "dataset" in subject.drafts,
             "train": len(given.rows),
             "taught": sum(item.teacher is not None for item in given.items),
             "teachers": sorted({item.teacher for item in given.items if item.teacher}),
             "dev": len(given.dev),
+            "dev_seen": sum(plain(item.text) in learned for item in given.dev_items),
             "rows_sha256": rows.digest(given.rows),
             "dev_sha256": rows.digest(given.dev),
         },

@@ -39,7 +39,6 @@ from appliance.tuning import (
     wanted,
 )
 from appliance.tuning.candidates import candidates
-from appliance.tuning.exporting import ADAPTER
 from appliance.tuning.field_quality import by_field
 from appliance.tuning.given import Given
 from appliance.tuning.messages import Order
@@ -49,6 +48,7 @@ from appliance.tuning.process import check_set
 from appliance.tuning.report import conclusion
 from appliance.tuning.served import serving
 from appliance.tuning.settings import Settings
+from appliance.tuning.trainer.weights import check_architecture
 from appliance.types import Role
 
 _SLACK: Final = 3 << 30  # address space that is mapped and never touched
@@ -67,13 +67,27 @@ class Tuning(Kind):
         self._parts = parts
 
     def check(self, params: JsonObject) -> None:
-        """Settings in their ranges, two directories, the tuning set. Raises TuningRefused."""
+        """Settings in their ranges, a task, a dataset, the tuning set, a base that can be tuned.
+
+        Raises:
+            TuningRefused: `tuning_invalid`, `tuning_method`, `tuning_set_missing`,
+                `tuning_architecture`.
+            StateRefused: `unknown_model_id`.
+        """
         asked = wanted.parse(params)
-        settings.read(asked.settings)
-        for path in (asked.task, asked.data):
+        chosen = settings.read(asked.settings)
+        directories = [asked.task, *filter(is_path, (asked.data,))]  # an approved dataset has an id
+        for path in directories:
             if not (is_path(path) and Path(path).is_dir()):
                 raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
         check_set(self._parts.tuning_set)
+        facts = self._parts.facts(asked.base_of(asked.definition()))
+        check_architecture(facts.architecture)
+        if chosen.longest > facts.n_ctx_train:
+            raise TuningRefused(
+                "tuning_invalid",
+                f"longest is {chosen.longest}, and the base reads {facts.n_ctx_train} tokens.",
+            )
 
     def title(self, params: JsonObject) -> str:
         """The task and the dataset."""
@@ -138,7 +152,11 @@ class Tuning(Kind):
             **exporting.sources(read, chosen, made.trained, best, model),
             "dev": exporting.quality(task, found.outcomes),
             "fields": by_field(subject.loaded, found.outcomes, found.untuned),
-            "checks": {**made.proof.facts(), "base_nll_gap": best.base_gap},
+            "checks": {
+                **made.proof.facts(),
+                "base_nll_gap": best.base_gap,
+                **made.lost.facts(asked.most_forgotten),
+            },
             "curve": [point.told() for point in points] if asked.curve else [],
             "more_data_helps": helps,
             "doubling": doubling,
@@ -157,12 +175,12 @@ class Tuning(Kind):
             "adapter_sha256": hashlib.sha256(data).hexdigest(),
             "outcomes_sha256": hashlib.sha256(kept).hexdigest(),
         }
-        path = parts.directory / str(job.id) / ADAPTER
+        directory = parts.directory / str(job.id)
         bound = Base(model.digest, model.gguf_sha256)
         vet_adapter(data, None, bound.statement())  # what an import would refuse is not offered
         if chosen_from.classifier:
             files = {**files, document.FILE: chosen_from.classifier}
-        await job.in_thread(exporting.export, path, data, bound, told, files, kept)
+        path = await job.in_thread(exporting.export, directory, data, bound, told, files, kept)
         for seed in told["seeds"]:  # the record has them all
             seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
         return {"answer": conclusion(told)[0], **told, "adapter": str(path)}

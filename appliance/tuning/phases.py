@@ -15,8 +15,9 @@ from appliance.evals.subject import Subject
 from appliance.jobs.kind import Context
 from appliance.tasks import definition
 from appliance.trust.verified import VerifiedModel
-from appliance.tuning import adapter_file, curve
+from appliance.tuning import adapter_file, curve, forgetting
 from appliance.tuning.checks import Scored, check_tokens
+from appliance.tuning.forgetting import Forgotten, forgotten
 from appliance.tuning.given import Given, read
 from appliance.tuning.measured import Measured, form_of, measured
 from appliance.tuning.messages import Order
@@ -46,6 +47,7 @@ class Proved:
     """What training came to: each seed, the best one and its file.
 
     Attributes:
+        lost: on texts beside the task.
         untrained: what the base says of the frozen text, in the engine.
     """
 
@@ -53,6 +55,7 @@ class Proved:
     best: Trained
     data: bytes
     proof: Proof
+    lost: Forgotten
     untrained: Sequence[Scored]
 
 
@@ -63,8 +66,9 @@ async def proved(run: Run, served: Served) -> Proved:
         served: reproducible.
 
     Raises:
-        TuningRefused: what `training.train` and `proof.prove` raise; `tuning_tokens_differ`
-            where the server renders a row another way now than when it was trained.
+        TuningRefused: what `training.train`, `proof.prove` and `forgetting.check` raise;
+            `tuning_tokens_differ` where the server renders a row another way now than when it
+            was trained.
     """
     given, subject = run.given, run.given.subject
     untrained = await served.scores(run.order.frozen)
@@ -77,7 +81,10 @@ async def proved(run: Run, served: Served) -> Proved:
     async with attached(served, data) as digest:
         scores = best.done.scores
         found = await prove(served, digest, given.dev, scores, form_of(subject.loaded))
-    return Proved(trained, best, data, found, untrained)
+        fixed = await forgetting.texts(served, given.begin, run.order.settings.longest)
+        lost = await forgotten(served, digest, fixed)
+        forgetting.check(lost, run.wanted.most_forgotten)
+    return Proved(trained, best, data, found, lost, untrained)
 
 
 async def on_dev(run: Run, served: Served, data: bytes, *, beside: bool = True) -> Measured:

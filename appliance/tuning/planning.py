@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from appliance.jobs.kind import JsonObject
-from appliance.tuning import adapter_file, plan
+from appliance.tuning import adapter_file, forgetting, plan
 from appliance.tuning.measured import rehearsal
 from appliance.tuning.phases import Run
 from appliance.tuning.plan import Pace
@@ -28,7 +28,8 @@ class Tried:
     """What the first phase measured.
 
     Attributes:
-        read: seconds until the rows are there, and the untrained model's scores.
+        read: seconds until the rows are there, and of what is scored once: the untrained model,
+            and texts beside the task.
         row: seconds that the proof takes for a row of dev.
     """
 
@@ -51,9 +52,11 @@ async def tried(run: Run, served: Served, begun: float) -> Tried:
     found = await trial(run.model.sealed, few, run.parts.tuning_set, run.report)
     scoring = time.monotonic()
     await served.scores(order.frozen)
-    proving = time.monotonic()
     sample = order.dev[:_SAMPLE]
     async with attached(served, _blank(run)) as digest:
+        fixed = await forgetting.texts(served, run.given.begin, order.settings.longest)
+        await forgetting.forgotten(served, digest, fixed)
+        proving = time.monotonic()
         await rehearsed(served, digest, sample)
     row = (time.monotonic() - proving) / len(sample)
     return Tried(found, read + proving - scoring, row)

@@ -200,6 +200,10 @@ def _candidates(facts: Mapping[str, Any]) -> Section:
         "serves. Differences are paired by item and weighted by group; an interval that holds 0 "
         "shows none; p is McNemar's."
     ]
+    if seen := data.get("dev_seen"):  # a record of before has none
+        sentences.append(
+            f"{seen:,} items of dev have a text that was learned: on these, to remember is enough."
+        )
     if any("weight" in row for row in rows):
         sentences.append(
             "The blend multiplies the distributions of both over the labels; its weight was fitted "
@@ -299,7 +303,7 @@ def _curve(facts: Mapping[str, Any]) -> Section | None:
 
 def _checks(found: Mapping[str, Any]) -> Section:
     limit = f"{100 * GAP_SHARE:g} % or {GAP_NATS:g} nat a token"
-    rows = (
+    rows: tuple[tuple[str, ...], ...] = (
         ("tokens of every row", "equal", "those that the server renders"),
         (
             "untrained model, trainer against server",
@@ -323,6 +327,16 @@ def _checks(found: Mapping[str, Any]) -> Section:
             f"at least {percent(STOPPED)} of those on dev",
         ),
     )
+    if "forgotten" in found:  # a record of before has none
+        rows = (
+            *rows,
+            (
+                "fixed texts beside the task",
+                f"{found['texts_untuned']:.2f} nats a token untuned, {found['texts_tuned']:.2f} "
+                f"tuned, {found['forgotten']:+.2f}",
+                f"at most {found['forgotten_most']:+.2f}",
+            ),
+        )
     said = (
         "Each was measured by the engine, file and tokens that serve. Had one failed, the run "
         "would have ended without an adapter."
@@ -385,7 +399,7 @@ def _made_of(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("base", f"{base['id']}, {base['oms_root']}"),
         ("file of the base", base["gguf_sha256"]),
         ("task", f"{task['id']} version {task['version']}, {task['digest']}"),
-        ("dataset", data["digest"]),
+        ("dataset", data["digest"] + (", a draft" if data.get("draft") else "")),
         ("rows that were learned", data["rows_sha256"]),
         *(("teacher", teacher) for teacher in data.get("teachers", ())),
         ("rows of dev", data["dev_sha256"]),

@@ -7,7 +7,7 @@ Rules:
 - Of a label every token is learned, not only those where labels differ: the score of a label is
   the sum over all its tokens (docs/tasks.md), and one that is left out would be worth what the
   untrained model thinks of it.
-- A row that is too long is refused with its name. Nothing is cut.
+- Rows that are too long are refused by name, the longest first. Nothing is cut.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import msgspec
 
 from appliance.errors import TuningRefused
 
-_SHOWN = 5
+_SHOWN = 20
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -75,25 +75,26 @@ def check(rows: Sequence[Row], *, stop: int, begin: int | None, longest: int) ->
     Raises:
         TuningRefused: `tuning_row_too_long`, `tuning_stop_untrained`, `tuning_double_begin`.
     """
+    long = sorted((r for r in rows if len(r.tokens) > longest), key=lambda r: -len(r.tokens))
     _refuse(
         "tuning_row_too_long",
         f"have more than {longest} tokens",
-        [row for row in rows if len(row.tokens) > longest],
+        [f"{row.item[:80]} ({len(row.tokens)})" for row in long],
     )
     _refuse(
         "tuning_stop_untrained",
         f"do not end with the token {stop}, or have it within the answer",
-        [row for row in rows if row.answer.count(stop) != 1 or row.answer[-1] != stop],
+        [r.item[:80] for r in rows if r.answer.count(stop) != 1 or r.answer[-1] != stop],
     )
     _refuse(
         "tuning_double_begin",
         f"begin with the token {begin} twice",
-        [row for row in rows if begin is not None and row.prompt[:2] == (begin, begin)],
+        [r.item[:80] for r in rows if begin is not None and r.prompt[:2] == (begin, begin)],
     )
 
 
-def _refuse(code: str, what: str, rows: Sequence[Row]) -> None:
-    if rows:
-        named = ", ".join(row.item[:80] for row in rows[:_SHOWN])
-        more = "" if len(rows) <= _SHOWN else f" and {len(rows) - _SHOWN} more"
-        raise TuningRefused(code, f"{len(rows)} rows {what}: {named}{more}.")
+def _refuse(code: str, what: str, named: Sequence[str]) -> None:
+    if named:
+        more = "" if len(named) <= _SHOWN else f" and {len(named) - _SHOWN} more"
+        shown = ", ".join(named[:_SHOWN])
+        raise TuningRefused(code, f"{len(named)} rows {what}: {shown}{more}.")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ _DONE: Final = "done"
 _CHECKPOINT: Final = "checkpoint"
 _LOSSES: Final = losses.SUFFIX.removeprefix(".")
 
+T = TypeVar("T")
 Report = Callable[[str, int, int], None]
 """Phase, done and total; raises when the job is to stop."""
 
@@ -81,9 +82,8 @@ class Files:
     of: str = ""
 
     def done(self) -> Trained | None:
-        """The seed, if it was trained to its end."""
-        path = self._path(_DONE)
-        return msgspec.msgpack.decode(path.read_bytes(), type=Trained) if path.exists() else None
+        """The seed, if it was trained to its end. Raises TuningRefused (`tuning_checkpoint`)."""
+        return self._read(_DONE, Trained)
 
     def keep_done(self, trained: Trained) -> None:
         """Keep the result; the checkpoint is not needed any more."""
@@ -91,9 +91,8 @@ class Files:
         self._path(_CHECKPOINT).unlink(missing_ok=True)
 
     def kept(self) -> "_Kept | None":
-        """The last checkpoint."""
-        path = self._path(_CHECKPOINT)
-        return msgspec.msgpack.decode(path.read_bytes(), type=_Kept) if path.exists() else None
+        """The last checkpoint. Raises TuningRefused (`tuning_checkpoint`)."""
+        return self._read(_CHECKPOINT, _Kept)
 
     def keep(self, kept: "_Kept") -> None:
         """Put a checkpoint in the place of the last one.
@@ -115,6 +114,13 @@ class Files:
         points = [losses.Point(one.step, one.loss, one.dev) for one in steps]
         with self._on_disk("losses"):
             losses.write(self._path(_LOSSES), points, again=again)
+
+    def _read(self, what: str, kind: type[T]) -> T | None:
+        path = self._path(what)
+        try:
+            return msgspec.msgpack.decode(path.read_bytes(), type=kind) if path.exists() else None
+        except msgspec.MsgspecError as error:
+            raise TuningRefused("tuning_checkpoint", f"{path.name} cannot be read.") from error
 
     def _write(self, what: str, data: bytes) -> None:
         with self._on_disk(what):
@@ -162,7 +168,9 @@ async def train(
             `tuning_nll_gap` before the first step; `tuning_checkpoint`.
     """
     found = files.done()
-    if found is not None:
+    if found is not None:  # of a job that stopped later; what it was made of may have changed
+        checks.check_base(found.ready.base_sha256, base_sha256)
+        checks.check_tokens(order.rows, order.rows, found.ready.rows_sha256)
         return found
     kept = files.kept() or _Kept(b"", [], 0.0, 0.0)
     order = msgspec.structs.replace(order, checkpoint=kept.data)

@@ -4,6 +4,7 @@ Rules: a parameter that is not known is refused; sealed splits have no name here
 nothing but its definition is read before the job runs.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from appliance.jobs.kind import JsonObject
 from appliance.tasks import definition
 from appliance.tasks.loaded import MAX_FILE
 from appliance.trust.directory import open_artifact
+from appliance.tuning import forgetting
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a tuning.
 
     Attributes:
-        task, data: directories on the host.
+        task: a directory on the host.
+        data: the id of an approved dataset, or a directory on the host.
         base: a model of the store; "" for the candidate of the task.
         limit: the first so many items of train by digest; 0 for all.
         dev: most items of dev that choose and prove.
@@ -29,6 +32,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings: `settings.Settings`.
         curve: train on shares of the rows, too, and say whether more rows would help.
         plan: say what it would take, and train nothing.
+        most_forgotten: nats a token that texts beside the task may lose.
     """
 
     task: str
@@ -40,6 +44,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     curve: bool = False
     plan: bool = False
+    most_forgotten: float = forgetting.MOST
 
     def split(self, name: str) -> Evaluated:
         """A split of the dataset, as evaluations read it."""
@@ -81,8 +86,12 @@ def parse(params: JsonObject) -> Wanted:
         wanted = msgspec.convert(params, Wanted)
     except msgspec.ValidationError as error:
         raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
-    if not (1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1):
-        raise TuningRefused("tuning_invalid", "Parameters: seeds are 1 to 16, dev is at least 1.")
+    counts = 1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1
+    if not (counts and 0 < wanted.most_forgotten < math.inf):
+        raise TuningRefused(
+            "tuning_invalid",
+            "Parameters: seeds are 1 to 16, dev is at least 1, most_forgotten is above 0.",
+        )
     return wanted
 
 

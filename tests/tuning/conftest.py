@@ -1,6 +1,7 @@
 """What tests of tuning share: the tuning set, a task and items that a model learns at once."""
 
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -53,6 +54,14 @@ async def served(services: Services) -> AsyncIterator[Served]:
     async with serving(model, 256, services.supervisor.variant.get(), 1) as found:
         yield found
     model.close()
+
+
+@pytest.fixture
+def own(smol_data: Path, tmp_path: Path) -> Iterator[Services]:
+    """A copy of the data directory, for tests that put other artifacts into the store."""
+    shutil.copytree(smol_data, tmp_path / "own")
+    with open_services(tmp_path / "own", config=SMALL) as services:
+        yield services
 
 
 @pytest.fixture

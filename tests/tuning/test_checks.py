@@ -79,6 +79,9 @@ def test_the_gap_is_of_all_tokens_together() -> None:
     theirs = [Scored((1.0, 2.0, 3.0), ()), Scored((10.0,), ())]
     assert checks.gap(ours, theirs) == Gap(3.0, 4.0, 1.0)  # of 0, 0, 0 and 4
     assert not checks.gap([], []).nats <= 1
+    with pytest.raises(TuningRefused, match="scored 4 tokens, and the server 3") as refused:
+        checks.gap(ours, theirs[:1])
+    assert code_of(refused) == "tuning_tokens_differ"
 
 
 def test_a_sure_place_where_the_server_prefers_another_token_is_refused() -> None:

@@ -12,6 +12,7 @@ from appliance.tuning import checks, examples, rows
 from appliance.tuning.served import Served, serving
 from tests.evals.orders import TASK, write_task
 from tests.smol import sealed
+from tests.tuning.foreign import changed
 from tests.tuning.runs import subject_of
 
 LONGEST = 256
@@ -67,6 +68,24 @@ async def test_rows_that_a_foreign_template_renders_are_refused(
         rendered = await examples.rows(other, subject.loaded, subject.items, 2)
     model.close()
     with pytest.raises(TuningRefused, match=place) as refused:
+        checks.check_tokens(trained, rendered, rows.digest(trained))
+    assert refused.value.code == "tuning_tokens_differ"
+
+
+async def test_rows_of_a_base_with_another_tokenizer_are_refused(
+    services: Services, served: Served, task: Path, data: Path, default_model_path: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
+    trained = await examples.rows(served, subject.loaded, subject.items, 2)
+    key = "tokenizer.ggml.pre"
+    other = changed(default_model_path, tmp_path / "other.gguf", key, b"smollm", b"falcon")
+    model, variant = sealed(services), services.supervisor.variant.get()
+    async with serving(replace(model, sealed=other), LONGEST, variant, 1) as base:
+        rendered = await examples.rows(base, subject.loaded, subject.items, 2)
+    other.close()
+    model.close()
+    with pytest.raises(TuningRefused) as refused:
         checks.check_tokens(trained, rendered, rows.digest(trained))
     assert refused.value.code == "tuning_tokens_differ"
 

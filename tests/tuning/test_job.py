@@ -1,5 +1,7 @@
 """Tuning as a job: what is refused before anything is stored, and what it takes."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,10 +9,18 @@ from typing import Any
 import pytest
 
 from appliance.app import Services
-from appliance.errors import TuningRefused
+from appliance.datasets import directory
+from appliance.errors import Refused, TuningRefused, Unavailable
+from appliance.jobs.states import State
+from appliance.trust import signing
 from appliance.tuning.job import Tuning
-from tests.evals.orders import FITTED, write_task
-from tests.smol import ID
+from appliance.tuning.wanted import Wanted
+from tests.evals.orders import FITTED, item, write_task
+from tests.evals.sealed import sealing_key
+from tests.smol import APPROVERS, ID, approve, key, quiet, until
+from tests.tuning.runs import subject_of
+
+Plant = Callable[[Path, Services], None]
 
 
 def kind(services: Services, tuning_set: Path) -> Tuning:
@@ -47,7 +57,9 @@ def test_without_the_tuning_set_it_says_what_to_carry_in(
         ({"seeds": 0}, "tuning_invalid"),
         ({"split": "test"}, "tuning_invalid"),
         ({"data": "/nowhere"}, "tuning_invalid"),
-        ({"data": "."}, "tuning_invalid"),
+        ({"task": "."}, "tuning_invalid"),
+        ({"settings": {"longest": 9_000}}, "tuning_invalid"),  # the base reads 8,192 tokens
+        ({"base": "nobody"}, "unknown_model_id"),
     ],
 )
 def test_parameters_that_cannot_be_meant_are_refused(
@@ -56,9 +68,126 @@ def test_parameters_that_cannot_be_meant_are_refused(
     params = {"task": str(task), "data": str(data), **change}
     if not code:
         return kind(services, pretended).check(params)
-    with pytest.raises(TuningRefused) as refused:
+    with pytest.raises(Refused) as refused:
         kind(services, pretended).check(params)
     assert refused.value.code == code
+
+
+def test_an_architecture_that_is_not_trained_is_refused_before_anything_is_stored(
+    services: Services, task: Path, data: Path, pretended: Path
+) -> None:
+    tuning = kind(services, pretended)
+    facts = replace(tuning._parts.facts(ID), architecture="gemma3")
+    other = Tuning(replace(tuning._parts, facts=lambda _: facts))
+    with pytest.raises(TuningRefused, match=r"'gemma3' .* llama and qwen2 can") as refused:
+        other.check({"task": str(task), "data": str(data)})
+    assert refused.value.code == "tuning_architecture"
+
+
+def add(data: Path, split: str, **change: object) -> None:
+    """An item more in a split."""
+    line = json.dumps({**item(7, "more"), **change})
+    with (data / f"{split}.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+
+
+def in_test(data: Path, _: Services) -> None:
+    add(data, "test")
+    add(data, "train", id="copy")
+
+
+def in_sealed_test(data: Path, services: Services) -> None:
+    add(data, "test")
+    directory.seal(data, directory.read(data), sealing_key(services))
+    add(data, "train", id="copy")
+
+
+def in_dev(data: Path, _: Services) -> None:
+    add(data, "train", group="dev-g0")
+
+
+def twice(data: Path, _: Services) -> None:
+    add(data, "train", id="dev000", group="new")
+
+
+def taught_dev(data: Path, _: Services) -> None:
+    add(data, "dev", teacher="ab" * 32)
+
+
+def no_dev(data: Path, _: Services) -> None:
+    (data / "dev.jsonl").unlink()
+
+
+def changed_since(data: Path, services: Services) -> None:
+    signing.sign_directory(data, key(services.data, "publisher"), quiet)
+    add(data, "train")
+
+
+@pytest.mark.parametrize(
+    ("plant", "code"),
+    [
+        (in_test, "group_in_two_splits"),
+        (in_sealed_test, "group_in_two_splits"),
+        (in_dev, "group_in_two_splits"),
+        (twice, "item_duplicate"),
+        (taught_dev, "item_taught"),
+        (no_dev, "evaluation_empty"),
+        (changed_since, "file_changed"),
+    ],
+)
+async def test_a_dataset_that_cannot_judge_is_refused_before_the_base_is_read(
+    services: Services, task: Path, data: Path, pretended: Path, plant: Plant, code: str
+) -> None:
+    plant(data, services)
+    assert await ended(services, pretended, {"task": str(task), "data": str(data)}) == code
+
+
+async def test_a_dataset_is_named_by_its_id_once_it_is_approved(
+    own: Services, task: Path, data: Path, pretended: Path
+) -> None:
+    signing.sign_directory(data, key(own.data, "publisher"), quiet)
+    own.lifecycle.import_model("uid:0", data, "orders", quiet)
+    params = {"task": str(task), "data": "orders"}
+    assert await ended(own, pretended, params) == "not_approved"
+    assert await ended(own, pretended, {**params, "data": "none"}) == "unknown_model_id"
+    approve(own, "orders", *APPROVERS)
+    subject = subject_of(own, Wanted(str(task), "orders").split("train"))
+    assert len(subject.items) == 64 and subject.drafts == ("task",)
+
+
+async def test_what_does_not_fit_into_the_memory_is_refused(
+    services: Services, task: Path, data: Path, pretended: Path
+) -> None:
+    deep = replace(kind(services, pretended)._parts.facts(ID), n_layer=100_000)
+    params = {"task": str(task), "data": str(data)}
+    assert await ended(services, pretended, params, facts=lambda _: deep) == "insufficient_memory"
+
+
+async def test_of_two_at_once_the_second_waits(
+    services: Services, task: Path, data: Path, pretended: Path
+) -> None:
+    services.jobs._kinds["tune"] = kind(services, pretended)
+    params = {"task": str(task), "data": str(data), "limit": 8, "dev": 8}
+    first, second = [await services.jobs.start("tune", params, "uid:0") for _ in range(2)]
+    assert first.job.id != second.job.id
+    await until(lambda: first.progress.phase)
+    assert (await services.jobs.get(second.job.id)).job.state is State.QUEUED
+    for live in (second, first):
+        await services.jobs.cancel(live.job.id, "uid:0")
+        with pytest.raises(Unavailable):
+            await live.outcome()
+
+
+async def ended(services: Services, pretended: Path, params: dict[str, Any], **parts: Any) -> str:
+    """The code with which a tuning ends; it leaves nothing."""
+    tuning = kind(services, pretended)
+    services.jobs._kinds["tune"] = Tuning(replace(tuning._parts, **parts))
+    before = sorted((services.data / "tuning").rglob("*"))
+    live = await services.jobs.start("tune", params, "uid:0")
+    with pytest.raises(Refused) as refused:
+        await live.outcome()
+    assert sorted((services.data / "tuning").rglob("*")) == before
+    return refused.value.code
 
 
 def test_its_memory_is_known_before_a_row_is_read(

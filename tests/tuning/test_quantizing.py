@@ -13,13 +13,15 @@ import pytest
 
 from appliance.app import Services, initialise, open_services
 from appliance.engine.quantized import Order
-from appliance.errors import TuningRefused
+from appliance.errors import PolicyRefused, TuningRefused
 from appliance.trust import signing
+from appliance.trust.store import load_policy
 from appliance.tuning.quantizer_process import made_by_child
 from appliance.tuning.quantizing import Quantizing
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.evals.orders import TASK, write_task
 from tests.evals.sealed import add_dataset, add_task, envelope, terms
+from tests.lora import add_adapter
 from tests.smol import APPROVERS, ID, SMALL, approve, key, quiet, signed_artifact
 from tests.smol import sealed as sealed_model
 from tests.tuning.runs import sealed
@@ -59,6 +61,18 @@ def test_what_cannot_be_quantised_is_refused_before_anything_is_stored(
     with pytest.raises(TuningRefused) as refused:
         kind(services).check({**params(task, data), **change})
     assert refused.value.code == code
+
+
+def test_adapters_of_the_source_are_named_and_fit_no_other_file(own: Services) -> None:
+    adapter = add_adapter(own, "named", 5, rank=1)
+    assert kind(own)._adapters(ID) == [adapter] and kind(own)._adapters(WIDE) == []
+    policy, model = load_policy(own.data / "trust"), sealed_model(own)
+    own.store.seal_adapter(adapter, model, policy, quiet).close()
+    quantised = replace(model, gguf_sha256="0" * 64)  # the same artifact with another file
+    with pytest.raises(PolicyRefused) as refused:
+        own.store.seal_adapter(adapter, quantised, policy, quiet)
+    assert refused.value.code == "adapter_other_base"
+    model.close()
 
 
 def _order(ftype: int, **more: Any) -> Order:

@@ -35,15 +35,20 @@ def test_a_begin_token_that_stands_twice_is_refused() -> None:
 
 
 def test_rows_that_are_too_long_are_named_and_not_cut() -> None:
-    with pytest.raises(TuningRefused, match=r"^1 rows have more than 6 tokens: b\.$") as refused:
+    with pytest.raises(
+        TuningRefused, match=r"^1 rows have more than 6 tokens: b \(7\)\.$"
+    ) as refused:
         check(GOOD, stop=STOP, begin=BEGIN, longest=6)
     assert refused.value.code == "tuning_row_too_long"
 
 
 def test_many_refused_rows_are_counted() -> None:
-    many = [Row(f"row-{n}", (1, 5), (7,)) for n in range(8)]
-    with pytest.raises(TuningRefused, match=r"row-4 and 3 more"):
+    many = [Row(f"row-{n}", (1, 5), (7,)) for n in range(23)]
+    with pytest.raises(TuningRefused, match=r"^23 rows .* row-19 and 3 more\.$"):
         check(many, stop=STOP, begin=BEGIN, longest=9)
+    long = [Row(f"row-{n}", (1,) * (50 + n), (7, STOP)) for n in range(3)]
+    with pytest.raises(TuningRefused, match=r": row-2 \(54\), row-1 \(53\), row-0 \(52\)\.$"):
+        check(long, stop=STOP, begin=None, longest=9)
 
 
 def test_the_digest_sees_every_token_and_what_is_learned() -> None:

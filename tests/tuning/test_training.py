@@ -7,6 +7,10 @@ import pytest
 from appliance.errors import TuningRefused
 from appliance.trust import durable
 from appliance.tuning import losses, training
+from appliance.tuning.rows import digest
+from tests.smol import quiet
+from tests.tuning.runs import order
+from tests.tuning.trained import trained
 
 
 def test_a_full_disk_at_a_checkpoint_ends_it_and_keeps_the_last_one(
@@ -33,4 +37,36 @@ def test_losses_are_told_as_they_come_and_a_full_disk_ends_it(tmp_path: Path) ->
     assert [(run.name, len(run.points)) for run in losses.read(tmp_path)] == [("seed-3-25%", 2)]
     with pytest.raises(TuningRefused) as refused:
         training.Files(tmp_path / "gone", 3).tell([training.Curve(1, 2.5)])
+    assert refused.value.code == "tuning_checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("base", "rows", "code"),
+    [
+        ("ab" * 32, digest(order().rows), ""),
+        ("00" * 32, digest(order().rows), "tuning_base_differs"),
+        ("ab" * 32, digest(order().rows[1:]), "tuning_tokens_differ"),
+    ],
+)
+async def test_a_seed_that_is_done_is_used_for_its_own_base_and_rows(
+    tmp_path: Path, base: str, rows: str, code: str
+) -> None:
+    files, done = training.Files(tmp_path, 0), trained(base=base, rows=rows)
+    files.keep_done(done)
+    again = training.train(None, "ab" * 32, order(), tmp_path, files, [], quiet)  # type: ignore[arg-type] # no base is read
+    if not code:
+        assert await again == done
+        return
+    with pytest.raises(TuningRefused) as refused:
+        await again
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("name", ["done", "checkpoint"])
+def test_a_file_that_cannot_be_read_is_no_checkpoint(tmp_path: Path, name: str) -> None:
+    files = training.Files(tmp_path, 0)
+    assert files.done() is None and files.kept() is None
+    (tmp_path / f"seed-0.{name}").write_bytes(b"\x93torn")
+    with pytest.raises(TuningRefused, match=f"seed-0.{name} cannot be read") as refused:
+        files.done(), files.kept()
     assert refused.value.code == "tuning_checkpoint"

@@ -21,7 +21,17 @@ def refused(call: Any, *given: Any) -> str:
 
 @pytest.mark.parametrize(
     "change",
-    [{"seeds": 0}, {"seeds": 17}, {"dev": 0}, {"limit": -1}, {"split": "test"}, {"seeds": "1"}],
+    [
+        {"seeds": 0},
+        {"seeds": 17},
+        {"dev": 0},
+        {"limit": -1},
+        {"split": "test"},
+        {"seeds": "1"},
+        {"most_forgotten": 0},
+        {"most_forgotten": float("nan")},
+        {"most_forgotten": float("inf")},
+    ],
 )
 def test_parameters_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> None:
     assert parse({"task": "/t", "data": "/d"}) == Wanted("/t", "/d")

@@ -107,6 +107,16 @@ def read(data: mmap.mmap, unpack: Unpack) -> tuple[Shape, dict[str, Matrix]]:
     return shape, weights
 
 
+def check_architecture(name: str) -> None:
+    """Refuse a base that the network does not compute.
+
+    Raises:
+        TuningRefused: `tuning_architecture`, naming those that work.
+    """
+    if name not in ARCHITECTURES:
+        raise _refused(f"{name[:40]!r} cannot be trained here; {' and '.join(ARCHITECTURES)} can")
+
+
 def shape_of(metadata: dict[str, int | float | str]) -> Shape:
     """The numbers that the network needs, from the header's single values.
 
@@ -114,8 +124,7 @@ def shape_of(metadata: dict[str, int | float | str]) -> Shape:
         TuningRefused: `tuning_architecture`, naming those that work.
     """
     name = str(metadata.get("general.architecture", ""))
-    if name not in ARCHITECTURES:
-        raise _refused(f"{name[:40]!r} cannot be trained here; {' and '.join(ARCHITECTURES)} can")
+    check_architecture(name)
     if str(metadata.get(f"{name}.rope.scaling.type", "none")) != "none":
         raise _refused("positions that are scaled cannot be trained here")
 

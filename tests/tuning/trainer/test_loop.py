@@ -12,7 +12,7 @@ from appliance.errors import TuningRefused
 from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
 from appliance.trust.gguf.tensors import places, read_tensors
 from appliance.trust.sealed import SealedFile
-from appliance.tuning.messages import Base, Checkpoint, Step
+from appliance.tuning.messages import Base, Checkpoint, Done, Step
 from appliance.tuning.process import trainer
 from tests.tuning.runs import only, order, run, sealed, weights
 
@@ -50,6 +50,18 @@ async def test_killed_it_resumes_to_the_same_weights(base: SealedFile, tuning_se
     assert [m.step for m in rest if isinstance(m, Step)] == [2, 3]
     assert weights(rest) == weights(whole)
     assert only(Base, rest) == []  # the untrained model was held against the server before
+
+
+@pytest.mark.tune
+async def test_it_stops_when_dev_gains_nothing_and_keeps_the_best(
+    base: SealedFile, tuning_set: Path
+) -> None:
+    wild = msgspec.structs.replace(order().settings, rate=0.1, epochs=8, evaluations=3, patience=1)
+    found = await run(base, order(settings=wild), tuning_set)
+    on_dev = [m.dev for m in found if isinstance(m, Step) and m.dev is not None]
+    done = found[-1]
+    assert isinstance(done, Done) and done.steps == len(on_dev) < 24  # it was to take 24 steps
+    assert done.best == done.steps - 1 and min(on_dev) == on_dev[-2] < on_dev[-1]
 
 
 @pytest.mark.tune

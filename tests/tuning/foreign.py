@@ -1,0 +1,21 @@
+"""The default model with another value in its header: what a base of other origin may have."""
+
+import shutil
+from pathlib import Path
+
+from appliance.trust.sealed import SealedFile
+from tests.tuning.runs import sealed
+
+_HEAD = 1 << 12  # the values that are changed stand before the vocabulary
+
+
+def changed(path: Path, target: Path, key: str, old: bytes, new: bytes) -> SealedFile:
+    """The model with a value of the same length: the first one after its key."""
+    shutil.copyfile(path, target)
+    with target.open("r+b") as file:
+        head = file.read(_HEAD)
+        at = head.index(old, head.index(key.encode()) + len(key))
+        assert len(old) == len(new)
+        file.seek(at)
+        file.write(new)
+    return sealed(target)
