@@ -74,9 +74,9 @@ def kept(loaded: LoadedTask, data: str, made: Candidates) -> Kept:
     Args:
         data: digest of the dataset.
     """
-    every = {one.kind: one.outcomes for one in made.found}
+    every: dict[str, tuple[Outcome, ...]] = {one.kind: one.outcomes for one in made.found}
     if made.untuned:
-        every = {UNTUNED: made.untuned, **every}
+        every[UNTUNED] = made.untuned
     named = {_name("item", data, one.item): one for one in made.found[0].outcomes}
     order = sorted(named)
     ids = [named[name].item for name in order]

@@ -413,7 +413,7 @@ class Script(AdminClient):
         self._change("report", job_id)
         return EvaluationReport(html=f"<p>{job_id}</p>")
 
-    def tuning_report(self, job_id: int) -> TuningReport:
+    def tuning_report(self, job_id: int, against: int | None = None) -> TuningReport:
         self._change("report", job_id)
         return TuningReport(html=f"<p>{job_id}</p>")
 

@@ -28,8 +28,8 @@ def loaded(text: str) -> LoadedTask:
 def made(task: definition.Task, items: list[Item], **answers: list[str]) -> Candidates:
     return Candidates(
         tuple(
-            Candidate(kind, tuple(outcome(task, i, a) for i, a in zip(items, said, strict=True)))
-            for kind, said in answers.items()  # type: ignore[arg-type] # kinds
+            Candidate(kind, tuple(outcome(task, i, a) for i, a in zip(items, said, strict=True)))  # type: ignore[arg-type] # kinds
+            for kind, said in answers.items()
         )
     )
 

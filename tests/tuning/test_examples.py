@@ -78,8 +78,9 @@ async def test_rows_of_a_base_with_another_tokenizer_are_refused(
 ) -> None:  # fmt: skip
     subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
     trained = await examples.rows(served, subject.loaded, subject.items, 2)
-    key = "tokenizer.ggml.pre"
-    other = changed(default_model_path, tmp_path / "other.gguf", key, b"smollm", b"falcon")
+    words = [b"\7" + bytes(7) + f"\u0120{word}".encode() for word in ("order", "ordex")]
+    key, target = "tokenizer.ggml.tokens", tmp_path / "other.gguf"
+    other = changed(default_model_path, target, key, *words)  # it knows " ordex" in its place
     model, variant = sealed(services), services.supervisor.variant.get()
     async with serving(replace(model, sealed=other), LONGEST, variant, 1) as base:
         rendered = await examples.rows(base, subject.loaded, subject.items, 2)
