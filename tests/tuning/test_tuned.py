@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.app import Services
+from appliance.errors import TuningRefused
 from appliance.jobs.kind import Stop
 from appliance.trust import signing
 from appliance.tuning import dev_outcomes
@@ -38,6 +39,7 @@ async def test_from_directories_to_an_adapter_that_is_served(
     assert len(losses) == 4 and min(losses) < 0.5  # of two tokens at most, one of them the end
     assert result["dev"]["value"] > 0.5
     told = result["checks"]
+    assert 0 < told["forgotten"] < 1 < told["texts_untuned"]  # the control of one that forgets
     assert told["token_ids"] and told["stop_token"] == 1.0
     assert told["nll_gap"] <= told["nll_gap_most"] and told["greedy_places"] > 10
     record = json.loads((path / "training.json").read_text())
@@ -104,6 +106,18 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
 def _hurried(**given: Any) -> Any:
     """An order with a checkpoint after each step."""
     return Order(**given, every_s=0)
+
+
+async def test_an_over_trained_adapter_is_refused_for_what_it_forgot(
+    opened: Services, task: Path, orders: Path
+) -> None:
+    wild = {**SETTINGS, "rate": 0.01, "epochs": 3}  # it passes all other checks
+    live = await opened.jobs.start("tune", params(task, orders, settings=wild), "uid:0")
+    with pytest.raises(TuningRefused) as refused:
+        await live.outcome()
+    assert refused.value.code == "tuning_forgets"
+    left = {path.suffix for path in (opened.data / "tuning" / str(live.job.id)).iterdir()}
+    assert left == {".done", ".losses"}
 
 
 async def test_fields_learn_their_values_and_stand_beside_the_untuned_model(
