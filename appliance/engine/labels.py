@@ -40,12 +40,15 @@ class Labels:
         unscored: what of them may stay unscored; None scores all.
 
     Raises:
-        BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another.
+        BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another,
+            or when there are some priors, and not one for each.
     """
 
     def __init__(self, labels: ReadOnly[ReadOnly[int]], unscored: Unscored | None = None) -> None:
         self._labels = [tuple(label) for label in labels]
         self._check()
+        if unscored is not None and len(unscored.prior) not in (0, len(self._labels)):
+            raise _invalid(f"{len(self._labels)} labels have {len(unscored.prior)} priors.")
         self._unscored = unscored
         self._values: dict[Tokens, dict[int, float]] = {}
         self._following: dict[Tokens, set[int]] = {}

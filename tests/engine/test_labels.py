@@ -298,6 +298,13 @@ def test_labels_that_cannot_be_compared_are_refused(labels: list[tuple[int, ...]
     assert caught.value.code == "labels_invalid"
 
 
+def test_priors_of_other_labels_are_refused() -> None:
+    for prior in ((-1.0,), (-1.0, -2.0, -3.0)):
+        with pytest.raises(BadRequest) as caught:
+            Labels([(1,), (2,)], Unscored(0.1, 0.5, prior))
+        assert caught.value.code == "labels_invalid"
+
+
 LABELS = ("hydraulics", "engine", "electrical", "hydraulic pump", "air conditioning")
 PROMPT_TEXT = "Work order: replace the hose of the boom cylinder. System:"
 
