@@ -60,8 +60,13 @@ class Answer(msgspec.Struct):
         return self.ended - self.begun
 
 
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
 class _Choice(msgspec.Struct):
     text: str = ""
+    delta: _Delta = msgspec.field(default_factory=_Delta)
     finish_reason: str | None = None
 
 
@@ -123,9 +128,9 @@ class Exchange(asyncio.Protocol):
     def _event(self, event: _Event) -> None:
         answer = self._answer
         for choice in event.choices:
-            if choice.text:
+            if piece := choice.text or choice.delta.content:
                 answer.stamps.append(self._now)
-                self._text.append(choice.text)
+                self._text.append(piece)
         if event.usage is not None:
             details = event.usage.prompt_tokens_details
             answer.prompt_tokens = event.usage.prompt_tokens
@@ -159,8 +164,9 @@ class Exchange(asyncio.Protocol):
 def request_bytes(load: Load, group: Group, ask: Ask) -> bytes:
     """The request as it goes over the wire."""
     body = json.dumps(ask.body).encode()
+    route = "chat/completions" if "messages" in ask.body else "completions"
     head = (
-        f"POST /v1/completions HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
+        f"POST /v1/{route} HTTP/1.1\r\nHost: {load.host}:{load.port}\r\n"
         f"Authorization: Bearer {group.key}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )

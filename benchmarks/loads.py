@@ -84,6 +84,13 @@ def completion(prompt: str, max_tokens: int, **fields: Any) -> dict[str, Any]:
     }
 
 
+def chat(model: str, text: str, max_tokens: int) -> dict[str, Any]:
+    """The body of a greedy, streamed chat answer of exactly `max_tokens` tokens."""
+    body = {**completion("", max_tokens), "model": model}
+    del body["prompt"]
+    return {**body, "messages": [{"role": "user", "content": text}]}
+
+
 def independent(count: int, run: int, *, prompt: int = 128, answer: int = 64) -> list[Ask]:
     """`indep`: prompts that share nothing."""
     return [Ask(completion(words(f"indep {run} {i}", prompt), answer)) for i in range(count)]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from benchmarks.generator import Answer, Generator
-from benchmarks.loads import Ask, Group, Load, completion, documents
+from benchmarks.loads import Ask, Group, Load, chat, completion, documents
 from benchmarks.measure import drive
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}}
@@ -38,6 +38,7 @@ class Script:
         self, pieces: Sequence[bytes], status: str = "200 OK", *, whole: bool = True
     ) -> None:
         self.requests: list[tuple[str, dict[str, object]]] = []
+        self.routes: list[str] = []
         self.at_once = self.most_at_once = 0
         self._pieces, self._status, self._whole = pieces, status, whole
         self.port = 0
@@ -47,6 +48,7 @@ class Script:
         fields = dict(
             line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line
         )
+        self.routes.append(head.split(" ")[1])
         body = json.loads(await reader.readexactly(int(fields["content-length"])))
         self.requests.append((fields["authorization"], body))
         self.at_once += 1
@@ -96,6 +98,20 @@ async def test_one_answer(started: list[asyncio.Server]) -> None:
     assert answer.begun <= answer.stamps[0] <= answer.stamps[1] <= answer.ended
     assert script.requests[0][0] == "bearer secret"
     assert script.requests[0][1]["stream_options"] == {"include_usage": True}
+
+
+async def test_a_chat_has_a_route_and_a_form_of_its_own(started: list[asyncio.Server]) -> None:
+    def delta(**fields: object) -> bytes:
+        return event({"choices": [{"index": 0, "delta": fields, "finish_reason": None}]})
+
+    usage = event({"choices": [], "usage": USAGE})
+    script = Script(
+        [delta(role="assistant", content=""), delta(content="ab"), delta(), usage, DONE]
+    )
+    found = await answers(script, started, Group("app", "k", [Ask(chat("m", "x", 5))], 1), group())
+    one = next(answer for answer in found if answer.group == "app" and answer.text)
+    assert (one.error, one.text, len(one.stamps), one.completion_tokens) == ("", "ab", 1, 5)
+    assert sorted(script.routes) == ["/v1/chat/completions", "/v1/completions"]
 
 
 @pytest.mark.parametrize("size", [1, 7])
