@@ -4,12 +4,14 @@ Rules: it is the very app that a server has, on a socket in a directory that onl
 enter, so that a command behaves the same either way: roles, errors, progress, audit.
 """
 
+import asyncio
 import contextlib
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +19,9 @@ from fastapi import FastAPI
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.app import Services
+
+_LAST_ANSWERS_S: Final = 5.0
+_LOOK_S: Final = 0.002
 
 
 @contextlib.contextmanager
@@ -43,9 +48,8 @@ def serve_in_thread(app: FastAPI, path: Path) -> Iterator[None]:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen()  # connections wait here until the thread takes them
@@ -54,5 +58,39 @@ def serve_in_thread(app: FastAPI, path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            server.should_exit = True
+            server.end()
             thread.join()
+
+
+class _Server(uvicorn.Server):
+    """Ends at once: uvicorn's looks every tenth of a second, and then waits for as long again."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        """Take no more connections, and end with the requests that are under way."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def main_loop(self) -> None:
+        """Serve until `end`."""
+        await self.on_tick(0)
+        self._loop = asyncio.get_running_loop()  # and then the question, in this order
+        if not self.should_exit:
+            await self._ended.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is idle, and wait for the rest, for some seconds at most."""
+        for listening in self.servers:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_ANSWERS_S):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(_LOOK_S)
