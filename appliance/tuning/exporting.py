@@ -94,9 +94,18 @@ def quality(task: definition.Task, outcomes: Sequence[Outcome]) -> JsonObject:
 
 
 def sources(
-    given: Given, chosen: Settings, trained: list[Trained], best: Trained, model: VerifiedModel
+    given: Given,
+    chosen: Settings,
+    trained: list[Trained],
+    best: Trained,
+    model: VerifiedModel,
+    judged: int,
 ) -> JsonObject:
-    """What the adapter follows from: base, task, data, settings, and each seed's losses."""
+    """What the adapter follows from: base, task, data, settings, and each seed's losses.
+
+    Args:
+        judged: groups that were learned and judge later under another name.
+    """
     subject = given.subject
     task = subject.loaded.task
     spread = [one.dev_nats for one in trained]
@@ -112,6 +121,7 @@ def sources(
             "teachers": sorted({item.teacher for item in given.items if item.teacher}),
             "dev": len(given.dev),
             "dev_seen": sum(plain(item.text) in learned for item in given.dev_items),
+            "judged_seen": judged,
             "rows_sha256": rows.digest(given.rows),
             "dev_sha256": rows.digest(given.dev),
         },

@@ -20,7 +20,7 @@ from typing import ClassVar, Final
 
 from appliance.clock import iso
 from appliance.errors import TuningRefused
-from appliance.evals.subject import read_subject
+from appliance.evals.subject import read_data, read_subject
 from appliance.evals.wanted import is_path
 from appliance.host.energy import Meter
 from appliance.jobs.kind import Context, JsonObject, Kind
@@ -32,6 +32,7 @@ from appliance.tuning import (
     dev_outcomes,
     exporting,
     given,
+    leaks,
     phases,
     plan,
     planning,
@@ -147,9 +148,11 @@ class Tuning(Kind):
             found.untuned,
         )
         best, data = made.best, made.data
+        _, dataset = await job.in_thread(read_data, parts.store, asked.data)
+        judged = await job.in_thread(leaks.groups_seen, dataset, read.items)
         kept = dev_outcomes.kept(subject.loaded, subject.data_digest, chosen_from).document()
         told = {
-            **exporting.sources(read, chosen, made.trained, best, model),
+            **exporting.sources(read, chosen, made.trained, best, model, judged),
             "dev": exporting.quality(task, found.outcomes),
             "fields": by_field(subject.loaded, found.outcomes, found.untuned),
             "checks": {

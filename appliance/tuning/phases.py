@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 import numpy as np
 
+from appliance.errors import TuningRefused
 from appliance.evals.subject import Subject
 from appliance.jobs.kind import Context
 from appliance.tasks import definition
@@ -140,7 +141,10 @@ async def _seed(run: Run, number: int, untrained: Sequence[Scored]) -> Trained:
 
 async def _train(run: Run, order: Order, of: str, untrained: Sequence[Scored]) -> Trained:
     directory = run.parts.directory / str(run.job.id)
-    await run.job.in_thread(partial(directory.mkdir, 0o700, parents=True, exist_ok=True))
+    try:
+        await run.job.in_thread(partial(directory.mkdir, 0o700, parents=True, exist_ok=True))
+    except OSError as error:
+        raise TuningRefused("tuning_checkpoint", f"{directory}: {error.strerror}.") from error
     return await train(
         run.model.sealed,
         run.model.gguf_sha256,

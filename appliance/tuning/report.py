@@ -204,6 +204,11 @@ def _candidates(facts: Mapping[str, Any]) -> Section:
         sentences.append(
             f"{seen:,} items of dev have a text that was learned: on these, to remember is enough."
         )
+    if judged := data.get("judged_seen"):
+        sentences.append(
+            f"{judged:,} groups that were learned have the very text of a group that judges later, "
+            "under another name: `appliance dataset check` lists what is in two splits."
+        )
     if any("weight" in row for row in rows):
         sentences.append(
             "The blend multiplies the distributions of both over the labels; its weight was fitted "

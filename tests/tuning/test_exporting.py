@@ -80,12 +80,13 @@ def test_all_that_the_adapter_follows_from_is_named() -> None:
     read = given()
     first = trained()
     other = trained(1, scores=SCORES[:1])
-    told = exporting.sources(read, Settings(rank=4), [first, other], first, MODEL)
+    told = exporting.sources(read, Settings(rank=4), [first, other], first, MODEL, judged=4)
     assert told["base"] == {"id": "smol", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
     assert told["task"]["digest"] == "ef" * 32 and told["data"]["digest"] == "12" * 32
     assert told["data"]["rows_sha256"] == rows.digest(read.rows)
     assert told["data"]["draft"] is False  # it was approved
     assert (told["data"]["dev"], told["data"]["dev_seen"]) == (2, 1)
+    assert told["data"]["judged_seen"] == 4
     assert (told["data"]["taught"], told["data"]["teachers"]) == (1, ["34" * 32])
     assert told["settings"]["rank"] == 4 and told["seed"] == 0
     assert told["spread_nats"] == pytest.approx(0.3 - 0.25)

@@ -139,9 +139,12 @@ def test_what_each_check_measured() -> None:
 def test_what_it_forgot_and_that_its_dataset_was_a_draft() -> None:
     told = {**record()["checks"], "texts_untuned": 3.1, "texts_tuned": 3.55, "forgotten": 0.45,
             "forgotten_most": 2.0}  # fmt: skip
-    html = shown(checks=told, data={**record()["data"], "draft": True, "dev_seen": 9})
+    html = shown(
+        checks=told, data={**record()["data"], "draft": True, "dev_seen": 9, "judged_seen": 3}
+    )
     for words in ("3.10 nats a token untuned, 3.55 tuned, +0.45", "at most +2.00", ", a draft",
-                  "9 items of dev have a text that was learned"):  # fmt: skip
+                  "9 items of dev have a text that was learned",
+                  "3 groups that were learned have the very text"):  # fmt: skip
         assert words in html, words
     assert "fixed texts" not in shown() and "a draft" not in shown()  # a record of before
 
