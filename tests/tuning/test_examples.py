@@ -18,9 +18,10 @@ from tests.tuning.runs import subject_of
 LONGEST = 256
 
 
-async def test_rows_are_what_the_server_renders(
-    services: Services, served: Served, task: Path, data: Path
-) -> None:
+async def test_rows_are_what_the_server_renders_and_not_what_another_tokenizer_would(
+    services: Services, served: Served, task: Path, data: Path, default_model_path: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
     stop = await examples.stop_token(served)
     assert await served.strings([stop]) == (b"<|im_end|>",)
@@ -32,6 +33,17 @@ async def test_rows_are_what_the_server_renders(
     assert words == [f"{item.label}<|im_end|>" for item in subject.items]
     text = b"".join(await served.strings(found[0].prompt)).decode()
     assert text.endswith("<|im_start|>assistant\n") and "Work order: replace" in text
+    orders = [b"\7" + bytes(7) + f"\u0120{word}".encode() for word in ("order", "ordex")]
+    key, target = "tokenizer.ggml.tokens", tmp_path / "other.gguf"
+    other = changed(default_model_path, target, key, *orders)  # it knows " ordex" in its place
+    model, variant = sealed(services), services.supervisor.variant.get()
+    async with serving(replace(model, sealed=other), LONGEST, variant, 1) as base:
+        rendered = await examples.rows(base, subject.loaded, subject.items, stop)
+    other.close()
+    model.close()
+    with pytest.raises(TuningRefused) as refused:
+        checks.check_tokens(found, rendered, rows.digest(found))
+    assert refused.value.code == "tuning_tokens_differ"
 
 
 async def test_items_that_the_prompt_shows_are_not_trained(
@@ -68,25 +80,6 @@ async def test_rows_that_a_foreign_template_renders_are_refused(
         rendered = await examples.rows(other, subject.loaded, subject.items, 2)
     model.close()
     with pytest.raises(TuningRefused, match=place) as refused:
-        checks.check_tokens(trained, rendered, rows.digest(trained))
-    assert refused.value.code == "tuning_tokens_differ"
-
-
-async def test_rows_of_a_base_with_another_tokenizer_are_refused(
-    services: Services, served: Served, task: Path, data: Path, default_model_path: Path,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
-    trained = await examples.rows(served, subject.loaded, subject.items, 2)
-    words = [b"\7" + bytes(7) + f"\u0120{word}".encode() for word in ("order", "ordex")]
-    key, target = "tokenizer.ggml.tokens", tmp_path / "other.gguf"
-    other = changed(default_model_path, target, key, *words)  # it knows " ordex" in its place
-    model, variant = sealed(services), services.supervisor.variant.get()
-    async with serving(replace(model, sealed=other), LONGEST, variant, 1) as base:
-        rendered = await examples.rows(base, subject.loaded, subject.items, 2)
-    other.close()
-    model.close()
-    with pytest.raises(TuningRefused) as refused:
         checks.check_tokens(trained, rendered, rows.digest(trained))
     assert refused.value.code == "tuning_tokens_differ"
 

@@ -10,7 +10,7 @@ from appliance.errors import TuningRefused
 from appliance.tuning import given
 from appliance.tuning.given import Given
 from appliance.tuning.rows import Row
-from appliance.tuning.served import Served, serving
+from appliance.tuning.served import serving
 from appliance.tuning.wanted import Wanted
 from tests.smol import sealed
 from tests.tuning.foreign import changed
@@ -41,7 +41,7 @@ def test_rows_are_held_to_their_stop_and_begin() -> None:
         assert refused.value.code == code
 
 
-async def test_a_template_that_writes_the_begin_token_that_is_added_is_refused(
+async def test_too_few_rows_and_rows_that_begin_twice_are_refused(
     services: Services, task: Path, data: Path, default_model_path: Path, tmp_path: Path
 ) -> None:
     wanted = Wanted(str(task), str(data), limit=8, dev=8)
@@ -49,28 +49,19 @@ async def test_a_template_that_writes_the_begin_token_that_is_added_is_refused(
     key = "tokenizer.ggml.add_bos_token"
     base = changed(default_model_path, tmp_path / "b.gguf", key, b"\7\0\0\0\0", b"\7\0\0\0\1")
     model, variant = sealed(services), services.supervisor.variant.get()
+    # The tokeniser adds the begin token, and the template writes it, too.
     twice = replace(model.facts, chat_template=f"<|im_start|>{model.facts.chat_template}")
     async with serving(replace(model, sealed=base, facts=twice), 256, variant, 1) as served:
         found = await given.read(served, train, dev.items)
+        fewer = replace(train, items=train.items[:7])
+        for subject, items in ((fewer, dev.items), (train, dev.items[:7])):
+            with pytest.raises(TuningRefused, match="7") as refused:
+                await given.read(served, subject, items)
+            assert refused.value.code == "tuning_rows"
     base.close()
     model.close()
+    assert [row.item for row in found.dev] == [item.id for item in dev.items]
     assert found.begin == 1 and {row.prompt[:2] for row in found.rows} == {(1, 1)}
     with pytest.raises(TuningRefused) as refused:
         found.check(256)
     assert refused.value.code == "tuning_double_begin"
-
-
-async def test_too_few_rows_are_refused(
-    services: Services, served: Served, task: Path, data: Path
-) -> None:
-    wanted = Wanted(str(task), str(data), limit=8, dev=8)
-    train, dev = (subject_of(services, wanted.split(name)) for name in ("train", "dev"))
-    found = await given.read(served, train, dev.items)
-    assert [row.item for row in found.dev] == [item.id for item in dev.items]
-    for subject, items in (
-        (replace(train, items=train.items[:7]), dev.items),
-        (train, dev.items[:7]),
-    ):
-        with pytest.raises(TuningRefused, match="7") as refused:
-            await given.read(served, subject, items)
-        assert refused.value.code == "tuning_rows"

@@ -1,10 +1,11 @@
 """Tuning as a job: what is refused before anything is stored, and what it takes."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,6 +19,7 @@ from appliance.tuning.wanted import Wanted
 from tests.evals.orders import FITTED, item, write_task
 from tests.evals.sealed import sealing_key
 from tests.smol import APPROVERS, ID, approve, key, quiet, until
+from tests.tuning import shapes
 from tests.tuning.runs import subject_of
 
 Plant = Callable[[Path, Services], None]
@@ -128,11 +130,16 @@ def changed_since(data: Path, services: Services) -> None:
     [
         (in_test, "group_in_two_splits"),
         (in_sealed_test, "group_in_two_splits"),
-        (in_dev, "group_in_two_splits"),
-        (twice, "item_duplicate"),
-        (taught_dev, "item_taught"),
-        (no_dev, "evaluation_empty"),
         (changed_since, "file_changed"),
+        *(
+            pytest.param(plant, code, marks=pytest.mark.slow)  # each is one of the datasets', too
+            for plant, code in (
+                (in_dev, "group_in_two_splits"),
+                (twice, "item_duplicate"),
+                (taught_dev, "item_taught"),
+                (no_dev, "evaluation_empty"),
+            )
+        ),
     ],
 )
 async def test_a_dataset_that_cannot_judge_is_refused_before_the_base_is_read(
@@ -158,7 +165,7 @@ async def test_a_dataset_is_named_by_its_id_once_it_is_approved(
 async def test_what_does_not_fit_into_the_memory_is_refused(
     services: Services, task: Path, data: Path, pretended: Path
 ) -> None:
-    deep = replace(kind(services, pretended)._parts.facts(ID), n_layer=100_000)
+    deep = replace(shapes.facts(), n_layer=100_000)
     params = {"task": str(task), "data": str(data)}
     assert await ended(services, pretended, params, facts=lambda _: deep) == "insufficient_memory"
 
@@ -166,22 +173,33 @@ async def test_what_does_not_fit_into_the_memory_is_refused(
 async def test_of_two_at_once_the_second_waits(
     services: Services, task: Path, data: Path, pretended: Path
 ) -> None:
-    services.jobs._kinds["tune"] = kind(services, pretended)
-    params = {"task": str(task), "data": str(data), "limit": 8, "dev": 8}
+    going, begun = threading.Event(), threading.Event()
+
+    def held(_: str) -> NoReturn:
+        begun.set()
+        going.wait()
+        raise TuningRefused("tuning_failed", "Held.")
+
+    tuning = kind(services, pretended)
+    parts = replace(tuning._parts, seal=held, facts=lambda _: shapes.facts())
+    services.jobs._kinds["tune"] = Tuning(parts)
+    params = {"task": str(task), "data": str(data)}
     first, second = [await services.jobs.start("tune", params, "uid:0") for _ in range(2)]
     assert first.job.id != second.job.id
-    await until(lambda: first.progress.phase)
+    await until(begun.is_set)
     assert (await services.jobs.get(second.job.id)).job.state is State.QUEUED
-    for live in (second, first):
-        await services.jobs.cancel(live.job.id, "uid:0")
-        with pytest.raises(Unavailable):
+    await services.jobs.cancel(second.job.id, "uid:0")
+    going.set()
+    for live, error in ((second, Unavailable), (first, TuningRefused)):
+        with pytest.raises(error):
             await live.outcome()
 
 
 async def ended(services: Services, pretended: Path, params: dict[str, Any], **parts: Any) -> str:
     """The code with which a tuning ends; it leaves nothing."""
     tuning = kind(services, pretended)
-    services.jobs._kinds["tune"] = Tuning(replace(tuning._parts, **parts))
+    known = {"facts": lambda _: shapes.facts(), **parts}  # the file need not be read for these
+    services.jobs._kinds["tune"] = Tuning(replace(tuning._parts, **known))
     before = sorted((services.data / "tuning").rglob("*"))
     live = await services.jobs.start("tune", params, "uid:0")
     with pytest.raises(Refused) as refused:
