@@ -60,7 +60,7 @@ _UNSEEN_S: Final = 5.0
 _DRAWS: Final = 1000
 _SETTINGS: Final = ("epochs=100", "evaluations=1", "patience=1000", "longest=128")
 """A training that does not end meanwhile."""
-_DEV: Final = 16
+_DEV: Final = 8
 
 
 class TimeOver(BenchError):
@@ -409,7 +409,7 @@ def measure(root: Path, asked: argparse.Namespace, end: float) -> None:
         time.monotonic() - begun,
         len(pairs),
         commands={"ours": f"python -m benchmarks.beside_training --window {asked.window:g} "
-                          f"--share {asked.share:g}"},
+                          f"--share {asked.share:g} --rows {asked.rows}"},
         runs=list(_rows(pairs)),
         notes=[
             "ours: the job trains; other: it is paused. Intervals of what is pooled: bootstrap "
