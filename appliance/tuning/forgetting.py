@@ -14,7 +14,7 @@ from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served
 
-MOST: Final = 2.0
+MOST: Final = 4.0
 """Nats a token that a tuned model may lose, unless another limit is asked for."""
 _EACH: Final = 3
 """One piece in so many is scored: about 700 tokens, English and German."""
