@@ -92,7 +92,8 @@ class Generator:
                 self._runner.tokenize(label, add_special=False, parse_special=False)
                 for label in request.labels
             ],
-            request.unscored,
+            # What stays out shows in the last digits of the shares: reproducible mode has them all.
+            None if self._runner.config.reproducible else request.unscored,
         )
         self._preparer.limit(len(tokens), max(map(len, labels.paths), default=0))
         sequence = Sequence(

@@ -10,11 +10,13 @@ Rules:
   request.
 - No label is the beginning of another, because their values could not be compared.
 - What may stay unscored does: the likeliest beginnings are followed first, one path of each at a
-  time, and the rest are left where together they hold no more than the tolerance. The labels of a
-  beginning that was left have equal parts of its probability.
+  time, and the rest are left where together they hold no more than the tolerance: of the shares
+  that are meant, and of the model's probability of all labels. The labels of a beginning that was
+  left have equal parts of its probability.
 """
 
 import math
+from collections.abc import Mapping
 from collections.abc import Sequence as ReadOnly
 from typing import TypeAlias
 
@@ -116,10 +118,9 @@ class Labels:
             reach: power * self._value(reach) + _most(some, 1 - power)
             for reach, some in together.items()
         }
-        likeliest = max(most.values())
-        shares = {reach: math.exp(value - likeliest) for reach, value in most.items()}
-        spare = self._unscored.tolerance * math.fsum(shares.values())
-        kept: list[Tokens] = []
+        raw = _parts({reach: self._value(reach) for reach in together})
+        shares = {reach: max(share, raw[reach]) for reach, share in _parts(most).items()}
+        spare, kept = self._unscored.tolerance, list[Tokens]()
         for reach in sorted(shares, key=lambda reach: (shares[reach], reach)):
             if reach in self._following:  # not a whole label
                 spare -= shares[reach]
@@ -158,6 +159,14 @@ def _most(priors: ReadOnly[float], rest: float) -> float:
     """
     values = np.array(priors)
     return float(rest * np.logaddexp.reduce(values / rest) if rest > 0 else values.max())
+
+
+def _parts(logs: Mapping[Tokens, float]) -> dict[Tokens, float]:
+    """Exponentials as parts of their sum."""
+    likeliest = max(logs.values())
+    weights = {reach: math.exp(value - likeliest) for reach, value in logs.items()}
+    whole = math.fsum(weights.values())
+    return {reach: weight / whole for reach, weight in weights.items()}
 
 
 def _invalid(reason: str) -> BadRequest:

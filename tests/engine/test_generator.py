@@ -1,6 +1,7 @@
 """What a worker does with a model that writes text, without a worker around it."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from appliance.engine.generator import Generator
@@ -9,7 +10,7 @@ from appliance.engine.runner import Library, Runner
 from appliance.engine.worker import shapes
 from appliance.errors import BadRequest
 from appliance.trust.sealed import SealedFile
-from appliance.types import Constraint, Sampling
+from appliance.types import Constraint, Sampling, Unscored
 
 LOAD = Load(
     variant="",
@@ -45,6 +46,23 @@ def test_a_constraint_guides_each_sequence(generator: Generator) -> None:
     free, guided = asked(prompt="x"), asked(prompt="x", constraint=Constraint("regex", "[ab]"))
     assert generator.prepare(free)[1][0].guide is None
     assert generator.prepare(guided)[1][0].guide is not None
+
+
+def test_a_reproducible_model_scores_labels_that_cannot_win(
+    generator: Generator, library: Library, sealed_model: SealedFile
+) -> None:
+    load = msgspec.structs.replace(LOAD, reproducible=True)
+    exact = Generator(Runner(library, sealed_model.reopen(), shapes(load)), load)
+    left = []
+    for made in (generator, exact):
+        wanted = asked(prompt="x", labels=(" pump hose", " engine oil"), unscored=Unscored(1e-3))
+        labels = made.prepare(wanted)[1][0].labels
+        assert labels is not None
+        row = np.zeros(made.engine.model.n_vocab, np.float32)
+        row[labels.paths[0][0]] = 99
+        labels.tell_prompt(row)
+        left.append(len(labels.paths))
+    assert left == [1, 2]
 
 
 def test_messages_of_this_model_take_at_least_so_many_tokens(generator: Generator) -> None:

@@ -20,6 +20,7 @@ from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.errors import BadRequest
+from appliance.statistics.labels import blended, distribution, prior, total
 from appliance.trust.sealed import SealedFile
 from appliance.types import Sampling, Unscored
 from tests.engine.hash_model import N_VOCAB, HashModel
@@ -194,6 +195,30 @@ def test_labels_that_cannot_win_cost_nothing() -> None:
     assert one.values()[2] > all_of_it.values()[2]  # an upper bound: the whole beginning's
 
 
+def test_what_a_classifier_rules_out_is_scored_where_the_model_finds_it_likely() -> None:
+    """Else the model's other labels look impossible beside it, and a blend takes them as equal."""
+    labels = [(1, 1), (2, 1), (3, 1), (3, 2)]
+    rows = {(): {3: 40.0, 2: 10.0, 1: -6.0}, (3,): {9: 60.0}}
+
+    def logits(node: tuple[int, ...]) -> NDArray[np.float32]:
+        row = np.zeros(N_VOCAB, np.float32)
+        for token, value in rows.get(node, {1: 40.0}).items():
+            row[token] = value
+        return row
+
+    other, weight = [0.999, 0.001, 0.0, 0.0], 0.25
+    shares = []
+    for unscored in (Unscored(1e-3, weight, prior(other, weight)), None):
+        scored = Labels(labels, unscored)
+        scored.tell_prompt(logits(()))
+        while paths := scored.first(SCORED, BRANCHES):
+            scored.tell_paths(paths, np.stack([logits(path) for path in paths]))
+        values = scored.values().tolist()
+        shares.append(blended(distribution(values), other, weight))
+        assert total(values) == pytest.approx(-30, abs=0.1)
+    assert shares[0] == pytest.approx(shares[1], abs=1e-3)
+
+
 @settings(max_examples=25, deadline=None)
 @given(SCENES, st.integers(0, 6))
 def test_a_cancelled_request_ends_once_and_leaves_nothing(scene: Scene, step: int) -> None:
@@ -299,9 +324,9 @@ def test_labels_that_cannot_be_compared_are_refused(labels: list[tuple[int, ...]
 
 
 def test_priors_of_other_labels_are_refused() -> None:
-    for prior in ((-1.0,), (-1.0, -2.0, -3.0)):
+    for priors in ((-1.0,), (-1.0, -2.0, -3.0)):
         with pytest.raises(BadRequest) as caught:
-            Labels([(1,), (2,)], Unscored(0.1, 0.5, prior))
+            Labels([(1,), (2,)], Unscored(0.1, 0.5, priors))
         assert caught.value.code == "labels_invalid"
 
 
