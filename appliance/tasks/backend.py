@@ -37,7 +37,10 @@ from appliance.types import (
 )
 
 TOLERANCE: Final = 1e-3
-"""By how much the share of a label may be wrong, so that those which cannot win cost nothing."""
+"""By how much the share of a label may be wrong, so that those which cannot win cost nothing.
+
+Where it is wanted how sure the model is, all are scored: odds of a sure answer need exact tails.
+"""
 
 _GREEDY: Final = Sampling(temperature=0)
 
@@ -83,7 +86,7 @@ class TaskBackend:
         """
         sent = values_of(self.loaded.task, content_of(request))
         asked_for, other = self._asked(request, sent), await self._other(sent)
-        if other is not None:
+        if other is not None and asked_for.unscored is not None:
             asked_for = replace(asked_for, unscored=self._beside(other))
         prepared = await self.model.prepare(asked_for, principal, seed)
         provenance = replace(prepared.provenance, task=self.loaded.digest)
@@ -108,7 +111,7 @@ class TaskBackend:
         )
         if isinstance(task.output, Labels):
             written = tuple(map(task.output.written, task.output.labels))
-            unscored = Unscored(TOLERANCE)
+            unscored = None if request.decisions else Unscored(TOLERANCE)
             return replace(asked, labels=written, unscored=unscored, max_tokens=None)
         if isinstance(task.output, Fields):
             return replace(

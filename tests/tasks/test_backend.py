@@ -69,7 +69,10 @@ async def test_what_cannot_win_may_stay_unscored_in_a_blend_by_both_distribution
 ) -> None:
     alone = await backend(ready, loaded(LABELS))
     assert alone.asked(ASKED).unscored == Unscored(TOLERANCE)
+    sure = replace(ASKED, decisions=True)  # a route wants odds, which need exact tails
+    assert alone.asked(sure).unscored is None
     both = await backend(ready, loaded(BLEND, classifier_json=coefficients()))
+    assert inner(await both.prepare(sure, APP, seed=1)).request.unscored is None
     prepared = await both.prepare(ASKED, APP, seed=1)
     classifier, output = both.loaded.classifier, both.loaded.task.output
     assert classifier is not None and isinstance(output, Labels)
