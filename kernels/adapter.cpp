@@ -3,7 +3,7 @@
 // Rules
 // - ggml says whether nodes may be fused. What none of ours reads afterwards is not written: the
 //   product with B and its scaled form.
-// - The sum may lie where its first part lies, and nowhere over A x.
+// - The sum may lie where its first part lies, and nowhere over A x or B.
 #include "kernels.h"
 
 #include "adapter.h"
@@ -57,7 +57,7 @@ static bool found(const ggml_cgraph * graph, int n, Adapter & f) {
     std::memcpy(&shift, (const float *) scaled->op_params + 1, sizeof(float));
     return shift == 0.0f && f.to != scaled && plain(f.a) && plain(f.b) && f.a->type == f.b->type
         && floats(f.x) && floats(f.t) && floats(f.to) && floats(f.sum) && ggml_are_same_shape(f.to, f.sum)
-        && f.a->ne[0] % LANES == 0 && f.a->ne[1] <= LARGEST_RANK && apart(f.t, f.sum)
+        && f.a->ne[0] % LANES == 0 && f.a->ne[1] <= LARGEST_RANK && apart(f.t, f.sum) && apart(f.b, f.sum)
         && (f.to->data == f.sum->data || apart(f.to, f.sum));
 }
 
