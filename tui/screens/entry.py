@@ -22,7 +22,7 @@ from tui.view import audit as view
 class EntryScreen(WholeScreen):
     """An entry; `n` and `b` go along the log."""
 
-    HEAD: ClassVar[str] = "AUDIT ENTRY"
+    frame_title: ClassVar[str] = "AUDIT ENTRY"
     PART: ClassVar[str] = "entry"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n,j,right_square_bracket", "along(-1)", "Before", show=False),

@@ -163,7 +163,7 @@ class EvaluationsPage(ListPage[Job]):
 class EvaluationScreen(WholeScreen):
     """One evaluation whole."""
 
-    HEAD: ClassVar[str] = "EVALUATION"
+    frame_title: ClassVar[str] = "EVALUATION"
     PART: ClassVar[str] = "evaluation-whole"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "report", "Write report")]
 
@@ -187,7 +187,7 @@ class EvaluationScreen(WholeScreen):
 class LedgerScreen(WholeScreen):
     """The looks at the sealed splits of each dataset."""
 
-    HEAD: ClassVar[str] = "LEDGER"
+    frame_title: ClassVar[str] = "LEDGER"
     PART: ClassVar[str] = "ledger-whole"
 
     def __init__(self, desk: Desk, found: list[Ledger]) -> None:

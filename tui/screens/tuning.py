@@ -218,7 +218,7 @@ class TuningPage(ListPage[Job]):
 class TuningScreen(WholeScreen):
     """One tuning whole."""
 
-    HEAD: ClassVar[str] = "TUNING"
+    frame_title: ClassVar[str] = "TUNING"
     PART: ClassVar[str] = "tuning-whole"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "report", "Write report")]
 
@@ -243,7 +243,7 @@ class TuningScreen(WholeScreen):
 class ComparedScreen(WholeScreen):
     """Tunings side by side."""
 
-    HEAD: ClassVar[str] = "SIDE BY SIDE"
+    frame_title: ClassVar[str] = "SIDE BY SIDE"
     PART: ClassVar[str] = "tunings-compared"
 
     def __init__(self, desk: Desk, found: TuningsCompared) -> None:

@@ -24,7 +24,7 @@ from tui.view.units import count
 class VerifyScreen(WholeScreen):
     """Checks every entry, link, proof and signature."""
 
-    HEAD: ClassVar[str] = "VERIFY THE AUDIT LOG"
+    frame_title: ClassVar[str] = "VERIFY THE AUDIT LOG"
     PART: ClassVar[str] = "verification"
 
     class Told(Message):

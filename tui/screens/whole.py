@@ -18,9 +18,9 @@ from tui.widgets.part import Part
 
 
 class WholeScreen(ModalScreen[None]):
-    """One thing whole; `HEAD` stands in the frame, `PART` is the id of what is said."""
+    """One thing whole; `frame_title` stands in the frame, `PART` is the id of what is said."""
 
-    HEAD: ClassVar[str] = ""
+    frame_title: ClassVar[str] = ""
     PART: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "Back")]
 
@@ -32,7 +32,7 @@ class WholeScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The frame, then the keys."""
         with VerticalScroll(id="whole") as box:
-            box.border_title = self.HEAD
+            box.border_title = self.frame_title
             yield self.shown
         yield KeyLine()
 
