@@ -548,7 +548,7 @@ CODES: Final[dict[str, Code]] = {
         "Train longer, or with more rows; the end of an answer is learned like the rest.",
     ),
     "tuning_forgets": Code(
-        "the tuned model lost too much of what it knew beside its task",
+        "the tuned model predicts texts outside its task much worse than the untrained one",
         "Lower `rate` or `epochs`, or bring more rows; `--most-forgotten` allows more.",
     ),
     "teacher_licence": Code(

@@ -235,8 +235,8 @@ class Unscored:
     Attributes:
         tolerance: largest share of all that may, and largest part of the model's probability of all
             labels together; no label's share is then wrong by more.
-        power, prior: of what shares are meant: a label's probability to this power, times the
-            exponential of its prior. Without a prior the model's probabilities as they are.
+        power, prior: a label's share is its probability to this power, times the exponential of
+            its prior. Without a prior the shares are the model's probabilities.
     """
 
     tolerance: float

@@ -5,7 +5,7 @@ Rules:
   windows in which it is paused alternate: A B, B A, A B. All else is the same.
 - In both windows of a pair chat requests come at the same moments, whether earlier ones were
   answered or not. They have as many words, but other ones, so that no prefix is found again.
-- The rate is a share of what one request at a time takes, which is measured first.
+- The rate is a share of the rate at which one request follows another, measured first.
 - A ratio is made of all answers with the training and all without; its interval draws the two
   requests of one moment together. The ratios of the single pairs are kept beside it.
 - It ends by itself: no pair begins for which there is no time, and an alarm ends what hangs. What
@@ -412,9 +412,9 @@ def measure(root: Path, asked: argparse.Namespace, end: float) -> None:
                           f"--share {asked.share:g} --rows {asked.rows}"},
         runs=list(_rows(pairs)),
         notes=[
-            "ours: the job trains; other: it is paused. Intervals of what is pooled: bootstrap "
+            "ours: the job trains; other: it is paused. Intervals of pooled values: bootstrap "
             "over requests of one moment, 95 %",
-            f"{rate:.2f} chat requests a second ({asked.share:g} of what one at a time allows), "
+            f"{rate:.2f} chat requests a second ({asked.share:g} of the rate of one at a time), "
             f"Poisson, {_PROMPT} words in, {_ANSWER} tokens out; {len(pairs)} pairs of windows of "
             f"{asked.window:g} s, {sum(len(p.beside.answers) for p in pairs)} requests each side, "
             f"{sum(p.beside.run.errors + p.alone.run.errors for p in pairs)} errors",
@@ -464,7 +464,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.beside_training")
     parser.add_argument("--seconds", type=float, default=350.0, help="of all of it, at most")
     parser.add_argument("--window", type=float, default=25.0, help="seconds of a window")
-    parser.add_argument("--share", type=float, default=0.3, help="of what one at a time allows")
+    parser.add_argument("--share", type=float, default=0.3, help="of the rate of one at a time")
     parser.add_argument("--rows", type=int, default=160, help="of train")
     asked = parser.parse_args()
     with Workshop() as workshop:

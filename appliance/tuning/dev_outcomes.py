@@ -34,7 +34,7 @@ class Kept(msgspec.Struct, frozen=True):
         data: digest of the dataset.
         split: of the dataset.
         task: its id.
-        rules: digest of what says when an answer is right.
+        rules: digest of the rules by which an answer is right.
         items, groups: names of the items and, in their order, of their groups.
         scores: by candidate, in millionths, in the order of the items.
         fields: by candidate and field, a digit for each item: 1 where the field is right.
@@ -69,7 +69,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def kept(loaded: LoadedTask, data: str, made: Candidates) -> Kept:
-    """The outcomes of what a tuning measured on dev.
+    """The outcomes that a tuning measured on dev.
 
     Args:
         data: digest of the dataset.

@@ -28,8 +28,8 @@ class Tried:
     """What the first phase measured.
 
     Attributes:
-        read: seconds until the rows are there, and of what is scored once: the untrained model,
-            and texts beside the task.
+        read: seconds to read the rows and to score, once, the untrained model and the texts
+            outside the task.
         row: seconds that the proof takes for a row of dev.
     """
 
