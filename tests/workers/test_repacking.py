@@ -100,7 +100,7 @@ class Listening(Library):
 lines = []
 library = Listening(Path(sys.argv[1]), int(sys.argv[3]))
 Runner(library, os.open(sys.argv[2], os.O_RDONLY), RunnerConfig(128, 1, 1, 16))
-print(json.dumps(lines))
+print(json.dumps(lines), flush=True)
 os._exit(0)
 """
 
