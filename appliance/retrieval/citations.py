@@ -9,13 +9,17 @@ Rules:
 - What does not verify is removed from the text, with its mark, and counted. So is a mark without
   a quotation, and a quotation too short to prove anything.
 - An answer without one verified quotation has no evidence; what to say then is for the caller.
+- The work grows with the length of the answer and of the passages, whatever they contain: a model
+  may write what it likes. Patterns are single signs, and a passage is read once.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 from appliance.retrieval.search import Passage
 from appliance.types import Citation
@@ -25,17 +29,15 @@ SHORTEST: Final = 12
 LONGEST: Final = 2_000
 MOST: Final = 200
 """Quotations and marks of one answer that are looked at; more are removed."""
-_GAP: Final = r"\n(?!\s*\n)"  # a quotation may go over lines, never over paragraphs
-_QUOTED: Final = (
-    rf'"(?P<a>(?:[^"\n]|{_GAP})*)"',
-    rf"\u201c(?P<b>(?:[^\u201c\u201d\n]|{_GAP})*)\u201d",
-    rf"\u201e(?P<c>(?:[^\u201e\u201c\u201d\n]|{_GAP})*)[\u201c\u201d]",
-    rf"\u00ab(?P<d>(?:[^\u00ab\u00bb\n]|{_GAP})*)\u00bb",
-)
-_MARK: Final = r"\[(?P<{}>\d{{1,6}})\]"
-_CITED: Final = re.compile(
-    rf"(?:{'|'.join(_QUOTED)})(?:\s*{_MARK.format('n')})?|\s*{_MARK.format('bare')}"
-)
+_SIGN: Final = re.compile(r'["\u201c\u201d\u201e\u00ab\u00bb]|\[\d{1,6}\]|\n\s*\n')
+"""All that matters of an answer: quotation marks, marks of passages, and ends of paragraphs."""
+_ENDS: Final = {
+    '"': ('"', '"'),
+    "\u201c": ("\u201d", "\u201c\u201d"),
+    "\u201e": ("\u201c\u201d", "\u201e\u201c\u201d"),
+    "\u00ab": ("\u00bb", "\u00ab\u00bb"),
+}
+"""For each opening mark: what closes it, and what no quotation of its kind has inside."""
 _NUMBERED: Final = re.compile(r"\[(\d{1,6})\]")
 
 
@@ -68,47 +70,121 @@ def verified(answer: str, passages: Sequence[Passage]) -> Cited:
     Args:
         passages: what it was given, in the order of the numbers that it uses.
     """
+    sources = [_Source(number, passage) for number, passage in enumerate(passages, 1)]
     parts: list[str] = []
     citations: list[Citation] = []
     removed = at = length = 0
-    for count, found in enumerate(_CITED.finditer(answer)):
-        parts.append(answer[at : found.start()])
+    for count, found in enumerate(_claims(answer)):
+        parts.append(answer[at : found.start])
         length += len(parts[-1])
-        at = found.end()
-        quote = next((found[g] for g in "abcd" if found[g] is not None), None)
-        citation = None
-        if quote is not None and count < MOST:
-            number = None if found["n"] is None else int(found["n"])
-            citation = _cited(quote, number, passages, length, length + len(found[0]))
+        at = found.end
+        until = length + found.end - found.start
+        citation = None if count >= MOST else _cited(found, sources, length, until)
         if citation is None:
             removed += 1
             continue
         citations.append(citation)
-        parts.append(found[0])
-        length += len(found[0])
+        parts.append(answer[found.start : found.end])
+        length = until
     parts.append(answer[at:])
     return Cited("".join(parts), tuple(citations), removed)
 
 
-def _cited(
-    quote: str, number: int | None, passages: Sequence[Passage], at: int, until: int
-) -> Citation | None:
+class _Claim(NamedTuple):
+    """A quotation with its mark, or a mark alone, in an answer.
+
+    Attributes:
+        quote: None for a mark alone.
+        number: of the passage; None where no mark follows the quotation.
+    """
+
+    start: int
+    end: int
+    quote: str | None
+    number: int | None
+
+
+def _claims(answer: str) -> Iterator[_Claim]:
+    """What an answer claims, in its order.
+
+    A quotation may go over lines, never over paragraphs.
+    """
+    signs = list(_SIGN.finditer(answer))
+    at = place = 0
+    while place < len(signs):
+        sign = signs[place]
+        place += 1
+        if sign[0] in _ENDS:
+            closing, inside = _ENDS[sign[0]]
+            last = place
+            # Where this finds no end, the next mark of the kind lies behind what was looked at.
+            while last < len(signs) and signs[last][0][0] not in ("\n", *inside):
+                last += 1
+            if last == len(signs) or signs[last][0] not in closing:
+                continue
+            close, place = signs[last], last + 1
+            number, end = None, close.end()
+            follows = place + (place < len(signs) and signs[place][0][0] == "\n")
+            if follows < len(signs) and signs[follows][0][0] == "[":
+                mark = signs[follows]
+                if not answer[end : mark.start()].strip():
+                    number, end, place = _number(mark), mark.end(), follows + 1
+            yield _Claim(sign.start(), end, answer[sign.end() : close.start()], number)
+            at = end
+        elif sign[0][0] == "[":
+            before = answer[at : sign.start()].rstrip()
+            yield _Claim(at + len(before), sign.end(), None, _number(sign))
+            at = sign.end()
+
+
+def _number(mark: re.Match[str]) -> int:
+    return int(mark[0][1:-1])
+
+
+class _Source:
+    """A passage, with its words a space apart and where each of them stands in it."""
+
+    def __init__(self, number: int, passage: Passage) -> None:
+        self.number, self.passage = number, passage
+
+    @cached_property
+    def _words(self) -> tuple[str, list[int], list[int]]:
+        words, places, starts, length = [], [], [], 0
+        for word in re.finditer(r"\S+", neutral(self.passage.text)):
+            words.append(word[0])
+            places.append(length)
+            starts.append(word.start())
+            length += len(word[0]) + 1
+        return " ".join(words), places, starts
+
+    def find(self, quote: str) -> tuple[int, int] | None:
+        """Begin and end, in the passage, of words that are a space apart; None without them."""
+        text, places, starts = self._words
+        begin = text.find(quote)
+        if begin < 0:
+            return None
+
+        def place(at: int) -> int:
+            word = bisect_right(places, at) - 1
+            return starts[word] + at - places[word]
+
+        return place(begin), place(begin + len(quote) - 1) + 1
+
+
+def _cited(claim: _Claim, sources: Sequence[_Source], at: int, until: int) -> Citation | None:
     """The citation that a quotation is, or None."""
-    words = neutral(quote).split()
+    words = [] if claim.quote is None else neutral(claim.quote).split()
     if not SHORTEST <= sum(map(len, words)) <= LONGEST:
         return None
-    pattern = re.compile(r"\s+".join(map(re.escape, words)))
-    numbers = range(1, len(passages) + 1) if number is None else (number,)
-    for candidate in numbers:
-        if not 1 <= candidate <= len(passages):
+    quote = " ".join(words)
+    for source in sources:
+        if claim.number not in (None, source.number) or (found := source.find(quote)) is None:
             continue
-        passage = passages[candidate - 1]
-        if (found := pattern.search(neutral(passage.text))) is None:
-            continue
-        start = passage.start + len(passage.text[: found.start()].encode())
-        content = passage.text[found.start() : found.end()].encode()
+        passage, (begin, end) = source.passage, found
+        start = passage.start + len(passage.text[:begin].encode())
+        content = passage.text[begin:end].encode()
         return Citation(
-            number=candidate,
+            number=source.number,
             passage=passage.id,
             document=passage.document,
             title=passage.title,

@@ -4,7 +4,7 @@ Order: the reader of the format is imported, all rights are dropped as in a work
 document is read from descriptor 0, and text and structure are written to descriptor 1. It has no
 network, opens no file, starts no process, and has limits of memory and of processor time.
 
-usage: python -I -m appliance.retrieval.reader MEDIA < DOCUMENT
+usage: python -I -m appliance.retrieval.reader MEDIA SECONDS < DOCUMENT
 """
 
 import importlib
@@ -21,8 +21,6 @@ from appliance.retrieval.extracted import Builder, Extracted
 
 MEMORY: Final = 1 << 30
 """Bytes of memory that a reader may map beside its own program."""
-SECONDS: Final = 300
-"""Of processor time."""
 _SLICE: Final = 1 << 20
 MEDIA: Final = ("plain", "markdown", "html", "docx", "pdf")
 
@@ -37,12 +35,13 @@ class Reading(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Read the document of this process."""
-    media = sys.argv[1]
+    media, seconds = sys.argv[1], int(sys.argv[2])
     if media not in MEDIA:
         raise SystemExit(f"no media: {media}")
     module = importlib.import_module(f"appliance.retrieval.formats.{media}")
     _rehearse(module)
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    # At the first limit the kernel ends it with SIGXCPU, which tells why.
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     confine.drop(MEMORY, {0, 1, 2})
     _write(msgspec.msgpack.encode(_reading(module)))
     os._exit(0)

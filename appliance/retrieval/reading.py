@@ -1,15 +1,18 @@
 """Reads a document in a process of its own.
 
-Rules: one process a document, so that what one does to its reader reaches no other; its answer has
-a greatest size and its life a longest time; whatever it does, the outcome is a text or a refusal.
+Rules:
+- One process a document, so that what one does to its reader reaches no other.
+- Its answer has a greatest size. Its time is processor time, so that a busy machine refuses no good
+  document; one that neither computes nor waits for the processor is ended.
+- Whatever it does, the outcome is a text or a refusal.
 """
 
 import contextlib
 import os
 import selectors
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +24,9 @@ from appliance.retrieval.extracted import MOST_TEXT, Extracted
 MOST_BYTES: Final = 256 << 20
 """Of the file of a document."""
 MOST_ANSWER: Final = 2 * MOST_TEXT + (32 << 20)
-SECONDS: Final = 600.0
+SECONDS: Final = 300
+"""Of processor time, the start of the process included."""
+_LOOK_S: Final = 60.0
 _SUFFIXES: Final = {
     ".txt": "plain", ".text": "plain", ".log": "plain", ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html", ".xhtml": "html", ".docx": "docx", ".pdf": "pdf",
@@ -60,11 +65,11 @@ def content(path: Path) -> bytes:
     return data
 
 
-def read(data: bytes, media: str, *, seconds: float = SECONDS) -> Extracted:
+def read(data: bytes, media: str, *, seconds: int = SECONDS) -> Extracted:
     """Read a document.
 
     Args:
-        seconds: the longest that it may take.
+        seconds: of processor time at most, 1 or more.
 
     Raises:
         CollectionRefused: `document_unreadable`, `document_too_large`, `document_time`.
@@ -73,7 +78,7 @@ def read(data: bytes, media: str, *, seconds: float = SECONDS) -> Extracted:
     try:
         _fill(fd, data)
         process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "appliance.retrieval.reader", media],
+            [sys.executable, "-I", "-m", "appliance.retrieval.reader", media, str(seconds)],
             stdin=fd,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -85,12 +90,14 @@ def read(data: bytes, media: str, *, seconds: float = SECONDS) -> Extracted:
     try:
         with contextlib.suppress(ProcessLookupError):  # it ended already
             priority.lower(process.pid)
-        answer = _answer(process, time.monotonic() + seconds)
+        answer = _answer(process)
     finally:
         process.kill()
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+    if process.returncode == -signal.SIGXCPU:
+        raise CollectionRefused("document_time", f"It takes over {seconds} s of processor time.")
     return reader.decoded(answer)
 
 
@@ -102,16 +109,20 @@ def _fill(fd: int, data: bytes) -> None:
     os.lseek(fd, 0, os.SEEK_SET)
 
 
-def _answer(process: "subprocess.Popen[bytes]", end: float) -> bytes:
-    """What a process writes until it ends, within a size and a time."""
+def _answer(process: "subprocess.Popen[bytes]") -> bytes:
+    """What a process writes until it ends, within a size."""
     if process.stdout is None:
         return b""
-    parts, size = [], 0
+    parts, size, spent = [], 0, -1
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            if not selector.select(max(0.0, end - time.monotonic())):
-                raise CollectionRefused("document_time", "It was not read in time.")
+            if not selector.select(_LOOK_S):
+                sleeps, now = _standing(process.pid)
+                if sleeps and now == spent:
+                    raise CollectionRefused("document_time", "Its reader stands still.")
+                spent = now
+                continue
             part = os.read(process.stdout.fileno(), 1 << 20)
             if not part:
                 break
@@ -120,3 +131,9 @@ def _answer(process: "subprocess.Popen[bytes]", end: float) -> bytes:
             if size > MOST_ANSWER:
                 raise CollectionRefused("document_too_large", "Its text is too large.")
     return b"".join(parts)
+
+
+def _standing(pid: int) -> tuple[bool, int]:
+    """Whether a child sleeps, and the ticks of processor time that it has spent (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0] == "S", int(fields[11]) + int(fields[12])

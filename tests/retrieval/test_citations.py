@@ -2,13 +2,17 @@
 
 import hashlib
 import random
+import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.retrieval.citations import MOST, verified
+from appliance.retrieval import citations
+from appliance.retrieval.citations import MOST, neutral, verified
 from appliance.retrieval.search import Passage
+from tests.retrieval.work import Steps, instructions
 
 TEXTS = (
     "Intro. The relief valve opens\nat 12 bar, and closes at 10 bar.",
@@ -131,3 +135,62 @@ def test_the_work_is_bounded() -> None:
     one = '"They burst when they are hot." [2] '
     found = verified(one * (MOST + 50), GIVEN)
     assert (len(found.citations), found.removed) == (MOST, 50)
+
+
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "spaces": lambda n: " " * n,
+    "lines": lambda n: " \n" * n,
+    "blank lines": lambda n: "\n" * n + "x",
+    "spaces after a quotation": lambda n: '"a"' + " " * n,
+    "open quotations": lambda n: "\u201e" * n,
+    "open quotations of all kinds": lambda n: '"\u201c\u201e\u00ab' * (n // 4) + "x",
+    "open in each paragraph": lambda n: '"\u201c\u201e\u00ab\n\n' * (n // 4),
+    "quotations": lambda n: '"a" ' * n,
+    "lines in quotations": lambda n: '"\n  ' * n,
+    "half marks": lambda n: " [1" * n,
+    "a long number": lambda n: "[" + "1" * n,
+}
+
+
+def grows(work: Callable[[int], int]) -> float:
+    """How many times the work is done when the input is twice as long."""
+    return work(80) / work(40)
+
+
+@pytest.mark.parametrize("shape", HOSTILE)
+def test_the_work_grows_with_the_length_of_an_answer(shape: str) -> None:
+    make = HOSTILE[shape]
+
+    def work(size: int) -> int:
+        steps = Steps()
+        for pattern in vars(citations).values():
+            if isinstance(pattern, re.Pattern):
+                steps.search_all(pattern, make(size))
+        return steps.count + instructions(lambda: verified(make(size), GIVEN))
+
+    assert grows(work) < 2.1
+
+
+def test_the_count_of_work_sees_a_pattern_that_goes_back() -> None:
+    """The control: white space before a mark, as one pattern."""
+    pattern = re.compile(r"\s*\[(?P<bare>\d{1,6})\]")
+
+    def work(size: int) -> int:
+        steps = Steps()
+        steps.search_all(pattern, " " * size)
+        return steps.count
+
+    assert grows(work) > 3.5
+
+
+def test_a_passage_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counted(text: str) -> str:
+        read.append(len(text))
+        return neutral(text)
+
+    monkeypatch.setattr(citations, "neutral", counted)
+    answer = '"They burst when they are hot." "No such words are anywhere." ' * (MOST // 2)
+    assert len(verified(answer, GIVEN).citations) == MOST // 2
+    assert sum(read) <= len(answer) + sum(len(one.text) for one in GIVEN)

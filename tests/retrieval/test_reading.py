@@ -1,6 +1,8 @@
 """Documents read in confined processes: good ones whole, poisoned ones refused."""
 
+import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +57,41 @@ def test_control_characters_are_no_text() -> None:
 
 def test_a_document_that_takes_too_long_is_left_out() -> None:
     with pytest.raises(CollectionRefused) as refused:
-        reading.read(b"<p>" * 1_000_000, "html", seconds=0)
+        reading.read(b"<p>" * 5_000_000, "html", seconds=1)
+    assert refused.value.code == "document_time"
+    assert "processor time" in refused.value.message
+
+
+def started(code: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+
+
+def test_the_time_of_a_reader_does_not_pass_while_it_gets_no_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stopped process is one that a busy machine lets wait; it goes on after some looks."""
+    standing, looks = reading._standing, []
+
+    def looked(pid: int) -> tuple[bool, int]:
+        looks.append(standing(pid))
+        if len(looks) % 10 == 0:
+            os.kill(pid, signal.SIGCONT)
+        return looks[-1]
+
+    monkeypatch.setattr(reading, "_LOOK_S", 0.01)
+    monkeypatch.setattr(reading, "_standing", looked)
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); os.write(1, b'read')"
+    with started(code) as process:
+        assert reading._answer(process) == b"read"
+    assert len(looks) >= 10
+
+
+def test_a_reader_that_waits_for_what_never_comes_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_LOOK_S", 0.01)
+    with started("import signal; signal.pause()") as process:
+        with pytest.raises(CollectionRefused) as refused:
+            reading._answer(process)
+        process.kill()
     assert refused.value.code == "document_time"
 
 
@@ -87,7 +123,7 @@ def read(data):
             builder.add("paragraph", f"{name} refused")
     return builder.done()
 sys.modules["appliance.retrieval.formats.plain"] = types.SimpleNamespace(read=read)
-sys.argv[1:] = ["plain"]
+sys.argv[1:] = ["plain", "60"]
 if CONTROL:
     reader.confine.drop = lambda *_: None
 reader.main()

@@ -1,17 +1,20 @@
 """DOCX: paragraphs, headings by their style, list items and tables of a word processor's file.
 
 Rules: only the main part is unpacked, up to a limit, so that an archive that unpacks without end
-costs no more; a document type declaration is refused, since entities come with it.
+costs no more; a document type declaration is refused in every encoding, since entities come with
+it.
 
 Source: ECMA-376 part 1 (WordprocessingML).
 """
 
+import contextlib
 import io
 import re
 import zipfile
 import zlib
 from typing import Final
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from appliance.errors import CollectionRefused
 from appliance.retrieval.extracted import MOST_TEXT, Builder, Extracted
@@ -38,9 +41,11 @@ def read(data: bytes) -> Extracted:
         CollectionRefused: `document_unreadable`, `document_too_large`.
     """
     builder = Builder()
+    part = _part(data)
     try:
-        root = ElementTree.fromstring(_part(data))  # noqa: S314 - see above
-    except ElementTree.ParseError as error:
+        _check_prolog(part)
+        root = ElementTree.fromstring(part)  # noqa: S314 - see above
+    except (ElementTree.ParseError, expat.ExpatError, ValueError, LookupError) as error:
         raise _unreadable("Its main part is no XML.") from error
     body = root.find(f"{_W}body")
     if body is None:
@@ -62,9 +67,34 @@ def _part(data: bytes) -> bytes:
         raise CollectionRefused(
             "document_too_large", f"It unpacks to more than {MOST_XML >> 20} MiB."
         )
-    if b"<!DOCTYPE" in found or b"<!ENTITY" in found or found[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise _unreadable("Its main part declares a document type, or is not in UTF-8.")
     return found
+
+
+class _Begun(Exception):
+    """The first element begins: no declaration can come any more."""
+
+
+def _check_prolog(part: bytes) -> None:
+    """Refuse a document type declaration.
+
+    The parser itself looks for it, so that it is found in whatever encoding the parser reads.
+
+    Raises:
+        CollectionRefused: `document_unreadable`.
+        ExpatError, ValueError, LookupError: it is no XML, or in an encoding that is not known.
+    """
+
+    def declared(*_: object) -> None:
+        raise _unreadable("Its main part declares a document type.")
+
+    def begun(*_: object) -> None:
+        raise _Begun
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = declared
+    parser.StartElementHandler = begun
+    with contextlib.suppress(_Begun):
+        parser.Parse(part, True)
 
 
 def _body(body: ElementTree.Element, builder: Builder) -> None:

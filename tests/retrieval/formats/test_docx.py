@@ -18,11 +18,13 @@ def paragraph(text: str, style: str = "", listed: bool = False) -> str:
     return f"<w:p><w:pPr>{named}{numbered}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def document(*parts: str, name: str = "word/document.xml", before: str = "") -> bytes:
+def document(
+    *parts: str, name: str = "word/document.xml", before: str = "", encoding: str = "utf-8"
+) -> bytes:
     xml = f"{before}<w:document {NAMESPACE}><w:body>{''.join(parts)}</w:body></w:document>"
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, xml)
+        archive.writestr(name, xml.encode(encoding))
     return held.getvalue()
 
 
@@ -68,6 +70,32 @@ BOMB = "<!DOCTYPE b [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]>"
 def test_what_is_no_docx_is_refused(data: bytes) -> None:
     with pytest.raises(CollectionRefused) as refused:
         read(data)
+    assert refused.value.code == "document_unreadable"
+
+
+DECLARED = '<?xml version="1.0" encoding="{}"?>'
+ENCODINGS = {
+    "utf-8": "utf-8", "utf-16": "utf-16", "utf-16-le": "utf-16", "utf-16-be": "utf-16",
+    "latin-1": "iso-8859-1", "cp1252": "windows-1252",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_declaration_of_a_type_is_refused_in_every_encoding(encoding: str) -> None:
+    declared = DECLARED.format(ENCODINGS[encoding])
+    with pytest.raises(CollectionRefused) as refused:
+        read(document(paragraph("&b;"), before=declared + BOMB, encoding=encoding))
+    assert refused.value.code == "document_unreadable"
+    assert "document type" in refused.value.message
+    good = read(document(paragraph("\u00e4 &lt;!DOCTYPE"), before=declared, encoding=encoding))
+    assert good.text.decode() == "\u00e4 <!DOCTYPE"  # the control: without one it is read
+
+
+@pytest.mark.parametrize("encoding", ["cp037", "utf-7", "utf-32", "none-such"])
+def test_an_encoding_that_the_parser_does_not_know_is_refused(encoding: str) -> None:
+    written = encoding if encoding != "none-such" else "utf-8"
+    with pytest.raises(CollectionRefused) as refused:
+        read(document(paragraph("a"), before=DECLARED.format(encoding), encoding=written))
     assert refused.value.code == "document_unreadable"
 
 
